@@ -1,1 +1,7 @@
-//! Rules.
+//! The rules of a charging station, and nothing else.
+
+pub mod ids;
+pub mod rating;
+pub mod tariff;
+pub mod time;
+pub mod units;

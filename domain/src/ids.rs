@@ -17,14 +17,14 @@ pub struct InvalidId {
 }
 
 const NAME_RULE: &str = "1 to 32 of A-Z a-z 0-9 _ -";
-const TOKEN_RULE: &str = "1 to 64 of A-Z a-z 0-9 _ - . : ~";
+const TOKEN_RULE: &str = "1 to 96 of A-Z a-z 0-9 _ - . : ~";
 
 fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 fn is_token(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:~".contains(&b))
+    (1..=96).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:~".contains(&b))
 }
 
 macro_rules! id {

@@ -30,21 +30,21 @@ impl Mono {
 pub struct Wall(pub i64);
 
 impl Wall {
-    /// The earliest and latest times that are taken seriously: the years 2000 and 2200.
-    pub const RANGE: std::ops::Range<Self> = Self(946_684_800_000)..Self(7_258_118_400_000);
+    /// The earliest and latest times that are taken at all: 1970 (a pile whose clock lost its battery) and 2200.
+    pub const RANGE: std::ops::Range<Self> = Self(0)..Self(7_258_118_400_000);
 
     /// Reads RFC 3339 with an offset; times outside [`Wall::RANGE`] are refused.
     pub fn parse(text: &str) -> Result<Self, String> {
         let at: Timestamp =
             text.parse().map_err(|_| format!("`{text}` is not an RFC 3339 time such as 2026-03-01T08:00:00+08:00"))?;
         let wall = Self(at.as_millisecond());
-        if Self::RANGE.contains(&wall) { Ok(wall) } else { Err(format!("`{text}` is outside 2000 to 2200")) }
+        if Self::RANGE.contains(&wall) { Ok(wall) } else { Err(format!("`{text}` is outside 1970 to 2200")) }
     }
 
     /// The same instant for calendar arithmetic; clamped to [`Wall::RANGE`].
     pub fn timestamp(self) -> Timestamp {
         let ms = self.0.clamp(Self::RANGE.start.0, Self::RANGE.end.0);
-        Timestamp::from_millisecond(ms).expect("the years 2000 to 2200 are inside jiff's range")
+        Timestamp::from_millisecond(ms).expect("the years 1970 to 2200 are inside jiff's range")
     }
 
     /// This instant and `ms` milliseconds (negative: before).

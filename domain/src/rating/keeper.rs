@@ -1,0 +1,68 @@
+//! Live samples thinned to those a rating needs, as they come in, so that an order's memory stays small.
+//! What is thrown away lies between two kept readings with no tariff boundary between them.
+
+use super::{BILL_READINGS_MAX, Reading, SESSION_MS_MAX};
+use crate::tariff::Tariff;
+use serde::{Deserialize, Serialize};
+
+/// The readings of a running session that matter: the first, the neighbours of each boundary, the latest.
+///
+/// Rating [`SampleKeeper::readings`] gives the same bill, to the digit, as rating every sample that was pushed, as long
+/// as the stop is not before the latest reading in time or below it in register. (If it is, the readings above it are
+/// dropped by rating, and the samples that would have stood in for them are gone.) A register that jumps ahead is
+/// believed, and later lower ones are not: refuse impossible jumps before pushing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SampleKeeper {
+    /// Strictly rising in time, never falling in register.
+    readings: Vec<Reading>,
+    /// Samples not believed.
+    dropped: u32,
+}
+
+impl SampleKeeper {
+    /// Takes a sample in, under the tariff that the order is pinned to; `false` if it is not believed.
+    ///
+    /// Not believed, counted and without any effect are samples that run backwards in time or register, that repeat the
+    /// latest instant with another register, or that lie further from the first than a session can be long. Memory:
+    /// at most [`BILL_READINGS_MAX`] readings.
+    pub fn push(&mut self, tariff: &Tariff, sample: Reading) -> bool {
+        let (Some(first), Some(latest)) = (self.readings.first(), self.readings.last()) else {
+            self.readings.push(sample);
+            return true;
+        };
+        if sample == *latest {
+            return true;
+        }
+        if sample.at <= latest.at
+            || sample.register < latest.register
+            || sample.at.ms_since(first.at) > SESSION_MS_MAX
+            || self.readings.len() >= BILL_READINGS_MAX
+        {
+            self.dropped = self.dropped.saturating_add(1);
+            return false;
+        }
+        // The latest was kept only for being the latest, unless a boundary lies on either side of it or at it.
+        if let [.., before, _] = self.readings[..]
+            && tariff.next_boundary(before.at) >= sample.at
+        {
+            self.readings.pop();
+        }
+        self.readings.push(sample);
+        true
+    }
+
+    /// The readings that matter, in time order.
+    pub fn readings(&self) -> &[Reading] {
+        &self.readings
+    }
+
+    /// The latest sample that was believed.
+    pub fn latest(&self) -> Option<Reading> {
+        self.readings.last().copied()
+    }
+
+    /// How many samples were not believed.
+    pub fn dropped(&self) -> u32 {
+        self.dropped
+    }
+}

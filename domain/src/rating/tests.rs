@@ -1,0 +1,1 @@
+//! Tests of rating by example and by property.

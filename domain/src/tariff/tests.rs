@@ -1,0 +1,1 @@
+//! Tests of tariffs by example and by property.

@@ -14,11 +14,14 @@
 //! broker.router_died().await;                                        // then end the process with a code ≠ 0
 //! broker.shutdown(Duration::from_secs(5)).await;                     // stop accepting, DISCONNECT 0x8B, drain
 //! ```
+mod codec;
 mod config;
 mod gatekeeper;
 mod message;
 mod receipt;
+mod session;
 mod stats;
+mod topic;
 
 pub use config::{ClientIdRule, Config, Rate};
 pub use gatekeeper::{

@@ -312,6 +312,22 @@ fn a_mark_in_the_hour_that_is_left_out_counts_when_the_clock_has_passed_it() {
 }
 
 #[test]
+fn a_mark_that_the_clock_goes_back_from_is_passed_once() {
+    use PeriodKind::{Flat, Peak, Valley};
+    let tariff = daily("Europe/Berlin", &[("00:00", Valley), ("02:00", Peak), ("03:00", Flat)]);
+    // When 03:00 would strike for the first time it is 02:00 again: peak for two hours on end.
+    let expected = pairs(&[
+        ("2026-10-24T22:00:00Z", Valley),
+        ("2026-10-25T00:00:00Z", Peak),
+        ("2026-10-25T02:00:00Z", Flat),
+    ]);
+    assert_eq!(
+        pieces_of(&tariff, "2026-10-24T22:00:00Z", "2026-10-25T12:00:00Z"),
+        expected
+    );
+}
+
+#[test]
 fn half_an_hour_of_summer_time_is_half_an_hour() {
     use PeriodKind::{Peak, Valley};
     let tariff = daily("Australia/Lord_Howe", &[("00:00", Valley), ("01:45", Peak)]);

@@ -20,7 +20,10 @@ const NAME_RULE: &str = "1 to 32 of A-Z a-z 0-9 _ -";
 const TOKEN_RULE: &str = "1 to 96 of A-Z a-z 0-9 _ - . : ~";
 
 fn is_name(text: &str) -> bool {
-    (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    (1..=32).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 fn is_token(text: &str) -> bool {
@@ -142,9 +145,9 @@ impl OrderId {
     /// cannot claim another's session.
     pub fn is_offline_session_of(&self, outlet: &Outlet) -> bool {
         let prefix = format!("off-{}-{}-", outlet.pile, outlet.connector);
-        self.0
-            .strip_prefix(&*prefix)
-            .is_some_and(|counter| !counter.is_empty() && counter.len() <= 20 && counter.bytes().all(|b| b.is_ascii_digit()))
+        self.0.strip_prefix(&*prefix).is_some_and(|counter| {
+            !counter.is_empty() && counter.len() <= 20 && counter.bytes().all(|b| b.is_ascii_digit())
+        })
     }
 }
 
@@ -161,7 +164,14 @@ pub fn uuid_v7(unix_ms: i64, random: u128) -> String {
     let rand_b = random & 0x3fff_ffff_ffff_ffff;
     let value = (ms << 80) | (0x7 << 76) | (rand_a << 64) | (0b10 << 62) | rand_b;
     let hex = format!("{value:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }
 
 #[cfg(test)]
@@ -178,13 +188,24 @@ mod tests {
 
     #[test]
     fn an_offline_session_names_its_own_outlet() {
-        let outlet = |pile: &str, no| Outlet { pile: PileId::new(pile).unwrap(), connector: ConnectorNo(no) };
+        let outlet = |pile: &str, no| Outlet {
+            pile: PileId::new(pile).unwrap(),
+            connector: ConnectorNo(no),
+        };
         let id = OrderId::new("off-P1-2-17").unwrap();
         assert!(id.is_offline_session_of(&outlet("P1", 2)));
         assert!(!id.is_offline_session_of(&outlet("P1", 1)));
         assert!(!id.is_offline_session_of(&outlet("P", 2)));
-        assert!(!OrderId::new("off-P1-2-").unwrap().is_offline_session_of(&outlet("P1", 2)));
-        assert!(!OrderId::new("off-P1-2-x").unwrap().is_offline_session_of(&outlet("P1", 2)));
+        assert!(
+            !OrderId::new("off-P1-2-")
+                .unwrap()
+                .is_offline_session_of(&outlet("P1", 2))
+        );
+        assert!(
+            !OrderId::new("off-P1-2-x")
+                .unwrap()
+                .is_offline_session_of(&outlet("P1", 2))
+        );
     }
 
     #[test]

@@ -1,8 +1,29 @@
-//! The rules of a charging station, and nothing else.
+//! The rules of a charging station, and nothing else: no I/O, no clock, no randomness, no environment.
+//!
+//! Read in this order:
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`ids`], [`units`], [`time`] | names of things; money and energy as integers; the two clocks |
+//! | [`topics`], [`messages`] | the pile contract v1 |
+//! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
+//! | [`order`], [`ledger`], [`pile`], [`member`], [`notice`] | the small machines |
+//! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
+//! | [`policy`], [`site`] | the site's rules, and the one machine that ties all this together |
 
+pub mod fact;
 pub mod ids;
+pub mod journal;
+pub mod ledger;
+pub mod member;
 pub mod messages;
+pub mod meter;
+pub mod notice;
+pub mod order;
+pub mod pile;
+pub mod policy;
 pub mod rating;
+pub mod site;
 pub mod tariff;
 pub mod time;
 pub mod topics;

@@ -383,7 +383,11 @@ pub struct Malformed {
 /// than the contract allows, or when a list or text is longer than the contract allows. Unknown fields are ignored.
 pub fn read_up(kind: UpKind, payload: &[u8]) -> Result<UpMessage, Malformed> {
     if payload.len() > PAYLOAD_BYTES_MAX {
-        return Err(malformed(payload, ".", &format!("longer than {PAYLOAD_BYTES_MAX} bytes")));
+        return Err(malformed(
+            payload,
+            ".",
+            &format!("longer than {PAYLOAD_BYTES_MAX} bytes"),
+        ));
     }
     let common: Common = read(payload)?;
     if kind != UpKind::Heartbeat && common.msg_id.is_none() {
@@ -417,10 +421,18 @@ fn check(body: &Up) -> Result<(), (String, String)> {
         }
     };
     let connector = |path: String, no: ConnectorNo| {
-        if no.0 == 0 { Err((path, "connectors are counted from 1".to_owned())) } else { Ok(()) }
+        if no.0 == 0 {
+            Err((path, "connectors are counted from 1".to_owned()))
+        } else {
+            Ok(())
+        }
     };
     let register = |path: String, register: Energy| {
-        if register.is_negative() { Err((path, "a register is never negative".to_owned())) } else { Ok(()) }
+        if register.is_negative() {
+            Err((path, "a register is never negative".to_owned()))
+        } else {
+            Ok(())
+        }
     };
     match body {
         Up::Boot(boot) => {
@@ -468,7 +480,11 @@ fn check(body: &Up) -> Result<(), (String, String)> {
 }
 
 fn count(path: &str, found: usize, most: usize) -> Result<(), (String, String)> {
-    if found > most { Err((path.to_owned(), format!("{found} entries, at most {most} are read"))) } else { Ok(()) }
+    if found > most {
+        Err((path.to_owned(), format!("{found} entries, at most {most} are read")))
+    } else {
+        Ok(())
+    }
 }
 
 fn malformed(payload: &[u8], path: &str, detail: &str) -> Malformed {
@@ -484,9 +500,17 @@ fn malformed(payload: &[u8], path: &str, detail: &str) -> Malformed {
         let value = serde_json::Value::deserialize(deserializer)?;
         Ok(value.as_str().and_then(|text| text.parse().ok()))
     }
-    let address = serde_json::from_slice(payload).unwrap_or(Address { msg_id: None, boot_id: None });
+    let address = serde_json::from_slice(payload).unwrap_or(Address {
+        msg_id: None,
+        boot_id: None,
+    });
     let detail = detail.chars().take(TEXT_CHARS_MAX).collect();
-    Malformed { msg_id: address.msg_id, boot_id: address.boot_id, path: path.to_owned(), detail }
+    Malformed {
+        msg_id: address.msg_id,
+        boot_id: address.boot_id,
+        path: path.to_owned(),
+        detail,
+    }
 }
 
 /// A message to a pile.
@@ -592,7 +616,11 @@ pub struct PriceEntry {
 
 impl From<PriceRow> for PriceEntry {
     fn from(row: PriceRow) -> Self {
-        Self { from: row.from, kind: row.kind, price_per_kwh: row.price_per_kwh }
+        Self {
+            from: row.from,
+            kind: row.kind,
+            price_per_kwh: row.price_per_kwh,
+        }
     }
 }
 
@@ -663,7 +691,9 @@ mod tests {
     #[test]
     fn readings_as_numbers_are_exact_and_unknown_fields_ignored() {
         let message = read_record(&format!("{RECORD},\"vin\":\"x\",\"extra\":{{}}")).unwrap();
-        let Up::Record(record) = message.body else { panic!("a record") };
+        let Up::Record(record) = message.body else {
+            panic!("a record")
+        };
         assert_eq!(record.meter_start_kwh, Energy(12_345_678));
         assert_eq!(record.energy(), Energy(54_322));
         assert_eq!(record.reason.meaning(), StopCode::Full);
@@ -673,7 +703,10 @@ mod tests {
     fn a_fault_in_a_message_is_named_by_its_path() {
         let noise = RECORD.replace("1234.5678", "1234.50000001");
         let error = read_record(&noise).unwrap_err();
-        assert_eq!((error.path.as_str(), error.msg_id.unwrap().as_str()), ("meter_start_kwh", "m1"));
+        assert_eq!(
+            (error.path.as_str(), error.msg_id.unwrap().as_str()),
+            ("meter_start_kwh", "m1")
+        );
 
         let nested = format!(r#"{RECORD},"samples":[{{"ts":null,"mono_ms":1,"meter_kwh":"NaN"}}]"#);
         assert_eq!(read_record(&nested).unwrap_err().path, "samples[0].meter_kwh");
@@ -683,7 +716,10 @@ mod tests {
         assert!(error.detail.contains("start_ts"), "{error}");
         assert_eq!(error.path, ".");
 
-        let error = read_up(UpKind::Event, br#"{"boot_id":"b","seq":1,"mono_ms":1,"ts":null,"connector":1,"kind":"fault"}"#);
+        let error = read_up(
+            UpKind::Event,
+            br#"{"boot_id":"b","seq":1,"mono_ms":1,"ts":null,"connector":1,"kind":"fault"}"#,
+        );
         assert_eq!(error.unwrap_err().path, "msg_id");
         for junk in ["", "{", "[]", "null", "\u{0}", "{\"a\":NaN}", "\"x\""] {
             assert!(read_up(UpKind::Heartbeat, junk.as_bytes()).is_err(), "{junk}");
@@ -695,8 +731,16 @@ mod tests {
         let sample = r#"{"ts":null,"mono_ms":1,"meter_kwh":"1"}"#;
         let many = format!("{RECORD},\"samples\":[{}]", vec![sample; SAMPLES_MAX + 1].join(","));
         assert_eq!(read_record(&many).unwrap_err().path, "samples");
-        assert_eq!(read_record(&RECORD.replace("1234.5678", "-1")).unwrap_err().path, "meter_start_kwh");
-        assert_eq!(read_record(&RECORD.replace("\"connector\":1", "\"connector\":0")).unwrap_err().path, "connector");
+        assert_eq!(
+            read_record(&RECORD.replace("1234.5678", "-1")).unwrap_err().path,
+            "meter_start_kwh"
+        );
+        assert_eq!(
+            read_record(&RECORD.replace("\"connector\":1", "\"connector\":0"))
+                .unwrap_err()
+                .path,
+            "connector"
+        );
     }
 
     #[test]
@@ -712,6 +756,9 @@ mod tests {
             prices: Vec::new(),
         };
         let json = String::from_utf8(Down::Command(stop).to_json()).unwrap();
-        assert_eq!(json, r#"{"command_id":"o1:stop:1","kind":"stop","ttl_ms":60000,"order_id":"o1","connector":1}"#);
+        assert_eq!(
+            json,
+            r#"{"command_id":"o1:stop:1","kind":"stop","ttl_ms":60000,"order_id":"o1","connector":1}"#
+        );
     }
 }

@@ -35,10 +35,15 @@ impl Wall {
 
     /// Reads RFC 3339 with an offset; times outside [`Wall::RANGE`] are refused.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let at: Timestamp =
-            text.parse().map_err(|_| format!("`{text}` is not an RFC 3339 time such as 2026-03-01T08:00:00+08:00"))?;
+        let at: Timestamp = text
+            .parse()
+            .map_err(|_| format!("`{text}` is not an RFC 3339 time such as 2026-03-01T08:00:00+08:00"))?;
         let wall = Self(at.as_millisecond());
-        if Self::RANGE.contains(&wall) { Ok(wall) } else { Err(format!("`{text}` is outside 1970 to 2200")) }
+        if Self::RANGE.contains(&wall) {
+            Ok(wall)
+        } else {
+            Err(format!("`{text}` is outside 1970 to 2200"))
+        }
     }
 
     /// The same instant for calendar arithmetic; clamped to [`Wall::RANGE`].

@@ -33,32 +33,32 @@ macro_rules! kinds {
 }
 
 kinds!(/// What a pile says.
-    UpKind {
-        /// After every connect.
-        Boot = "boot",
-        /// Telemetry and status.
-        Heartbeat = "heartbeat",
-        /// The answer to a command.
-        Reply = "reply",
-        /// The final statement of a session.
-        Record = "record",
-        /// Something happened at a connector.
-        Event = "event",
-        /// A card was swiped.
-        Card = "card",
-    });
+UpKind {
+    /// After every connect.
+    Boot = "boot",
+    /// Telemetry and status.
+    Heartbeat = "heartbeat",
+    /// The answer to a command.
+    Reply = "reply",
+    /// The final statement of a session.
+    Record = "record",
+    /// Something happened at a connector.
+    Event = "event",
+    /// A card was swiped.
+    Card = "card",
+});
 
 kinds!(/// What the station says to a pile.
-    DownKind {
-        /// Do something once.
-        Command = "command",
-        /// A message of yours is on disk.
-        Ack = "ack",
-        /// The station's time.
-        Time = "time",
-        /// Today's prices, retained.
-        Price = "price",
-    });
+DownKind {
+    /// Do something once.
+    Command = "command",
+    /// A message of yours is on disk.
+    Ack = "ack",
+    /// The station's time.
+    Time = "time",
+    /// Today's prices, retained.
+    Price = "price",
+});
 
 /// `hf/v1/pile/{pile}/up/{kind}`.
 pub fn up(pile: &PileId, kind: UpKind) -> String {
@@ -101,12 +101,24 @@ mod tests {
         assert!(may_publish(&pile, "hf/v1/pile/P1/up/record"));
         assert!(may_subscribe(&pile, "hf/v1/pile/P1/down/#"));
         assert!(may_subscribe(&pile, "hf/v1/pile/P1/down/command"));
-        for foreign in ["#", "+/v1/pile/P1/down/#", "hf/v1/pile/+/down/#", "hf/v1/pile/P1/#", "hf/v1/pile/P10/down/#",
-            "$share/g/hf/v1/pile/P1/down/#", "hf/v1/pile/P1/down/", "hf/v1/pile/P1/down"]
-        {
+        for foreign in [
+            "#",
+            "+/v1/pile/P1/down/#",
+            "hf/v1/pile/+/down/#",
+            "hf/v1/pile/P1/#",
+            "hf/v1/pile/P10/down/#",
+            "$share/g/hf/v1/pile/P1/down/#",
+            "hf/v1/pile/P1/down/",
+            "hf/v1/pile/P1/down",
+        ] {
             assert!(!may_subscribe(&pile, foreign), "{foreign}");
         }
-        for foreign in ["hf/v1/pile/P2/up/record", "hf/v1/pile/P1/down/command", "hf/v1/pile/P1/up/", "$SYS/x"] {
+        for foreign in [
+            "hf/v1/pile/P2/up/record",
+            "hf/v1/pile/P1/down/command",
+            "hf/v1/pile/P1/up/",
+            "$SYS/x",
+        ] {
             assert!(!may_publish(&pile, foreign), "{foreign}");
         }
     }

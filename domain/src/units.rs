@@ -192,7 +192,9 @@ impl Fen {
     pub fn round(amount: Decimal) -> Option<Self> {
         let rounded = amount.round_dp_with_strategy(2, rust_decimal::RoundingStrategy::MidpointAwayFromZero);
         let fen = rounded.checked_mul(Decimal::ONE_HUNDRED)?;
-        i64::try_from(fen.trunc().mantissa() / 10_i128.pow(fen.trunc().scale())).ok().map(Self)
+        i64::try_from(fen.trunc().mantissa() / 10_i128.pow(fen.trunc().scale()))
+            .ok()
+            .map(Self)
     }
 }
 
@@ -222,8 +224,24 @@ mod tests {
         assert_eq!(read("\"1234.5678\"").unwrap(), Energy(12_345_678));
         assert_eq!(read("1234.5678").unwrap(), Energy(12_345_678));
         assert_eq!(read("1234").unwrap(), Energy(12_340_000));
-        assert_eq!(read("\"1.50000\"").unwrap(), Energy(15_000), "trailing zeros say nothing more");
-        for bad in ["1234.50000001", "\"NaN\"", "1e3", "\"\"", "\"1.\"", "\".5\"", "\"+1\"", "null", "true", "\" 1\"", "[1]"] {
+        assert_eq!(
+            read("\"1.50000\"").unwrap(),
+            Energy(15_000),
+            "trailing zeros say nothing more"
+        );
+        for bad in [
+            "1234.50000001",
+            "\"NaN\"",
+            "1e3",
+            "\"\"",
+            "\"1.\"",
+            "\".5\"",
+            "\"+1\"",
+            "null",
+            "true",
+            "\" 1\"",
+            "[1]",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert!(read("\"99999999999999999999\"").is_err());
@@ -234,13 +252,19 @@ mod tests {
         assert_eq!("12.3".parse::<Fen>().unwrap(), Fen(1230));
         assert_eq!(Fen(-5).to_string(), "-0.05");
         assert_eq!("-0.05".parse::<Fen>().unwrap(), Fen(-5));
-        assert!(matches!("12.345".parse::<Fen>(), Err(InvalidAmount::TooPrecise { places: 2, .. })));
+        assert!(matches!(
+            "12.345".parse::<Fen>(),
+            Err(InvalidAmount::TooPrecise { places: 2, .. })
+        ));
     }
 
     #[test]
     fn rounding_is_half_away_from_zero() {
         let round = |text: &str| Fen::round(text.parse().unwrap()).unwrap().0;
-        assert_eq!([round("0.005"), round("0.0049999"), round("-0.005"), round("2.675")], [1, 0, -1, 268]);
+        assert_eq!(
+            [round("0.005"), round("0.0049999"), round("-0.005"), round("2.675")],
+            [1, 0, -1, 268]
+        );
     }
 
     #[test]
@@ -251,7 +275,10 @@ mod tests {
 
     #[test]
     fn power_gives_energy_rounded_up() {
-        assert_eq!("7.0".parse::<Power>().unwrap().energy_in_ms(3_600_000), "7".parse().unwrap());
+        assert_eq!(
+            "7.0".parse::<Power>().unwrap().energy_in_ms(3_600_000),
+            "7".parse().unwrap()
+        );
         assert_eq!(Power(1).energy_in_ms(1), Energy(1));
         assert_eq!(Power(7_000).energy_in_ms(-5), Energy::ZERO);
     }

@@ -1,0 +1,433 @@
+//! Facts: what happened at the station, in its own words. They are journaled, and nothing else changes money or orders.
+
+use crate::{
+    ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
+    ledger::Payment,
+    messages::{BootConnector, EventKind, Record},
+    meter::{RegisterGap, Suspicion},
+    notice::Notice,
+    order::{Basis, Command, Ending, FailReason, Source, Until},
+    pile::Make,
+    rating::{Bill, SplitDifference},
+    tariff::Tariff,
+    time::Mono,
+    units::{Energy, Fen},
+};
+use serde::{Deserialize, Serialize};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fact {
+    /// A pile may connect.
+    PileProvisioned {
+        /// Which.
+        pile: PileId,
+    },
+    /// A pile may not connect any more.
+    PileRemoved {
+        /// Which.
+        pile: PileId,
+        /// Who did it.
+        by: String,
+    },
+    /// A pile said what it is, and that differed from what was known.
+    PileBooted {
+        /// Which.
+        pile: PileId,
+        /// This start of it.
+        boot_id: BootId,
+        /// What it says it is.
+        make: Make,
+        /// Its connectors with their registers.
+        connectors: Vec<BootConnector>,
+    },
+    /// A pile fell off the network while others stayed.
+    PileDropped {
+        /// Which.
+        pile: PileId,
+        /// When it was last there.
+        at: Mono,
+    },
+    /// Something happened at a connector.
+    PileEvent {
+        /// Where.
+        outlet: Outlet,
+        /// What.
+        kind: EventKind,
+        /// The pile's own code.
+        code: i32,
+        /// The pile's words.
+        text: String,
+    },
+    /// A pile was fenced off, or put back to work.
+    MaintenanceSet {
+        /// Which.
+        pile: PileId,
+        /// Why it takes no orders; `None` puts it back.
+        reason: Option<String>,
+        /// Who; `holdfast` for the rule.
+        by: String,
+    },
+    /// A member may charge here, or has another name.
+    MemberRegistered {
+        /// Who.
+        member: MemberId,
+        /// A name for people.
+        name: String,
+    },
+    /// A member was put on the blacklist, or taken off.
+    MemberBlocked {
+        /// Who.
+        member: MemberId,
+        /// Why; `None` takes them off.
+        reason: Option<String>,
+        /// Who did it.
+        by: String,
+    },
+    /// A card belongs to a member.
+    CardBound {
+        /// Which card.
+        card: CardId,
+        /// Whose.
+        member: MemberId,
+    },
+    /// A card belongs to nobody.
+    CardUnbound {
+        /// Which card.
+        card: CardId,
+    },
+    /// A tariff version was added.
+    TariffAdded {
+        /// All of it.
+        tariff: Tariff,
+    },
+    /// A member paid in at the desk.
+    ToppedUp {
+        /// Who.
+        member: MemberId,
+        /// How much.
+        amount: Fen,
+        /// The desk's receipt number.
+        receipt: String,
+        /// Who took the money.
+        by: String,
+    },
+    /// An order was placed.
+    OrderPlaced {
+        /// Its number.
+        order: OrderId,
+        /// Where.
+        outlet: Outlet,
+        /// Who pays.
+        member: MemberId,
+        /// The tariff it is pinned to.
+        tariff: TariffId,
+        /// How it came about.
+        source: Source,
+        /// The driver's own limits.
+        until: Until,
+        /// The fee at which the station stops it.
+        limit_fee: Fen,
+        /// The connector's last known register.
+        baseline: Option<Energy>,
+        /// When the start must have been confirmed; none for a session that is over already.
+        start_by: Option<Mono>,
+    },
+    /// Money was reserved.
+    HoldTaken {
+        /// For which order.
+        order: OrderId,
+        /// How much.
+        amount: Fen,
+    },
+    /// A command is on its way to the pile.
+    CommandIssued {
+        /// For which order.
+        order: OrderId,
+        /// What.
+        command: Command,
+    },
+    /// A pile answered a command.
+    CommandAnswered {
+        /// For which order.
+        order: OrderId,
+        /// Which command.
+        command: CommandId,
+        /// Done, or not.
+        ok: bool,
+        /// The pile's own code.
+        code: i32,
+        /// The pile's words.
+        message: String,
+    },
+    /// The pile confirmed the start.
+    StartAcknowledged {
+        /// Which order.
+        order: OrderId,
+        /// The register then, if known.
+        register: Option<Energy>,
+        /// The pile's boot.
+        boot_id: Option<BootId>,
+    },
+    /// The order failed and its hold was released.
+    OrderFailed {
+        /// Which order.
+        order: OrderId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// Somebody or something asked for the end of charging.
+    StopRequested {
+        /// Which order.
+        order: OrderId,
+        /// Who or what.
+        cause: StopCause,
+        /// Whether the pile could be reached.
+        pile_online: bool,
+    },
+    /// The pile is there and not charging the order; a record must follow.
+    ChargingLost {
+        /// Which order.
+        order: OrderId,
+        /// When an estimate takes the record's place.
+        estimate_at: Mono,
+    },
+    /// It charges after all.
+    ChargingResumed {
+        /// Which order.
+        order: OrderId,
+    },
+    /// The pile's record of an order came.
+    RecordReceived {
+        /// Which order.
+        order: OrderId,
+        /// As the pile said it.
+        record: Box<Record>,
+        /// As the station understands it.
+        ending: Ending,
+        /// What is wrong with it.
+        suspicions: Vec<Suspicion>,
+    },
+    /// Another record for an order that has one. The first stands.
+    RecordConflict {
+        /// Which order.
+        order: OrderId,
+        /// The other record.
+        record: Box<Record>,
+        /// SHA-256 of its content, hex.
+        digest: String,
+    },
+    /// Energy between sessions that no session accounts for.
+    RegisterGapFound {
+        /// Before which order.
+        order: OrderId,
+        /// Where.
+        outlet: Outlet,
+        /// How much.
+        gap: RegisterGap,
+    },
+    /// The pile's split over the tariff differs from the station's; the station's is charged.
+    RatingDiffers {
+        /// Which order.
+        order: OrderId,
+        /// Both splits.
+        difference: SplitDifference,
+    },
+    /// The order was rated.
+    OrderRated {
+        /// Which order.
+        order: OrderId,
+        /// From what.
+        basis: Basis,
+        /// Every reading that was used, and what follows from it.
+        bill: Bill,
+    },
+    /// A person set the bill.
+    BillCorrected {
+        /// Which order.
+        order: OrderId,
+        /// For electricity.
+        electricity: Fen,
+        /// For service.
+        service: Fen,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// The order waits for a person.
+    ReviewOpened {
+        /// Which order.
+        order: OrderId,
+        /// Why.
+        suspicions: Vec<Suspicion>,
+    },
+    /// A person let the bill stand.
+    ReviewApproved {
+        /// Which order.
+        order: OrderId,
+        /// Words for the log.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// Paid for now by an estimate; the remainder of the hold waits for the record.
+    OrderEstimated {
+        /// Which order.
+        order: OrderId,
+        /// How the money moved.
+        payment: Payment,
+        /// When the remainder is released.
+        remainder_until: Mono,
+    },
+    /// The order's money was settled.
+    OrderSettled {
+        /// Which order.
+        order: OrderId,
+        /// How the money moved.
+        payment: Payment,
+    },
+    /// A member paid what was owed for an order, or part of it.
+    DebtPaid {
+        /// Who.
+        member: MemberId,
+        /// For which order.
+        order: OrderId,
+        /// How much.
+        amount: Fen,
+        /// Out of what.
+        from: PaidFrom,
+        /// The desk's receipt number; empty when paid from the allowance.
+        receipt: String,
+    },
+    /// Money went back after settlement (售后退款).
+    Refunded {
+        /// Which order.
+        order: OrderId,
+        /// How much.
+        amount: Fen,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A message that carries money, or may, and fits nowhere was put aside.
+    Quarantined {
+        /// Its number: the journal number of this fact.
+        why: QuarantineReason,
+        /// Which pile said it.
+        pile: PileId,
+        /// The record, where it could be read.
+        record: Option<Box<Record>>,
+        /// The message as it came, where it could not (at most 256 KiB; not UTF-8 is replaced).
+        raw: Option<String>,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A person dealt with it.
+    QuarantineClosed {
+        /// Its number.
+        item: u64,
+        /// What was done.
+        outcome: QuarantineOutcome,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A driver was told something.
+    Notified {
+        /// Who.
+        member: MemberId,
+        /// About which order.
+        order: OrderId,
+        /// What.
+        notice: Notice,
+    },
+    /// The station's wall clock was stepped.
+    ClockStepped {
+        /// By how much, in milliseconds; negative is backwards.
+        by_ms: i64,
+    },
+}
+
+/// Who or what asked for the end of charging.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopCause {
+    /// The driver, or somebody for them.
+    Asked {
+        /// Who.
+        by: String,
+    },
+    /// The driver's card.
+    Card,
+    /// The fee reached the hold less the margin.
+    FundsUsed,
+    /// The driver's own limit was reached.
+    LimitReached,
+    /// The order had failed and the pile began all the same.
+    LateStart,
+}
+
+/// What a debt was paid out of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaidFrom {
+    /// Cash at the desk.
+    Cash,
+    /// The member's allowance here.
+    Allowance,
+}
+
+/// Why a message was put aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuarantineReason {
+    /// A record of no known order (S03 §3.1).
+    Orphan,
+    /// A record of another outlet's order.
+    ForeignOrder,
+    /// A record with energy of an order that failed (UNBILLED).
+    Unbilled,
+    /// An offline session of an unknown card, or one that may not charge.
+    UnknownCard,
+    /// A message that could not be read.
+    Malformed,
+}
+
+/// What a person did with a quarantined message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuarantineOutcome {
+    /// Nothing is owed.
+    Dismissed,
+    /// It was billed.
+    Billed {
+        /// As this order.
+        order: OrderId,
+    },
+}
+
+/// A quarantined message as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineItem {
+    /// Its number.
+    pub item: u64,
+    /// When it came.
+    pub at: crate::time::Wall,
+    /// Why it was put aside.
+    pub why: QuarantineReason,
+    /// Which pile said it.
+    pub pile: PileId,
+    /// Which connector, where that could be read.
+    pub connector: Option<ConnectorNo>,
+    /// The record, where it could be read.
+    pub record: Option<Box<Record>>,
+    /// The message as it came, where it could not.
+    pub raw: Option<String>,
+    /// What is wrong with it.
+    pub detail: String,
+    /// What a person did with it.
+    pub outcome: Option<QuarantineOutcome>,
+}

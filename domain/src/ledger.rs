@@ -1,0 +1,533 @@
+//! The station's books: double entry in fen, transfers that never change, holds that are resolved once.
+//! A balance is credits less debits, so assets (`cash`, `debt`) show as negative and all accounts sum to zero.
+
+use crate::{
+    fact::Fact,
+    ids::{MemberId, OrderId},
+    order::Paid,
+    time::Wall,
+    units::Fen,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+/// An account in the station's books.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Account {
+    /// What a member can spend here.
+    Allowance(MemberId),
+    /// Money reserved for an order.
+    Held(OrderId),
+    /// What a member owes (an asset).
+    Debt(MemberId),
+    /// Energy sold.
+    SalesElectricity,
+    /// Service sold.
+    SalesService,
+    /// Given back to members.
+    Refund,
+    /// The desk's till (an asset).
+    Cash,
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Account::Allowance(member) => write!(f, "allowance:{member}"),
+            Account::Held(order) => write!(f, "held:{order}"),
+            Account::Debt(member) => write!(f, "debt:{member}"),
+            Account::SalesElectricity => f.write_str("sales:electricity"),
+            Account::SalesService => f.write_str("sales:service"),
+            Account::Refund => f.write_str("refund"),
+            Account::Cash => f.write_str("cash"),
+        }
+    }
+}
+
+impl FromStr for Account {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unknown = |_| format!("`{text}` is not an account");
+        Ok(match text.split_once(':') {
+            Some(("allowance", member)) => Account::Allowance(member.parse().map_err(unknown)?),
+            Some(("held", order)) => Account::Held(order.parse().map_err(unknown)?),
+            Some(("debt", member)) => Account::Debt(member.parse().map_err(unknown)?),
+            Some(("sales", "electricity")) => Account::SalesElectricity,
+            Some(("sales", "service")) => Account::SalesService,
+            _ if text == "refund" => Account::Refund,
+            _ if text == "cash" => Account::Cash,
+            _ => return Err(format!("`{text}` is not an account")),
+        })
+    }
+}
+
+impl Serialize for Account {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        std::borrow::Cow::<'de, str>::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// What kind of movement a transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Code {
+    /// A member paid in at the desk.
+    Topup,
+    /// Reserved for an order (冻结).
+    Hold,
+    /// Taken for what was delivered (扣款).
+    Capture,
+    /// Given back from the reservation (解冻).
+    Release,
+    /// Delivered and not paid for (欠费).
+    Debt,
+    /// A debt was paid.
+    DebtPaid,
+    /// Given back after settlement.
+    Refund,
+    /// A debt was reduced by a better reading.
+    Adjust,
+}
+
+impl Code {
+    fn word(self) -> &'static str {
+        match self {
+            Code::Topup => "TOPUP",
+            Code::Hold => "HOLD",
+            Code::Capture => "CAPTURE",
+            Code::Release => "RELEASE",
+            Code::Debt => "DEBT",
+            Code::DebtPaid => "DEBT_PAID",
+            Code::Refund => "REFUND",
+            Code::Adjust => "ADJUST",
+        }
+    }
+}
+
+/// One movement of money; never changed, corrected only by another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// `{order or member}:{code}:{cause}.{n}`: made from what caused it, so that a replay cannot double it.
+    pub id: String,
+    /// The account that gives.
+    pub debit: Account,
+    /// The account that receives.
+    pub credit: Account,
+    /// More than zero.
+    pub amount: Fen,
+    /// What kind of movement.
+    pub code: Code,
+    /// The order it is about.
+    pub order: Option<OrderId>,
+    /// The member it is about.
+    pub member: MemberId,
+    /// The journal number of the fact that caused it.
+    pub cause: u64,
+    /// When.
+    pub at: Wall,
+}
+
+/// Electricity and service, which are booked apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Split {
+    /// For energy.
+    pub electricity: Fen,
+    /// For service.
+    pub service: Fen,
+}
+
+impl Split {
+    /// Both together.
+    pub fn total(&self) -> Fen {
+        self.electricity + self.service
+    }
+
+    /// Takes up to `amount` out of what is left to pay, electricity first.
+    fn take(&mut self, amount: Fen) -> Split {
+        let electricity = self.electricity.min(amount);
+        let service = self.service.min(amount - electricity);
+        self.electricity -= electricity;
+        self.service -= service;
+        Split { electricity, service }
+    }
+}
+
+/// How one settlement of an order moves money. All parts are zero or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Payment {
+    /// Captured from the hold.
+    pub from_hold: Split,
+    /// Captured from what else the member has here.
+    pub from_allowance: Split,
+    /// Delivered and owed.
+    pub on_debt: Split,
+    /// Owed by an earlier bill and no longer.
+    pub debt_cut: Fen,
+    /// Paid by an earlier bill and given back.
+    pub refund: Fen,
+    /// Released from the hold.
+    pub release: Fen,
+}
+
+/// Where an order's money stands before a settlement.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// Left in the hold.
+    pub held: Fen,
+    /// What else the member has here; never negative.
+    pub allowance: Fen,
+    /// What has moved for the order so far.
+    pub paid: Paid,
+}
+
+impl Standing {
+    /// How to reach `bill` from here: first the hold, then the allowance, then debt (S05 §2.3); a lower bill than before
+    /// cuts the debt first and refunds the rest, never more than was paid and not yet given back. `release` says whether
+    /// the hold ends here (S05 §4.1).
+    pub fn settle(&self, bill: Split, release: bool) -> Payment {
+        let charged = self.paid.charged();
+        let more = (bill.total() - charged).max(Fen::ZERO);
+        let less = (charged - bill.total()).max(Fen::ZERO);
+        let electricity = (bill.electricity - self.paid.electricity).max(Fen::ZERO).min(more);
+        let mut due = Split {
+            electricity,
+            service: more - electricity,
+        };
+        let from_hold = due.take(self.held);
+        let from_allowance = due.take(self.allowance);
+        let debt_cut = less.min(self.paid.debt);
+        Payment {
+            from_hold,
+            from_allowance,
+            on_debt: due,
+            debt_cut,
+            refund: (less - debt_cut).min(self.paid.refundable()),
+            release: if release {
+                self.held - from_hold.total()
+            } else {
+                Fen::ZERO
+            },
+        }
+    }
+}
+
+/// A reservation of money for one order. Captured and released never exceed what was taken; when they equal it, the
+/// hold is resolved, and that happens once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Hold {
+    /// Reserved.
+    pub taken: Fen,
+    /// Became revenue.
+    pub captured: Fen,
+    /// Went back.
+    pub released: Fen,
+}
+
+impl Hold {
+    /// Still reserved.
+    pub fn remaining(&self) -> Fen {
+        self.taken - self.captured - self.released
+    }
+
+    /// Nothing is reserved any more.
+    pub fn is_resolved(&self) -> bool {
+        self.remaining() == Fen::ZERO
+    }
+}
+
+/// A transfer that the books refuse.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// Amounts move forward only.
+    #[error("a transfer of {0} is not above zero")]
+    NotPositive(Fen),
+    /// An allowance or a hold would go below zero, a debt above it.
+    #[error("{account} has {balance}, which does not cover {amount}")]
+    Insufficient {
+        /// Which account.
+        account: Account,
+        /// What is there.
+        balance: Fen,
+        /// What was asked.
+        amount: Fen,
+    },
+}
+
+/// Balances of the accounts in memory. An account that is not there has nothing in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ledger {
+    balances: BTreeMap<Account, Fen>,
+}
+
+impl Ledger {
+    /// Credits less debits.
+    pub fn balance(&self, account: &Account) -> Fen {
+        self.balances.get(account).copied().unwrap_or_default()
+    }
+
+    /// What a member can spend here beyond holds.
+    pub fn allowance(&self, member: &MemberId) -> Fen {
+        self.balance(&Account::Allowance(member.clone()))
+    }
+
+    /// What a member owes, as a positive number.
+    pub fn debt(&self, member: &MemberId) -> Fen {
+        -self.balance(&Account::Debt(member.clone()))
+    }
+
+    /// Puts a balance in memory as it was stored.
+    pub fn load(&mut self, account: Account, balance: Fen) {
+        self.balances.insert(account, balance);
+    }
+
+    /// Takes an account out of memory.
+    pub fn forget(&mut self, account: &Account) {
+        self.balances.remove(account);
+    }
+
+    /// Every account in memory.
+    pub fn accounts(&self) -> impl Iterator<Item = (&Account, Fen)> {
+        self.balances.iter().map(|(account, balance)| (account, *balance))
+    }
+
+    /// The sum over all accounts in memory: zero when all are loaded.
+    pub fn total(&self) -> Fen {
+        self.balances.values().copied().sum()
+    }
+
+    /// Moves money, or changes nothing.
+    pub fn post(&mut self, transfer: &Transfer) -> Result<(), LedgerError> {
+        let Transfer {
+            debit, credit, amount, ..
+        } = transfer;
+        if amount.0 <= 0 {
+            return Err(LedgerError::NotPositive(*amount));
+        }
+        let covers = |account: &Account, after: Fen, fits: bool| {
+            if fits {
+                Ok(after)
+            } else {
+                Err(LedgerError::Insufficient {
+                    account: account.clone(),
+                    balance: self.balance(account),
+                    amount: *amount,
+                })
+            }
+        };
+        let giver = self.balance(debit) - *amount;
+        let funds = matches!(debit, Account::Allowance(_) | Account::Held(_));
+        let giver = covers(debit, giver, !funds || !giver.is_negative())?;
+        let taker = self.balance(credit) + *amount;
+        let owed = matches!(credit, Account::Debt(_));
+        let taker = covers(credit, taker, !owed || taker <= Fen::ZERO)?;
+        self.balances.insert(debit.clone(), giver);
+        self.balances.insert(credit.clone(), taker);
+        Ok(())
+    }
+}
+
+/// The one table from facts to transfers.
+///
+/// `member` is whose order or account the fact is about; facts that move no money give none.
+///
+/// | fact | debit | credit | code |
+/// |---|---|---|---|
+/// | `ToppedUp` | cash | allowance | TOPUP |
+/// | `HoldTaken` | allowance | held | HOLD |
+/// | `OrderFailed` | held | allowance | RELEASE |
+/// | `OrderSettled`, `OrderEstimated` | held, allowance | sales | CAPTURE |
+/// | | debt | sales | DEBT |
+/// | | refund | debt | ADJUST |
+/// | | refund | allowance | REFUND |
+/// | | held | allowance | RELEASE |
+/// | `DebtPaid` | cash or allowance | debt | DEBT_PAID |
+/// | `Refunded` | refund | allowance | REFUND |
+pub fn postings(fact: &Fact, member: &MemberId, hold: Option<Hold>, cause: u64, at: Wall) -> Vec<Transfer> {
+    let allowance = || Account::Allowance(member.clone());
+    let debt = || Account::Debt(member.clone());
+    let held = |order: &OrderId| Account::Held(order.clone());
+    let mut rows: Vec<(Account, Account, Fen, Code)> = Vec::new();
+    let mut order = None;
+    match fact {
+        Fact::ToppedUp { amount, .. } => rows.push((Account::Cash, allowance(), *amount, Code::Topup)),
+        Fact::HoldTaken { order: id, amount } => {
+            order = Some(id);
+            rows.push((allowance(), held(id), *amount, Code::Hold));
+        }
+        Fact::OrderFailed { order: id, .. } => {
+            order = Some(id);
+            rows.push((
+                held(id),
+                allowance(),
+                hold.unwrap_or_default().remaining(),
+                Code::Release,
+            ));
+        }
+        Fact::OrderSettled { order: id, payment } | Fact::OrderEstimated { order: id, payment, .. } => {
+            order = Some(id);
+            let sources = [
+                (held(id), payment.from_hold, Code::Capture),
+                (allowance(), payment.from_allowance, Code::Capture),
+                (debt(), payment.on_debt, Code::Debt),
+            ];
+            for (source, part, code) in sources {
+                rows.push((source.clone(), Account::SalesElectricity, part.electricity, code));
+                rows.push((source, Account::SalesService, part.service, code));
+            }
+            rows.push((Account::Refund, debt(), payment.debt_cut, Code::Adjust));
+            rows.push((Account::Refund, allowance(), payment.refund, Code::Refund));
+            rows.push((held(id), allowance(), payment.release, Code::Release));
+        }
+        Fact::DebtPaid {
+            order: id,
+            amount,
+            from,
+            ..
+        } => {
+            order = Some(id);
+            let source = match from {
+                crate::fact::PaidFrom::Cash => Account::Cash,
+                crate::fact::PaidFrom::Allowance => allowance(),
+            };
+            rows.push((source, debt(), *amount, Code::DebtPaid));
+        }
+        Fact::Refunded { order: id, amount, .. } => {
+            order = Some(id);
+            rows.push((Account::Refund, allowance(), *amount, Code::Refund));
+        }
+        _ => {}
+    }
+    rows.retain(|(_, _, amount, _)| *amount != Fen::ZERO);
+    let subject = order.map_or(member.as_str(), OrderId::as_str);
+    rows.into_iter()
+        .enumerate()
+        .map(|(n, (debit, credit, amount, code))| Transfer {
+            id: format!("{subject}:{}:{cause}.{n}", code.word()),
+            debit,
+            credit,
+            amount,
+            code,
+            order: order.cloned(),
+            member: member.clone(),
+            cause,
+            at,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn transfer(debit: &str, credit: &str, amount: i64) -> Transfer {
+        Transfer {
+            id: "t".into(),
+            debit: debit.parse().unwrap(),
+            credit: credit.parse().unwrap(),
+            amount: Fen(amount),
+            code: Code::Hold,
+            order: None,
+            member: MemberId::new("m").unwrap(),
+            cause: 1,
+            at: Wall(0),
+        }
+    }
+
+    #[test]
+    fn a_hold_beyond_the_allowance_changes_nothing() {
+        let mut ledger = Ledger::default();
+        ledger.post(&transfer("cash", "allowance:m", 100)).unwrap();
+        ledger.post(&transfer("allowance:m", "held:a", 60)).unwrap();
+        let before = ledger.clone();
+        assert!(matches!(
+            ledger.post(&transfer("allowance:m", "held:b", 41)),
+            Err(LedgerError::Insufficient { .. })
+        ));
+        assert!(matches!(
+            ledger.post(&transfer("allowance:m", "held:b", 0)),
+            Err(LedgerError::NotPositive(_))
+        ));
+        assert!(matches!(
+            ledger.post(&transfer("allowance:m", "held:b", -5)),
+            Err(LedgerError::NotPositive(_))
+        ));
+        assert_eq!(ledger, before);
+    }
+
+    #[test]
+    fn a_debt_cannot_be_paid_twice() {
+        let mut ledger = Ledger::default();
+        ledger.post(&transfer("debt:m", "sales:service", 30)).unwrap();
+        assert_eq!(ledger.debt(&MemberId::new("m").unwrap()), Fen(30));
+        ledger.post(&transfer("cash", "debt:m", 30)).unwrap();
+        assert!(ledger.post(&transfer("cash", "debt:m", 1)).is_err());
+    }
+
+    #[test]
+    fn accounts_print_as_they_are_read() {
+        for name in [
+            "allowance:m",
+            "held:o-1",
+            "debt:m",
+            "sales:electricity",
+            "sales:service",
+            "refund",
+            "cash",
+        ] {
+            assert_eq!(name.parse::<Account>().unwrap().to_string(), name);
+        }
+        assert!("sales:other".parse::<Account>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn the_books_balance_after_any_sequence(moves in prop::collection::vec((0..7_usize, 0..7_usize, -5..500_i64), 0..200)) {
+            let names = ["allowance:m", "allowance:n", "held:o", "debt:m", "sales:electricity", "refund", "cash"];
+            let mut ledger = Ledger::default();
+            for (debit, credit, amount) in moves {
+                if debit != credit {
+                    let _ = ledger.post(&transfer(names[debit], names[credit], amount));
+                }
+                prop_assert_eq!(ledger.total(), Fen::ZERO);
+                for (account, balance) in ledger.accounts() {
+                    match account {
+                        Account::Allowance(_) | Account::Held(_) => prop_assert!(!balance.is_negative()),
+                        Account::Debt(_) => prop_assert!(balance <= Fen::ZERO),
+                        _ => {}
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_settlement_reaches_the_bill_from_wherever_it_stands(
+            held in 0..10_000_i64, allowance in 0..10_000_i64, first in (0..9_000_i64, 0..9_000_i64), second in (0..9_000_i64, 0..9_000_i64)
+        ) {
+            let mut hold = Hold { taken: Fen(held), ..Hold::default() };
+            let mut paid = Paid::default();
+            let mut funds = Fen(allowance);
+            for (bill, release) in [(first, false), (second, true)] {
+                let bill = Split { electricity: Fen(bill.0), service: Fen(bill.1) };
+                let standing = Standing { held: hold.remaining(), allowance: funds, paid };
+                let payment = standing.settle(bill, release);
+                hold.captured += payment.from_hold.total();
+                hold.released += payment.release;
+                funds = funds - payment.from_allowance.total() + payment.refund + payment.release;
+                paid.add(&payment);
+                prop_assert_eq!(paid.charged(), bill.total());
+                prop_assert!(hold.remaining() >= Fen::ZERO && funds >= Fen::ZERO && paid.debt >= Fen::ZERO);
+                prop_assert!(payment.on_debt.total() == Fen::ZERO || funds == payment.release + payment.refund);
+            }
+            prop_assert!(hold.is_resolved());
+        }
+    }
+}

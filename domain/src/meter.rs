@@ -1,0 +1,160 @@
+//! What a register reading can tell about itself: suspects that need a person, and gaps that are nobody's bill.
+//! Billing trusts the meter and nothing else (S03 §4), so a meter that contradicts itself stops the money.
+
+use crate::{
+    messages::Record,
+    units::{Energy, Power},
+};
+use serde::{Deserialize, Serialize};
+
+/// Why an order must wait for a person (REVIEW).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suspicion {
+    /// The register at the end is below the one at the start.
+    StopBelowStart {
+        /// At the start.
+        start: Energy,
+        /// At the end.
+        stop: Energy,
+    },
+    /// The register at the start reads zero, and the meter is not known to be new.
+    StartZero,
+    /// The register at the start is below one already seen on this connector.
+    StartBelowLastKnown {
+        /// In the record.
+        start: Energy,
+        /// Seen before.
+        last_known: Energy,
+    },
+    /// More energy than the connector can deliver in the time.
+    TooFast {
+        /// By the register.
+        energy: Energy,
+        /// Possible.
+        possible: Energy,
+    },
+    /// The session ended before it began, or lies outside what the station knows of it.
+    TimesImpossible {
+        /// What does not fit.
+        detail: String,
+    },
+    /// The pile's clock cannot be related to the station's.
+    ClockUnknown,
+    /// The station's own clock was stepped during the session.
+    ClockStepped,
+    /// The fee is above the site's limit for settling without a person (S05 §5).
+    LargeFee,
+    /// An offline session cost more than its cap.
+    AboveOfflineCap,
+}
+
+/// Energy that no session accounts for: between the last known reading and the start of a record (REGISTER_GAP).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterGap {
+    /// The last reading known before the session.
+    pub last_known: Energy,
+    /// The record's start reading.
+    pub start: Energy,
+}
+
+/// What a record's registers say about themselves.
+///
+/// `last_known` is the connector's last reading before the session; `power` the connector's maximum and `ms` the
+/// session's length, which together bound what can have been delivered (a tenth more, and a minute, are allowed).
+pub fn suspicions(record: &Record, last_known: Option<Energy>, power: Power, ms: i64) -> Vec<Suspicion> {
+    let (start, stop) = (record.meter_start_kwh, record.meter_stop_kwh);
+    let mut found = Vec::new();
+    if stop < start {
+        found.push(Suspicion::StopBelowStart { start, stop });
+    }
+    if start == Energy::ZERO && stop > start && last_known != Some(Energy::ZERO) {
+        found.push(Suspicion::StartZero);
+    }
+    if let Some(last_known) = last_known.filter(|last_known| start < *last_known) {
+        found.push(Suspicion::StartBelowLastKnown { start, last_known });
+    }
+    let possible = power.energy_in_ms(ms.saturating_add(60_000));
+    let possible = Energy(possible.0.saturating_add(possible.0 / 10));
+    let energy = record.energy();
+    if energy > possible {
+        found.push(Suspicion::TooFast { energy, possible });
+    }
+    found
+}
+
+/// The gap before a record, if its start lies above the last known reading.
+pub fn gap(start: Energy, last_known: Option<Energy>) -> Option<RegisterGap> {
+    last_known
+        .filter(|last_known| start > *last_known)
+        .map(|last_known| RegisterGap { last_known, start })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(start: &str, stop: &str) -> Record {
+        let json = format!(
+            r#"{{"order_id":"o","connector":1,"start_ts":null,"stop_ts":null,"start_mono_ms":0,"stop_mono_ms":1,
+                "meter_start_kwh":"{start}","meter_stop_kwh":"{stop}","reason":{{"code":0}}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    }
+
+    fn kwh(text: &str) -> Energy {
+        text.parse().unwrap()
+    }
+
+    const SEVEN_KW: Power = Power(7_000);
+    const HOUR_MS: i64 = 3_600_000;
+
+    #[test]
+    fn a_plain_session_is_not_suspect() {
+        assert_eq!(
+            suspicions(&record("100", "107"), Some(kwh("100")), SEVEN_KW, HOUR_MS),
+            []
+        );
+        assert_eq!(
+            suspicions(&record("0", "7"), Some(kwh("0")), SEVEN_KW, HOUR_MS),
+            [],
+            "a new meter starts at zero"
+        );
+    }
+
+    #[test]
+    fn registers_that_contradict_themselves_are_suspect() {
+        let suspects =
+            |start, stop, known: Option<&str>| suspicions(&record(start, stop), known.map(kwh), SEVEN_KW, HOUR_MS);
+        assert!(matches!(
+            suspects("100", "99", None)[..],
+            [Suspicion::StopBelowStart { .. }]
+        ));
+        assert!(matches!(suspects("0", "3", None)[..], [Suspicion::StartZero]));
+        assert!(matches!(
+            suspects("90", "92", Some("100"))[..],
+            [Suspicion::StartBelowLastKnown { .. }]
+        ));
+        assert!(matches!(
+            suspects("0", "910.083", Some("910"))[..],
+            [
+                Suspicion::StartZero,
+                Suspicion::StartBelowLastKnown { .. },
+                Suspicion::TooFast { .. }
+            ]
+        ));
+    }
+
+    #[test]
+    fn energy_that_nobody_reported_is_a_gap() {
+        assert_eq!(
+            gap(kwh("101"), Some(kwh("100"))),
+            Some(RegisterGap {
+                last_known: kwh("100"),
+                start: kwh("101")
+            })
+        );
+        assert_eq!(gap(kwh("100"), Some(kwh("100"))), None);
+        assert_eq!(gap(kwh("100"), None), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! A pile (桩): what is known of it for good, its faults and drops, and when it goes to maintenance (S05 §5).
+
+use crate::{
+    ids::{BootId, ConnectorNo, PileId},
+    time::{Mono, Wall},
+    units::{Energy, Power},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The most faults or drops that are remembered for one pile.
+const REMEMBERED_MAX: usize = 32;
+
+/// Everything that is kept of a pile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pile {
+    /// Its id and MQTT user name.
+    pub id: PileId,
+    /// Removed piles keep their history and take no orders.
+    pub removed: bool,
+    /// What it says it is; empty until its first boot.
+    pub make: Make,
+    /// Its last boot.
+    pub boot_id: Option<BootId>,
+    /// Its connectors.
+    pub connectors: BTreeMap<ConnectorNo, Connector>,
+    /// Fenced off: takes no new orders.
+    pub maintenance: Option<Maintenance>,
+    /// When it faulted, newest last.
+    pub faults: Vec<Mono>,
+    /// When it dropped off the network by its own doing, newest last.
+    pub drops: Vec<Mono>,
+}
+
+/// Maker, model and firmware as the pile reports them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Make {
+    /// Maker.
+    pub vendor: String,
+    /// Model.
+    pub model: String,
+    /// Firmware version.
+    pub firmware: String,
+}
+
+/// What is kept of a connector.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Connector {
+    /// The most it can deliver.
+    pub power_max: Option<Power>,
+    /// The register outside sessions: at boot, or at the end of the last record.
+    pub register: Option<Energy>,
+    /// Reported broken and not yet cleared.
+    pub faulted: bool,
+}
+
+/// Why a pile takes no orders.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// Words for people.
+    pub reason: String,
+    /// Who: a person, or `holdfast` for the rule.
+    pub by: String,
+    /// Since when.
+    pub since: Wall,
+}
+
+impl Pile {
+    /// A pile that has been provisioned and never seen.
+    pub fn new(id: PileId) -> Self {
+        Self {
+            id,
+            removed: false,
+            make: Make::default(),
+            boot_id: None,
+            connectors: BTreeMap::new(),
+            maintenance: None,
+            faults: Vec::new(),
+            drops: Vec::new(),
+        }
+    }
+
+    pub(crate) fn remember_fault(&mut self, at: Mono) {
+        remember(&mut self.faults, at);
+    }
+
+    pub(crate) fn remember_drop(&mut self, at: Mono) {
+        remember(&mut self.drops, at);
+    }
+
+    /// Why the rule fences this pile off now, if it does: at least `faults_max` faults or `drops_max` drops within
+    /// `window_ms`.
+    pub fn is_sick(&self, now: Mono, faults_max: usize, drops_max: usize, window_ms: u64) -> Option<String> {
+        let recent = |times: &[Mono]| times.iter().filter(|at| now.ms_since(**at) < window_ms).count();
+        let (faults, drops) = (recent(&self.faults), recent(&self.drops));
+        let hours = window_ms / 3_600_000;
+        if faults >= faults_max {
+            Some(format!("{faults} faults in {hours} h"))
+        } else if drops >= drops_max {
+            Some(format!("{drops} drops in {hours} h"))
+        } else {
+            None
+        }
+    }
+}
+
+fn remember(times: &mut Vec<Mono>, at: Mono) {
+    if times.len() == REMEMBERED_MAX {
+        times.remove(0);
+    }
+    times.push(at);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_faults_in_a_day_make_a_pile_sick_and_a_day_heals_it() {
+        let mut pile = Pile::new(PileId::new("P1").unwrap());
+        let day = 86_400_000;
+        for at in [0, 1_000, 2_000] {
+            assert_eq!(pile.is_sick(Mono(at), 3, 5, day), None);
+            pile.remember_fault(Mono(at));
+        }
+        assert_eq!(pile.is_sick(Mono(2_000), 3, 5, day).unwrap(), "3 faults in 24 h");
+        assert_eq!(pile.is_sick(Mono(day), 3, 5, day), None);
+        for at in 0..100 {
+            pile.remember_drop(Mono(at));
+        }
+        assert_eq!(pile.drops.len(), REMEMBERED_MAX);
+        assert!(pile.is_sick(Mono(100), 3, 5, day).unwrap().contains("drops"));
+    }
+}

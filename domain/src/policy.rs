@@ -1,0 +1,75 @@
+//! The site's rules that a person may set, with the values that apply when nobody does.
+
+use crate::units::{Fen, Power};
+use serde::{Deserialize, Serialize};
+
+/// The site's rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// How long a pile has to confirm a start (S05 §2.1), in milliseconds.
+    pub start_timeout_ms: u64,
+    /// The smallest prepayment, in yuan on the wire.
+    pub prepay_min: Fen,
+    /// The largest prepayment.
+    pub prepay_max: Fen,
+    /// The prepayment where the driver names none (card swipes).
+    pub prepay_default: Fen,
+    /// How many orders a member may have open at once.
+    pub open_orders_max: usize,
+    /// A fee above this waits for a person (S05 §5).
+    pub review_above: Fen,
+    /// How long a connector may go on delivering between the station noticing a limit and the pile stopping, in
+    /// milliseconds; the hold keeps a margin for it.
+    pub notice_ms: u64,
+    /// What a connector is taken to deliver at most while its pile has not said.
+    pub power_default: Power,
+    /// How long a pile that is not charging may take to send the record before it is asked for, in milliseconds.
+    pub record_request_ms: u64,
+    /// How long it may take before an estimate takes the record's place, in milliseconds.
+    pub record_overdue_ms: u64,
+    /// How long the remainder of an estimate's hold waits for the record, in milliseconds.
+    pub remainder_ms: u64,
+    /// How long a pile must be gone before a person may close its order, in milliseconds.
+    pub gone_ms: u64,
+    /// How many faults within the window send a pile to maintenance (S05 §5).
+    pub faults_max: usize,
+    /// How many drops within the window send a pile to maintenance.
+    pub drops_max: usize,
+    /// That window, in milliseconds.
+    pub sick_window_ms: u64,
+    /// Whether sessions that a pile ran alone for a known card become orders.
+    pub offline_sessions: bool,
+    /// A fee of such a session above this waits for a person.
+    pub offline_session_cap: Fen,
+    /// A step of the wall clock above this, either way, is journaled and sends running orders to review, in
+    /// milliseconds.
+    pub clock_step_ms: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        const MINUTE_MS: u64 = 60_000;
+        const HOUR_MS: u64 = 60 * MINUTE_MS;
+        Self {
+            start_timeout_ms: MINUTE_MS,
+            prepay_min: Fen(500),
+            prepay_max: Fen(50_000),
+            prepay_default: Fen(5_000),
+            open_orders_max: 1,
+            review_above: Fen(20_000),
+            notice_ms: 20_000,
+            power_default: Power(7_000),
+            record_request_ms: MINUTE_MS,
+            record_overdue_ms: 30 * MINUTE_MS,
+            remainder_ms: 24 * HOUR_MS,
+            gone_ms: 72 * HOUR_MS,
+            faults_max: 3,
+            drops_max: 5,
+            sick_window_ms: 24 * HOUR_MS,
+            offline_sessions: false,
+            offline_session_cap: Fen(5_000),
+            clock_step_ms: MINUTE_MS,
+        }
+    }
+}

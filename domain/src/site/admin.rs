@@ -1,0 +1,122 @@
+//! What people at the station set up: piles, members, cards, tariffs, money at the desk.
+
+use super::{Answer, Effect, Handled, Rejected, Turn};
+use crate::{
+    fact::Fact,
+    ids::{CardId, MemberId, PileId},
+    tariff::Tariff,
+    units::Fen,
+};
+
+impl Turn<'_> {
+    pub(super) fn register_member(&mut self, member: MemberId, name: String) -> Handled {
+        if self.site.rows.member(&member).is_none_or(|known| known.name != name) {
+            self.journal(Fact::MemberRegistered { member, name });
+        }
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn block_member(&mut self, member: MemberId, reason: Option<String>, by: String) -> Handled {
+        let known = self
+            .site
+            .rows
+            .member(&member)
+            .ok_or_else(|| Rejected::UnknownMember(member.clone()))?;
+        if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            return Err(Rejected::NoReason);
+        }
+        if known.blocked != reason {
+            self.journal(Fact::MemberBlocked { member, reason, by });
+        }
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn top_up(&mut self, member: MemberId, amount: Fen, receipt: String, by: String) -> Handled {
+        self.site
+            .rows
+            .member(&member)
+            .ok_or_else(|| Rejected::UnknownMember(member.clone()))?;
+        self.check_positive(amount)?;
+        self.journal(Fact::ToppedUp {
+            member,
+            amount,
+            receipt,
+            by,
+        });
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn bind_card(&mut self, card: CardId, member: MemberId) -> Handled {
+        self.site
+            .rows
+            .member(&member)
+            .ok_or_else(|| Rejected::UnknownMember(member.clone()))?;
+        self.journal(Fact::CardBound { card, member });
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn unbind_card(&mut self, card: CardId) -> Handled {
+        if self.site.rows.cards.get(&card).cloned().flatten().is_none() {
+            return Err(Rejected::UnknownCard(card));
+        }
+        self.journal(Fact::CardUnbound { card });
+        Ok(Answer::Done)
+    }
+
+    /// A tariff version may take effect now or later; the very first one may have been in force for long.
+    pub(super) fn add_tariff(&mut self, tariff: Tariff) -> Handled {
+        let spec = tariff.spec();
+        if let Some(known) = self.site.rows.tariffs.get(&spec.id) {
+            let same = *known == tariff;
+            return if same {
+                Ok(Answer::Done)
+            } else {
+                Err(Rejected::TariffExists(spec.id.clone()))
+            };
+        }
+        if !self.site.rows.tariffs.is_empty() && spec.effective_from < self.now.wall {
+            return Err(Rejected::TariffInThePast(spec.id.clone()));
+        }
+        self.journal(Fact::TariffAdded { tariff });
+        let piles: Vec<PileId> = self.site.live.piles.keys().cloned().collect();
+        for pile in piles {
+            if self.site.live.is_online(&pile) {
+                self.tell_prices(&pile);
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn provision_pile(&mut self, pile: PileId) -> Handled {
+        if self.known_pile(&pile).is_err() {
+            self.journal(Fact::PileProvisioned { pile });
+        }
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn remove_pile(&mut self, pile: PileId, by: String) -> Handled {
+        self.known_pile(&pile)?;
+        let running = self.site.live.occupied.iter().find(|(outlet, _)| outlet.pile == pile);
+        if let Some((_, order)) = running {
+            return Err(Rejected::PileBusy {
+                pile,
+                order: order.clone(),
+            });
+        }
+        self.journal(Fact::PileRemoved { pile: pile.clone(), by });
+        self.outcome.effects.push(Effect::Disconnect { pile });
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn set_maintenance(&mut self, pile: PileId, reason: Option<String>, by: String) -> Handled {
+        self.known_pile(&pile)?;
+        if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            return Err(Rejected::NoReason);
+        }
+        let known = self.site.rows.piles.get(&pile).and_then(|row| row.maintenance.as_ref());
+        if known.map(|maintenance| &maintenance.reason) != reason.as_ref() {
+            self.journal(Fact::MaintenanceSet { pile, reason, by });
+        }
+        Ok(Answer::Done)
+    }
+}

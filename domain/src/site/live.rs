@@ -1,0 +1,379 @@
+//! What is true only now: connections, the last telemetry, clocks and timers. Lost with the process, or nearly so.
+//! What is decided from it (a stop, a suspicion, a bill) is a fact.
+
+use super::Rows;
+use crate::{
+    fact::Fact,
+    ids::{BootId, CardId, OrderId, Outlet, PileId},
+    messages::{ConnectorReport, ConnectorStatus, PriceMessage},
+    order::{Order, State},
+    rating::{self, Bill, Reading, SampleKeeper},
+    tariff::{PeriodKind, Tariff},
+    time::{Mono, Now, Wall},
+    units::{Energy, Fen},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A clock offset below this is the network's, not the clock's, in milliseconds.
+const OFFSET_NOISE_MS: i64 = 5_000;
+/// A pile's clock that is off by more than this is flagged `clock_suspect`, in milliseconds.
+const OFFSET_SUSPECT_MS: i64 = 300_000;
+
+/// Volatile state.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Live {
+    pub(super) piles: BTreeMap<PileId, Presence>,
+    pub(super) outlets: BTreeMap<Outlet, OutletLive>,
+    /// Which order occupies a connector: follows from the orders.
+    pub(super) occupied: BTreeMap<Outlet, OrderId>,
+    pub(super) timers: BTreeSet<(Mono, Timer)>,
+    /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
+    pub(super) wall_offset_ms: Option<i64>,
+    pub(super) clock_trusted: bool,
+    pub(super) ignored: BTreeMap<&'static str, u64>,
+}
+
+/// Something that may be due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// An order's own deadline.
+    Order(OrderId),
+    /// A connector stopped charging and sent no record yet.
+    RecordMissing(Outlet),
+    /// Whether a lost connection was the pile's own doing.
+    DropVerdict(PileId),
+    /// The hourly `time`, and `price` where the day's table changed.
+    Time(PileId),
+}
+
+/// A pile's connection.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Presence {
+    /// Connected since; `None` while it is not.
+    pub online_since: Option<Mono>,
+    /// When it last said anything.
+    pub heard_at: Option<Mono>,
+    /// How its clocks relate to the station's.
+    pub clock: ClockOffset,
+    /// The last `(boot, seq)` of a heartbeat: an older one is not live.
+    pub(super) heartbeat: Option<(BootId, u64)>,
+    pub(super) swipe: Option<(CardId, Mono)>,
+    pub(super) dropped_at: Option<Mono>,
+    pub(super) prices_sent: Option<PriceMessage>,
+}
+
+/// How a pile's clocks relate to the station's, measured from live messages of one boot.
+///
+/// Each measure is the smallest difference seen: a message is never received before it was sent, so the least delayed
+/// one tells most.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClockOffset {
+    /// The boot it was measured in.
+    pub boot_id: Option<BootId>,
+    /// Station wall time less the pile's `ts`, in milliseconds.
+    pub ts_ms: Option<i64>,
+    /// Station wall time less the pile's `mono_ms`, in milliseconds.
+    pub mono_ms: Option<i64>,
+    /// The pile was told the time since: measure anew.
+    pub(super) stale: bool,
+}
+
+impl ClockOffset {
+    pub(super) fn measure(&mut self, boot_id: &BootId, ts: Option<Wall>, mono_ms: u64, received: Wall) {
+        if self.boot_id.as_ref() != Some(boot_id) {
+            *self = Self {
+                boot_id: Some(boot_id.clone()),
+                ..Self::default()
+            };
+        }
+        let mono = received.0.saturating_sub(i64::try_from(mono_ms).unwrap_or(i64::MAX));
+        self.mono_ms = Some(self.mono_ms.map_or(mono, |known| known.min(mono)));
+        if let Some(ts) = ts {
+            let offset = received.ms_since(ts);
+            self.ts_ms = Some(
+                self.ts_ms
+                    .filter(|_| !self.stale)
+                    .map_or(offset, |known| known.min(offset)),
+            );
+            self.stale = false;
+        }
+    }
+
+    /// By how much a `ts` of the pile must be moved to be station time; small differences are noise.
+    pub fn correction_ms(&self) -> Option<i64> {
+        self.ts_ms
+            .map(|offset| if offset.abs() < OFFSET_NOISE_MS { 0 } else { offset })
+    }
+
+    /// Whether the pile's clock is off by more than five minutes.
+    pub fn is_suspect(&self) -> bool {
+        self.ts_ms.is_some_and(|offset| offset.abs() > OFFSET_SUSPECT_MS)
+    }
+}
+
+/// What a connector last said of itself, and the readings of the order that charges there.
+///
+/// This is what the telemetry write class keeps: a crash loses at most its last 30 s, and the record makes the bill
+/// whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutletLive {
+    /// The last report.
+    pub report: ConnectorReport,
+    /// When it was received, by the wall clock.
+    pub as_of: Wall,
+    /// When it was received, by elapsed time.
+    pub received: Mono,
+    /// The order the readings belong to.
+    pub order: Option<OrderId>,
+    /// The readings of that order that rating needs.
+    pub readings: SampleKeeper,
+    /// State of charge when charging began, for the expected end.
+    pub soc_start: Option<(f64, Wall)>,
+    /// Since when the connector has not been charging its order.
+    pub lost_since: Option<Mono>,
+}
+
+impl Live {
+    pub(super) fn new(rows: &Rows) -> Self {
+        let mut live = Self::default();
+        for order in rows.orders() {
+            live.index(order);
+        }
+        for pile in rows.piles.keys() {
+            live.piles.insert(pile.clone(), Presence::default());
+        }
+        live
+    }
+
+    pub(super) fn restore(&mut self, outlet: Outlet, live: OutletLive, rows: &Rows) {
+        if rows.piles.contains_key(&outlet.pile) {
+            self.outlets.insert(outlet, live);
+        }
+    }
+
+    fn index(&mut self, order: &Order) {
+        if order.state.occupies_connector() {
+            self.occupied.insert(order.outlet.clone(), order.id.clone());
+        } else if self.occupied.get(&order.outlet) == Some(&order.id) {
+            self.occupied.remove(&order.outlet);
+        }
+        if let Some(deadline) = order.deadline {
+            self.timers.insert((deadline.at, Timer::Order(order.id.clone())));
+        }
+    }
+
+    /// Keeps what follows from the rows in step with them.
+    pub(super) fn follow(&mut self, fact: &Fact, rows: &Rows) {
+        match fact {
+            Fact::PileProvisioned { pile } => {
+                self.piles.entry(pile.clone()).or_default();
+            }
+            Fact::OrderPlaced { order, .. }
+            | Fact::StartAcknowledged { order, .. }
+            | Fact::OrderFailed { order, .. }
+            | Fact::ChargingLost { order, .. }
+            | Fact::ChargingResumed { order }
+            | Fact::RecordReceived { order, .. }
+            | Fact::OrderRated { order, .. }
+            | Fact::OrderEstimated { order, .. }
+            | Fact::OrderSettled { order, .. }
+            | Fact::ReviewOpened { order, .. } => {
+                if let Some(order) = rows.orders.get(order).and_then(Option::as_ref) {
+                    self.index(order);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn is_online(&self, pile: &PileId) -> bool {
+        self.piles
+            .get(pile)
+            .is_some_and(|presence| presence.online_since.is_some())
+    }
+
+    /// The connector's register as last reported, by telemetry or at the end of the last session.
+    pub(super) fn last_known_register(&self, outlet: &Outlet, rows: &Rows) -> Option<Energy> {
+        let stored = rows
+            .piles
+            .get(&outlet.pile)?
+            .connectors
+            .get(&outlet.connector)?
+            .register;
+        let reported = self.outlets.get(outlet).map(|live| live.report.meter_kwh);
+        stored.max(reported)
+    }
+}
+
+/// What a driver sees while charging (S03 §2), and afterwards.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LiveView {
+    /// The order.
+    pub order_id: OrderId,
+    /// Where.
+    pub outlet: Outlet,
+    /// Where the order stands.
+    pub state: State,
+    /// A stop has been asked for.
+    pub stopping: bool,
+    /// Volts × amperes ÷ 1000.
+    pub power_kw: Option<f64>,
+    /// Volts.
+    pub voltage_v: Option<f64>,
+    /// Amperes.
+    pub current_a: Option<f64>,
+    /// The car's state of charge in per cent.
+    pub soc_pct: Option<f64>,
+    /// Delivered so far.
+    pub energy_kwh: Energy,
+    /// Costs so far.
+    pub fee: Fen,
+    /// Of which electricity.
+    pub electricity_fee: Fen,
+    /// Of which service.
+    pub service_fee: Fen,
+    /// The tariff period now.
+    pub period: PeriodKind,
+    /// When charging is expected to end; `null` when it cannot be known.
+    pub expected_end: Option<Wall>,
+    /// Whether the pile is connected.
+    pub pile_online: bool,
+    /// How old the figures are.
+    pub as_of: Option<Wall>,
+}
+
+impl OutletLive {
+    /// Starts the readings of an order, from `first` if a reading is known.
+    pub(super) fn begin(&mut self, order: &OrderId, tariff: &Tariff, first: Option<Reading>) {
+        self.order = Some(order.clone());
+        self.readings = SampleKeeper::default();
+        if let Some(first) = first {
+            self.readings.push(tariff, first);
+        }
+        self.soc_start = None;
+        self.lost_since = None;
+    }
+
+    /// The bill if the session ended with the last reading.
+    pub(super) fn bill_so_far(&self, order: &Order, rows: &Rows) -> Option<Bill> {
+        if self.order.as_ref() != Some(&order.id) {
+            return None;
+        }
+        let readings = self.readings.readings();
+        let (first, last) = (*readings.first()?, *readings.last()?);
+        rating::rate(rows.tariff_of(order), first, readings, last).ok()
+    }
+
+    fn expected_end(&self, order: &Order, bill: &Bill, rows: &Rows, now: Now) -> Option<Wall> {
+        if order.state != State::Charging || self.report.status != ConnectorStatus::Charging {
+            return None;
+        }
+        let watts = self.report.voltage_v * self.report.current_a;
+        let mut ends: Vec<f64> = Vec::new();
+        if watts > 1.0 {
+            let ms_for = |energy: Energy| deci_wh(energy) * 360_000.0 / watts;
+            let price = rows.tariff_of(order).price_at(now.wall).total();
+            if price.0 > 0 {
+                let left = order.limit_fee - bill.fee;
+                let energy = Energy(left.0.max(0).saturating_mul(10_000_000) / price.0);
+                ends.push(ms_for(energy));
+            }
+            if let Some(kwh) = order.until.kwh {
+                ends.push(ms_for(Energy((kwh - bill.energy).0.max(0))));
+            }
+        }
+        if let (Some(minutes), Some(started)) = (order.until.minutes, &order.started) {
+            ends.push(f64::from(minutes) * 60_000.0 - self.received.ms_since(started.mono) as f64);
+        }
+        if let (Some((soc_start, since)), Some(soc)) = (self.soc_start, self.report.soc_pct) {
+            let (gained, ms) = (soc - soc_start, self.as_of.ms_since(since) as f64);
+            let target = f64::from(order.until.soc_pct.unwrap_or(100));
+            if gained >= 1.0 && ms > 0.0 {
+                ends.push((target - soc).max(0.0) * ms / gained);
+            }
+        }
+        let soonest = ends
+            .into_iter()
+            .filter(|ms| ms.is_finite())
+            .fold(f64::INFINITY, f64::min);
+        (soonest < 7.0 * 86_400_000.0).then(|| self.as_of.after_ms(soonest.max(0.0) as i64))
+    }
+}
+
+/// For telemetry only: energy as a float never reaches money.
+fn deci_wh(energy: Energy) -> f64 {
+    energy.0 as f64
+}
+
+impl super::Site {
+    /// The live view of an order in memory.
+    pub fn view(&self, order: &Order, now: Now) -> LiveView {
+        let live = self
+            .live
+            .outlets
+            .get(&order.outlet)
+            .filter(|live| live.order.as_ref() == Some(&order.id));
+        let so_far = live.and_then(|live| live.bill_so_far(order, &self.rows));
+        let billed = order.bill();
+        let (electricity_fee, service_fee) = match (billed, &so_far) {
+            (Some(bill), _) => (bill.electricity, bill.service),
+            (None, Some(bill)) => (bill.electricity, bill.service),
+            (None, None) => (Fen::ZERO, Fen::ZERO),
+        };
+        let energy_kwh = billed
+            .and_then(|bill| bill.detail.as_ref())
+            .or(so_far.as_ref())
+            .map_or(Energy::ZERO, |bill| bill.energy);
+        let expected_end = live
+            .zip(so_far.as_ref())
+            .and_then(|(live, bill)| live.expected_end(order, bill, &self.rows, now));
+        let report = live.map(|live| &live.report);
+        LiveView {
+            order_id: order.id.clone(),
+            outlet: order.outlet.clone(),
+            state: order.state,
+            stopping: order.stopping,
+            power_kw: report.map(|report| report.voltage_v * report.current_a / 1000.0),
+            voltage_v: report.map(|report| report.voltage_v),
+            current_a: report.map(|report| report.current_a),
+            soc_pct: report.and_then(|report| report.soc_pct),
+            energy_kwh,
+            fee: electricity_fee + service_fee,
+            electricity_fee,
+            service_fee,
+            period: self.rows.tariff_of(order).kind_at(now.wall),
+            expected_end,
+            pile_online: self.live.is_online(&order.outlet.pile),
+            as_of: live.map(|live| live.as_of),
+        }
+    }
+
+    /// The live view of the order that occupies a connector or is otherwise in memory.
+    pub fn view_of(&self, order: &OrderId, now: Now) -> Option<LiveView> {
+        self.rows.orders.get(order)?.as_ref().map(|order| self.view(order, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_delayed_message_tells_the_offset() {
+        let boot = BootId::new("b").unwrap();
+        let mut clock = ClockOffset::default();
+        let hour = 3_600_000;
+        for (delay, mono) in [(9_000, 10), (40, 20), (3_000, 30)] {
+            let ts = Wall(1_000_000_000 + mono);
+            clock.measure(&boot, Some(ts), mono.unsigned_abs(), ts.after_ms(hour + delay));
+        }
+        assert_eq!(clock.correction_ms(), Some(hour + 40));
+        assert!(clock.is_suspect());
+        clock.stale = true;
+        clock.measure(&boot, Some(Wall(2_000_000_000)), 40, Wall(2_000_000_900));
+        assert_eq!(clock.correction_ms(), Some(0), "told the time, the pile follows it");
+        clock.measure(&BootId::new("c").unwrap(), None, 1, Wall(2_000_001_000));
+        assert_eq!(clock.correction_ms(), None, "a new boot without a clock");
+    }
+}

@@ -1,0 +1,885 @@
+//! The station's brain: one state machine that decides everything, without I/O, clock or randomness of its own.
+//! It ties the small machines together: order, ledger, meter, pile, member.
+//!
+//! ```text
+//! needs(&Input)             which rows must be in memory first
+//! handle(now, rng, Input)   facts to journal + effects to perform + the answer, which may be a refusal
+//! Rows::apply(stamp, &Fact) the only way money and order state change
+//! next_deadline()           when to call again with Input::Tick; timers are state, not tasks
+//! ```
+//!
+//! [`Site::handle`] applies each fact as it decides it, so that what it decides next sees it. An input that is
+//! [`Rejected`] has changed nothing.
+
+mod admin;
+mod live;
+mod place;
+mod quarantine;
+mod record;
+mod rows;
+mod settle;
+mod telemetry;
+mod timers;
+
+pub use live::{ClockOffset, LiveView, OutletLive, Presence};
+pub use rows::{Changes, Key, Rows};
+
+use crate::{
+    fact::{Fact, PaidFrom},
+    ids::{CardId, MemberId, OrderId, Outlet, PileId, Randomness, TariffId},
+    journal::Stamp,
+    messages::{Ack, AckResult, Down, Malformed, Up, UpMessage},
+    notice::Notice,
+    order::{Command, Illegal, Order, Until},
+    policy::Policy,
+    tariff::Tariff,
+    time::{Mono, Now},
+    topics::UpKind,
+    units::Fen,
+};
+use live::Live;
+use serde::{Deserialize, Serialize};
+
+/// Something the station must react to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A pile's MQTT connection is up.
+    Connected {
+        /// Which.
+        pile: PileId,
+    },
+    /// A pile's MQTT connection ended.
+    Disconnected {
+        /// Which.
+        pile: PileId,
+        /// It fell off: no DISCONNECT, no take-over, not sent away by the station.
+        dropped: bool,
+    },
+    /// A pile said something.
+    Message {
+        /// Which.
+        pile: PileId,
+        /// What.
+        message: UpMessage,
+    },
+    /// A pile said something that cannot be read.
+    Unreadable {
+        /// Which.
+        pile: PileId,
+        /// On which topic.
+        kind: UpKind,
+        /// Where the fault is.
+        fault: Malformed,
+        /// The message as it came.
+        raw: String,
+    },
+    /// A driver wants to charge.
+    Place(Place),
+    /// A driver wants to stop, or to cancel before the start.
+    Stop {
+        /// Which order.
+        order: OrderId,
+        /// Who asks.
+        by: String,
+    },
+    /// A person gives up on an order whose pile is gone for good.
+    Close {
+        /// Which order.
+        order: OrderId,
+        /// Who.
+        by: String,
+    },
+    /// A person decides an order under review.
+    Decide {
+        /// Which order.
+        order: OrderId,
+        /// How.
+        decision: Decision,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A person gives money back.
+    Refund {
+        /// Which order.
+        order: OrderId,
+        /// How much.
+        amount: Fen,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A person deals with a quarantined message.
+    CloseQuarantine {
+        /// Its number.
+        item: u64,
+        /// The member to bill, or nobody.
+        bill_to: Option<MemberId>,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A member is to be served here.
+    RegisterMember {
+        /// Who.
+        member: MemberId,
+        /// A name for people.
+        name: String,
+    },
+    /// A member goes on the blacklist (`Some(reason)`) or off it.
+    BlockMember {
+        /// Who.
+        member: MemberId,
+        /// Why.
+        reason: Option<String>,
+        /// Who decided.
+        by: String,
+    },
+    /// A member pays in at the desk.
+    TopUp {
+        /// Who.
+        member: MemberId,
+        /// How much.
+        amount: Fen,
+        /// The desk's receipt number.
+        receipt: String,
+        /// Who took the money.
+        by: String,
+    },
+    /// A member pays what they owe, oldest order first.
+    PayDebt {
+        /// Who.
+        member: MemberId,
+        /// How much; never more than is owed.
+        amount: Fen,
+        /// Out of what.
+        from: PaidFrom,
+        /// The desk's receipt number.
+        receipt: String,
+    },
+    /// A card is given to a member.
+    BindCard {
+        /// Which card.
+        card: CardId,
+        /// Whose.
+        member: MemberId,
+    },
+    /// A card is taken back.
+    UnbindCard {
+        /// Which card.
+        card: CardId,
+    },
+    /// A tariff version is added.
+    AddTariff {
+        /// All of it.
+        tariff: Tariff,
+    },
+    /// A pile is to be let in.
+    ProvisionPile {
+        /// Which.
+        pile: PileId,
+    },
+    /// A pile is to be let in no more.
+    RemovePile {
+        /// Which.
+        pile: PileId,
+        /// Who decided.
+        by: String,
+    },
+    /// A pile is fenced off (`Some(reason)`) or put back to work.
+    SetMaintenance {
+        /// Which.
+        pile: PileId,
+        /// Why.
+        reason: Option<String>,
+        /// Who decided.
+        by: String,
+    },
+    /// Whether the station's wall clock can be trusted.
+    ClockTrust(bool),
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// A driver's wish to charge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Who pays.
+    pub member: MemberId,
+    /// Where.
+    pub outlet: Outlet,
+    /// How much to reserve; the site's default if not said.
+    pub prepay: Option<Fen>,
+    /// The driver's own limits.
+    pub until: Until,
+}
+
+/// A person's decision on an order under review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The bill stands.
+    AsIs,
+    /// The bill is this.
+    Corrected {
+        /// For electricity.
+        electricity: Fen,
+        /// For service.
+        service: Fen,
+    },
+}
+
+/// Something to do once the facts are on disk. Every effect is safe to repeat.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Publish to a pile; lost without harm if it is not connected.
+    Send {
+        /// Which.
+        pile: PileId,
+        /// What.
+        message: Down,
+    },
+    /// Close a pile's connection and let it in no more.
+    Disconnect {
+        /// Which.
+        pile: PileId,
+    },
+    /// Tell a driver.
+    Notify {
+        /// Who.
+        member: MemberId,
+        /// About which order.
+        order: OrderId,
+        /// What.
+        notice: Notice,
+    },
+}
+
+/// What an input led to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// To journal, in this order, before any effect. Applied already.
+    pub facts: Vec<(Stamp, Fact)>,
+    /// To perform afterwards.
+    pub effects: Vec<Effect>,
+    /// For whoever asked.
+    pub answer: Result<Answer, Rejected>,
+    /// Orders whose live view changed.
+    pub seen: Vec<OrderId>,
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        Self {
+            facts: Vec::new(),
+            effects: Vec::new(),
+            answer: Ok(Answer::Done),
+            seen: Vec::new(),
+        }
+    }
+}
+
+/// The answer to whoever asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Answer {
+    /// It is done.
+    #[default]
+    Done,
+    /// It is about this order.
+    Order(OrderId),
+    /// The stop was sent, or is remembered until the pile is back (S05 §2.2).
+    Stopping {
+        /// Which order.
+        order: OrderId,
+        /// Whether the pile could be reached.
+        pile_online: bool,
+    },
+    /// The answer to a pile; also among the effects.
+    Ack(Ack),
+}
+
+/// Why an input was refused. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// No such member.
+    #[error("member {0} is not known at this station")]
+    UnknownMember(MemberId),
+    /// The member is on the blacklist.
+    #[error("member {member} is blocked: {reason}")]
+    MemberBlocked {
+        /// Who.
+        member: MemberId,
+        /// Why.
+        reason: String,
+    },
+    /// The member owes money (S05 §2.3).
+    #[error("member {member} owes {debt} yuan; it must be paid before the next start")]
+    UnpaidDebt {
+        /// Who.
+        member: MemberId,
+        /// How much.
+        debt: Fen,
+    },
+    /// The member charges already.
+    #[error("member {0} has an order running")]
+    TooManyOpenOrders(MemberId),
+    /// No such pile.
+    #[error("pile {0} is not known at this station")]
+    UnknownPile(PileId),
+    /// The pile has no such connector.
+    #[error("{0} is not a connector of this pile")]
+    UnknownConnector(Outlet),
+    /// The pile is not connected.
+    #[error("pile {0} is offline")]
+    PileOffline(PileId),
+    /// The pile is fenced off.
+    #[error("pile {pile} is in maintenance: {reason}")]
+    PileInMaintenance {
+        /// Which.
+        pile: PileId,
+        /// Why.
+        reason: String,
+    },
+    /// The connector is broken or out of use.
+    #[error("connector {0} reports a fault or is out of use")]
+    ConnectorUnavailable(Outlet),
+    /// Somebody charges there.
+    #[error("connector {0} is busy")]
+    ConnectorBusy(Outlet),
+    /// Outside the site's limits.
+    #[error("a prepayment is from {min} to {max} yuan, not {prepay}")]
+    PrepayOutsideLimits {
+        /// What was asked.
+        prepay: Fen,
+        /// At least.
+        min: Fen,
+        /// At most.
+        max: Fen,
+    },
+    /// Less than what the connector delivers before it can be stopped.
+    #[error("{prepay} yuan does not cover the {margin} yuan this connector may deliver while it is being stopped")]
+    PrepayBelowMargin {
+        /// What was asked.
+        prepay: Fen,
+        /// The margin.
+        margin: Fen,
+    },
+    /// More than there is.
+    #[error("{needed} yuan needed, {available} there")]
+    InsufficientFunds {
+        /// What was asked.
+        needed: Fen,
+        /// What is there.
+        available: Fen,
+    },
+    /// No tariff is in force.
+    #[error("no tariff is in force; add one first")]
+    NoTariff,
+    /// No such order.
+    #[error("order {0} is not known at this station")]
+    UnknownOrder(OrderId),
+    /// Not in this state.
+    #[error("order {order}: {illegal}")]
+    Illegal {
+        /// Which order.
+        order: OrderId,
+        /// What does not fit.
+        illegal: Illegal,
+    },
+    /// The pile may come back with the record yet.
+    #[error("order {order}: its pile was heard {hours} h ago; it can be closed by hand after {needed} h")]
+    PileNotGone {
+        /// Which order.
+        order: OrderId,
+        /// Since then.
+        hours: u64,
+        /// The least.
+        needed: u64,
+    },
+    /// An amount that must be above zero is not.
+    #[error("an amount must be above zero, not {0}")]
+    NotPositive(Fen),
+    /// An amount is larger than the station can hold.
+    #[error("{amount} is more than the {most} yuan that can be booked at once")]
+    AmountTooLarge {
+        /// What was asked.
+        amount: Fen,
+        /// The most.
+        most: Fen,
+    },
+    /// More than is owed, or can be given back.
+    #[error("{amount} is more than the {most} yuan there is")]
+    TooMuch {
+        /// What was asked.
+        amount: Fen,
+        /// The most.
+        most: Fen,
+    },
+    /// A reason must be given.
+    #[error("a reason must be given")]
+    NoReason,
+    /// That tariff version is there with other content.
+    #[error("tariff {0} exists with other content; a version is never changed, add one with a new id")]
+    TariffExists(TariffId),
+    /// A tariff that took effect earlier cannot be added afterwards.
+    #[error("tariff {0} would take effect before now; orders are pinned to what was in force when they were placed")]
+    TariffInThePast(TariffId),
+    /// The pile has an order running.
+    #[error("pile {pile} has order {order} running")]
+    PileBusy {
+        /// Which pile.
+        pile: PileId,
+        /// The order.
+        order: OrderId,
+    },
+    /// No such quarantined message.
+    #[error("quarantine has no open item {0}")]
+    UnknownQuarantineItem(u64),
+    /// It cannot be billed.
+    #[error("quarantine item {item} cannot be billed: {why}")]
+    NotBillable {
+        /// Which.
+        item: u64,
+        /// Why not.
+        why: String,
+    },
+    /// No such card.
+    #[error("card {0} belongs to nobody")]
+    UnknownCard(CardId),
+    /// The station is not taking new orders.
+    #[error("the station takes no new orders: {0}")]
+    NotTakingOrders(String),
+}
+
+impl Rejected {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Rejected::UnknownMember(_) => "unknown_member",
+            Rejected::MemberBlocked { .. } => "member_blocked",
+            Rejected::UnpaidDebt { .. } => "unpaid_debt",
+            Rejected::TooManyOpenOrders(_) => "too_many_open_orders",
+            Rejected::UnknownPile(_) => "unknown_pile",
+            Rejected::UnknownConnector(_) => "unknown_connector",
+            Rejected::PileOffline(_) => "pile_offline",
+            Rejected::PileInMaintenance { .. } => "pile_in_maintenance",
+            Rejected::ConnectorUnavailable(_) => "connector_unavailable",
+            Rejected::ConnectorBusy(_) => "connector_busy",
+            Rejected::PrepayOutsideLimits { .. } => "prepay_outside_limits",
+            Rejected::PrepayBelowMargin { .. } => "prepay_below_margin",
+            Rejected::InsufficientFunds { .. } => "insufficient_funds",
+            Rejected::NoTariff => "no_tariff",
+            Rejected::UnknownOrder(_) => "unknown_order",
+            Rejected::Illegal { .. } => "illegal_in_this_state",
+            Rejected::PileNotGone { .. } => "pile_not_gone",
+            Rejected::NotPositive(_) => "not_positive",
+            Rejected::AmountTooLarge { .. } => "amount_too_large",
+            Rejected::TooMuch { .. } => "too_much",
+            Rejected::NoReason => "no_reason",
+            Rejected::TariffExists(_) => "tariff_exists",
+            Rejected::TariffInThePast(_) => "tariff_in_the_past",
+            Rejected::PileBusy { .. } => "pile_busy",
+            Rejected::UnknownQuarantineItem(_) => "unknown_quarantine_item",
+            Rejected::NotBillable { .. } => "not_billable",
+            Rejected::UnknownCard(_) => "unknown_card",
+            Rejected::NotTakingOrders(_) => "not_taking_orders",
+        }
+    }
+}
+
+/// A station.
+#[derive(Debug, Clone)]
+pub struct Site {
+    policy: Policy,
+    last: Stamp,
+    rows: Rows,
+    live: Live,
+    changes: Changes,
+}
+
+impl Site {
+    /// A station that continues after the journal entry `last`.
+    ///
+    /// `rows` are what is always in memory: all piles and tariffs, every open order with its member, and the accounts of
+    /// both. Live data of an earlier run goes in with [`Site::restore_live`].
+    pub fn new(policy: Policy, last: Stamp, rows: Rows) -> Self {
+        let live = Live::new(&rows);
+        Self {
+            policy,
+            last,
+            rows,
+            live,
+            changes: Changes::default(),
+        }
+    }
+
+    /// The site's rules.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The last fact that was decided.
+    pub fn last(&self) -> Stamp {
+        self.last
+    }
+
+    /// The rows in memory.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// What is known of a pile's connection.
+    pub fn presence(&self, pile: &PileId) -> Option<&Presence> {
+        self.live.piles.get(pile)
+    }
+
+    /// What a connector last said of itself.
+    pub fn outlet(&self, outlet: &Outlet) -> Option<&OutletLive> {
+        self.live.outlets.get(outlet)
+    }
+
+    /// Every connector that has said anything.
+    pub fn outlets(&self) -> impl Iterator<Item = (&Outlet, &OutletLive)> {
+        self.live.outlets.iter()
+    }
+
+    /// Messages that were counted and otherwise ignored, by reason.
+    pub fn ignored(&self) -> &std::collections::BTreeMap<&'static str, u64> {
+        &self.live.ignored
+    }
+
+    /// Live data of an earlier run: what the telemetry write class kept.
+    pub fn restore_live(&mut self, outlet: Outlet, live: OutletLive) {
+        self.live.restore(outlet, live, &self.rows);
+    }
+
+    /// Rows that changed since this was last called, to be written with the facts that changed them.
+    pub fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Rows that `input` needs and that are not in memory. Load them with [`Site::load`] and ask again, until none is
+    /// left: one row may name another.
+    pub fn needs(&self, input: &Input) -> Vec<Key> {
+        let mut keys = Vec::new();
+        match input {
+            Input::Message { message, .. } => match &message.body {
+                Up::Heartbeat(heartbeat) => {
+                    for report in &heartbeat.connectors {
+                        if let Some(order) = &report.order_id {
+                            self.needs_order(order, &mut keys);
+                        }
+                    }
+                }
+                Up::Reply(reply) => {
+                    if let Some(order) = Command::order_of(&reply.command_id) {
+                        self.needs_order(&order, &mut keys);
+                    }
+                }
+                Up::Record(record) => {
+                    self.needs_order(&record.order_id, &mut keys);
+                    if let Some(card) = &record.card_id {
+                        self.needs_card(card, &mut keys);
+                    }
+                }
+                Up::Card(swipe) => self.needs_card(&swipe.card_id, &mut keys),
+                Up::Boot(_) | Up::Event(_) => {}
+            },
+            Input::Place(place) => self.rows.needs_member(&place.member, &mut keys),
+            Input::Stop { order, .. }
+            | Input::Close { order, .. }
+            | Input::Decide { order, .. }
+            | Input::Refund { order, .. } => self.needs_order(order, &mut keys),
+            Input::CloseQuarantine { item, bill_to, .. } => {
+                match self.rows.quarantine.get(item) {
+                    None => keys.push(Key::Quarantine(*item)),
+                    Some(Some(found)) => {
+                        if let Some(record) = &found.record {
+                            self.needs_order(&record.order_id, &mut keys);
+                        }
+                    }
+                    Some(None) => {}
+                }
+                if let Some(member) = bill_to {
+                    self.rows.needs_member(member, &mut keys);
+                }
+            }
+            Input::RegisterMember { member, .. }
+            | Input::BlockMember { member, .. }
+            | Input::TopUp { member, .. }
+            | Input::BindCard { member, .. } => self.rows.needs_member(member, &mut keys),
+            Input::PayDebt { member, .. } => {
+                self.rows.needs_member(member, &mut keys);
+                if let Some(Some(member)) = self.rows.members.get(member) {
+                    for order in &member.unpaid_orders {
+                        self.needs_order(order, &mut keys);
+                    }
+                }
+            }
+            Input::UnbindCard { card } => {
+                if !self.rows.cards.contains_key(card) {
+                    keys.push(Key::Card(card.clone()));
+                }
+            }
+            Input::Connected { .. }
+            | Input::Disconnected { .. }
+            | Input::Unreadable { .. }
+            | Input::AddTariff { .. }
+            | Input::ProvisionPile { .. }
+            | Input::RemovePile { .. }
+            | Input::SetMaintenance { .. }
+            | Input::ClockTrust(_)
+            | Input::Tick => {}
+        }
+        keys
+    }
+
+    fn needs_order(&self, id: &OrderId, keys: &mut Vec<Key>) {
+        match self.rows.orders.get(id) {
+            None => keys.push(Key::Order(id.clone())),
+            Some(Some(order)) => self.rows.needs_member(&order.member, keys),
+            Some(None) => {}
+        }
+    }
+
+    fn needs_card(&self, card: &CardId, keys: &mut Vec<Key>) {
+        match self.rows.cards.get(card) {
+            None => keys.push(Key::Card(card.clone())),
+            Some(Some(member)) => self.rows.needs_member(member, keys),
+            Some(None) => {}
+        }
+    }
+
+    /// The rows, for loading what [`Site::needs`] named.
+    pub fn load(&mut self) -> &mut Rows {
+        &mut self.rows
+    }
+
+    /// Takes out of memory what nothing open needs. Call when no change is waiting to be written.
+    pub fn evict(&mut self) {
+        debug_assert!(
+            self.changes.is_empty(),
+            "changed rows are written before they are forgotten"
+        );
+        self.rows.evict();
+    }
+
+    /// Decides.
+    ///
+    /// All rows that [`Site::needs`] names must be in memory. Facts come back even with a refusal where the station's
+    /// clock was found to have been stepped: that is true whatever was asked.
+    pub fn handle(&mut self, now: Now, random: &mut dyn Randomness, input: Input) -> Outcome {
+        let mut turn = Turn {
+            site: self,
+            now,
+            random,
+            outcome: Outcome::default(),
+        };
+        turn.notice_clock_step();
+        let own_facts = turn.outcome.facts.len();
+        let answer = turn.dispatch(input);
+        let mut outcome = turn.outcome;
+        if let Err(rejected) = &answer {
+            assert_eq!(
+                outcome.facts.len(),
+                own_facts,
+                "a refusal comes before the first fact: {rejected}"
+            );
+        }
+        outcome.answer = answer;
+        self.rows.check_invariants(&outcome.facts);
+        outcome
+    }
+
+    /// When [`Input::Tick`] is next due, in elapsed time.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.live.timers.first().map(|(at, _)| *at)
+    }
+}
+
+/// One input being handled.
+struct Turn<'a> {
+    site: &'a mut Site,
+    now: Now,
+    random: &'a mut dyn Randomness,
+    outcome: Outcome,
+}
+
+type Handled = Result<Answer, Rejected>;
+
+impl Turn<'_> {
+    fn dispatch(&mut self, input: Input) -> Handled {
+        match input {
+            Input::Connected { pile } => self.connected(&pile),
+            Input::Disconnected { pile, dropped } => self.disconnected(&pile, dropped),
+            Input::Message { pile, message } => self.message(&pile, message),
+            Input::Unreadable { pile, kind, fault, raw } => self.unreadable(&pile, kind, fault, raw),
+            Input::Place(place) => self.place(place, crate::order::Source::Api),
+            Input::Stop { order, by } => self.stop(&order, by),
+            Input::Close { order, by } => self.close(&order, &by),
+            Input::Decide {
+                order,
+                decision,
+                reason,
+                by,
+            } => self.decide(&order, decision, reason, by),
+            Input::Refund {
+                order,
+                amount,
+                reason,
+                by,
+            } => self.refund(&order, amount, reason, by),
+            Input::CloseQuarantine {
+                item,
+                bill_to,
+                reason,
+                by,
+            } => self.close_quarantine(item, bill_to, reason, by),
+            Input::RegisterMember { member, name } => self.register_member(member, name),
+            Input::BlockMember { member, reason, by } => self.block_member(member, reason, by),
+            Input::TopUp {
+                member,
+                amount,
+                receipt,
+                by,
+            } => self.top_up(member, amount, receipt, by),
+            Input::PayDebt {
+                member,
+                amount,
+                from,
+                receipt,
+            } => self.pay_debt(&member, amount, from, &receipt),
+            Input::BindCard { card, member } => self.bind_card(card, member),
+            Input::UnbindCard { card } => self.unbind_card(card),
+            Input::AddTariff { tariff } => self.add_tariff(tariff),
+            Input::ProvisionPile { pile } => self.provision_pile(pile),
+            Input::RemovePile { pile, by } => self.remove_pile(pile, by),
+            Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
+            Input::ClockTrust(trusted) => self.clock_trust(trusted),
+            Input::Tick => self.tick(),
+        }
+    }
+
+    fn message(&mut self, pile: &PileId, message: UpMessage) -> Handled {
+        self.heard(pile, &message);
+        let UpMessage { common, body } = message;
+        let (result, order, fee, detail) = match body {
+            Up::Heartbeat(heartbeat) => {
+                self.heartbeat(pile, &common, heartbeat);
+                return Ok(Answer::Done);
+            }
+            Up::Boot(boot) => self.boot(pile, &common, boot),
+            Up::Reply(reply) => self.reply(pile, &common, reply),
+            Up::Record(record) => self.record(pile, &common, *record),
+            Up::Event(event) => self.event(pile, event),
+            Up::Card(swipe) => self.card(pile, swipe),
+        }
+        .into_parts();
+        let ack = Ack {
+            msg_id: common.msg_id,
+            result,
+            order_id: order,
+            fee,
+            detail,
+        };
+        self.send(pile, Down::Ack(ack.clone()));
+        Ok(Answer::Ack(ack))
+    }
+
+    /// Journals a fact: from here on it is true.
+    fn journal(&mut self, fact: Fact) {
+        let stamp = Stamp {
+            seq: self.site.last.seq + 1,
+            at: self.now.wall,
+            mono: self.now.mono,
+        };
+        self.site.last = stamp;
+        self.site.rows.apply(stamp, &fact, &mut self.site.changes);
+        self.site.live.follow(&fact, &self.site.rows);
+        self.outcome.facts.push((stamp, fact));
+    }
+
+    /// Tells a driver, and remembers having told them.
+    fn notify(&mut self, order: &Order, notice: Notice) {
+        let (member, order) = (order.member.clone(), order.id.clone());
+        self.journal(Fact::Notified {
+            member: member.clone(),
+            order: order.clone(),
+            notice: notice.clone(),
+        });
+        self.outcome.effects.push(Effect::Notify { member, order, notice });
+    }
+
+    fn send(&mut self, pile: &PileId, message: Down) {
+        self.outcome.effects.push(Effect::Send {
+            pile: pile.clone(),
+            message,
+        });
+    }
+
+    fn seen(&mut self, order: &OrderId) {
+        if !self.outcome.seen.contains(order) {
+            self.outcome.seen.push(order.clone());
+        }
+    }
+
+    fn ignore(&mut self, why: &'static str) {
+        *self.site.live.ignored.entry(why).or_default() += 1;
+    }
+
+    fn policy(&self) -> &Policy {
+        &self.site.policy
+    }
+
+    /// An order that is in memory.
+    fn order(&self, id: &OrderId) -> Option<&Order> {
+        self.site.rows.orders.get(id)?.as_ref()
+    }
+
+    /// An order that a person named.
+    fn known_order(&self, id: &OrderId) -> Result<Order, Rejected> {
+        self.order(id)
+            .cloned()
+            .ok_or_else(|| Rejected::UnknownOrder(id.clone()))
+    }
+}
+
+/// What became of a message from a pile: the content of its `ack`.
+struct Received {
+    result: AckResult,
+    order: Option<OrderId>,
+    fee: Option<Fen>,
+    detail: String,
+}
+
+impl Received {
+    fn ok() -> Self {
+        Self {
+            result: AckResult::Ok,
+            order: None,
+            fee: None,
+            detail: String::new(),
+        }
+    }
+
+    fn rejected(detail: impl Into<String>) -> Self {
+        Self {
+            result: AckResult::Rejected,
+            order: None,
+            fee: None,
+            detail: detail.into(),
+        }
+    }
+
+    fn about(mut self, order: &OrderId) -> Self {
+        self.order = Some(order.clone());
+        self
+    }
+
+    fn into_parts(self) -> (AckResult, Option<OrderId>, Option<Fen>, String) {
+        (self.result, self.order, self.fee, self.detail)
+    }
+}

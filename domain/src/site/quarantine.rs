@@ -1,0 +1,189 @@
+//! Messages that carry money, or may, and fit nowhere: kept until a person has dealt with them.
+
+use super::{Answer, Handled, Rejected, Turn, place::illegal};
+use crate::{
+    fact::{Fact, QuarantineOutcome, QuarantineReason},
+    ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
+    messages::{Ack, AckResult, Down, Malformed, Record},
+    meter,
+    order::{Basis, Ending, Order, Source, State, Step},
+    rating::{self, Reading},
+    topics::UpKind,
+    units::Energy,
+};
+
+impl Turn<'_> {
+    /// A message that cannot be read is kept as it came, unless it is mere telemetry, and acknowledged `malformed`.
+    pub(super) fn unreadable(&mut self, pile: &PileId, kind: UpKind, fault: Malformed, raw: String) -> Handled {
+        self.known_pile(pile)?;
+        let detail = format!("{}: {fault}", kind.word());
+        if kind == UpKind::Heartbeat {
+            self.ignore("malformed_heartbeat");
+        } else {
+            let (pile, detail) = (pile.clone(), detail.clone());
+            let why = QuarantineReason::Malformed;
+            self.journal(Fact::Quarantined {
+                why,
+                pile,
+                record: None,
+                raw: Some(raw),
+                detail,
+            });
+        }
+        let ack = Ack {
+            msg_id: fault.msg_id,
+            result: AckResult::Malformed,
+            order_id: None,
+            fee: None,
+            detail,
+        };
+        self.send(pile, Down::Ack(ack.clone()));
+        Ok(Answer::Ack(ack))
+    }
+
+    pub(super) fn close_quarantine(
+        &mut self,
+        number: u64,
+        bill_to: Option<MemberId>,
+        reason: String,
+        by: String,
+    ) -> Handled {
+        let item = self.site.rows.quarantine.get(&number).cloned().flatten();
+        let item = item
+            .filter(|item| item.outcome.is_none())
+            .ok_or(Rejected::UnknownQuarantineItem(number))?;
+        if reason.trim().is_empty() {
+            return Err(Rejected::NoReason);
+        }
+        let Some(member) = bill_to else {
+            let outcome = QuarantineOutcome::Dismissed;
+            self.journal(Fact::QuarantineClosed {
+                item: number,
+                outcome,
+                reason,
+                by,
+            });
+            return Ok(Answer::Done);
+        };
+        let not_billable = |why: &str| Rejected::NotBillable {
+            item: number,
+            why: why.to_owned(),
+        };
+        let record = item.record.ok_or_else(|| not_billable("it could not be read"))?;
+        if record.energy() <= Energy::ZERO {
+            return Err(not_billable("no energy was delivered"));
+        }
+        if self.site.rows.member(&member).is_none() {
+            return Err(Rejected::UnknownMember(member));
+        }
+        let outlet = Outlet {
+            pile: item.pile,
+            connector: record.connector,
+        };
+        self.known_connector(&outlet)?;
+        self.tariff_in_force()?;
+        match self.order(&record.order_id).cloned() {
+            Some(order) if item.why == QuarantineReason::Unbilled => {
+                self.bill_failed(order, &member, number, reason, by)
+            }
+            _ => Ok(self.bill_orphan(&outlet, member, &record, number, reason, by)),
+        }
+    }
+
+    fn known_connector(&self, outlet: &Outlet) -> Result<(), Rejected> {
+        let pile = self
+            .site
+            .rows
+            .piles
+            .get(&outlet.pile)
+            .ok_or_else(|| Rejected::UnknownPile(outlet.pile.clone()))?;
+        if pile.connectors.contains_key(&outlet.connector) {
+            Ok(())
+        } else {
+            Err(Rejected::UnknownConnector(outlet.clone()))
+        }
+    }
+
+    /// The late energy of a failed order, billed to the member who placed it.
+    fn bill_failed(&mut self, order: Order, member: &MemberId, number: u64, reason: String, by: String) -> Handled {
+        if order.state != State::Fail {
+            return Err(illegal(&order.id, order.state, Step::BillLate));
+        }
+        if order.member != *member {
+            let why = format!("order {} was placed by {}", order.id, order.member);
+            return Err(Rejected::NotBillable { item: number, why });
+        }
+        let Some(Ending { start, stop, .. }) = order.ending else {
+            return Err(Rejected::NotBillable {
+                item: number,
+                why: "its order has no record".to_owned(),
+            });
+        };
+        let outcome = QuarantineOutcome::Billed {
+            order: order.id.clone(),
+        };
+        self.journal(Fact::QuarantineClosed {
+            item: number,
+            outcome,
+            reason,
+            by,
+        });
+        self.bill_by_person(&order, start, stop);
+        Ok(Answer::Order(order.id))
+    }
+
+    /// A record of no order becomes an order of its own, with a number of ours.
+    fn bill_orphan(
+        &mut self,
+        outlet: &Outlet,
+        member: MemberId,
+        record: &Record,
+        number: u64,
+        reason: String,
+        by: String,
+    ) -> Answer {
+        let id = OrderId::new(uuid_v7(self.now.wall.0, self.random.bits())).expect("a UUID is within the rule for ids");
+        let order = self.adopt(&id, outlet, member, Source::Quarantine, record);
+        let outcome = QuarantineOutcome::Billed { order: id.clone() };
+        self.journal(Fact::QuarantineClosed {
+            item: number,
+            outcome,
+            reason,
+            by,
+        });
+        let (start_at, stop_at) = (
+            record.start_ts.unwrap_or(self.now.wall),
+            record.stop_ts.unwrap_or(self.now.wall),
+        );
+        let start = Reading {
+            at: start_at,
+            register: record.meter_start_kwh,
+        };
+        let stop = Reading {
+            at: stop_at.max(start_at),
+            register: record.meter_stop_kwh,
+        };
+        self.bill_by_person(&order, start, stop);
+        Answer::Order(id)
+    }
+
+    /// The person has looked at the record, so nothing but its size sends the order to review again.
+    fn bill_by_person(&mut self, order: &Order, start: Reading, stop: Reading) {
+        let bill = rating::rate(self.site.rows.tariff_of(order), start, &[], stop)
+            .or_else(|_| rating::rate(self.site.rows.tariff_of(order), start, &[], start))
+            .expect("a session from a reading to itself can always be rated");
+        self.journal(Fact::OrderRated {
+            order: order.id.clone(),
+            basis: Basis::Record,
+            bill,
+        });
+        if let Some(gap) = meter::gap(start.register, order.baseline) {
+            self.journal(Fact::RegisterGapFound {
+                order: order.id.clone(),
+                outlet: order.outlet.clone(),
+                gap,
+            });
+        }
+        self.settle_or_review(&order.id, Vec::new());
+    }
+}

@@ -1,0 +1,388 @@
+//! A pile's record of a session becomes a bill: by its actual times, moved to the station's clock (S05 §2.2).
+//! Every record is stored, whatever becomes of it.
+
+use super::{Received, Turn};
+use crate::{
+    fact::{Fact, QuarantineReason},
+    ids::{OrderId, Outlet, PileId},
+    journal::Hash,
+    messages::{AckResult, Common, Record, StopCode},
+    meter::{self, Suspicion},
+    order::{Basis, Ending, FailReason, Order, Source, State, Until},
+    rating::{self, PeriodSplit, Reading},
+    time::Wall,
+    units::{Energy, Fen},
+};
+
+/// How far a record's times may lie outside what the station knows of the session, in milliseconds.
+const TIME_SLACK_MS: i64 = 300_000;
+/// How many contradicting records are told apart for one order; more are counted alone.
+const CONFLICTS_MAX: usize = 16;
+
+/// A record's times, moved to the station's clock.
+pub(super) struct Aligned {
+    start: Wall,
+    stop: Wall,
+    samples: Vec<Reading>,
+    suspicion: Option<Suspicion>,
+}
+
+impl Turn<'_> {
+    pub(super) fn record(&mut self, pile: &PileId, common: &Common, record: Record) -> Received {
+        let outlet = Outlet {
+            pile: pile.clone(),
+            connector: record.connector,
+        };
+        let id = record.order_id.clone();
+        let Some(order) = self.order(&id).cloned() else {
+            return self.record_of_unknown_order(&outlet, common, record);
+        };
+        if order.outlet != outlet {
+            let detail = format!("order {id} belongs to connector {}", order.outlet);
+            return self.set_aside(QuarantineReason::ForeignOrder, pile, record, detail);
+        }
+        let digest = digest(&record);
+        if let Some(ending) = &order.ending {
+            let result = if ending.digest == digest {
+                AckResult::Duplicate
+            } else {
+                AckResult::Rejected
+            };
+            if result == AckResult::Rejected {
+                self.note_conflict(&order, record, digest);
+            }
+            let detail = if result == AckResult::Rejected {
+                "another record of this order stands"
+            } else {
+                ""
+            };
+            return Received {
+                result,
+                order: Some(id),
+                fee: fee_of(&order),
+                detail: detail.to_owned(),
+            };
+        }
+        let aligned = self.align(&order, common, &record);
+        if order.state == State::Place
+            && record.reason.meaning() == StopCode::StartFailed
+            && record.energy() == Energy::ZERO
+        {
+            self.fail(&id, FailReason::NeverStarted);
+        }
+        self.receive(&order, record, digest, aligned)
+    }
+
+    /// The record of an order of this outlet that has none yet.
+    fn receive(&mut self, before: &Order, record: Record, digest: String, aligned: Aligned) -> Received {
+        let id = &before.id;
+        let failed = self.order(id).is_some_and(|order| order.state == State::Fail);
+        let (start, stop) = (
+            Reading {
+                at: aligned.start,
+                register: record.meter_start_kwh,
+            },
+            Reading {
+                at: aligned.stop,
+                register: record.meter_stop_kwh,
+            },
+        );
+        let mut suspicions = self.suspicions(before, &record, start, stop);
+        suspicions.extend(aligned.suspicion);
+        let ending = Ending {
+            digest,
+            start,
+            stop,
+            reason: record.reason.clone(),
+            offline: record.offline,
+        };
+        self.journal(Fact::RecordReceived {
+            order: id.clone(),
+            record: Box::new(record.clone()),
+            ending,
+            suspicions: suspicions.clone(),
+        });
+        self.seen(id);
+        if matches!(
+            record.reason.meaning(),
+            StopCode::Fault | StopCode::Insulation | StopCode::OverTemperature
+        ) {
+            self.note_fault_of_record(&before.outlet, record.reason.code, &record.reason.text);
+        }
+        if failed {
+            return self.record_of_failed_order(before, record);
+        }
+        if let Some(gap) = meter::gap(start.register, before.baseline) {
+            self.journal(Fact::RegisterGapFound {
+                order: id.clone(),
+                outlet: before.outlet.clone(),
+                gap,
+            });
+        }
+        self.rate_record(before, &record, &aligned.samples, start, stop);
+        match before.state {
+            State::Review => {}
+            _ => self.settle_or_review(id, suspicions),
+        }
+        let settled = self.order(id).expect("the order was in memory above");
+        let detail = if settled.state == State::Review {
+            "waits for review"
+        } else {
+            ""
+        };
+        Received {
+            result: AckResult::Ok,
+            order: Some(id.clone()),
+            fee: fee_of(settled),
+            detail: detail.to_owned(),
+        }
+    }
+
+    fn suspicions(&self, order: &Order, record: &Record, start: Reading, stop: Reading) -> Vec<Suspicion> {
+        let connector = self
+            .site
+            .rows
+            .piles
+            .get(&order.outlet.pile)
+            .and_then(|pile| pile.connectors.get(&order.outlet.connector));
+        let power = connector
+            .and_then(|connector| connector.power_max)
+            .unwrap_or(self.policy().power_default);
+        meter::suspicions(record, order.baseline, power, stop.at.ms_since(start.at))
+    }
+
+    /// A record whose readings cannot be rated gets a bill of nothing; it is suspect, so a person sees it first.
+    fn rate_record(&mut self, order: &Order, record: &Record, buffered: &[Reading], start: Reading, stop: Reading) {
+        let mut samples = buffered.to_vec();
+        if let Some(live) = self.site.live.outlets.get(&order.outlet) {
+            if live.order.as_ref() == Some(&order.id) {
+                samples.extend(
+                    live.readings
+                        .readings()
+                        .iter()
+                        .filter(|reading| reading.at > start.at && reading.at < stop.at),
+                );
+            }
+        }
+        samples.sort_by_key(|reading| (reading.at, reading.register));
+        let tariff = self.site.rows.tariff_of(order);
+        let bill = rating::rate(tariff, start, &samples, stop)
+            .or_else(|_| rating::rate(tariff, start, &[], start))
+            .expect("a session from a reading to itself can always be rated");
+        let claimed = record.periods.map(|periods| PeriodSplit {
+            sharp: periods.sharp_kwh,
+            peak: periods.peak_kwh,
+            flat: periods.flat_kwh,
+            valley: periods.valley_kwh,
+        });
+        let difference = claimed.and_then(|claimed| rating::compare_split(&bill, tariff, &claimed));
+        self.journal(Fact::OrderRated {
+            order: order.id.clone(),
+            basis: Basis::Record,
+            bill,
+        });
+        if let Some(difference) = difference {
+            self.journal(Fact::RatingDiffers {
+                order: order.id.clone(),
+                difference,
+            });
+        }
+    }
+
+    /// FAIL with energy: nobody ordered it, and a person may bill it (UNBILLED).
+    fn record_of_failed_order(&mut self, order: &Order, record: Record) -> Received {
+        if record.energy() <= Energy::ZERO {
+            return Received::ok().about(&order.id);
+        }
+        let detail = format!("order {} had failed, its record says {} kWh", order.id, record.energy());
+        let mut received = self.set_aside(QuarantineReason::Unbilled, &order.outlet.pile.clone(), record, detail);
+        received.result = AckResult::Ok;
+        received.about(&order.id)
+    }
+
+    fn note_conflict(&mut self, order: &Order, record: Record, digest: String) {
+        if order.conflicts.contains(&digest) || order.conflicts.len() >= CONFLICTS_MAX {
+            self.ignore("record_conflict_again");
+        } else {
+            self.journal(Fact::RecordConflict {
+                order: order.id.clone(),
+                record: Box::new(record),
+                digest,
+            });
+        }
+    }
+
+    /// S03 §3.1: a stop of an unknown order is kept and logged, unless it is an offline session of a known card.
+    fn record_of_unknown_order(&mut self, outlet: &Outlet, common: &Common, record: Record) -> Received {
+        if !record.order_id.is_offline_session_of(outlet) {
+            let detail = format!("order {} is not known at this station", record.order_id);
+            return self.set_aside(QuarantineReason::Orphan, &outlet.pile, record, detail);
+        }
+        let member = record
+            .card_id
+            .as_ref()
+            .and_then(|card| self.site.rows.cards.get(card).cloned().flatten());
+        let known_connector = self
+            .site
+            .rows
+            .piles
+            .get(&outlet.pile)
+            .is_some_and(|pile| pile.connectors.contains_key(&outlet.connector));
+        let refusal = if !self.policy().offline_sessions {
+            Some("offline sessions are switched off at this station")
+        } else if member.is_none() {
+            Some("its card belongs to nobody")
+        } else if !known_connector {
+            Some("the pile has no such connector")
+        } else if self.tariff_in_force().is_err() {
+            Some("no tariff is in force")
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            let detail = format!("offline session {}: {refusal}", record.order_id);
+            return self.set_aside(QuarantineReason::UnknownCard, &outlet.pile, record, detail);
+        }
+        let member = member.expect("an offline session without member was refused above");
+        let order = self.adopt(
+            &record.order_id.clone(),
+            outlet,
+            member,
+            Source::OfflineSession,
+            &record,
+        );
+        let digest = digest(&record);
+        let aligned = self.align(&order, common, &record);
+        self.receive(&order, record, digest, aligned)
+    }
+
+    /// Makes an order for a session that is over already; there is no hold.
+    pub(super) fn adopt(
+        &mut self,
+        id: &OrderId,
+        outlet: &Outlet,
+        member: crate::ids::MemberId,
+        source: Source,
+        record: &Record,
+    ) -> Order {
+        let at = record.start_ts.unwrap_or(self.now.wall);
+        let tariff =
+            crate::tariff::in_force(self.site.rows.tariffs.values(), at).map(|tariff| tariff.spec().id.clone());
+        let tariff = tariff.or_else(|| self.tariff_in_force().ok().map(|tariff| tariff.spec().id.clone()));
+        let stored = self
+            .site
+            .rows
+            .piles
+            .get(&outlet.pile)
+            .and_then(|pile| pile.connectors.get(&outlet.connector));
+        self.journal(Fact::OrderPlaced {
+            order: id.clone(),
+            outlet: outlet.clone(),
+            member,
+            tariff: tariff.expect("the caller checked that a tariff is in force"),
+            source,
+            until: Until::default(),
+            limit_fee: Fen::ZERO,
+            baseline: stored.and_then(|connector| connector.register),
+            start_by: None,
+        });
+        self.order(id).expect("the order was placed a line above").clone()
+    }
+
+    /// Stores a record that fits nowhere; its `ack` is never a plain ok.
+    pub(super) fn set_aside(
+        &mut self,
+        why: QuarantineReason,
+        pile: &PileId,
+        record: Record,
+        detail: String,
+    ) -> Received {
+        let order = record.order_id.clone();
+        self.journal(Fact::Quarantined {
+            why,
+            pile: pile.clone(),
+            record: Some(Box::new(record)),
+            raw: None,
+            detail: detail.clone(),
+        });
+        Received {
+            result: AckResult::Orphan,
+            order: Some(order),
+            fee: None,
+            detail,
+        }
+    }
+
+    /// Moves a record's times to the station's clock: by the measured offset of the pile's clock, or by its uptime where
+    /// it has no clock and has not restarted since the session began (architecture: Time).
+    fn align(&self, order: &Order, common: &Common, record: &Record) -> Aligned {
+        let clock = self
+            .site
+            .live
+            .piles
+            .get(&order.outlet.pile)
+            .map(|presence| &presence.clock);
+        let by_ts = clock.and_then(|clock| clock.correction_ms());
+        let same_boot = order
+            .started
+            .as_ref()
+            .is_some_and(|started| started.boot_id.as_ref() == Some(&common.boot_id));
+        let by_mono = clock
+            .filter(|clock| same_boot && clock.boot_id.as_ref() == Some(&common.boot_id))
+            .and_then(|clock| clock.mono_ms);
+        let moved = |ts: Option<Wall>, mono_ms: u64| match (ts, by_ts, by_mono) {
+            (Some(ts), Some(offset), _) => Some(ts.after_ms(offset)),
+            (None, _, Some(offset)) => Some(Wall(offset).after_ms(i64::try_from(mono_ms).unwrap_or(i64::MAX))),
+            _ => None,
+        };
+        let samples = record.samples.iter().filter_map(|sample| {
+            Some(Reading {
+                at: moved(sample.ts, sample.mono_ms)?,
+                register: sample.meter_kwh,
+            })
+        });
+        let samples: Vec<Reading> = samples.collect();
+        let times = moved(record.start_ts, record.start_mono_ms).zip(moved(record.stop_ts, record.stop_mono_ms));
+        let Some((start, stop)) = times else {
+            let start = order.started.as_ref().map_or(order.placed_at, |started| started.at);
+            let stop = self.now.wall.max(start);
+            return Aligned {
+                start,
+                stop,
+                samples: Vec::new(),
+                suspicion: Some(Suspicion::ClockUnknown),
+            };
+        };
+        let offline_session = matches!(order.source, Source::OfflineSession | Source::Quarantine);
+        let too_early = !offline_session && start < order.placed_at.after_ms(-TIME_SLACK_MS);
+        let too_late = stop > self.now.wall.after_ms(TIME_SLACK_MS);
+        let detail = if stop < start {
+            Some("it ended before it began")
+        } else if too_early {
+            Some("it began before the order was placed")
+        } else if too_late {
+            Some("it ended in the future")
+        } else {
+            None
+        };
+        let suspicion = detail.map(|detail| Suspicion::TimesImpossible {
+            detail: detail.to_owned(),
+        });
+        Aligned {
+            start,
+            stop,
+            samples,
+            suspicion,
+        }
+    }
+}
+
+/// Two records with the same content have the same digest; the envelope (`msg_id`, `seq`, `ts`) is not content.
+fn digest(record: &Record) -> String {
+    let bytes = serde_json::to_vec(record).expect("a record has string keys and no failing serializer");
+    Hash::seal(&Hash::GENESIS, &bytes).to_string()
+}
+
+fn fee_of(order: &Order) -> Option<Fen> {
+    order.bill().map(|bill| bill.fee())
+}

@@ -1,0 +1,624 @@
+//! The station's durable state: what facts add up to. [`Rows::apply`] is the only way it changes.
+//! The edge keeps these rows on disk; replaying the journal from empty gives the identical rows.
+
+use crate::{
+    fact::{Fact, QuarantineItem, QuarantineOutcome},
+    ids::{CardId, MemberId, OrderId, PileId, TariffId},
+    journal::Stamp,
+    ledger::{self, Account, Hold, Ledger, Payment, Transfer},
+    member::Member,
+    messages::EventKind,
+    order::{self, Basis, BillVersion, Deadline, DeadlineKind, Order, Paid, Source, Started, State, Step},
+    pile::{Maintenance, Pile},
+    tariff::Tariff,
+    units::Fen,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A row that can be fetched on demand.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// An order.
+    Order(OrderId),
+    /// A member, with the accounts `allowance` and `debt`.
+    Member(MemberId),
+    /// Whose a card is.
+    Card(CardId),
+    /// A quarantined message.
+    Quarantine(u64),
+}
+
+/// Durable state. Where a value is an `Option`, `None` says that the row was looked for and is not there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rows {
+    /// All piles.
+    pub piles: BTreeMap<PileId, Pile>,
+    /// All tariff versions.
+    pub tariffs: BTreeMap<TariffId, Tariff>,
+    /// Open orders, and what was asked for.
+    pub orders: BTreeMap<OrderId, Option<Order>>,
+    /// Members of open orders, and what was asked for.
+    pub members: BTreeMap<MemberId, Option<Member>>,
+    /// Cards that were asked for.
+    pub cards: BTreeMap<CardId, Option<MemberId>>,
+    /// Quarantined messages that were asked for.
+    pub quarantine: BTreeMap<u64, Option<QuarantineItem>>,
+    /// Accounts of the members and orders above, and the station's own.
+    pub ledger: Ledger,
+}
+
+/// Rows that differ from what is on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Piles.
+    pub piles: BTreeSet<PileId>,
+    /// Tariff versions.
+    pub tariffs: BTreeSet<TariffId>,
+    /// Orders.
+    pub orders: BTreeSet<OrderId>,
+    /// Members.
+    pub members: BTreeSet<MemberId>,
+    /// Cards.
+    pub cards: BTreeSet<CardId>,
+    /// Quarantined messages.
+    pub quarantine: BTreeSet<u64>,
+    /// Accounts.
+    pub accounts: BTreeSet<Account>,
+    /// Transfers, to be added.
+    pub transfers: Vec<Transfer>,
+}
+
+impl Changes {
+    /// Whether anything differs.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Rows {
+    pub(super) fn needs_member(&self, member: &MemberId, keys: &mut Vec<Key>) {
+        if !self.members.contains_key(member) {
+            keys.push(Key::Member(member.clone()));
+        }
+    }
+
+    /// A member that is in memory.
+    pub fn member(&self, id: &MemberId) -> Option<&Member> {
+        self.members.get(id)?.as_ref()
+    }
+
+    /// Every order in memory.
+    pub fn orders(&self) -> impl Iterator<Item = &Order> {
+        self.orders.values().flatten()
+    }
+
+    /// The tariff an order is pinned to.
+    pub fn tariff_of(&self, order: &Order) -> &Tariff {
+        self.tariffs
+            .get(&order.tariff)
+            .expect("tariff versions are never removed, and an order is pinned to a known one")
+    }
+
+    pub(super) fn evict(&mut self) {
+        self.orders
+            .retain(|_, order| order.as_ref().is_some_and(|order| order.state.is_open()));
+        let kept: BTreeSet<&MemberId> = self.orders.values().flatten().map(|order| &order.member).collect();
+        self.members.retain(|id, _| kept.contains(id));
+        self.cards.clear();
+        self.quarantine.clear();
+        let gone: Vec<Account> = self
+            .ledger
+            .accounts()
+            .filter(|(account, _)| match account {
+                Account::Allowance(member) | Account::Debt(member) => !self.members.contains_key(member),
+                Account::Held(order) => !self.orders.contains_key(order),
+                Account::SalesElectricity | Account::SalesService | Account::Refund | Account::Cash => false,
+            })
+            .map(|(account, _)| account.clone())
+            .collect();
+        for account in gone {
+            self.ledger.forget(&account);
+        }
+    }
+
+    fn order_mut(&mut self, id: &OrderId, changes: &mut Changes) -> &mut Order {
+        changes.orders.insert(id.clone());
+        self.orders
+            .get_mut(id)
+            .and_then(Option::as_mut)
+            .expect("a fact is about an order that is in memory")
+    }
+
+    fn member_mut(&mut self, id: &MemberId, changes: &mut Changes) -> &mut Member {
+        changes.members.insert(id.clone());
+        self.members
+            .get_mut(id)
+            .and_then(Option::as_mut)
+            .expect("a fact is about a member that is in memory")
+    }
+
+    fn pile_mut(&mut self, id: &PileId, changes: &mut Changes) -> &mut Pile {
+        changes.piles.insert(id.clone());
+        self.piles.get_mut(id).expect("a fact is about a known pile")
+    }
+
+    /// Takes one fact into account.
+    ///
+    /// # Panics
+    /// If the fact contradicts the rows: it was not decided by [`super::Site::handle`] on these rows, and going on would
+    /// falsify the books.
+    pub fn apply(&mut self, stamp: Stamp, fact: &Fact, changes: &mut Changes) {
+        match fact {
+            Fact::PileProvisioned { pile } => {
+                changes.piles.insert(pile.clone());
+                self.piles
+                    .entry(pile.clone())
+                    .or_insert_with(|| Pile::new(pile.clone()))
+                    .removed = false;
+            }
+            Fact::PileRemoved { pile, .. } => self.pile_mut(pile, changes).removed = true,
+            Fact::PileBooted {
+                pile,
+                boot_id,
+                make,
+                connectors,
+            } => {
+                let busy: BTreeSet<_> = self
+                    .orders()
+                    .filter(|order| order.state.occupies_connector() && order.outlet.pile == *pile)
+                    .map(|order| order.outlet.connector)
+                    .collect();
+                let pile = self.pile_mut(pile, changes);
+                pile.boot_id = Some(boot_id.clone());
+                pile.make = make.clone();
+                for reported in connectors {
+                    let connector = pile.connectors.entry(reported.no).or_default();
+                    connector.power_max = Some(reported.max_kw);
+                    if !busy.contains(&reported.no) {
+                        connector.register = Some(reported.meter_kwh);
+                    }
+                }
+            }
+            Fact::PileDropped { pile, at } => self.pile_mut(pile, changes).remember_drop(*at),
+            Fact::PileEvent { outlet, kind, .. } => {
+                let pile = self.pile_mut(&outlet.pile, changes);
+                let connector = pile.connectors.entry(outlet.connector).or_default();
+                match kind {
+                    EventKind::Fault => {
+                        connector.faulted = true;
+                        pile.remember_fault(stamp.mono);
+                    }
+                    EventKind::Estop => connector.faulted = true,
+                    EventKind::FaultCleared => connector.faulted = false,
+                    EventKind::Plugged | EventKind::Unplugged | EventKind::Reboot => {}
+                }
+            }
+            Fact::MaintenanceSet { pile, reason, by } => {
+                let pile = self.pile_mut(pile, changes);
+                match reason {
+                    Some(reason) => {
+                        let (reason, by) = (reason.clone(), by.clone());
+                        pile.maintenance = Some(Maintenance {
+                            reason,
+                            by,
+                            since: stamp.at,
+                        });
+                    }
+                    None => {
+                        pile.maintenance = None;
+                        pile.faults.clear();
+                        pile.drops.clear();
+                    }
+                }
+            }
+            Fact::MemberRegistered { member, name } => {
+                changes.members.insert(member.clone());
+                let row = self.members.entry(member.clone()).or_default();
+                match row {
+                    Some(member) => member.name.clone_from(name),
+                    None => *row = Some(Member::new(member.clone(), name.clone())),
+                }
+            }
+            Fact::MemberBlocked { member, reason, .. } => {
+                self.member_mut(member, changes).blocked.clone_from(reason);
+            }
+            Fact::CardBound { card, member } => {
+                changes.cards.insert(card.clone());
+                self.cards.insert(card.clone(), Some(member.clone()));
+            }
+            Fact::CardUnbound { card } => {
+                changes.cards.insert(card.clone());
+                self.cards.insert(card.clone(), None);
+            }
+            Fact::TariffAdded { tariff } => {
+                let id = &tariff.spec().id;
+                changes.tariffs.insert(id.clone());
+                self.tariffs.insert(id.clone(), tariff.clone());
+            }
+            Fact::ToppedUp { member, .. } => {
+                let member = member.clone();
+                self.post(fact, &member, None, stamp, changes);
+            }
+            Fact::OrderPlaced { order, .. } => {
+                changes.orders.insert(order.clone());
+                let placed = placed(stamp, fact);
+                self.member_mut(&placed.member, changes).open_orders.push(order.clone());
+                let before = self.orders.insert(order.clone(), Some(placed));
+                assert!(matches!(before, None | Some(None)), "order {order} is placed once");
+            }
+            Fact::HoldTaken { order, amount } => {
+                let row = self.order_mut(order, changes);
+                assert_eq!(row.hold, Hold::default(), "order {order} has one hold");
+                row.hold.taken = *amount;
+                let member = row.member.clone();
+                self.post(fact, &member, None, stamp, changes);
+            }
+            Fact::CommandIssued { order, command } => {
+                let row = self.order_mut(order, changes);
+                row.commands
+                    .retain(|old| old.expires > stamp.mono && old.kind != command.kind);
+                row.commands.push(command.clone());
+                row.command_count += 1;
+            }
+            Fact::CommandAnswered { order, command, .. } => {
+                self.order_mut(order, changes)
+                    .commands
+                    .retain(|issued| issued.id != *command);
+            }
+            Fact::StartAcknowledged {
+                order,
+                register,
+                boot_id,
+            } => {
+                let row = self.step(order, Step::StartConfirmed, changes);
+                row.started = Some(Started {
+                    at: stamp.at,
+                    mono: stamp.mono,
+                    register: *register,
+                    boot_id: boot_id.clone(),
+                });
+                row.deadline = None;
+                row.commands
+                    .retain(|command| command.kind != crate::messages::CommandKind::Start);
+            }
+            Fact::OrderFailed { order, reason } => {
+                let step = match reason {
+                    order::FailReason::Refused { .. } => Step::StartRefused,
+                    order::FailReason::TimedOut => Step::StartTimedOut,
+                    order::FailReason::Cancelled => Step::Cancel,
+                    order::FailReason::NeverStarted => Step::StartRefused,
+                };
+                let row = self.step(order, step, changes);
+                let (hold, member) = (row.hold, row.member.clone());
+                row.hold.released += hold.remaining();
+                row.fail = Some(reason.clone());
+                row.deadline = None;
+                row.commands.clear();
+                self.post(fact, &member, Some(hold), stamp, changes);
+                self.close_if_ended(order, changes);
+            }
+            Fact::StopRequested { order, .. } => self.step(order, Step::StopAsked, changes).stopping = true,
+            Fact::ChargingLost { order, estimate_at } => {
+                let row = self.step(order, Step::ChargingLost, changes);
+                row.deadline = Some(Deadline {
+                    at: *estimate_at,
+                    kind: DeadlineKind::Record,
+                });
+            }
+            Fact::ChargingResumed { order } => self.step(order, Step::Telemetry, changes).deadline = None,
+            Fact::RecordReceived {
+                order,
+                record,
+                ending,
+                suspicions,
+            } => {
+                let row = self.step(order, Step::Record, changes);
+                row.ending = Some(ending.clone());
+                row.estimated = false;
+                row.suspicions.extend(suspicions.iter().cloned());
+                row.deadline = None;
+                row.commands.clear();
+                let outlet = row.outlet.clone();
+                let pile = self.pile_mut(&outlet.pile, changes);
+                let connector = pile.connectors.entry(outlet.connector).or_default();
+                connector.register = connector.register.max(Some(record.meter_stop_kwh));
+            }
+            Fact::OrderRated { order, basis, bill } => {
+                let row = if *basis == Basis::Estimate {
+                    let row = self.step(order, Step::Estimate, changes);
+                    row.estimated = true;
+                    row.commands.clear();
+                    row.deadline = None;
+                    row
+                } else {
+                    self.order_mut(order, changes)
+                };
+                row.bills.push(BillVersion {
+                    basis: *basis,
+                    electricity: bill.electricity,
+                    service: bill.service,
+                    detail: Some(bill.clone()),
+                    reason: None,
+                    by: None,
+                    at: stamp.at,
+                });
+            }
+            Fact::BillCorrected {
+                order,
+                electricity,
+                service,
+                reason,
+                by,
+            } => {
+                self.order_mut(order, changes).bills.push(BillVersion {
+                    basis: Basis::Correction,
+                    electricity: *electricity,
+                    service: *service,
+                    detail: None,
+                    reason: Some(reason.clone()),
+                    by: Some(by.clone()),
+                    at: stamp.at,
+                });
+            }
+            Fact::ReviewOpened { order, suspicions } => {
+                let row = self.step(order, Step::Suspend, changes);
+                for suspicion in suspicions {
+                    if !row.suspicions.contains(suspicion) {
+                        row.suspicions.push(suspicion.clone());
+                    }
+                }
+                row.deadline = None;
+                let (member, id) = (row.member.clone(), row.id.clone());
+                let member = self.member_mut(&member, changes);
+                if !member.open_orders.contains(&id) {
+                    member.open_orders.push(id);
+                }
+            }
+            Fact::ReviewApproved { order, .. } => {
+                self.order_mut(order, changes);
+            }
+            Fact::OrderEstimated {
+                order,
+                payment,
+                remainder_until,
+            } => {
+                let deadline = Deadline {
+                    at: *remainder_until,
+                    kind: DeadlineKind::Remainder,
+                };
+                self.pay(order, payment, fact, stamp, changes);
+                self.order_mut(order, changes).deadline = Some(deadline);
+            }
+            Fact::OrderSettled { order, payment } => {
+                self.pay(order, payment, fact, stamp, changes);
+                let row = self.order_mut(order, changes);
+                let step = if row.paid.debt == Fen::ZERO {
+                    Step::Covered
+                } else {
+                    Step::Uncovered
+                };
+                let row = self.step(order, step, changes);
+                row.deadline = None;
+                row.settled_at = Some(stamp.at);
+                assert!(row.hold.is_resolved(), "a settled order {order} holds nothing");
+                self.note_debt(order, changes);
+                self.close_if_ended(order, changes);
+            }
+            Fact::DebtPaid { order, amount, .. } => {
+                let row = self.order_mut(order, changes);
+                row.paid.debt -= *amount;
+                let (member, left) = (row.member.clone(), row.paid.debt);
+                self.post(fact, &member, None, stamp, changes);
+                if left == Fen::ZERO {
+                    self.step(order, Step::DebtCleared, changes);
+                }
+                self.note_debt(order, changes);
+            }
+            Fact::Refunded { order, amount, .. } => {
+                let row = self.step(order, Step::Refund, changes);
+                row.paid.refunded += *amount;
+                row.after_sales = true;
+                let member = row.member.clone();
+                self.post(fact, &member, None, stamp, changes);
+            }
+            Fact::Quarantined {
+                why,
+                pile,
+                record,
+                raw,
+                detail,
+            } => {
+                changes.quarantine.insert(stamp.seq);
+                let item = QuarantineItem {
+                    item: stamp.seq,
+                    at: stamp.at,
+                    why: *why,
+                    pile: pile.clone(),
+                    connector: record.as_ref().map(|record| record.connector),
+                    record: record.clone(),
+                    raw: raw.clone(),
+                    detail: detail.clone(),
+                    outcome: None,
+                };
+                self.quarantine.insert(stamp.seq, Some(item));
+            }
+            Fact::QuarantineClosed { item, outcome, .. } => {
+                changes.quarantine.insert(*item);
+                let row = self.quarantine.get_mut(item).and_then(Option::as_mut);
+                let row = row.expect("a fact is about a quarantined message that is in memory");
+                assert!(row.outcome.is_none(), "quarantine item {item} is dealt with once");
+                row.outcome = Some(outcome.clone());
+                if let QuarantineOutcome::Billed { order } = outcome {
+                    self.reopen_failed(order, changes);
+                }
+            }
+            Fact::ClockStepped { .. } => {
+                let running: Vec<OrderId> = self
+                    .orders()
+                    .filter(|order| order.state == State::Charging)
+                    .map(|order| order.id.clone())
+                    .collect();
+                for order in running {
+                    self.order_mut(&order, changes).clock_stepped = true;
+                }
+            }
+            Fact::RecordConflict { order, digest, .. } => {
+                self.order_mut(order, changes).conflicts.push(digest.clone());
+            }
+            Fact::RegisterGapFound { .. } | Fact::RatingDiffers { .. } | Fact::Notified { .. } => {}
+        }
+    }
+
+    fn step(&mut self, id: &OrderId, step: Step, changes: &mut Changes) -> &mut Order {
+        let order = self.order_mut(id, changes);
+        order.state = order::next(Some(order.state), step)
+            .unwrap_or_else(|illegal| panic!("handle() checks a step before it journals it: {id}: {illegal}"));
+        order
+    }
+
+    fn post(&mut self, fact: &Fact, member: &MemberId, hold: Option<Hold>, stamp: Stamp, changes: &mut Changes) {
+        for transfer in ledger::postings(fact, member, hold, stamp.seq, stamp.at) {
+            self.ledger
+                .post(&transfer)
+                .unwrap_or_else(|error| panic!("handle() checks funds before it journals: {}: {error}", transfer.id));
+            changes.accounts.insert(transfer.debit.clone());
+            changes.accounts.insert(transfer.credit.clone());
+            changes.transfers.push(transfer);
+        }
+    }
+
+    fn pay(&mut self, id: &OrderId, payment: &Payment, fact: &Fact, stamp: Stamp, changes: &mut Changes) {
+        let order = self.order_mut(id, changes);
+        order.paid.add(payment);
+        order.hold.captured += payment.from_hold.total();
+        order.hold.released += payment.release;
+        let member = order.member.clone();
+        self.post(fact, &member, None, stamp, changes);
+    }
+
+    /// Keeps the member's list of unpaid orders right.
+    fn note_debt(&mut self, id: &OrderId, changes: &mut Changes) {
+        let order = self.order_mut(id, changes);
+        let (member, owes) = (order.member.clone(), order.paid.debt > Fen::ZERO);
+        let unpaid = &mut self.member_mut(&member, changes).unpaid_orders;
+        match (unpaid.iter().position(|known| known == id), owes) {
+            (None, true) => unpaid.push(id.clone()),
+            (Some(at), false) => {
+                unpaid.remove(at);
+            }
+            _ => {}
+        }
+    }
+
+    fn close_if_ended(&mut self, id: &OrderId, changes: &mut Changes) {
+        let order = self.order_mut(id, changes);
+        let (member, open) = (order.member.clone(), order.state.is_open());
+        if !open {
+            self.member_mut(&member, changes)
+                .open_orders
+                .retain(|known| known != id);
+        }
+    }
+
+    /// A person bills the late energy of a failed order; an order made from quarantine is in SETTLE already.
+    fn reopen_failed(&mut self, id: &OrderId, changes: &mut Changes) {
+        if self.order_mut(id, changes).state == State::Fail {
+            let order = self.step(id, Step::BillLate, changes);
+            let member = order.member.clone();
+            self.member_mut(&member, changes).open_orders.push(id.clone());
+        }
+    }
+
+    /// What must be true of the rows that `facts` touched, and of the books as a whole.
+    pub(super) fn check_invariants(&self, facts: &[(Stamp, Fact)]) {
+        if cfg!(debug_assertions) && !facts.is_empty() {
+            for order in self.orders() {
+                let held = self.ledger.balance(&Account::Held(order.id.clone()));
+                assert_eq!(
+                    held,
+                    order.hold.remaining(),
+                    "the books and the hold of order {} agree",
+                    order.id
+                );
+                assert!(
+                    !order.hold.remaining().is_negative(),
+                    "order {} never gives back more than it took",
+                    order.id
+                );
+                let ended = matches!(order.state, State::Payed | State::Unpaid | State::Fail);
+                assert!(
+                    !ended || order.hold.is_resolved(),
+                    "ended order {} holds nothing",
+                    order.id
+                );
+                assert_eq!(
+                    order.state == State::Unpaid,
+                    ended && order.paid.debt > Fen::ZERO,
+                    "UNPAID means debt: {}",
+                    order.id
+                );
+            }
+            for (account, balance) in self.ledger.accounts() {
+                match account {
+                    Account::Allowance(_) | Account::Held(_) => {
+                        assert!(!balance.is_negative(), "{account} is overdrawn")
+                    }
+                    Account::Debt(_) => assert!(balance <= Fen::ZERO, "{account} was overpaid"),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn placed(stamp: Stamp, fact: &Fact) -> Order {
+    let Fact::OrderPlaced {
+        order,
+        outlet,
+        member,
+        tariff,
+        source,
+        until,
+        limit_fee,
+        baseline,
+        start_by,
+    } = fact
+    else {
+        unreachable!("called for OrderPlaced alone")
+    };
+    let step = match source {
+        Source::Api | Source::Card => Step::Place,
+        Source::OfflineSession | Source::Quarantine => Step::Adopt,
+    };
+    Order {
+        id: order.clone(),
+        outlet: outlet.clone(),
+        member: member.clone(),
+        tariff: tariff.clone(),
+        source: *source,
+        state: order::next(None, step).expect("an order may begin by being placed or adopted"),
+        until: until.clone(),
+        limit_fee: *limit_fee,
+        hold: Hold::default(),
+        stopping: false,
+        estimated: false,
+        after_sales: false,
+        clock_stepped: false,
+        baseline: *baseline,
+        placed_at: stamp.at,
+        started: None,
+        ending: None,
+        conflicts: Vec::new(),
+        fail: None,
+        commands: Vec::new(),
+        command_count: 0,
+        deadline: start_by.map(|at| Deadline {
+            at,
+            kind: DeadlineKind::Start,
+        }),
+        suspicions: Vec::new(),
+        bills: Vec::new(),
+        paid: Paid::default(),
+        settled_at: None,
+    }
+}

@@ -1,0 +1,232 @@
+//! From a bill to money: settlement, review, debts and refunds (S05 §2.3, §4, §5).
+
+use super::{Answer, Decision, Handled, Rejected, Turn, place::illegal};
+use crate::{
+    fact::{Fact, PaidFrom},
+    ids::{MemberId, OrderId},
+    ledger::{Payment, Split, Standing},
+    meter::Suspicion,
+    notice::Notice,
+    order::{Order, State, Step},
+    units::Fen,
+};
+
+impl Turn<'_> {
+    /// Moves an order's money to where its last bill says, or sends it to a person first.
+    pub(super) fn settle_or_review(&mut self, id: &OrderId, suspicions: Vec<Suspicion>) {
+        let reasons = self.reasons_to_review(id, suspicions);
+        if reasons.is_empty() {
+            self.settle(id);
+        } else {
+            self.open_review(id, reasons);
+        }
+    }
+
+    fn reasons_to_review(&self, id: &OrderId, mut suspicions: Vec<Suspicion>) -> Vec<Suspicion> {
+        let order = self.order(id).expect("an order is settled while in memory");
+        if order.clock_stepped {
+            suspicions.push(Suspicion::ClockStepped);
+        }
+        if order.bill().is_some_and(|bill| bill.fee() > self.policy().review_above) {
+            suspicions.push(Suspicion::LargeFee);
+        }
+        suspicions
+    }
+
+    fn open_review(&mut self, id: &OrderId, suspicions: Vec<Suspicion>) {
+        self.journal(Fact::ReviewOpened {
+            order: id.clone(),
+            suspicions,
+        });
+        let order = self.order(id).expect("the order was in memory a line above").clone();
+        self.notify(&order, Notice::under_review());
+        self.seen(id);
+    }
+
+    fn payment(&self, order: &Order, release: bool) -> Payment {
+        let bill = order.bill().map_or(Split::default(), |bill| Split {
+            electricity: bill.electricity,
+            service: bill.service,
+        });
+        let allowance = self.site.rows.ledger.allowance(&order.member);
+        let standing = Standing {
+            held: order.hold.remaining(),
+            allowance,
+            paid: order.paid,
+        };
+        standing.settle(bill, release)
+    }
+
+    /// Settles by the last bill: captured, the rest released in the same step, what is not covered becomes debt.
+    pub(super) fn settle(&mut self, id: &OrderId) {
+        let order = self.order(id).expect("an order is settled while in memory").clone();
+        let first = order.settled_at.is_none() && order.paid.charged() == Fen::ZERO;
+        let payment = self.payment(&order, true);
+        self.journal(Fact::OrderSettled {
+            order: id.clone(),
+            payment,
+        });
+        let settled = self.order(id).expect("the order was in memory a line above").clone();
+        let fee = settled.bill().map_or(Fen::ZERO, |bill| bill.fee());
+        let notice = if first {
+            let reason = settled.ending.as_ref().map(|ending| &ending.reason);
+            Notice::settled(reason, fee, payment.release, settled.paid.debt)
+        } else {
+            Notice::rerated(fee, payment.refund + payment.release, settled.paid.debt)
+        };
+        self.notify(&settled, notice);
+        self.seen(id);
+    }
+
+    /// Captures what an estimate says and leaves the remainder held for the record.
+    pub(super) fn settle_estimate(&mut self, id: &OrderId) {
+        let reasons = self.reasons_to_review(id, Vec::new());
+        if !reasons.is_empty() {
+            self.open_review(id, reasons);
+            return;
+        }
+        let order = self.order(id).expect("an estimate is settled while in memory").clone();
+        let fee = order.bill().map_or(Fen::ZERO, |bill| bill.fee());
+        // Only the hold: what the record may yet change is not taken from anywhere else.
+        let payment = Payment {
+            from_allowance: Split::default(),
+            on_debt: Split::default(),
+            ..self.payment(&order, false)
+        };
+        let remainder_until = self.now.mono.after_ms(self.policy().remainder_ms);
+        self.journal(Fact::OrderEstimated {
+            order: id.clone(),
+            payment,
+            remainder_until,
+        });
+        self.notify(&order, Notice::estimated(fee));
+        self.seen(id);
+    }
+
+    pub(super) fn decide(&mut self, id: &OrderId, decision: Decision, reason: String, by: String) -> Handled {
+        let order = self.known_order(id)?;
+        if order.state != State::Review {
+            return Err(illegal(id, order.state, Step::Covered));
+        }
+        if reason.trim().is_empty() {
+            return Err(Rejected::NoReason);
+        }
+        match decision {
+            Decision::AsIs => self.journal(Fact::ReviewApproved {
+                order: id.clone(),
+                reason,
+                by,
+            }),
+            Decision::Corrected { electricity, service } => {
+                for amount in [electricity, service] {
+                    if amount.is_negative() {
+                        return Err(Rejected::NotPositive(amount));
+                    }
+                    self.check_amount_size(amount)?;
+                }
+                self.journal(Fact::BillCorrected {
+                    order: id.clone(),
+                    electricity,
+                    service,
+                    reason,
+                    by,
+                });
+            }
+        }
+        self.settle(id);
+        Ok(Answer::Order(id.clone()))
+    }
+
+    pub(super) fn pay_debt(&mut self, member: &MemberId, amount: Fen, from: PaidFrom, receipt: &str) -> Handled {
+        let row = self
+            .site
+            .rows
+            .member(member)
+            .ok_or_else(|| Rejected::UnknownMember(member.clone()))?;
+        let unpaid = row.unpaid_orders.clone();
+        self.check_positive(amount)?;
+        let debt = self.site.rows.ledger.debt(member);
+        if amount > debt {
+            return Err(Rejected::TooMuch { amount, most: debt });
+        }
+        let available = self.site.rows.ledger.allowance(member);
+        if from == PaidFrom::Allowance && amount > available {
+            return Err(Rejected::InsufficientFunds {
+                needed: amount,
+                available,
+            });
+        }
+        let mut left = amount;
+        for id in unpaid {
+            let owed = self.order(&id).map_or(Fen::ZERO, |order| order.paid.debt);
+            let part = owed.min(left);
+            if part == Fen::ZERO {
+                continue;
+            }
+            left -= part;
+            let receipt = receipt.to_owned();
+            self.journal(Fact::DebtPaid {
+                member: member.clone(),
+                order: id.clone(),
+                amount: part,
+                from,
+                receipt,
+            });
+            let order = self
+                .order(&id)
+                .expect("a member's unpaid orders are loaded with the request")
+                .clone();
+            if order.paid.debt == Fen::ZERO {
+                self.notify(&order, Notice::debt_cleared());
+            }
+            self.seen(&id);
+        }
+        assert_eq!(left, Fen::ZERO, "a member's debt is the sum over their unpaid orders");
+        Ok(Answer::Done)
+    }
+
+    /// Money back to the balance (售后退款), never more than was paid.
+    pub(super) fn refund(&mut self, id: &OrderId, amount: Fen, reason: String, by: String) -> Handled {
+        let order = self.known_order(id)?;
+        if !matches!(order.state, State::Payed | State::Unpaid) {
+            return Err(illegal(id, order.state, Step::Refund));
+        }
+        self.check_positive(amount)?;
+        if reason.trim().is_empty() {
+            return Err(Rejected::NoReason);
+        }
+        let most = order.paid.refundable();
+        if amount > most {
+            return Err(Rejected::TooMuch { amount, most });
+        }
+        self.journal(Fact::Refunded {
+            order: id.clone(),
+            amount,
+            reason,
+            by,
+        });
+        self.notify(&order, Notice::refunded(amount));
+        self.seen(id);
+        Ok(Answer::Order(id.clone()))
+    }
+
+    pub(super) fn check_positive(&self, amount: Fen) -> Result<(), Rejected> {
+        if amount <= Fen::ZERO {
+            Err(Rejected::NotPositive(amount))
+        } else {
+            self.check_amount_size(amount)
+        }
+    }
+
+    fn check_amount_size(&self, amount: Fen) -> Result<(), Rejected> {
+        const AMOUNT_MAX: Fen = Fen(1_000_000_000);
+        if amount > AMOUNT_MAX {
+            Err(Rejected::AmountTooLarge {
+                amount,
+                most: AMOUNT_MAX,
+            })
+        } else {
+            Ok(())
+        }
+    }
+}

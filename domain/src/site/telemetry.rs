@@ -1,0 +1,509 @@
+//! Connections, boots, heartbeats and events: what piles say about themselves, and what follows at once.
+
+use super::{
+    Answer, Handled, Received, Rejected, Turn,
+    live::{OutletLive, Timer},
+};
+use crate::{
+    fact::{Fact, StopCause},
+    ids::{OrderId, Outlet, PileId},
+    messages::{
+        Boot, Common, ConnectorReport, ConnectorStatus, Down, Event, EventKind, Heartbeat, PriceEntry, PriceMessage,
+        TimeMessage, Up, UpMessage,
+    },
+    order::{Order, State},
+    pile::Make,
+    rating::{Reading, SampleKeeper},
+    tariff::Currency,
+    units::Energy,
+};
+
+/// How often a pile is told the time, in milliseconds.
+const TIME_EVERY_MS: u64 = 3_600_000;
+/// How long after a lost connection it is judged whose doing it was, in milliseconds.
+const DROP_VERDICT_MS: u64 = 45_000;
+/// Faults of one connector within this time are one, in milliseconds: a heartbeat, an event and a record may all report it.
+const SAME_FAULT_MS: u64 = 300_000;
+/// Who fences piles off by rule.
+const BY_RULE: &str = "holdfast";
+
+impl Turn<'_> {
+    pub(super) fn connected(&mut self, pile: &PileId) -> Handled {
+        self.known_pile(pile)?;
+        let now = self.now.mono;
+        let presence = self.site.live.piles.entry(pile.clone()).or_default();
+        presence.online_since = Some(now);
+        presence.heard_at = Some(now);
+        presence.dropped_at = None;
+        presence.prices_sent = None;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn disconnected(&mut self, pile: &PileId, dropped: bool) -> Handled {
+        let now = self.now.mono;
+        let Some(presence) = self.site.live.piles.get_mut(pile) else {
+            return Ok(Answer::Done);
+        };
+        presence.online_since = None;
+        if dropped {
+            presence.dropped_at = Some(now);
+            self.site
+                .live
+                .timers
+                .insert((now.after_ms(DROP_VERDICT_MS), Timer::DropVerdict(pile.clone())));
+        }
+        let here: Vec<OrderId> = self
+            .site
+            .live
+            .occupied
+            .iter()
+            .filter(|(outlet, _)| outlet.pile == *pile)
+            .map(|(_, order)| order.clone())
+            .collect();
+        for order in here {
+            self.seen(&order);
+        }
+        Ok(Answer::Done)
+    }
+
+    /// A drop counts against the pile if another pile stayed connected throughout: then the network did not fail.
+    pub(super) fn judge_drop(&mut self, pile: &PileId) {
+        let Some(dropped_at) = self
+            .site
+            .live
+            .piles
+            .get_mut(pile)
+            .and_then(|presence| presence.dropped_at.take())
+        else {
+            return;
+        };
+        let another_stayed =
+            self.site.live.piles.iter().any(|(other, presence)| {
+                other != pile && presence.online_since.is_some_and(|since| since <= dropped_at)
+            });
+        if another_stayed && self.site.rows.piles.contains_key(pile) {
+            self.journal(Fact::PileDropped {
+                pile: pile.clone(),
+                at: dropped_at,
+            });
+            self.fence_off_if_sick(pile);
+        }
+    }
+
+    fn fence_off_if_sick(&mut self, pile: &PileId) {
+        let policy = self.policy();
+        let Some(row) = self.site.rows.piles.get(pile).filter(|row| row.maintenance.is_none()) else {
+            return;
+        };
+        let sick = row.is_sick(
+            self.now.mono,
+            policy.faults_max,
+            policy.drops_max,
+            policy.sick_window_ms,
+        );
+        if let Some(reason) = sick {
+            let by = BY_RULE.to_owned();
+            self.journal(Fact::MaintenanceSet {
+                pile: pile.clone(),
+                reason: Some(reason),
+                by,
+            });
+        }
+    }
+
+    /// What every message tells: the pile is there, and how its clocks run.
+    pub(super) fn heard(&mut self, pile: &PileId, message: &UpMessage) {
+        let now = self.now;
+        let presence = self.site.live.piles.entry(pile.clone()).or_default();
+        presence.heard_at = Some(now.mono);
+        // A record, event or swipe may be sent again long after it was written; the others speak of now.
+        if matches!(message.body, Up::Boot(_) | Up::Heartbeat(_) | Up::Reply(_)) {
+            let common = &message.common;
+            presence
+                .clock
+                .measure(&common.boot_id, common.ts, common.mono_ms, now.wall);
+        }
+    }
+
+    pub(super) fn boot(&mut self, pile: &PileId, common: &Common, boot: Boot) -> Received {
+        let Boot {
+            vendor,
+            model,
+            firmware,
+            connectors,
+        } = boot;
+        let make = Make {
+            vendor,
+            model,
+            firmware,
+        };
+        let Some(known) = self.site.rows.piles.get(pile) else {
+            return Received::rejected("unknown pile");
+        };
+        let same = known.boot_id.as_ref() == Some(&common.boot_id)
+            && known.make == make
+            && connectors.iter().all(|reported| {
+                known.connectors.get(&reported.no).is_some_and(|connector| {
+                    connector.power_max == Some(reported.max_kw) && connector.register == Some(reported.meter_kwh)
+                })
+            });
+        if !same {
+            let (pile, boot_id) = (pile.clone(), common.boot_id.clone());
+            self.journal(Fact::PileBooted {
+                pile,
+                boot_id,
+                make,
+                connectors,
+            });
+        }
+        self.tell_time_and_prices(pile);
+        self.resend_commands(pile);
+        Received::ok()
+    }
+
+    /// `time` while the station's clock is trusted, `price` where it is not the one already sent.
+    pub(super) fn tell_time_and_prices(&mut self, pile: &PileId) {
+        let now = self.now;
+        if !self.site.live.is_online(pile) {
+            return;
+        }
+        self.site
+            .live
+            .timers
+            .insert((now.mono.after_ms(TIME_EVERY_MS), Timer::Time(pile.clone())));
+        if self.site.live.clock_trusted {
+            self.send(pile, Down::Time(TimeMessage { ts: now.wall }));
+            if let Some(presence) = self.site.live.piles.get_mut(pile) {
+                presence.clock.stale = true;
+            }
+        }
+        self.tell_prices(pile);
+    }
+
+    pub(super) fn tell_prices(&mut self, pile: &PileId) {
+        let Ok(tariff) = self.tariff_in_force() else { return };
+        let prices = tariff
+            .day_table(self.now.wall)
+            .into_iter()
+            .map(PriceEntry::from)
+            .collect();
+        let Currency::Cny = tariff.spec().currency;
+        let message = PriceMessage {
+            currency: "CNY".to_owned(),
+            tariff: tariff.spec().id.clone(),
+            prices,
+        };
+        if let Some(presence) = self.site.live.piles.get_mut(pile)
+            && presence.prices_sent.as_ref() != Some(&message)
+        {
+            presence.prices_sent = Some(message.clone());
+            self.send(pile, Down::Price(message));
+        }
+    }
+
+    pub(super) fn heartbeat(&mut self, pile: &PileId, common: &Common, heartbeat: Heartbeat) {
+        let presence = self.site.live.piles.entry(pile.clone()).or_default();
+        let older = presence
+            .heartbeat
+            .as_ref()
+            .is_some_and(|(boot, seq)| *boot == common.boot_id && common.seq <= *seq);
+        if older {
+            self.ignore("heartbeat_out_of_order");
+            return;
+        }
+        presence.heartbeat = Some((common.boot_id.clone(), common.seq));
+        for report in heartbeat.connectors {
+            let outlet = Outlet {
+                pile: pile.clone(),
+                connector: report.no,
+            };
+            let known = self
+                .site
+                .rows
+                .piles
+                .get(pile)
+                .is_some_and(|pile| pile.connectors.contains_key(&report.no));
+            if known {
+                self.report(&outlet, common, report);
+            } else {
+                self.ignore("unknown_connector");
+            }
+        }
+    }
+
+    fn report(&mut self, outlet: &Outlet, common: &Common, report: ConnectorReport) {
+        self.note_faults(outlet, &report);
+        let charging = report.status == ConnectorStatus::Charging;
+        let named = report.order_id.clone();
+        let order = self
+            .site
+            .live
+            .occupied
+            .get(outlet)
+            .and_then(|id| self.order(id))
+            .cloned();
+        let its_own = order
+            .as_ref()
+            .is_some_and(|order| charging && named.as_ref() == Some(&order.id));
+        let reading = Reading {
+            at: self.now.wall,
+            register: report.meter_kwh,
+        };
+
+        match &order {
+            Some(order) if its_own && order.state == State::Place => {
+                self.confirm_start(order, common);
+            }
+            Some(order) if its_own && order.deadline.is_some() => {
+                self.journal(Fact::ChargingResumed {
+                    order: order.id.clone(),
+                });
+            }
+            _ => {}
+        }
+        self.keep_report(outlet, report, order.as_ref().filter(|_| its_own), reading);
+        if let Some(order) = order.as_ref().filter(|order| order.state.occupies_connector()) {
+            self.seen(&order.id);
+        }
+        match order {
+            Some(order) if its_own => self.watch_limits(&order.id),
+            Some(order) if order.state == State::Charging => self.watch_missing_record(outlet, &order),
+            _ => {}
+        }
+        if charging && !its_own {
+            self.stop_if_ended(outlet, named.as_ref());
+        }
+    }
+
+    /// A pile that charges an order which has failed or ended is told to stop at once.
+    fn stop_if_ended(&mut self, outlet: &Outlet, named: Option<&OrderId>) {
+        let ended = named.and_then(|id| self.order(id)).filter(|order| {
+            order.outlet == *outlet && matches!(order.state, State::Fail | State::Payed | State::Unpaid)
+        });
+        match ended.map(|order| order.id.clone()) {
+            Some(id) => self.issue_stop_once(&id),
+            None => self.ignore("charging_without_order"),
+        }
+    }
+
+    fn keep_report(&mut self, outlet: &Outlet, report: ConnectorReport, order: Option<&Order>, reading: Reading) {
+        let now = self.now;
+        let rows = &self.site.rows;
+        let live = self
+            .site
+            .live
+            .outlets
+            .entry(outlet.clone())
+            .or_insert_with(|| OutletLive {
+                report: report.clone(),
+                as_of: now.wall,
+                received: now.mono,
+                order: None,
+                readings: SampleKeeper::default(),
+                soc_start: None,
+                lost_since: None,
+            });
+        if let Some(order) = order {
+            let tariff = rows.tariff_of(order);
+            if live.order.as_ref() != Some(&order.id) {
+                live.begin(&order.id, tariff, None);
+            }
+            live.lost_since = None;
+            if let (None, Some(soc)) = (live.soc_start, report.soc_pct) {
+                live.soc_start = Some((soc, now.wall));
+            }
+            live.readings.push(tariff, reading);
+        }
+        live.report = report;
+        live.as_of = now.wall;
+        live.received = now.mono;
+    }
+
+    /// Ends a session whose fee, energy, time or state of charge has reached its limit, and goes on asking.
+    fn watch_limits(&mut self, id: &OrderId) {
+        let Some(order) = self.order(id).filter(|order| order.state == State::Charging).cloned() else {
+            return;
+        };
+        if order.stopping {
+            self.issue_stop_once(id);
+            return;
+        }
+        let Some(live) = self.site.live.outlets.get(&order.outlet) else {
+            return;
+        };
+        let bill = live.bill_so_far(&order, &self.site.rows);
+        let until = &order.until;
+        let minutes = order
+            .started
+            .as_ref()
+            .map(|started| self.now.mono.ms_since(started.mono) / 60_000);
+        let energy = bill.as_ref().map_or(Energy::ZERO, |bill| bill.energy);
+        let fee_reached = bill.as_ref().is_some_and(|bill| bill.fee >= order.limit_fee);
+        let own_fee = until.fee.is_some_and(|fee| fee <= order.limit_fee);
+        let own_limit = until.kwh.is_some_and(|kwh| energy >= kwh)
+            || until
+                .minutes
+                .zip(minutes)
+                .is_some_and(|(limit, passed)| passed >= u64::from(limit))
+            || until
+                .soc_pct
+                .zip(live.report.soc_pct)
+                .is_some_and(|(limit, soc)| soc >= f64::from(limit))
+            || (fee_reached && own_fee);
+        if own_limit {
+            self.request_stop(&order, StopCause::LimitReached);
+        } else if fee_reached {
+            self.request_stop(&order, StopCause::FundsUsed);
+        }
+    }
+
+    /// The pile is there and does not charge its order: the record should come by itself, then it is asked for, then an
+    /// estimate takes its place.
+    fn watch_missing_record(&mut self, outlet: &Outlet, order: &Order) {
+        let now = self.now.mono;
+        let request_ms = self.policy().record_request_ms;
+        if let Some(live) = self.site.live.outlets.get_mut(outlet)
+            && order.deadline.is_none()
+            && live.lost_since.is_none()
+        {
+            live.lost_since = Some(now);
+            self.site
+                .live
+                .timers
+                .insert((now.after_ms(request_ms), Timer::RecordMissing(outlet.clone())));
+        }
+    }
+
+    /// The record has not come by itself.
+    pub(super) fn record_missing(&mut self, outlet: &Outlet) {
+        let policy = self.policy().clone();
+        let Some(lost_since) = self.site.live.outlets.get(outlet).and_then(|live| live.lost_since) else {
+            return;
+        };
+        let order = self
+            .site
+            .live
+            .occupied
+            .get(outlet)
+            .and_then(|id| self.order(id))
+            .cloned();
+        let Some(order) = order.filter(|order| order.state == State::Charging && order.deadline.is_none()) else {
+            return;
+        };
+        if self.now.mono.ms_since(lost_since) < policy.record_request_ms || !self.site.live.is_online(&outlet.pile) {
+            return;
+        }
+        let estimate_at = lost_since.after_ms(policy.record_overdue_ms);
+        self.journal(Fact::ChargingLost {
+            order: order.id.clone(),
+            estimate_at,
+        });
+        self.request_record_once(&order.id);
+    }
+
+    fn note_faults(&mut self, outlet: &Outlet, report: &ConnectorReport) {
+        let reported = report.status == ConnectorStatus::Fault || !report.faults.is_empty();
+        let known = self.is_faulted(outlet);
+        if reported != known {
+            let kind = if reported {
+                EventKind::Fault
+            } else {
+                EventKind::FaultCleared
+            };
+            self.pile_event(outlet, kind, 0, report.faults.join("; "));
+        }
+    }
+
+    fn is_faulted(&self, outlet: &Outlet) -> bool {
+        let pile = self.site.rows.piles.get(&outlet.pile);
+        pile.and_then(|pile| pile.connectors.get(&outlet.connector))
+            .is_some_and(|connector| connector.faulted)
+    }
+
+    pub(super) fn pile_event(&mut self, outlet: &Outlet, kind: EventKind, code: i32, text: String) {
+        self.journal(Fact::PileEvent {
+            outlet: outlet.clone(),
+            kind,
+            code,
+            text,
+        });
+        if kind == EventKind::Fault {
+            self.fence_off_if_sick(&outlet.pile);
+        }
+    }
+
+    /// A record that ends with a fault counts as one, unless the pile reported it by other means a moment ago.
+    pub(super) fn note_fault_of_record(&mut self, outlet: &Outlet, code: u16, text: &str) {
+        let now = self.now.mono;
+        let lately = self
+            .site
+            .rows
+            .piles
+            .get(&outlet.pile)
+            .is_some_and(|pile| pile.faults.last().is_some_and(|at| now.ms_since(*at) < SAME_FAULT_MS));
+        if !lately {
+            let cleared = !self.is_faulted(outlet);
+            self.pile_event(outlet, EventKind::Fault, i32::from(code), text.to_owned());
+            if cleared {
+                self.pile_event(
+                    outlet,
+                    EventKind::FaultCleared,
+                    0,
+                    "the session that reported it is over".to_owned(),
+                );
+            }
+        }
+    }
+
+    pub(super) fn event(&mut self, pile: &PileId, event: Event) -> Received {
+        let Event {
+            connector,
+            kind,
+            code,
+            text,
+        } = event;
+        let outlet = Outlet {
+            pile: pile.clone(),
+            connector,
+        };
+        let known = self
+            .site
+            .rows
+            .piles
+            .get(pile)
+            .is_some_and(|pile| pile.connectors.contains_key(&connector));
+        if !known {
+            self.ignore("unknown_connector");
+            return Received::rejected(format!("pile has no connector {connector}"));
+        }
+        if kind != EventKind::Fault || !self.is_faulted(&outlet) {
+            self.pile_event(&outlet, kind, code, text);
+        }
+        Received::ok()
+    }
+
+    pub(super) fn known_pile(&self, pile: &PileId) -> Result<(), Rejected> {
+        match self.site.rows.piles.get(pile) {
+            Some(row) if !row.removed => Ok(()),
+            _ => Err(Rejected::UnknownPile(pile.clone())),
+        }
+    }
+
+    pub(super) fn clock_trust(&mut self, trusted: bool) -> Handled {
+        let before = std::mem::replace(&mut self.site.live.clock_trusted, trusted);
+        if trusted && !before {
+            let online: Vec<PileId> = self
+                .site
+                .live
+                .piles
+                .iter()
+                .filter(|(_, presence)| presence.online_since.is_some())
+                .map(|(pile, _)| pile.clone())
+                .collect();
+            for pile in online {
+                self.tell_time_and_prices(&pile);
+            }
+        }
+        Ok(Answer::Done)
+    }
+}

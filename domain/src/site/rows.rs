@@ -409,7 +409,9 @@ impl Rows {
                 row.paid.debt -= *amount;
                 let (member, left) = (row.member.clone(), row.paid.debt);
                 self.post(fact, &member, None, stamp, changes);
-                if left == Fen::ZERO {
+                // An order under review stays there: the debt is of its earlier bill.
+                let unpaid = self.order_mut(order, changes).state == State::Unpaid;
+                if left == Fen::ZERO && unpaid {
                     self.step(order, Step::DebtCleared, changes);
                 }
                 self.note_debt(order, changes);

@@ -1,13 +1,13 @@
 //! Messages that carry money, or may, and fit nowhere: kept until a person has dealt with them.
 
-use super::{Answer, Handled, Rejected, Turn, place::illegal};
+use super::{Answer, Handled, Rejected, Turn, place::illegal, record::rate_or_suspect};
 use crate::{
     fact::{Fact, QuarantineOutcome, QuarantineReason},
     ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
     messages::{Ack, AckResult, Down, Malformed, Record},
-    meter,
+    meter::{self, Suspicion},
     order::{Basis, Ending, Order, Source, State, Step},
-    rating::{self, Reading},
+    rating::Reading,
     topics::UpKind,
     units::Energy,
 };
@@ -84,7 +84,7 @@ impl Turn<'_> {
         self.tariff_in_force()?;
         match self.order(&record.order_id).cloned() {
             Some(order) if item.why == QuarantineReason::Unbilled => {
-                self.bill_failed(order, &member, number, reason, by)
+                self.bill_failed(order, &member, &record, number, reason, by)
             }
             _ => Ok(self.bill_orphan(&outlet, member, &record, number, reason, by)),
         }
@@ -105,7 +105,15 @@ impl Turn<'_> {
     }
 
     /// The late energy of a failed order, billed to the member who placed it.
-    fn bill_failed(&mut self, order: Order, member: &MemberId, number: u64, reason: String, by: String) -> Handled {
+    fn bill_failed(
+        &mut self,
+        order: Order,
+        member: &MemberId,
+        record: &Record,
+        number: u64,
+        reason: String,
+        by: String,
+    ) -> Handled {
         if order.state != State::Fail {
             return Err(illegal(&order.id, order.state, Step::BillLate));
         }
@@ -119,6 +127,9 @@ impl Turn<'_> {
                 why: "its order has no record".to_owned(),
             });
         };
+        // The ending has its times moved to the station's clock; the samples move with it.
+        let moved_ms = record.start_ts.map_or(0, |start_ts| start.at.ms_since(start_ts));
+        let samples = buffered(record, moved_ms);
         let outcome = QuarantineOutcome::Billed {
             order: order.id.clone(),
         };
@@ -128,7 +139,7 @@ impl Turn<'_> {
             reason,
             by,
         });
-        self.bill_by_person(&order, start, stop);
+        self.bill_by_person(&order, start, &samples, stop, Vec::new());
         Ok(Answer::Order(order.id))
     }
 
@@ -151,6 +162,9 @@ impl Turn<'_> {
             reason,
             by,
         });
+        // No clock, no price: a person sets the bill.
+        let timeless = record.start_ts.is_none() || record.stop_ts.is_none();
+        let suspicions = timeless.then_some(Suspicion::ClockUnknown).into_iter().collect();
         let (start_at, stop_at) = (
             record.start_ts.unwrap_or(self.now.wall),
             record.stop_ts.unwrap_or(self.now.wall),
@@ -160,18 +174,24 @@ impl Turn<'_> {
             register: record.meter_start_kwh,
         };
         let stop = Reading {
-            at: stop_at.max(start_at),
+            at: stop_at,
             register: record.meter_stop_kwh,
         };
-        self.bill_by_person(&order, start, stop);
+        self.bill_by_person(&order, start, &buffered(record, 0), stop, suspicions);
         Answer::Order(id)
     }
 
-    /// The person has looked at the record, so nothing but its size sends the order to review again.
-    fn bill_by_person(&mut self, order: &Order, start: Reading, stop: Reading) {
-        let bill = rating::rate(self.site.rows.tariff_of(order), start, &[], stop)
-            .or_else(|_| rating::rate(self.site.rows.tariff_of(order), start, &[], start))
-            .expect("a session from a reading to itself can always be rated");
+    /// The person has looked at the record, so only what cannot be rated, and a large fee, send the order to review again.
+    fn bill_by_person(
+        &mut self,
+        order: &Order,
+        start: Reading,
+        samples: &[Reading],
+        stop: Reading,
+        mut suspicions: Vec<Suspicion>,
+    ) {
+        let (bill, unratable) = rate_or_suspect(self.site.rows.tariff_of(order), start, samples, stop);
+        suspicions.extend(unratable);
         self.journal(Fact::OrderRated {
             order: order.id.clone(),
             basis: Basis::Record,
@@ -184,6 +204,17 @@ impl Turn<'_> {
                 gap,
             });
         }
-        self.settle_or_review(&order.id, Vec::new());
+        self.settle_or_review(&order.id, suspicions);
     }
+}
+
+/// The buffered readings of a record that have a time, moved by `moved_ms`.
+fn buffered(record: &Record, moved_ms: i64) -> Vec<Reading> {
+    let samples = record.samples.iter().filter_map(|sample| {
+        Some(Reading {
+            at: sample.ts?.after_ms(moved_ms),
+            register: sample.meter_kwh,
+        })
+    });
+    samples.collect()
 }

@@ -9,7 +9,8 @@ use crate::{
     messages::{AckResult, Common, Record, StopCode},
     meter::{self, Suspicion},
     order::{Basis, Ending, FailReason, Order, Source, State, Until},
-    rating::{self, PeriodSplit, Reading},
+    rating::{self, Bill, PeriodSplit, Reading},
+    tariff::Tariff,
     time::Wall,
     units::{Energy, Fen},
 };
@@ -119,7 +120,7 @@ impl Turn<'_> {
                 gap,
             });
         }
-        self.rate_record(before, &record, &aligned.samples, start, stop);
+        suspicions.extend(self.rate_record(before, &record, &aligned.samples, start, stop));
         match before.state {
             State::Review => {}
             _ => self.settle_or_review(id, suspicions),
@@ -151,8 +152,16 @@ impl Turn<'_> {
         meter::suspicions(record, order.baseline, power, stop.at.ms_since(start.at))
     }
 
-    /// A record whose readings cannot be rated gets a bill of nothing; it is suspect, so a person sees it first.
-    fn rate_record(&mut self, order: &Order, record: &Record, buffered: &[Reading], start: Reading, stop: Reading) {
+    /// A record that cannot be rated, for instance because it is too long, gets a bill of nothing and is suspect, so that
+    /// a person sees it first.
+    fn rate_record(
+        &mut self,
+        order: &Order,
+        record: &Record,
+        buffered: &[Reading],
+        start: Reading,
+        stop: Reading,
+    ) -> Option<Suspicion> {
         let mut samples = buffered.to_vec();
         if let Some(live) = self.site.live.outlets.get(&order.outlet) {
             if live.order.as_ref() == Some(&order.id) {
@@ -166,9 +175,7 @@ impl Turn<'_> {
         }
         samples.sort_by_key(|reading| (reading.at, reading.register));
         let tariff = self.site.rows.tariff_of(order);
-        let bill = rating::rate(tariff, start, &samples, stop)
-            .or_else(|_| rating::rate(tariff, start, &[], start))
-            .expect("a session from a reading to itself can always be rated");
+        let (bill, suspicion) = rate_or_suspect(tariff, start, &samples, stop);
         let claimed = record.periods.map(|periods| PeriodSplit {
             sharp: periods.sharp_kwh,
             peak: periods.peak_kwh,
@@ -187,6 +194,7 @@ impl Turn<'_> {
                 difference,
             });
         }
+        suspicion
     }
 
     /// FAIL with energy: nobody ordered it, and a person may bill it (UNBILLED).
@@ -343,16 +351,23 @@ impl Turn<'_> {
         });
         let samples: Vec<Reading> = samples.collect();
         let times = moved(record.start_ts, record.start_mono_ms).zip(moved(record.stop_ts, record.stop_mono_ms));
-        let Some((start, stop)) = times else {
+        let unusable = |suspicion| {
             let start = order.started.as_ref().map_or(order.placed_at, |started| started.at);
-            let stop = self.now.wall.max(start);
-            return Aligned {
+            Aligned {
                 start,
-                stop,
+                stop: self.now.wall.max(start),
                 samples: Vec::new(),
-                suspicion: Some(Suspicion::ClockUnknown),
-            };
+                suspicion: Some(suspicion),
+            }
         };
+        let Some((start, stop)) = times else {
+            return unusable(Suspicion::ClockUnknown);
+        };
+        if !Wall::RANGE.contains(&start) || !Wall::RANGE.contains(&stop) {
+            return unusable(Suspicion::TimesImpossible {
+                detail: "moved to the station's clock it lies outside 1970 to 2200".to_owned(),
+            });
+        }
         let offline_session = matches!(order.source, Source::OfflineSession | Source::Quarantine);
         let too_early = !offline_session && start < order.placed_at.after_ms(-TIME_SLACK_MS);
         let too_late = stop > self.now.wall.after_ms(TIME_SLACK_MS);
@@ -373,6 +388,24 @@ impl Turn<'_> {
             stop,
             samples,
             suspicion,
+        }
+    }
+}
+
+/// The bill of a session, or a bill of nothing and why it cannot be rated.
+pub(super) fn rate_or_suspect(
+    tariff: &Tariff,
+    start: Reading,
+    samples: &[Reading],
+    stop: Reading,
+) -> (Bill, Option<Suspicion>) {
+    match rating::rate(tariff, start, samples, stop) {
+        Ok(bill) => (bill, None),
+        Err(error) => {
+            let nothing = rating::rate(tariff, start, &[], start);
+            let nothing = nothing.expect("a session from a reading within range to itself can always be rated");
+            let detail = error.to_string();
+            (nothing, Some(Suspicion::TimesImpossible { detail }))
         }
     }
 }

@@ -50,6 +50,9 @@ pub struct Connector {
     pub power_max: Option<Power>,
     /// The register outside sessions: at boot, or at the end of the last record.
     pub register: Option<Energy>,
+    /// The register up to which sessions account for every kilowatt-hour: where the next record should begin.
+    #[serde(default)]
+    pub accounted: Option<Energy>,
     /// Reported broken and not yet cleared.
     pub faulted: bool,
 }
@@ -129,6 +132,9 @@ mod tests {
             pile.remember_drop(Mono(2 * day + at));
         }
         assert_eq!(pile.drops.len(), REMEMBERED_MAX);
-        assert_eq!(pile.is_sick(Mono(2 * day + 100), 3, 5, day).unwrap(), "32 drops in 24 h");
+        assert_eq!(
+            pile.is_sick(Mono(2 * day + 100), 3, 5, day).unwrap(),
+            "32 drops in 24 h"
+        );
     }
 }

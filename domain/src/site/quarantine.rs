@@ -155,6 +155,10 @@ impl Turn<'_> {
     ) -> Answer {
         let id = OrderId::new(uuid_v7(self.now.wall.0, self.random.bits())).expect("a UUID is within the rule for ids");
         let order = self.adopt(&id, outlet, member, Source::Quarantine, record);
+        if let Some(gap) = meter::gap(record.meter_start_kwh, order.baseline) {
+            let (order, outlet) = (id.clone(), outlet.clone());
+            self.journal(Fact::RegisterGapFound { order, outlet, gap });
+        }
         let outcome = QuarantineOutcome::Billed { order: id.clone() };
         self.journal(Fact::QuarantineClosed {
             item: number,
@@ -197,13 +201,6 @@ impl Turn<'_> {
             basis: Basis::Record,
             bill,
         });
-        if let Some(gap) = meter::gap(start.register, order.baseline) {
-            self.journal(Fact::RegisterGapFound {
-                order: order.id.clone(),
-                outlet: order.outlet.clone(),
-                gap,
-            });
-        }
         self.settle_or_review(&order.id, suspicions);
     }
 }

@@ -89,6 +89,7 @@ impl Turn<'_> {
             },
         );
         let mut suspicions = self.suspicions(before, &record, start, stop);
+        let gap = meter::gap(start.register, self.accounted(&before.outlet));
         suspicions.extend(aligned.suspicion);
         let ending = Ending {
             digest,
@@ -110,15 +111,15 @@ impl Turn<'_> {
         ) {
             self.note_fault_of_record(&before.outlet, record.reason.code, &record.reason.text);
         }
-        if failed {
-            return self.record_of_failed_order(before, record);
-        }
-        if let Some(gap) = meter::gap(start.register, before.baseline) {
+        if let Some(gap) = gap {
             self.journal(Fact::RegisterGapFound {
                 order: id.clone(),
                 outlet: before.outlet.clone(),
                 gap,
             });
+        }
+        if failed {
+            return self.record_of_failed_order(before, record);
         }
         suspicions.extend(self.rate_record(before, &record, &aligned.samples, start, stop));
         match before.state {
@@ -137,6 +138,12 @@ impl Turn<'_> {
             fee: fee_of(settled),
             detail: detail.to_owned(),
         }
+    }
+
+    /// The register up to which earlier sessions at this connector account for everything.
+    pub(super) fn accounted(&self, outlet: &Outlet) -> Option<Energy> {
+        let pile = self.site.rows.piles.get(&outlet.pile)?;
+        pile.connectors.get(&outlet.connector)?.accounted
     }
 
     fn suspicions(&self, order: &Order, record: &Record, start: Reading, stop: Reading) -> Vec<Suspicion> {
@@ -277,12 +284,8 @@ impl Turn<'_> {
         let tariff =
             crate::tariff::in_force(self.site.rows.tariffs.values(), at).map(|tariff| tariff.spec().id.clone());
         let tariff = tariff.or_else(|| self.tariff_in_force().ok().map(|tariff| tariff.spec().id.clone()));
-        let stored = self
-            .site
-            .rows
-            .piles
-            .get(&outlet.pile)
-            .and_then(|pile| pile.connectors.get(&outlet.connector));
+        // What the pile said since it came back is later than the session, so only earlier sessions can tell.
+        let baseline = self.accounted(outlet);
         self.journal(Fact::OrderPlaced {
             order: id.clone(),
             outlet: outlet.clone(),
@@ -291,7 +294,7 @@ impl Turn<'_> {
             source,
             until: Until::default(),
             limit_fee: Fen::ZERO,
-            baseline: stored.and_then(|connector| connector.register),
+            baseline,
             start_by: None,
         });
         self.order(id).expect("the order was placed a line above").clone()

@@ -3,15 +3,16 @@
 
 use crate::{
     fact::{Fact, QuarantineItem, QuarantineOutcome},
-    ids::{CardId, MemberId, OrderId, PileId, TariffId},
+    ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
     journal::Stamp,
     ledger::{self, Account, Hold, Ledger, Payment, Transfer},
     member::Member,
     messages::EventKind,
+    meter::Suspicion,
     order::{self, Basis, BillVersion, Deadline, DeadlineKind, Order, Paid, Source, Started, State, Step},
     pile::{Maintenance, Pile},
     tariff::Tariff,
-    units::Fen,
+    units::{Energy, Fen},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -176,6 +177,10 @@ impl Rows {
                     connector.power_max = Some(reported.max_kw);
                     if !busy.contains(&reported.no) {
                         connector.register = Some(reported.meter_kwh);
+                        // A higher register may be an offline session whose record is yet to come; a lower one is
+                        // another meter.
+                        let known = connector.accounted.unwrap_or(reported.meter_kwh);
+                        connector.accounted = Some(known.min(reported.meter_kwh));
                     }
                 }
             }
@@ -319,9 +324,10 @@ impl Rows {
                 row.deadline = None;
                 row.commands.clear();
                 let outlet = row.outlet.clone();
-                let pile = self.pile_mut(&outlet.pile, changes);
-                let connector = pile.connectors.entry(outlet.connector).or_default();
-                connector.register = connector.register.max(Some(record.meter_stop_kwh));
+                // An impossible jump must not make every later session look like a meter running backwards.
+                if !suspicions.iter().any(|s| matches!(s, Suspicion::TooFast { .. })) {
+                    self.account(&outlet, record.meter_stop_kwh, changes);
+                }
             }
             Fact::OrderRated { order, basis, bill } => {
                 let row = if *basis == Basis::Estimate {
@@ -342,6 +348,11 @@ impl Rows {
                     by: None,
                     at: stamp.at,
                 });
+                // Other bills follow a record, which has been accounted for.
+                if *basis == Basis::Estimate || row.source == Source::Quarantine {
+                    let outlet = row.outlet.clone();
+                    self.account(&outlet, bill.stop.register, changes);
+                }
             }
             Fact::BillCorrected {
                 order,
@@ -469,6 +480,14 @@ impl Rows {
             }
             Fact::RegisterGapFound { .. } | Fact::RatingDiffers { .. } | Fact::Notified { .. } => {}
         }
+    }
+
+    /// Sessions account for what the meter counted up to `register`.
+    fn account(&mut self, outlet: &Outlet, register: Energy, changes: &mut Changes) {
+        let pile = self.pile_mut(&outlet.pile, changes);
+        let connector = pile.connectors.entry(outlet.connector).or_default();
+        connector.register = connector.register.max(Some(register));
+        connector.accounted = connector.accounted.max(Some(register));
     }
 
     fn step(&mut self, id: &OrderId, step: Step, changes: &mut Changes) -> &mut Order {

@@ -7,7 +7,7 @@ use crate::{
     ledger::{Payment, Split, Standing},
     meter::Suspicion,
     notice::Notice,
-    order::{Order, State, Step},
+    order::{Order, Source, State, Step},
     units::Fen,
 };
 
@@ -27,8 +27,12 @@ impl Turn<'_> {
         if order.clock_stepped {
             suspicions.push(Suspicion::ClockStepped);
         }
-        if order.bill().is_some_and(|bill| bill.fee() > self.policy().review_above) {
+        let fee = order.bill().map_or(Fen::ZERO, |bill| bill.fee());
+        if fee > self.policy().review_above {
             suspicions.push(Suspicion::LargeFee);
+        }
+        if order.source == Source::OfflineSession && fee > self.policy().offline_session_cap {
+            suspicions.push(Suspicion::AboveOfflineCap);
         }
         suspicions
     }

@@ -146,8 +146,12 @@ impl Live {
         live
     }
 
-    pub(super) fn restore(&mut self, outlet: Outlet, live: OutletLive, rows: &Rows) {
+    pub(super) fn restore(&mut self, outlet: Outlet, live: OutletLive, rows: &Rows, record_request_ms: u64) {
         if rows.piles.contains_key(&outlet.pile) {
+            if let Some(lost_since) = live.lost_since {
+                let due = lost_since.after_ms(record_request_ms);
+                self.timers.insert((due, Timer::RecordMissing(outlet.clone())));
+            }
             self.outlets.insert(outlet, live);
         }
     }

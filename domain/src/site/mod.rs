@@ -553,7 +553,8 @@ impl Site {
 
     /// Live data of an earlier run: what the telemetry write class kept.
     pub fn restore_live(&mut self, outlet: Outlet, live: OutletLive) {
-        self.live.restore(outlet, live, &self.rows);
+        self.live
+            .restore(outlet, live, &self.rows, self.policy.record_request_ms);
     }
 
     /// Rows that changed since this was last called, to be written with the facts that changed them.

@@ -15,6 +15,7 @@ use crate::{
     pile::Make,
     rating::{Reading, SampleKeeper},
     tariff::Currency,
+    time::Mono,
     units::Energy,
 };
 
@@ -361,6 +362,11 @@ impl Turn<'_> {
     /// estimate takes its place.
     fn watch_missing_record(&mut self, outlet: &Outlet, order: &Order) {
         let now = self.now.mono;
+        if order.deadline.is_some_and(|deadline| deadline.at <= now) {
+            // The pile was gone when the record was overdue. It has a new chance now.
+            self.charging_lost(order, now);
+            return;
+        }
         let request_ms = self.policy().record_request_ms;
         if let Some(live) = self.site.live.outlets.get_mut(outlet)
             && order.deadline.is_none()
@@ -376,10 +382,17 @@ impl Turn<'_> {
 
     /// The record has not come by itself.
     pub(super) fn record_missing(&mut self, outlet: &Outlet) {
-        let policy = self.policy().clone();
-        let Some(lost_since) = self.site.live.outlets.get(outlet).and_then(|live| live.lost_since) else {
+        let request_ms = self.policy().record_request_ms;
+        let online = self.site.live.is_online(&outlet.pile);
+        let Some(live) = self.site.live.outlets.get_mut(outlet) else {
             return;
         };
+        let Some(lost_since) = live.lost_since else { return };
+        if !online {
+            // Its next heartbeat begins the wait anew.
+            live.lost_since = None;
+            return;
+        }
         let order = self
             .site
             .live
@@ -390,10 +403,13 @@ impl Turn<'_> {
         let Some(order) = order.filter(|order| order.state == State::Charging && order.deadline.is_none()) else {
             return;
         };
-        if self.now.mono.ms_since(lost_since) < policy.record_request_ms || !self.site.live.is_online(&outlet.pile) {
-            return;
+        if self.now.mono.ms_since(lost_since) >= request_ms {
+            self.charging_lost(&order, lost_since);
         }
-        let estimate_at = lost_since.after_ms(policy.record_overdue_ms);
+    }
+
+    fn charging_lost(&mut self, order: &Order, since: Mono) {
+        let estimate_at = since.after_ms(self.policy().record_overdue_ms);
         self.journal(Fact::ChargingLost {
             order: order.id.clone(),
             estimate_at,

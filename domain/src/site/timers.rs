@@ -44,7 +44,13 @@ impl Turn<'_> {
         };
         match deadline.kind {
             DeadlineKind::Start => self.fail(id, FailReason::TimedOut),
-            DeadlineKind::Record => self.estimate(id),
+            DeadlineKind::Record => {
+                // A pile that is gone may come back with the record; one that is there has had its time.
+                let outlet = self.order(id).map(|order| order.outlet.clone());
+                if outlet.is_some_and(|outlet| self.site.live.is_online(&outlet.pile)) {
+                    self.estimate(id);
+                }
+            }
             DeadlineKind::Remainder => self.settle(id),
         }
     }

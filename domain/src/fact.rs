@@ -351,6 +351,55 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// The order it is about, whose log it belongs in.
+    pub fn order(&self) -> Option<&OrderId> {
+        match self {
+            Fact::OrderPlaced { order, .. }
+            | Fact::HoldTaken { order, .. }
+            | Fact::CommandIssued { order, .. }
+            | Fact::CommandAnswered { order, .. }
+            | Fact::StartAcknowledged { order, .. }
+            | Fact::OrderFailed { order, .. }
+            | Fact::StopRequested { order, .. }
+            | Fact::ChargingLost { order, .. }
+            | Fact::ChargingResumed { order }
+            | Fact::RecordReceived { order, .. }
+            | Fact::RecordConflict { order, .. }
+            | Fact::RegisterGapFound { order, .. }
+            | Fact::RatingDiffers { order, .. }
+            | Fact::OrderRated { order, .. }
+            | Fact::BillCorrected { order, .. }
+            | Fact::ReviewOpened { order, .. }
+            | Fact::ReviewApproved { order, .. }
+            | Fact::OrderEstimated { order, .. }
+            | Fact::OrderSettled { order, .. }
+            | Fact::DebtPaid { order, .. }
+            | Fact::Refunded { order, .. }
+            | Fact::Notified { order, .. } => Some(order),
+            Fact::Quarantined { record, .. } => record.as_ref().map(|record| &record.order_id),
+            Fact::QuarantineClosed {
+                outcome: QuarantineOutcome::Billed { order },
+                ..
+            } => Some(order),
+            Fact::PileProvisioned { .. }
+            | Fact::PileRemoved { .. }
+            | Fact::PileBooted { .. }
+            | Fact::PileDropped { .. }
+            | Fact::PileEvent { .. }
+            | Fact::MaintenanceSet { .. }
+            | Fact::MemberRegistered { .. }
+            | Fact::MemberBlocked { .. }
+            | Fact::CardBound { .. }
+            | Fact::CardUnbound { .. }
+            | Fact::TariffAdded { .. }
+            | Fact::ToppedUp { .. }
+            | Fact::QuarantineClosed { .. }
+            | Fact::ClockStepped { .. } => None,
+        }
+    }
+}
+
 /// Who or what asked for the end of charging.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

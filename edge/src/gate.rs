@@ -1,0 +1,166 @@
+//! The door for piles: who may come in, where they may publish and subscribe, and what happens before a PUBACK.
+//! It reads messages on the connection's task and hands them to the station's loop.
+
+use crate::{
+    credentials::Credentials,
+    station::{Outbound, RequestKey, Station},
+};
+use broker::{
+    BoxFuture, Client, ConnectRefusal, ConnectRequest, DisconnectCause, Gatekeeper, Handle, Identity, Message, Publish,
+    QoS, Receipt, Route, Subscribing,
+};
+use domain::{
+    ids::PileId,
+    messages::{self, Down, Up},
+    site::Input,
+    topics::{self, DownKind, UpKind},
+};
+use std::sync::Arc;
+
+/// Decides for the broker on behalf of the station.
+pub struct Gate {
+    station: Station,
+    credentials: Arc<Credentials>,
+}
+
+impl Gate {
+    /// The door of `station`.
+    pub fn new(station: Station) -> Self {
+        let credentials = Arc::clone(&station.credentials);
+        Self { station, credentials }
+    }
+}
+
+/// The pile that a client speaks for.
+fn pile_of(client: &Client) -> Option<PileId> {
+    PileId::new(client.identity.as_str()).ok()
+}
+
+/// Whether the client is the pile itself and not a tool beside it (`{pile}~{suffix}`).
+fn is_the_pile(client: &Client) -> bool {
+    *client.client_id == *client.identity.as_str()
+}
+
+impl Gatekeeper for Gate {
+    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Identity, ConnectRefusal>> {
+        Box::pin(async move {
+            let pile = match (&request.certificate_cn, &request.user_name) {
+                // A verified certificate speaks for the pile in its common name.
+                (Some(name), _) => PileId::new(name).map_err(|_| ConnectRefusal::NotAuthorized)?,
+                (None, Some(name)) => {
+                    let pile = PileId::new(name).map_err(|_| ConnectRefusal::BadUserNameOrPassword)?;
+                    let secret = request.password.as_deref().unwrap_or_default();
+                    if !self.credentials.pile_matches(&pile, secret) {
+                        return Err(ConnectRefusal::BadUserNameOrPassword);
+                    }
+                    pile
+                }
+                (None, None) => return Err(ConnectRefusal::BadUserNameOrPassword),
+            };
+            Ok(Identity::new(pile.as_str()))
+        })
+    }
+
+    fn authorize_will(&self, client: &Client, topic: &str, _qos: QoS, retain: bool) -> bool {
+        !retain && pile_of(client).is_some_and(|pile| topics::may_publish(&pile, topic))
+    }
+
+    fn authorize_publish(&self, client: &Client, topic: &str, _qos: QoS, retain: bool) -> bool {
+        !retain && pile_of(client).is_some_and(|pile| topics::may_publish(&pile, topic))
+    }
+
+    fn authorize_subscribe(&self, client: &Client, filter: &str) -> Subscribing {
+        match pile_of(client) {
+            Some(pile) if topics::may_subscribe(&pile, filter) => Subscribing::Direct(QoS::AtLeastOnce),
+            _ => Subscribing::Refused,
+        }
+    }
+
+    fn deliver(&self, _client: &Client, publish: &Publish, receipt: Receipt) -> Route {
+        let Some((pile, kind)) = topics::parse_up(&publish.topic) else {
+            // Its own branch, but no kind of the contract: nothing is lost by letting it go.
+            receipt.acknowledge();
+            return Route::Consume;
+        };
+        match messages::read_up(kind, &publish.payload) {
+            Ok(message) => {
+                // A heartbeat's PUBACK promises nothing; waiting with it for the decision costs nothing either.
+                let repeat_key = message
+                    .common
+                    .msg_id
+                    .as_ref()
+                    .filter(|_| !matches!(message.body, Up::Heartbeat(_)))
+                    .map(|msg_id| {
+                        let mut key = RequestKey::new("", kind.word(), "", &publish.payload);
+                        key.key = format!("pile\n{pile}\n{}\n{msg_id}", message.common.boot_id);
+                        key
+                    });
+                self.station
+                    .pile_says(Input::Message { pile, message }, repeat_key, receipt);
+            }
+            Err(fault) => {
+                let raw = String::from_utf8_lossy(&publish.payload).into_owned();
+                tracing::warn!(%pile, kind = kind.word(), %fault, "a message cannot be read");
+                let repeat_key = fault
+                    .msg_id
+                    .as_ref()
+                    .filter(|_| kind != UpKind::Heartbeat)
+                    .map(|msg_id| {
+                        let boot = fault.boot_id.as_ref().map_or("", |boot| boot.as_str());
+                        let mut key = RequestKey::new("", kind.word(), "", &publish.payload);
+                        key.key = format!("pile\n{pile}\n{boot}\n{msg_id}");
+                        key
+                    });
+                self.station
+                    .pile_says(Input::Unreadable { pile, kind, fault, raw }, repeat_key, receipt);
+            }
+        }
+        Route::Consume
+    }
+
+    fn connected(&self, client: &Client) {
+        if let Some(pile) = pile_of(client).filter(|_| is_the_pile(client)) {
+            tracing::info!(%pile, peer = %client.peer, "pile connected");
+            self.station.pile_connection(Input::Connected { pile });
+        }
+    }
+
+    fn disconnected(&self, client: &Client, cause: DisconnectCause) {
+        if let Some(pile) = pile_of(client).filter(|_| is_the_pile(client)) {
+            tracing::info!(%pile, ?cause, "pile disconnected");
+            // A drop is the network's or the pile's doing; a clean end, a take-over or the station's own is not.
+            let dropped = matches!(
+                cause,
+                DisconnectCause::Dropped
+                    | DisconnectCause::KeepAliveTimeout
+                    | DisconnectCause::PartialPacketTimeout
+                    | DisconnectCause::SlowReader
+            );
+            self.station.pile_connection(Input::Disconnected { pile, dropped });
+        }
+    }
+}
+
+/// Sends through the broker, straight to the pile's session.
+pub struct ToPiles(pub Handle);
+
+impl Outbound for ToPiles {
+    fn send(&self, pile: &PileId, message: &Down) -> bool {
+        let kind = message.kind();
+        let mut publish = Message::new(topics::down(pile, kind), message.to_json()).qos(QoS::AtLeastOnce);
+        if kind == DownKind::Price {
+            publish = publish.retain();
+        }
+        match self.0.publish_to(pile.as_str(), publish) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::debug!(%pile, kind = kind.word(), %error, "not delivered");
+                false
+            }
+        }
+    }
+
+    fn disconnect(&self, pile: &PileId) {
+        self.0.kick_identity(&Identity::new(pile.as_str()));
+    }
+}

@@ -1,0 +1,162 @@
+//! Live views for sockets: the latest frame per order, numbered, so that a slow reader gets the present and not a queue.
+//! Frames appear here only after what they show has been committed.
+
+use domain::{ids::OrderId, site::LiveView};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::watch;
+
+/// The most frames of ended orders that are kept for late readers.
+const ENDED_MAX: usize = 1_000;
+
+/// One live view with its number.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Frame {
+    /// Counts up over all orders of the station while the daemon runs.
+    pub seq: u64,
+    /// What the driver sees.
+    #[serde(flatten)]
+    pub view: LiveView,
+}
+
+#[derive(Default)]
+struct Frames {
+    by_seq: BTreeMap<u64, Arc<Frame>>,
+    latest: BTreeMap<OrderId, u64>,
+    ended: std::collections::VecDeque<OrderId>,
+}
+
+/// The latest frame of every order.
+pub struct Hub {
+    frames: Mutex<Frames>,
+    seq: watch::Sender<u64>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self {
+            frames: Mutex::default(),
+            seq: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Hub {
+    /// Shows new views.
+    pub fn show(&self, views: impl IntoIterator<Item = LiveView>) {
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seq = *self.seq.borrow();
+        let before = seq;
+        for view in views {
+            seq += 1;
+            let order = view.order_id.clone();
+            let open = view.state.is_open();
+            let older = frames.latest.insert(order.clone(), seq);
+            if let Some(older) = older {
+                frames.by_seq.remove(&older);
+            }
+            frames.by_seq.insert(seq, Arc::new(Frame { seq, view }));
+            if !open {
+                frames.ended.retain(|ended| *ended != order);
+                frames.ended.push_back(order);
+            }
+        }
+        while frames.ended.len() > ENDED_MAX {
+            let Some(order) = frames.ended.pop_front() else { break };
+            if let Some(seq) = frames.latest.remove(&order) {
+                frames.by_seq.remove(&seq);
+            }
+        }
+        drop(frames);
+        if seq != before {
+            self.seq.send_replace(seq);
+        }
+    }
+
+    /// Tells when something newer than what was seen is there; the value is the newest number.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.seq.subscribe()
+    }
+
+    /// Frames newer than `after`, oldest first; of one order alone if `order` is given.
+    pub fn newer_than(&self, after: u64, order: Option<&OrderId>) -> Vec<Arc<Frame>> {
+        let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        match order {
+            Some(order) => {
+                let latest = frames.latest.get(order).filter(|seq| **seq > after);
+                latest
+                    .and_then(|seq| frames.by_seq.get(seq))
+                    .into_iter()
+                    .cloned()
+                    .collect()
+            }
+            None => frames
+                .by_seq
+                .range(after.saturating_add(1)..)
+                .map(|(_, frame)| Arc::clone(frame))
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{
+        ids::{ConnectorNo, Outlet, PileId},
+        order::State,
+        tariff::PeriodKind,
+        units::{Energy, Fen},
+    };
+
+    fn view(order: &str, fee: i64, state: State) -> LiveView {
+        LiveView {
+            order_id: OrderId::new(order).unwrap(),
+            outlet: Outlet {
+                pile: PileId::new("P1").unwrap(),
+                connector: ConnectorNo(1),
+            },
+            state,
+            stopping: false,
+            power_kw: None,
+            voltage_v: None,
+            current_a: None,
+            soc_pct: None,
+            energy_kwh: Energy::ZERO,
+            fee: Fen(fee),
+            electricity_fee: Fen(fee),
+            service_fee: Fen::ZERO,
+            period: PeriodKind::Flat,
+            expected_end: None,
+            pile_online: true,
+            as_of: None,
+        }
+    }
+
+    #[test]
+    fn a_late_reader_gets_the_latest_frame_of_each_order_once() {
+        let hub = Hub::default();
+        hub.show([view("a", 1, State::Charging), view("b", 1, State::Charging)]);
+        hub.show([view("a", 2, State::Charging)]);
+        let frames = hub.newer_than(0, None);
+        let seen: Vec<_> = frames
+            .iter()
+            .map(|frame| (frame.view.order_id.as_str(), frame.view.fee, frame.seq))
+            .collect();
+        assert_eq!(seen, [("b", Fen(1), 2), ("a", Fen(2), 3)]);
+        assert!(hub.newer_than(3, None).is_empty());
+        assert_eq!(hub.newer_than(0, OrderId::new("b").ok().as_ref()).len(), 1);
+    }
+
+    #[test]
+    fn ended_orders_are_forgotten_in_time() {
+        let hub = Hub::default();
+        for n in 0..=ENDED_MAX {
+            hub.show([view(&format!("o{n}"), 1, State::Payed)]);
+        }
+        assert_eq!(hub.newer_than(0, None).len(), ENDED_MAX);
+    }
+}

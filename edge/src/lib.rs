@@ -1,0 +1,10 @@
+//! The station daemon.
+
+pub mod clock;
+pub mod config;
+pub mod credentials;
+pub mod gate;
+pub mod hub;
+pub mod station;
+mod steps;
+pub mod store;

@@ -1,0 +1,100 @@
+//! One log line per step of an order or pile, with ids and never a secret.
+
+use domain::{fact::Fact, journal::Stamp};
+
+/// Logs a fact that has been decided.
+pub(crate) fn log(stamp: Stamp, fact: &Fact) {
+    let seq = stamp.seq;
+    match fact {
+        Fact::OrderPlaced {
+            order,
+            outlet,
+            member,
+            tariff,
+            ..
+        } => {
+            tracing::info!(seq, %order, %outlet, %member, %tariff, "order placed");
+        }
+        Fact::HoldTaken { order, amount } => tracing::info!(seq, %order, %amount, "hold taken"),
+        Fact::CommandIssued { order, command } => {
+            tracing::info!(seq, %order, command = %command.id, "command issued");
+        }
+        Fact::CommandAnswered {
+            order,
+            command,
+            ok,
+            code,
+            ..
+        } => {
+            tracing::info!(seq, %order, %command, ok, code, "command answered");
+        }
+        Fact::StartAcknowledged { order, .. } => tracing::info!(seq, %order, "charging"),
+        Fact::OrderFailed { order, reason } => tracing::warn!(seq, %order, ?reason, "order failed, hold released"),
+        Fact::StopRequested {
+            order,
+            cause,
+            pile_online,
+        } => {
+            tracing::info!(seq, %order, ?cause, pile_online, "stop requested");
+        }
+        Fact::ChargingLost { order, .. } => {
+            tracing::warn!(seq, %order, "pile does not charge the order, record missing")
+        }
+        Fact::ChargingResumed { order } => tracing::info!(seq, %order, "charging again"),
+        Fact::RecordReceived {
+            order,
+            record,
+            suspicions,
+            ..
+        } => {
+            let (energy, reason) = (record.energy(), record.reason.code);
+            tracing::info!(seq, %order, %energy, reason, ?suspicions, "record received");
+        }
+        Fact::RecordConflict { order, .. } => tracing::warn!(seq, %order, "another record contradicts the first"),
+        Fact::RegisterGapFound { order, outlet, gap } => {
+            tracing::warn!(seq, %order, %outlet, last_known = %gap.last_known, start = %gap.start, "unrecorded energy");
+        }
+        Fact::RatingDiffers { order, .. } => tracing::warn!(seq, %order, "the pile splits the energy differently"),
+        Fact::OrderRated { order, basis, bill } => {
+            tracing::info!(seq, %order, ?basis, energy = %bill.energy, fee = %bill.fee, "rated");
+        }
+        Fact::BillCorrected { order, by, .. } => tracing::info!(seq, %order, by, "bill corrected"),
+        Fact::ReviewOpened { order, suspicions } => tracing::warn!(seq, %order, ?suspicions, "waits for review"),
+        Fact::ReviewApproved { order, by, .. } => tracing::info!(seq, %order, by, "review approved"),
+        Fact::OrderEstimated { order, payment, .. } => {
+            tracing::warn!(seq, %order, captured = %payment.from_hold.total(), "estimated");
+        }
+        Fact::OrderSettled { order, payment } => {
+            let captured = payment.from_hold.total() + payment.from_allowance.total();
+            let (released, debt) = (payment.release, payment.on_debt.total());
+            tracing::info!(seq, %order, %captured, %released, %debt, "settled");
+        }
+        Fact::DebtPaid {
+            order, member, amount, ..
+        } => tracing::info!(seq, %order, %member, %amount, "debt paid"),
+        Fact::Refunded { order, amount, by, .. } => tracing::info!(seq, %order, %amount, by, "refunded"),
+        Fact::Quarantined { why, pile, detail, .. } => tracing::warn!(seq, %pile, ?why, detail, "put in quarantine"),
+        Fact::QuarantineClosed { item, by, .. } => tracing::info!(seq, item, by, "quarantine item closed"),
+        Fact::PileProvisioned { pile } => tracing::info!(seq, %pile, "pile provisioned"),
+        Fact::PileRemoved { pile, by } => tracing::info!(seq, %pile, by, "pile removed"),
+        Fact::PileBooted { pile, boot_id, .. } => tracing::info!(seq, %pile, %boot_id, "pile booted"),
+        Fact::PileDropped { pile, .. } => tracing::warn!(seq, %pile, "pile dropped"),
+        Fact::PileEvent { outlet, kind, code, .. } => tracing::info!(seq, %outlet, ?kind, code, "pile event"),
+        Fact::MaintenanceSet { pile, reason, by } => tracing::warn!(seq, %pile, ?reason, by, "maintenance"),
+        Fact::MemberRegistered { member, .. } => tracing::info!(seq, %member, "member registered"),
+        Fact::MemberBlocked { member, reason, by } => tracing::warn!(seq, %member, ?reason, by, "member blocked"),
+        Fact::CardBound { card, member } => tracing::info!(seq, %card, %member, "card bound"),
+        Fact::CardUnbound { card } => tracing::info!(seq, %card, "card unbound"),
+        Fact::TariffAdded { tariff } => tracing::info!(seq, tariff = %tariff.spec().id, "tariff added"),
+        Fact::ToppedUp {
+            member,
+            amount,
+            receipt,
+            by,
+        } => {
+            tracing::info!(seq, %member, %amount, receipt, by, "topped up");
+        }
+        Fact::Notified { .. } => {}
+        Fact::ClockStepped { by_ms } => tracing::warn!(seq, by_ms, "the wall clock was stepped"),
+    }
+}

@@ -1,0 +1,571 @@
+//! Reading a snapshot: pages and exports see one moment, never half a commit.
+
+use super::{StoreError, tables, write::Remembered, write::state_number};
+use crate::{
+    clock::Mark,
+    credentials::{SecretHash, Token},
+};
+use domain::{
+    fact::QuarantineItem,
+    ids::{CardId, ConnectorNo, MemberId, OrderId, Outlet, PileId},
+    journal::{Entry, Hash, Stamp},
+    ledger::{Account, Transfer},
+    member::Member,
+    messages::ConnectorReport,
+    order::{Order, State},
+    pile::Pile,
+    site::{Key, OutletLive, Rows},
+    tariff::Tariff,
+    time::Wall,
+    units::Fen,
+};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+
+/// A snapshot of the database.
+pub struct Reader {
+    read: ReadTransaction,
+}
+
+/// Which orders to list; `None` is any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderFilter {
+    /// In this state.
+    pub state: Option<State>,
+    /// Of this member.
+    pub member: Option<MemberId>,
+    /// At this pile.
+    pub pile: Option<PileId>,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<u64>,
+}
+
+/// How many index entries one page may look at before it ends early with a cursor.
+const LOOKED_AT_MAX: usize = 5_000;
+
+fn parse<T: DeserializeOwned>(table: &'static str, key: &dyn std::fmt::Display, bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(|error| StoreError::BadRow {
+        table,
+        key: key.to_string(),
+        why: error.to_string(),
+    })
+}
+
+fn bad(table: &'static str, key: &str, why: impl std::fmt::Display) -> StoreError {
+    StoreError::BadRow {
+        table,
+        key: key.to_owned(),
+        why: why.to_string(),
+    }
+}
+
+impl Reader {
+    pub(super) fn new(db: &Database) -> Result<Self, StoreError> {
+        Ok(Self { read: db.begin_read()? })
+    }
+
+    /// The journal's last entry and its hash; zero and [`Hash::GENESIS`] before the first.
+    ///
+    /// # Errors
+    /// [`StoreError::BadRow`] or [`StoreError::Io`], as all of these.
+    pub fn head(&self) -> Result<(Stamp, Hash), StoreError> {
+        let journal = self.read.open_table(tables::JOURNAL)?;
+        let Some((seq, stored)) = journal.last()? else {
+            return Ok((
+                Stamp {
+                    seq: 0,
+                    at: Wall(0),
+                    mono: domain::time::Mono(0),
+                },
+                Hash::GENESIS,
+            ));
+        };
+        let (hash, bytes) = split_entry(seq.value(), stored.value())?;
+        Ok((entry(seq.value(), bytes)?.stamp, hash))
+    }
+
+    /// Journal entries from `from` on, at most `limit`: seq, hash, stored bytes.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn journal(&self, from: u64, limit: usize) -> Result<Vec<(u64, Hash, Vec<u8>)>, StoreError> {
+        let journal = self.read.open_table(tables::JOURNAL)?;
+        let mut entries = Vec::new();
+        for row in journal.range(from..)?.take(limit) {
+            let (seq, stored) = row?;
+            let (hash, bytes) = split_entry(seq.value(), stored.value())?;
+            entries.push((seq.value(), hash, bytes.to_vec()));
+        }
+        Ok(entries)
+    }
+
+    /// An order's log: its facts, oldest first.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn order_log(&self, id: &OrderId) -> Result<Vec<Entry>, StoreError> {
+        let log = self.read.open_table(tables::ORDER_LOG)?;
+        let journal = self.read.open_table(tables::JOURNAL)?;
+        let mut entries = Vec::new();
+        for row in log.range((id.as_str(), 0)..=(id.as_str(), u64::MAX))? {
+            let (_, seq) = row?.0.value();
+            if let Some(stored) = journal.get(seq)? {
+                entries.push(entry(seq, split_entry(seq, stored.value())?.1)?);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// One order.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn order(&self, id: &OrderId) -> Result<Option<Order>, StoreError> {
+        let orders = self.read.open_table(tables::ORDERS)?;
+        orders
+            .get(id.as_str())?
+            .map(|row| parse("orders", id, row.value()))
+            .transpose()
+    }
+
+    /// Orders, newest first, that were placed before `before` (a cursor from [`Page::next`]).
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn orders(&self, filter: &OrderFilter, before: Option<u64>, limit: usize) -> Result<Page<Order>, StoreError> {
+        let end = before.unwrap_or(u64::MAX);
+        let mut page = Page {
+            items: Vec::new(),
+            next: None,
+        };
+        let mut visit = |seq: u64, id: &str, looked_at: usize| -> Result<bool, StoreError> {
+            if page.items.len() == limit || looked_at == LOOKED_AT_MAX {
+                return Ok(false);
+            }
+            page.next = Some(seq);
+            let id = OrderId::new(id).map_err(|error| bad("orders", id, error))?;
+            if let Some(order) = self.order(&id)?.filter(|order| filter.admits(order)) {
+                page.items.push(order);
+            }
+            Ok(true)
+        };
+        let mut more = false;
+        if let Some(member) = &filter.member {
+            let index = self.read.open_table(tables::ORDERS_BY_MEMBER)?;
+            for (looked_at, row) in index
+                .range((member.as_str(), 0)..(member.as_str(), end))?
+                .rev()
+                .enumerate()
+            {
+                let (key, id) = row?;
+                if !visit(key.value().1, id.value(), looked_at)? {
+                    more = true;
+                    break;
+                }
+            }
+        } else if let Some(pile) = &filter.pile {
+            let index = self.read.open_table(tables::ORDERS_BY_PILE)?;
+            for (looked_at, row) in index.range((pile.as_str(), 0)..(pile.as_str(), end))?.rev().enumerate() {
+                let (key, id) = row?;
+                if !visit(key.value().1, id.value(), looked_at)? {
+                    more = true;
+                    break;
+                }
+            }
+        } else if let Some(state) = filter.state {
+            let state = state_number(state);
+            let index = self.read.open_table(tables::ORDERS_BY_STATE)?;
+            for (looked_at, row) in index.range((state, 0)..(state, end))?.rev().enumerate() {
+                let (key, id) = row?;
+                if !visit(key.value().1, id.value(), looked_at)? {
+                    more = true;
+                    break;
+                }
+            }
+        } else {
+            let index = self.read.open_table(tables::ORDERS_PLACED)?;
+            for (looked_at, row) in index.range(..end)?.rev().enumerate() {
+                let (seq, id) = row?;
+                if !visit(seq.value(), id.value(), looked_at)? {
+                    more = true;
+                    break;
+                }
+            }
+        }
+        if !more {
+            page.next = None;
+        }
+        Ok(page)
+    }
+
+    /// Ids of all orders that are not at an end.
+    pub(super) fn open_orders(&self) -> Result<Vec<OrderId>, StoreError> {
+        let index = self.read.open_table(tables::ORDERS_BY_STATE)?;
+        let mut ids = Vec::new();
+        for state in State::ALL.into_iter().filter(|state| state.is_open()) {
+            let state = state_number(state);
+            for row in index.range((state, 0)..=(state, u64::MAX))? {
+                let (_, id) = row?;
+                ids.push(OrderId::new(id.value()).map_err(|error| bad("orders_by_state", id.value(), error))?);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Loads one row into memory, or the knowledge that it is not there.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn load(&self, key: &Key, rows: &mut Rows) -> Result<(), StoreError> {
+        match key {
+            Key::Order(id) => {
+                let order = self.order(id)?;
+                if let Some(order) = &order {
+                    let held = Account::Held(order.id.clone());
+                    let balance = self.balance(&held)?;
+                    rows.ledger.load(held, balance);
+                }
+                rows.orders.insert(id.clone(), order);
+            }
+            Key::Member(id) => {
+                let member = self.member(id)?;
+                if member.is_some() {
+                    for account in [Account::Allowance(id.clone()), Account::Debt(id.clone())] {
+                        let balance = self.balance(&account)?;
+                        rows.ledger.load(account, balance);
+                    }
+                }
+                rows.members.insert(id.clone(), member);
+            }
+            Key::Card(id) => {
+                let member = self.card(id)?;
+                rows.cards.insert(id.clone(), member);
+            }
+            Key::Quarantine(number) => {
+                let item = self.quarantine_item(*number)?;
+                rows.quarantine.insert(*number, item);
+            }
+        }
+        Ok(())
+    }
+
+    /// One member.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn member(&self, id: &MemberId) -> Result<Option<Member>, StoreError> {
+        let members = self.read.open_table(tables::MEMBERS)?;
+        members
+            .get(id.as_str())?
+            .map(|row| parse("members", id, row.value()))
+            .transpose()
+    }
+
+    /// Members in order of their ids, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn members(&self, after: Option<&str>, limit: usize) -> Result<Vec<Member>, StoreError> {
+        let members = self.read.open_table(tables::MEMBERS)?;
+        let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let mut page = Vec::new();
+        for row in members.range::<&str>((start, std::ops::Bound::Unbounded))?.take(limit) {
+            let (id, row) = row?;
+            page.push(parse("members", &id.value(), row.value())?);
+        }
+        Ok(page)
+    }
+
+    /// Whose a card is.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn card(&self, id: &CardId) -> Result<Option<MemberId>, StoreError> {
+        let cards = self.read.open_table(tables::CARDS)?;
+        let member = cards.get(id.as_str())?;
+        member
+            .map(|member| MemberId::new(member.value()).map_err(|error| bad("cards", id.as_str(), error)))
+            .transpose()
+    }
+
+    /// All cards and whose they are, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn cards(&self, after: Option<&str>, limit: usize) -> Result<Vec<(CardId, MemberId)>, StoreError> {
+        let cards = self.read.open_table(tables::CARDS)?;
+        let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let mut page = Vec::new();
+        for row in cards.range::<&str>((start, std::ops::Bound::Unbounded))?.take(limit) {
+            let (card, member) = row?;
+            let of = |error| bad("cards", card.value(), error);
+            page.push((
+                CardId::new(card.value()).map_err(of)?,
+                MemberId::new(member.value()).map_err(of)?,
+            ));
+        }
+        Ok(page)
+    }
+
+    /// All piles.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn piles(&self) -> Result<Vec<Pile>, StoreError> {
+        let piles = self.read.open_table(tables::PILES)?;
+        piles
+            .iter()?
+            .map(|row| {
+                row.map_err(Into::into)
+                    .and_then(|(id, row)| parse("piles", &id.value(), row.value()))
+            })
+            .collect()
+    }
+
+    /// One pile.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn pile(&self, id: &PileId) -> Result<Option<Pile>, StoreError> {
+        let piles = self.read.open_table(tables::PILES)?;
+        piles
+            .get(id.as_str())?
+            .map(|row| parse("piles", id, row.value()))
+            .transpose()
+    }
+
+    /// All tariff versions.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn tariffs(&self) -> Result<Vec<Tariff>, StoreError> {
+        let tariffs = self.read.open_table(tables::TARIFFS)?;
+        let rows = tariffs.iter()?;
+        rows.map(|row| {
+            row.map_err(Into::into)
+                .and_then(|(id, row)| parse("tariffs", &id.value(), row.value()))
+        })
+        .collect()
+    }
+
+    /// One quarantined message.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn quarantine_item(&self, number: u64) -> Result<Option<QuarantineItem>, StoreError> {
+        let quarantine = self.read.open_table(tables::QUARANTINE)?;
+        quarantine
+            .get(number)?
+            .map(|row| parse("quarantine", &number, row.value()))
+            .transpose()
+    }
+
+    /// Quarantined messages, newest first, before `before`; `open` alone leaves out those dealt with.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn quarantine(
+        &self,
+        open: bool,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<QuarantineItem>, StoreError> {
+        let quarantine = self.read.open_table(tables::QUARANTINE)?;
+        let mut page = Page {
+            items: Vec::new(),
+            next: None,
+        };
+        for (looked_at, row) in quarantine.range(..before.unwrap_or(u64::MAX))?.rev().enumerate() {
+            let (number, row) = row?;
+            if page.items.len() == limit || looked_at == LOOKED_AT_MAX {
+                return Ok(page);
+            }
+            page.next = Some(number.value());
+            let item: QuarantineItem = parse("quarantine", &number.value(), row.value())?;
+            if !open || item.outcome.is_none() {
+                page.items.push(item);
+            }
+        }
+        page.next = None;
+        Ok(page)
+    }
+
+    /// An account's balance: credits less debits, zero if it was never used.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn balance(&self, account: &Account) -> Result<Fen, StoreError> {
+        let accounts = self.read.open_table(tables::ACCOUNTS)?;
+        let balance = accounts.get(account.to_string().as_str())?;
+        Ok(balance.map_or(Fen::ZERO, |balance| Fen(balance.value())))
+    }
+
+    /// Every account that is not empty, in order of their names. They sum to zero.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn accounts(&self) -> Result<Vec<(Account, Fen)>, StoreError> {
+        let accounts = self.read.open_table(tables::ACCOUNTS)?;
+        let mut sheet = Vec::new();
+        for row in accounts.iter()? {
+            let (name, balance) = row?;
+            let account = name
+                .value()
+                .parse()
+                .map_err(|error| bad("accounts", name.value(), error))?;
+            sheet.push((account, Fen(balance.value())));
+        }
+        Ok(sheet)
+    }
+
+    pub(super) fn station_accounts(&self) -> Result<Vec<(Account, Fen)>, StoreError> {
+        let own = [
+            Account::SalesElectricity,
+            Account::SalesService,
+            Account::Refund,
+            Account::Cash,
+        ];
+        own.into_iter()
+            .map(|account| self.balance(&account).map(|balance| (account, balance)))
+            .collect()
+    }
+
+    /// A member's movements, newest first, before `before` (a journal seq), at most about `limit`.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn statement(
+        &self,
+        member: &MemberId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<Transfer>, StoreError> {
+        let index = self.read.open_table(tables::TRANSFERS_BY_MEMBER)?;
+        let transfers = self.read.open_table(tables::TRANSFERS)?;
+        let end = (member.as_str(), before.unwrap_or(u64::MAX), 0);
+        let mut page = Page {
+            items: Vec::new(),
+            next: None,
+        };
+        for row in index.range((member.as_str(), 0, 0)..end)?.rev() {
+            let (_, seq, n) = row?.0.value();
+            if page.items.len() >= limit && page.next != Some(seq) {
+                return Ok(page);
+            }
+            page.next = Some(seq);
+            if let Some(transfer) = transfers.get((seq, n))? {
+                page.items
+                    .push(parse("transfers", &format!("{seq}.{n}"), transfer.value())?);
+            }
+        }
+        page.next = None;
+        Ok(page)
+    }
+
+    /// The samples of a connector from `from` to `to`, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn samples(
+        &self,
+        outlet: &Outlet,
+        from: Wall,
+        to: Wall,
+        limit: usize,
+    ) -> Result<Vec<(Wall, ConnectorReport)>, StoreError> {
+        let samples = self.read.open_table(tables::SAMPLES)?;
+        let mut found = Vec::new();
+        for row in samples.range((from.0, "", 0)..=(to.0, "\u{10ffff}", u8::MAX))? {
+            let (key, report) = row?;
+            let (at, pile, connector) = key.value();
+            if pile == outlet.pile.as_str() && connector == outlet.connector.0 {
+                found.push((Wall(at), parse("samples", &at, report.value())?));
+                if found.len() == limit {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The answer that was given to this key before.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn remembered(&self, key: &str) -> Result<Option<Remembered>, StoreError> {
+        let rows = self.read.open_table(tables::IDEMPOTENCY)?;
+        rows.get(key)?
+            .map(|row| parse("idempotency", &key, row.value()))
+            .transpose()
+    }
+
+    pub(super) fn mark(&self) -> Result<Mark, StoreError> {
+        let meta = self.read.open_table(tables::META)?;
+        Ok(meta
+            .get("mark")?
+            .map(|row| parse("meta", &"mark", row.value()))
+            .transpose()?
+            .unwrap_or_default())
+    }
+
+    pub(super) fn live(&self) -> Result<Vec<(Outlet, OutletLive)>, StoreError> {
+        let live = self.read.open_table(tables::LIVE)?;
+        let mut outlets = Vec::new();
+        for row in live.iter()? {
+            let (key, row) = row?;
+            let (pile, connector) = key.value();
+            let pile = PileId::new(pile).map_err(|error| bad("live", pile, error))?;
+            let outlet = Outlet {
+                pile,
+                connector: ConnectorNo(connector),
+            };
+            let state = parse("live", &outlet, row.value())?;
+            outlets.push((outlet, state));
+        }
+        Ok(outlets)
+    }
+
+    pub(super) fn credentials(&self) -> Result<(BTreeMap<PileId, SecretHash>, BTreeMap<String, Token>), StoreError> {
+        let secrets = self.read.open_table(tables::PILE_SECRETS)?;
+        let mut piles = BTreeMap::new();
+        for row in secrets.iter()? {
+            let (pile, hash) = row?;
+            let id = PileId::new(pile.value()).map_err(|error| bad("pile_secrets", pile.value(), error))?;
+            piles.insert(id, SecretHash::stored(hash.value()));
+        }
+        let rows = self.read.open_table(tables::TOKENS)?;
+        let mut tokens = BTreeMap::new();
+        for row in rows.iter()? {
+            let (name, token) = row?;
+            tokens.insert(name.value().to_owned(), parse("tokens", &name.value(), token.value())?);
+        }
+        Ok((piles, tokens))
+    }
+}
+
+impl OrderFilter {
+    fn admits(&self, order: &Order) -> bool {
+        self.state.is_none_or(|state| order.state == state)
+            && self.member.as_ref().is_none_or(|member| order.member == *member)
+            && self.pile.as_ref().is_none_or(|pile| order.outlet.pile == *pile)
+    }
+}
+
+fn split_entry(seq: u64, stored: &[u8]) -> Result<(Hash, &[u8]), StoreError> {
+    let (hash, bytes) = stored
+        .split_first_chunk::<32>()
+        .ok_or_else(|| bad("journal", &seq.to_string(), "too short"))?;
+    Ok((Hash(*hash), bytes))
+}
+
+fn entry(seq: u64, bytes: &[u8]) -> Result<Entry, StoreError> {
+    Entry::from_bytes(bytes).map_err(|error| bad("journal", &seq.to_string(), error))
+}

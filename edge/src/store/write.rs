@@ -1,0 +1,299 @@
+//! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
+//! When [`Store::commit`] returns, everything in the batch is on disk.
+
+use super::{Store, StoreError, tables};
+use crate::{clock::Mark, credentials::CredentialChange};
+use domain::{
+    fact::Fact,
+    ids::Outlet,
+    journal::{Entry, Hash, Stamp},
+    messages::ConnectorReport,
+    order::State,
+    site::{Changes, OutletLive, Rows},
+    time::{Mono, Wall},
+};
+use redb::{ReadableTable, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+/// How long an answer is remembered, in milliseconds of elapsed time.
+pub const REMEMBER_MS: u64 = 86_400_000;
+/// How many old answers are forgotten in one commit.
+const FORGET_MAX: usize = 64;
+
+/// An answer that is given again when the same request comes again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// SHA-256 of what was asked, hex: the same key with another body is a conflict.
+    pub body_hash: String,
+    /// The HTTP status; 0 for a pile's message.
+    pub status: u16,
+    /// The answer's JSON text.
+    pub body: String,
+    /// When it was given.
+    pub at: Mono,
+}
+
+/// A sample for the curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleRow {
+    /// When it was received.
+    pub at: Wall,
+    /// Where.
+    pub outlet: Outlet,
+    /// What was said.
+    pub report: ConnectorReport,
+}
+
+/// What goes to disk together.
+#[derive(Default)]
+pub struct Batch {
+    /// Facts, in order, following on the journal's head.
+    pub facts: Vec<(Stamp, Fact)>,
+    /// Which rows they changed.
+    pub changes: Changes,
+    /// Answers to be remembered, by key.
+    pub remembered: Vec<(String, Remembered)>,
+    /// Secrets and tokens.
+    pub credentials: Vec<CredentialChange>,
+    /// What connectors last said, when it is time to keep it.
+    pub live: Vec<(Outlet, OutletLive)>,
+    /// Samples, likewise.
+    pub samples: Vec<SampleRow>,
+}
+
+impl Batch {
+    /// Whether there is anything that somebody waits for.
+    pub fn is_urgent(&self) -> bool {
+        !self.facts.is_empty() || !self.remembered.is_empty() || !self.credentials.is_empty()
+    }
+
+    /// Whether there is nothing at all.
+    pub fn is_empty(&self) -> bool {
+        !self.is_urgent() && self.live.is_empty() && self.samples.is_empty()
+    }
+}
+
+/// A state's number in the indexes; never changed.
+pub(super) fn state_number(state: State) -> u8 {
+    match state {
+        State::Place => 1,
+        State::Charging => 2,
+        State::Settle => 3,
+        State::Review => 4,
+        State::Payed => 5,
+        State::Unpaid => 6,
+        State::Fail => 7,
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(StoreError::io)
+}
+
+impl Store {
+    /// Writes `batch` in one durable transaction. `rows` hold every changed row; `head` is the hash of the journal's last
+    /// entry. Returns the new head.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: nothing of the batch is on disk, and the process must start again from disk.
+    pub fn commit(&self, batch: &Batch, rows: &Rows, head: Hash, mark: &Mark) -> Result<Hash, StoreError> {
+        let write = self.db.begin_write()?;
+        let head = self.write_journal(&write, batch, head)?;
+        write_orders(&write, batch, rows)?;
+        write_money(&write, batch, rows)?;
+        write_masters(&write, batch, rows)?;
+        write_credentials(&write, &batch.credentials)?;
+        remember(&write, &batch.remembered, mark.mono)?;
+        write_telemetry(&write, batch)?;
+        write.open_table(tables::META)?.insert("mark", json(mark)?.as_slice())?;
+        write.commit()?;
+        Ok(head)
+    }
+
+    fn write_journal(&self, write: &WriteTransaction, batch: &Batch, mut head: Hash) -> Result<Hash, StoreError> {
+        let mut journal = write.open_table(tables::JOURNAL)?;
+        let mut log = write.open_table(tables::ORDER_LOG)?;
+        for (stamp, fact) in &batch.facts {
+            if let Some(order) = fact.order() {
+                log.insert((order.as_str(), stamp.seq), ())?;
+            }
+            let entry = Entry {
+                site: self.identity().site.clone(),
+                epoch: self.identity().epoch.clone(),
+                stamp: *stamp,
+                fact: fact.clone(),
+            };
+            let bytes = entry.to_bytes();
+            head = Hash::seal(&head, &bytes);
+            let mut stored = Vec::with_capacity(32 + bytes.len());
+            stored.extend_from_slice(&head.0);
+            stored.extend_from_slice(&bytes);
+            let before = journal.insert(stamp.seq, stored.as_slice())?;
+            assert!(before.is_none(), "journal entry {} is written once", stamp.seq);
+        }
+        Ok(head)
+    }
+}
+
+fn write_orders(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result<(), StoreError> {
+    let mut orders = write.open_table(tables::ORDERS)?;
+    let mut index = write.open_table(tables::ORDER_INDEX)?;
+    let mut placed = write.open_table(tables::ORDERS_PLACED)?;
+    let mut by_state = write.open_table(tables::ORDERS_BY_STATE)?;
+    let mut by_member = write.open_table(tables::ORDERS_BY_MEMBER)?;
+    let mut by_pile = write.open_table(tables::ORDERS_BY_PILE)?;
+    for (stamp, fact) in &batch.facts {
+        if let Fact::OrderPlaced {
+            order, outlet, member, ..
+        } = fact
+        {
+            placed.insert(stamp.seq, order.as_str())?;
+            by_member.insert((member.as_str(), stamp.seq), order.as_str())?;
+            by_pile.insert((outlet.pile.as_str(), stamp.seq), order.as_str())?;
+            index.insert(order.as_str(), (stamp.seq, 0))?;
+        }
+    }
+    for id in &batch.changes.orders {
+        let order = rows
+            .orders
+            .get(id)
+            .and_then(Option::as_ref)
+            .expect("a changed order is in memory until it is written");
+        orders.insert(id.as_str(), json(order)?.as_slice())?;
+        let (seq, before) = index
+            .get(id.as_str())?
+            .map(|entry| entry.value())
+            .expect("a placed order has an index entry");
+        let after = state_number(order.state);
+        if before != after {
+            by_state.remove((before, seq))?;
+            by_state.insert((after, seq), id.as_str())?;
+            index.insert(id.as_str(), (seq, after))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_money(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result<(), StoreError> {
+    let mut accounts = write.open_table(tables::ACCOUNTS)?;
+    for account in &batch.changes.accounts {
+        let (name, balance) = (account.to_string(), rows.ledger.balance(account).0);
+        // An account that is not there has nothing in it: resolved holds do not pile up.
+        if balance == 0 {
+            accounts.remove(name.as_str())?;
+        } else {
+            accounts.insert(name.as_str(), balance)?;
+        }
+    }
+    let mut transfers = write.open_table(tables::TRANSFERS)?;
+    let mut by_member = write.open_table(tables::TRANSFERS_BY_MEMBER)?;
+    let mut key = (0, 0);
+    for transfer in &batch.changes.transfers {
+        key = if transfer.cause == key.0 {
+            (key.0, key.1 + 1)
+        } else {
+            (transfer.cause, 0)
+        };
+        transfers.insert(key, json(transfer)?.as_slice())?;
+        by_member.insert((transfer.member.as_str(), key.0, key.1), ())?;
+    }
+    Ok(())
+}
+
+fn write_masters(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result<(), StoreError> {
+    let changes = &batch.changes;
+    let mut members = write.open_table(tables::MEMBERS)?;
+    for id in &changes.members {
+        if let Some(member) = rows.member(id) {
+            members.insert(id.as_str(), json(member)?.as_slice())?;
+        }
+    }
+    let mut cards = write.open_table(tables::CARDS)?;
+    for id in &changes.cards {
+        match rows.cards.get(id) {
+            Some(Some(member)) => cards.insert(id.as_str(), member.as_str())?,
+            _ => cards.remove(id.as_str())?,
+        };
+    }
+    let mut piles = write.open_table(tables::PILES)?;
+    for id in &changes.piles {
+        if let Some(pile) = rows.piles.get(id) {
+            piles.insert(id.as_str(), json(pile)?.as_slice())?;
+        }
+    }
+    let mut tariffs = write.open_table(tables::TARIFFS)?;
+    for id in &changes.tariffs {
+        if let Some(tariff) = rows.tariffs.get(id) {
+            tariffs.insert(id.as_str(), json(tariff)?.as_slice())?;
+        }
+    }
+    let mut quarantine = write.open_table(tables::QUARANTINE)?;
+    for number in &changes.quarantine {
+        if let Some(Some(item)) = rows.quarantine.get(number) {
+            quarantine.insert(*number, json(item)?.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_credentials(write: &WriteTransaction, changes: &[CredentialChange]) -> Result<(), StoreError> {
+    let mut secrets = write.open_table(tables::PILE_SECRETS)?;
+    let mut tokens = write.open_table(tables::TOKENS)?;
+    for change in changes {
+        match change {
+            CredentialChange::SetPile(pile, hash) => {
+                secrets.insert(pile.as_str(), hash.as_str())?;
+            }
+            CredentialChange::RemovePile(pile) => {
+                secrets.remove(pile.as_str())?;
+            }
+            CredentialChange::SetToken(token) => {
+                tokens.insert(token.name.as_str(), json(token)?.as_slice())?;
+            }
+            CredentialChange::RemoveToken(name) => {
+                tokens.remove(name.as_str())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remember(write: &WriteTransaction, answers: &[(String, Remembered)], now: Mono) -> Result<(), StoreError> {
+    if answers.is_empty() {
+        return Ok(());
+    }
+    let mut rows = write.open_table(tables::IDEMPOTENCY)?;
+    let mut by_age = write.open_table(tables::IDEMPOTENCY_BY_AGE)?;
+    for (key, answer) in answers {
+        rows.insert(key.as_str(), json(answer)?.as_slice())?;
+        by_age.insert((answer.at.0, key.as_str()), ())?;
+    }
+    let oldest_kept = now.0.saturating_sub(REMEMBER_MS);
+    let mut old: Vec<(u64, String)> = Vec::new();
+    for entry in by_age.range(..(oldest_kept, ""))?.take(FORGET_MAX) {
+        let (key, _) = entry?;
+        let (at, key) = key.value();
+        old.push((at, key.to_owned()));
+    }
+    for (at, key) in old {
+        by_age.remove((at, key.as_str()))?;
+        rows.remove(key.as_str())?;
+    }
+    Ok(())
+}
+
+fn write_telemetry(write: &WriteTransaction, batch: &Batch) -> Result<(), StoreError> {
+    if batch.live.is_empty() && batch.samples.is_empty() {
+        return Ok(());
+    }
+    let mut live = write.open_table(tables::LIVE)?;
+    for (outlet, state) in &batch.live {
+        live.insert((outlet.pile.as_str(), outlet.connector.0), json(state)?.as_slice())?;
+    }
+    let mut samples = write.open_table(tables::SAMPLES)?;
+    for sample in &batch.samples {
+        let key = (sample.at.0, sample.outlet.pile.as_str(), sample.outlet.connector.0);
+        samples.insert(key, json(&sample.report)?.as_slice())?;
+    }
+    Ok(())
+}

@@ -362,9 +362,13 @@ impl Turn<'_> {
     /// estimate takes its place.
     fn watch_missing_record(&mut self, outlet: &Outlet, order: &Order) {
         let now = self.now.mono;
-        if order.deadline.is_some_and(|deadline| deadline.at <= now) {
-            // The pile was gone when the record was overdue. It has a new chance now.
-            self.charging_lost(order, now);
+        if let Some(deadline) = order.deadline.filter(|deadline| deadline.at <= now) {
+            let presence = self.site.live.piles.get(&outlet.pile);
+            let back = presence.and_then(|presence| presence.online_since);
+            if back.is_some_and(|since| since >= deadline.at) {
+                // The pile was gone when the record was overdue. It has a new chance now.
+                self.charging_lost(order, now);
+            }
             return;
         }
         let request_ms = self.policy().record_request_ms;

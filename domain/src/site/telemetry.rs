@@ -243,9 +243,13 @@ impl Turn<'_> {
             .get(outlet)
             .and_then(|id| self.order(id))
             .cloned();
-        let its_own = order
-            .as_ref()
-            .is_some_and(|order| charging && named.as_ref() == Some(&order.id));
+        // A pile need not name the order it charges; an unnamed session does not confirm a start.
+        let its_own = order.as_ref().is_some_and(|order| {
+            let named_or_known = named
+                .as_ref()
+                .map_or(order.state == State::Charging, |id| *id == order.id);
+            charging && named_or_known
+        });
         let reading = Reading {
             at: self.now.wall,
             register: report.meter_kwh,
@@ -278,9 +282,9 @@ impl Turn<'_> {
 
     /// A pile that charges an order which has failed or ended is told to stop at once.
     fn stop_if_ended(&mut self, outlet: &Outlet, named: Option<&OrderId>) {
-        let ended = named.and_then(|id| self.order(id)).filter(|order| {
-            order.outlet == *outlet && matches!(order.state, State::Fail | State::Payed | State::Unpaid)
-        });
+        let ended = named
+            .and_then(|id| self.order(id))
+            .filter(|order| order.outlet == *outlet && !order.state.occupies_connector());
         match ended.map(|order| order.id.clone()) {
             Some(id) => self.issue_stop_once(&id),
             None => self.ignore("charging_without_order"),

@@ -191,34 +191,38 @@ impl Turn<'_> {
 
     /// After a `boot`: what is still worth doing goes again, with the same id and what is left of its time.
     pub(super) fn resend_commands(&mut self, pile: &PileId) {
-        let running: Vec<OrderId> = self
+        // What happens to be in memory of ended orders decides nothing: a heartbeat that charges one stops it.
+        let open: Vec<OrderId> = self
             .site
             .rows
             .orders()
-            .filter(|order| order.outlet.pile == *pile)
+            .filter(|order| order.outlet.pile == *pile && order.state.is_open())
             .map(|order| order.id.clone())
             .collect();
-        for id in running {
+        for id in open {
             let Some(order) = self.order(&id) else { continue };
             let (commands, stopping) = (order.commands.clone(), order.stopping && order.state == State::Charging);
             let now = self.now.mono;
-            for command in commands.iter().filter(|command| command.expires > now) {
+            for command in commands
+                .iter()
+                .filter(|command| command.expires > now && command.kind != CommandKind::Stop)
+            {
                 self.send_command(&id, command);
             }
             if stopping {
-                self.issue_stop_once(&id);
+                self.ask_to_stop(&id);
             }
         }
     }
 
-    /// Issues a stop unless one is still on its way.
-    pub(super) fn issue_stop_once(&mut self, id: &OrderId) {
+    /// Sends the stop that is still valid, with the same id, or issues a new one: a pile acts on an id once, and one that
+    /// charges on may never have got it.
+    pub(super) fn ask_to_stop(&mut self, id: &OrderId) {
         let now = self.now.mono;
-        if self
-            .order(id)
-            .is_some_and(|order| order.valid_command(CommandKind::Stop, now).is_none())
-        {
-            self.issue(id, CommandKind::Stop, STOP_TTL_MS);
+        let Some(order) = self.order(id) else { return };
+        match order.valid_command(CommandKind::Stop, now).cloned() {
+            Some(command) => self.send_command(id, &command),
+            None => self.issue(id, CommandKind::Stop, STOP_TTL_MS),
         }
     }
 
@@ -238,7 +242,7 @@ impl Turn<'_> {
         match order.state {
             State::Place => {
                 self.fail(id, FailReason::Cancelled);
-                self.issue_stop_once(id);
+                self.ask_to_stop(id);
                 Ok(Answer::Order(id.clone()))
             }
             State::Charging => {
@@ -267,7 +271,7 @@ impl Turn<'_> {
             self.seen(&order.id);
         }
         if pile_online {
-            self.issue_stop_once(&order.id);
+            self.ask_to_stop(&order.id);
         }
         pile_online
     }
@@ -336,7 +340,7 @@ impl Turn<'_> {
         if kind == CommandKind::Start && order.state == State::Place {
             if expired && reply.ok {
                 self.fail(&order.id, FailReason::TimedOut);
-                self.issue_stop_once(&order.id);
+                self.ask_to_stop(&order.id);
                 return Received::rejected("the start had timed out; stop").about(&order.id);
             }
             if reply.ok {
@@ -358,7 +362,7 @@ impl Turn<'_> {
     fn late_reply(&mut self, order: &Order, reply: &Reply) -> Received {
         let is_start = reply.command_id.as_str().contains(":start:");
         if is_start && reply.ok && order.state == State::Fail {
-            self.issue_stop_once(&order.id);
+            self.ask_to_stop(&order.id);
             return Received::rejected("the order had failed before this reply; stop").about(&order.id);
         }
         let mut received = Received::ok().about(&order.id);
@@ -418,7 +422,7 @@ impl Turn<'_> {
             return match order.state {
                 State::Place => {
                     self.fail(&order.id, FailReason::Cancelled);
-                    self.issue_stop_once(&order.id);
+                    self.ask_to_stop(&order.id);
                     Received::ok().about(&order.id)
                 }
                 _ => {

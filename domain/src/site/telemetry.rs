@@ -286,7 +286,7 @@ impl Turn<'_> {
             .and_then(|id| self.order(id))
             .filter(|order| order.outlet == *outlet && !order.state.occupies_connector());
         match ended.map(|order| order.id.clone()) {
-            Some(id) => self.issue_stop_once(&id),
+            Some(id) => self.ask_to_stop(&id),
             None => self.ignore("charging_without_order"),
         }
     }
@@ -330,7 +330,7 @@ impl Turn<'_> {
             return;
         };
         if order.stopping {
-            self.issue_stop_once(id);
+            self.ask_to_stop(id);
             return;
         }
         let Some(live) = self.site.live.outlets.get(&order.outlet) else {

@@ -35,7 +35,6 @@ impl Turn<'_> {
         let presence = self.site.live.piles.entry(pile.clone()).or_default();
         presence.online_since = Some(now);
         presence.heard_at = Some(now);
-        presence.dropped_at = None;
         presence.prices_sent = None;
         Ok(Answer::Done)
     }
@@ -46,7 +45,8 @@ impl Turn<'_> {
             return Ok(Answer::Done);
         };
         presence.online_since = None;
-        if dropped {
+        // A pile that flaps while the verdict is pending has dropped once.
+        if dropped && presence.dropped_at.is_none() {
             presence.dropped_at = Some(now);
             self.site
                 .live

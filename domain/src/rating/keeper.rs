@@ -51,6 +51,14 @@ impl SampleKeeper {
         true
     }
 
+    /// Moves every reading by `ms`, for a station whose clock was stepped. Neighbours of boundaries are then no longer
+    /// exactly those that a rating needs.
+    pub fn shift(&mut self, ms: i64) {
+        for reading in &mut self.readings {
+            reading.at = reading.at.after_ms(ms);
+        }
+    }
+
     /// The readings that matter, in time order.
     pub fn readings(&self) -> &[Reading] {
         &self.readings

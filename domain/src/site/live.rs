@@ -61,6 +61,8 @@ pub struct Presence {
     pub(super) swipe: Option<(CardId, Mono)>,
     pub(super) dropped_at: Option<Mono>,
     pub(super) prices_sent: Option<PriceMessage>,
+    /// When it is next told the time.
+    pub(super) time_due: Option<Mono>,
 }
 
 /// How a pile's clocks relate to the station's, measured from live messages of one boot.
@@ -75,7 +77,7 @@ pub struct ClockOffset {
     pub ts_ms: Option<i64>,
     /// Station wall time less the pile's `mono_ms`, in milliseconds.
     pub mono_ms: Option<i64>,
-    /// The pile was told the time since: measure anew.
+    /// An hour has passed, or the pile was told the time: measure anew.
     pub(super) stale: bool,
 }
 
@@ -88,16 +90,21 @@ impl ClockOffset {
             };
         }
         let mono = received.0.saturating_sub(i64::try_from(mono_ms).unwrap_or(i64::MAX));
-        self.mono_ms = Some(self.mono_ms.map_or(mono, |known| known.min(mono)));
+        let fresh = |known: Option<i64>| known.filter(|_| !self.stale);
+        let least = |known: Option<i64>, offset: i64| Some(known.map_or(offset, |known| known.min(offset)));
+        let (ts_ms, mono_ms) = (fresh(self.ts_ms), fresh(self.mono_ms));
+        self.mono_ms = least(mono_ms, mono);
+        // Without a `ts` in this message the old measure is all there is.
         if let Some(ts) = ts {
-            let offset = received.ms_since(ts);
-            self.ts_ms = Some(
-                self.ts_ms
-                    .filter(|_| !self.stale)
-                    .map_or(offset, |known| known.min(offset)),
-            );
-            self.stale = false;
+            self.ts_ms = least(ts_ms, received.ms_since(ts));
         }
+        self.stale = false;
+    }
+
+    /// The station's own clock was stepped: what was measured against it moves along.
+    pub(super) fn follow_step(&mut self, by_ms: i64) {
+        self.ts_ms = self.ts_ms.map(|offset| offset.saturating_add(by_ms));
+        self.mono_ms = self.mono_ms.map(|offset| offset.saturating_add(by_ms));
     }
 
     /// By how much a `ts` of the pile must be moved to be station time; small differences are noise.
@@ -257,6 +264,15 @@ impl OutletLive {
         }
         self.soc_start = None;
         self.lost_since = None;
+    }
+
+    /// The station's clock was stepped: the readings keep their distance from the present, or none that follows a step
+    /// back would be believed and the fee would stand still. A person looks at the order anyway.
+    pub(super) fn follow_step(&mut self, by_ms: i64) {
+        self.readings.shift(by_ms);
+        if let Some((_, since)) = &mut self.soc_start {
+            *since = since.after_ms(by_ms);
+        }
     }
 
     /// The bill if the session ended with the last reading.

@@ -165,18 +165,23 @@ impl Turn<'_> {
     /// `time` while the station's clock is trusted, `price` where it is not the one already sent.
     pub(super) fn tell_time_and_prices(&mut self, pile: &PileId) {
         let now = self.now;
-        if !self.site.live.is_online(pile) {
+        let trusted = self.site.live.clock_trusted;
+        let live = &mut self.site.live;
+        let Some(presence) = live.piles.get_mut(pile) else {
+            return;
+        };
+        if presence.online_since.is_none() {
             return;
         }
-        self.site
-            .live
-            .timers
-            .insert((now.mono.after_ms(TIME_EVERY_MS), Timer::Time(pile.clone())));
-        if self.site.live.clock_trusted {
+        let due = now.mono.after_ms(TIME_EVERY_MS);
+        if let Some(before) = presence.time_due.replace(due) {
+            live.timers.remove(&(before, Timer::Time(pile.clone())));
+        }
+        live.timers.insert((due, Timer::Time(pile.clone())));
+        // Clocks drift, and a pile that is told the time follows it.
+        presence.clock.stale = true;
+        if trusted {
             self.send(pile, Down::Time(TimeMessage { ts: now.wall }));
-            if let Some(presence) = self.site.live.piles.get_mut(pile) {
-                presence.clock.stale = true;
-            }
         }
         self.tell_prices(pile);
     }

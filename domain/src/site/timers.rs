@@ -3,7 +3,7 @@
 use super::{Answer, Handled, Turn, live::Timer};
 use crate::{
     fact::Fact,
-    ids::{OrderId, PileId},
+    ids::OrderId,
     order::{DeadlineKind, FailReason},
 };
 
@@ -12,11 +12,21 @@ impl Turn<'_> {
     pub(super) fn notice_clock_step(&mut self) {
         let mono = i64::try_from(self.now.mono.0).unwrap_or(i64::MAX);
         let offset = self.now.wall.0.saturating_sub(mono);
-        let before = self.site.live.wall_offset_ms.replace(offset);
-        let Some(by_ms) = before.map(|before| offset.saturating_sub(before)) else {
-            return;
+        let by_ms = match self.site.live.wall_offset_ms.replace(offset) {
+            Some(before) => offset.saturating_sub(before),
+            // After a start only a clock behind the journal is known to be wrong: the station may have been off for long.
+            None => self.now.wall.ms_since(self.site.last.at).min(0),
         };
+        if by_ms == 0 {
+            return;
+        }
+        for presence in self.site.live.piles.values_mut() {
+            presence.clock.follow_step(by_ms);
+        }
         if by_ms.unsigned_abs() > self.policy().clock_step_ms {
+            for live in self.site.live.outlets.values_mut() {
+                live.follow_step(by_ms);
+            }
             self.journal(Fact::ClockStepped { by_ms });
         }
     }
@@ -31,7 +41,7 @@ impl Turn<'_> {
                 Timer::Order(id) => self.order_due(&id),
                 Timer::RecordMissing(outlet) => self.record_missing(&outlet),
                 Timer::DropVerdict(pile) => self.judge_drop(&pile),
-                Timer::Time(pile) => self.time_due(&pile),
+                Timer::Time(pile) => self.tell_time_and_prices(&pile),
             }
         }
         Ok(Answer::Done)
@@ -52,20 +62,6 @@ impl Turn<'_> {
                 }
             }
             DeadlineKind::Remainder => self.settle(id),
-        }
-    }
-
-    fn time_due(&mut self, pile: &PileId) {
-        let now = self.now.mono;
-        // A pile that connected since has a later timer of its own.
-        let later = self
-            .site
-            .live
-            .timers
-            .iter()
-            .any(|(at, timer)| *at > now && *timer == Timer::Time(pile.clone()));
-        if !later {
-            self.tell_time_and_prices(pile);
         }
     }
 }

@@ -120,18 +120,14 @@ impl Outbox {
             .collect()
     }
 
-    /// Notes that a message goes out now under `token`, and when a record goes out again.
-    pub(crate) fn sent(&mut self, id: &MsgId, token: u64, now: Mono) -> Option<&Entry> {
+    /// Notes that a message goes out now under `token`.
+    pub(crate) fn sent(&mut self, id: &MsgId, token: u64) -> Option<&Entry> {
         let entry = self
             .entries
             .iter_mut()
             .find(|entry| entry.message.common.msg_id.as_ref() == Some(id))?;
         entry.attempts += 1;
-        entry.token = Some(token);
-        if matches!(entry.purpose, Purpose::Record(_)) {
-            let doubled = RETRY_FIRST_MS << (entry.attempts - 1).min(8);
-            entry.retry_at = Some(now.after_ms(doubled.min(RETRY_MOST_MS)));
-        }
+        (entry.token, entry.retry_at) = (Some(token), None);
         Some(entry)
     }
 
@@ -148,10 +144,15 @@ impl Outbox {
         }
     }
 
-    /// A PUBACK came. A reply or event is done with; the command that was answered is returned.
-    pub(crate) fn puback(&mut self, token: u64) -> Option<CommandId> {
+    /// A PUBACK came. A reply or event is done with; the command that was answered is returned. A record goes out again
+    /// if its `ack` does not follow. Before its PUBACK it is the connection's to deliver, and repeating it would only
+    /// fill the queue in front of a slow station.
+    pub(crate) fn puback(&mut self, token: u64, now: Mono) -> Option<CommandId> {
         let at = self.entries.iter().position(|entry| entry.token == Some(token))?;
-        if matches!(self.entries[at].purpose, Purpose::Record(_)) {
+        let entry = &mut self.entries[at];
+        if matches!(entry.purpose, Purpose::Record(_)) {
+            let doubled = RETRY_FIRST_MS << (entry.attempts.max(1) - 1).min(8);
+            (entry.token, entry.retry_at) = (None, Some(now.after_ms(doubled.min(RETRY_MOST_MS))));
             return None;
         }
         match self.entries.remove(at)?.purpose {

@@ -211,7 +211,7 @@ impl Pile {
     /// Sends a kept message, again or for the first time.
     pub(super) fn transmit(&mut self, id: &MsgId) {
         let token = self.number();
-        let Some(entry) = self.outbox.sent(id, token, self.now) else {
+        let Some(entry) = self.outbox.sent(id, token) else {
             return;
         };
         let (message, attempt) = (entry.message.clone(), entry.attempts);
@@ -338,7 +338,7 @@ impl Pile {
     }
 
     pub(super) fn puback(&mut self, token: u64) {
-        let Some(command_id) = self.outbox.puback(token) else {
+        let Some(command_id) = self.outbox.puback(token, self.now) else {
             return;
         };
         for session in self

@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A clock offset below this is the network's, not the clock's, in milliseconds.
 const OFFSET_NOISE_MS: i64 = 5_000;
+/// How many earlier boots of a pile are remembered.
+const PAST_BOOTS: usize = 4;
 /// A pile's clock that is off by more than this is flagged `clock_suspect`, in milliseconds.
 const OFFSET_SUSPECT_MS: i64 = 300_000;
 
@@ -56,6 +58,10 @@ pub struct Presence {
     pub heard_at: Option<Mono>,
     /// How its clocks relate to the station's.
     pub clock: ClockOffset,
+    /// The boot it speaks of.
+    pub(super) boot: Option<BootId>,
+    /// Its last boots before that, newest last.
+    pub(super) past_boots: Vec<BootId>,
     /// The last `(boot, seq)` of a heartbeat: an older one is not live.
     pub(super) heartbeat: Option<(BootId, u64)>,
     pub(super) swipe: Option<(CardId, Mono)>,
@@ -63,6 +69,22 @@ pub struct Presence {
     pub(super) prices_sent: Option<PriceMessage>,
     /// When it is next told the time.
     pub(super) time_due: Option<Mono>,
+}
+
+impl Presence {
+    /// From now on the pile speaks of this boot; heartbeats of the ones before are not live any more.
+    pub(super) fn begin_boot(&mut self, boot_id: &BootId) {
+        if self.boot.as_ref() == Some(boot_id) {
+            return;
+        }
+        self.past_boots.retain(|past| past != boot_id);
+        if let Some(past) = self.boot.replace(boot_id.clone()) {
+            if self.past_boots.len() == PAST_BOOTS {
+                self.past_boots.remove(0);
+            }
+            self.past_boots.push(past);
+        }
+    }
 }
 
 /// How a pile's clocks relate to the station's, measured from live messages of one boot.
@@ -147,8 +169,8 @@ impl Live {
         for order in rows.orders() {
             live.index(order);
         }
-        for pile in rows.piles.keys() {
-            live.piles.insert(pile.clone(), Presence::default());
+        for pile in rows.piles.values().filter(|pile| !pile.removed) {
+            live.piles.insert(pile.id.clone(), Presence::default());
         }
         live
     }
@@ -179,6 +201,9 @@ impl Live {
         match fact {
             Fact::PileProvisioned { pile } => {
                 self.piles.entry(pile.clone()).or_default();
+            }
+            Fact::PileRemoved { pile, .. } => {
+                self.piles.remove(pile);
             }
             Fact::OrderPlaced { order, .. }
             | Fact::StartAcknowledged { order, .. }

@@ -765,9 +765,17 @@ impl Turn<'_> {
     }
 
     fn message(&mut self, pile: &PileId, message: UpMessage) -> Handled {
-        self.heard(pile, &message);
+        let known = self.known_pile(pile).is_ok();
+        if known {
+            self.heard(pile, &message);
+        } else {
+            self.ignore("unknown_pile");
+        }
         let UpMessage { common, body } = message;
         let (result, order, fee, detail) = match body {
+            // What a pile says on its way out changes nothing, but its records carry money.
+            Up::Heartbeat(_) if !known => return Ok(Answer::Done),
+            Up::Boot(_) | Up::Reply(_) | Up::Event(_) | Up::Card(_) if !known => Received::rejected("unknown pile"),
             Up::Heartbeat(heartbeat) => {
                 self.heartbeat(pile, &common, heartbeat);
                 return Ok(Answer::Done);

@@ -117,9 +117,13 @@ impl Turn<'_> {
         let now = self.now;
         let presence = self.site.live.piles.entry(pile.clone()).or_default();
         presence.heard_at = Some(now.mono);
+        let common = &message.common;
+        if matches!(message.body, Up::Boot(_)) {
+            presence.begin_boot(&common.boot_id);
+        }
         // A record, event or swipe may be sent again long after it was written; the others speak of now.
-        if matches!(message.body, Up::Boot(_) | Up::Heartbeat(_) | Up::Reply(_)) {
-            let common = &message.common;
+        let live = matches!(message.body, Up::Boot(_) | Up::Heartbeat(_) | Up::Reply(_));
+        if live && !presence.past_boots.contains(&common.boot_id) {
             presence
                 .clock
                 .measure(&common.boot_id, common.ts, common.mono_ms, now.wall);
@@ -138,9 +142,8 @@ impl Turn<'_> {
             model,
             firmware,
         };
-        let Some(known) = self.site.rows.piles.get(pile) else {
-            return Received::rejected("unknown pile");
-        };
+        let known = self.site.rows.piles.get(pile);
+        let known = known.expect("messages of unknown piles come no further than `message`");
         let same = known.boot_id.as_ref() == Some(&common.boot_id)
             && known.make == make
             && connectors.iter().all(|reported| {
@@ -209,14 +212,16 @@ impl Turn<'_> {
 
     pub(super) fn heartbeat(&mut self, pile: &PileId, common: &Common, heartbeat: Heartbeat) {
         let presence = self.site.live.piles.entry(pile.clone()).or_default();
-        let older = presence
-            .heartbeat
-            .as_ref()
-            .is_some_and(|(boot, seq)| *boot == common.boot_id && common.seq <= *seq);
+        let older = presence.past_boots.contains(&common.boot_id)
+            || presence
+                .heartbeat
+                .as_ref()
+                .is_some_and(|(boot, seq)| *boot == common.boot_id && common.seq <= *seq);
         if older {
             self.ignore("heartbeat_out_of_order");
             return;
         }
+        presence.begin_boot(&common.boot_id);
         presence.heartbeat = Some((common.boot_id.clone(), common.seq));
         for report in heartbeat.connectors {
             let outlet = Outlet {

@@ -74,13 +74,18 @@ pub fn suspicions(record: &Record, last_known: Option<Energy>, power: Power, ms:
     if let Some(last_known) = last_known.filter(|last_known| start < *last_known) {
         found.push(Suspicion::StartBelowLastKnown { start, last_known });
     }
-    let possible = power.energy_in_ms(ms.saturating_add(60_000));
-    let possible = Energy(possible.0.saturating_add(possible.0 / 10));
+    let possible = possible(power, ms);
     let energy = record.energy();
     if energy > possible {
         found.push(Suspicion::TooFast { energy, possible });
     }
     found
+}
+
+/// The most that a connector of `power` can have delivered in `ms` milliseconds, with a tenth and a minute allowed.
+pub fn possible(power: Power, ms: i64) -> Energy {
+    let energy = power.energy_in_ms(ms.saturating_add(60_000));
+    Energy(energy.0.saturating_add(energy.0 / 10))
 }
 
 /// The gap before a record, if its start lies above the last known reading.

@@ -131,7 +131,7 @@ impl Turn<'_> {
         if self.site.live.occupied.contains_key(outlet) || status == Some(ConnectorStatus::Charging) {
             return Err(Rejected::ConnectorBusy(outlet.clone()));
         }
-        Ok(connector.power_max.unwrap_or(self.policy().power_default))
+        Ok(self.power_of(outlet))
     }
 
     pub(super) fn tariff_in_force(&self) -> Result<&Tariff, Rejected> {

@@ -12,7 +12,7 @@ use crate::{
     rating::{self, Bill, PeriodSplit, Reading},
     tariff::Tariff,
     time::Wall,
-    units::{Energy, Fen},
+    units::{Energy, Fen, Power},
 };
 
 /// How far a record's times may lie outside what the station knows of the session, in milliseconds.
@@ -147,16 +147,17 @@ impl Turn<'_> {
     }
 
     fn suspicions(&self, order: &Order, record: &Record, start: Reading, stop: Reading) -> Vec<Suspicion> {
-        let connector = self
-            .site
-            .rows
-            .piles
-            .get(&order.outlet.pile)
-            .and_then(|pile| pile.connectors.get(&order.outlet.connector));
-        let power = connector
-            .and_then(|connector| connector.power_max)
-            .unwrap_or(self.policy().power_default);
+        let power = self.power_of(&order.outlet);
         meter::suspicions(record, order.baseline, power, stop.at.ms_since(start.at))
+    }
+
+    /// The most a connector delivers.
+    pub(super) fn power_of(&self, outlet: &Outlet) -> Power {
+        let pile = self.site.rows.piles.get(&outlet.pile);
+        let connector = pile.and_then(|pile| pile.connectors.get(&outlet.connector));
+        connector
+            .and_then(|connector| connector.power_max)
+            .unwrap_or(self.policy().power_default)
     }
 
     /// A record that cannot be rated, for instance because it is too long, gets a bill of nothing and is suspect, so that

@@ -11,6 +11,7 @@ use crate::{
         Boot, Common, ConnectorReport, ConnectorStatus, Down, Event, EventKind, Heartbeat, PriceEntry, PriceMessage,
         TimeMessage, Up, UpMessage,
     },
+    meter,
     order::{Order, State},
     pile::Make,
     rating::{Reading, SampleKeeper},
@@ -303,6 +304,7 @@ impl Turn<'_> {
 
     fn keep_report(&mut self, outlet: &Outlet, report: ConnectorReport, order: Option<&Order>, reading: Reading) {
         let now = self.now;
+        let power = self.power_of(outlet);
         let rows = &self.site.rows;
         let live = self
             .site
@@ -318,20 +320,39 @@ impl Turn<'_> {
                 soc_start: None,
                 lost_since: None,
             });
+        // As it is now: its start may have been confirmed by this very report.
+        let order = order.and_then(|order| rows.orders.get(&order.id)?.as_ref());
+        let mut impossible = false;
         if let Some(order) = order {
             let tariff = rows.tariff_of(order);
             if live.order.as_ref() != Some(&order.id) {
-                live.begin(&order.id, tariff, None);
+                // Readings lost with an earlier run: what the order itself remembers of its start counts.
+                let started = order.started.as_ref();
+                let first = started.and_then(|started| {
+                    Some(Reading {
+                        at: started.at,
+                        register: started.register?,
+                    })
+                });
+                live.begin(&order.id, tariff, first);
             }
             live.lost_since = None;
             if let (None, Some(soc)) = (live.soc_start, report.soc_pct) {
                 live.soc_start = Some((soc, now.wall));
             }
-            live.readings.push(tariff, reading);
+            impossible = live.readings.latest().is_some_and(|latest| {
+                reading.register - latest.register > meter::possible(power, reading.at.ms_since(latest.at))
+            });
+            if !impossible {
+                live.readings.push(tariff, reading);
+            }
         }
         live.report = report;
         live.as_of = now.wall;
         live.received = now.mono;
+        if impossible {
+            self.ignore("impossible_jump");
+        }
     }
 
     /// Ends a session whose fee, energy, time or state of charge has reached its limit, and goes on asking.

@@ -71,6 +71,9 @@ impl Turn<'_> {
             let (min, max) = (policy.prepay_min, policy.prepay_max);
             return Err(Rejected::PrepayOutsideLimits { prepay, min, max });
         }
+        if let Some(fee) = until.fee.filter(|fee| *fee <= Fen::ZERO) {
+            return Err(Rejected::NotPositive(fee));
+        }
         let margin = margin(power, tariff.highest_price(), policy.notice_ms);
         if prepay <= margin {
             return Err(Rejected::PrepayBelowMargin { prepay, margin });
@@ -432,7 +435,8 @@ impl Turn<'_> {
             };
         }
         let allowance = self.site.rows.ledger.allowance(&member);
-        let prepay = Some(self.policy().prepay_default.min(allowance));
+        let policy = self.policy();
+        let prepay = Some(policy.prepay_default.min(allowance).max(policy.prepay_min));
         match self.place(
             Place {
                 member,

@@ -345,6 +345,9 @@ impl Turn<'_> {
             });
             if !impossible {
                 live.readings.push(tariff, reading);
+            } else if live.readings.readings().len() == 1 {
+                // Only what was known before the start: the meter went on meanwhile, and that gap is nobody's bill.
+                live.begin(&order.id, tariff, Some(reading));
             }
         }
         live.report = report;

@@ -14,20 +14,30 @@
 //! broker.router_died().await;                                        // then end the process with a code ≠ 0
 //! broker.shutdown(Duration::from_secs(5)).await;                     // stop accepting, DISCONNECT 0x8B, drain
 //! ```
+mod broker;
 mod codec;
 mod config;
+mod front;
 mod gatekeeper;
+mod handle;
+mod lifecycle;
 mod message;
+mod rate;
 mod receipt;
+mod retained;
+mod router;
 mod session;
+mod sessions;
 mod stats;
 mod topic;
 
+pub use broker::Broker;
 pub use config::{ClientIdRule, Config, Rate};
 pub use gatekeeper::{
     BoxFuture, Client, ConnectRefusal, ConnectRequest, DisconnectCause, Gatekeeper, Identity, Protocol, Route,
     Subscribing,
 };
+pub use handle::{Handle, PublishError, Sent};
 pub use message::{Message, Publish, PublishProperties, QoS, USER_PROPERTIES_MAX};
 pub use receipt::{Outcome, Receipt, RefusalReason};
 pub use stats::Stats;

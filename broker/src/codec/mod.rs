@@ -116,6 +116,16 @@ fn check_first_byte(first_byte: u8) -> Result<(), DecodeError> {
     }
 }
 
+/// The first packet must be CONNECT (MQTT-3.1.0-1); this can be said before it is complete.
+pub(crate) fn expect_connect(buffer: &[u8]) -> Result<(), DecodeError> {
+    match buffer.first() {
+        Some(first_byte) if first_byte >> 4 != CONNECT => {
+            Err(DecodeError::Protocol("first packet is not CONNECT (MQTT-3.1.0-1)"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Frame {
     pub(crate) fn is_connect(self) -> bool {
         self.first_byte >> 4 == CONNECT

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 pub(crate) use self::inbound::{Received, Resolution};
-pub(crate) use self::outbound::{Queued, Tally};
+pub(crate) use self::outbound::{QueueFull, Queued, Tally, expires_at};
 pub(crate) use self::subscriptions::{Subscription, Unsubscribed};
 
 use self::inbound::{PendingAck, Unreleased};
@@ -219,8 +219,12 @@ impl Session {
         Aftermath { will, ended: true }
     }
 
-    pub(crate) fn protocol(&self) -> Protocol {
-        self.protocol
+    /// Lets the session end with its connection, or now if there is none.
+    pub(crate) fn end_with_connection(&mut self, now: Instant) {
+        self.expiry = Duration::ZERO;
+        if self.ends_at.is_some() {
+            self.ends_at = Some(now);
+        }
     }
 
     /// What has been counted since the last call.

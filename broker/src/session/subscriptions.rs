@@ -71,14 +71,14 @@ impl Session {
             .collect()
     }
 
+    pub(crate) fn forget_subscriptions(&mut self) {
+        self.subscriptions.clear();
+    }
+
     pub(crate) fn has_shared_subscription(&self) -> bool {
         self.subscriptions
             .iter()
             .any(|subscription| subscription.shared.is_some())
-    }
-
-    pub(crate) fn has_subscriptions(&self) -> bool {
-        !self.subscriptions.is_empty()
     }
 
     /// One copy for all matching subscriptions, at the highest QoS granted among them (MQTT-3.3.5-1).

@@ -1,0 +1,71 @@
+//! The broker with a gatekeeper that lets everybody do everything: something to point a conformance suite or a load
+//! tool at. `cargo run -p holdfast-broker --example open -- 1883`. Never for production.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{
+    BoxFuture, Broker, Client, ClientIdRule, Config, ConnectRefusal, ConnectRequest, Gatekeeper, Identity, Publish,
+    QoS, Receipt, Route, Subscribing,
+};
+use tokio::net::TcpListener;
+
+struct Open;
+
+impl Gatekeeper for Open {
+    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Identity, ConnectRefusal>> {
+        let name = request.user_name.as_deref().unwrap_or("anonymous");
+        Box::pin(async move { Ok(Identity::new(name)) })
+    }
+
+    fn authorize_will(&self, _client: &Client, _topic: &str, _qos: QoS, _retain: bool) -> bool {
+        true
+    }
+
+    fn authorize_publish(&self, _client: &Client, _topic: &str, _qos: QoS, _retain: bool) -> bool {
+        true
+    }
+
+    fn authorize_subscribe(&self, _client: &Client, _filter: &str) -> Subscribing {
+        Subscribing::Shared(QoS::ExactlyOnce)
+    }
+
+    fn deliver(&self, _client: &Client, _publish: &Publish, receipt: Receipt) -> Route {
+        receipt.acknowledge();
+        Route::PassOn
+    }
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let port = std::env::args()
+        .nth(1)
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(1883);
+    let config = Config {
+        client_id_rule: ClientIdRule::Any,
+        connections_max: 20_000,
+        connections_per_address_max: 20_000,
+        client_ids_per_identity_max: 20_000,
+        sessions_max: 40_000,
+        packet_rate: None,
+        packet_bytes_max: 2 * 1024 * 1024,
+        topic_bytes_max: 65_535,
+        topic_levels_max: 256,
+        subscriptions_max: 256,
+        receive_maximum: 100,
+        shared_links_max: 5_000,
+        shared_filters_max: 5_000,
+        ..Config::default()
+    };
+    let broker = Broker::new(config, Arc::new(Open))?;
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await?;
+    tokio::spawn(broker.serve(listener));
+    tokio::select! {
+        () = broker.router_died() => return Err(std::io::Error::other("the router has died")),
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    broker.shutdown(Duration::from_secs(5)).await;
+    Ok(())
+}

@@ -1,0 +1,699 @@
+//! The loop of one connection: read packets, act on them, write what its session has, keep the time.
+//! One task, no split: reading stops while there is too much to write, so neither side can make the other grow.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Sleep;
+
+use crate::broker::Core;
+use crate::codec::ack::{self, Ack, AckKind, Disconnect};
+use crate::codec::publish::PublishPacket;
+use crate::codec::subscribe::{
+    FilterRequest, RetainHandling, Subscribe, SubscribeResult, Unsubscribe, write_suback, write_unsuback,
+};
+use crate::codec::{self, DecodeError, Packet};
+use crate::gatekeeper::{Client, DisconnectCause, Protocol, Route, Subscribing};
+use crate::message::Publish;
+use crate::rate::TokenBucket;
+use crate::receipt::Receipt;
+use crate::session::{Queued, Received, Subscription, Unsubscribed};
+use crate::sessions::SessionCell;
+use crate::stats::Counters;
+
+/// Room made for each read while little comes; an idle connection holds no more.
+pub(super) const READ_BYTES: usize = 1024;
+/// Room made for each read once reads come back full.
+const READ_BYTES_BUSY: usize = 16 * 1024;
+/// Reading and taking from the session stop while this much waits to be written.
+const WRITE_BYTES_ENOUGH: usize = 16 * 1024;
+/// An empty buffer larger than this is given back.
+const KEEP_BYTES: usize = 4 * 1024;
+/// How long, and how much, is read after the last word to the peer, so that it gets to read it.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// What a connection starts from.
+pub(super) struct Start {
+    pub(super) cell: Arc<SessionCell>,
+    pub(super) client: Arc<Client>,
+    /// Longest time without a packet.
+    pub(super) silence_max: Duration,
+}
+
+/// Why the loop ends, and what an MQTT 5 client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Close {
+    cause: DisconnectCause,
+    code: Option<u8>,
+}
+
+impl From<DisconnectCause> for Close {
+    fn from(cause: DisconnectCause) -> Self {
+        Self {
+            cause,
+            code: cause.code_v5(),
+        }
+    }
+}
+
+/// Protocol errors with codes of their own (MQTT5 table 3-13).
+const RECEIVE_MAXIMUM_EXCEEDED: Close = Close {
+    cause: DisconnectCause::ProtocolError,
+    code: Some(0x93),
+};
+const TOPIC_ALIAS_INVALID: Close = Close {
+    cause: DisconnectCause::ProtocolError,
+    code: Some(0x94),
+};
+
+pub(super) struct Connection<S> {
+    core: Arc<Core>,
+    stream: S,
+    cell: Arc<SessionCell>,
+    client: Arc<Client>,
+    protocol: Protocol,
+    input: BytesMut,
+    read_bytes: usize,
+    output: BytesMut,
+    needs_flush: bool,
+    /// Topic by alias, less one (MQTT5 3.3.2.3.4).
+    aliases: Vec<Option<Arc<str>>>,
+    /// Messages of the packets just handled that go on to shared subscribers.
+    pass_on: Vec<Publish>,
+
+    bucket: Option<TokenBucket>,
+    /// The rate allows no packet before.
+    held_until: Option<Instant>,
+    /// The session waits for acknowledgements before it takes more messages.
+    holds_back: bool,
+    /// Reading had stopped when packets were last handled: the silence since is our doing.
+    was_paused: bool,
+    silence_max: Duration,
+    last_packet_at: Instant,
+    /// When the packet at the front of `input` began to come.
+    packet_begun_at: Option<Instant>,
+    /// When bytes were last written, or there were none to write.
+    wrote_at: Instant,
+    /// The session has been left.
+    has_left: bool,
+}
+
+/// What ended a wait.
+enum Event {
+    /// There may be something to do.
+    Progress,
+    Read(usize),
+    Close(Close),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// `input`: what came behind CONNECT; `connack`: the first thing to write.
+    pub(super) fn new(core: Arc<Core>, stream: S, start: Start, input: BytesMut, connack: BytesMut) -> Self {
+        let now = Instant::now();
+        Self {
+            bucket: core.config.packet_rate.map(|rate| TokenBucket::new(rate, now)),
+            core,
+            stream,
+            cell: start.cell,
+            protocol: start.client.protocol,
+            client: start.client,
+            input,
+            read_bytes: READ_BYTES,
+            output: connack,
+            needs_flush: false,
+            aliases: Vec::new(),
+            pass_on: Vec::new(),
+            held_until: None,
+            holds_back: false,
+            was_paused: false,
+            silence_max: start.silence_max,
+            last_packet_at: now,
+            packet_begun_at: None,
+            wrote_at: now,
+            has_left: false,
+        }
+    }
+
+    /// Serves the connection to its end and takes it off its session.
+    pub(super) async fn run(mut self) {
+        let close = self.serve().await;
+        let cause = close.cause;
+        self.count(close);
+        tracing::debug!(client_id = ?self.client.client_id, peer = %self.client.peer, ?cause, "disconnected");
+        self.core.leave(&self.cell, &self.client, cause).await;
+        self.has_left = true;
+        if let (Protocol::V5, Some(code)) = (self.protocol, close.code) {
+            ack::write_disconnect_v5(&mut self.output, code);
+        }
+        if !matches!(cause, DisconnectCause::Dropped | DisconnectCause::SlowReader) {
+            let last_words = async {
+                self.stream.write_all_buf(&mut self.output).await?;
+                close_gently(&mut self.stream).await
+            };
+            // The peer may be gone; there is nobody left to tell.
+            drop(tokio::time::timeout(self.core.config.write_timeout, last_words).await);
+        }
+    }
+
+    fn count(&self, close: Close) {
+        let counters = &self.core.counters;
+        Counters::one(match close.cause {
+            DisconnectCause::KeepAliveTimeout => &counters.keep_alive_timeouts,
+            DisconnectCause::PartialPacketTimeout => &counters.partial_packet_timeouts,
+            DisconnectCause::SlowReader => &counters.slow_readers,
+            DisconnectCause::MalformedPacket => &counters.malformed,
+            DisconnectCause::ProtocolError => &counters.protocol_errors,
+            DisconnectCause::PacketTooLarge => &counters.packets_too_large,
+            DisconnectCause::NotAuthorized | DisconnectCause::TopicNameInvalid => &counters.publishes_refused,
+            DisconnectCause::DeliveryFailed => &counters.deliveries_failed,
+            DisconnectCause::Clean
+            | DisconnectCause::CleanWithWill
+            | DisconnectCause::Dropped
+            | DisconnectCause::TakenOver
+            | DisconnectCause::AdministrativeAction
+            | DisconnectCause::ServerShuttingDown => return,
+        });
+    }
+
+    async fn serve(&mut self) -> Close {
+        let mut sleep = pin!(tokio::time::sleep(self.silence_max));
+        loop {
+            let now = Instant::now();
+            // Until neither makes progress: acknowledgements that go out let more packets in.
+            loop {
+                self.take_output(now);
+                match self.handle_input(now) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(close) => {
+                        self.hand_on().await;
+                        return close;
+                    }
+                }
+                self.hand_on().await;
+            }
+            if let Some(close) = self.overdue(now) {
+                return close;
+            }
+            // A timer that is early does no harm; moving it for every packet would.
+            if let Some(deadline) = self.deadline()
+                && (sleep.is_elapsed() || deadline < sleep.deadline().into())
+            {
+                sleep.as_mut().reset(deadline.into());
+            }
+            match self.wait(sleep.as_mut()).await {
+                Event::Progress => {}
+                Event::Read(0) => return DisconnectCause::Dropped.into(),
+                Event::Read(read) => {
+                    Counters::add(&self.core.counters.bytes_in, read as u64);
+                    self.read_bytes = if read < self.read_bytes {
+                        READ_BYTES
+                    } else {
+                        READ_BYTES_BUSY
+                    };
+                }
+                Event::Close(close) => {
+                    // Acknowledgements that are due still go out.
+                    self.take_output(Instant::now());
+                    return close;
+                }
+            }
+        }
+    }
+
+    /// Waits for the socket, the session or the time. Writes what can be written on the way.
+    async fn wait(&mut self, mut sleep: Pin<&mut Sleep>) -> Event {
+        let is_reading = self.is_reading();
+        let has_deadline = self.deadline().is_some();
+        if is_reading {
+            let room = self.read_bytes;
+            self.input.reserve(room);
+        }
+        poll_fn(|cx| {
+            match self.poll_write(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Event::Progress),
+                Poll::Ready(Err(_)) => return Poll::Ready(Event::Close(DisconnectCause::Dropped.into())),
+                Poll::Pending => {}
+            }
+            if let Poll::Ready(event) = self.poll_session(cx) {
+                return Poll::Ready(event);
+            }
+            if is_reading {
+                let mut read = pin!(self.stream.read_buf(&mut self.input));
+                match read.as_mut().poll(cx) {
+                    Poll::Ready(Ok(read)) => return Poll::Ready(Event::Read(read)),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Event::Close(DisconnectCause::Dropped.into())),
+                    Poll::Pending => {}
+                }
+            }
+            if has_deadline {
+                sleep.as_mut().poll(cx).map(|()| Event::Progress)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Ready when bytes have gone out and there may be room for more.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let was_full = self.output.len() >= WRITE_BYTES_ENOUGH;
+        while !self.output.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.output) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => {
+                    self.output.advance(written);
+                    self.wrote_at = Instant::now();
+                    self.needs_flush = true;
+                    Counters::add(&self.core.counters.bytes_out, written as u64);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        if self.needs_flush {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.needs_flush = false,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        if self.output.is_empty() && self.output.capacity() > KEEP_BYTES {
+            self.output = BytesMut::new();
+        }
+        if was_full && self.output.len() < WRITE_BYTES_ENOUGH {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn poll_session(&self, cx: &Context<'_>) -> Poll<Event> {
+        let mut state = self.cell.lock();
+        match &state.attachment {
+            Some(attachment) if attachment.client.connection == self.client.connection => {
+                if let Some(cause) = attachment.close {
+                    return Poll::Ready(Event::Close(cause.into()));
+                }
+            }
+            _ => return Poll::Ready(Event::Close(DisconnectCause::TakenOver.into())),
+        }
+        if self.output.len() < WRITE_BYTES_ENOUGH && state.session.has_output() {
+            return Poll::Ready(Event::Progress);
+        }
+        state.set_waker(cx.waker());
+        Poll::Pending
+    }
+
+    fn is_reading(&self) -> bool {
+        self.output.len() < WRITE_BYTES_ENOUGH && self.held_until.is_none() && !self.holds_back
+    }
+
+    /// Takes from the session what is to be sent.
+    fn take_output(&mut self, now: Instant) {
+        if self.output.is_empty() {
+            self.wrote_at = now;
+        }
+        let tally = {
+            let mut state = self.cell.lock();
+            if !state.is_attached(self.client.connection) {
+                return;
+            }
+            state.session.write_output(now, &mut self.output, WRITE_BYTES_ENOUGH);
+            self.holds_back = state.session.holds_back();
+            state.session.take_tally()
+        };
+        let counters = &self.core.counters;
+        for (counter, n) in [
+            (&counters.publishes_out, tally.sent),
+            (&counters.queue_full, tally.queue_full),
+            (&counters.expired, tally.expired),
+            (&counters.above_client_maximum, tally.above_client_maximum),
+        ] {
+            if n > 0 {
+                Counters::add(counter, n);
+            }
+        }
+    }
+
+    /// The first limit in time that has been reached.
+    fn overdue(&self, now: Instant) -> Option<Close> {
+        let config = &self.core.config;
+        if !self.output.is_empty() && now >= self.wrote_at + config.write_timeout {
+            return Some(DisconnectCause::SlowReader.into());
+        }
+        if !self.is_reading() {
+            return None;
+        }
+        if self
+            .packet_begun_at
+            .is_some_and(|at| now >= at + config.partial_packet_timeout)
+        {
+            return Some(DisconnectCause::PartialPacketTimeout.into());
+        }
+        (now >= self.last_packet_at + self.silence_max).then(|| DisconnectCause::KeepAliveTimeout.into())
+    }
+
+    /// When [`overdue`](Self::overdue) or the rate must be looked at again.
+    fn deadline(&self) -> Option<Instant> {
+        let config = &self.core.config;
+        let write = (!self.output.is_empty()).then(|| self.wrote_at + config.write_timeout);
+        let (packet, silence) = if self.is_reading() {
+            let packet = self.packet_begun_at.map(|at| at + config.partial_packet_timeout);
+            (packet, Some(self.last_packet_at + self.silence_max))
+        } else {
+            (None, None)
+        };
+        [write, packet, silence, self.held_until].into_iter().flatten().min()
+    }
+
+    /// Handles the complete packets that may be handled now; returns how many.
+    fn handle_input(&mut self, now: Instant) -> Result<usize, Close> {
+        if self.held_until.is_some_and(|until| until <= now) {
+            self.held_until = None;
+        }
+        if !self.is_reading() {
+            return Ok(0);
+        }
+        if std::mem::take(&mut self.was_paused) {
+            self.last_packet_at = now;
+            self.packet_begun_at = None;
+        }
+        let mut input = std::mem::take(&mut self.input);
+        let result = self.handle_packets(now, &mut input);
+        self.input = input;
+        if self.input.is_empty() {
+            self.packet_begun_at = None;
+            if self.input.capacity() > KEEP_BYTES {
+                self.input = BytesMut::new();
+            }
+        } else if matches!(result, Ok(handled) if handled > 0) {
+            self.packet_begun_at = Some(now);
+        } else {
+            self.packet_begun_at.get_or_insert(now);
+        }
+        self.was_paused = !self.is_reading();
+        result
+    }
+
+    fn handle_packets(&mut self, now: Instant, input: &mut BytesMut) -> Result<usize, Close> {
+        let mut handled = 0;
+        while self.is_reading() {
+            let frame = match codec::frame(input, self.core.config.packet_bytes_max) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => return Err(self.refuse_packet(error)),
+            };
+            if let Some(bucket) = &mut self.bucket
+                && let Err(next) = bucket.take(now)
+            {
+                self.held_until = Some(next);
+                Counters::one(&self.core.counters.rate_limited);
+                break;
+            }
+            let packet = frame
+                .decode(input, self.protocol)
+                .map_err(|error| self.refuse_packet(error))?;
+            self.last_packet_at = now;
+            self.handle_packet(now, packet)?;
+            input.advance(frame.len);
+            handled += 1;
+        }
+        Ok(handled)
+    }
+
+    fn refuse_packet(&self, error: DecodeError) -> Close {
+        tracing::info!(client_id = ?self.client.client_id, peer = %self.client.peer, %error, "packet refused");
+        error.cause().into()
+    }
+
+    fn handle_packet(&mut self, now: Instant, packet: Packet<'_>) -> Result<(), Close> {
+        match packet {
+            Packet::Publish(publish) => self.handle_publish(publish)?,
+            Packet::Subscribe(subscribe) => self.handle_subscribe(now, &subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(&unsubscribe),
+            Packet::PubAck(ack) => self.cell.lock().session.receive_puback(ack),
+            Packet::PubRec(ack) => self.cell.lock().session.receive_pubrec(ack, &mut self.output),
+            Packet::PubComp(ack) => self.cell.lock().session.receive_pubcomp(ack),
+            Packet::PubRel(Ack { packet_id, .. }) => {
+                let reason = self.cell.lock().session.receive_pubrel(packet_id);
+                ack::write(
+                    &mut self.output,
+                    self.protocol,
+                    AckKind::PubComp,
+                    Ack { packet_id, reason },
+                );
+            }
+            Packet::PingReq => ack::write_pingresp(&mut self.output),
+            Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(disconnect)),
+        }
+        Ok(())
+    }
+
+    fn handle_disconnect(
+        &self,
+        Disconnect {
+            reason,
+            session_expiry_s,
+        }: Disconnect,
+    ) -> Close {
+        if let Some(asked_s) = session_expiry_s
+            && let Err(cause) = self.cell.lock().session.change_expiry(asked_s)
+        {
+            return cause.into();
+        }
+        // Only 0x00 discards the will (MQTT-3.14.4-3).
+        if reason == 0 {
+            DisconnectCause::Clean.into()
+        } else {
+            DisconnectCause::CleanWithWill.into()
+        }
+    }
+
+    fn handle_publish(&mut self, packet: PublishPacket<'_>) -> Result<(), Close> {
+        let core = self.core.clone();
+        Counters::one(&core.counters.publishes_in);
+        let topic = self.resolve_topic(&packet)?;
+        if !core
+            .gatekeeper
+            .authorize_publish(&self.client, &topic, packet.qos, packet.retain)
+        {
+            tracing::info!(client_id = ?self.client.client_id, ?topic, "publish refused");
+            return Err(DisconnectCause::NotAuthorized.into());
+        }
+        let received = {
+            let mut state = self.cell.lock();
+            if !state.is_attached(self.client.connection) {
+                return Err(DisconnectCause::TakenOver.into());
+            }
+            let received = state.session.receive_publish(packet.qos, packet.packet_id);
+            self.holds_back = state.session.holds_back();
+            received
+        };
+        let ticket = match received {
+            Received::New(ticket) => ticket,
+            Received::Duplicate => return Ok(()),
+            Received::AboveReceiveMaximum => return Err(RECEIVE_MAXIMUM_EXCEEDED),
+        };
+        let receipt = match ticket {
+            Some(ticket) => Receipt::for_session(self.cell.clone(), ticket),
+            None => Receipt::inert(),
+        };
+        let publish = Publish {
+            topic,
+            payload: bytes::Bytes::copy_from_slice(packet.payload),
+            qos: packet.qos,
+            retain: packet.retain,
+            dup: packet.dup,
+            properties: packet.properties,
+        };
+        if core.gatekeeper.deliver(&self.client, &publish, receipt) == Route::PassOn {
+            self.pass_on.push(publish);
+        }
+        Ok(())
+    }
+
+    /// The topic that a PUBLISH names or has an alias for (MQTT5 3.3.2.3.4).
+    fn resolve_topic(&mut self, packet: &PublishPacket<'_>) -> Result<Arc<str>, Close> {
+        let slot = match packet.alias {
+            None => None,
+            Some(alias) if alias == 0 || alias > self.core.config.topic_alias_maximum => {
+                return Err(TOPIC_ALIAS_INVALID);
+            }
+            Some(alias) => {
+                let at = usize::from(alias) - 1;
+                if self.aliases.len() <= at {
+                    self.aliases.resize(at + 1, None);
+                }
+                Some(&mut self.aliases[at])
+            }
+        };
+        if packet.topic.is_empty()
+            && let Some(slot) = slot
+        {
+            // An alias that was never set up is a protocol error.
+            return slot.clone().ok_or_else(|| DisconnectCause::ProtocolError.into());
+        }
+        if !self.core.topics.is_name(packet.topic) {
+            return Err(DisconnectCause::TopicNameInvalid.into());
+        }
+        let topic: Arc<str> = packet.topic.into();
+        if let Some(slot) = slot {
+            *slot = Some(topic.clone());
+        }
+        Ok(topic)
+    }
+
+    /// Gives the router what the last packets left for it; waits while that is busy.
+    async fn hand_on(&mut self) {
+        if !self.pass_on.is_empty() {
+            self.core
+                .pass_on(self.cell.serial, std::mem::take(&mut self.pass_on))
+                .await;
+        }
+    }
+
+    fn handle_subscribe(&mut self, now: Instant, subscribe: &Subscribe<'_>) {
+        let mut results = Vec::with_capacity(subscribe.filters.len());
+        let mut retained = Vec::new();
+        for request in &subscribe.filters {
+            let (result, is_new) = self.subscribe(request, subscribe.subscription_id);
+            results.push(result);
+            if let SubscribeResult::Granted(qos) = result {
+                let wanted = match request.options.retain_handling {
+                    RetainHandling::SendAtSubscribe => true,
+                    RetainHandling::SendIfNew => is_new,
+                    RetainHandling::DoNotSend => false,
+                };
+                if wanted {
+                    let kept = self.core.lock_retained().matching(now, request.filter);
+                    retained.extend(kept.into_iter().map(|(topic, message)| Queued {
+                        topic,
+                        payload: message.payload,
+                        qos: message.qos.min(qos),
+                        retain: true,
+                        properties: message.properties,
+                        subscription_ids: subscribe.subscription_id.into_iter().collect(),
+                        expires_at: message.expires_at,
+                        keep_while_offline: false,
+                    }));
+                }
+            } else {
+                Counters::one(&self.core.counters.subscriptions_refused);
+                tracing::info!(client_id = ?self.client.client_id, filter = ?request.filter, ?result, "subscription refused");
+            }
+        }
+        write_suback(&mut self.output, self.protocol, subscribe.packet_id, &results);
+        let mut state = self.cell.lock();
+        for message in retained {
+            // A full queue is counted by the session.
+            let _ = state.session.enqueue(message);
+        }
+    }
+
+    /// The result for one filter, and whether the subscription is new.
+    fn subscribe(&self, request: &FilterRequest<'_>, id: Option<u32>) -> (SubscribeResult, bool) {
+        let filter = request.filter;
+        if filter.starts_with("$share/") {
+            return (SubscribeResult::SharedSubscriptionsNotSupported, false);
+        }
+        if !self.core.topics.is_filter(filter) {
+            return (SubscribeResult::TopicFilterInvalid, false);
+        }
+        let (qos_max, is_shared) = match self.core.gatekeeper.authorize_subscribe(&self.client, filter) {
+            Subscribing::Direct(qos) => (qos, false),
+            Subscribing::Shared(qos) => (qos, true),
+            Subscribing::Refused => return (SubscribeResult::NotAuthorized, false),
+        };
+        let mut state = self.cell.lock();
+        let state = &mut *state;
+        if !state.is_attached(self.client.connection) {
+            return (SubscribeResult::NotAuthorized, false);
+        }
+        let (is_new, old_shared) = match state.session.subscription(filter) {
+            Some(old) => (false, old.shared),
+            None => (true, None),
+        };
+        if is_new && !state.session.has_room_to_subscribe() {
+            return (SubscribeResult::QuotaExceeded, false);
+        }
+        let router = &self.core.router;
+        let shared = match (is_shared, old_shared) {
+            (true, Some(number)) => Some(number),
+            (true, None) => {
+                let Ok(number) = router.acquire(filter) else {
+                    return (SubscribeResult::QuotaExceeded, false);
+                };
+                if router.subscribe(&mut state.link, &self.cell, number).is_err() {
+                    router.release(number);
+                    return (SubscribeResult::QuotaExceeded, false);
+                }
+                Some(number)
+            }
+            (false, Some(number)) => {
+                self.forget_shared(state, number);
+                None
+            }
+            (false, None) => None,
+        };
+        let qos = request.options.qos.min(qos_max);
+        let options = crate::codec::subscribe::Options { qos, ..request.options };
+        state.session.subscribe(Subscription {
+            filter: filter.into(),
+            options,
+            id,
+            shared,
+        });
+        (SubscribeResult::Granted(qos), is_new)
+    }
+
+    fn forget_shared(&self, state: &mut crate::sessions::CellState, number: u32) {
+        if let Some(link) = &state.link {
+            self.core.router.unsubscribe(link, number);
+        }
+        self.core.router.release(number);
+        if !state.session.has_shared_subscription() {
+            state.link = None;
+        }
+    }
+
+    fn handle_unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) {
+        let mut existed = Vec::with_capacity(unsubscribe.filters.len());
+        {
+            let mut state = self.cell.lock();
+            for filter in &unsubscribe.filters {
+                let found = state.session.unsubscribe(filter);
+                existed.push(found != Unsubscribed::NotFound);
+                if let Unsubscribed::Found { shared: Some(number) } = found {
+                    self.forget_shared(&mut state, number);
+                }
+            }
+        }
+        write_unsuback(&mut self.output, self.protocol, unsubscribe.packet_id, &existed);
+    }
+}
+
+/// Ends the stream such that the peer can read the last bytes: closing with unread input would reset the connection.
+pub(super) async fn close_gently<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+    stream.shutdown().await?;
+    let drain = async {
+        let mut rest = [0; 1024];
+        let mut drained = 0;
+        while drained < LINGER_BYTES {
+            match stream.read(&mut rest).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => drained += read,
+            }
+        }
+    };
+    // Whoever has not closed by then has had the time to read.
+    drop(tokio::time::timeout(LINGER, drain).await);
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Caps on open sockets, in all and per address.
+//! A place is taken right after accept and given back by dropping its guard.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+#[derive(Debug)]
+pub(crate) struct Admission {
+    places: Arc<Semaphore>,
+    places_max: u32,
+    per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    per_address_max: usize,
+}
+
+/// A place for one socket.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl Admission {
+    pub(crate) fn new(places_max: usize, per_address_max: usize) -> Self {
+        let places_max = u32::try_from(places_max)
+            .unwrap_or(u32::MAX)
+            .min(Semaphore::MAX_PERMITS as u32);
+        Self {
+            places: Arc::new(Semaphore::new(places_max as usize)),
+            places_max,
+            per_address: Arc::default(),
+            per_address_max,
+        }
+    }
+
+    /// A place, if neither cap is reached.
+    pub(crate) fn admit(&self, address: IpAddr) -> Option<Place> {
+        // An IPv4 peer on a dual-stack socket must not be a different one.
+        let address = address.to_canonical();
+        let permit = self.places.clone().try_acquire_owned().ok()?;
+        let mut per_address = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = per_address.entry(address).or_insert(0);
+        if *count >= self.per_address_max {
+            if *count == 0 {
+                per_address.remove(&address);
+            }
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            _permit: permit,
+            per_address: self.per_address.clone(),
+            address,
+        })
+    }
+
+    /// Resolves once every place is free again.
+    pub(crate) async fn all_gone(&self) {
+        // The semaphore is never closed, so this only ends with all permits in hand.
+        drop(self.places.acquire_many(self.places_max).await);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut per_address = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = per_address.entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_caps_hold_and_places_come_back() {
+        let admission = Admission::new(3, 2);
+        let (a, b): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
+        let first = admission.admit(a).unwrap();
+        let _second = admission.admit(mapped).unwrap();
+        assert!(admission.admit(a).is_none(), "per address");
+        let third = admission.admit(b).unwrap();
+        assert!(admission.admit(b).is_none(), "in all");
+        drop(first);
+        assert!(admission.admit(a).is_some());
+        drop(third);
+        assert_eq!(
+            admission.per_address.lock().unwrap().len(),
+            1,
+            "addresses without sockets are forgotten"
+        );
+    }
+}

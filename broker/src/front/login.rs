@@ -1,0 +1,328 @@
+//! From a fresh stream to an attached session: CONNECT within its time and size, then who, may they, which session.
+//! Every refusal that can be answered is answered with its CONNACK code before the stream is closed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::broker::Core;
+use crate::codec::connect::{self, Accepted, Connect, ConnectError};
+use crate::codec::{self, DecodeError};
+use crate::config::ClientIdRule;
+use crate::front::connection::{self, Connection};
+use crate::gatekeeper::{Client, ConnectRefusal, ConnectRequest, Identity, Protocol};
+use crate::session::Attach;
+use crate::stats::Counters;
+
+/// Longest client id; more than any scheme needs, as it is kept as long as the session.
+const CLIENT_ID_BYTES_MAX: usize = 256;
+
+/// The other end of a stream.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    pub(super) tls: bool,
+    pub(super) certificate_cn: Option<String>,
+}
+
+/// Serves one stream to its end.
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(core: &Arc<Core>, mut stream: S, peer: Peer) {
+    let mut input = BytesMut::new();
+    let received = tokio::select! {
+        received = tokio::time::timeout(core.config.connect_timeout, read_connect(core, &mut stream, &mut input)) => {
+            received.unwrap_or(Err(NoConnect::Silent))
+        }
+        () = core.closing() => return,
+    };
+    let address = peer.address;
+    let connect = match received {
+        Ok(connect) => connect,
+        Err(NoConnect::UnsupportedLevel(level)) => {
+            // A newer client is answered in the newest form we know, an older one in the oldest.
+            let protocol = if level > 5 { Protocol::V5 } else { Protocol::V4 };
+            refuse(
+                core,
+                stream,
+                protocol,
+                ConnectRefusal::UnsupportedProtocolVersion,
+                address,
+            )
+            .await;
+            return;
+        }
+        Err(no_connect) => {
+            Counters::one(&core.counters.connects_missing);
+            tracing::debug!(%address, why = %no_connect, "no CONNECT");
+            return;
+        }
+    };
+    let protocol = connect.protocol;
+    match log_in(core, &peer, connect).await {
+        Ok(login) => {
+            Counters::one(&core.counters.connects_accepted);
+            let Login { connack, start } = login;
+            Connection::new(core.clone(), stream, start, input, connack).run().await;
+        }
+        Err(refusal) => refuse(core, stream, protocol, refusal, address).await,
+    }
+}
+
+/// Why there was no CONNECT to answer.
+#[derive(Debug, thiserror::Error)]
+enum NoConnect {
+    #[error("nothing complete in time")]
+    Silent,
+    #[error("the peer has closed")]
+    Closed,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Decode(#[from] DecodeError),
+    #[error("protocol level {0} is not served")]
+    UnsupportedLevel(u8),
+}
+
+async fn read_connect<S: AsyncRead + Unpin>(
+    core: &Core,
+    stream: &mut S,
+    input: &mut BytesMut,
+) -> Result<Connect, NoConnect> {
+    loop {
+        if let Some(frame) = codec::frame(input, core.config.connect_packet_bytes_max)? {
+            let connect = connect::read(frame, input).map_err(|error| match error {
+                ConnectError::UnsupportedLevel(level) => NoConnect::UnsupportedLevel(level),
+                ConnectError::Decode(error) => NoConnect::Decode(error),
+            })?;
+            input.advance(frame.len);
+            return Ok(connect);
+        }
+        codec::expect_connect(input)?;
+        input.reserve(connection::READ_BYTES);
+        let read = stream.read_buf(input).await?;
+        if read == 0 {
+            return Err(NoConnect::Closed);
+        }
+        Counters::add(&core.counters.bytes_in, read as u64);
+    }
+}
+
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
+    core: &Core,
+    mut stream: S,
+    protocol: Protocol,
+    refusal: ConnectRefusal,
+    address: SocketAddr,
+) {
+    core.counters.connect_refused(refusal);
+    tracing::info!(%address, ?refusal, "connection refused");
+    let mut connack = BytesMut::new();
+    connect::write_refused(&mut connack, protocol, refusal);
+    let answer = async {
+        stream.write_all(&connack).await?;
+        connection::close_gently(&mut stream).await
+    };
+    // The peer may be gone; it has been counted.
+    drop(tokio::time::timeout(core.config.write_timeout, answer).await);
+}
+
+/// An accepted CONNECT.
+struct Login {
+    /// The CONNACK to begin with.
+    connack: BytesMut,
+    start: connection::Start,
+}
+
+async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login, ConnectRefusal> {
+    if connect.enhanced_authentication {
+        return Err(ConnectRefusal::BadAuthenticationMethod);
+    }
+    if connect.client_id.len() > CLIENT_ID_BYTES_MAX {
+        return Err(ConnectRefusal::ClientIdentifierNotValid);
+    }
+    let request = ConnectRequest {
+        client_id: connect.client_id,
+        user_name: connect.user_name,
+        password: connect.password,
+        peer: peer.address,
+        tls: peer.tls,
+        certificate_cn: peer.certificate_cn.clone(),
+        protocol: connect.protocol,
+    };
+    let identity = authenticate(core, &request).await?;
+    let connection = core.next_connection();
+    let chosen = choose_client_id(
+        core,
+        &request.client_id,
+        &identity,
+        connect.protocol,
+        connect.clean_start,
+        connection,
+    )?;
+    let client = Arc::new(Client {
+        identity,
+        client_id: chosen.client_id.as_str().into(),
+        peer: peer.address,
+        protocol: connect.protocol,
+        connection,
+    });
+    if let Some(will) = &connect.will {
+        let publish = &will.publish;
+        if !core.topics.is_name(&publish.topic) {
+            return Err(ConnectRefusal::TopicNameInvalid);
+        }
+        if !core
+            .gatekeeper
+            .authorize_will(&client, &publish.topic, publish.qos, publish.retain)
+        {
+            return Err(ConnectRefusal::NotAuthorized);
+        }
+    }
+    let keep_alive = KeepAlive::new(connect.keep_alive_s, core.config.silence_max);
+    let attach = Attach {
+        protocol: connect.protocol,
+        clean_start: connect.clean_start,
+        session_expiry_s: connect.session_expiry_s,
+        receive_maximum: connect.receive_maximum,
+        packet_bytes_max: connect.packet_bytes_max,
+        will: connect.will,
+    };
+    let attached = core.attach(&client, attach).await?;
+
+    let mut connack = BytesMut::new();
+    let accepted = Accepted {
+        session_present: attached.session_present,
+        session_expiry_s: (attached.session_expiry_s != connect.session_expiry_s).then_some(attached.session_expiry_s),
+        receive_maximum: core.config.receive_maximum.max(1),
+        packet_bytes_max: u32::try_from(core.config.packet_bytes_max).unwrap_or(u32::MAX),
+        assigned_client_id: chosen.assigned.then_some(&*client.client_id),
+        topic_alias_maximum: core.config.topic_alias_maximum,
+        server_keep_alive_s: keep_alive.server_keep_alive_s,
+    };
+    connect::write_accepted(&mut connack, connect.protocol, &accepted);
+    Ok(Login {
+        connack,
+        start: connection::Start {
+            cell: attached.cell,
+            client,
+            silence_max: keep_alive.silence_max,
+        },
+    })
+}
+
+/// Asks the gatekeeper, in turn and in time.
+async fn authenticate(core: &Core, request: &ConnectRequest) -> Result<Identity, ConnectRefusal> {
+    let ask = async {
+        // The semaphore is never closed.
+        let _turn = core
+            .authentications
+            .acquire()
+            .await
+            .map_err(|_| ConnectRefusal::ServerUnavailable)?;
+        core.gatekeeper.authenticate(request).await
+    };
+    tokio::select! {
+        answer = tokio::time::timeout(core.config.authenticate_timeout, ask) => {
+            answer.unwrap_or(Err(ConnectRefusal::ServerUnavailable))
+        }
+        () = core.closing() => Err(ConnectRefusal::ServerUnavailable),
+    }
+}
+
+struct ChosenId {
+    client_id: String,
+    assigned: bool,
+}
+
+/// The client id under the configured rule; an empty one is replaced, if there is no old session that it could mean
+/// (MQTT-3.1.3-6, -7, -8).
+fn choose_client_id(
+    core: &Core,
+    asked: &str,
+    identity: &Identity,
+    protocol: Protocol,
+    clean_start: bool,
+    connection: u64,
+) -> Result<ChosenId, ConnectRefusal> {
+    let rule = core.config.client_id_rule;
+    if asked.is_empty() {
+        if protocol == Protocol::V4 && !clean_start {
+            return Err(ConnectRefusal::ClientIdentifierNotValid);
+        }
+        let client_id = match rule {
+            ClientIdRule::OfIdentity => format!("{identity}~auto-{connection}"),
+            ClientIdRule::Any => format!("auto-{connection}"),
+        };
+        return Ok(ChosenId {
+            client_id,
+            assigned: true,
+        });
+    }
+    let is_allowed = match rule {
+        ClientIdRule::Any => true,
+        ClientIdRule::OfIdentity => match asked.strip_prefix(identity.as_str()) {
+            Some("") => true,
+            Some(suffix) => suffix.len() > 1 && suffix.starts_with('~'),
+            None => false,
+        },
+    };
+    if is_allowed {
+        Ok(ChosenId {
+            client_id: asked.to_owned(),
+            assigned: false,
+        })
+    } else {
+        Err(ConnectRefusal::ClientIdentifierNotValid)
+    }
+}
+
+/// How long a client may be silent (MQTT-3.1.2-24), and what an MQTT 5 client is told if that is less than it asked.
+struct KeepAlive {
+    silence_max: Duration,
+    server_keep_alive_s: Option<u16>,
+}
+
+impl KeepAlive {
+    fn new(keep_alive_s: u16, silence_max: Duration) -> Self {
+        let allowed = Duration::from_secs(keep_alive_s.into()) * 3 / 2;
+        if keep_alive_s == 0 {
+            Self {
+                silence_max,
+                server_keep_alive_s: None,
+            }
+        } else if allowed <= silence_max {
+            Self {
+                silence_max: allowed,
+                server_keep_alive_s: None,
+            }
+        } else {
+            // At least 1: 0 would switch it off.
+            let keep_alive_s = (silence_max * 2 / 3).as_secs().clamp(1, keep_alive_s.into());
+            Self {
+                silence_max,
+                server_keep_alive_s: u16::try_from(keep_alive_s).ok(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_bounded_by_the_shorter_of_keep_alive_and_maximum() {
+        let max = Duration::from_secs(60);
+        for (asked, silence_s, told) in [(0, 60, None), (10, 15, None), (40, 60, None), (41, 60, Some(40))] {
+            let keep_alive = KeepAlive::new(asked, max);
+            assert_eq!(
+                (keep_alive.silence_max.as_secs(), keep_alive.server_keep_alive_s),
+                (silence_s, told),
+                "keep-alive {asked}"
+            );
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The front door: from an accepted socket to a session, and the packets in between.
+//! Nothing here trusts the peer: time, bytes, packets and connections are all counted.
+
+pub(crate) mod accept;
+mod certificate;
+mod connection;
+pub(crate) mod limits;
+mod login;

@@ -1,0 +1,218 @@
+//! What the embedding program does with a running broker: publish, disconnect, count.
+//! All calls return at once; none waits for a client.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::broker::Core;
+use crate::gatekeeper::{DisconnectCause, Identity};
+use crate::message::Message;
+use crate::message::QoS;
+use crate::router::{RouterError, SharedMessage};
+use crate::session::{QueueFull, Queued, expires_at};
+use crate::sessions::wake;
+use crate::stats::{Counters, Stats};
+
+/// A handle to a [`Broker`](crate::Broker). Cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct Handle {
+    core: Arc<Core>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+/// What became of a message for one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on its way to the client (or waits for it, if it may).
+    Queued,
+    /// It is retained, and nobody is there to get it now.
+    Retained,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The topic has wildcards, is empty, too long or too deep.
+    #[error("the topic is not a valid topic name within the limits")]
+    InvalidTopic,
+    /// Above `packet_bytes_max`.
+    #[error("the message is larger than the largest packet")]
+    TooLarge,
+    /// No session has this client id.
+    #[error("no such client")]
+    NoSession,
+    /// The client is away and the message is not one to wait for it.
+    #[error("the client is not connected")]
+    NotConnected,
+    /// The client has no subscription that matches.
+    #[error("the client has not subscribed to the topic")]
+    NotSubscribed,
+    /// The client's queue is full.
+    #[error("too many messages wait for the client")]
+    QueueFull,
+    /// A cap on retained messages is reached.
+    #[error("too many retained messages")]
+    RetainedFull,
+    /// The router's queue is full.
+    #[error("the router is busy")]
+    RouterBusy,
+    /// The router has died, see [`Broker::router_died`](crate::Broker::router_died).
+    #[error("the router has died")]
+    RouterDied,
+}
+
+impl Handle {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// Sends a message to one client, past the router, if it has subscribed to the topic (directly or shared). One copy
+    /// is sent, at the lower of the message's QoS and the highest that was granted.
+    ///
+    /// A retained message is also kept for later subscribers of its topic, whoever they are; then it is no error if the
+    /// client is not there.
+    ///
+    /// # Errors
+    /// The message goes nowhere, except that a retained one is kept also when the client's queue is full.
+    pub fn publish_to(&self, client_id: &str, message: Message) -> Result<Sent, PublishError> {
+        let now = Instant::now();
+        let message = self.checked(message, now)?;
+        if message.shared.retain {
+            self.core
+                .retain(now, &message.shared)
+                .map_err(|_| PublishError::RetainedFull)?;
+        }
+        let sent = self.send_to(client_id, &message);
+        match sent {
+            Err(PublishError::NoSession | PublishError::NotConnected | PublishError::NotSubscribed)
+                if message.shared.retain =>
+            {
+                Ok(Sent::Retained)
+            }
+            sent => sent,
+        }
+    }
+
+    fn send_to(&self, client_id: &str, message: &Checked) -> Result<Sent, PublishError> {
+        let cell = self.core.sessions.get(client_id).ok_or(PublishError::NoSession)?;
+        let mut state = cell.lock();
+        let waits = message.keep_while_offline && message.shared.qos != QoS::AtMostOnce;
+        if state.attachment.is_none() && !waits {
+            return Err(PublishError::NotConnected);
+        }
+        let found = state
+            .session
+            .matching(&message.shared.topic)
+            .ok_or(PublishError::NotSubscribed)?;
+        let queued = Queued {
+            topic: message.shared.topic.clone(),
+            payload: message.shared.payload.clone(),
+            qos: message.shared.qos.min(found.qos),
+            retain: message.shared.retain && found.retain_as_published,
+            properties: None,
+            subscription_ids: found.subscription_ids,
+            expires_at: message.shared.expires_at,
+            keep_while_offline: message.keep_while_offline,
+        };
+        state
+            .session
+            .enqueue(queued)
+            .map_err(|QueueFull| PublishError::QueueFull)?;
+        let waker = state.take_waker();
+        drop(state);
+        wake(waker);
+        Ok(Sent::Queued)
+    }
+
+    /// Publishes to all shared subscribers of the topic. A retained message is kept for later ones.
+    ///
+    /// # Errors
+    /// The message goes nowhere, except that a retained one is kept also when the router is busy or has died.
+    pub fn publish_shared(&self, message: Message) -> Result<(), PublishError> {
+        let now = Instant::now();
+        let message = self.checked(message, now)?.shared;
+        if message.retain {
+            self.core
+                .retain(now, &message)
+                .map_err(|_| PublishError::RetainedFull)?;
+        }
+        self.core.router.try_publish(&message).map_err(|error| {
+            Counters::one(&self.core.counters.shared_lost);
+            match error {
+                RouterError::Full => PublishError::RouterBusy,
+                RouterError::Dead => PublishError::RouterDied,
+            }
+        })
+    }
+
+    fn checked(&self, message: Message, now: Instant) -> Result<Checked, PublishError> {
+        /// More than any fixed header, packet id and empty properties take.
+        const HEADER_BYTES: usize = 16;
+        if !self.core.topics.is_name(&message.topic) {
+            return Err(PublishError::InvalidTopic);
+        }
+        if message.topic.len() + message.payload.len() + HEADER_BYTES > self.core.config.packet_bytes_max {
+            return Err(PublishError::TooLarge);
+        }
+        let shared = SharedMessage {
+            topic: message.topic,
+            payload: message.payload,
+            qos: message.qos,
+            retain: message.retain,
+            properties: None,
+            expires_at: expires_at(now, message.expiry),
+            origin: 0,
+        };
+        Ok(Checked {
+            shared,
+            keep_while_offline: message.keep_while_offline,
+        })
+    }
+
+    /// Closes a client's connection (MQTT 5: with the cause's reason code); its session lives on as agreed. False if it
+    /// is not connected.
+    pub fn disconnect(&self, client_id: &str, cause: DisconnectCause) -> bool {
+        self.core.sessions.get(client_id).is_some_and(|cell| cell.close(cause))
+    }
+
+    /// Ends all connections and sessions of an identity (0x98). Returns how many sessions there were.
+    pub fn kick_identity(&self, identity: &Identity) -> usize {
+        let cells = self.core.sessions.of_identity(identity);
+        let now = Instant::now();
+        for cell in &cells {
+            let deadline = {
+                let mut state = cell.lock();
+                state.session.end_with_connection(now);
+                state.session.deadline()
+            };
+            if !cell.close(DisconnectCause::AdministrativeAction) {
+                self.core.sessions.schedule(cell, deadline);
+            }
+        }
+        cells.len()
+    }
+
+    /// Whether a client is connected now.
+    pub fn is_connected(&self, client_id: &str) -> bool {
+        self.core
+            .sessions
+            .get(client_id)
+            .is_some_and(|cell| cell.lock().attachment.is_some())
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Stats {
+        self.core.stats()
+    }
+}
+
+struct Checked {
+    shared: SharedMessage,
+    keep_while_offline: bool,
+}

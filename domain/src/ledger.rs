@@ -24,7 +24,7 @@ pub enum Account {
     SalesElectricity,
     /// Service sold.
     SalesService,
-    /// Given back to members.
+    /// Given back to members after settlement (售后退款); a lower bill takes back the sale itself.
     Refund,
     /// The desk's till (an asset).
     Cash,
@@ -93,7 +93,7 @@ pub enum Code {
     DebtPaid,
     /// Given back after settlement.
     Refund,
-    /// A debt was reduced by a better reading.
+    /// A debt was reduced, or a sale regrouped, by a better bill.
     Adjust,
 }
 
@@ -173,6 +173,12 @@ pub struct Payment {
     pub debt_cut: Fen,
     /// Paid by an earlier bill and given back.
     pub refund: Fen,
+    /// The sales that `debt_cut` and `refund` take back.
+    #[serde(default)]
+    pub back: Split,
+    /// Of what an earlier bill booked as electricity, this much is service after all; negative the other way round.
+    #[serde(default)]
+    pub regrouped: Fen,
     /// Released from the hold.
     pub release: Fen,
 }
@@ -191,25 +197,33 @@ pub struct Standing {
 impl Standing {
     /// How to reach `bill` from here: first the hold, then the allowance, then debt (S05 §2.3); a lower bill than before
     /// cuts the debt first and refunds the rest, never more than was paid and not yet given back. `release` says whether
-    /// the hold ends here (S05 §4.1).
+    /// the hold ends here (S05 §4.1). What is booked as electricity and as service follows the bill.
     pub fn settle(&self, bill: Split, release: bool) -> Payment {
-        let charged = self.paid.charged();
-        let more = (bill.total() - charged).max(Fen::ZERO);
-        let less = (charged - bill.total()).max(Fen::ZERO);
-        let electricity = (bill.electricity - self.paid.electricity).max(Fen::ZERO).min(more);
-        let mut due = Split {
-            electricity,
-            service: more - electricity,
+        let electricity = bill.electricity - self.paid.electricity;
+        let service = bill.service - self.paid.service;
+        let regrouped = if electricity.is_negative() {
+            service.max(Fen::ZERO).min(-electricity)
+        } else {
+            -(-service).max(Fen::ZERO).min(electricity)
         };
+        let (electricity, service) = (electricity + regrouped, service - regrouped);
+        let part = |electricity: Fen, service: Fen| Split {
+            electricity: electricity.max(Fen::ZERO),
+            service: service.max(Fen::ZERO),
+        };
+        let (mut due, mut over) = (part(electricity, service), part(-electricity, -service));
         let from_hold = due.take(self.held);
         let from_allowance = due.take(self.allowance);
-        let debt_cut = less.min(self.paid.debt);
+        let debt_cut = over.total().min(self.paid.debt);
+        let refund = (over.total() - debt_cut).min(self.paid.refundable());
         Payment {
             from_hold,
             from_allowance,
             on_debt: due,
             debt_cut,
-            refund: (less - debt_cut).min(self.paid.refundable()),
+            refund,
+            back: over.take(debt_cut + refund),
+            regrouped,
             release: if release {
                 self.held - from_hold.total()
             } else {
@@ -345,8 +359,9 @@ impl Ledger {
 /// | `OrderFailed` | held | allowance | RELEASE |
 /// | `OrderSettled`, `OrderEstimated` | held, allowance | sales | CAPTURE |
 /// | | debt | sales | DEBT |
-/// | | refund | debt | ADJUST |
-/// | | refund | allowance | REFUND |
+/// | | sales | debt | ADJUST |
+/// | | sales | allowance | REFUND |
+/// | | sales | sales | ADJUST |
 /// | | held | allowance | RELEASE |
 /// | `DebtPaid` | cash or allowance | debt | DEBT_PAID |
 /// | `Refunded` | refund | allowance | REFUND |
@@ -382,8 +397,22 @@ pub fn postings(fact: &Fact, member: &MemberId, hold: Option<Hold>, cause: u64, 
                 rows.push((source.clone(), Account::SalesElectricity, part.electricity, code));
                 rows.push((source, Account::SalesService, part.service, code));
             }
-            rows.push((Account::Refund, debt(), payment.debt_cut, Code::Adjust));
-            rows.push((Account::Refund, allowance(), payment.refund, Code::Refund));
+            let mut back = payment.back;
+            let sinks = [
+                (debt(), back.take(payment.debt_cut), Code::Adjust),
+                (allowance(), back.take(payment.refund), Code::Refund),
+            ];
+            for (sink, part, code) in sinks {
+                rows.push((Account::SalesElectricity, sink.clone(), part.electricity, code));
+                rows.push((Account::SalesService, sink, part.service, code));
+            }
+            let (from, to) = if payment.regrouped.is_negative() {
+                (Account::SalesService, Account::SalesElectricity)
+            } else {
+                (Account::SalesElectricity, Account::SalesService)
+            };
+            let amount = payment.regrouped.max(-payment.regrouped);
+            rows.push((from, to, amount, Code::Adjust));
             rows.push((held(id), allowance(), payment.release, Code::Release));
         }
         Fact::DebtPaid {
@@ -523,7 +552,8 @@ mod tests {
                 hold.released += payment.release;
                 funds = funds - payment.from_allowance.total() + payment.refund + payment.release;
                 paid.add(&payment);
-                prop_assert_eq!(paid.charged(), bill.total());
+                prop_assert_eq!((paid.electricity, paid.service), (bill.electricity, bill.service));
+                prop_assert_eq!(payment.back.total(), payment.debt_cut + payment.refund);
                 prop_assert!(hold.remaining() >= Fen::ZERO && funds >= Fen::ZERO && paid.debt >= Fen::ZERO);
                 prop_assert!(payment.on_debt.total() == Fen::ZERO || funds == payment.release + payment.refund);
             }

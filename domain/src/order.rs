@@ -415,13 +415,13 @@ pub struct Started {
 /// Money that moved for an order, all in fen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Paid {
-    /// Booked as electricity sales.
+    /// Booked as electricity sales, by the last bill that was settled.
     pub electricity: Fen,
-    /// Booked as service sales.
+    /// Booked as service sales, likewise.
     pub service: Fen,
-    /// Of these, taken back by a lower bill.
+    /// What lower bills have taken back so far; not part of the above.
     pub rebated: Fen,
-    /// Of these, still owed.
+    /// Of electricity and service, still owed.
     pub debt: Fen,
     /// Given back after settlement (售后退款); does not change the bill.
     pub refunded: Fen,
@@ -430,7 +430,7 @@ pub struct Paid {
 impl Paid {
     /// What the driver is charged by the bill, paid or owed.
     pub fn charged(&self) -> Fen {
-        self.electricity + self.service - self.rebated
+        self.electricity + self.service
     }
 
     /// What can still be given back: what was really paid and not yet returned.
@@ -444,6 +444,8 @@ impl Paid {
             self.electricity += part.electricity;
             self.service += part.service;
         }
+        self.electricity -= payment.back.electricity + payment.regrouped;
+        self.service -= payment.back.service - payment.regrouped;
         self.debt += payment.on_debt.total() - payment.debt_cut;
         self.rebated += payment.debt_cut + payment.refund;
     }

@@ -361,6 +361,9 @@ pub struct Order {
     pub until: Until,
     /// The fee at which the station stops it: the hold less a margin, or the driver's own limit.
     pub limit_fee: Fen,
+    /// The energy at which the pile stops it by itself, as last told; none where energy is free.
+    #[serde(default)]
+    pub limit_kwh: Option<Energy>,
     /// Money reserved for it.
     pub hold: Hold,
     /// A stop has been asked for.

@@ -16,6 +16,12 @@ use crate::{
 const SWIPE_ONCE_MS: u64 = 10_000;
 /// How long a stop is worth sending before it is issued anew, in milliseconds.
 const STOP_TTL_MS: u64 = 60_000;
+/// How long new limits are worth sending, in milliseconds.
+const LIMIT_TTL_MS: u64 = 60_000;
+/// How long before the pile would stop by itself its limit is raised, in milliseconds of full power.
+const LIMIT_AHEAD_MS: i64 = 300_000;
+/// The least by which a limit is raised: 0.1 kWh.
+const LIMIT_STEP: Energy = Energy(1_000);
 /// How long a request for a record is worth sending, in milliseconds.
 const REQUEST_TTL_MS: u64 = 600_000;
 
@@ -141,6 +147,33 @@ impl Turn<'_> {
         tariff::in_force(self.site.rows.tariffs.values(), self.now.wall).ok_or(Rejected::NoTariff)
     }
 
+    /// The energy that an order can pay for, whatever the hour: what it has had, and the rest of its money at the highest
+    /// price.
+    fn energy_limit(&self, order: &Order) -> Option<Energy> {
+        let live = self.site.live.outlets.get(&order.outlet);
+        let bill = live.and_then(|live| live.bill_so_far(order, &self.site.rows));
+        let (energy, fee) = bill.map_or((Energy::ZERO, Fen::ZERO), |bill| (bill.energy, bill.fee));
+        let by_fee = energy_for(order.limit_fee - fee, self.site.rows.tariff_of(order).highest_price());
+        let by_fee = by_fee.map(|rest| energy + rest);
+        let own = order.until.kwh.map(|kwh| kwh.max(Energy::ZERO));
+        by_fee.into_iter().chain(own).min()
+    }
+
+    /// Raises the pile's own limit on the energy while the session is cheaper than the worst that was assumed, shortly
+    /// before the pile would stop by itself.
+    pub(super) fn raise_limit(&mut self, id: &OrderId, energy: Energy) {
+        let Some(order) = self.order(id) else { return };
+        let Some(told) = order.limit_kwh else { return };
+        let soon = self.power_of(&order.outlet).energy_in_ms(LIMIT_AHEAD_MS);
+        if energy + soon < told {
+            return;
+        }
+        let raised = self.energy_limit(order).is_some_and(|limit| limit >= told + LIMIT_STEP);
+        if raised && self.site.live.is_online(&order.outlet.pile) {
+            self.issue(id, CommandKind::Limit, LIMIT_TTL_MS);
+        }
+    }
+
     /// Issues a command for an order and sends it if the pile is there.
     pub(super) fn issue(&mut self, id: &OrderId, kind: CommandKind, ttl_ms: u64) {
         let order = self.order(id).expect("commands are issued for orders in memory");
@@ -152,9 +185,8 @@ impl Turn<'_> {
             limit_kwh: None,
         };
         if matches!(kind, CommandKind::Start | CommandKind::Limit) {
-            let by_fee = energy_for(order.limit_fee, self.site.rows.tariff_of(order).highest_price());
             command.limit_fee = Some(order.limit_fee);
-            command.limit_kwh = by_fee.into_iter().chain(order.until.kwh).min();
+            command.limit_kwh = self.energy_limit(order);
         }
         self.journal(Fact::CommandIssued {
             order: id.clone(),

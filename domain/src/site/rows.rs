@@ -7,7 +7,7 @@ use crate::{
     journal::Stamp,
     ledger::{self, Account, Hold, Ledger, Payment, Transfer},
     member::Member,
-    messages::EventKind,
+    messages::{CommandKind, EventKind},
     meter::Suspicion,
     order::{self, Basis, BillVersion, Deadline, DeadlineKind, Order, Paid, Source, Started, State, Step},
     pile::{Maintenance, Pile},
@@ -264,6 +264,9 @@ impl Rows {
                     .retain(|old| old.expires > stamp.mono && old.kind != command.kind);
                 row.commands.push(command.clone());
                 row.command_count += 1;
+                if matches!(command.kind, CommandKind::Start | CommandKind::Limit) {
+                    row.limit_kwh = command.limit_kwh;
+                }
             }
             Fact::CommandAnswered { order, command, .. } => {
                 self.order_mut(order, changes)
@@ -283,8 +286,7 @@ impl Rows {
                     boot_id: boot_id.clone(),
                 });
                 row.deadline = None;
-                row.commands
-                    .retain(|command| command.kind != crate::messages::CommandKind::Start);
+                row.commands.retain(|command| command.kind != CommandKind::Start);
             }
             Fact::OrderFailed { order, reason } => {
                 let step = match reason {
@@ -620,6 +622,7 @@ fn placed(stamp: Stamp, fact: &Fact) -> Order {
         state: order::next(None, step).expect("an order may begin by being placed or adopted"),
         until: until.clone(),
         limit_fee: *limit_fee,
+        limit_kwh: None,
         hold: Hold::default(),
         stopping: false,
         estimated: false,

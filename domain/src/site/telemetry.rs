@@ -393,6 +393,8 @@ impl Turn<'_> {
             self.request_stop(&order, StopCause::LimitReached);
         } else if fee_reached {
             self.request_stop(&order, StopCause::FundsUsed);
+        } else {
+            self.raise_limit(id, energy);
         }
     }
 

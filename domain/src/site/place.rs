@@ -19,9 +19,9 @@ const STOP_TTL_MS: u64 = 60_000;
 /// How long new limits are worth sending, in milliseconds.
 const LIMIT_TTL_MS: u64 = 60_000;
 /// How long before the pile would stop by itself its limit is raised, in milliseconds of full power.
-const LIMIT_AHEAD_MS: i64 = 300_000;
+const LIMIT_AHEAD_MS: i64 = 120_000;
 /// The least by which a limit is raised: 0.1 kWh.
-const LIMIT_STEP: Energy = Energy(1_000);
+const LIMIT_STEP_MIN: Energy = Energy(1_000);
 /// How long a request for a record is worth sending, in milliseconds.
 const REQUEST_TTL_MS: u64 = 600_000;
 
@@ -164,11 +164,13 @@ impl Turn<'_> {
     pub(super) fn raise_limit(&mut self, id: &OrderId, energy: Energy) {
         let Some(order) = self.order(id) else { return };
         let Some(told) = order.limit_kwh else { return };
-        let soon = self.power_of(&order.outlet).energy_in_ms(LIMIT_AHEAD_MS);
-        if energy + soon < told {
+        let power = self.power_of(&order.outlet);
+        if energy + power.energy_in_ms(LIMIT_AHEAD_MS) < told {
             return;
         }
-        let raised = self.energy_limit(order).is_some_and(|limit| limit >= told + LIMIT_STEP);
+        // Steps worth a command, so that the last of the money does not cost one with every heartbeat.
+        let step = power.energy_in_ms(LIMIT_AHEAD_MS / 4).max(LIMIT_STEP_MIN);
+        let raised = self.energy_limit(order).is_some_and(|limit| limit >= told + step);
         if raised && self.site.live.is_online(&order.outlet.pile) {
             self.issue(id, CommandKind::Limit, LIMIT_TTL_MS);
         }

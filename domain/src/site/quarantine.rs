@@ -1,6 +1,10 @@
 //! Messages that carry money, or may, and fit nowhere: kept until a person has dealt with them.
 
-use super::{Answer, Handled, Rejected, Turn, place::illegal, record::rate_or_suspect};
+use super::{
+    Answer, Handled, Rejected, Turn,
+    place::illegal,
+    record::{digest_of, rate_or_suspect},
+};
 use crate::{
     fact::{Fact, QuarantineOutcome, QuarantineReason},
     ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
@@ -19,6 +23,8 @@ impl Turn<'_> {
         let detail = format!("{}: {fault}", kind.word());
         if kind == UpKind::Heartbeat {
             self.ignore("malformed_heartbeat");
+        } else if self.site.live.set_aside_before(pile, digest_of(raw.as_bytes())) {
+            self.ignore("quarantined_again");
         } else {
             let (pile, detail) = (pile.clone(), detail.clone());
             let why = QuarantineReason::Malformed;

@@ -310,13 +310,17 @@ impl Turn<'_> {
         detail: String,
     ) -> Received {
         let order = record.order_id.clone();
-        self.journal(Fact::Quarantined {
-            why,
-            pile: pile.clone(),
-            record: Some(Box::new(record)),
-            raw: None,
-            detail: detail.clone(),
-        });
+        if self.site.live.set_aside_before(pile, digest(&record)) {
+            self.ignore("quarantined_again");
+        } else {
+            self.journal(Fact::Quarantined {
+                why,
+                pile: pile.clone(),
+                record: Some(Box::new(record)),
+                raw: None,
+                detail: detail.clone(),
+            });
+        }
         Received {
             result: AckResult::Orphan,
             order: Some(order),
@@ -417,7 +421,11 @@ pub(super) fn rate_or_suspect(
 /// Two records with the same content have the same digest; the envelope (`msg_id`, `seq`, `ts`) is not content.
 fn digest(record: &Record) -> String {
     let bytes = serde_json::to_vec(record).expect("a record has string keys and no failing serializer");
-    Hash::seal(&Hash::GENESIS, &bytes).to_string()
+    digest_of(&bytes)
+}
+
+pub(super) fn digest_of(bytes: &[u8]) -> String {
+    Hash::seal(&Hash::GENESIS, bytes).to_string()
 }
 
 fn fee_of(order: &Order) -> Option<Fen> {

@@ -15,7 +15,7 @@ const ENDED_MAX: usize = 1_000;
 /// One live view with its number.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Frame {
-    /// Counts up over all orders of the station while the daemon runs.
+    /// Counts up over all orders of the station, and goes on rising across restarts.
     pub seq: u64,
     /// What the driver sees.
     #[serde(flatten)]
@@ -45,6 +45,14 @@ impl Default for Hub {
 }
 
 impl Hub {
+    /// A hub whose first frame has the number after `seq`.
+    pub fn numbered_after(seq: u64) -> Self {
+        Self {
+            frames: Mutex::default(),
+            seq: watch::Sender::new(seq),
+        }
+    }
+
     /// Shows new views.
     pub fn show(&self, views: impl IntoIterator<Item = LiveView>) {
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);

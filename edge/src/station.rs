@@ -25,7 +25,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// The most inputs in one commit.
 const BATCH_MAX: usize = 512;
@@ -96,6 +96,10 @@ impl RequestKey {
 /// Makes the HTTP answer, in the loop, right after the decision and before the commit. It sees the rows as decided.
 pub type Respond = Box<dyn FnOnce(Result<&Answer, &Rejected>, &Site, Now) -> Response + Send>;
 
+/// Looks at the rows, and at the credentials that change with the same commit, before a request is decided. An answer
+/// from it refuses the request: nothing is decided, and the answer is not remembered.
+pub type Guard = Box<dyn FnOnce(&Site, &[CredentialChange]) -> Option<Response> + Send>;
+
 /// A request from the API.
 pub struct Request {
     /// What is asked; `None` where only credentials change.
@@ -118,6 +122,7 @@ enum Work {
     /// From the API.
     Asked {
         request: Box<Request>,
+        guard: Option<Guard>,
         answer: oneshot::Sender<Result<Response, Unavailable>>,
     },
     /// From inside: the clock's trust.
@@ -152,6 +157,7 @@ pub struct Station {
     work: mpsc::UnboundedSender<Work>,
     inspect: mpsc::Sender<Inspect>,
     waiting: Arc<AtomicUsize>,
+    journal_head: Arc<watch::Sender<u64>>,
     /// What the loop has done.
     pub stats: Arc<LoopStats>,
     /// Snapshots.
@@ -215,17 +221,20 @@ impl Station {
         for (outlet, live) in recovered.live {
             site.restore_live(outlet, live);
         }
+        let clock = clock(&recovered.mark);
         let (work, work_in) = mpsc::unbounded_channel();
         let (inspect, inspect_in) = mpsc::channel(64);
         let station = Self {
             work,
             inspect,
             waiting: Arc::default(),
+            journal_head: Arc::new(watch::Sender::new(recovered.head.seq)),
             stats: Arc::default(),
             store,
-            hub: Arc::default(),
+            // Numbers of frames go on rising across restarts, so that a reader can resume where it was.
+            hub: Arc::new(Hub::numbered_after(u64::try_from(clock.now().wall.0).unwrap_or(0).saturating_mul(1_000))),
             credentials: Arc::new(recovered.credentials),
-            clock: Arc::new(clock(&recovered.mark)),
+            clock: Arc::new(clock),
         };
         let own = station.clone();
         let head = recovered.head_hash;
@@ -277,6 +286,14 @@ impl Station {
     /// # Errors
     /// [`Unavailable`]: nothing was decided. A refusal by the station's rules is an answer.
     pub async fn ask(&self, request: Request) -> Result<Response, Unavailable> {
+        self.ask_guarded(request, None).await
+    }
+
+    /// As [`Station::ask`]; a new request (not the repetition of one) is decided only if `guard` has no objection.
+    ///
+    /// # Errors
+    /// As [`Station::ask`].
+    pub async fn ask_guarded(&self, request: Request, guard: Option<Guard>) -> Result<Response, Unavailable> {
         if self.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
             self.stats.refused_busy.fetch_add(1, Ordering::Relaxed);
             return Err(Unavailable::Busy);
@@ -284,6 +301,7 @@ impl Station {
         let (answer, answered) = oneshot::channel();
         self.push(Work::Asked {
             request: Box::new(request),
+            guard,
             answer,
         });
         answered.await.unwrap_or(Err(Unavailable::Stopping))
@@ -303,6 +321,11 @@ impl Station {
         });
         self.inspect.send(look).await.map_err(|_| Unavailable::Stopping)?;
         answered.await.map_err(|_| Unavailable::Stopping)
+    }
+
+    /// Follows the number of the last journal entry on disk.
+    pub fn journal_head(&self) -> watch::Receiver<u64> {
+        self.journal_head.subscribe()
     }
 
     /// How many inputs wait.
@@ -357,6 +380,7 @@ impl Loop {
                     None => return Ok(()),
                 },
                 Some(look) = self.inspect.recv() => {
+                    self.station.stats.beats.fetch_add(1, Ordering::Relaxed);
                     look(&self.site, self.station.clock.now());
                     continue;
                 }
@@ -476,7 +500,7 @@ impl Loop {
                 }
                 Ok(Some(outcome))
             }
-            Work::Asked { request, answer } => {
+            Work::Asked { request, guard, answer } => {
                 let Request {
                     input,
                     key,
@@ -499,6 +523,10 @@ impl Loop {
                     waiting.push(Waiting::Answer(answer, answered));
                     return Ok(None);
                 }
+                if let Some(objection) = guard.and_then(|guard| guard(&self.site, &batch.credentials)) {
+                    waiting.push(Waiting::Answer(answer, Ok(objection)));
+                    return Ok(None);
+                }
                 let outcome = match input {
                     Some(input) => self.handle(input)?,
                     None => Outcome::default(),
@@ -508,7 +536,8 @@ impl Loop {
                 if outcome.answer.is_ok() {
                     batch.credentials.extend(credentials);
                 }
-                if let Some(key) = key {
+                // "Not now" is no answer to remember: the same request may be tried again with the same key.
+                if let Some(key) = key.filter(|_| response.status != 503) {
                     let body = response
                         .body_remembered
                         .clone()
@@ -604,6 +633,9 @@ impl Loop {
         let stats = &self.station.stats;
         stats.commits.fetch_add(1, Ordering::Relaxed);
         stats.facts.fetch_add(batch.facts.len() as u64, Ordering::Relaxed);
+        if let Some((stamp, _)) = batch.facts.last() {
+            self.station.journal_head.send_replace(stamp.seq);
+        }
         Ok(())
     }
 
@@ -617,7 +649,15 @@ impl Loop {
         outbound: &impl Outbound,
     ) {
         for change in batch.credentials {
+            let pile = match &change {
+                CredentialChange::SetPile(pile, _) | CredentialChange::RemovePile(pile) => Some(pile.clone()),
+                CredentialChange::SetToken(_) | CredentialChange::RemoveToken(_) => None,
+            };
             self.station.credentials.apply(change);
+            // Whoever came in with the old secret has to come in again.
+            if let Some(pile) = pile {
+                outbound.disconnect(&pile);
+            }
         }
         for effect in effects {
             match effect {

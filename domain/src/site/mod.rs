@@ -546,6 +546,11 @@ impl Site {
         self.live.outlets.iter()
     }
 
+    /// Whether the station's wall clock is trusted: piles are told the time, and people that it may be wrong.
+    pub fn clock_trusted(&self) -> bool {
+        self.live.clock_trusted
+    }
+
     /// Messages that were counted and otherwise ignored, by reason.
     pub fn ignored(&self) -> &std::collections::BTreeMap<&'static str, u64> {
         &self.live.ignored

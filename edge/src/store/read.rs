@@ -19,7 +19,7 @@ use domain::{
     time::Wall,
     units::Fen,
 };
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
@@ -107,21 +107,67 @@ impl Reader {
         Ok(entries)
     }
 
-    /// An order's log: its facts, oldest first.
+    /// What a member was told, newest first, before `before` (a journal seq), at most `limit`.
     ///
     /// # Errors
     /// As [`Reader::head`].
-    pub fn order_log(&self, id: &OrderId) -> Result<Vec<Entry>, StoreError> {
+    pub fn notices(&self, member: &MemberId, before: Option<u64>, limit: usize) -> Result<Page<Entry>, StoreError> {
+        let index = self.read.open_table(tables::NOTICES_BY_MEMBER)?;
+        let journal = self.read.open_table(tables::JOURNAL)?;
+        let end = (member.as_str(), before.unwrap_or(u64::MAX));
+        let mut page = Page {
+            items: Vec::new(),
+            next: None,
+        };
+        for row in index.range((member.as_str(), 0)..end)?.rev() {
+            let (_, seq) = row?.0.value();
+            if page.items.len() == limit {
+                return Ok(page);
+            }
+            page.next = Some(seq);
+            if let Some(stored) = journal.get(seq)? {
+                page.items.push(entry(seq, split_entry(seq, stored.value())?.1)?);
+            }
+        }
+        page.next = None;
+        Ok(page)
+    }
+
+    /// An order's log from journal number `from` on, oldest first, at most `limit` entries.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn order_log_from(&self, id: &OrderId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let log = self.read.open_table(tables::ORDER_LOG)?;
         let journal = self.read.open_table(tables::JOURNAL)?;
         let mut entries = Vec::new();
-        for row in log.range((id.as_str(), 0)..=(id.as_str(), u64::MAX))? {
+        for row in log.range((id.as_str(), from)..=(id.as_str(), u64::MAX))?.take(limit) {
             let (_, seq) = row?.0.value();
             if let Some(stored) = journal.get(seq)? {
                 entries.push(entry(seq, split_entry(seq, stored.value())?.1)?);
             }
         }
         Ok(entries)
+    }
+
+    /// How many orders there are, and how many of them owe something.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn order_counts(&self) -> Result<(u64, u64), StoreError> {
+        let all = self.read.open_table(tables::ORDERS_PLACED)?.len()?;
+        let index = self.read.open_table(tables::ORDERS_BY_STATE)?;
+        let unpaid = state_number(State::Unpaid);
+        let owing = index.range((unpaid, 0)..=(unpaid, u64::MAX))?.count();
+        Ok((all, owing as u64))
+    }
+
+    /// An order's log: its facts, oldest first.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn order_log(&self, id: &OrderId) -> Result<Vec<Entry>, StoreError> {
+        self.order_log_from(id, 0, usize::MAX)
     }
 
     /// One order.

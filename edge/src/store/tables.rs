@@ -22,6 +22,8 @@ pub(super) const ORDERS_BY_MEMBER: TableDefinition<'_, (&str, u64), &str> = Tabl
 pub(super) const ORDERS_BY_PILE: TableDefinition<'_, (&str, u64), &str> = TableDefinition::new("orders_by_pile");
 /// Order, journal seq → nothing: the log of an order.
 pub(super) const ORDER_LOG: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("order_log");
+/// Member, journal seq → nothing: what a member was told.
+pub(super) const NOTICES_BY_MEMBER: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("notices_by_member");
 /// Account → balance in fen, credits less debits.
 pub(super) const ACCOUNTS: TableDefinition<'_, &str, i64> = TableDefinition::new("accounts");
 /// Journal seq, number within it → transfer.
@@ -75,6 +77,7 @@ pub(super) fn create(db: &Database, site: &SiteId) -> Result<(), StoreError> {
         write.open_table(ORDERS_BY_MEMBER)?;
         write.open_table(ORDERS_BY_PILE)?;
         write.open_table(ORDER_LOG)?;
+        write.open_table(NOTICES_BY_MEMBER)?;
         write.open_table(ACCOUNTS)?;
         write.open_table(TRANSFERS)?;
         write.open_table(TRANSFERS_BY_MEMBER)?;

@@ -113,9 +113,13 @@ impl Store {
     fn write_journal(&self, write: &WriteTransaction, batch: &Batch, mut head: Hash) -> Result<Hash, StoreError> {
         let mut journal = write.open_table(tables::JOURNAL)?;
         let mut log = write.open_table(tables::ORDER_LOG)?;
+        let mut notices = write.open_table(tables::NOTICES_BY_MEMBER)?;
         for (stamp, fact) in &batch.facts {
             if let Some(order) = fact.order() {
                 log.insert((order.as_str(), stamp.seq), ())?;
+            }
+            if let Fact::Notified { member, .. } = fact {
+                notices.insert((member.as_str(), stamp.seq), ())?;
             }
             let entry = Entry {
                 site: self.identity().site.clone(),

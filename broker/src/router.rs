@@ -175,7 +175,7 @@ impl Router {
         };
         // The type of the sender cannot be named outside rumqttd, so a closure holds it.
         let sender = rumqttd::Router::new(0, rumqttd_config).spawn();
-        let build = move |name: &str| LinkBuilder::new(name, sender.clone()).build();
+        let build = move |name: &str| LinkBuilder::new(name, sender.clone()).build().map_err(Box::new);
 
         let (port, commands) = mpsc::channel(PORT_QUEUE);
         let (dead, _) = watch::channel(false);
@@ -489,7 +489,7 @@ struct Port<B> {
 
 impl<B> Port<B>
 where
-    B: Fn(&str) -> Result<(LinkTx, LinkRx, Notification), LinkError>,
+    B: Fn(&str) -> Result<(LinkTx, LinkRx, Notification), Box<LinkError>>,
 {
     fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         while let Some(command) = commands.blocking_recv() {
@@ -504,7 +504,7 @@ where
         }
     }
 
-    fn perform(&mut self, command: Command) -> Result<(), LinkError> {
+    fn perform(&mut self, command: Command) -> Result<(), Box<LinkError>> {
         match command {
             Command::Open { link, sink, stop } => {
                 let (tx, rx, _) = (self.build)(&format!("link-{link}"))?;
@@ -554,7 +554,7 @@ where
     }
 
     /// One event for the whole batch: all but the last message are put into the link's buffer quietly.
-    fn publish(&mut self, mut batch: Vec<(Bytes, Bytes)>) -> Result<(), LinkError> {
+    fn publish(&mut self, mut batch: Vec<(Bytes, Bytes)>) -> Result<(), Box<LinkError>> {
         let Some((topic, envelope)) = batch.pop() else {
             return Ok(());
         };
@@ -568,7 +568,7 @@ where
 }
 
 /// Sends the last packet of a link. `LinkTx::send` is async in name only: it never waits for a waker.
-fn send_disconnect(tx: &mut LinkTx) -> Result<(), LinkError> {
+fn send_disconnect(tx: &mut LinkTx) -> Result<(), Box<LinkError>> {
     let packet = Packet::Disconnect(
         Disconnect {
             reason_code: DisconnectReasonCode::NormalDisconnection,
@@ -577,7 +577,7 @@ fn send_disconnect(tx: &mut LinkTx) -> Result<(), LinkError> {
     );
     let mut send = pin!(tx.send(packet));
     match send.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(sent) => sent.map(drop),
+        Poll::Ready(sent) => Ok(sent.map(drop)?),
         Poll::Pending => Ok(()),
     }
 }
@@ -669,4 +669,94 @@ impl Reader {
 /// A link's cache answers without waiting, so a busy link would never let the runtime's other tasks run.
 async fn yield_now_and_then() {
     poll_fn(|cx| tokio::task::coop::poll_proceed(cx).map(|budget| budget.made_progress())).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> SharedMessage {
+        SharedMessage {
+            topic: "a/b".into(),
+            payload: Bytes::from_static(b"payload"),
+            qos: QoS::ExactlyOnce,
+            retain: true,
+            properties: Some(Arc::new(PublishProperties {
+                user_properties: vec![("k".into(), "v".into())],
+                ..PublishProperties::default()
+            })),
+            expires_at: None,
+            origin: 7,
+        }
+    }
+
+    fn router() -> Router {
+        Router::start(&Config::default(), Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn envelopes_carry_everything() {
+        let epoch = Instant::now();
+        let expiring = SharedMessage {
+            expires_at: Some(epoch + Duration::from_millis(1500)),
+            ..message()
+        };
+        let empty = SharedMessage {
+            payload: Bytes::new(),
+            properties: None,
+            qos: QoS::AtMostOnce,
+            ..message()
+        };
+        for message in [message(), expiring, empty] {
+            assert_eq!(decode(&encode(&message, epoch), epoch), Some(message));
+        }
+        assert_eq!(decode(&Bytes::from_static(b"short"), epoch), None);
+    }
+
+    #[test]
+    fn numbers_are_used_again_and_bounded() {
+        let mut numbers = Numbers::new(2);
+        assert_eq!(
+            (numbers.take(), numbers.take(), numbers.take()),
+            (Some(0), Some(1), None)
+        );
+        numbers.give_back(0);
+        assert_eq!((numbers.take(), numbers.take()), (Some(0), None));
+    }
+
+    #[tokio::test]
+    async fn a_filter_has_one_number_while_anybody_wants_it() {
+        let router = router();
+        let a = router.acquire("a/#").unwrap();
+        assert_eq!(router.acquire("a/#"), Ok(a));
+        let b = router.acquire("b").unwrap();
+        assert_ne!(a, b);
+        let topics = |topic: &str| {
+            router
+                .envelopes(&SharedMessage {
+                    topic: topic.into(),
+                    ..message()
+                })
+                .count()
+        };
+        assert_eq!((topics("a/x"), topics("b"), topics("c")), (1, 1, 0));
+        router.release(a);
+        assert_eq!(topics("a/x"), 1);
+        router.release(a);
+        assert_eq!(topics("a/x"), 0);
+        assert_eq!(router.acquire("c"), Ok(a), "its number is free again");
+    }
+
+    #[tokio::test]
+    async fn the_death_of_the_router_is_noticed_and_said() {
+        let router = router();
+        router.acquire("a/#").unwrap();
+        assert_eq!(router.publish(&[message()]).await, Ok(()));
+        router.kill();
+        tokio::time::timeout(Duration::from_secs(10), router.died())
+            .await
+            .expect("noticed");
+        assert_eq!(router.try_publish(&message()), Err(RouterError::Dead));
+        assert_eq!(router.publish(&[message()]).await, Err(RouterError::Dead));
+    }
 }

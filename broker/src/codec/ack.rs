@@ -55,7 +55,7 @@ pub(super) fn read_disconnect(r: &mut Reader<'_>, protocol: Protocol) -> Result<
             while let Some(property) = properties.next()? {
                 match property {
                     Property::SessionExpiryInterval(s) => disconnect.session_expiry_s = Some(s),
-                    Property::ReasonString | Property::UserProperty(..) => {}
+                    Property::ReasonString | Property::User(..) => {}
                     _ => return Err(NOT_HERE),
                 }
             }
@@ -67,10 +67,14 @@ pub(super) fn read_disconnect(r: &mut Reader<'_>, protocol: Protocol) -> Result<
 /// The four acknowledgements by their first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AckKind {
-    PubAck = 0x40,
-    PubRec = 0x50,
-    PubRel = 0x62,
-    PubComp = 0x70,
+    /// PUBACK
+    Ack = 0x40,
+    /// PUBREC
+    Received = 0x50,
+    /// PUBREL
+    Release = 0x62,
+    /// PUBCOMP
+    Complete = 0x70,
 }
 
 pub(crate) fn write(out: &mut BytesMut, protocol: Protocol, kind: AckKind, ack: Ack) {
@@ -145,7 +149,7 @@ mod tests {
         write(
             &mut out,
             Protocol::V4,
-            AckKind::PubAck,
+            AckKind::Ack,
             Ack {
                 packet_id: 1,
                 reason: 0x97,
@@ -154,7 +158,7 @@ mod tests {
         write(
             &mut out,
             Protocol::V5,
-            AckKind::PubRel,
+            AckKind::Release,
             Ack {
                 packet_id: 1,
                 reason: 0x92,

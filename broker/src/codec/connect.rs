@@ -121,7 +121,7 @@ fn read_properties(r: &mut Reader<'_>, connect: &mut Connect) -> Result<(), Deco
             }
             Property::AuthenticationMethod | Property::AuthenticationData => connect.enhanced_authentication = true,
             // No aliases are sent, so it does not matter how many the client would take.
-            Property::TopicAliasMaximum(_) | Property::UserProperty(..) => {}
+            Property::TopicAliasMaximum(_) | Property::User(..) => {}
             _ => return Err(NOT_HERE),
         }
     }

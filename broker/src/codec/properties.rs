@@ -25,7 +25,7 @@ pub(super) enum Property<'a> {
     ReceiveMaximum(u16),
     TopicAliasMaximum(u16),
     TopicAlias(u16),
-    UserProperty(&'a str, &'a str),
+    User(&'a str, &'a str),
     MaximumPacketSize(u32),
 }
 
@@ -81,7 +81,7 @@ impl<'a> Properties<'a> {
             0x21 => Property::ReceiveMaximum(r.u16()?),
             0x22 => Property::TopicAliasMaximum(r.u16()?),
             0x23 => Property::TopicAlias(r.u16()?),
-            0x26 => return Ok(Some(Property::UserProperty(r.text()?, r.text()?))),
+            0x26 => return Ok(Some(Property::User(r.text()?, r.text()?))),
             0x27 => Property::MaximumPacketSize(r.u32()?),
             _ => return Err(DecodeError::Malformed("property that a client may not send")),
         };
@@ -97,7 +97,7 @@ impl<'a> Properties<'a> {
     pub(super) fn skip_diagnostics(mut self) -> Result<(), DecodeError> {
         while let Some(property) = self.next()? {
             match property {
-                Property::ReasonString | Property::UserProperty(..) => {}
+                Property::ReasonString | Property::User(..) => {}
                 _ => return Err(NOT_HERE),
             }
         }

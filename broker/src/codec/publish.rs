@@ -87,7 +87,7 @@ fn take_message_property(message: &mut PublishProperties, property: Property<'_>
             message.response_topic = Some(topic.to_owned());
         }
         Property::CorrelationData(data) => message.correlation_data = Some(Bytes::copy_from_slice(data)),
-        Property::UserProperty(name, value) => {
+        Property::User(name, value) => {
             if message.user_properties.len() >= USER_PROPERTIES_MAX {
                 return Err(DecodeError::Protocol("more user properties than the broker takes"));
             }
@@ -307,8 +307,10 @@ mod tests {
 
     #[test]
     fn user_properties_are_bounded() {
-        let mut properties = PublishProperties::default();
-        properties.user_properties = vec![(String::new(), String::new()); USER_PROPERTIES_MAX];
+        let mut properties = PublishProperties {
+            user_properties: vec![(String::new(), String::new()); USER_PROPERTIES_MAX],
+            ..PublishProperties::default()
+        };
         let mut out = BytesMut::new();
         write(&mut out, Protocol::V5, &outgoing(&properties));
         assert!(parse(&out, Protocol::V5).is_ok());

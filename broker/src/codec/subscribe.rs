@@ -58,7 +58,7 @@ pub(super) fn read_subscribe<'a>(r: &mut Reader<'a>, protocol: Protocol) -> Resu
                     return Err(DecodeError::Protocol("Subscription Identifier 0 (MQTT5 3.8.2.1.2)"));
                 }
                 Property::SubscriptionIdentifier(id) => subscription_id = Some(id),
-                Property::UserProperty(..) => {}
+                Property::User(..) => {}
                 _ => return Err(NOT_HERE),
             }
         }
@@ -106,7 +106,7 @@ pub(super) fn read_unsubscribe<'a>(r: &mut Reader<'a>, protocol: Protocol) -> Re
     if protocol == Protocol::V5 {
         let mut properties = Properties::take(r)?;
         while let Some(property) = properties.next()? {
-            if !matches!(property, Property::UserProperty(..)) {
+            if !matches!(property, Property::User(..)) {
                 return Err(NOT_HERE);
             }
         }

@@ -204,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             // A timer that is early does no harm; moving it for every packet would.
             if let Some(deadline) = self.deadline()
-                && (sleep.is_elapsed() || deadline < sleep.deadline().into())
+                && (sleep.is_elapsed() || tokio::time::Instant::from_std(deadline) < sleep.deadline())
             {
                 sleep.as_mut().reset(deadline.into());
             }
@@ -447,7 +447,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 ack::write(
                     &mut self.output,
                     self.protocol,
-                    AckKind::PubComp,
+                    AckKind::Complete,
                     Ack { packet_id, reason },
                 );
             }

@@ -172,9 +172,9 @@ impl Session {
         }) = self.acks.front()
         {
             let kind = if *qos == QoS::ExactlyOnce {
-                AckKind::PubRec
+                AckKind::Received
             } else {
-                AckKind::PubAck
+                AckKind::Ack
             };
             write(
                 out,

@@ -155,7 +155,7 @@ impl Session {
             message.sent = true;
             let packet_id = message.packet_id;
             match &message.awaiting {
-                Awaiting::PubComp => ack::write(out, self.protocol, AckKind::PubRel, Ack { packet_id, reason: 0 }),
+                Awaiting::PubComp => ack::write(out, self.protocol, AckKind::Release, Ack { packet_id, reason: 0 }),
                 Awaiting::Receipt(queued) => {
                     let outgoing = queued.outgoing(packet_id, true, now);
                     if outgoing.packet_len(self.protocol) > self.packet_bytes_max {
@@ -250,7 +250,7 @@ impl Session {
         ack::write(
             out,
             self.protocol,
-            AckKind::PubRel,
+            AckKind::Release,
             Ack {
                 packet_id: ack.packet_id,
                 reason,

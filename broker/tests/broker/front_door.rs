@@ -1,0 +1,362 @@
+//! Connecting, and what gets a connection closed: each refusal with its code in both protocols.
+
+use broker::{Config, ConnectRefusal, DisconnectCause};
+
+use crate::bench::{Bench, Connect, Heard, packet, publish, publish_with, suback_code, subscribe};
+
+async fn connack(bench: &Bench, connect: &Connect<'_>) -> Vec<u8> {
+    let mut raw = bench.raw().await;
+    raw.send(&connect.bytes()).await;
+    let connack = raw.packet().await;
+    if connack[3] != 0 {
+        raw.expect_closed().await;
+    }
+    connack
+}
+
+/// The code in CONNACK for both protocols.
+async fn codes(bench: &Bench, connect: Connect<'_>) -> (u8, u8) {
+    let v4 = connack(
+        bench,
+        &Connect {
+            protocol: 4,
+            ..connect.clone()
+        },
+    )
+    .await[3];
+    let v5 = connack(bench, &Connect { protocol: 5, ..connect }).await[3];
+    (v4, v5)
+}
+
+#[tokio::test]
+async fn wrong_password_is_told_before_closing() {
+    let bench = Bench::new().await;
+    let connect = Connect {
+        password: "wrong",
+        ..Connect::default()
+    };
+    assert_eq!(codes(&bench, connect).await, (0x04, 0x86));
+    assert_eq!(
+        bench
+            .handle
+            .stats()
+            .connects_refused_for(ConnectRefusal::BadUserNameOrPassword),
+        2
+    );
+    assert_eq!(bench.handle.stats().connected, 0);
+}
+
+#[tokio::test]
+async fn a_client_id_of_another_identity_is_refused() {
+    let mut bench = Bench::new().await;
+    let mut owner = bench.client(4, "P1").await;
+    for client_id in ["P1", "P1~x", "P11", "P2~"] {
+        let connect = Connect {
+            client_id,
+            user_name: Some("P2"),
+            ..Connect::default()
+        };
+        assert_eq!(codes(&bench, connect).await, (0x02, 0x85), "{client_id}");
+    }
+    owner.ping().await;
+    assert_eq!(bench.heard().await, Heard::Connected("P1".into()));
+}
+
+#[tokio::test]
+async fn an_empty_client_id_is_assigned_where_the_protocol_allows() {
+    let mut bench = Bench::new().await;
+    let empty = Connect {
+        client_id: "",
+        user_name: Some("P1"),
+        ..Connect::default()
+    };
+    bench.connect(&empty).await;
+    let Heard::Connected(first) = bench.heard().await else {
+        panic!()
+    };
+    assert!(first.starts_with("P1~auto-"), "{first}");
+    assert_eq!(
+        connack(
+            &bench,
+            &Connect {
+                clean: false,
+                ..empty.clone()
+            }
+        )
+        .await,
+        b"\x20\x02\x00\x02"
+    );
+    let (_raw, connack) = bench.connect(&Connect { protocol: 5, ..empty }).await;
+    let Heard::Disconnected(gone, DisconnectCause::Dropped) = bench.heard().await else {
+        panic!()
+    };
+    assert_eq!(gone, first);
+    let Heard::Connected(second) = bench.heard().await else {
+        panic!()
+    };
+    let assigned = [&[0x12, 0, second.len() as u8][..], second.as_bytes()].concat();
+    assert!(
+        connack.windows(assigned.len()).any(|w| w == assigned),
+        "{connack:02x?} tells {second}"
+    );
+}
+
+#[tokio::test]
+async fn connack_of_mqtt_5_tells_the_limits() {
+    let bench = Bench::with(Config {
+        receive_maximum: 7,
+        topic_alias_maximum: 3,
+        ..Config::default()
+    })
+    .await;
+    let (_raw, connack) = bench
+        .connect(&Connect {
+            protocol: 5,
+            ..Connect::default()
+        })
+        .await;
+    assert_eq!(
+        connack,
+        b"\x20\x10\x00\x00\x0D\x21\x00\x07\x27\x00\x04\x10\x00\x22\x00\x03\x2A\x00"
+    );
+}
+
+#[tokio::test]
+async fn other_protocol_levels_are_answered() {
+    let bench = Bench::new().await;
+    assert_eq!(
+        connack(
+            &bench,
+            &Connect {
+                protocol: 3,
+                ..Connect::default()
+            }
+        )
+        .await,
+        b"\x20\x02\x00\x01"
+    );
+    assert_eq!(
+        connack(
+            &bench,
+            &Connect {
+                protocol: 6,
+                ..Connect::default()
+            }
+        )
+        .await,
+        b"\x20\x03\x00\x84\x00"
+    );
+    let mut old = bench.raw().await;
+    old.send(&packet(0x10, b"\x00\x06MQIsdp\x03\x02\x00\x00\x00\x01x"))
+        .await;
+    assert_eq!(old.packet().await, b"\x20\x02\x00\x01");
+}
+
+#[tokio::test]
+async fn what_is_not_a_connect_is_closed_without_an_answer() {
+    let bench = Bench::new().await;
+    let half_long = [&b"\x10\xFF\xFF\x03"[..], &[0; 10]].concat();
+    let cases: [&[u8]; 6] = [
+        b"\xB0\x01\x9D",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xC0\x00",
+        b"\x10\x02\x00\x04",
+        &half_long,
+        b"\x1F\x00",
+    ];
+    for bytes in cases {
+        let mut raw = bench.raw().await;
+        raw.send(bytes).await;
+        raw.expect_closed().await;
+    }
+    assert_eq!(bench.handle.stats().connects_missing, 6);
+    bench.client(4, "P1").await.ping().await;
+}
+
+#[tokio::test]
+async fn enhanced_authentication_is_refused() {
+    let bench = Bench::new().await;
+    let connect = Connect {
+        protocol: 5,
+        properties: b"\x15\x00\x01x",
+        ..Connect::default()
+    };
+    assert_eq!(connack(&bench, &connect).await[3], 0x8C);
+}
+
+#[tokio::test]
+async fn a_will_on_a_foreign_topic_is_refused() {
+    let mut bench = Bench::new().await;
+    let connect = Connect {
+        will: Some(("up/P2/x", "bye", 1)),
+        ..Connect::default()
+    };
+    assert_eq!(codes(&bench, connect).await, (0x05, 0x87));
+    let connect = Connect {
+        will: Some(("up/P1/#", "bye", 1)),
+        ..Connect::default()
+    };
+    assert_eq!(codes(&bench, connect).await, (0x05, 0x90));
+    bench.no_more_delivered();
+}
+
+#[tokio::test]
+async fn packets_that_only_servers_send_close_the_connection() {
+    let mut bench = Bench::new().await;
+    for bytes in [
+        &b"\xB0\x01\x9D"[..],
+        b"\x20\x02\x00\x00",
+        b"\xD0\x00",
+        b"\xF0\x00",
+        b"\x00\x00",
+    ] {
+        for protocol in [4, 5] {
+            let mut raw = bench.client(protocol, "P1").await;
+            raw.send(bytes).await;
+            raw.expect_disconnect(protocol, 0x82).await;
+            assert_eq!(bench.cause_for("P1").await, DisconnectCause::ProtocolError);
+        }
+    }
+    let mut raw = bench.client(4, "P1").await;
+    raw.send(&Connect::default().bytes()).await;
+    raw.expect_closed().await;
+    assert_eq!(bench.cause_for("P1").await, DisconnectCause::ProtocolError);
+    bench.client(4, "P1").await.ping().await;
+}
+
+#[tokio::test]
+async fn malformed_packets_close_the_connection() {
+    let mut bench = Bench::new().await;
+    for bytes in [
+        &b"\x36\x05\x00\x01a\x00\x01"[..],
+        b"\x82\x02\x00\x01",
+        b"\x61\x02\x00\x01",
+        b"\x32\x03\x00\x01a",
+    ] {
+        for protocol in [4, 5] {
+            let mut raw = bench.client(protocol, "P1").await;
+            raw.send(bytes).await;
+            if protocol == 5 {
+                let told = raw.packet().await;
+                assert!(matches!(told[..], [0xE0, 1, 0x81 | 0x82]), "{told:02x?}");
+            }
+            raw.expect_closed().await;
+            let cause = bench.cause_for("P1").await;
+            assert!(
+                matches!(cause, DisconnectCause::MalformedPacket | DisconnectCause::ProtocolError),
+                "{cause:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn publishing_where_it_may_not_closes_the_connection() {
+    let mut bench = Bench::new().await;
+    for protocol in [4, 5] {
+        let mut raw = bench.client(protocol, "P1").await;
+        raw.send(&publish(protocol, 1, 1, "up/P2/record", "{}")).await;
+        raw.expect_disconnect(protocol, 0x87).await;
+        assert_eq!(bench.cause_for("P1").await, DisconnectCause::NotAuthorized);
+    }
+    for topic in [
+        "up/P1/#",
+        "up/P1/+/x",
+        "",
+        &"up/P1/".repeat(30),
+        &format!("up/P1{}", "/x".repeat(20)),
+    ] {
+        let mut raw = bench.client(5, "P1").await;
+        raw.send(&publish(5, 1, 1, topic, "{}")).await;
+        raw.expect_disconnect(5, 0x90).await;
+        assert_eq!(bench.cause_for("P1").await, DisconnectCause::TopicNameInvalid);
+    }
+    bench.no_more_delivered();
+}
+
+#[tokio::test]
+async fn refused_filters_get_their_codes() {
+    let bench = Bench::new().await;
+    for (filter, code_v5) in [
+        ("#", 0x87),
+        ("down/P2/#", 0x87),
+        ("+/P1/#", 0x87),
+        ("$share/group/open/x", 0x9E),
+        ("open/#/x", 0x8F),
+        ("", 0x8F),
+    ] {
+        for (protocol, code) in [(4, 0x80), (5, code_v5)] {
+            let mut raw = bench.client(protocol, "P1").await;
+            raw.send(&subscribe(protocol, 9, &[("down/P1/#", 1), (filter, 1)]))
+                .await;
+            let suback = raw.packet().await;
+            assert_eq!(suback_code(&suback), code, "{filter}");
+            assert_eq!(suback[suback.len() - 2], 1, "the other filter is granted");
+            raw.ping().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn unsubscribing_an_unknown_filter_is_answered() {
+    let bench = Bench::new().await;
+    let mut v4 = bench.client(4, "P1").await;
+    v4.send(b"\xA2\x05\x00\x07\x00\x01x").await;
+    assert_eq!(v4.packet().await, b"\xB0\x02\x00\x07");
+    let mut v5 = bench.client(5, "P2").await;
+    v5.subscribe(5, "down/P2/x", 1).await;
+    v5.send(b"\xA2\x12\x00\x07\x00\x00\x09down/P2/x\x00\x02no").await;
+    assert_eq!(v5.packet().await, b"\xB0\x05\x00\x07\x00\x00\x11");
+}
+
+#[tokio::test]
+async fn topic_aliases_work_within_bounds() {
+    let mut bench = Bench::with(Config {
+        topic_alias_maximum: 2,
+        ..Config::default()
+    })
+    .await;
+    let mut raw = bench.client(5, "P1").await;
+    raw.send(&publish_with(5, 0x02, 1, "up/P1/a", "1", b"\x23\x00\x02"))
+        .await;
+    raw.send(&publish_with(5, 0x02, 2, "", "2", b"\x23\x00\x02")).await;
+    for payload in ["1", "2"] {
+        let publish = bench.delivered().await;
+        assert_eq!((&*publish.topic, &publish.payload[..]), ("up/P1/a", payload.as_bytes()));
+    }
+    for (alias, reason) in [
+        (b"\x23\x00\x01", 0x82),
+        (b"\x23\x00\x00", 0x94),
+        (b"\x23\x00\x03", 0x94),
+    ] {
+        let mut raw = bench.client(5, "P2").await;
+        raw.send(&publish_with(5, 0x02, 1, "", "x", alias)).await;
+        raw.expect_disconnect(5, reason).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_id_that_connects_again_takes_over() {
+    let mut bench = Bench::new().await;
+    for protocol in [4, 5] {
+        let mut old = bench.client(protocol, "P1").await;
+        assert_eq!(bench.heard().await, Heard::Connected("P1".into()));
+        let mut new = bench.client(protocol, "P1").await;
+        old.expect_disconnect(protocol, 0x8E).await;
+        assert_eq!(
+            bench.heard().await,
+            Heard::Disconnected("P1".into(), DisconnectCause::TakenOver)
+        );
+        assert_eq!(bench.heard().await, Heard::Connected("P1".into()));
+        new.ping().await;
+        new.send(b"\xE0\x00").await;
+        new.expect_closed().await;
+        assert_eq!(
+            bench.heard().await,
+            Heard::Disconnected("P1".into(), DisconnectCause::Clean)
+        );
+    }
+    assert_eq!(bench.handle.stats().taken_over, 2);
+    assert_eq!(bench.handle.stats().connected, 0);
+    assert_eq!(bench.handle.stats().sessions, 0);
+}

@@ -1,0 +1,367 @@
+//! Every (state, input) pair of the order table, reached through inputs a station really gets.
+//! What must follow is written down as a table, `order_table/expected.txt`: one line for each pair.
+
+mod bench;
+
+use bench::*;
+use domain::{
+    fact::PaidFrom,
+    messages::Record,
+    order::State,
+    policy::Policy,
+    site::{Answer, Decision, Input, Outcome, Rejected},
+    time::Now,
+};
+use std::fmt::Write;
+
+/// Where the order stands when the input comes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum From {
+    NoOrder,
+    Place,
+    Charging,
+    ChargingStopping,
+    ChargingLost,
+    SettleEstimated,
+    Review,
+    ReviewEstimated,
+    Payed,
+    PayedEstimated,
+    Unpaid,
+    UnpaidEstimated,
+    Fail,
+}
+
+impl From {
+    const ALL: [From; 13] = [
+        From::NoOrder,
+        From::Place,
+        From::Charging,
+        From::ChargingStopping,
+        From::ChargingLost,
+        From::SettleEstimated,
+        From::Review,
+        From::ReviewEstimated,
+        From::Payed,
+        From::PayedEstimated,
+        From::Unpaid,
+        From::UnpaidEstimated,
+        From::Fail,
+    ];
+}
+
+/// What comes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Comes {
+    PlaceAgain,
+    ReplyOk,
+    ReplyNotOk,
+    HeartbeatCharging,
+    HeartbeatIdle,
+    Record,
+    RecordTwice,
+    RecordThenAnother,
+    SuspectRecord,
+    StartDeadline,
+    RecordOverdue,
+    RemainderDue,
+    Stop,
+    Close,
+    CloseAfter72h,
+    DecideAsIs,
+    DecideCorrected,
+    PayDebt,
+    Refund,
+    CardSwipe,
+    Boot,
+    PileDrops,
+    StationRestarts,
+    ClockStep,
+    Blacklisted,
+}
+
+impl Comes {
+    const ALL: [Comes; 25] = [
+        Comes::PlaceAgain,
+        Comes::ReplyOk,
+        Comes::ReplyNotOk,
+        Comes::HeartbeatCharging,
+        Comes::HeartbeatIdle,
+        Comes::Record,
+        Comes::RecordTwice,
+        Comes::RecordThenAnother,
+        Comes::SuspectRecord,
+        Comes::StartDeadline,
+        Comes::RecordOverdue,
+        Comes::RemainderDue,
+        Comes::Stop,
+        Comes::Close,
+        Comes::CloseAfter72h,
+        Comes::DecideAsIs,
+        Comes::DecideCorrected,
+        Comes::PayDebt,
+        Comes::Refund,
+        Comes::CardSwipe,
+        Comes::Boot,
+        Comes::PileDrops,
+        Comes::StationRestarts,
+        Comes::ClockStep,
+        Comes::Blacklisted,
+    ];
+}
+
+/// A station whose one order stands at `from`.
+struct Scene {
+    bench: Bench,
+    order: domain::ids::OrderId,
+    start: Now,
+    record: Record,
+}
+
+/// Member `m` has ¥60 and reserves ¥50; ¥1.00 a kWh. Sessions deliver 10 kWh, those that end in debt 70 kWh, a start that
+/// the station has not heard of 0.05 kWh.
+fn scene(from: From) -> Scene {
+    let mut bench = Bench::with(Policy::default());
+    let mut order = order_id("019cab00-0000-7000-8000-000000000000");
+    let mut start = bench.now;
+    let mut delivered = "1010";
+    match from {
+        From::NoOrder => {}
+        From::Place => {
+            order = bench.place("m", "P1", "50");
+            bench.advance(30 * SECOND);
+            delivered = "1000.05";
+        }
+        From::Fail => {
+            order = bench.place("m", "P1", "50");
+            bench.advance(MINUTE);
+            delivered = "1000.05";
+        }
+        _ => {
+            (order, start) = bench.charge("m", "P1", "50");
+            if matches!(from, From::Unpaid | From::UnpaidEstimated) {
+                delivered = "1070";
+                bench.deliver("P1", &order, 21 * HOUR / 2, delivered);
+            } else {
+                bench.deliver("P1", &order, 2 * HOUR, delivered);
+            }
+        }
+    }
+    if from == From::ChargingStopping {
+        bench.ok(Bench::stop_input(&order));
+    }
+    if from == From::ReviewEstimated {
+        bench.now.wall = bench.now.wall.after_ms(3_600_000);
+        bench.handle(Input::Tick);
+    }
+    if matches!(
+        from,
+        From::ChargingLost
+            | From::SettleEstimated
+            | From::ReviewEstimated
+            | From::PayedEstimated
+            | From::UnpaidEstimated
+    ) {
+        bench.idle("P1");
+        bench.advance(MINUTE);
+    }
+    let mut record = bench.record_since("P1", &order, start, "1000", delivered);
+    match from {
+        From::SettleEstimated | From::ReviewEstimated => {
+            bench.advance(30 * MINUTE);
+        }
+        From::PayedEstimated | From::UnpaidEstimated => {
+            bench.advance(30 * MINUTE + DAY);
+        }
+        From::Payed | From::Unpaid => {
+            bench.send_record("P1", &record);
+        }
+        From::Review => {
+            record.meter_start_kwh = kwh("999");
+            bench.send_record("P1", &record);
+        }
+        _ => {}
+    }
+    let there = bench
+        .disk
+        .orders
+        .get(&order)
+        .and_then(Option::as_ref)
+        .map(|order| (order.state, order.estimated, order.stopping, order.deadline.is_some()));
+    let expected = match from {
+        From::NoOrder => None,
+        From::Place => Some((State::Place, false, false, true)),
+        From::Charging => Some((State::Charging, false, false, false)),
+        From::ChargingStopping => Some((State::Charging, false, true, false)),
+        From::ChargingLost => Some((State::Charging, false, false, true)),
+        From::SettleEstimated => Some((State::Settle, true, false, true)),
+        From::Review => Some((State::Review, false, false, false)),
+        From::ReviewEstimated => Some((State::Review, true, false, false)),
+        From::Payed => Some((State::Payed, false, false, false)),
+        From::PayedEstimated => Some((State::Payed, true, false, false)),
+        From::Unpaid => Some((State::Unpaid, false, true, false)),
+        From::UnpaidEstimated => Some((State::Unpaid, true, true, false)),
+        From::Fail => Some((State::Fail, false, false, false)),
+    };
+    assert_eq!(there, expected, "the scene {from:?}");
+    Scene {
+        bench,
+        order,
+        start,
+        record,
+    }
+}
+
+impl Scene {
+    /// The input, and everything that comes of it.
+    fn take(&mut self, comes: Comes) -> Vec<Outcome> {
+        let (bench, id, record) = (&mut self.bench, &self.order, &self.record);
+        let start = domain::order::Command::id_for(id, domain::messages::CommandKind::Start, 1);
+        match comes {
+            Comes::PlaceAgain => {
+                let input = bench.place_input("m", "P2", "10");
+                vec![bench.handle(input)]
+            }
+            Comes::ReplyOk => vec![bench.reply("P1", &start, true)],
+            Comes::ReplyNotOk => vec![bench.reply("P1", &start, false)],
+            Comes::HeartbeatCharging => vec![bench.charging("P1", id)],
+            Comes::HeartbeatIdle => vec![bench.idle("P1")],
+            Comes::Record => vec![bench.send_record("P1", record)],
+            Comes::RecordTwice => vec![bench.send_record("P1", record), bench.send_record("P1", record)],
+            Comes::RecordThenAnother => {
+                let mut other = record.clone();
+                other.meter_stop_kwh = other.meter_stop_kwh + kwh("1");
+                vec![bench.send_record("P1", record), bench.send_record("P1", &other)]
+            }
+            Comes::SuspectRecord => {
+                let mut suspect = record.clone();
+                suspect.meter_start_kwh = kwh("998");
+                vec![bench.send_record("P1", &suspect)]
+            }
+            Comes::StartDeadline => bench.advance(MINUTE),
+            Comes::RecordOverdue => bench.advance(30 * MINUTE),
+            Comes::RemainderDue => bench.advance(DAY),
+            Comes::Stop => vec![bench.handle(Bench::stop_input(id))],
+            Comes::Close => vec![bench.handle(Bench::close_input(id))],
+            Comes::CloseAfter72h => {
+                bench.disconnect("P1", false);
+                let mut outcomes = bench.advance(72 * HOUR);
+                outcomes.push(bench.handle(Bench::close_input(id)));
+                outcomes
+            }
+            Comes::DecideAsIs => vec![bench.handle(Bench::decide_input(id, Decision::AsIs))],
+            Comes::DecideCorrected => {
+                let decision = Decision::Corrected {
+                    electricity: yuan("4"),
+                    service: yuan("1"),
+                };
+                vec![bench.handle(Bench::decide_input(id, decision))]
+            }
+            Comes::PayDebt => vec![bench.handle(Bench::pay_debt_input("m", "10", PaidFrom::Cash))],
+            Comes::Refund => vec![bench.handle(Bench::refund_input(id, "2"))],
+            Comes::CardSwipe => vec![bench.swipe("P1", "c1")],
+            Comes::Boot => {
+                bench.disconnect("P1", false);
+                vec![bench.connect("P1")]
+            }
+            Comes::PileDrops => {
+                let mut outcomes = vec![bench.disconnect("P1", true)];
+                outcomes.extend(bench.advance(45 * SECOND));
+                outcomes
+            }
+            Comes::StationRestarts => {
+                bench.restart(true);
+                vec![bench.connect("P1")]
+            }
+            Comes::ClockStep => {
+                bench.now.wall = bench.now.wall.after_ms(-600_000);
+                vec![bench.handle(Input::Tick)]
+            }
+            Comes::Blacklisted => vec![bench.handle(Input::BlockMember {
+                member: member("m"),
+                reason: Some("never pays".to_owned()),
+                by: "desk".to_owned(),
+            })],
+        }
+    }
+
+    /// One line: the last answer, where the order stands, its money, and what was sent and said.
+    fn line(&self, from: From, comes: Comes, outcomes: &[Outcome]) -> String {
+        let answer = match outcomes.last().map(|outcome| &outcome.answer) {
+            None => "-".to_owned(),
+            Some(Ok(Answer::Done)) => "done".to_owned(),
+            Some(Ok(Answer::Order(id))) if *id == self.order => "order".to_owned(),
+            Some(Ok(Answer::Order(_))) => "new order".to_owned(),
+            Some(Ok(Answer::Stopping { pile_online, .. })) => {
+                format!("stopping {}", if *pile_online { "now" } else { "later" })
+            }
+            Some(Ok(Answer::Ack(ack))) => {
+                let word = format!("{:?}", ack.result).to_lowercase();
+                ack.fee.map_or(format!("ack {word}"), |fee| format!("ack {word} {fee}"))
+            }
+            Some(Err(Rejected::Illegal { illegal, .. })) => format!("illegal {:?}", illegal.step),
+            Some(Err(rejected)) => rejected.code().to_owned(),
+        };
+        let stands = match self.bench.disk.orders.get(&self.order).and_then(Option::as_ref) {
+            None => "- | -".to_owned(),
+            Some(order) => {
+                let mut flags = String::new();
+                for (flag, set) in [
+                    (" estimated", order.estimated),
+                    (" stopping", order.stopping),
+                    (" waiting", order.deadline.is_some()),
+                    (" stepped", order.clock_stepped),
+                    (" after-sales", order.after_sales),
+                    (" conflict", !order.conflicts.is_empty()),
+                ] {
+                    flags.push_str(if set { flag } else { "" });
+                }
+                let hold = &order.hold;
+                format!(
+                    "{}{flags} | {} {} {}",
+                    order.state.word(),
+                    hold.remaining(),
+                    hold.captured,
+                    hold.released
+                )
+            }
+        };
+        let mut follows: Vec<String> = Vec::new();
+        for outcome in outcomes {
+            follows.extend(commands(outcome).iter().map(|command| command.kind.word().to_owned()));
+            follows.extend(notices(outcome).iter().map(|(key, _)| format!("\"{key:?}\"")));
+        }
+        let (allowance, debt) = (self.bench.allowance("m"), self.bench.debt("m"));
+        let follows = follows.join(" ");
+        format!("{from:?} | {comes:?} | {answer} | {stands} | {allowance} {debt} | {follows}")
+            .trim_end()
+            .to_owned()
+    }
+}
+
+#[test]
+fn every_state_and_input_leads_where_the_table_says() {
+    let expected: Vec<&str> = include_str!("order_table/expected.txt")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let (mut reached, mut wrong) = (0, String::new());
+    let mut lines = expected.iter();
+    for from in From::ALL {
+        for comes in Comes::ALL {
+            let mut scene = scene(from);
+            let outcomes = scene.take(comes);
+            let line = scene.line(from, comes, &outcomes);
+            assert_eq!(scene.bench.replayed_orders(), scene.bench.disk.orders, "{line}");
+            reached += 1;
+            match lines.next() {
+                Some(expected) if *expected == line => {}
+                other => writeln!(wrong, "- {}\n+ {line}", other.unwrap_or(&"(no line)")).unwrap(),
+            }
+        }
+    }
+    let pairs = From::ALL.len() * Comes::ALL.len();
+    println!("{reached} of {pairs} (state, input) pairs reached");
+    assert!(wrong.is_empty(), "the table and the station differ:\n{wrong}");
+    assert_eq!((reached, expected.len()), (pairs, pairs));
+}

@@ -1,0 +1,594 @@
+//! Whatever comes, in whatever order: nothing panics, money is conserved, and the journal alone gives the same rows.
+
+mod bench;
+
+use bench::*;
+use domain::{
+    fact::PaidFrom,
+    ids::{CardId, OrderId},
+    messages::{BufferedSample, ConnectorReport, ConnectorStatus, EventKind, Malformed, Periods, Record},
+    policy::Policy,
+    site::{Decision, Input, Place, Rows},
+    topics::UpKind,
+    units::{Energy, Fen},
+};
+use proptest::prelude::*;
+
+const PILES: [&str; 3] = ["P1", "P2", "P3"];
+const MEMBERS: [&str; 3] = ["m", "n", "k"];
+
+/// One thing that happens. Numbers choose among what is there.
+#[derive(Debug, Clone)]
+enum Happens {
+    Place {
+        who: usize,
+        at: usize,
+        prepay: i64,
+        until: u8,
+    },
+    Reply {
+        order: usize,
+        command: usize,
+        ok: bool,
+    },
+    Heartbeat {
+        at: usize,
+        status: u8,
+        order: Option<usize>,
+        energy: i64,
+    },
+    OldHeartbeat {
+        at: usize,
+    },
+    Record {
+        order: usize,
+        at: usize,
+        energy: i64,
+        spoil: u8,
+    },
+    OfflineRecord {
+        at: usize,
+        counter: u8,
+        card: u8,
+        energy: i64,
+    },
+    Boot {
+        at: usize,
+        anew: bool,
+        clock: u8,
+    },
+    Drop {
+        at: usize,
+        dropped: bool,
+    },
+    Connect {
+        at: usize,
+    },
+    Event {
+        at: usize,
+        kind: u8,
+    },
+    Swipe {
+        at: usize,
+        card: u8,
+    },
+    Unreadable {
+        at: usize,
+        kind: usize,
+    },
+    Stop {
+        order: usize,
+    },
+    Close {
+        order: usize,
+    },
+    Decide {
+        order: usize,
+        corrected: Option<(i64, i64)>,
+    },
+    Refund {
+        order: usize,
+        amount: i64,
+    },
+    TopUp {
+        who: usize,
+        amount: i64,
+    },
+    PayDebt {
+        who: usize,
+        amount: i64,
+        cash: bool,
+    },
+    Block {
+        who: usize,
+        blocked: bool,
+    },
+    Quarantine {
+        item: usize,
+        bill_to: Option<usize>,
+    },
+    Maintenance {
+        at: usize,
+        on: bool,
+    },
+    RemovePile {
+        at: usize,
+        back: bool,
+    },
+    UnbindCard,
+    Trust(bool),
+    Advance {
+        ms: u64,
+    },
+    Late {
+        ms: u64,
+    },
+    ClockStep {
+        ms: i64,
+    },
+    Restart {
+        live: bool,
+    },
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    use Happens::*;
+    let (who, at, order) = (0..3_usize, 0..3_usize, 0..6_usize);
+    let energy = prop_oneof![4 => 0..200_000_i64, 1 => 0..3_000_000_i64, 1 => -50_000..0_i64];
+    prop_oneof![
+        6 => (who.clone(), at.clone(), -100..9_000_i64, any::<u8>())
+            .prop_map(|(who, at, prepay, until)| Place { who, at, prepay, until }),
+        6 => (order.clone(), 0..3_usize, prop::bool::weighted(0.8))
+            .prop_map(|(order, command, ok)| Reply { order, command, ok }),
+        8 => (at.clone(), any::<u8>(), prop::option::weighted(0.9, order.clone()), energy.clone())
+            .prop_map(|(at, status, order, energy)| Heartbeat { at, status, order, energy }),
+        1 => at.clone().prop_map(|at| OldHeartbeat { at }),
+        6 => (order.clone(), at.clone(), energy.clone(), any::<u8>())
+            .prop_map(|(order, at, energy, spoil)| Record { order, at, energy, spoil }),
+        2 => (at.clone(), 0..4_u8, 0..3_u8, energy)
+            .prop_map(|(at, counter, card, energy)| OfflineRecord { at, counter, card, energy }),
+        3 => (at.clone(), any::<bool>(), 0..5_u8).prop_map(|(at, anew, clock)| Boot { at, anew, clock }),
+        2 => (at.clone(), any::<bool>()).prop_map(|(at, dropped)| Drop { at, dropped }),
+        5 => at.clone().prop_map(|at| Connect { at }),
+        1 => (at.clone(), any::<u8>()).prop_map(|(at, kind)| Event { at, kind }),
+        2 => (at.clone(), 0..3_u8).prop_map(|(at, card)| Swipe { at, card }),
+        1 => (at.clone(), 0..6_usize).prop_map(|(at, kind)| Unreadable { at, kind }),
+        3 => order.clone().prop_map(|order| Stop { order }),
+        2 => order.clone().prop_map(|order| Close { order }),
+        4 => (order.clone(), prop::option::of((-10..9_000_i64, 0..9_000_i64)))
+            .prop_map(|(order, corrected)| Decide { order, corrected }),
+        2 => (order, -5..4_000_i64).prop_map(|(order, amount)| Refund { order, amount }),
+        3 => (who.clone(), -5..20_000_i64).prop_map(|(who, amount)| TopUp { who, amount }),
+        4 => (who.clone(), 0..6_000_i64, any::<bool>())
+            .prop_map(|(who, amount, cash)| PayDebt { who, amount, cash }),
+        1 => (who.clone(), prop::bool::weighted(0.3)).prop_map(|(who, blocked)| Block { who, blocked }),
+        3 => (0..4_usize, prop::option::of(who)).prop_map(|(item, bill_to)| Quarantine { item, bill_to }),
+        1 => (at.clone(), prop::bool::weighted(0.3)).prop_map(|(at, on)| Maintenance { at, on }),
+        1 => (at, prop::bool::weighted(0.9)).prop_map(|(at, back)| RemovePile { at, back }),
+        1 => Just(UnbindCard),
+        1 => any::<bool>().prop_map(Trust),
+        8 => prop_oneof![8 => 0..90_000_u64, 6 => 0..40 * MINUTE, 1 => 0..4 * DAY].prop_map(|ms| Advance { ms }),
+        1 => prop_oneof![0..40 * MINUTE, 0..40 * DAY].prop_map(|ms| Late { ms }),
+        1 => prop_oneof![-200_000..200_000_i64, -90_000_000_000..90_000_000_000_i64].prop_map(|ms| ClockStep { ms }),
+        2 => any::<bool>().prop_map(|live| Restart { live }),
+    ]
+}
+
+fn policy() -> Policy {
+    Policy {
+        offline_sessions: true,
+        open_orders_max: 2,
+        start_timeout_ms: 10 * MINUTE,
+        faults_max: 20,
+        drops_max: 4,
+        ..Policy::default()
+    }
+}
+
+/// Lets one thing happen at a station.
+fn happen(bench: &mut Bench, what: &Happens) {
+    let nth = |bench: &Bench, n: usize| -> OrderId {
+        // The newest first, and now and then one that nobody knows.
+        let ids: Vec<&OrderId> = bench.disk.orders.keys().rev().collect();
+        ids.get(n).map_or_else(|| order_id("nobody"), |id| (*id).clone())
+    };
+    match what {
+        Happens::Place { who, at, prepay, until } => {
+            let limit = |bit: u8, value: i64| (until & bit != 0).then_some(value);
+            let place = Place {
+                member: member(MEMBERS[*who]),
+                outlet: outlet(PILES[*at]),
+                prepay: (until & 16 == 0).then_some(Fen(*prepay)),
+                until: domain::order::Until {
+                    fee: limit(1, *prepay / 2).filter(|_| until & 32 != 0).map(Fen),
+                    kwh: limit(2, *prepay).filter(|_| until & 32 != 0).map(Energy),
+                    minutes: limit(4, 30).map(|minutes| u32::try_from(minutes).unwrap()),
+                    soc_pct: limit(8, 80).map(|soc| u8::try_from(soc).unwrap()),
+                },
+            };
+            bench.handle(Input::Place(place));
+        }
+        Happens::Reply { order, command, ok } => {
+            let waiting = bench
+                .disk
+                .orders()
+                .find(|order| order.state == domain::order::State::Place);
+            let id = waiting.map(|order| order.id.clone()).filter(|_| *order < 4);
+            let id = id.unwrap_or_else(|| nth(bench, *order));
+            let order = bench.disk.orders.get(&id).and_then(Option::as_ref);
+            let known = order.and_then(|order| order.commands.get(*command).map(|command| command.id.clone()));
+            let start = domain::order::Command::id_for(&id, domain::messages::CommandKind::Start, 1);
+            let pile = order.map_or("P1", |order| {
+                PILES
+                    .into_iter()
+                    .find(|known| *known == order.outlet.pile.as_str())
+                    .unwrap()
+            });
+            bench.reply(pile, &known.unwrap_or(start), *ok);
+        }
+        Happens::Heartbeat {
+            at,
+            status,
+            order,
+            energy,
+        } => {
+            let here = |bench: &Bench| {
+                let open = bench
+                    .disk
+                    .orders()
+                    .find(|order| order.outlet == outlet(PILES[*at]) && order.state.occupies_connector());
+                open.map(|order| order.id.clone())
+            };
+            let named = match order {
+                Some(0..=3) => here(bench),
+                Some(n) => Some(nth(bench, *n)),
+                None => None,
+            };
+            let status = match status % 12 {
+                0 => ConnectorStatus::Idle,
+                1 => ConnectorStatus::Plugged,
+                2 => ConnectorStatus::Finished,
+                3 => ConnectorStatus::Fault,
+                4 => ConnectorStatus::Unavailable,
+                _ => ConnectorStatus::Charging,
+            };
+            let sim = bench.sim(PILES[*at]);
+            sim.meter = Energy((sim.meter + Energy(*energy)).0.max(0));
+            bench.heartbeat(PILES[*at], status, named.as_ref());
+        }
+        Happens::OldHeartbeat { at } => {
+            let sim = bench.sim(PILES[*at]);
+            let (boot, seq) = (sim.boot.clone(), sim.seq);
+            sim.seq = 0;
+            sim.boot = format!("{}-boot{}", PILES[*at], sim.boots.max(2) - 1);
+            bench.idle(PILES[*at]);
+            let sim = bench.sim(PILES[*at]);
+            (sim.boot, sim.seq) = (boot, seq);
+        }
+        Happens::Record {
+            order,
+            at,
+            energy,
+            spoil,
+        } => {
+            let id = nth(bench, *order);
+            let known = bench.disk.orders.get(&id).cloned().flatten();
+            let pile = known.as_ref().filter(|_| spoil % 8 != 0).map_or(PILES[*at], |order| {
+                PILES
+                    .into_iter()
+                    .find(|known| *known == order.outlet.pile.as_str())
+                    .unwrap()
+            });
+            let record = record(bench, pile, &id, *energy, *spoil);
+            bench.send_record(pile, &record);
+        }
+        Happens::OfflineRecord {
+            at,
+            counter,
+            card,
+            energy,
+        } => {
+            let id = order_id(&format!("off-{}-1-{counter}", PILES[*at]));
+            let mut record = record(bench, PILES[*at], &id, *energy, 7);
+            record.card_id = (*card > 0).then(|| CardId::new(format!("c{card}")).unwrap());
+            bench.send_record(PILES[*at], &record);
+        }
+        Happens::Boot { at, anew, clock } => {
+            if *anew {
+                bench.restart_pile(PILES[*at]);
+                bench.sim(PILES[*at]).clock_ahead_ms = [
+                    Some(0),
+                    None,
+                    Some(3_600_000),
+                    Some(-1_700_000_000_000),
+                    Some(5_000_000_000_000),
+                ][usize::from(*clock)];
+            }
+            bench.connect_any(PILES[*at]);
+        }
+        Happens::Drop { at, dropped } => {
+            bench.disconnect(PILES[*at], *dropped);
+        }
+        Happens::Connect { at } => bench.connect_any(PILES[*at]),
+        Happens::Event { at, kind } => {
+            let kinds = [
+                EventKind::Fault,
+                EventKind::FaultCleared,
+                EventKind::Estop,
+                EventKind::Plugged,
+            ];
+            bench.event(PILES[*at], kinds[usize::from(*kind) % 4]);
+        }
+        Happens::Swipe { at, card } => {
+            bench.swipe(PILES[*at], &format!("c{card}"));
+        }
+        Happens::Unreadable { at, kind } => {
+            bench.handle(Input::Unreadable {
+                pile: pile(PILES[*at]),
+                kind: UpKind::ALL[*kind],
+                fault: Malformed {
+                    msg_id: None,
+                    boot_id: None,
+                    path: ".".to_owned(),
+                    detail: "odd".to_owned(),
+                },
+                raw: format!("{kind}"),
+            });
+        }
+        Happens::Stop { order } => {
+            bench.handle(Bench::stop_input(&nth(bench, *order)));
+        }
+        Happens::Close { order } => {
+            bench.handle(Bench::close_input(&nth(bench, *order)));
+        }
+        Happens::Decide { order, corrected } => {
+            let decision = corrected.map_or(Decision::AsIs, |(electricity, service)| Decision::Corrected {
+                electricity: Fen(electricity),
+                service: Fen(service),
+            });
+            // Reviews are rare among many orders: the first that waits, or any.
+            let waiting = bench
+                .disk
+                .orders()
+                .find(|order| order.state == domain::order::State::Review);
+            let id = waiting.map(|order| order.id.clone()).filter(|_| *order < 4);
+            let id = id.unwrap_or_else(|| nth(bench, *order));
+            bench.handle(Bench::decide_input(&id, decision));
+        }
+        Happens::Refund { order, amount } => {
+            let id = nth(bench, *order);
+            bench.handle(Bench::refund_input(&id, &Fen(*amount).to_string()));
+        }
+        Happens::TopUp { who, amount } => {
+            bench.handle(Input::TopUp {
+                member: member(MEMBERS[*who]),
+                amount: Fen(*amount),
+                receipt: String::new(),
+                by: "desk".to_owned(),
+            });
+        }
+        Happens::PayDebt { who, amount, cash } => {
+            let from = if *cash { PaidFrom::Cash } else { PaidFrom::Allowance };
+            let owed = bench.debt(MEMBERS[*who]).0;
+            let amount = if owed > 0 { (*amount).min(owed) } else { *amount };
+            bench.handle(Bench::pay_debt_input(MEMBERS[*who], &Fen(amount).to_string(), from));
+        }
+        Happens::Block { who, blocked } => {
+            bench.handle(Input::BlockMember {
+                member: member(MEMBERS[*who]),
+                reason: blocked.then(|| "bad".to_owned()),
+                by: "desk".to_owned(),
+            });
+        }
+        Happens::Quarantine { item, bill_to } => {
+            let items: Vec<u64> = bench.disk.quarantine.keys().rev().copied().collect();
+            bench.handle(Input::CloseQuarantine {
+                item: items.get(*item).copied().unwrap_or(9_999),
+                bill_to: bill_to.map(|who| member(MEMBERS[who])),
+                reason: "looked".to_owned(),
+                by: "desk".to_owned(),
+            });
+        }
+        Happens::Maintenance { at, on } => {
+            bench.handle(Input::SetMaintenance {
+                pile: pile(PILES[*at]),
+                reason: on.then(|| "broken".to_owned()),
+                by: "desk".to_owned(),
+            });
+        }
+        Happens::RemovePile { at, back } => {
+            bench.handle(Input::RemovePile {
+                pile: pile(PILES[*at]),
+                by: "desk".to_owned(),
+            });
+            if *back {
+                bench.handle(Input::ProvisionPile { pile: pile(PILES[*at]) });
+            }
+        }
+        Happens::UnbindCard => {
+            bench.handle(Input::UnbindCard {
+                card: CardId::new("c1").unwrap(),
+            });
+        }
+        Happens::Trust(trusted) => {
+            bench.handle(Input::ClockTrust(*trusted));
+        }
+        Happens::Advance { ms } => {
+            bench.advance(*ms);
+        }
+        Happens::Late { ms } => {
+            // The station slept: what was due is noticed afterwards, with whatever comes next.
+            bench.pass(*ms);
+        }
+        Happens::ClockStep { ms } => bench.now.wall = bench.now.wall.after_ms(*ms),
+        Happens::Restart { live } => bench.restart(*live),
+    }
+}
+
+/// A record with energy, and with something wrong in it most of the time.
+fn record(bench: &mut Bench, pile: &str, id: &OrderId, energy: i64, spoil: u8) -> Record {
+    let meter = bench.sim(pile).meter;
+    let start = domain::time::Now {
+        mono: domain::time::Mono(bench.now.mono.0.saturating_sub(3_600_000)),
+        wall: bench.now.wall.after_ms(-3_600_000),
+    };
+    let stop = Energy((meter + Energy(energy)).0.max(0));
+    let mut record = bench.record_since(pile, id, start, &meter.to_string(), &stop.to_string());
+    record.reason.code = u16::from(spoil % 12);
+    match spoil / 8 % 10 {
+        0 => record.start_ts = None,
+        1 => std::mem::swap(&mut record.start_ts, &mut record.stop_ts),
+        2 => (record.start_mono_ms, record.stop_mono_ms) = (u64::MAX, u64::MAX),
+        3 => record.meter_start_kwh = Energy::ZERO,
+        4 => record.start_ts = Some(wall("1970-01-01T00:00:00Z")),
+        5 => record.stop_ts = Some(wall("2199-01-01T00:00:00Z")),
+        6 => record.meter_stop_kwh = Energy(100_000_000_000_000),
+        7 => {
+            record.periods = Some(Periods::default());
+            record.samples = vec![
+                BufferedSample {
+                    ts: record.start_ts,
+                    mono_ms: u64::MAX,
+                    meter_kwh: stop,
+                };
+                3
+            ];
+        }
+        _ => {}
+    }
+    record
+}
+
+trait ConnectAny {
+    fn connect_any(&mut self, id: &str);
+}
+
+impl ConnectAny for Bench {
+    /// A pile that may have been removed connects, and says what it is if it was let in.
+    fn connect_any(&mut self, id: &str) {
+        self.handle(Input::Connected { pile: pile(id) });
+        self.boot(id);
+    }
+}
+
+fn station(evicts: bool) -> Bench {
+    let mut bench = Bench::with(policy());
+    bench.evicts = evicts;
+    bench.member("n", "30");
+    bench.member("k", "0");
+    bench.handle(Input::BindCard {
+        card: CardId::new("c2").unwrap(),
+        member: member("n"),
+    });
+    bench
+}
+
+/// Rows without the notes that something was looked for and is not there.
+fn found(rows: &Rows) -> Rows {
+    let mut rows = rows.clone();
+    rows.orders.retain(|_, row| row.is_some());
+    rows.members.retain(|_, row| row.is_some());
+    rows.cards.retain(|_, row| row.is_some());
+    rows.quarantine.retain(|_, row| row.is_some());
+    rows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_of_inputs_keeps_the_books_and_replays(sequence in prop::collection::vec(happens(), 1..90)) {
+        let (mut bench, mut hoarder) = (station(true), station(false));
+        for what in &sequence {
+            happen(&mut bench, what);
+            happen(&mut hoarder, what);
+            prop_assert_eq!(bench.facts.len(), hoarder.facts.len(), "eviction changes nothing: {:?}", what);
+        }
+        prop_assert_eq!(&bench.facts, &hoarder.facts);
+        prop_assert_eq!(found(&bench.replayed()), found(&bench.disk));
+        let ids: std::collections::BTreeSet<&str> = bench.transfers.iter().map(|transfer| transfer.id.as_str()).collect();
+        prop_assert_eq!(ids.len(), bench.transfers.len(), "every transfer has an id of its own");
+    }
+}
+
+/// The sequences above are only worth something if they get somewhere.
+#[test]
+fn random_sequences_reach_every_kind_of_fact() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let mut kinds: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+    let strategy = prop::collection::vec(happens(), 90);
+    for _ in 0..150 {
+        let mut bench = station(true);
+        for what in &strategy.new_tree(&mut runner).unwrap().current() {
+            happen(&mut bench, what);
+        }
+        for kind in bench.kinds() {
+            *kinds.entry(kind).or_default() += 1;
+        }
+    }
+    println!("{kinds:?}");
+    for kind in [
+        "PileRemoved",
+        "PileDropped",
+        "PileEvent",
+        "MaintenanceSet",
+        "MemberBlocked",
+        "OrderPlaced",
+        "HoldTaken",
+        "CommandIssued",
+        "CommandAnswered",
+        "StartAcknowledged",
+        "OrderFailed",
+        "StopRequested",
+        "ChargingLost",
+        "ChargingResumed",
+        "RecordReceived",
+        "RecordConflict",
+        "RegisterGapFound",
+        "RatingDiffers",
+        "OrderRated",
+        "BillCorrected",
+        "ReviewOpened",
+        "ReviewApproved",
+        "OrderEstimated",
+        "OrderSettled",
+        "DebtPaid",
+        "Refunded",
+        "Quarantined",
+        "QuarantineClosed",
+        "Notified",
+        "ClockStepped",
+    ] {
+        assert!(kinds.contains_key(kind), "{kind} is never reached: {kinds:?}");
+    }
+}
+
+#[test]
+fn a_report_of_everything_at_once_is_read_connector_by_connector() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "50");
+    let report = |no: u8, order: Option<&OrderId>| ConnectorReport {
+        no: domain::ids::ConnectorNo(no),
+        status: ConnectorStatus::Charging,
+        order_id: order.cloned(),
+        voltage_v: f64::MAX,
+        current_a: f64::MAX,
+        soc_pct: Some(f64::MAX),
+        temp_c: None,
+        meter_kwh: kwh("1000"),
+        faults: Vec::new(),
+    };
+    let connectors = vec![report(1, Some(&id)), report(2, Some(&id)), report(9, None)];
+    bench.say(
+        "P1",
+        domain::messages::Up::Heartbeat(domain::messages::Heartbeat { connectors }),
+    );
+    assert_eq!(bench.site.ignored()["unknown_connector"], 2);
+    let view = bench.site.view(&bench.order(&id), bench.now);
+    assert_eq!(
+        view.expected_end,
+        Some(bench.now.wall),
+        "an absurd current ends at once"
+    );
+}

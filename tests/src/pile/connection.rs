@@ -1,7 +1,7 @@
 //! One MQTT connection of a pile: connect, subscribe and check the answer, then carry messages both ways until it ends.
 //! Each connection has a client of its own, so nothing of an old one can leak into a new one.
 
-use super::machine::Publish;
+use super::{machine::Publish, wire};
 use domain::ids::PileId;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS,
@@ -136,7 +136,7 @@ impl Connection {
         events.set_network_options(network);
         let tokens = Tokens::default();
         let carrier = Carrier {
-            filter: format!("hf/v1/pile/{pile}/down/#"),
+            filter: wire::down_filter(pile),
             attempt,
             client: client.clone(),
             events,

@@ -186,10 +186,7 @@ impl Publish {
     pub fn topic(&self, pile: &PileId) -> String {
         match &self.body {
             Body::Message(message) => topics::up(pile, wire::kind_of(&message.body)),
-            Body::Raw { kind, .. } => {
-                let boot = topics::up(pile, topics::UpKind::Boot);
-                format!("{}{kind}", boot.strip_suffix("boot").unwrap_or(&boot))
-            }
+            Body::Raw { kind, .. } => wire::up_topic(pile, kind),
         }
     }
 

@@ -20,6 +20,22 @@ pub fn kind_of(body: &Up) -> UpKind {
     }
 }
 
+/// Where bytes that are no message of the contract go: `up/{word}`, whatever the word.
+pub fn up_topic(pile: &PileId, word: &str) -> String {
+    beside(&topics::up(pile, UpKind::Boot), word)
+}
+
+/// What a pile subscribes to: everything below its `down/`.
+pub fn down_filter(pile: &PileId) -> String {
+    beside(&topics::down(pile, DownKind::Command), "#")
+}
+
+/// `topic` with another last level.
+fn beside(topic: &str, last: &str) -> String {
+    let end = topic.rfind('/').map_or(0, |slash| slash + 1);
+    format!("{}{last}", &topic[..end])
+}
+
 /// The JSON of an up message.
 pub fn write_up(message: &UpMessage) -> Vec<u8> {
     #[derive(Serialize)]
@@ -96,6 +112,14 @@ mod tests {
             r#"{"boot_id":"b","seq":3,"mono_ms":17,"ts":null,"msg_id":"1-3","connector":1,"kind":"plugged","code":0,"text":""}"#
         );
         assert_eq!(read_up(UpKind::Event, &bytes).unwrap(), message);
+    }
+
+    #[test]
+    fn a_pile_stays_inside_its_own_branch() {
+        let pile = PileId::new("P1").unwrap();
+        assert_eq!(down_filter(&pile), "hf/v1/pile/P1/down/#");
+        assert!(topics::may_subscribe(&pile, &down_filter(&pile)));
+        assert!(topics::may_publish(&pile, &up_topic(&pile, "nonsense")));
     }
 
     #[test]

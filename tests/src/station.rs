@@ -1,0 +1,393 @@
+//! A real `holdfast-edge` process in a folder of its own, as a person would run it: started, asked, killed, started again.
+//! Its API is asked over the Unix socket, its live views over TCP.
+
+use anyhow::{Context, bail, ensure};
+use domain::{order::State, units::Fen};
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, body::Bytes};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::{
+    fs::File,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Once,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// How long a daemon may take to come up, and to go down.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a station under test is like.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Both clocks run this many times as fast as the world's.
+    pub rate: u32,
+    /// Where the wall clock starts, RFC 3339; `None` is the world's.
+    pub clock_start: Option<String>,
+    /// The tariff file.
+    pub tariff: PathBuf,
+    /// More lines for the configuration file's `[policy]`.
+    pub policy: String,
+}
+
+impl Setup {
+    /// The example tariff, at the world's pace.
+    pub fn new() -> Self {
+        Self {
+            rate: 1,
+            clock_start: None,
+            tariff: repository().join("config/tariffs/example.toml"),
+            policy: String::new(),
+        }
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The top of the source tree.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the repository")
+}
+
+/// Builds a program of the workspace if it is not up to date, and says where it is.
+///
+/// # Panics
+/// If it cannot be built: then there is nothing to test.
+pub fn program(package: &str, name: &str) -> PathBuf {
+    static BUILT: Once = Once::new();
+    let target = std::env::current_exe().ok().and_then(|exe| {
+        // target/debug/deps/test-1234 or target/debug/program
+        let folder = exe.parent()?;
+        Some(if folder.ends_with("deps") { folder.parent()?.to_owned() } else { folder.to_owned() })
+    });
+    let target = target.expect("a program lies in the target folder");
+    BUILT.call_once(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--quiet", "--package", "holdfast-edge", "--package", "holdfast-tests", "--bins"])
+            .current_dir(repository())
+            .env("CARGO_TARGET_DIR", target.parent().expect("target/debug has a parent"))
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "{package} must build before it can be tested");
+    });
+    target.join(name)
+}
+
+/// A folder that goes away with the value, unless the test panics: then what happened can be looked at.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// A new, empty folder.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn new(name: &str) -> anyhow::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("holdfast-{name}-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("kept for a look: {}", self.0.display());
+        } else {
+            let _gone = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// A daemon, running or not.
+#[derive(Debug)]
+pub struct StationProcess {
+    child: Option<Child>,
+    folder: Folder,
+    /// Where piles connect.
+    pub mqtt: SocketAddr,
+    /// Where the HTTP API listens.
+    pub http: SocketAddr,
+}
+
+/// An answer of the API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The JSON body.
+    pub body: Value,
+}
+
+impl StationProcess {
+    /// Writes a configuration and starts a daemon with it.
+    ///
+    /// # Errors
+    /// If it does not come up; its log is in the message.
+    pub async fn start(name: &str, setup: &Setup) -> anyhow::Result<Self> {
+        let folder = Folder::new(name)?;
+        let (mqtt, http) = (free_port()?, free_port()?);
+        let clock_start = setup.clock_start.as_ref().map_or(String::new(), |start| format!("start = \"{start}\"\n"));
+        let demonstration = if setup.rate > 1 || setup.clock_start.is_some() { "demonstration = true\n" } else { "" };
+        let text = format!(
+            "site = \"test-site\"\ntime_zone = \"Asia/Shanghai\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
+             first_tariff = \"{}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n\n[http]\nlisten = \"{http}\"\n\n\
+             [clock]\ntrusted = true\nrate = {}\n{clock_start}{demonstration}\n[policy]\n{}\n",
+            setup.tariff.display(),
+            setup.rate,
+            setup.policy,
+        );
+        std::fs::write(folder.path().join("edge.toml"), text)?;
+        let mut station = Self { child: None, folder, mqtt, http };
+        station.start_again().await?;
+        Ok(station)
+    }
+
+    /// Starts the daemon on what is in its folder.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        ensure!(self.child.is_none(), "the daemon runs already");
+        let log = File::options().create(true).append(true).open(self.log_path())?;
+        let child = Command::new(program("holdfast-edge", "holdfast-edge"))
+            .args(["run", "--config"])
+            .arg(self.config_path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        self.child = Some(child);
+        let begun = Instant::now();
+        loop {
+            if let Ok(answer) = self.get("/readyz").await
+                && answer.status == 200
+            {
+                return Ok(());
+            }
+            let ended = self.child.as_mut().map(Child::try_wait).transpose()?.flatten();
+            if let Some(status) = ended {
+                self.child = None;
+                bail!("the daemon ended with {status}:\n{}", self.log());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "the daemon is not ready after {PATIENCE:?}:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// SIGKILL: it gets no chance to write anything.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        let mut child = self.child.take().context("the daemon does not run")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for its end. Returns whether it ended with success.
+    ///
+    /// # Errors
+    /// If it does not run, or does not end.
+    pub async fn terminate(&mut self) -> anyhow::Result<bool> {
+        let mut child = self.child.take().context("the daemon does not run")?;
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status.success());
+            }
+            if begun.elapsed() > PATIENCE {
+                child.kill()?;
+                bail!("the daemon did not end after SIGTERM:\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The configuration file.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("edge.toml")
+    }
+
+    /// The Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("edge.sock")
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("data/holdfast.redb")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// What the daemon has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Runs a command of `holdfast-edge` against this daemon, as a person would; returns what it printed.
+    ///
+    /// # Errors
+    /// If it fails: with what it said.
+    pub fn cli(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output =
+            Command::new(program("holdfast-edge", "holdfast-edge")).arg("--socket").arg(self.socket()).args(arguments).output()?;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "{arguments:?}: {err}");
+        Ok(out.into_owned())
+    }
+
+    /// Lets a pile in and returns its secret.
+    ///
+    /// # Errors
+    /// If the station refuses.
+    pub async fn add_pile(&self, id: &str) -> anyhow::Result<String> {
+        let answer = self.post("/v1/piles", &json!({ "id": id })).await?.expect(201)?;
+        Ok(answer["secret"].as_str().context("no secret in the answer")?.to_owned())
+    }
+
+    /// Registers a member and takes money in for them.
+    ///
+    /// # Errors
+    /// If the station refuses.
+    pub async fn add_member(&self, id: &str, money: &str) -> anyhow::Result<()> {
+        self.ask(Method::PUT, &format!("/v1/members/{id}"), Some(&json!({ "name": id })), None).await?.success()?;
+        if money != "0.00" {
+            let body = json!({ "amount": money, "receipt": format!("first-{id}") });
+            self.post(&format!("/v1/members/{id}/topups"), &body).await?.success()?;
+        }
+        Ok(())
+    }
+
+    /// Places an order on connector 1 of a pile and returns its number.
+    ///
+    /// # Errors
+    /// If the station refuses.
+    pub async fn place(&self, member: &str, pile: &str, prepay: &str) -> anyhow::Result<String> {
+        let body = json!({ "member": member, "pile": pile, "connector": 1, "prepay": prepay });
+        let answer = self.post("/v1/orders", &body).await?.expect(201)?;
+        Ok(answer["id"].as_str().context("no order number in the answer")?.to_owned())
+    }
+
+    /// Waits until an order is in `state`, and returns it.
+    ///
+    /// # Errors
+    /// If it is not within `patience`.
+    pub async fn wait_for_order(&self, id: &str, state: State, patience: Duration) -> anyhow::Result<Value> {
+        let begun = Instant::now();
+        loop {
+            let order = self.get(&format!("/v1/orders/{id}")).await?.success()?;
+            if order["state"] == state.word() {
+                return Ok(order);
+            }
+            ensure!(begun.elapsed() < patience, "order {id} is {} and not {state}:\n{}", order["state"], self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The balance sheet's total, which must be zero.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn books_total(&self) -> anyhow::Result<Fen> {
+        let sheet = self.get("/v1/balance-sheet").await?.success()?;
+        Ok(sheet["total"].as_str().context("no total")?.parse()?)
+    }
+
+    /// GET.
+    ///
+    /// # Errors
+    /// If the daemon does not answer.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.ask(Method::GET, path, None, None).await
+    }
+
+    /// POST with a fresh `Idempotency-Key`.
+    ///
+    /// # Errors
+    /// If the daemon does not answer.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let key = format!("test-{}-{n}", std::process::id());
+        self.ask(Method::POST, path, Some(body), Some(&key)).await
+    }
+
+    /// Any request.
+    ///
+    /// # Errors
+    /// If the daemon does not answer.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>, key: Option<&str>) -> anyhow::Result<Answer> {
+        let stream = tokio::net::UnixStream::connect(self.socket()).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let bytes = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        let response = sender.send_request(request.body(Full::new(Bytes::from(bytes)))?).await?;
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        connection.abort();
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
+        Ok(Answer { status, body })
+    }
+}
+
+impl Drop for StationProcess {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _gone = child.kill();
+            let _reaped = child.wait();
+        }
+    }
+}
+
+impl Answer {
+    /// The body, if the status is this one.
+    ///
+    /// # Errors
+    /// With the body, if it is another.
+    pub fn expect(self, status: u16) -> anyhow::Result<Value> {
+        ensure!(self.status == status, "answered {} and not {status}: {}", self.status, self.body);
+        Ok(self.body)
+    }
+
+    /// The body, if the status says success.
+    ///
+    /// # Errors
+    /// With the body, if not.
+    pub fn success(self) -> anyhow::Result<Value> {
+        ensure!((200..300).contains(&self.status), "answered {}: {}", self.status, self.body);
+        Ok(self.body)
+    }
+}
+
+fn free_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

@@ -108,6 +108,15 @@ pub struct SimPile {
     pub max_kw: Power,
 }
 
+impl SimPile {
+    /// What it puts on the wire at that moment; a time that cannot be read would be malformed.
+    pub fn clock_says(&self, wall: Wall) -> Option<Wall> {
+        let last = Wall(Wall::RANGE.end.0 - 1);
+        self.clock_ahead_ms
+            .map(|ahead| wall.after_ms(ahead).clamp(Wall::RANGE.start, last))
+    }
+}
+
 pub struct Bench {
     pub site: Site,
     pub now: Now,
@@ -501,7 +510,7 @@ impl Bench {
             boot_id: BootId::new(&sim.boot).unwrap(),
             seq: sim.seq,
             mono_ms: now.mono.ms_since(sim.booted_at),
-            ts: sim.clock_ahead_ms.map(|ahead| now.wall.after_ms(ahead)),
+            ts: sim.clock_says(now.wall),
             msg_id: Some(MsgId::new(format!("m{number}")).unwrap()),
         };
         Input::Message {
@@ -616,12 +625,11 @@ impl Bench {
     pub fn record_since(&mut self, id: &str, order: &OrderId, start: Now, from: &str, to: &str) -> Record {
         let now = self.now;
         let sim = self.sim(id);
-        let ts = |wall: Wall| sim.clock_ahead_ms.map(|ahead| wall.after_ms(ahead));
         Record {
             order_id: order.clone(),
             connector: ConnectorNo(1),
-            start_ts: ts(start.wall),
-            stop_ts: ts(now.wall),
+            start_ts: sim.clock_says(start.wall),
+            stop_ts: sim.clock_says(now.wall),
             start_mono_ms: start.mono.ms_since(sim.booted_at),
             stop_mono_ms: now.mono.ms_since(sim.booted_at),
             meter_start_kwh: kwh(from),

@@ -1,0 +1,205 @@
+//! One value as a person gave it, and what it can be read as. Units are part of the text; nothing passes through a float.
+
+use domain::time::Wall;
+use jiff::SignedDuration;
+use std::{
+    fmt::{Debug, Display},
+    net::SocketAddr,
+    ops::RangeInclusive,
+    str::FromStr,
+};
+
+/// A value before it is read as anything.
+pub(super) enum Given {
+    /// A TOML string.
+    Text(String),
+    /// A TOML number by its digits.
+    Number(String),
+    /// A TOML boolean.
+    Boolean(bool),
+    /// A TOML date or time.
+    Datetime(String),
+    /// A TOML array.
+    List(Vec<Given>),
+    /// A TOML table.
+    Table,
+    /// An environment variable: whatever its key wants it to be.
+    Loose(String),
+}
+
+impl Given {
+    pub(super) fn what(&self) -> &'static str {
+        match self {
+            Self::Text(_) | Self::Loose(_) => "a text",
+            Self::Number(_) => "a number",
+            Self::Boolean(_) => "a boolean",
+            Self::Datetime(_) => "a date or time",
+            Self::List(_) => "a list",
+            Self::Table => "a table",
+        }
+    }
+
+    /// `wanted` says what to give instead.
+    fn text_or(&self, wanted: &str) -> Result<&str, String> {
+        match self {
+            Self::Text(text) | Self::Loose(text) => Ok(text),
+            other => Err(format!("is {}; give {wanted}", other.what())),
+        }
+    }
+
+    pub(super) fn text(&self) -> Result<&str, String> {
+        self.text_or("a text in quotes")
+    }
+
+    /// `None` for the empty text, which is how a person says "not this".
+    pub(super) fn optional<T>(&self, read: impl FnOnce(&Self) -> Result<T, String>) -> Result<Option<T>, String> {
+        match self {
+            Self::Text(text) | Self::Loose(text) if text.is_empty() => Ok(None),
+            given => read(given).map(Some),
+        }
+    }
+
+    /// An id, or whatever else says by itself why a text is not one.
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&self) -> Result<T, String> {
+        self.text()?.parse().map_err(|error: T::Err| error.to_string())
+    }
+
+    pub(super) fn boolean(&self) -> Result<bool, String> {
+        match self {
+            Self::Boolean(value) => Ok(*value),
+            Self::Loose(text) if text == "true" => Ok(true),
+            Self::Loose(text) if text == "false" => Ok(false),
+            Self::Loose(text) => Err(format!("`{}` is neither true nor false", shortened(text))),
+            other => Err(format!("is {}; give true or false, without quotes", other.what())),
+        }
+    }
+
+    pub(super) fn integer<T>(&self, range: RangeInclusive<T>) -> Result<T, String>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
+        let (from, to) = (range.start(), range.end());
+        let digits = match self {
+            Self::Number(digits) | Self::Loose(digits) => digits,
+            other => {
+                return Err(format!(
+                    "is {}; give a whole number from {from} to {to}, without quotes",
+                    other.what()
+                ));
+            }
+        };
+        let number = digits.replace('_', "").parse::<T>().ok();
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| format!("`{}` is not a whole number from {from} to {to}", shortened(digits)))
+    }
+
+    /// A duration in milliseconds.
+    pub(super) fn duration_ms(&self, range: RangeInclusive<SignedDuration>) -> Result<u64, String> {
+        let wanted = "a duration with its unit, in quotes, such as \"60s\", \"30m\" or \"24h\"";
+        let text = self.text_or(wanted)?;
+        let duration: SignedDuration = text
+            .parse()
+            .map_err(|_| format!("`{}` is not a duration; give {wanted}", shortened(text)))?;
+        let whole_ms = duration.subsec_nanos() % 1_000_000 == 0;
+        let ms = u64::try_from(duration.as_millis()).ok();
+        ms.filter(|_| whole_ms && range.contains(&duration)).ok_or_else(|| {
+            let (from, to) = (range.start(), range.end());
+            format!(
+                "`{}` is not within {from:#} to {to:#} in whole milliseconds",
+                shortened(text)
+            )
+        })
+    }
+
+    /// Money, power: a decimal in quotes.
+    pub(super) fn amount<T>(&self, unit: &str, range: RangeInclusive<T>) -> Result<T, String>
+    where
+        T: FromStr<Err: Display> + PartialOrd + Display + Debug,
+    {
+        let (from, to) = (range.start(), range.end());
+        let text = self.text_or(&format!("{unit} in quotes, from \"{from}\" to \"{to}\""))?;
+        let amount: T = text.parse().map_err(|error: T::Err| error.to_string())?;
+        if range.contains(&amount) {
+            Ok(amount)
+        } else {
+            Err(format!(
+                "`{text}` is out of range; give {unit} from \"{from}\" to \"{to}\""
+            ))
+        }
+    }
+
+    /// A size in bytes, from `"4KiB"` to `"1GiB"`.
+    pub(super) fn bytes(&self, range: RangeInclusive<usize>) -> Result<usize, String> {
+        const UNITS: [(&str, usize); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+        let wanted = "a size with its unit, in quotes, such as \"8MiB\"";
+        let text = self.text_or(wanted)?;
+        let size = UNITS.iter().find_map(|(unit, factor)| {
+            let digits = text.strip_suffix(unit)?.trim_end();
+            digits.parse::<usize>().ok()?.checked_mul(*factor)
+        });
+        let size = size.ok_or_else(|| format!("`{}` is not a size; give {wanted}", shortened(text)))?;
+        if range.contains(&size) {
+            Ok(size)
+        } else {
+            let mib = |bytes: &usize| bytes >> 20;
+            Err(format!(
+                "`{text}` is out of range; give a size from \"{}MiB\" to \"{}MiB\"",
+                mib(range.start()),
+                mib(range.end())
+            ))
+        }
+    }
+
+    pub(super) fn address(&self) -> Result<SocketAddr, String> {
+        let wanted = "an IP address and a port in quotes, such as \"127.0.0.1:1883\" or \"[::1]:1883\"";
+        let text = self.text_or(wanted)?;
+        text.parse()
+            .map_err(|_| format!("`{}` is not an address; give {wanted}", shortened(text)))
+    }
+
+    pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        const ADDRESSES_MAX: usize = 16;
+        let addresses: Vec<SocketAddr> = match self {
+            Self::List(items) => items.iter().map(Self::address).collect::<Result<_, _>>()?,
+            Self::Loose(text) => text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(|part| Self::Text(part.to_owned()).address())
+                .collect::<Result<_, _>>()?,
+            other => {
+                return Err(format!(
+                    "is {}; give a list of addresses such as [\"127.0.0.1:1883\"]",
+                    other.what()
+                ));
+            }
+        };
+        if addresses.len() > ADDRESSES_MAX {
+            return Err(format!(
+                "has {} addresses; at most {ADDRESSES_MAX} are allowed",
+                addresses.len()
+            ));
+        }
+        let twice = addresses
+            .iter()
+            .enumerate()
+            .find(|(index, address)| address.port() != 0 && addresses[..*index].contains(address));
+        match twice {
+            Some((_, address)) => Err(format!("lists {address} twice")),
+            None => Ok(addresses),
+        }
+    }
+
+    pub(super) fn wall(&self) -> Result<Wall, String> {
+        match self {
+            Self::Datetime(text) => Wall::parse(text),
+            given => Wall::parse(given.text_or("a time with its offset, such as 2026-03-01T08:00:00+08:00")?),
+        }
+    }
+}
+
+/// Enough of a text to be recognised by.
+pub(super) fn shortened(text: &str) -> String {
+    text.chars().take(60).collect()
+}

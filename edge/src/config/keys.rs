@@ -1,0 +1,101 @@
+//! Every key there is, and how its value is read: the one list that the file, the environment and the checks go by.
+
+use super::{Faults, Origin, check::Draft, given::Given};
+use domain::units::{Fen, Power};
+use jiff::SignedDuration;
+use std::ops::RangeInclusive;
+
+/// One key.
+pub(super) struct Key {
+    /// With its tables: `mqtt.tls.listen`.
+    pub(super) path: &'static str,
+    set: fn(&mut Draft, &Given) -> Result<(), String>,
+}
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const MONTH: SignedDuration = SignedDuration::from_hours(31 * 24);
+
+/// A wait of seconds to minutes.
+const SHORT: RangeInclusive<SignedDuration> = SECOND..=HOUR;
+/// A wait that may take days.
+const LONG: RangeInclusive<SignedDuration> = SECOND..=MONTH;
+/// From one fen to a sum that no charging session costs.
+const MONEY: RangeInclusive<Fen> = Fen(1)..=Fen(10_000_000);
+/// From 1 W to 10 MW.
+const POWER: RangeInclusive<Power> = Power(1)..=Power(10_000_000);
+const CACHE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
+const CONNECTIONS: RangeInclusive<usize> = 1..=65_536;
+
+macro_rules! keys {
+    ($($path:literal => |$draft:ident, $given:ident| $set:expr;)+) => {
+        &[$(Key { path: $path, set: |$draft, $given| { $set; Ok(()) } }),+]
+    };
+}
+
+/// Every key, in the order of `edge.toml`.
+pub(super) const KEYS: &[Key] = keys! {
+    "site" => |draft, given| draft.site = Some(given.parsed()?);
+    "time_zone" => |draft, given| draft.config.time_zone = given.text()?.to_owned();
+    "data_dir" => |draft, given| draft.config.data_dir = draft.path(given)?;
+    "socket" => |draft, given| draft.config.socket = draft.path(given)?;
+    "cache" => |draft, given| draft.config.cache_bytes = given.bytes(CACHE_BYTES)?;
+    "log" => |draft, given| draft.config.log = given.text()?.to_owned();
+    "first_tariff" => |draft, given| draft.config.first_tariff = given.optional(|given| draft.path(given))?;
+
+    "mqtt.listen" => |draft, given| draft.config.mqtt.listen = given.addresses()?;
+    "mqtt.plain_beyond_loopback" => |draft, given| draft.plain_mqtt_beyond_loopback = given.boolean()?;
+    "mqtt.connections_max" => |draft, given| draft.config.mqtt.connections_max = given.integer(CONNECTIONS)?;
+    "mqtt.connections_per_address_max" => |draft, given|
+        draft.config.mqtt.connections_per_address_max = given.integer(CONNECTIONS)?;
+    "mqtt.tls.listen" => |draft, given| draft.tls.listen = given.optional(Given::address)?;
+    "mqtt.tls.certificate" => |draft, given| draft.tls.certificate = given.optional(|given| draft.path(given))?;
+    "mqtt.tls.private_key" => |draft, given| draft.tls.private_key = given.optional(|given| draft.path(given))?;
+    "mqtt.tls.client_ca" => |draft, given| draft.tls.client_ca = given.optional(|given| draft.path(given))?;
+
+    "http.listen" => |draft, given| draft.config.http_listen = given.optional(Given::address)?;
+    "http.plain_beyond_loopback" => |draft, given| draft.plain_http_beyond_loopback = given.boolean()?;
+
+    "clock.trusted" => |draft, given| draft.config.clock.trusted = given.boolean()?;
+    "clock.demonstration" => |draft, given| draft.demonstration = given.boolean()?;
+    "clock.rate" => |draft, given| draft.config.clock.rate = given.integer(1..=3_600)?;
+    "clock.start" => |draft, given| draft.config.clock.start = given.optional(Given::wall)?;
+
+    "policy.start_timeout" => |draft, given| draft.config.policy.start_timeout_ms = given.duration_ms(SHORT)?;
+    "policy.prepay_min" => |draft, given| draft.config.policy.prepay_min = given.amount("yuan", MONEY)?;
+    "policy.prepay_max" => |draft, given| draft.config.policy.prepay_max = given.amount("yuan", MONEY)?;
+    "policy.prepay_default" => |draft, given| draft.config.policy.prepay_default = given.amount("yuan", MONEY)?;
+    "policy.open_orders_max" => |draft, given| draft.config.policy.open_orders_max = given.integer(1..=100)?;
+    "policy.review_above" => |draft, given| draft.config.policy.review_above = given.amount("yuan", MONEY)?;
+    "policy.notice" => |draft, given| draft.config.policy.notice_ms = given.duration_ms(SHORT)?;
+    "policy.power_default" => |draft, given| draft.config.policy.power_default = given.amount("kW", POWER)?;
+    "policy.record_request" => |draft, given| draft.config.policy.record_request_ms = given.duration_ms(LONG)?;
+    "policy.record_overdue" => |draft, given| draft.config.policy.record_overdue_ms = given.duration_ms(LONG)?;
+    "policy.remainder" => |draft, given| draft.config.policy.remainder_ms = given.duration_ms(LONG)?;
+    "policy.gone" => |draft, given| draft.config.policy.gone_ms = given.duration_ms(LONG)?;
+    "policy.faults_max" => |draft, given| draft.config.policy.faults_max = given.integer(1..=1_000)?;
+    "policy.drops_max" => |draft, given| draft.config.policy.drops_max = given.integer(1..=1_000)?;
+    "policy.sick_window" => |draft, given| draft.config.policy.sick_window_ms = given.duration_ms(LONG)?;
+    "policy.offline_sessions" => |draft, given| draft.config.policy.offline_sessions = given.boolean()?;
+    "policy.offline_session_cap" => |draft, given|
+        draft.config.policy.offline_session_cap = given.amount("yuan", MONEY)?;
+    "policy.clock_step" => |draft, given| draft.config.policy.clock_step_ms = given.duration_ms(SHORT)?;
+};
+
+/// Sets one key, or says why not.
+pub(super) fn set(key: &Key, given: &Given, origin: Origin, draft: &mut Draft, faults: &mut Faults) {
+    match (key.set)(draft, given) {
+        Ok(()) => draft.given(key.path, origin),
+        Err(message) => faults.note(origin, key.path, message),
+    }
+}
+
+/// The name that was probably meant, if one comes near.
+pub(super) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let given: String = given.chars().take(80).collect();
+    known
+        .map(|name| (strsim::damerau_levenshtein(&given, name), name))
+        .filter(|(edits, name)| *edits <= (name.len() / 3).clamp(1, 4))
+        .min()
+        .map(|(_, name)| name)
+}

@@ -4,7 +4,7 @@
 use super::{machine::Publish, wire};
 use domain::ids::PileId;
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS, StateError,
     SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use rustls::{
@@ -293,6 +293,14 @@ fn words(error: &ConnectionError) -> String {
         ) => "the station refuses this user name and secret".to_owned(),
         ConnectionError::ConnectionRefused(code) => format!("CONNECT was answered {code:?}"),
         ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => "the station does not answer".to_owned(),
-        other => other.to_string(),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => "the station closed the connection".to_owned(),
+        other => {
+            // The outer words only say which layer it passed through.
+            let mut cause: &dyn std::error::Error = other;
+            while let Some(inner) = cause.source() {
+                cause = inner;
+            }
+            cause.to_string()
+        }
     }
 }

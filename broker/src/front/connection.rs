@@ -15,15 +15,13 @@ use tokio::time::Sleep;
 use crate::broker::Core;
 use crate::codec::ack::{self, Ack, AckKind, Disconnect};
 use crate::codec::publish::PublishPacket;
-use crate::codec::subscribe::{
-    FilterRequest, RetainHandling, Subscribe, SubscribeResult, Unsubscribe, write_suback, write_unsuback,
-};
 use crate::codec::{self, DecodeError, Packet};
-use crate::gatekeeper::{Client, DisconnectCause, Protocol, Route, Subscribing};
+use crate::front::subscribing;
+use crate::gatekeeper::{Client, DisconnectCause, Protocol, Route};
 use crate::message::Publish;
 use crate::rate::TokenBucket;
 use crate::receipt::Receipt;
-use crate::session::{Queued, Received, Subscription, Unsubscribed};
+use crate::session::Received;
 use crate::sessions::SessionCell;
 use crate::stats::Counters;
 
@@ -103,6 +101,19 @@ pub(super) struct Connection<S> {
     wrote_at: Instant,
     /// The session has been left.
     has_left: bool,
+}
+
+impl<S> Drop for Connection<S> {
+    /// A gatekeeper that panics takes the connection's task with it; the session must not believe in it for ever.
+    fn drop(&mut self) {
+        if self.has_left {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (core, cell, client) = (self.core.clone(), self.cell.clone(), self.client.clone());
+            runtime.spawn(async move { core.leave(&cell, &client, DisconnectCause::Dropped).await });
+        }
+    }
 }
 
 /// What ended a wait.
@@ -333,7 +344,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let counters = &self.core.counters;
         for (counter, n) in [
             (&counters.publishes_out, tally.sent),
-            (&counters.queue_full, tally.queue_full),
             (&counters.expired, tally.expired),
             (&counters.above_client_maximum, tally.above_client_maximum),
         ] {
@@ -437,8 +447,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn handle_packet(&mut self, now: Instant, packet: Packet<'_>) -> Result<(), Close> {
         match packet {
             Packet::Publish(publish) => self.handle_publish(publish)?,
-            Packet::Subscribe(subscribe) => self.handle_subscribe(now, &subscribe),
-            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(&unsubscribe),
+            Packet::Subscribe(packet) => {
+                subscribing::subscribe(&self.core, &self.cell, &self.client, now, &packet, &mut self.output);
+            }
+            Packet::Unsubscribe(packet) => {
+                subscribing::unsubscribe(&self.core, &self.cell, &self.client, &packet, &mut self.output);
+            }
             Packet::PubAck(ack) => self.cell.lock().session.receive_puback(ack),
             Packet::PubRec(ack) => self.cell.lock().session.receive_pubrec(ack, &mut self.output),
             Packet::PubComp(ack) => self.cell.lock().session.receive_pubcomp(ack),
@@ -558,125 +572,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 .pass_on(self.cell.serial, std::mem::take(&mut self.pass_on))
                 .await;
         }
-    }
-
-    fn handle_subscribe(&mut self, now: Instant, subscribe: &Subscribe<'_>) {
-        let mut results = Vec::with_capacity(subscribe.filters.len());
-        let mut retained = Vec::new();
-        for request in &subscribe.filters {
-            let (result, is_new) = self.subscribe(request, subscribe.subscription_id);
-            results.push(result);
-            if let SubscribeResult::Granted(qos) = result {
-                let wanted = match request.options.retain_handling {
-                    RetainHandling::SendAtSubscribe => true,
-                    RetainHandling::SendIfNew => is_new,
-                    RetainHandling::DoNotSend => false,
-                };
-                if wanted {
-                    let kept = self.core.lock_retained().matching(now, request.filter);
-                    retained.extend(kept.into_iter().map(|(topic, message)| Queued {
-                        topic,
-                        payload: message.payload,
-                        qos: message.qos.min(qos),
-                        retain: true,
-                        properties: message.properties,
-                        subscription_ids: subscribe.subscription_id.into_iter().collect(),
-                        expires_at: message.expires_at,
-                        keep_while_offline: false,
-                    }));
-                }
-            } else {
-                Counters::one(&self.core.counters.subscriptions_refused);
-                tracing::info!(client_id = ?self.client.client_id, filter = ?request.filter, ?result, "subscription refused");
-            }
-        }
-        write_suback(&mut self.output, self.protocol, subscribe.packet_id, &results);
-        let mut state = self.cell.lock();
-        for message in retained {
-            // A full queue is counted by the session.
-            let _ = state.session.enqueue(message);
-        }
-    }
-
-    /// The result for one filter, and whether the subscription is new.
-    fn subscribe(&self, request: &FilterRequest<'_>, id: Option<u32>) -> (SubscribeResult, bool) {
-        let filter = request.filter;
-        if filter.starts_with("$share/") {
-            return (SubscribeResult::SharedSubscriptionsNotSupported, false);
-        }
-        if !self.core.topics.is_filter(filter) {
-            return (SubscribeResult::TopicFilterInvalid, false);
-        }
-        let (qos_max, is_shared) = match self.core.gatekeeper.authorize_subscribe(&self.client, filter) {
-            Subscribing::Direct(qos) => (qos, false),
-            Subscribing::Shared(qos) => (qos, true),
-            Subscribing::Refused => return (SubscribeResult::NotAuthorized, false),
-        };
-        let mut state = self.cell.lock();
-        let state = &mut *state;
-        if !state.is_attached(self.client.connection) {
-            return (SubscribeResult::NotAuthorized, false);
-        }
-        let (is_new, old_shared) = match state.session.subscription(filter) {
-            Some(old) => (false, old.shared),
-            None => (true, None),
-        };
-        if is_new && !state.session.has_room_to_subscribe() {
-            return (SubscribeResult::QuotaExceeded, false);
-        }
-        let router = &self.core.router;
-        let shared = match (is_shared, old_shared) {
-            (true, Some(number)) => Some(number),
-            (true, None) => {
-                let Ok(number) = router.acquire(filter) else {
-                    return (SubscribeResult::QuotaExceeded, false);
-                };
-                if router.subscribe(&mut state.link, &self.cell, number).is_err() {
-                    router.release(number);
-                    return (SubscribeResult::QuotaExceeded, false);
-                }
-                Some(number)
-            }
-            (false, Some(number)) => {
-                self.forget_shared(state, number);
-                None
-            }
-            (false, None) => None,
-        };
-        let qos = request.options.qos.min(qos_max);
-        let options = crate::codec::subscribe::Options { qos, ..request.options };
-        state.session.subscribe(Subscription {
-            filter: filter.into(),
-            options,
-            id,
-            shared,
-        });
-        (SubscribeResult::Granted(qos), is_new)
-    }
-
-    fn forget_shared(&self, state: &mut crate::sessions::CellState, number: u32) {
-        if let Some(link) = &state.link {
-            self.core.router.unsubscribe(link, number);
-        }
-        self.core.router.release(number);
-        if !state.session.has_shared_subscription() {
-            state.link = None;
-        }
-    }
-
-    fn handle_unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) {
-        let mut existed = Vec::with_capacity(unsubscribe.filters.len());
-        {
-            let mut state = self.cell.lock();
-            for filter in &unsubscribe.filters {
-                let found = state.session.unsubscribe(filter);
-                existed.push(found != Unsubscribed::NotFound);
-                if let Unsubscribed::Found { shared: Some(number) } = found {
-                    self.forget_shared(&mut state, number);
-                }
-            }
-        }
-        write_unsuback(&mut self.output, self.protocol, unsubscribe.packet_id, &existed);
     }
 }
 

@@ -6,3 +6,4 @@ mod certificate;
 mod connection;
 pub(crate) mod limits;
 mod login;
+mod subscribing;

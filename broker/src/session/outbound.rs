@@ -86,7 +86,6 @@ impl InFlight {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) sent: u64,
-    pub(crate) queue_full: u64,
     pub(crate) expired: u64,
     pub(crate) above_client_maximum: u64,
 }
@@ -96,12 +95,11 @@ pub(crate) struct Tally {
 pub(crate) struct QueueFull;
 
 impl Session {
-    /// Queues a message for the client.
+    /// Queues a message for the client. The caller counts what is not taken.
     pub(crate) fn enqueue(&mut self, mut message: Queued) -> Result<(), QueueFull> {
         let bytes = message.bytes();
         let fits_bytes = self.queue.is_empty() || self.queue_bytes + bytes <= self.limits.queue_bytes_max;
         if self.queue.len() >= self.limits.queue_messages_max || !fits_bytes {
-            self.tally.queue_full += 1;
             return Err(QueueFull);
         }
         message.keep_while_offline &= message.qos != QoS::AtMostOnce;
@@ -113,7 +111,7 @@ impl Session {
     /// Whether [`write_output`](Self::write_output) would write something.
     pub(crate) fn has_output(&self) -> bool {
         self.has_acks_to_send()
-            || self.resends_due > 0
+            || self.next_resend().is_some()
             || self
                 .queue
                 .front()
@@ -143,13 +141,23 @@ impl Session {
         }
     }
 
+    /// Where the next message to be sent again is, if the client's Receive Maximum allows it now; PUBREL does not count
+    /// (MQTT5 4.9).
+    fn next_resend(&self) -> Option<usize> {
+        if self.resends_due == 0 {
+            return None;
+        }
+        let at = self.in_flight.iter().position(|message| !message.sent)?;
+        let is_publish = matches!(self.in_flight[at].awaiting, Awaiting::Receipt(_));
+        let sent = self.in_flight.len() - self.resends_due;
+        (!is_publish || sent < self.send_maximum).then_some(at)
+    }
+
     /// Sends again what was under way when the last connection ended, in its order.
     fn write_resends(&mut self, now: Instant, out: &mut BytesMut, enough: usize) {
-        while self.resends_due > 0 && out.len() < enough {
-            let Some(at) = self.in_flight.iter().position(|message| !message.sent) else {
-                self.resends_due = 0;
-                return;
-            };
+        while out.len() < enough
+            && let Some(at) = self.next_resend()
+        {
             self.resends_due -= 1;
             let message = &mut self.in_flight[at];
             message.sent = true;
@@ -349,6 +357,31 @@ mod tests {
     }
 
     #[test]
+    fn repetitions_respect_a_smaller_receive_maximum() {
+        let mut session = session(Protocol::V5);
+        for payload in ["a", "b"] {
+            session.enqueue(message(payload, QoS::AtLeastOnce)).unwrap();
+        }
+        output(&mut session);
+        session.enqueue(message("c", QoS::AtLeastOnce)).unwrap();
+        session.detach(Instant::now(), DisconnectCause::Dropped);
+        session.attach(Attach {
+            receive_maximum: 1,
+            ..attach(Protocol::V5)
+        });
+        for (id, expected) in [
+            (1, b"\x3A\x07\x00\x01t\x00\x01\x00a"),
+            (2, b"\x3A\x07\x00\x01t\x00\x02\x00b"),
+        ] {
+            assert!(session.has_output());
+            assert_eq!(output(&mut session), expected);
+            assert!(!session.has_output(), "one at a time");
+            session.receive_puback(ack(id));
+        }
+        assert_eq!(output(&mut session), b"\x32\x07\x00\x01t\x00\x03\x00c");
+    }
+
+    #[test]
     fn commands_end_with_the_connection() {
         let mut session = session(Protocol::V4);
         let command = |payload| Queued {
@@ -377,7 +410,6 @@ mod tests {
             session.enqueue(message("x", QoS::AtMostOnce)).unwrap();
         }
         assert_eq!(session.enqueue(message("x", QoS::AtMostOnce)), Err(QueueFull));
-        assert_eq!(session.take_tally().queue_full, 1);
         output(&mut session);
         let big = Queued {
             payload: Bytes::from(vec![0; 900]),

@@ -1,0 +1,45 @@
+//! The project's own commands, run as `cargo xtask …`. They call what every developer has, and say what they do.
+//! Nothing but the standard library, so that the first build of it takes a second.
+
+// A command line talks to a terminal; there is no log to write to.
+#![allow(clippy::print_stdout)]
+
+mod audit;
+mod demo;
+mod run;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  demo [--exit]   run a station with simulated piles; with --exit end when the story is told
+  test            everything that must hold before a change goes in: format, lints, documents, tests, service files
+  audit           licences, sources, banned and doubled dependencies, known vulnerabilities
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments.as_slice() {
+        ["demo"] => demo::demo(false),
+        ["demo", "--exit"] => demo::demo(true),
+        ["test"] => test::test(),
+        ["audit"] => audit::audit(),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        [] => Err(USAGE.to_owned()),
+        other => Err(format!("unknown: {}\n\n{USAGE}", other.join(" "))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

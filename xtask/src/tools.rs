@@ -1,0 +1,115 @@
+//! What the commands need that Rust does not bring: said, installed where it is missing, explained where it cannot be.
+
+use crate::run::{Result, cargo, program, run, succeeds};
+use std::{env, path::Path};
+
+/// A program, and the Debian package that has it.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+}
+
+/// What the tests call.
+const OF_TESTS: [Tool; 3] = [
+    Tool {
+        program: "mosquitto_pub",
+        package: "mosquitto-clients",
+    },
+    Tool {
+        program: "mosquitto",
+        package: "mosquitto",
+    },
+    Tool {
+        program: "systemd-analyze",
+        package: "systemd",
+    },
+];
+
+/// Installs what tests need, with apt, where it is missing.
+pub(crate) fn of_tests() -> Result {
+    let missing: Vec<&str> = OF_TESTS
+        .iter()
+        .filter(|tool| !is_installed(tool.program))
+        .map(|tool| tool.package)
+        .collect();
+    let packages = missing.join(" ");
+    if missing.is_empty() {
+        println!("all there");
+        return Ok(());
+    }
+    println!("missing: {packages}");
+    let by_hand = format!("install what has these Debian packages' programs yourself, then try again: {packages}");
+    if !is_installed("apt-get") {
+        return Err(format!("this system has no apt-get; {by_hand}"));
+    }
+    let install = || {
+        let mut arguments = vec!["install", "-y", "--no-install-recommends"];
+        arguments.extend(&missing);
+        apt(&arguments)
+    };
+    // Package lists that are there are tried first: fetching them again takes longer than all the rest.
+    install()
+        .or_else(|_| apt(&["update"]).and_then(|()| install()))
+        .map_err(|error| format!("{error}; {by_hand}"))
+}
+
+/// `apt-get`, as root. `RUNLEVEL=1` keeps an installed service from being started.
+fn apt(arguments: &[&str]) -> Result {
+    const SETTINGS: [&str; 3] = ["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"];
+    let mut command = if is_root() { program("env") } else { program("sudo") };
+    if !is_root() {
+        command.arg("env");
+    }
+    command.args(SETTINGS).arg("-q").args(arguments);
+    println!("running {}", crate::run::shown(&command));
+    run(&mut command)
+}
+
+fn is_root() -> bool {
+    program("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout == b"0\n")
+}
+
+/// Services lie in `sbin`, which is not on everybody's path.
+fn is_installed(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(|folder| Path::new(folder).to_owned()))
+        .any(|folder| folder.join(name).is_file())
+}
+
+/// The parts of Rust that a minimal installation leaves out.
+pub(crate) fn of_rust() -> Result {
+    for component in ["rustfmt", "clippy"] {
+        let subcommand = if component == "rustfmt" { "fmt" } else { component };
+        if succeeds(cargo().args([subcommand, "--version"])) {
+            continue;
+        }
+        println!("missing: {component}");
+        run(program("rustup").args(["component", "add", component]))
+            .map_err(|error| format!("{error}; install Rust's {component} yourself, then try again"))?;
+    }
+    Ok(())
+}
+
+/// Installs cargo-deny where it is missing.
+pub(crate) fn cargo_deny() -> Result {
+    if succeeds(cargo().args(["deny", "--version"])) {
+        return Ok(());
+    }
+    println!("cargo-deny is missing; building it, which takes some minutes");
+    run(cargo().args(["install", "--locked", "cargo-deny"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_or_not() {
+        assert!(is_installed("sh"));
+        assert!(!is_installed("no-such-program"));
+    }
+}

@@ -1,0 +1,212 @@
+//! Piles that come, fault, drop and go: S05 §5.
+
+mod bench;
+
+use bench::*;
+use domain::{
+    fact::Fact,
+    messages::{AckResult, EventKind, Up},
+    meter::Suspicion,
+    order::State,
+    site::{Input, Rejected},
+};
+
+fn maintenance(bench: &Bench, id: &str) -> Option<String> {
+    let row = &bench.disk.piles[&pile(id)];
+    row.maintenance
+        .as_ref()
+        .map(|maintenance| format!("{}: {}", maintenance.by, maintenance.reason))
+}
+
+#[test]
+fn three_faults_in_a_day_send_a_pile_to_maintenance_where_it_takes_no_orders() {
+    let mut bench = Bench::new();
+    for n in 1..=3 {
+        bench.event("P1", EventKind::Fault);
+        bench.event("P1", EventKind::Fault);
+        assert_eq!(
+            bench.disk.piles[&pile("P1")].faults.len(),
+            n,
+            "one fault is reported once"
+        );
+        bench.event("P1", EventKind::FaultCleared);
+        bench.advance(HOUR);
+    }
+    assert_eq!(maintenance(&bench, "P1").as_deref(), Some("holdfast: 3 faults in 24 h"));
+    let place = bench.place_input("m", "P1", "50");
+    assert_eq!(bench.refused(place.clone()).code(), "pile_in_maintenance");
+    bench.ok(Input::SetMaintenance {
+        pile: pile("P1"),
+        reason: None,
+        by: "engineer".to_owned(),
+    });
+    bench.ok(place);
+}
+
+#[test]
+fn five_drops_in_a_day_send_a_pile_to_maintenance_and_its_order_goes_on() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "50");
+    for _ in 0..5 {
+        assert_eq!(maintenance(&bench, "P1"), None);
+        bench.disconnect("P1", true);
+        bench.advance(10 * SECOND);
+        bench.connect("P1");
+        bench.advance(MINUTE);
+    }
+    assert_eq!(maintenance(&bench, "P1").as_deref(), Some("holdfast: 5 drops in 24 h"));
+    let record = bench.record_since("P1", &id, start, "1000", "1000.5");
+    bench.send_record("P1", &record);
+    assert_eq!(bench.state(&id), State::Payed);
+}
+
+#[test]
+fn drops_that_are_not_the_piles_doing_do_not_count() {
+    let mut bench = Bench::new();
+    for _ in 0..6 {
+        bench.disconnect("P1", false); // clean, or taken over
+        bench.advance(MINUTE);
+        bench.connect("P1");
+    }
+    for _ in 0..6 {
+        for id in ["P1", "P2", "P3"] {
+            bench.disconnect(id, true); // the switch lost power
+        }
+        bench.advance(10 * MINUTE);
+        for id in ["P1", "P2", "P3"] {
+            bench.connect(id);
+        }
+        bench.advance(MINUTE);
+    }
+    assert!(!bench.kinds().contains(&"PileDropped".to_owned()));
+}
+
+#[test]
+fn a_pile_that_flaps_within_a_verdict_has_dropped_once() {
+    let mut bench = Bench::new();
+    for _ in 0..4 {
+        bench.disconnect("P1", true);
+        bench.advance(5 * SECOND);
+        bench.connect("P1");
+        bench.advance(5 * SECOND);
+    }
+    bench.advance(MINUTE);
+    assert_eq!(bench.disk.piles[&pile("P1")].drops.len(), 1);
+}
+
+#[test]
+fn a_pile_with_an_order_running_is_not_removed() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "50");
+    let remove = Input::RemovePile {
+        pile: pile("P1"),
+        by: "engineer".to_owned(),
+    };
+    assert_eq!(
+        bench.refused(remove.clone()),
+        Rejected::PileBusy {
+            pile: pile("P1"),
+            order: id.clone()
+        }
+    );
+    bench.advance(HOUR);
+    let record = bench.record_since("P1", &id, start, "1000", "1006");
+    bench.send_record("P1", &record);
+    bench.ok(remove);
+}
+
+#[test]
+fn a_removed_pile_is_heard_no_more_except_for_its_records() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.disconnect("P1", true);
+    bench.advance(72 * HOUR);
+    bench.ok(Bench::close_input(&id));
+    bench.ok(Input::RemovePile {
+        pile: pile("P1"),
+        by: "engineer".to_owned(),
+    });
+    let facts = bench.facts.len();
+    assert_eq!(ack(&bench.boot("P1")).result, AckResult::Rejected);
+    assert_eq!(ack(&bench.event("P1", EventKind::Fault)).result, AckResult::Rejected);
+    assert_eq!(ack(&bench.swipe("P1", "c1")).result, AckResult::Rejected);
+    bench.charging("P1", &id);
+    assert_eq!(bench.facts.len(), facts);
+    assert!(bench.site.presence(&pile("P1")).is_none());
+    let record = bench.record_since("P1", &id, start, "1000", "1006");
+    assert_eq!(ack(&bench.send_record("P1", &record)).result, AckResult::Ok);
+    let order = bench.order(&id);
+    assert_eq!(
+        (order.state, order.suspicions),
+        (State::Review, vec![Suspicion::ClockUnknown]),
+        "nobody follows its clock any more"
+    );
+    bench.ok(Input::ProvisionPile { pile: pile("P1") });
+    bench.connect("P1");
+    bench.place("m", "P1", "10");
+}
+
+#[test]
+fn a_pile_nobody_knows_leaves_no_trace_but_its_records() {
+    let mut bench = Bench::new();
+    let sim = bench.sim("P1").clone();
+    bench.piles.insert(pile("X"), sim);
+    assert_eq!(ack(&bench.boot("X")).result, AckResult::Rejected);
+    bench.idle("X");
+    assert!(bench.site.presence(&pile("X")).is_none());
+    let start = bench.now;
+    let record = bench.record_since("X", &order_id("o"), start, "1", "2");
+    assert_eq!(ack(&bench.send_record("X", &record)).result, AckResult::Orphan);
+    assert_eq!(
+        bench.refused(Input::Connected { pile: pile("X") }),
+        Rejected::UnknownPile(pile("X"))
+    );
+}
+
+#[test]
+fn a_boot_that_says_nothing_new_is_not_journaled() {
+    let mut bench = Bench::new();
+    let facts = bench.facts.len();
+    bench.connect("P1");
+    assert_eq!(bench.facts.len(), facts);
+    bench.restart_pile("P1");
+    bench.connect("P1");
+    assert!(matches!(bench.facts.last(), Some((_, Fact::PileBooted { .. }))));
+}
+
+#[test]
+fn a_swapped_meter_begins_anew_after_its_boot() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, HOUR, "1006");
+    let record = bench.record_since("P1", &id, start, "1000", "1006");
+    bench.send_record("P1", &record);
+    bench.sim("P1").meter = kwh("3");
+    bench.restart_pile("P1");
+    bench.connect("P1");
+    bench.idle("P1");
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, HOUR, "8");
+    let record = bench.record_since("P1", &id, start, "3", "8");
+    bench.send_record("P1", &record);
+    assert_eq!(
+        (bench.state(&id), bench.order(&id).paid.charged()),
+        (State::Payed, "5".parse().unwrap())
+    );
+    assert!(!bench.kinds().contains(&"RegisterGapFound".to_owned()));
+}
+
+#[test]
+fn a_reply_to_no_command_is_counted_and_answered() {
+    let mut bench = Bench::new();
+    let facts = bench.facts.len();
+    let reply = domain::messages::Reply {
+        command_id: "what".parse().unwrap(),
+        ok: true,
+        code: 0,
+        message: String::new(),
+    };
+    assert_eq!(ack(&bench.say("P1", Up::Reply(reply))).result, AckResult::Rejected);
+    assert_eq!(bench.site.ignored()["reply_to_unknown_command"], 1);
+    assert_eq!(bench.facts.len(), facts);
+}

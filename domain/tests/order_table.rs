@@ -1,6 +1,8 @@
 //! Every (state, input) pair of the order table, reached through inputs a station really gets.
 //! What must follow is written down as a table, `order_table/expected.txt`: one line for each pair.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
 mod bench;
 
 use bench::*;

@@ -1,5 +1,7 @@
 //! Records become bills and bills become money: S05 §2.2, §2.3, §4, §5; S03 §3.1.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
 mod bench;
 
 use bench::*;

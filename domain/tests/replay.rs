@@ -1,5 +1,7 @@
 //! Whatever comes, in whatever order: nothing panics, money is conserved, and the journal alone gives the same rows.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
 mod bench;
 
 use bench::*;

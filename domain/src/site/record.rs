@@ -171,15 +171,10 @@ impl Turn<'_> {
         stop: Reading,
     ) -> Option<Suspicion> {
         let mut samples = buffered.to_vec();
-        if let Some(live) = self.site.live.outlets.get(&order.outlet) {
-            if live.order.as_ref() == Some(&order.id) {
-                samples.extend(
-                    live.readings
-                        .readings()
-                        .iter()
-                        .filter(|reading| reading.at > start.at && reading.at < stop.at),
-                );
-            }
+        let live = self.site.live.outlets.get(&order.outlet);
+        if let Some(live) = live.filter(|live| live.order.as_ref() == Some(&order.id)) {
+            let within = |reading: &&Reading| reading.at > start.at && reading.at < stop.at;
+            samples.extend(live.readings.readings().iter().filter(within));
         }
         samples.sort_by_key(|reading| (reading.at, reading.register));
         let tariff = self.site.rows.tariff_of(order);

@@ -2,6 +2,7 @@
 //! test wants. Around the site it does what the edge does: load what is needed, decide, write what changed, evict.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the bench")]
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use domain::{
     fact::Fact,

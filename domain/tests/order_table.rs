@@ -12,7 +12,6 @@ use domain::{
     order::State,
     policy::Policy,
     site::{Answer, Decision, Input, Outcome, Rejected},
-    time::Now,
 };
 use std::fmt::Write;
 
@@ -116,7 +115,6 @@ impl Comes {
 struct Scene {
     bench: Bench,
     order: domain::ids::OrderId,
-    start: Now,
     record: Record,
 }
 
@@ -206,12 +204,7 @@ fn scene(from: From) -> Scene {
         From::Fail => Some((State::Fail, false, false, false)),
     };
     assert_eq!(there, expected, "the scene {from:?}");
-    Scene {
-        bench,
-        order,
-        start,
-        record,
-    }
+    Scene { bench, order, record }
 }
 
 impl Scene {
@@ -232,7 +225,7 @@ impl Scene {
             Comes::RecordTwice => vec![bench.send_record("P1", record), bench.send_record("P1", record)],
             Comes::RecordThenAnother => {
                 let mut other = record.clone();
-                other.meter_stop_kwh = other.meter_stop_kwh + kwh("1");
+                other.meter_stop_kwh += kwh("1");
                 vec![bench.send_record("P1", record), bench.send_record("P1", &other)]
             }
             Comes::SuspectRecord => {

@@ -496,7 +496,7 @@ fn found(rows: &Rows) -> Rows {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_sequence_of_inputs_keeps_the_books_and_replays(sequence in prop::collection::vec(happens(), 1..90)) {

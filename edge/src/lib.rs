@@ -1,5 +1,6 @@
 //! The station daemon.
 
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod credentials;

@@ -232,7 +232,9 @@ impl Station {
             stats: Arc::default(),
             store,
             // Numbers of frames go on rising across restarts, so that a reader can resume where it was.
-            hub: Arc::new(Hub::numbered_after(u64::try_from(clock.now().wall.0).unwrap_or(0).saturating_mul(1_000))),
+            hub: Arc::new(Hub::numbered_after(
+                u64::try_from(clock.now().wall.0).unwrap_or(0).saturating_mul(1_000),
+            )),
             credentials: Arc::new(recovered.credentials),
             clock: Arc::new(clock),
         };

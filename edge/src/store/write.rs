@@ -16,7 +16,7 @@ use redb::{ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 /// How long an answer is remembered, in milliseconds of elapsed time.
-pub const REMEMBER_MS: u64 = 86_400_000;
+const REMEMBER_MS: u64 = 86_400_000;
 /// How many old answers are forgotten in one commit.
 const FORGET_MAX: usize = 64;
 

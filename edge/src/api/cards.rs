@@ -1,0 +1,99 @@
+//! Cards: whose they are.
+
+use super::{
+    ApiState,
+    body::{Asked, Of, Put},
+    dto::{
+        PageOf,
+        member::{CardView, PutCard},
+    },
+    page::Paging,
+    problem::Problem,
+    respond::{Answered, Question, Shown},
+};
+use axum::{Json, extract::State};
+use domain::{ids::CardId, site::Input};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list_cards))
+        .routes(routes!(get_card, put_card, delete_card))
+}
+
+/// List cards in order of their ids.
+#[utoipa::path(
+    get, path = "/v1/cards", tag = "cards",
+    params(Paging),
+    responses((status = 200, description = "One page", body = PageOf<CardView>)),
+    security(("bearer" = ["viewer"])),
+)]
+async fn list_cards(
+    State(api): State<ApiState>,
+    Asked(paging): Asked<Paging>,
+) -> Result<Json<PageOf<CardView>>, Problem> {
+    let (after, limit) = (paging.name()?, paging.limit()?);
+    let mut cards = api
+        .read(move |reader| reader.cards(after.as_deref(), limit + 1))
+        .await?;
+    let more = cards.len() > limit;
+    cards.truncate(limit);
+    let items: Vec<CardView> = cards
+        .into_iter()
+        .map(|(id, member)| CardView {
+            id: id.to_string(),
+            member: member.to_string(),
+        })
+        .collect();
+    let next = items.last().filter(|_| more).map(|last| last.id.clone());
+    Ok(Json(PageOf { items, next }))
+}
+
+/// Whose a card is.
+#[utoipa::path(
+    get, path = "/v1/cards/{id}", tag = "cards",
+    params(("id" = String, Path, description = "What is on the card")),
+    responses((status = 200, description = "The card", body = CardView)),
+    security(("bearer" = ["viewer"])),
+)]
+async fn get_card(State(api): State<ApiState>, Of(id): Of<CardId>) -> Result<Json<CardView>, Problem> {
+    let wanted = id.clone();
+    let member = api.read(move |reader| reader.card(&wanted)).await?;
+    let view = member.map(|member| CardView {
+        id: id.to_string(),
+        member: member.to_string(),
+    });
+    view.map(Json).ok_or_else(|| Problem::unknown("card", id))
+}
+
+/// Give a card to a member.
+#[utoipa::path(
+    put, path = "/v1/cards/{id}", tag = "cards",
+    params(("id" = String, Path, description = "What is on the card")),
+    request_body = PutCard,
+    responses((status = 200, description = "The card", body = CardView)),
+    security(("bearer" = ["service"])),
+)]
+async fn put_card(State(api): State<ApiState>, Of(card): Of<CardId>, put: Put<PutCard>) -> Result<Answered, Problem> {
+    let member = put.body.member;
+    let view = CardView {
+        id: card.to_string(),
+        member: member.to_string(),
+    };
+    Question::new(Input::BindCard { card, member }, None)
+        .ask(&api, move |_, _, _| Ok(Shown::ok(&view)))
+        .await
+}
+
+/// Take a card back.
+#[utoipa::path(
+    delete, path = "/v1/cards/{id}", tag = "cards",
+    params(("id" = String, Path, description = "What is on the card")),
+    responses((status = 204, description = "It belongs to nobody now")),
+    security(("bearer" = ["service"])),
+)]
+async fn delete_card(State(api): State<ApiState>, Of(card): Of<CardId>) -> Result<Answered, Problem> {
+    Question::new(Input::UnbindCard { card }, None)
+        .ask(&api, |_, _, _| Ok(Shown::nothing()))
+        .await
+}

@@ -1,0 +1,218 @@
+//! Piles: what is kept of them, and what they say just now.
+
+use crate::api::{
+    body::Checked,
+    wire::{At, Kw, Kwh},
+};
+use domain::{
+    ids::{Outlet, PileId},
+    messages::ConnectorReport,
+    pile::Pile,
+    policy::Policy,
+    site::{OutletLive, Site},
+    time::Now,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A pile to be let in.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProvisionPile {
+    /// Its id, which is also its MQTT user name.
+    #[schema(value_type = String, example = "P01")]
+    pub id: PileId,
+}
+
+impl Checked for ProvisionPile {}
+
+/// A pile's secret: shown once, when it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PileSecret {
+    /// The pile.
+    pub id: String,
+    /// Its MQTT password. `null` in a repeated answer: it is not kept; rotate it if it was lost.
+    #[schema(required)]
+    pub secret: Option<String>,
+}
+
+/// A pile (桩).
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct PileView {
+    /// Its id and MQTT user name.
+    pub id: String,
+    /// Let in no more; its history stays.
+    pub removed: bool,
+    /// Connected now.
+    pub online: bool,
+    /// For how long it has been connected, in seconds.
+    #[schema(required)]
+    pub online_for_s: Option<u64>,
+    /// How long ago it last said anything, in seconds; `null` if not since the station started.
+    #[schema(required)]
+    pub heard_ago_s: Option<u64>,
+    /// Maker, as the pile says.
+    pub vendor: String,
+    /// Model, as the pile says.
+    pub model: String,
+    /// Firmware, as the pile says.
+    pub firmware: String,
+    /// Its last start.
+    #[schema(required)]
+    pub boot_id: Option<String>,
+    /// Why it takes no orders; `null` if it does.
+    #[schema(required)]
+    pub maintenance: Option<MaintenanceView>,
+    /// Faults within the window that decides about maintenance.
+    pub recent_faults: usize,
+    /// Drops off the network within the same window.
+    pub recent_drops: usize,
+    /// By how much its clock is behind the station's, in milliseconds; `null` if it has no clock or none was heard.
+    #[schema(required)]
+    pub clock_behind_ms: Option<i64>,
+    /// Its clock is off by more than five minutes.
+    pub clock_suspect: bool,
+    /// Its connectors.
+    pub connectors: Vec<ConnectorView>,
+}
+
+/// Why a pile takes no orders.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MaintenanceView {
+    /// Words for people.
+    pub reason: String,
+    /// Who; `holdfast` for the rule about faults and drops.
+    pub by: String,
+    /// Since when.
+    pub since: At,
+}
+
+/// A connector (枪).
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ConnectorView {
+    /// Counted from 1.
+    pub no: u8,
+    /// The most it can deliver, as the pile says.
+    #[schema(required)]
+    pub max_kw: Option<Kw>,
+    /// The register outside sessions.
+    #[schema(required)]
+    pub register_kwh: Option<Kwh>,
+    /// Reported broken and not yet cleared.
+    pub faulted: bool,
+    /// The order that occupies it.
+    #[schema(required)]
+    pub order: Option<String>,
+    /// What it last said; `null` if nothing was heard.
+    #[schema(required)]
+    pub report: Option<ReportView>,
+}
+
+/// What a connector last said.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ReportView {
+    /// `idle`, `plugged`, `charging`, `finished`, `fault` or `unavailable`.
+    #[schema(example = "charging")]
+    pub status: String,
+    /// The session it is in.
+    #[schema(required)]
+    pub order: Option<String>,
+    /// Volts.
+    pub voltage_v: f64,
+    /// Amperes.
+    pub current_a: f64,
+    /// The car's state of charge in per cent.
+    #[schema(required)]
+    pub soc_pct: Option<f64>,
+    /// Degrees Celsius at the plug.
+    #[schema(required)]
+    pub temp_c: Option<f64>,
+    /// Its register.
+    pub meter_kwh: Kwh,
+    /// Fault texts, empty when all is well.
+    pub faults: Vec<String>,
+    /// When it was received.
+    pub as_of: At,
+    /// How old it is, in seconds.
+    pub age_s: u64,
+}
+
+impl ReportView {
+    fn of(live: &OutletLive, now: Now) -> Self {
+        let ConnectorReport {
+            status,
+            order_id,
+            voltage_v,
+            current_a,
+            soc_pct,
+            temp_c,
+            meter_kwh,
+            faults,
+            ..
+        } = &live.report;
+        Self {
+            status: super::word(status),
+            order: order_id.as_ref().map(ToString::to_string),
+            voltage_v: *voltage_v,
+            current_a: *current_a,
+            soc_pct: *soc_pct,
+            temp_c: *temp_c,
+            meter_kwh: Kwh(*meter_kwh),
+            faults: faults.clone(),
+            as_of: At(live.as_of),
+            age_s: now.mono.ms_since(live.received) / 1000,
+        }
+    }
+}
+
+impl PileView {
+    pub(in crate::api) fn of(pile: &Pile, site: &Site, now: Now) -> Self {
+        let presence = site.presence(&pile.id);
+        let online_since = presence.and_then(|presence| presence.online_since);
+        let age_s = |at: domain::time::Mono| now.mono.ms_since(at) / 1000;
+        let Policy { sick_window_ms, .. } = site.policy();
+        let recent = |times: &[domain::time::Mono]| {
+            let within = times.iter().filter(|at| now.mono.ms_since(**at) < *sick_window_ms);
+            within.count()
+        };
+        let connectors = pile.connectors.iter().map(|(no, connector)| {
+            let outlet = Outlet {
+                pile: pile.id.clone(),
+                connector: *no,
+            };
+            let order = site
+                .rows()
+                .orders()
+                .find(|order| order.state.occupies_connector() && order.outlet == outlet);
+            ConnectorView {
+                no: no.0,
+                max_kw: connector.power_max.map(Kw),
+                register_kwh: connector.register.map(Kwh),
+                faulted: connector.faulted,
+                order: order.map(|order| order.id.to_string()),
+                report: site.outlet(&outlet).map(|live| ReportView::of(live, now)),
+            }
+        });
+        Self {
+            id: pile.id.to_string(),
+            removed: pile.removed,
+            online: online_since.is_some(),
+            online_for_s: online_since.map(age_s),
+            heard_ago_s: presence.and_then(|presence| presence.heard_at).map(age_s),
+            vendor: pile.make.vendor.clone(),
+            model: pile.make.model.clone(),
+            firmware: pile.make.firmware.clone(),
+            boot_id: pile.boot_id.as_ref().map(ToString::to_string),
+            maintenance: pile.maintenance.as_ref().map(|maintenance| MaintenanceView {
+                reason: maintenance.reason.clone(),
+                by: maintenance.by.clone(),
+                since: At(maintenance.since),
+            }),
+            recent_faults: recent(&pile.faults),
+            recent_drops: recent(&pile.drops),
+            clock_behind_ms: presence.and_then(|presence| presence.clock.correction_ms()),
+            clock_suspect: presence.is_some_and(|presence| presence.clock.is_suspect()),
+            connectors: connectors.collect(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The journal as it is stored, for the sync agent: on the Unix socket only, waiting for news if asked to.
+
+use super::{
+    ApiState,
+    body::Asked,
+    dto::station::{JournalEntry, JournalHead, JournalPage},
+    problem::Problem,
+};
+use crate::store::{Reader, StoreError};
+use axum::{Json, extract::State};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use domain::journal::Hash;
+use serde::Deserialize;
+use std::time::Duration;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The most entries in one answer.
+const ENTRIES_MAX: usize = 1_000;
+/// The most stored bytes in one answer, save that a single entry always goes.
+const BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How many entries are read at a time.
+const READ_AT_ONCE: usize = 64;
+/// The longest wait for news, in seconds.
+const WAIT_S_MAX: u64 = 60;
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(get_journal))
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Feed {
+    /// Entries after this number; 0 for the beginning.
+    #[serde(default)]
+    after: u64,
+    /// How many entries at most, 1 to 1000; 500 if left out. Fewer come where they are long.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// How long to wait if there is nothing new, in seconds, at most 60.
+    #[serde(default)]
+    #[param(maximum = 60)]
+    wait_s: u64,
+}
+
+/// Journal entries as they are stored, so that their hashes can be checked.
+#[utoipa::path(
+    get, path = "/v1/journal", tag = "journal",
+    description = "Served on the station's Unix socket only. Each hash is SHA-256 over the 32 bytes of the hash before \
+        and the stored bytes; before the first entry of an epoch there are 32 zero bytes.",
+    params(Feed),
+    responses((status = 200, description = "Empty if nothing new came in time", body = JournalPage)),
+    security(("bearer" = ["admin", "socket"])),
+)]
+async fn get_journal(State(api): State<ApiState>, Asked(feed): Asked<Feed>) -> Result<Json<JournalPage>, Problem> {
+    let limit = match feed.limit {
+        None => ENTRIES_MAX / 2,
+        Some(limit) if (1..=ENTRIES_MAX).contains(&limit) => limit,
+        Some(_) => return Err(Problem::url("limit", format!("from 1 to {ENTRIES_MAX}"))),
+    };
+    if feed.wait_s > WAIT_S_MAX {
+        return Err(Problem::url("wait_s", format!("at most {WAIT_S_MAX}")));
+    }
+    wait_for_news(&api, feed.after, Duration::from_secs(feed.wait_s)).await;
+    let identity = api.station.store.identity();
+    let (site, epoch) = (identity.site.to_string(), identity.epoch.clone());
+    let page = api
+        .read(move |reader| {
+            let (head, head_hash) = reader.head()?;
+            Ok(JournalPage {
+                site,
+                epoch,
+                after_hash: hash_of(reader, feed.after)?.map(|hash| hash.to_string()),
+                head: JournalHead {
+                    seq: head.seq,
+                    hash: head_hash.to_string(),
+                },
+                entries: entries(reader, feed.after.saturating_add(1), limit)?,
+            })
+        })
+        .await?;
+    Ok(Json(page))
+}
+
+/// Returns when there is an entry after `after`, when the time is over, or when the daemon ends.
+async fn wait_for_news(api: &ApiState, after: u64, patience: Duration) {
+    if patience.is_zero() {
+        return;
+    }
+    let mut head = api.station.journal_head();
+    let mut closing = api.closing.subscribe();
+    tokio::select! {
+        _news = head.wait_for(|seq| *seq > after) => {}
+        () = super::becomes_true(&mut closing) => {}
+        () = tokio::time::sleep(patience) => {}
+    }
+}
+
+fn hash_of(reader: &Reader, seq: u64) -> Result<Option<Hash>, StoreError> {
+    if seq == 0 {
+        return Ok(Some(Hash::GENESIS));
+    }
+    let found = reader.journal(seq, 1)?.into_iter().next();
+    Ok(found.filter(|(found, ..)| *found == seq).map(|(_, hash, _)| hash))
+}
+
+fn entries(reader: &Reader, mut from: u64, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
+    let (mut entries, mut bytes_so_far) = (Vec::new(), 0);
+    while entries.len() < limit {
+        let some = reader.journal(from, READ_AT_ONCE.min(limit - entries.len()))?;
+        if some.is_empty() {
+            break;
+        }
+        for (seq, hash, bytes) in some {
+            bytes_so_far += bytes.len();
+            if bytes_so_far > BYTES_MAX && !entries.is_empty() {
+                return Ok(entries);
+            }
+            entries.push(JournalEntry {
+                seq,
+                hash: hash.to_string(),
+                bytes: STANDARD.encode(&bytes),
+            });
+            from = seq.saturating_add(1);
+        }
+    }
+    Ok(entries)
+}

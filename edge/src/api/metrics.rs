@@ -1,0 +1,232 @@
+//! Counters and gauges as Prometheus reads them, version 0.0.4 of the text format.
+
+use super::{ApiState, problem::Problem};
+use axum::{extract::State, http::header, response::IntoResponse};
+use domain::order::State as OrderIs;
+use std::{collections::BTreeMap, fmt::Write, sync::atomic::Ordering};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// What a number means to Prometheus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises while the daemon runs.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+}
+
+/// One number, with at most one label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name, `holdfast_…`.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// What kind it is.
+    pub kind: Kind,
+    /// A label and its value.
+    pub label: Option<(&'static str, String)>,
+    /// The number.
+    pub value: u64,
+}
+
+impl Metric {
+    /// A counter without a label.
+    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self {
+            name,
+            help,
+            kind: Kind::Counter,
+            label: None,
+            value,
+        }
+    }
+
+    /// A gauge without a label.
+    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self {
+            kind: Kind::Gauge,
+            ..Self::counter(name, help, value)
+        }
+    }
+
+    /// The same with a label.
+    #[must_use]
+    pub fn labelled(mut self, label: &'static str, value: impl Into<String>) -> Self {
+        self.label = Some((label, value.into()));
+        self
+    }
+}
+
+/// Where more numbers come from: the broker, in a daemon.
+pub trait Counters: Send + Sync {
+    /// Its numbers now. Those of one name stand together.
+    fn metrics(&self) -> Vec<Metric>;
+}
+
+/// No more numbers.
+impl Counters for () {
+    fn metrics(&self) -> Vec<Metric> {
+        Vec::new()
+    }
+}
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(get_metrics))
+}
+
+/// Numbers for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "Prometheus text, version 0.0.4", body = String, content_type = "text/plain")),
+    security(("bearer" = ["viewer"])),
+)]
+async fn get_metrics(State(api): State<ApiState>) -> Result<impl IntoResponse, Problem> {
+    let mut metrics = of_loop(&api);
+    metrics.extend(of_site(&api).await?);
+    metrics.extend(of_store(&api).await?);
+    metrics.extend(api.counters.metrics());
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text(&metrics)))
+}
+
+fn of_loop(api: &ApiState) -> Vec<Metric> {
+    let (station, stats) = (&api.station, &api.station.stats);
+    let sockets = super::SOCKETS_MAX.saturating_sub(api.sockets.available_permits());
+    vec![
+        Metric::counter(
+            "holdfast_inputs_total",
+            "Inputs decided.",
+            stats.inputs.load(Ordering::Relaxed),
+        ),
+        Metric::counter(
+            "holdfast_commits_total",
+            "Commits made.",
+            stats.commits.load(Ordering::Relaxed),
+        ),
+        Metric::counter(
+            "holdfast_facts_total",
+            "Facts journaled.",
+            stats.facts.load(Ordering::Relaxed),
+        ),
+        Metric::counter(
+            "holdfast_refused_busy_total",
+            "Inputs refused because too many waited.",
+            stats.refused_busy.load(Ordering::Relaxed),
+        ),
+        Metric::counter(
+            "holdfast_undelivered_total",
+            "Messages to piles that were not connected any more.",
+            stats.undelivered.load(Ordering::Relaxed),
+        ),
+        Metric::gauge(
+            "holdfast_waiting",
+            "Inputs that wait to be decided.",
+            station.waiting() as u64,
+        ),
+        Metric::gauge("holdfast_websockets", "Open WebSockets.", sockets as u64),
+    ]
+}
+
+async fn of_site(api: &ApiState) -> Result<Vec<Metric>, Problem> {
+    let looked = api.station.look(|site, _| {
+        let mut orders: BTreeMap<OrderIs, u64> = OrderIs::ALL
+            .into_iter()
+            .filter(|state| state.is_open())
+            .map(|state| (state, 0))
+            .collect();
+        for order in site.rows().orders().filter(|order| order.state.is_open()) {
+            *orders.entry(order.state).or_default() += 1;
+        }
+        let (mut known, mut online, mut maintenance) = (0, 0, 0);
+        for pile in site.rows().piles.values().filter(|pile| !pile.removed) {
+            let presence = site.presence(&pile.id);
+            known += 1;
+            online += u64::from(presence.is_some_and(|presence| presence.online_since.is_some()));
+            maintenance += u64::from(pile.maintenance.is_some());
+        }
+        let ignored: Vec<(&str, u64)> = site.ignored().iter().map(|(why, count)| (*why, *count)).collect();
+        (orders, [known, online, maintenance], ignored, site.clock_trusted())
+    });
+    let (orders, [known, online, maintenance], ignored, trusted) = looked.await?;
+    let mut metrics: Vec<Metric> = orders
+        .into_iter()
+        .map(|(state, count)| {
+            Metric::gauge("holdfast_open_orders", "Open orders by state.", count).labelled("state", state.word())
+        })
+        .collect();
+    metrics.push(Metric::gauge("holdfast_piles", "Piles that may connect.", known));
+    metrics.push(Metric::gauge(
+        "holdfast_piles_online",
+        "Piles that are connected.",
+        online,
+    ));
+    metrics.push(Metric::gauge(
+        "holdfast_piles_in_maintenance",
+        "Piles that take no orders.",
+        maintenance,
+    ));
+    metrics.push(Metric::gauge(
+        "holdfast_clock_trusted",
+        "1 if the wall clock is trusted.",
+        u64::from(trusted),
+    ));
+    metrics.extend(ignored.into_iter().map(|(why, count)| {
+        let help = "Messages from piles that were counted and otherwise ignored.";
+        Metric::counter("holdfast_ignored_total", help, count).labelled("reason", why)
+    }));
+    Ok(metrics)
+}
+
+async fn of_store(api: &ApiState) -> Result<Vec<Metric>, Problem> {
+    let counted = api.read(|reader| {
+        let quarantine = reader.quarantine(true, None, usize::MAX)?.items.len();
+        Ok((reader.head()?.0.seq, reader.order_counts()?, quarantine))
+    });
+    let (seq, (placed, unpaid), quarantine) = counted.await?;
+    Ok(vec![
+        Metric::gauge("holdfast_journal_seq", "The number of the last journal entry.", seq),
+        Metric::gauge("holdfast_orders", "Orders in the database.", placed),
+        Metric::gauge("holdfast_orders_unpaid", "Orders with something owed.", unpaid),
+        Metric::gauge(
+            "holdfast_quarantine_open",
+            "Messages that wait for a person, among the newest 5000.",
+            quarantine as u64,
+        ),
+    ])
+}
+
+fn text(metrics: &[Metric]) -> String {
+    let (mut text, mut before) = (String::new(), "");
+    for metric in metrics {
+        let name = metric.name;
+        if name != before {
+            let kind = match metric.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+            };
+            let _infallible = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", metric.help);
+            before = name;
+        }
+        let label = metric.label.as_ref().map_or_else(String::new, |(label, value)| {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            format!("{{{label}=\"{value}\"}}")
+        });
+        let _infallible = writeln!(text, "{name}{label} {}", metric.value);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_one_name_stand_under_one_heading() {
+        let state = |word: &str, count| Metric::gauge("hf_orders", "Orders.", count).labelled("state", word);
+        let text = text(&[state("PLACE", 1), state("a\"b", 2), Metric::counter("hf_x", "X.", 3)]);
+        let expected = "# HELP hf_orders Orders.\n# TYPE hf_orders gauge\nhf_orders{state=\"PLACE\"} 1\n\
+                        hf_orders{state=\"a\\\"b\"} 2\n# HELP hf_x X.\n# TYPE hf_x counter\nhf_x 3\n";
+        assert_eq!(text, expected);
+    }
+}

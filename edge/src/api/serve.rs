@@ -1,0 +1,206 @@
+//! Listeners: TCP, where callers show tokens, and the Unix socket, where the file's permissions decide.
+//! Everything is bounded: connections, the time for a request's head, the time to finish when the daemon ends.
+
+use super::{ApiState, access::LocalPeer, router};
+use anyhow::{Context, bail};
+use axum::{Router, extract::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use std::{
+    io::ErrorKind,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener, UnixStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+/// The most connections over TCP.
+const TCP_CONNECTIONS_MAX: usize = 512;
+/// The most connections on the Unix socket.
+const UNIX_CONNECTIONS_MAX: usize = 64;
+/// How long the head of a request may take to arrive.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long requests get to finish when the daemon ends.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(4);
+/// How long to wait after the system refused a connection, for want of file descriptors for instance.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves the API on `listener` until `stopping` is true (or its sender is gone), then lets requests finish.
+///
+/// # Errors
+/// None so far: a connection that fails ends alone.
+pub async fn serve(listener: TcpListener, state: ApiState, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let mut connections = Connections::new(&state, TCP_CONNECTIONS_MAX, stopping);
+    loop {
+        let Some(permit) = connections.permit().await else {
+            break;
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = connections.stopped() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let _best_effort = stream.set_nodelay(true);
+                connections.take(stream, None, permit);
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+    drop(listener);
+    connections.drain(&state).await;
+    Ok(())
+}
+
+/// Serves the API on a Unix socket at `path`, as [`serve`] does. Whoever may open the file is an administrator.
+///
+/// A file left behind by a daemon that is gone is replaced; the new one has mode 0660.
+///
+/// # Errors
+/// If another process answers on the socket, or something else than a socket is there, or it cannot be made.
+pub async fn serve_unix(path: PathBuf, state: ApiState, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let listener = bind_unix(&path).await?;
+    let mut connections = Connections::new(&state, UNIX_CONNECTIONS_MAX, stopping);
+    loop {
+        let Some(permit) = connections.permit().await else {
+            break;
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = connections.stopped() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let uid = stream.peer_cred().ok().map(|credentials| credentials.uid());
+                connections.take(stream, Some(LocalPeer { uid }), permit);
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+    drop(listener);
+    let _already_gone = std::fs::remove_file(&path);
+    connections.drain(&state).await;
+    Ok(())
+}
+
+/// A listener at `path`. It appears there with its permissions set, or not at all.
+async fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
+    match UnixStream::connect(path).await {
+        Ok(_) => bail!(
+            "another process answers on {}: a running daemon? Stop it first, or set another `socket`",
+            path.display()
+        ),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot tell whether {} is in use", path.display()));
+        }
+    }
+    let is_other = std::fs::symlink_metadata(path)
+        .is_ok_and(|found| !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()));
+    if is_other {
+        bail!("{} is there and is not a socket; set another `socket`", path.display());
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let _left_behind = std::fs::remove_file(&new);
+    let listener = UnixListener::bind(&new).with_context(|| format!("cannot listen on {}", new.display()))?;
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o660))
+        .with_context(|| format!("cannot set the permissions of {}", new.display()))?;
+    std::fs::rename(&new, path).with_context(|| format!("cannot put the socket at {}", path.display()))?;
+    Ok(listener)
+}
+
+async fn pause(error: &std::io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+type Permit = tokio::sync::OwnedSemaphorePermit;
+
+/// The open connections of one listener.
+struct Connections {
+    router: Router,
+    room: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Connections {
+    fn new(state: &ApiState, most: usize, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            router: router(state.clone()),
+            room: Arc::new(Semaphore::new(most)),
+            stopping,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Room for one more connection; `None` when it is time to stop. While there is none, callers wait in the backlog.
+    async fn permit(&mut self) -> Option<Permit> {
+        while self.tasks.try_join_next().is_some() {}
+        let room = Arc::clone(&self.room);
+        tokio::select! {
+            permit = room.acquire_owned() => permit.ok(),
+            () = self.stopped() => None,
+        }
+    }
+
+    async fn stopped(&self) {
+        super::becomes_true(&mut self.stopping.clone()).await;
+    }
+
+    fn take<S>(&mut self, stream: S, peer: Option<LocalPeer>, permit: Permit)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let inner = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            hyper::service::Service::call(&inner, request)
+        });
+        let mut stopping = self.stopping.clone();
+        self.tasks.spawn(async move {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIME_MAX)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = super::becomes_true(&mut stopping) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "an HTTP connection ended early");
+            }
+            drop(permit);
+        });
+    }
+
+    /// Lets what is under way finish, for a while.
+    async fn drain(mut self, state: &ApiState) {
+        state.close();
+        let all_done = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN_TIME_MAX, all_done).await.is_err() {
+            tracing::warn!("some HTTP requests were cut off");
+        }
+    }
+}

@@ -92,6 +92,7 @@ impl Broker {
     /// # Errors
     /// If the router's threads cannot be started.
     pub fn new(config: Config, gatekeeper: Arc<dyn Gatekeeper>) -> std::io::Result<Self> {
+        let config = config.with_bounded_durations();
         let counters = Arc::new(Counters::default());
         let deadlines_changed = Arc::new(Notify::new());
         let (closing, _) = watch::channel(false);

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// Longest duration that is taken at its word: adding it to any moment cannot overflow.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// All limits. Construct with `Config { field: …, ..Config::default() }`.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -71,6 +74,25 @@ pub struct Config {
     pub shared_filters_max: usize,
     /// The router counts as dead when it does not take a message or a subscription within this time.
     pub router_timeout: Duration,
+}
+
+impl Config {
+    /// The same with every duration bounded to ten years, so that no deadline can overflow.
+    pub(crate) fn with_bounded_durations(mut self) -> Self {
+        for duration in [
+            &mut self.tls_handshake_timeout,
+            &mut self.connect_timeout,
+            &mut self.authenticate_timeout,
+            &mut self.partial_packet_timeout,
+            &mut self.silence_max,
+            &mut self.write_timeout,
+            &mut self.session_expiry_max,
+            &mut self.router_timeout,
+        ] {
+            *duration = (*duration).min(DURATION_MAX);
+        }
+        self
+    }
 }
 
 /// A token bucket's two numbers.

@@ -283,6 +283,28 @@ mod tests {
             decode_everything(&bytes);
         }
 
+        /// However the stream is cut, the same packets are found.
+        #[test]
+        fn pieces_make_the_same_packets(cuts in proptest::collection::vec(1usize..40, 1..60)) {
+            let stream: Vec<u8> = samples().concat();
+            let whole: Vec<usize> = samples().iter().map(Vec::len).collect();
+            let (mut buffer, mut found, mut rest) = (Vec::new(), Vec::new(), &stream[..]);
+            for cut in cuts.into_iter().chain(std::iter::repeat(40)) {
+                let (piece, left) = rest.split_at(cut.min(rest.len()));
+                rest = left;
+                buffer.extend_from_slice(piece);
+                while let Some(frame) = frame(&buffer, 4096).expect("all valid") {
+                    found.push(frame.len);
+                    buffer.drain(..frame.len);
+                }
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(found, whole);
+            prop_assert!(buffer.is_empty());
+        }
+
         #[test]
         fn bent_packets_never_panic(
             pick in any::<proptest::sample::Index>(),

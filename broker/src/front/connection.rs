@@ -445,6 +445,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn handle_packet(&mut self, now: Instant, packet: Packet<'_>) -> Result<(), Close> {
+        if matches!(packet, Packet::PingReq | Packet::Subscribe(_) | Packet::Unsubscribe(_)) {
+            // Their answers are written at once; what is due for earlier packets goes before.
+            self.take_output(now);
+        }
         match packet {
             Packet::Publish(publish) => self.handle_publish(publish)?,
             Packet::Subscribe(packet) => {

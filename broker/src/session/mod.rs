@@ -2,6 +2,8 @@
 //! Sans-IO: packets and the time go in, bytes and decisions come out; whoever holds the socket calls.
 
 mod inbound;
+#[cfg(test)]
+mod model;
 mod outbound;
 mod subscriptions;
 

@@ -360,3 +360,34 @@ async fn a_client_id_that_connects_again_takes_over() {
     assert_eq!(bench.handle.stats().connected, 0);
     assert_eq!(bench.handle.stats().sessions, 0);
 }
+
+#[tokio::test]
+async fn packets_may_come_in_any_pieces() {
+    let mut bench = Bench::new().await;
+    for protocol in [4, 5] {
+        let connect = Connect {
+            protocol,
+            ..Connect::default()
+        };
+        let conversation = [
+            connect.bytes(),
+            publish(protocol, 1, 1, "up/P1/x", "{}"),
+            b"\xC0\x00".to_vec(),
+        ]
+        .concat();
+        let mut raw = bench.raw().await;
+        for byte in &conversation {
+            raw.send(&[*byte]).await;
+        }
+        assert_eq!(raw.packet().await[0], 0x20);
+        assert_eq!(raw.packet().await, b"\x40\x02\x00\x01");
+        assert_eq!(raw.packet().await, b"\xD0\x00");
+        assert_eq!(bench.delivered().await.payload, "{}");
+        let mut raw = bench.raw().await;
+        raw.send(&conversation).await;
+        assert_eq!(raw.packet().await[0], 0x20);
+        assert_eq!(raw.packet().await, b"\x40\x02\x00\x01");
+        assert_eq!(raw.packet().await, b"\xD0\x00");
+        bench.delivered().await;
+    }
+}

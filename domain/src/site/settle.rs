@@ -64,7 +64,8 @@ impl Turn<'_> {
     /// Settles by the last bill: captured, the rest released in the same step, what is not covered becomes debt.
     pub(super) fn settle(&mut self, id: &OrderId) {
         let order = self.order(id).expect("an order is settled while in memory").clone();
-        let first = order.settled_at.is_none() && order.paid.charged() == Fen::ZERO;
+        // A day after an estimate its remainder is released: nothing has been rated anew.
+        let first = order.settled_at.is_none() && (order.estimated || order.paid.charged() == Fen::ZERO);
         let payment = self.payment(&order, true);
         self.journal(Fact::OrderSettled {
             order: id.clone(),

@@ -183,10 +183,10 @@ fn a_swapped_meter_begins_anew_after_its_boot() {
     bench.deliver("P1", &id, HOUR, "1006");
     let record = bench.record_since("P1", &id, start, "1000", "1006");
     bench.send_record("P1", &record);
+    bench.idle("P1");
     bench.sim("P1").meter = kwh("3");
     bench.restart_pile("P1");
     bench.connect("P1");
-    bench.idle("P1");
     let (id, start) = bench.charge("m", "P1", "50");
     bench.deliver("P1", &id, HOUR, "8");
     let record = bench.record_since("P1", &id, start, "3", "8");

@@ -152,6 +152,16 @@ impl Turn<'_> {
                     connector.power_max == Some(reported.max_kw) && connector.register == Some(reported.meter_kwh)
                 })
             });
+        // What the meter said before counts no more: it may be another meter.
+        for reported in &connectors {
+            let outlet = Outlet {
+                pile: pile.clone(),
+                connector: reported.no,
+            };
+            if let Some(live) = self.site.live.outlets.get_mut(&outlet) {
+                live.report.meter_kwh = reported.meter_kwh;
+            }
+        }
         if !same {
             let (pile, boot_id) = (pile.clone(), common.boot_id.clone());
             self.journal(Fact::PileBooted {

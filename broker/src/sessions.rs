@@ -68,6 +68,16 @@ impl SessionCell {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The state, as long as it is this connection's: packets of one that was taken over mean nothing to the next.
+    pub(crate) fn lock_for(&self, client: &Client) -> Result<MutexGuard<'_, CellState>, DisconnectCause> {
+        let state = self.lock();
+        if state.is_attached(client.connection) {
+            Ok(state)
+        } else {
+            Err(DisconnectCause::TakenOver)
+        }
+    }
+
     /// Asks the connection to close; the first cause stays. False if there is none.
     pub(crate) fn close(&self, cause: DisconnectCause) -> bool {
         let mut state = self.lock();

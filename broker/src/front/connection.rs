@@ -457,17 +457,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Packet::Unsubscribe(packet) => {
                 subscribing::unsubscribe(&self.core, &self.cell, &self.client, &packet, &mut self.output);
             }
-            Packet::PubAck(ack) => self.cell.lock().session.receive_puback(ack),
-            Packet::PubRec(ack) => self.cell.lock().session.receive_pubrec(ack, &mut self.output),
-            Packet::PubComp(ack) => self.cell.lock().session.receive_pubcomp(ack),
+            Packet::PubAck(ack) => self.cell.lock_for(&self.client)?.session.receive_puback(ack),
+            Packet::PubRec(ack) => {
+                let mut state = self.cell.lock_for(&self.client)?;
+                state.session.receive_pubrec(ack, &mut self.output);
+            }
+            Packet::PubComp(ack) => self.cell.lock_for(&self.client)?.session.receive_pubcomp(ack),
             Packet::PubRel(Ack { packet_id, .. }) => {
-                let reason = self.cell.lock().session.receive_pubrel(packet_id);
-                ack::write(
-                    &mut self.output,
-                    self.protocol,
-                    AckKind::Complete,
-                    Ack { packet_id, reason },
-                );
+                let reason = self.cell.lock_for(&self.client)?.session.receive_pubrel(packet_id);
+                let ack = Ack { packet_id, reason };
+                ack::write(&mut self.output, self.protocol, AckKind::Complete, ack);
             }
             Packet::PingReq => ack::write_pingresp(&mut self.output),
             Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(disconnect)),
@@ -482,10 +481,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             session_expiry_s,
         }: Disconnect,
     ) -> Close {
-        if let Some(asked_s) = session_expiry_s
-            && let Err(cause) = self.cell.lock().session.change_expiry(asked_s)
-        {
-            return cause.into();
+        if let Some(asked_s) = session_expiry_s {
+            let session = self.cell.lock_for(&self.client);
+            if let Err(cause) = session.and_then(|mut state| state.session.change_expiry(asked_s)) {
+                return cause.into();
+            }
         }
         // Only 0x00 discards the will (MQTT-3.14.4-3).
         if reason == 0 {
@@ -507,10 +507,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(DisconnectCause::NotAuthorized.into());
         }
         let received = {
-            let mut state = self.cell.lock();
-            if !state.is_attached(self.client.connection) {
-                return Err(DisconnectCause::TakenOver.into());
-            }
+            let mut state = self.cell.lock_for(&self.client)?;
             let received = state.session.receive_publish(packet.qos, packet.packet_id);
             self.holds_back = state.session.holds_back();
             received

@@ -60,7 +60,7 @@ pub(super) fn subscribe(
         }
     }
     write_suback(output, client.protocol, packet.packet_id, &results);
-    let mut state = cell.lock();
+    let Ok(mut state) = cell.lock_for(client) else { return };
     for message in retained {
         if state.session.enqueue(message).is_err() {
             Counters::one(&core.counters.queue_full);
@@ -88,11 +88,10 @@ fn subscribe_one(
         Subscribing::Shared(qos) => (qos, true),
         Subscribing::Refused => return (SubscribeResult::NotAuthorized, false),
     };
-    let mut state = cell.lock();
-    if !state.is_attached(client.connection) {
+    let Ok(mut state) = cell.lock_for(client) else {
         // Taken over meanwhile: nobody will read the answer.
         return (SubscribeResult::NotAuthorized, false);
-    }
+    };
     let (is_new, old_shared) = match state.session.subscription(filter) {
         Some(old) => (false, old.shared),
         None => (true, None),
@@ -157,14 +156,9 @@ pub(super) fn unsubscribe(
     output: &mut BytesMut,
 ) {
     let mut existed = Vec::with_capacity(packet.filters.len());
-    let mut state = cell.lock();
-    let is_attached = state.is_attached(client.connection);
+    let Ok(mut state) = cell.lock_for(client) else { return };
     for filter in &packet.filters {
-        let found = if is_attached {
-            state.session.unsubscribe(filter)
-        } else {
-            Unsubscribed::NotFound
-        };
+        let found = state.session.unsubscribe(filter);
         existed.push(found != Unsubscribed::NotFound);
         if let Unsubscribed::Found { shared: Some(number) } = found {
             leave_shared(core, &mut state, number);

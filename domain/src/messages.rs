@@ -16,6 +16,8 @@ pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 pub const SAMPLES_MAX: usize = 500;
 /// The most connectors on one pile.
 pub const CONNECTORS_MAX: usize = 32;
+/// The most fault texts of one connector in a heartbeat.
+pub const FAULTS_MAX: usize = 16;
 /// The longest free text (vendor, model, reason, fault) that is kept, in characters.
 pub const TEXT_CHARS_MAX: usize = 200;
 
@@ -453,7 +455,7 @@ fn check(body: &Up) -> Result<(), (String, String)> {
             for (i, c) in heartbeat.connectors.iter().enumerate() {
                 connector(format!("connectors[{i}].no"), c.no)?;
                 register(format!("connectors[{i}].meter_kwh"), c.meter_kwh)?;
-                count(&format!("connectors[{i}].faults"), c.faults.len(), 16)?;
+                count(&format!("connectors[{i}].faults"), c.faults.len(), FAULTS_MAX)?;
                 for fault in &c.faults {
                     text(&format!("connectors[{i}].faults"), fault)?;
                 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The most faults or drops that are remembered for one pile.
-const REMEMBERED_MAX: usize = 32;
+pub const REMEMBERED_MAX: usize = 32;
 
 /// Everything that is kept of a pile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

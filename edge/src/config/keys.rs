@@ -1,7 +1,10 @@
 //! Every key there is, and how its value is read: the one list that the file, the environment and the checks go by.
 
 use super::{Faults, Origin, check::Draft, given::Given};
-use domain::units::{Fen, Power};
+use domain::{
+    pile::REMEMBERED_MAX,
+    units::{Fen, Power},
+};
 use jiff::SignedDuration;
 use std::ops::RangeInclusive;
 
@@ -73,8 +76,8 @@ pub(super) const KEYS: &[Key] = keys! {
     "policy.record_overdue" => |draft, given| draft.config.policy.record_overdue_ms = given.duration_ms(LONG)?;
     "policy.remainder" => |draft, given| draft.config.policy.remainder_ms = given.duration_ms(LONG)?;
     "policy.gone" => |draft, given| draft.config.policy.gone_ms = given.duration_ms(LONG)?;
-    "policy.faults_max" => |draft, given| draft.config.policy.faults_max = given.integer(1..=1_000)?;
-    "policy.drops_max" => |draft, given| draft.config.policy.drops_max = given.integer(1..=1_000)?;
+    "policy.faults_max" => |draft, given| draft.config.policy.faults_max = given.integer(1..=REMEMBERED_MAX)?;
+    "policy.drops_max" => |draft, given| draft.config.policy.drops_max = given.integer(1..=REMEMBERED_MAX)?;
     "policy.sick_window" => |draft, given| draft.config.policy.sick_window_ms = given.duration_ms(LONG)?;
     "policy.offline_sessions" => |draft, given| draft.config.policy.offline_sessions = given.boolean()?;
     "policy.offline_session_cap" => |draft, given|

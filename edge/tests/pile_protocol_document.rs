@@ -1,0 +1,250 @@
+//! `docs/pile-protocol.md` against the code: every example is read, every word and every limit is there.
+
+use domain::{
+    messages::{
+        self, Ack, AckResult, CommandKind, CommandMessage, ConnectorStatus, Down, EventKind, PriceMessage, StopCode,
+        StopReason, TimeMessage, Up,
+    },
+    rating::{self, Reading},
+    tariff::{PeriodKind, Tariff},
+    topics::{DownKind, UpKind},
+};
+use serde::Serialize;
+use std::path::Path;
+
+fn file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn document() -> String {
+    file("docs/pile-protocol.md")
+}
+
+/// A fenced block and the words of the comment on the line before it.
+struct Example {
+    tag: String,
+    text: String,
+}
+
+fn examples(document: &str) -> Vec<Example> {
+    let mut examples = Vec::new();
+    let mut lines = document.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(tag) = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) else {
+            continue;
+        };
+        let fence = lines.next().unwrap_or_default();
+        assert!(fence.starts_with("```"), "`{line}` stands before a fenced block");
+        let text: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+        examples.push(Example {
+            tag: tag.to_owned(),
+            text: text.join("\n"),
+        });
+    }
+    examples
+}
+
+fn tagged<'e>(examples: &'e [Example], tag: &str) -> Vec<&'e str> {
+    let found = examples.iter().filter(|example| example.tag == tag);
+    found.map(|example| example.text.as_str()).collect()
+}
+
+/// The word of a value on the wire.
+fn word(value: impl Serialize) -> String {
+    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_json_block_is_tagged() {
+    let document = document();
+    let tagged = examples(&document)
+        .iter()
+        .filter(|example| example.tag != "play")
+        .count();
+    assert_eq!(document.matches("```json").count(), tagged);
+}
+
+#[test]
+fn every_example_from_a_pile_is_read() {
+    let examples = examples(&document());
+    for kind in UpKind::ALL.iter().copied() {
+        let of_kind = tagged(&examples, &format!("up: {}", kind.word()));
+        assert!(!of_kind.is_empty(), "an example of `{}`", kind.word());
+        for text in of_kind {
+            messages::read_up(kind, text.as_bytes()).unwrap_or_else(|fault| panic!("{fault} in {text}"));
+        }
+    }
+    let malformed = tagged(&examples, "up, malformed at meter_start_kwh: record");
+    let fault = messages::read_up(UpKind::Record, malformed[0].as_bytes()).unwrap_err();
+    assert_eq!(fault.path, "meter_start_kwh");
+    let ack = tagged(&examples, "down: ack")[1];
+    let ack: Ack = serde_json::from_str(ack).unwrap();
+    assert_eq!(ack.result, AckResult::Malformed);
+    assert_eq!(ack.detail, format!("record: {fault}"));
+}
+
+#[test]
+fn every_example_to_a_pile_is_what_the_station_writes() {
+    let examples = examples(&document());
+    for kind in DownKind::ALL.iter().copied() {
+        let of_kind = tagged(&examples, &format!("down: {}", kind.word()));
+        assert!(!of_kind.is_empty(), "an example of `{}`", kind.word());
+        for text in of_kind {
+            let message = match kind {
+                DownKind::Command => serde_json::from_str::<CommandMessage>(text).map(Down::Command),
+                DownKind::Ack => serde_json::from_str::<Ack>(text).map(Down::Ack),
+                DownKind::Time => serde_json::from_str::<TimeMessage>(text).map(Down::Time),
+                DownKind::Price => serde_json::from_str::<PriceMessage>(text).map(Down::Price),
+            };
+            let written: serde_json::Value = serde_json::from_slice(&message.unwrap().to_json()).unwrap();
+            let printed: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!(written, printed);
+        }
+    }
+}
+
+#[test]
+fn the_figures_of_the_examples_are_those_of_the_example_tariff() {
+    let examples = examples(&document());
+    let tariff = Tariff::from_toml(&file("config/tariffs/example.toml"), "Asia/Shanghai").unwrap();
+
+    let record = tagged(&examples, "up: record")[0];
+    let Up::Record(record) = messages::read_up(UpKind::Record, record.as_bytes()).unwrap().body else {
+        panic!("a record")
+    };
+    let reading = |at, register| Reading { at, register };
+    let (start_at, stop_at) = (record.start_ts.unwrap(), record.stop_ts.unwrap());
+    let samples = record
+        .samples
+        .iter()
+        .map(|sample| reading(sample.ts.unwrap(), sample.meter_kwh));
+    let samples: Vec<Reading> = samples.collect();
+    let start = reading(start_at, record.meter_start_kwh);
+    let bill = rating::rate(&tariff, start, &samples, reading(stop_at, record.meter_stop_kwh)).unwrap();
+    let ack: Ack = serde_json::from_str(tagged(&examples, "down: ack")[0]).unwrap();
+    assert_eq!(ack.fee, Some(bill.fee));
+    let periods = record.periods.unwrap();
+    assert_eq!(periods.peak_kwh + periods.flat_kwh, record.energy());
+
+    let command: CommandMessage = serde_json::from_str(tagged(&examples, "down: command")[0]).unwrap();
+    let table: Vec<_> = tariff.day_table(start_at).into_iter().map(Into::into).collect();
+    assert_eq!(command.prices, table);
+    let price: PriceMessage = serde_json::from_str(tagged(&examples, "down: price")[0]).unwrap();
+    assert_eq!(
+        (price.prices, price.tariff.as_str()),
+        (table, tariff.spec().id.as_str())
+    );
+}
+
+#[test]
+fn every_word_of_the_contract_is_in_the_document() {
+    use {AckResult as A, CommandKind as C, ConnectorStatus as S, EventKind as E};
+    // A new variant does not compile until it is listed here, and so in the document.
+    let listed = |kind: C, result: A, status: S, event: E| {
+        match kind {
+            C::Start | C::Stop | C::Limit | C::RequestRecord | C::Reboot => {}
+        }
+        match result {
+            A::Ok | A::Duplicate | A::Orphan | A::Rejected | A::Malformed => {}
+        }
+        match status {
+            S::Idle | S::Plugged | S::Charging | S::Finished | S::Fault | S::Unavailable => {}
+        }
+        match event {
+            E::Plugged | E::Unplugged | E::Fault | E::FaultCleared | E::Estop | E::Reboot => {}
+        }
+    };
+    listed(C::Start, A::Ok, S::Idle, E::Plugged);
+    let commands = [C::Start, C::Stop, C::Limit, C::RequestRecord, C::Reboot].map(word);
+    let results = [A::Ok, A::Duplicate, A::Orphan, A::Rejected, A::Malformed].map(word);
+    let statuses = [S::Idle, S::Plugged, S::Charging, S::Finished, S::Fault, S::Unavailable].map(word);
+    let events = [E::Plugged, E::Unplugged, E::Fault, E::FaultCleared, E::Estop, E::Reboot].map(word);
+    let document = document();
+    for word in commands.iter().chain(&results).chain(&statuses).chain(&events) {
+        assert!(document.contains(&format!("\n| `{word}` | ")), "a row for `{word}`");
+    }
+    for kind in PeriodKind::ALL {
+        assert!(document.contains(&format!("`{kind}`")), "{kind}");
+    }
+    for kind in UpKind::ALL {
+        assert!(document.contains(&format!("\n### `{}`\n", kind.word())), "{kind:?}");
+    }
+    for kind in DownKind::ALL {
+        assert!(document.contains(&format!("\n### `{}`\n", kind.word())), "{kind:?}");
+    }
+}
+
+#[test]
+fn the_reason_codes_are_those_of_the_code() {
+    let document = document();
+    let rows: Vec<Vec<&str>> = document
+        .lines()
+        .skip_while(|line| *line != "#### Reason codes")
+        .skip_while(|line| !line.starts_with('|'))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let reason = |code: u16| StopReason {
+        code,
+        text: String::new(),
+    };
+    let named: Vec<u16> = (0..=255)
+        .filter(|code| *code == 255 || reason(*code).meaning() != StopCode::Other)
+        .collect();
+    let codes: Vec<u16> = rows.iter().map(|row| row[0].parse().unwrap()).collect();
+    assert_eq!(codes, named);
+    for row in rows {
+        let told = reason(row[0].parse().unwrap()).is_abnormal();
+        assert_eq!(row[2], if told { "yes" } else { "no" }, "reason {}", row[0]);
+    }
+}
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    let document = document();
+    let broker = broker::Config::default();
+    let rate = broker.packet_rate.unwrap();
+    for row in [
+        format!("message | {} KiB", messages::PAYLOAD_BYTES_MAX / 1024),
+        format!("MQTT packet | {} KiB", broker.packet_bytes_max / 1024),
+        format!("`samples` of a record | {}", messages::SAMPLES_MAX),
+        format!("connectors of a pile | {}", messages::CONNECTORS_MAX),
+        format!("`faults` of a connector | {}", messages::FAULTS_MAX),
+        format!("any text | {} characters", messages::TEXT_CHARS_MAX),
+        format!(
+            "packets from a connection | {} a second, {} at once",
+            rate.per_second, rate.burst
+        ),
+        format!("unacknowledged messages from a pile | {}", broker.receive_maximum),
+        format!("client ids of a pile | {}", broker.client_ids_per_identity_max),
+        format!("subscriptions of a connection | {}", broker.subscriptions_max),
+        format!(
+            "topic | {} bytes, {} levels",
+            broker.topic_bytes_max, broker.topic_levels_max
+        ),
+        format!(
+            "from the connection to a complete CONNECT | {} s",
+            broker.connect_timeout.as_secs()
+        ),
+        format!(
+            "from the first byte of a packet to its last | {} s",
+            broker.partial_packet_timeout.as_secs()
+        ),
+        format!(
+            "silence, whatever the keep-alive (0 is allowed) | {} s",
+            broker.silence_max.as_secs()
+        ),
+        format!(
+            "messages waiting for a pile that does not read | {}",
+            broker.queue_messages_max
+        ),
+    ] {
+        assert!(document.contains(&format!("\n| {row} | ")), "| {row} |");
+    }
+    assert!(document.contains(&format!(
+        "after {} s without a byte taken",
+        broker.write_timeout.as_secs()
+    )));
+}

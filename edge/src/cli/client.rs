@@ -1,0 +1,110 @@
+//! The daemon's HTTP API over its Unix socket. Whoever may open the socket may do everything.
+
+use anyhow::{Context, bail};
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, body::Bytes};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::{path::PathBuf, time::Duration};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks the daemon.
+pub(super) struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(Method::GET, path, None, None)
+    }
+
+    pub(super) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(Method::PUT, path, Some(body), None)
+    }
+
+    pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(Method::DELETE, path, None, None)
+    }
+
+    /// A request that may be made again as a new one.
+    pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let mut random = [0_u8; 16];
+        getrandom::fill(&mut random).context("the operating system gives no randomness")?;
+        let key: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.post_once(path, &key, body)
+    }
+
+    /// A request that counts once for `key`.
+    pub(super) fn post_once(&self, path: &str, key: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(Method::POST, path, Some(body), Some(key))
+    }
+
+    /// Every page of a list.
+    pub(super) fn all(&self, path: &str) -> anyhow::Result<Value> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = match &cursor {
+                None => self.get(&format!("{path}?limit=200"))?,
+                Some(cursor) => self.get(&format!("{path}?limit=200&cursor={cursor}"))?,
+            };
+            items.extend(page["items"].as_array().cloned().unwrap_or_default());
+            cursor = match &page["next"] {
+                Value::Null => return Ok(json!({ "items": items })),
+                Value::String(next) => Some(next.clone()),
+                other => Some(other.to_string()),
+            };
+        }
+    }
+
+    fn ask(&self, method: Method, path: &str, body: Option<&Value>, key: Option<&str>) -> anyhow::Result<Value> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, self.exchange(method, path, body, key))
+                .await
+                .with_context(|| format!("the daemon at {} did not answer in {PATIENCE:?}", self.socket.display()))?
+        })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> anyhow::Result<Value> {
+        let stream = tokio::net::UnixStream::connect(&self.socket).await.with_context(|| {
+            let socket = self.socket.display();
+            format!("cannot reach the daemon at {socket}: is it running, and may you open the socket (group holdfast)?")
+        })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Full::new(Bytes::from(serde_json::to_vec(body)?))
+            }
+            None => Full::new(Bytes::new()),
+        };
+        let response = sender.send_request(request.body(body)?).await?;
+        let status = response.status();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        drop(sender);
+        connection.abort();
+        let answer: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
+        if !status.is_success() {
+            let words = answer["detail"].as_str().or(answer["title"].as_str()).unwrap_or("no reason given");
+            bail!("{words} ({status})");
+        }
+        Ok(answer)
+    }
+}

@@ -1,0 +1,305 @@
+//! What a person types. Commands that change or show the station ask the daemon over its Unix socket, so that there is
+//! one writer and one truth; `check-config`, `openapi` and an offline `journal verify` need no daemon.
+
+mod client;
+mod run;
+mod table;
+mod verify;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use client::Client;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Holdfast at a charging station.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast-edge", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// The daemon's Unix socket.
+    #[arg(long, global = true, default_value = "/run/holdfast/edge.sock")]
+    socket: PathBuf,
+    /// Print the daemon's JSON answer as it is.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the station.
+    Run(ConfigFile),
+    /// Read the configuration and the first tariff, and say what is wrong with them.
+    CheckConfig(ConfigFile),
+    /// How the station is: connections, orders, journal, clock.
+    Status,
+    /// Piles: who may connect.
+    #[command(subcommand)]
+    Pile(Pile),
+    /// Members: who may charge, and their money here.
+    #[command(subcommand)]
+    Member(Member),
+    /// Cards: which member a card starts orders for.
+    #[command(subcommand)]
+    Card(Card),
+    /// Tokens of people and programs that use the HTTP API.
+    #[command(subcommand)]
+    Token(Token),
+    /// The tamper-evident journal.
+    #[command(subcommand)]
+    Journal(Journal),
+    /// The books: every account that is not empty. They sum to zero.
+    BalanceSheet,
+    /// Print the OpenAPI document of the HTTP API.
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, default_value = "/etc/holdfast/edge.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Pile {
+    /// Let a pile in. Its secret is printed once.
+    Add {
+        /// The pile's id, which is its MQTT user name.
+        id: String,
+    },
+    /// All piles and how they are.
+    List,
+    /// Give a pile a new secret, printed once. It is disconnected and must use the new one.
+    Rotate {
+        /// The pile's id.
+        id: String,
+    },
+    /// Let a pile in no more. Its history stays.
+    Remove {
+        /// The pile's id.
+        id: String,
+    },
+    /// Fence a pile off from new orders, or put it back to work.
+    Maintenance {
+        /// The pile's id.
+        id: String,
+        /// Why it is fenced off.
+        #[arg(long, required_unless_present = "off")]
+        reason: Option<String>,
+        /// Put it back to work.
+        #[arg(long, conflicts_with = "reason")]
+        off: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Member {
+    /// Serve a member here.
+    Add {
+        /// The member's id.
+        id: String,
+        /// A name for people.
+        #[arg(long, default_value = "")]
+        name: String,
+    },
+    /// All members.
+    List,
+    /// One member: money, debts, open orders.
+    Show {
+        /// The member's id.
+        id: String,
+    },
+    /// Take money in at the desk.
+    Topup {
+        /// The member's id.
+        id: String,
+        /// In yuan, such as 50.00.
+        amount: String,
+        /// The receipt's number. The same number never counts twice.
+        #[arg(long)]
+        receipt: String,
+    },
+    /// Take a debt's payment.
+    Pay {
+        /// The member's id.
+        id: String,
+        /// In yuan, such as 12.34.
+        amount: String,
+        /// Out of what.
+        #[arg(long, value_enum, default_value = "cash")]
+        from: From,
+        /// The receipt's number. The same number never counts twice.
+        #[arg(long)]
+        receipt: String,
+    },
+    /// Put a member on the blacklist. Running orders go on.
+    Block {
+        /// The member's id.
+        id: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take a member off the blacklist.
+    Unblock {
+        /// The member's id.
+        id: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum From {
+    Cash,
+    Allowance,
+}
+
+#[derive(Debug, Subcommand)]
+enum Card {
+    /// Give a card to a member.
+    Bind {
+        /// The card's id.
+        card: String,
+        /// The member's id.
+        member: String,
+    },
+    /// Take a card back.
+    Unbind {
+        /// The card's id.
+        card: String,
+    },
+    /// All cards.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+enum Token {
+    /// Make a token. It is printed once.
+    Add {
+        /// A name for logs.
+        name: String,
+        /// What it may do.
+        #[arg(long, value_parser = ["viewer", "station", "service", "admin"])]
+        role: String,
+    },
+    /// All tokens' names and roles.
+    List,
+    /// Take a token back.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Journal {
+    /// Check every hash and number of the journal: the running station's, or a copy of its database.
+    Verify {
+        /// A copy of the database, for instance a backup. Without it the daemon is asked.
+        #[arg(long)]
+        database: Option<PathBuf>,
+        /// The site the copy belongs to.
+        #[arg(long, requires = "database")]
+        site: Option<String>,
+    },
+}
+
+/// Does what was asked and returns the text to print.
+///
+/// # Errors
+/// What went wrong, with what to do about it.
+pub fn run(cli: Cli) -> anyhow::Result<String> {
+    let client = Client::new(cli.socket);
+    let (answer, show): (Value, fn(&Value) -> String) = match cli.command {
+        Command::Run(file) => return run::run(&file.config).map(|()| String::new()),
+        Command::CheckConfig(file) => return run::check_config(&file.config),
+        Command::Openapi => return crate::api::openapi().to_pretty_json().context("the document cannot be written"),
+        Command::Journal(Journal::Verify { database, site }) => {
+            return match database {
+                Some(path) => verify::offline(&path, site.as_deref()),
+                None => verify::online(&client),
+            };
+        }
+        Command::Status => (client.get("/v1/station")?, table::fields),
+        Command::BalanceSheet => (client.get("/v1/balance-sheet?detail=true")?, table::fields),
+        Command::Pile(command) => pile(&client, command)?,
+        Command::Member(command) => member(&client, command)?,
+        Command::Card(command) => card(&client, command)?,
+        Command::Token(command) => token(&client, command)?,
+    };
+    Ok(if cli.json { serde_json::to_string_pretty(&answer)? } else { show(&answer) })
+}
+
+type Shown = (Value, fn(&Value) -> String);
+
+fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
+    Ok(match command {
+        Pile::Add { id } => (client.post("/v1/piles", &json!({ "id": id }))?, table::fields),
+        Pile::List => (client.all("/v1/piles")?, table::rows),
+        Pile::Rotate { id } => (client.post(&format!("/v1/piles/{id}/rotate"), &json!({}))?, table::fields),
+        Pile::Remove { id } => (client.delete(&format!("/v1/piles/{id}"))?, table::fields),
+        Pile::Maintenance { id, reason, off } => {
+            let body = json!({ "on": !off, "reason": reason });
+            (client.put(&format!("/v1/piles/{id}/maintenance"), &body)?, table::fields)
+        }
+    })
+}
+
+fn member(client: &Client, command: Member) -> anyhow::Result<Shown> {
+    Ok(match command {
+        Member::Add { id, name } => (client.put(&format!("/v1/members/{id}"), &json!({ "name": name }))?, table::fields),
+        Member::List => (client.all("/v1/members")?, table::rows),
+        Member::Show { id } => (client.get(&format!("/v1/members/{id}"))?, table::fields),
+        Member::Topup { id, amount, receipt } => {
+            let body = json!({ "amount": amount, "receipt": receipt });
+            (client.post_once(&format!("/v1/members/{id}/topups"), &receipt, &body)?, table::fields)
+        }
+        Member::Pay { id, amount, from, receipt } => {
+            let from = match from {
+                From::Cash => "cash",
+                From::Allowance => "allowance",
+            };
+            let body = json!({ "amount": amount, "from": from, "receipt": receipt });
+            (client.post_once(&format!("/v1/members/{id}/payments"), &receipt, &body)?, table::fields)
+        }
+        Member::Block { id, reason } => {
+            let body = json!({ "on": true, "reason": reason });
+            (client.put(&format!("/v1/members/{id}/block"), &body)?, table::fields)
+        }
+        Member::Unblock { id } => {
+            (client.put(&format!("/v1/members/{id}/block"), &json!({ "on": false }))?, table::fields)
+        }
+    })
+}
+
+fn card(client: &Client, command: Card) -> anyhow::Result<Shown> {
+    Ok(match command {
+        Card::Bind { card, member } => {
+            (client.put(&format!("/v1/cards/{card}"), &json!({ "member": member }))?, table::fields)
+        }
+        Card::Unbind { card } => (client.delete(&format!("/v1/cards/{card}"))?, table::fields),
+        Card::List => (client.all("/v1/cards")?, table::rows),
+    })
+}
+
+fn token(client: &Client, command: Token) -> anyhow::Result<Shown> {
+    Ok(match command {
+        Token::Add { name, role } => {
+            (client.post("/v1/tokens", &json!({ "name": name, "role": role }))?, table::fields)
+        }
+        Token::List => (client.all("/v1/tokens")?, table::rows),
+        Token::Remove { name } => (client.delete(&format!("/v1/tokens/{name}"))?, table::fields),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

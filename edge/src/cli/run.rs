@@ -1,0 +1,48 @@
+//! `run` and `check-config`.
+
+use crate::{
+    config::{Config, environment},
+    daemon::{self, Listening, notify_systemd},
+};
+use sd_notify::NotifyState;
+use std::path::Path;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Runs the daemon until SIGTERM or SIGINT.
+pub(super) fn run(path: &Path) -> anyhow::Result<()> {
+    let config = Config::load(path, environment::of_process())?;
+    let filter = EnvFilter::try_new(&config.log)?;
+    let plain = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(filter).with(plain).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            notify_systemd(&[NotifyState::Stopping]);
+        };
+        daemon::run(config, announce, shutdown).await
+    });
+    // A handler that hangs must not keep a dead station from being started again.
+    runtime.shutdown_background();
+    result
+}
+
+fn announce(listening: &Listening) {
+    let status = format!("station is up: {listening:?}");
+    notify_systemd(&[NotifyState::Ready, NotifyState::Status(&status)]);
+}
+
+/// Reads the configuration and the tariff it names.
+pub(super) fn check_config(path: &Path) -> anyhow::Result<String> {
+    let config = Config::load(path, environment::of_process())?;
+    if let Some(tariff) = &config.first_tariff {
+        daemon::read_tariff(tariff, &config.time_zone)?;
+    }
+    Ok(format!("{}: site {}, nothing wrong", path.display(), config.site))
+}

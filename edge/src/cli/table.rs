@@ -1,0 +1,70 @@
+//! JSON answers as text for people: one field a line, or one row a line.
+
+use serde_json::Value;
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// One field a line; an array of objects gets a line each.
+pub(super) fn fields(answer: &Value) -> String {
+    let Value::Object(fields) = answer else { return text(answer) };
+    let width = fields.keys().map(String::len).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for (name, value) in fields {
+        match value {
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                lines.push(format!("{name}:"));
+                lines.extend(items.iter().map(|item| format!("  {}", text(item))));
+            }
+            _ => lines.push(format!("{name:width$}  {}", text(value))),
+        }
+    }
+    lines.join("\n")
+}
+
+/// One row a line, in columns, under the names of the first row's plain fields.
+pub(super) fn rows(answer: &Value) -> String {
+    let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let Some(Value::Object(first)) = items.first() else { return "none".to_owned() };
+    let names: Vec<&String> =
+        first.iter().filter(|(_, value)| !value.is_object() && !value.is_array()).map(|(name, _)| name).collect();
+    let mut table: Vec<Vec<String>> = vec![names.iter().map(|name| name.to_string()).collect()];
+    table.extend(items.iter().map(|item| names.iter().map(|name| text(&item[name.as_str()])).collect()));
+    let widths: Vec<usize> =
+        (0..names.len()).map(|i| table.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    table.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rows_stand_in_columns() {
+        let answer = json!({ "items": [{ "id": "P1", "online": true, "why": null }, { "id": "P10", "online": false, "why": "x" }] });
+        assert_eq!(rows(&answer), "id   online  why\nP1   true    -\nP10  false   x");
+        assert_eq!(rows(&json!({ "items": [] })), "none");
+    }
+
+    #[test]
+    fn fields_stand_one_a_line() {
+        let answer = json!({ "id": "P1", "secret": "s", "list": [{ "no": 1 }] });
+        assert_eq!(fields(&answer), "id      P1\nlist:\n  no=1\nsecret  s");
+    }
+}

@@ -311,6 +311,7 @@ fn piles_are_told_the_time_once_an_hour_and_only_while_it_is_trusted() {
     assert_eq!(times(&bench.boot("P1")), 0, "not trusted yet");
     assert_eq!(times(&bench.ok(Input::ClockTrust(true))), 3);
     for _ in 0..50 {
+        bench.advance(SECOND);
         bench.boot("P1");
     }
     bench.disconnect("P2", false);

@@ -52,7 +52,8 @@ fn tagged<'e>(examples: &'e [Example], tag: &str) -> Vec<&'e str> {
 
 /// The word of a value on the wire.
 fn word(value: impl Serialize) -> String {
-    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+    let value = serde_json::to_value(value).expect("words are written as JSON texts");
+    value.as_str().expect("words are written as JSON texts").to_owned()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! Its API is asked over the Unix socket, its live views over TCP.
 
 use anyhow::{Context, bail, ensure};
-use domain::{order::State, units::Fen};
+use domain::{order::State, time::Wall, units::Fen};
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, body::Bytes};
 use hyper_util::rt::TokioIo;
@@ -19,15 +19,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The site that stations under test are.
+pub const SITE: &str = "test-site";
 /// How long a daemon may take to come up, and to go down.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a station under test is like.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// The station's time zone.
+    pub time_zone: String,
     /// Both clocks run this many times as fast as the world's.
     pub rate: u32,
-    /// Where the wall clock starts, RFC 3339; `None` is the world's.
+    /// Where the wall clock stands at the first start, RFC 3339; `None` is the world's time. From there it goes on at `rate`
+    /// whether the daemon runs or not, as a clock with a battery does.
     pub clock_start: Option<String>,
     /// The tariff file.
     pub tariff: PathBuf,
@@ -39,6 +44,7 @@ impl Setup {
     /// The example tariff, at the world's pace.
     pub fn new() -> Self {
         Self {
+            time_zone: "Asia/Shanghai".to_owned(),
             rate: 1,
             clock_start: None,
             tariff: repository().join("config/tariffs/example.toml"),
@@ -55,7 +61,9 @@ impl Default for Setup {
 
 /// The top of the source tree.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this package lies in the repository")
 }
 
 /// Builds a program of the workspace if it is not up to date, and says where it is.
@@ -67,17 +75,33 @@ pub fn program(package: &str, name: &str) -> PathBuf {
     let target = std::env::current_exe().ok().and_then(|exe| {
         // target/debug/deps/test-1234 or target/debug/program
         let folder = exe.parent()?;
-        Some(if folder.ends_with("deps") { folder.parent()?.to_owned() } else { folder.to_owned() })
+        Some(if folder.ends_with("deps") {
+            folder.parent()?.to_owned()
+        } else {
+            folder.to_owned()
+        })
     });
     let target = target.expect("a program lies in the target folder");
     BUILT.call_once(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let profile = if target.ends_with("release") { "release" } else { "dev" };
         let status = Command::new(cargo)
-            .args(["build", "--quiet", "--package", "holdfast-edge", "--package", "holdfast-tests", "--bins"])
+            .args([
+                "build",
+                "--quiet",
+                "--profile",
+                profile,
+                "--package",
+                "holdfast-edge",
+                "--bins",
+            ])
             .current_dir(repository())
             .env("CARGO_TARGET_DIR", target.parent().expect("target/debug has a parent"))
             .status();
-        assert!(status.is_ok_and(|status| status.success()), "{package} must build before it can be tested");
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "{package} must build before it can be tested"
+        );
     });
     target.join(name)
 }
@@ -120,6 +144,9 @@ impl Drop for Folder {
 pub struct StationProcess {
     child: Option<Child>,
     folder: Folder,
+    setup: Setup,
+    /// Where the clock stood, and when.
+    clock: Option<(Wall, Instant)>,
     /// Where piles connect.
     pub mqtt: SocketAddr,
     /// Where the HTTP API listens.
@@ -141,22 +168,69 @@ impl StationProcess {
     /// # Errors
     /// If it does not come up; its log is in the message.
     pub async fn start(name: &str, setup: &Setup) -> anyhow::Result<Self> {
-        let folder = Folder::new(name)?;
-        let (mqtt, http) = (free_port()?, free_port()?);
-        let clock_start = setup.clock_start.as_ref().map_or(String::new(), |start| format!("start = \"{start}\"\n"));
-        let demonstration = if setup.rate > 1 || setup.clock_start.is_some() { "demonstration = true\n" } else { "" };
-        let text = format!(
-            "site = \"test-site\"\ntime_zone = \"Asia/Shanghai\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
-             first_tariff = \"{}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n\n[http]\nlisten = \"{http}\"\n\n\
-             [clock]\ntrusted = true\nrate = {}\n{clock_start}{demonstration}\n[policy]\n{}\n",
-            setup.tariff.display(),
-            setup.rate,
-            setup.policy,
-        );
-        std::fs::write(folder.path().join("edge.toml"), text)?;
-        let mut station = Self { child: None, folder, mqtt, http };
+        let mut station = Self::new(name, setup)?;
         station.start_again().await?;
         Ok(station)
+    }
+
+    /// A daemon that is not started yet.
+    ///
+    /// # Errors
+    /// If its folder cannot be made.
+    pub fn new(name: &str, setup: &Setup) -> anyhow::Result<Self> {
+        let folder = Folder::new(name)?;
+        let (mqtt, http) = (free_port()?, free_port()?);
+        let clock = match &setup.clock_start {
+            Some(start) => Some((Wall::parse(start).map_err(anyhow::Error::msg)?, Instant::now())),
+            None if setup.rate > 1 => Some((world_wall(), Instant::now())),
+            None => None,
+        };
+        let setup = setup.clone();
+        Ok(Self {
+            child: None,
+            folder,
+            setup,
+            clock,
+            mqtt,
+            http,
+        })
+    }
+
+    /// Sets the wall clock that the daemon will find when it is started next.
+    pub fn set_clock(&mut self, to: Wall) {
+        self.clock = Some((to, Instant::now()));
+    }
+
+    /// What the wall clock shows, give or take what the daemon took to start.
+    pub fn wall(&self) -> Wall {
+        match self.clock {
+            Some((start, since)) => {
+                let ms = since.elapsed().as_millis().saturating_mul(u128::from(self.setup.rate));
+                start.after_ms(i64::try_from(ms).unwrap_or(i64::MAX))
+            }
+            None => world_wall(),
+        }
+    }
+
+    fn write_config(&self) -> anyhow::Result<()> {
+        let Setup {
+            time_zone,
+            rate,
+            tariff,
+            policy,
+            ..
+        } = &self.setup;
+        let (mqtt, http, tariff) = (self.mqtt, self.http, tariff.display());
+        let clock = match self.clock {
+            Some(_) => format!("demonstration = true\nrate = {rate}\nstart = \"{}\"\n", self.wall()),
+            None => String::new(),
+        };
+        let text = format!(
+            "site = \"{SITE}\"\ntime_zone = \"{time_zone}\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
+             first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n\n[http]\nlisten = \"{http}\"\n\n\
+             [clock]\ntrusted = true\n{clock}\n[policy]\n{policy}\n",
+        );
+        Ok(std::fs::write(self.config_path(), text)?)
     }
 
     /// Starts the daemon on what is in its folder.
@@ -165,8 +239,10 @@ impl StationProcess {
     /// If it does not come up.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         ensure!(self.child.is_none(), "the daemon runs already");
+        let program = program("holdfast-edge", "holdfast-edge");
+        self.write_config()?;
         let log = File::options().create(true).append(true).open(self.log_path())?;
-        let child = Command::new(program("holdfast-edge", "holdfast-edge"))
+        let child = Command::new(program)
             .args(["run", "--config"])
             .arg(self.config_path())
             .stdin(Stdio::null())
@@ -186,7 +262,11 @@ impl StationProcess {
                 self.child = None;
                 bail!("the daemon ended with {status}:\n{}", self.log());
             }
-            ensure!(begun.elapsed() < PATIENCE, "the daemon is not ready after {PATIENCE:?}:\n{}", self.log());
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "the daemon is not ready after {PATIENCE:?}:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -222,6 +302,11 @@ impl StationProcess {
         }
     }
 
+    /// Its folder: configuration, socket, log, and `data` with the database.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The configuration file.
     pub fn config_path(&self) -> PathBuf {
         self.folder.path().join("edge.toml")
@@ -251,9 +336,15 @@ impl StationProcess {
     /// # Errors
     /// If it fails: with what it said.
     pub fn cli(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output =
-            Command::new(program("holdfast-edge", "holdfast-edge")).arg("--socket").arg(self.socket()).args(arguments).output()?;
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let output = Command::new(program("holdfast-edge", "holdfast-edge"))
+            .arg("--socket")
+            .arg(self.socket())
+            .args(arguments)
+            .output()?;
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         ensure!(output.status.success(), "{arguments:?}: {err}");
         Ok(out.into_owned())
     }
@@ -272,7 +363,14 @@ impl StationProcess {
     /// # Errors
     /// If the station refuses.
     pub async fn add_member(&self, id: &str, money: &str) -> anyhow::Result<()> {
-        self.ask(Method::PUT, &format!("/v1/members/{id}"), Some(&json!({ "name": id })), None).await?.success()?;
+        self.ask(
+            Method::PUT,
+            &format!("/v1/members/{id}"),
+            Some(&json!({ "name": id })),
+            None,
+        )
+        .await?
+        .success()?;
         if money != "0.00" {
             let body = json!({ "amount": money, "receipt": format!("first-{id}") });
             self.post(&format!("/v1/members/{id}/topups"), &body).await?.success()?;
@@ -287,7 +385,10 @@ impl StationProcess {
     pub async fn place(&self, member: &str, pile: &str, prepay: &str) -> anyhow::Result<String> {
         let body = json!({ "member": member, "pile": pile, "connector": 1, "prepay": prepay });
         let answer = self.post("/v1/orders", &body).await?.expect(201)?;
-        Ok(answer["id"].as_str().context("no order number in the answer")?.to_owned())
+        Ok(answer["id"]
+            .as_str()
+            .context("no order number in the answer")?
+            .to_owned())
     }
 
     /// Waits until an order is in `state`, and returns it.
@@ -301,7 +402,12 @@ impl StationProcess {
             if order["state"] == state.word() {
                 return Ok(order);
             }
-            ensure!(begun.elapsed() < patience, "order {id} is {} and not {state}:\n{}", order["state"], self.log());
+            ensure!(
+                begun.elapsed() < patience,
+                "order {id} is {} and not {state}:\n{}",
+                order["state"],
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -338,7 +444,13 @@ impl StationProcess {
     ///
     /// # Errors
     /// If the daemon does not answer.
-    pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>, key: Option<&str>) -> anyhow::Result<Answer> {
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> anyhow::Result<Answer> {
         let stream = tokio::net::UnixStream::connect(self.socket()).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
@@ -350,11 +462,17 @@ impl StationProcess {
             request = request.header("content-type", "application/json");
         }
         let bytes = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
-        let response = sender.send_request(request.body(Full::new(Bytes::from(bytes)))?).await?;
+        let response = sender
+            .send_request(request.body(Full::new(Bytes::from(bytes)))?)
+            .await?;
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await?.to_bytes();
         connection.abort();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes)?
+        };
         Ok(Answer { status, body })
     }
 }
@@ -374,7 +492,12 @@ impl Answer {
     /// # Errors
     /// With the body, if it is another.
     pub fn expect(self, status: u16) -> anyhow::Result<Value> {
-        ensure!(self.status == status, "answered {} and not {status}: {}", self.status, self.body);
+        ensure!(
+            self.status == status,
+            "answered {} and not {status}: {}",
+            self.status,
+            self.body
+        );
         Ok(self.body)
     }
 
@@ -383,9 +506,19 @@ impl Answer {
     /// # Errors
     /// With the body, if not.
     pub fn success(self) -> anyhow::Result<Value> {
-        ensure!((200..300).contains(&self.status), "answered {}: {}", self.status, self.body);
+        ensure!(
+            (200..300).contains(&self.status),
+            "answered {}: {}",
+            self.status,
+            self.body
+        );
         Ok(self.body)
     }
+}
+
+fn world_wall() -> Wall {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Wall(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn free_port() -> anyhow::Result<SocketAddr> {

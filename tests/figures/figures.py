@@ -5,8 +5,10 @@ local clock minute by minute, and energy is split with exact fractions. Python's
 
     python3 tests/figures/figures.py
 
-It writes expected.json (compared to the digit by domain/tests/figures.rs) and working.md (the same, line by line, for
-a person with a pencil). With --check it writes nothing and fails if the files would change.
+It writes expected.json (compared to the digit by domain/tests/figures.rs), balances.json (what is in each account when
+the sessions have been orders at a station as run.json says, compared by tests/tests/figures_end_to_end.rs) and
+working.md (the same, line by line, for a person with a pencil). With --check it writes nothing and fails if the files
+would change.
 """
 
 import json
@@ -168,6 +170,38 @@ def work(session, say):
     }
 
 
+def books(run, bills, sessions, say):
+    """What is in the accounts at the end: credits less debits, so that they all add up to nothing."""
+    funds = {member: Decimal(topup) for member, topup in run["topups"].items()}
+    accounts = {"cash": -sum(funds.values()), "sales:electricity": Decimal("0.00"), "sales:service": Decimal("0.00")}
+    say(f"Topped up {' + '.join(run['topups'].values())}: cash {accounts['cash']}.")
+    say("")
+    say("| order | member | funds before | electricity | service | fee | review | funds after | debt |")
+    say("|---|---|---|---|---|---|---|---|---|")
+    orders = []
+    for order in sorted(run["orders"], key=lambda order: read(sessions[order["session"]]["stop"])[0]):
+        bill, member = bills[order["session"]], order["member"]
+        fee, before = Decimal(bill["fee"]), funds[member]
+        funds[member] = max(before - fee, Decimal("0.00"))
+        debt = max(fee - before, Decimal("0.00"))
+        if debt:
+            accounts[f"debt:{member}"] = -debt
+        accounts["sales:electricity"] += Decimal(bill["electricity"])
+        accounts["sales:service"] += Decimal(bill["service"])
+        review = fee > 200
+        orders.append({"session": order["session"], "review": review, "state": "UNPAID" if debt else "PAYED", "debt": str(debt)})
+        say(
+            f"| {order['session']} | {member} | {before} | {bill['electricity']} | {bill['service']} | {fee} | "
+            f"{'as it is' if review else ''} | {funds[member]} | {debt} |"
+        )
+    accounts.update({f"allowance:{member}": left for member, left in funds.items()})
+    accounts = {name: str(balance) for name, balance in sorted(accounts.items()) if balance}
+    say("")
+    say(f"{' + '.join(f'{name} {balance}' for name, balance in accounts.items())} = {sum(map(Decimal, accounts.values()))}")
+    say("")
+    return {"station": run["station"], "orders": orders, "accounts": accounts, "total": str(sum(map(Decimal, accounts.values())))}
+
+
 def main():
     sessions = json.loads((HERE / "sessions.json").read_text(encoding="utf-8"))
     lines = ["# The working behind expected.json", "", "Written by figures.py; times are the site's local time.", ""]
@@ -176,7 +210,14 @@ def main():
         lines += [f"## {session['name']}", "", session["about"], ""]
         expected.append(work(session, lines.append))
         lines.append("")
+    by_name = {session["name"]: session for session in sessions}
+    bills = {bill["name"]: bill for bill in expected}
+    balances = []
+    for run in json.loads((HERE / "run.json").read_text(encoding="utf-8")):
+        lines += [f"## The books of {run['station']}", "", run["about"], ""]
+        balances.append(books(run, bills, by_name, lines.append))
     files = {
+        "balances.json": json.dumps(balances, indent=2, ensure_ascii=False) + "\n",
         "expected.json": json.dumps(expected, indent=2, ensure_ascii=False) + "\n",
         "working.md": "\n".join(lines).rstrip() + "\n",
     }
@@ -184,7 +225,7 @@ def main():
         path = HERE / name
         if "--check" not in sys.argv[1:]:
             path.write_text(text, encoding="utf-8")
-        elif path.read_text(encoding="utf-8") != text:
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
             sys.exit(f"{path} is not what figures.py works out; run it without --check")
 
 

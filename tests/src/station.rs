@@ -31,9 +31,9 @@ pub struct Setup {
     pub time_zone: String,
     /// Both clocks run this many times as fast as the world's.
     pub rate: u32,
-    /// Where the wall clock stands at the first start, RFC 3339; `None` is the world's time. From there it goes on at `rate`
+    /// Where the wall clock stands at the first start; `None` is the world's time. From there it goes on at `rate`
     /// whether the daemon runs or not, as a clock with a battery does.
-    pub clock_start: Option<String>,
+    pub clock_start: Option<Wall>,
     /// The tariff file.
     pub tariff: PathBuf,
     /// More lines for the configuration file's `[policy]`.
@@ -180,8 +180,8 @@ impl StationProcess {
     pub fn new(name: &str, setup: &Setup) -> anyhow::Result<Self> {
         let folder = Folder::new(name)?;
         let (mqtt, http) = (free_port()?, free_port()?);
-        let clock = match &setup.clock_start {
-            Some(start) => Some((Wall::parse(start).map_err(anyhow::Error::msg)?, Instant::now())),
+        let clock = match setup.clock_start {
+            Some(start) => Some((start, Instant::now())),
             None if setup.rate > 1 => Some((world_wall(), Instant::now())),
             None => None,
         };

@@ -1,19 +1,33 @@
 //! An MQTT 3.1.1 and 5 broker as a library: a front door, sessions and fan-out. It knows nothing of charging.
 //! What may connect, publish and subscribe, and what must be on disk before a PUBACK, is the [`Gatekeeper`]'s to say.
 //!
-//! ```text
-//! let broker = Broker::new(Config::default(), gatekeeper)?;          // inside a tokio runtime
-//! let handle: Handle = broker.handle();                              // cheap to clone, all methods sync
-//! tokio::spawn(broker.serve(TcpListener::bind("0.0.0.0:1883").await?));
-//! tokio::spawn(broker.serve_tls(listener, tls /* watch::Receiver<Arc<rustls::ServerConfig>> */));
-//! handle.publish_to("P1", Message::new("hf/v1/pile/P1/down/command", payload).qos(QoS::AtLeastOnce))?;
-//! handle.publish_shared(Message::new("hf/v1/site/display", payload))?;
-//! handle.disconnect("P1", DisconnectCause::AdministrativeAction);
-//! handle.kick_identity(&identity);                                   // ends its connections and sessions
-//! handle.stats();
-//! broker.router_died().await;                                        // then end the process with a code ≠ 0
-//! broker.shutdown(Duration::from_secs(5)).await;                     // stop accepting, DISCONNECT 0x8B, drain
+//! ```no_run
+//! # async fn run(gatekeeper: std::sync::Arc<dyn broker::Gatekeeper>) -> Result<(), Box<dyn std::error::Error>> {
+//! use broker::{Broker, Config, Message, QoS};
+//!
+//! let broker = Broker::new(Config::default(), gatekeeper)?;
+//! tokio::spawn(broker.serve(tokio::net::TcpListener::bind("0.0.0.0:1883").await?));
+//! let handle = broker.handle();
+//! handle.publish_to("P1", Message::new("hf/v1/pile/P1/down/command", "{}").qos(QoS::AtLeastOnce))?;
+//! handle.publish_shared(Message::new("hf/v1/site/display", "{}").retain())?;
+//! broker.router_died().await; // then end the process
+//! broker.shutdown(std::time::Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
 //! ```
+//!
+//! # Map
+//! - `front`: accept loops, TLS, login, the loop of one connection, SUBSCRIBE; the only part with sockets.
+//! - `codec`: packets from and to the wire. *Never panics, never reads past a packet.*
+//! - `session`: what a client id owns, without I/O. *Time is an input; acknowledgements go out in order.*
+//! - `sessions`, `lifecycle`: who has which session; attach, take-over, leave, expiry, wills.
+//! - `router`: the fence around rumqttd's router. *The only place that names rumqttd; sees no topic of a client.*
+//! - `gatekeeper`, `receipt`, `handle`, `message`, `config`, `stats`: what the embedding program touches.
+//! - `retained`, `rate`, `topic`: retained messages, the token bucket, names and filters.
+//!
+//! *Nowhere* is a lock held while something is awaited or the gatekeeper is asked, and *nothing* that a client sends is
+//! kept without a bound from [`Config`].
+
 mod broker;
 mod codec;
 mod config;

@@ -207,3 +207,22 @@ async fn subscriptions_of_a_session_are_capped() {
     raw.send(&subscribe(5, 1, &[("down/P1/c", 0), ("down/P1/a", 2)])).await;
     assert!(raw.packet().await.ends_with(&[0x97, 2]), "what exists can be replaced");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_published_after_suback_arrives() {
+    let bench = Bench::with(Config {
+        packet_rate: None,
+        ..Config::default()
+    })
+    .await;
+    let mut publisher = bench.client(5, "P1").await;
+    publisher.subscribe(5, "open/x", 0x04).await;
+    for round in 0..200 {
+        let mut raw = bench.client(5, "P2").await;
+        raw.subscribe(5, "open/x", 0x05).await;
+        let message = publish(5, 1, 1, "open/x", &format!("{round}"));
+        publisher.send(&message).await;
+        assert_eq!(publisher.packet().await, b"\x40\x02\x00\x01");
+        assert_eq!(raw.packet().await, message);
+    }
+}

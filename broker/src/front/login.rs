@@ -140,9 +140,6 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
     if connect.enhanced_authentication {
         return Err(ConnectRefusal::BadAuthenticationMethod);
     }
-    if connect.client_id.len() > CLIENT_ID_BYTES_MAX {
-        return Err(ConnectRefusal::ClientIdentifierNotValid);
-    }
     let request = ConnectRequest {
         client_id: connect.client_id,
         user_name: connect.user_name,
@@ -256,10 +253,14 @@ fn choose_client_id(
             ClientIdRule::OfIdentity => format!("{identity}~auto-{connection}"),
             ClientIdRule::Any => format!("auto-{connection}"),
         };
-        return Ok(ChosenId {
-            client_id,
-            assigned: true,
-        });
+        return if client_id.len() <= CLIENT_ID_BYTES_MAX {
+            Ok(ChosenId {
+                client_id,
+                assigned: true,
+            })
+        } else {
+            Err(ConnectRefusal::ClientIdentifierNotValid)
+        };
     }
     let is_allowed = match rule {
         ClientIdRule::Any => true,
@@ -269,7 +270,7 @@ fn choose_client_id(
             None => false,
         },
     };
-    if is_allowed {
+    if is_allowed && asked.len() <= CLIENT_ID_BYTES_MAX {
         Ok(ChosenId {
             client_id: asked.to_owned(),
             assigned: false,

@@ -63,6 +63,42 @@ async fn a_client_id_of_another_identity_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_id_that_is_too_long_is_refused_also_if_it_would_be_assigned() {
+    let bench = Bench::new().await;
+    let long = "P".repeat(250);
+    let at_limit = format!("{long}~{}", "x".repeat(5));
+    let above = format!("{long}~{}", "x".repeat(6));
+    assert_eq!(
+        codes(
+            &bench,
+            Connect {
+                client_id: &at_limit,
+                ..Connect::default()
+            }
+        )
+        .await,
+        (0, 0)
+    );
+    assert_eq!(
+        codes(
+            &bench,
+            Connect {
+                client_id: &above,
+                ..Connect::default()
+            }
+        )
+        .await,
+        (0x02, 0x85)
+    );
+    let empty = Connect {
+        client_id: "",
+        user_name: Some(&long),
+        ..Connect::default()
+    };
+    assert_eq!(codes(&bench, empty).await, (0x02, 0x85));
+}
+
+#[tokio::test]
 async fn an_empty_client_id_is_assigned_where_the_protocol_allows() {
     let mut bench = Bench::new().await;
     let empty = Connect {

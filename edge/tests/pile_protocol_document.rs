@@ -1,4 +1,5 @@
-//! `docs/pile-protocol.md` against the code: every example is read, every word and every limit is there.
+//! `docs/pile-protocol.md` against the code: every example is read, every word and every limit is there, and the worked
+//! session is played, by the commands as they are printed, to a station of its own.
 
 use domain::{
     messages::{
@@ -9,8 +10,13 @@ use domain::{
     tariff::{PeriodKind, Tariff},
     topics::{DownKind, UpKind},
 };
+use edge::{config::Config, daemon};
 use serde::Serialize;
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+use tokio::sync::oneshot;
 
 fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
@@ -248,4 +254,94 @@ fn the_limits_are_those_of_the_code() {
         "after {} s without a byte taken",
         broker.write_timeout.as_secs()
     )));
+}
+
+/// A folder of its own, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("holdfast-played-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("the folder for temporary files can be written");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left is the system's to clean up.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+fn output(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().expect("the command can be started");
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{command:?}: {status}\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_worked_session_can_be_played_with_mosquitto_alone() {
+    assert!(
+        Command::new("mosquitto_pub").arg("--help").output().is_ok(),
+        "mosquitto_pub is missing; `cargo xtask test` installs it"
+    );
+    let folder = Folder::new();
+    let text = format!(
+        "site = \"played\"\ndata_dir = \".\"\nsocket = \"s\"\nfirst_tariff = {:?}\n\
+         [mqtt]\nlisten = [\"127.0.0.1:0\"]\n[http]\nlisten = \"\"\n",
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/tariffs/example.toml")
+    );
+    let path = folder.0.join("edge.toml");
+    std::fs::write(&path, text).unwrap();
+    let config = Config::load(&path, []).unwrap();
+    let socket = config.socket.clone();
+    let (ready, is_ready) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let station = tokio::spawn(daemon::run(
+        config,
+        |listening| ready.send(listening.clone()).unwrap(),
+        async { drop(stopped.await) },
+    ));
+    let port = is_ready.await.expect("the station starts").mqtt[0].port().to_string();
+
+    let play: Vec<String> = tagged(&examples(&document()), "play")
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let heard = tokio::task::spawn_blocking(move || {
+        let station = |arguments: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-edge"));
+            command.arg("--socket").arg(&socket).arg("--json");
+            output(command.args(arguments.split(' ')))
+        };
+        let pile: serde_json::Value = serde_json::from_str(&station("pile add P01")).unwrap();
+        station("member add m-1001");
+        station("member topup m-1001 100.00 --receipt R-0001");
+        station("card bind CARD-7 m-1001");
+        let mut bash = Command::new("bash");
+        // Should a step fail, the ears must not keep the pipe open.
+        let play = format!("trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{}", play.join("\n"));
+        bash.args(["-eu", "-c", &play]);
+        let heard = output(bash.env("SECRET", pile["secret"].as_str().unwrap()).env("PORT", port));
+        let member: serde_json::Value = serde_json::from_str(&station("member show m-1001")).unwrap();
+        (heard, member)
+    });
+    let (heard, member) = heard.await.unwrap();
+    for said in [
+        "\"kind\":\"start\"",
+        "\"kind\":\"stop\"",
+        "duplicate",
+        "orphan",
+        "malformed",
+    ] {
+        assert!(heard.contains(said), "{said} in {heard}");
+    }
+    assert_eq!((&member["held"], &member["debt"]), (&"0.00".into(), &"0.00".into()));
+    let allowance: domain::units::Fen = member["allowance"].as_str().unwrap().parse().unwrap();
+    assert!(allowance < domain::units::Fen(10_000), "0.0700 kWh were paid: {member}");
+
+    stop.send(()).unwrap();
+    station.await.unwrap().unwrap();
 }

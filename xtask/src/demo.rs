@@ -8,8 +8,6 @@ pub(crate) fn demo(exit: bool) -> Result {
     run(build.args(["--bin", "holdfast-edge", "--bin", "pile-sim", "--bin", "demo"]))?;
     let folder = programs()?;
     let mut demo = program(folder.join("demo"));
-    demo.arg("--edge").arg(folder.join("holdfast-edge"));
-    demo.arg("--pile-sim").arg(folder.join("pile-sim"));
     if exit {
         demo.arg("--exit");
     }

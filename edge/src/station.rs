@@ -661,6 +661,14 @@ impl Loop {
                 outbound.disconnect(&pile);
             }
         }
+        // A PUBACK first: it says that the message is stored, the `ack` that follows says what became of it.
+        let mut answers = Vec::new();
+        for one in waiting {
+            match one {
+                Waiting::Receipt(receipt) => receipt.acknowledge(),
+                Waiting::Answer(to, answer) => answers.push((to, answer)),
+            }
+        }
         for effect in effects {
             match effect {
                 Effect::Send { pile, message } => {
@@ -674,18 +682,14 @@ impl Loop {
                 }
             }
         }
-        for one in waiting {
-            match one {
-                Waiting::Receipt(receipt) => receipt.acknowledge(),
-                Waiting::Answer(to, answer) => {
-                    let _gone = to.send(answer);
-                }
-            }
-        }
         let now = self.station.clock.now();
         self.station
             .hub
             .show(seen.iter().filter_map(|order| self.site.view_of(order, now)));
+        // Whoever is answered finds the live view as it was answered.
+        for (to, answer) in answers {
+            let _gone = to.send(answer);
+        }
         self.site.evict();
     }
 }

@@ -12,7 +12,8 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(super) fn run(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path, environment::of_process())?;
-    let filter = EnvFilter::try_new(&config.log)?;
+    // The fan-out library tells of every connection; a person may ask for that by naming it.
+    let filter = EnvFilter::try_new(format!("rumqttd=error,{}", config.log))?;
     let plain = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     tracing_subscriber::registry().with(filter).with(plain).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -11,7 +11,7 @@ use super::{
     Body, Link, Output, Pile, Publish, Timer,
 };
 use domain::{
-    ids::{BootId, ConnectorNo, MsgId},
+    ids::{BootId, CommandId, ConnectorNo, MsgId},
     messages::{
         Ack, AckResult, Boot, BootConnector, Common, ConnectorReport, ConnectorStatus, Down, Event, EventKind,
         Heartbeat, Record, Up, UpMessage,
@@ -338,9 +338,13 @@ impl Pile {
     }
 
     pub(super) fn puback(&mut self, token: u64) {
-        let Some(command_id) = self.outbox.puback(token, self.now) else {
-            return;
-        };
+        if let Some(command_id) = self.outbox.puback(token, self.now) {
+            self.reply_is_stored(&command_id);
+        }
+    }
+
+    /// The station has the answer to this command on disk: its PUBACK came, or its `ack`, which may overtake it.
+    fn reply_is_stored(&mut self, command_id: &CommandId) {
         for session in self
             .connectors
             .iter_mut()
@@ -349,7 +353,7 @@ impl Pile {
             if session
                 .ack_due
                 .as_ref()
-                .is_some_and(|(waiting, _)| *waiting == command_id)
+                .is_some_and(|(waiting, _)| waiting == command_id)
             {
                 session.ack_due = None;
             }
@@ -414,6 +418,9 @@ impl Pile {
             ..
         } = ack;
         let entry = msg_id.as_ref().and_then(|id| self.outbox.ack(id));
+        if let Some(Purpose::Reply { command_id, .. }) = entry.as_ref().map(|entry| &entry.purpose) {
+            self.reply_is_stored(&command_id.clone());
+        }
         if result == AckResult::Malformed && (entry.is_some() || !self.sent_garbage) {
             let id = msg_id.as_ref().map_or("a message", MsgId::as_str);
             self.unexpected(format!(

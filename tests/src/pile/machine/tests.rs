@@ -425,6 +425,20 @@ fn an_ok_that_is_not_acknowledged_within_its_ttl_stops_with_reason_10() {
 }
 
 #[test]
+fn an_ack_that_overtakes_the_puback_of_an_ok_is_as_good() {
+    let mut bench = Bench::plugged(spec());
+    bench.pubacks = false;
+    bench.start();
+    let msg_id = bench.sent.iter().rev().find_map(|(_, m)| match m.body {
+        Up::Reply(_) => m.common.msg_id.clone(),
+        _ => None,
+    });
+    bench.ack(msg_id, AckResult::Ok, None);
+    bench.run(HOUR);
+    assert_eq!(bench.pile.status().charging, 1);
+}
+
+#[test]
 fn an_acknowledgement_of_the_repeated_ok_is_as_good_as_of_the_first() {
     let mut bench = Bench::plugged(spec());
     bench.pubacks = false;

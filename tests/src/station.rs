@@ -8,12 +8,13 @@ use hyper::{Method, Request, body::Bytes};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     fs::File,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Once,
+        Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -71,7 +72,7 @@ pub fn repository() -> &'static Path {
 /// # Panics
 /// If it cannot be built: then there is nothing to test.
 pub fn program(package: &str, name: &str) -> PathBuf {
-    static BUILT: Once = Once::new();
+    static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let target = std::env::current_exe().ok().and_then(|exe| {
         // target/debug/deps/test-1234 or target/debug/program
         let folder = exe.parent()?;
@@ -82,7 +83,9 @@ pub fn program(package: &str, name: &str) -> PathBuf {
         })
     });
     let target = target.expect("a program lies in the target folder");
-    BUILT.call_once(|| {
+    let mut built = BUILT.lock().expect("nobody panics while building");
+    // The variable is for whoever has just built everything and runs one test program after another.
+    if std::env::var_os("HOLDFAST_TEST_PROGRAMS_ARE_BUILT").is_none() && built.insert(package.to_owned()) {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let profile = if target.ends_with("release") { "release" } else { "dev" };
         let status = Command::new(cargo)
@@ -92,8 +95,9 @@ pub fn program(package: &str, name: &str) -> PathBuf {
                 "--profile",
                 profile,
                 "--package",
-                "holdfast-edge",
-                "--bins",
+                package,
+                "--bin",
+                name,
             ])
             .current_dir(repository())
             .env("CARGO_TARGET_DIR", target.parent().expect("target/debug has a parent"))
@@ -102,7 +106,7 @@ pub fn program(package: &str, name: &str) -> PathBuf {
             status.is_ok_and(|status| status.success()),
             "{package} must build before it can be tested"
         );
-    });
+    }
     target.join(name)
 }
 
@@ -180,6 +184,8 @@ impl StationProcess {
     pub fn new(name: &str, setup: &Setup) -> anyhow::Result<Self> {
         let folder = Folder::new(name)?;
         let (mqtt, http) = (free_port()?, free_port()?);
+        // Built before the clock begins to run: that may take minutes.
+        program("holdfast-edge", "holdfast-edge");
         let clock = match setup.clock_start {
             Some(start) => Some((start, Instant::now())),
             None if setup.rate > 1 => Some((world_wall(), Instant::now())),
@@ -451,7 +457,50 @@ impl StationProcess {
         body: Option<&Value>,
         key: Option<&str>,
     ) -> anyhow::Result<Answer> {
-        let stream = tokio::net::UnixStream::connect(self.socket()).await?;
+        self.api().ask(method, path, body, key).await
+    }
+
+    /// Every item of a list, page by page.
+    ///
+    /// # Errors
+    /// If the daemon does not answer, or says no.
+    pub async fn all(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let mut items = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            let page = self.get(&format!("{path}{sign}limit=200{cursor}")).await?.success()?;
+            items.extend(page["items"].as_array().context("no items")?.iter().cloned());
+            match page["next"].as_str() {
+                None => return Ok(items),
+                Some(next) => cursor = format!("&cursor={next}"),
+            }
+        }
+    }
+
+    /// The daemon's API, for whoever asks beside this.
+    pub fn api(&self) -> Api {
+        Api(self.socket())
+    }
+}
+
+/// A daemon's API on its Unix socket, whether or not the daemon runs.
+#[derive(Debug, Clone)]
+pub struct Api(PathBuf);
+
+impl Api {
+    /// Any request.
+    ///
+    /// # Errors
+    /// If the daemon does not answer.
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> anyhow::Result<Answer> {
+        let stream = tokio::net::UnixStream::connect(&self.0).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost");

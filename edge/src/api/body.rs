@@ -191,6 +191,10 @@ fn parse<T: DeserializeOwned + Checked>(headers: &HeaderMap, bytes: &[u8]) -> Re
         expect_json(headers)?;
         bytes
     };
+    // Derived readers would take a list of the fields' values in order for an object.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::field(".", "the body must be a JSON object"));
+    }
     let malformed =
         |error: &serde_json::Error| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", error.to_string()).at(".");
     let mut json = serde_json::Deserializer::from_slice(bytes);

@@ -2,6 +2,7 @@
 
 use super::{
     ApiState,
+    dto::live::{LiveFrame, LiveSite},
     problem::{PROBLEM_JSON, ProblemDetails},
 };
 use axum::{http::header, response::IntoResponse};
@@ -34,7 +35,7 @@ DELETE can be repeated as they are.
 /// The document before any operation is in it.
 pub(super) fn start() -> utoipa::openapi::OpenApi {
     #[derive(OpenApi)]
-    #[openapi(components(schemas(ProblemDetails)))]
+    #[openapi(components(schemas(LiveFrame, LiveSite, ProblemDetails)))]
     struct Schemas;
 
     let mut document = Schemas::openapi();
@@ -94,6 +95,7 @@ pub(super) fn finish(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi:
         }
         for operation in [get, put, post, delete].into_iter().flatten() {
             add_problems(operation);
+            allow_empty_body(operation);
         }
     }
     document
@@ -133,6 +135,21 @@ fn add_problems(operation: &mut Operation) {
             .responses
             .entry(code.to_owned())
             .or_insert_with(problem);
+    }
+}
+
+/// A request without content may come without a body.
+fn allow_empty_body(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else {
+        return;
+    };
+    let nothing = RefOr::Ref(Ref::from_schema_name("Nothing"));
+    if body
+        .content
+        .values()
+        .any(|content| matches!(content, RefOr::T(content) if content.schema.as_ref() == Some(&nothing)))
+    {
+        body.required = Some(Required::False);
     }
 }
 

@@ -58,10 +58,10 @@ async fn get_journal(State(api): State<ApiState>, Asked(feed): Asked<Feed>) -> R
     let limit = match feed.limit {
         None => ENTRIES_MAX / 2,
         Some(limit) if (1..=ENTRIES_MAX).contains(&limit) => limit,
-        Some(_) => return Err(Problem::url("limit", format!("from 1 to {ENTRIES_MAX}"))),
+        Some(_) => return Err(Problem::url("limit", format!("from 1 to {ENTRIES_MAX} entries"))),
     };
     if feed.wait_s > WAIT_S_MAX {
-        return Err(Problem::url("wait_s", format!("at most {WAIT_S_MAX}")));
+        return Err(Problem::url("wait_s", format!("waits from 0 to {WAIT_S_MAX} seconds")));
     }
     wait_for_news(&api, feed.after, Duration::from_secs(feed.wait_s)).await;
     let identity = api.station.store.identity();

@@ -175,7 +175,7 @@ async fn get_order(State(api): State<ApiState>, Of(id): Of<OrderId>) -> Result<J
 #[utoipa::path(
     post, path = "/v1/orders/{id}/stop", tag = "orders",
     params(("id" = String, Path, description = "The order's number")),
-    request_body(content = Option<Nothing>),
+    request_body = Nothing,
     responses(
         (status = 200, description = "The pile has been told, or the order was cancelled", body = StopAccepted),
         (status = 202, description = "The pile is offline; the stop is remembered", body = StopAccepted),
@@ -219,7 +219,7 @@ async fn stop_order(
 #[utoipa::path(
     post, path = "/v1/orders/{id}/close", tag = "orders",
     params(("id" = String, Path, description = "The order's number")),
-    request_body(content = Option<Nothing>),
+    request_body = Nothing,
     responses((status = 200, description = "Settled by an estimate", body = OrderView)),
     security(("bearer" = ["service"])),
 )]

@@ -79,7 +79,7 @@ async fn provision_pile(State(api): State<ApiState>, posted: Posted<ProvisionPil
 #[utoipa::path(
     post, path = "/v1/piles/{id}/rotate", tag = "piles",
     params(("id" = String, Path, description = "The pile's id")),
-    request_body(content = Option<Nothing>),
+    request_body = Nothing,
     responses((status = 200, description = "The new secret", body = PileSecret)),
     security(("bearer" = ["admin"])),
 )]

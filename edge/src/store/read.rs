@@ -48,6 +48,11 @@ pub struct Page<T> {
     pub next: Option<u64>,
 }
 
+/// What is kept of every pile's secret.
+type PileSecrets = BTreeMap<PileId, SecretHash>;
+/// Every token by its name.
+type Tokens = BTreeMap<String, Token>;
+
 /// How many index entries one page may look at before it ends early with a cursor.
 const LOOKED_AT_MAX: usize = 5_000;
 
@@ -579,7 +584,7 @@ impl Reader {
         Ok(outlets)
     }
 
-    pub(super) fn credentials(&self) -> Result<(BTreeMap<PileId, SecretHash>, BTreeMap<String, Token>), StoreError> {
+    pub(super) fn credentials(&self) -> Result<(PileSecrets, Tokens), StoreError> {
         let secrets = self.read.open_table(tables::PILE_SECRETS)?;
         let mut piles = BTreeMap::new();
         for row in secrets.iter()? {

@@ -37,6 +37,7 @@ impl From<PeriodKind> for Period {
 
 /// A connector of a pile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Outlet)]
 pub struct OutletDto {
     /// The pile.
     pub pile: String,
@@ -46,6 +47,7 @@ pub struct OutletDto {
 
 /// An order as the driver sees it now.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Live)]
 pub struct LiveDto {
     /// The order.
     pub order_id: String,

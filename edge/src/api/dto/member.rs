@@ -88,7 +88,7 @@ pub struct PayDebt {
     pub amount: Yuan,
     /// Out of what.
     pub from: PaidFromDto,
-    /// The desk's receipt number; only and always for cash.
+    /// The desk's receipt number; must be given for cash.
     #[serde(default)]
     pub receipt: Option<String>,
 }
@@ -96,6 +96,7 @@ pub struct PayDebt {
 /// What a debt is paid out of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = PaidFrom)]
 pub enum PaidFromDto {
     /// Cash at the desk.
     Cash,
@@ -119,9 +120,7 @@ impl Checked for PayDebt {
             (PaidFromDto::Cash, Some(receipt)) => check_name("receipt", receipt, 1),
             (PaidFromDto::Cash, None) => Err(Problem::field("receipt", "cash needs the desk's receipt number")),
             (PaidFromDto::Allowance, None) => Ok(()),
-            (PaidFromDto::Allowance, Some(_)) => {
-                Err(Problem::field("receipt", "only cash has a receipt; leave it out"))
-            }
+            (PaidFromDto::Allowance, Some(receipt)) => check_name("receipt", receipt, 0),
         }
     }
 }
@@ -130,7 +129,7 @@ impl Checked for Switch {
     fn check(&self) -> Result<(), Problem> {
         match (self.on, &self.reason) {
             (true, Some(reason)) => check_reason("reason", reason),
-            (true, None) => Err(Problem::field("reason", "say why")),
+            (true, None) => Err(Problem::field("reason", "must be given to switch it on")),
             (false, None) => Ok(()),
             (false, Some(_)) => Err(Problem::field("reason", "switching off takes no reason; leave it out")),
         }

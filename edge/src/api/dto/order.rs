@@ -86,6 +86,7 @@ pub struct PlaceOrder {
 /// The driver's own limits. Charging also ends when the reserved money is used.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(as = Until)]
 pub struct UntilDto {
     /// At this fee.
     #[serde(skip_serializing_if = "Option::is_none")]

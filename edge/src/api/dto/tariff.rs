@@ -35,6 +35,7 @@ pub struct TariffDocument {
 
 /// A price in its two parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PriceParts)]
 pub struct PricePartsDto {
     /// The electricity itself (电费).
     pub electricity: YuanPerKwh,
@@ -44,6 +45,7 @@ pub struct PricePartsDto {
 
 /// What a day looks like, and which days look like that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DaySchedule)]
 pub struct ScheduleDto {
     /// Months it applies to, 1 to 12; every month if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +59,7 @@ pub struct ScheduleDto {
 
 /// One stretch of a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TariffPeriod)]
 pub struct PeriodRowDto {
     /// When it begins by the local clock.
     #[schema(example = "08:00")]
@@ -97,6 +100,7 @@ pub struct TariffInForce {
 
 /// From when today a kWh costs what, electricity and service together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PriceRow)]
 pub struct PriceRowDto {
     /// By the local clock, until the next row or 24:00.
     #[schema(example = "08:00")]

@@ -1,0 +1,405 @@
+//! A station under test: database in a folder of its own, loop on its thread, API on TCP and on a Unix socket.
+//! Piles are played by hand through the same door the broker uses; what the station sends them is kept.
+
+use broker::Receipt;
+use domain::{
+    ids::{PileId, SiteId},
+    messages::{self, CommandKind, Down},
+    policy::Policy,
+    site::Input,
+    time::Wall,
+    topics::UpKind,
+};
+use edge::{
+    api::{self, ApiState},
+    clock::SiteClock,
+    station::{Outbound, Station},
+    store::Store,
+};
+use http_body_util::{BodyExt, Full};
+use hyper::{HeaderMap, Request, body::Bytes};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+pub(crate) const SITE: &str = "test-site";
+
+/// What went to piles.
+#[derive(Clone, Default)]
+pub(crate) struct Sent {
+    pub(crate) messages: Arc<Mutex<Vec<(PileId, Down)>>>,
+    pub(crate) kicked: Arc<Mutex<Vec<PileId>>>,
+}
+
+impl Outbound for Sent {
+    fn send(&self, pile: &PileId, message: &Down) -> bool {
+        self.messages.lock().unwrap().push((pile.clone(), message.clone()));
+        true
+    }
+
+    fn disconnect(&self, pile: &PileId) {
+        self.kicked.lock().unwrap().push(pile.clone());
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+    pub(crate) body: Value,
+}
+
+impl Reply {
+    /// The body, after a look at the status.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.body
+    }
+
+    /// The body of a problem, after a look at its status, type and media type.
+    #[track_caller]
+    pub(crate) fn problem(self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(
+            self.body["type"],
+            format!("urn:holdfast:problem:{code}"),
+            "{}",
+            self.text
+        );
+        assert_eq!(self.body["status"], status);
+        assert!(
+            self.body["detail"].as_str().is_some_and(|detail| detail.len() > 10),
+            "{}",
+            self.text
+        );
+        self.body
+    }
+
+    pub(crate) fn replayed(&self) -> bool {
+        self.headers
+            .get("idempotent-replayed")
+            .is_some_and(|value| value == "true")
+    }
+}
+
+/// The station under test.
+pub(crate) struct Bench {
+    pub(crate) station: Station,
+    pub(crate) sent: Sent,
+    pub(crate) address: SocketAddr,
+    pub(crate) socket: PathBuf,
+    /// An administrator's token.
+    pub(crate) admin: String,
+    folder: PathBuf,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<anyhow::Result<()>>>,
+    keys: AtomicU64,
+    piles: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        Self::with(Policy::default()).await
+    }
+
+    pub(crate) async fn with(policy: Policy) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("holdfast-api-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = Store::open(&folder.join("test.redb"), &SiteId::new(SITE).unwrap(), 4 << 20).unwrap();
+        let start = Wall::parse("2026-03-01T10:00:00+08:00").unwrap();
+        let clock = |mark: &_| SiteClock::resume(mark).simulated(1, Some(start));
+        let (station, brain) = Station::recover(store, policy, clock).unwrap();
+        let sent = Sent::default();
+        let outbound = sent.clone();
+        std::thread::spawn(move || brain.run(outbound).unwrap());
+        let state = ApiState::new(station.clone(), "Asia/Shanghai", ());
+        let (stop, stopping) = watch::channel(false);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = folder.join("edge.sock");
+        let servers = vec![
+            tokio::spawn(api::serve(listener, state.clone(), stopping.clone())),
+            tokio::spawn(api::serve_unix(socket.clone(), state, stopping)),
+        ];
+        let mut bench = Self {
+            station,
+            sent,
+            address,
+            socket,
+            admin: String::new(),
+            folder,
+            stop,
+            servers,
+            keys: AtomicU64::new(0),
+            piles: Mutex::default(),
+        };
+        while UnixStream::connect(&bench.socket).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        bench.admin = bench.token("root", "admin").await;
+        bench
+    }
+
+    /// Ends the servers and the loop, and says how they ended.
+    pub(crate) async fn stop(mut self) -> Vec<anyhow::Result<()>> {
+        self.stop.send_replace(true);
+        let mut ended = Vec::new();
+        for server in std::mem::take(&mut self.servers) {
+            ended.push(server.await.unwrap());
+        }
+        self.station.stop().await;
+        ended
+    }
+
+    /// Makes a token, as somebody at the machine would.
+    pub(crate) async fn token(&self, name: &str, role: &str) -> String {
+        let body = json!({ "name": name, "role": role }).to_string();
+        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        let key = self.key();
+        let headers = [("content-type", "application/json"), ("idempotency-key", &*key)];
+        let made = exchange(stream, "POST", "/v1/tokens", &headers, Some(&body))
+            .await
+            .expect(201);
+        made["token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn key(&self) -> String {
+        format!("key-{}", self.keys.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A request over TCP with these headers and no others.
+    pub(crate) async fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Reply {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        exchange(stream, method, path, headers, body).await
+    }
+
+    /// A request over the Unix socket.
+    pub(crate) async fn local(&self, method: &str, path: &str) -> Reply {
+        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        exchange(stream, method, path, &[], None).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.raw(
+            "GET",
+            path,
+            &[("authorization", &format!("Bearer {}", self.admin))],
+            None,
+        )
+        .await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.raw(
+            "DELETE",
+            path,
+            &[("authorization", &format!("Bearer {}", self.admin))],
+            None,
+        )
+        .await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Reply {
+        let token = format!("Bearer {}", self.admin);
+        let headers = [("authorization", &*token), ("content-type", "application/json")];
+        self.raw("PUT", path, &headers, Some(&body.to_string())).await
+    }
+
+    /// A POST with a key of its own.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.post_with(path, &self.key(), &body.to_string()).await
+    }
+
+    pub(crate) async fn post_with(&self, path: &str, key: &str, body: &str) -> Reply {
+        let token = format!("Bearer {}", self.admin);
+        let headers = [
+            ("authorization", &*token),
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+        ];
+        self.raw("POST", path, &headers, Some(body)).await
+    }
+
+    /// One price all day: 0.60 for electricity, 0.25 for service.
+    pub(crate) async fn flat_tariff(&self) {
+        self.put("/v1/tariffs/flat", &tariff("flat", "2026-01-01T00:00:00+08:00"))
+            .await
+            .expect(200);
+    }
+
+    /// A member with money.
+    pub(crate) async fn member(&self, id: &str, money: &str) {
+        self.put(&format!("/v1/members/{id}"), &json!({ "name": "张三" }))
+            .await
+            .expect(200);
+        let body = json!({ "amount": money, "receipt": "R1" });
+        self.post(&format!("/v1/members/{id}/topups"), &body).await.expect(201);
+    }
+
+    /// A pile with one connector of 600 kW, connected and idle at 100 kWh.
+    pub(crate) async fn pile(&self, id: &str) {
+        self.post("/v1/piles", &json!({ "id": id })).await.expect(201);
+        self.connect(id).await;
+    }
+
+    pub(crate) async fn connect(&self, id: &str) {
+        let pile = PileId::new(id).unwrap();
+        self.station.pile_connection(Input::Connected { pile });
+        let connectors = json!([{ "no": 1, "max_kw": "600.0", "meter_kwh": "100.0000" }]);
+        let boot = json!({ "vendor": "ACME", "model": "X1", "firmware": "1.0", "connectors": connectors });
+        self.says(id, UpKind::Boot, boot).await;
+        self.heartbeat(id, "idle", None, "100.0000").await;
+    }
+
+    pub(crate) async fn disconnect(&self, id: &str) {
+        let pile = PileId::new(id).unwrap();
+        self.station
+            .pile_connection(Input::Disconnected { pile, dropped: false });
+        self.settled().await;
+    }
+
+    /// Waits until everything said so far has been decided and committed.
+    pub(crate) async fn settled(&self) {
+        self.station.look(|_, _| ()).await.unwrap();
+    }
+
+    /// A pile says something.
+    pub(crate) async fn says(&self, id: &str, kind: UpKind, mut body: Value) {
+        let seq = {
+            let mut piles = self.piles.lock().unwrap();
+            let seq = piles.entry(id.to_owned()).or_default();
+            *seq += 1;
+            *seq
+        };
+        let now = self.station.clock.now();
+        body["boot_id"] = json!("b1");
+        body["seq"] = json!(seq);
+        body["mono_ms"] = json!(now.mono.0);
+        body["ts"] = json!(now.wall.to_string());
+        body["msg_id"] = json!(format!("m{seq}"));
+        let message = messages::read_up(kind, body.to_string().as_bytes()).unwrap();
+        let pile = PileId::new(id).unwrap();
+        self.station
+            .pile_says(Input::Message { pile, message }, None, Receipt::inert());
+        self.settled().await;
+    }
+
+    pub(crate) async fn heartbeat(&self, id: &str, status: &str, order: Option<&str>, meter: &str) {
+        let connector = json!({
+            "no": 1, "status": status, "order_id": order, "voltage_v": 400.0, "current_a": 250.0, "soc_pct": 40,
+            "meter_kwh": meter, "faults": [],
+        });
+        self.says(id, UpKind::Heartbeat, json!({ "connectors": [connector] }))
+            .await;
+    }
+
+    /// The last command of a kind that went to a pile.
+    pub(crate) fn command(&self, id: &str, kind: CommandKind) -> Option<messages::CommandMessage> {
+        let messages = self.sent.messages.lock().unwrap();
+        messages.iter().rev().find_map(|(pile, message)| match message {
+            Down::Command(command) if pile.as_str() == id && command.kind == kind => Some(command.clone()),
+            _ => None,
+        })
+    }
+
+    /// Places an order; the pile starts it.
+    pub(crate) async fn charge(&self, member: &str, pile: &str, prepay: &str) -> String {
+        let body = json!({ "member": member, "pile": pile, "connector": 1, "prepay": prepay });
+        let placed = self.post("/v1/orders", &body).await.expect(201);
+        assert_eq!(placed["state"], "PLACE");
+        let id = placed["id"].as_str().unwrap().to_owned();
+        self.confirm_start(pile).await;
+        self.heartbeat(pile, "charging", Some(&id), "100.0000").await;
+        assert_eq!(
+            self.get(&format!("/v1/orders/{id}")).await.expect(200)["state"],
+            "CHARGING"
+        );
+        id
+    }
+
+    /// The pile says yes to the last start.
+    pub(crate) async fn confirm_start(&self, pile: &str) {
+        let start = self.command(pile, CommandKind::Start).unwrap();
+        let reply = json!({ "command_id": start.command_id, "ok": true, "code": 0, "message": "" });
+        self.says(pile, UpKind::Reply, reply).await;
+    }
+
+    /// The pile's record of a session from 100 kWh to `stop`.
+    pub(crate) async fn record(&self, pile: &str, order: &str, stop: &str) {
+        let now = self.station.clock.now();
+        let record = json!({
+            "order_id": order, "connector": 1, "start_ts": now.wall.after_ms(-10).to_string(),
+            "stop_ts": now.wall.to_string(), "start_mono_ms": now.mono.0.saturating_sub(10), "stop_mono_ms": now.mono.0,
+            "meter_start_kwh": "100.0000", "meter_stop_kwh": stop, "reason": { "code": 0, "text": "" },
+        });
+        self.says(pile, UpKind::Record, record).await;
+    }
+
+    /// The books must sum to zero.
+    pub(crate) async fn books(&self) -> Value {
+        let sheet = self.get("/v1/balance-sheet?detail=true").await.expect(200);
+        assert_eq!(sheet["total"], "0.00", "{sheet}");
+        sheet
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _already_gone = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+pub(crate) fn tariff(id: &str, from: &str) -> Value {
+    json!({
+        "id": id, "effective_from": from, "currency": "CNY",
+        "prices": { "flat": { "electricity": "0.60", "service": "0.25" } },
+        "schedules": [{ "periods": [{ "from": "00:00", "to": "24:00", "kind": "flat" }] }],
+    })
+}
+
+async fn exchange<S>(stream: S, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Reply
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = Full::new(Bytes::from(body.unwrap_or_default().to_owned()));
+    let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    connection.abort();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    Reply {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        body: serde_json::from_str(&text).unwrap_or_default(),
+        text,
+    }
+}

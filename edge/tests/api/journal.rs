@@ -1,0 +1,102 @@
+//! The journal feed: on the Unix socket only, byte for byte, waiting for news if asked to.
+
+use crate::bench::Bench;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use domain::journal::{Entry, Hash};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_hash_of_the_feed_follows_from_the_one_before() {
+    let bench = Bench::new().await;
+    bench.flat_tariff().await;
+    bench.member("m1", "100.00").await;
+    bench.pile("P1").await;
+    let id = bench.charge("m1", "P1", "20.00").await;
+    bench.record("P1", &id, "101.0000").await;
+    let (mut seq, mut hash) = (0, Hash::GENESIS);
+    let head = loop {
+        let page = bench
+            .local("GET", &format!("/v1/journal?after={seq}&limit=3"))
+            .await
+            .expect(200);
+        assert_eq!(page["after_hash"], hash.to_string());
+        assert_eq!(page["epoch"], json!(bench.station.store.identity().epoch));
+        let entries = page["entries"].as_array().unwrap();
+        assert!(entries.len() <= 3);
+        for entry in entries {
+            let bytes = STANDARD.decode(entry["bytes"].as_str().unwrap()).unwrap();
+            hash = Hash::seal(&hash, &bytes);
+            seq += 1;
+            assert_eq!(
+                (entry["seq"].as_u64(), entry["hash"].as_str()),
+                (Some(seq), Some(&*hash.to_string()))
+            );
+            assert_eq!(Entry::from_bytes(&bytes).unwrap().stamp.seq, seq);
+        }
+        if entries.is_empty() {
+            break page["head"].clone();
+        }
+    };
+    assert_eq!(head, json!({ "seq": seq, "hash": hash.to_string() }));
+    assert!(seq > 10);
+    let beyond = bench
+        .local("GET", &format!("/v1/journal?after={}", seq + 5))
+        .await
+        .expect(200);
+    assert_eq!((&beyond["after_hash"], &beyond["entries"]), (&json!(null), &json!([])));
+    bench
+        .local("GET", "/v1/journal?wait_s=61")
+        .await
+        .problem(400, "invalid-url");
+    bench
+        .local("GET", "/v1/journal?limit=1001")
+        .await
+        .problem(400, "invalid-url");
+    bench.get("/v1/journal").await.problem(403, "socket-only");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_waits_for_the_next_entry() {
+    let bench = Bench::new().await;
+    bench.flat_tariff().await;
+    let path = "/v1/journal?after=1&wait_s=30";
+    let begun = Instant::now();
+    let (page, ()) = tokio::join!(bench.local("GET", path), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        bench.put("/v1/members/m1", &json!({ "name": "" })).await.expect(200);
+    });
+    assert_eq!(page.expect(200)["entries"][0]["seq"], 2);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let begun = Instant::now();
+    let nothing = bench.local("GET", "/v1/journal?after=2&wait_s=1").await.expect(200);
+    assert_eq!(nothing["entries"], json!([]));
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_who_waits_keeps_the_station_from_ending() {
+    let bench = Bench::new().await;
+    let socket = bench.socket.clone();
+    let waiting = tokio::spawn(async move {
+        let stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let request = hyper::Request::get("/v1/journal?wait_s=60").header("host", "x");
+        let request = request
+            .body(http_body_util::Empty::<hyper::body::Bytes>::new())
+            .unwrap();
+        sender
+            .send_request(request)
+            .await
+            .map(|response| response.status().as_u16())
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (begun, socket) = (Instant::now(), bench.socket.clone());
+    assert!(bench.stop().await.iter().all(Result::is_ok));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert_eq!(waiting.await.unwrap().unwrap(), 200);
+    assert!(!socket.exists());
+}

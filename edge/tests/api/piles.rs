@@ -1,0 +1,146 @@
+//! Piles, cards and tokens: secrets are shown once, and what is taken away is gone at once.
+
+use crate::bench::Bench;
+use domain::ids::PileId;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_piles_secret_is_shown_once() {
+    let bench = Bench::new().await;
+    let pile = PileId::new("P1").unwrap();
+    let first = bench.post_with("/v1/piles", "k", r#"{"id":"P1"}"#).await;
+    let secret = first.body["secret"].as_str().unwrap().to_owned();
+    assert!(bench.station.credentials.pile_matches(&pile, secret.as_bytes()));
+    let again = bench.post_with("/v1/piles", "k", r#"{"id":"P1"}"#).await;
+    assert!(again.replayed());
+    assert_eq!(
+        (again.status, &again.body),
+        (201, &json!({ "id": "P1", "secret": null }))
+    );
+    let exists = bench
+        .post("/v1/piles", &json!({ "id": "P1" }))
+        .await
+        .problem(409, "pile-exists");
+    assert!(exists["detail"].as_str().unwrap().contains("/rotate"));
+    assert!(
+        bench.station.credentials.pile_matches(&pile, secret.as_bytes()),
+        "a refusal changes no secret"
+    );
+
+    bench.sent.kicked.lock().unwrap().clear();
+    let rotated = bench.post("/v1/piles/P1/rotate", &json!({})).await.expect(200);
+    let newer = rotated["secret"].as_str().unwrap();
+    assert!(bench.station.credentials.pile_matches(&pile, newer.as_bytes()));
+    assert!(!bench.station.credentials.pile_matches(&pile, secret.as_bytes()));
+    assert_eq!(
+        *bench.sent.kicked.lock().unwrap(),
+        std::slice::from_ref(&pile),
+        "whoever used the old secret is sent away"
+    );
+    bench
+        .post("/v1/piles/P9/rotate", &json!({}))
+        .await
+        .problem(404, "unknown-pile");
+
+    let removed = bench.delete("/v1/piles/P1").await;
+    assert_eq!((removed.status, removed.text.as_str()), (204, ""));
+    assert!(!bench.station.credentials.pile_matches(&pile, newer.as_bytes()));
+    assert_eq!(bench.sent.kicked.lock().unwrap().last(), Some(&pile));
+    bench.delete("/v1/piles/P1").await.problem(404, "unknown-pile");
+    bench
+        .post("/v1/piles/P1/rotate", &json!({}))
+        .await
+        .problem(404, "unknown-pile");
+    assert_eq!(bench.get("/v1/piles").await.expect(200)["items"], json!([]));
+    let all = bench.get("/v1/piles?removed=true").await.expect(200);
+    assert_eq!(all["items"][0]["removed"], true);
+    bench.post("/v1/piles", &json!({ "id": "P1" })).await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_let_the_same_pile_in_at_once_do_not_both_get_a_secret() {
+    let bench = Bench::new().await;
+    let body = json!({ "id": "P1" });
+    let (one, other) = tokio::join!(bench.post("/v1/piles", &body), bench.post("/v1/piles", &body));
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn maintenance_says_who_and_why() {
+    let bench = Bench::new().await;
+    bench.pile("P1").await;
+    let on = bench
+        .put("/v1/piles/P1/maintenance", &json!({ "on": true, "reason": "换枪头" }))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&on["maintenance"]["reason"], &on["maintenance"]["by"]),
+        (&json!("换枪头"), &json!("root"))
+    );
+    bench
+        .put("/v1/piles/P1/maintenance", &json!({ "on": true, "reason": "" }))
+        .await
+        .problem(422, "invalid-body");
+    let off = bench
+        .put("/v1/piles/P1/maintenance", &json!({ "on": false }))
+        .await
+        .expect(200);
+    assert_eq!(off["maintenance"], json!(null));
+    bench
+        .put("/v1/piles/P9/maintenance", &json!({ "on": false }))
+        .await
+        .problem(404, "unknown-pile");
+    bench.get("/v1/piles/P9").await.problem(404, "unknown-pile");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cards_belong_to_members() {
+    let bench = Bench::new().await;
+    bench.member("m1", "10.00").await;
+    bench
+        .put("/v1/cards/C1", &json!({ "member": "nobody" }))
+        .await
+        .problem(404, "unknown-member");
+    let card = bench.put("/v1/cards/C1", &json!({ "member": "m1" })).await.expect(200);
+    assert_eq!(card, json!({ "id": "C1", "member": "m1" }));
+    assert_eq!(bench.get("/v1/cards/C1").await.expect(200), card);
+    assert_eq!(bench.get("/v1/cards").await.expect(200)["items"], json!([card]));
+    assert_eq!(bench.delete("/v1/cards/C1").await.status, 204);
+    bench.delete("/v1/cards/C1").await.problem(404, "unknown-card");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_shown_once_and_counts_until_it_is_taken_back() {
+    let bench = Bench::new().await;
+    let body = json!({ "name": "desk", "role": "service" }).to_string();
+    let made = bench.post_with("/v1/tokens", "k", &body).await.expect(201);
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let again = bench.post_with("/v1/tokens", "k", &body).await;
+    assert_eq!((again.replayed(), &again.body["token"]), (true, &json!(null)));
+    bench
+        .post("/v1/tokens", &json!({ "name": "desk", "role": "admin" }))
+        .await
+        .problem(409, "token-exists");
+    bench
+        .post("/v1/tokens", &json!({ "name": "a:b", "role": "admin" }))
+        .await
+        .problem(422, "invalid-body");
+    let list = bench.get("/v1/tokens").await;
+    assert!(list.text.contains("desk") && !list.text.contains("hash") && !list.text.contains(&bearer[7..]));
+    assert_eq!(
+        bench
+            .raw("GET", "/v1/station", &[("authorization", &bearer)], None)
+            .await
+            .status,
+        200
+    );
+    assert_eq!(bench.delete("/v1/tokens/desk").await.status, 204);
+    let gone = bench
+        .raw("GET", "/v1/station", &[("authorization", &bearer)], None)
+        .await;
+    assert_eq!(gone.headers["www-authenticate"], "Bearer realm=\"holdfast\"");
+    gone.problem(401, "token-unknown");
+    bench.delete("/v1/tokens/desk").await.problem(404, "unknown-token");
+}

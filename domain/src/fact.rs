@@ -415,8 +415,6 @@ pub enum StopCause {
     FundsUsed,
     /// The driver's own limit was reached.
     LimitReached,
-    /// The order had failed and the pile began all the same.
-    LateStart,
 }
 
 /// What a debt was paid out of.

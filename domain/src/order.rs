@@ -173,7 +173,7 @@ pub fn next(state: Option<State>, step: Step) -> Result<State, Illegal> {
 
         (Some(Payed), Step::Record | Step::Covered | Step::Refund) => Payed,
         (Some(Payed), Step::Uncovered) => Unpaid,
-        (Some(Unpaid), Step::Record | Step::Uncovered | Step::Refund) => Unpaid,
+        (Some(Unpaid), Step::Record | Step::Uncovered) => Unpaid,
         (Some(Unpaid), Step::Covered | Step::DebtCleared) => Payed,
         (Some(Payed | Unpaid), Step::Suspend) => Review,
 

@@ -64,7 +64,12 @@ impl SecretHash {
 
     /// Whether `presented` is the secret; takes the same time either way.
     pub fn matches(&self, presented: &[u8]) -> bool {
-        bool::from(self.0.as_bytes().ct_eq(Self::of(presented).0.as_bytes()))
+        self.is(&Self::of(presented))
+    }
+
+    /// Whether both are of the same secret; takes the same time either way.
+    fn is(&self, other: &Self) -> bool {
+        bool::from(self.0.as_bytes().ct_eq(other.0.as_bytes()))
     }
 }
 
@@ -131,7 +136,8 @@ impl Credentials {
     /// The token that was presented, if there is one: its name and role.
     pub fn token(&self, presented: &str) -> Option<(String, Role)> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        let found = tokens.values().find(|token| token.hash.matches(presented.as_bytes()))?;
+        let presented = SecretHash::of(presented.as_bytes());
+        let found = tokens.values().find(|token| token.hash.is(&presented))?;
         Some((found.name.clone(), found.role))
     }
 

@@ -57,8 +57,9 @@ pub async fn run(
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let path = config.data_dir.join("holdfast.redb");
     let (site, cache_bytes) = (config.site.clone(), config.cache_bytes);
-    // Repair after a crash can take a while: off the runtime, with the watchdog told.
-    let store = tokio::task::spawn_blocking(move || Store::open(&path, &site, cache_bytes)).await??;
+    // Repair after a crash can take a while: off the runtime, and systemd is asked for patience meanwhile.
+    let opening = tokio::task::spawn_blocking(move || Store::open(&path, &site, cache_bytes));
+    let store = with_patience(opening).await??;
     let clock_config = config.clock.clone();
     let (station, brain) = Station::recover(store, config.policy.clone(), move |mark| {
         let clock = SiteClock::resume(mark);
@@ -81,7 +82,11 @@ pub async fn run(
     first_tariff(&station, &config).await?;
     station.tell(Input::ClockTrust(config.clock.trusted || clock_is_synchronised()));
 
-    let mut listening = Listening { mqtt: Vec::new(), mqtt_tls: None, http: None };
+    let mut listening = Listening {
+        mqtt: Vec::new(),
+        mqtt_tls: None,
+        http: None,
+    };
     for address in &config.mqtt.listen {
         let listener = bind(*address, "mqtt.listen").await?;
         listening.mqtt.push(listener.local_addr()?);
@@ -96,7 +101,11 @@ pub async fn run(
     let (stop_api, api_stopping) = watch::channel(false);
     let state = api::ApiState::new(station.clone(), config.time_zone.as_str(), broker.handle());
     let mut servers = tokio::task::JoinSet::new();
-    servers.spawn(api::serve_unix(config.socket.clone(), state.clone(), api_stopping.clone()));
+    servers.spawn(api::serve_unix(
+        config.socket.clone(),
+        state.clone(),
+        api_stopping.clone(),
+    ));
     if let Some(address) = config.http_listen {
         let listener = bind(address, "http.listen").await?;
         listening.http = Some(listener.local_addr()?);
@@ -135,23 +144,42 @@ pub async fn run(
     Ok(())
 }
 
+/// Waits for something that may take longer than the service manager allows a start, asking for more time as it goes.
+async fn with_patience<T>(work: impl Future<Output = T>) -> T {
+    const ASK_EVERY: Duration = Duration::from_secs(10);
+    const PATIENCE_USEC: u32 = 60_000_000;
+    let mut work = std::pin::pin!(work);
+    loop {
+        notify_systemd(&[sd_notify::NotifyState::ExtendTimeoutUsec(PATIENCE_USEC)]);
+        if let Ok(done) = tokio::time::timeout(ASK_EVERY, &mut work).await {
+            return done;
+        }
+    }
+}
+
 fn start_loop(brain: Loop, broker: &Broker) -> anyhow::Result<oneshot::Receiver<Result<(), StoreError>>> {
     let (ended, watch_end) = oneshot::channel();
     let outbound = ToPiles(broker.handle());
-    std::thread::Builder::new().name("station-loop".to_owned()).spawn(move || {
-        let result = brain.run(outbound);
-        let _gone = ended.send(result);
-    })?;
+    std::thread::Builder::new()
+        .name("station-loop".to_owned())
+        .spawn(move || {
+            let result = brain.run(outbound);
+            let _gone = ended.send(result);
+        })?;
     Ok(watch_end)
 }
 
 async fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({key} in the configuration)"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} ({key} in the configuration)"))
 }
 
 /// Adds the configured tariff if the station has none yet.
 async fn first_tariff(station: &Station, config: &Config) -> anyhow::Result<()> {
-    let Some(path) = &config.first_tariff else { return Ok(()) };
+    let Some(path) = &config.first_tariff else {
+        return Ok(());
+    };
     if !station.store.reader()?.tariffs()?.is_empty() {
         return Ok(());
     }
@@ -192,7 +220,8 @@ fn server_config(tls: &MqttTls) -> anyhow::Result<rustls::ServerConfig> {
     let key = PrivateKeyDer::from_pem_file(&tls.private_key)
         .map_err(|error| anyhow::anyhow!("{}: {error}", tls.private_key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder =
+        rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let builder = match &tls.client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {

@@ -31,6 +31,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 const BATCH_MAX: usize = 512;
 /// The most inputs that may wait; more are refused with a clear answer.
 const WAITING_MAX: usize = 16_384;
+/// The most looks that may wait; others wait their turn outside.
+const LOOKS_MAX: usize = 64;
 /// How often telemetry is written if nothing else is, in milliseconds of the world's time.
 const TELEMETRY_EVERY: Duration = Duration::from_secs(30);
 
@@ -223,7 +225,7 @@ impl Station {
         }
         let clock = clock(&recovered.mark);
         let (work, work_in) = mpsc::unbounded_channel();
-        let (inspect, inspect_in) = mpsc::channel(64);
+        let (inspect, inspect_in) = mpsc::channel(LOOKS_MAX);
         let station = Self {
             work,
             inspect,
@@ -400,6 +402,11 @@ impl Loop {
             if let Some(stopped) = self.turn(first, outbound)? {
                 let _gone = stopped.send(());
                 return Ok(());
+            }
+            // However much work there is, those who only look get their turn.
+            for _ in 0..LOOKS_MAX {
+                let Ok(look) = self.inspect.try_recv() else { break };
+                look(&self.site, self.station.clock.now());
             }
         }
     }

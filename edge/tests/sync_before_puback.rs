@@ -75,7 +75,9 @@ impl StorageBackend for HeldDisk {
         self.inner.sync_data()
     }
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.state.unsynced_writes.fetch_add(data.len() as u64, Ordering::SeqCst);
+        self.state
+            .unsynced_writes
+            .fetch_add(data.len() as u64, Ordering::SeqCst);
         self.inner.write(offset, data)
     }
 }
@@ -86,7 +88,10 @@ const RECORD: &str = r#"{"boot_id":"b1","seq":1,"mono_ms":1,"ts":null,"msg_id":"
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_puback_while_the_sync_of_its_commit_is_held_up() {
     let disk = Arc::new(DiskState::default());
-    let backend = HeldDisk { inner: InMemoryBackend::new(), state: Arc::clone(&disk) };
+    let backend = HeldDisk {
+        inner: InMemoryBackend::new(),
+        state: Arc::clone(&disk),
+    };
     let store = Store::on(backend, &SiteId::new("test").unwrap()).unwrap();
     let (station, brain) = Station::recover(store, Policy::default(), SiteClock::resume).unwrap();
     let broker = Broker::new(broker::Config::default(), Arc::new(Gate::new(station.clone()))).unwrap();
@@ -111,20 +116,34 @@ async fn no_puback_while_the_sync_of_its_commit_is_held_up() {
 
     disk.hold(true);
     let syncs_before = disk.synced.load(Ordering::SeqCst);
-    socket.write_all(&publish_packet("hf/v1/pile/P1/up/record", 7, RECORD)).await.unwrap();
+    socket
+        .write_all(&publish_packet("hf/v1/pile/P1/up/record", 7, RECORD))
+        .await
+        .unwrap();
     // A PINGRESP overtakes a PUBACK that must wait: whatever the broker could send by now, it has sent.
     while disk.waiting.load(Ordering::SeqCst) == 0 {
         tokio::task::yield_now().await;
     }
-    assert!(disk.unsynced_writes.load(Ordering::SeqCst) > 0, "the facts are written before their sync");
+    assert!(
+        disk.unsynced_writes.load(Ordering::SeqCst) > 0,
+        "the facts are written before their sync"
+    );
     socket.write_all(&[0xc0, 0]).await.unwrap();
     assert_eq!(read_packet(&mut socket).await, [0xd0, 0], "PINGRESP and no PUBACK");
     assert_eq!(disk.synced.load(Ordering::SeqCst), syncs_before);
 
     disk.hold(false);
-    assert_eq!(read_packet(&mut socket).await, [0x40, 2, 0, 7], "PUBACK once the sync is done");
+    assert_eq!(
+        read_packet(&mut socket).await,
+        [0x40, 2, 0, 7],
+        "PUBACK once the sync is done"
+    );
     assert!(disk.synced.load(Ordering::SeqCst) > syncs_before);
-    assert_eq!(disk.unsynced_writes.load(Ordering::SeqCst), 0, "nothing that the PUBACK promises is unsynced");
+    assert_eq!(
+        disk.unsynced_writes.load(Ordering::SeqCst),
+        0,
+        "nothing that the PUBACK promises is unsynced"
+    );
     let quarantine = station.store.reader().unwrap().quarantine(true, None, 10).unwrap();
     assert_eq!(quarantine.items.len(), 1, "the record is where it was promised to be");
 
@@ -150,7 +169,11 @@ impl StorageBackend for FailingDisk {
         self.inner.set_len(len)
     }
     fn sync_data(&self) -> io::Result<()> {
-        if *self.fails.lock().unwrap() { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { self.inner.sync_data() }
+        if *self.fails.lock().unwrap() {
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        } else {
+            self.inner.sync_data()
+        }
     }
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.inner.write(offset, data)
@@ -169,7 +192,10 @@ impl Outbound for Nobody {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_commit_ends_the_loop_and_answers_nobody() {
     let fails = Arc::new(Mutex::new(false));
-    let backend = FailingDisk { inner: InMemoryBackend::new(), fails: Arc::clone(&fails) };
+    let backend = FailingDisk {
+        inner: InMemoryBackend::new(),
+        fails: Arc::clone(&fails),
+    };
     let store = Store::on(backend, &SiteId::new("test").unwrap()).unwrap();
     let (station, brain) = Station::recover(store, Policy::default(), SiteClock::resume).unwrap();
     let brain = std::thread::spawn(move || brain.run(Nobody));
@@ -207,13 +233,23 @@ fn packet(first: u8, body: &[u8]) -> Vec<u8> {
 
 /// MQTT 3.1.1 CONNECT, clean session, user name and password, keep-alive 60 s.
 fn connect_packet(pile: &str, secret: &str) -> Vec<u8> {
-    let body = [string("MQTT"), vec![4, 0b1100_0010, 0, 60], string(pile), string(pile), string(secret)].concat();
+    let body = [
+        string("MQTT"),
+        vec![4, 0b1100_0010, 0, 60],
+        string(pile),
+        string(pile),
+        string(secret),
+    ]
+    .concat();
     packet(0x10, &body)
 }
 
 /// PUBLISH at QoS 1.
 fn publish_packet(topic: &str, id: u16, payload: &str) -> Vec<u8> {
-    packet(0x32, &[string(topic), id.to_be_bytes().to_vec(), payload.as_bytes().to_vec()].concat())
+    packet(
+        0x32,
+        &[string(topic), id.to_be_bytes().to_vec(), payload.as_bytes().to_vec()].concat(),
+    )
 }
 
 /// The next packet, which is shorter than 128 bytes.

@@ -92,6 +92,11 @@ impl Hand {
         Ok(hand)
     }
 
+    /// Which pile it is.
+    pub fn pile(&self) -> &PileId {
+        &self.pile
+    }
+
     /// Subscribes and returns whether that was granted.
     ///
     /// # Errors

@@ -162,7 +162,7 @@ pub struct StationProcess {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The JSON body.
+    /// The JSON body, or a text where it is something else.
     pub body: Value,
 }
 
@@ -520,7 +520,8 @@ impl Api {
         let body = if bytes.is_empty() {
             Value::Null
         } else {
-            serde_json::from_slice(&bytes)?
+            let text = || String::from_utf8_lossy(&bytes).into_owned();
+            serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(text()))
         };
         Ok(Answer { status, body })
     }

@@ -36,8 +36,12 @@ fn all(steps: &mut Steps) -> Result {
         doc.args(["doc", "--locked", "--workspace", "--no-deps"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    // Documentation examples included.
-    steps.step("tests", || run(cargo().args(["test", "--locked", "--workspace"])))?;
+    // Documentation examples included. The programs that end-to-end tests start are built with the tests.
+    steps.step("tests", || {
+        let mut tests = cargo();
+        tests.args(["test", "--locked", "--workspace"]);
+        run(tests.env("HOLDFAST_TEST_PROGRAMS_ARE_BUILT", "1"))
+    })?;
     steps.step("service files", service_files)
 }
 

@@ -193,7 +193,7 @@ impl Turn<'_> {
     /// Money back to the balance (售后退款), never more than was paid.
     pub(super) fn refund(&mut self, id: &OrderId, amount: Fen, reason: String, by: String) -> Handled {
         let order = self.known_order(id)?;
-        if !matches!(order.state, State::Payed | State::Unpaid) {
+        if order.state != State::Payed {
             return Err(illegal(id, order.state, Step::Refund));
         }
         self.check_positive(amount)?;

@@ -312,4 +312,19 @@ mod tests {
         assert!(json["detail"].as_str().unwrap().contains("/payments"), "{json}");
         assert!(json.get("path").is_none());
     }
+
+    #[test]
+    fn not_now_says_when_to_try_again() {
+        let response = Problem::from(Unavailable::Busy).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+    }
+
+    #[test]
+    fn every_code_has_a_title_and_a_name_without_underscores() {
+        let problem = Problem::new(StatusCode::CONFLICT, "too_many_open_orders", "x");
+        assert_eq!(problem.details().kind, "urn:holdfast:problem:too-many-open-orders");
+        assert_eq!(problem.details().title, "Too many open orders");
+    }
 }

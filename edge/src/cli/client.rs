@@ -100,9 +100,16 @@ impl Client {
         let bytes = response.into_body().collect().await?.to_bytes();
         drop(sender);
         connection.abort();
-        let answer: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
+        let answer: Value = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes)?
+        };
         if !status.is_success() {
-            let words = answer["detail"].as_str().or(answer["title"].as_str()).unwrap_or("no reason given");
+            let words = answer["detail"]
+                .as_str()
+                .or(answer["title"].as_str())
+                .unwrap_or("no reason given");
             bail!("{words} ({status})");
         }
         Ok(answer)

@@ -214,7 +214,11 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
     let (answer, show): (Value, fn(&Value) -> String) = match cli.command {
         Command::Run(file) => return run::run(&file.config).map(|()| String::new()),
         Command::CheckConfig(file) => return run::check_config(&file.config),
-        Command::Openapi => return crate::api::openapi().to_pretty_json().context("the document cannot be written"),
+        Command::Openapi => {
+            return crate::api::openapi()
+                .to_pretty_json()
+                .context("the document cannot be written");
+        }
         Command::Journal(Journal::Verify { database, site }) => {
             return match database {
                 Some(path) => verify::offline(&path, site.as_deref()),
@@ -228,7 +232,11 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
         Command::Card(command) => card(&client, command)?,
         Command::Token(command) => token(&client, command)?,
     };
-    Ok(if cli.json { serde_json::to_string_pretty(&answer)? } else { show(&answer) })
+    Ok(if cli.json {
+        serde_json::to_string_pretty(&answer)?
+    } else {
+        show(&answer)
+    })
 }
 
 type Shown = (Value, fn(&Value) -> String);
@@ -237,47 +245,69 @@ fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
     Ok(match command {
         Pile::Add { id } => (client.post("/v1/piles", &json!({ "id": id }))?, table::fields),
         Pile::List => (client.all("/v1/piles")?, table::rows),
-        Pile::Rotate { id } => (client.post(&format!("/v1/piles/{id}/rotate"), &json!({}))?, table::fields),
+        Pile::Rotate { id } => (
+            client.post(&format!("/v1/piles/{id}/rotate"), &json!({}))?,
+            table::fields,
+        ),
         Pile::Remove { id } => (client.delete(&format!("/v1/piles/{id}"))?, table::fields),
         Pile::Maintenance { id, reason, off } => {
             let body = json!({ "on": !off, "reason": reason });
-            (client.put(&format!("/v1/piles/{id}/maintenance"), &body)?, table::fields)
+            (
+                client.put(&format!("/v1/piles/{id}/maintenance"), &body)?,
+                table::fields,
+            )
         }
     })
 }
 
 fn member(client: &Client, command: Member) -> anyhow::Result<Shown> {
     Ok(match command {
-        Member::Add { id, name } => (client.put(&format!("/v1/members/{id}"), &json!({ "name": name }))?, table::fields),
+        Member::Add { id, name } => (
+            client.put(&format!("/v1/members/{id}"), &json!({ "name": name }))?,
+            table::fields,
+        ),
         Member::List => (client.all("/v1/members")?, table::rows),
         Member::Show { id } => (client.get(&format!("/v1/members/{id}"))?, table::fields),
         Member::Topup { id, amount, receipt } => {
             let body = json!({ "amount": amount, "receipt": receipt });
-            (client.post_once(&format!("/v1/members/{id}/topups"), &receipt, &body)?, table::fields)
+            (
+                client.post_once(&format!("/v1/members/{id}/topups"), &receipt, &body)?,
+                table::fields,
+            )
         }
-        Member::Pay { id, amount, from, receipt } => {
+        Member::Pay {
+            id,
+            amount,
+            from,
+            receipt,
+        } => {
             let from = match from {
                 From::Cash => "cash",
                 From::Allowance => "allowance",
             };
             let body = json!({ "amount": amount, "from": from, "receipt": receipt });
-            (client.post_once(&format!("/v1/members/{id}/payments"), &receipt, &body)?, table::fields)
+            (
+                client.post_once(&format!("/v1/members/{id}/payments"), &receipt, &body)?,
+                table::fields,
+            )
         }
         Member::Block { id, reason } => {
             let body = json!({ "on": true, "reason": reason });
             (client.put(&format!("/v1/members/{id}/block"), &body)?, table::fields)
         }
-        Member::Unblock { id } => {
-            (client.put(&format!("/v1/members/{id}/block"), &json!({ "on": false }))?, table::fields)
-        }
+        Member::Unblock { id } => (
+            client.put(&format!("/v1/members/{id}/block"), &json!({ "on": false }))?,
+            table::fields,
+        ),
     })
 }
 
 fn card(client: &Client, command: Card) -> anyhow::Result<Shown> {
     Ok(match command {
-        Card::Bind { card, member } => {
-            (client.put(&format!("/v1/cards/{card}"), &json!({ "member": member }))?, table::fields)
-        }
+        Card::Bind { card, member } => (
+            client.put(&format!("/v1/cards/{card}"), &json!({ "member": member }))?,
+            table::fields,
+        ),
         Card::Unbind { card } => (client.delete(&format!("/v1/cards/{card}"))?, table::fields),
         Card::List => (client.all("/v1/cards")?, table::rows),
     })
@@ -285,9 +315,10 @@ fn card(client: &Client, command: Card) -> anyhow::Result<Shown> {
 
 fn token(client: &Client, command: Token) -> anyhow::Result<Shown> {
     Ok(match command {
-        Token::Add { name, role } => {
-            (client.post("/v1/tokens", &json!({ "name": name, "role": role }))?, table::fields)
-        }
+        Token::Add { name, role } => (
+            client.post("/v1/tokens", &json!({ "name": name, "role": role }))?,
+            table::fields,
+        ),
         Token::List => (client.all("/v1/tokens")?, table::rows),
         Token::Remove { name } => (client.delete(&format!("/v1/tokens/{name}"))?, table::fields),
     })

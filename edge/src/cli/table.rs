@@ -9,16 +9,20 @@ fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => "-".to_owned(),
         Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
-        }
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", text(value)))
+            .collect::<Vec<_>>()
+            .join(" "),
         other => other.to_string(),
     }
 }
 
 /// One field a line; an array of objects gets a line each.
 pub(super) fn fields(answer: &Value) -> String {
-    let Value::Object(fields) = answer else { return text(answer) };
+    let Value::Object(fields) = answer else {
+        return text(answer);
+    };
     let width = fields.keys().map(String::len).max().unwrap_or(0);
     let mut lines = Vec::new();
     for (name, value) in fields {
@@ -36,13 +40,23 @@ pub(super) fn fields(answer: &Value) -> String {
 /// One row a line, in columns, under the names of the first row's plain fields.
 pub(super) fn rows(answer: &Value) -> String {
     let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
-    let Some(Value::Object(first)) = items.first() else { return "none".to_owned() };
-    let names: Vec<&String> =
-        first.iter().filter(|(_, value)| !value.is_object() && !value.is_array()).map(|(name, _)| name).collect();
+    let Some(Value::Object(first)) = items.first() else {
+        return "none".to_owned();
+    };
+    let names: Vec<&String> = first
+        .iter()
+        .filter(|(_, value)| !value.is_object() && !value.is_array())
+        .map(|(name, _)| name)
+        .collect();
     let mut table: Vec<Vec<String>> = vec![names.iter().map(|name| name.to_string()).collect()];
-    table.extend(items.iter().map(|item| names.iter().map(|name| text(&item[name.as_str()])).collect()));
-    let widths: Vec<usize> =
-        (0..names.len()).map(|i| table.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
+    table.extend(
+        items
+            .iter()
+            .map(|item| names.iter().map(|name| text(&item[name.as_str()])).collect()),
+    );
+    let widths: Vec<usize> = (0..names.len())
+        .map(|i| table.iter().map(|row| row[i].chars().count()).max().unwrap_or(0))
+        .collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()

@@ -22,18 +22,30 @@ struct Chain {
 
 impl Chain {
     fn new() -> Self {
-        Self { seq: 0, hash: Hash::GENESIS }
+        Self {
+            seq: 0,
+            hash: Hash::GENESIS,
+        }
     }
 
     fn check(&mut self, seq: u64, hash: Hash, bytes: &[u8]) -> anyhow::Result<()> {
-        ensure!(seq == self.seq + 1, "entry {} is missing: {} is followed by {seq}", self.seq + 1, self.seq);
+        ensure!(
+            seq == self.seq + 1,
+            "entry {} is missing: {} is followed by {seq}",
+            self.seq + 1,
+            self.seq
+        );
         ensure!(
             Hash::seal(&self.hash, bytes) == hash,
             "entry {seq} is not what was sealed: its hash does not fit its content and entry {}",
             self.seq
         );
         let entry = Entry::from_bytes(bytes).with_context(|| format!("entry {seq} cannot be read"))?;
-        ensure!(entry.stamp.seq == seq, "entry {seq} says that it is {}", entry.stamp.seq);
+        ensure!(
+            entry.stamp.seq == seq,
+            "entry {seq} says that it is {}",
+            entry.stamp.seq
+        );
         (self.seq, self.hash) = (seq, hash);
         Ok(())
     }
@@ -108,7 +120,11 @@ mod tests {
                 let entry = Entry {
                     site: SiteId::new("s").unwrap(),
                     epoch: "e".to_owned(),
-                    stamp: Stamp { seq, at: Wall(1), mono: Mono(1) },
+                    stamp: Stamp {
+                        seq,
+                        at: Wall(1),
+                        mono: Mono(1),
+                    },
                     fact: Fact::ClockStepped { by_ms: 1 },
                 };
                 let bytes = entry.to_bytes();
@@ -120,7 +136,9 @@ mod tests {
 
     fn check(entries: &[(u64, Hash, Vec<u8>)]) -> anyhow::Result<()> {
         let mut chain = Chain::new();
-        entries.iter().try_for_each(|(seq, hash, bytes)| chain.check(*seq, *hash, bytes))
+        entries
+            .iter()
+            .try_for_each(|(seq, hash, bytes)| chain.check(*seq, *hash, bytes))
     }
 
     #[test]

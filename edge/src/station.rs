@@ -129,6 +129,8 @@ enum Work {
     },
     /// From inside: the clock's trust.
     Told(Input),
+    /// The loop's own: a deadline may have passed.
+    Due,
     /// Write what is waiting and end.
     Stop(oneshot::Sender<()>),
 }
@@ -153,12 +155,21 @@ pub struct LoopStats {
 /// A live look at piles and connectors for the API, taken from the loop.
 pub type Inspect = Box<dyn FnOnce(&Site, Now) + Send>;
 
+/// A look that waits until everything that was said before it has been committed: whoever says something and then looks
+/// sees what it led to.
+struct Look {
+    /// How many inputs had been pushed.
+    after: u64,
+    look: Inspect,
+}
+
 /// The way in: cheap to clone.
 #[derive(Clone)]
 pub struct Station {
     work: mpsc::UnboundedSender<Work>,
-    inspect: mpsc::Sender<Inspect>,
+    inspect: mpsc::Sender<Look>,
     waiting: Arc<AtomicUsize>,
+    pushed: Arc<AtomicU64>,
     journal_head: Arc<watch::Sender<u64>>,
     /// What the loop has done.
     pub stats: Arc<LoopStats>,
@@ -195,7 +206,11 @@ pub struct Loop {
     site: Site,
     head: Hash,
     work: mpsc::UnboundedReceiver<Work>,
-    inspect: mpsc::Receiver<Inspect>,
+    inspect: mpsc::Receiver<Look>,
+    /// A look whose turn has not come.
+    held: Option<Look>,
+    /// How many inputs have been taken.
+    taken: u64,
     station: Station,
     telemetry: Telemetry,
 }
@@ -230,6 +245,7 @@ impl Station {
             work,
             inspect,
             waiting: Arc::default(),
+            pushed: Arc::default(),
             journal_head: Arc::new(watch::Sender::new(recovered.head.seq)),
             stats: Arc::default(),
             store,
@@ -250,6 +266,8 @@ impl Station {
                 head,
                 work: work_in,
                 inspect: inspect_in,
+                held: None,
+                taken: 0,
                 station: own,
                 telemetry,
             },
@@ -323,6 +341,8 @@ impl Station {
         let look: Inspect = Box::new(move |site, now| {
             let _gone = answer.send(look(site, now));
         });
+        let after = self.pushed.load(Ordering::SeqCst);
+        let look = Look { after, look };
         self.inspect.send(look).await.map_err(|_| Unavailable::Stopping)?;
         answered.await.map_err(|_| Unavailable::Stopping)
     }
@@ -346,6 +366,7 @@ impl Station {
 
     fn push(&self, work: Work) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.pushed.fetch_add(1, Ordering::SeqCst);
         // A loop that has ended takes nothing: the receipt or answer in `work` is dropped, which says so.
         let _ended = self.work.send(work);
     }
@@ -383,13 +404,14 @@ impl Loop {
                     Some(work) => Some(work),
                     None => return Ok(()),
                 },
-                Some(look) = self.inspect.recv() => {
+                Some(look) = self.inspect.recv(), if self.held.is_none() => {
                     self.station.stats.beats.fetch_add(1, Ordering::Relaxed);
-                    look(&self.site, self.station.clock.now());
+                    self.held = Some(look);
+                    self.look_around();
                     continue;
                 }
                 () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => {
-                    Some(Work::Told(Input::Tick))
+                    Some(Work::Due)
                 }
                 () = tokio::time::sleep_until(telemetry_due.unwrap_or_else(tokio::time::Instant::now)), if telemetry_due.is_some() => None,
                 // The watchdog is fed from here: a loop that does not turn is dead.
@@ -404,10 +426,21 @@ impl Loop {
                 return Ok(());
             }
             // However much work there is, those who only look get their turn.
-            for _ in 0..LOOKS_MAX {
-                let Ok(look) = self.inspect.try_recv() else { break };
-                look(&self.site, self.station.clock.now());
+            self.look_around();
+        }
+    }
+
+    /// Lets those look whose turn has come.
+    fn look_around(&mut self) {
+        for _ in 0..LOOKS_MAX {
+            let Some(next) = self.held.take().or_else(|| self.inspect.try_recv().ok()) else {
+                return;
+            };
+            if next.after > self.taken {
+                self.held = Some(next);
+                return;
             }
+            (next.look)(&self.site, self.station.clock.now());
         }
     }
 
@@ -426,7 +459,8 @@ impl Loop {
         let mut next = first;
         let mut taken = 0;
         while let Some(work) = next.take() {
-            if !matches!(work, Work::Told(Input::Tick)) {
+            if !matches!(work, Work::Due) {
+                self.taken += 1;
                 self.station.waiting.fetch_sub(1, Ordering::Relaxed);
             }
             let work_input = match work {
@@ -566,6 +600,7 @@ impl Loop {
                 Ok(Some(outcome))
             }
             Work::Told(input) => self.handle(input).map(Some),
+            Work::Due => self.handle(Input::Tick).map(Some),
             Work::Stop(_) => Ok(None),
         }
     }

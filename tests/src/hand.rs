@@ -278,11 +278,13 @@ impl Hand {
     /// Leaves with a DISCONNECT.
     pub async fn leave(mut self) {
         let _full = self.client.try_disconnect();
-        let deadline = Instant::now() + Duration::from_secs(2);
-        while let Ok(packet) = self.turn(deadline).await {
-            // rumqttc reports its own DISCONNECT as an outgoing event and then ends with an error.
-            drop(packet);
-        }
+        let gone = async {
+            while !matches!(
+                self.events.poll().await,
+                Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(_)
+            ) {}
+        };
+        let _too_late = tokio::time::timeout(PATIENCE, gone).await;
     }
 }
 

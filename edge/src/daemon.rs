@@ -129,10 +129,8 @@ pub async fn run(
         },
     };
     watched.abort();
-    if let Err(error) = ended {
-        // Nothing in memory can be trusted more than the disk now.
-        return Err(error);
-    }
+    // After a fault nothing in memory can be trusted more than the disk.
+    ended?;
     tracing::info!("station is going down");
     let _all_left = broker.shutdown(DRAIN).await;
     let _nobody_listens = stop_api.send(true);

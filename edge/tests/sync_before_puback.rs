@@ -1,6 +1,8 @@
 //! A record's PUBACK comes after the sync of the commit that holds it: SIGKILL forgives a missing fsync, this does not.
 //! The real broker, loop and store, on a disk whose sync can be held up by hand.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
 use broker::Broker;
 use domain::{
     ids::{PileId, SiteId},

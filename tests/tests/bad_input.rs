@@ -138,6 +138,24 @@ async fn a_database_that_is_damaged_empty_or_anothers_is_refused_and_left_as_it_
 }
 
 #[tokio::test]
+async fn a_first_start_that_was_cut_off_can_be_made_again() {
+    let mut station = StationProcess::new("first-start", &Setup::new()).unwrap();
+    // What a power cut leaves in the middle of it: a part of a database, under a name of its own.
+    fs::create_dir(station.database().parent().unwrap()).unwrap();
+    for left in [&b""[..], b"redb\x1a\x0a\xa9\x0d\x0a", &[0; 100_000]] {
+        fs::write(station.database().with_extension("redb.unfinished"), left).unwrap();
+        station.start_again().await.unwrap();
+        assert!(station.terminate().await.unwrap());
+        let there: Vec<_> = fs::read_dir(station.database().parent().unwrap())
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
+        assert_eq!(there, ["holdfast.redb"]);
+        fs::remove_file(station.database()).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn whoever_is_not_the_pile_is_kept_out_and_the_pile_is_not_disturbed() {
     let station = station("strangers").await;
     let (one, two) = (

@@ -145,12 +145,7 @@ impl Store {
         }
         let mut builder = Database::builder();
         builder.set_cache_size(cache_bytes);
-        let db = if exists {
-            builder.open(path)
-        } else {
-            builder.create(path)
-        };
-        let db = db.map_err(|error| match error {
+        let refused = |error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
             redb::DatabaseError::Storage(redb::StorageError::Io(error))
                 if matches!(
@@ -161,21 +156,37 @@ impl Store {
                 StoreError::Io(format!("{}: {error}", path.display()))
             }
             other => damaged(other.to_string()),
-        })?;
-        if !exists {
-            // The file's own name must survive a power cut too.
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty())
-                .unwrap_or(Path::new("."));
-            std::fs::File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(StoreError::io)?;
+        };
+        let unfinished = path.with_extension("redb.unfinished");
+        if exists {
+            let db = builder.open(path).map_err(refused)?;
+            let _none_as_a_rule = std::fs::remove_file(&unfinished);
+            return Self::prepare(db, site, false).map_err(|error| match error {
+                StoreError::Io(why) => damaged(why),
+                other => other,
+            });
         }
-        Self::prepare(db, site).map_err(|error| match error {
-            StoreError::Io(why) if exists => damaged(why),
-            other => other,
-        })
+        // Made under another name and given its own when it is whole: a first start that is cut off can be made again,
+        // and a file with that name always is a station's.
+        let db = builder.create(&unfinished).or_else(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => Err(error),
+            _ => {
+                let _tells_create = std::fs::remove_file(&unfinished);
+                builder.create(&unfinished)
+            }
+        });
+        let store = Self::prepare(db.map_err(refused)?, site, true)?;
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        // Unlike a rename, a link never takes the place of what another daemon has made meanwhile.
+        std::fs::hard_link(&unfinished, path)
+            .and_then(|()| std::fs::remove_file(&unfinished))
+            // The file's own name must survive a power cut too.
+            .and_then(|()| std::fs::File::open(folder)?.sync_all())
+            .map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))?;
+        Ok(store)
     }
 
     /// A database on any storage: for tests that watch or break it.
@@ -186,10 +197,10 @@ impl Store {
         let db = Database::builder()
             .create_with_backend(backend)
             .map_err(StoreError::io)?;
-        Self::prepare(db, site)
+        Self::prepare(db, site, true)
     }
 
-    fn prepare(db: Database, site: &SiteId) -> Result<Self, StoreError> {
+    fn prepare(db: Database, site: &SiteId, may_be_new: bool) -> Result<Self, StoreError> {
         let version = {
             let read = db.begin_read()?;
             match read.open_table(tables::META) {
@@ -202,7 +213,8 @@ impl Store {
             }
         };
         match version {
-            None => tables::create(&db, site)?,
+            None if may_be_new => tables::create(&db, site)?,
+            None => return Err(StoreError::Io("it is the database of another program".to_owned())),
             Some(found) if found > SCHEMA_VERSION => return Err(StoreError::TooNew { found }),
             Some(_) => {}
         }

@@ -400,6 +400,8 @@ impl Loop {
             let telemetry_due = self.telemetry.due;
             let first = tokio::select! {
                 biased;
+                // However much work there is, what is due comes first: a start times out on time at a busy station too.
+                () = std::future::ready(()), if deadline == Some(Duration::ZERO) => Some(Work::Due),
                 work = self.work.recv() => match work {
                     Some(work) => Some(work),
                     None => return Ok(()),

@@ -321,6 +321,8 @@ pub enum Fact {
         record: Option<Box<Record>>,
         /// The message as it came, where it could not (at most 256 KiB; not UTF-8 is replaced).
         raw: Option<String>,
+        /// SHA-256 of its content, hex: a pile repeats what it was not told about, and nothing is put aside twice.
+        digest: String,
         /// What is wrong with it.
         detail: String,
     },
@@ -473,6 +475,8 @@ pub struct QuarantineItem {
     pub record: Option<Box<Record>>,
     /// The message as it came, where it could not.
     pub raw: Option<String>,
+    /// SHA-256 of its content, hex.
+    pub digest: String,
     /// What is wrong with it.
     pub detail: String,
     /// What a person did with it.

@@ -126,6 +126,30 @@ fn offline_sessions_are_kept_aside_unless_allowed_and_known() {
 }
 
 #[test]
+fn an_offline_session_billed_by_a_person_is_not_billed_again_when_its_card_is_known() {
+    let mut bench = allowing();
+    let record = alone(&mut bench, 1, Some("c9"), "1020");
+    bench.connect("P1");
+    bench.send_record("P1", &record);
+    let item = *bench.disk.quarantine.keys().next().unwrap();
+    bench.ok(Input::CloseQuarantine {
+        item,
+        bill_to: Some(member("m")),
+        reason: "it was theirs".to_owned(),
+        by: "desk".to_owned(),
+    });
+    assert_eq!(bench.allowance("m"), yuan("40"));
+    bench.ok(Input::BindCard {
+        card: CardId::new("c9").unwrap(),
+        member: member("m"),
+    });
+    bench.restart(true);
+    bench.connect("P1");
+    assert_eq!(ack(&bench.send_record("P1", &record)).result, AckResult::Orphan);
+    assert_eq!(bench.allowance("m"), yuan("40"));
+}
+
+#[test]
 fn a_pile_cannot_claim_another_piles_offline_session() {
     let mut bench = allowing();
     let mut record = alone(&mut bench, 1, Some("c1"), "1020");

@@ -376,6 +376,37 @@ fn an_orphan_is_billed_by_a_person_with_its_samples_or_dismissed() {
 }
 
 #[test]
+fn what_was_billed_out_of_quarantine_is_known_again_after_a_restart() {
+    let mut bench = Bench::new();
+    let start = bench.now;
+    bench.advance(HOUR);
+    let record = bench.record_since("P1", &order_id("stranger"), start, "1000", "1006");
+    bench.send_record("P1", &record);
+    let item = *bench.disk.quarantine.keys().next().unwrap();
+    bench.ok(close(item, Some("m")));
+    assert_eq!(bench.allowance("m"), yuan("54"));
+    bench.restart(true);
+    bench.connect("P1");
+    let facts = bench.facts.len();
+    assert_eq!(ack(&bench.send_record("P1", &record)).result, AckResult::Orphan);
+    assert_eq!((bench.facts.len(), bench.disk.quarantine.len()), (facts, 1));
+
+    // What cannot be read as well; another pile may say the same.
+    let garbled = |at: &str| Input::Unreadable {
+        pile: pile(at),
+        kind: domain::topics::UpKind::Record,
+        fault: domain::messages::read_up(domain::topics::UpKind::Record, b"{").unwrap_err(),
+        raw: "{".to_owned(),
+    };
+    bench.ok(garbled("P1"));
+    bench.restart(true);
+    assert_eq!(ack(&bench.ok(garbled("P1"))).result, AckResult::Malformed);
+    assert_eq!(bench.disk.quarantine.len(), 2);
+    bench.ok(garbled("P2"));
+    assert_eq!(bench.disk.quarantine.len(), 3);
+}
+
+#[test]
 fn an_orphan_without_a_clock_is_priced_by_a_person() {
     let mut bench = Bench::new();
     bench.sim("P1").clock_ahead_ms = None;

@@ -492,6 +492,7 @@ fn found(rows: &Rows) -> Rows {
     rows.members.retain(|_, row| row.is_some());
     rows.cards.retain(|_, row| row.is_some());
     rows.quarantine.retain(|_, row| row.is_some());
+    rows.set_aside.retain(|_, row| row.is_some());
     rows
 }
 

@@ -13,12 +13,10 @@ use crate::{
     units::{Energy, Fen},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A clock offset below this is the network's, not the clock's, in milliseconds.
 const OFFSET_NOISE_MS: i64 = 5_000;
-/// How many quarantined messages of one pile are known again.
-const SET_ASIDE_MAX: usize = 64;
 /// How many earlier boots of a pile are remembered.
 const PAST_BOOTS: usize = 4;
 /// A pile's clock that is off by more than this is flagged `clock_suspect`, in milliseconds.
@@ -36,8 +34,6 @@ pub(super) struct Live {
     pub(super) wall_offset_ms: Option<i64>,
     pub(super) clock_trusted: bool,
     pub(super) ignored: BTreeMap<&'static str, u64>,
-    /// Digests of what each pile's last quarantined messages said: a pile repeats them until it is acknowledged.
-    pub(super) set_aside: BTreeMap<PileId, VecDeque<String>>,
 }
 
 /// Something that may be due.
@@ -225,19 +221,6 @@ impl Live {
             }
             _ => {}
         }
-    }
-
-    /// Whether this pile's message was set aside a while ago; from now on it was.
-    pub(super) fn set_aside_before(&mut self, pile: &PileId, digest: String) -> bool {
-        let known = self.set_aside.entry(pile.clone()).or_default();
-        if known.contains(&digest) {
-            return true;
-        }
-        if known.len() == SET_ASIDE_MAX {
-            known.pop_front();
-        }
-        known.push_back(digest);
-        false
     }
 
     pub(super) fn is_online(&self, pile: &PileId) -> bool {

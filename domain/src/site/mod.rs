@@ -28,9 +28,9 @@ use crate::{
     fact::{Fact, PaidFrom},
     ids::{CardId, MemberId, OrderId, Outlet, PileId, Randomness, TariffId},
     journal::Stamp,
-    messages::{Ack, AckResult, Down, Malformed, Up, UpMessage},
+    messages::{Ack, AckResult, Down, Malformed, Record, Up, UpMessage},
     notice::Notice,
-    order::{Command, Illegal, Order, Until},
+    order::{Command, Illegal, Order, State, Until},
     policy::Policy,
     tariff::Tariff,
     time::{Mono, Now},
@@ -572,7 +572,7 @@ impl Site {
     pub fn needs(&self, input: &Input) -> Vec<Key> {
         let mut keys = Vec::new();
         match input {
-            Input::Message { message, .. } => match &message.body {
+            Input::Message { pile, message } => match &message.body {
                 Up::Heartbeat(heartbeat) => {
                     for report in &heartbeat.connectors {
                         if let Some(order) = &report.order_id {
@@ -589,6 +589,9 @@ impl Site {
                     self.needs_order(&record.order_id, &mut keys);
                     if let Some(card) = &record.card_id {
                         self.needs_card(card, &mut keys);
+                    }
+                    if self.may_be_set_aside(pile, record) {
+                        self.needs_set_aside(pile, record::digest(record), &mut keys);
                     }
                 }
                 Up::Card(swipe) => self.needs_card(&swipe.card_id, &mut keys),
@@ -625,6 +628,11 @@ impl Site {
                     }
                 }
             }
+            Input::Unreadable { pile, kind, raw, .. } => {
+                if *kind != UpKind::Heartbeat {
+                    self.needs_set_aside(pile, record::digest_of(raw.as_bytes()), &mut keys);
+                }
+            }
             Input::UnbindCard { card } => {
                 if !self.rows.cards.contains_key(card) {
                     keys.push(Key::Card(card.clone()));
@@ -632,7 +640,6 @@ impl Site {
             }
             Input::Connected { .. }
             | Input::Disconnected { .. }
-            | Input::Unreadable { .. }
             | Input::AddTariff { .. }
             | Input::ProvisionPile { .. }
             | Input::RemovePile { .. }
@@ -648,6 +655,25 @@ impl Site {
             None => keys.push(Key::Order(id.clone())),
             Some(Some(order)) => self.rows.needs_member(&order.member, keys),
             Some(None) => {}
+        }
+    }
+
+    /// Whether a record may fit nowhere, as far as can be told from what is in memory.
+    fn may_be_set_aside(&self, pile: &PileId, record: &Record) -> bool {
+        match self.rows.orders.get(&record.order_id) {
+            Some(Some(order)) => {
+                order.outlet.pile != *pile || order.outlet.connector != record.connector || order.state == State::Fail
+            }
+            Some(None) => true,
+            // It is asked for first.
+            None => false,
+        }
+    }
+
+    fn needs_set_aside(&self, pile: &PileId, digest: String, keys: &mut Vec<Key>) {
+        let content = (pile.clone(), digest);
+        if !self.rows.set_aside.contains_key(&content) {
+            keys.push(Key::SetAside(content.0, content.1));
         }
     }
 

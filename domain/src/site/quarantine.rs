@@ -21,9 +21,10 @@ impl Turn<'_> {
     pub(super) fn unreadable(&mut self, pile: &PileId, kind: UpKind, fault: Malformed, raw: String) -> Handled {
         self.known_pile(pile)?;
         let detail = format!("{}: {fault}", kind.word());
+        let digest = digest_of(raw.as_bytes());
         if kind == UpKind::Heartbeat {
             self.ignore("malformed_heartbeat");
-        } else if self.site.live.set_aside_before(pile, digest_of(raw.as_bytes())) {
+        } else if self.set_aside_as(pile, &digest).is_some() {
             self.ignore("quarantined_again");
         } else {
             let (pile, detail) = (pile.clone(), detail.clone());
@@ -33,6 +34,7 @@ impl Turn<'_> {
                 pile,
                 record: None,
                 raw: Some(raw),
+                digest,
                 detail,
             });
         }

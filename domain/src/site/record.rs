@@ -225,6 +225,16 @@ impl Turn<'_> {
 
     /// S03 §3.1: a stop of an unknown order is kept and logged, unless it is an offline session of a known card.
     fn record_of_unknown_order(&mut self, outlet: &Outlet, common: &Common, record: Record) -> Received {
+        if let Some(item) = self.set_aside_as(&outlet.pile, &digest(&record)) {
+            // A person may have billed it meanwhile, whatever has become of its card since.
+            self.ignore("quarantined_again");
+            return Received {
+                result: AckResult::Orphan,
+                order: Some(record.order_id),
+                fee: None,
+                detail: format!("it was put aside before, as quarantine item {item}"),
+            };
+        }
         if !record.order_id.is_offline_session_of(outlet) {
             let detail = format!("order {} is not known at this station", record.order_id);
             return self.set_aside(QuarantineReason::Orphan, &outlet.pile, record, detail);
@@ -305,7 +315,8 @@ impl Turn<'_> {
         detail: String,
     ) -> Received {
         let order = record.order_id.clone();
-        if self.site.live.set_aside_before(pile, digest(&record)) {
+        let digest = digest(&record);
+        if self.set_aside_as(pile, &digest).is_some() {
             self.ignore("quarantined_again");
         } else {
             self.journal(Fact::Quarantined {
@@ -313,6 +324,7 @@ impl Turn<'_> {
                 pile: pile.clone(),
                 record: Some(Box::new(record)),
                 raw: None,
+                digest,
                 detail: detail.clone(),
             });
         }
@@ -322,6 +334,12 @@ impl Turn<'_> {
             fee: None,
             detail,
         }
+    }
+
+    /// Under which number this content was put aside before; it is among the rows that were asked for.
+    pub(super) fn set_aside_as(&self, pile: &PileId, digest: &str) -> Option<u64> {
+        let content = (pile.clone(), digest.to_owned());
+        self.site.rows.set_aside.get(&content).copied().flatten()
     }
 
     /// Moves a record's times to the station's clock: by the measured offset of the pile's clock, or by its uptime where
@@ -414,7 +432,7 @@ pub(super) fn rate_or_suspect(
 }
 
 /// Two records with the same content have the same digest; the envelope (`msg_id`, `seq`, `ts`) is not content.
-fn digest(record: &Record) -> String {
+pub(super) fn digest(record: &Record) -> String {
     let bytes = serde_json::to_vec(record).expect("a record has string keys and no failing serializer");
     digest_of(&bytes)
 }

@@ -27,6 +27,8 @@ pub enum Key {
     Card(CardId),
     /// A quarantined message.
     Quarantine(u64),
+    /// Under which number a pile's message with this content was quarantined.
+    SetAside(PileId, String),
 }
 
 /// Durable state. Where a value is an `Option`, `None` says that the row was looked for and is not there.
@@ -44,6 +46,8 @@ pub struct Rows {
     pub cards: BTreeMap<CardId, Option<MemberId>>,
     /// Quarantined messages that were asked for.
     pub quarantine: BTreeMap<u64, Option<QuarantineItem>>,
+    /// The number of a pile's quarantined message by its content's digest, where that was asked for.
+    pub set_aside: BTreeMap<(PileId, String), Option<u64>>,
     /// Accounts of the members and orders above, and the station's own.
     pub ledger: Ledger,
 }
@@ -107,6 +111,7 @@ impl Rows {
         self.members.retain(|id, _| kept.contains(id));
         self.cards.clear();
         self.quarantine.clear();
+        self.set_aside.clear();
         let gone: Vec<Account> = self
             .ledger
             .accounts()
@@ -441,9 +446,15 @@ impl Rows {
                 pile,
                 record,
                 raw,
+                digest,
                 detail,
             } => {
                 changes.quarantine.insert(stamp.seq);
+                let before = self.set_aside.insert((pile.clone(), digest.clone()), Some(stamp.seq));
+                assert!(
+                    matches!(before, None | Some(None)),
+                    "a message of {pile} is put aside once"
+                );
                 let item = QuarantineItem {
                     item: stamp.seq,
                     at: stamp.at,
@@ -452,6 +463,7 @@ impl Rows {
                     connector: record.as_ref().map(|record| record.connector),
                     record: record.clone(),
                     raw: raw.clone(),
+                    digest: digest.clone(),
                     detail: detail.clone(),
                     outcome: None,
                 };

@@ -257,6 +257,11 @@ impl Bench {
                 rows.quarantine
                     .insert(item, disk.quarantine.get(&item).cloned().flatten());
             }
+            Key::SetAside(pile, digest) => {
+                let content = (pile, digest);
+                let item = disk.set_aside.get(&content).copied().flatten();
+                rows.set_aside.insert(content, item);
+            }
         }
     }
 
@@ -278,7 +283,10 @@ impl Bench {
             disk.cards.insert(id.clone(), rows.cards[id].clone());
         }
         for id in &changes.quarantine {
-            disk.quarantine.insert(*id, rows.quarantine[id].clone());
+            let item = rows.quarantine[id].clone();
+            let content = item.as_ref().map(|item| (item.pile.clone(), item.digest.clone()));
+            disk.set_aside.extend(content.map(|content| (content, Some(*id))));
+            disk.quarantine.insert(*id, item);
         }
         for account in &changes.accounts {
             disk.ledger.load(account.clone(), rows.ledger.balance(account));

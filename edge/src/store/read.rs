@@ -304,6 +304,12 @@ impl Reader {
                 let item = self.quarantine_item(*number)?;
                 rows.quarantine.insert(*number, item);
             }
+            Key::SetAside(pile, digest) => {
+                let by_content = self.read.open_table(tables::QUARANTINE_BY_CONTENT)?;
+                let number = by_content.get((pile.as_str(), digest.as_str()))?;
+                let number = number.map(|number| number.value());
+                rows.set_aside.insert((pile.clone(), digest.clone()), number);
+            }
         }
         Ok(())
     }

@@ -45,6 +45,9 @@ pub(super) const TOKENS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new
 pub(super) const TARIFFS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tariffs");
 /// Number → quarantined message.
 pub(super) const QUARANTINE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("quarantine");
+/// Pile, SHA-256 of the content in hex → number of the quarantined message.
+pub(super) const QUARANTINE_BY_CONTENT: TableDefinition<'_, (&str, &str), u64> =
+    TableDefinition::new("quarantine_by_content");
 /// Pile, connector → what it last said.
 pub(super) const LIVE: TableDefinition<'_, (&str, u8), &[u8]> = TableDefinition::new("live");
 /// Wall time in ms, pile, connector → sample. Keyed by time so that a flush writes neighbouring pages.
@@ -88,6 +91,7 @@ pub(super) fn create(db: &Database, site: &SiteId) -> Result<(), StoreError> {
         write.open_table(TOKENS)?;
         write.open_table(TARIFFS)?;
         write.open_table(QUARANTINE)?;
+        write.open_table(QUARANTINE_BY_CONTENT)?;
         write.open_table(LIVE)?;
         write.open_table(SAMPLES)?;
         write.open_table(IDEMPOTENCY)?;

@@ -232,9 +232,11 @@ fn write_masters(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result
         }
     }
     let mut quarantine = write.open_table(tables::QUARANTINE)?;
+    let mut by_content = write.open_table(tables::QUARANTINE_BY_CONTENT)?;
     for number in &changes.quarantine {
         if let Some(Some(item)) = rows.quarantine.get(number) {
             quarantine.insert(*number, json(item)?.as_slice())?;
+            by_content.insert((item.pile.as_str(), item.digest.as_str()), *number)?;
         }
     }
     Ok(())

@@ -8,9 +8,9 @@ use crate::{
     notice::Notice,
     order::{Basis, Command, Ending, FailReason, Source, Until},
     pile::Make,
-    rating::{Bill, SplitDifference},
+    rating::{Bill, Reading, SplitDifference},
     tariff::Tariff,
-    time::Mono,
+    time::{Mono, Wall},
     units::{Energy, Fen},
 };
 use serde::{Deserialize, Serialize};
@@ -321,6 +321,8 @@ pub enum Fact {
         record: Option<Box<Record>>,
         /// The message as it came, where it could not (at most 256 KiB; not UTF-8 is replaced).
         raw: Option<String>,
+        /// When the session was, by the station's clock as measured when the record came.
+        times: Option<Box<SessionTimes>>,
         /// SHA-256 of its content, hex: a pile repeats what it was not told about, and nothing is put aside twice.
         digest: String,
         /// What is wrong with it.
@@ -458,13 +460,26 @@ pub enum QuarantineOutcome {
     },
 }
 
+/// A record's times, moved to the station's clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionTimes {
+    /// When it began.
+    pub start: Wall,
+    /// When it ended.
+    pub stop: Wall,
+    /// The buffered readings whose time is known.
+    pub samples: Vec<Reading>,
+    /// Why the times cannot be believed.
+    pub suspicion: Option<Suspicion>,
+}
+
 /// A quarantined message as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineItem {
     /// Its number.
     pub item: u64,
     /// When it came.
-    pub at: crate::time::Wall,
+    pub at: Wall,
     /// Why it was put aside.
     pub why: QuarantineReason,
     /// Which pile said it.
@@ -475,6 +490,8 @@ pub struct QuarantineItem {
     pub record: Option<Box<Record>>,
     /// The message as it came, where it could not.
     pub raw: Option<String>,
+    /// When the session was, where the record could be read.
+    pub times: Option<Box<SessionTimes>>,
     /// SHA-256 of its content, hex.
     pub digest: String,
     /// What is wrong with it.

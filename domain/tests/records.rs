@@ -423,6 +423,56 @@ fn an_orphan_without_a_clock_is_priced_by_a_person() {
 }
 
 #[test]
+fn an_orphan_is_billed_by_the_stations_time_whatever_its_pile_believed() {
+    let mut bench = Bench::new();
+    bench.advance(9 * HOUR); // 21:30
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = Some(3 * 3_600_000);
+    bench.connect("P1");
+    let start = bench.now;
+    bench.advance(2 * HOUR);
+    let mut record = bench.record_since("P1", &order_id("stranger"), start, "1000", "1010");
+    record.samples = vec![BufferedSample {
+        ts: Some(start.wall.after_ms(4 * 3_600_000)),
+        mono_ms: 0,
+        meter_kwh: kwh("1005"),
+    }];
+    bench.send_record("P1", &record);
+    // What is measured later does not matter any more.
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = Some(0);
+    bench.connect("P1");
+    let item = *bench.disk.quarantine.keys().next().unwrap();
+    let id = placed(&bench.ok(close(item, Some("m"))));
+    assert_eq!(
+        (bench.state(&id), bench.order(&id).paid.charged()),
+        (State::Payed, yuan("10"))
+    );
+    assert_eq!(
+        segments(&bench, &id),
+        [(PeriodKind::Flat, kwh("10"))],
+        "the pile believed it was night"
+    );
+}
+
+#[test]
+fn an_orphan_whose_times_cannot_be_goes_to_review() {
+    let mut bench = Bench::new();
+    let start = bench.now;
+    bench.advance(HOUR);
+    let mut record = bench.record_since("P1", &order_id("stranger"), start, "1000", "1006");
+    record.stop_ts = Some(bench.now.wall.after_ms(86_400_000));
+    bench.send_record("P1", &record);
+    let item = *bench.disk.quarantine.keys().next().unwrap();
+    let id = placed(&bench.ok(close(item, Some("m"))));
+    assert_eq!((bench.state(&id), bench.allowance("m")), (State::Review, yuan("60")));
+    assert!(matches!(
+        bench.order(&id).suspicions[..],
+        [Suspicion::TimesImpossible { .. }]
+    ));
+}
+
+#[test]
 fn a_record_of_another_outlets_order_touches_nobodys_money() {
     let mut bench = Bench::new();
     let (id, start) = bench.charge("m", "P1", "50");

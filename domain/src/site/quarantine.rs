@@ -6,10 +6,10 @@ use super::{
     record::{digest_of, rate_or_suspect},
 };
 use crate::{
-    fact::{Fact, QuarantineOutcome, QuarantineReason},
+    fact::{Fact, QuarantineOutcome, QuarantineReason, SessionTimes},
     ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
     messages::{Ack, AckResult, Down, Malformed, Record},
-    meter::{self, Suspicion},
+    meter,
     order::{Basis, Ending, Order, Source, State, Step},
     rating::Reading,
     topics::UpKind,
@@ -34,6 +34,7 @@ impl Turn<'_> {
                 pile,
                 record: None,
                 raw: Some(raw),
+                times: None,
                 digest,
                 detail,
             });
@@ -77,7 +78,10 @@ impl Turn<'_> {
             item: number,
             why: why.to_owned(),
         };
-        let record = item.record.ok_or_else(|| not_billable("it could not be read"))?;
+        let (record, times) = item
+            .record
+            .zip(item.times)
+            .ok_or_else(|| not_billable("it could not be read"))?;
         if record.energy() <= Energy::ZERO {
             return Err(not_billable("no energy was delivered"));
         }
@@ -92,9 +96,9 @@ impl Turn<'_> {
         self.tariff_in_force()?;
         match self.order(&record.order_id).cloned() {
             Some(order) if item.why == QuarantineReason::Unbilled => {
-                self.bill_failed(order, &member, &record, number, reason, by)
+                self.bill_failed(order, &member, *times, number, reason, by)
             }
-            _ => Ok(self.bill_orphan(&outlet, member, &record, number, reason, by)),
+            _ => Ok(self.bill_orphan(&outlet, member, &record, *times, number, reason, by)),
         }
     }
 
@@ -117,7 +121,7 @@ impl Turn<'_> {
         &mut self,
         order: Order,
         member: &MemberId,
-        record: &Record,
+        times: SessionTimes,
         number: u64,
         reason: String,
         by: String,
@@ -135,9 +139,6 @@ impl Turn<'_> {
                 why: "its order has no record".to_owned(),
             });
         };
-        // The ending has its times moved to the station's clock; the samples move with it.
-        let moved_ms = record.start_ts.map_or(0, |start_ts| start.at.ms_since(start_ts));
-        let samples = buffered(record, moved_ms);
         let outcome = QuarantineOutcome::Billed {
             order: order.id.clone(),
         };
@@ -147,7 +148,7 @@ impl Turn<'_> {
             reason,
             by,
         });
-        self.bill_by_person(&order, start, &samples, stop, Vec::new());
+        self.bill_by_person(&order, start, stop, times);
         Ok(Answer::Order(order.id))
     }
 
@@ -157,12 +158,13 @@ impl Turn<'_> {
         outlet: &Outlet,
         member: MemberId,
         record: &Record,
+        times: SessionTimes,
         number: u64,
         reason: String,
         by: String,
     ) -> Answer {
         let id = OrderId::new(uuid_v7(self.now.wall.0, self.random.bits())).expect("a UUID is within the rule for ids");
-        let order = self.adopt(&id, outlet, member, Source::Quarantine, record);
+        let order = self.adopt(&id, outlet, member, Source::Quarantine, times.start);
         if let Some(gap) = meter::gap(record.meter_start_kwh, order.baseline) {
             let (order, outlet) = (id.clone(), outlet.clone());
             self.journal(Fact::RegisterGapFound { order, outlet, gap });
@@ -174,36 +176,24 @@ impl Turn<'_> {
             reason,
             by,
         });
-        // No clock, no price: a person sets the bill.
-        let timeless = record.start_ts.is_none() || record.stop_ts.is_none();
-        let suspicions = timeless.then_some(Suspicion::ClockUnknown).into_iter().collect();
-        let (start_at, stop_at) = (
-            record.start_ts.unwrap_or(self.now.wall),
-            record.stop_ts.unwrap_or(self.now.wall),
-        );
         let start = Reading {
-            at: start_at,
+            at: times.start,
             register: record.meter_start_kwh,
         };
         let stop = Reading {
-            at: stop_at,
+            at: times.stop,
             register: record.meter_stop_kwh,
         };
-        self.bill_by_person(&order, start, &buffered(record, 0), stop, suspicions);
+        self.bill_by_person(&order, start, stop, times);
         Answer::Order(id)
     }
 
-    /// The person has looked at the record, so only what cannot be rated, and a large fee, send the order to review again.
-    fn bill_by_person(
-        &mut self,
-        order: &Order,
-        start: Reading,
-        samples: &[Reading],
-        stop: Reading,
-        mut suspicions: Vec<Suspicion>,
-    ) {
-        let (bill, unratable) = rate_or_suspect(self.site.rows.tariff_of(order), start, samples, stop);
-        suspicions.extend(unratable);
+    /// The person has looked at the record, so only what cannot be rated, times that cannot be believed (no clock, no
+    /// price) and a large fee send the order to review again.
+    fn bill_by_person(&mut self, order: &Order, start: Reading, stop: Reading, times: SessionTimes) {
+        let tariff = self.site.rows.tariff_of(order);
+        let (bill, unratable) = rate_or_suspect(tariff, start, &times.samples, stop);
+        let suspicions = times.suspicion.into_iter().chain(unratable).collect();
         self.journal(Fact::OrderRated {
             order: order.id.clone(),
             basis: Basis::Record,
@@ -211,15 +201,4 @@ impl Turn<'_> {
         });
         self.settle_or_review(&order.id, suspicions);
     }
-}
-
-/// The buffered readings of a record that have a time, moved by `moved_ms`.
-fn buffered(record: &Record, moved_ms: i64) -> Vec<Reading> {
-    let samples = record.samples.iter().filter_map(|sample| {
-        Some(Reading {
-            at: sample.ts?.after_ms(moved_ms),
-            register: sample.meter_kwh,
-        })
-    });
-    samples.collect()
 }

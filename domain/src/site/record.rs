@@ -3,7 +3,7 @@
 
 use super::{Received, Turn};
 use crate::{
-    fact::{Fact, QuarantineReason},
+    fact::{Fact, QuarantineReason, SessionTimes},
     ids::{OrderId, Outlet, PileId},
     journal::Hash,
     messages::{AckResult, Common, Record, StopCode},
@@ -20,14 +20,6 @@ const TIME_SLACK_MS: i64 = 300_000;
 /// How many contradicting records are told apart for one order; more are counted alone.
 const CONFLICTS_MAX: usize = 16;
 
-/// A record's times, moved to the station's clock.
-pub(super) struct Aligned {
-    start: Wall,
-    stop: Wall,
-    samples: Vec<Reading>,
-    suspicion: Option<Suspicion>,
-}
-
 impl Turn<'_> {
     pub(super) fn record(&mut self, pile: &PileId, common: &Common, record: Record) -> Received {
         let outlet = Outlet {
@@ -40,7 +32,8 @@ impl Turn<'_> {
         };
         if order.outlet != outlet {
             let detail = format!("order {id} belongs to connector {}", order.outlet);
-            return self.set_aside(QuarantineReason::ForeignOrder, pile, record, detail);
+            let times = self.align(pile, None, common, &record);
+            return self.set_aside(QuarantineReason::ForeignOrder, pile, record, times, detail);
         }
         let digest = digest(&record);
         if let Some(ending) = &order.ending {
@@ -64,7 +57,7 @@ impl Turn<'_> {
                 detail: detail.to_owned(),
             };
         }
-        let aligned = self.align(&order, common, &record);
+        let aligned = self.align(pile, Some(&order), common, &record);
         if order.state == State::Place
             && record.reason.meaning() == StopCode::StartFailed
             && record.energy() == Energy::ZERO
@@ -75,7 +68,7 @@ impl Turn<'_> {
     }
 
     /// The record of an order of this outlet that has none yet.
-    fn receive(&mut self, before: &Order, record: Record, digest: String, aligned: Aligned) -> Received {
+    fn receive(&mut self, before: &Order, record: Record, digest: String, aligned: SessionTimes) -> Received {
         let id = &before.id;
         let failed = self.order(id).is_some_and(|order| order.state == State::Fail);
         let (start, stop) = (
@@ -90,7 +83,7 @@ impl Turn<'_> {
         );
         let mut suspicions = self.suspicions(before, &record, start, stop);
         let gap = meter::gap(start.register, self.accounted(&before.outlet));
-        suspicions.extend(aligned.suspicion);
+        suspicions.extend(aligned.suspicion.clone());
         let ending = Ending {
             digest,
             start,
@@ -119,7 +112,7 @@ impl Turn<'_> {
             });
         }
         if failed {
-            return self.record_of_failed_order(before, record);
+            return self.record_of_failed_order(before, record, aligned);
         }
         suspicions.extend(self.rate_record(before, &record, &aligned.samples, start, stop));
         match before.state {
@@ -201,12 +194,12 @@ impl Turn<'_> {
     }
 
     /// FAIL with energy: nobody ordered it, and a person may bill it (UNBILLED).
-    fn record_of_failed_order(&mut self, order: &Order, record: Record) -> Received {
+    fn record_of_failed_order(&mut self, order: &Order, record: Record, times: SessionTimes) -> Received {
         if record.energy() <= Energy::ZERO {
             return Received::ok().about(&order.id);
         }
         let detail = format!("order {} had failed, its record says {} kWh", order.id, record.energy());
-        let mut received = self.set_aside(QuarantineReason::Unbilled, &order.outlet.pile.clone(), record, detail);
+        let mut received = self.set_aside(QuarantineReason::Unbilled, &order.outlet.pile, record, times, detail);
         received.result = AckResult::Ok;
         received.about(&order.id)
     }
@@ -235,9 +228,10 @@ impl Turn<'_> {
                 detail: format!("it was put aside before, as quarantine item {item}"),
             };
         }
+        let times = self.align(&outlet.pile, None, common, &record);
         if !record.order_id.is_offline_session_of(outlet) {
             let detail = format!("order {} is not known at this station", record.order_id);
-            return self.set_aside(QuarantineReason::Orphan, &outlet.pile, record, detail);
+            return self.set_aside(QuarantineReason::Orphan, &outlet.pile, record, times, detail);
         }
         let member = record
             .card_id
@@ -262,7 +256,7 @@ impl Turn<'_> {
         };
         if let Some(refusal) = refusal {
             let detail = format!("offline session {}: {refusal}", record.order_id);
-            return self.set_aside(QuarantineReason::UnknownCard, &outlet.pile, record, detail);
+            return self.set_aside(QuarantineReason::UnknownCard, &outlet.pile, record, times, detail);
         }
         let member = member.expect("an offline session without member was refused above");
         let order = self.adopt(
@@ -270,25 +264,23 @@ impl Turn<'_> {
             outlet,
             member,
             Source::OfflineSession,
-            &record,
+            times.start,
         );
         let digest = digest(&record);
-        let aligned = self.align(&order, common, &record);
-        self.receive(&order, record, digest, aligned)
+        self.receive(&order, record, digest, times)
     }
 
-    /// Makes an order for a session that is over already; there is no hold.
+    /// Makes an order for a session that is over already, with the tariff of when it began; there is no hold.
     pub(super) fn adopt(
         &mut self,
         id: &OrderId,
         outlet: &Outlet,
         member: crate::ids::MemberId,
         source: Source,
-        record: &Record,
+        began: Wall,
     ) -> Order {
-        let at = record.start_ts.unwrap_or(self.now.wall);
         let tariff =
-            crate::tariff::in_force(self.site.rows.tariffs.values(), at).map(|tariff| tariff.spec().id.clone());
+            crate::tariff::in_force(self.site.rows.tariffs.values(), began).map(|tariff| tariff.spec().id.clone());
         let tariff = tariff.or_else(|| self.tariff_in_force().ok().map(|tariff| tariff.spec().id.clone()));
         // What the pile said since it came back is later than the session, so only earlier sessions can tell.
         let baseline = self.accounted(outlet);
@@ -312,6 +304,7 @@ impl Turn<'_> {
         why: QuarantineReason,
         pile: &PileId,
         record: Record,
+        times: SessionTimes,
         detail: String,
     ) -> Received {
         let order = record.order_id.clone();
@@ -324,6 +317,7 @@ impl Turn<'_> {
                 pile: pile.clone(),
                 record: Some(Box::new(record)),
                 raw: None,
+                times: Some(Box::new(times)),
                 digest,
                 detail: detail.clone(),
             });
@@ -343,18 +337,13 @@ impl Turn<'_> {
     }
 
     /// Moves a record's times to the station's clock: by the measured offset of the pile's clock, or by its uptime where
-    /// it has no clock and has not restarted since the session began (architecture: Time).
-    fn align(&self, order: &Order, common: &Common, record: &Record) -> Aligned {
-        let clock = self
-            .site
-            .live
-            .piles
-            .get(&order.outlet.pile)
-            .map(|presence| &presence.clock);
+    /// it has no clock and has not restarted since the session began (architecture: Time). `order` is the one whose
+    /// beginning and end the station knows of.
+    fn align(&self, pile: &PileId, order: Option<&Order>, common: &Common, record: &Record) -> SessionTimes {
+        let clock = self.site.live.piles.get(pile).map(|presence| &presence.clock);
         let by_ts = clock.and_then(|clock| clock.correction_ms());
         let same_boot = order
-            .started
-            .as_ref()
+            .and_then(|order| order.started.as_ref())
             .is_some_and(|started| started.boot_id.as_ref() == Some(&common.boot_id));
         let by_mono = clock
             .filter(|clock| same_boot && clock.boot_id.as_ref() == Some(&common.boot_id))
@@ -373,8 +362,9 @@ impl Turn<'_> {
         let samples: Vec<Reading> = samples.collect();
         let times = moved(record.start_ts, record.start_mono_ms).zip(moved(record.stop_ts, record.stop_mono_ms));
         let unusable = |suspicion| {
-            let start = order.started.as_ref().map_or(order.placed_at, |started| started.at);
-            Aligned {
+            let began = |order: &Order| order.started.as_ref().map_or(order.placed_at, |started| started.at);
+            let start = order.map_or(self.now.wall, began);
+            SessionTimes {
                 start,
                 stop: self.now.wall.max(start),
                 samples: Vec::new(),
@@ -389,8 +379,7 @@ impl Turn<'_> {
                 detail: "moved to the station's clock it lies outside 1970 to 2200".to_owned(),
             });
         }
-        let offline_session = matches!(order.source, Source::OfflineSession | Source::Quarantine);
-        let too_early = !offline_session && start < order.placed_at.after_ms(-TIME_SLACK_MS);
+        let too_early = order.is_some_and(|order| start < order.placed_at.after_ms(-TIME_SLACK_MS));
         let too_late = stop > self.now.wall.after_ms(TIME_SLACK_MS);
         let detail = if stop < start {
             Some("it ended before it began")
@@ -404,7 +393,7 @@ impl Turn<'_> {
         let suspicion = detail.map(|detail| Suspicion::TimesImpossible {
             detail: detail.to_owned(),
         });
-        Aligned {
+        SessionTimes {
             start,
             stop,
             samples,

@@ -446,6 +446,7 @@ impl Rows {
                 pile,
                 record,
                 raw,
+                times,
                 digest,
                 detail,
             } => {
@@ -463,6 +464,7 @@ impl Rows {
                     connector: record.as_ref().map(|record| record.connector),
                     record: record.clone(),
                     raw: raw.clone(),
+                    times: times.clone(),
                     digest: digest.clone(),
                     detail: detail.clone(),
                     outcome: None,

@@ -4,10 +4,7 @@ use super::client::Client;
 use crate::store::Store;
 use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use domain::{
-    ids::SiteId,
-    journal::{Entry, Hash},
-};
+use domain::journal::{Entry, Hash};
 use serde_json::Value;
 use std::path::Path;
 
@@ -55,11 +52,18 @@ impl Chain {
     }
 }
 
-/// Checks a copy of a database file.
+/// Checks a copy of a database file, which stays as it is.
 pub(super) fn offline(path: &Path, site: Option<&str>) -> anyhow::Result<String> {
     ensure!(path.exists(), "{} does not exist", path.display());
-    let site = SiteId::new(site.context("--site is needed with --database")?)?;
-    let store = Store::open(path, &site, 8 << 20)?;
+    let store = Store::look_at(path, 8 << 20)?;
+    let found = &store.identity().site;
+    if let Some(expected) = site {
+        ensure!(
+            found.as_str() == expected,
+            "{} belongs to site {found}, not to {expected}",
+            path.display()
+        );
+    }
     let reader = store.reader()?;
     let mut chain = Chain::new();
     loop {
@@ -71,7 +75,7 @@ pub(super) fn offline(path: &Path, site: Option<&str>) -> anyhow::Result<String>
             chain.check(seq, hash, &bytes)?;
         }
     }
-    Ok(chain.report())
+    Ok(format!("site {found}: {}", chain.report()))
 }
 
 /// Checks the running station's journal.
@@ -109,6 +113,7 @@ mod tests {
     use super::*;
     use domain::{
         fact::Fact,
+        ids::SiteId,
         journal::Stamp,
         time::{Mono, Wall},
     };

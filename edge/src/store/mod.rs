@@ -1,6 +1,7 @@
 //! The station's disk: one redb file. Only this module and what lies below it name redb.
 //! Rows are JSON under ordered keys; the journal keeps the very bytes that are sealed.
 
+mod aside;
 mod read;
 mod tables;
 mod write;
@@ -20,6 +21,7 @@ use domain::{
 use redb::{Database, ReadableDatabase, StorageBackend};
 use std::{
     collections::BTreeMap,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -35,7 +37,7 @@ pub enum StoreError {
     InUse(PathBuf),
     /// The file is damaged, or not a Holdfast database.
     #[error(
-        "{} cannot be read: {why}. Nothing was changed. Move the file aside and restore the last backup; the daemon never starts empty over a damaged file",
+        "{} cannot be read: {why}. Nothing was changed. Move the file aside and restore a copy of it, if there is one; the daemon never starts empty over a damaged file",
         path.display()
     )]
     Damaged {
@@ -70,6 +72,9 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
+    /// What was read cannot be what was written.
+    #[error("the database is damaged: {0}")]
+    Corrupt(String),
     /// Input or output failed.
     #[error("the disk failed: {0}")]
     Io(String),
@@ -84,7 +89,7 @@ impl StoreError {
 macro_rules! from_redb {
     ($($error:ty),+) => { $(impl From<$error> for StoreError {
         fn from(error: $error) -> Self {
-            Self::io(error)
+            Self::from(redb::Error::from(error))
         }
     })+ };
 }
@@ -95,6 +100,59 @@ from_redb!(
     redb::StorageError,
     redb::CommitError
 );
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            redb::Error::Corrupted(why) => Self::Corrupt(why),
+            redb::Error::Io(error) if tells_of_damage(&error) => Self::Corrupt(error.to_string()),
+            redb::Error::Io(error) => Self::Io(in_words(&error)),
+            mismatch @ (redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TypeDefinitionChanged { .. }
+            | redb::Error::UpgradeRequired(_)) => Self::Corrupt(mismatch.to_string()),
+            other => Self::io(other),
+        }
+    }
+}
+
+/// Whether a read went well but what came is no database: the wrong beginning, or the end too soon.
+fn tells_of_damage(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    error.raw_os_error().is_none() && matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
+}
+
+/// What failed, first in the words of whoever has to go there.
+fn in_words(error: &std::io::Error) -> String {
+    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let what = match error.kind() {
+        StorageFull | QuotaExceeded => "the disk is full",
+        ReadOnlyFilesystem => "the file system is read-only",
+        PermissionDenied => "this user may not use the file",
+        _ => return error.to_string(),
+    };
+    format!("{what}: {error}")
+}
+
+/// What keeps the file at `path` from being opened.
+fn refused(path: &Path, error: redb::DatabaseError) -> StoreError {
+    if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
+        return StoreError::InUse(path.to_owned());
+    }
+    named(path, redb::Error::from(error).into())
+}
+
+/// The same error with the name of the file.
+fn named(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Corrupt(why) => StoreError::Damaged {
+            path: path.to_owned(),
+            why,
+        },
+        StoreError::Io(why) => StoreError::Io(format!("{}: {why}", path.display())),
+        other => other,
+    }
+}
 
 /// The open database.
 #[derive(Clone)]
@@ -133,49 +191,43 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process has it, [`StoreError::Damaged`], [`StoreError::TooNew`],
-    /// [`StoreError::OtherSite`].
+    /// [`StoreError::OtherSite`], [`StoreError::Io`] where it is the disk that fails and not the file.
     pub fn open(path: &Path, site: &SiteId, cache_bytes: usize) -> Result<Self, StoreError> {
-        let damaged = |why: String| StoreError::Damaged {
-            path: path.to_owned(),
-            why,
-        };
-        let exists = path.exists();
-        if exists && std::fs::metadata(path).map_err(StoreError::io)?.len() == 0 {
-            return Err(damaged("the file is empty".to_owned()));
+        let failed = |error: std::io::Error| named(path, StoreError::Io(in_words(&error)));
+        let exists = path.try_exists().map_err(failed)?;
+        if exists && std::fs::metadata(path).map_err(failed)?.len() == 0 {
+            return Err(named(path, StoreError::Corrupt("the file is empty".to_owned())));
         }
         let mut builder = Database::builder();
         builder.set_cache_size(cache_bytes);
-        let refused = |error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
-            redb::DatabaseError::Storage(redb::StorageError::Io(error))
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied
-                ) =>
-            {
-                StoreError::Io(format!("{}: {error}", path.display()))
-            }
-            other => damaged(other.to_string()),
-        };
         let unfinished = path.with_extension("redb.unfinished");
         if exists {
-            let db = builder.open(path).map_err(refused)?;
+            let db = builder.open(path).map_err(|error| refused(path, error))?;
             let _none_as_a_rule = std::fs::remove_file(&unfinished);
-            return Self::prepare(db, site, false).map_err(|error| match error {
-                StoreError::Io(why) => damaged(why),
-                other => other,
-            });
+            return Self::prepare(db, Some(site), false).map_err(|error| named(path, error));
         }
         // Made under another name and given its own when it is whole: a first start that is cut off can be made again,
         // and a file with that name always is a station's.
-        let db = builder.create(&unfinished).or_else(|error| match error {
+        let create = || {
+            // What is in it is the driver's money: for its owner alone, whatever the process's umask.
+            std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&unfinished)
+                .map_err(redb::StorageError::Io)?;
+            builder.create(&unfinished)
+        };
+        let db = create().or_else(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => Err(error),
             _ => {
                 let _tells_create = std::fs::remove_file(&unfinished);
-                builder.create(&unfinished)
+                create()
             }
         });
-        let store = Self::prepare(db.map_err(refused)?, site, true)?;
+        let db = db.map_err(|error| refused(path, error))?;
+        let store = Self::prepare(db, Some(site), true).map_err(|error| named(path, error))?;
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
@@ -185,8 +237,29 @@ impl Store {
             .and_then(|()| std::fs::remove_file(&unfinished))
             // The file's own name must survive a power cut too.
             .and_then(|()| std::fs::File::open(folder)?.sync_all())
-            .map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))?;
+            .map_err(failed)?;
         Ok(store)
+    }
+
+    /// Looks at a copy of a database, of whatever site, without changing the file: what a copy of a running database
+    /// needs repaired is repaired in memory.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`StoreError::InUse`] for the file of a running daemon.
+    pub fn look_at(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
+        let copy = aside::Aside::of(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => StoreError::InUse(path.to_owned()),
+            _ => named(path, StoreError::Io(in_words(&error))),
+        })?;
+        if copy.len().is_ok_and(|bytes| bytes == 0) {
+            return Err(named(path, StoreError::Corrupt("the file is empty".to_owned())));
+        }
+        let mut builder = Database::builder();
+        builder.set_cache_size(cache_bytes);
+        let db = builder
+            .create_with_backend(copy)
+            .map_err(|error| refused(path, error))?;
+        Self::prepare(db, None, false).map_err(|error| named(path, error))
     }
 
     /// A database on any storage: for tests that watch or break it.
@@ -196,11 +269,12 @@ impl Store {
     pub fn on(backend: impl StorageBackend, site: &SiteId) -> Result<Self, StoreError> {
         let db = Database::builder()
             .create_with_backend(backend)
-            .map_err(StoreError::io)?;
-        Self::prepare(db, site, true)
+            .map_err(redb::Error::from)?;
+        Self::prepare(db, Some(site), true)
     }
 
-    fn prepare(db: Database, site: &SiteId, may_be_new: bool) -> Result<Self, StoreError> {
+    /// `site` is `None` where it does not matter whose database it is; a new one is made only for a site.
+    fn prepare(db: Database, site: Option<&SiteId>, may_be_new: bool) -> Result<Self, StoreError> {
         let version = {
             let read = db.begin_read()?;
             match read.open_table(tables::META) {
@@ -212,11 +286,11 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         };
-        match version {
-            None if may_be_new => tables::create(&db, site)?,
-            None => return Err(StoreError::Io("it is the database of another program".to_owned())),
-            Some(found) if found > SCHEMA_VERSION => return Err(StoreError::TooNew { found }),
-            Some(_) => {}
+        match (version, site) {
+            (None, Some(site)) if may_be_new => tables::create(&db, site)?,
+            (None, _) => return Err(StoreError::Corrupt("it is the database of another program".to_owned())),
+            (Some(found), _) if found > SCHEMA_VERSION => return Err(StoreError::TooNew { found }),
+            (Some(_), _) => {}
         }
         let read = db.begin_read()?;
         let meta = read.open_table(tables::META)?;
@@ -227,14 +301,15 @@ impl Store {
                 .unwrap_or_default())
         };
         let found = text("site")?;
-        if found != site.as_str() {
+        if let Some(expected) = site.filter(|expected| expected.as_str() != found) {
             return Err(StoreError::OtherSite {
                 found,
-                expected: site.clone(),
+                expected: expected.clone(),
             });
         }
         let identity = Identity {
-            site: site.clone(),
+            site: SiteId::new(&found)
+                .map_err(|error| StoreError::Corrupt(format!("its site is {found:?}: {error}")))?,
             epoch: text("epoch")?,
         };
         drop(meta);

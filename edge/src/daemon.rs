@@ -11,10 +11,15 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use broker::Broker;
-use domain::{site::Input, tariff::Tariff};
+use domain::{
+    site::Input,
+    tariff::{self, Tariff},
+};
 use std::{
+    fmt,
     future::Future,
-    path::Path,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -39,11 +44,28 @@ pub struct Listening {
     pub mqtt_tls: Option<std::net::SocketAddr>,
     /// HTTP.
     pub http: Option<std::net::SocketAddr>,
+    /// The Unix socket.
+    pub socket: PathBuf,
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for address in &self.mqtt {
+            write!(f, "MQTT on {address}, ")?;
+        }
+        if let Some(address) = self.mqtt_tls {
+            write!(f, "MQTT over TLS on {address}, ")?;
+        }
+        if let Some(address) = self.http {
+            write!(f, "HTTP on {address}, ")?;
+        }
+        write!(f, "command line on {}", self.socket.display())
+    }
 }
 
 /// Runs a station until `shutdown` resolves.
 ///
-/// `ready` is called once everything listens.
+/// `ready` is called once everything listens. A `shutdown` during the start ends it.
 ///
 /// # Errors
 /// What keeps the station from starting, with what to do about it; and anything after which the process must start
@@ -53,25 +75,37 @@ pub async fn run(
     ready: impl FnOnce(&Listening),
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.data_dir)
+    let mut shutdown = std::pin::pin!(shutdown);
+    make_private_folder(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let path = config.data_dir.join("holdfast.redb");
     let (site, cache_bytes) = (config.site.clone(), config.cache_bytes);
+    let (policy, clock_config) = (config.policy.clone(), config.clock.clone());
     // Repair after a crash can take a while: off the runtime, and systemd is asked for patience meanwhile.
-    let opening = tokio::task::spawn_blocking(move || Store::open(&path, &site, cache_bytes));
-    let store = with_patience(opening).await??;
-    let clock_config = config.clock.clone();
-    let (station, brain) = Station::recover(store, config.policy.clone(), move |mark| {
-        let clock = SiteClock::resume(mark);
-        if clock_config.rate > 1 || clock_config.start.is_some() {
-            clock.simulated(clock_config.rate, clock_config.start)
-        } else {
-            clock
+    let recovering = tokio::task::spawn_blocking(move || {
+        let store = Store::open(&path, &site, cache_bytes)?;
+        Station::recover(store, policy, move |mark| {
+            let clock = SiteClock::resume(mark);
+            if clock_config.rate > 1 || clock_config.start.is_some() {
+                clock.simulated(clock_config.rate, clock_config.start)
+            } else {
+                clock
+            }
+        })
+    });
+    let (station, brain) = tokio::select! {
+        recovered = with_patience(recovering) => recovered??,
+        () = &mut shutdown => {
+            tracing::info!("the start was ended while the database was being opened");
+            return Ok(());
         }
-    })?;
+    };
     let (head, _) = station.store.reader()?.head()?;
     tracing::info!(site = %config.site, epoch = station.store.identity().epoch, seq = head.seq, "station recovered");
 
+    // Whoever finds the station up finds all of it up; and what keeps it from listening keeps it from starting.
+    let doors = Doors::open(&config).await?;
+    let listening = doors.listening()?;
     let broker_config = broker::Config {
         connections_max: config.mqtt.connections_max,
         connections_per_address_max: config.mqtt.connections_per_address_max,
@@ -80,43 +114,31 @@ pub async fn run(
     let broker = Broker::new(broker_config, Arc::new(Gate::new(station.clone()))).context("cannot start the broker")?;
     let mut brain_ended = start_loop(brain, &broker)?;
     first_tariff(&station, &config).await?;
+    if let Some(warning) = no_tariff(&station)? {
+        tracing::warn!("{warning}");
+    }
     station.tell(Input::ClockTrust(config.clock.trusted || clock_is_synchronised()));
 
-    let mut listening = Listening {
-        mqtt: Vec::new(),
-        mqtt_tls: None,
-        http: None,
-    };
-    for address in &config.mqtt.listen {
-        let listener = bind(*address, "mqtt.listen").await?;
-        listening.mqtt.push(listener.local_addr()?);
+    for listener in doors.mqtt {
         tokio::spawn(broker.serve(listener));
     }
-    if let Some(tls) = &config.mqtt.tls {
-        let listener = bind(tls.listen, "mqtt.tls.listen").await?;
-        listening.mqtt_tls = Some(listener.local_addr()?);
-        let (_keep, settings) = watch::channel(Arc::new(server_config(tls)?));
+    if let Some((listener, settings)) = doors.mqtt_tls {
+        let (_keep, settings) = watch::channel(Arc::new(settings));
         tokio::spawn(broker.serve_tls(listener, settings));
     }
     let (stop_api, api_stopping) = watch::channel(false);
     let state = api::ApiState::new(station.clone(), config.time_zone.as_str(), broker.handle());
     let mut servers = tokio::task::JoinSet::new();
-    servers.spawn(api::serve_unix(
-        config.socket.clone(),
-        state.clone(),
-        api_stopping.clone(),
-    ));
-    if let Some(address) = config.http_listen {
-        let listener = bind(address, "http.listen").await?;
-        listening.http = Some(listener.local_addr()?);
+    servers.spawn(api::serve_unix(doors.socket, state.clone(), api_stopping.clone()));
+    if let Some(listener) = doors.http {
         servers.spawn(api::serve(listener, state, api_stopping));
     }
-    tracing::info!(?listening, socket = %config.socket.display(), "station is up");
+    tracing::info!("station is up: {listening}");
     ready(&listening);
 
     let watched = tokio::spawn(watch_over(station.clone(), config.clock.trusted));
     let ended = tokio::select! {
-        () = shutdown => Ok(()),
+        () = &mut shutdown => Ok(()),
         ended = &mut brain_ended => match ended {
             Ok(Err(error)) => Err(anyhow::Error::new(error).context("a commit failed; start again from disk")),
             Ok(Ok(())) | Err(_) => Err(anyhow::anyhow!("the station's loop ended by itself; start again from disk")),
@@ -140,6 +162,83 @@ pub async fn run(
     }
     station.stop().await;
     Ok(())
+}
+
+/// Everything the station listens on, bound but not served yet.
+struct Doors {
+    mqtt: Vec<TcpListener>,
+    mqtt_tls: Option<(TcpListener, rustls::ServerConfig)>,
+    http: Option<TcpListener>,
+    socket: api::UnixSocket,
+}
+
+impl Doors {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        let mut mqtt = Vec::new();
+        for address in &config.mqtt.listen {
+            mqtt.push(bind(*address, "mqtt.listen").await?);
+        }
+        let mqtt_tls = match &config.mqtt.tls {
+            Some(tls) => Some((bind(tls.listen, "mqtt.tls.listen").await?, server_config(tls)?)),
+            None => None,
+        };
+        let http = match config.http_listen {
+            Some(address) => Some(bind(address, "http.listen").await?),
+            None => None,
+        };
+        // The last, as it leaves a file behind.
+        let socket = api::bind_unix(&config.socket)
+            .await
+            .context("the command line's socket (socket in the configuration)")?;
+        Ok(Self {
+            mqtt,
+            mqtt_tls,
+            http,
+            socket,
+        })
+    }
+
+    fn listening(&self) -> anyhow::Result<Listening> {
+        Ok(Listening {
+            mqtt: self
+                .mqtt
+                .iter()
+                .map(TcpListener::local_addr)
+                .collect::<Result<_, _>>()?,
+            mqtt_tls: self
+                .mqtt_tls
+                .as_ref()
+                .map(|(listener, _)| listener.local_addr())
+                .transpose()?,
+            http: self.http.as_ref().map(TcpListener::local_addr).transpose()?,
+            socket: self.socket.path().to_owned(),
+        })
+    }
+}
+
+/// Makes a folder that only its owner may enter, whatever the process's umask. One that is there stays as it is.
+fn make_private_folder(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+/// What to say if an order placed now would find no tariff.
+fn no_tariff(station: &Station) -> Result<Option<String>, StoreError> {
+    let versions = station.store.reader()?.tariffs()?;
+    if tariff::in_force(&versions, station.clock.now().wall).is_some() {
+        return Ok(None);
+    }
+    let next = versions.iter().map(|version| version.effective_from).min();
+    Ok(Some(match next {
+        Some(from) => format!("no tariff is in force before {from}: until then every order is refused"),
+        None => "there is no tariff: every order is refused until one is added with `holdfast-edge tariff add FILE`"
+            .to_owned(),
+    }))
 }
 
 /// Waits for something that may take longer than the service manager allows a start, asking for more time as it goes.
@@ -207,7 +306,11 @@ pub fn read_tariff(path: &Path, time_zone: &str) -> anyhow::Result<Tariff> {
     Tariff::from_toml(&text, time_zone).map_err(|faults| anyhow::anyhow!("{}: {faults}", path.display()))
 }
 
-fn server_config(tls: &MqttTls) -> anyhow::Result<rustls::ServerConfig> {
+/// Reads the certificates and the key.
+///
+/// # Errors
+/// Which file cannot be used, and why.
+pub fn server_config(tls: &MqttTls) -> anyhow::Result<rustls::ServerConfig> {
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
     let certificates = |path: &Path| -> anyhow::Result<Vec<CertificateDer<'static>>> {
         CertificateDer::pem_file_iter(path)
@@ -233,7 +336,10 @@ fn server_config(tls: &MqttTls) -> anyhow::Result<rustls::ServerConfig> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    Ok(builder.with_single_cert(chain, key)?)
+    builder.with_single_cert(chain, key).with_context(|| {
+        let (certificate, key) = (tls.certificate.display(), tls.private_key.display());
+        format!("{certificate} and {key} cannot be used together")
+    })
 }
 
 fn clock_is_synchronised() -> bool {

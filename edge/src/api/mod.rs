@@ -42,7 +42,7 @@ pub mod wire;
 
 pub use access::Caller;
 pub use body::Nothing;
-pub use serve::{serve, serve_unix};
+pub use serve::{UnixSocket, bind_unix, serve, serve_unix};
 
 use crate::{
     station::Station,

@@ -61,14 +61,27 @@ pub async fn serve(listener: TcpListener, state: ApiState, stopping: watch::Rece
     Ok(())
 }
 
-/// Serves the API on a Unix socket at `path`, as [`serve`] does. Whoever may open the file is an administrator.
-///
-/// A file left behind by a daemon that is gone is replaced; the new one has mode 0660.
+/// A Unix socket that listens. Callers wait until it is served.
+#[derive(Debug)]
+pub struct UnixSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl UnixSocket {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Serves the API on a Unix socket, as [`serve`] does, and removes it at the end. Whoever may open the file is an
+/// administrator.
 ///
 /// # Errors
-/// If another process answers on the socket, or something else than a socket is there, or it cannot be made.
-pub async fn serve_unix(path: PathBuf, state: ApiState, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
-    let listener = bind_unix(&path).await?;
+/// None so far: a connection that fails ends alone.
+pub async fn serve_unix(socket: UnixSocket, state: ApiState, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let UnixSocket { listener, path } = socket;
     let mut connections = Connections::new(&state, UNIX_CONNECTIONS_MAX, stopping);
     loop {
         let Some(permit) = connections.permit().await else {
@@ -92,8 +105,12 @@ pub async fn serve_unix(path: PathBuf, state: ApiState, stopping: watch::Receive
     Ok(())
 }
 
-/// A listener at `path`. It appears there with its permissions set, or not at all.
-async fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
+/// Listens on a Unix socket at `path`. It appears there with its permissions (0660) set, or not at all; a file left
+/// behind by a daemon that is gone is replaced.
+///
+/// # Errors
+/// If another process answers on the socket, or something else than a socket is there, or it cannot be made.
+pub async fn bind_unix(path: &Path) -> anyhow::Result<UnixSocket> {
     match UnixStream::connect(path).await {
         Ok(_) => bail!(
             "another process answers on {}: a running daemon? Stop it first, or set another `socket`",
@@ -120,7 +137,10 @@ async fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o660))
         .with_context(|| format!("cannot set the permissions of {}", new.display()))?;
     std::fs::rename(&new, path).with_context(|| format!("cannot put the socket at {}", path.display()))?;
-    Ok(listener)
+    Ok(UnixSocket {
+        listener,
+        path: path.to_owned(),
+    })
 }
 
 async fn pause(error: &std::io::Error) {

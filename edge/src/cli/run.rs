@@ -4,6 +4,7 @@ use crate::{
     config::{Config, environment},
     daemon::{self, Listening, notify_systemd},
 };
+use anyhow::Context;
 use sd_notify::NotifyState;
 use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,15 +36,18 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
 }
 
 fn announce(listening: &Listening) {
-    let status = format!("station is up: {listening:?}");
+    let status = format!("station is up: {listening}");
     notify_systemd(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
-/// Reads the configuration and the tariff it names.
+/// Reads the configuration and the files it names: the first tariff, certificates and the key.
 pub(super) fn check_config(path: &Path) -> anyhow::Result<String> {
     let config = Config::load(path, environment::of_process())?;
     if let Some(tariff) = &config.first_tariff {
-        daemon::read_tariff(tariff, &config.time_zone)?;
+        daemon::read_tariff(tariff, &config.time_zone).context("first_tariff")?;
+    }
+    if let Some(tls) = &config.mqtt.tls {
+        daemon::server_config(tls).context("mqtt.tls")?;
     }
     Ok(format!("{}: site {}, nothing wrong", path.display(), config.site))
 }

@@ -133,17 +133,12 @@ async fn on_the_unix_socket_the_files_permissions_decide() {
     let mode = std::fs::metadata(&bench.socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
     bench.local("GET", "/v1/tokens").await.expect(200);
-    let (_stop, stopping) = watch::channel(false);
     let state = ApiState::new(bench.station.clone(), "Asia/Shanghai", ());
-    let taken = api::serve_unix(bench.socket.clone(), state.clone(), stopping.clone())
-        .await
-        .unwrap_err();
+    let taken = api::bind_unix(&bench.socket).await.unwrap_err();
     assert!(taken.to_string().contains("another process answers"), "{taken}");
     let file = bench.socket.with_file_name("not-a-socket");
     std::fs::write(&file, "precious").unwrap();
-    let other = api::serve_unix(file.clone(), state.clone(), stopping)
-        .await
-        .unwrap_err();
+    let other = api::bind_unix(&file).await.unwrap_err();
     assert!(other.to_string().contains("not"), "{other}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
 
@@ -151,10 +146,9 @@ async fn on_the_unix_socket_the_files_permissions_decide() {
     let stale = bench.socket.with_file_name("stale.sock");
     drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
     let (stop, stopping) = watch::channel(false);
-    let server = tokio::spawn(api::serve_unix(stale.clone(), state, stopping));
-    while tokio::net::UnixStream::connect(&stale).await.is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let socket = api::bind_unix(&stale).await.unwrap();
+    tokio::net::UnixStream::connect(&stale).await.unwrap();
+    let server = tokio::spawn(api::serve_unix(socket, state, stopping));
     stop.send_replace(true);
     server.await.unwrap().unwrap();
     assert!(!stale.exists());

@@ -28,7 +28,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -138,9 +137,10 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let socket = folder.join("edge.sock");
+        let unix = api::bind_unix(&socket).await.unwrap();
         let servers = vec![
             tokio::spawn(api::serve(listener, state.clone(), stopping.clone())),
-            tokio::spawn(api::serve_unix(socket.clone(), state, stopping)),
+            tokio::spawn(api::serve_unix(unix, state, stopping)),
         ];
         let mut bench = Self {
             station,
@@ -154,9 +154,6 @@ impl Bench {
             keys: AtomicU64::new(0),
             piles: Mutex::default(),
         };
-        while UnixStream::connect(&bench.socket).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
         bench.admin = bench.token("root", "admin").await;
         bench
     }

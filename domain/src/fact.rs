@@ -297,8 +297,10 @@ pub enum Fact {
         amount: Fen,
         /// Out of what.
         from: PaidFrom,
-        /// The desk's receipt number; empty when paid from the allowance.
+        /// The desk's receipt number; may be empty when paid from the allowance.
         receipt: String,
+        /// Who took it.
+        by: String,
     },
     /// Money went back after settlement (售后退款).
     Refunded {
@@ -429,6 +431,36 @@ pub enum PaidFrom {
     Cash,
     /// The member's allowance here.
     Allowance,
+}
+
+/// What one of the desk's receipts was written for. Its number is never taken for anything else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptUse {
+    /// Who paid.
+    pub member: MemberId,
+    /// How much cash.
+    pub amount: Fen,
+    /// For what.
+    pub paid: ReceiptFor,
+}
+
+/// What cash was taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptFor {
+    /// The member's allowance.
+    TopUp,
+    /// What the member owed.
+    Debt,
+}
+
+impl std::fmt::Display for ReceiptFor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ReceiptFor::TopUp => "a top-up",
+            ReceiptFor::Debt => "a debt",
+        })
+    }
 }
 
 /// Why a message was put aside.

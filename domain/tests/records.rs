@@ -686,3 +686,50 @@ fn a_session_that_ended_before_the_station_heard_of_it_is_settled() {
         "no time-out afterwards"
     );
 }
+
+#[test]
+fn a_receipt_counts_once_and_for_ever() {
+    let mut bench = Bench::new();
+    bench.member("n", "0");
+    let top_up = |who: &str, amount: &str| Input::TopUp {
+        member: member(who),
+        amount: yuan(amount),
+        receipt: "R-7".to_owned(),
+        by: "desk".to_owned(),
+    };
+    bench.ok(top_up("n", "10"));
+    bench.restart(true);
+    bench.advance(30 * DAY);
+    let facts = bench.facts.len();
+    bench.ok(top_up("n", "10"));
+    assert_eq!((bench.facts.len(), bench.allowance("n")), (facts, yuan("10")));
+    for other in [top_up("n", "10.01"), top_up("m", "10")] {
+        assert_eq!(bench.refused(other).code(), "receipt_used");
+    }
+
+    bench.connect("P1");
+    bench.top_up("n", "50");
+    let (id, start) = bench.charge("n", "P1", "50");
+    bench.disconnect("P1", true);
+    bench.advance(10 * HOUR);
+    let record = bench.record_since("P1", &id, start, "1000", "1065");
+    bench.connect("P1");
+    bench.send_record("P1", &record);
+    assert_eq!((bench.state(&id), bench.debt("n")), (State::Unpaid, yuan("5")));
+    let pay = |amount: &str, receipt: &str| Input::PayDebt {
+        member: member("n"),
+        amount: yuan(amount),
+        from: PaidFrom::Cash,
+        receipt: receipt.to_owned(),
+        by: "desk".to_owned(),
+    };
+    assert_eq!(bench.refused(pay("5", "R-7")).code(), "receipt_used");
+    bench.ok(pay("5", "R-8"));
+    bench.restart(true);
+    let facts = bench.facts.len();
+    bench.ok(pay("5", "R-8"));
+    assert_eq!((bench.facts.len(), bench.debt("n")), (facts, Fen::ZERO));
+    assert_eq!(bench.refused(pay("4", "R-8")).code(), "receipt_used");
+    let by_desk = |(_, fact): &(_, Fact)| matches!(fact, Fact::DebtPaid { by, .. } if by == "desk");
+    assert!(bench.facts.iter().any(by_desk));
+}

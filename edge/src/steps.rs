@@ -1,5 +1,6 @@
 //! One log line per step of an order or pile, with ids and never a secret.
 
+use crate::words::told;
 use domain::{fact::Fact, journal::Stamp};
 
 /// Logs a fact that has been decided.
@@ -29,13 +30,15 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             tracing::info!(seq, %order, %command, ok, code, "command answered");
         }
         Fact::StartAcknowledged { order, .. } => tracing::info!(seq, %order, "charging"),
-        Fact::OrderFailed { order, reason } => tracing::warn!(seq, %order, ?reason, "order failed, hold released"),
+        Fact::OrderFailed { order, reason } => {
+            tracing::warn!(seq, %order, reason = told(reason), "order failed, hold released")
+        }
         Fact::StopRequested {
             order,
             cause,
             pile_online,
         } => {
-            tracing::info!(seq, %order, ?cause, pile_online, "stop requested");
+            tracing::info!(seq, %order, cause = told(cause), pile_online, "stop requested");
         }
         Fact::ChargingLost { order, .. } => {
             tracing::warn!(seq, %order, "pile does not charge the order, record missing")
@@ -48,7 +51,7 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             ..
         } => {
             let (energy, reason) = (record.energy(), record.reason.code);
-            tracing::info!(seq, %order, %energy, reason, ?suspicions, "record received");
+            tracing::info!(seq, %order, %energy, reason, suspicions = told(suspicions), "record received");
         }
         Fact::RecordConflict { order, .. } => tracing::warn!(seq, %order, "another record contradicts the first"),
         Fact::RegisterGapFound { order, outlet, gap } => {
@@ -56,10 +59,12 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         }
         Fact::RatingDiffers { order, .. } => tracing::warn!(seq, %order, "the pile splits the energy differently"),
         Fact::OrderRated { order, basis, bill } => {
-            tracing::info!(seq, %order, ?basis, energy = %bill.energy, fee = %bill.fee, "rated");
+            tracing::info!(seq, %order, basis = told(basis), energy = %bill.energy, fee = %bill.fee, "rated");
         }
         Fact::BillCorrected { order, by, .. } => tracing::info!(seq, %order, by, "bill corrected"),
-        Fact::ReviewOpened { order, suspicions } => tracing::warn!(seq, %order, ?suspicions, "waits for review"),
+        Fact::ReviewOpened { order, suspicions } => {
+            tracing::warn!(seq, %order, suspicions = told(suspicions), "waits for review")
+        }
         Fact::ReviewApproved { order, by, .. } => tracing::info!(seq, %order, by, "review approved"),
         Fact::OrderEstimated { order, payment, .. } => {
             tracing::warn!(seq, %order, captured = %payment.from_hold.total(), "estimated");
@@ -70,19 +75,32 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             tracing::info!(seq, %order, %captured, %released, %debt, "settled");
         }
         Fact::DebtPaid {
-            order, member, amount, ..
-        } => tracing::info!(seq, %order, %member, %amount, "debt paid"),
+            order,
+            member,
+            amount,
+            receipt,
+            by,
+            ..
+        } => tracing::info!(seq, %order, %member, %amount, receipt, by, "debt paid"),
         Fact::Refunded { order, amount, by, .. } => tracing::info!(seq, %order, %amount, by, "refunded"),
-        Fact::Quarantined { why, pile, detail, .. } => tracing::warn!(seq, %pile, ?why, detail, "put in quarantine"),
+        Fact::Quarantined { why, pile, detail, .. } => {
+            tracing::warn!(seq, %pile, why = told(why), detail, "put in quarantine")
+        }
         Fact::QuarantineClosed { item, by, .. } => tracing::info!(seq, item, by, "quarantine item closed"),
         Fact::PileProvisioned { pile } => tracing::info!(seq, %pile, "pile provisioned"),
         Fact::PileRemoved { pile, by } => tracing::info!(seq, %pile, by, "pile removed"),
         Fact::PileBooted { pile, boot_id, .. } => tracing::info!(seq, %pile, %boot_id, "pile booted"),
         Fact::PileDropped { pile, .. } => tracing::warn!(seq, %pile, "pile dropped"),
-        Fact::PileEvent { outlet, kind, code, .. } => tracing::info!(seq, %outlet, ?kind, code, "pile event"),
-        Fact::MaintenanceSet { pile, reason, by } => tracing::warn!(seq, %pile, ?reason, by, "maintenance"),
+        Fact::PileEvent { outlet, kind, code, .. } => {
+            tracing::info!(seq, %outlet, kind = told(kind), code, "pile event")
+        }
+        Fact::MaintenanceSet { pile, reason, by } => {
+            tracing::warn!(seq, %pile, reason = told(reason), by, "maintenance")
+        }
         Fact::MemberRegistered { member, .. } => tracing::info!(seq, %member, "member registered"),
-        Fact::MemberBlocked { member, reason, by } => tracing::warn!(seq, %member, ?reason, by, "member blocked"),
+        Fact::MemberBlocked { member, reason, by } => {
+            tracing::warn!(seq, %member, reason = told(reason), by, "member blocked")
+        }
         Fact::CardBound { card, member } => tracing::info!(seq, %card, %member, "card bound"),
         Fact::CardUnbound { card } => tracing::info!(seq, %card, "card unbound"),
         Fact::TariffAdded { tariff } => tracing::info!(seq, tariff = %tariff.spec().id, "tariff added"),

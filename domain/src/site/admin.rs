@@ -2,7 +2,7 @@
 
 use super::{Answer, Effect, Handled, Rejected, Turn};
 use crate::{
-    fact::Fact,
+    fact::{Fact, ReceiptFor},
     ids::{CardId, MemberId, PileId},
     tariff::Tariff,
     units::Fen,
@@ -37,6 +37,9 @@ impl Turn<'_> {
             .member(&member)
             .ok_or_else(|| Rejected::UnknownMember(member.clone()))?;
         self.check_positive(amount)?;
+        if self.receipt_counted(&receipt, &member, amount, ReceiptFor::TopUp)? {
+            return Ok(Answer::Done);
+        }
         self.journal(Fact::ToppedUp {
             member,
             amount,

@@ -25,7 +25,7 @@ pub use live::{ClockOffset, LiveView, OutletLive, Presence};
 pub use rows::{Changes, Key, Rows};
 
 use crate::{
-    fact::{Fact, PaidFrom},
+    fact::{Fact, PaidFrom, ReceiptUse},
     ids::{CardId, MemberId, OrderId, Outlet, PileId, Randomness, TariffId},
     journal::Stamp,
     messages::{Ack, AckResult, Down, Malformed, Record, Up, UpMessage},
@@ -159,6 +159,8 @@ pub enum Input {
         from: PaidFrom,
         /// The desk's receipt number.
         receipt: String,
+        /// Who took the money.
+        by: String,
     },
     /// A card is given to a member.
     BindCard {
@@ -418,6 +420,19 @@ pub enum Rejected {
         /// The most.
         most: Fen,
     },
+    /// A receipt's number counts once.
+    #[error(
+        "receipt {receipt} was written for {} of {} yuan by member {}",
+        used.paid,
+        used.amount,
+        used.member
+    )]
+    ReceiptUsed {
+        /// Its number.
+        receipt: String,
+        /// What it was written for.
+        used: ReceiptUse,
+    },
     /// A reason must be given.
     #[error("a reason must be given")]
     NoReason,
@@ -478,6 +493,7 @@ impl Rejected {
             Rejected::NotPositive(_) => "not_positive",
             Rejected::AmountTooLarge { .. } => "amount_too_large",
             Rejected::TooMuch { .. } => "too_much",
+            Rejected::ReceiptUsed { .. } => "receipt_used",
             Rejected::NoReason => "no_reason",
             Rejected::TariffExists(_) => "tariff_exists",
             Rejected::TariffInThePast(_) => "tariff_in_the_past",
@@ -618,10 +634,14 @@ impl Site {
             }
             Input::RegisterMember { member, .. }
             | Input::BlockMember { member, .. }
-            | Input::TopUp { member, .. }
             | Input::BindCard { member, .. } => self.rows.needs_member(member, &mut keys),
-            Input::PayDebt { member, .. } => {
+            Input::TopUp { member, receipt, .. } => {
                 self.rows.needs_member(member, &mut keys);
+                self.needs_receipt(receipt, &mut keys);
+            }
+            Input::PayDebt { member, receipt, .. } => {
+                self.rows.needs_member(member, &mut keys);
+                self.needs_receipt(receipt, &mut keys);
                 if let Some(Some(member)) = self.rows.members.get(member) {
                     for order in &member.unpaid_orders {
                         self.needs_order(order, &mut keys);
@@ -674,6 +694,12 @@ impl Site {
         let content = (pile.clone(), digest);
         if !self.rows.set_aside.contains_key(&content) {
             keys.push(Key::SetAside(content.0, content.1));
+        }
+    }
+
+    fn needs_receipt(&self, receipt: &str, keys: &mut Vec<Key>) {
+        if !receipt.is_empty() && !self.rows.receipts.contains_key(receipt) {
+            keys.push(Key::Receipt(receipt.to_owned()));
         }
     }
 
@@ -783,7 +809,8 @@ impl Turn<'_> {
                 amount,
                 from,
                 receipt,
-            } => self.pay_debt(&member, amount, from, &receipt),
+                by,
+            } => self.pay_debt(&member, amount, from, &receipt, &by),
             Input::BindCard { card, member } => self.bind_card(card, member),
             Input::UnbindCard { card } => self.unbind_card(card),
             Input::AddTariff { tariff } => self.add_tariff(tariff),

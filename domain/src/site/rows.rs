@@ -2,7 +2,7 @@
 //! The edge keeps these rows on disk; replaying the journal from empty gives the identical rows.
 
 use crate::{
-    fact::{Fact, QuarantineItem, QuarantineOutcome},
+    fact::{Fact, PaidFrom, QuarantineItem, QuarantineOutcome, ReceiptFor, ReceiptUse},
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
     journal::Stamp,
     ledger::{self, Account, Hold, Ledger, Payment, Transfer},
@@ -29,6 +29,8 @@ pub enum Key {
     Quarantine(u64),
     /// Under which number a pile's message with this content was quarantined.
     SetAside(PileId, String),
+    /// What a receipt of the desk was written for.
+    Receipt(String),
 }
 
 /// Durable state. Where a value is an `Option`, `None` says that the row was looked for and is not there.
@@ -48,6 +50,8 @@ pub struct Rows {
     pub quarantine: BTreeMap<u64, Option<QuarantineItem>>,
     /// The number of a pile's quarantined message by its content's digest, where that was asked for.
     pub set_aside: BTreeMap<(PileId, String), Option<u64>>,
+    /// Receipts of the desk that were asked for.
+    pub receipts: BTreeMap<String, Option<ReceiptUse>>,
     /// Accounts of the members and orders above, and the station's own.
     pub ledger: Ledger,
 }
@@ -67,6 +71,8 @@ pub struct Changes {
     pub cards: BTreeSet<CardId>,
     /// Quarantined messages.
     pub quarantine: BTreeSet<u64>,
+    /// Receipts of the desk.
+    pub receipts: BTreeSet<String>,
     /// Accounts.
     pub accounts: BTreeSet<Account>,
     /// Transfers, to be added.
@@ -112,6 +118,7 @@ impl Rows {
         self.cards.clear();
         self.quarantine.clear();
         self.set_aside.clear();
+        self.receipts.clear();
         let gone: Vec<Account> = self
             .ledger
             .accounts()
@@ -245,8 +252,14 @@ impl Rows {
                 changes.tariffs.insert(id.clone());
                 self.tariffs.insert(id.clone(), tariff.clone());
             }
-            Fact::ToppedUp { member, .. } => {
+            Fact::ToppedUp {
+                member,
+                amount,
+                receipt,
+                ..
+            } => {
                 let member = member.clone();
+                self.note_receipt(receipt, &member, *amount, ReceiptFor::TopUp, changes);
                 self.post(fact, &member, None, stamp, changes);
             }
             Fact::OrderPlaced { order, .. } => {
@@ -422,7 +435,17 @@ impl Rows {
                 self.note_debt(order, changes);
                 self.close_if_ended(order, changes);
             }
-            Fact::DebtPaid { order, amount, .. } => {
+            Fact::DebtPaid {
+                order,
+                amount,
+                from,
+                receipt,
+                member: payer,
+                ..
+            } => {
+                if *from == PaidFrom::Cash {
+                    self.note_receipt(receipt, payer, *amount, ReceiptFor::Debt, changes);
+                }
                 let row = self.order_mut(order, changes);
                 row.paid.debt -= *amount;
                 let (member, left) = (row.member.clone(), row.paid.debt);
@@ -504,6 +527,25 @@ impl Rows {
         let connector = pile.connectors.entry(outlet.connector).or_default();
         connector.register = connector.register.max(Some(register));
         connector.accounted = connector.accounted.max(Some(register));
+    }
+
+    /// One payment may clear the debts of several orders: its facts add up.
+    fn note_receipt(&mut self, receipt: &str, member: &MemberId, amount: Fen, paid: ReceiptFor, changes: &mut Changes) {
+        if receipt.is_empty() {
+            return;
+        }
+        changes.receipts.insert(receipt.to_owned());
+        let row = self.receipts.entry(receipt.to_owned()).or_default();
+        let used = row.get_or_insert_with(|| ReceiptUse {
+            member: member.clone(),
+            amount: Fen::ZERO,
+            paid,
+        });
+        assert!(
+            used.member == *member && used.paid == paid && (paid == ReceiptFor::Debt || used.amount == Fen::ZERO),
+            "receipt {receipt} is for one payment"
+        );
+        used.amount += amount;
     }
 
     fn step(&mut self, id: &OrderId, step: Step, changes: &mut Changes) -> &mut Order {

@@ -2,7 +2,7 @@
 
 use super::{Answer, Decision, Handled, Rejected, Turn, place::illegal};
 use crate::{
-    fact::{Fact, PaidFrom},
+    fact::{Fact, PaidFrom, ReceiptFor, ReceiptUse},
     ids::{MemberId, OrderId},
     ledger::{Payment, Split, Standing},
     meter::Suspicion,
@@ -142,7 +142,39 @@ impl Turn<'_> {
         Ok(Answer::Order(id.clone()))
     }
 
-    pub(super) fn pay_debt(&mut self, member: &MemberId, amount: Fen, from: PaidFrom, receipt: &str) -> Handled {
+    /// Whether this very payment has been booked already; an error if the receipt was written for another.
+    pub(super) fn receipt_counted(
+        &self,
+        receipt: &str,
+        member: &MemberId,
+        amount: Fen,
+        paid: ReceiptFor,
+    ) -> Result<bool, Rejected> {
+        let Some(used) = self.site.rows.receipts.get(receipt).and_then(Option::as_ref) else {
+            return Ok(false);
+        };
+        let asked = ReceiptUse {
+            member: member.clone(),
+            amount,
+            paid,
+        };
+        if *used == asked {
+            return Ok(true);
+        }
+        Err(Rejected::ReceiptUsed {
+            receipt: receipt.to_owned(),
+            used: used.clone(),
+        })
+    }
+
+    pub(super) fn pay_debt(
+        &mut self,
+        member: &MemberId,
+        amount: Fen,
+        from: PaidFrom,
+        receipt: &str,
+        by: &str,
+    ) -> Handled {
         let row = self
             .site
             .rows
@@ -150,6 +182,9 @@ impl Turn<'_> {
             .ok_or_else(|| Rejected::UnknownMember(member.clone()))?;
         let unpaid = row.unpaid_orders.clone();
         self.check_positive(amount)?;
+        if from == PaidFrom::Cash && self.receipt_counted(receipt, member, amount, ReceiptFor::Debt)? {
+            return Ok(Answer::Done);
+        }
         let debt = self.site.rows.ledger.debt(member);
         if amount > debt {
             return Err(Rejected::TooMuch { amount, most: debt });
@@ -176,6 +211,7 @@ impl Turn<'_> {
                 amount: part,
                 from,
                 receipt,
+                by: by.to_owned(),
             });
             let order = self
                 .order(&id)

@@ -21,7 +21,10 @@ use domain::{
     time::{Mono, Now, Wall},
     units::{Energy, Fen, Power},
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 pub const SECOND: u64 = 1_000;
 pub const MINUTE: u64 = 60 * SECOND;
@@ -74,6 +77,12 @@ pub fn yuan(text: &str) -> Fen {
 
 pub fn wall(text: &str) -> Wall {
     Wall::parse(text).unwrap()
+}
+
+/// A number that no receipt had before.
+fn next_receipt() -> String {
+    static RECEIPTS: AtomicU64 = AtomicU64::new(0);
+    format!("r{}", RECEIPTS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// SplitMix64: enough for ids.
@@ -206,7 +215,7 @@ impl Bench {
         self.ok(Input::TopUp {
             member: member(id),
             amount: yuan(money),
-            receipt: "r".to_owned(),
+            receipt: format!("top-up {}", self.facts.len()),
             by: "desk".to_owned(),
         });
     }
@@ -262,6 +271,10 @@ impl Bench {
                 let item = disk.set_aside.get(&content).copied().flatten();
                 rows.set_aside.insert(content, item);
             }
+            Key::Receipt(receipt) => {
+                let used = disk.receipts.get(&receipt).cloned().flatten();
+                rows.receipts.insert(receipt, used);
+            }
         }
     }
 
@@ -287,6 +300,9 @@ impl Bench {
             let content = item.as_ref().map(|item| (item.pile.clone(), item.digest.clone()));
             disk.set_aside.extend(content.map(|content| (content, Some(*id))));
             disk.quarantine.insert(*id, item);
+        }
+        for receipt in &changes.receipts {
+            disk.receipts.insert(receipt.clone(), rows.receipts[receipt].clone());
         }
         for account in &changes.accounts {
             disk.ledger.load(account.clone(), rows.ledger.balance(account));
@@ -500,7 +516,8 @@ impl Bench {
             member: member(who),
             amount: yuan(amount),
             from,
-            receipt: "r".to_owned(),
+            receipt: next_receipt(),
+            by: "desk".to_owned(),
         }
     }
 

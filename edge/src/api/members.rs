@@ -201,13 +201,14 @@ async fn pay_debt(
     Of(member): Of<MemberId>,
     posted: Posted<PayDebt>,
 ) -> Result<Answered, Problem> {
-    let Posted { body, key, .. } = posted;
+    let Posted { body, key, caller } = posted;
     let id = member.clone();
     let input = Input::PayDebt {
         member,
         amount: body.amount.0,
         from: body.from.into(),
         receipt: body.receipt.unwrap_or_default(),
+        by: caller.name,
     };
     Question::new(input, Some(key))
         .ask(&api, move |_, site, _| {

@@ -219,6 +219,7 @@ impl From<&Rejected> for Problem {
             Rejected::InsufficientFunds { .. } => conflict("; top up, or ask for less"),
             Rejected::NoTariff | Rejected::TariffExists(_) | Rejected::Illegal { .. } => conflict(""),
             Rejected::PileNotGone { .. } | Rejected::NotBillable { .. } => conflict(""),
+            Rejected::ReceiptUsed { .. } => conflict("; a receipt's number counts once, write a new one"),
             Rejected::PileBusy { .. } => conflict("; stop it and wait for its record first"),
             Rejected::PrepayOutsideLimits { .. }
             | Rejected::PrepayBelowMargin { .. }
@@ -259,6 +260,7 @@ impl Problem {
                 details.most = Some(Yuan(*most));
             }
             Rejected::NotPositive(_) => details.path = path("amount"),
+            Rejected::ReceiptUsed { .. } => details.path = path("receipt"),
             Rejected::NoReason => details.path = path("reason"),
             Rejected::TariffInThePast(_) => details.path = path("effective_from"),
             Rejected::Illegal { order, illegal } => {

@@ -310,6 +310,12 @@ impl Reader {
                 let number = number.map(|number| number.value());
                 rows.set_aside.insert((pile.clone(), digest.clone()), number);
             }
+            Key::Receipt(receipt) => {
+                let receipts = self.read.open_table(tables::RECEIPTS)?;
+                let used = receipts.get(receipt.as_str())?;
+                let used = used.map(|row| parse("receipts", receipt, row.value())).transpose()?;
+                rows.receipts.insert(receipt.clone(), used);
+            }
         }
         Ok(())
     }

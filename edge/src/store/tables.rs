@@ -48,6 +48,8 @@ pub(super) const QUARANTINE: TableDefinition<'_, u64, &[u8]> = TableDefinition::
 /// Pile, SHA-256 of the content in hex → number of the quarantined message.
 pub(super) const QUARANTINE_BY_CONTENT: TableDefinition<'_, (&str, &str), u64> =
     TableDefinition::new("quarantine_by_content");
+/// Receipt number → what it was written for. Never pruned: a number counts once.
+pub(super) const RECEIPTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("receipts");
 /// Pile, connector → what it last said.
 pub(super) const LIVE: TableDefinition<'_, (&str, u8), &[u8]> = TableDefinition::new("live");
 /// Wall time in ms, pile, connector → sample. Keyed by time so that a flush writes neighbouring pages.
@@ -92,6 +94,7 @@ pub(super) fn create(db: &Database, site: &SiteId) -> Result<(), StoreError> {
         write.open_table(TARIFFS)?;
         write.open_table(QUARANTINE)?;
         write.open_table(QUARANTINE_BY_CONTENT)?;
+        write.open_table(RECEIPTS)?;
         write.open_table(LIVE)?;
         write.open_table(SAMPLES)?;
         write.open_table(IDEMPOTENCY)?;

@@ -231,6 +231,12 @@ fn write_masters(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result
             tariffs.insert(id.as_str(), json(tariff)?.as_slice())?;
         }
     }
+    let mut receipts = write.open_table(tables::RECEIPTS)?;
+    for receipt in &changes.receipts {
+        if let Some(Some(used)) = rows.receipts.get(receipt) {
+            receipts.insert(receipt.as_str(), json(used)?.as_slice())?;
+        }
+    }
     let mut quarantine = write.open_table(tables::QUARANTINE)?;
     let mut by_content = write.open_table(tables::QUARANTINE_BY_CONTENT)?;
     for number in &changes.quarantine {

@@ -250,7 +250,7 @@ impl Bench {
         self.put(&format!("/v1/members/{id}"), &json!({ "name": "张三" }))
             .await
             .expect(200);
-        let body = json!({ "amount": money, "receipt": "R1" });
+        let body = json!({ "amount": money, "receipt": format!("R1-{id}") });
         self.post(&format!("/v1/members/{id}/topups"), &body).await.expect(201);
     }
 

@@ -29,7 +29,7 @@ async fn a_debt_stops_the_next_start_until_it_is_paid() {
         bench.post("/v1/orders", &body).await.problem(409, "unpaid-debt")["debt"],
         "1.80"
     );
-    let pay = |amount: &str, from: &str| json!({ "amount": amount, "from": from, "receipt": "R2" });
+    let pay = |amount: &str, from: &str| json!({ "amount": amount, "from": from, "receipt": format!("R-{amount}") });
     let payments = "/v1/members/m1/payments";
     assert_eq!(
         bench
@@ -44,6 +44,19 @@ async fn a_debt_stops_the_next_start_until_it_is_paid() {
         .problem(409, "insufficient-funds");
     let part = bench.post(payments, &pay("0.80", "cash")).await.expect(201);
     assert_eq!(part["debt"], "1.00");
+    // The same receipt with a new key is the same payment; with another amount it is a mistake.
+    let again = bench.post(payments, &pay("0.80", "cash")).await.expect(201);
+    assert_eq!(again["debt"], "1.00");
+    let reused = json!({ "amount": "1.00", "from": "cash", "receipt": "R-0.80" });
+    assert_eq!(
+        bench.post(payments, &reused).await.problem(409, "receipt-used")["path"],
+        "receipt"
+    );
+    let reused = json!({ "amount": "0.80", "receipt": "R-0.80" });
+    bench
+        .post("/v1/members/m1/topups", &reused)
+        .await
+        .problem(409, "receipt-used");
     let paid = bench.post(payments, &pay("1.00", "cash")).await.expect(201);
     assert_eq!((&paid["debt"], &paid["unpaid_orders"]), (&json!("0.00"), &json!([])));
     assert_eq!(

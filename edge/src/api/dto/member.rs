@@ -68,7 +68,8 @@ impl MemberView {
 pub struct TopUp {
     /// How much.
     pub amount: Yuan,
-    /// The desk's receipt number.
+    /// The desk's receipt number. A number counts once, for ever: the same payment again changes nothing, another one
+    /// with the same number is refused.
     #[schema(example = "R-2026-0001")]
     pub receipt: String,
 }
@@ -88,7 +89,7 @@ pub struct PayDebt {
     pub amount: Yuan,
     /// Out of what.
     pub from: PaidFromDto,
-    /// The desk's receipt number; must be given for cash.
+    /// The desk's receipt number; must be given for cash, and counts once, for ever.
     #[serde(default)]
     pub receipt: Option<String>,
 }

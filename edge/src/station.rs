@@ -610,7 +610,10 @@ impl Loop {
     fn remembered(&self, key: &str, fresh: &BTreeMap<String, Remembered>) -> Result<Option<Remembered>, StoreError> {
         match fresh.get(key) {
             Some(known) => Ok(Some(known.clone())),
-            None => self.station.store.reader()?.remembered(key),
+            None => {
+                let now = self.station.clock.now().mono;
+                self.station.store.reader()?.remembered(key, now)
+            }
         }
     }
 

@@ -1,6 +1,9 @@
 //! Reading a snapshot: pages and exports see one moment, never half a commit.
 
-use super::{StoreError, tables, write::Remembered, write::state_number};
+use super::{
+    StoreError, tables,
+    write::{REMEMBER_MS, Remembered, state_number},
+};
 use crate::{
     clock::Mark,
     credentials::{SecretHash, Token},
@@ -16,7 +19,7 @@ use domain::{
     pile::Pile,
     site::{Key, OutletLive, Rows},
     tariff::Tariff,
-    time::Wall,
+    time::{Mono, Wall},
     units::Fen,
 };
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
@@ -88,7 +91,7 @@ impl Reader {
                 Stamp {
                     seq: 0,
                     at: Wall(0),
-                    mono: domain::time::Mono(0),
+                    mono: Mono(0),
                 },
                 Hash::GENESIS,
             ));
@@ -559,15 +562,17 @@ impl Reader {
         Ok(found)
     }
 
-    /// The answer that was given to this key before.
+    /// The answer that was given to this key within the last 24 h.
     ///
     /// # Errors
     /// As [`Reader::head`].
-    pub fn remembered(&self, key: &str) -> Result<Option<Remembered>, StoreError> {
+    pub fn remembered(&self, key: &str, now: Mono) -> Result<Option<Remembered>, StoreError> {
         let rows = self.read.open_table(tables::IDEMPOTENCY)?;
-        rows.get(key)?
+        let known: Option<Remembered> = rows
+            .get(key)?
             .map(|row| parse("idempotency", &key, row.value()))
-            .transpose()
+            .transpose()?;
+        Ok(known.filter(|known| now.ms_since(known.at) <= REMEMBER_MS))
     }
 
     pub(super) fn mark(&self) -> Result<Mark, StoreError> {

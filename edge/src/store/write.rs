@@ -12,13 +12,15 @@ use domain::{
     site::{Changes, OutletLive, Rows},
     time::{Mono, Wall},
 };
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 /// How long an answer is remembered, in milliseconds of elapsed time.
-const REMEMBER_MS: u64 = 86_400_000;
-/// How many old answers are forgotten in one commit.
-const FORGET_MAX: usize = 64;
+pub(super) const REMEMBER_MS: u64 = 86_400_000;
+/// How many more old answers may be forgotten in one commit than are added by it.
+const FORGET_MORE: u64 = 64;
+/// The most answers that are remembered; beyond that the oldest go first.
+const REMEMBERED_MAX: u64 = 1_000_000;
 
 /// An answer that is given again when the same request comes again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +105,7 @@ impl Store {
         write_money(&write, batch, rows)?;
         write_masters(&write, batch, rows)?;
         write_credentials(&write, &batch.credentials)?;
-        remember(&write, &batch.remembered, mark.mono)?;
+        remember(&write, &batch.remembered, mark.mono, REMEMBERED_MAX)?;
         write_telemetry(&write, batch)?;
         write.open_table(tables::META)?.insert("mark", json(mark)?.as_slice())?;
         write.commit()?;
@@ -270,21 +272,35 @@ fn write_credentials(write: &WriteTransaction, changes: &[CredentialChange]) -> 
     Ok(())
 }
 
-fn remember(write: &WriteTransaction, answers: &[(String, Remembered)], now: Mono) -> Result<(), StoreError> {
+fn remember(
+    write: &WriteTransaction,
+    answers: &[(String, Remembered)],
+    now: Mono,
+    most: u64,
+) -> Result<(), StoreError> {
     if answers.is_empty() {
         return Ok(());
     }
     let mut rows = write.open_table(tables::IDEMPOTENCY)?;
     let mut by_age = write.open_table(tables::IDEMPOTENCY_BY_AGE)?;
     for (key, answer) in answers {
-        rows.insert(key.as_str(), json(answer)?.as_slice())?;
+        let before = rows.insert(key.as_str(), json(answer)?.as_slice())?;
+        // One that had grown old and was not forgotten yet: its age must not take the new one along.
+        let before: Option<Remembered> = before.and_then(|before| serde_json::from_slice(before.value()).ok());
+        if let Some(before) = before {
+            by_age.remove((before.at.0, key.as_str()))?;
+        }
         by_age.insert((answer.at.0, key.as_str()), ())?;
     }
     let oldest_kept = now.0.saturating_sub(REMEMBER_MS);
+    let (forgotten_max, too_many) = (answers.len() as u64 + FORGET_MORE, by_age.len()?.saturating_sub(most));
     let mut old: Vec<(u64, String)> = Vec::new();
-    for entry in by_age.range(..(oldest_kept, ""))?.take(FORGET_MAX) {
+    for (entry, n) in by_age.iter()?.zip(0..forgotten_max) {
         let (key, _) = entry?;
         let (at, key) = key.value();
+        if at >= oldest_kept && n >= too_many {
+            break;
+        }
         old.push((at, key.to_owned()));
     }
     for (at, key) in old {
@@ -308,4 +324,64 @@ fn write_telemetry(write: &WriteTransaction, batch: &Batch) -> Result<(), StoreE
         samples.insert(key, json(&sample.report)?.as_slice())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::ids::SiteId;
+    use redb::backends::InMemoryBackend;
+
+    const HOUR: u64 = 3_600_000;
+
+    fn store() -> Store {
+        Store::on(InMemoryBackend::new(), &SiteId::new("test").unwrap()).unwrap()
+    }
+
+    fn answers(keys: std::ops::Range<u64>, at: Mono) -> Vec<(String, Remembered)> {
+        let answer = |key: u64| Remembered {
+            body_hash: key.to_string(),
+            status: 0,
+            body: at.0.to_string(),
+            at,
+        };
+        keys.map(|key| (format!("k{key}"), answer(key))).collect()
+    }
+
+    fn add(store: &Store, answers: &[(String, Remembered)], now: Mono, most: u64) -> (u64, u64) {
+        let write = store.db.begin_write().unwrap();
+        remember(&write, answers, now, most).unwrap();
+        let rows = write.open_table(tables::IDEMPOTENCY).unwrap().len().unwrap();
+        let by_age = write.open_table(tables::IDEMPOTENCY_BY_AGE).unwrap().len().unwrap();
+        write.commit().unwrap();
+        (rows, by_age)
+    }
+
+    #[test]
+    fn old_answers_go_at_least_as_fast_as_new_ones_come() {
+        let store = store();
+        assert_eq!(add(&store, &answers(0..1_000, Mono(0)), Mono(0), 5_000), (1_000, 1_000));
+        let later = Mono(25 * HOUR);
+        assert_eq!(add(&store, &answers(1_000..1_500, later), later, 5_000), (936, 936));
+        assert_eq!(add(&store, &answers(1_500..2_000, later), later, 5_000), (1_000, 1_000));
+        // Young ones stay, unless there are too many.
+        assert_eq!(add(&store, &answers(2_000..2_010, later), later, 5_000), (1_010, 1_010));
+        assert_eq!(add(&store, &answers(2_010..2_020, later), later, 1_000), (1_000, 1_000));
+    }
+
+    #[test]
+    fn an_answer_given_anew_is_kept_for_its_own_day() {
+        let store = store();
+        add(&store, &answers(0..200, Mono(0)), Mono(0), 5_000);
+        let later = Mono(25 * HOUR);
+        let reader = store.reader().unwrap();
+        assert_eq!(reader.remembered("k199", later).unwrap(), None, "a day has passed");
+        assert!(reader.remembered("k199", Mono(23 * HOUR)).unwrap().is_some());
+        assert_eq!(add(&store, &answers(199..200, later), later, 5_000), (135, 135));
+        for more in 300..310 {
+            add(&store, &answers(more..more + 1, later), later, 5_000);
+        }
+        let known = store.reader().unwrap().remembered("k199", later).unwrap();
+        assert_eq!(known.map(|known| known.at), Some(later));
+    }
 }

@@ -176,6 +176,22 @@ pub enum ConnectRefusal {
 }
 
 impl ConnectRefusal {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::UnsupportedProtocolVersion => "it speaks a version of MQTT that is not served",
+            Self::ClientIdentifierNotValid => "its client id is not acceptable, or belongs to another user name",
+            Self::ServerUnavailable => "nobody could be asked about it in time",
+            Self::ServerBusy => "too much to do now",
+            Self::BadUserNameOrPassword => "its user name or password is wrong",
+            Self::NotAuthorized => "it is known but not allowed to do this",
+            Self::Banned => "it is barred",
+            Self::BadAuthenticationMethod => "it asks for enhanced authentication, which is not supported",
+            Self::QuotaExceeded => "it has too many sessions",
+            Self::TopicNameInvalid => "its will has a topic that is not acceptable",
+        }
+    }
+
     /// All, in the order of their counters in [`Stats`](crate::Stats).
     pub const ALL: [Self; 10] = [
         Self::UnsupportedProtocolVersion,
@@ -251,6 +267,28 @@ pub enum DisconnectCause {
     AdministrativeAction,
     /// The broker is shutting down (0x8B).
     ServerShuttingDown,
+}
+
+impl DisconnectCause {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Clean | Self::CleanWithWill => "it said goodbye",
+            Self::Dropped => "the connection broke",
+            Self::KeepAliveTimeout => "it was silent for too long",
+            Self::PartialPacketTimeout => "it began a packet and did not finish it",
+            Self::SlowReader => "it does not read what is sent to it",
+            Self::TakenOver => "it connected anew",
+            Self::MalformedPacket => "it sent a packet that cannot be parsed",
+            Self::ProtocolError => "it sent a packet that is not allowed",
+            Self::PacketTooLarge => "it sent a packet that is too large",
+            Self::NotAuthorized => "it published where it may not",
+            Self::TopicNameInvalid => "it published to a topic that is not acceptable",
+            Self::DeliveryFailed => "its message could not be kept",
+            Self::AdministrativeAction => "the station ended it",
+            Self::ServerShuttingDown => "the station is going down",
+        }
+    }
 }
 
 impl DisconnectCause {

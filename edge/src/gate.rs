@@ -16,7 +16,7 @@ use domain::{
     site::Input,
     topics::{self, DownKind, UpKind},
 };
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 /// Decides for the broker on behalf of the station.
 pub struct Gate {
@@ -77,12 +77,16 @@ impl Gatekeeper for Gate {
         }
     }
 
-    fn deliver(&self, _client: &Client, publish: &Publish, receipt: Receipt) -> Route {
+    fn deliver(&self, client: &Client, publish: &Publish, receipt: Receipt) -> Route {
         let Some((pile, kind)) = topics::parse_up(&publish.topic) else {
             // Its own branch, but no kind of the contract: nothing is lost by letting it go.
+            self.station.stats.unknown_kinds.fetch_add(1, Ordering::Relaxed);
+            let (pile, topic) = (client.identity.as_str(), &*publish.topic);
+            tracing::warn!(pile, topic, "a message of an unknown kind is not looked at");
             receipt.acknowledge();
             return Route::Consume;
         };
+        let bytes = publish.payload.len();
         match messages::read_up(kind, &publish.payload) {
             Ok(message) => {
                 // A heartbeat's PUBACK promises nothing; waiting with it for the decision costs nothing either.
@@ -97,11 +101,10 @@ impl Gatekeeper for Gate {
                         key
                     });
                 self.station
-                    .pile_says(Input::Message { pile, message }, repeat_key, receipt);
+                    .pile_says(Input::Message { pile, message }, repeat_key, receipt, bytes);
             }
             Err(fault) => {
                 let raw = String::from_utf8_lossy(&publish.payload).into_owned();
-                tracing::warn!(%pile, kind = kind.word(), %fault, "a message cannot be read");
                 let repeat_key = fault
                     .msg_id
                     .as_ref()
@@ -113,7 +116,7 @@ impl Gatekeeper for Gate {
                         key
                     });
                 self.station
-                    .pile_says(Input::Unreadable { pile, kind, fault, raw }, repeat_key, receipt);
+                    .pile_says(Input::Unreadable { pile, kind, fault, raw }, repeat_key, receipt, bytes);
             }
         }
         Route::Consume
@@ -128,7 +131,7 @@ impl Gatekeeper for Gate {
 
     fn disconnected(&self, client: &Client, cause: DisconnectCause) {
         if let Some(pile) = pile_of(client).filter(|_| is_the_pile(client)) {
-            tracing::info!(%pile, ?cause, "pile disconnected");
+            tracing::info!(%pile, "pile disconnected: {}", cause.words());
             // A drop is the network's or the pile's doing; a clean end, a take-over or the station's own is not.
             let dropped = matches!(
                 cause,

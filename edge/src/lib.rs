@@ -23,3 +23,4 @@ pub mod hub;
 pub mod station;
 mod steps;
 pub mod store;
+mod words;

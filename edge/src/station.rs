@@ -11,10 +11,11 @@ use broker::Receipt;
 use domain::{
     ids::{Outlet, PileId, Randomness},
     journal::Hash,
-    messages::Down,
+    messages::{Ack, AckResult, ConnectorReport, Down, Up},
     policy::Policy,
     site::{Answer, Effect, Input, Outcome, Rejected, Site},
     time::Now,
+    topics::UpKind,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -31,6 +32,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 const BATCH_MAX: usize = 512;
 /// The most inputs that may wait; more are refused with a clear answer.
 const WAITING_MAX: usize = 16_384;
+/// The most bytes of piles' messages that may wait; more are refused as if there were too many.
+const WAITING_BYTES_MAX: usize = 64 << 20;
 /// The most looks that may wait; others wait their turn outside.
 const LOOKS_MAX: usize = 64;
 /// How often telemetry is written if nothing else is, in milliseconds of the world's time.
@@ -135,6 +138,18 @@ enum Work {
     Stop(oneshot::Sender<()>),
 }
 
+/// Something that waits, and how many bytes of a pile's message it holds.
+struct Queued {
+    work: Work,
+    bytes: usize,
+}
+
+impl From<Work> for Queued {
+    fn from(work: Work) -> Self {
+        Self { work, bytes: 0 }
+    }
+}
+
 /// Counters of the loop, for `/metrics`.
 #[derive(Debug, Default)]
 pub struct LoopStats {
@@ -146,6 +161,10 @@ pub struct LoopStats {
     pub facts: AtomicU64,
     /// Inputs refused because too many waited.
     pub refused_busy: AtomicU64,
+    /// Messages of a kind that the contract does not know.
+    pub unknown_kinds: AtomicU64,
+    /// Messages that were not acted on because their `msg_id` was used for another.
+    pub msg_ids_reused: AtomicU64,
     /// Messages to piles that were not connected any more.
     pub undelivered: AtomicU64,
     /// Beats: counts up while the loop lives, for the watchdog.
@@ -166,9 +185,10 @@ struct Look {
 /// The way in: cheap to clone.
 #[derive(Clone)]
 pub struct Station {
-    work: mpsc::UnboundedSender<Work>,
+    work: mpsc::UnboundedSender<Queued>,
     inspect: mpsc::Sender<Look>,
     waiting: Arc<AtomicUsize>,
+    waiting_bytes: Arc<AtomicUsize>,
     pushed: Arc<AtomicU64>,
     journal_head: Arc<watch::Sender<u64>>,
     /// What the loop has done.
@@ -181,6 +201,42 @@ pub struct Station {
     pub credentials: Arc<Credentials>,
     /// The station's clocks.
     pub clock: Arc<SiteClock>,
+}
+
+/// What is kept of a pile's message for after the decision.
+struct Said {
+    pile: PileId,
+    kind: UpKind,
+    /// Of a heartbeat.
+    reports: Vec<ConnectorReport>,
+}
+
+impl Said {
+    fn of(input: &Input) -> Option<Self> {
+        match input {
+            Input::Message { pile, message } => Some(Self {
+                pile: pile.clone(),
+                kind: match &message.body {
+                    Up::Boot(_) => UpKind::Boot,
+                    Up::Heartbeat(_) => UpKind::Heartbeat,
+                    Up::Reply(_) => UpKind::Reply,
+                    Up::Record(_) => UpKind::Record,
+                    Up::Event(_) => UpKind::Event,
+                    Up::Card(_) => UpKind::Card,
+                },
+                reports: match &message.body {
+                    Up::Heartbeat(heartbeat) => heartbeat.connectors.clone(),
+                    _ => Vec::new(),
+                },
+            }),
+            Input::Unreadable { pile, kind, .. } => Some(Self {
+                pile: pile.clone(),
+                kind: *kind,
+                reports: Vec::new(),
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// Sends to piles and ends their connections. Implemented over the broker.
@@ -205,7 +261,7 @@ impl Randomness for OsRandom {
 pub struct Loop {
     site: Site,
     head: Hash,
-    work: mpsc::UnboundedReceiver<Work>,
+    work: mpsc::UnboundedReceiver<Queued>,
     inspect: mpsc::Receiver<Look>,
     /// A look whose turn has not come.
     held: Option<Look>,
@@ -245,6 +301,7 @@ impl Station {
             work,
             inspect,
             waiting: Arc::default(),
+            waiting_bytes: Arc::default(),
             pushed: Arc::default(),
             journal_head: Arc::new(watch::Sender::new(recovered.head.seq)),
             stats: Arc::default(),
@@ -274,18 +331,21 @@ impl Station {
         ))
     }
 
-    /// Takes a pile's message in. The receipt is resolved after the commit; it is dropped, which closes the connection
+    /// Takes a pile's message of so many bytes in. The receipt is resolved after the commit; it is dropped, which closes the connection
     /// without PUBACK, if the station is too busy or ending.
-    pub fn pile_says(&self, input: Input, repeat_key: Option<RequestKey>, receipt: Receipt) {
-        if self.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
+    pub fn pile_says(&self, input: Input, repeat_key: Option<RequestKey>, receipt: Receipt, bytes: usize) {
+        if self.waiting.load(Ordering::Relaxed) >= WAITING_MAX
+            || self.waiting_bytes.load(Ordering::Relaxed).saturating_add(bytes) > WAITING_BYTES_MAX
+        {
             self.stats.refused_busy.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.push(Work::Pile {
+        let work = Work::Pile {
             input,
             repeat_key,
             receipt: Some(receipt),
-        });
+        };
+        self.push(Queued { work, bytes });
     }
 
     /// Takes the beginning or end of a pile's connection in. Never refused: their number is bounded by the broker's
@@ -364,8 +424,10 @@ impl Station {
         let _gone = ended.await;
     }
 
-    fn push(&self, work: Work) {
+    fn push(&self, work: impl Into<Queued>) {
+        let work = work.into();
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.waiting_bytes.fetch_add(work.bytes, Ordering::Relaxed);
         self.pushed.fetch_add(1, Ordering::SeqCst);
         // A loop that has ended takes nothing: the receipt or answer in `work` is dropped, which says so.
         let _ended = self.work.send(work);
@@ -401,7 +463,7 @@ impl Loop {
             let first = tokio::select! {
                 biased;
                 // However much work there is, what is due comes first: a start times out on time at a busy station too.
-                () = std::future::ready(()), if deadline == Some(Duration::ZERO) => Some(Work::Due),
+                () = std::future::ready(()), if deadline == Some(Duration::ZERO) => Some(Work::Due.into()),
                 work = self.work.recv() => match work {
                     Some(work) => Some(work),
                     None => return Ok(()),
@@ -413,7 +475,7 @@ impl Loop {
                     continue;
                 }
                 () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => {
-                    Some(Work::Due)
+                    Some(Work::Due.into())
                 }
                 () = tokio::time::sleep_until(telemetry_due.unwrap_or_else(tokio::time::Instant::now)), if telemetry_due.is_some() => None,
                 // The watchdog is fed from here: a loop that does not turn is dead.
@@ -449,7 +511,7 @@ impl Loop {
     /// One batch. Returns whom to tell if it was the last.
     fn turn(
         &mut self,
-        first: Option<Work>,
+        first: Option<Queued>,
         outbound: &impl Outbound,
     ) -> Result<Option<oneshot::Sender<()>>, StoreError> {
         let mut batch = Batch::default();
@@ -460,10 +522,11 @@ impl Loop {
         let mut stop = None;
         let mut next = first;
         let mut taken = 0;
-        while let Some(work) = next.take() {
+        while let Some(Queued { work, bytes }) = next.take() {
             if !matches!(work, Work::Due) {
                 self.taken += 1;
                 self.station.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.station.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             }
             let work_input = match work {
                 Work::Stop(done) => {
@@ -509,16 +572,38 @@ impl Loop {
                     Input::Message { pile, .. } | Input::Unreadable { pile, .. } => Some(pile.clone()),
                     _ => None,
                 };
+                // A record carries money: it is judged by its content, whatever number it has.
+                let (msg_id, is_record) = match &input {
+                    Input::Message { message, .. } => {
+                        (message.common.msg_id.clone(), matches!(message.body, Up::Record(_)))
+                    }
+                    Input::Unreadable { fault, kind, .. } => (fault.msg_id.clone(), *kind == UpKind::Record),
+                    _ => (None, false),
+                };
                 let known = match &repeat_key {
                     Some(key) => self.remembered(&key.key, fresh)?,
                     None => None,
                 };
                 waiting.extend(receipt.map(Waiting::Receipt));
+                let said_before = |known: &Remembered| repeat_key.as_ref().map(|key| known.body_hash == key.body_hash);
+                let said_before = known.as_ref().and_then(said_before);
                 if let (Some(known), Some(pile)) = (
-                    known.filter(|known| repeat_key.as_ref().is_some_and(|key| known.body_hash == key.body_hash)),
+                    known.filter(|_| said_before == Some(true) || (said_before == Some(false) && !is_record)),
                     pile,
                 ) {
-                    let ack = serde_json::from_str(&known.body).map_err(|error| StoreError::Io(error.to_string()))?;
+                    let ack = if said_before == Some(true) {
+                        serde_json::from_str(&known.body).map_err(|error| StoreError::Io(error.to_string()))?
+                    } else {
+                        let msg_ids_reused = &self.station.stats.msg_ids_reused;
+                        msg_ids_reused.fetch_add(1, Ordering::Relaxed);
+                        Ack {
+                            msg_id,
+                            result: AckResult::Rejected,
+                            order_id: None,
+                            fee: None,
+                            detail: "msg_id was used for another message".to_owned(),
+                        }
+                    };
                     let effects = vec![Effect::Send {
                         pile,
                         message: Down::Ack(ack),
@@ -528,9 +613,9 @@ impl Loop {
                         ..Outcome::default()
                     }));
                 }
-                self.note_telemetry(&input);
                 let outcome = self.handle(input)?;
-                if let (Some(key), Ok(Answer::Ack(ack))) = (repeat_key, &outcome.answer) {
+                // What was remembered first stands.
+                if let (Some(key), Ok(Answer::Ack(ack))) = (repeat_key.filter(|_| said_before.is_none()), &outcome.answer) {
                     let body = serde_json::to_string(ack).map_err(|error| StoreError::Io(error.to_string()))?;
                     let at = self.station.clock.now().mono;
                     fresh.insert(
@@ -628,34 +713,40 @@ impl Loop {
                 missing = self.site.needs(&input);
             }
         }
-        let outcome = self.site.handle(self.station.clock.now(), &mut OsRandom, input);
+        let now = self.station.clock.now();
+        let said = Said::of(&input);
+        let outcome = self.site.handle(now, &mut OsRandom, input);
         for (stamp, fact) in &outcome.facts {
             crate::steps::log(*stamp, fact);
+        }
+        if let Some(Said { pile, kind, reports }) = said {
+            crate::words::log_answer(&pile, kind, &outcome);
+            self.note_telemetry(&pile, reports, now);
         }
         Ok(outcome)
     }
 
-    fn note_telemetry(&mut self, input: &Input) {
-        let Input::Message { pile, message } = input else {
-            return;
-        };
-        let domain::messages::Up::Heartbeat(heartbeat) = &message.body else {
-            return;
-        };
-        let now = self.station.clock.now();
-        for report in &heartbeat.connectors {
+    /// Keeps what a heartbeat reported, where it was taken: of a connector that is known, and not from the past.
+    fn note_telemetry(&mut self, pile: &PileId, reports: Vec<ConnectorReport>, now: Now) {
+        let known = self.site.rows().piles.get(pile).filter(|pile| !pile.removed);
+        for report in reports {
             let outlet = Outlet {
                 pile: pile.clone(),
                 connector: report.no,
             };
+            let is_known = known.is_some_and(|pile| pile.connectors.contains_key(&report.no));
+            let taken = self.site.outlet(&outlet).is_some_and(|live| live.received == now.mono);
+            if !is_known || !taken {
+                continue;
+            }
             self.telemetry.outlets.insert(outlet.clone());
             self.telemetry.samples.push(SampleRow {
                 at: now.wall,
                 outlet,
-                report: report.clone(),
+                report,
             });
         }
-        if self.telemetry.due.is_none() {
+        if self.telemetry.due.is_none() && !self.telemetry.outlets.is_empty() {
             self.telemetry.due = Some(tokio::time::Instant::now() + TELEMETRY_EVERY);
         }
     }
@@ -725,7 +816,8 @@ impl Loop {
                 }
                 Effect::Disconnect { pile } => outbound.disconnect(&pile),
                 Effect::Notify { member, order, notice } => {
-                    tracing::info!(%member, %order, key = ?notice.key, "told the driver: {}", notice.text);
+                    let key = crate::words::told(&notice.key);
+                    tracing::info!(%member, %order, key, "told the driver: {}", notice.text);
                 }
             }
         }

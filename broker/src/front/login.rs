@@ -50,6 +50,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(core: &Arc<Core>, mut
                 protocol,
                 ConnectRefusal::UnsupportedProtocolVersion,
                 address,
+                &Claimed::default(),
             )
             .await;
             return;
@@ -61,14 +62,41 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(core: &Arc<Core>, mut
         }
     };
     let protocol = connect.protocol;
+    let claimed = Claimed::of(&connect);
     match log_in(core, &peer, connect).await {
         Ok(login) => {
             Counters::one(&core.counters.connects_accepted);
             let Login { connack, start } = login;
             Connection::new(core.clone(), stream, start, input, connack).run().await;
         }
-        Err(refusal) => refuse(core, stream, protocol, refusal, address).await,
+        Err(refusal) => refuse(core, stream, protocol, refusal, address, &claimed).await,
     }
+}
+
+/// Who a refused client says it is, fit for a log: anybody can send anything here.
+#[derive(Debug, Default)]
+struct Claimed {
+    user_name: String,
+    client_id: String,
+}
+
+impl Claimed {
+    fn of(connect: &Connect) -> Self {
+        Self {
+            user_name: printable(connect.user_name.as_deref().unwrap_or_default()),
+            client_id: printable(&connect.client_id),
+        }
+    }
+}
+
+/// A text from outside, escaped and cut.
+fn printable(text: &str) -> String {
+    const CHARS_MAX: usize = 64;
+    let mut printable: String = text.escape_debug().take(CHARS_MAX).collect();
+    if text.escape_debug().nth(CHARS_MAX).is_some() {
+        printable.push('…');
+    }
+    printable
 }
 
 /// Why there was no CONNECT to answer.
@@ -116,9 +144,11 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     protocol: Protocol,
     refusal: ConnectRefusal,
     address: SocketAddr,
+    claimed: &Claimed,
 ) {
     core.counters.connect_refused(refusal);
-    tracing::info!(%address, ?refusal, "connection refused");
+    let Claimed { user_name, client_id } = claimed;
+    tracing::warn!(%address, user_name, client_id, "connection refused: {}", refusal.words());
     let mut connack = BytesMut::new();
     connect::write_refused(&mut connack, protocol, refusal);
     let answer = async {
@@ -313,6 +343,14 @@ impl KeepAlive {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_from_outside_are_escaped_and_cut_for_the_log() {
+        assert_eq!(printable("P01"), "P01");
+        assert_eq!(printable("P1\n\u{1b}[2J"), "P1\\n\\u{1b}[2J");
+        let long = printable(&"桩".repeat(500));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (65, true));
+    }
 
     #[test]
     fn silence_is_bounded_by_the_shorter_of_keep_alive_and_maximum() {

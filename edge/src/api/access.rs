@@ -1,7 +1,7 @@
 //! Who may do what. The least role of an operation is declared beside it, as the scope of its `bearer` requirement in
 //! the OpenAPI document, and enforced from there: an operation that declares nothing is closed to all but administrators.
 
-use super::{body, problem::Problem};
+use super::{body, problem::Problem, respond::Refusal};
 use crate::credentials::{Credentials, Role};
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
@@ -166,7 +166,9 @@ pub(super) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_slow", detail).into_response();
     };
     let status = response.status().as_u16();
-    if matches!(method, Method::GET | Method::HEAD) && status < 500 {
+    if let Some(Refusal { code, detail }) = response.extensions().get() {
+        tracing::info!(caller = who, %method, path, status, code, detail, "refused");
+    } else if matches!(method, Method::GET | Method::HEAD) && status < 500 {
         tracing::debug!(caller = who, %method, path, status, "answered");
     } else {
         tracing::info!(caller = who, %method, path, status, "answered");

@@ -115,6 +115,11 @@ fn of_loop(api: &ApiState) -> Vec<Metric> {
             stats.refused_busy.load(Ordering::Relaxed),
         ),
         Metric::counter(
+            "holdfast_unknown_kinds_total",
+            "Messages of piles of a kind that the contract does not know.",
+            stats.unknown_kinds.load(Ordering::Relaxed),
+        ),
+        Metric::counter(
             "holdfast_undelivered_total",
             "Messages to piles that were not connected any more.",
             stats.undelivered.load(Ordering::Relaxed),

@@ -35,18 +35,40 @@ impl IntoResponse for Answered {
         } else {
             "application/json"
         };
+        let refusal = (status.as_u16() >= 400).then(|| Refusal::of(&answer.body)).flatten();
         let mut response = if answer.body.is_empty() {
             status.into_response()
         } else {
             let kind = HeaderValue::from_static(kind);
             (status, [(header::CONTENT_TYPE, kind)], answer.body).into_response()
         };
+        if let Some(refusal) = refusal {
+            response.extensions_mut().insert(refusal);
+        }
         if answer.replayed {
             let yes = HeaderValue::from_static("true");
             response.headers_mut().insert(REPLAYED, yes);
         }
         decorate(&mut response);
         response
+    }
+}
+
+/// Why a request was refused, for the log.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    /// The problem's stable name.
+    pub(super) code: String,
+    pub(super) detail: String,
+}
+
+impl Refusal {
+    fn of(problem: &str) -> Option<Self> {
+        let problem: serde_json::Value = serde_json::from_str(problem).ok()?;
+        Some(Self {
+            code: problem["type"].as_str()?.rsplit(':').next()?.to_owned(),
+            detail: problem["detail"].as_str()?.to_owned(),
+        })
     }
 }
 

@@ -298,7 +298,7 @@ impl Bench {
         let message = messages::read_up(kind, body.to_string().as_bytes()).unwrap();
         let pile = PileId::new(id).unwrap();
         self.station
-            .pile_says(Input::Message { pile, message }, None, Receipt::inert());
+            .pile_says(Input::Message { pile, message }, None, Receipt::inert(), 0);
         self.settled().await;
     }
 

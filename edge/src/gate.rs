@@ -42,6 +42,11 @@ fn is_the_pile(client: &Client) -> bool {
     *client.client_id == *client.identity.as_str()
 }
 
+/// What is compared when a `msg_id` comes again: the same words under another topic are another message.
+fn said_under(kind: UpKind, payload: &[u8]) -> RequestKey {
+    RequestKey::new("", "", "", &[kind.word().as_bytes(), b"\n", payload].concat())
+}
+
 impl Gatekeeper for Gate {
     fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Identity, ConnectRefusal>> {
         Box::pin(async move {
@@ -96,7 +101,7 @@ impl Gatekeeper for Gate {
                     .as_ref()
                     .filter(|_| !matches!(message.body, Up::Heartbeat(_)))
                     .map(|msg_id| {
-                        let mut key = RequestKey::new("", kind.word(), "", &publish.payload);
+                        let mut key = said_under(kind, &publish.payload);
                         key.key = format!("pile\n{pile}\n{}\n{msg_id}", message.common.boot_id);
                         key
                     });
@@ -111,7 +116,7 @@ impl Gatekeeper for Gate {
                     .filter(|_| kind != UpKind::Heartbeat)
                     .map(|msg_id| {
                         let boot = fault.boot_id.as_ref().map_or("", |boot| boot.as_str());
-                        let mut key = RequestKey::new("", kind.word(), "", &publish.payload);
+                        let mut key = said_under(kind, &publish.payload);
                         key.key = format!("pile\n{pile}\n{boot}\n{msg_id}");
                         key
                     });

@@ -615,7 +615,9 @@ impl Loop {
                 }
                 let outcome = self.handle(input)?;
                 // What was remembered first stands.
-                if let (Some(key), Ok(Answer::Ack(ack))) = (repeat_key.filter(|_| said_before.is_none()), &outcome.answer) {
+                if let (Some(key), Ok(Answer::Ack(ack))) =
+                    (repeat_key.filter(|_| said_before.is_none()), &outcome.answer)
+                {
                     let body = serde_json::to_string(ack).map_err(|error| StoreError::Io(error.to_string()))?;
                     let at = self.station.clock.now().mono;
                     fresh.insert(

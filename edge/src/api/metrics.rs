@@ -120,6 +120,11 @@ fn of_loop(api: &ApiState) -> Vec<Metric> {
             stats.unknown_kinds.load(Ordering::Relaxed),
         ),
         Metric::counter(
+            "holdfast_msg_ids_reused_total",
+            "Messages of piles that were not acted on because their msg_id was used for another.",
+            stats.msg_ids_reused.load(Ordering::Relaxed),
+        ),
+        Metric::counter(
             "holdfast_undelivered_total",
             "Messages to piles that were not connected any more.",
             stats.undelivered.load(Ordering::Relaxed),

@@ -1,0 +1,103 @@
+//! A pile's `msg_id` names one message: the same again is answered like the first, and another one is not acted on,
+//! unless it is a record.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+use broker::Receipt;
+use domain::{
+    ids::{PileId, SiteId},
+    messages::{Ack, AckResult, Down, read_up},
+    policy::Policy,
+    site::Input,
+    topics::UpKind,
+};
+use edge::{
+    clock::SiteClock,
+    station::{Outbound, RequestKey, Station},
+    store::Store,
+};
+use redb::backends::InMemoryBackend;
+use std::sync::{atomic::Ordering, mpsc};
+
+struct Ears(mpsc::Sender<Ack>);
+
+impl Outbound for Ears {
+    fn send(&self, _pile: &PileId, message: &Down) -> bool {
+        if let Down::Ack(ack) = message {
+            self.0.send(ack.clone()).unwrap();
+        }
+        true
+    }
+    fn disconnect(&self, _pile: &PileId) {}
+}
+
+fn record(order: &str, msg_id: &str) -> String {
+    format!(
+        r#"{{"boot_id":"b1","seq":1,"mono_ms":1,"ts":null,"msg_id":"{msg_id}","order_id":"{order}","connector":1,
+        "start_ts":null,"stop_ts":null,"start_mono_ms":0,"stop_mono_ms":1,"meter_start_kwh":"1","meter_stop_kwh":"2",
+        "reason":{{"code":7}}}}"#
+    )
+}
+
+fn event(kind: &str) -> String {
+    format!(
+        r#"{{"boot_id":"b1","seq":1,"mono_ms":1,"ts":null,"msg_id":"m1","connector":1,"kind":"{kind}","code":3,"text":""}}"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_msg_id_names_one_message() {
+    let store = Store::on(InMemoryBackend::new(), &SiteId::new("test").unwrap()).unwrap();
+    let (station, brain) = Station::recover(store, Policy::default(), SiteClock::resume).unwrap();
+    let (ears, heard) = mpsc::channel();
+    let brain = std::thread::spawn(move || brain.run(Ears(ears)));
+    let pile = PileId::new("P1").unwrap();
+    station.tell(Input::ProvisionPile { pile: pile.clone() });
+    let says = |kind: UpKind, text: &str| {
+        let message = read_up(kind, text.as_bytes()).unwrap();
+        let msg_id = message.common.msg_id.clone().unwrap();
+        let mut key = RequestKey::new("", "", "", text.as_bytes());
+        key.key = format!("pile\nP1\nb1\n{msg_id}");
+        let pile = pile.clone();
+        station.pile_says(
+            Input::Message { pile, message },
+            Some(key),
+            Receipt::inert(),
+            text.len(),
+        );
+        let ack = heard.recv().unwrap();
+        (ack.result, ack.detail)
+    };
+
+    let boot = r#"{"boot_id":"b1","seq":1,"mono_ms":1,"ts":null,"msg_id":"m0","vendor":"v","model":"m","firmware":"1",
+        "connectors":[{"no":1,"max_kw":"7.0","meter_kwh":"1"}]}"#;
+    assert_eq!(says(UpKind::Boot, boot).0, AckResult::Ok);
+    assert_eq!(says(UpKind::Event, &event("plugged")).0, AckResult::Ok);
+    assert_eq!(says(UpKind::Event, &event("plugged")).0, AckResult::Ok);
+    let facts = || *station.journal_head().borrow();
+    let before = facts();
+    let (result, detail) = says(UpKind::Event, &event("unplugged"));
+    assert_eq!(
+        (result, &*detail),
+        (AckResult::Rejected, "msg_id was used for another message")
+    );
+    assert_eq!(facts(), before, "it is not acted on");
+    assert_eq!(station.stats.msg_ids_reused.load(Ordering::Relaxed), 1);
+    assert_eq!(
+        says(UpKind::Event, &event("plugged")).0,
+        AckResult::Ok,
+        "the first is remembered"
+    );
+
+    // A record carries money: it is judged by its content, whatever its number was used for.
+    assert_eq!(says(UpKind::Record, &record("lost-1", "m1")).0, AckResult::Orphan);
+    assert_eq!(says(UpKind::Record, &record("lost-2", "m1")).0, AckResult::Orphan);
+    let kept = || station.store.reader().unwrap().quarantine(true, None, 10).unwrap();
+    assert_eq!(kept().items.len(), 2);
+    assert_eq!(says(UpKind::Record, &record("lost-2", "m1")).0, AckResult::Orphan);
+    assert_eq!(kept().items.len(), 2);
+    assert_eq!(says(UpKind::Event, &event("plugged")).0, AckResult::Ok);
+
+    station.stop().await;
+    brain.join().unwrap().unwrap();
+}

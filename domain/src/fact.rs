@@ -321,8 +321,8 @@ pub enum Fact {
         pile: PileId,
         /// The record, where it could be read.
         record: Option<Box<Record>>,
-        /// The message as it came, where it could not (at most 256 KiB; not UTF-8 is replaced).
-        raw: Option<String>,
+        /// The message as it came, where it could not (at most 256 KiB).
+        raw: Option<Raw>,
         /// When the session was, by the station's clock as measured when the record came.
         times: Option<Box<SessionTimes>>,
         /// SHA-256 of its content, hex: a pile repeats what it was not told about, and nothing is put aside twice.
@@ -473,10 +473,35 @@ pub enum QuarantineReason {
     ForeignOrder,
     /// A record with energy of an order that failed (UNBILLED).
     Unbilled,
-    /// An offline session of an unknown card, or one that may not charge.
+    /// An offline session of an unknown card.
     UnknownCard,
+    /// An offline session that the station does not take; the detail says why.
+    OfflineSessionRefused,
     /// A message that could not be read.
     Malformed,
+}
+
+/// A message exactly as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Raw {
+    /// It was UTF-8.
+    Text(String),
+    /// It was not.
+    Bytes {
+        /// All of it.
+        base64: String,
+    },
+}
+
+impl Raw {
+    /// What tells it from others.
+    pub(crate) fn content(&self) -> &[u8] {
+        match self {
+            Raw::Text(text) => text.as_bytes(),
+            Raw::Bytes { base64 } => base64.as_bytes(),
+        }
+    }
 }
 
 /// What a person did with a quarantined message.
@@ -521,7 +546,7 @@ pub struct QuarantineItem {
     /// The record, where it could be read.
     pub record: Option<Box<Record>>,
     /// The message as it came, where it could not.
-    pub raw: Option<String>,
+    pub raw: Option<Raw>,
     /// When the session was, where the record could be read.
     pub times: Option<Box<SessionTimes>>,
     /// SHA-256 of its content, hex.

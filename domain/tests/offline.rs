@@ -111,7 +111,7 @@ fn offline_sessions_are_kept_aside_unless_allowed_and_known() {
     let record = alone(&mut off, 1, Some("c1"), "1020");
     off.connect("P1");
     assert_eq!(ack(&off.send_record("P1", &record)).result, AckResult::Orphan);
-    assert_eq!(why(&off), QuarantineReason::UnknownCard);
+    assert_eq!(why(&off), QuarantineReason::OfflineSessionRefused);
 
     for card in [None, Some("c9")] {
         let mut bench = allowing();

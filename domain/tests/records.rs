@@ -6,7 +6,7 @@ mod bench;
 
 use bench::*;
 use domain::{
-    fact::{Fact, PaidFrom, QuarantineReason},
+    fact::{Fact, PaidFrom, QuarantineReason, Raw},
     ledger::{Account, Code},
     messages::{AckResult, BufferedSample, Periods},
     meter::Suspicion,
@@ -396,7 +396,7 @@ fn what_was_billed_out_of_quarantine_is_known_again_after_a_restart() {
         pile: pile(at),
         kind: domain::topics::UpKind::Record,
         fault: domain::messages::read_up(domain::topics::UpKind::Record, b"{").unwrap_err(),
-        raw: "{".to_owned(),
+        raw: Raw::Text("{".to_owned()),
     };
     bench.ok(garbled("P1"));
     bench.restart(true);
@@ -518,7 +518,7 @@ fn a_message_that_cannot_be_read_is_kept_once_and_telemetry_is_not() {
         pile: pile("P1"),
         kind,
         fault: domain::messages::read_up(kind, raw.as_bytes()).unwrap_err(),
-        raw: raw.to_owned(),
+        raw: Raw::Text(raw.to_owned()),
     };
     let garbled = r#"{"boot_id":"b","msg_id":"x1","seq":1,"mono_ms":1,"ts":null,"order_id":7}"#;
     let outcome = bench.ok(unreadable(domain::topics::UpKind::Record, garbled));
@@ -532,7 +532,7 @@ fn a_message_that_cannot_be_read_is_kept_once_and_telemetry_is_not() {
     bench.ok(unreadable(domain::topics::UpKind::Heartbeat, "{}"));
     let items: Vec<_> = bench.disk.quarantine.values().flatten().collect();
     assert_eq!(items.len(), 1);
-    assert_eq!(items[0].raw.as_deref(), Some(garbled));
+    assert_eq!(items[0].raw, Some(Raw::Text(garbled.to_owned())));
     let item = items[0].item;
     assert_eq!(bench.refused(close(item, Some("m"))).code(), "not_billable");
 }

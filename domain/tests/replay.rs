@@ -6,7 +6,7 @@ mod bench;
 
 use bench::*;
 use domain::{
-    fact::PaidFrom,
+    fact::{PaidFrom, Raw},
     ids::{CardId, OrderId},
     messages::{BufferedSample, ConnectorReport, ConnectorStatus, EventKind, Malformed, Periods, Record},
     policy::Policy,
@@ -334,7 +334,13 @@ fn happen(bench: &mut Bench, what: &Happens) {
                     path: ".".to_owned(),
                     detail: "odd".to_owned(),
                 },
-                raw: format!("{kind}"),
+                raw: if kind % 2 == 0 {
+                    Raw::Text(format!("{kind}"))
+                } else {
+                    Raw::Bytes {
+                        base64: "/w==".to_owned(),
+                    }
+                },
             });
         }
         Happens::Stop { order } => {

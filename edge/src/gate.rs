@@ -6,11 +6,13 @@ use crate::{
     credentials::Credentials,
     station::{Outbound, RequestKey, Station},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use broker::{
     BoxFuture, Client, ConnectRefusal, ConnectRequest, DisconnectCause, Gatekeeper, Handle, Identity, Message, Publish,
     QoS, Receipt, Route, Subscribing,
 };
 use domain::{
+    fact::Raw,
     ids::PileId,
     messages::{self, Down, Up},
     site::Input,
@@ -45,6 +47,16 @@ fn is_the_pile(client: &Client) -> bool {
 /// What is compared when a `msg_id` comes again: the same words under another topic are another message.
 fn said_under(kind: UpKind, payload: &[u8]) -> RequestKey {
     RequestKey::new("", "", "", &[kind.word().as_bytes(), b"\n", payload].concat())
+}
+
+/// Not a byte of what cannot be read is lost.
+fn exactly(payload: &[u8]) -> Raw {
+    match std::str::from_utf8(payload) {
+        Ok(text) => Raw::Text(text.to_owned()),
+        Err(_) => Raw::Bytes {
+            base64: STANDARD.encode(payload),
+        },
+    }
 }
 
 impl Gatekeeper for Gate {
@@ -109,7 +121,7 @@ impl Gatekeeper for Gate {
                     .pile_says(Input::Message { pile, message }, repeat_key, receipt, bytes);
             }
             Err(fault) => {
-                let raw = String::from_utf8_lossy(&publish.payload).into_owned();
+                let raw = exactly(&publish.payload);
                 let repeat_key = fault
                     .msg_id
                     .as_ref()
@@ -290,5 +302,25 @@ impl Counters for Handle {
                 .labelled("reason", format!("{reason:?}"))
         }));
         metrics
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_utf_8_is_kept_to_the_byte() {
+        assert_eq!(exactly("{\"电\":".as_bytes()), Raw::Text("{\"电\":".to_owned()));
+        let Raw::Bytes { base64 } = exactly(b"{\xff\xfe\0") else {
+            panic!("it is not UTF-8");
+        };
+        assert_eq!(STANDARD.decode(base64).unwrap(), b"{\xff\xfe\0");
+    }
+
+    #[test]
+    fn the_same_words_under_another_topic_are_another_message() {
+        let hash = |kind| said_under(kind, b"{}").body_hash;
+        assert_ne!(hash(UpKind::Event), hash(UpKind::Record));
     }
 }

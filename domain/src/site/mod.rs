@@ -25,7 +25,7 @@ pub use live::{ClockOffset, LiveView, OutletLive, Presence};
 pub use rows::{Changes, Key, Rows};
 
 use crate::{
-    fact::{Fact, PaidFrom, ReceiptUse},
+    fact::{Fact, PaidFrom, Raw, ReceiptUse},
     ids::{CardId, MemberId, OrderId, Outlet, PileId, Randomness, TariffId},
     journal::Stamp,
     messages::{Ack, AckResult, Down, Malformed, Record, Up, UpMessage},
@@ -71,7 +71,7 @@ pub enum Input {
         /// Where the fault is.
         fault: Malformed,
         /// The message as it came.
-        raw: String,
+        raw: Raw,
     },
     /// A driver wants to charge.
     Place(Place),
@@ -650,7 +650,7 @@ impl Site {
             }
             Input::Unreadable { pile, kind, raw, .. } => {
                 if *kind != UpKind::Heartbeat {
-                    self.needs_set_aside(pile, record::digest_of(raw.as_bytes()), &mut keys);
+                    self.needs_set_aside(pile, record::digest_of(raw.content()), &mut keys);
                 }
             }
             Input::UnbindCard { card } => {

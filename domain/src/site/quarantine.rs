@@ -6,7 +6,7 @@ use super::{
     record::{digest_of, rate_or_suspect},
 };
 use crate::{
-    fact::{Fact, QuarantineOutcome, QuarantineReason, SessionTimes},
+    fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes},
     ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
     messages::{Ack, AckResult, Down, Malformed, Record},
     meter,
@@ -18,10 +18,10 @@ use crate::{
 
 impl Turn<'_> {
     /// A message that cannot be read is kept as it came, unless it is mere telemetry, and acknowledged `malformed`.
-    pub(super) fn unreadable(&mut self, pile: &PileId, kind: UpKind, fault: Malformed, raw: String) -> Handled {
+    pub(super) fn unreadable(&mut self, pile: &PileId, kind: UpKind, fault: Malformed, raw: Raw) -> Handled {
         self.known_pile(pile)?;
         let detail = format!("{}: {fault}", kind.word());
-        let digest = digest_of(raw.as_bytes());
+        let digest = digest_of(raw.content());
         if kind == UpKind::Heartbeat {
             self.ignore("malformed_heartbeat");
         } else if self.set_aside_as(pile, &digest).is_some() {

@@ -243,20 +243,21 @@ impl Turn<'_> {
             .piles
             .get(&outlet.pile)
             .is_some_and(|pile| pile.connectors.contains_key(&outlet.connector));
+        let refused = QuarantineReason::OfflineSessionRefused;
         let refusal = if !self.policy().offline_sessions {
-            Some("offline sessions are switched off at this station")
+            Some((refused, "offline sessions are switched off at this station"))
         } else if member.is_none() {
-            Some("its card belongs to nobody")
+            Some((QuarantineReason::UnknownCard, "its card belongs to nobody"))
         } else if !known_connector {
-            Some("the pile has no such connector")
+            Some((refused, "the pile has no such connector"))
         } else if self.tariff_in_force().is_err() {
-            Some("no tariff is in force")
+            Some((refused, "no tariff is in force"))
         } else {
             None
         };
-        if let Some(refusal) = refusal {
+        if let Some((why, refusal)) = refusal {
             let detail = format!("offline session {}: {refusal}", record.order_id);
-            return self.set_aside(QuarantineReason::UnknownCard, &outlet.pile, record, times, detail);
+            return self.set_aside(why, &outlet.pile, record, times, detail);
         }
         let member = member.expect("an offline session without member was refused above");
         let order = self.adopt(

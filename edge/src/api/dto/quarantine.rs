@@ -7,7 +7,7 @@ use crate::api::{
     wire::{At, Kwh},
 };
 use domain::{
-    fact::{QuarantineItem, QuarantineOutcome},
+    fact::{QuarantineItem, QuarantineOutcome, Raw},
     ids::MemberId,
 };
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub struct QuarantineView {
     pub item: u64,
     /// When it came.
     pub at: At,
-    /// `orphan`, `foreign_order`, `unbilled`, `unknown_card` or `malformed`.
+    /// `orphan`, `foreign_order`, `unbilled`, `unknown_card`, `offline_session_refused` or `malformed`.
     #[schema(example = "orphan")]
     pub why: String,
     /// Which pile said it.
@@ -49,6 +49,9 @@ pub struct QuarantineView {
     /// The message as it came, where it could not be read; for a single item only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<String>,
+    /// In place of `raw` where the message was not UTF-8: its bytes in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_base64: Option<String>,
 }
 
 impl QuarantineView {
@@ -72,15 +75,22 @@ impl QuarantineView {
             billed_as,
             record: None,
             raw: None,
+            raw_base64: None,
         }
     }
 
     /// With everything.
     pub(in crate::api) fn full(item: &QuarantineItem) -> Self {
         let record = item.record.as_ref().map(serde_json::to_value);
+        let (raw, raw_base64) = match item.raw.clone() {
+            Some(Raw::Text(text)) => (Some(text), None),
+            Some(Raw::Bytes { base64 }) => (None, Some(base64)),
+            None => (None, None),
+        };
         Self {
             record: record.and_then(Result::ok),
-            raw: item.raw.clone(),
+            raw,
+            raw_base64,
             ..Self::brief(item)
         }
     }

@@ -736,6 +736,11 @@ impl Site {
             random,
             outcome: Outcome::default(),
         };
+        let total_before = if cfg!(debug_assertions) {
+            turn.site.rows.ledger.total()
+        } else {
+            Fen::ZERO
+        };
         turn.notice_clock_step();
         let own_facts = turn.outcome.facts.len();
         let answer = turn.dispatch(input);
@@ -748,7 +753,7 @@ impl Site {
             );
         }
         outcome.answer = answer;
-        self.rows.check_invariants(&outcome.facts);
+        self.rows.check_invariants(&outcome.facts, total_before);
         outcome
     }
 

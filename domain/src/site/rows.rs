@@ -609,8 +609,15 @@ impl Rows {
     }
 
     /// What must be true of the rows that `facts` touched, and of the books as a whole.
-    pub(super) fn check_invariants(&self, facts: &[(Stamp, Fact)]) {
+    /// `total_before` is [`Ledger::total`] of the accounts in memory before them: what went into accounts of theirs came
+    /// out of others.
+    pub(super) fn check_invariants(&self, facts: &[(Stamp, Fact)], total_before: Fen) {
         if cfg!(debug_assertions) && !facts.is_empty() {
+            assert_eq!(
+                self.ledger.total(),
+                total_before,
+                "the accounts that a step changed sum to what they did before"
+            );
             for order in self.orders() {
                 let held = self.ledger.balance(&Account::Held(order.id.clone()));
                 assert_eq!(
@@ -700,5 +707,38 @@ fn placed(stamp: Stamp, fact: &Fact) -> Order {
         bills: Vec::new(),
         paid: Paid::default(),
         settled_at: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{Mono, Wall};
+
+    fn step(credited: Fen) {
+        let member: MemberId = "m".parse().unwrap();
+        let mut rows = Rows::default();
+        rows.ledger.load(Account::Cash, Fen(-500));
+        let before = rows.ledger.total();
+        rows.ledger.load(Account::Cash, Fen(-700));
+        rows.ledger.load(Account::Allowance(member.clone()), credited);
+        let stamp = Stamp {
+            seq: 1,
+            at: Wall(0),
+            mono: Mono(0),
+        };
+        let name = "m".to_owned();
+        rows.check_invariants(&[(stamp, Fact::MemberRegistered { member, name })], before);
+    }
+
+    #[test]
+    fn what_goes_in_came_out() {
+        step(Fen(200));
+    }
+
+    #[test]
+    #[should_panic(expected = "sum to what they did before")]
+    fn money_from_nowhere_is_found_in_the_step_that_made_it() {
+        step(Fen(201));
     }
 }

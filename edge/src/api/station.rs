@@ -2,13 +2,20 @@
 
 use super::{
     ApiState,
-    dto::station::{ClockView, JournalHead, StationView},
+    dto::{
+        pile::PileView,
+        station::{ClockView, JournalHead, StationView},
+    },
     problem::Problem,
     wire::At,
 };
-use crate::store::SCHEMA_VERSION;
-use axum::{Json, extract::State};
+use crate::store::{OrderFilter, SCHEMA_VERSION};
+use axum::{Json, extract::State as Shared};
+use domain::{order::State, tariff};
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// How many of what waits are counted.
+const COUNTED_MAX: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(get_station))
@@ -20,8 +27,20 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     responses((status = 200, description = "The station", body = StationView)),
     security(("bearer" = ["viewer"])),
 )]
-async fn get_station(State(api): State<ApiState>) -> Result<Json<StationView>, Problem> {
-    let (head, hash) = api.read(|reader| reader.head()).await?;
+async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>, Problem> {
+    let wall = api.station.clock.now().wall;
+    let read = api.read(move |reader| {
+        let waiting = OrderFilter {
+            state: Some(State::Review),
+            ..OrderFilter::default()
+        };
+        let reviews = reader.orders(&waiting, None, COUNTED_MAX)?.items.len();
+        let quarantine = reader.quarantine(true, None, COUNTED_MAX)?.items.len();
+        let tariffs = reader.tariffs()?;
+        let in_force = tariff::in_force(&tariffs, wall).map(|tariff| tariff.id.to_string());
+        Ok((reader.head()?, reviews, quarantine, in_force))
+    });
+    let ((head, hash), reviews_waiting, quarantine_open, tariff_in_force) = read.await?;
     let identity = api.station.store.identity();
     let mut view = StationView {
         site: identity.site.to_string(),
@@ -42,24 +61,33 @@ async fn get_station(State(api): State<ApiState>) -> Result<Json<StationView>, P
         open_orders: 0,
         piles: 0,
         piles_online: 0,
+        piles_in_maintenance: 0,
+        piles_faulted: 0,
+        reviews_waiting,
+        quarantine_open,
+        tariff_in_force,
     };
     let looked = api.station.look(|site, now| {
         let piles = site.rows().piles.values().filter(|pile| !pile.removed);
-        let (mut known, mut online) = (0, 0);
+        let (mut known, mut online, mut fenced, mut faulted) = (0, 0, 0, 0);
         for pile in piles {
             known += 1;
             let presence = site.presence(&pile.id);
             online += usize::from(presence.is_some_and(|presence| presence.online_since.is_some()));
+            let view = PileView::of(pile, site, now);
+            fenced += usize::from(view.maintenance.is_some());
+            faulted += usize::from(view.connectors.iter().any(|connector| connector.faulted));
         }
         let open = site.rows().orders().filter(|order| order.state.is_open()).count();
-        (now, site.clock_trusted(), open, known, online)
+        (now, site.clock_trusted(), open, [known, online, fenced, faulted])
     });
-    let (now, trusted, open_orders, piles, piles_online) = looked.await?;
+    let (now, trusted, open_orders, [piles, online, fenced, faulted]) = looked.await?;
     view.clock = ClockView {
         wall: At(now.wall),
         mono_ms: now.mono.0,
         trusted,
     };
-    (view.open_orders, view.piles, view.piles_online) = (open_orders, piles, piles_online);
+    (view.open_orders, view.piles, view.piles_online) = (open_orders, piles, online);
+    (view.piles_in_maintenance, view.piles_faulted) = (fenced, faulted);
     Ok(Json(view))
 }

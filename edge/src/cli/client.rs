@@ -9,6 +9,12 @@ use std::{path::PathBuf, time::Duration};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+enum Body<'a> {
+    None,
+    Json(&'a Value),
+    Toml(String),
+}
+
 /// Asks the daemon.
 pub(super) struct Client {
     socket: PathBuf,
@@ -20,15 +26,20 @@ impl Client {
     }
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
-        self.ask(Method::GET, path, None, None)
+        self.ask(Method::GET, path, Body::None, None)
     }
 
     pub(super) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.ask(Method::PUT, path, Some(body), None)
+        self.ask(Method::PUT, path, Body::Json(body), None)
+    }
+
+    /// Puts a TOML document.
+    pub(super) fn put_toml(&self, path: &str, document: String) -> anyhow::Result<Value> {
+        self.ask(Method::PUT, path, Body::Toml(document), None)
     }
 
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
-        self.ask(Method::DELETE, path, None, None)
+        self.ask(Method::DELETE, path, Body::None, None)
     }
 
     /// A request that may be made again as a new one.
@@ -41,7 +52,7 @@ impl Client {
 
     /// A request that counts once for `key`.
     pub(super) fn post_once(&self, path: &str, key: &str, body: &Value) -> anyhow::Result<Value> {
-        self.ask(Method::POST, path, Some(body), Some(key))
+        self.ask(Method::POST, path, Body::Json(body), Some(key))
     }
 
     /// Every page of a list.
@@ -62,7 +73,7 @@ impl Client {
         }
     }
 
-    fn ask(&self, method: Method, path: &str, body: Option<&Value>, key: Option<&str>) -> anyhow::Result<Value> {
+    fn ask(&self, method: Method, path: &str, body: Body<'_>, key: Option<&str>) -> anyhow::Result<Value> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             tokio::time::timeout(PATIENCE, self.exchange(method, path, body, key))
@@ -71,13 +82,7 @@ impl Client {
         })
     }
 
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        key: Option<&str>,
-    ) -> anyhow::Result<Value> {
+    async fn exchange(&self, method: Method, path: &str, body: Body<'_>, key: Option<&str>) -> anyhow::Result<Value> {
         let stream = tokio::net::UnixStream::connect(&self.socket).await.with_context(|| {
             let socket = self.socket.display();
             format!("cannot reach the daemon at {socket}: is it running, and may you open the socket (group holdfast)?")
@@ -89,11 +94,15 @@ impl Client {
             request = request.header("idempotency-key", key);
         }
         let body = match body {
-            Some(body) => {
+            Body::Json(body) => {
                 request = request.header("content-type", "application/json");
                 Full::new(Bytes::from(serde_json::to_vec(body)?))
             }
-            None => Full::new(Bytes::new()),
+            Body::Toml(document) => {
+                request = request.header("content-type", "application/toml");
+                Full::new(Bytes::from(document))
+            }
+            Body::None => Full::new(Bytes::new()),
         };
         let response = sender.send_request(request.body(body)?).await?;
         let status = response.status();

@@ -3,12 +3,14 @@
 
 mod client;
 mod run;
+mod status;
 mod table;
 mod verify;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use client::Client;
+use domain::ids::{CardId, MemberId, PileId, TariffId};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -16,9 +18,9 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "holdfast-edge", version, about, max_term_width = 100)]
 pub struct Cli {
-    /// The daemon's Unix socket.
-    #[arg(long, global = true, default_value = "/run/holdfast/edge.sock")]
-    socket: PathBuf,
+    /// The daemon's Unix socket [default: /run/holdfast/edge.sock].
+    #[arg(long, global = true)]
+    socket: Option<PathBuf>,
     /// Print the daemon's JSON answer as it is.
     #[arg(long, global = true)]
     json: bool,
@@ -30,9 +32,9 @@ pub struct Cli {
 enum Command {
     /// Run the station.
     Run(ConfigFile),
-    /// Read the configuration and the first tariff, and say what is wrong with them.
+    /// Read the configuration and the files it names (first tariff, certificates), and say what is wrong with them.
     CheckConfig(ConfigFile),
-    /// How the station is: connections, orders, journal, clock.
+    /// How the station is, what needs attention first.
     Status,
     /// Piles: who may connect.
     #[command(subcommand)]
@@ -46,6 +48,9 @@ enum Command {
     /// Tokens of people and programs that use the HTTP API.
     #[command(subcommand)]
     Token(Token),
+    /// Tariffs: prices by the time of day.
+    #[command(subcommand)]
+    Tariff(Tariff),
     /// The tamper-evident journal.
     #[command(subcommand)]
     Journal(Journal),
@@ -193,13 +198,32 @@ enum Token {
 }
 
 #[derive(Debug, Subcommand)]
+enum Tariff {
+    /// Add a tariff version from a TOML file. A version is never changed: give what is new another id.
+    Add {
+        /// The file; `config/tariffs/example.toml` explains its keys.
+        file: PathBuf,
+    },
+    /// All versions, and which is in force.
+    List,
+    /// Say everything that is wrong with a tariff file, by line and key. Needs no daemon.
+    Check {
+        /// The file.
+        file: PathBuf,
+        /// The station's time zone, an IANA name; another one in the file is a fault.
+        #[arg(long, default_value = "Asia/Shanghai")]
+        time_zone: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum Journal {
     /// Check every hash and number of the journal: the running station's, or a copy of its database.
     Verify {
-        /// A copy of the database, for instance a backup. Without it the daemon is asked.
+        /// A copy of the database, which stays as it is. Without it the daemon is asked.
         #[arg(long)]
         database: Option<PathBuf>,
-        /// The site the copy belongs to.
+        /// The site the copy should belong to.
         #[arg(long, requires = "database")]
         site: Option<String>,
     },
@@ -210,7 +234,16 @@ enum Journal {
 /// # Errors
 /// What went wrong, with what to do about it.
 pub fn run(cli: Cli) -> anyhow::Result<String> {
-    let client = Client::new(cli.socket);
+    if matches!(
+        cli.command,
+        Command::Run(_) | Command::CheckConfig(_) | Command::Openapi
+    ) {
+        ensure!(
+            cli.socket.is_none() && !cli.json,
+            "--socket and --json are for commands that ask the daemon; the daemon's own socket is `socket` in its configuration"
+        );
+    }
+    let client = Client::new(cli.socket.unwrap_or_else(|| PathBuf::from("/run/holdfast/edge.sock")));
     let (answer, show): (Value, fn(&Value) -> String) = match cli.command {
         Command::Run(file) => return run::run(&file.config).map(|()| String::new()),
         Command::CheckConfig(file) => return run::check_config(&file.config),
@@ -225,7 +258,18 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
                 None => verify::online(&client),
             };
         }
-        Command::Status => (client.get("/v1/station")?, table::fields),
+        Command::Tariff(Tariff::Check { file, time_zone }) => {
+            let tariff = crate::daemon::read_tariff(&file, &time_zone)?;
+            return Ok(format!("{}: tariff {}, nothing wrong", file.display(), tariff.id));
+        }
+        Command::Tariff(Tariff::Add { file }) => {
+            let document = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let id = TariffId::new(&tariff_id(&document).with_context(|| file.display().to_string())?)?;
+            let added = client.put_toml(&format!("/v1/tariffs/{id}"), document);
+            (added.with_context(|| file.display().to_string())?, tariff_added)
+        }
+        Command::Tariff(Tariff::List) => (client.get("/v1/tariffs")?, tariffs),
+        Command::Status => (client.get("/v1/station")?, status::text),
         Command::BalanceSheet => (client.get("/v1/balance-sheet?detail=true")?, table::fields),
         Command::Pile(command) => pile(&client, command)?,
         Command::Member(command) => member(&client, command)?,
@@ -239,12 +283,35 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
     })
 }
 
+/// Which version a document is of; what else is wrong with it the daemon says.
+fn tariff_id(document: &str) -> anyhow::Result<String> {
+    let document: toml::Table = document.parse()?;
+    let id = document.get("id").and_then(toml::Value::as_str);
+    Ok(id.context("`id` is missing: the version's name, in quotes")?.to_owned())
+}
+
+fn tariff_added(tariff: &Value) -> String {
+    let word = |key: &str| tariff[key].as_str().unwrap_or("-").to_owned();
+    format!("tariff {} applies from {}", word("id"), word("effective_from"))
+}
+
+fn tariffs(answer: &Value) -> String {
+    let list = table::columns(answer, &["id", "effective_from", "time_zone"]);
+    match answer["in_force"].as_str() {
+        Some(id) => format!("{list}\nin force: {id}"),
+        None => format!("{list}\nNONE IS IN FORCE: every order is refused"),
+    }
+}
+
 type Shown = (Value, fn(&Value) -> String);
 
 fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
+    if let Pile::Add { id } | Pile::Rotate { id } | Pile::Remove { id } | Pile::Maintenance { id, .. } = &command {
+        PileId::new(id)?;
+    }
     Ok(match command {
         Pile::Add { id } => (client.post("/v1/piles", &json!({ "id": id }))?, table::fields),
-        Pile::List => (client.all("/v1/piles")?, table::rows),
+        Pile::List => (client.all("/v1/piles")?, status::piles),
         Pile::Rotate { id } => (
             client.post(&format!("/v1/piles/{id}/rotate"), &json!({}))?,
             table::fields,
@@ -261,6 +328,15 @@ fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
 }
 
 fn member(client: &Client, command: Member) -> anyhow::Result<Shown> {
+    if let Member::Add { id, .. }
+    | Member::Show { id }
+    | Member::Topup { id, .. }
+    | Member::Pay { id, .. }
+    | Member::Block { id, .. }
+    | Member::Unblock { id } = &command
+    {
+        MemberId::new(id)?;
+    }
     Ok(match command {
         Member::Add { id, name } => (
             client.put(&format!("/v1/members/{id}"), &json!({ "name": name }))?,
@@ -303,6 +379,9 @@ fn member(client: &Client, command: Member) -> anyhow::Result<Shown> {
 }
 
 fn card(client: &Client, command: Card) -> anyhow::Result<Shown> {
+    if let Card::Bind { card, .. } | Card::Unbind { card } = &command {
+        CardId::new(card)?;
+    }
     Ok(match command {
         Card::Bind { card, member } => (
             client.put(&format!("/v1/cards/{card}"), &json!({ "member": member }))?,
@@ -314,6 +393,13 @@ fn card(client: &Client, command: Card) -> anyhow::Result<Shown> {
 }
 
 fn token(client: &Client, command: Token) -> anyhow::Result<Shown> {
+    if let Token::Add { name, .. } | Token::Remove { name } = &command {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        ensure!(
+            (1..=32).contains(&name.len()) && name.bytes().all(plain),
+            "{name:?} is not a token's name: 1 to 32 of A-Z a-z 0-9 _ -"
+        );
+    }
     Ok(match command {
         Token::Add { name, role } => (
             client.post("/v1/tokens", &json!({ "name": name, "role": role }))?,
@@ -332,5 +418,27 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ids_are_checked_before_they_stand_in_a_path() {
+        let asked = |words: &[&str]| run(Cli::try_parse_from(words).unwrap()).unwrap_err().to_string();
+        let said = asked(&["holdfast-edge", "pile", "remove", "../members/m1"]);
+        assert!(said.contains("A-Z"), "{said}");
+        let said = asked(&["holdfast-edge", "--socket", "/x", "check-config"]);
+        assert!(said.contains("--socket"), "{said}");
+    }
+
+    #[test]
+    fn tariffs_are_told_with_the_one_in_force() {
+        assert_eq!(tariff_id("id = \"t1\"\n[prices]").unwrap(), "t1");
+        assert!(tariff_id("x = 1").unwrap_err().to_string().contains("`id`"));
+        let version =
+            json!({ "id": "t1", "effective_from": "2026-01-01T00:00:00+08:00", "time_zone": "Asia/Shanghai" });
+        let listed = tariffs(&json!({ "items": [version], "in_force": "t1" }));
+        assert_eq!(
+            listed,
+            "id  effective_from             time_zone\nt1  2026-01-01T00:00:00+08:00  Asia/Shanghai\nin force: t1"
+        );
     }
 }

@@ -37,24 +37,36 @@ pub(super) fn fields(answer: &Value) -> String {
     lines.join("\n")
 }
 
+/// One row a line, in the named columns.
+pub(super) fn columns(answer: &Value, names: &[&str]) -> String {
+    let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+    if items.is_empty() {
+        return "none".to_owned();
+    }
+    let mut table: Vec<Vec<String>> = vec![names.iter().map(ToString::to_string).collect()];
+    table.extend(
+        items
+            .iter()
+            .map(|item| names.iter().map(|name| text(&item[*name])).collect()),
+    );
+    aligned(&table)
+}
+
 /// One row a line, in columns, under the names of the first row's plain fields.
 pub(super) fn rows(answer: &Value) -> String {
     let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
     let Some(Value::Object(first)) = items.first() else {
         return "none".to_owned();
     };
-    let names: Vec<&String> = first
+    let plain = first
         .iter()
-        .filter(|(_, value)| !value.is_object() && !value.is_array())
-        .map(|(name, _)| name)
-        .collect();
-    let mut table: Vec<Vec<String>> = vec![names.iter().map(|name| name.to_string()).collect()];
-    table.extend(
-        items
-            .iter()
-            .map(|item| names.iter().map(|name| text(&item[name.as_str()])).collect()),
-    );
-    let widths: Vec<usize> = (0..names.len())
+        .filter(|(_, value)| !value.is_object() && !value.is_array());
+    let names: Vec<&str> = plain.map(|(name, _)| name.as_str()).collect();
+    columns(answer, &names)
+}
+
+fn aligned(table: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = (0..table.first().map_or(0, Vec::len))
         .map(|i| table.iter().map(|row| row[i].chars().count()).max().unwrap_or(0))
         .collect();
     let line = |row: &Vec<String>| {

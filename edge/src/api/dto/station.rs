@@ -33,6 +33,17 @@ pub struct StationView {
     pub piles: usize,
     /// Piles that are connected.
     pub piles_online: usize,
+    /// Piles that are fenced off from new orders.
+    pub piles_in_maintenance: usize,
+    /// Piles with a connector that is reported broken.
+    pub piles_faulted: usize,
+    /// Orders whose bill waits for a person; counted up to a hundred.
+    pub reviews_waiting: usize,
+    /// Messages in quarantine that wait for a person; counted up to a hundred.
+    pub quarantine_open: usize,
+    /// The tariff an order placed now is pinned to; `null`: every order is refused.
+    #[schema(required)]
+    pub tariff_in_force: Option<String>,
 }
 
 /// The station's clocks.

@@ -1,0 +1,190 @@
+//! `status` and `pile list`: what somebody who comes to a station wants to see first.
+
+use super::table;
+use serde_json::{Value, json};
+
+/// The station: what needs attention, then how it is.
+pub(super) fn text(station: &Value) -> String {
+    let number = |key: &str| station[key].as_u64().unwrap_or(0);
+    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let (piles, online) = (number("piles"), number("piles_online"));
+    let mut lines = Vec::new();
+    if station["tariff_in_force"].is_null() {
+        lines.push("! no tariff is in force: every order is refused (holdfast-edge tariff add FILE)".to_owned());
+    }
+    let mut attention = |count: u64, words: &str| {
+        if count > 0 {
+            lines.push(format!("! {count} {words}"));
+        }
+    };
+    attention(number("piles_faulted"), "piles with a fault (holdfast-edge pile list)");
+    attention(piles.saturating_sub(online), "piles offline (holdfast-edge pile list)");
+    attention(
+        number("piles_in_maintenance"),
+        "piles in maintenance: they take no orders",
+    );
+    attention(number("reviews_waiting"), "orders wait for review (GET /v1/reviews)");
+    attention(number("quarantine_open"), "items in quarantine (GET /v1/quarantine)");
+    if station["clock"]["trusted"] != true {
+        lines.push("! the clock is not trusted: piles are not told the time".to_owned());
+    }
+    if lines.is_empty() {
+        lines.push("nothing needs attention".to_owned());
+    }
+    let trust = if station["clock"]["trusted"] == true {
+        "trusted"
+    } else {
+        "not trusted"
+    };
+    let hash: String = word(&station["journal"]["hash"]).chars().take(16).collect();
+    let rows = [
+        (
+            "site",
+            format!("{} (run {})", word(&station["site"]), word(&station["epoch"])),
+        ),
+        ("tariff", word(&station["tariff_in_force"])),
+        ("piles", format!("{online} of {piles} online")),
+        ("orders", format!("{} open", number("open_orders"))),
+        (
+            "clock",
+            format!(
+                "{} {}, {trust}",
+                word(&station["clock"]["wall"]),
+                word(&station["time_zone"])
+            ),
+        ),
+        (
+            "journal",
+            format!(
+                "{} entries, head {hash}…",
+                station["journal"]["seq"].as_u64().unwrap_or(0)
+            ),
+        ),
+        ("waiting", format!("{} inputs", number("waiting"))),
+        (
+            "version",
+            format!("{}, schema {}", word(&station["version"]), number("schema_version")),
+        ),
+    ];
+    lines.extend(rows.map(|(name, value)| format!("{name:8} {value}")));
+    lines.join("\n")
+}
+
+/// All piles, one a line.
+pub(super) fn piles(answer: &Value) -> String {
+    let rows = answer["items"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice)
+        .iter()
+        .map(|pile| {
+            let connectors = pile["connectors"].as_array().map_or(&[][..], Vec::as_slice);
+            let orders: Vec<&Value> = connectors
+                .iter()
+                .map(|connector| &connector["order"])
+                .filter(|order| !order.is_null())
+                .collect();
+            let state = if !pile["maintenance"].is_null() {
+                "maintenance".to_owned()
+            } else if connectors.iter().any(|connector| connector["faulted"] == true) {
+                "fault".to_owned()
+            } else {
+                let words = connectors
+                    .iter()
+                    .map(|connector| connector["report"]["status"].as_str().unwrap_or("-"));
+                words.collect::<Vec<_>>().join(" ")
+            };
+            let heard = pile["heard_ago_s"].as_u64().map(|seconds| format!("{seconds} s ago"));
+            json!({
+                "id": pile["id"],
+                "online": if pile["online"] == true { "yes" } else { "NO" },
+                "state": state,
+                "orders": orders,
+                "heard": heard,
+                "vendor": pile["vendor"],
+                "model": pile["model"],
+                "firmware": pile["firmware"],
+            })
+        });
+    let rows = json!({ "items": rows.collect::<Vec<_>>() });
+    table::columns(
+        &rows,
+        &[
+            "id", "online", "state", "orders", "heard", "vendor", "model", "firmware",
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn station() -> Value {
+        json!({
+            "site": "station-1", "epoch": "e1", "version": "0.1.0", "schema_version": 1, "time_zone": "Asia/Shanghai",
+            "clock": { "wall": "2026-03-01T10:00:00+08:00", "mono_ms": 5, "trusted": true },
+            "journal": { "seq": 7, "hash": "0123456789abcdef0123" }, "waiting": 0, "open_orders": 1, "piles": 3,
+            "piles_online": 3, "piles_in_maintenance": 0, "piles_faulted": 0, "reviews_waiting": 0,
+            "quarantine_open": 0, "tariff_in_force": "t1",
+        })
+    }
+
+    #[test]
+    fn a_station_that_is_well_says_so_first() {
+        let expected = "\
+nothing needs attention
+site     station-1 (run e1)
+tariff   t1
+piles    3 of 3 online
+orders   1 open
+clock    2026-03-01T10:00:00+08:00 Asia/Shanghai, trusted
+journal  7 entries, head 0123456789abcdef…
+waiting  0 inputs
+version  0.1.0, schema 1";
+        assert_eq!(text(&station()), expected);
+    }
+
+    #[test]
+    fn what_needs_attention_comes_first() {
+        let mut station = station();
+        station["tariff_in_force"] = Value::Null;
+        station["piles_online"] = 1.into();
+        station["piles_faulted"] = 1.into();
+        station["reviews_waiting"] = 4.into();
+        station["clock"]["trusted"] = false.into();
+        let said = text(&station);
+        let first: Vec<&str> = said.lines().take(5).collect();
+        assert_eq!(
+            first,
+            [
+                "! no tariff is in force: every order is refused (holdfast-edge tariff add FILE)",
+                "! 1 piles with a fault (holdfast-edge pile list)",
+                "! 2 piles offline (holdfast-edge pile list)",
+                "! 4 orders wait for review (GET /v1/reviews)",
+                "! the clock is not trusted: piles are not told the time",
+            ]
+        );
+    }
+
+    #[test]
+    fn piles_stand_in_columns_that_matter() {
+        let connector = |faulted: bool, status: &str| json!({ "no": 1, "faulted": faulted, "order": null, "report": { "status": status } });
+        let pile = |id: &str, online: bool, connectors: Value| {
+            json!({
+                "id": id, "online": online, "maintenance": null, "heard_ago_s": online.then_some(3), "vendor": "v",
+                "model": "m", "firmware": "1", "connectors": connectors,
+            })
+        };
+        let mut busy = connector(false, "charging");
+        busy["order"] = "o1".into();
+        let answer = json!({ "items": [
+            pile("P01", true, json!([connector(false, "idle"), busy])),
+            pile("P02", false, json!([connector(true, "fault")])),
+        ] });
+        let expected = "\
+id   online  state          orders  heard    vendor  model  firmware
+P01  yes     idle charging  o1      3 s ago  v       m      1
+P02  NO      fault          -       -        v       m      1";
+        assert_eq!(piles(&answer), expected);
+        assert_eq!(piles(&json!({ "items": [] })), "none");
+    }
+}

@@ -1,7 +1,11 @@
 //! Piles, cards and tokens: secrets are shown once, and what is taken away is gone at once.
 
 use crate::bench::Bench;
-use domain::ids::PileId;
+use domain::{
+    ids::{ConnectorNo, Outlet, PileId},
+    time::Wall,
+    topics::UpKind,
+};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,4 +147,58 @@ async fn a_token_is_shown_once_and_counts_until_it_is_taken_back() {
     assert_eq!(gone.headers["www-authenticate"], "Bearer realm=\"holdfast\"");
     gone.problem(401, "token-unknown");
     bench.delete("/v1/tokens/desk").await.problem(404, "unknown-token");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn samples_are_kept_of_known_connectors_alone() {
+    let bench = Bench::new().await;
+    bench.pile("P1").await;
+    let report = |no: u8| {
+        json!({
+            "no": no, "status": "idle", "order_id": null, "voltage_v": 0.0, "current_a": 0.0, "soc_pct": null,
+            "meter_kwh": "100.0000", "faults": [],
+        })
+    };
+    let both = json!({ "connectors": [report(1), report(9)] });
+    bench.says("P1", UpKind::Heartbeat, both).await;
+    bench
+        .says("P7", UpKind::Heartbeat, json!({ "connectors": [report(1)] }))
+        .await;
+    // Telemetry is written with the next commit.
+    bench.member("m1", "10.00").await;
+    let reader = bench.station.store.reader().unwrap();
+    let kept = |pile: &str, no: u8| {
+        let outlet = Outlet {
+            pile: PileId::new(pile).unwrap(),
+            connector: ConnectorNo(no),
+        };
+        let now = bench.station.clock.now().wall;
+        reader.samples(&outlet, Wall(0), now, 10).unwrap().len()
+    };
+    assert!(kept("P1", 1) > 0);
+    assert_eq!((kept("P1", 9), kept("P7", 1)), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_station_says_what_waits_for_a_person() {
+    let bench = Bench::new().await;
+    bench.pile("P1").await;
+    let before = bench.get("/v1/station").await.expect(200);
+    assert_eq!(
+        (&before["tariff_in_force"], &before["piles_in_maintenance"]),
+        (&json!(null), &json!(0))
+    );
+    bench.flat_tariff().await;
+    let fence = json!({ "on": true, "reason": "cable cut" });
+    bench.put("/v1/piles/P1/maintenance", &fence).await.expect(200);
+    let after = bench.get("/v1/station").await.expect(200);
+    assert!(after["tariff_in_force"].is_string());
+    assert_eq!(
+        [
+            &after["piles_in_maintenance"],
+            &after["reviews_waiting"],
+            &after["quarantine_open"]
+        ],
+        [&json!(1), &json!(0), &json!(0)]
+    );
 }

@@ -1,5 +1,7 @@
 //! A start times out on time however much else there is to do: what is due comes before what waits.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
 use domain::{
     ids::{ConnectorNo, MemberId, OrderId, Outlet, PileId, SiteId},
     messages::{Down, read_up},

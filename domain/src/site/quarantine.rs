@@ -98,7 +98,7 @@ impl Turn<'_> {
             Some(order) if item.why == QuarantineReason::Unbilled => {
                 self.bill_failed(order, &member, *times, number, reason, by)
             }
-            _ => Ok(self.bill_orphan(&outlet, member, &record, *times, number, reason, by)),
+            _ => Ok(self.bill_orphan(&outlet, member, (&record, *times), number, reason, by)),
         }
     }
 
@@ -157,8 +157,7 @@ impl Turn<'_> {
         &mut self,
         outlet: &Outlet,
         member: MemberId,
-        record: &Record,
-        times: SessionTimes,
+        (record, times): (&Record, SessionTimes),
         number: u64,
         reason: String,
         by: String,

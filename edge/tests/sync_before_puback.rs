@@ -66,6 +66,10 @@ impl StorageBackend for HeldDisk {
         self.inner.set_len(len)
     }
     fn sync_data(&self) -> io::Result<()> {
+        // The database grew, and wants its new length on disk before it writes there: nobody's commit yet.
+        if self.state.unsynced_writes.load(Ordering::SeqCst) == 0 {
+            return self.inner.sync_data();
+        }
         let mut held = self.state.held.lock().unwrap();
         self.state.waiting.fetch_add(1, Ordering::SeqCst);
         while *held {

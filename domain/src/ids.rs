@@ -6,7 +6,7 @@ use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a {what}: {rule}")]
+#[error("`{text}` is not a valid {what}: {rule}")]
 pub struct InvalidId {
     /// The kind of id that was expected, in the product's words.
     pub what: &'static str,

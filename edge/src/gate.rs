@@ -106,12 +106,13 @@ impl Gatekeeper for Gate {
         let bytes = publish.payload.len();
         match messages::read_up(kind, &publish.payload) {
             Ok(message) => {
-                // A heartbeat's PUBACK promises nothing; waiting with it for the decision costs nothing either.
+                // Heartbeats and boots say how things are, and are heard each time: a boot that is said again on a new
+                // connection gets the time and the commands that are still valid again.
                 let repeat_key = message
                     .common
                     .msg_id
                     .as_ref()
-                    .filter(|_| !matches!(message.body, Up::Heartbeat(_)))
+                    .filter(|_| !matches!(message.body, Up::Heartbeat(_) | Up::Boot(_)))
                     .map(|msg_id| {
                         let mut key = said_under(kind, &publish.payload);
                         key.key = format!("pile\n{pile}\n{}\n{msg_id}", message.common.boot_id);

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -51,11 +52,14 @@ impl Hand {
         options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
         options.set_credentials(user, password);
         let (client, events) = AsyncClient::new(options, 256);
+        // Its uptime and its numbers begin anew, so this is another boot.
+        static BOOTS: AtomicU32 = AtomicU32::new(1);
+        let boot = BOOTS.fetch_add(1, Ordering::Relaxed);
         let mut hand = Self {
             pile: PileId::new(user)?,
             client,
             events,
-            boot_id: format!("{user}-boot-1"),
+            boot_id: format!("{user}-boot-{boot}"),
             seq: 0,
             born: Instant::now(),
             clock: None,

@@ -534,7 +534,7 @@ fn every_fault_names_its_line_its_key_and_the_way_out() {
         (
             r#"id = "small""#,
             r#"id = "s m""#,
-            "line 1: id: `s m` is not a tariff id: 1 to 32 of A-Z a-z 0-9 _ -",
+            "line 1: id: `s m` is not a valid tariff id: 1 to 32 of A-Z a-z 0-9 _ -",
         ),
         (r#"id = "small""#, "", "id: is missing"),
         (

@@ -386,7 +386,7 @@ fn a_missing_site_is_told_once() {
     assert_eq!(wrong.len(), 1);
     assert_eq!(
         wrong[0].message,
-        "`上海 1` is not a site id: 1 to 32 of A-Z a-z 0-9 _ -"
+        "`上海 1` is not a valid site id: 1 to 32 of A-Z a-z 0-9 _ -"
     );
 }
 

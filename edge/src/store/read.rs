@@ -56,6 +56,9 @@ type PileSecrets = BTreeMap<PileId, SecretHash>;
 /// Every token by its name.
 type Tokens = BTreeMap<String, Token>;
 
+/// Entries of an index of orders: seq of placing and id.
+type Placed = Box<dyn Iterator<Item = Result<(u64, String), StoreError>>>;
+
 /// How many index entries one page may look at before it ends early with a cursor.
 const LOOKED_AT_MAX: usize = 5_000;
 
@@ -170,14 +173,6 @@ impl Reader {
         Ok((all, owing as u64))
     }
 
-    /// An order's log: its facts, oldest first.
-    ///
-    /// # Errors
-    /// As [`Reader::head`].
-    pub fn order_log(&self, id: &OrderId) -> Result<Vec<Entry>, StoreError> {
-        self.order_log_from(id, 0, usize::MAX)
-    }
-
     /// One order.
     ///
     /// # Errors
@@ -200,64 +195,40 @@ impl Reader {
             items: Vec::new(),
             next: None,
         };
-        let mut visit = |seq: u64, id: &str, looked_at: usize| -> Result<bool, StoreError> {
+        for (looked_at, row) in self.placed_before(filter, end)?.enumerate() {
             if page.items.len() == limit || looked_at == LOOKED_AT_MAX {
-                return Ok(false);
+                return Ok(page);
             }
+            let (seq, id) = row?;
             page.next = Some(seq);
-            let id = OrderId::new(id).map_err(|error| bad("orders", id, error))?;
+            let id = OrderId::new(&id).map_err(|error| bad("orders", &id, error))?;
             if let Some(order) = self.order(&id)?.filter(|order| filter.admits(order)) {
                 page.items.push(order);
             }
-            Ok(true)
-        };
-        let mut more = false;
-        if let Some(member) = &filter.member {
+        }
+        page.next = None;
+        Ok(page)
+    }
+
+    /// Seq and id of the orders placed before `end`, newest first, by the narrowest index for `filter`.
+    fn placed_before(&self, filter: &OrderFilter, end: u64) -> Result<Placed, StoreError> {
+        Ok(if let Some(member) = &filter.member {
             let index = self.read.open_table(tables::ORDERS_BY_MEMBER)?;
-            for (looked_at, row) in index
-                .range((member.as_str(), 0)..(member.as_str(), end))?
-                .rev()
-                .enumerate()
-            {
-                let (key, id) = row?;
-                if !visit(key.value().1, id.value(), looked_at)? {
-                    more = true;
-                    break;
-                }
-            }
+            let rows = index.range((member.as_str(), 0)..(member.as_str(), end))?.rev();
+            Box::new(rows.map(|row| Ok(row.map(|(key, id)| (key.value().1, id.value().to_owned()))?)))
         } else if let Some(pile) = &filter.pile {
             let index = self.read.open_table(tables::ORDERS_BY_PILE)?;
-            for (looked_at, row) in index.range((pile.as_str(), 0)..(pile.as_str(), end))?.rev().enumerate() {
-                let (key, id) = row?;
-                if !visit(key.value().1, id.value(), looked_at)? {
-                    more = true;
-                    break;
-                }
-            }
-        } else if let Some(state) = filter.state {
-            let state = state_number(state);
+            let rows = index.range((pile.as_str(), 0)..(pile.as_str(), end))?.rev();
+            Box::new(rows.map(|row| Ok(row.map(|(key, id)| (key.value().1, id.value().to_owned()))?)))
+        } else if let Some(state) = filter.state.map(state_number) {
             let index = self.read.open_table(tables::ORDERS_BY_STATE)?;
-            for (looked_at, row) in index.range((state, 0)..(state, end))?.rev().enumerate() {
-                let (key, id) = row?;
-                if !visit(key.value().1, id.value(), looked_at)? {
-                    more = true;
-                    break;
-                }
-            }
+            let rows = index.range((state, 0)..(state, end))?.rev();
+            Box::new(rows.map(|row| Ok(row.map(|(key, id)| (key.value().1, id.value().to_owned()))?)))
         } else {
             let index = self.read.open_table(tables::ORDERS_PLACED)?;
-            for (looked_at, row) in index.range(..end)?.rev().enumerate() {
-                let (seq, id) = row?;
-                if !visit(seq.value(), id.value(), looked_at)? {
-                    more = true;
-                    break;
-                }
-            }
-        }
-        if !more {
-            page.next = None;
-        }
-        Ok(page)
+            let rows = index.range(..end)?.rev();
+            Box::new(rows.map(|row| Ok(row.map(|(seq, id)| (seq.value(), id.value().to_owned()))?)))
+        })
     }
 
     /// Ids of all orders that are not at an end.

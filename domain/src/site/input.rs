@@ -1,0 +1,206 @@
+//! What a station must react to: words from piles, wishes of drivers, decisions of people, and time.
+
+use crate::{
+    fact::{PaidFrom, Raw},
+    ids::{CardId, MemberId, OrderId, Outlet, PileId},
+    messages::{Malformed, UpMessage},
+    order::Until,
+    tariff::Tariff,
+    topics::UpKind,
+    units::Fen,
+};
+use serde::{Deserialize, Serialize};
+
+/// Something the station must react to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A pile's MQTT connection is up.
+    Connected {
+        /// Which.
+        pile: PileId,
+    },
+    /// A pile's MQTT connection ended.
+    Disconnected {
+        /// Which.
+        pile: PileId,
+        /// It fell off: no DISCONNECT, no take-over, not sent away by the station.
+        dropped: bool,
+    },
+    /// A pile said something.
+    Message {
+        /// Which.
+        pile: PileId,
+        /// What.
+        message: UpMessage,
+    },
+    /// A pile said something that cannot be read.
+    Unreadable {
+        /// Which.
+        pile: PileId,
+        /// On which topic.
+        kind: UpKind,
+        /// Where the fault is.
+        fault: Malformed,
+        /// The message as it came.
+        raw: Raw,
+    },
+    /// A driver wants to charge.
+    Place(Place),
+    /// A driver wants to stop, or to cancel before the start.
+    Stop {
+        /// Which order.
+        order: OrderId,
+        /// Who asks.
+        by: String,
+    },
+    /// A person gives up on an order whose pile is gone for good.
+    Close {
+        /// Which order.
+        order: OrderId,
+        /// Who.
+        by: String,
+    },
+    /// A person decides an order under review.
+    Decide {
+        /// Which order.
+        order: OrderId,
+        /// How.
+        decision: Decision,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A person gives money back.
+    Refund {
+        /// Which order.
+        order: OrderId,
+        /// How much.
+        amount: Fen,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A person deals with a quarantined message.
+    CloseQuarantine {
+        /// Its number.
+        item: u64,
+        /// The member to bill, or nobody.
+        bill_to: Option<MemberId>,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A member is to be served here.
+    RegisterMember {
+        /// Who.
+        member: MemberId,
+        /// A name for people.
+        name: String,
+    },
+    /// A member goes on the blacklist (`Some(reason)`) or off it.
+    BlockMember {
+        /// Who.
+        member: MemberId,
+        /// Why.
+        reason: Option<String>,
+        /// Who decided.
+        by: String,
+    },
+    /// A member pays in at the desk.
+    TopUp {
+        /// Who.
+        member: MemberId,
+        /// How much.
+        amount: Fen,
+        /// The desk's receipt number.
+        receipt: String,
+        /// Who took the money.
+        by: String,
+    },
+    /// A member pays what they owe, oldest order first.
+    PayDebt {
+        /// Who.
+        member: MemberId,
+        /// How much; never more than is owed.
+        amount: Fen,
+        /// Out of what.
+        from: PaidFrom,
+        /// The desk's receipt number.
+        receipt: String,
+        /// Who took the money.
+        by: String,
+    },
+    /// A card is given to a member.
+    BindCard {
+        /// Which card.
+        card: CardId,
+        /// Whose.
+        member: MemberId,
+    },
+    /// A card is taken back.
+    UnbindCard {
+        /// Which card.
+        card: CardId,
+    },
+    /// A tariff version is added.
+    AddTariff {
+        /// All of it.
+        tariff: Tariff,
+    },
+    /// A pile is to be let in.
+    ProvisionPile {
+        /// Which.
+        pile: PileId,
+    },
+    /// A pile is to be let in no more.
+    RemovePile {
+        /// Which.
+        pile: PileId,
+        /// Who decided.
+        by: String,
+    },
+    /// A pile is fenced off (`Some(reason)`) or put back to work.
+    SetMaintenance {
+        /// Which.
+        pile: PileId,
+        /// Why.
+        reason: Option<String>,
+        /// Who decided.
+        by: String,
+    },
+    /// Whether the station's wall clock can be trusted.
+    ClockTrust(bool),
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// A driver's wish to charge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Who pays.
+    pub member: MemberId,
+    /// Where.
+    pub outlet: Outlet,
+    /// How much to reserve; the site's default if not said.
+    pub prepay: Option<Fen>,
+    /// The driver's own limits.
+    pub until: Until,
+}
+
+/// A person's decision on an order under review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The bill stands.
+    AsIs,
+    /// The bill is this.
+    Corrected {
+        /// For electricity.
+        electricity: Fen,
+        /// For service.
+        service: Fen,
+    },
+}

@@ -3,41 +3,39 @@
 use crate::run::{Result, cargo, program, run, succeeds};
 use std::{env, path::Path};
 
-/// A program, and the Debian package that has it.
+/// A program, the Debian package that has it, and what it is needed for.
 struct Tool {
     program: &'static str,
     package: &'static str,
+    why: &'static str,
 }
 
 /// What the tests call.
-const OF_TESTS: [Tool; 3] = [
+const OF_TESTS: [Tool; 2] = [
     Tool {
         program: "mosquitto_pub",
         package: "mosquitto-clients",
-    },
-    Tool {
-        program: "mosquitto",
-        package: "mosquitto",
+        why: "a test plays a pile by hand, as docs/pile-protocol.md has it",
     },
     Tool {
         program: "systemd-analyze",
         package: "systemd",
+        why: "the service file is checked",
     },
 ];
 
 /// Installs what tests need, with apt, where it is missing.
 pub(crate) fn of_tests() -> Result {
-    let missing: Vec<&str> = OF_TESTS
-        .iter()
-        .filter(|tool| !is_installed(tool.program))
-        .map(|tool| tool.package)
-        .collect();
-    let packages = missing.join(" ");
+    let missing: Vec<&Tool> = OF_TESTS.iter().filter(|tool| !is_installed(tool.program)).collect();
     if missing.is_empty() {
         println!("all there");
         return Ok(());
     }
-    println!("missing: {packages}");
+    for tool in &missing {
+        println!("missing: {} ({})", tool.package, tool.why);
+    }
+    let missing: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    let packages = missing.join(" ");
     let by_hand = format!("install what has these Debian packages' programs yourself, then try again: {packages}");
     if !is_installed("apt-get") {
         return Err(format!("this system has no apt-get; {by_hand}"));
@@ -72,7 +70,7 @@ fn is_root() -> bool {
         .is_ok_and(|output| output.stdout == b"0\n")
 }
 
-/// Services lie in `sbin`, which is not on everybody's path.
+/// Some programs lie in `sbin`, which is not on everybody's path.
 fn is_installed(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)

@@ -13,7 +13,7 @@ use broker::{
 };
 use domain::{
     fact::Raw,
-    ids::PileId,
+    ids::{MsgId, PileId},
     messages::{self, Down, Up},
     site::Input,
     topics::{self, DownKind, UpKind},
@@ -56,6 +56,36 @@ fn exactly(payload: &[u8]) -> Raw {
         Err(_) => Raw::Bytes {
             base64: STANDARD.encode(payload),
         },
+    }
+}
+
+/// What a pile says, as the station takes it in, and the key by which the same message is known when it comes again.
+///
+/// Heartbeats and boots say how things are, and are heard each time: a boot that is said again on a new connection gets
+/// the time and the commands that are still valid again.
+pub fn read(pile: PileId, kind: UpKind, payload: &[u8]) -> (Input, Option<RequestKey>) {
+    let key = |boot_id: &str, msg_id: &MsgId| RequestKey {
+        key: format!("pile\n{pile}\n{boot_id}\n{msg_id}"),
+        ..said_under(kind, payload)
+    };
+    match messages::read_up(kind, payload) {
+        Ok(message) => {
+            let common = &message.common;
+            let msg_id = common.msg_id.as_ref();
+            let repeat_key = msg_id
+                .filter(|_| !matches!(message.body, Up::Heartbeat(_) | Up::Boot(_)))
+                .map(|msg_id| key(common.boot_id.as_str(), msg_id));
+            (Input::Message { pile, message }, repeat_key)
+        }
+        Err(fault) => {
+            let boot_id = fault.boot_id.as_ref().map_or("", |boot| boot.as_str());
+            let msg_id = fault.msg_id.as_ref();
+            let repeat_key = msg_id
+                .filter(|_| kind != UpKind::Heartbeat)
+                .map(|msg_id| key(boot_id, msg_id));
+            let raw = exactly(payload);
+            (Input::Unreadable { pile, kind, fault, raw }, repeat_key)
+        }
     }
 }
 
@@ -104,39 +134,8 @@ impl Gatekeeper for Gate {
             return Route::Consume;
         };
         let bytes = publish.payload.len();
-        match messages::read_up(kind, &publish.payload) {
-            Ok(message) => {
-                // Heartbeats and boots say how things are, and are heard each time: a boot that is said again on a new
-                // connection gets the time and the commands that are still valid again.
-                let repeat_key = message
-                    .common
-                    .msg_id
-                    .as_ref()
-                    .filter(|_| !matches!(message.body, Up::Heartbeat(_) | Up::Boot(_)))
-                    .map(|msg_id| {
-                        let mut key = said_under(kind, &publish.payload);
-                        key.key = format!("pile\n{pile}\n{}\n{msg_id}", message.common.boot_id);
-                        key
-                    });
-                self.station
-                    .pile_says(Input::Message { pile, message }, repeat_key, receipt, bytes);
-            }
-            Err(fault) => {
-                let raw = exactly(&publish.payload);
-                let repeat_key = fault
-                    .msg_id
-                    .as_ref()
-                    .filter(|_| kind != UpKind::Heartbeat)
-                    .map(|msg_id| {
-                        let boot = fault.boot_id.as_ref().map_or("", |boot| boot.as_str());
-                        let mut key = said_under(kind, &publish.payload);
-                        key.key = format!("pile\n{pile}\n{boot}\n{msg_id}");
-                        key
-                    });
-                self.station
-                    .pile_says(Input::Unreadable { pile, kind, fault, raw }, repeat_key, receipt, bytes);
-            }
-        }
+        let (input, repeat_key) = read(pile, kind, &publish.payload);
+        self.station.pile_says(input, repeat_key, receipt, bytes);
         Route::Consume
     }
 

@@ -1,0 +1,186 @@
+//! The loop: real time and real channels around the [`Writer`].
+//! Batches form by what queued up during the last fsync, never by a timer that delays a lone request.
+
+use super::{
+    AnswerTo, LOOKS_MAX, Look, Outbound, Queued, Station, Waiting, Work,
+    writer::{Committed, Writer},
+};
+use crate::{credentials::CredentialChange, store::StoreError};
+use broker::Receipt;
+use domain::{ids::Randomness, site::Effect};
+use std::{sync::atomic::Ordering, time::Duration};
+use tokio::sync::{mpsc, oneshot};
+
+struct OsRandom;
+
+impl Randomness for OsRandom {
+    fn bits(&mut self) -> u128 {
+        let mut bytes = [0_u8; 16];
+        getrandom::fill(&mut bytes).expect("the operating system gives randomness once it has booted");
+        u128::from_le_bytes(bytes)
+    }
+}
+
+/// The loop, ready to run.
+pub struct Loop {
+    writer: Writer<Receipt, AnswerTo>,
+    work: mpsc::UnboundedReceiver<Queued>,
+    inspect: mpsc::Receiver<Look>,
+    /// A look whose turn has not come.
+    held: Option<Look>,
+    /// How many inputs have been taken.
+    taken: u64,
+    station: Station,
+}
+
+impl Loop {
+    pub(super) fn new(
+        writer: Writer<Receipt, AnswerTo>,
+        work: mpsc::UnboundedReceiver<Queued>,
+        inspect: mpsc::Receiver<Look>,
+        station: Station,
+    ) -> Self {
+        Self {
+            writer,
+            work,
+            inspect,
+            held: None,
+            taken: 0,
+            station,
+        }
+    }
+
+    /// Runs until [`Station::stop`]; commits block this thread, so it has one to itself.
+    ///
+    /// # Errors
+    /// A commit failed: nothing of it took effect, nobody was answered, and the process must start again from disk.
+    pub fn run(mut self, outbound: impl Outbound) -> Result<(), StoreError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|error| StoreError::Io(format!("no runtime for the loop: {error}")))?;
+        runtime.block_on(self.turn_over(&outbound))
+    }
+
+    async fn turn_over(&mut self, outbound: &impl Outbound) -> Result<(), StoreError> {
+        loop {
+            let until = |at| self.station.clock.until(at);
+            let deadline = self.writer.next_deadline().map(until);
+            let telemetry = self.writer.telemetry_due().map(until);
+            let due = || Some(Queued::from(Work::Due));
+            let first = tokio::select! {
+                biased;
+                // However much work there is, what is due comes first: a start times out on time at a busy station too.
+                () = std::future::ready(()), if deadline == Some(Duration::ZERO) => due(),
+                work = self.work.recv() => match work {
+                    Some(work) => Some(work),
+                    None => return Ok(()),
+                },
+                Some(look) = self.inspect.recv(), if self.held.is_none() => {
+                    self.station.stats.beats.fetch_add(1, Ordering::Relaxed);
+                    self.held = Some(look);
+                    self.look_around();
+                    continue;
+                }
+                () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => due(),
+                () = tokio::time::sleep(telemetry.unwrap_or_default()), if telemetry.is_some() => None,
+                // The watchdog is fed from here: a loop that does not turn is dead.
+                () = tokio::time::sleep(Duration::from_secs(1)) => {
+                    self.station.stats.beats.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+            };
+            self.station.stats.beats.fetch_add(1, Ordering::Relaxed);
+            if let Some(stopped) = self.turn(first, outbound)? {
+                let _gone = stopped.send(());
+                return Ok(());
+            }
+            // However much work there is, those who only look get their turn.
+            self.look_around();
+        }
+    }
+
+    /// Lets those look whose turn has come.
+    fn look_around(&mut self) {
+        for _ in 0..LOOKS_MAX {
+            let Some(next) = self.held.take().or_else(|| self.inspect.try_recv().ok()) else {
+                return;
+            };
+            if next.after > self.taken {
+                self.held = Some(next);
+                return;
+            }
+            (next.look)(self.writer.site(), self.station.clock.now());
+        }
+    }
+
+    /// One batch. Returns whom to tell if it was the last.
+    fn turn(
+        &mut self,
+        first: Option<Queued>,
+        outbound: &impl Outbound,
+    ) -> Result<Option<oneshot::Sender<()>>, StoreError> {
+        let mut stop = None;
+        let mut next = first;
+        while let Some(Queued { waiting, bytes }) = next.take() {
+            if !matches!(waiting, Waiting::Work(Work::Due)) {
+                self.taken += 1;
+                self.station.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.station.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            }
+            match waiting {
+                Waiting::Work(work) => self.writer.take(work, self.station.clock.now(), &mut OsRandom)?,
+                Waiting::Stop(done) => {
+                    stop = Some(done);
+                    break;
+                }
+            }
+            if !self.writer.is_full() {
+                next = self.work.try_recv().ok();
+            }
+        }
+        let clock = &self.station.clock;
+        let committed = self.writer.commit(clock.now(), &clock.mark(), stop.is_some())?;
+        self.perform(committed, outbound);
+        Ok(stop)
+    }
+
+    /// From here on everything is on disk.
+    fn perform(&self, committed: Committed<Receipt, AnswerTo>, outbound: &impl Outbound) {
+        if let Some(seq) = committed.journal_head {
+            self.station.journal_head.send_replace(seq);
+        }
+        for change in committed.credentials {
+            let pile = match &change {
+                CredentialChange::SetPile(pile, _) | CredentialChange::RemovePile(pile) => Some(pile.clone()),
+                CredentialChange::SetToken(_) | CredentialChange::RemoveToken(_) => None,
+            };
+            self.station.credentials.apply(change);
+            // Whoever came in with the old secret has to come in again.
+            if let Some(pile) = pile {
+                outbound.disconnect(&pile);
+            }
+        }
+        for receipt in committed.receipts {
+            receipt.acknowledge();
+        }
+        for effect in committed.effects {
+            match effect {
+                Effect::Send { pile, message } => {
+                    if !outbound.send(&pile, &message) {
+                        self.station.stats.undelivered.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Effect::Disconnect { pile } => outbound.disconnect(&pile),
+                Effect::Notify { member, order, notice } => {
+                    let key = crate::words::told(&notice.key);
+                    tracing::info!(%member, %order, key, "told the driver: {}", notice.text);
+                }
+            }
+        }
+        self.station.hub.show(committed.views);
+        for (to, answer) in committed.answers {
+            let _gone = to.send(answer);
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! The single writer without its shell: load what an input needs → decide → gather → one commit → what to do about it.
+//!
+//! Time and randomness are given to it and it waits for nothing, so the daemon's loop and the simulated world in `tests/`
+//! run this very code, the one in real time and the other in virtual time.
+//!
+//! *Architecture Invariant:* no clock, no runtime, no channel. What [`Writer::commit`] hands back may be seen by others,
+//! and nothing before that.
+
+use super::{
+    LoopStats, RequestKey, Response, Unavailable,
+    request::{Guard, Request},
+    telemetry::{Said, Telemetry},
+};
+use crate::{
+    clock::Mark,
+    credentials::{CredentialChange, Credentials},
+    store::{Batch, Remembered, Store, StoreError},
+};
+use domain::{
+    ids::{OrderId, PileId, Randomness},
+    journal::Hash,
+    messages::{Ack, AckResult, Down, Up},
+    policy::Policy,
+    site::{Answer, Effect, Input, LiveView, Outcome, Site},
+    time::{Mono, Now},
+    topics::UpKind,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, atomic::Ordering},
+};
+
+/// The most inputs in one commit.
+const BATCH_MAX: usize = 512;
+
+/// Something to decide. `R` is the acknowledgement that waits for the commit, `A` is where an answer goes.
+pub enum Work<R, A> {
+    /// From the broker: a message whose PUBACK waits for the commit, or a connection's beginning or end.
+    Pile {
+        /// What it says.
+        input: Input,
+        /// The same again is answered like the first.
+        repeat_key: Option<RequestKey>,
+        /// Its acknowledgement.
+        receipt: Option<R>,
+    },
+    /// From the API.
+    Asked {
+        /// What is asked.
+        request: Box<Request>,
+        /// May object first.
+        guard: Option<Guard>,
+        /// Where the answer goes.
+        answer: A,
+    },
+    /// From inside: the clock's trust.
+    Told(Input),
+    /// A deadline may have passed.
+    Due,
+}
+
+/// What may be seen once it is on disk, in the order in which it is to be done.
+pub struct Committed<R, A> {
+    /// Secrets and tokens that changed. Whoever came in with an old one has to come in again.
+    pub credentials: Vec<CredentialChange>,
+    /// Acknowledgements to release: they say that a message is stored, the `ack` among the effects what became of it.
+    pub receipts: Vec<R>,
+    /// What to do.
+    pub effects: Vec<Effect>,
+    /// Live views to show.
+    pub views: Vec<LiveView>,
+    /// Answers to give, last: whoever is answered finds the live view as it was answered.
+    pub answers: Vec<(A, Result<Response, Unavailable>)>,
+    /// The number of the last journal entry, if any was added.
+    pub journal_head: Option<u64>,
+}
+
+/// What a start-up found besides the writer.
+pub struct Found {
+    /// Where elapsed time stood.
+    pub mark: Mark,
+    /// Secrets and tokens.
+    pub credentials: Credentials,
+    /// The number of the last journal entry.
+    pub journal_head: u64,
+}
+
+/// Decides and commits.
+pub struct Writer<R, A> {
+    site: Site,
+    head: Hash,
+    store: Store,
+    stats: Arc<LoopStats>,
+    telemetry: Telemetry,
+    open: Open<R, A>,
+}
+
+/// The batch that is being gathered.
+struct Open<R, A> {
+    batch: Batch,
+    /// Answers to be remembered with it.
+    fresh: BTreeMap<String, Remembered>,
+    effects: Vec<Effect>,
+    seen: BTreeSet<OrderId>,
+    receipts: Vec<R>,
+    answers: Vec<(A, Result<Response, Unavailable>)>,
+    taken: usize,
+}
+
+impl<R, A> Default for Open<R, A> {
+    fn default() -> Self {
+        Self {
+            batch: Batch::default(),
+            fresh: BTreeMap::new(),
+            effects: Vec::new(),
+            seen: BTreeSet::new(),
+            receipts: Vec::new(),
+            answers: Vec::new(),
+            taken: 0,
+        }
+    }
+}
+
+impl<R, A> Writer<R, A> {
+    /// Reads what is on disk, to go on from there.
+    ///
+    /// # Errors
+    /// As [`Store::recover`].
+    pub fn recover(store: Store, policy: Policy, stats: Arc<LoopStats>) -> Result<(Self, Found), StoreError> {
+        let recovered = store.recover()?;
+        let mut site = Site::new(policy, recovered.head, recovered.rows);
+        for (outlet, live) in recovered.live {
+            site.restore_live(outlet, live);
+        }
+        let writer = Self {
+            site,
+            head: recovered.head_hash,
+            store,
+            stats,
+            telemetry: Telemetry::default(),
+            open: Open::default(),
+        };
+        let found = Found {
+            mark: recovered.mark,
+            credentials: recovered.credentials,
+            journal_head: recovered.head.seq,
+        };
+        Ok((writer, found))
+    }
+
+    /// What the station knows. Between commits it may know more than is on disk: not for others to see.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// When [`Work::Due`] is due, by elapsed time.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.site.next_deadline()
+    }
+
+    /// When telemetry must be written, by elapsed time: then a [`Writer::commit`] of nothing does it.
+    pub fn telemetry_due(&self) -> Option<Mono> {
+        self.telemetry.due()
+    }
+
+    /// How many inputs the next commit has.
+    pub fn taken(&self) -> usize {
+        self.open.taken
+    }
+
+    /// Whether the next commit takes no more.
+    pub fn is_full(&self) -> bool {
+        self.open.taken >= BATCH_MAX
+    }
+
+    /// Decides one piece of work; what comes of it waits for [`Writer::commit`].
+    ///
+    /// # Errors
+    /// A row could not be read: the process must start again from disk.
+    pub fn take(&mut self, work: Work<R, A>, now: Now, random: &mut dyn Randomness) -> Result<(), StoreError> {
+        let outcome = self.decide(work, now, random)?;
+        self.open.taken += 1;
+        if let Some(outcome) = outcome {
+            self.open.batch.facts.extend(outcome.facts);
+            self.open.effects.extend(outcome.effects);
+            self.open.seen.extend(outcome.seen);
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable that was taken since the last commit, and telemetry with it if anybody waits or it is due
+    /// or this is the last commit of the run. `mark` is where elapsed time stands.
+    ///
+    /// # Errors
+    /// Nothing of it took effect, nobody may be answered, and the process must start again from disk.
+    pub fn commit(&mut self, now: Now, mark: &Mark, last: bool) -> Result<Committed<R, A>, StoreError> {
+        let mut open = std::mem::take(&mut self.open);
+        open.batch.remembered.extend(std::mem::take(&mut open.fresh));
+        let journal_head = self.write(&mut open.batch, now, mark, last)?;
+        self.stats.inputs.fetch_add(open.taken as u64, Ordering::Relaxed);
+        let seen = open.seen.iter();
+        let views = seen.filter_map(|order| self.site.view_of(order, now)).collect();
+        self.site.evict();
+        Ok(Committed {
+            credentials: open.batch.credentials,
+            receipts: open.receipts,
+            effects: open.effects,
+            views,
+            answers: open.answers,
+            journal_head,
+        })
+    }
+
+    fn write(&mut self, batch: &mut Batch, now: Now, mark: &Mark, last: bool) -> Result<Option<u64>, StoreError> {
+        let telemetry_due = self.telemetry.due().is_some_and(|due| due <= now.mono) || last;
+        if !batch.is_urgent() && !telemetry_due {
+            return Ok(None);
+        }
+        self.telemetry.move_to(batch, &self.site);
+        batch.changes = self.site.take_changes();
+        if batch.is_empty() && !last {
+            return Ok(None);
+        }
+        self.head = self.store.commit(batch, self.site.rows(), self.head, mark)?;
+        self.stats.commits.fetch_add(1, Ordering::Relaxed);
+        self.stats.facts.fetch_add(batch.facts.len() as u64, Ordering::Relaxed);
+        Ok(batch.facts.last().map(|(stamp, _)| stamp.seq))
+    }
+
+    /// Decides one input; `None` if it was answered from memory of an earlier one.
+    fn decide(
+        &mut self,
+        work: Work<R, A>,
+        now: Now,
+        random: &mut dyn Randomness,
+    ) -> Result<Option<Outcome>, StoreError> {
+        match work {
+            Work::Pile {
+                input,
+                repeat_key,
+                receipt,
+            } => {
+                self.open.receipts.extend(receipt);
+                self.pile_says(input, repeat_key, now, random).map(Some)
+            }
+            Work::Asked { request, guard, answer } => self.asked(*request, guard, answer, now, random),
+            Work::Told(input) => self.handle(input, now, random).map(Some),
+            Work::Due => self.handle(Input::Tick, now, random).map(Some),
+        }
+    }
+
+    fn pile_says(
+        &mut self,
+        input: Input,
+        repeat_key: Option<RequestKey>,
+        now: Now,
+        random: &mut dyn Randomness,
+    ) -> Result<Outcome, StoreError> {
+        let pile = match &input {
+            Input::Message { pile, .. } | Input::Unreadable { pile, .. } => Some(pile.clone()),
+            _ => None,
+        };
+        // A record carries money: it is judged by its content, whatever number it has.
+        let (msg_id, is_record) = match &input {
+            Input::Message { message, .. } => (message.common.msg_id.clone(), matches!(message.body, Up::Record(_))),
+            Input::Unreadable { fault, kind, .. } => (fault.msg_id.clone(), *kind == UpKind::Record),
+            _ => (None, false),
+        };
+        let known = match &repeat_key {
+            Some(key) => self.remembered(&key.key, now)?,
+            None => None,
+        };
+        let said_before = |known: &Remembered| repeat_key.as_ref().map(|key| known.body_hash == key.body_hash);
+        let said_before = known.as_ref().and_then(said_before);
+        if let (Some(known), Some(pile)) = (
+            known.filter(|_| said_before == Some(true) || (said_before == Some(false) && !is_record)),
+            pile,
+        ) {
+            let ack = if said_before == Some(true) {
+                serde_json::from_str(&known.body).map_err(|error| StoreError::Io(error.to_string()))?
+            } else {
+                self.stats.msg_ids_reused.fetch_add(1, Ordering::Relaxed);
+                Ack {
+                    msg_id,
+                    result: AckResult::Rejected,
+                    order_id: None,
+                    fee: None,
+                    detail: "msg_id was used for another message".to_owned(),
+                }
+            };
+            return Ok(answered_like_the_first(pile, ack));
+        }
+        let outcome = self.handle(input, now, random)?;
+        // What was remembered first stands.
+        if let (Some(key), Ok(Answer::Ack(ack))) = (repeat_key.filter(|_| said_before.is_none()), &outcome.answer) {
+            let body = serde_json::to_string(ack).map_err(|error| StoreError::Io(error.to_string()))?;
+            self.open.fresh.insert(
+                key.key,
+                Remembered {
+                    body_hash: key.body_hash,
+                    status: 0,
+                    body,
+                    at: now.mono,
+                },
+            );
+        }
+        Ok(outcome)
+    }
+
+    fn asked(
+        &mut self,
+        request: Request,
+        guard: Option<Guard>,
+        answer: A,
+        now: Now,
+        random: &mut dyn Randomness,
+    ) -> Result<Option<Outcome>, StoreError> {
+        let Request {
+            input,
+            key,
+            credentials,
+            respond,
+        } = request;
+        if let Some(key) = &key
+            && let Some(known) = self.remembered(&key.key, now)?
+        {
+            let answered = if known.body_hash == key.body_hash {
+                Ok(Response {
+                    status: known.status,
+                    body: known.body,
+                    body_remembered: None,
+                    replayed: true,
+                })
+            } else {
+                Err(Unavailable::KeyReused)
+            };
+            self.open.answers.push((answer, answered));
+            return Ok(None);
+        }
+        if let Some(objection) = guard.and_then(|guard| guard(&self.site, &self.open.batch.credentials)) {
+            self.open.answers.push((answer, Ok(objection)));
+            return Ok(None);
+        }
+        let outcome = match input {
+            Some(input) => self.handle(input, now, random)?,
+            None => Outcome::default(),
+        };
+        let response = respond(outcome.answer.as_ref(), &self.site, now);
+        if outcome.answer.is_ok() {
+            self.open.batch.credentials.extend(credentials);
+        }
+        // "Not now" is no answer to remember: the same request may be tried again with the same key.
+        if let Some(key) = key.filter(|_| response.status != 503) {
+            let body = response.body_remembered.as_ref().unwrap_or(&response.body).clone();
+            self.open.fresh.insert(
+                key.key,
+                Remembered {
+                    body_hash: key.body_hash,
+                    status: response.status,
+                    body,
+                    at: now.mono,
+                },
+            );
+        }
+        self.open.answers.push((answer, Ok(response)));
+        Ok(Some(outcome))
+    }
+
+    fn remembered(&self, key: &str, now: Now) -> Result<Option<Remembered>, StoreError> {
+        match self.open.fresh.get(key) {
+            Some(known) => Ok(Some(known.clone())),
+            None => self.store.reader()?.remembered(key, now.mono),
+        }
+    }
+
+    fn handle(&mut self, input: Input, now: Now, random: &mut dyn Randomness) -> Result<Outcome, StoreError> {
+        let mut missing = self.site.needs(&input);
+        if !missing.is_empty() {
+            let reader = self.store.reader()?;
+            while !missing.is_empty() {
+                for key in &missing {
+                    reader.load(key, self.site.load())?;
+                }
+                missing = self.site.needs(&input);
+            }
+        }
+        let said = Said::of(&input);
+        let outcome = self.site.handle(now, random, input);
+        for (stamp, fact) in &outcome.facts {
+            crate::steps::log(*stamp, fact);
+        }
+        if let Some(Said { pile, kind, reports }) = said {
+            crate::words::log_answer(&pile, kind, &outcome);
+            self.telemetry.note(&self.site, &pile, reports, now);
+        }
+        Ok(outcome)
+    }
+}
+
+fn answered_like_the_first(pile: PileId, ack: Ack) -> Outcome {
+    let effects = vec![Effect::Send {
+        pile,
+        message: Down::Ack(ack),
+    }];
+    Outcome {
+        effects,
+        ..Outcome::default()
+    }
+}

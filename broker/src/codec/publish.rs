@@ -132,6 +132,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) retain: bool,
     pub(crate) dup: bool,
     pub(crate) packet_id: u16,
+    /// A topic alias to be set up, or, with an empty topic, used (MQTT5 3.3.2.3.4).
+    pub(crate) alias: Option<u16>,
     pub(crate) properties: Option<&'a PublishProperties>,
     /// What is left of the message's life; replaces the interval in `properties` (MQTT-3.3.2-6).
     pub(crate) expiry_s: Option<u32>,
@@ -141,21 +143,11 @@ pub(crate) struct Outgoing<'a> {
 impl Outgoing<'_> {
     fn properties_len(&self) -> usize {
         let mut len = if self.expiry_s.is_some() { 5 } else { 0 };
+        len += if self.alias.is_some() { 3 } else { 0 };
         for id in self.subscription_ids {
             len += 1 + varint_len(*id as usize);
         }
-        if let Some(p) = self.properties {
-            len += if p.payload_format_indicator.is_some() { 2 } else { 0 };
-            len += p.content_type.as_ref().map_or(0, |s| 3 + s.len());
-            len += p.response_topic.as_ref().map_or(0, |s| 3 + s.len());
-            len += p.correlation_data.as_ref().map_or(0, |s| 3 + s.len());
-            len += p
-                .user_properties
-                .iter()
-                .map(|(k, v)| 5 + k.len() + v.len())
-                .sum::<usize>();
-        }
-        len
+        len + properties_len(self.properties)
     }
 
     fn remaining_len(&self, protocol: Protocol) -> usize {
@@ -177,6 +169,17 @@ impl Outgoing<'_> {
     }
 }
 
+/// Length of the properties that belong to the message, expiry not counted.
+pub(crate) fn properties_len(properties: Option<&PublishProperties>) -> usize {
+    let Some(p) = properties else { return 0 };
+    let pairs = p.user_properties.iter().map(|(k, v)| 5 + k.len() + v.len());
+    p.payload_format_indicator.map_or(0, |_| 2)
+        + p.content_type.as_ref().map_or(0, |s| 3 + s.len())
+        + p.response_topic.as_ref().map_or(0, |s| 3 + s.len())
+        + p.correlation_data.as_ref().map_or(0, |s| 3 + s.len())
+        + pairs.sum::<usize>()
+}
+
 pub(crate) fn write(out: &mut BytesMut, protocol: Protocol, publish: &Outgoing<'_>) {
     let remaining = publish.remaining_len(protocol);
     out.reserve(5 + remaining);
@@ -191,6 +194,10 @@ pub(crate) fn write(out: &mut BytesMut, protocol: Protocol, publish: &Outgoing<'
         if let Some(s) = publish.expiry_s {
             out.put_u8(0x02);
             out.put_u32(s);
+        }
+        if let Some(alias) = publish.alias {
+            out.put_u8(0x23);
+            out.put_u16(alias);
         }
         for id in publish.subscription_ids {
             out.put_u8(0x0B);
@@ -246,6 +253,7 @@ mod tests {
             retain: true,
             dup: true,
             packet_id: 513,
+            alias: Some(7),
             properties: Some(properties),
             expiry_s: Some(9),
             subscription_ids: &[],
@@ -273,6 +281,7 @@ mod tests {
                 ("a/b", &b"payload"[..], 513)
             );
             assert!(back.dup && back.retain && back.qos == QoS::AtLeastOnce);
+            assert_eq!(back.alias, (protocol == Protocol::V5).then_some(7));
             let expected = (protocol == Protocol::V5).then(|| Box::new(properties.clone()));
             assert_eq!(back.properties, expected, "properties never reach a 3.1.1 client");
         }

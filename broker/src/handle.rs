@@ -162,9 +162,7 @@ impl Handle {
     pub fn restore(&self, message: Message) -> Result<(), PublishError> {
         let now = Instant::now();
         let message = self.checked(message, now)?.shared;
-        self.core
-            .retain(now, &message)
-            .map_err(|_| PublishError::RetainedFull)
+        self.core.retain(now, &message).map_err(|_| PublishError::RetainedFull)
     }
 
     fn checked(&self, message: Message, now: Instant) -> Result<Checked, PublishError> {
@@ -173,11 +171,17 @@ impl Handle {
         if !self.core.topics.is_name(&message.topic) {
             return Err(PublishError::InvalidTopic);
         }
-        if message.properties.as_ref().is_some_and(|properties| !properties.can_be_sent()) {
+        if message
+            .properties
+            .as_ref()
+            .is_some_and(|properties| !properties.can_be_sent())
+        {
             return Err(PublishError::InvalidProperties);
         }
         let properties_len = properties_len(message.properties.as_deref());
-        if message.topic.len() + message.payload.len() + properties_len + HEADER_BYTES > self.core.config.packet_bytes_max {
+        if message.topic.len() + message.payload.len() + properties_len + HEADER_BYTES
+            > self.core.config.packet_bytes_max
+        {
             return Err(PublishError::TooLarge);
         }
         let shared = SharedMessage {

@@ -81,7 +81,10 @@ impl PublishProperties {
                 .response_topic
                 .as_ref()
                 .is_none_or(|topic| is_text(topic) && !topic.is_empty() && !topic.contains(['#', '+']))
-            && self.correlation_data.as_ref().is_none_or(|data| data.len() <= usize::from(u16::MAX))
+            && self
+                .correlation_data
+                .as_ref()
+                .is_none_or(|data| data.len() <= usize::from(u16::MAX))
             && self.user_properties.len() <= USER_PROPERTIES_MAX
             && self.user_properties.iter().all(|(k, v)| is_text(k) && is_text(v))
     }

@@ -425,7 +425,11 @@ mod tests {
         session.enqueue(big.clone()).unwrap();
         assert_eq!(session.enqueue(big.clone()), Err(QueueFull), "bytes are bounded too");
         output(&mut session);
-        assert_eq!(session.enqueue(message("", QoS::AtMostOnce)), Ok(()), "QoS 0 is gone once sent");
+        assert_eq!(
+            session.enqueue(message("", QoS::AtMostOnce)),
+            Ok(()),
+            "QoS 0 is gone once sent"
+        );
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub async fn run(
         ..broker::Config::default()
     };
     let broker = Broker::new(broker_config, Arc::new(Gate::new(station.clone()))).context("cannot start the broker")?;
-    let mut brain_ended = start_loop(brain, &broker)?;
+    let mut brain_ended = start_loop(brain.keeping(config.retention), &broker)?;
     first_tariff(&station, &config).await?;
     if let Some(warning) = no_tariff(&station)? {
         tracing::warn!("{warning}");

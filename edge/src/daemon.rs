@@ -217,7 +217,7 @@ impl Doors {
 }
 
 /// Makes a folder that only its owner may enter, whatever the process's umask. One that is there stays as it is.
-fn make_private_folder(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

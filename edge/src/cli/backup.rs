@@ -3,8 +3,10 @@
 use crate::{
     clock::system_wall,
     config::{Config, environment},
+    daemon::make_private_folder,
     store::{Restored, Store},
 };
+use anyhow::Context;
 use serde_json::Value;
 use std::path::Path;
 
@@ -23,6 +25,8 @@ pub(super) fn made(answer: &Value) -> String {
 /// Puts a copy in the place of the station's database.
 pub(super) fn restore(copy: &Path, config: &Path, may_move: bool) -> anyhow::Result<String> {
     let config = Config::load(config, environment::of_process())?;
+    make_private_folder(&config.data_dir)
+        .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let path = config.data_dir.join("holdfast.redb");
     let Restored { head, epoch, aside } = Store::restore(copy, &path, &config.site, system_wall(), may_move)?;
     let mut said = format!(

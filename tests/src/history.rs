@@ -5,6 +5,7 @@ use crate::{hand::Hand, station::StationProcess};
 use anyhow::{Context, ensure};
 use domain::{
     order::State,
+    time::Wall,
     topics::{self, DownKind, UpKind},
 };
 use hyper::Method;
@@ -21,6 +22,15 @@ pub struct History {
     pub orders: BTreeMap<State, String>,
     /// The piles, still connected: `P1` to `P6`.
     pub piles: BTreeMap<String, Hand>,
+}
+
+/// The station that it is played on: from nine o'clock on a Monday, when energy is dear.
+pub fn setup() -> Setup {
+    Setup {
+        clock_start: Some(Wall(1_772_413_200_000)),
+        policy: "start_timeout = \"1h\"\n".to_owned(),
+        ..Setup::new()
+    }
 }
 
 /// Plays it on a station that has nothing but a tariff.

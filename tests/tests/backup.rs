@@ -200,7 +200,7 @@ async fn a_backup_overwrites_nothing_and_says_why_it_cannot_be_made() {
 
 #[tokio::test]
 async fn a_restored_station_is_another_run_and_takes_the_records_that_piles_still_hold() {
-    let mut station = StationProcess::start("restore", &Setup::new()).await.unwrap();
+    let mut station = StationProcess::start("restore", &history::setup()).await.unwrap();
     let mut history = history::play(&station).await.unwrap();
     let before = history::told(&station).await.unwrap();
     let (copy, head) = backup(&station, "copy.redb");
@@ -282,6 +282,9 @@ async fn a_restored_station_is_another_run_and_takes_the_records_that_piles_stil
         .success()
         .unwrap();
     let mut pile = history::boot(&station, "P4", rotated["secret"].as_str().unwrap())
+        .await
+        .unwrap();
+    history::report(&mut pile, "finished", Some(&order), "1004.0000")
         .await
         .unwrap();
     history::record(&mut pile, &order, history::REGISTER, "1004.0000")

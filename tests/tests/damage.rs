@@ -8,14 +8,11 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use world::{
-    history,
-    station::{Setup, StationProcess},
-};
+use world::{history, station::StationProcess};
 
 /// A station with a history that was ended in good order, its database, and a backup beside it.
 async fn ended(name: &str) -> (StationProcess, Vec<u8>, PathBuf) {
-    let mut station = StationProcess::start(name, &Setup::new()).await.unwrap();
+    let mut station = StationProcess::start(name, &history::setup()).await.unwrap();
     let _piles = history::play(&station).await.unwrap();
     let backup = station.database().with_file_name("backup.redb");
     station.cli(&["backup", backup.to_str().unwrap()]).unwrap();

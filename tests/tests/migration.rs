@@ -3,30 +3,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
-use domain::{order::State, time::Wall, units::Fen};
+use domain::{order::State, units::Fen};
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 use world::{
     history,
-    station::{SITE, Setup, StationProcess, repository},
+    station::{SITE, StationProcess, repository},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Clocks on one Monday morning: the fixture's history, and the day goes on after it.
-fn setup(clock: &str) -> Setup {
-    Setup {
-        clock_start: Some(Wall::parse(&format!("2026-03-02T{clock}+08:00")).unwrap()),
-        policy: "start_timeout = \"1h\"\n".to_owned(),
-        ..Setup::new()
-    }
-}
 
 #[tokio::test]
 #[ignore = "writes the fixture of this schema version to the path in HOLDFAST_FIXTURE, for the tests of the next"]
 async fn make_a_fixture() {
     let to = PathBuf::from(std::env::var_os("HOLDFAST_FIXTURE").unwrap());
-    let mut station = StationProcess::start("fixture", &setup("09:00:00")).await.unwrap();
+    let mut station = StationProcess::start("fixture", &history::setup()).await.unwrap();
     let history = history::play(&station).await.unwrap();
     drop(history);
     let told = serde_json::to_string_pretty(&history::told(&station).await.unwrap()).unwrap();
@@ -38,7 +29,8 @@ async fn make_a_fixture() {
 /// A station that stands where the old daemon left it, some minutes later, and what that daemon said then.
 fn old_station(name: &str) -> (StationProcess, Value) {
     let fixtures = repository().join("tests/fixtures");
-    let station = StationProcess::new(name, &setup("09:10:00")).unwrap();
+    let mut station = StationProcess::new(name, &history::setup()).unwrap();
+    station.set_clock(station.wall().after_ms(600_000));
     fs::create_dir(station.database().parent().unwrap()).unwrap();
     fs::copy(fixtures.join("station-schema-1.redb"), station.database()).unwrap();
     let told = fs::read(fixtures.join("station-schema-1.json")).unwrap();
@@ -88,6 +80,9 @@ async fn is_the_same_station(station: &mut StationProcess, before: &Value) {
         .unwrap();
     let secret = rotated["secret"].as_str().unwrap();
     let mut pile = history::boot(station, "P4", secret).await.unwrap();
+    history::report(&mut pile, "finished", Some(order), "1001.0000")
+        .await
+        .unwrap();
     history::record(&mut pile, order, history::REGISTER, "1001.0000")
         .await
         .unwrap();

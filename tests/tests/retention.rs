@@ -5,7 +5,6 @@
 
 use domain::{
     order::State,
-    time::Wall,
     topics::{DownKind, UpKind},
     units::Fen,
 };
@@ -78,11 +77,11 @@ async fn pruned(station: &StationProcess) -> (u64, u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_station_that_runs_for_months_forgets_what_is_over_and_nothing_else() {
-    let start = Wall::parse("2026-03-02T09:00:00+08:00").unwrap();
+    let setup = history::setup();
+    let start = setup.clock_start.unwrap();
     let setup = Setup {
-        clock_start: Some(start),
         policy: "start_timeout = \"1h\"\n[retention]\ndays = 35\n".to_owned(),
-        ..Setup::new()
+        ..setup
     };
     let mut station = StationProcess::start("retention", &setup).await.unwrap();
     let lasting = history::play(&station).await.unwrap().orders;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::fs;
 use world::{
     history,
-    station::{Answer, Setup, StationProcess},
+    station::{Answer, StationProcess},
 };
 
 fn head_of(said: &str) -> String {
@@ -26,7 +26,7 @@ async fn acknowledge(station: &StationProcess, epoch: &Value, seq: &Value, hash:
 
 #[tokio::test]
 async fn a_journal_that_was_cut_back_is_found_by_who_knows_its_end() {
-    let mut station = StationProcess::start("cut-back", &Setup::new()).await.unwrap();
+    let mut station = StationProcess::start("cut-back", &history::setup()).await.unwrap();
     let mut history = history::play(&station).await.unwrap();
     let early = station.database().with_file_name("early.redb");
     station.cli(&["backup", early.to_str().unwrap()]).unwrap();
@@ -86,7 +86,7 @@ async fn a_journal_that_was_cut_back_is_found_by_who_knows_its_end() {
 
 #[tokio::test]
 async fn what_head_office_acknowledged_is_kept_shown_and_looked_for() {
-    let mut station = StationProcess::start("acknowledged", &Setup::new()).await.unwrap();
+    let mut station = StationProcess::start("acknowledged", &history::setup()).await.unwrap();
     let _piles = history::play(&station).await.unwrap();
     let page = station.get("/v1/journal?limit=20").await.unwrap().success().unwrap();
     assert_eq!(page["acknowledged"], Value::Null);

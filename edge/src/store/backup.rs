@@ -105,3 +105,33 @@ pub(super) fn give_name(unfinished: &Path, to: &Path) -> io::Result<u64> {
     sync_folder_of(to)?;
     Ok(file.metadata()?.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_that_takes_too_long_leaves_nothing() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/station-schema-1.redb");
+        let store = Store::look_at(&fixture, 4 << 20).unwrap();
+        let folder = std::env::temp_dir().join(format!("holdfast-backup-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("copy.redb");
+        let late = store.backup(&file, Duration::ZERO).unwrap_err();
+        assert!(matches!(late, StoreError::TooSlow(_)), "{late}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+
+        // What another one that was cut off has left is no hindrance.
+        std::fs::write(folder.join("copy.redb.unfinished"), b"half").unwrap();
+        let made = store.backup(&file, Duration::from_secs(60)).unwrap();
+        let copy = Store::look_at(&file, 4 << 20).unwrap();
+        let rows = |store: &Store| -> Vec<String> {
+            let read = store.db.begin_read().unwrap();
+            tables::ALL.iter().flat_map(|table| table.rows(&read)).collect()
+        };
+        assert!(rows(&copy) == rows(&store), "every row of every table");
+        assert_eq!(copy.reader().unwrap().verify(None).unwrap().head, made.head);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

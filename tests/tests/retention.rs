@@ -22,9 +22,9 @@ use world::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Orders of one visit, so many days apart, with 35 days kept.
-const ORDERS: u32 = 80;
+const ORDERS: u32 = 60;
 const DAYS: i64 = 40;
-const VISITS: i64 = 4;
+const VISITS: i64 = 6;
 
 /// Orders one after another, each charged and paid; returns their numbers.
 async fn visit(station: &StationProcess, pile: &mut Hand, register: &mut u32) -> Vec<String> {
@@ -128,7 +128,8 @@ async fn a_station_that_runs_for_months_forgets_what_is_over_and_nothing_else() 
         station.start_again().await.unwrap();
     }
     println!("the file after each visit: {lengths:?}");
-    assert!(lengths[3] <= lengths[1] + lengths[1] / 4, "the file grows: {lengths:?}");
+    // redb doubles its file when it needs more; what is freed is used again from then on.
+    assert!(lengths[5] <= lengths[2].max(lengths[3]), "the file grows: {lengths:?}");
 
     let said = station.cli(&["journal", "verify"]).unwrap();
     assert!(said.contains("that were pruned, no gap, every hash fits"), "{said}");

@@ -355,6 +355,12 @@ pub enum Fact {
         /// By how much, in milliseconds; negative is backwards.
         by_ms: i64,
     },
+    /// The station was restored from a copy: the first entry of another run of the journal. What the run before it
+    /// journaled after the copy was made is not here.
+    Restored {
+        /// The run that the copy was made of.
+        epoch_before: String,
+    },
 }
 
 impl Fact {
@@ -401,7 +407,8 @@ impl Fact {
             | Fact::TariffAdded { .. }
             | Fact::ToppedUp { .. }
             | Fact::QuarantineClosed { .. }
-            | Fact::ClockStepped { .. } => None,
+            | Fact::ClockStepped { .. }
+            | Fact::Restored { .. } => None,
         }
     }
 }

@@ -79,7 +79,8 @@ impl SiteClock {
     }
 }
 
-fn system_wall() -> Wall {
+/// The operating system's wall clock.
+pub(crate) fn system_wall() -> Wall {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Wall(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

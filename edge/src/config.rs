@@ -42,6 +42,36 @@ pub struct Config {
     pub policy: Policy,
     /// Its clocks.
     pub clock: ClockConfig,
+    /// How long it keeps what is over.
+    pub retention: Retention,
+}
+
+/// How long a station keeps what is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Orders that ended, the journal, messages that were dealt with.
+    pub days: u32,
+    /// Samples.
+    pub samples_days: u32,
+    /// Nothing goes that head office has not acknowledged.
+    pub until_acknowledged: bool,
+}
+
+impl Retention {
+    /// The shortest that may be set, in days: head office may come back from a backup and ask again.
+    pub const DAYS_MIN: u32 = 35;
+    /// The longest: a hundred years, which is for ever.
+    pub const DAYS_MAX: u32 = 36_525;
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            days: 180,
+            samples_days: Self::DAYS_MIN,
+            until_acknowledged: false,
+        }
+    }
 }
 
 /// The MQTT front door.
@@ -139,6 +169,7 @@ impl Config {
                 rate: 1,
                 start: None,
             },
+            retention: Retention::default(),
         }
     }
 }

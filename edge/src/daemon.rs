@@ -112,7 +112,7 @@ pub async fn run(
         ..broker::Config::default()
     };
     let broker = Broker::new(broker_config, Arc::new(Gate::new(station.clone()))).context("cannot start the broker")?;
-    let mut brain_ended = start_loop(brain, &broker)?;
+    let mut brain_ended = start_loop(brain.keeping(config.retention), &broker)?;
     first_tariff(&station, &config).await?;
     if let Some(warning) = no_tariff(&station)? {
         tracing::warn!("{warning}");
@@ -217,7 +217,7 @@ impl Doors {
 }
 
 /// Makes a folder that only its owner may enter, whatever the process's umask. One that is there stays as it is.
-fn make_private_folder(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

@@ -20,6 +20,7 @@ pub mod credentials;
 pub mod daemon;
 pub mod gate;
 pub mod hub;
+mod retention;
 pub mod station;
 mod steps;
 pub mod store;

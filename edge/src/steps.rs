@@ -114,5 +114,7 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         }
         Fact::Notified { .. } => {}
         Fact::ClockStepped { by_ms } => tracing::warn!(seq, by_ms, "the wall clock was stepped"),
+        // Journaled where the station does not run.
+        Fact::Restored { .. } => {}
     }
 }

@@ -109,7 +109,7 @@ fn a_disk_that_fails_is_not_a_damaged_file() {
     std::fs::write(&path, "site = 1").unwrap();
     let damaged = Store::open(&path, &site, 1 << 20).err().unwrap().to_string();
     assert!(
-        damaged.contains("cannot be read") && damaged.contains("restore a copy"),
+        damaged.contains("is damaged") && damaged.contains("restore --move-aside"),
         "{damaged}"
     );
 }

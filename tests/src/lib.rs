@@ -2,6 +2,7 @@
 //! [`pile`] is a pile from its meter to its MQTT client; everything random in it comes from a [`seed::Seed`].
 
 pub mod hand;
+pub mod history;
 pub mod pile;
 pub mod seed;
 pub mod station;

@@ -12,7 +12,7 @@ use std::{
     fs::File,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Mutex,
         atomic::{AtomicU32, Ordering},
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a station under test is like.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// Which site it is.
+    pub site: String,
     /// The station's time zone.
     pub time_zone: String,
     /// Both clocks run this many times as fast as the world's.
@@ -45,6 +47,7 @@ impl Setup {
     /// The example tariff, at the world's pace.
     pub fn new() -> Self {
         Self {
+            site: SITE.to_owned(),
             time_zone: "Asia/Shanghai".to_owned(),
             rate: 1,
             clock_start: None,
@@ -147,6 +150,8 @@ impl Drop for Folder {
 #[derive(Debug)]
 pub struct StationProcess {
     child: Option<Child>,
+    /// How the daemon ended that did not come up.
+    ended: Option<ExitStatus>,
     folder: Folder,
     setup: Setup,
     /// Where the clock stood, and when.
@@ -194,6 +199,7 @@ impl StationProcess {
         let setup = setup.clone();
         Ok(Self {
             child: None,
+            ended: None,
             folder,
             setup,
             clock,
@@ -205,6 +211,11 @@ impl StationProcess {
     /// Sets the wall clock that the daemon will find when it is started next.
     pub fn set_clock(&mut self, to: Wall) {
         self.clock = Some((to, Instant::now()));
+    }
+
+    /// Sets which site the daemon is told to be when it is started next.
+    pub fn set_site(&mut self, site: &str) {
+        site.clone_into(&mut self.setup.site);
     }
 
     /// What the wall clock shows, give or take what the daemon took to start.
@@ -220,6 +231,7 @@ impl StationProcess {
 
     fn write_config(&self) -> anyhow::Result<()> {
         let Setup {
+            site,
             time_zone,
             rate,
             tariff,
@@ -232,7 +244,7 @@ impl StationProcess {
             None => String::new(),
         };
         let text = format!(
-            "site = \"{SITE}\"\ntime_zone = \"{time_zone}\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
+            "site = \"{site}\"\ntime_zone = \"{time_zone}\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
              first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n\n[http]\nlisten = \"{http}\"\n\n\
              [clock]\ntrusted = true\n{clock}\n[policy]\n{policy}\n",
         );
@@ -245,17 +257,7 @@ impl StationProcess {
     /// If it does not come up.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         ensure!(self.child.is_none(), "the daemon runs already");
-        let program = program("holdfast-edge", "holdfast-edge");
-        self.write_config()?;
-        let log = File::options().create(true).append(true).open(self.log_path())?;
-        let child = Command::new(program)
-            .args(["run", "--config"])
-            .arg(self.config_path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        self.child = Some(child);
+        self.child = Some(self.spawn()?);
         let begun = Instant::now();
         loop {
             if let Ok(answer) = self.get("/readyz").await
@@ -266,6 +268,7 @@ impl StationProcess {
             let ended = self.child.as_mut().map(Child::try_wait).transpose()?.flatten();
             if let Some(status) = ended {
                 self.child = None;
+                self.ended = Some(status);
                 bail!("the daemon ended with {status}:\n{}", self.log());
             }
             ensure!(
@@ -275,6 +278,48 @@ impl StationProcess {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Starts the daemon on what is in its folder, which it must refuse; returns what it said since.
+    ///
+    /// # Errors
+    /// If it starts, or ends with success or by a panic.
+    pub async fn refuses_to_start(&mut self) -> anyhow::Result<String> {
+        let before = self.log().len();
+        let started = self.start_again().await;
+        let said = self.log().split_off(before);
+        ensure!(started.is_err(), "the daemon runs, and should not:\n{said}");
+        ensure!(self.child.is_none(), "the daemon neither runs nor ends:\n{said}");
+        let status = self.ended.context("the daemon has ended")?;
+        ensure!(status.code() == Some(1), "the daemon ended with {status}:\n{said}");
+        ensure!(!said.contains("panicked"), "{said}");
+        Ok(said)
+    }
+
+    /// Starts the daemon on what is in its folder and kills it after so long, wherever it is by then.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_and_kill(&self, after: Duration) -> anyhow::Result<()> {
+        ensure!(self.child.is_none(), "the daemon runs already");
+        let mut child = self.spawn()?;
+        std::thread::sleep(after);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    fn spawn(&self) -> anyhow::Result<Child> {
+        let program = program("holdfast-edge", "holdfast-edge");
+        self.write_config()?;
+        let log = File::options().create(true).append(true).open(self.log_path())?;
+        Ok(Command::new(program)
+            .args(["run", "--config"])
+            .arg(self.config_path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?)
     }
 
     /// SIGKILL: it gets no chance to write anything.
@@ -353,6 +398,32 @@ impl StationProcess {
         );
         ensure!(output.status.success(), "{arguments:?}: {err}");
         Ok(out.into_owned())
+    }
+
+    /// Runs a command of `holdfast-edge` that asks no daemon; returns what it printed.
+    ///
+    /// # Errors
+    /// If it fails: with what it said.
+    pub fn offline(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = Command::new(program("holdfast-edge", "holdfast-edge"))
+            .args(arguments)
+            .output()?;
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        ensure!(
+            output.status.code() == Some(i32::from(!output.status.success())),
+            "{arguments:?} ended with {}",
+            output.status
+        );
+        ensure!(output.status.success(), "{arguments:?}: {}", said(&output.stderr));
+        Ok(said(&output.stdout))
+    }
+
+    /// Writes the configuration that the daemon is started with.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn configure(&self) -> anyhow::Result<()> {
+        self.write_config()
     }
 
     /// Lets a pile in and returns its secret.

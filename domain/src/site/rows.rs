@@ -517,7 +517,10 @@ impl Rows {
             Fact::RecordConflict { order, digest, .. } => {
                 self.order_mut(order, changes).conflicts.push(digest.clone());
             }
-            Fact::RegisterGapFound { .. } | Fact::RatingDiffers { .. } | Fact::Notified { .. } => {}
+            Fact::RegisterGapFound { .. }
+            | Fact::RatingDiffers { .. }
+            | Fact::Notified { .. }
+            | Fact::Restored { .. } => {}
         }
     }
 

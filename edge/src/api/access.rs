@@ -1,7 +1,7 @@
 //! Who may do what. The least role of an operation is declared beside it, as the scope of its `bearer` requirement in
 //! the OpenAPI document, and enforced from there: an operation that declares nothing is closed to all but administrators.
 
-use super::{body, problem::Problem, respond::Refusal};
+use super::{body, dto::station::MakeBackup, problem::Problem, respond::Refusal};
 use crate::credentials::{Credentials, Role};
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
@@ -15,6 +15,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a request may take that waits for something to happen.
 const WAITING_TIME_MAX: Duration = Duration::from_secs(90);
+/// How long a backup may take; it has a shorter time of its own.
+const BACKUP_TIME_MAX: Duration = Duration::from_secs(MakeBackup::WITHIN_S_MAX + 60);
 /// The name of the WebSocket subprotocol whose other half is the token: browsers cannot set headers there.
 pub(super) const WS_PROTOCOL: &str = "bearer";
 /// In place of a role: the operation is for callers on the Unix socket alone.
@@ -151,10 +153,10 @@ pub(super) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
         }
     }
     let repeatable = request.headers().contains_key(body::IDEMPOTENCY_KEY);
-    let patience = if path == "/v1/journal" {
-        WAITING_TIME_MAX
-    } else {
-        REQUEST_TIME_MAX
+    let patience = match path.as_str() {
+        "/v1/journal" => WAITING_TIME_MAX,
+        "/v1/backup" => BACKUP_TIME_MAX,
+        _ => REQUEST_TIME_MAX,
     };
     let Ok(response) = tokio::time::timeout(patience, next.run(request)).await else {
         let again = if repeatable {

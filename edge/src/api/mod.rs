@@ -17,6 +17,7 @@
 //! answer is rendered in the loop and committed with the facts; what reads takes one snapshot.
 
 mod access;
+mod backup;
 mod body;
 mod books;
 mod cards;
@@ -65,6 +66,8 @@ pub struct ApiState {
     time_zone: Arc<str>,
     counters: Arc<dyn Counters>,
     sockets: Arc<Semaphore>,
+    /// One backup at a time.
+    backups: Arc<Semaphore>,
     closing: Arc<watch::Sender<bool>>,
 }
 
@@ -77,6 +80,7 @@ impl ApiState {
             time_zone: time_zone.into(),
             counters: Arc::new(counters),
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+            backups: Arc::new(Semaphore::new(1)),
             closing: Arc::new(watch::Sender::new(false)),
         }
     }
@@ -117,6 +121,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(station::routes())
         .merge(tokens::routes())
         .merge(journal::routes())
+        .merge(backup::routes())
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(document::routes())

@@ -38,9 +38,10 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         let quarantine = reader.quarantine(true, None, COUNTED_MAX)?.items.len();
         let tariffs = reader.tariffs()?;
         let in_force = tariff::in_force(&tariffs, wall).map(|tariff| tariff.id.to_string());
-        Ok((reader.head()?, reviews, quarantine, in_force))
+        let places = (reader.checkpoint()?, reader.acknowledged()?);
+        Ok((reader.head()?, places, reviews, quarantine, in_force))
     });
-    let ((head, hash), reviews_waiting, quarantine_open, tariff_in_force) = read.await?;
+    let ((head, hash), (begins_after, acknowledged), reviews_waiting, quarantine_open, tariff_in_force) = read.await?;
     let identity = api.station.store.identity();
     let mut view = StationView {
         site: identity.site.to_string(),
@@ -57,6 +58,8 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
             seq: head.seq,
             hash: hash.to_string(),
         },
+        acknowledged: acknowledged.map(Into::into),
+        journal_begins_after: begins_after.into(),
         waiting: api.station.waiting(),
         open_orders: 0,
         piles: 0,

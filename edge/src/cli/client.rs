@@ -55,6 +55,11 @@ impl Client {
         self.ask(Method::POST, path, Body::Json(body), Some(key))
     }
 
+    /// A PUT that may take this long.
+    pub(super) fn put_slow(&self, path: &str, body: &Value, patience: Duration) -> anyhow::Result<Value> {
+        self.ask_within(patience, Method::PUT, path, Body::Json(body), None)
+    }
+
     /// Every page of a list.
     pub(super) fn all(&self, path: &str) -> anyhow::Result<Value> {
         let mut items = Vec::new();
@@ -74,11 +79,22 @@ impl Client {
     }
 
     fn ask(&self, method: Method, path: &str, body: Body<'_>, key: Option<&str>) -> anyhow::Result<Value> {
+        self.ask_within(PATIENCE, method, path, body, key)
+    }
+
+    fn ask_within(
+        &self,
+        patience: Duration,
+        method: Method,
+        path: &str,
+        body: Body<'_>,
+        key: Option<&str>,
+    ) -> anyhow::Result<Value> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, self.exchange(method, path, body, key))
+            tokio::time::timeout(patience, self.exchange(method, path, body, key))
                 .await
-                .with_context(|| format!("the daemon at {} did not answer in {PATIENCE:?}", self.socket.display()))?
+                .with_context(|| format!("the daemon at {} did not answer in {patience:?}", self.socket.display()))?
         })
     }
 

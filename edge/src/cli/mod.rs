@@ -1,6 +1,7 @@
 //! What a person types. Commands that change or show the station ask the daemon over its Unix socket, so that there is
-//! one writer and one truth; `check-config`, `openapi` and an offline `journal verify` need no daemon.
+//! one writer and one truth; `check-config`, `restore`, `openapi` and an offline `journal verify` need no daemon.
 
+mod backup;
 mod client;
 mod run;
 mod status;
@@ -10,9 +11,12 @@ mod verify;
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use client::Client;
-use domain::ids::{CardId, MemberId, PileId, TariffId};
+use domain::{
+    ids::{CardId, MemberId, PileId, TariffId},
+    journal::Head,
+};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Holdfast at a charging station.
 #[derive(Debug, Parser)]
@@ -54,6 +58,24 @@ enum Command {
     /// The tamper-evident journal.
     #[command(subcommand)]
     Journal(Journal),
+    /// Copy the running station's database into a new file, while it goes on.
+    Backup {
+        /// The new file, where the daemon may write: with the packaged service, below its data directory.
+        file: PathBuf,
+        /// How many seconds it may take.
+        #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        within: u64,
+    },
+    /// Make a copy the station's database. The daemon must not run; the copy stays as it is.
+    Restore {
+        /// The copy.
+        copy: PathBuf,
+        /// Give the database that is there another name, which is printed.
+        #[arg(long)]
+        move_aside: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// The books: every account that is not empty. They sum to zero.
     BalanceSheet,
     /// Print the OpenAPI document of the HTTP API.
@@ -226,6 +248,10 @@ enum Journal {
         /// The site the copy should belong to.
         #[arg(long, requires = "database")]
         site: Option<String>,
+        /// A place that the journal must go through, as `status`, `backup` or an earlier `verify` printed it: an entry's
+        /// number, a colon, its hash. A journal that was cut back has forgotten its own end.
+        #[arg(long, value_name = "SEQ:HASH")]
+        head: Option<Head>,
     },
 }
 
@@ -236,7 +262,7 @@ enum Journal {
 pub fn run(cli: Cli) -> anyhow::Result<String> {
     if matches!(
         cli.command,
-        Command::Run(_) | Command::CheckConfig(_) | Command::Openapi
+        Command::Run(_) | Command::CheckConfig(_) | Command::Restore { .. } | Command::Openapi
     ) {
         ensure!(
             cli.socket.is_none() && !cli.json,
@@ -252,12 +278,22 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
                 .to_pretty_json()
                 .context("the document cannot be written");
         }
-        Command::Journal(Journal::Verify { database, site }) => {
+        Command::Journal(Journal::Verify { database, site, head }) => {
             return match database {
-                Some(path) => verify::offline(&path, site.as_deref()),
-                None => verify::online(&client),
+                Some(path) => verify::offline(&path, site.as_deref(), head),
+                None => verify::online(&client, head),
             };
         }
+        Command::Backup { file, within } => {
+            let body = json!({ "file": std::path::absolute(&file)?, "within_s": within });
+            let patience = Duration::from_secs(within + 30);
+            (client.put_slow("/v1/backup", &body, patience)?, backup::made)
+        }
+        Command::Restore {
+            copy,
+            config,
+            move_aside,
+        } => return backup::restore(&copy, &config.config, move_aside),
         Command::Tariff(Tariff::Check { file, time_zone }) => {
             let tariff = crate::daemon::read_tariff(&file, &time_zone)?;
             return Ok(format!("{}: tariff {}, nothing wrong", file.display(), tariff.id));

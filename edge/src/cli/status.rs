@@ -36,7 +36,16 @@ pub(super) fn text(station: &Value) -> String {
     } else {
         "not trusted"
     };
-    let hash: String = word(&station["journal"]["hash"]).chars().take(16).collect();
+    let journal = &station["journal"];
+    let (seq, begins_after) = (
+        journal["seq"].as_u64().unwrap_or(0),
+        &station["journal_begins_after"]["seq"],
+    );
+    let entries = seq - begins_after.as_u64().unwrap_or(0).min(seq);
+    let acknowledged = match station["acknowledged"]["seq"].as_u64() {
+        Some(place) => format!(", acknowledged up to entry {place}"),
+        None => String::new(),
+    };
     let rows = [
         (
             "site",
@@ -55,10 +64,7 @@ pub(super) fn text(station: &Value) -> String {
         ),
         (
             "journal",
-            format!(
-                "{} entries, head {hash}…",
-                station["journal"]["seq"].as_u64().unwrap_or(0)
-            ),
+            format!("{entries} entries{acknowledged}, head {seq}:{}", word(&journal["hash"])),
         ),
         ("waiting", format!("{} inputs", number("waiting"))),
         (
@@ -137,7 +143,7 @@ tariff   t1
 piles    3 of 3 online
 orders   1 open
 clock    2026-03-01T10:00:00+08:00 Asia/Shanghai, trusted
-journal  7 entries, head 0123456789abcdef…
+journal  7 entries, head 7:0123456789abcdef0123
 waiting  0 inputs
 version  0.1.0, schema 1";
         assert_eq!(text(&station()), expected);

@@ -1,6 +1,6 @@
 //! Every key there is, and how its value is read: the one list that the file, the environment and the checks go by.
 
-use super::{Faults, Origin, check::Draft, given::Given};
+use super::{Faults, Origin, Retention, check::Draft, given::Given};
 use domain::{
     pile::REMEMBERED_MAX,
     units::{Fen, Power},
@@ -28,6 +28,7 @@ const MONEY: RangeInclusive<Fen> = Fen(1)..=Fen(10_000_000);
 /// From 1 W to 10 MW.
 const POWER: RangeInclusive<Power> = Power(1)..=Power(10_000_000);
 const CACHE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
+const KEPT_DAYS: RangeInclusive<u32> = Retention::DAYS_MIN..=Retention::DAYS_MAX;
 const CONNECTIONS: RangeInclusive<usize> = 1..=65_536;
 
 macro_rules! keys {
@@ -63,6 +64,10 @@ pub(super) const KEYS: &[Key] = keys! {
     "clock.demonstration" => |draft, given| draft.demonstration = given.boolean()?;
     "clock.rate" => |draft, given| draft.config.clock.rate = given.integer(1..=3_600)?;
     "clock.start" => |draft, given| draft.config.clock.start = given.optional(Given::wall)?;
+
+    "retention.days" => |draft, given| draft.config.retention.days = given.integer(KEPT_DAYS)?;
+    "retention.samples_days" => |draft, given| draft.config.retention.samples_days = given.integer(KEPT_DAYS)?;
+    "retention.until_acknowledged" => |draft, given| draft.config.retention.until_acknowledged = given.boolean()?;
 
     "policy.start_timeout" => |draft, given| draft.config.policy.start_timeout_ms = given.duration_ms(SHORT)?;
     "policy.prepay_min" => |draft, given| draft.config.policy.prepay_min = given.amount("yuan", MONEY)?;

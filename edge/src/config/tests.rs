@@ -116,6 +116,10 @@ fn every_key_reaches_its_own_field() {
         demonstration = true
         rate = 60
         start = 2026-03-01T07:50:00+08:00
+        [retention]
+        days = 36
+        samples_days = 37
+        until_acknowledged = true
         [policy]
         start_timeout = "2s"
         prepay_min = "0.03"
@@ -182,6 +186,11 @@ fn every_key_reaches_its_own_field() {
             trusted: true,
             rate: 60,
             start: Some(Wall::parse("2026-03-01T07:50:00+08:00").unwrap()),
+        },
+        retention: Retention {
+            days: 36,
+            samples_days: 37,
+            until_acknowledged: true,
         },
     };
     assert_eq!(load(text).unwrap(), expected);

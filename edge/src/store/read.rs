@@ -11,7 +11,7 @@ use crate::{
 use domain::{
     fact::QuarantineItem,
     ids::{CardId, ConnectorNo, MemberId, OrderId, Outlet, PileId},
-    journal::{Entry, Hash, Stamp},
+    journal::{Entry, Hash, Head, Stamp},
     ledger::{Account, Transfer},
     member::Member,
     messages::ConnectorReport,
@@ -51,6 +51,9 @@ pub struct Page<T> {
     pub next: Option<u64>,
 }
 
+/// What a connector reported, and when that was received.
+pub type Sample = (Wall, ConnectorReport);
+
 /// What is kept of every pile's secret.
 type PileSecrets = BTreeMap<PileId, SecretHash>;
 /// Every token by its name.
@@ -61,8 +64,14 @@ type Placed = Box<dyn Iterator<Item = Result<(u64, String), StoreError>>>;
 
 /// How many index entries one page may look at before it ends early with a cursor.
 const LOOKED_AT_MAX: usize = 5_000;
+/// How many samples, of whatever connector, one answer may look at: some tens of milliseconds.
+const SAMPLES_LOOKED_AT_MAX: usize = 50_000;
 
-fn parse<T: DeserializeOwned>(table: &'static str, key: &dyn std::fmt::Display, bytes: &[u8]) -> Result<T, StoreError> {
+pub(super) fn parse<T: DeserializeOwned>(
+    table: &'static str,
+    key: &dyn std::fmt::Display,
+    bytes: &[u8],
+) -> Result<T, StoreError> {
     serde_json::from_slice(bytes).map_err(|error| StoreError::BadRow {
         table,
         key: key.to_string(),
@@ -125,6 +134,7 @@ impl Reader {
     pub fn notices(&self, member: &MemberId, before: Option<u64>, limit: usize) -> Result<Page<Entry>, StoreError> {
         let index = self.read.open_table(tables::NOTICES_BY_MEMBER)?;
         let journal = self.read.open_table(tables::JOURNAL)?;
+        let kept = self.read.open_table(tables::KEPT_ENTRIES)?;
         let end = (member.as_str(), before.unwrap_or(u64::MAX));
         let mut page = Page {
             items: Vec::new(),
@@ -136,7 +146,10 @@ impl Reader {
                 return Ok(page);
             }
             page.next = Some(seq);
-            if let Some(stored) = journal.get(seq)? {
+            if let Some(stored) = journal
+                .get(seq)?
+                .map_or_else(|| kept.get(seq), |stored| Ok(Some(stored)))?
+            {
                 page.items.push(entry(seq, split_entry(seq, stored.value())?.1)?);
             }
         }
@@ -151,10 +164,14 @@ impl Reader {
     pub fn order_log_from(&self, id: &OrderId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let log = self.read.open_table(tables::ORDER_LOG)?;
         let journal = self.read.open_table(tables::JOURNAL)?;
+        let kept = self.read.open_table(tables::KEPT_ENTRIES)?;
         let mut entries = Vec::new();
         for row in log.range((id.as_str(), from)..=(id.as_str(), u64::MAX))?.take(limit) {
             let (_, seq) = row?.0.value();
-            if let Some(stored) = journal.get(seq)? {
+            if let Some(stored) = journal
+                .get(seq)?
+                .map_or_else(|| kept.get(seq), |stored| Ok(Some(stored)))?
+            {
                 entries.push(entry(seq, split_entry(seq, stored.value())?.1)?);
             }
         }
@@ -507,7 +524,8 @@ impl Reader {
         Ok(page)
     }
 
-    /// The samples of a connector from `from` to `to`, at most `limit`.
+    /// The samples of a connector from `from` to `to`, at most `limit`; and how far they go, where that is not to `to`:
+    /// rows lie by time, so those of every other connector are looked at too, and no more than so many at once.
     ///
     /// # Errors
     /// As [`Reader::head`].
@@ -517,20 +535,29 @@ impl Reader {
         from: Wall,
         to: Wall,
         limit: usize,
-    ) -> Result<Vec<(Wall, ConnectorReport)>, StoreError> {
+    ) -> Result<(Vec<Sample>, Option<Wall>), StoreError> {
         let samples = self.read.open_table(tables::SAMPLES)?;
         let mut found = Vec::new();
-        for row in samples.range((from.0, "", 0)..=(to.0, "\u{10ffff}", u8::MAX))? {
+        let mut before = from;
+        for (looked_at, row) in samples
+            .range((from.0, "", 0)..=(to.0, "\u{10ffff}", u8::MAX))?
+            .enumerate()
+        {
             let (key, report) = row?;
             let (at, pile, connector) = key.value();
+            // A moment is looked at as a whole or not at all.
+            if looked_at >= SAMPLES_LOOKED_AT_MAX && Wall(at) > before {
+                return Ok((found, Some(before)));
+            }
+            before = Wall(at);
             if pile == outlet.pile.as_str() && connector == outlet.connector.0 {
                 found.push((Wall(at), parse("samples", &at, report.value())?));
                 if found.len() == limit {
-                    break;
+                    return Ok((found, Some(Wall(at))));
                 }
             }
         }
-        Ok(found)
+        Ok((found, None))
     }
 
     /// The answer that was given to this key within the last 24 h.
@@ -553,6 +580,12 @@ impl Reader {
             .map(|row| parse("meta", &"mark", row.value()))
             .transpose()?
             .unwrap_or_default())
+    }
+
+    /// A place in the journal that is kept under this name.
+    pub(super) fn place(&self, name: &'static str) -> Result<Option<Head>, StoreError> {
+        let meta = self.read.open_table(tables::META)?;
+        meta.get(name)?.map(|row| parse("meta", &name, row.value())).transpose()
     }
 
     pub(super) fn live(&self) -> Result<Vec<(Outlet, OutletLive)>, StoreError> {
@@ -598,13 +631,13 @@ impl OrderFilter {
     }
 }
 
-fn split_entry(seq: u64, stored: &[u8]) -> Result<(Hash, &[u8]), StoreError> {
+pub(super) fn split_entry(seq: u64, stored: &[u8]) -> Result<(Hash, &[u8]), StoreError> {
     let (hash, bytes) = stored
         .split_first_chunk::<32>()
         .ok_or_else(|| bad("journal", &seq.to_string(), "too short"))?;
     Ok((Hash(*hash), bytes))
 }
 
-fn entry(seq: u64, bytes: &[u8]) -> Result<Entry, StoreError> {
+pub(super) fn entry(seq: u64, bytes: &[u8]) -> Result<Entry, StoreError> {
     Entry::from_bytes(bytes).map_err(|error| bad("journal", &seq.to_string(), error))
 }

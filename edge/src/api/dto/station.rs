@@ -4,6 +4,7 @@ use crate::{
     api::{body::Checked, problem::Problem, wire::At},
     credentials::Role,
 };
+use domain::journal::Head;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -25,6 +26,11 @@ pub struct StationView {
     pub clock: ClockView,
     /// The last journal entry.
     pub journal: JournalHead,
+    /// The furthest entry that head office has acknowledged.
+    #[schema(required)]
+    pub acknowledged: Option<JournalHead>,
+    /// The entry after which the journal begins: what is older was pruned.
+    pub journal_begins_after: JournalHead,
     /// Inputs that wait to be decided.
     pub waiting: usize,
     /// Open orders.
@@ -66,6 +72,76 @@ pub struct JournalHead {
     pub hash: String,
 }
 
+impl From<Head> for JournalHead {
+    fn from(head: Head) -> Self {
+        Self {
+            seq: head.seq,
+            hash: head.hash.to_string(),
+        }
+    }
+}
+
+/// How far head office has the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcknowledgeJournal {
+    /// The run of the journal, as the feed says.
+    pub epoch: String,
+    /// The last entry that is committed there.
+    pub seq: u64,
+    /// Its hash, hex.
+    pub hash: String,
+}
+
+impl Checked for AcknowledgeJournal {}
+
+/// A copy of the database to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MakeBackup {
+    /// The new file: an absolute path where the daemon may write. Nothing may be there.
+    #[schema(example = "/var/lib/holdfast/backup-2026-03-01.redb")]
+    pub file: String,
+    /// How many seconds it may take, from 1 to 3600.
+    #[serde(default = "MakeBackup::within_s")]
+    #[schema(minimum = 1, maximum = 3600, default = 600)]
+    pub within_s: u64,
+}
+
+impl MakeBackup {
+    /// The longest time a backup may take, in seconds: space that is freed meanwhile is not used again.
+    pub(crate) const WITHIN_S_MAX: u64 = 3_600;
+
+    fn within_s() -> u64 {
+        600
+    }
+}
+
+impl Checked for MakeBackup {
+    fn check(&self) -> Result<(), Problem> {
+        if !std::path::Path::new(&self.file).is_absolute() || self.file.contains('\0') {
+            return Err(Problem::field("file", "an absolute path"));
+        }
+        if !(1..=Self::WITHIN_S_MAX).contains(&self.within_s) {
+            return Err(Problem::field("within_s", "from 1 to 3600 seconds"));
+        }
+        Ok(())
+    }
+}
+
+/// A copy of the database that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BackupView {
+    /// Where it is.
+    pub file: String,
+    /// How long it is.
+    pub bytes: u64,
+    /// How long it took.
+    pub took_ms: u64,
+    /// How far the journal in it goes.
+    pub head: JournalHead,
+}
+
 /// Whether something works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HealthView {
@@ -79,8 +155,13 @@ pub struct HealthView {
 pub struct JournalPage {
     /// Which site.
     pub site: String,
-    /// Which run of the journal. Another one than before: a restore; start again from its beginning.
+    /// Which run of the journal. Another one than before: a restore; it goes on from an entry that both runs have.
     pub epoch: String,
+    /// The place after which the journal begins: what is older was pruned.
+    pub begins_after: JournalHead,
+    /// The furthest place that head office has acknowledged.
+    #[schema(required)]
+    pub acknowledged: Option<JournalHead>,
     /// The hash of the entry with the number `after`: what the first entry here is sealed to. `null` if it is not here.
     #[schema(required)]
     pub after_hash: Option<String>,

@@ -8,6 +8,7 @@
 //! | `orders` … `station` | one file per resource: handlers with their place in the document |
 //! | `live` | WebSockets |
 //! | `serve` | listeners: TCP with tokens, the Unix socket with file permissions |
+//! | `limit`, `patience` | what one address may take, and how long a caller may not read |
 //!
 //! To add an endpoint: write the handler with `#[utoipa::path(…, security(("bearer" = ["role"])))]` in its resource's
 //! file, add it to `routes!` there, and run `holdfast-edge openapi > docs/openapi.json`. A test walks the document and
@@ -24,11 +25,13 @@ mod document;
 pub mod dto;
 mod health;
 mod journal;
+mod limit;
 mod live;
 mod members;
 pub mod metrics;
 mod orders;
 mod page;
+mod patience;
 mod piles;
 pub mod problem;
 mod quarantine;
@@ -42,7 +45,7 @@ pub mod wire;
 
 pub use access::Caller;
 pub use body::Nothing;
-pub use serve::{UnixSocket, bind_unix, serve, serve_unix};
+pub use serve::{TCP_CONNECTIONS_MAX, UNIX_CONNECTIONS_MAX, UnixSocket, bind_unix, serve, serve_unix};
 
 use crate::{
     station::Station,
@@ -51,7 +54,7 @@ use crate::{
 use axum::{Router, http::StatusCode, middleware};
 use metrics::Counters;
 use problem::Problem;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 use tokio::sync::{Semaphore, watch};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -65,6 +68,9 @@ pub struct ApiState {
     time_zone: Arc<str>,
     counters: Arc<dyn Counters>,
     sockets: Arc<Semaphore>,
+    logins: Arc<limit::FailedLogins>,
+    /// TCP connections that were turned away because their address had too many.
+    turned_away: Arc<AtomicU64>,
     closing: Arc<watch::Sender<bool>>,
 }
 
@@ -77,6 +83,8 @@ impl ApiState {
             time_zone: time_zone.into(),
             counters: Arc::new(counters),
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+            logins: Arc::default(),
+            turned_away: Arc::default(),
             closing: Arc::new(watch::Sender::new(false)),
         }
     }
@@ -131,7 +139,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// All operations, behind tokens and roles.
 pub fn router(state: ApiState) -> Router {
     let (router, openapi) = operations().split_for_parts();
-    let gate = access::Gate::new(&openapi, Arc::clone(&state.station.credentials));
+    let gate = access::Gate::new(
+        &openapi,
+        Arc::clone(&state.station.credentials),
+        Arc::clone(&state.logins),
+    );
     router
         .fallback(nothing_there)
         .method_not_allowed_fallback(wrong_method)

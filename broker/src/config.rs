@@ -11,7 +11,8 @@ const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub struct Config {
     /// Which client ids an identity may use.
     pub client_id_rule: ClientIdRule,
-    /// Open sockets in all, TLS handshakes and logins included. More are closed right after accept.
+    /// Open sockets in all, TLS handshakes and logins included. A few more are answered that there are too many, the rest
+    /// closed right after accept.
     pub connections_max: usize,
     /// Open sockets from one IP address.
     pub connections_per_address_max: usize,
@@ -73,7 +74,8 @@ pub struct Config {
     pub shared_links_max: usize,
     /// Distinct shared filters at once (each has a log of up to 256 KiB, or 4 messages if those are larger).
     pub shared_filters_max: usize,
-    /// The router counts as dead when it does not take a message or a subscription within this time.
+    /// The router counts as dead when it does not take a message or a subscription, or does not pass one on, within
+    /// about this time.
     pub router_timeout: Duration,
 }
 

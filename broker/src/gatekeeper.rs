@@ -192,7 +192,7 @@ impl ConnectRefusal {
             Self::UnsupportedProtocolVersion => "it speaks a version of MQTT that is not served",
             Self::ClientIdentifierNotValid => "its client id is not acceptable, or belongs to another user name",
             Self::ServerUnavailable => "nobody could be asked about it in time",
-            Self::ServerBusy => "too much to do now",
+            Self::ServerBusy => "too many are connected, from its address or in all, or there is too much to do now",
             Self::BadUserNameOrPassword => "its user name or password is wrong",
             Self::NotAuthorized => "it is known but not allowed to do this",
             Self::Banned => "it is barred",

@@ -45,7 +45,7 @@ macro_rules! counters {
 counters! {
     /// Sockets accepted.
     sockets_accepted,
-    /// Sockets closed right after accept because of a cap.
+    /// Sockets turned away because of a cap.
     sockets_over_cap,
     /// TLS handshakes that failed or took too long.
     tls_failed,

@@ -563,3 +563,17 @@ pub struct QuarantineItem {
     /// What a person did with it.
     pub outcome: Option<QuarantineOutcome>,
 }
+
+impl QuarantineItem {
+    /// What it counts in its pile's quarantine.
+    pub fn bytes(&self) -> u64 {
+        kept_bytes(self.record.as_deref(), self.raw.as_ref())
+    }
+}
+
+/// What a message counts in its pile's quarantine, in bytes: its content as it is kept.
+pub fn kept_bytes(record: Option<&Record>, raw: Option<&Raw>) -> u64 {
+    let record = record.map_or(0, |record| serde_json::to_vec(record).map_or(0, |json| json.len()));
+    let raw = raw.map_or(0, |raw| raw.content().len());
+    (record + raw) as u64
+}

@@ -30,6 +30,9 @@ pub struct Pile {
     pub faults: Vec<Mono>,
     /// When it dropped off the network by its own doing, newest last.
     pub drops: Vec<Mono>,
+    /// How many bytes of its messages wait in quarantine.
+    #[serde(default)]
+    pub quarantined_bytes: u64,
 }
 
 /// Maker, model and firmware as the pile reports them.
@@ -80,6 +83,7 @@ impl Pile {
             maintenance: None,
             faults: Vec::new(),
             drops: Vec::new(),
+            quarantined_bytes: 0,
         }
     }
 

@@ -42,6 +42,12 @@ pub struct Policy {
     pub offline_sessions: bool,
     /// A fee of such a session above this waits for a person.
     pub offline_session_cap: Fen,
+    /// The most bytes of one pile's messages that may wait in quarantine; more are refused, and the pile keeps them.
+    pub quarantine_bytes_max: u64,
+    /// Telemetry is not written while fewer bytes than this are free on the disk.
+    pub telemetry_below_bytes: u64,
+    /// New orders are refused while fewer bytes than this are free on the disk.
+    pub orders_below_bytes: u64,
     /// A step of the wall clock above this, either way, is journaled and sends running orders to review, in
     /// milliseconds.
     pub clock_step_ms: u64,
@@ -51,6 +57,7 @@ impl Default for Policy {
     fn default() -> Self {
         const MINUTE_MS: u64 = 60_000;
         const HOUR_MS: u64 = 60 * MINUTE_MS;
+        const MIB: u64 = 1 << 20;
         Self {
             start_timeout_ms: MINUTE_MS,
             prepay_min: Fen(500),
@@ -69,6 +76,9 @@ impl Default for Policy {
             sick_window_ms: 24 * HOUR_MS,
             offline_sessions: false,
             offline_session_cap: Fen(5_000),
+            quarantine_bytes_max: 16 * MIB,
+            telemetry_below_bytes: 256 * MIB,
+            orders_below_bytes: 128 * MIB,
             clock_step_ms: MINUTE_MS,
         }
     }

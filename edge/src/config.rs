@@ -30,6 +30,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// The largest memory redb may use for its cache, in bytes.
     pub cache_bytes: usize,
+    /// The reserve on the disk that is given up when it is full, in bytes.
+    pub reserve_bytes: u64,
     /// What is logged, in the words of [`tracing_subscriber::EnvFilter`].
     pub log: String,
     /// A tariff file that is added at the first start, when there is none yet.
@@ -38,6 +40,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// Where the HTTP API listens; nowhere but on the socket if not given.
     pub http_listen: Option<SocketAddr>,
+    /// Open HTTP connections from one address.
+    pub http_connections_per_address_max: usize,
     /// The station's rules.
     pub policy: Policy,
     /// Its clocks.
@@ -154,6 +158,7 @@ impl Config {
             data_dir: PathBuf::from("/var/lib/holdfast"),
             socket: PathBuf::from("/run/holdfast/edge.sock"),
             cache_bytes: 8 * 1024 * 1024,
+            reserve_bytes: 64 * 1024 * 1024,
             log: "info".to_owned(),
             first_tariff: None,
             mqtt: Mqtt {
@@ -163,6 +168,7 @@ impl Config {
                 connections_per_address_max: limits.connections_per_address_max,
             },
             http_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            http_connections_per_address_max: 128,
             policy: Policy::default(),
             clock: ClockConfig {
                 trusted: false,

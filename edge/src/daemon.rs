@@ -5,6 +5,7 @@ use crate::{
     api,
     clock::SiteClock,
     config::{Config, MqttTls},
+    disk::{Disk, DiskFull},
     gate::{Gate, ToPiles},
     station::{Loop, Request, Response, Station},
     store::{Store, StoreError},
@@ -24,12 +25,18 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{oneshot, watch},
 };
 
+/// How many connections may wait to be accepted: a station full of piles comes back at once after a power cut.
+const BACKLOG: u32 = 4_096;
+/// How much the kernel keeps for a connection that does not read; it counts twice as much, with its own bookkeeping.
+const SEND_BUFFER_BYTES: u32 = 128 * 1_024;
 /// How long connections get to finish when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How often it is looked how much room is left on the disk.
+const ROOM_EVERY: Duration = Duration::from_secs(2);
 /// How often it is looked whether the system's clock is synchronised.
 const CLOCK_TRUST_EVERY: Duration = Duration::from_secs(60);
 /// Made by systemd-timesyncd once the clock is synchronised.
@@ -78,6 +85,7 @@ pub async fn run(
     let mut shutdown = std::pin::pin!(shutdown);
     make_private_folder(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
+    let disk = Disk::under(&config.data_dir, config.reserve_bytes);
     let path = config.data_dir.join("holdfast.redb");
     let (site, cache_bytes) = (config.site.clone(), config.cache_bytes);
     let (policy, clock_config) = (config.policy.clone(), config.clock.clone());
@@ -94,7 +102,7 @@ pub async fn run(
         })
     });
     let (station, brain) = tokio::select! {
-        recovered = with_patience(recovering) => recovered??,
+        recovered = with_patience(recovering) => recovered?.map_err(|error| unless_full(&disk, error))?,
         () = &mut shutdown => {
             tracing::info!("the start was ended while the database was being opened");
             return Ok(());
@@ -106,14 +114,25 @@ pub async fn run(
     // Whoever finds the station up finds all of it up; and what keeps it from listening keeps it from starting.
     let doors = Doors::open(&config).await?;
     let listening = doors.listening()?;
+    crate::open_files::make_room(config.mqtt.connections_max);
+    let limits = broker::Config::default();
     let broker_config = broker::Config {
+        // Whoever is connected has a session; some are kept for those who are away.
+        sessions_max: limits.sessions_max.max(config.mqtt.connections_max.saturating_mul(2)),
         connections_max: config.mqtt.connections_max,
         connections_per_address_max: config.mqtt.connections_per_address_max,
-        ..broker::Config::default()
+        ..limits
     };
     let broker = Broker::new(broker_config, Arc::new(Gate::new(station.clone()))).context("cannot start the broker")?;
     let mut brain_ended = start_loop(brain.keeping(config.retention), &broker)?;
-    first_tariff(&station, &config).await?;
+    // Known before the first order can come.
+    let mut room = Room::of(&disk, config.policy.orders_below_bytes);
+    room.look(&station).await?;
+    if let Err(error) = first_tariff(&station, &config).await {
+        // Where the loop has ended, it knows better why.
+        let ended = tokio::time::timeout(Duration::from_secs(1), &mut brain_ended).await;
+        return Err(ended.map_or(error, |ended| why_ended(&disk, ended)));
+    }
     if let Some(warning) = no_tariff(&station)? {
         tracing::warn!("{warning}");
     }
@@ -131,7 +150,8 @@ pub async fn run(
     let mut servers = tokio::task::JoinSet::new();
     servers.spawn(api::serve_unix(doors.socket, state.clone(), api_stopping.clone()));
     if let Some(listener) = doors.http {
-        servers.spawn(api::serve(listener, state, api_stopping));
+        let per_address_max = config.http_connections_per_address_max;
+        servers.spawn(api::serve(listener, per_address_max, state, api_stopping));
     }
     tracing::info!("station is up: {listening}");
     ready(&listening);
@@ -139,10 +159,8 @@ pub async fn run(
     let watched = tokio::spawn(watch_over(station.clone(), config.clock.trusted));
     let ended = tokio::select! {
         () = &mut shutdown => Ok(()),
-        ended = &mut brain_ended => match ended {
-            Ok(Err(error)) => Err(anyhow::Error::new(error).context("a commit failed; start again from disk")),
-            Ok(Ok(())) | Err(_) => Err(anyhow::anyhow!("the station's loop ended by itself; start again from disk")),
-        },
+        ended = &mut brain_ended => Err(why_ended(&disk, ended)),
+        error = room.follow(&station) => Err(error),
         () = broker.router_died() => Err(anyhow::anyhow!("the MQTT router died; start again")),
         Some(server) = servers.join_next() => match server {
             Ok(Ok(())) => Err(anyhow::anyhow!("an HTTP server ended by itself")),
@@ -164,6 +182,87 @@ pub async fn run(
     Ok(())
 }
 
+/// Why the loop has ended by itself.
+fn why_ended(disk: &Disk, ended: Result<Result<(), StoreError>, oneshot::error::RecvError>) -> anyhow::Error {
+    match ended {
+        Ok(Err(error)) => match unless_full(disk, error) {
+            full if full.is::<DiskFull>() => full,
+            error => error.context("a commit failed; start again from disk"),
+        },
+        Ok(Ok(())) | Err(_) => anyhow::anyhow!("the station's loop ended by itself; start again from disk"),
+    }
+}
+
+/// A disk that is full costs the reserve, so that the next start has room; any other error is told as it is.
+fn unless_full(disk: &Disk, error: StoreError) -> anyhow::Error {
+    match error {
+        StoreError::Full(cause) => disk.give_up(cause).into(),
+        // After the first failure redb tells of nothing but that.
+        StoreError::Io(cause) if disk.is_full() => disk.give_up(cause).into(),
+        other => other.into(),
+    }
+}
+
+/// Tells the site how much room there is on the disk, and keeps the reserve set aside.
+struct Room {
+    disk: Disk,
+    /// How much must be left besides the reserve.
+    enough: u64,
+    /// What the log said last: whether telemetry is written, and whether orders are refused.
+    said: (bool, bool),
+}
+
+impl Room {
+    fn of(disk: &Disk, enough: u64) -> Self {
+        Self {
+            disk: disk.clone(),
+            enough,
+            said: (true, false),
+        }
+    }
+
+    async fn look(&mut self, station: &Station) -> anyhow::Result<()> {
+        let (disk, enough) = (self.disk.clone(), self.enough);
+        let space = tokio::task::spawn_blocking(move || {
+            if let Err(error) = disk.set_aside(enough) {
+                tracing::warn!(%error, "the reserve on the disk cannot be set aside");
+            }
+            disk.space()
+        });
+        let space = space
+            .await?
+            .context("cannot tell how much room is left on the disk of data_dir")?;
+        station.tell(Input::Space(space));
+        let stands = station.look(|site, _| (site.keeps_telemetry(), site.takes_no_orders()));
+        let Ok((keeps_telemetry, no_orders)) = stands.await else {
+            // The loop has ended; somebody else tells why.
+            return Ok(());
+        };
+        let stands = (keeps_telemetry, no_orders.is_some());
+        match &no_orders {
+            _ if stands == self.said => {}
+            Some(why) => tracing::error!("new orders are refused: {why}"),
+            None if !keeps_telemetry => tracing::warn!(
+                free_mib = space.free_bytes >> 20,
+                "the disk is filling up: telemetry is not written any more; soon new orders will be refused"
+            ),
+            None => tracing::info!(free_mib = space.free_bytes >> 20, "there is room on the disk again"),
+        }
+        self.said = stands;
+        Ok(())
+    }
+
+    /// Goes on until something is wrong with the disk.
+    async fn follow(&mut self, station: &Station) -> anyhow::Error {
+        loop {
+            tokio::time::sleep(ROOM_EVERY).await;
+            if let Err(error) = self.look(station).await {
+                return error;
+            }
+        }
+    }
+}
+
 /// Everything the station listens on, bound but not served yet.
 struct Doors {
     mqtt: Vec<TcpListener>,
@@ -176,14 +275,14 @@ impl Doors {
     async fn open(config: &Config) -> anyhow::Result<Self> {
         let mut mqtt = Vec::new();
         for address in &config.mqtt.listen {
-            mqtt.push(bind(*address, "mqtt.listen").await?);
+            mqtt.push(bind(*address, "mqtt.listen")?);
         }
         let mqtt_tls = match &config.mqtt.tls {
-            Some(tls) => Some((bind(tls.listen, "mqtt.tls.listen").await?, server_config(tls)?)),
+            Some(tls) => Some((bind(tls.listen, "mqtt.tls.listen")?, server_config(tls)?)),
             None => None,
         };
         let http = match config.http_listen {
-            Some(address) => Some(bind(address, "http.listen").await?),
+            Some(address) => Some(bind(address, "http.listen")?),
             None => None,
         };
         // The last, as it leaves a file behind.
@@ -266,10 +365,20 @@ fn start_loop(brain: Loop, broker: &Broker) -> anyhow::Result<oneshot::Receiver<
     Ok(watch_end)
 }
 
-async fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} ({key} in the configuration)"))
+fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        socket.set_reuseaddr(true)?;
+        // Connections have it from the listener. Left alone, the kernel lets megabytes wait for one that does not read.
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| format!("cannot listen on {address} ({key} in the configuration)"))
 }
 
 /// Adds the configured tariff if the station has none yet.

@@ -9,6 +9,7 @@
 //! | [`api`], [`hub`] | HTTP and WebSockets; the latest live frame of every order |
 //! | [`cli`], [`config`] | what a person types and sets |
 //! | [`clock`], [`credentials`] | the two clocks; secrets and tokens |
+//! | [`disk`] | how much room is left, and the reserve |
 //!
 //! *Architecture Invariant:* only [`store`] names redb, and no effect is seen before the commit that holds its facts.
 
@@ -18,9 +19,11 @@ pub mod clock;
 pub mod config;
 pub mod credentials;
 pub mod daemon;
+pub mod disk;
 pub mod gate;
 pub mod hub;
 mod retention;
+mod open_files;
 pub mod station;
 mod steps;
 pub mod store;

@@ -1,6 +1,8 @@
 //! The world around a station, simulated: piles that speak the contract, well or badly, and whatever else tests need.
-//! [`pile`] is a pile from its meter to its MQTT client; everything random in it comes from a [`seed::Seed`].
+//! [`station`] is a daemon as a process, and [`fault`] what may befall one. [`pile`] is a pile from its meter to its MQTT
+//! client; everything random in it comes from a [`seed::Seed`].
 
+pub mod fault;
 pub mod hand;
 pub mod history;
 pub mod pile;

@@ -156,6 +156,8 @@ pub struct StationProcess {
     setup: Setup,
     /// Where the clock stood, and when.
     clock: Option<(Wall, Instant)>,
+    /// Environment variables that the daemon is started with, such as `HOLDFAST_EDGE__…`.
+    pub environment: Vec<(String, String)>,
     /// Where piles connect.
     pub mqtt: SocketAddr,
     /// Where the HTTP API listens.
@@ -203,6 +205,7 @@ impl StationProcess {
             folder,
             setup,
             clock,
+            environment: Vec::new(),
             mqtt,
             http,
         })
@@ -246,7 +249,7 @@ impl StationProcess {
         let text = format!(
             "site = \"{site}\"\ntime_zone = \"{time_zone}\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
              first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n\n[http]\nlisten = \"{http}\"\n\n\
-             [clock]\ntrusted = true\n{clock}\n[policy]\n{policy}\n",
+             [disk]\nreserve = \"1MiB\"\n\n[clock]\ntrusted = true\n{clock}\n[policy]\n{policy}\n",
         );
         Ok(std::fs::write(self.config_path(), text)?)
     }
@@ -316,6 +319,7 @@ impl StationProcess {
         Ok(Command::new(program)
             .args(["run", "--config"])
             .arg(self.config_path())
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -331,6 +335,71 @@ impl StationProcess {
         child.kill()?;
         child.wait()?;
         Ok(())
+    }
+
+    /// The process, while it runs.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        Ok(self.child.as_ref().context("the daemon does not run")?.id())
+    }
+
+    /// The number of the daemon's thread of this name.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn thread(&self, name: &str) -> anyhow::Result<u32> {
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
+            let task = task?;
+            if std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
+                return Ok(task.file_name().to_string_lossy().parse()?);
+            }
+        }
+        bail!("the daemon has no thread {name}")
+    }
+
+    /// The memory that the daemon holds (its resident set), in bytes.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line
+            .and_then(|line| line.trim().strip_suffix(" kB"))
+            .context("no VmRSS")?;
+        Ok(kib.parse::<u64>()? * 1024)
+    }
+
+    /// One of the daemon's metrics, by its name and label as they stand in `/metrics`; zero if it is not there.
+    ///
+    /// # Errors
+    /// If the daemon does not answer.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<u64> {
+        let metrics = self.get("/metrics").await?.success()?;
+        let lines = metrics.as_str().context("metrics are a text")?.lines();
+        let value = lines
+            .filter_map(|line| line.rsplit_once(' '))
+            .find(|(key, _)| *key == name);
+        Ok(value.map_or(Ok(0), |(_, value)| value.parse())?)
+    }
+
+    /// Waits until the daemon ends by itself.
+    ///
+    /// # Errors
+    /// If it does not run, or goes on.
+    pub async fn wait_for_end(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+        let begun = Instant::now();
+        loop {
+            let child = self.child.as_mut().context("the daemon does not run")?;
+            if let Some(status) = child.try_wait()? {
+                self.child = None;
+                return Ok(status);
+            }
+            ensure!(begun.elapsed() < PATIENCE, "the daemon goes on:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// SIGTERM, and waits for its end. Returns whether it ended with success.

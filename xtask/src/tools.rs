@@ -11,7 +11,12 @@ struct Tool {
 }
 
 /// What the tests call.
-const OF_TESTS: [Tool; 2] = [
+const OF_TESTS: [Tool; 3] = [
+    Tool {
+        program: "faketime",
+        package: "faketime",
+        why: "a test steps the daemon's wall clock while it runs",
+    },
     Tool {
         program: "mosquitto_pub",
         package: "mosquitto-clients",

@@ -73,6 +73,23 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(core: &Arc<Core>, mut
     }
 }
 
+/// Hears a CONNECT and refuses it, because there are too many connections.
+pub(super) async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(core: &Core, mut stream: S, address: SocketAddr) {
+    let mut input = BytesMut::new();
+    if let Ok(connect) = read_connect(core, &mut stream, &mut input).await {
+        let claimed = Claimed::of(&connect);
+        refuse(
+            core,
+            stream,
+            connect.protocol,
+            ConnectRefusal::ServerBusy,
+            address,
+            &claimed,
+        )
+        .await;
+    }
+}
+
 /// Who a refused client says it is, fit for a log: anybody can send anything here.
 #[derive(Debug, Default)]
 struct Claimed {

@@ -1,7 +1,7 @@
 //! What is true only now: connections, the last telemetry, clocks and timers. Lost with the process, or nearly so.
 //! What is decided from it (a stop, a suspicion, a bill) is a fact.
 
-use super::Rows;
+use super::{Rows, Space};
 use crate::{
     fact::Fact,
     ids::{BootId, CardId, OrderId, Outlet, PileId},
@@ -33,6 +33,7 @@ pub(super) struct Live {
     /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
     pub(super) wall_offset_ms: Option<i64>,
     pub(super) clock_trusted: bool,
+    pub(super) space: Space,
     pub(super) ignored: BTreeMap<&'static str, u64>,
 }
 
@@ -67,6 +68,8 @@ pub struct Presence {
     pub(super) swipe: Option<(CardId, Mono)>,
     pub(super) dropped_at: Option<Mono>,
     pub(super) prices_sent: Option<PriceMessage>,
+    /// Something it said was refused, as its quarantine is full, and none of that has been dealt with since.
+    pub quarantine_full: bool,
     /// When it is next told the time.
     pub(super) time_due: Option<Mono>,
 }

@@ -21,17 +21,18 @@ mod record;
 mod rejected;
 mod rows;
 mod settle;
+mod space;
 mod telemetry;
 mod timers;
 
-pub use input::{Decision, Input, Place};
+pub use input::{Decision, Input, Place, Space};
 pub use live::{ClockOffset, LiveView, OutletLive, Presence};
 pub use outcome::{Answer, Effect, Outcome};
 pub use rejected::Rejected;
 pub use rows::{Changes, Key, Rows};
 
 use crate::{
-    fact::Fact,
+    fact::{Fact, kept_bytes},
     ids::{CardId, OrderId, Outlet, PileId, Randomness},
     journal::Stamp,
     messages::{Ack, AckResult, Down, Record, Up, UpMessage},
@@ -203,6 +204,7 @@ impl Site {
             | Input::RemovePile { .. }
             | Input::SetMaintenance { .. }
             | Input::ClockTrust(_)
+            | Input::Space(_)
             | Input::Tick => {}
         }
         keys
@@ -361,6 +363,7 @@ impl Turn<'_> {
             Input::RemovePile { pile, by } => self.remove_pile(pile, by),
             Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
             Input::ClockTrust(trusted) => self.clock_trust(trusted),
+            Input::Space(space) => self.space(space),
             Input::Tick => self.tick(),
         }
     }
@@ -383,7 +386,13 @@ impl Turn<'_> {
             }
             Up::Boot(boot) => self.boot(pile, &common, boot),
             Up::Reply(reply) => self.reply(pile, &common, reply),
-            Up::Record(record) => self.record(pile, &common, *record),
+            Up::Record(record) => {
+                if self.fits_nowhere(pile, &record) {
+                    let bytes = kept_bytes(Some(&record), None);
+                    self.check_quarantine(pile, &record::digest(&record), bytes)?;
+                }
+                self.record(pile, &common, *record)
+            }
             Up::Event(event) => self.event(pile, event),
             Up::Card(swipe) => self.card(pile, swipe),
         }

@@ -155,6 +155,14 @@ impl Rows {
         self.piles.get_mut(id).expect("a fact is about a known pile")
     }
 
+    /// A pile that came with a certificate and was never provisioned has no row to count in.
+    fn count_quarantined(&mut self, pile: &PileId, count: impl FnOnce(u64) -> u64, changes: &mut Changes) {
+        if self.piles.contains_key(pile) {
+            let row = self.pile_mut(pile, changes);
+            row.quarantined_bytes = count(row.quarantined_bytes);
+        }
+    }
+
     /// Takes one fact into account.
     ///
     /// # Panics
@@ -492,7 +500,9 @@ impl Rows {
                     detail: detail.clone(),
                     outcome: None,
                 };
+                let bytes = item.bytes();
                 self.quarantine.insert(stamp.seq, Some(item));
+                self.count_quarantined(pile, |count| count.saturating_add(bytes), changes);
             }
             Fact::QuarantineClosed { item, outcome, .. } => {
                 changes.quarantine.insert(*item);
@@ -500,6 +510,9 @@ impl Rows {
                 let row = row.expect("a fact is about a quarantined message that is in memory");
                 assert!(row.outcome.is_none(), "quarantine item {item} is dealt with once");
                 row.outcome = Some(outcome.clone());
+                let (pile, bytes) = (row.pile.clone(), row.bytes());
+                // What was put aside before this was counted counts nothing.
+                self.count_quarantined(&pile, |count| count.saturating_sub(bytes), changes);
                 if let QuarantineOutcome::Billed { order } = outcome {
                     self.reopen_failed(order, changes);
                 }

@@ -135,6 +135,21 @@ fn of_loop(api: &ApiState) -> Vec<Metric> {
             station.waiting() as u64,
         ),
         Metric::gauge("holdfast_websockets", "Open WebSockets.", sockets as u64),
+        Metric::counter(
+            "holdfast_http_connections_turned_away_total",
+            "HTTP connections closed because their address had too many.",
+            api.turned_away.load(Ordering::Relaxed),
+        ),
+        Metric::counter(
+            "holdfast_http_logins_failed_total",
+            "HTTP requests without a token, or with one that is not known.",
+            api.logins.failed.load(Ordering::Relaxed),
+        ),
+        Metric::counter(
+            "holdfast_http_logins_limited_total",
+            "Those of them that were answered 429 because there were too many.",
+            api.logins.limited.load(Ordering::Relaxed),
+        ),
     ]
 }
 
@@ -156,9 +171,16 @@ async fn of_site(api: &ApiState) -> Result<Vec<Metric>, Problem> {
             maintenance += u64::from(pile.maintenance.is_some());
         }
         let ignored: Vec<(&str, u64)> = site.ignored().iter().map(|(why, count)| (*why, *count)).collect();
-        (orders, [known, online, maintenance], ignored, site.clock_trusted())
+        let room = (site.disk_space(), site.takes_no_orders().is_some());
+        (
+            orders,
+            [known, online, maintenance],
+            ignored,
+            site.clock_trusted(),
+            room,
+        )
     });
-    let (orders, [known, online, maintenance], ignored, trusted) = looked.await?;
+    let (orders, [known, online, maintenance], ignored, trusted, (space, no_orders)) = looked.await?;
     let mut metrics: Vec<Metric> = orders
         .into_iter()
         .map(|(state, count)| {
@@ -180,6 +202,21 @@ async fn of_site(api: &ApiState) -> Result<Vec<Metric>, Problem> {
         "holdfast_clock_trusted",
         "1 if the wall clock is trusted.",
         u64::from(trusted),
+    ));
+    metrics.push(Metric::gauge(
+        "holdfast_disk_free_bytes",
+        "What is left on the disk of the database.",
+        space.free_bytes,
+    ));
+    metrics.push(Metric::gauge(
+        "holdfast_disk_reserve",
+        "1 if the reserve is set aside that is given up when the disk is full.",
+        u64::from(space.reserve),
+    ));
+    metrics.push(Metric::gauge(
+        "holdfast_orders_refused",
+        "1 if new orders are refused for want of room on the disk.",
+        u64::from(no_orders),
     ));
     metrics.extend(ignored.into_iter().map(|(why, count)| {
         let help = "Messages from piles that were counted and otherwise ignored.";

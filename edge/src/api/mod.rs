@@ -8,6 +8,7 @@
 //! | `orders` … `station` | one file per resource: handlers with their place in the document |
 //! | `live` | WebSockets |
 //! | `serve` | listeners: TCP with tokens, the Unix socket with file permissions |
+//! | `limit`, `patience` | what one address may take, and how long a caller may not read |
 //!
 //! To add an endpoint: write the handler with `#[utoipa::path(…, security(("bearer" = ["role"])))]` in its resource's
 //! file, add it to `routes!` there, and run `holdfast-edge openapi > docs/openapi.json`. A test walks the document and
@@ -25,11 +26,13 @@ mod document;
 pub mod dto;
 mod health;
 mod journal;
+mod limit;
 mod live;
 mod members;
 pub mod metrics;
 mod orders;
 mod page;
+mod patience;
 mod piles;
 pub mod problem;
 mod quarantine;
@@ -43,7 +46,7 @@ pub mod wire;
 
 pub use access::Caller;
 pub use body::Nothing;
-pub use serve::{UnixSocket, bind_unix, serve, serve_unix};
+pub use serve::{TCP_CONNECTIONS_MAX, UNIX_CONNECTIONS_MAX, UnixSocket, bind_unix, serve, serve_unix};
 
 use crate::{
     station::Station,
@@ -52,7 +55,7 @@ use crate::{
 use axum::{Router, http::StatusCode, middleware};
 use metrics::Counters;
 use problem::Problem;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 use tokio::sync::{Semaphore, watch};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -68,6 +71,9 @@ pub struct ApiState {
     sockets: Arc<Semaphore>,
     /// One backup at a time.
     backups: Arc<Semaphore>,
+    logins: Arc<limit::FailedLogins>,
+    /// TCP connections that were turned away because their address had too many.
+    turned_away: Arc<AtomicU64>,
     closing: Arc<watch::Sender<bool>>,
 }
 
@@ -81,6 +87,8 @@ impl ApiState {
             counters: Arc::new(counters),
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
             backups: Arc::new(Semaphore::new(1)),
+            logins: Arc::default(),
+            turned_away: Arc::default(),
             closing: Arc::new(watch::Sender::new(false)),
         }
     }
@@ -136,7 +144,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// All operations, behind tokens and roles.
 pub fn router(state: ApiState) -> Router {
     let (router, openapi) = operations().split_for_parts();
-    let gate = access::Gate::new(&openapi, Arc::clone(&state.station.credentials));
+    let gate = access::Gate::new(
+        &openapi,
+        Arc::clone(&state.station.credentials),
+        Arc::clone(&state.logins),
+    );
     router
         .fallback(nothing_there)
         .method_not_allowed_fallback(wrong_method)

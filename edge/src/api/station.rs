@@ -4,7 +4,7 @@ use super::{
     ApiState,
     dto::{
         pile::PileView,
-        station::{ClockView, JournalHead, StationView},
+        station::{ClockView, DiskView, JournalHead, StationView},
     },
     problem::Problem,
     wire::At,
@@ -68,23 +68,32 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         piles_faulted: 0,
         reviews_waiting,
         quarantine_open,
+        piles_quarantine_full: 0,
+        disk: DiskView {
+            free_bytes: 0,
+            reserve: false,
+            telemetry: false,
+            refusing_orders: None,
+        },
         tariff_in_force,
     };
     let looked = api.station.look(|site, now| {
         let piles = site.rows().piles.values().filter(|pile| !pile.removed);
-        let (mut known, mut online, mut fenced, mut faulted) = (0, 0, 0, 0);
+        let (mut known, mut online, mut fenced, mut faulted, mut full) = (0, 0, 0, 0, 0);
         for pile in piles {
             known += 1;
             let presence = site.presence(&pile.id);
             online += usize::from(presence.is_some_and(|presence| presence.online_since.is_some()));
+            full += usize::from(presence.is_some_and(|presence| presence.quarantine_full));
             let view = PileView::of(pile, site, now);
             fenced += usize::from(view.maintenance.is_some());
             faulted += usize::from(view.connectors.iter().any(|connector| connector.faulted));
         }
         let open = site.rows().orders().filter(|order| order.state.is_open()).count();
-        (now, site.clock_trusted(), open, [known, online, fenced, faulted])
+        let counts = [known, online, fenced, faulted, full];
+        (now, site.clock_trusted(), open, counts, DiskView::of(site))
     });
-    let (now, trusted, open_orders, [piles, online, fenced, faulted]) = looked.await?;
+    let (now, trusted, open_orders, [piles, online, fenced, faulted, full], disk) = looked.await?;
     view.clock = ClockView {
         wall: At(now.wall),
         mono_ms: now.mono.0,
@@ -92,5 +101,6 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
     };
     (view.open_orders, view.piles, view.piles_online) = (open_orders, piles, online);
     (view.piles_in_maintenance, view.piles_faulted) = (fenced, faulted);
+    (view.piles_quarantine_full, view.disk) = (full, disk);
     Ok(Json(view))
 }

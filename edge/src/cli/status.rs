@@ -12,19 +12,50 @@ pub(super) fn text(station: &Value) -> String {
     if station["tariff_in_force"].is_null() {
         lines.push("! no tariff is in force: every order is refused (holdfast-edge tariff add FILE)".to_owned());
     }
-    let mut attention = |count: u64, words: &str| {
-        if count > 0 {
-            lines.push(format!("! {count} {words}"));
-        }
+    let disk = &station["disk"];
+    if let Some(why) = disk["refusing_orders"].as_str() {
+        lines.push(format!("! new orders are refused: {why}"));
+    } else if disk["telemetry"] == false {
+        let free = disk["free_bytes"].as_u64().unwrap_or(0) >> 20;
+        lines.push(format!(
+            "! the disk is filling up: telemetry is not written, {free} MiB are free; make room on it"
+        ));
+    }
+    let mut attention = |count: u64, one: &str, many: &str| match count {
+        0 => {}
+        1 => lines.push(format!("! 1 {one}")),
+        _ => lines.push(format!("! {count} {many}")),
     };
-    attention(number("piles_faulted"), "piles with a fault (holdfast-edge pile list)");
-    attention(piles.saturating_sub(online), "piles offline (holdfast-edge pile list)");
+    attention(
+        number("piles_faulted"),
+        "pile with a fault (holdfast-edge pile list)",
+        "piles with a fault (holdfast-edge pile list)",
+    );
+    attention(
+        piles.saturating_sub(online),
+        "pile offline (holdfast-edge pile list)",
+        "piles offline (holdfast-edge pile list)",
+    );
     attention(
         number("piles_in_maintenance"),
+        "pile in maintenance: it takes no orders",
         "piles in maintenance: they take no orders",
     );
-    attention(number("reviews_waiting"), "orders wait for review (GET /v1/reviews)");
-    attention(number("quarantine_open"), "items in quarantine (GET /v1/quarantine)");
+    attention(
+        number("reviews_waiting"),
+        "order waits for review (GET /v1/reviews)",
+        "orders wait for review (GET /v1/reviews)",
+    );
+    attention(
+        number("piles_quarantine_full"),
+        "pile has its quarantine full: its records are refused until items are closed (GET /v1/quarantine)",
+        "piles have their quarantine full: their records are refused until items are closed (GET /v1/quarantine)",
+    );
+    attention(
+        number("quarantine_open"),
+        "item in quarantine (GET /v1/quarantine)",
+        "items in quarantine (GET /v1/quarantine)",
+    );
     if station["clock"]["trusted"] != true {
         lines.push("! the clock is not trusted: piles are not told the time".to_owned());
     }
@@ -130,7 +161,8 @@ mod tests {
             "clock": { "wall": "2026-03-01T10:00:00+08:00", "mono_ms": 5, "trusted": true },
             "journal": { "seq": 7, "hash": "0123456789abcdef0123" }, "waiting": 0, "open_orders": 1, "piles": 3,
             "piles_online": 3, "piles_in_maintenance": 0, "piles_faulted": 0, "reviews_waiting": 0,
-            "quarantine_open": 0, "tariff_in_force": "t1",
+            "quarantine_open": 0, "piles_quarantine_full": 0, "tariff_in_force": "t1",
+            "disk": { "free_bytes": 1 << 40, "reserve": true, "telemetry": true, "refusing_orders": null },
         })
     }
 
@@ -163,11 +195,46 @@ version  0.1.0, schema 1";
             first,
             [
                 "! no tariff is in force: every order is refused (holdfast-edge tariff add FILE)",
-                "! 1 piles with a fault (holdfast-edge pile list)",
+                "! 1 pile with a fault (holdfast-edge pile list)",
                 "! 2 piles offline (holdfast-edge pile list)",
                 "! 4 orders wait for review (GET /v1/reviews)",
                 "! the clock is not trusted: piles are not told the time",
             ]
+        );
+    }
+
+    #[test]
+    fn one_is_one_and_a_disk_that_fills_is_told_before_all_else() {
+        let mut station = station();
+        for count in [
+            "piles_in_maintenance",
+            "reviews_waiting",
+            "quarantine_open",
+            "piles_quarantine_full",
+        ] {
+            station[count] = 1.into();
+        }
+        station["piles_online"] = 2.into();
+        station["disk"]["telemetry"] = false.into();
+        station["disk"]["free_bytes"] = (200_u64 << 20).into();
+        let said = text(&station);
+        let first: Vec<&str> = said.lines().take(6).collect();
+        assert_eq!(
+            first,
+            [
+                "! the disk is filling up: telemetry is not written, 200 MiB are free; make room on it",
+                "! 1 pile offline (holdfast-edge pile list)",
+                "! 1 pile in maintenance: it takes no orders",
+                "! 1 order waits for review (GET /v1/reviews)",
+                "! 1 pile has its quarantine full: its records are refused until items are closed (GET /v1/quarantine)",
+                "! 1 item in quarantine (GET /v1/quarantine)",
+            ]
+        );
+        station["disk"]["refusing_orders"] = "the disk is nearly full".into();
+        let said = text(&station);
+        assert!(
+            said.starts_with("! new orders are refused: the disk is nearly full\n! 1 pile offline"),
+            "{said}"
         );
     }
 

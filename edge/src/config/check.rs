@@ -221,6 +221,13 @@ impl Draft {
                 ),
             );
         }
+        if policy.telemetry_below_bytes < policy.orders_below_bytes {
+            fault(
+                "disk.telemetry_below",
+                "is less than `orders_below`: telemetry is given up before orders are refused; give a larger size"
+                    .to_owned(),
+            );
+        }
         if policy.record_overdue_ms <= policy.record_request_ms {
             fault(
                 "policy.record_overdue",

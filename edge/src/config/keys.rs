@@ -1,6 +1,7 @@
 //! Every key there is, and how its value is read: the one list that the file, the environment and the checks go by.
 
 use super::{Faults, Origin, Retention, check::Draft, given::Given};
+use crate::api::TCP_CONNECTIONS_MAX;
 use domain::{
     pile::REMEMBERED_MAX,
     units::{Fen, Power},
@@ -29,6 +30,9 @@ const MONEY: RangeInclusive<Fen> = Fen(1)..=Fen(10_000_000);
 const POWER: RangeInclusive<Power> = Power(1)..=Power(10_000_000);
 const CACHE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
 const KEPT_DAYS: RangeInclusive<u32> = Retention::DAYS_MIN..=Retention::DAYS_MAX;
+const RESERVE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
+const FREE_BYTES: RangeInclusive<usize> = 1 << 20..=64 << 30;
+const QUARANTINE_BYTES: RangeInclusive<usize> = 1 << 20..=1 << 30;
 const CONNECTIONS: RangeInclusive<usize> = 1..=65_536;
 
 macro_rules! keys {
@@ -59,6 +63,13 @@ pub(super) const KEYS: &[Key] = keys! {
 
     "http.listen" => |draft, given| draft.config.http_listen = given.optional(Given::address)?;
     "http.plain_beyond_loopback" => |draft, given| draft.plain_http_beyond_loopback = given.boolean()?;
+    "http.connections_per_address_max" => |draft, given|
+        draft.config.http_connections_per_address_max = given.integer(1..=TCP_CONNECTIONS_MAX)?;
+
+    "disk.reserve" => |draft, given| draft.config.reserve_bytes = given.bytes(RESERVE_BYTES)? as u64;
+    "disk.telemetry_below" => |draft, given|
+        draft.config.policy.telemetry_below_bytes = given.bytes(FREE_BYTES)? as u64;
+    "disk.orders_below" => |draft, given| draft.config.policy.orders_below_bytes = given.bytes(FREE_BYTES)? as u64;
 
     "clock.trusted" => |draft, given| draft.config.clock.trusted = given.boolean()?;
     "clock.demonstration" => |draft, given| draft.demonstration = given.boolean()?;
@@ -87,6 +98,8 @@ pub(super) const KEYS: &[Key] = keys! {
     "policy.offline_sessions" => |draft, given| draft.config.policy.offline_sessions = given.boolean()?;
     "policy.offline_session_cap" => |draft, given|
         draft.config.policy.offline_session_cap = given.amount("yuan", MONEY)?;
+    "policy.quarantine_max" => |draft, given|
+        draft.config.policy.quarantine_bytes_max = given.bytes(QUARANTINE_BYTES)? as u64;
     "policy.clock_step" => |draft, given| draft.config.policy.clock_step_ms = given.duration_ms(SHORT)?;
 };
 

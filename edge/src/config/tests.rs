@@ -111,6 +111,11 @@ fn every_key_reaches_its_own_field() {
         [http]
         listen = "192.0.2.1:4"
         plain_beyond_loopback = true
+        connections_per_address_max = 13
+        [disk]
+        reserve = "21MiB"
+        telemetry_below = "23MiB"
+        orders_below = "22MiB"
         [clock]
         trusted = true
         demonstration = true
@@ -138,6 +143,7 @@ fn every_key_reaches_its_own_field() {
         sick_window = "1500ms"
         offline_sessions = true
         offline_session_cap = "17.18"
+        quarantine_max = "24MiB"
         clock_step = "19s"
     "#;
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
@@ -148,6 +154,7 @@ fn every_key_reaches_its_own_field() {
         data_dir: "/data".into(),
         socket: "/run/other.sock".into(),
         cache_bytes: 32 * 1024 * 1024,
+        reserve_bytes: 21 << 20,
         log: "info,broker=debug".to_owned(),
         first_tariff: Some("/tariff.toml".into()),
         mqtt: Mqtt {
@@ -162,6 +169,7 @@ fn every_key_reaches_its_own_field() {
             connections_per_address_max: 12,
         },
         http_listen: Some(address("192.0.2.1:4")),
+        http_connections_per_address_max: 13,
         policy: Policy {
             start_timeout_ms: 2_000,
             prepay_min: fen("0.03"),
@@ -180,6 +188,9 @@ fn every_key_reaches_its_own_field() {
             sick_window_ms: 1_500,
             offline_sessions: true,
             offline_session_cap: fen("17.18"),
+            quarantine_bytes_max: 24 << 20,
+            telemetry_below_bytes: 23 << 20,
+            orders_below_bytes: 22 << 20,
             clock_step_ms: 19_000,
         },
         clock: ClockConfig {
@@ -225,7 +236,7 @@ fn every_fault_names_its_line_its_key_and_what_to_do() {
         ),
         (
             "[http]\nport = 80",
-            ":3: http.port: is not a known key; known here are `listen`, `plain_beyond_loopback`",
+            ":3: http.port: is not a known key; known here are `connections_per_address_max`, `listen`, `plain_beyond_loopback`",
         ),
         (
             "mqtt = 1883",

@@ -6,7 +6,7 @@ use super::{
     writer::{Committed, Writer},
 };
 use crate::{config::Retention, credentials::CredentialChange, retention::Forgetting, store::StoreError};
-use broker::Receipt;
+use broker::{Receipt, RefusalReason};
 use domain::{ids::Randomness, site::Effect};
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::sync::{mpsc, oneshot};
@@ -179,6 +179,9 @@ impl Loop {
         }
         for receipt in committed.receipts {
             receipt.acknowledge();
+        }
+        for receipt in committed.refused {
+            receipt.refuse(RefusalReason::QuotaExceeded);
         }
         for effect in committed.effects {
             match effect {

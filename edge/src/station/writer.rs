@@ -21,7 +21,7 @@ use domain::{
     journal::Hash,
     messages::{Ack, AckResult, Down, Up},
     policy::Policy,
-    site::{Answer, Effect, Input, LiveView, Outcome, Site},
+    site::{Answer, Effect, Input, LiveView, Outcome, Rejected, Site},
     time::{Mono, Now},
     topics::UpKind,
 };
@@ -65,6 +65,8 @@ pub struct Committed<R, A> {
     pub credentials: Vec<CredentialChange>,
     /// Acknowledgements to release: they say that a message is stored, the `ack` among the effects what became of it.
     pub receipts: Vec<R>,
+    /// Acknowledgements to refuse: there is no room to keep what they stand for, and the pile must keep it.
+    pub refused: Vec<R>,
     /// What to do.
     pub effects: Vec<Effect>,
     /// Live views to show.
@@ -103,6 +105,7 @@ struct Open<R, A> {
     effects: Vec<Effect>,
     seen: BTreeSet<OrderId>,
     receipts: Vec<R>,
+    refused: Vec<R>,
     answers: Vec<(A, Result<Response, Unavailable>)>,
     taken: usize,
 }
@@ -115,6 +118,7 @@ impl<R, A> Default for Open<R, A> {
             effects: Vec::new(),
             seen: BTreeSet::new(),
             receipts: Vec::new(),
+            refused: Vec::new(),
             answers: Vec::new(),
             taken: 0,
         }
@@ -204,6 +208,7 @@ impl<R, A> Writer<R, A> {
         Ok(Committed {
             credentials: open.batch.credentials,
             receipts: open.receipts,
+            refused: open.refused,
             effects: open.effects,
             views,
             answers: open.answers,
@@ -240,8 +245,14 @@ impl<R, A> Writer<R, A> {
                 repeat_key,
                 receipt,
             } => {
-                self.open.receipts.extend(receipt);
-                self.pile_says(input, repeat_key, now, random).map(Some)
+                let outcome = self.pile_says(input, repeat_key, now, random)?;
+                // What cannot be kept is not acknowledged: then the pile keeps it.
+                let receipts = match outcome.answer {
+                    Err(Rejected::QuarantineFull { .. }) => &mut self.open.refused,
+                    _ => &mut self.open.receipts,
+                };
+                receipts.extend(receipt);
+                Ok(Some(outcome))
             }
             Work::Asked { request, guard, answer } => self.asked(*request, guard, answer, now, random),
             Work::Told(input) => self.handle(input, now, random).map(Some),

@@ -133,12 +133,23 @@ pub enum StoreError {
     /// What was read cannot be what was written.
     #[error("the database is damaged: {0}")]
     Corrupt(String),
+    /// There is no room.
+    #[error("the disk is full: {0}")]
+    Full(String),
     /// Input or output failed.
     #[error("the disk failed: {0}")]
     Io(String),
 }
 
 impl StoreError {
+    fn of(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded => Self::Full(error.to_string()),
+            _ => Self::Io(in_words(error)),
+        }
+    }
+
     fn io(error: impl std::fmt::Display) -> Self {
         Self::Io(error.to_string())
     }
@@ -164,7 +175,7 @@ impl From<redb::Error> for StoreError {
         match error {
             redb::Error::Corrupted(why) => Self::Corrupt(why),
             redb::Error::Io(error) if tells_of_damage(&error) => Self::Corrupt(error.to_string()),
-            redb::Error::Io(error) => Self::Io(in_words(&error)),
+            redb::Error::Io(error) => Self::of(&error),
             mismatch @ (redb::Error::TableTypeMismatch { .. }
             | redb::Error::TableIsMultimap(_)
             | redb::Error::TypeDefinitionChanged { .. }
@@ -182,9 +193,8 @@ fn tells_of_damage(error: &std::io::Error) -> bool {
 
 /// What failed, first in the words of whoever has to go there.
 fn in_words(error: &std::io::Error) -> String {
-    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     let what = match error.kind() {
-        StorageFull | QuotaExceeded => "the disk is full",
         ReadOnlyFilesystem => "the file system is read-only",
         PermissionDenied => "this user may not use the file",
         _ => return error.to_string(),
@@ -207,6 +217,7 @@ fn named(path: &Path, error: StoreError) -> StoreError {
             path: path.to_owned(),
             why,
         },
+        StoreError::Full(why) => StoreError::Full(format!("{}: {why}", path.display())),
         StoreError::Io(why) => StoreError::Io(format!("{}: {why}", path.display())),
         other => other,
     }
@@ -275,7 +286,7 @@ impl Store {
     /// [`StoreError::TooNew`], [`StoreError::NoBackup`], [`StoreError::OtherSite`], [`StoreError::Io`] where it is the
     /// disk that fails and not the file.
     pub fn open(path: &Path, site: &SiteId, cache_bytes: usize) -> Result<Self, StoreError> {
-        let failed = |error: std::io::Error| named(path, StoreError::Io(in_words(&error)));
+        let failed = |error: std::io::Error| named(path, StoreError::of(&error));
         let exists = path.try_exists().map_err(failed)?;
         if exists && std::fs::metadata(path).map_err(failed)?.len() == 0 {
             return Err(named(path, StoreError::Corrupt("the file is empty".to_owned())));

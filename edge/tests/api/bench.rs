@@ -139,7 +139,7 @@ impl Bench {
         let socket = folder.join("edge.sock");
         let unix = api::bind_unix(&socket).await.unwrap();
         let servers = vec![
-            tokio::spawn(api::serve(listener, state.clone(), stopping.clone())),
+            tokio::spawn(api::serve(listener, 128, state.clone(), stopping.clone())),
             tokio::spawn(api::serve_unix(unix, state, stopping)),
         ];
         let mut bench = Self {

@@ -5,6 +5,7 @@ use crate::{
     credentials::Role,
 };
 use domain::journal::Head;
+use domain::site::{Site, Space};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -47,9 +48,39 @@ pub struct StationView {
     pub reviews_waiting: usize,
     /// Messages in quarantine that wait for a person; counted up to a hundred.
     pub quarantine_open: usize,
+    /// Piles whose quarantine is full: what they say that fits nowhere is refused until items of theirs are closed.
+    pub piles_quarantine_full: usize,
+    /// Room on the disk.
+    pub disk: DiskView,
     /// The tariff an order placed now is pinned to; `null`: every order is refused.
     #[schema(required)]
     pub tariff_in_force: Option<String>,
+}
+
+/// Room on the disk that the database is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DiskView {
+    /// What is left for the station, in bytes.
+    pub free_bytes: u64,
+    /// Whether the reserve is set aside that is given up when the disk is full.
+    pub reserve: bool,
+    /// Whether telemetry is written; it is the first that is given up.
+    pub telemetry: bool,
+    /// Why new orders are refused; `null` while they are taken.
+    #[schema(required)]
+    pub refusing_orders: Option<String>,
+}
+
+impl DiskView {
+    pub(in crate::api) fn of(site: &Site) -> Self {
+        let Space { free_bytes, reserve } = site.disk_space();
+        Self {
+            free_bytes,
+            reserve,
+            telemetry: site.keeps_telemetry(),
+            refusing_orders: site.takes_no_orders(),
+        }
+    }
 }
 
 /// The station's clocks.

@@ -1,6 +1,9 @@
 //! The site's rules that a person may set, with the values that apply when nobody does.
 
-use crate::units::{Fen, Power};
+use crate::{
+    time::Zone,
+    units::{Fen, Power},
+};
 use serde::{Deserialize, Serialize};
 
 /// The site's rules.
@@ -45,6 +48,9 @@ pub struct Policy {
     /// A step of the wall clock above this, either way, is journaled and sends running orders to review, in
     /// milliseconds.
     pub clock_step_ms: u64,
+    /// The site's time zone, by which business days are cut. It is the configuration's `time_zone`, not a key of its own.
+    #[serde(skip)]
+    pub time_zone: Zone,
 }
 
 impl Default for Policy {
@@ -70,6 +76,7 @@ impl Default for Policy {
             offline_sessions: false,
             offline_session_cap: Fen(5_000),
             clock_step_ms: MINUTE_MS,
+            time_zone: Zone::default(),
         }
     }
 }

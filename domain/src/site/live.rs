@@ -33,6 +33,8 @@ pub(super) struct Live {
     /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
     pub(super) wall_offset_ms: Option<i64>,
     pub(super) clock_trusted: bool,
+    /// From when to when the business day lasts that was looked at last.
+    pub(super) day: Option<(Wall, Wall)>,
     pub(super) ignored: BTreeMap<&'static str, u64>,
 }
 
@@ -47,6 +49,8 @@ pub(super) enum Timer {
     DropVerdict(PileId),
     /// The hourly `time`, and `price` where the day's table changed.
     Time(PileId),
+    /// A business day's energy is reported.
+    EnergyReport,
 }
 
 /// A pile's connection.
@@ -166,6 +170,8 @@ pub struct OutletLive {
 impl Live {
     pub(super) fn new(rows: &Rows) -> Self {
         let mut live = Self::default();
+        // When that is depends on the wall clock, which the first input tells.
+        live.timers.insert((Mono(0), Timer::EnergyReport));
         for order in rows.orders() {
             live.index(order);
         }

@@ -12,6 +12,7 @@
 //! [`Rejected`] has changed nothing.
 
 mod admin;
+mod energy;
 mod input;
 mod live;
 mod outcome;
@@ -202,6 +203,7 @@ impl Site {
             | Input::ProvisionPile { .. }
             | Input::RemovePile { .. }
             | Input::SetMaintenance { .. }
+            | Input::ClearMeter { .. }
             | Input::ClockTrust(_)
             | Input::Tick => {}
         }
@@ -266,7 +268,7 @@ impl Site {
     /// Decides.
     ///
     /// All rows that [`Site::needs`] names must be in memory. Facts come back even with a refusal where the station's
-    /// clock was found to have been stepped: that is true whatever was asked.
+    /// clock was found to have been stepped, or another day to have begun: that is true whatever was asked.
     pub fn handle(&mut self, now: Now, random: &mut dyn Randomness, input: Input) -> Outcome {
         let mut turn = Turn {
             site: self,
@@ -280,6 +282,7 @@ impl Site {
             Fen::ZERO
         };
         turn.notice_clock_step();
+        turn.notice_day();
         let own_facts = turn.outcome.facts.len();
         let answer = turn.dispatch(input);
         let mut outcome = turn.outcome;
@@ -360,6 +363,7 @@ impl Turn<'_> {
             Input::ProvisionPile { pile } => self.provision_pile(pile),
             Input::RemovePile { pile, by } => self.remove_pile(pile, by),
             Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
+            Input::ClearMeter { pile, reason, by } => self.clear_meter(pile, reason, by),
             Input::ClockTrust(trusted) => self.clock_trust(trusted),
             Input::Tick => self.tick(),
         }

@@ -2,16 +2,18 @@
 //! The edge keeps these rows on disk; replaying the journal from empty gives the identical rows.
 
 use crate::{
+    energy::{ConnectorDay, EnergyBooks, EnergyReport, Finding},
     fact::{Fact, PaidFrom, QuarantineItem, QuarantineOutcome, ReceiptFor, ReceiptUse},
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
     journal::Stamp,
     ledger::{self, Account, Hold, Ledger, Payment, Transfer},
     member::Member,
-    messages::{CommandKind, EventKind},
-    meter::Suspicion,
-    order::{self, Basis, BillVersion, Deadline, DeadlineKind, Order, Paid, Source, Started, State, Step},
-    pile::{Maintenance, Pile},
+    messages::{CommandKind, EventKind, Record},
+    meter::{self, Rollback, Suspicion},
+    order::{self, Basis, BillVersion, Counted, Deadline, DeadlineKind, Order, Paid, Source, Started, State, Step},
+    pile::{Connector, Excess, Maintenance, MeterAbnormal, Pile},
     tariff::Tariff,
+    time::Day,
     units::{Energy, Fen},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +56,10 @@ pub struct Rows {
     pub receipts: BTreeMap<String, Option<ReceiptUse>>,
     /// Accounts of the members and orders above, and the station's own.
     pub ledger: Ledger,
+    /// Business days whose energy is not reported yet.
+    pub energy: EnergyBooks,
+    /// Reports that were made just now.
+    pub energy_reports: BTreeMap<Day, EnergyReport>,
 }
 
 /// Rows that differ from what is on disk.
@@ -77,6 +83,12 @@ pub struct Changes {
     pub accounts: BTreeSet<Account>,
     /// Transfers, to be added.
     pub transfers: Vec<Transfer>,
+    /// Sums of business days; those that are there no more are in a report.
+    pub energy_days: BTreeSet<(Day, Outlet)>,
+    /// Reports of business days, to be added.
+    pub energy_reports: BTreeSet<Day>,
+    /// Another business day has begun.
+    pub day_began: bool,
 }
 
 impl Changes {
@@ -119,6 +131,7 @@ impl Rows {
         self.quarantine.clear();
         self.set_aside.clear();
         self.receipts.clear();
+        self.energy_reports.clear();
         let gone: Vec<Account> = self
             .ledger
             .accounts()
@@ -189,8 +202,8 @@ impl Rows {
                     connector.power_max = Some(reported.max_kw);
                     if !busy.contains(&reported.no) {
                         connector.register = Some(reported.meter_kwh);
-                        // A higher register may be an offline session whose record is yet to come; a lower one is
-                        // another meter.
+                        // A higher register may be an offline session whose record is yet to come; a lower one begins
+                        // anew, and `RegisterRolledBack` says so.
                         let known = connector.accounted.unwrap_or(reported.meter_kwh);
                         connector.accounted = Some(known.min(reported.meter_kwh));
                     }
@@ -344,6 +357,25 @@ impl Rows {
                 row.deadline = None;
                 row.commands.clear();
                 let outlet = row.outlet.clone();
+                let counted = row.counted;
+                if let Some(Counted { day, .. }) = counted
+                    && self.energy.open.contains_key(&(day, outlet.clone()))
+                {
+                    self.day_mut(day, &outlet, changes).has_meter(order);
+                }
+                let (start, stop) = (record.meter_start_kwh, record.meter_stop_kwh);
+                self.explain(&outlet, start, stop, changes);
+                for suspicion in suspicions {
+                    let rollback = match *suspicion {
+                        Suspicion::StopBelowStart { start, stop } => (start, stop),
+                        Suspicion::StartBelowLastKnown { start, last_known } => (last_known, start),
+                        _ => continue,
+                    };
+                    let (known, found) = rollback;
+                    let finding = Finding::rollback(Some(order), Rollback { known, found });
+                    self.today(&outlet, changes).find(finding);
+                }
+                self.connector_mut(&outlet, changes).rollback = None;
                 // An impossible jump must not make every later session look like a meter running backwards.
                 if !suspicions.iter().any(|s| matches!(s, Suspicion::TooFast { .. })) {
                     self.account(&outlet, record.meter_stop_kwh, changes);
@@ -419,6 +451,7 @@ impl Rows {
                 };
                 self.pay(order, payment, fact, stamp, changes);
                 self.order_mut(order, changes).deadline = Some(deadline);
+                self.count(order, changes);
             }
             Fact::OrderSettled { order, payment } => {
                 self.pay(order, payment, fact, stamp, changes);
@@ -432,6 +465,7 @@ impl Rows {
                 row.deadline = None;
                 row.settled_at = Some(stamp.at);
                 assert!(row.hold.is_resolved(), "a settled order {order} holds nothing");
+                self.count(order, changes);
                 self.note_debt(order, changes);
                 self.close_if_ended(order, changes);
             }
@@ -474,6 +508,9 @@ impl Rows {
                 detail,
             } => {
                 changes.quarantine.insert(stamp.seq);
+                if let (Some(record), Some(times)) = (record, times) {
+                    self.note_unbilled(stamp.seq, pile, record, times.stop.ms_since(times.start), changes);
+                }
                 let before = self.set_aside.insert((pile.clone(), digest.clone()), Some(stamp.seq));
                 assert!(
                     matches!(before, None | Some(None)),
@@ -517,7 +554,165 @@ impl Rows {
             Fact::RecordConflict { order, digest, .. } => {
                 self.order_mut(order, changes).conflicts.push(digest.clone());
             }
-            Fact::RegisterGapFound { .. } | Fact::RatingDiffers { .. } | Fact::Notified { .. } => {}
+            Fact::RegisterGapFound { order, outlet, gap } => {
+                // What a report has said of it, it has said.
+                let excess = self.connector_mut(outlet, changes).excess;
+                let known = excess.map_or(gap.last_known, |excess| excess.to.max(gap.last_known));
+                let day = self.today(outlet, changes);
+                day.unrecorded += (gap.start - known).max(Energy::ZERO);
+                day.find(Finding::gap(Some(order), *gap));
+            }
+            Fact::RegisterRolledBack { outlet, rollback } => {
+                let connector = self.connector_mut(outlet, changes);
+                connector.rollback = Some(*rollback);
+                (connector.excess, connector.set_aside) = (None, None);
+                self.today(outlet, changes).find(Finding::rollback(None, *rollback));
+            }
+            Fact::EnergyDiffers {
+                order,
+                outlet,
+                billed,
+                register,
+            } => {
+                let finding = Finding::Energy {
+                    order: Some(order.clone()),
+                    billed: *billed,
+                    register: *register,
+                };
+                self.today(outlet, changes).find(finding);
+            }
+            Fact::DayBegan { day } => {
+                changes.day_began = true;
+                self.energy.begin(*day);
+            }
+            Fact::EnergyReported { report } => {
+                changes.energy_days.extend(self.energy.close(report));
+                changes.energy_reports.insert(report.day);
+                for one in &report.connectors {
+                    if let Some(read) = one.read {
+                        self.say_excess(report.day, &one.outlet, read, changes);
+                    }
+                }
+                for id in &report.abnormal {
+                    let differing = report.findings_of(id);
+                    self.pile_mut(id, changes).meter_abnormal.get_or_insert(MeterAbnormal {
+                        day: report.day,
+                        reason: differing,
+                        since: stamp.at,
+                    });
+                }
+                self.energy_reports.insert(report.day, (**report).clone());
+            }
+            Fact::MeterCleared { pile, .. } => {
+                let pile = self.pile_mut(pile, changes);
+                pile.meter_abnormal = None;
+                for connector in pile.connectors.values_mut() {
+                    connector.rollback = None;
+                }
+            }
+            Fact::RatingDiffers { .. } | Fact::Notified { .. } => {}
+        }
+    }
+
+    fn connector_mut(&mut self, outlet: &Outlet, changes: &mut Changes) -> &mut Connector {
+        let pile = self.pile_mut(&outlet.pile, changes);
+        pile.connectors.entry(outlet.connector).or_default()
+    }
+
+    /// The sums of a connector's business day.
+    fn day_mut(&mut self, day: Day, outlet: &Outlet, changes: &mut Changes) -> &mut ConnectorDay {
+        changes.energy_days.insert((day, outlet.clone()));
+        self.energy.open.entry((day, outlet.clone())).or_default()
+    }
+
+    /// The sums of the day that what happens now belongs to.
+    fn today(&mut self, outlet: &Outlet, changes: &mut Changes) -> &mut ConnectorDay {
+        let days = self.energy.days.expect("a day has begun before anything happens in it");
+        self.day_mut(days.now, outlet, changes)
+    }
+
+    /// An order whose money moves counts in its day; what a later bill changes counts there too.
+    fn count(&mut self, id: &OrderId, changes: &mut Changes) {
+        let today = self.energy.days.expect("a day has begun before money moves").now;
+        let order = self.order_mut(id, changes);
+        let bill = order.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
+        let billed = bill.map_or(Energy::ZERO, |bill| bill.energy);
+        let metered = match &order.ending {
+            Some(ending) => (ending.stop.register - ending.start.register).max(Energy::ZERO),
+            None => billed,
+        };
+        let before = order.counted;
+        let day = before.map_or(today, |before| before.day);
+        order.counted = Some(Counted {
+            day,
+            energy: billed,
+            metered,
+        });
+        let no_meter = order.estimated && order.ending.is_none();
+        let outlet = order.outlet.clone();
+        let known = before.map_or((Energy::ZERO, Energy::ZERO), |before| (before.energy, before.metered));
+        if before.is_some() && known == (billed, metered) {
+            return;
+        }
+        let sums = self.day_mut(day, &outlet, changes);
+        sums.billed += billed - known.0;
+        sums.metered += metered - known.1;
+        if before.is_none() {
+            sums.orders += 1;
+            if no_meter {
+                let order = id.clone();
+                sums.find(Finding::NoMeter { order, billed });
+            }
+        }
+    }
+
+    /// A session from `start` to `stop` came late: what a report has said of its energy is taken back.
+    fn explain(&mut self, outlet: &Outlet, start: Energy, stop: Energy, changes: &mut Changes) {
+        let connector = self.connector_mut(outlet, changes);
+        let Some(excess) = connector.excess else { return };
+        let explained = stop.min(excess.to) - start.max(excess.from);
+        if explained > Energy::ZERO {
+            // What lies before it is a gap, and is found as one.
+            let from = stop.max(excess.from);
+            connector.excess = Some(Excess { from, ..excess });
+            self.day_mut(excess.day, outlet, changes).unrecorded -= explained;
+        }
+    }
+
+    fn say_excess(&mut self, day: Day, outlet: &Outlet, read: Energy, changes: &mut Changes) {
+        let connector = self.connector_mut(outlet, changes);
+        let from = connector.explained().unwrap_or(read);
+        // What was said before and is not explained stays with the newer.
+        let from = connector
+            .excess
+            .filter(|before| before.from < before.to)
+            .map_or(from, |before| before.from);
+        connector.excess = Some(Excess { day, from, to: read });
+    }
+
+    /// A record in quarantine: a metered session without an order. What it says of the register is no gap.
+    fn note_unbilled(&mut self, item: u64, pile: &PileId, record: &Record, ms: i64, changes: &mut Changes) {
+        let energy = record.energy();
+        let known = self
+            .piles
+            .get(pile)
+            .and_then(|pile| pile.connectors.get(&record.connector));
+        let Some(connector) = known.filter(|_| energy > Energy::ZERO).cloned() else {
+            return;
+        };
+        let outlet = Outlet {
+            pile: pile.clone(),
+            connector: record.connector,
+        };
+        let (start, stop) = (record.meter_start_kwh, record.meter_stop_kwh);
+        self.today(&outlet, changes).find(Finding::Unbilled { item, energy });
+        let believed = connector
+            .power_max
+            .is_some_and(|power| energy <= meter::possible(power, ms));
+        if believed && connector.explained().is_some_and(|known| known == start) {
+            self.connector_mut(&outlet, changes).set_aside = Some(stop);
+        } else if believed {
+            self.explain(&outlet, start, stop, changes);
         }
     }
 
@@ -707,6 +902,7 @@ fn placed(stamp: Stamp, fact: &Fact) -> Order {
         bills: Vec::new(),
         paid: Paid::default(),
         settled_at: None,
+        counted: None,
     }
 }
 

@@ -23,6 +23,10 @@ pub(super) fn text(station: &Value) -> String {
         number("piles_in_maintenance"),
         "piles in maintenance: they take no orders",
     );
+    attention(
+        number("piles_meter_abnormal"),
+        "piles with a meter in doubt (holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
+    );
     attention(number("reviews_waiting"), "orders wait for review (GET /v1/reviews)");
     attention(number("quarantine_open"), "items in quarantine (GET /v1/quarantine)");
     if station["clock"]["trusted"] != true {
@@ -87,6 +91,13 @@ pub(super) fn piles(answer: &Value) -> String {
                 "maintenance".to_owned()
             } else if connectors.iter().any(|connector| connector["faulted"] == true) {
                 "fault".to_owned()
+            } else if !pile["meter_abnormal"].is_null() {
+                "meter abnormal".to_owned()
+            } else if connectors
+                .iter()
+                .any(|connector| !connector["register_lower"].is_null())
+            {
+                "register lower".to_owned()
             } else {
                 let words = connectors
                     .iter()

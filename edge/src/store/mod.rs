@@ -2,6 +2,7 @@
 //! Rows are JSON under ordered keys; the journal keeps the very bytes that are sealed.
 
 mod aside;
+mod energy;
 mod read;
 mod tables;
 mod write;
@@ -346,6 +347,7 @@ impl Store {
         for tariff in reader.tariffs()? {
             rows.tariffs.insert(tariff.spec().id.clone(), tariff);
         }
+        rows.energy = reader.energy_books()?;
         for account in reader.station_accounts()? {
             rows.ledger.load(account.0, account.1);
         }

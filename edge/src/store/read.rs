@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 
 /// A snapshot of the database.
 pub struct Reader {
-    read: ReadTransaction,
+    pub(super) read: ReadTransaction,
 }
 
 /// Which orders to list; `None` is any.
@@ -62,7 +62,11 @@ type Placed = Box<dyn Iterator<Item = Result<(u64, String), StoreError>>>;
 /// How many index entries one page may look at before it ends early with a cursor.
 const LOOKED_AT_MAX: usize = 5_000;
 
-fn parse<T: DeserializeOwned>(table: &'static str, key: &dyn std::fmt::Display, bytes: &[u8]) -> Result<T, StoreError> {
+pub(super) fn parse<T: DeserializeOwned>(
+    table: &'static str,
+    key: &dyn std::fmt::Display,
+    bytes: &[u8],
+) -> Result<T, StoreError> {
     serde_json::from_slice(bytes).map_err(|error| StoreError::BadRow {
         table,
         key: key.to_string(),
@@ -70,7 +74,7 @@ fn parse<T: DeserializeOwned>(table: &'static str, key: &dyn std::fmt::Display, 
     })
 }
 
-fn bad(table: &'static str, key: &str, why: impl std::fmt::Display) -> StoreError {
+pub(super) fn bad(table: &'static str, key: &str, why: impl std::fmt::Display) -> StoreError {
     StoreError::BadRow {
         table,
         key: key.to_owned(),

@@ -50,6 +50,10 @@ pub(super) const QUARANTINE_BY_CONTENT: TableDefinition<'_, (&str, &str), u64> =
     TableDefinition::new("quarantine_by_content");
 /// Receipt number → what it was written for. Never pruned: a number counts once.
 pub(super) const RECEIPTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("receipts");
+/// Business day, pile, connector → sums that are in no energy report yet.
+pub(super) const ENERGY_DAYS: TableDefinition<'_, (&str, &str, u8), &[u8]> = TableDefinition::new("energy_days");
+/// Business day → its energy report.
+pub(super) const ENERGY_REPORTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("energy_reports");
 /// Pile, connector → what it last said.
 pub(super) const LIVE: TableDefinition<'_, (&str, u8), &[u8]> = TableDefinition::new("live");
 /// Wall time in ms, pile, connector → sample. Keyed by time so that a flush writes neighbouring pages.
@@ -95,6 +99,8 @@ pub(super) fn create(db: &Database, site: &SiteId) -> Result<(), StoreError> {
         write.open_table(QUARANTINE)?;
         write.open_table(QUARANTINE_BY_CONTENT)?;
         write.open_table(RECEIPTS)?;
+        write.open_table(ENERGY_DAYS)?;
+        write.open_table(ENERGY_REPORTS)?;
         write.open_table(LIVE)?;
         write.open_table(SAMPLES)?;
         write.open_table(IDEMPOTENCY)?;

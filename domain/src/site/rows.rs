@@ -636,11 +636,14 @@ impl Rows {
         let today = self.energy.days.expect("a day has begun before money moves").now;
         let order = self.order_mut(id, changes);
         let bill = order.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
-        let billed = bill.map_or(Energy::ZERO, |bill| bill.energy);
+        let rated = bill.map_or(Energy::ZERO, |bill| bill.energy);
         let metered = match &order.ending {
             Some(ending) => (ending.stop.register - ending.start.register).max(Energy::ZERO),
-            None => billed,
+            None => rated,
         };
+        // Who sets a bill has looked at the meter; what could not be rated is no fault of it.
+        let corrected = order.bills.last().is_some_and(|bill| bill.basis == Basis::Correction);
+        let billed = if corrected { metered } else { rated };
         let before = order.counted;
         let day = before.map_or(today, |before| before.day);
         order.counted = Some(Counted {

@@ -4,6 +4,7 @@
 
 mod access;
 mod bench;
+mod energy;
 mod journal;
 mod live;
 mod money;

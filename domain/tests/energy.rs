@@ -441,7 +441,7 @@ fn a_lower_register_at_boot_is_said_and_the_next_session_waits_for_a_person() {
     let lower = connector(&bench).rollback.unwrap();
     assert_eq!((lower.known, lower.found), (kwh("1006"), kwh("3")));
     bench.restart(true);
-    bench.boot("P1");
+    bench.connect("P1");
     let said = |bench: &Bench| {
         bench
             .kinds()

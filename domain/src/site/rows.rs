@@ -684,12 +684,13 @@ impl Rows {
 
     fn say_excess(&mut self, day: Day, outlet: &Outlet, read: Energy, changes: &mut Changes) {
         let connector = self.connector_mut(outlet, changes);
-        let from = connector.explained().unwrap_or(read);
-        // What was said before and is not explained stays with the newer.
-        let from = connector
+        // What was said before, lies below it and is not explained yet stays with it.
+        let sessions = connector.accounted.max(connector.set_aside);
+        let below = connector
             .excess
-            .filter(|before| before.from < before.to)
-            .map_or(from, |before| before.from);
+            .filter(|before| before.from < before.to && Some(before.to) >= sessions);
+        let from = below.map(|before| before.from).or(connector.explained());
+        let from = from.unwrap_or(read);
         connector.excess = Some(Excess { day, from, to: read });
     }
 
@@ -712,10 +713,17 @@ impl Rows {
         let believed = connector
             .power_max
             .is_some_and(|power| energy <= meter::possible(power, ms));
-        if believed && connector.explained().is_some_and(|known| known == start) {
-            self.connector_mut(&outlet, changes).set_aside = Some(stop);
-        } else if believed {
-            self.explain(&outlet, start, stop, changes);
+        match connector.explained().filter(|_| believed) {
+            Some(known) if start >= known => {
+                self.connector_mut(&outlet, changes).set_aside = Some(stop);
+                if let Some(gap) = meter::gap(start, Some(known)) {
+                    let day = self.today(&outlet, changes);
+                    day.unrecorded += start - known;
+                    day.find(Finding::gap(None, gap));
+                }
+            }
+            Some(_) => self.explain(&outlet, start, stop, changes),
+            None => {}
         }
     }
 

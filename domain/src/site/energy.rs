@@ -27,15 +27,22 @@ impl Turn<'_> {
         }
         let zone = &self.site.policy.time_zone;
         let day = zone.day_of(now);
-        self.site.live.day = Some((zone.begin_of(day), zone.begin_of(day.plus(1))));
+        let ends = zone.begin_of(day.plus(1));
+        let before = self.site.live.day.replace((zone.begin_of(day), ends));
         if self.site.rows.energy.days.is_none_or(|days| days.now != day) {
             self.journal(Fact::DayBegan { day });
         }
+        if before.is_none() {
+            // The first input since the station was started says what time it is.
+            let (last, next) = self.report_times();
+            let overdue = !self.site.rows.energy.due(last).is_empty();
+            self.wait_for_report(if overdue { self.now.mono } else { next });
+        }
     }
 
-    /// Makes the reports that are due, and waits for the next 01:00.
-    pub(super) fn report_energy(&mut self) {
-        let zone = self.site.policy.time_zone.clone();
+    /// The last day whose report may be made now, and when the one after may.
+    fn report_times(&self) -> (Day, Mono) {
+        let zone = &self.site.policy.time_zone;
         let today = zone.day_of(self.now.wall);
         let hour = zone.at(today, REPORT_HOUR);
         let (last, next) = if self.now.wall < hour {
@@ -43,12 +50,19 @@ impl Turn<'_> {
         } else {
             (today.plus(-1), zone.at(today.plus(1), REPORT_HOUR))
         };
+        let wait_ms = u64::try_from(next.ms_since(self.now.wall)).unwrap_or(0);
+        (last, self.now.mono.after_ms(wait_ms.max(1)))
+    }
+
+    /// Makes the reports that are due, and waits for the next 01:00.
+    pub(super) fn report_energy(&mut self) {
+        let (last, next) = self.report_times();
+        let today = self.site.policy.time_zone.day_of(self.now.wall);
         for day in self.site.rows.energy.due(last) {
             let report = Box::new(self.energy_report(day, last, today));
             self.journal(Fact::EnergyReported { report });
         }
-        let wait_ms = u64::try_from(next.ms_since(self.now.wall)).unwrap_or(0).max(1);
-        self.wait_for_report(self.now.mono.after_ms(wait_ms));
+        self.wait_for_report(next);
     }
 
     /// Looks again then, and not before.

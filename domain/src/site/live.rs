@@ -170,8 +170,6 @@ pub struct OutletLive {
 impl Live {
     pub(super) fn new(rows: &Rows) -> Self {
         let mut live = Self::default();
-        // When that is depends on the wall clock, which the first input tells.
-        live.timers.insert((Mono(0), Timer::EnergyReport));
         for order in rows.orders() {
             live.index(order);
         }

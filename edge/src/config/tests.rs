@@ -177,7 +177,7 @@ fn every_key_reaches_its_own_field() {
             offline_sessions: true,
             offline_session_cap: fen("17.18"),
             clock_step_ms: 19_000,
-            ..Policy::default()
+            time_zone: domain::time::Zone::default(), // the station's, and no key of `[policy]`
         },
         clock: ClockConfig {
             trusted: true,

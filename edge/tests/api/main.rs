@@ -5,6 +5,7 @@
 mod access;
 mod bench;
 mod energy;
+mod estimates;
 mod journal;
 mod live;
 mod money;

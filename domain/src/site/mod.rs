@@ -22,6 +22,7 @@ mod record;
 mod rejected;
 mod rows;
 mod settle;
+mod sums;
 mod telemetry;
 mod timers;
 

@@ -60,7 +60,8 @@ impl Site {
     /// A station that continues after the journal entry `last`.
     ///
     /// `rows` are what is always in memory: all piles and tariffs, every open order with its member, and the accounts of
-    /// both. Live data of an earlier run goes in with [`Site::restore_live`].
+    /// both. Live data of an earlier run goes in with [`Site::restore_live`]. The first input says what time it is; until
+    /// then no business day is waited for.
     pub fn new(policy: Policy, last: Stamp, rows: Rows) -> Self {
         let live = Live::new(&rows);
         Self {

@@ -1,16 +1,17 @@
 //! Facts: what happened at the station, in its own words. They are journaled, and nothing else changes money or orders.
 
 use crate::{
+    energy::EnergyReport,
     ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
     ledger::Payment,
     messages::{BootConnector, EventKind, Record},
-    meter::{RegisterGap, Suspicion},
+    meter::{RegisterGap, Rollback, Suspicion},
     notice::Notice,
     order::{Basis, Command, Ending, FailReason, Source, Until},
     pile::Make,
     rating::{Bill, Reading, SplitDifference},
     tariff::Tariff,
-    time::{Mono, Wall},
+    time::{Day, Mono, Wall},
     units::{Energy, Fen},
 };
 use serde::{Deserialize, Serialize};
@@ -361,6 +362,43 @@ pub enum Fact {
         /// The run that the copy was made of.
         epoch_before: String,
     },
+    /// A connector's register was found lower than it had been: another meter, or one that runs backwards (ROLLBACK).
+    RegisterRolledBack {
+        /// Where.
+        outlet: Outlet,
+        /// Both readings.
+        rollback: Rollback,
+    },
+    /// An order's register moved more than 1 % and 0.1 kWh further than its record says (ENERGY).
+    EnergyDiffers {
+        /// Which order.
+        order: OrderId,
+        /// Where.
+        outlet: Outlet,
+        /// By the record.
+        billed: Energy,
+        /// By what the register itself said while the order ran.
+        register: Energy,
+    },
+    /// What follows belongs to this business day.
+    DayBegan {
+        /// Which.
+        day: Day,
+    },
+    /// A business day's energy was reported.
+    EnergyReported {
+        /// All of it.
+        report: Box<EnergyReport>,
+    },
+    /// A person has dealt with a pile's meter.
+    MeterCleared {
+        /// Which pile.
+        pile: PileId,
+        /// What was done.
+        reason: String,
+        /// Who.
+        by: String,
+    },
 }
 
 impl Fact {
@@ -379,6 +417,7 @@ impl Fact {
             | Fact::RecordReceived { order, .. }
             | Fact::RecordConflict { order, .. }
             | Fact::RegisterGapFound { order, .. }
+            | Fact::EnergyDiffers { order, .. }
             | Fact::RatingDiffers { order, .. }
             | Fact::OrderRated { order, .. }
             | Fact::BillCorrected { order, .. }
@@ -408,7 +447,11 @@ impl Fact {
             | Fact::ToppedUp { .. }
             | Fact::QuarantineClosed { .. }
             | Fact::ClockStepped { .. }
-            | Fact::Restored { .. } => None,
+            | Fact::Restored { .. }
+            | Fact::RegisterRolledBack { .. }
+            | Fact::DayBegan { .. }
+            | Fact::EnergyReported { .. }
+            | Fact::MeterCleared { .. } => None,
         }
     }
 }

@@ -7,10 +7,11 @@
 //! | [`ids`], [`units`], [`time`] | names of things; money and energy as integers; the two clocks |
 //! | [`topics`], [`messages`] | the pile contract v1 |
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
-//! | [`order`], [`ledger`], [`pile`], [`member`], [`notice`] | the small machines |
+//! | [`order`], [`ledger`], [`energy`], [`pile`], [`member`], [`notice`] | the small machines |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
 //! | [`policy`], [`site`] | the site's rules, and the one machine that ties all this together |
 
+pub mod energy;
 pub mod fact;
 pub mod ids;
 pub mod journal;

@@ -1,6 +1,9 @@
 //! The site's rules that a person may set, with the values that apply when nobody does.
 
-use crate::units::{Fen, Power};
+use crate::{
+    time::Zone,
+    units::{Fen, Power},
+};
 use serde::{Deserialize, Serialize};
 
 /// The site's rules.
@@ -51,6 +54,9 @@ pub struct Policy {
     /// A step of the wall clock above this, either way, is journaled and sends running orders to review, in
     /// milliseconds.
     pub clock_step_ms: u64,
+    /// The site's time zone, by which business days are cut. It is the configuration's `time_zone`, not a key of its own.
+    #[serde(skip)]
+    pub time_zone: Zone,
 }
 
 impl Default for Policy {
@@ -80,6 +86,7 @@ impl Default for Policy {
             telemetry_below_bytes: 256 * MIB,
             orders_below_bytes: 128 * MIB,
             clock_step_ms: MINUTE_MS,
+            time_zone: Zone::default(),
         }
     }
 }

@@ -88,7 +88,8 @@ pub async fn run(
     let disk = Disk::under(&config.data_dir, config.reserve_bytes);
     let path = config.data_dir.join("holdfast.redb");
     let (site, cache_bytes) = (config.site.clone(), config.cache_bytes);
-    let (policy, clock_config) = (config.policy.clone(), config.clock.clone());
+    let (mut policy, clock_config) = (config.policy.clone(), config.clock.clone());
+    policy.time_zone = domain::time::Zone::named(&config.time_zone).map_err(anyhow::Error::msg)?;
     // Repair after a crash can take a while: off the runtime, and systemd is asked for patience meanwhile.
     let recovering = tokio::task::spawn_blocking(move || {
         let store = Store::open(&path, &site, cache_bytes)?;

@@ -171,6 +171,15 @@ pub enum Input {
         /// Who decided.
         by: String,
     },
+    /// A person has looked at a pile's meter: it counts as it should, or it is another one.
+    ClearMeter {
+        /// Which.
+        pile: PileId,
+        /// What was found and done.
+        reason: String,
+        /// Who.
+        by: String,
+    },
     /// Whether the station's wall clock can be trusted.
     ClockTrust(bool),
     /// How much room there is on the disk.

@@ -34,6 +34,8 @@ pub(super) struct Live {
     pub(super) wall_offset_ms: Option<i64>,
     pub(super) clock_trusted: bool,
     pub(super) space: Space,
+    /// From when to when the business day lasts that was looked at last.
+    pub(super) day: Option<(Wall, Wall)>,
     pub(super) ignored: BTreeMap<&'static str, u64>,
 }
 
@@ -48,6 +50,8 @@ pub(super) enum Timer {
     DropVerdict(PileId),
     /// The hourly `time`, and `price` where the day's table changed.
     Time(PileId),
+    /// A business day's energy is reported.
+    EnergyReport,
 }
 
 /// A pile's connection.

@@ -12,6 +12,7 @@
 //! [`Rejected`] has changed nothing.
 
 mod admin;
+mod energy;
 mod input;
 mod live;
 mod outcome;
@@ -22,6 +23,7 @@ mod rejected;
 mod rows;
 mod settle;
 mod space;
+mod sums;
 mod telemetry;
 mod timers;
 
@@ -59,7 +61,8 @@ impl Site {
     /// A station that continues after the journal entry `last`.
     ///
     /// `rows` are what is always in memory: all piles and tariffs, every open order with its member, and the accounts of
-    /// both. Live data of an earlier run goes in with [`Site::restore_live`].
+    /// both. Live data of an earlier run goes in with [`Site::restore_live`]. The first input says what time it is; until
+    /// then no business day is waited for.
     pub fn new(policy: Policy, last: Stamp, rows: Rows) -> Self {
         let live = Live::new(&rows);
         Self {
@@ -203,6 +206,7 @@ impl Site {
             | Input::ProvisionPile { .. }
             | Input::RemovePile { .. }
             | Input::SetMaintenance { .. }
+            | Input::ClearMeter { .. }
             | Input::ClockTrust(_)
             | Input::Space(_)
             | Input::Tick => {}
@@ -268,7 +272,7 @@ impl Site {
     /// Decides.
     ///
     /// All rows that [`Site::needs`] names must be in memory. Facts come back even with a refusal where the station's
-    /// clock was found to have been stepped: that is true whatever was asked.
+    /// clock was found to have been stepped, or another day to have begun: that is true whatever was asked.
     pub fn handle(&mut self, now: Now, random: &mut dyn Randomness, input: Input) -> Outcome {
         let mut turn = Turn {
             site: self,
@@ -282,6 +286,7 @@ impl Site {
             Fen::ZERO
         };
         turn.notice_clock_step();
+        turn.notice_day();
         let own_facts = turn.outcome.facts.len();
         let answer = turn.dispatch(input);
         let mut outcome = turn.outcome;
@@ -362,6 +367,7 @@ impl Turn<'_> {
             Input::ProvisionPile { pile } => self.provision_pile(pile),
             Input::RemovePile { pile, by } => self.remove_pile(pile, by),
             Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
+            Input::ClearMeter { pile, reason, by } => self.clear_meter(pile, reason, by),
             Input::ClockTrust(trusted) => self.clock_trust(trusted),
             Input::Space(space) => self.space(space),
             Input::Tick => self.tick(),

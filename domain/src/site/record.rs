@@ -3,11 +3,12 @@
 
 use super::{Received, Turn};
 use crate::{
+    energy,
     fact::{Fact, QuarantineReason, SessionTimes},
     ids::{MemberId, OrderId, Outlet, PileId},
     journal::Hash,
     messages::{AckResult, Common, Record, StopCode},
-    meter::{self, Suspicion},
+    meter::{self, Rollback, Suspicion},
     order::{Basis, Ending, FailReason, Order, Source, State, Until},
     rating::{self, Bill, PeriodSplit, Reading},
     tariff::Tariff,
@@ -82,8 +83,13 @@ impl Turn<'_> {
             },
         );
         let mut suspicions = self.suspicions(before, &record, start, stop);
-        let gap = meter::gap(start.register, self.accounted(&before.outlet));
+        let gap = meter::gap(start.register, self.accounted_or_set_aside(&before.outlet));
         suspicions.extend(aligned.suspicion.clone());
+        suspicions.extend(self.rolled_back(&before.outlet));
+        if before.bill().is_some_and(|bill| bill.basis == Basis::Correction) {
+            suspicions.push(Suspicion::BillCorrected);
+        }
+        let further = self.further_than_recorded(before, &record);
         let ending = Ending {
             digest,
             start,
@@ -109,6 +115,14 @@ impl Turn<'_> {
                 order: id.clone(),
                 outlet: before.outlet.clone(),
                 gap,
+            });
+        }
+        if let Some(register) = further {
+            self.journal(Fact::EnergyDiffers {
+                order: id.clone(),
+                outlet: before.outlet.clone(),
+                billed: record.energy(),
+                register,
             });
         }
         if failed {
@@ -137,6 +151,30 @@ impl Turn<'_> {
     pub(super) fn accounted(&self, outlet: &Outlet) -> Option<Energy> {
         let pile = self.site.rows.piles.get(&outlet.pile)?;
         pile.connectors.get(&outlet.connector)?.accounted
+    }
+
+    /// As [`Turn::accounted`], and what a record in quarantine accounts for besides.
+    fn accounted_or_set_aside(&self, outlet: &Outlet) -> Option<Energy> {
+        let pile = self.site.rows.piles.get(&outlet.pile)?;
+        let connector = pile.connectors.get(&outlet.connector)?;
+        connector
+            .accounted
+            .map(|accounted| connector.set_aside.map_or(accounted, |aside| aside.max(accounted)))
+    }
+
+    /// The first session after the register was found lower than it had been.
+    fn rolled_back(&self, outlet: &Outlet) -> Option<Suspicion> {
+        let pile = self.site.rows.piles.get(&outlet.pile)?;
+        let Rollback { known, found } = pile.connectors.get(&outlet.connector)?.rollback?;
+        Some(Suspicion::RegisterLower { known, found })
+    }
+
+    /// What the register moved by its own reports while the order ran, where that is more than its record says.
+    fn further_than_recorded(&self, order: &Order, record: &Record) -> Option<Energy> {
+        let live = self.site.live.outlets.get(&order.outlet);
+        let live = live.filter(|live| live.order.as_ref() == Some(&order.id))?;
+        let register = live.readings.latest()?.register - record.meter_start_kwh;
+        (register > record.energy() && energy::differs(record.energy(), register)).then_some(register)
     }
 
     fn suspicions(&self, order: &Order, record: &Record, start: Reading, stop: Reading) -> Vec<Suspicion> {

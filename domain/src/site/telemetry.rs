@@ -8,10 +8,10 @@ use crate::{
     fact::{Fact, StopCause},
     ids::{OrderId, Outlet, PileId},
     messages::{
-        Boot, Common, ConnectorReport, ConnectorStatus, Down, Event, EventKind, Heartbeat, PriceEntry, PriceMessage,
-        TimeMessage, Up, UpMessage,
+        Boot, BootConnector, Common, ConnectorReport, ConnectorStatus, Down, Event, EventKind, Heartbeat, PriceEntry,
+        PriceMessage, TimeMessage, Up, UpMessage,
     },
-    meter,
+    meter::{self, Rollback},
     order::{Order, State},
     pile::Make,
     rating::{Reading, SampleKeeper},
@@ -162,6 +162,7 @@ impl Turn<'_> {
                 live.report.meter_kwh = reported.meter_kwh;
             }
         }
+        let lower = self.lower_registers(pile, &connectors);
         if !same {
             let (pile, boot_id) = (pile.clone(), common.boot_id.clone());
             self.journal(Fact::PileBooted {
@@ -171,9 +172,34 @@ impl Turn<'_> {
                 connectors,
             });
         }
+        for (outlet, rollback) in lower {
+            self.journal(Fact::RegisterRolledBack { outlet, rollback });
+        }
         self.tell_time_and_prices(pile);
         self.resend_commands(pile);
         Received::ok()
+    }
+
+    /// Registers that a boot reports lower than they were known to be, where nobody charges: another meter, or one that
+    /// ran backwards. A running order's record says it by itself.
+    fn lower_registers(&self, pile: &PileId, reported: &[BootConnector]) -> Vec<(Outlet, Rollback)> {
+        let outlet = |no| Outlet {
+            pile: pile.clone(),
+            connector: no,
+        };
+        let row = self.site.rows.piles.get(pile);
+        let lower = reported.iter().filter_map(|one| {
+            let known = row?.connectors.get(&one.no)?;
+            let known = known.register.max(known.accounted)?;
+            let rollback = Rollback {
+                known,
+                found: one.meter_kwh,
+            };
+            let outlet = outlet(one.no);
+            let idle = !self.site.live.occupied.contains_key(&outlet);
+            (idle && rollback.found < known).then_some((outlet, rollback))
+        });
+        lower.collect()
     }
 
     /// `time` while the station's clock is trusted, `price` where it is not the one already sent.

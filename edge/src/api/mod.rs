@@ -24,6 +24,8 @@ mod books;
 mod cards;
 mod document;
 pub mod dto;
+mod energy;
+mod energy_csv;
 mod health;
 mod journal;
 mod limit;
@@ -125,6 +127,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(tariffs::routes())
         .merge(quarantine::routes())
         .merge(books::routes())
+        .merge(energy::routes())
         .merge(live::routes())
         .merge(station::routes())
         .merge(tokens::routes())

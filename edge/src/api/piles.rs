@@ -6,7 +6,7 @@ use super::{
     body::{Asked, Nothing, Of, Posted, Put},
     dto::{
         PageOf, Switch,
-        pile::{PileSecret, PileView, ProvisionPile},
+        pile::{ClearMeter, PileSecret, PileView, ProvisionPile},
     },
     page::Paging,
     problem::Problem,
@@ -29,6 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(get_pile, remove_pile))
         .routes(routes!(rotate_secret))
         .routes(routes!(set_maintenance))
+        .routes(routes!(clear_meter))
 }
 
 fn is_known(site: &Site, pile: &PileId) -> bool {
@@ -129,6 +130,28 @@ async fn set_maintenance(
 ) -> Result<Answered, Problem> {
     let (id, by, reason) = (pile.clone(), put.caller.name, put.body.into_reason());
     Question::new(Input::SetMaintenance { pile, reason, by }, None)
+        .ask(&api, move |_, site, now| {
+            Ok(Shown::ok(&pile_in_memory(site, &id, now)?))
+        })
+        .await
+}
+
+/// Believe a pile's meter again: takes `meter_abnormal` and `register_lower` off, and says why in the journal.
+#[utoipa::path(
+    post, path = "/v1/piles/{id}/meter-cleared", tag = "piles",
+    params(("id" = String, Path, description = "The pile's id")),
+    request_body = ClearMeter,
+    responses((status = 200, description = "The pile", body = PileView)),
+    security(("bearer" = ["service"])),
+)]
+async fn clear_meter(
+    State(api): State<ApiState>,
+    Of(pile): Of<PileId>,
+    posted: Posted<ClearMeter>,
+) -> Result<Answered, Problem> {
+    let Posted { body, key, caller } = posted;
+    let (id, by, reason) = (pile.clone(), caller.name, body.reason);
+    Question::new(Input::ClearMeter { pile, reason, by }, Some(key))
         .ask(&api, move |_, site, now| {
             Ok(Shown::ok(&pile_in_memory(site, &id, now)?))
         })

@@ -66,6 +66,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         piles_online: 0,
         piles_in_maintenance: 0,
         piles_faulted: 0,
+        piles_meter_abnormal: 0,
         reviews_waiting,
         quarantine_open,
         piles_quarantine_full: 0,
@@ -79,7 +80,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
     };
     let looked = api.station.look(|site, now| {
         let piles = site.rows().piles.values().filter(|pile| !pile.removed);
-        let (mut known, mut online, mut fenced, mut faulted, mut full) = (0, 0, 0, 0, 0);
+        let (mut known, mut online, mut fenced, mut faulted, mut full, mut abnormal) = (0, 0, 0, 0, 0, 0);
         for pile in piles {
             known += 1;
             let presence = site.presence(&pile.id);
@@ -88,12 +89,17 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
             let view = PileView::of(pile, site, now);
             fenced += usize::from(view.maintenance.is_some());
             faulted += usize::from(view.connectors.iter().any(|connector| connector.faulted));
+            let lower = view
+                .connectors
+                .iter()
+                .any(|connector| connector.register_lower.is_some());
+            abnormal += usize::from(view.meter_abnormal.is_some() || lower);
         }
         let open = site.rows().orders().filter(|order| order.state.is_open()).count();
-        let counts = [known, online, fenced, faulted, full];
+        let counts = [known, online, fenced, faulted, full, abnormal];
         (now, site.clock_trusted(), open, counts, DiskView::of(site))
     });
-    let (now, trusted, open_orders, [piles, online, fenced, faulted, full], disk) = looked.await?;
+    let (now, trusted, open_orders, [piles, online, fenced, faulted, full, abnormal], disk) = looked.await?;
     view.clock = ClockView {
         wall: At(now.wall),
         mono_ms: now.mono.0,
@@ -102,5 +108,6 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
     (view.open_orders, view.piles, view.piles_online) = (open_orders, piles, online);
     (view.piles_in_maintenance, view.piles_faulted) = (fenced, faulted);
     (view.piles_quarantine_full, view.disk) = (full, disk);
+    view.piles_meter_abnormal = abnormal;
     Ok(Json(view))
 }

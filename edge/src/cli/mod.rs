@@ -3,6 +3,7 @@
 
 mod backup;
 mod client;
+mod energy;
 mod run;
 mod status;
 mod table;
@@ -76,6 +77,8 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// What orders billed against what the registers moved, day by day.
+    EnergyReport(energy::EnergyReport),
     /// The books: every account that is not empty. They sum to zero.
     BalanceSheet,
     /// Print the OpenAPI document of the HTTP API.
@@ -118,6 +121,14 @@ enum Pile {
         /// Put it back to work.
         #[arg(long, conflicts_with = "reason")]
         off: bool,
+    },
+    /// Believe a pile's meter again, after an energy report or a lower register put it in doubt.
+    MeterCleared {
+        /// The pile's id.
+        id: String,
+        /// What was found and done.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -305,6 +316,12 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
             (added.with_context(|| file.display().to_string())?, tariff_added)
         }
         Command::Tariff(Tariff::List) => (client.get("/v1/tariffs")?, tariffs),
+        Command::EnergyReport(asked) => {
+            if let Some(table) = asked.csv(&client, cli.json)? {
+                return Ok(table);
+            }
+            asked.ask(&client)?
+        }
         Command::Status => (client.get("/v1/station")?, status::text),
         Command::BalanceSheet => (client.get("/v1/balance-sheet?detail=true")?, table::fields),
         Command::Pile(command) => pile(&client, command)?,
@@ -342,7 +359,12 @@ fn tariffs(answer: &Value) -> String {
 type Shown = (Value, fn(&Value) -> String);
 
 fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
-    if let Pile::Add { id } | Pile::Rotate { id } | Pile::Remove { id } | Pile::Maintenance { id, .. } = &command {
+    if let Pile::Add { id }
+    | Pile::Rotate { id }
+    | Pile::Remove { id }
+    | Pile::Maintenance { id, .. }
+    | Pile::MeterCleared { id, .. } = &command
+    {
         PileId::new(id)?;
     }
     Ok(match command {
@@ -353,6 +375,10 @@ fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
             table::fields,
         ),
         Pile::Remove { id } => (client.delete(&format!("/v1/piles/{id}"))?, table::fields),
+        Pile::MeterCleared { id, reason } => (
+            client.post(&format!("/v1/piles/{id}/meter-cleared"), &json!({ "reason": reason }))?,
+            table::fields,
+        ),
         Pile::Maintenance { id, reason, off } => {
             let body = json!({ "on": !off, "reason": reason });
             (

@@ -42,6 +42,11 @@ pub(super) fn text(station: &Value) -> String {
         "piles in maintenance: they take no orders",
     );
     attention(
+        number("piles_meter_abnormal"),
+        "pile with a meter in doubt (holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
+        "piles with a meter in doubt (holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
+    );
+    attention(
         number("reviews_waiting"),
         "order waits for review (GET /v1/reviews)",
         "orders wait for review (GET /v1/reviews)",
@@ -124,6 +129,13 @@ pub(super) fn piles(answer: &Value) -> String {
                 "maintenance".to_owned()
             } else if connectors.iter().any(|connector| connector["faulted"] == true) {
                 "fault".to_owned()
+            } else if !pile["meter_abnormal"].is_null() {
+                "meter abnormal".to_owned()
+            } else if connectors
+                .iter()
+                .any(|connector| !connector["register_lower"].is_null())
+            {
+                "register lower".to_owned()
             } else {
                 let words = connectors
                     .iter()

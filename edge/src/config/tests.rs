@@ -192,6 +192,7 @@ fn every_key_reaches_its_own_field() {
             telemetry_below_bytes: 23 << 20,
             orders_below_bytes: 22 << 20,
             clock_step_ms: 19_000,
+            time_zone: domain::time::Zone::default(), // the station's, and no key of `[policy]`
         },
         clock: ClockConfig {
             trusted: true,

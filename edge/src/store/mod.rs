@@ -3,6 +3,7 @@
 
 mod aside;
 mod backup;
+mod energy;
 mod migrate;
 mod read;
 mod restore;
@@ -421,6 +422,7 @@ impl Store {
         for tariff in reader.tariffs()? {
             rows.tariffs.insert(tariff.spec().id.clone(), tariff);
         }
+        rows.energy = reader.energy_books()?;
         for account in reader.station_accounts()? {
             rows.ledger.load(account.0, account.1);
         }

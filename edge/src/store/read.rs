@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 
 /// A snapshot of the database.
 pub struct Reader {
-    read: ReadTransaction,
+    pub(super) read: ReadTransaction,
 }
 
 /// Which orders to list; `None` is any.
@@ -79,7 +79,7 @@ pub(super) fn parse<T: DeserializeOwned>(
     })
 }
 
-fn bad(table: &'static str, key: &str, why: impl std::fmt::Display) -> StoreError {
+pub(super) fn bad(table: &'static str, key: &str, why: impl std::fmt::Display) -> StoreError {
     StoreError::BadRow {
         table,
         key: key.to_owned(),

@@ -125,6 +125,10 @@ tables! {
     QUARANTINE_BY_CONTENT: (&str, &str) => u64 = "quarantine_by_content";
     /// Receipt number → what it was written for. Never pruned: a number counts once.
     RECEIPTS: &str => &[u8] = "receipts";
+    /// Business day, pile, connector → sums that are in no energy report yet.
+    ENERGY_DAYS: (&str, &str, u8) => &[u8] = "energy_days";
+    /// Business day → its energy report.
+    ENERGY_REPORTS: &str => &[u8] = "energy_reports";
     /// Pile, connector → what it last said.
     LIVE: (&str, u8) => &[u8] = "live";
     /// Wall time in ms, pile, connector → sample. Keyed by time so that a flush writes neighbouring pages.

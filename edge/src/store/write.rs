@@ -1,7 +1,7 @@
 //! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
-use super::{Store, StoreError, tables};
+use super::{Store, StoreError, energy, tables};
 use crate::{clock::Mark, credentials::CredentialChange};
 use domain::{
     fact::Fact,
@@ -88,7 +88,7 @@ pub(super) fn state_number(state: State) -> u8 {
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(StoreError::io)
 }
 
@@ -104,6 +104,7 @@ impl Store {
         write_orders(&write, batch, rows)?;
         write_money(&write, batch, rows)?;
         write_masters(&write, batch, rows)?;
+        energy::write(&write, batch, rows)?;
         write_credentials(&write, &batch.credentials)?;
         remember(&write, &batch.remembered, mark.mono, REMEMBERED_MAX)?;
         write_telemetry(&write, batch)?;

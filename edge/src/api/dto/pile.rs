@@ -1,7 +1,8 @@
 //! Piles: what is kept of them, and what they say just now.
 
 use crate::api::{
-    body::Checked,
+    body::{Checked, check_reason},
+    problem::Problem,
     wire::{At, Kw, Kwh},
 };
 use domain::{
@@ -63,6 +64,10 @@ pub struct PileView {
     /// Why it takes no orders; `null` if it does.
     #[schema(required)]
     pub maintenance: Option<MaintenanceView>,
+    /// Its meter and the orders disagreed in an energy report (计量异常); it goes on working. `null` if not, or once a
+    /// person has cleared it.
+    #[schema(required)]
+    pub meter_abnormal: Option<MeterAbnormalView>,
     /// Faults within the window that decides about maintenance.
     pub recent_faults: usize,
     /// Drops off the network within the same window.
@@ -87,6 +92,41 @@ pub struct MaintenanceView {
     pub since: At,
 }
 
+/// What an energy report found about a pile's meter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MeterAbnormalView {
+    /// The business day whose report it was.
+    #[schema(example = "2026-03-01")]
+    pub day: String,
+    /// Words for people.
+    pub reason: String,
+    /// When it was found.
+    pub since: At,
+}
+
+/// A register that was found lower than it had been.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RollbackView {
+    /// Known before.
+    pub known_kwh: Kwh,
+    /// Found.
+    pub found_kwh: Kwh,
+}
+
+/// A pile's meter is believed again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClearMeter {
+    /// What was found and done, such as `meter replaced, certificate 4711`.
+    pub reason: String,
+}
+
+impl Checked for ClearMeter {
+    fn check(&self) -> Result<(), Problem> {
+        check_reason("reason", &self.reason)
+    }
+}
+
 /// A connector (枪).
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ConnectorView {
@@ -98,6 +138,10 @@ pub struct ConnectorView {
     /// The register outside sessions.
     #[schema(required)]
     pub register_kwh: Option<Kwh>,
+    /// When the pile started, its register was lower than it had been: another meter, or one that ran backwards. The next
+    /// session waits for a person. `null` if not, or once that has come or a person has cleared it.
+    #[schema(required)]
+    pub register_lower: Option<RollbackView>,
     /// Reported broken and not yet cleared.
     pub faulted: bool,
     /// The order that occupies it.
@@ -188,6 +232,10 @@ impl PileView {
                 no: no.0,
                 max_kw: connector.power_max.map(Kw),
                 register_kwh: connector.register.map(Kwh),
+                register_lower: connector.rollback.map(|rollback| RollbackView {
+                    known_kwh: Kwh(rollback.known),
+                    found_kwh: Kwh(rollback.found),
+                }),
                 faulted: connector.faulted,
                 order: order.map(|order| order.id.to_string()),
                 report: site.outlet(&outlet).map(|live| ReportView::of(live, now)),
@@ -207,6 +255,11 @@ impl PileView {
                 reason: maintenance.reason.clone(),
                 by: maintenance.by.clone(),
                 since: At(maintenance.since),
+            }),
+            meter_abnormal: pile.meter_abnormal.as_ref().map(|abnormal| MeterAbnormalView {
+                day: abnormal.day.to_string(),
+                reason: abnormal.reason.clone(),
+                since: At(abnormal.since),
             }),
             recent_faults: recent(&pile.faults),
             recent_drops: recent(&pile.drops),

@@ -44,6 +44,8 @@ pub struct StationView {
     pub piles_in_maintenance: usize,
     /// Piles with a connector that is reported broken.
     pub piles_faulted: usize,
+    /// Piles whose meter and orders disagreed, or whose register was found lower than it had been.
+    pub piles_meter_abnormal: usize,
     /// Orders whose bill waits for a person; counted up to a hundred.
     pub reviews_waiting: usize,
     /// Messages in quarantine that wait for a person; counted up to a hundred.

@@ -20,6 +20,7 @@ mod access;
 mod body;
 mod books;
 mod cards;
+mod certificates;
 mod document;
 pub mod dto;
 mod health;
@@ -47,6 +48,7 @@ pub use serve::{UnixSocket, bind_unix, serve, serve_unix};
 use crate::{
     station::Station,
     store::{Reader, StoreError},
+    tls::Tls,
 };
 use axum::{Router, http::StatusCode, middleware};
 use metrics::Counters;
@@ -64,6 +66,7 @@ pub struct ApiState {
     station: Station,
     time_zone: Arc<str>,
     counters: Arc<dyn Counters>,
+    tls: Option<Arc<Tls>>,
     sockets: Arc<Semaphore>,
     closing: Arc<watch::Sender<bool>>,
 }
@@ -76,9 +79,17 @@ impl ApiState {
             station,
             time_zone: time_zone.into(),
             counters: Arc::new(counters),
+            tls: None,
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
             closing: Arc::new(watch::Sender::new(false)),
         }
+    }
+
+    /// The same, with the certificates of the listener that piles come to.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Arc<Tls>) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Reads one snapshot, off the runtime's own threads.
@@ -110,6 +121,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(members::routes())
         .merge(cards::routes())
         .merge(piles::routes())
+        .merge(certificates::routes())
         .merge(tariffs::routes())
         .merge(quarantine::routes())
         .merge(books::routes())

@@ -52,6 +52,7 @@ pub(super) const KEYS: &[Key] = keys! {
     "mqtt.connections_per_address_max" => |draft, given|
         draft.config.mqtt.connections_per_address_max = given.integer(CONNECTIONS)?;
     "mqtt.tls.listen" => |draft, given| draft.tls.listen = given.optional(Given::address)?;
+    "mqtt.tls.names" => |draft, given| draft.tls.names = given.names()?;
     "mqtt.tls.certificate" => |draft, given| draft.tls.certificate = given.optional(|given| draft.path(given))?;
     "mqtt.tls.private_key" => |draft, given| draft.tls.private_key = given.optional(|given| draft.path(given))?;
     "mqtt.tls.client_ca" => |draft, given| draft.tls.client_ca = given.optional(|given| draft.path(given))?;

@@ -9,18 +9,14 @@ mod write;
 pub use read::{OrderFilter, Page, Reader};
 pub use write::{Batch, Remembered, SampleRow};
 
-use crate::{
-    clock::Mark,
-    credentials::{Credentials, SecretHash, Token},
-};
+use crate::{clock::Mark, credentials::Credentials};
 use domain::{
-    ids::{Outlet, PileId, SiteId},
+    ids::{Outlet, SiteId},
     journal::{Hash, Stamp},
     site::{OutletLive, Rows},
 };
 use redb::{Database, ReadableDatabase, StorageBackend};
 use std::{
-    collections::BTreeMap,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -358,14 +354,13 @@ impl Store {
                 reader.load(&domain::site::Key::Member(member), &mut rows)?;
             }
         }
-        let (piles, tokens): (BTreeMap<PileId, SecretHash>, BTreeMap<String, Token>) = reader.credentials()?;
         Ok(Recovered {
             head,
             head_hash,
             mark: reader.mark()?,
             rows,
             live: reader.live()?,
-            credentials: Credentials::new(piles, tokens),
+            credentials: reader.credentials()?,
         })
     }
 }

@@ -39,6 +39,8 @@ pub(super) const CARDS: TableDefinition<'_, &str, &str> = TableDefinition::new("
 pub(super) const PILES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("piles");
 /// Pile id → SHA-256 of its secret, hex.
 pub(super) const PILE_SECRETS: TableDefinition<'_, &str, &str> = TableDefinition::new("pile_secrets");
+/// Pile id → the certificates that speak for it.
+pub(super) const PILE_CERTIFICATES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("pile_certificates");
 /// Token name → token.
 pub(super) const TOKENS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tokens");
 /// Tariff id → tariff.
@@ -90,6 +92,7 @@ pub(super) fn create(db: &Database, site: &SiteId) -> Result<(), StoreError> {
         write.open_table(CARDS)?;
         write.open_table(PILES)?;
         write.open_table(PILE_SECRETS)?;
+        write.open_table(PILE_CERTIFICATES)?;
         write.open_table(TOKENS)?;
         write.open_table(TARIFFS)?;
         write.open_table(QUARANTINE)?;

@@ -12,6 +12,7 @@
 //! | [`policy`], [`site`] | the site's rules, and the one machine that ties all this together |
 
 pub mod fact;
+pub mod flow;
 pub mod ids;
 pub mod journal;
 pub mod ledger;

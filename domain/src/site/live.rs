@@ -4,6 +4,7 @@
 use super::Rows;
 use crate::{
     fact::Fact,
+    flow::FlowWatch,
     ids::{BootId, CardId, OrderId, Outlet, PileId},
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
     order::{Order, State},
@@ -161,6 +162,9 @@ pub struct OutletLive {
     pub soc_start: Option<(f64, Wall)>,
     /// Since when the connector has not been charging its order.
     pub lost_since: Option<Mono>,
+    /// Whether the meter counts what flows; begun anew after a restart.
+    #[serde(skip)]
+    pub flow: FlowWatch,
 }
 
 impl Live {
@@ -289,6 +293,7 @@ impl OutletLive {
         }
         self.soc_start = None;
         self.lost_since = None;
+        self.flow = FlowWatch::default();
     }
 
     /// The station's clock was stepped: the readings keep their distance from the present, or none that follows a step

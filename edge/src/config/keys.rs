@@ -80,6 +80,9 @@ pub(super) const KEYS: &[Key] = keys! {
     "policy.faults_max" => |draft, given| draft.config.policy.faults_max = given.integer(1..=REMEMBERED_MAX)?;
     "policy.drops_max" => |draft, given| draft.config.policy.drops_max = given.integer(1..=REMEMBERED_MAX)?;
     "policy.sick_window" => |draft, given| draft.config.policy.sick_window_ms = given.duration_ms(LONG)?;
+    "policy.fake_charging_window" => |draft, given|
+        draft.config.policy.fake_charging_window_ms = given.duration_ms(SHORT)?;
+    "policy.fake_charging_pct" => |draft, given| draft.config.policy.fake_charging_pct = given.integer(1..=100)?;
     "policy.offline_sessions" => |draft, given| draft.config.policy.offline_sessions = given.boolean()?;
     "policy.offline_session_cap" => |draft, given|
         draft.config.policy.offline_session_cap = given.amount("yuan", MONEY)?;

@@ -132,6 +132,8 @@ fn every_key_reaches_its_own_field() {
         faults_max = 14
         drops_max = 15
         sick_window = "1500ms"
+        fake_charging_window = "20s"
+        fake_charging_pct = 21
         offline_sessions = true
         offline_session_cap = "17.18"
         clock_step = "19s"
@@ -177,6 +179,8 @@ fn every_key_reaches_its_own_field() {
             faults_max: 14,
             drops_max: 15,
             sick_window_ms: 1_500,
+            fake_charging_window_ms: 20_000,
+            fake_charging_pct: 21,
             offline_sessions: true,
             offline_session_cap: fen("17.18"),
             clock_step_ms: 19_000,

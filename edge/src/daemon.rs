@@ -15,6 +15,7 @@ use broker::Broker;
 use domain::{
     site::Input,
     tariff::{self, Tariff},
+    time::Wall,
 };
 use std::{
     fmt,
@@ -116,6 +117,15 @@ pub async fn run(
             let clock = Arc::clone(&station.clock);
             let tls = Tls::open(given, &config.data_dir, &config.site, clock).context("mqtt.tls")?;
             tls.look();
+            let lost = station.credentials.certificates_ending_before(Wall(i64::MAX));
+            if tls.authority_is_new() && lost > 0 {
+                tracing::warn!(
+                    "{lost} piles hold certificates of another authority than the one that was made just now, and are \
+                     refused with them: stop the station and put the folder {} back from a copy, or make them new \
+                     ones with `holdfast-edge pile cert`",
+                    config.data_dir.join("tls").display()
+                );
+            }
             Some(Arc::new(tls))
         }
         None => None,

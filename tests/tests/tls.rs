@@ -346,6 +346,35 @@ async fn a_certificate_counts_until_its_successor_is_used_and_a_lost_one_no_more
 }
 
 #[tokio::test]
+async fn an_authority_that_is_lost_or_halved_is_not_replaced_without_a_word() {
+    let mut world = World::begin("tls-lost", "").await;
+    world.station.add_pile("P1").await.unwrap();
+    let (identity, _) = world.certify("P1", "p1", &[]);
+    let old = world.authority();
+    let folder = world.station.folder().join("data/tls");
+    world.station.terminate().await.unwrap();
+    let key = std::fs::read(folder.join("ca.key")).unwrap();
+    std::fs::remove_file(folder.join("ca.key")).unwrap();
+    let said = world.station.start_again().await.unwrap_err().to_string();
+    assert!(
+        said.contains("ca.key is missing") && said.contains("put the folder back from a copy"),
+        "{said}"
+    );
+    std::fs::rename(&folder, world.folder.path().join("aside")).unwrap();
+    world.station.start_again().await.unwrap();
+    world.until_log("1 piles hold certificates of another authority").await;
+    assert_ne!(world.authority(), old);
+    assert_eq!(world.come(&world.authority(), Some(&identity), "P1").await, Met::NoTls);
+    // The folder comes back from the copy, and so does the pile.
+    world.station.terminate().await.unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::rename(world.folder.path().join("aside"), &folder).unwrap();
+    std::fs::write(folder.join("ca.key"), key).unwrap();
+    world.station.start_again().await.unwrap();
+    assert_eq!(world.come(&old, Some(&identity), "P1").await, Met::LetIn);
+}
+
+#[tokio::test]
 async fn certificates_outside_their_dates_are_refused() {
     let clock_start = Wall::parse("2026-06-01T00:00:00Z").ok();
     let folder = Folder::new("tls-dates-files").unwrap();

@@ -42,6 +42,8 @@ pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub(super) der: CertificateDer<'static>,
     pub(super) pem: String,
+    /// It was made just now.
+    pub(super) is_new: bool,
 }
 
 impl Authority {
@@ -91,6 +93,7 @@ impl Authority {
             der: certificate.der().clone(),
             pem: certificate.pem(),
             issuer: Issuer::new(params, key),
+            is_new: true,
         };
         Ok((authority, key_pem))
     }
@@ -110,6 +113,7 @@ impl Authority {
             der,
             pem: pem.to_owned(),
             issuer: Issuer::new(params, key),
+            is_new: false,
         })
     }
 

@@ -171,6 +171,11 @@ impl Tls {
         self.given.client_ca.is_some()
     }
 
+    /// Whether the site's own authority was made just now: no certificate that was issued before is one of it.
+    pub fn authority_is_new(&self) -> bool {
+        self.authority.as_ref().is_some_and(|authority| authority.is_new)
+    }
+
     /// The certificate of the site's own authority, PEM, where the station shows a certificate of its own making: what a
     /// pile needs to know the station by.
     pub fn authority_pem(&self) -> Option<&str> {

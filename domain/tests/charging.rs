@@ -465,7 +465,7 @@ fn current_that_flows_past_the_meter_sends_the_order_to_a_person_once() {
         claimed: kwh("0.5830"),
         counted: Energy::ZERO,
     };
-    assert_eq!(seen, [expected.clone()], "once, by the telemetry");
+    assert_eq!(seen, std::slice::from_ref(&expected), "once, by the telemetry");
     let record = bench.record_since("P1", &id, start, "1000", "1000.2");
     bench.send_record("P1", &record);
     let order = bench.order(&id);

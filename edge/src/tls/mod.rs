@@ -486,3 +486,44 @@ fn build(
     config.send_tls13_tickets = 0;
     Ok((config, expires))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Mark;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn the_station_renews_its_own_certificate_before_it_ends() {
+        let folder = std::env::temp_dir().join(format!("holdfast-renewal-{}", std::process::id()));
+        let _left_behind = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let given = MqttTls {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            names: vec!["edge.example".to_owned()],
+            station: None,
+            client_ca: None,
+        };
+        let start = Wall::parse("2026-03-01T00:00:00Z").unwrap();
+        // A millisecond is eleven days.
+        let clock = SiteClock::resume(&Mark::default()).simulated(1_000_000_000, Some(start));
+        clock.set_trusted(true);
+        let clock = Arc::new(clock);
+        let site = SiteId::new("s1").unwrap();
+        let tls = Tls::open(&given, &folder, &site, Arc::clone(&clock)).unwrap();
+        let (first, mut configs) = (tls.state().expires, tls.configs());
+        let begun = Instant::now();
+        while tls.state().expires == first {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", tls.state());
+            tls.look();
+        }
+        assert!(configs.has_changed().unwrap(), "new connections get the new one");
+        configs.mark_unchanged();
+        assert!(tls.state().expires > first);
+        // The authority is the one that piles know.
+        let again = Tls::open(&given, &folder, &site, clock).unwrap();
+        assert_eq!(again.authority_pem(), tls.authority_pem());
+        assert!(tls.authority_is_new() && !again.authority_is_new());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -69,6 +69,8 @@ pub struct ConnectRequest {
     pub tls: bool,
     /// Subject common name of the client certificate, if one was presented and verified.
     pub certificate_cn: Option<String>,
+    /// That certificate, DER.
+    pub certificate_der: Option<Vec<u8>>,
     /// The protocol it speaks.
     pub protocol: Protocol,
 }
@@ -83,6 +85,7 @@ impl fmt::Debug for ConnectRequest {
             .field("peer", &self.peer)
             .field("tls", &self.tls)
             .field("certificate_cn", &self.certificate_cn)
+            .field("certificate_der", &self.certificate_der.as_ref().map(Vec::len))
             .field("protocol", &self.protocol)
             .finish()
     }

@@ -198,6 +198,13 @@ pub enum Fact {
         /// Which order.
         order: OrderId,
     },
+    /// Current flowed and the register did not count it (虚充): a person must look at the order when it ends.
+    FakeChargingSeen {
+        /// Which order.
+        order: OrderId,
+        /// What was seen: always [`Suspicion::FakeCharging`].
+        suspicion: Suspicion,
+    },
     /// The pile's record of an order came.
     RecordReceived {
         /// Which order.
@@ -414,6 +421,7 @@ impl Fact {
             | Fact::StopRequested { order, .. }
             | Fact::ChargingLost { order, .. }
             | Fact::ChargingResumed { order }
+            | Fact::FakeChargingSeen { order, .. }
             | Fact::RecordReceived { order, .. }
             | Fact::RecordConflict { order, .. }
             | Fact::RegisterGapFound { order, .. }

@@ -13,6 +13,7 @@
 
 pub mod energy;
 pub mod fact;
+pub mod flow;
 pub mod ids;
 pub mod journal;
 pub mod ledger;

@@ -39,6 +39,13 @@ pub enum Suspicion {
         /// What does not fit.
         detail: String,
     },
+    /// Current flowed and the register did not count it (虚充).
+    FakeCharging {
+        /// By voltage and current.
+        claimed: Energy,
+        /// By the register, in the same time.
+        counted: Energy,
+    },
     /// The pile's clock cannot be related to the station's.
     ClockUnknown,
     /// The station's own clock was stepped during the session.

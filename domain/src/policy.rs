@@ -41,6 +41,10 @@ pub struct Policy {
     pub drops_max: usize,
     /// That window, in milliseconds.
     pub sick_window_ms: u64,
+    /// For how long current must flow past the meter before a person must look, in milliseconds.
+    pub fake_charging_window_ms: u64,
+    /// Less than this share of what flows must the register count in that time, in per cent.
+    pub fake_charging_pct: u8,
     /// Whether sessions that a pile ran alone for a known card become orders.
     pub offline_sessions: bool,
     /// A fee of such a session above this waits for a person.
@@ -80,6 +84,8 @@ impl Default for Policy {
             faults_max: 3,
             drops_max: 5,
             sick_window_ms: 24 * HOUR_MS,
+            fake_charging_window_ms: 5 * MINUTE_MS,
+            fake_charging_pct: 10,
             offline_sessions: false,
             offline_session_cap: Fen(5_000),
             quarantine_bytes_max: 16 * MIB,

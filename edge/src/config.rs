@@ -96,12 +96,21 @@ pub struct Mqtt {
 pub struct MqttTls {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// The server's certificate chain, PEM.
+    /// Names and addresses besides this machine's own, for the certificate that the station makes itself.
+    pub names: Vec<String>,
+    /// The station's certificate; the station makes one itself if not given.
+    pub station: Option<StationFiles>,
+    /// The authority whose certificates piles show, PEM; the station's own if not given.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A certificate of somebody else's making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StationFiles {
+    /// The certificate chain, PEM.
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub private_key: PathBuf,
-    /// Piles with a certificate from this authority need no password, PEM.
-    pub client_ca: Option<PathBuf>,
 }
 
 /// The station's clocks.
@@ -163,7 +172,12 @@ impl Config {
             first_tariff: None,
             mqtt: Mqtt {
                 listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 1883))],
-                tls: None,
+                tls: Some(MqttTls {
+                    listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8883)),
+                    names: Vec::new(),
+                    station: None,
+                    client_ca: None,
+                }),
                 connections_max: limits.connections_max,
                 connections_per_address_max: limits.connections_per_address_max,
             },

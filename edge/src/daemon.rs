@@ -4,17 +4,19 @@
 use crate::{
     api,
     clock::SiteClock,
-    config::{Config, MqttTls},
+    config::Config,
     disk::{Disk, DiskFull},
     gate::{Gate, ToPiles},
     station::{Loop, Request, Response, Station},
     store::{Store, StoreError},
+    tls::Tls,
 };
 use anyhow::{Context, bail};
 use broker::Broker;
 use domain::{
     site::Input,
     tariff::{self, Tariff},
+    time::Wall,
 };
 use std::{
     fmt,
@@ -26,6 +28,7 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpSocket},
+    signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
 };
 
@@ -39,6 +42,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 const ROOM_EVERY: Duration = Duration::from_secs(2);
 /// How often it is looked whether the system's clock is synchronised.
 const CLOCK_TRUST_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether certificates have changed or are to be renewed.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
 /// Made by systemd-timesyncd once the clock is synchronised.
 const TIMESYNC_MARK: &str = "/run/systemd/timesync/synchronized";
 
@@ -110,9 +115,30 @@ pub async fn run(
         }
     };
     let (head, _) = station.store.reader()?.head()?;
+    station
+        .clock
+        .set_trusted(config.clock.trusted || clock_is_synchronised());
     tracing::info!(site = %config.site, epoch = station.store.identity().epoch, seq = head.seq, "station recovered");
 
     // Whoever finds the station up finds all of it up; and what keeps it from listening keeps it from starting.
+    let tls = match &config.mqtt.tls {
+        Some(given) => {
+            let clock = Arc::clone(&station.clock);
+            let tls = Tls::open(given, &config.data_dir, &config.site, clock).context("mqtt.tls")?;
+            tls.look();
+            let lost = station.credentials.certificates_ending_before(Wall(i64::MAX));
+            if tls.authority_is_new() && lost > 0 {
+                tracing::warn!(
+                    "{lost} piles hold certificates of another authority than the one that was made just now, and are \
+                     refused with them: stop the station and put the folder {} back from a copy, or make them new \
+                     ones with `holdfast-edge pile cert`",
+                    config.data_dir.join("tls").display()
+                );
+            }
+            Some(Arc::new(tls))
+        }
+        None => None,
+    };
     let doors = Doors::open(&config).await?;
     let listening = doors.listening()?;
     crate::open_files::make_room(config.mqtt.connections_max);
@@ -124,7 +150,9 @@ pub async fn run(
         connections_per_address_max: config.mqtt.connections_per_address_max,
         ..limits
     };
-    let broker = Broker::new(broker_config, Arc::new(Gate::new(station.clone()))).context("cannot start the broker")?;
+    let any_certificate = tls.as_ref().is_some_and(|tls| tls.believes_any_certificate());
+    let gate = Gate::new(station.clone()).believing_any_certificate(any_certificate);
+    let broker = Broker::new(broker_config, Arc::new(gate)).context("cannot start the broker")?;
     let mut brain_ended = start_loop(brain.keeping(config.retention), &broker)?;
     // Known before the first order can come.
     let mut room = Room::of(&disk, config.policy.orders_below_bytes);
@@ -137,17 +165,22 @@ pub async fn run(
     if let Some(warning) = no_tariff(&station)? {
         tracing::warn!("{warning}");
     }
+    for warning in plain_beyond_loopback(&config) {
+        tracing::warn!("{warning}");
+    }
     station.tell(Input::ClockTrust(config.clock.trusted || clock_is_synchronised()));
 
     for listener in doors.mqtt {
         tokio::spawn(broker.serve(listener));
     }
-    if let Some((listener, settings)) = doors.mqtt_tls {
-        let (_keep, settings) = watch::channel(Arc::new(settings));
-        tokio::spawn(broker.serve_tls(listener, settings));
+    if let (Some(listener), Some(tls)) = (doors.mqtt_tls, &tls) {
+        tokio::spawn(broker.serve_tls(listener, tls.configs()));
     }
     let (stop_api, api_stopping) = watch::channel(false);
-    let state = api::ApiState::new(station.clone(), config.time_zone.as_str(), broker.handle());
+    let mut state = api::ApiState::new(station.clone(), config.time_zone.as_str(), broker.handle());
+    if let Some(tls) = &tls {
+        state = state.with_tls(Arc::clone(tls));
+    }
     let mut servers = tokio::task::JoinSet::new();
     servers.spawn(api::serve_unix(doors.socket, state.clone(), api_stopping.clone()));
     if let Some(listener) = doors.http {
@@ -157,6 +190,7 @@ pub async fn run(
     tracing::info!("station is up: {listening}");
     ready(&listening);
 
+    let certificates = tokio::spawn(watch_certificates(tls, station.clone(), signal(SignalKind::hangup())?));
     let watched = tokio::spawn(watch_over(station.clone(), config.clock.trusted));
     let ended = tokio::select! {
         () = &mut shutdown => Ok(()),
@@ -170,6 +204,7 @@ pub async fn run(
         },
     };
     watched.abort();
+    certificates.abort();
     // After a fault nothing in memory can be trusted more than the disk.
     ended?;
     tracing::info!("station is going down");
@@ -267,7 +302,7 @@ impl Room {
 /// Everything the station listens on, bound but not served yet.
 struct Doors {
     mqtt: Vec<TcpListener>,
-    mqtt_tls: Option<(TcpListener, rustls::ServerConfig)>,
+    mqtt_tls: Option<TcpListener>,
     http: Option<TcpListener>,
     socket: api::UnixSocket,
 }
@@ -279,7 +314,7 @@ impl Doors {
             mqtt.push(bind(*address, "mqtt.listen")?);
         }
         let mqtt_tls = match &config.mqtt.tls {
-            Some(tls) => Some((bind(tls.listen, "mqtt.tls.listen")?, server_config(tls)?)),
+            Some(tls) => Some(bind(tls.listen, "mqtt.tls.listen")?),
             None => None,
         };
         let http = match config.http_listen {
@@ -305,11 +340,7 @@ impl Doors {
                 .iter()
                 .map(TcpListener::local_addr)
                 .collect::<Result<_, _>>()?,
-            mqtt_tls: self
-                .mqtt_tls
-                .as_ref()
-                .map(|(listener, _)| listener.local_addr())
-                .transpose()?,
+            mqtt_tls: self.mqtt_tls.as_ref().map(TcpListener::local_addr).transpose()?,
             http: self.http.as_ref().map(TcpListener::local_addr).transpose()?,
             socket: self.socket.path().to_owned(),
         })
@@ -325,6 +356,18 @@ pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(parent)?;
     }
     std::fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+/// What to say of listeners that a person opened to the network without TLS.
+pub fn plain_beyond_loopback(config: &Config) -> Vec<String> {
+    let beyond = config.mqtt.listen.iter().filter(|address| !address.ip().is_loopback());
+    let words = |address| {
+        format!(
+            "piles log in on {address} without TLS: whoever is on that network can read their secrets \
+             (plain_beyond_loopback in the configuration)"
+        )
+    };
+    beyond.map(words).collect()
 }
 
 /// What to say if an order placed now would find no tariff.
@@ -416,42 +459,6 @@ pub fn read_tariff(path: &Path, time_zone: &str) -> anyhow::Result<Tariff> {
     Tariff::from_toml(&text, time_zone).map_err(|faults| anyhow::anyhow!("{}: {faults}", path.display()))
 }
 
-/// Reads the certificates and the key.
-///
-/// # Errors
-/// Which file cannot be used, and why.
-pub fn server_config(tls: &MqttTls) -> anyhow::Result<rustls::ServerConfig> {
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-    let certificates = |path: &Path| -> anyhow::Result<Vec<CertificateDer<'static>>> {
-        CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect)
-            .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
-    };
-    let chain = certificates(&tls.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&tls.private_key)
-        .map_err(|error| anyhow::anyhow!("{}: {error}", tls.private_key.display()))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let builder = match &tls.client_ca {
-        None => builder.with_no_client_auth(),
-        Some(path) => {
-            let mut roots = rustls::RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots.add(certificate)?;
-            }
-            let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                .allow_unauthenticated()
-                .build()?;
-            builder.with_client_cert_verifier(verifier)
-        }
-    };
-    builder.with_single_cert(chain, key).with_context(|| {
-        let (certificate, key) = (tls.certificate.display(), tls.private_key.display());
-        format!("{certificate} and {key} cannot be used together")
-    })
-}
-
 fn clock_is_synchronised() -> bool {
     Path::new(TIMESYNC_MARK).exists()
 }
@@ -473,8 +480,39 @@ async fn watch_over(station: Station, always_trusted: bool) {
         let synchronised = always_trusted || clock_is_synchronised();
         if synchronised != trusted {
             trusted = synchronised;
+            station.clock.set_trusted(trusted);
             tracing::info!(trusted, "the system's clock");
             station.tell(Input::ClockTrust(trusted));
+        }
+    }
+}
+
+fn warn_of_piles(station: &Station) {
+    let soon = station.clock.now().wall.after_ms(crate::tls::WARN_MS);
+    let ending = station.credentials.certificates_ending_before(soon);
+    if ending > 0 {
+        tracing::warn!(
+            "{ending} piles have a certificate that ends within 30 days or has ended: `holdfast-edge pile list` says \
+             which, `pile cert` makes new ones"
+        );
+    }
+}
+
+/// Looks at the certificates, at a steady pace and whenever somebody asks for it with SIGHUP.
+async fn watch_certificates(tls: Option<Arc<Tls>>, station: Station, mut asked: tokio::signal::unix::Signal) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let mut turn = tokio::time::interval(CERTIFICATES_EVERY);
+    let mut daily = tokio::time::interval(DAY);
+    loop {
+        tokio::select! {
+            _ = turn.tick() => {}
+            _ = daily.tick() => warn_of_piles(&station),
+            _ = asked.recv() => tracing::info!("SIGHUP: the certificates are looked at; the configuration is read at a start only"),
+        }
+        if let Some(tls) = &tls {
+            let tls = Arc::clone(tls);
+            // Files may be slow. Its only possible failure is a panic, which has been told.
+            let _looked = tokio::task::spawn_blocking(move || tls.look()).await;
         }
     }
 }

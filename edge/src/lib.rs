@@ -6,6 +6,7 @@
 //! | [`station`] | the single-writer loop, and the way in to it |
 //! | [`store`] | redb: tables, one commit, snapshots |
 //! | [`gate`] | the door for piles: MQTT messages in, commands out |
+//! | [`tls`] | certificates: the station's, the piles', and whose are believed |
 //! | [`api`], [`hub`] | HTTP and WebSockets; the latest live frame of every order |
 //! | [`cli`], [`config`] | what a person types and sets |
 //! | [`clock`], [`credentials`] | the two clocks; secrets and tokens |
@@ -27,4 +28,5 @@ mod open_files;
 pub mod station;
 mod steps;
 pub mod store;
+pub mod tls;
 mod words;

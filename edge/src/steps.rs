@@ -43,6 +43,9 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         Fact::ChargingLost { order, .. } => {
             tracing::warn!(seq, %order, "pile does not charge the order, record missing")
         }
+        Fact::FakeChargingSeen { order, suspicion } => {
+            tracing::warn!(seq, %order, seen = told(suspicion), "current flows and the meter does not count it");
+        }
         Fact::ChargingResumed { order } => tracing::info!(seq, %order, "charging again"),
         Fact::RecordReceived {
             order,

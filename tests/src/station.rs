@@ -41,6 +41,10 @@ pub struct Setup {
     pub tariff: PathBuf,
     /// More lines for the configuration file's `[policy]`.
     pub policy: String,
+    /// Whether piles can come over TLS, and more lines for the configuration file's `[mqtt.tls]`.
+    pub tls: Option<String>,
+    /// Whether the station trusts its clock.
+    pub clock_trusted: bool,
 }
 
 impl Setup {
@@ -53,6 +57,8 @@ impl Setup {
             clock_start: None,
             tariff: repository().join("config/tariffs/example.toml"),
             policy: String::new(),
+            tls: None,
+            clock_trusted: true,
         }
     }
 }
@@ -160,6 +166,8 @@ pub struct StationProcess {
     pub environment: Vec<(String, String)>,
     /// Where piles connect.
     pub mqtt: SocketAddr,
+    /// Where they connect over TLS, if the setup has it.
+    pub mqtt_tls: SocketAddr,
     /// Where the HTTP API listens.
     pub http: SocketAddr,
 }
@@ -190,7 +198,7 @@ impl StationProcess {
     /// If its folder cannot be made.
     pub fn new(name: &str, setup: &Setup) -> anyhow::Result<Self> {
         let folder = Folder::new(name)?;
-        let (mqtt, http) = (free_port()?, free_port()?);
+        let (mqtt, mqtt_tls, http) = (free_port()?, free_port()?, free_port()?);
         // Built before the clock begins to run: that may take minutes.
         program("holdfast-edge", "holdfast-edge");
         let clock = match setup.clock_start {
@@ -207,6 +215,7 @@ impl StationProcess {
             clock,
             environment: Vec::new(),
             mqtt,
+            mqtt_tls,
             http,
         })
     }
@@ -239,8 +248,14 @@ impl StationProcess {
             rate,
             tariff,
             policy,
+            tls,
+            clock_trusted,
             ..
         } = &self.setup;
+        let tls = match tls {
+            Some(more) => format!("listen = \"{}\"\n{more}", self.mqtt_tls),
+            None => "listen = \"\"".to_owned(),
+        };
         let (mqtt, http, tariff) = (self.mqtt, self.http, tariff.display());
         let clock = match self.clock {
             Some(_) => format!("demonstration = true\nrate = {rate}\nstart = \"{}\"\n", self.wall()),
@@ -248,8 +263,8 @@ impl StationProcess {
         };
         let text = format!(
             "site = \"{site}\"\ntime_zone = \"{time_zone}\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
-             first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n\n[http]\nlisten = \"{http}\"\n\n\
-             [disk]\nreserve = \"1MiB\"\n\n[clock]\ntrusted = true\n{clock}\n[policy]\n{policy}\n",
+             first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n\n[mqtt.tls]\n{tls}\n\n[http]\nlisten = \"{http}\"\n\n\
+             [disk]\nreserve = \"1MiB\"\n\n[clock]\ntrusted = {clock_trusted}\n{clock}\n[policy]\n{policy}\n",
         );
         Ok(std::fs::write(self.config_path(), text)?)
     }
@@ -435,6 +450,24 @@ impl StationProcess {
     /// The Unix socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("edge.sock")
+    }
+
+    /// Sends the daemon a signal by its name, such as `HUP`.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let child = self.child.as_ref().context("the daemon does not run")?;
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &child.id().to_string()])
+            .status()?;
+        ensure!(sent.success(), "kill -{name} failed");
+        Ok(())
+    }
+
+    /// What the next start is set up with.
+    pub fn setup_mut(&mut self) -> &mut Setup {
+        &mut self.setup
     }
 
     /// The database.

@@ -68,7 +68,7 @@ fn apt(arguments: &[&str]) -> Result {
     run(&mut command)
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     program("id")
         .arg("-u")
         .output()

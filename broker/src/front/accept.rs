@@ -62,6 +62,7 @@ fn admit(core: &Arc<Core>, socket: TcpStream, address: SocketAddr, tls: Option<&
                         address,
                         tls: false,
                         certificate_cn: None,
+                        certificate_der: None,
                     },
                 )
                 .await;
@@ -119,15 +120,15 @@ async fn handshake(
     let why = match outcome {
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
-            let certificate_cn = certificates
-                .and_then(|chain| chain.first())
-                .and_then(|der| common_name(der));
+            let certificate_der = certificates.and_then(|chain| chain.first()).map(|der| der.to_vec());
+            let certificate_cn = certificate_der.as_deref().and_then(common_name);
             return Some((
                 stream,
                 Peer {
                     address,
                     tls: true,
                     certificate_cn,
+                    certificate_der,
                 },
             ));
         }

@@ -27,6 +27,7 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     pub(super) tls: bool,
     pub(super) certificate_cn: Option<String>,
+    pub(super) certificate_der: Option<Vec<u8>>,
 }
 
 /// Serves one stream to its end.
@@ -194,6 +195,7 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         peer: peer.address,
         tls: peer.tls,
         certificate_cn: peer.certificate_cn.clone(),
+        certificate_der: peer.certificate_der.clone(),
         protocol: connect.protocol,
     };
     let identity = authenticate(core, &request).await?;

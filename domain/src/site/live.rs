@@ -4,6 +4,7 @@
 use super::{Rows, Space};
 use crate::{
     fact::Fact,
+    flow::FlowWatch,
     ids::{BootId, CardId, OrderId, Outlet, PileId},
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
     order::{Order, State},
@@ -168,6 +169,9 @@ pub struct OutletLive {
     pub soc_start: Option<(f64, Wall)>,
     /// Since when the connector has not been charging its order.
     pub lost_since: Option<Mono>,
+    /// Whether the meter counts what flows; begun anew after a restart.
+    #[serde(skip)]
+    pub flow: FlowWatch,
 }
 
 impl Live {
@@ -296,6 +300,7 @@ impl OutletLive {
         }
         self.soc_start = None;
         self.lost_since = None;
+        self.flow = FlowWatch::default();
     }
 
     /// The station's clock was stepped: the readings keep their distance from the present, or none that follows a step

@@ -351,6 +351,9 @@ impl Rows {
                     kind: DeadlineKind::Record,
                 });
             }
+            Fact::FakeChargingSeen { order, suspicion } => {
+                self.order_mut(order, changes).suspicions.push(suspicion.clone());
+            }
             Fact::ChargingResumed { order } => self.step(order, Step::Telemetry, changes).deadline = None,
             Fact::RecordReceived {
                 order,

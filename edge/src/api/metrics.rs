@@ -1,6 +1,7 @@
 //! Counters and gauges as Prometheus reads them, version 0.0.4 of the text format.
 
 use super::{ApiState, problem::Problem};
+use crate::tls;
 use axum::{extract::State, http::header, response::IntoResponse};
 use domain::order::State as OrderIs;
 use std::{collections::BTreeMap, fmt::Write, sync::atomic::Ordering};
@@ -85,6 +86,7 @@ async fn get_metrics(State(api): State<ApiState>) -> Result<impl IntoResponse, P
     let mut metrics = of_loop(&api);
     metrics.extend(of_site(&api).await?);
     metrics.extend(of_store(&api).await?);
+    metrics.extend(of_tls(&api));
     metrics.extend(api.counters.metrics());
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text(&metrics)))
@@ -223,6 +225,30 @@ async fn of_site(api: &ApiState) -> Result<Vec<Metric>, Problem> {
         Metric::counter("holdfast_ignored_total", help, count).labelled("reason", why)
     }));
     Ok(metrics)
+}
+
+fn of_tls(api: &ApiState) -> Vec<Metric> {
+    let Some(tls) = &api.tls else { return Vec::new() };
+    let state = tls.state();
+    let soon = api.station.clock.now().wall.after_ms(tls::WARN_MS);
+    let ending = api.station.credentials.certificates_ending_before(soon);
+    vec![
+        Metric::gauge(
+            "holdfast_tls_certificate_expires_seconds",
+            "When the station's TLS certificate ends, in seconds since 1970.",
+            u64::try_from(state.expires.0 / 1_000).unwrap_or(0),
+        ),
+        Metric::gauge(
+            "holdfast_tls_files_refused",
+            "1 if new certificate files cannot be used and those before them are.",
+            u64::from(state.problem.is_some()),
+        ),
+        Metric::gauge(
+            "holdfast_pile_certificates_ending",
+            "Piles whose certificate of the station's making ends within 30 days, or has ended.",
+            ending as u64,
+        ),
+    ]
 }
 
 async fn of_store(api: &ApiState) -> Result<Vec<Metric>, Problem> {

@@ -22,6 +22,7 @@ mod backup;
 mod body;
 mod books;
 mod cards;
+mod certificates;
 mod document;
 pub mod dto;
 mod energy;
@@ -53,6 +54,7 @@ pub use serve::{TCP_CONNECTIONS_MAX, UNIX_CONNECTIONS_MAX, UnixSocket, bind_unix
 use crate::{
     station::Station,
     store::{Reader, StoreError},
+    tls::Tls,
 };
 use axum::{Router, http::StatusCode, middleware};
 use metrics::Counters;
@@ -70,6 +72,7 @@ pub struct ApiState {
     station: Station,
     time_zone: Arc<str>,
     counters: Arc<dyn Counters>,
+    tls: Option<Arc<Tls>>,
     sockets: Arc<Semaphore>,
     /// One backup at a time.
     backups: Arc<Semaphore>,
@@ -87,12 +90,20 @@ impl ApiState {
             station,
             time_zone: time_zone.into(),
             counters: Arc::new(counters),
+            tls: None,
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
             backups: Arc::new(Semaphore::new(1)),
             logins: Arc::default(),
             turned_away: Arc::default(),
             closing: Arc::new(watch::Sender::new(false)),
         }
+    }
+
+    /// The same, with the certificates of the listener that piles come to.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Arc<Tls>) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Reads one snapshot, off the runtime's own threads.
@@ -124,6 +135,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(members::routes())
         .merge(cards::routes())
         .merge(piles::routes())
+        .merge(certificates::routes())
         .merge(tariffs::routes())
         .merge(quarantine::routes())
         .merge(books::routes())

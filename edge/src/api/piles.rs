@@ -20,6 +20,7 @@ use domain::{
     time::Now,
 };
 use serde::Deserialize;
+use std::sync::Arc;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -32,7 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(clear_meter))
 }
 
-fn is_known(site: &Site, pile: &PileId) -> bool {
+pub(super) fn is_known(site: &Site, pile: &PileId) -> bool {
     site.rows().piles.get(pile).is_some_and(|row| !row.removed)
 }
 
@@ -129,9 +130,10 @@ async fn set_maintenance(
     put: Put<Switch>,
 ) -> Result<Answered, Problem> {
     let (id, by, reason) = (pile.clone(), put.caller.name, put.body.into_reason());
+    let credentials = Arc::clone(&api.station.credentials);
     Question::new(Input::SetMaintenance { pile, reason, by }, None)
         .ask(&api, move |_, site, now| {
-            Ok(Shown::ok(&pile_in_memory(site, &id, now)?))
+            Ok(Shown::ok(&pile_in_memory(site, &id, now)?.certified(&credentials)))
         })
         .await
 }
@@ -187,7 +189,7 @@ async fn list_piles(
 ) -> Result<Json<PageOf<PileView>>, Problem> {
     let paging = Paging::new(query.cursor, query.limit);
     let (after, limit) = (paging.name()?.unwrap_or_default(), paging.limit()?);
-    let page = api
+    let mut page = api
         .station
         .look(move |site, now| {
             let piles = site.rows().piles.values();
@@ -199,6 +201,11 @@ async fn list_piles(
             PageOf { items, next }
         })
         .await?;
+    page.items = page
+        .items
+        .into_iter()
+        .map(|pile| pile.certified(&api.station.credentials))
+        .collect();
     Ok(Json(page))
 }
 
@@ -214,5 +221,5 @@ async fn get_pile(State(api): State<ApiState>, Of(id): Of<PileId>) -> Result<Jso
         .station
         .look(move |site, now| pile_in_memory(site, &id, now))
         .await??;
-    Ok(Json(found))
+    Ok(Json(found.certified(&api.station.credentials)))
 }

@@ -4,14 +4,17 @@ use super::{
     ApiState,
     dto::{
         pile::PileView,
-        station::{ClockView, DiskView, JournalHead, StationView},
+        station::{ClockView, DiskView, JournalHead, StationView, TlsView},
     },
     problem::Problem,
     wire::At,
 };
-use crate::store::{OrderFilter, SCHEMA_VERSION};
+use crate::{
+    store::{OrderFilter, SCHEMA_VERSION},
+    tls,
+};
 use axum::{Json, extract::State as Shared};
-use domain::{order::State, tariff};
+use domain::{order::State, tariff, time::Wall};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// How many of what waits are counted.
@@ -19,6 +22,17 @@ const COUNTED_MAX: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(get_station))
+}
+
+fn tls_of(api: &ApiState, now: Wall) -> Option<TlsView> {
+    let state = api.tls.as_ref()?.state();
+    let soon = now.after_ms(tls::WARN_MS);
+    Some(TlsView {
+        certificate_expires: At(state.expires),
+        expires_soon: state.expires_soon,
+        problem: state.problem,
+        pile_certificates_ending: api.station.credentials.certificates_ending_before(soon),
+    })
 }
 
 /// The station.
@@ -77,6 +91,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
             refusing_orders: None,
         },
         tariff_in_force,
+        tls: tls_of(&api, wall),
     };
     let looked = api.station.look(|site, now| {
         let piles = site.rows().piles.values().filter(|pile| !pile.removed);

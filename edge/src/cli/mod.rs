@@ -2,6 +2,7 @@
 //! one writer and one truth; `check-config`, `restore`, `openapi` and an offline `journal verify` need no daemon.
 
 mod backup;
+mod certificate;
 mod client;
 mod energy;
 mod run;
@@ -44,6 +45,8 @@ enum Command {
     /// Piles: who may connect.
     #[command(subcommand)]
     Pile(Pile),
+    /// Print the certificate of the station's own authority, PEM: what a pile needs to know the station by, over TLS.
+    Authority,
     /// Members: who may charge, and their money here.
     #[command(subcommand)]
     Member(Member),
@@ -101,6 +104,21 @@ enum Pile {
     },
     /// All piles and how they are.
     List,
+    /// Make a pile a certificate to show in place of its secret: ID.crt and ID.key, and ca.crt to know the station by.
+    /// The certificate before counts until the pile comes with the new one.
+    Cert {
+        /// The pile's id, which is the certificate's common name.
+        id: String,
+        /// The folder for the files. Files of the same names there are replaced.
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+        /// For how many days it is valid.
+        #[arg(long, default_value_t = 1_095, value_parser = clap::value_parser!(i64).range(1..=7_300))]
+        days: i64,
+        /// The certificates before it count no more at once, and the pile is disconnected: for one that was lost.
+        #[arg(long)]
+        revoke: bool,
+    },
     /// Give a pile a new secret, printed once. It is disconnected and must use the new one.
     Rotate {
         /// The pile's id.
@@ -322,6 +340,13 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
             }
             asked.ask(&client)?
         }
+        Command::Authority => {
+            let answer = client.get("/v1/authority")?;
+            return Ok(answer["certificate"]
+                .as_str()
+                .context("no certificate in the answer")?
+                .to_owned());
+        }
         Command::Status => (client.get("/v1/station")?, status::text),
         Command::BalanceSheet => (client.get("/v1/balance-sheet?detail=true")?, table::fields),
         Command::Pile(command) => pile(&client, command)?,
@@ -360,6 +385,7 @@ type Shown = (Value, fn(&Value) -> String);
 
 fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
     if let Pile::Add { id }
+    | Pile::Cert { id, .. }
     | Pile::Rotate { id }
     | Pile::Remove { id }
     | Pile::Maintenance { id, .. }
@@ -369,6 +395,7 @@ fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
     }
     Ok(match command {
         Pile::Add { id } => (client.post("/v1/piles", &json!({ "id": id }))?, table::fields),
+        Pile::Cert { id, out, days, revoke } => (certificate::issue(client, &id, &out, days, revoke)?, table::fields),
         Pile::List => (client.all("/v1/piles")?, status::piles),
         Pile::Rotate { id } => (
             client.post(&format!("/v1/piles/{id}/rotate"), &json!({}))?,

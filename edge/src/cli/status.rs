@@ -61,6 +61,23 @@ pub(super) fn text(station: &Value) -> String {
         "item in quarantine (GET /v1/quarantine)",
         "items in quarantine (GET /v1/quarantine)",
     );
+    let tls = &station["tls"];
+    attention(
+        tls["pile_certificates_ending"].as_u64().unwrap_or(0),
+        "pile whose certificate ends within 30 days or has ended (holdfast-edge pile list, pile cert)",
+        "piles whose certificate ends within 30 days or has ended (holdfast-edge pile list, pile cert)",
+    );
+    if tls["expires_soon"] == true {
+        let until = word(&tls["certificate_expires"]);
+        lines.push(format!(
+            "! the station's TLS certificate ends at {until}: put a new one in its place"
+        ));
+    }
+    if let Some(problem) = tls["problem"].as_str() {
+        lines.push(format!(
+            "! new TLS files cannot be used, the ones before them are: {problem}"
+        ));
+    }
     if station["clock"]["trusted"] != true {
         lines.push("! the clock is not trusted: piles are not told the time".to_owned());
     }
@@ -101,6 +118,13 @@ pub(super) fn text(station: &Value) -> String {
         (
             "journal",
             format!("{entries} entries{acknowledged}, head {seq}:{}", word(&journal["hash"])),
+        ),
+        (
+            "tls",
+            match tls["certificate_expires"].as_str() {
+                Some(until) => format!("certificate until {until}"),
+                None => "none: piles log in without it".to_owned(),
+            },
         ),
         ("waiting", format!("{} inputs", number("waiting"))),
         (
@@ -152,13 +176,22 @@ pub(super) fn piles(answer: &Value) -> String {
                 "vendor": pile["vendor"],
                 "model": pile["model"],
                 "firmware": pile["firmware"],
+                "certificate": pile["certificate_expires"].as_str().and_then(|until| until.get(..10)),
             })
         });
     let rows = json!({ "items": rows.collect::<Vec<_>>() });
     table::columns(
         &rows,
         &[
-            "id", "online", "state", "orders", "heard", "vendor", "model", "firmware",
+            "id",
+            "online",
+            "state",
+            "orders",
+            "heard",
+            "vendor",
+            "model",
+            "firmware",
+            "certificate",
         ],
     )
 }
@@ -175,6 +208,8 @@ mod tests {
             "piles_online": 3, "piles_in_maintenance": 0, "piles_faulted": 0, "reviews_waiting": 0,
             "quarantine_open": 0, "piles_quarantine_full": 0, "tariff_in_force": "t1",
             "disk": { "free_bytes": 1 << 40, "reserve": true, "telemetry": true, "refusing_orders": null },
+            "tls": { "certificate_expires": "2027-03-01T10:00:00+08:00", "expires_soon": false, "problem": null,
+                "pile_certificates_ending": 0 },
         })
     }
 
@@ -188,6 +223,7 @@ piles    3 of 3 online
 orders   1 open
 clock    2026-03-01T10:00:00+08:00 Asia/Shanghai, trusted
 journal  7 entries, head 7:0123456789abcdef0123
+tls      certificate until 2027-03-01T10:00:00+08:00
 waiting  0 inputs
 version  0.1.0, schema 1";
         assert_eq!(text(&station()), expected);
@@ -200,9 +236,11 @@ version  0.1.0, schema 1";
         station["piles_online"] = 1.into();
         station["piles_faulted"] = 1.into();
         station["reviews_waiting"] = 4.into();
+        station["tls"] = json!({ "certificate_expires": "2026-03-02T00:00:00Z", "expires_soon": true,
+            "problem": "a.pem: no certificate", "pile_certificates_ending": 2 });
         station["clock"]["trusted"] = false.into();
         let said = text(&station);
-        let first: Vec<&str> = said.lines().take(5).collect();
+        let first: Vec<&str> = said.lines().take(8).collect();
         assert_eq!(
             first,
             [
@@ -210,6 +248,9 @@ version  0.1.0, schema 1";
                 "! 1 pile with a fault (holdfast-edge pile list)",
                 "! 2 piles offline (holdfast-edge pile list)",
                 "! 4 orders wait for review (GET /v1/reviews)",
+                "! 2 piles whose certificate ends within 30 days or has ended (holdfast-edge pile list, pile cert)",
+                "! the station's TLS certificate ends at 2026-03-02T00:00:00Z: put a new one in its place",
+                "! new TLS files cannot be used, the ones before them are: a.pem: no certificate",
                 "! the clock is not trusted: piles are not told the time",
             ]
         );
@@ -257,6 +298,7 @@ version  0.1.0, schema 1";
             json!({
                 "id": id, "online": online, "maintenance": null, "heard_ago_s": online.then_some(3), "vendor": "v",
                 "model": "m", "firmware": "1", "connectors": connectors,
+                "certificate_expires": online.then_some("2029-03-01T10:00:00+08:00"),
             })
         };
         let mut busy = connector(false, "charging");
@@ -266,9 +308,9 @@ version  0.1.0, schema 1";
             pile("P02", false, json!([connector(true, "fault")])),
         ] });
         let expected = "\
-id   online  state          orders  heard    vendor  model  firmware
-P01  yes     idle charging  o1      3 s ago  v       m      1
-P02  NO      fault          -       -        v       m      1";
+id   online  state          orders  heard    vendor  model  firmware  certificate
+P01  yes     idle charging  o1      3 s ago  v       m      1         2029-03-01
+P02  NO      fault          -       -        v       m      1         -";
         assert_eq!(piles(&answer), expected);
         assert_eq!(piles(&json!({ "items": [] })), "none");
     }

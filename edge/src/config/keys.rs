@@ -57,6 +57,7 @@ pub(super) const KEYS: &[Key] = keys! {
     "mqtt.connections_per_address_max" => |draft, given|
         draft.config.mqtt.connections_per_address_max = given.integer(CONNECTIONS)?;
     "mqtt.tls.listen" => |draft, given| draft.tls.listen = given.optional(Given::address)?;
+    "mqtt.tls.names" => |draft, given| draft.tls.names = given.names()?;
     "mqtt.tls.certificate" => |draft, given| draft.tls.certificate = given.optional(|given| draft.path(given))?;
     "mqtt.tls.private_key" => |draft, given| draft.tls.private_key = given.optional(|given| draft.path(given))?;
     "mqtt.tls.client_ca" => |draft, given| draft.tls.client_ca = given.optional(|given| draft.path(given))?;
@@ -95,6 +96,9 @@ pub(super) const KEYS: &[Key] = keys! {
     "policy.faults_max" => |draft, given| draft.config.policy.faults_max = given.integer(1..=REMEMBERED_MAX)?;
     "policy.drops_max" => |draft, given| draft.config.policy.drops_max = given.integer(1..=REMEMBERED_MAX)?;
     "policy.sick_window" => |draft, given| draft.config.policy.sick_window_ms = given.duration_ms(LONG)?;
+    "policy.fake_charging_window" => |draft, given|
+        draft.config.policy.fake_charging_window_ms = given.duration_ms(SHORT)?;
+    "policy.fake_charging_pct" => |draft, given| draft.config.policy.fake_charging_pct = given.integer(1..=100)?;
     "policy.offline_sessions" => |draft, given| draft.config.policy.offline_sessions = given.boolean()?;
     "policy.offline_session_cap" => |draft, given|
         draft.config.policy.offline_session_cap = given.amount("yuan", MONEY)?;

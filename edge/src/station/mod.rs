@@ -50,6 +50,7 @@ type AnswerTo = oneshot::Sender<Result<Response, Unavailable>>;
 type Work = writer::Work<Receipt, AnswerTo>;
 
 /// Something that waits in the queue.
+#[allow(clippy::large_enum_variant, reason = "all are work but the last one")]
 enum Waiting {
     Work(Work),
     /// Write what is waiting and end.

@@ -5,7 +5,7 @@ use super::{
     AnswerTo, LOOKS_MAX, Look, Outbound, Queued, Station, Waiting, Work,
     writer::{Committed, Writer},
 };
-use crate::{config::Retention, credentials::CredentialChange, retention::Forgetting, store::StoreError};
+use crate::{config::Retention, retention::Forgetting, store::StoreError};
 use broker::{Receipt, RefusalReason};
 use domain::{ids::Randomness, site::Effect};
 use std::{sync::atomic::Ordering, time::Duration};
@@ -167,12 +167,9 @@ impl Loop {
             self.station.journal_head.send_replace(seq);
         }
         for change in committed.credentials {
-            let pile = match &change {
-                CredentialChange::SetPile(pile, _) | CredentialChange::RemovePile(pile) => Some(pile.clone()),
-                CredentialChange::SetToken(_) | CredentialChange::RemoveToken(_) => None,
-            };
+            let pile = change.shuts_out().cloned();
             self.station.credentials.apply(change);
-            // Whoever came in with the old secret has to come in again.
+            // Whoever came in with what counts no more has to come in again.
             if let Some(pile) = pile {
                 outbound.disconnect(&pile);
             }

@@ -20,18 +20,14 @@ pub use retention::{Limits, Pass};
 pub use verify::Verified;
 pub use write::{Batch, Remembered, SampleRow};
 
-use crate::{
-    clock::Mark,
-    credentials::{Credentials, SecretHash, Token},
-};
+use crate::{clock::Mark, credentials::Credentials};
 use domain::{
-    ids::{Outlet, PileId, SiteId},
+    ids::{Outlet, SiteId},
     journal::{Broken, Hash, Stamp},
     site::{OutletLive, Rows},
 };
 use redb::{Builder, Database, StorageBackend};
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -435,14 +431,13 @@ impl Store {
                 reader.load(&domain::site::Key::Member(member), &mut rows)?;
             }
         }
-        let (piles, tokens): (BTreeMap<PileId, SecretHash>, BTreeMap<String, Token>) = reader.credentials()?;
         Ok(Recovered {
             head,
             head_hash,
             mark: reader.mark()?,
             rows,
             live: reader.live()?,
-            credentials: Credentials::new(piles, tokens),
+            credentials: reader.credentials()?,
         })
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     clock::Mark,
-    credentials::{SecretHash, Token},
+    credentials::{Credentials, SecretHash},
 };
 use domain::{
     fact::QuarantineItem,
@@ -53,11 +53,6 @@ pub struct Page<T> {
 
 /// What a connector reported, and when that was received.
 pub type Sample = (Wall, ConnectorReport);
-
-/// What is kept of every pile's secret.
-type PileSecrets = BTreeMap<PileId, SecretHash>;
-/// Every token by its name.
-type Tokens = BTreeMap<String, Token>;
 
 /// Entries of an index of orders: seq of placing and id.
 type Placed = Box<dyn Iterator<Item = Result<(u64, String), StoreError>>>;
@@ -605,7 +600,7 @@ impl Reader {
         Ok(outlets)
     }
 
-    pub(super) fn credentials(&self) -> Result<(PileSecrets, Tokens), StoreError> {
+    pub(super) fn credentials(&self) -> Result<Credentials, StoreError> {
         let secrets = self.read.open_table(tables::PILE_SECRETS)?;
         let mut piles = BTreeMap::new();
         for row in secrets.iter()? {
@@ -613,13 +608,20 @@ impl Reader {
             let id = PileId::new(pile.value()).map_err(|error| bad("pile_secrets", pile.value(), error))?;
             piles.insert(id, SecretHash::stored(hash.value()));
         }
+        let rows = self.read.open_table(tables::PILE_CERTIFICATES)?;
+        let mut certificates = BTreeMap::new();
+        for row in rows.iter()? {
+            let (pile, known) = row?;
+            let id = PileId::new(pile.value()).map_err(|error| bad("pile_certificates", pile.value(), error))?;
+            certificates.insert(id, parse("pile_certificates", &pile.value(), known.value())?);
+        }
         let rows = self.read.open_table(tables::TOKENS)?;
         let mut tokens = BTreeMap::new();
         for row in rows.iter()? {
             let (name, token) = row?;
             tokens.insert(name.value().to_owned(), parse("tokens", &name.value(), token.value())?);
         }
-        Ok((piles, tokens))
+        Ok(Credentials::new(piles, certificates, tokens))
     }
 }
 

@@ -115,6 +115,8 @@ tables! {
     PILES: &str => &[u8] = "piles";
     /// Pile id → SHA-256 of its secret, hex.
     PILE_SECRETS: &str => &str = "pile_secrets";
+    /// Pile id → the certificates that speak for it.
+    PILE_CERTIFICATES: &str => &[u8] = "pile_certificates";
     /// Token name → token.
     TOKENS: &str => &[u8] = "tokens";
     /// Tariff id → tariff.

@@ -2,10 +2,13 @@
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
 use super::{Store, StoreError, energy, tables};
-use crate::{clock::Mark, credentials::CredentialChange};
+use crate::{
+    clock::Mark,
+    credentials::{CredentialChange, PileCertificates},
+};
 use domain::{
     fact::Fact,
-    ids::Outlet,
+    ids::{Outlet, PileId},
     journal::{Entry, Hash, Stamp},
     messages::ConnectorReport,
     order::State,
@@ -253,6 +256,19 @@ fn write_masters(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result
 
 fn write_credentials(write: &WriteTransaction, changes: &[CredentialChange]) -> Result<(), StoreError> {
     let mut secrets = write.open_table(tables::PILE_SECRETS)?;
+    let mut certificates = write.open_table(tables::PILE_CERTIFICATES)?;
+    let mut of_pile = |pile: &PileId, change: &dyn Fn(&mut PileCertificates)| -> Result<(), StoreError> {
+        let known = certificates.get(pile.as_str())?;
+        let known = known.and_then(|known| serde_json::from_slice(known.value()).ok());
+        let mut known: PileCertificates = known.unwrap_or_default();
+        change(&mut known);
+        if known == PileCertificates::default() {
+            certificates.remove(pile.as_str())?;
+        } else {
+            certificates.insert(pile.as_str(), json(&known)?.as_slice())?;
+        }
+        Ok(())
+    };
     let mut tokens = write.open_table(tables::TOKENS)?;
     for change in changes {
         match change {
@@ -261,6 +277,13 @@ fn write_credentials(write: &WriteTransaction, changes: &[CredentialChange]) -> 
             }
             CredentialChange::RemovePile(pile) => {
                 secrets.remove(pile.as_str())?;
+                of_pile(pile, &|known| *known = PileCertificates::default())?;
+            }
+            CredentialChange::IssueCertificate { pile, issued, revoke } => {
+                of_pile(pile, &|known| known.issue(issued.clone(), *revoke))?;
+            }
+            CredentialChange::UseCertificate { pile, fingerprint } => {
+                of_pile(pile, &|known| known.come_with(fingerprint))?;
             }
             CredentialChange::SetToken(token) => {
                 tokens.insert(token.name.as_str(), json(token)?.as_slice())?;

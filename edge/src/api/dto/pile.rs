@@ -1,9 +1,12 @@
 //! Piles: what is kept of them, and what they say just now.
 
-use crate::api::{
-    body::{Checked, check_reason},
-    problem::Problem,
-    wire::{At, Kw, Kwh},
+use crate::{
+    api::{
+        body::{Checked, check_reason},
+        problem::Problem,
+        wire::{At, Kw, Kwh},
+    },
+    credentials::Credentials,
 };
 use domain::{
     ids::{Outlet, PileId},
@@ -35,6 +38,61 @@ pub struct PileSecret {
     /// Its MQTT password. `null` in a repeated answer: it is not kept; rotate it if it was lost.
     #[schema(required)]
     pub secret: Option<String>,
+}
+
+/// A certificate to be made for a pile.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IssueCertificate {
+    /// For how many days it is valid.
+    #[serde(default = "IssueCertificate::days")]
+    #[schema(minimum = 1, maximum = 7300, default = 1095)]
+    pub days: i64,
+    /// The certificates before it count no more at once, and the pile's connections are closed: for one that was lost.
+    /// Otherwise the one before counts until the pile comes with the new one.
+    #[serde(default)]
+    pub revoke: bool,
+}
+
+impl IssueCertificate {
+    fn days() -> i64 {
+        1_095
+    }
+}
+
+impl Checked for IssueCertificate {
+    fn check(&self) -> Result<(), Problem> {
+        if (1..=7_300).contains(&self.days) {
+            Ok(())
+        } else {
+            Err(Problem::field("days", "from 1 to 7300"))
+        }
+    }
+}
+
+/// A certificate for a pile: its key is shown once, when it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PileCertificateView {
+    /// The pile, and the certificate's common name.
+    pub id: String,
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// Its private key, PEM (PKCS #8). `null` in a repeated answer: it is not kept; make another if it was lost.
+    #[schema(required)]
+    pub private_key: Option<String>,
+    /// The certificate of the authority by which the pile knows the station, PEM. `null` where the station shows one
+    /// that it did not make itself.
+    #[schema(required)]
+    pub authority: Option<String>,
+    /// When it ends.
+    pub expires: At,
+}
+
+/// The station's own certificate authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AuthorityView {
+    /// Its certificate, PEM.
+    pub certificate: String,
 }
 
 /// A pile (桩).
@@ -77,6 +135,9 @@ pub struct PileView {
     pub clock_behind_ms: Option<i64>,
     /// Its clock is off by more than five minutes.
     pub clock_suspect: bool,
+    /// When the latest certificate that the station issued to it ends; `null` if it has none.
+    #[schema(required)]
+    pub certificate_expires: Option<At>,
     /// Its connectors.
     pub connectors: Vec<ConnectorView>,
 }
@@ -210,6 +271,13 @@ impl ReportView {
 }
 
 impl PileView {
+    /// The same with what is known of its certificate.
+    pub(in crate::api) fn certified(mut self, credentials: &Credentials) -> Self {
+        let pile = PileId::new(&self.id).ok();
+        self.certificate_expires = pile.and_then(|pile| credentials.certificate_expires(&pile)).map(At);
+        self
+    }
+
     pub(in crate::api) fn of(pile: &Pile, site: &Site, now: Now) -> Self {
         let presence = site.presence(&pile.id);
         let online_since = presence.and_then(|presence| presence.online_since);
@@ -265,6 +333,7 @@ impl PileView {
             recent_drops: recent(&pile.drops),
             clock_behind_ms: presence.and_then(|presence| presence.clock.correction_ms()),
             clock_suspect: presence.is_some_and(|presence| presence.clock.is_suspect()),
+            certificate_expires: None,
             connectors: connectors.collect(),
         }
     }

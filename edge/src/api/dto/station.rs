@@ -57,6 +57,23 @@ pub struct StationView {
     /// The tariff an order placed now is pinned to; `null`: every order is refused.
     #[schema(required)]
     pub tariff_in_force: Option<String>,
+    /// The listener with TLS; `null` if there is none.
+    #[schema(required)]
+    pub tls: Option<TlsView>,
+}
+
+/// TLS, as piles meet it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TlsView {
+    /// When the station's certificate ends.
+    pub certificate_expires: At,
+    /// It ends within 30 days, or has ended.
+    pub expires_soon: bool,
+    /// Why new certificate files are not used, while those before them are; `null` if there is nothing wrong.
+    #[schema(required)]
+    pub problem: Option<String>,
+    /// Piles whose latest certificate of the station's making ends within 30 days, or has ended.
+    pub pile_certificates_ending: usize,
 }
 
 /// Room on the disk that the database is on.

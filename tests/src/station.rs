@@ -39,6 +39,8 @@ pub struct Setup {
     pub tariff: PathBuf,
     /// More lines for the configuration file's `[policy]`.
     pub policy: String,
+    /// More lines for the configuration file's `[mqtt]`.
+    pub mqtt: String,
 }
 
 impl Setup {
@@ -50,6 +52,7 @@ impl Setup {
             clock_start: None,
             tariff: repository().join("config/tariffs/example.toml"),
             policy: String::new(),
+            mqtt: String::new(),
         }
     }
 }
@@ -224,6 +227,7 @@ impl StationProcess {
             rate,
             tariff,
             policy,
+            mqtt: mqtt_lines,
             ..
         } = &self.setup;
         let (mqtt, http, tariff) = (self.mqtt, self.http, tariff.display());
@@ -233,7 +237,7 @@ impl StationProcess {
         };
         let text = format!(
             "site = \"{SITE}\"\ntime_zone = \"{time_zone}\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
-             first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n\n[http]\nlisten = \"{http}\"\n\n\
+             first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n{mqtt_lines}\n\n[http]\nlisten = \"{http}\"\n\n\
              [clock]\ntrusted = true\n{clock}\n[policy]\n{policy}\n",
         );
         Ok(std::fs::write(self.config_path(), text)?)
@@ -275,6 +279,11 @@ impl StationProcess {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// SIGKILL: it gets no chance to write anything.

@@ -17,6 +17,7 @@
 //! answer is rendered in the loop and committed with the facts; what reads takes one snapshot.
 
 mod access;
+mod bills;
 mod body;
 mod books;
 mod cards;
@@ -113,6 +114,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(tariffs::routes())
         .merge(quarantine::routes())
         .merge(books::routes())
+        .merge(bills::routes())
         .merge(live::routes())
         .merge(station::routes())
         .merge(tokens::routes())

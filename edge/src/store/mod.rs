@@ -2,10 +2,12 @@
 //! Rows are JSON under ordered keys; the journal keeps the very bytes that are sealed.
 
 mod aside;
+mod audit;
 mod read;
 mod tables;
 mod write;
 
+pub use audit::{BillAudit, DIFFERENCES_MAX, Difference};
 pub use read::{OrderFilter, Page, Reader};
 pub use write::{Batch, Remembered, SampleRow};
 

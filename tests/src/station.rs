@@ -45,6 +45,8 @@ pub struct Setup {
     pub tls: Option<String>,
     /// Whether the station trusts its clock.
     pub clock_trusted: bool,
+    /// More lines for the configuration file's `[mqtt]`.
+    pub mqtt: String,
 }
 
 impl Setup {
@@ -59,6 +61,7 @@ impl Setup {
             policy: String::new(),
             tls: None,
             clock_trusted: true,
+            mqtt: String::new(),
         }
     }
 }
@@ -250,6 +253,7 @@ impl StationProcess {
             policy,
             tls,
             clock_trusted,
+            mqtt: mqtt_lines,
             ..
         } = &self.setup;
         let tls = match tls {
@@ -263,7 +267,7 @@ impl StationProcess {
         };
         let text = format!(
             "site = \"{site}\"\ntime_zone = \"{time_zone}\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
-             first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n\n[mqtt.tls]\n{tls}\n\n[http]\nlisten = \"{http}\"\n\n\
+             first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n{mqtt_lines}\n\n[mqtt.tls]\n{tls}\n\n[http]\nlisten = \"{http}\"\n\n\
              [disk]\nreserve = \"1MiB\"\n\n[clock]\ntrusted = {clock_trusted}\n{clock}\n[policy]\n{policy}\n",
         );
         Ok(std::fs::write(self.config_path(), text)?)
@@ -339,6 +343,11 @@ impl StationProcess {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()?)
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// SIGKILL: it gets no chance to write anything.

@@ -19,6 +19,7 @@
 
 mod access;
 mod backup;
+mod bills;
 mod body;
 mod books;
 mod cards;
@@ -140,6 +141,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(quarantine::routes())
         .merge(books::routes())
         .merge(energy::routes())
+        .merge(bills::routes())
         .merge(live::routes())
         .merge(station::routes())
         .merge(tokens::routes())

@@ -84,6 +84,11 @@ enum Command {
     EnergyReport(energy::EnergyReport),
     /// The books: every account that is not empty. They sum to zero.
     BalanceSheet,
+    /// Work a day's bills out again from the journal, and say which come out otherwise.
+    AuditBills {
+        /// The day, as in 2026-03-01, by the site's clock.
+        day: String,
+    },
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
 }
@@ -349,6 +354,12 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
         }
         Command::Status => (client.get("/v1/station")?, status::text),
         Command::BalanceSheet => (client.get("/v1/balance-sheet?detail=true")?, table::fields),
+        Command::AuditBills { day } => {
+            let day: jiff::civil::Date = day
+                .parse()
+                .with_context(|| format!("{day:?} is no day; give 2026-03-01"))?;
+            (client.get(&format!("/v1/bills/audit?day={day}"))?, table::fields)
+        }
         Command::Pile(command) => pile(&client, command)?,
         Command::Member(command) => member(&client, command)?,
         Command::Card(command) => card(&client, command)?,

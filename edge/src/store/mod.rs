@@ -2,6 +2,7 @@
 //! Rows are JSON under ordered keys; the journal keeps the very bytes that are sealed.
 
 mod aside;
+mod audit;
 mod backup;
 mod energy;
 mod migrate;
@@ -13,6 +14,7 @@ mod tables;
 mod verify;
 mod write;
 
+pub use audit::{BillAudit, DIFFERENCES_MAX, Difference};
 pub use backup::Backup;
 pub use read::{OrderFilter, Page, Reader, Sample};
 pub use restore::Restored;

@@ -122,6 +122,47 @@ impl Reader {
         Ok(entries)
     }
 
+    /// The number of the first journal entry at or after `at` by the wall clock; the one after the last if there is none.
+    /// A clock that was stepped back leaves entries out of order: then it is one such number.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn seq_from(&self, at: Wall) -> Result<u64, StoreError> {
+        let journal = self.read.open_table(tables::JOURNAL)?;
+        let Some((first, _)) = journal.first()? else {
+            return Ok(1);
+        };
+        let (mut low, mut high) = (first.value(), self.head()?.0.seq + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let found = journal.get(middle)?;
+            let stored = found.ok_or_else(|| bad("journal", &middle.to_string(), "is missing"))?;
+            if entry(middle, split_entry(middle, stored.value())?.1)?.stamp.at < at {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Shows `each` the stored bytes of these journal entries, in order.
+    ///
+    /// # Errors
+    /// As [`Reader::head`], and what `each` fails with.
+    pub(super) fn each_entry(
+        &self,
+        entries: std::ops::Range<u64>,
+        mut each: impl FnMut(u64, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let journal = self.read.open_table(tables::JOURNAL)?;
+        for row in journal.range(entries)? {
+            let (seq, stored) = row?;
+            each(seq.value(), split_entry(seq.value(), stored.value())?.1)?;
+        }
+        Ok(())
+    }
+
     /// What a member was told, newest first, before `before` (a journal seq), at most `limit`.
     ///
     /// # Errors

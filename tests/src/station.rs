@@ -345,11 +345,6 @@ impl StationProcess {
             .spawn()?)
     }
 
-    /// Its process id, while it runs.
-    pub fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
-    }
-
     /// SIGKILL: it gets no chance to write anything.
     ///
     /// # Errors

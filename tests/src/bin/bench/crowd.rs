@@ -10,7 +10,7 @@ use crate::{
     table::Row,
     yardstick::Mosquitto,
 };
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use domain::units::Energy;
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(crate) async fn crowd(scale: Scale, memory: bool, live: bool) -> anyhow::Res
     let station = load::station("crowd").await?;
     let door = Door::of(&station).await?;
     let secrets = pile::provision(&door, 0..many, Some("1000.00")).await?;
-    let pid = station.pid().context("the daemon does not run")?;
+    let pid = station.pid()?;
     let mut piles = pile::crowd(station.mqtt, 0, &secrets[..few]).await?;
     let mut ours = Vec::new();
     if memory {

@@ -7,7 +7,6 @@ use crate::{
     process::written_bytes,
     table::Row,
 };
-use anyhow::Context;
 use std::time::{Duration, Instant};
 
 const PILES: usize = 100;
@@ -27,7 +26,7 @@ pub(crate) async fn written_a_day(scale: Scale) -> anyhow::Result<Row> {
         pile::charge(&mut http, pile).await?;
     }
     let time = scale.time(Duration::from_secs(180), Duration::from_secs(5));
-    let pid = station.pid().context("the daemon does not run")?;
+    let pid = station.pid()?;
     let begin = Instant::now();
     let before = written_bytes(pid)?;
     let mut rounds = tokio::task::JoinSet::new();

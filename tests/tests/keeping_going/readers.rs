@@ -246,7 +246,7 @@ async fn a_pile_that_does_not_read_costs_a_bounded_queue_and_disturbs_no_other()
     let topic = topics::up(&PileId::new("DEAF").unwrap(), UpKind::Event);
     let begun = Instant::now();
     let mut sent: u64 = 0;
-    while station.metric("holdfast_mqtt_queue_full_total").await.unwrap() == 0 {
+    while station.metric("holdfast_undelivered_total").await.unwrap() == 0 {
         for _ in 0..100 {
             let event = deaf.message(&json!({ "connector": 1, "kind": "plugged", "code": 0, "text": "" }));
             deaf.publish(&topic, event.to_string().into_bytes()).await.unwrap();

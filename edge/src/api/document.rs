@@ -131,7 +131,7 @@ fn add_problems(operation: &mut Operation) {
     let problem = || RefOr::Ref(Ref::from_response_name("Problem"));
     let mut codes = vec!["default"];
     if secured {
-        codes.extend(["401", "403"]);
+        codes.extend(["401", "403", "429"]);
     }
     for code in codes {
         operation

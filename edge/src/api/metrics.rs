@@ -128,7 +128,7 @@ fn of_loop(api: &ApiState) -> Vec<Metric> {
         ),
         Metric::counter(
             "holdfast_undelivered_total",
-            "Messages to piles that were not connected any more.",
+            "Messages to piles that were not connected any more, or did not read.",
             stats.undelivered.load(Ordering::Relaxed),
         ),
         Metric::gauge(

@@ -207,7 +207,7 @@ mod tests {
             "journal": { "seq": 7, "hash": "0123456789abcdef0123" }, "waiting": 0, "open_orders": 1, "piles": 3,
             "piles_online": 3, "piles_in_maintenance": 0, "piles_faulted": 0, "reviews_waiting": 0,
             "quarantine_open": 0, "piles_quarantine_full": 0, "tariff_in_force": "t1",
-            "disk": { "free_bytes": 1 << 40, "reserve": true, "telemetry": true, "refusing_orders": null },
+            "disk": { "free_bytes": 1_u64 << 40, "reserve": true, "telemetry": true, "refusing_orders": null },
             "tls": { "certificate_expires": "2027-03-01T10:00:00+08:00", "expires_soon": false, "problem": null,
                 "pile_certificates_ending": 0 },
         })

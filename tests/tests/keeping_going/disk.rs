@@ -302,6 +302,7 @@ async fn full_at_the_very_first_start() {
     disk.leave(0);
     let mut rest = File::options().append(true).open(disk.filler()).unwrap();
     while rest.write_all(&[1; 4_096]).is_ok() {}
+    drop(rest);
     let error = station.start_again().await.unwrap_err().to_string();
     assert!(
         error.contains("is full (") && error.contains("Make room on it"),

@@ -4,20 +4,22 @@ use crate::{AGAIN, PATIENCE};
 use domain::{
     order::State,
     topics::{DownKind, UpKind},
+    units::Energy,
 };
 use serde_json::{Value, json};
 use std::time::Instant;
 use world::{hand::Hand, station::StationProcess};
 
-/// What the sessions here deliver, and for how long they say they did.
-const METER_START: &str = "100.0000";
-const METER_STOP: &str = "100.1000";
+/// What each session here delivers, and for how long it says it did.
+const SESSION: Energy = Energy(1_000);
 const SESSION_MS: u64 = 60_000;
 
 /// A pile with one connector, its secret, and its connection.
 pub(crate) struct Played {
     pub(crate) id: String,
     secret: String,
+    /// What the meter shows: it moves at the end of a session.
+    meter: Energy,
     pub(crate) hand: Hand,
 }
 
@@ -27,7 +29,12 @@ impl Played {
         let secret = station.add_pile(id).await.unwrap();
         let hand = Hand::connect(station.mqtt, id, &secret).await.unwrap();
         let id = id.to_owned();
-        let mut played = Self { id, secret, hand };
+        let mut played = Self {
+            id,
+            secret,
+            meter: Energy(1_000_000),
+            hand,
+        };
         played.boot().await;
         played
     }
@@ -48,7 +55,7 @@ impl Played {
     async fn boot(&mut self) {
         let boot = json!({
             "vendor": "By hand", "model": "H1", "firmware": "1",
-            "connectors": [{ "no": 1, "max_kw": "7.0", "meter_kwh": METER_START }],
+            "connectors": [{ "no": 1, "max_kw": "7.0", "meter_kwh": self.meter }],
         });
         let msg_id = self.hand.say(UpKind::Boot, &boot).await.unwrap();
         assert_eq!(self.hand.ack_of(&msg_id).await.unwrap()["result"], "ok");
@@ -85,29 +92,38 @@ impl Played {
 
     /// A heartbeat of the running session.
     pub(crate) async fn beat(&mut self, order: &str) {
+        self.report("charging", Some(order)).await;
+    }
+
+    async fn report(&mut self, status: &str, order: Option<&str>) {
         let heartbeat = json!({ "connectors": [{
-            "no": 1, "status": "charging", "order_id": order, "voltage_v": 220.0, "current_a": 16.0, "temp_c": 30,
-            "meter_kwh": METER_START, "faults": [],
+            "no": 1, "status": status, "order_id": order, "voltage_v": 220.0, "current_a": 16.0, "temp_c": 30,
+            "meter_kwh": self.meter, "faults": [],
         }] });
         self.hand.say(UpKind::Heartbeat, &heartbeat).await.unwrap();
     }
 
     /// The session's record, as it would be sent now.
-    pub(crate) fn record(&self, order: &str) -> Value {
+    fn record(&self, order: &str) -> Value {
         let (stop, mono) = (self.hand.ts().unwrap(), self.hand.mono_ms());
         let start = stop.after_ms(-i64::try_from(SESSION_MS).unwrap());
         json!({
             "order_id": order, "connector": 1, "start_ts": start, "stop_ts": stop,
             "start_mono_ms": mono.saturating_sub(SESSION_MS), "stop_mono_ms": mono,
-            "meter_start_kwh": METER_START, "meter_stop_kwh": METER_STOP, "reason": { "code": 7, "text": "full" },
+            "meter_start_kwh": self.meter, "meter_stop_kwh": self.meter + SESSION, "reason": { "code": 7, "text": "full" },
         })
     }
 
     /// Sends the record and returns its `ack`.
     pub(crate) async fn finish(&mut self, order: &str) -> Value {
+        // How its clock runs is measured by what it says now: its boot may have been before it was told the time.
+        self.beat(order).await;
         let record = self.record(order);
         let msg_id = self.hand.say(UpKind::Record, &record).await.unwrap();
-        self.hand.ack_of(&msg_id).await.unwrap()
+        let ack = self.hand.ack_of(&msg_id).await.unwrap();
+        self.meter += SESSION;
+        self.report("idle", None).await;
+        ack
     }
 
     /// Sends the record; the order is paid for, and the books are as they must be.

@@ -129,16 +129,16 @@ async fn one_address_gets_so_many_connections_and_failed_logins_and_others_do_no
     let mut held = Vec::new();
     for _ in 0..16 {
         let mut stream = open(station.http, 31).await;
-        stream.write_all(request("/healthz", &token).as_bytes()).await.unwrap();
+        stream.write_all(request("/v1/station", &token).as_bytes()).await.unwrap();
         stream.read_exact(&mut [0; 16]).await.unwrap();
         held.push(stream);
     }
-    let (status, answer, _) = ask(station.http, 31, "/healthz", &token).await;
+    let (status, answer, _) = ask(station.http, 31, "/v1/station", &token).await;
     assert_eq!(status, 429, "{answer}");
     for said in ["retry-after: 5", "too-many-connections", "connections_per_address_max"] {
         assert!(answer.contains(said), "{said}: {answer}");
     }
-    assert_eq!(ask(station.http, 32, "/healthz", &token).await.0, 200);
+    assert_eq!(ask(station.http, 32, "/v1/station", &token).await.0, 200);
     assert_eq!(
         station
             .metric("holdfast_http_connections_turned_away_total")
@@ -246,7 +246,7 @@ async fn a_pile_that_does_not_read_costs_a_bounded_queue_and_disturbs_no_other()
     let topic = topics::up(&PileId::new("DEAF").unwrap(), UpKind::Event);
     let begun = Instant::now();
     let mut sent: u64 = 0;
-    while station.metric("holdfast_mqtt_queue_full_total").await.unwrap() == 0 {
+    while station.metric("holdfast_undelivered_total").await.unwrap() == 0 {
         for _ in 0..100 {
             let event = deaf.message(&json!({ "connector": 1, "kind": "plugged", "code": 0, "text": "" }));
             deaf.publish(&topic, event.to_string().into_bytes()).await.unwrap();

@@ -53,11 +53,12 @@ pub struct Config {
     pub send_maximum: u16,
     /// Messages waiting for one client, connected or not.
     pub queue_messages_max: usize,
-    /// Bytes (topic and payload) waiting for one client.
+    /// Bytes (topic, payload and properties) waiting for one client or under way to it. One message always fits.
     pub queue_bytes_max: usize,
     /// Subscriptions of one session.
     pub subscriptions_max: usize,
-    /// Topic aliases a client may set up (MQTT5 3.2.2.3.8). 0: none.
+    /// Topic aliases that a client may set up (MQTT5 3.2.2.3.8), and that are set up towards it if it allows (3.1.2.11.5).
+    /// 0: none.
     pub topic_alias_maximum: u16,
     /// Longest life of a session whose client is away, and of a delayed will. 3.1.1 clients without clean session get it
     /// in full, MQTT 5 clients what they ask for up to it.
@@ -65,7 +66,7 @@ pub struct Config {
 
     /// Retained messages in all.
     pub retained_messages_max: usize,
-    /// Bytes (topic and payload) of retained messages in all.
+    /// Bytes (topic, payload and properties) of retained messages in all.
     pub retained_bytes_max: usize,
 
     /// Sessions with a shared subscription at once (each holds a link to the router).

@@ -16,6 +16,8 @@ macro_rules! counters {
             pub sessions: u64,
             /// Retained messages now.
             pub retained: u64,
+            /// Bytes (topic, payload and properties) of retained messages now.
+            pub retained_bytes: u64,
             /// Refused CONNECTs by reason, in the order of [`ConnectRefusal::ALL`].
             pub connects_refused: [u64; ConnectRefusal::ALL.len()],
             $($(#[$doc])* pub $name: u64,)*

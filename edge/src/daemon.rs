@@ -5,7 +5,7 @@ use crate::{
     api,
     clock::SiteClock,
     config::{Config, MqttTls},
-    gate::{Gate, ToPiles},
+    gate::{Gate, ToPiles, restore_retained},
     station::{Loop, Request, Response, Station},
     store::{Store, StoreError},
 };
@@ -112,6 +112,7 @@ pub async fn run(
         ..broker::Config::default()
     };
     let broker = Broker::new(broker_config, Arc::new(Gate::new(station.clone()))).context("cannot start the broker")?;
+    restore_retained(&broker.handle(), &station.store.reader()?.retained()?);
     let mut brain_ended = start_loop(brain, &broker)?;
     first_tariff(&station, &config).await?;
     if let Some(warning) = no_tariff(&station)? {

@@ -155,6 +155,9 @@ impl Loop {
                 CredentialChange::SetPile(pile, _) | CredentialChange::RemovePile(pile) => Some(pile.clone()),
                 CredentialChange::SetToken(_) | CredentialChange::RemoveToken(_) => None,
             };
+            if let CredentialChange::RemovePile(pile) = &change {
+                outbound.forget(pile);
+            }
             self.station.credentials.apply(change);
             // Whoever came in with the old secret has to come in again.
             if let Some(pile) = pile {

@@ -4,11 +4,13 @@
 mod aside;
 mod audit;
 mod read;
+mod retained;
 mod tables;
 mod write;
 
 pub use audit::{BillAudit, DIFFERENCES_MAX, Difference};
 pub use read::{OrderFilter, Page, Reader};
+pub use retained::Retained;
 pub use write::{Batch, Remembered, SampleRow};
 
 use crate::{
@@ -186,6 +188,8 @@ pub struct Recovered {
     pub live: Vec<(Outlet, OutletLive)>,
     /// Secrets and tokens.
     pub credentials: Credentials,
+    /// Retained messages to piles.
+    pub retained: Retained,
 }
 
 impl Store {
@@ -368,6 +372,7 @@ impl Store {
             rows,
             live: reader.live()?,
             credentials: Credentials::new(piles, tokens),
+            retained: reader.retained()?,
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     clock::SiteClock,
     config::Config,
     disk::{Disk, DiskFull},
-    gate::{Gate, ToPiles},
+    gate::{Gate, ToPiles, restore_retained},
     station::{Loop, Request, Response, Station},
     store::{Store, StoreError},
     tls::Tls,
@@ -153,6 +153,7 @@ pub async fn run(
     let any_certificate = tls.as_ref().is_some_and(|tls| tls.believes_any_certificate());
     let gate = Gate::new(station.clone()).believing_any_certificate(any_certificate);
     let broker = Broker::new(broker_config, Arc::new(gate)).context("cannot start the broker")?;
+    restore_retained(&broker.handle(), &station.store.reader()?.retained()?);
     let mut brain_ended = start_loop(brain.keeping(config.retention), &broker)?;
     // Known before the first order can come.
     let mut room = Room::of(&disk, config.policy.orders_below_bytes);

@@ -5,6 +5,7 @@ use crate::{
     api::metrics::{Counters, Metric},
     credentials::{CredentialChange, Credentials, Speaks},
     station::{Outbound, Request, RequestKey, Response, Station},
+    store::Retained,
     tls,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -170,12 +171,17 @@ impl Gatekeeper for Gate {
         })
     }
 
-    fn authorize_will(&self, client: &Client, topic: &str, _qos: QoS, retain: bool) -> bool {
-        !retain && pile_of(client).is_some_and(|pile| topics::may_publish(&pile, topic))
+    /// What is retained is the station's to say.
+    fn may_retain(&self, _client: &Client) -> bool {
+        false
     }
 
-    fn authorize_publish(&self, client: &Client, topic: &str, _qos: QoS, retain: bool) -> bool {
-        !retain && pile_of(client).is_some_and(|pile| topics::may_publish(&pile, topic))
+    fn authorize_will(&self, client: &Client, topic: &str, _qos: QoS, _retain: bool) -> bool {
+        pile_of(client).is_some_and(|pile| topics::may_publish(&pile, topic))
+    }
+
+    fn authorize_publish(&self, client: &Client, topic: &str, _qos: QoS, _retain: bool) -> bool {
+        pile_of(client).is_some_and(|pile| topics::may_publish(&pile, topic))
     }
 
     fn authorize_subscribe(&self, client: &Client, filter: &str) -> Subscribing {
@@ -230,7 +236,7 @@ impl Outbound for ToPiles {
     fn send(&self, pile: &PileId, message: &Down) -> bool {
         let kind = message.kind();
         let mut publish = Message::new(topics::down(pile, kind), message.to_json()).qos(QoS::AtLeastOnce);
-        if kind == DownKind::Price {
+        if kind.is_retained() {
             publish = publish.retain();
         }
         match self.0.publish_to(pile.as_str(), publish) {
@@ -244,6 +250,23 @@ impl Outbound for ToPiles {
 
     fn disconnect(&self, pile: &PileId) {
         self.0.kick_identity(&Identity::new(pile.as_str()));
+    }
+
+    fn forget(&self, pile: &PileId) {
+        let nothing = Message::new(topics::down(pile, DownKind::Price), "").retain();
+        if let Err(error) = self.0.restore(nothing) {
+            tracing::warn!(%pile, %error, "its retained price stays until the next start");
+        }
+    }
+}
+
+/// Gives the broker what was retained before this start.
+pub fn restore_retained(to: &Handle, retained: &Retained) {
+    for (topic, payload) in retained.iter() {
+        let message = Message::new(topic, payload.to_vec()).qos(QoS::AtLeastOnce).retain();
+        if let Err(error) = to.restore(message) {
+            tracing::warn!(topic, %error, "a retained message was not taken up again");
+        }
     }
 }
 
@@ -263,6 +286,11 @@ impl Counters for Handle {
                 stats.sessions,
             ),
             Metric::gauge("holdfast_mqtt_retained", "Retained messages.", stats.retained),
+            Metric::gauge(
+                "holdfast_mqtt_retained_bytes",
+                "Bytes of retained messages.",
+                stats.retained_bytes,
+            ),
         ];
         let counters = [
             (
@@ -354,6 +382,11 @@ impl Counters for Handle {
                 "holdfast_mqtt_queue_full_total",
                 "Messages dropped because a session's queue was full.",
                 stats.queue_full,
+            ),
+            (
+                "holdfast_mqtt_retained_full_total",
+                "Messages that were not retained because a cap was reached.",
+                stats.retained_full,
             ),
         ];
         metrics.extend(counters.map(|(name, help, value)| Metric::counter(name, help, value)));

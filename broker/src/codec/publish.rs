@@ -235,6 +235,8 @@ fn write_message_properties(out: &mut BytesMut, p: &PublishProperties) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::{Packet, frame};
     use super::*;
 
@@ -284,6 +286,71 @@ mod tests {
             assert_eq!(back.alias, (protocol == Protocol::V5).then_some(7));
             let expected = (protocol == Protocol::V5).then(|| Box::new(properties.clone()));
             assert_eq!(back.properties, expected, "properties never reach a 3.1.1 client");
+        }
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        "[a-z/电]{0,12}"
+    }
+
+    fn any_properties() -> impl Strategy<Value = PublishProperties> {
+        (
+            proptest::option::of(0u8..2),
+            proptest::option::of(any::<u32>()),
+            proptest::option::of(texts()),
+            proptest::option::of("[a-z]{1,9}"),
+            proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20)),
+            proptest::collection::vec((texts(), texts()), 0..5),
+        )
+            .prop_map(
+                |(format, expiry_s, content_type, response_topic, data, user_properties)| PublishProperties {
+                    payload_format_indicator: format,
+                    message_expiry_interval_s: expiry_s,
+                    content_type,
+                    response_topic,
+                    correlation_data: data.map(Bytes::from),
+                    user_properties,
+                },
+            )
+    }
+
+    proptest! {
+        /// Whatever a client may publish reaches another of its version as it was, and its length is known before.
+        #[test]
+        fn any_message_that_is_written_is_read_back(
+            topic in "[a-z/电]{1,40}",
+            payload in proptest::collection::vec(any::<u8>(), 0..300),
+            flags in (0u8..3, any::<bool>(), any::<bool>(), 1u16..),
+            alias in proptest::option::of(1u16..),
+            properties in any_properties(),
+        ) {
+            let (qos, retain, dup, packet_id) = flags;
+            let qos = QoS::from_bits(qos).expect("below 3");
+            prop_assert!(properties.can_be_sent());
+            let publish = Outgoing {
+                topic: &topic,
+                payload: &payload,
+                qos,
+                retain,
+                dup: dup && qos != QoS::AtMostOnce,
+                packet_id,
+                alias,
+                properties: Some(&properties),
+                expiry_s: properties.message_expiry_interval_s,
+                subscription_ids: &[],
+            };
+            for protocol in [Protocol::V4, Protocol::V5] {
+                let mut out = BytesMut::new();
+                write(&mut out, protocol, &publish);
+                prop_assert_eq!(out.len(), publish.packet_len(protocol));
+                let back = parse(&out, protocol).expect("what we write can be read");
+                prop_assert_eq!((back.topic, back.payload), (topic.as_str(), &payload[..]));
+                prop_assert_eq!((back.qos, back.retain, back.dup), (qos, retain, publish.dup));
+                let is_v5 = protocol == Protocol::V5;
+                prop_assert_eq!(back.alias, alias.filter(|_| is_v5));
+                let expected = boxed(properties.clone()).filter(|_| is_v5);
+                prop_assert_eq!(back.properties, expected);
+            }
         }
     }
 

@@ -16,7 +16,8 @@ async fn with_properties(bench: &Bench, version: u8, client_id: &str, properties
     bench.connect(&connect).await.0
 }
 
-/// 5: MQTT-3.3.4-9, MQTT-4.9.0-1, -2, -3: never more under way than the client said, QoS 2 until PUBCOMP; QoS 0 goes past.
+/// 5: MQTT-3.3.4-9, MQTT-4.9.0-1, -2, -3: never more under way than the client said, QoS 2 until PUBCOMP; the
+/// order is kept, also with QoS 0.
 #[tokio::test]
 async fn the_receive_maximum_of_a_client_is_kept() {
     let bench = Bench::new().await;

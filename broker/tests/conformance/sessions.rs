@@ -121,7 +121,11 @@ async fn a_qos_2_message_is_not_taken_twice_over_a_reconnect(version: u8) {
 
 /// 3.1.1: MQTT-3.1.2-5. 5: 4.1.0, MQTT-4.5.0-1. Messages of QoS 0 are not kept, which both allow.
 async fn messages_wait_for_a_client_that_is_away(version: u8) {
-    let mut bench = Bench::new().await;
+    let mut bench = Bench::with(Config {
+        queue_messages_max: 2,
+        ..Config::default()
+    })
+    .await;
     away(&mut bench, version, "P1", "open/#", 2).await;
     let mut publisher = bench.client(version, "P2").await;
     publisher.send(&publish(version, 0, 0, "open/x", "0")).await;
@@ -129,6 +133,14 @@ async fn messages_wait_for_a_client_that_is_away(version: u8) {
     publisher.packet().await;
     publisher.send(&publish(version, 2, 2, "open/x", "2")).await;
     publisher.packet().await;
+    // One more than the queue holds: once it is counted, all before it have been seen to.
+    publish_acknowledged(&mut publisher, version, 0, "open/x", "3", b"").await;
+    in_time("the last is counted", async {
+        while bench.handle.stats().queue_full < 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let (mut peer, present) = persistent(&bench, version, "P1").await;
     assert!(present);
     assert_eq!(peer.packet().await, publish(version, 1, 1, "open/x", "1"));

@@ -131,6 +131,8 @@ pub trait Outbound: Send + 'static {
     fn send(&self, pile: &PileId, message: &Down) -> bool;
     /// Ends a pile's connections and forgets its session.
     fn disconnect(&self, pile: &PileId);
+    /// The pile is the station's no more: what was retained for it is gone.
+    fn forget(&self, _pile: &PileId) {}
 }
 
 impl Station {

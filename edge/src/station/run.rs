@@ -5,7 +5,7 @@ use super::{
     AnswerTo, LOOKS_MAX, Look, Outbound, Queued, Station, Waiting, Work,
     writer::{Committed, Writer},
 };
-use crate::{config::Retention, retention::Forgetting, store::StoreError};
+use crate::{config::Retention, credentials::CredentialChange, retention::Forgetting, store::StoreError};
 use broker::{Receipt, RefusalReason};
 use domain::{ids::Randomness, site::Effect};
 use std::{sync::atomic::Ordering, time::Duration};
@@ -168,6 +168,9 @@ impl Loop {
         }
         for change in committed.credentials {
             let pile = change.shuts_out().cloned();
+            if let CredentialChange::RemovePile(pile) = &change {
+                outbound.forget(pile);
+            }
             self.station.credentials.apply(change);
             // Whoever came in with what counts no more has to come in again.
             if let Some(pile) = pile {

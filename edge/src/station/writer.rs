@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, Credentials},
-    store::{Batch, Remembered, Store, StoreError},
+    store::{Batch, Remembered, Retained, Store, StoreError},
 };
 use domain::{
     ids::{OrderId, PileId, Randomness},
@@ -23,7 +23,7 @@ use domain::{
     policy::Policy,
     site::{Answer, Effect, Input, LiveView, Outcome, Rejected, Site},
     time::{Mono, Now},
-    topics::UpKind,
+    topics::{self, DownKind, UpKind},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -94,6 +94,8 @@ pub struct Writer<R, A> {
     store: Store,
     stats: Arc<LoopStats>,
     telemetry: Telemetry,
+    /// As on the disk.
+    retained: Retained,
     open: Open<R, A>,
 }
 
@@ -142,6 +144,7 @@ impl<R, A> Writer<R, A> {
             store,
             stats,
             telemetry: Telemetry::default(),
+            retained: recovered.retained,
             open: Open::default(),
         };
         let found = Found {
@@ -200,6 +203,7 @@ impl<R, A> Writer<R, A> {
     pub fn commit(&mut self, now: Now, mark: &Mark, last: bool) -> Result<Committed<R, A>, StoreError> {
         let mut open = std::mem::take(&mut self.open);
         open.batch.remembered.extend(std::mem::take(&mut open.fresh));
+        self.retain(&mut open);
         let journal_head = self.write(&mut open.batch, now, mark, last)?;
         self.stats.inputs.fetch_add(open.taken as u64, Ordering::Relaxed);
         let seen = open.seen.iter();
@@ -214,6 +218,26 @@ impl<R, A> Writer<R, A> {
             answers: open.answers,
             journal_head,
         })
+    }
+
+    /// What subscribers are to get at once after a restart too is written before anybody gets it.
+    fn retain(&mut self, open: &mut Open<R, A>) {
+        let sent = open.effects.iter().filter_map(|effect| match effect {
+            Effect::Send { pile, message } if message.kind().is_retained() => {
+                Some((topics::down(pile, message.kind()), message.to_json()))
+            }
+            _ => None,
+        });
+        let gone = open.batch.credentials.iter().filter_map(|change| match change {
+            CredentialChange::RemovePile(pile) => Some((topics::down(pile, DownKind::Price), Vec::new())),
+            _ => None,
+        });
+        for (topic, payload) in sent.chain(gone) {
+            if self.retained.set(&topic, &payload) {
+                let kept = self.retained.get(&topic).map(<[u8]>::to_vec);
+                open.batch.retained.push((topic, kept));
+            }
+        }
     }
 
     fn write(&mut self, batch: &mut Batch, now: Now, mark: &Mark, last: bool) -> Result<Option<u64>, StoreError> {

@@ -8,6 +8,7 @@ mod energy;
 mod migrate;
 mod read;
 mod restore;
+mod retained;
 mod retention;
 mod station_was_here;
 mod tables;
@@ -18,6 +19,7 @@ pub use audit::{BillAudit, DIFFERENCES_MAX, Difference};
 pub use backup::Backup;
 pub use read::{OrderFilter, Page, Reader, Sample};
 pub use restore::Restored;
+pub use retained::Retained;
 pub use retention::{Limits, Pass};
 pub use verify::Verified;
 pub use write::{Batch, Remembered, SampleRow};
@@ -274,6 +276,8 @@ pub struct Recovered {
     pub live: Vec<(Outlet, OutletLive)>,
     /// Secrets and tokens.
     pub credentials: Credentials,
+    /// Retained messages to piles.
+    pub retained: Retained,
 }
 
 impl Store {
@@ -440,6 +444,7 @@ impl Store {
             rows,
             live: reader.live()?,
             credentials: reader.credentials()?,
+            retained: reader.retained()?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Reading a snapshot: pages and exports see one moment, never half a commit.
 
 use super::{
-    StoreError, tables,
+    Retained, StoreError, retained, tables,
     write::{REMEMBER_MS, Remembered, state_number},
 };
 use crate::{
@@ -105,6 +105,14 @@ impl Reader {
         };
         let (hash, bytes) = split_entry(seq.value(), stored.value())?;
         Ok((entry(seq.value(), bytes)?.stamp, hash))
+    }
+
+    /// Retained messages to piles.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn retained(&self) -> Result<Retained, StoreError> {
+        retained::read(&self.read)
     }
 
     /// Journal entries from `from` on, at most `limit`: seq, hash, stored bytes.

@@ -131,6 +131,8 @@ tables! {
     ENERGY_DAYS: (&str, &str, u8) => &[u8] = "energy_days";
     /// Business day → its energy report.
     ENERGY_REPORTS: &str => &[u8] = "energy_reports";
+    /// Topic → payload of a message that is retained for a pile.
+    RETAINED: &str => &[u8] = "retained";
     /// Pile, connector → what it last said.
     LIVE: (&str, u8) => &[u8] = "live";
     /// Wall time in ms, pile, connector → sample. Keyed by time so that a flush writes neighbouring pages.

@@ -1,7 +1,7 @@
 //! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
-use super::{Store, StoreError, energy, tables};
+use super::{Store, StoreError, energy, retained, tables};
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, PileCertificates},
@@ -60,6 +60,8 @@ pub struct Batch {
     pub remembered: Vec<(String, Remembered)>,
     /// Secrets and tokens.
     pub credentials: Vec<CredentialChange>,
+    /// Retained messages that changed, by topic; `None` is one that is no more.
+    pub retained: Vec<(String, Option<Vec<u8>>)>,
     /// What connectors last said, when it is time to keep it.
     pub live: Vec<(Outlet, OutletLive)>,
     /// Samples, likewise.
@@ -69,7 +71,10 @@ pub struct Batch {
 impl Batch {
     /// Whether there is anything that somebody waits for.
     pub fn is_urgent(&self) -> bool {
-        !self.facts.is_empty() || !self.remembered.is_empty() || !self.credentials.is_empty()
+        !self.facts.is_empty()
+            || !self.remembered.is_empty()
+            || !self.credentials.is_empty()
+            || !self.retained.is_empty()
     }
 
     /// Whether there is nothing at all.
@@ -109,6 +114,7 @@ impl Store {
         write_masters(&write, batch, rows)?;
         energy::write(&write, batch, rows)?;
         write_credentials(&write, &batch.credentials)?;
+        retained::write(&write, &batch.retained)?;
         remember(&write, &batch.remembered, mark.mono, REMEMBERED_MAX)?;
         write_telemetry(&write, batch)?;
         write.open_table(tables::META)?.insert("mark", json(mark)?.as_slice())?;

@@ -129,7 +129,10 @@ async fn one_address_gets_so_many_connections_and_failed_logins_and_others_do_no
     let mut held = Vec::new();
     for _ in 0..16 {
         let mut stream = open(station.http, 31).await;
-        stream.write_all(request("/v1/station", &token).as_bytes()).await.unwrap();
+        stream
+            .write_all(request("/v1/station", &token).as_bytes())
+            .await
+            .unwrap();
         stream.read_exact(&mut [0; 16]).await.unwrap();
         held.push(stream);
     }

@@ -1,7 +1,10 @@
 //! A short history with a bit of everything in it, played by hand in seconds: an order in every state that lasts, samples,
 //! a quarantine, cards, tokens. For tests of what happens to a database afterwards.
 
-use crate::{hand::Hand, station::StationProcess};
+use crate::{
+    hand::Hand,
+    station::{Setup, StationProcess},
+};
 use anyhow::{Context, ensure};
 use domain::{
     order::State,

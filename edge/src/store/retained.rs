@@ -2,7 +2,7 @@
 //! Topic → payload, written with the commit that lets the message out; bounded in rows and bytes.
 
 use super::{StoreError, tables::RETAINED};
-use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+use redb::{ReadTransaction, WriteTransaction};
 use std::collections::BTreeMap;
 
 /// The most retained messages on the disk: as many as the broker keeps in memory.
@@ -65,13 +65,9 @@ pub(super) fn write(write: &WriteTransaction, changed: &[(String, Option<Vec<u8>
     Ok(())
 }
 
-/// Everything that is retained; nothing in a database that has never had any.
+/// Everything that is retained.
 pub(super) fn read(read: &ReadTransaction) -> Result<Retained, StoreError> {
-    let table = match read.open_table(RETAINED) {
-        Ok(table) => table,
-        Err(TableError::TableDoesNotExist(_)) => return Ok(Retained::default()),
-        Err(error) => return Err(error.into()),
-    };
+    let table = read.open_table(RETAINED)?;
     let mut retained = Retained::default();
     for row in table.range::<&str>(..)? {
         let (topic, payload) = row?;

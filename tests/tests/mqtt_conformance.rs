@@ -181,7 +181,7 @@ async fn price_after_boot(station: &StationProcess, version: u8, secret: &str, b
 
 /// Flags and payload of a `price`.
 fn price_of(version: u8, packet: &[u8]) -> Option<(u8, Vec<u8>)> {
-    let header = packet_len(&packet[..]).map(|len| 1 + usize::from(len > 129) + 1)?;
+    let header = packet_len(packet).map(|len| 1 + usize::from(len > 129) + 1)?;
     let body = packet.get(header..).filter(|_| packet[0] & 0xF0 == 0x30)?;
     let payload = body.strip_prefix(text(PRICE).as_slice())?;
     // Packet id, and the empty properties of MQTT 5.

@@ -65,7 +65,7 @@ async fn properties_do_no_harm_to_3_1_1() {
     late.subscribe(4, "open/x", 0).await;
     assert_eq!(late.packet().await, publish_with(4, 0x01, 0, "open/x", "x", b""));
     late.ping().await;
-    // A client id that spoke 3.1.1 comes back with 5, the session goes on in the new version.
+    // A client id that spoke 3.1.1 comes back with 5; the session goes on in the new version.
     away(&mut bench, 4, "P5", "open/y", 1).await;
     publish_acknowledged(&mut publisher, 5, 0x00, "open/y", "y", &all()).await;
     let (mut upgraded, present) = persistent(&bench, 5, "P5").await;

@@ -121,6 +121,7 @@ impl Past {
             mono: self.now.mono,
             kernel_boot: None,
             kernel_uptime_ms: 0,
+            certain: None,
         };
         self.head = self.store.commit(&self.batch, self.site.rows(), self.head, &mark)?;
         self.batch = Batch::default();

@@ -48,7 +48,7 @@ async fn make_backup(State(api): State<ApiState>, put: Put<MakeBackup>) -> Resul
         StoreError::NotNew(_) => failed(StatusCode::CONFLICT, "file_exists", error),
         StoreError::InUse(_) => failed(StatusCode::CONFLICT, "backup_running", error),
         StoreError::TooSlow(_) => failed(StatusCode::SERVICE_UNAVAILABLE, "backup_too_slow", error),
-        StoreError::Io(_) => failed(StatusCode::SERVICE_UNAVAILABLE, "backup_failed", error),
+        StoreError::Io(_) | StoreError::Full(_) => failed(StatusCode::SERVICE_UNAVAILABLE, "backup_failed", error),
         other => other.into(),
     })?;
     tracing::info!(file, bytes = made.bytes, seq = made.head.seq, "backup made");

@@ -1,6 +1,6 @@
 //! A copy of the running database: one snapshot, table by table, into a new file, while the station goes on.
 
-use super::{Store, StoreError, in_words, named, read::Reader, refused, sync_folder_of, tables};
+use super::{Store, StoreError, named, read::Reader, refused, sync_folder_of, tables};
 use domain::journal::Head;
 use redb::{Database, ReadableDatabase};
 use std::{
@@ -37,14 +37,14 @@ impl Store {
         let free = |path: &Path| match path.try_exists() {
             Ok(false) => Ok(()),
             Ok(true) => Err(StoreError::NotNew(path.to_owned())),
-            Err(error) => Err(named(path, StoreError::Io(in_words(&error)))),
+            Err(error) => Err(named(path, StoreError::of(&error))),
         };
         free(to)?;
         let unfinished = to.with_added_extension("unfinished");
         let written = self.write_copy(&unfinished, begun, within).and_then(|head| {
             let bytes = give_name(&unfinished, to).map_err(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => StoreError::NotNew(to.to_owned()),
-                _ => named(to, StoreError::Io(in_words(&error))),
+                _ => named(to, StoreError::of(&error)),
             })?;
             let took = begun.elapsed();
             Ok(Backup { bytes, took, head })
@@ -75,7 +75,7 @@ impl Store {
 }
 
 fn new_database(path: &Path) -> Result<Database, StoreError> {
-    let failed = |error: io::Error| named(path, StoreError::Io(in_words(&error)));
+    let failed = |error: io::Error| named(path, StoreError::of(&error));
     let file = private(path).map_err(failed)?;
     file.try_lock().map_err(|error| match error {
         std::fs::TryLockError::WouldBlock => StoreError::InUse(path.to_owned()),

@@ -45,10 +45,10 @@ pub(super) fn backup(path: &Path, old: &Old) -> Result<PathBuf, StoreError> {
     // The same state has the same name: a copy that is there already is of an earlier try, and may be written again.
     name.push(format!(".schema{}-entry{seq}-{hash}", old.version));
     let backup = PathBuf::from(name);
-    let from = File::open(path).map_err(|error| named(path, StoreError::Io(in_words(&error))))?;
+    let from = File::open(path).map_err(|error| named(path, StoreError::of(&error)))?;
     from.try_lock_shared().map_err(|error| match error {
         std::fs::TryLockError::WouldBlock => StoreError::InUse(path.to_owned()),
-        std::fs::TryLockError::Error(error) => named(path, StoreError::Io(in_words(&error))),
+        std::fs::TryLockError::Error(error) => named(path, StoreError::of(&error)),
     })?;
     copy(from, &backup).map_err(|error| StoreError::NoBackup {
         path: path.to_owned(),

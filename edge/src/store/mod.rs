@@ -294,9 +294,19 @@ impl Store {
         if exists && std::fs::metadata(path).map_err(failed)?.len() == 0 {
             return Err(named(path, StoreError::Corrupt("the file is empty".to_owned())));
         }
-        let builder = checking(cache_bytes);
+        let mut builder = Database::builder();
+        builder.set_cache_size(cache_bytes);
         let unfinished = path.with_added_extension("unfinished");
         if exists {
+            // Looked at first, where nothing is written: redb mends in place, and a file that is refused stays as it is.
+            let seen = Self::look_at(path, cache_bytes)?;
+            if seen.identity().site != *site {
+                return Err(StoreError::OtherSite {
+                    found: seen.identity().site.to_string(),
+                    expected: site.clone(),
+                });
+            }
+            drop(seen);
             let opened = || builder.open(path).map_err(|error| refused(path, error));
             let mut db = opened()?;
             let _none_as_a_rule = std::fs::remove_file(&unfinished);

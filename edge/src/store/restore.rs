@@ -4,7 +4,7 @@
 use super::{
     Store, StoreError,
     backup::{CACHE_BYTES, give_name, private},
-    in_words, named, refused, sync_folder_of, tables,
+    named, refused, sync_folder_of, tables,
 };
 use domain::{
     fact::Fact,
@@ -42,7 +42,7 @@ impl Store {
     pub fn restore(from: &Path, path: &Path, site: &SiteId, now: Wall, may_move: bool) -> Result<Restored, StoreError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |error: io::Error| named(&path, StoreError::Io(in_words(&error)))
+            move |error: io::Error| named(&path, StoreError::of(&error))
         };
         // Held until the end: a daemon that is started meanwhile is refused.
         let present = match File::open(path) {
@@ -85,13 +85,13 @@ fn locked(path: &Path, file: File) -> Result<File, StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(named(path, StoreError::Io(in_words(&error)))),
+        Err(std::fs::TryLockError::Error(error)) => Err(named(path, StoreError::of(&error))),
     }
 }
 
 /// A copy of the copy, brought up to date, with a new run of the journal. Returns its name.
 fn write(from: &Path, to: &Path, now: Wall) -> Result<String, StoreError> {
-    let failed = |error: io::Error| named(to, StoreError::Io(in_words(&error)));
+    let failed = |error: io::Error| named(to, StoreError::of(&error));
     let mut file = private(to).map_err(failed)?;
     file.set_len(0).map_err(failed)?;
     let mut from = File::open(from).map_err(failed)?;

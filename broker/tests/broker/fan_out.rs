@@ -26,26 +26,6 @@ async fn shared_messages_reach_subscribers_of_both_protocols_at_every_qos() {
 }
 
 #[tokio::test]
-async fn a_user_property_reaches_mqtt_5_and_does_no_harm_to_3_1_1() {
-    let bench = Bench::new().await;
-    let mut v4 = bench.client(4, "P1").await;
-    let mut v5 = bench.client(5, "P2").await;
-    v4.subscribe(4, "open/#", 0).await;
-    v5.subscribe(5, "open/#", 0).await;
-    let mut publisher = bench.client(5, "P3").await;
-    let property = b"\x26\x00\x01k\x00\x01v";
-    publisher.send(&publish_with(5, 0, 0, "open/x", "1", property)).await;
-    assert_eq!(v4.packet().await, publish(4, 0, 0, "open/x", "1"));
-    assert_eq!(v5.packet().await, publish_with(5, 0, 0, "open/x", "1", property));
-    v4.ping().await;
-    drop(v4);
-    let mut again = bench.client(4, "P1").await;
-    again.subscribe(4, "open/#", 0).await;
-    publisher.send(&publish(5, 0, 0, "open/x", "2")).await;
-    assert_eq!(again.packet().await, publish(4, 0, 0, "open/x", "2"));
-}
-
-#[tokio::test]
 async fn the_program_publishes_to_all() {
     let bench = Bench::new().await;
     bench
@@ -86,22 +66,6 @@ async fn messages_keep_their_order_and_none_is_lost() {
         assert_eq!(raw.packet().await, publish(4, 0, 0, "open/x", &format!("{n}")));
     }
     assert_eq!(bench.handle.stats().shared_lost, 0);
-}
-
-#[tokio::test]
-async fn no_local_and_subscription_identifiers() {
-    let bench = Bench::new().await;
-    let mut raw = bench.client(5, "P1").await;
-    raw.subscribe(5, "open/a", 0x04).await;
-    // Subscription identifier 5.
-    raw.send(b"\x82\x0E\x00\x02\x02\x0B\x05\x00\x06open/b\x00").await;
-    assert_eq!(suback_code(&raw.packet().await), 0);
-    raw.send(&publish(5, 0, 0, "open/a", "mine")).await;
-    raw.send(&publish(5, 0, 0, "open/b", "mine")).await;
-    assert_eq!(raw.packet().await, publish_with(5, 0, 0, "open/b", "mine", b"\x0B\x05"));
-    let mut other = bench.client(5, "P2").await;
-    other.send(&publish(5, 0, 0, "open/a", "theirs")).await;
-    assert_eq!(raw.packet().await, publish(5, 0, 0, "open/a", "theirs"));
 }
 
 #[tokio::test]

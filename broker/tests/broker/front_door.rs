@@ -2,7 +2,7 @@
 
 use broker::{Config, ConnectRefusal, DisconnectCause};
 
-use crate::bench::{Bench, Connect, Heard, packet, publish, publish_with, suback_code, subscribe};
+use crate::bench::{Bench, Connect, Heard, packet, publish, suback_code, subscribe};
 
 async fn connack(bench: &Bench, connect: &Connect<'_>) -> Vec<u8> {
     let mut raw = bench.raw().await;
@@ -158,37 +158,6 @@ async fn connack_of_mqtt_5_tells_the_limits() {
 }
 
 #[tokio::test]
-async fn other_protocol_levels_are_answered() {
-    let bench = Bench::new().await;
-    assert_eq!(
-        connack(
-            &bench,
-            &Connect {
-                protocol: 3,
-                ..Connect::default()
-            }
-        )
-        .await,
-        b"\x20\x02\x00\x01"
-    );
-    assert_eq!(
-        connack(
-            &bench,
-            &Connect {
-                protocol: 6,
-                ..Connect::default()
-            }
-        )
-        .await,
-        b"\x20\x03\x00\x84\x00"
-    );
-    let mut old = bench.raw().await;
-    old.send(&packet(0x10, b"\x00\x06MQIsdp\x03\x02\x00\x00\x00\x01x"))
-        .await;
-    assert_eq!(old.packet().await, b"\x20\x02\x00\x01");
-}
-
-#[tokio::test]
 async fn what_is_not_a_connect_is_closed_without_an_answer() {
     let bench = Bench::new().await;
     let half_long = [&b"\x10\xFF\xFF\x03"[..], &[0; 10]].concat();
@@ -210,17 +179,6 @@ async fn what_is_not_a_connect_is_closed_without_an_answer() {
 }
 
 #[tokio::test]
-async fn enhanced_authentication_is_refused() {
-    let bench = Bench::new().await;
-    let connect = Connect {
-        protocol: 5,
-        properties: b"\x15\x00\x01x",
-        ..Connect::default()
-    };
-    assert_eq!(connack(&bench, &connect).await[3], 0x8C);
-}
-
-#[tokio::test]
 async fn a_will_on_a_foreign_topic_is_refused() {
     let mut bench = Bench::new().await;
     let connect = Connect {
@@ -234,30 +192,6 @@ async fn a_will_on_a_foreign_topic_is_refused() {
     };
     assert_eq!(codes(&bench, connect).await, (0x05, 0x90));
     bench.no_more_delivered();
-}
-
-#[tokio::test]
-async fn packets_that_only_servers_send_close_the_connection() {
-    let mut bench = Bench::new().await;
-    for bytes in [
-        &b"\xB0\x01\x9D"[..],
-        b"\x20\x02\x00\x00",
-        b"\xD0\x00",
-        b"\xF0\x00",
-        b"\x00\x00",
-    ] {
-        for protocol in [4, 5] {
-            let mut raw = bench.client(protocol, "P1").await;
-            raw.send(bytes).await;
-            raw.expect_disconnect(protocol, 0x82).await;
-            assert_eq!(bench.cause_for("P1").await, DisconnectCause::ProtocolError);
-        }
-    }
-    let mut raw = bench.client(4, "P1").await;
-    raw.send(&Connect::default().bytes()).await;
-    raw.expect_closed().await;
-    assert_eq!(bench.cause_for("P1").await, DisconnectCause::ProtocolError);
-    bench.client(4, "P1").await.ping().await;
 }
 
 #[tokio::test]
@@ -330,44 +264,6 @@ async fn refused_filters_get_their_codes() {
             assert_eq!(suback[suback.len() - 2], 1, "the other filter is granted");
             raw.ping().await;
         }
-    }
-}
-
-#[tokio::test]
-async fn unsubscribing_an_unknown_filter_is_answered() {
-    let bench = Bench::new().await;
-    let mut v4 = bench.client(4, "P1").await;
-    v4.send(b"\xA2\x05\x00\x07\x00\x01x").await;
-    assert_eq!(v4.packet().await, b"\xB0\x02\x00\x07");
-    let mut v5 = bench.client(5, "P2").await;
-    v5.subscribe(5, "down/P2/x", 1).await;
-    v5.send(b"\xA2\x12\x00\x07\x00\x00\x09down/P2/x\x00\x02no").await;
-    assert_eq!(v5.packet().await, b"\xB0\x05\x00\x07\x00\x00\x11");
-}
-
-#[tokio::test]
-async fn topic_aliases_work_within_bounds() {
-    let mut bench = Bench::with(Config {
-        topic_alias_maximum: 2,
-        ..Config::default()
-    })
-    .await;
-    let mut raw = bench.client(5, "P1").await;
-    raw.send(&publish_with(5, 0x02, 1, "up/P1/a", "1", b"\x23\x00\x02"))
-        .await;
-    raw.send(&publish_with(5, 0x02, 2, "", "2", b"\x23\x00\x02")).await;
-    for payload in ["1", "2"] {
-        let publish = bench.delivered().await;
-        assert_eq!((&*publish.topic, &publish.payload[..]), ("up/P1/a", payload.as_bytes()));
-    }
-    for (alias, reason) in [
-        (b"\x23\x00\x01", 0x82),
-        (b"\x23\x00\x00", 0x94),
-        (b"\x23\x00\x03", 0x94),
-    ] {
-        let mut raw = bench.client(5, "P2").await;
-        raw.send(&publish_with(5, 0x02, 1, "", "x", alias)).await;
-        raw.expect_disconnect(5, reason).await;
     }
 }
 

@@ -342,20 +342,6 @@ async fn a_3_1_1_client_with_too_much_under_way_is_read_no_further() {
 }
 
 #[tokio::test]
-async fn an_mqtt_5_client_above_the_receive_maximum_is_disconnected() {
-    let mut bench = Bench::with(Config {
-        receive_maximum: 3,
-        ..Config::default()
-    })
-    .await;
-    let mut raw = bench.client(5, "P1").await;
-    let four: Vec<u8> = (1..=4).flat_map(|id| publish(5, 1, id, "up/P1/hold", "{}")).collect();
-    raw.send(&four).await;
-    raw.expect_disconnect(5, 0x93).await;
-    assert_eq!(bench.cause_for("P1").await, DisconnectCause::ProtocolError);
-}
-
-#[tokio::test]
 async fn random_packets_from_many_clients_do_no_harm() {
     let bench = Bench::with(Config {
         client_ids_per_identity_max: 100,

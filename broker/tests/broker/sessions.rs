@@ -139,26 +139,6 @@ async fn commands_are_not_repeated_after_a_reconnect() {
 }
 
 #[tokio::test]
-async fn qos_2_to_the_client_runs_through_and_resumes() {
-    let mut bench = Bench::new().await;
-    let (mut raw, _) = persistent(&bench, 4).await;
-    raw.subscribe(4, "down/P1/#", 2).await;
-    let message = Message::new("down/P1/x", "x")
-        .qos(QoS::ExactlyOnce)
-        .keep_while_offline();
-    bench.handle.publish_to("P1", message).unwrap();
-    assert_eq!(raw.packet().await[0], 0x34);
-    raw.send(b"\x50\x02\x00\x01").await;
-    assert_eq!(raw.packet().await, b"\x62\x02\x00\x01");
-    drop(raw);
-    bench.cause_for("P1").await;
-    let (mut raw, _) = persistent(&bench, 4).await;
-    assert_eq!(raw.packet().await, b"\x62\x02\x00\x01", "PUBREL again, not PUBLISH");
-    raw.send(b"\x70\x02\x00\x01").await;
-    raw.ping().await;
-}
-
-#[tokio::test]
 async fn a_retained_message_comes_with_the_subscription() {
     let bench = Bench::new().await;
     let price = |payload: &'static str| Message::new("down/P1/price", payload).qos(QoS::AtLeastOnce).retain();

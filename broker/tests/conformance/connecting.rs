@@ -49,6 +49,10 @@ async fn another_protocol_level_is_refused_with_its_code() {
         assert_eq!(peer.packet().await, connack);
         peer.expect_closed().await;
     }
+    let mut old = bench.raw().await;
+    old.send(&packet(0x10, b"\x00\x06MQIsdp\x03\x02\x00\x00\x00\x01x"))
+        .await;
+    assert_eq!(old.packet().await, b"\x20\x02\x00\x01", "MQTT 3.1 by its own name");
 }
 
 /// 3.1.1: MQTT-3.1.0-2. 5: MQTT-3.1.0-2, MQTT-4.13.1-1.

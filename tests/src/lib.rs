@@ -1,7 +1,8 @@
 //! The world around a station, simulated: piles that speak the contract, well or badly, and whatever else tests need.
-//! [`pile`] is a pile from its meter to its MQTT client; everything random in it comes from a [`seed::Seed`].
+//! [`world`] is a whole station's life in virtual time; [`pile`] is a pile from its meter to its MQTT client; everything random in it comes from a [`seed::Seed`].
 
 pub mod hand;
 pub mod pile;
 pub mod seed;
 pub mod station;
+pub mod world;

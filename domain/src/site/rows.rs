@@ -11,6 +11,7 @@ use crate::{
     meter::Suspicion,
     order::{self, Basis, BillVersion, Deadline, DeadlineKind, Order, Paid, Source, Started, State, Step},
     pile::{Maintenance, Pile},
+    planted::{Bug, is_planted},
     tariff::Tariff,
     units::{Energy, Fen},
 };
@@ -315,6 +316,11 @@ impl Rows {
                 };
                 let row = self.step(order, step, changes);
                 let (hold, member) = (row.hold, row.member.clone());
+                if is_planted(Bug::KeepHold) {
+                    (row.fail, row.deadline) = (Some(reason.clone()), None);
+                    self.close_if_ended(order, changes);
+                    return;
+                }
                 row.hold.released += hold.remaining();
                 row.fail = Some(reason.clone());
                 row.deadline = None;

@@ -9,12 +9,12 @@ use crate::{
     pile::{Act, Flash, Input, Pile},
     seed::Seed,
 };
-use domain::{ids::ConnectorNo, site::Input as SiteInput};
+use domain::{ids::ConnectorNo, order::State, site::Input as SiteInput};
 use edge::station::writer::Work;
 use std::collections::{BTreeSet, VecDeque};
 
 /// How long a fault waits for an order to stand as it wants it.
-const PATIENCE: Time = 3 * HOUR;
+const PATIENCE: Time = HOUR;
 
 /// A fault to come.
 #[derive(Debug, Clone)]
@@ -83,14 +83,41 @@ impl World {
         if target.is_none() && self.now < armed + PATIENCE {
             return Ok(());
         }
+        if target.is_none() && aim == Standing::Estimated && self.now < armed + 2 * PATIENCE {
+            return self.lead_to_an_estimate();
+        }
         self.planned.pop_front();
-        let gap = self.between(SECOND, 40 * MINUTE);
+        let gap = self.between(SECOND, 15 * MINUTE);
         if let Some(next) = self.planned.front_mut() {
             next.not_before = self.now + gap;
         }
         let pile = target.and_then(|pile| self.unit_of(&pile));
         let pile = pile.unwrap_or(usize::try_from(self.rng.below(self.units.len() as u64)).unwrap_or(0));
         self.strike(fault, pile)
+    }
+
+    /// Estimates are rare: a pile that loses its memory while it charges leads to one, within half an hour.
+    fn lead_to_an_estimate(&mut self) -> Step {
+        let missing = self
+            .oracle
+            .rows
+            .orders()
+            .any(|order| order.deadline.is_some() && order.state == State::Charging);
+        let charging = self
+            .oracle
+            .rows
+            .orders()
+            .find(|order| Standing::of(order) == Standing::Charging);
+        let pile = charging
+            .map(|order| order.outlet.pile.clone())
+            .and_then(|pile| self.unit_of(&pile));
+        match pile.filter(|_| !missing && self.prepared.is_none_or(|at| self.now > at + HOUR)) {
+            Some(pile) => {
+                self.prepared = Some(self.now);
+                self.strike(Fault::PileReplaced, pile)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Notes in which states a fault that concerns the whole station finds orders.
@@ -158,9 +185,8 @@ impl World {
                 let by = i64::try_from(self.between(10 * SECOND, 3 * HOUR)).unwrap_or(0);
                 let by_ms = if self.chance(50) { by } else { -by };
                 self.units[pile].clock_stepped = Some(self.now);
-                if let Some(session) = self.physics.running(&id) {
-                    session.pile_clock_stepped = true;
-                }
+                // What it has not told yet may be of the clock before.
+                self.physics.doubt_times(&id);
                 self.tell_pile(pile, Input::Act(Act::StepClock { by_ms }))?;
             }
             Fault::PilePower => {
@@ -244,9 +270,10 @@ impl World {
     /// The present database is lost, and the last copy takes its place. What the station had learnt since is forgotten;
     /// what piles have not been told is safe, they tell again.
     fn restore(&mut self) {
-        let (Some(backup), Some(process)) = (&self.backup, self.process.take()) else {
+        let Some(backup) = &self.backup else {
             return self.power_cut();
         };
+        let Some(process) = self.process.take() else { return };
         let image = backup.image.clone();
         self.oracle = backup.oracle.clone();
         drop(process);

@@ -276,6 +276,8 @@ struct World {
     backup: Option<Backup>,
     restores: u32,
     planned: VecDeque<Planned>,
+    /// When a pile was last replaced so that an estimate follows.
+    prepared: Option<Time>,
     /// The next commit is followed by silence.
     silent_next: bool,
     fuse_lit: bool,
@@ -311,6 +313,7 @@ impl World {
             backup: None,
             restores: 0,
             planned: VecDeque::new(),
+            prepared: None,
             silent_next: false,
             fuse_lit: false,
             sessions_wanted: 20 + usize::try_from(rng.below(5)).unwrap_or(0),

@@ -441,7 +441,8 @@ impl Oracle {
             let is_found = |gap: &(Outlet, Energy, Energy)| gap.0.pile == session.pile && gap.1 <= from && gap.2 >= to;
             let later = physics.all().any(|(order, later)| {
                 let same_meter = later.pile == session.pile && later.board == session.board;
-                same_meter && later.began >= ended && self.told.contains(order)
+                // What was put aside and not billed accounts for nothing.
+                same_meter && later.began >= ended && self.books.get(order).is_some_and(|book| book.recorded)
             });
             if later && !self.gaps.iter().any(is_found) {
                 return Err(format!(

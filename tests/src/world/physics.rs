@@ -61,6 +61,13 @@ impl Physics {
         all.flat_map(|(order, sessions)| sessions.iter().map(move |session| (order, session)))
     }
 
+    /// A pile's clock was put forward or back: the times of its sessions are of two clocks.
+    pub(super) fn doubt_times(&mut self, pile: &PileId) {
+        let all = self.sessions.values_mut().flatten();
+        all.filter(|session| session.pile == *pile)
+            .for_each(|session| session.pile_clock_stepped = true);
+    }
+
     /// The board of a pile is changed: what it had not told is lost, whatever that was.
     pub(super) fn lose(&mut self, pile: &PileId) {
         let all = self.sessions.values_mut().flatten();

@@ -60,12 +60,14 @@ async fn main() -> std::io::Result<()> {
         topic_levels_max: 256,
         subscriptions_max: 256,
         receive_maximum: 100,
+        // The Server Keep Alive that Eclipse Paho's tests expect is two thirds of it.
+        silence_max: Duration::from_secs(90),
         shared_links_max: 5_000,
         shared_filters_max: 5_000,
         ..Config::default()
     };
     let broker = Broker::new(config, Arc::new(Open))?;
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await?;
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
     tokio::spawn(broker.serve(listener));
     tokio::select! {
         () = broker.router_died() => return Err(std::io::Error::other("the router has died")),

@@ -77,10 +77,15 @@ impl Core {
     }
 
     pub(crate) fn stats(&self) -> Stats {
+        let (retained, retained_bytes) = {
+            let retained = self.lock_retained();
+            (retained.len() as u64, retained.bytes() as u64)
+        };
         Stats {
             connected: self.connected.load(Ordering::Relaxed),
             sessions: self.sessions.len() as u64,
-            retained: self.lock_retained().len() as u64,
+            retained,
+            retained_bytes,
             ..self.counters.snapshot()
         }
     }

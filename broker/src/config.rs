@@ -11,7 +11,8 @@ const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub struct Config {
     /// Which client ids an identity may use.
     pub client_id_rule: ClientIdRule,
-    /// Open sockets in all, TLS handshakes and logins included. More are closed right after accept.
+    /// Open sockets in all, TLS handshakes and logins included. A few more are answered that there are too many, the rest
+    /// closed right after accept.
     pub connections_max: usize,
     /// Open sockets from one IP address.
     pub connections_per_address_max: usize,
@@ -53,11 +54,12 @@ pub struct Config {
     pub send_maximum: u16,
     /// Messages waiting for one client, connected or not.
     pub queue_messages_max: usize,
-    /// Bytes (topic and payload) waiting for one client.
+    /// Bytes (topic, payload and properties) waiting for one client or under way to it. One message always fits.
     pub queue_bytes_max: usize,
     /// Subscriptions of one session.
     pub subscriptions_max: usize,
-    /// Topic aliases a client may set up (MQTT5 3.2.2.3.8). 0: none.
+    /// Topic aliases that a client may set up (MQTT5 3.2.2.3.8), and that are set up towards it if it allows (3.1.2.11.5).
+    /// 0: none.
     pub topic_alias_maximum: u16,
     /// Longest life of a session whose client is away, and of a delayed will. 3.1.1 clients without clean session get it
     /// in full, MQTT 5 clients what they ask for up to it.
@@ -65,14 +67,15 @@ pub struct Config {
 
     /// Retained messages in all.
     pub retained_messages_max: usize,
-    /// Bytes (topic and payload) of retained messages in all.
+    /// Bytes (topic, payload and properties) of retained messages in all.
     pub retained_bytes_max: usize,
 
     /// Sessions with a shared subscription at once (each holds a link to the router).
     pub shared_links_max: usize,
     /// Distinct shared filters at once (each has a log of up to 256 KiB, or 4 messages if those are larger).
     pub shared_filters_max: usize,
-    /// The router counts as dead when it does not take a message or a subscription within this time.
+    /// The router counts as dead when it does not take a message or a subscription, or does not pass one on, within
+    /// about this time.
     pub router_timeout: Duration,
 }
 

@@ -25,6 +25,12 @@ pub trait Gatekeeper: Send + Sync + 'static {
     /// The refusal is sent as the matching CONNACK code before the connection is closed.
     fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Identity, ConnectRefusal>>;
 
+    /// May this client leave retained messages? `false` is said in CONNACK (MQTT 5: Retain Available 0); a retained will
+    /// is refused then (CONNACK 5 / 0x9A), a retained publish closes the connection (MQTT 5: DISCONNECT 0x9A first).
+    fn may_retain(&self, _client: &Client) -> bool {
+        true
+    }
+
     /// May this will be left? `false` refuses the connection (CONNACK 5 / 0x87).
     fn authorize_will(&self, client: &Client, topic: &str, qos: QoS, retain: bool) -> bool;
 
@@ -63,6 +69,8 @@ pub struct ConnectRequest {
     pub tls: bool,
     /// Subject common name of the client certificate, if one was presented and verified.
     pub certificate_cn: Option<String>,
+    /// That certificate, DER.
+    pub certificate_der: Option<Vec<u8>>,
     /// The protocol it speaks.
     pub protocol: Protocol,
 }
@@ -77,6 +85,7 @@ impl fmt::Debug for ConnectRequest {
             .field("peer", &self.peer)
             .field("tls", &self.tls)
             .field("certificate_cn", &self.certificate_cn)
+            .field("certificate_der", &self.certificate_der.as_ref().map(Vec::len))
             .field("protocol", &self.protocol)
             .finish()
     }
@@ -146,7 +155,9 @@ pub enum Subscribing {
 pub enum Route {
     /// Nowhere: the gatekeeper took it.
     Consume,
-    /// To the shared subscribers; retained if it says so. This happens at once, not after the receipt is resolved.
+    /// To the shared subscribers; retained if it says so. This happens at once, not after the receipt is resolved. A
+    /// gatekeeper that wants retained messages to survive a restart keeps them before it resolves the receipt (an empty
+    /// payload deletes) and gives them back with [`Handle::restore`](crate::Handle::restore).
     PassOn,
 }
 
@@ -173,6 +184,8 @@ pub enum ConnectRefusal {
     QuotaExceeded,
     /// Will topic malformed, too long or too deep (5 / 0x90).
     TopicNameInvalid,
+    /// A retained will of a client that may not retain (5 / 0x9A).
+    RetainNotSupported,
 }
 
 impl ConnectRefusal {
@@ -182,18 +195,19 @@ impl ConnectRefusal {
             Self::UnsupportedProtocolVersion => "it speaks a version of MQTT that is not served",
             Self::ClientIdentifierNotValid => "its client id is not acceptable, or belongs to another user name",
             Self::ServerUnavailable => "nobody could be asked about it in time",
-            Self::ServerBusy => "too much to do now",
+            Self::ServerBusy => "too many are connected, from its address or in all, or there is too much to do now",
             Self::BadUserNameOrPassword => "its user name or password is wrong",
             Self::NotAuthorized => "it is known but not allowed to do this",
             Self::Banned => "it is barred",
             Self::BadAuthenticationMethod => "it asks for enhanced authentication, which is not supported",
             Self::QuotaExceeded => "it has too many sessions",
             Self::TopicNameInvalid => "its will has a topic that is not acceptable",
+            Self::RetainNotSupported => "its will is retained, which it may not be",
         }
     }
 
     /// All, in the order of their counters in [`Stats`](crate::Stats).
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::UnsupportedProtocolVersion,
         Self::ClientIdentifierNotValid,
         Self::ServerUnavailable,
@@ -204,6 +218,7 @@ impl ConnectRefusal {
         Self::BadAuthenticationMethod,
         Self::QuotaExceeded,
         Self::TopicNameInvalid,
+        Self::RetainNotSupported,
     ];
 
     /// CONNACK return code of MQTT 3.1.1 (table 3.1).
@@ -213,7 +228,11 @@ impl ConnectRefusal {
             Self::ClientIdentifierNotValid => 2,
             Self::ServerUnavailable | Self::ServerBusy | Self::QuotaExceeded => 3,
             Self::BadUserNameOrPassword => 4,
-            Self::NotAuthorized | Self::Banned | Self::BadAuthenticationMethod | Self::TopicNameInvalid => 5,
+            Self::NotAuthorized
+            | Self::Banned
+            | Self::BadAuthenticationMethod
+            | Self::TopicNameInvalid
+            | Self::RetainNotSupported => 5,
         }
     }
 
@@ -230,6 +249,7 @@ impl ConnectRefusal {
             Self::BadAuthenticationMethod => 0x8C,
             Self::TopicNameInvalid => 0x90,
             Self::QuotaExceeded => 0x97,
+            Self::RetainNotSupported => 0x9A,
         }
     }
 }

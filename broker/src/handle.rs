@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::broker::Core;
+use crate::codec::publish::properties_len;
 use crate::gatekeeper::{DisconnectCause, Identity};
-use crate::message::Message;
-use crate::message::QoS;
+use crate::message::{Message, QoS};
 use crate::router::{RouterError, SharedMessage};
 use crate::session::{QueueFull, Queued, expires_at};
 use crate::sessions::wake;
@@ -41,6 +41,9 @@ pub enum PublishError {
     /// The topic has wildcards, is empty, too long or too deep.
     #[error("the topic is not a valid topic name within the limits")]
     InvalidTopic,
+    /// A property is longer than 64 KiB or otherwise not one that MQTT 5 can carry.
+    #[error("the message has properties that cannot be sent")]
+    InvalidProperties,
     /// Above `packet_bytes_max`.
     #[error("the message is larger than the largest packet")]
     TooLarge,
@@ -115,7 +118,7 @@ impl Handle {
             payload: message.shared.payload.clone(),
             qos: message.shared.qos.min(found.qos),
             retain: message.shared.retain && found.retain_as_published,
-            properties: None,
+            properties: message.shared.properties.clone(),
             subscription_ids: found.subscription_ids,
             expires_at: message.shared.expires_at,
             keep_while_offline: message.keep_while_offline,
@@ -151,13 +154,34 @@ impl Handle {
         })
     }
 
+    /// Keeps a message as the retained one of its topic and sends it to nobody: what the program has kept of the time
+    /// before a restart, with what is left of its expiry. Call it before the listeners are served.
+    ///
+    /// # Errors
+    /// The message is not kept.
+    pub fn restore(&self, message: Message) -> Result<(), PublishError> {
+        let now = Instant::now();
+        let message = self.checked(message, now)?.shared;
+        self.core.retain(now, &message).map_err(|_| PublishError::RetainedFull)
+    }
+
     fn checked(&self, message: Message, now: Instant) -> Result<Checked, PublishError> {
         /// More than any fixed header, packet id and empty properties take.
         const HEADER_BYTES: usize = 16;
         if !self.core.topics.is_name(&message.topic) {
             return Err(PublishError::InvalidTopic);
         }
-        if message.topic.len() + message.payload.len() + HEADER_BYTES > self.core.config.packet_bytes_max {
+        if message
+            .properties
+            .as_ref()
+            .is_some_and(|properties| !properties.can_be_sent())
+        {
+            return Err(PublishError::InvalidProperties);
+        }
+        let properties_len = properties_len(message.properties.as_deref());
+        if message.topic.len() + message.payload.len() + properties_len + HEADER_BYTES
+            > self.core.config.packet_bytes_max
+        {
             return Err(PublishError::TooLarge);
         }
         let shared = SharedMessage {
@@ -165,7 +189,7 @@ impl Handle {
             payload: message.payload,
             qos: message.qos,
             retain: message.retain,
-            properties: None,
+            properties: message.properties,
             expires_at: expires_at(now, message.expiry),
             origin: 0,
         };

@@ -47,6 +47,7 @@ mod topic;
 
 pub use broker::Broker;
 pub use config::{ClientIdRule, Config, Rate};
+pub use front::certificate::common_name;
 pub use gatekeeper::{
     BoxFuture, Client, ConnectRefusal, ConnectRequest, DisconnectCause, Gatekeeper, Identity, Protocol, Route,
     Subscribing,

@@ -71,6 +71,37 @@ impl PublishProperties {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether they can be written; those that came from a client can.
+    pub(crate) fn can_be_sent(&self) -> bool {
+        let is_text = |text: &String| text.len() <= usize::from(u16::MAX) && !text.contains('\0');
+        self.payload_format_indicator.is_none_or(|value| value <= 1)
+            && self.content_type.as_ref().is_none_or(is_text)
+            && self
+                .response_topic
+                .as_ref()
+                .is_none_or(|topic| is_text(topic) && !topic.is_empty() && !topic.contains(['#', '+']))
+            && self
+                .correlation_data
+                .as_ref()
+                .is_none_or(|data| data.len() <= usize::from(u16::MAX))
+            && self.user_properties.len() <= USER_PROPERTIES_MAX
+            && self.user_properties.iter().all(|(k, v)| is_text(k) && is_text(v))
+    }
+
+    /// Bytes that they hold in memory; what a message may cost is counted with them.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = [&self.content_type, &self.response_topic];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let pairs: usize = self.user_properties.iter().map(|(k, v)| k.len() + v.len()).sum();
+        let data = self.correlation_data.as_ref().map_or(0, Bytes::len);
+        size_of::<Self>() + texts + data + pairs + self.user_properties.len() * size_of::<(String, String)>()
+    }
+}
+
+/// Bytes that a message holds in memory while it waits or is retained: topic, payload and properties.
+pub(crate) fn message_bytes(topic: &str, payload: &[u8], properties: Option<&PublishProperties>) -> usize {
+    topic.len() + payload.len() + properties.map_or(0, PublishProperties::bytes)
 }
 
 /// A message that the embedding program sends, see [`Handle::publish_to`](crate::Handle::publish_to).
@@ -84,6 +115,7 @@ pub struct Message {
     pub(crate) retain: bool,
     pub(crate) keep_while_offline: bool,
     pub(crate) expiry: Option<Duration>,
+    pub(crate) properties: Option<Arc<PublishProperties>>,
 }
 
 impl Message {
@@ -96,6 +128,7 @@ impl Message {
             retain: false,
             keep_while_offline: false,
             expiry: None,
+            properties: None,
         }
     }
 
@@ -126,5 +159,38 @@ impl Message {
     pub fn expiry(mut self, expiry: Duration) -> Self {
         self.expiry = Some(expiry);
         self
+    }
+}
+
+/// What a client published, to be kept and given to [`Handle::restore`](crate::Handle::restore) after a restart.
+impl From<Publish> for Message {
+    fn from(publish: Publish) -> Self {
+        let expiry_s = publish.properties.as_ref().and_then(|p| p.message_expiry_interval_s);
+        Self {
+            topic: publish.topic,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            keep_while_offline: false,
+            expiry: expiry_s.map(|s| Duration::from_secs(s.into())),
+            properties: publish.properties.map(Arc::from),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_cost_what_they_hold() {
+        let properties = PublishProperties {
+            content_type: Some("x".repeat(100)),
+            correlation_data: Some(Bytes::from(vec![0; 1000])),
+            user_properties: vec![("k".repeat(10_000), "v".repeat(100_000))],
+            ..PublishProperties::default()
+        };
+        assert_eq!(message_bytes("a/b", b"12", None), 5);
+        assert!(message_bytes("a/b", b"12", Some(&properties)) >= 111_105);
     }
 }

@@ -1,5 +1,5 @@
 //! Retained messages: the last one of each topic, for whoever subscribes later (MQTT-3.3.1.3).
-//! In memory and bounded; what must survive a restart, the embedding program publishes again.
+//! In memory and bounded; what must survive a restart, the embedding program keeps and restores.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::message::{PublishProperties, QoS};
+use crate::message::{PublishProperties, QoS, message_bytes};
 use crate::topic::{literal_prefix, matches};
 
 #[derive(Debug, Clone)]
@@ -17,6 +17,12 @@ pub(crate) struct RetainedMessage {
     pub(crate) qos: QoS,
     pub(crate) properties: Option<Arc<PublishProperties>>,
     pub(crate) expires_at: Option<Instant>,
+}
+
+impl RetainedMessage {
+    fn bytes(&self, topic: &str) -> usize {
+        message_bytes(topic, &self.payload, self.properties.as_deref())
+    }
 }
 
 #[derive(Debug)]
@@ -45,14 +51,18 @@ impl Retained {
         self.by_topic.len()
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Keeps a message in place of the topic's last; an empty payload removes that (MQTT-3.3.1-6, -10, -11).
     pub(crate) fn set(&mut self, now: Instant, topic: &Arc<str>, message: RetainedMessage) -> Result<(), RetainedFull> {
         if message.payload.is_empty() {
             self.remove(topic);
             return Ok(());
         }
-        let replaced = self.by_topic.get(topic).map(|old| topic.len() + old.payload.len());
-        let new = topic.len() + message.payload.len();
+        let replaced = self.by_topic.get(topic).map(|old| old.bytes(topic));
+        let new = message.bytes(topic);
         let fits = |retained: &Self| {
             retained.bytes - replaced.unwrap_or(0) + new <= retained.bytes_max
                 && (replaced.is_some() || retained.by_topic.len() < retained.messages_max)
@@ -71,7 +81,7 @@ impl Retained {
 
     fn remove(&mut self, topic: &str) {
         if let Some((topic, old)) = self.by_topic.remove_entry(topic) {
-            self.bytes -= topic.len() + old.payload.len();
+            self.bytes -= old.bytes(&topic);
         }
     }
 
@@ -80,7 +90,7 @@ impl Retained {
         self.by_topic.retain(|topic, message| {
             let keep = message.expires_at.is_none_or(|at| at > now);
             if !keep {
-                *bytes -= topic.len() + message.payload.len();
+                *bytes -= message.bytes(topic);
             }
             keep
         });
@@ -137,6 +147,24 @@ mod tests {
         assert_eq!(topics(&retained, now, "+/+"), ["a/c"]);
         retained.set(now, &"a/c".into(), message("")).unwrap();
         retained.set(now, &"ab".into(), message("")).unwrap();
+        assert_eq!(retained.bytes, 0);
+    }
+
+    #[test]
+    fn properties_count_against_the_bytes() {
+        let now = Instant::now();
+        let mut retained = Retained::new(10, 1000);
+        let with = |len| RetainedMessage {
+            properties: Some(Arc::new(PublishProperties {
+                user_properties: vec![("k".into(), "v".repeat(len))],
+                ..PublishProperties::default()
+            })),
+            ..message("1")
+        };
+        assert_eq!(retained.set(now, &"a".into(), with(1000)), Err(RetainedFull));
+        retained.set(now, &"a".into(), with(100)).unwrap();
+        assert!(retained.bytes > 100);
+        retained.set(now, &"a".into(), message("")).unwrap();
         assert_eq!(retained.bytes, 0);
     }
 

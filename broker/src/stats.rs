@@ -16,6 +16,8 @@ macro_rules! counters {
             pub sessions: u64,
             /// Retained messages now.
             pub retained: u64,
+            /// Bytes (topic, payload and properties) of retained messages now.
+            pub retained_bytes: u64,
             /// Refused CONNECTs by reason, in the order of [`ConnectRefusal::ALL`].
             pub connects_refused: [u64; ConnectRefusal::ALL.len()],
             $($(#[$doc])* pub $name: u64,)*
@@ -43,7 +45,7 @@ macro_rules! counters {
 counters! {
     /// Sockets accepted.
     sockets_accepted,
-    /// Sockets closed right after accept because of a cap.
+    /// Sockets turned away because of a cap.
     sockets_over_cap,
     /// TLS handshakes that failed or took too long.
     tls_failed,

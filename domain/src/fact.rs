@@ -1,16 +1,17 @@
 //! Facts: what happened at the station, in its own words. They are journaled, and nothing else changes money or orders.
 
 use crate::{
+    energy::EnergyReport,
     ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
     ledger::Payment,
     messages::{BootConnector, EventKind, Record},
-    meter::{RegisterGap, Suspicion},
+    meter::{RegisterGap, Rollback, Suspicion},
     notice::Notice,
     order::{Basis, Command, Ending, FailReason, Source, Until},
     pile::Make,
     rating::{Bill, Reading, SplitDifference},
     tariff::Tariff,
-    time::{Mono, Wall},
+    time::{Day, Mono, Wall},
     units::{Energy, Fen},
 };
 use serde::{Deserialize, Serialize};
@@ -197,6 +198,13 @@ pub enum Fact {
         /// Which order.
         order: OrderId,
     },
+    /// Current flowed and the register did not count it (虚充): a person must look at the order when it ends.
+    FakeChargingSeen {
+        /// Which order.
+        order: OrderId,
+        /// What was seen: always [`Suspicion::FakeCharging`].
+        suspicion: Suspicion,
+    },
     /// The pile's record of an order came.
     RecordReceived {
         /// Which order.
@@ -355,6 +363,49 @@ pub enum Fact {
         /// By how much, in milliseconds; negative is backwards.
         by_ms: i64,
     },
+    /// The station was restored from a copy: the first entry of another run of the journal. What the run before it
+    /// journaled after the copy was made is not here.
+    Restored {
+        /// The run that the copy was made of.
+        epoch_before: String,
+    },
+    /// A connector's register was found lower than it had been: another meter, or one that runs backwards (ROLLBACK).
+    RegisterRolledBack {
+        /// Where.
+        outlet: Outlet,
+        /// Both readings.
+        rollback: Rollback,
+    },
+    /// An order's register moved more than 1 % and 0.1 kWh further than its record says (ENERGY).
+    EnergyDiffers {
+        /// Which order.
+        order: OrderId,
+        /// Where.
+        outlet: Outlet,
+        /// By the record.
+        billed: Energy,
+        /// By what the register itself said while the order ran.
+        register: Energy,
+    },
+    /// What follows belongs to this business day.
+    DayBegan {
+        /// Which.
+        day: Day,
+    },
+    /// A business day's energy was reported.
+    EnergyReported {
+        /// All of it.
+        report: Box<EnergyReport>,
+    },
+    /// A person has dealt with a pile's meter.
+    MeterCleared {
+        /// Which pile.
+        pile: PileId,
+        /// What was done.
+        reason: String,
+        /// Who.
+        by: String,
+    },
 }
 
 impl Fact {
@@ -370,9 +421,11 @@ impl Fact {
             | Fact::StopRequested { order, .. }
             | Fact::ChargingLost { order, .. }
             | Fact::ChargingResumed { order }
+            | Fact::FakeChargingSeen { order, .. }
             | Fact::RecordReceived { order, .. }
             | Fact::RecordConflict { order, .. }
             | Fact::RegisterGapFound { order, .. }
+            | Fact::EnergyDiffers { order, .. }
             | Fact::RatingDiffers { order, .. }
             | Fact::OrderRated { order, .. }
             | Fact::BillCorrected { order, .. }
@@ -401,7 +454,12 @@ impl Fact {
             | Fact::TariffAdded { .. }
             | Fact::ToppedUp { .. }
             | Fact::QuarantineClosed { .. }
-            | Fact::ClockStepped { .. } => None,
+            | Fact::ClockStepped { .. }
+            | Fact::Restored { .. }
+            | Fact::RegisterRolledBack { .. }
+            | Fact::DayBegan { .. }
+            | Fact::EnergyReported { .. }
+            | Fact::MeterCleared { .. } => None,
         }
     }
 }
@@ -555,4 +613,18 @@ pub struct QuarantineItem {
     pub detail: String,
     /// What a person did with it.
     pub outcome: Option<QuarantineOutcome>,
+}
+
+impl QuarantineItem {
+    /// What it counts in its pile's quarantine.
+    pub fn bytes(&self) -> u64 {
+        kept_bytes(self.record.as_deref(), self.raw.as_ref())
+    }
+}
+
+/// What a message counts in its pile's quarantine, in bytes: its content as it is kept.
+pub fn kept_bytes(record: Option<&Record>, raw: Option<&Raw>) -> u64 {
+    let record = record.map_or(0, |record| serde_json::to_vec(record).map_or(0, |json| json.len()));
+    let raw = raw.map_or(0, |raw| raw.content().len());
+    (record + raw) as u64
 }

@@ -7,12 +7,14 @@
 //! | [`ids`], [`units`], [`time`] | names of things; money and energy as integers; the two clocks |
 //! | [`topics`], [`messages`] | the pile contract v1 |
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
-//! | [`order`], [`ledger`], [`pile`], [`member`], [`notice`] | the small machines |
+//! | [`order`], [`ledger`], [`energy`], [`pile`], [`member`], [`notice`] | the small machines |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
 //! | [`policy`], [`site`] | the site's rules, and the one machine that ties all this together |
 //! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
 
+pub mod energy;
 pub mod fact;
+pub mod flow;
 pub mod ids;
 pub mod journal;
 pub mod ledger;

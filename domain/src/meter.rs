@@ -40,6 +40,13 @@ pub enum Suspicion {
         /// What does not fit.
         detail: String,
     },
+    /// Current flowed and the register did not count it (虚充).
+    FakeCharging {
+        /// By voltage and current.
+        claimed: Energy,
+        /// By the register, in the same time.
+        counted: Energy,
+    },
     /// The pile's clock cannot be related to the station's.
     ClockUnknown,
     /// The station's own clock was stepped during the session.
@@ -48,6 +55,24 @@ pub enum Suspicion {
     LargeFee,
     /// An offline session cost more than its cap.
     AboveOfflineCap,
+    /// The first session after the register was found lower than it had been: another meter, or one that ran backwards.
+    RegisterLower {
+        /// Known before.
+        known: Energy,
+        /// Found.
+        found: Energy,
+    },
+    /// A person had set the bill before the record came. Both stand side by side, and a person decides anew.
+    BillCorrected,
+}
+
+/// A register found below what it was known to have counted (ROLLBACK): the meter was replaced, or runs backwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    /// Known before.
+    pub known: Energy,
+    /// Found.
+    pub found: Energy,
 }
 
 /// Energy that no session accounts for: between the last known reading and the start of a record (REGISTER_GAP).

@@ -7,7 +7,7 @@ use crate::{
     messages::{CommandKind, StopReason},
     meter::Suspicion,
     rating::{Bill, Reading},
-    time::{Mono, Wall},
+    time::{Day, Mono, Wall},
     units::{Energy, Fen},
 };
 use serde::{Deserialize, Serialize};
@@ -400,6 +400,20 @@ pub struct Order {
     pub paid: Paid,
     /// When its money was last settled.
     pub settled_at: Option<Wall>,
+    /// What the energy report counts of it.
+    #[serde(default)]
+    pub counted: Option<Counted>,
+}
+
+/// What an energy report counts of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// The business day in which its money first moved; it stays in it.
+    pub day: Day,
+    /// What was billed.
+    pub energy: Energy,
+    /// What the register moved between its first and last reading.
+    pub metered: Energy,
 }
 
 /// The moment a start was confirmed.

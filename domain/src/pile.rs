@@ -2,7 +2,8 @@
 
 use crate::{
     ids::{BootId, ConnectorNo, PileId},
-    time::{Mono, Wall},
+    meter::Rollback,
+    time::{Day, Mono, Wall},
     units::{Energy, Power},
 };
 use serde::{Deserialize, Serialize};
@@ -26,10 +27,16 @@ pub struct Pile {
     pub connectors: BTreeMap<ConnectorNo, Connector>,
     /// Fenced off: takes no new orders.
     pub maintenance: Option<Maintenance>,
+    /// Its meter and the orders disagree (计量异常): for people, it goes on working.
+    #[serde(default)]
+    pub meter_abnormal: Option<MeterAbnormal>,
     /// When it faulted, newest last.
     pub faults: Vec<Mono>,
     /// When it dropped off the network by its own doing, newest last.
     pub drops: Vec<Mono>,
+    /// How many bytes of its messages wait in quarantine.
+    #[serde(default)]
+    pub quarantined_bytes: u64,
 }
 
 /// Maker, model and firmware as the pile reports them.
@@ -53,8 +60,48 @@ pub struct Connector {
     /// The register up to which sessions account for every kilowatt-hour: where the next record should begin.
     #[serde(default)]
     pub accounted: Option<Energy>,
+    /// The register up to which a record in quarantine accounts for what no order does.
+    #[serde(default)]
+    pub set_aside: Option<Energy>,
+    /// What an energy report found on the register and in no session.
+    #[serde(default)]
+    pub excess: Option<Excess>,
+    /// The register was found lower than it had been; the next session waits for a person.
+    #[serde(default)]
+    pub rollback: Option<Rollback>,
     /// Reported broken and not yet cleared.
     pub faulted: bool,
+}
+
+impl Connector {
+    /// The register up to which everything is explained: by sessions, or by what a report has said of it.
+    pub fn explained(&self) -> Option<Energy> {
+        self.accounted
+            .max(self.set_aside)
+            .max(self.excess.map(|excess| excess.to))
+    }
+}
+
+/// Energy on a register that no session accounts for, as an energy report has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excess {
+    /// In which day's report.
+    pub day: Day,
+    /// From this register on.
+    pub from: Energy,
+    /// Up to this.
+    pub to: Energy,
+}
+
+/// Why a pile's meter is not believed as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeterAbnormal {
+    /// The day whose report found it.
+    pub day: Day,
+    /// Words for people.
+    pub reason: String,
+    /// When it was found.
+    pub since: Wall,
 }
 
 /// Why a pile takes no orders.
@@ -78,8 +125,10 @@ impl Pile {
             boot_id: None,
             connectors: BTreeMap::new(),
             maintenance: None,
+            meter_abnormal: None,
             faults: Vec::new(),
             drops: Vec::new(),
+            quarantined_bytes: 0,
         }
     }
 

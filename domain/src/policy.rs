@@ -1,6 +1,9 @@
 //! The site's rules that a person may set, with the values that apply when nobody does.
 
-use crate::units::{Fen, Power};
+use crate::{
+    time::Zone,
+    units::{Fen, Power},
+};
 use serde::{Deserialize, Serialize};
 
 /// The site's rules.
@@ -38,19 +41,33 @@ pub struct Policy {
     pub drops_max: usize,
     /// That window, in milliseconds.
     pub sick_window_ms: u64,
+    /// For how long current must flow past the meter before a person must look, in milliseconds.
+    pub fake_charging_window_ms: u64,
+    /// Less than this share of what flows must the register count in that time, in per cent.
+    pub fake_charging_pct: u8,
     /// Whether sessions that a pile ran alone for a known card become orders.
     pub offline_sessions: bool,
     /// A fee of such a session above this waits for a person.
     pub offline_session_cap: Fen,
+    /// The most bytes of one pile's messages that may wait in quarantine; more are refused, and the pile keeps them.
+    pub quarantine_bytes_max: u64,
+    /// Telemetry is not written while fewer bytes than this are free on the disk.
+    pub telemetry_below_bytes: u64,
+    /// New orders are refused while fewer bytes than this are free on the disk.
+    pub orders_below_bytes: u64,
     /// A step of the wall clock above this, either way, is journaled and sends running orders to review, in
     /// milliseconds.
     pub clock_step_ms: u64,
+    /// The site's time zone, by which business days are cut. It is the configuration's `time_zone`, not a key of its own.
+    #[serde(skip)]
+    pub time_zone: Zone,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         const MINUTE_MS: u64 = 60_000;
         const HOUR_MS: u64 = 60 * MINUTE_MS;
+        const MIB: u64 = 1 << 20;
         Self {
             start_timeout_ms: MINUTE_MS,
             prepay_min: Fen(500),
@@ -67,9 +84,15 @@ impl Default for Policy {
             faults_max: 3,
             drops_max: 5,
             sick_window_ms: 24 * HOUR_MS,
+            fake_charging_window_ms: 5 * MINUTE_MS,
+            fake_charging_pct: 10,
             offline_sessions: false,
             offline_session_cap: Fen(5_000),
+            quarantine_bytes_max: 16 * MIB,
+            telemetry_below_bytes: 256 * MIB,
+            orders_below_bytes: 128 * MIB,
             clock_step_ms: MINUTE_MS,
+            time_zone: Zone::default(),
         }
     }
 }

@@ -131,6 +131,36 @@ pub struct Bill {
     pub dropped: u32,
 }
 
+impl Bill {
+    /// Works the bill out again from the readings it carries.
+    ///
+    /// # Errors
+    /// As [`rate`].
+    pub fn again(&self, tariff: &Tariff) -> Result<Self, RatingError> {
+        rate(tariff, self.start, &self.readings, self.stop)
+    }
+
+    /// Whether the two are the same to the digit; what was dropped on the way is not part of the result.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let Self {
+            dropped: _,
+            tariff,
+            start,
+            stop,
+            energy,
+            segments,
+            electricity,
+            service,
+            fee,
+            readings,
+        } = self;
+        (tariff, start, stop, energy, segments)
+            == (&other.tariff, &other.start, &other.stop, &other.energy, &other.segments)
+            && (electricity, service, fee, readings)
+                == (&other.electricity, &other.service, &other.fee, &other.readings)
+    }
+}
+
 /// Rates a session (S05 §2.2: by its actual times, per tariff period).
 ///
 /// `samples` may come in any order and from several sources. They are put in order of time, those of one instant in the

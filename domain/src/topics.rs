@@ -60,6 +60,13 @@ DownKind {
     Price = "price",
 });
 
+impl DownKind {
+    /// Whether whoever subscribes later gets the last one at once.
+    pub fn is_retained(self) -> bool {
+        self == Self::Price
+    }
+}
+
 /// `hf/v1/pile/{pile}/up/{kind}`.
 pub fn up(pile: &PileId, kind: UpKind) -> String {
     format!("{ROOT}{pile}/up/{}", kind.word())

@@ -8,6 +8,7 @@ use bench::*;
 use domain::{
     fact::{Fact, StopCause},
     messages::{CommandKind, ConnectorStatus},
+    meter::Suspicion,
     notice::NoticeKey,
     order::{Deadline, DeadlineKind, State, Until},
     policy::Policy,
@@ -444,4 +445,48 @@ fn a_hold_in_one_policy_is_a_margin_in_another() {
         yuan("39.50"),
         "an hour of 7 kW at 1.50 stays back"
     );
+}
+
+#[test]
+fn current_that_flows_past_the_meter_sends_the_order_to_a_person_once() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "50");
+    // 220 V and 31.8 A for eleven minutes, with a report every 15 s, and a register that stands still.
+    for _ in 0..44 {
+        bench.advance(15 * SECOND);
+        bench.charging("P1", &id);
+    }
+    let seen = bench.facts.iter().filter_map(|(_, fact)| match fact {
+        Fact::FakeChargingSeen { suspicion, .. } => Some(suspicion.clone()),
+        _ => None,
+    });
+    let seen: Vec<Suspicion> = seen.collect();
+    let expected = Suspicion::FakeCharging {
+        claimed: kwh("0.5830"),
+        counted: Energy::ZERO,
+    };
+    assert_eq!(seen, std::slice::from_ref(&expected), "once, by the telemetry");
+    let record = bench.record_since("P1", &id, start, "1000", "1000.2");
+    bench.send_record("P1", &record);
+    let order = bench.order(&id);
+    assert_eq!(
+        (order.state, order.suspicions.contains(&expected)),
+        (State::Review, true)
+    );
+    assert_eq!(order.paid.charged(), yuan("0"), "money waits for the person");
+}
+
+#[test]
+fn a_meter_that_counts_what_flows_is_not_suspected() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "50");
+    for n in 1..=44 {
+        // 6.996 kW are 291.5 units of 0.1 Wh in 15 s.
+        let to = kwh("1000") + Energy(n * 2_915 / 10);
+        bench.deliver("P1", &id, 15 * SECOND, &to.to_string());
+    }
+    let record = bench.record_since("P1", &id, start, "1000", "1001.2826");
+    bench.send_record("P1", &record);
+    assert_eq!(bench.order(&id).state, State::Payed);
+    assert!(!bench.kinds().contains(&"FakeChargingSeen".to_owned()));
 }

@@ -10,7 +10,7 @@ use domain::{
     messages::{AckResult, EventKind, Up},
     meter::Suspicion,
     order::State,
-    site::{Input, Rejected},
+    site::{Decision, Input, Rejected},
 };
 
 fn maintenance(bench: &Bench, id: &str) -> Option<String> {
@@ -178,6 +178,7 @@ fn a_boot_that_says_nothing_new_is_not_journaled() {
 
 #[test]
 fn a_swapped_meter_begins_anew_after_its_boot() {
+    // The first session after it waits for a person: `energy.rs`.
     let mut bench = Bench::new();
     let (id, start) = bench.charge("m", "P1", "50");
     bench.deliver("P1", &id, HOUR, "1006");
@@ -191,6 +192,7 @@ fn a_swapped_meter_begins_anew_after_its_boot() {
     bench.deliver("P1", &id, HOUR, "8");
     let record = bench.record_since("P1", &id, start, "3", "8");
     bench.send_record("P1", &record);
+    bench.ok(Bench::decide_input(&id, Decision::AsIs));
     assert_eq!(
         (bench.state(&id), bench.order(&id).paid.charged()),
         (State::Payed, "5".parse().unwrap())

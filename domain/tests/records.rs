@@ -699,6 +699,7 @@ fn a_receipt_counts_once_and_for_ever() {
     };
     bench.ok(top_up("n", "10"));
     bench.restart(true);
+    bench.ok(Input::ClockTrust(true));
     bench.advance(30 * DAY);
     let facts = bench.facts.len();
     bench.ok(top_up("n", "10"));

@@ -117,6 +117,9 @@ enum Happens {
         at: usize,
         back: bool,
     },
+    ClearMeter {
+        at: usize,
+    },
     UnbindCard,
     Trust(bool),
     Advance {
@@ -166,6 +169,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => (who.clone(), prop::bool::weighted(0.3)).prop_map(|(who, blocked)| Block { who, blocked }),
         3 => (0..4_usize, prop::option::of(who)).prop_map(|(item, bill_to)| Quarantine { item, bill_to }),
         1 => (at.clone(), prop::bool::weighted(0.3)).prop_map(|(at, on)| Maintenance { at, on }),
+        1 => at.clone().prop_map(|at| ClearMeter { at }),
         1 => (at, prop::bool::weighted(0.9)).prop_map(|(at, back)| RemovePile { at, back }),
         1 => Just(UnbindCard),
         1 => any::<bool>().prop_map(Trust),
@@ -421,6 +425,13 @@ fn happen(bench: &mut Bench, what: &Happens) {
                 bench.handle(Input::ProvisionPile { pile: pile(PILES[*at]) });
             }
         }
+        Happens::ClearMeter { at } => {
+            bench.handle(Input::ClearMeter {
+                pile: pile(PILES[*at]),
+                reason: "looked".to_owned(),
+                by: "service".to_owned(),
+            });
+        }
         Happens::UnbindCard => {
             bench.handle(Input::UnbindCard {
                 card: CardId::new("c1").unwrap(),
@@ -577,6 +588,11 @@ fn random_sequences_reach_every_kind_of_fact() {
         "QuarantineClosed",
         "Notified",
         "ClockStepped",
+        "RegisterRolledBack",
+        "EnergyDiffers",
+        "DayBegan",
+        "EnergyReported",
+        "MeterCleared",
     ] {
         assert!(kinds.contains_key(kind), "{kind} is never reached: {kinds:?}");
     }

@@ -3,7 +3,13 @@
 
 use domain::time::{Mono, Now, Wall};
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// 2026-01-01: a clock that shows less has lost its battery, whoever says that it is right.
+pub const EARLIEST: Wall = Wall(1_767_225_600_000);
 
 /// Where elapsed time stood at the last commit: it goes on from there after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -14,11 +20,48 @@ pub struct Mark {
     pub kernel_boot: Option<String>,
     /// Milliseconds since that boot.
     pub kernel_uptime_ms: u64,
+    /// The last moment at which the wall clock was trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certain: Option<Certain>,
+}
+
+/// A moment by both clocks, at which the wall clock was trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certain {
+    /// Elapsed station time.
+    pub mono: Mono,
+    /// Wall time.
+    pub wall: Wall,
+}
+
+impl From<Now> for Certain {
+    fn from(Now { mono, wall }: Now) -> Self {
+        Self { mono, wall }
+    }
+}
+
+/// What the station knows of the true time, whatever its wall clock shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownTime {
+    /// The wall clock is trusted, and shows this.
+    Is(Wall),
+    /// It is not; but it was, and so much time has passed since, or more.
+    NotBefore(Wall),
+    /// It never was.
+    Unknown,
+}
+
+/// Whether the wall clock is trusted, and when it was last.
+#[derive(Debug, Default)]
+struct Trust {
+    trusted: bool,
+    certain: Option<Certain>,
 }
 
 /// The station's clocks.
 #[derive(Debug)]
 pub struct SiteClock {
+    trust: Mutex<Trust>,
     started: Instant,
     mono_at_start: Mono,
     wall_at_start: Option<Wall>,
@@ -34,6 +77,10 @@ impl SiteClock {
             _ => 0,
         };
         Self {
+            trust: Mutex::new(Trust {
+                trusted: false,
+                certain: mark.certain,
+            }),
             started: Instant::now(),
             mono_at_start: mark.mono.after_ms(away),
             wall_at_start: None,
@@ -69,17 +116,50 @@ impl SiteClock {
         Duration::from_millis(ms.div_ceil(u64::from(self.rate)))
     }
 
+    /// Says whether the wall clock is right: synchronised, or kept so by a person.
+    pub fn set_trusted(&self, trusted: bool) {
+        let now = self.now();
+        let mut trust = self.trust();
+        if trust.trusted && now.wall >= EARLIEST {
+            trust.certain = Some(now.into());
+        }
+        trust.trusted = trusted;
+    }
+
+    /// What is known of the true time. While the clock is not trusted, that is when it last was and the time that has
+    /// certainly passed since: power cuts are not counted.
+    pub fn known(&self) -> KnownTime {
+        let now = self.now();
+        let trust = self.trust();
+        if trust.trusted && now.wall >= EARLIEST {
+            return KnownTime::Is(now.wall);
+        }
+        trust.certain.map_or(KnownTime::Unknown, |certain| {
+            let passed = i64::try_from(now.mono.ms_since(certain.mono)).unwrap_or(i64::MAX);
+            KnownTime::NotBefore(certain.wall.after_ms(passed))
+        })
+    }
+
+    fn trust(&self) -> MutexGuard<'_, Trust> {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Where elapsed time stands, to be stored.
     pub fn mark(&self) -> Mark {
+        let now = self.now();
+        let trust = self.trust();
+        let is_certain = trust.trusted && now.wall >= EARLIEST;
         Mark {
-            mono: self.now().mono,
+            mono: now.mono,
             kernel_boot: kernel_boot(),
             kernel_uptime_ms: kernel_uptime_ms(),
+            certain: if is_certain { Some(now.into()) } else { trust.certain },
         }
     }
 }
 
-fn system_wall() -> Wall {
+/// The operating system's wall clock.
+pub(crate) fn system_wall() -> Wall {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Wall(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
@@ -115,6 +195,7 @@ mod tests {
             mono: Mono(5_000),
             kernel_boot: None,
             kernel_uptime_ms: 0,
+            certain: None,
         };
         let clock = SiteClock::resume(&mark);
         assert!(clock.now().mono >= Mono(5_000) && clock.now().mono < Mono(65_000));
@@ -124,12 +205,47 @@ mod tests {
             mono: Mono(5_000),
             kernel_boot: kernel_boot(),
             kernel_uptime_ms: kernel_uptime_ms() - up_ms,
+            certain: None,
         };
         let since = SiteClock::resume(&mark).now().mono.0;
         assert!(
             (5_000 + up_ms..5_000 + up_ms + 60_000).contains(&since),
             "the machine stayed up: {since}"
         );
+    }
+
+    #[test]
+    fn what_was_certain_once_bounds_the_time_while_the_clock_is_not_trusted() {
+        let at = |text: &str| Wall::parse(text).unwrap();
+        let clock = |mark: &Mark, start| SiteClock::resume(mark).simulated(1, Some(at(start)));
+        let before = clock(&Mark::default(), "2026-05-01T00:00:00Z");
+        assert_eq!(before.known(), KnownTime::Unknown);
+        before.set_trusted(true);
+        assert!(matches!(before.known(), KnownTime::Is(wall) if wall >= at("2026-05-01T00:00:00Z")));
+
+        // The battery of the clock is empty, and it is trusted all the same.
+        let after = clock(&before.mark(), "1970-01-01T00:00:00Z");
+        for trusted in [false, true] {
+            after.set_trusted(trusted);
+            let KnownTime::NotBefore(wall) = after.known() else {
+                panic!("{:?}", after.known());
+            };
+            assert!(
+                wall >= at("2026-05-01T00:00:00Z") && wall < at("2026-05-01T00:01:00Z"),
+                "{wall}"
+            );
+        }
+        assert_eq!(
+            after.mark().certain.unwrap().wall.0 / 60_000,
+            at("2026-05-01T00:00:00Z").0 / 60_000
+        );
+
+        // A clock that ran ahead while it was trusted and was put right poisons nothing.
+        let ahead = clock(&before.mark(), "2099-01-01T00:00:00Z");
+        ahead.set_trusted(true);
+        let right = clock(&ahead.mark(), "2026-05-02T00:00:00Z");
+        right.set_trusted(true);
+        assert!(matches!(right.known(), KnownTime::Is(wall) if wall < at("2026-05-02T00:01:00Z")));
     }
 
     #[test]

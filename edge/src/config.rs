@@ -30,6 +30,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// The largest memory redb may use for its cache, in bytes.
     pub cache_bytes: usize,
+    /// The reserve on the disk that is given up when it is full, in bytes.
+    pub reserve_bytes: u64,
     /// What is logged, in the words of [`tracing_subscriber::EnvFilter`].
     pub log: String,
     /// A tariff file that is added at the first start, when there is none yet.
@@ -38,10 +40,42 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// Where the HTTP API listens; nowhere but on the socket if not given.
     pub http_listen: Option<SocketAddr>,
+    /// Open HTTP connections from one address.
+    pub http_connections_per_address_max: usize,
     /// The station's rules.
     pub policy: Policy,
     /// Its clocks.
     pub clock: ClockConfig,
+    /// How long it keeps what is over.
+    pub retention: Retention,
+}
+
+/// How long a station keeps what is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Orders that ended, the journal, messages that were dealt with.
+    pub days: u32,
+    /// Samples.
+    pub samples_days: u32,
+    /// Nothing goes that head office has not acknowledged.
+    pub until_acknowledged: bool,
+}
+
+impl Retention {
+    /// The shortest that may be set, in days: head office may come back from a backup and ask again.
+    pub const DAYS_MIN: u32 = 35;
+    /// The longest: a hundred years, which is for ever.
+    pub const DAYS_MAX: u32 = 36_525;
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            days: 180,
+            samples_days: Self::DAYS_MIN,
+            until_acknowledged: false,
+        }
+    }
 }
 
 /// The MQTT front door.
@@ -62,12 +96,21 @@ pub struct Mqtt {
 pub struct MqttTls {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// The server's certificate chain, PEM.
+    /// Names and addresses besides this machine's own, for the certificate that the station makes itself.
+    pub names: Vec<String>,
+    /// The station's certificate; the station makes one itself if not given.
+    pub station: Option<StationFiles>,
+    /// The authority whose certificates piles show, PEM; the station's own if not given.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A certificate of somebody else's making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StationFiles {
+    /// The certificate chain, PEM.
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub private_key: PathBuf,
-    /// Piles with a certificate from this authority need no password, PEM.
-    pub client_ca: Option<PathBuf>,
 }
 
 /// The station's clocks.
@@ -124,21 +167,29 @@ impl Config {
             data_dir: PathBuf::from("/var/lib/holdfast"),
             socket: PathBuf::from("/run/holdfast/edge.sock"),
             cache_bytes: 8 * 1024 * 1024,
+            reserve_bytes: 64 * 1024 * 1024,
             log: "info".to_owned(),
             first_tariff: None,
             mqtt: Mqtt {
                 listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 1883))],
-                tls: None,
+                tls: Some(MqttTls {
+                    listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8883)),
+                    names: Vec::new(),
+                    station: None,
+                    client_ca: None,
+                }),
                 connections_max: limits.connections_max,
                 connections_per_address_max: limits.connections_per_address_max,
             },
             http_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            http_connections_per_address_max: 128,
             policy: Policy::default(),
             clock: ClockConfig {
                 trusted: false,
                 rate: 1,
                 start: None,
             },
+            retention: Retention::default(),
         }
     }
 }

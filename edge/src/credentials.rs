@@ -2,7 +2,7 @@
 //! They have 256 random bits, so one SHA-256 is enough to keep them (`docs/decisions/0004`).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::ids::PileId;
+use domain::{ids::PileId, time::Wall};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -98,10 +98,64 @@ pub struct Token {
     pub hash: SecretHash,
 }
 
+/// A certificate that the station has issued to a pile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedCertificate {
+    /// SHA-256 of its DER, hex.
+    pub fingerprint: String,
+    /// When it ends.
+    pub expires: Wall,
+}
+
+/// Which of the certificates that were issued to a pile speak for it: the latest, and until that is used the one before
+/// (decision 0015).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PileCertificates {
+    /// The one that the pile came with last, or the only one.
+    pub in_use: Option<IssuedCertificate>,
+    /// Issued since, and not used yet.
+    pub next: Option<IssuedCertificate>,
+}
+
+impl PileCertificates {
+    /// After another one was issued; `revoke` those before count no more at once.
+    pub(crate) fn issue(&mut self, issued: IssuedCertificate, revoke: bool) {
+        if revoke || self.in_use.is_none() {
+            (self.in_use, self.next) = (Some(issued), None);
+        } else {
+            self.next = Some(issued);
+        }
+    }
+
+    /// After the pile came with this one: what was issued before it counts no more.
+    pub(crate) fn come_with(&mut self, fingerprint: &str) {
+        if self.next.as_ref().is_some_and(|next| next.fingerprint == fingerprint) {
+            self.in_use = self.next.take();
+        }
+    }
+
+    /// The one that will count longest.
+    pub fn latest(&self) -> Option<&IssuedCertificate> {
+        self.next.as_ref().or(self.in_use.as_ref())
+    }
+}
+
+/// What a certificate that a pile comes with is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// It speaks for the pile.
+    Yes,
+    /// It does, for the first time: the one before counts no more from now on.
+    FirstTime,
+    /// It is none that the station issued to the pile last.
+    No,
+}
+
 /// All secrets, in memory; every change is on disk before it counts.
 #[derive(Default)]
 pub struct Credentials {
     piles: RwLock<BTreeMap<PileId, SecretHash>>,
+    certificates: RwLock<BTreeMap<PileId, PileCertificates>>,
     tokens: RwLock<BTreeMap<String, Token>>,
 }
 
@@ -110,21 +164,88 @@ pub struct Credentials {
 pub enum CredentialChange {
     /// A pile has this secret now.
     SetPile(PileId, SecretHash),
-    /// A pile has none.
+    /// A pile has none, and no certificate either.
     RemovePile(PileId),
+    /// A certificate was issued to a pile.
+    IssueCertificate {
+        /// To which.
+        pile: PileId,
+        /// The certificate.
+        issued: IssuedCertificate,
+        /// Those before count no more at once.
+        revoke: bool,
+    },
+    /// A pile came with a new certificate: those before count no more.
+    UseCertificate {
+        /// Which pile.
+        pile: PileId,
+        /// The certificate's fingerprint.
+        fingerprint: String,
+    },
     /// A token was made.
     SetToken(Token),
     /// A token was taken back.
     RemoveToken(String),
 }
 
+impl CredentialChange {
+    /// The pile that has to come in again, with what counts now.
+    pub(crate) fn shuts_out(&self) -> Option<&PileId> {
+        match self {
+            Self::SetPile(pile, _) | Self::RemovePile(pile) => Some(pile),
+            Self::IssueCertificate { pile, revoke: true, .. } => Some(pile),
+            Self::IssueCertificate { .. } | Self::UseCertificate { .. } | Self::SetToken(_) | Self::RemoveToken(_) => {
+                None
+            }
+        }
+    }
+}
+
 impl Credentials {
     /// As stored.
-    pub fn new(piles: BTreeMap<PileId, SecretHash>, tokens: BTreeMap<String, Token>) -> Self {
+    pub fn new(
+        piles: BTreeMap<PileId, SecretHash>,
+        certificates: BTreeMap<PileId, PileCertificates>,
+        tokens: BTreeMap<String, Token>,
+    ) -> Self {
         Self {
             piles: RwLock::new(piles),
+            certificates: RwLock::new(certificates),
             tokens: RwLock::new(tokens),
         }
+    }
+
+    /// Whether a pile is let in at all: every pile has a secret, and a removed one has none.
+    pub fn knows_pile(&self, pile: &PileId) -> bool {
+        let piles = self.piles.read().unwrap_or_else(PoisonError::into_inner);
+        piles.contains_key(pile)
+    }
+
+    /// Whether a certificate that was verified speaks for this pile.
+    pub fn certificate_speaks(&self, pile: &PileId, fingerprint: &str) -> Speaks {
+        let known = self.certificates.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(PileCertificates { in_use, next }) = known.get(pile) else {
+            return Speaks::No;
+        };
+        let is = |known: &Option<IssuedCertificate>| known.as_ref().is_some_and(|k| k.fingerprint == fingerprint);
+        match (is(in_use), is(next)) {
+            (true, _) => Speaks::Yes,
+            (false, true) => Speaks::FirstTime,
+            (false, false) => Speaks::No,
+        }
+    }
+
+    /// When the latest certificate that was issued to a pile ends.
+    pub fn certificate_expires(&self, pile: &PileId) -> Option<Wall> {
+        let known = self.certificates.read().unwrap_or_else(PoisonError::into_inner);
+        Some(known.get(pile)?.latest()?.expires)
+    }
+
+    /// How many piles have a certificate, their latest, that ends before this.
+    pub fn certificates_ending_before(&self, at: Wall) -> usize {
+        let known = self.certificates.read().unwrap_or_else(PoisonError::into_inner);
+        let ends = |known: &PileCertificates| known.latest().is_some_and(|latest| latest.expires < at);
+        known.values().filter(|known| ends(known)).count()
     }
 
     /// Whether `secret` is this pile's.
@@ -150,6 +271,7 @@ impl Credentials {
     /// Makes a committed change count.
     pub fn apply(&self, change: CredentialChange) {
         let mut piles = self.piles.write().unwrap_or_else(PoisonError::into_inner);
+        let mut certificates = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         match change {
             CredentialChange::SetPile(pile, hash) => {
@@ -157,6 +279,15 @@ impl Credentials {
             }
             CredentialChange::RemovePile(pile) => {
                 piles.remove(&pile);
+                certificates.remove(&pile);
+            }
+            CredentialChange::IssueCertificate { pile, issued, revoke } => {
+                certificates.entry(pile).or_default().issue(issued, revoke);
+            }
+            CredentialChange::UseCertificate { pile, fingerprint } => {
+                if let Some(known) = certificates.get_mut(&pile) {
+                    known.come_with(&fingerprint);
+                }
             }
             CredentialChange::SetToken(token) => {
                 tokens.insert(token.name.clone(), token);
@@ -171,6 +302,46 @@ impl Credentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_certificate_takes_the_place_of_the_one_before_when_it_is_used() {
+        let pile = PileId::new("P1").unwrap();
+        let credentials = Credentials::default();
+        let issue = |name: &str, revoke| {
+            credentials.apply(CredentialChange::IssueCertificate {
+                pile: pile.clone(),
+                issued: IssuedCertificate {
+                    fingerprint: name.to_owned(),
+                    expires: Wall(1),
+                },
+                revoke,
+            });
+        };
+        let come_with = |name: &str| {
+            let fingerprint = name.to_owned();
+            let pile = pile.clone();
+            credentials.apply(CredentialChange::UseCertificate { pile, fingerprint });
+        };
+        let speak = |names: [&str; 3]| names.map(|name| credentials.certificate_speaks(&pile, name));
+        assert_eq!(speak(["a", "b", "c"]), [Speaks::No; 3]);
+        issue("a", false);
+        issue("b", false);
+        assert_eq!(speak(["a", "b", "c"]), [Speaks::Yes, Speaks::FirstTime, Speaks::No]);
+        issue("c", false);
+        assert_eq!(
+            speak(["a", "b", "c"]),
+            [Speaks::Yes, Speaks::No, Speaks::FirstTime],
+            "one that was never used is forgotten"
+        );
+        come_with("a");
+        assert_eq!(speak(["a", "b", "c"]), [Speaks::Yes, Speaks::No, Speaks::FirstTime]);
+        come_with("c");
+        assert_eq!(speak(["a", "b", "c"]), [Speaks::No, Speaks::No, Speaks::Yes]);
+        issue("b", true);
+        assert_eq!(speak(["a", "b", "c"]), [Speaks::No, Speaks::Yes, Speaks::No]);
+        credentials.apply(CredentialChange::RemovePile(pile.clone()));
+        assert_eq!(speak(["a", "b", "c"]), [Speaks::No; 3]);
+    }
 
     #[test]
     fn a_secret_is_known_by_its_hash_alone() {

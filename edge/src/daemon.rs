@@ -4,16 +4,19 @@
 use crate::{
     api,
     clock::SiteClock,
-    config::{Config, MqttTls},
-    gate::{Gate, ToPiles},
+    config::Config,
+    disk::{Disk, DiskFull},
+    gate::{Gate, ToPiles, restore_retained},
     station::{Loop, Request, Response, Station},
     store::{Store, StoreError},
+    tls::Tls,
 };
 use anyhow::{Context, bail};
 use broker::Broker;
 use domain::{
     site::Input,
     tariff::{self, Tariff},
+    time::Wall,
 };
 use std::{
     fmt,
@@ -24,14 +27,23 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
+    signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
 };
 
+/// How many connections may wait to be accepted: a station full of piles comes back at once after a power cut.
+const BACKLOG: u32 = 4_096;
+/// How much the kernel keeps for a connection that does not read; it counts twice as much, with its own bookkeeping.
+const SEND_BUFFER_BYTES: u32 = 128 * 1_024;
 /// How long connections get to finish when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How often it is looked how much room is left on the disk.
+const ROOM_EVERY: Duration = Duration::from_secs(2);
 /// How often it is looked whether the system's clock is synchronised.
 const CLOCK_TRUST_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether certificates have changed or are to be renewed.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
 /// Made by systemd-timesyncd once the clock is synchronised.
 const TIMESYNC_MARK: &str = "/run/systemd/timesync/synchronized";
 
@@ -78,9 +90,11 @@ pub async fn run(
     let mut shutdown = std::pin::pin!(shutdown);
     make_private_folder(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
+    let disk = Disk::under(&config.data_dir, config.reserve_bytes);
     let path = config.data_dir.join("holdfast.redb");
     let (site, cache_bytes) = (config.site.clone(), config.cache_bytes);
-    let (policy, clock_config) = (config.policy.clone(), config.clock.clone());
+    let (mut policy, clock_config) = (config.policy.clone(), config.clock.clone());
+    policy.time_zone = domain::time::Zone::named(&config.time_zone).map_err(anyhow::Error::msg)?;
     // Repair after a crash can take a while: off the runtime, and systemd is asked for patience meanwhile.
     let recovering = tokio::task::spawn_blocking(move || {
         let store = Store::open(&path, &site, cache_bytes)?;
@@ -94,27 +108,65 @@ pub async fn run(
         })
     });
     let (station, brain) = tokio::select! {
-        recovered = with_patience(recovering) => recovered??,
+        recovered = with_patience(recovering) => recovered?.map_err(|error| unless_full(&disk, error))?,
         () = &mut shutdown => {
             tracing::info!("the start was ended while the database was being opened");
             return Ok(());
         }
     };
     let (head, _) = station.store.reader()?.head()?;
+    station
+        .clock
+        .set_trusted(config.clock.trusted || clock_is_synchronised());
     tracing::info!(site = %config.site, epoch = station.store.identity().epoch, seq = head.seq, "station recovered");
 
     // Whoever finds the station up finds all of it up; and what keeps it from listening keeps it from starting.
+    let tls = match &config.mqtt.tls {
+        Some(given) => {
+            let clock = Arc::clone(&station.clock);
+            let tls = Tls::open(given, &config.data_dir, &config.site, clock).context("mqtt.tls")?;
+            tls.look();
+            let lost = station.credentials.certificates_ending_before(Wall(i64::MAX));
+            if tls.authority_is_new() && lost > 0 {
+                tracing::warn!(
+                    "{lost} piles hold certificates of another authority than the one that was made just now, and are \
+                     refused with them: stop the station and put the folder {} back from a copy, or make them new \
+                     ones with `holdfast-edge pile cert`",
+                    config.data_dir.join("tls").display()
+                );
+            }
+            Some(Arc::new(tls))
+        }
+        None => None,
+    };
     let doors = Doors::open(&config).await?;
     let listening = doors.listening()?;
+    crate::open_files::make_room(config.mqtt.connections_max);
+    let limits = broker::Config::default();
     let broker_config = broker::Config {
+        // Whoever is connected has a session; some are kept for those who are away.
+        sessions_max: limits.sessions_max.max(config.mqtt.connections_max.saturating_mul(2)),
         connections_max: config.mqtt.connections_max,
         connections_per_address_max: config.mqtt.connections_per_address_max,
-        ..broker::Config::default()
+        ..limits
     };
-    let broker = Broker::new(broker_config, Arc::new(Gate::new(station.clone()))).context("cannot start the broker")?;
-    let mut brain_ended = start_loop(brain, &broker)?;
-    first_tariff(&station, &config).await?;
+    let any_certificate = tls.as_ref().is_some_and(|tls| tls.believes_any_certificate());
+    let gate = Gate::new(station.clone()).believing_any_certificate(any_certificate);
+    let broker = Broker::new(broker_config, Arc::new(gate)).context("cannot start the broker")?;
+    restore_retained(&broker.handle(), &station.store.reader()?.retained()?);
+    let mut brain_ended = start_loop(brain.keeping(config.retention), &broker)?;
+    // Known before the first order can come.
+    let mut room = Room::of(&disk, config.policy.orders_below_bytes);
+    room.look(&station).await?;
+    if let Err(error) = first_tariff(&station, &config).await {
+        // Where the loop has ended, it knows better why.
+        let ended = tokio::time::timeout(Duration::from_secs(1), &mut brain_ended).await;
+        return Err(ended.map_or(error, |ended| why_ended(&disk, ended)));
+    }
     if let Some(warning) = no_tariff(&station)? {
+        tracing::warn!("{warning}");
+    }
+    for warning in plain_beyond_loopback(&config) {
         tracing::warn!("{warning}");
     }
     station.tell(Input::ClockTrust(config.clock.trusted || clock_is_synchronised()));
@@ -122,27 +174,29 @@ pub async fn run(
     for listener in doors.mqtt {
         tokio::spawn(broker.serve(listener));
     }
-    if let Some((listener, settings)) = doors.mqtt_tls {
-        let (_keep, settings) = watch::channel(Arc::new(settings));
-        tokio::spawn(broker.serve_tls(listener, settings));
+    if let (Some(listener), Some(tls)) = (doors.mqtt_tls, &tls) {
+        tokio::spawn(broker.serve_tls(listener, tls.configs()));
     }
     let (stop_api, api_stopping) = watch::channel(false);
-    let state = api::ApiState::new(station.clone(), config.time_zone.as_str(), broker.handle());
+    let mut state = api::ApiState::new(station.clone(), config.time_zone.as_str(), broker.handle());
+    if let Some(tls) = &tls {
+        state = state.with_tls(Arc::clone(tls));
+    }
     let mut servers = tokio::task::JoinSet::new();
     servers.spawn(api::serve_unix(doors.socket, state.clone(), api_stopping.clone()));
     if let Some(listener) = doors.http {
-        servers.spawn(api::serve(listener, state, api_stopping));
+        let per_address_max = config.http_connections_per_address_max;
+        servers.spawn(api::serve(listener, per_address_max, state, api_stopping));
     }
     tracing::info!("station is up: {listening}");
     ready(&listening);
 
+    let certificates = tokio::spawn(watch_certificates(tls, station.clone(), signal(SignalKind::hangup())?));
     let watched = tokio::spawn(watch_over(station.clone(), config.clock.trusted));
     let ended = tokio::select! {
         () = &mut shutdown => Ok(()),
-        ended = &mut brain_ended => match ended {
-            Ok(Err(error)) => Err(anyhow::Error::new(error).context("a commit failed; start again from disk")),
-            Ok(Ok(())) | Err(_) => Err(anyhow::anyhow!("the station's loop ended by itself; start again from disk")),
-        },
+        ended = &mut brain_ended => Err(why_ended(&disk, ended)),
+        error = room.follow(&station) => Err(error),
         () = broker.router_died() => Err(anyhow::anyhow!("the MQTT router died; start again")),
         Some(server) = servers.join_next() => match server {
             Ok(Ok(())) => Err(anyhow::anyhow!("an HTTP server ended by itself")),
@@ -151,6 +205,7 @@ pub async fn run(
         },
     };
     watched.abort();
+    certificates.abort();
     // After a fault nothing in memory can be trusted more than the disk.
     ended?;
     tracing::info!("station is going down");
@@ -164,10 +219,91 @@ pub async fn run(
     Ok(())
 }
 
+/// Why the loop has ended by itself.
+fn why_ended(disk: &Disk, ended: Result<Result<(), StoreError>, oneshot::error::RecvError>) -> anyhow::Error {
+    match ended {
+        Ok(Err(error)) => match unless_full(disk, error) {
+            full if full.is::<DiskFull>() => full,
+            error => error.context("a commit failed; start again from disk"),
+        },
+        Ok(Ok(())) | Err(_) => anyhow::anyhow!("the station's loop ended by itself; start again from disk"),
+    }
+}
+
+/// A disk that is full costs the reserve, so that the next start has room; any other error is told as it is.
+fn unless_full(disk: &Disk, error: StoreError) -> anyhow::Error {
+    match error {
+        StoreError::Full(cause) => disk.give_up(cause).into(),
+        // After the first failure redb tells of nothing but that.
+        StoreError::Io(cause) if disk.is_full() => disk.give_up(cause).into(),
+        other => other.into(),
+    }
+}
+
+/// Tells the site how much room there is on the disk, and keeps the reserve set aside.
+struct Room {
+    disk: Disk,
+    /// How much must be left besides the reserve.
+    enough: u64,
+    /// What the log said last: whether telemetry is written, and whether orders are refused.
+    said: (bool, bool),
+}
+
+impl Room {
+    fn of(disk: &Disk, enough: u64) -> Self {
+        Self {
+            disk: disk.clone(),
+            enough,
+            said: (true, false),
+        }
+    }
+
+    async fn look(&mut self, station: &Station) -> anyhow::Result<()> {
+        let (disk, enough) = (self.disk.clone(), self.enough);
+        let space = tokio::task::spawn_blocking(move || {
+            if let Err(error) = disk.set_aside(enough) {
+                tracing::warn!(%error, "the reserve on the disk cannot be set aside");
+            }
+            disk.space()
+        });
+        let space = space
+            .await?
+            .context("cannot tell how much room is left on the disk of data_dir")?;
+        station.tell(Input::Space(space));
+        let stands = station.look(|site, _| (site.keeps_telemetry(), site.takes_no_orders()));
+        let Ok((keeps_telemetry, no_orders)) = stands.await else {
+            // The loop has ended; somebody else tells why.
+            return Ok(());
+        };
+        let stands = (keeps_telemetry, no_orders.is_some());
+        match &no_orders {
+            _ if stands == self.said => {}
+            Some(why) => tracing::error!("new orders are refused: {why}"),
+            None if !keeps_telemetry => tracing::warn!(
+                free_mib = space.free_bytes >> 20,
+                "the disk is filling up: telemetry is not written any more; soon new orders will be refused"
+            ),
+            None => tracing::info!(free_mib = space.free_bytes >> 20, "there is room on the disk again"),
+        }
+        self.said = stands;
+        Ok(())
+    }
+
+    /// Goes on until something is wrong with the disk.
+    async fn follow(&mut self, station: &Station) -> anyhow::Error {
+        loop {
+            tokio::time::sleep(ROOM_EVERY).await;
+            if let Err(error) = self.look(station).await {
+                return error;
+            }
+        }
+    }
+}
+
 /// Everything the station listens on, bound but not served yet.
 struct Doors {
     mqtt: Vec<TcpListener>,
-    mqtt_tls: Option<(TcpListener, rustls::ServerConfig)>,
+    mqtt_tls: Option<TcpListener>,
     http: Option<TcpListener>,
     socket: api::UnixSocket,
 }
@@ -176,14 +312,14 @@ impl Doors {
     async fn open(config: &Config) -> anyhow::Result<Self> {
         let mut mqtt = Vec::new();
         for address in &config.mqtt.listen {
-            mqtt.push(bind(*address, "mqtt.listen").await?);
+            mqtt.push(bind(*address, "mqtt.listen")?);
         }
         let mqtt_tls = match &config.mqtt.tls {
-            Some(tls) => Some((bind(tls.listen, "mqtt.tls.listen").await?, server_config(tls)?)),
+            Some(tls) => Some(bind(tls.listen, "mqtt.tls.listen")?),
             None => None,
         };
         let http = match config.http_listen {
-            Some(address) => Some(bind(address, "http.listen").await?),
+            Some(address) => Some(bind(address, "http.listen")?),
             None => None,
         };
         // The last, as it leaves a file behind.
@@ -205,11 +341,7 @@ impl Doors {
                 .iter()
                 .map(TcpListener::local_addr)
                 .collect::<Result<_, _>>()?,
-            mqtt_tls: self
-                .mqtt_tls
-                .as_ref()
-                .map(|(listener, _)| listener.local_addr())
-                .transpose()?,
+            mqtt_tls: self.mqtt_tls.as_ref().map(TcpListener::local_addr).transpose()?,
             http: self.http.as_ref().map(TcpListener::local_addr).transpose()?,
             socket: self.socket.path().to_owned(),
         })
@@ -217,7 +349,7 @@ impl Doors {
 }
 
 /// Makes a folder that only its owner may enter, whatever the process's umask. One that is there stays as it is.
-fn make_private_folder(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -225,6 +357,18 @@ fn make_private_folder(path: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(parent)?;
     }
     std::fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+/// What to say of listeners that a person opened to the network without TLS.
+pub fn plain_beyond_loopback(config: &Config) -> Vec<String> {
+    let beyond = config.mqtt.listen.iter().filter(|address| !address.ip().is_loopback());
+    let words = |address| {
+        format!(
+            "piles log in on {address} without TLS: whoever is on that network can read their secrets \
+             (plain_beyond_loopback in the configuration)"
+        )
+    };
+    beyond.map(words).collect()
 }
 
 /// What to say if an order placed now would find no tariff.
@@ -266,10 +410,20 @@ fn start_loop(brain: Loop, broker: &Broker) -> anyhow::Result<oneshot::Receiver<
     Ok(watch_end)
 }
 
-async fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} ({key} in the configuration)"))
+fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        socket.set_reuseaddr(true)?;
+        // Connections have it from the listener. Left alone, the kernel lets megabytes wait for one that does not read.
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| format!("cannot listen on {address} ({key} in the configuration)"))
 }
 
 /// Adds the configured tariff if the station has none yet.
@@ -306,42 +460,6 @@ pub fn read_tariff(path: &Path, time_zone: &str) -> anyhow::Result<Tariff> {
     Tariff::from_toml(&text, time_zone).map_err(|faults| anyhow::anyhow!("{}: {faults}", path.display()))
 }
 
-/// Reads the certificates and the key.
-///
-/// # Errors
-/// Which file cannot be used, and why.
-pub fn server_config(tls: &MqttTls) -> anyhow::Result<rustls::ServerConfig> {
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-    let certificates = |path: &Path| -> anyhow::Result<Vec<CertificateDer<'static>>> {
-        CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect)
-            .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
-    };
-    let chain = certificates(&tls.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&tls.private_key)
-        .map_err(|error| anyhow::anyhow!("{}: {error}", tls.private_key.display()))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let builder = match &tls.client_ca {
-        None => builder.with_no_client_auth(),
-        Some(path) => {
-            let mut roots = rustls::RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots.add(certificate)?;
-            }
-            let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                .allow_unauthenticated()
-                .build()?;
-            builder.with_client_cert_verifier(verifier)
-        }
-    };
-    builder.with_single_cert(chain, key).with_context(|| {
-        let (certificate, key) = (tls.certificate.display(), tls.private_key.display());
-        format!("{certificate} and {key} cannot be used together")
-    })
-}
-
 fn clock_is_synchronised() -> bool {
     Path::new(TIMESYNC_MARK).exists()
 }
@@ -363,8 +481,39 @@ async fn watch_over(station: Station, always_trusted: bool) {
         let synchronised = always_trusted || clock_is_synchronised();
         if synchronised != trusted {
             trusted = synchronised;
+            station.clock.set_trusted(trusted);
             tracing::info!(trusted, "the system's clock");
             station.tell(Input::ClockTrust(trusted));
+        }
+    }
+}
+
+fn warn_of_piles(station: &Station) {
+    let soon = station.clock.now().wall.after_ms(crate::tls::WARN_MS);
+    let ending = station.credentials.certificates_ending_before(soon);
+    if ending > 0 {
+        tracing::warn!(
+            "{ending} piles have a certificate that ends within 30 days or has ended: `holdfast-edge pile list` says \
+             which, `pile cert` makes new ones"
+        );
+    }
+}
+
+/// Looks at the certificates, at a steady pace and whenever somebody asks for it with SIGHUP.
+async fn watch_certificates(tls: Option<Arc<Tls>>, station: Station, mut asked: tokio::signal::unix::Signal) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let mut turn = tokio::time::interval(CERTIFICATES_EVERY);
+    let mut daily = tokio::time::interval(DAY);
+    loop {
+        tokio::select! {
+            _ = turn.tick() => {}
+            _ = daily.tick() => warn_of_piles(&station),
+            _ = asked.recv() => tracing::info!("SIGHUP: the certificates are looked at; the configuration is read at a start only"),
+        }
+        if let Some(tls) = &tls {
+            let tls = Arc::clone(tls);
+            // Files may be slow. Its only possible failure is a panic, which has been told.
+            let _looked = tokio::task::spawn_blocking(move || tls.look()).await;
         }
     }
 }

@@ -3,8 +3,10 @@
 
 use crate::{
     api::metrics::{Counters, Metric},
-    credentials::Credentials,
-    station::{Outbound, RequestKey, Station},
+    credentials::{CredentialChange, Credentials, Speaks},
+    station::{Outbound, Request, RequestKey, Response, Station},
+    store::Retained,
+    tls,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use broker::{
@@ -25,13 +27,73 @@ use std::sync::{Arc, atomic::Ordering};
 pub struct Gate {
     station: Station,
     credentials: Arc<Credentials>,
+    any_certificate: bool,
 }
 
 impl Gate {
     /// The door of `station`.
     pub fn new(station: Station) -> Self {
         let credentials = Arc::clone(&station.credentials);
-        Self { station, credentials }
+        Self {
+            station,
+            credentials,
+            any_certificate: false,
+        }
+    }
+
+    /// The same where any verified certificate speaks for the pile that it names, and not only the one that this station
+    /// issued to it: another authority knows which of its certificates count.
+    #[must_use]
+    pub fn believing_any_certificate(mut self, any: bool) -> Self {
+        self.any_certificate = any;
+        self
+    }
+
+    /// The pile that a verified certificate speaks for.
+    async fn by_certificate(&self, name: &str, request: &ConnectRequest) -> Result<PileId, ConnectRefusal> {
+        let refused = |why: &str| {
+            let name = name.escape_debug().take(64).collect::<String>();
+            tracing::warn!(name, peer = %request.peer, "a pile came with a certificate and is not let in: {why}");
+            ConnectRefusal::NotAuthorized
+        };
+        let Ok(pile) = PileId::new(name) else {
+            return Err(refused("its common name is not a pile's id"));
+        };
+        if request.user_name.as_ref().is_some_and(|user| user != name) {
+            return Err(refused("its user name is another pile's"));
+        }
+        if !self.credentials.knows_pile(&pile) {
+            return Err(refused("this station has no such pile, or has it no more"));
+        }
+        let fingerprint = tls::fingerprint(request.certificate_der.as_deref().unwrap_or_default());
+        let speaks = match self.credentials.certificate_speaks(&pile, &fingerprint) {
+            Speaks::No if self.any_certificate => Speaks::Yes,
+            speaks => speaks,
+        };
+        match speaks {
+            Speaks::Yes => Ok(pile),
+            Speaks::No => Err(refused(
+                "this is not the certificate that it got last. A later one counts instead, or the database was restored \
+                 from a copy that is older than it; `holdfast-edge pile cert` makes another",
+            )),
+            Speaks::FirstTime => {
+                let change = CredentialChange::UseCertificate {
+                    pile: pile.clone(),
+                    fingerprint,
+                };
+                let used = Request {
+                    input: None,
+                    key: None,
+                    credentials: vec![change],
+                    respond: Box::new(|_, _, _| Response::new(200, String::new())),
+                };
+                // On disk before the pile is let in: the certificate before it must not come back with a restart.
+                let committed = self.station.ask(used).await;
+                committed.map_err(|_| ConnectRefusal::ServerBusy)?;
+                tracing::info!(%pile, "pile came with its new certificate; the one before counts no more");
+                Ok(pile)
+            }
+        }
     }
 }
 
@@ -98,7 +160,7 @@ impl Gatekeeper for Gate {
         Box::pin(async move {
             let pile = match (&request.certificate_cn, &request.user_name) {
                 // A verified certificate speaks for the pile in its common name.
-                (Some(name), _) => PileId::new(name).map_err(|_| ConnectRefusal::NotAuthorized)?,
+                (Some(name), _) => self.by_certificate(name, request).await?,
                 (None, Some(name)) => {
                     let pile = PileId::new(name).map_err(|_| ConnectRefusal::BadUserNameOrPassword)?;
                     let secret = request.password.as_deref().unwrap_or_default();
@@ -113,12 +175,17 @@ impl Gatekeeper for Gate {
         })
     }
 
-    fn authorize_will(&self, client: &Client, topic: &str, _qos: QoS, retain: bool) -> bool {
-        !retain && pile_of(client).is_some_and(|pile| topics::may_publish(&pile, topic))
+    /// What is retained is the station's to say.
+    fn may_retain(&self, _client: &Client) -> bool {
+        false
     }
 
-    fn authorize_publish(&self, client: &Client, topic: &str, _qos: QoS, retain: bool) -> bool {
-        !retain && pile_of(client).is_some_and(|pile| topics::may_publish(&pile, topic))
+    fn authorize_will(&self, client: &Client, topic: &str, _qos: QoS, _retain: bool) -> bool {
+        pile_of(client).is_some_and(|pile| topics::may_publish(&pile, topic))
+    }
+
+    fn authorize_publish(&self, client: &Client, topic: &str, _qos: QoS, _retain: bool) -> bool {
+        pile_of(client).is_some_and(|pile| topics::may_publish(&pile, topic))
     }
 
     fn authorize_subscribe(&self, client: &Client, filter: &str) -> Subscribing {
@@ -173,7 +240,7 @@ impl Outbound for ToPiles {
     fn send(&self, pile: &PileId, message: &Down) -> bool {
         let kind = message.kind();
         let mut publish = Message::new(topics::down(pile, kind), message.to_json()).qos(QoS::AtLeastOnce);
-        if kind == DownKind::Price {
+        if kind.is_retained() {
             publish = publish.retain();
         }
         match self.0.publish_to(pile.as_str(), publish) {
@@ -187,6 +254,23 @@ impl Outbound for ToPiles {
 
     fn disconnect(&self, pile: &PileId) {
         self.0.kick_identity(&Identity::new(pile.as_str()));
+    }
+
+    fn forget(&self, pile: &PileId) {
+        let nothing = Message::new(topics::down(pile, DownKind::Price), "").retain();
+        if let Err(error) = self.0.restore(nothing) {
+            tracing::warn!(%pile, %error, "its retained price stays until the next start");
+        }
+    }
+}
+
+/// Gives the broker what was retained before this start.
+pub fn restore_retained(to: &Handle, retained: &Retained) {
+    for (topic, payload) in retained.iter() {
+        let message = Message::new(topic, payload.to_vec()).qos(QoS::AtLeastOnce).retain();
+        if let Err(error) = to.restore(message) {
+            tracing::warn!(topic, %error, "a retained message was not taken up again");
+        }
     }
 }
 
@@ -206,6 +290,11 @@ impl Counters for Handle {
                 stats.sessions,
             ),
             Metric::gauge("holdfast_mqtt_retained", "Retained messages.", stats.retained),
+            Metric::gauge(
+                "holdfast_mqtt_retained_bytes",
+                "Bytes of retained messages.",
+                stats.retained_bytes,
+            ),
         ];
         let counters = [
             (
@@ -297,6 +386,11 @@ impl Counters for Handle {
                 "holdfast_mqtt_queue_full_total",
                 "Messages dropped because a session's queue was full.",
                 stats.queue_full,
+            ),
+            (
+                "holdfast_mqtt_retained_full_total",
+                "Messages that were not retained because a cap was reached.",
+                stats.retained_full,
             ),
         ];
         metrics.extend(counters.map(|(name, help, value)| Metric::counter(name, help, value)));

@@ -15,7 +15,11 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("holdfast-edge: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<edge::disk::DiskFull>() {
+                ExitCode::from(edge::disk::EXIT_DISK_FULL)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One log line per step of an order or pile, with ids and never a secret.
 
 use crate::words::told;
-use domain::{fact::Fact, journal::Stamp};
+use domain::{energy::EnergyTotals, fact::Fact, journal::Stamp};
 
 /// Logs a fact that has been decided.
 pub(crate) fn log(stamp: Stamp, fact: &Fact) {
@@ -42,6 +42,9 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         }
         Fact::ChargingLost { order, .. } => {
             tracing::warn!(seq, %order, "pile does not charge the order, record missing")
+        }
+        Fact::FakeChargingSeen { order, suspicion } => {
+            tracing::warn!(seq, %order, seen = told(suspicion), "current flows and the meter does not count it");
         }
         Fact::ChargingResumed { order } => tracing::info!(seq, %order, "charging again"),
         Fact::RecordReceived {
@@ -113,6 +116,35 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             tracing::info!(seq, %member, %amount, receipt, by, "topped up");
         }
         Fact::Notified { .. } => {}
+        Fact::RegisterRolledBack { outlet, rollback } => {
+            let (known, found) = (rollback.known, rollback.found);
+            tracing::warn!(seq, %outlet, %known, %found, "the register is lower than it was: another meter?");
+        }
+        Fact::EnergyDiffers {
+            order,
+            outlet,
+            billed,
+            register,
+        } => {
+            tracing::warn!(seq, %order, %outlet, %billed, %register, "the register moved further than the record says");
+        }
+        Fact::DayBegan { day } => tracing::info!(seq, %day, "business day begins"),
+        Fact::EnergyReported { report } => {
+            let EnergyTotals {
+                orders,
+                billed,
+                register,
+                findings,
+            } = EnergyTotals::over(report.connectors.iter());
+            let day = report.day;
+            tracing::info!(seq, %day, orders, %billed, %register, findings, "energy reported");
+            for pile in &report.abnormal {
+                tracing::warn!(seq, %day, %pile, "meter abnormal: orders and register differ");
+            }
+        }
+        Fact::MeterCleared { pile, reason, by } => tracing::warn!(seq, %pile, reason, by, "meter believed again"),
         Fact::ClockStepped { by_ms } => tracing::warn!(seq, by_ms, "the wall clock was stepped"),
+        // Journaled where the station does not run.
+        Fact::Restored { .. } => {}
     }
 }

@@ -23,6 +23,7 @@ fn config(folder: &Path) -> Config {
     config.data_dir = folder.join("data");
     config.socket = folder.join("edge.sock");
     config.mqtt.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.mqtt.tls.as_mut().unwrap().listen = "127.0.0.1:0".parse().unwrap();
     config.http_listen = None;
     config
 }
@@ -109,7 +110,7 @@ fn a_disk_that_fails_is_not_a_damaged_file() {
     std::fs::write(&path, "site = 1").unwrap();
     let damaged = Store::open(&path, &site, 1 << 20).err().unwrap().to_string();
     assert!(
-        damaged.contains("cannot be read") && damaged.contains("restore a copy"),
+        damaged.contains("is damaged") && damaged.contains("restore --move-aside"),
         "{damaged}"
     );
 }

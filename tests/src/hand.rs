@@ -45,12 +45,22 @@ impl Hand {
     /// # Errors
     /// If there is no CONNACK, or it refuses: then the return code is in the error.
     pub async fn open(address: SocketAddr, client_id: &str, user: &str, password: &str) -> anyhow::Result<Self> {
+        Self::open_as(address, client_id, (user, password), false).await
+    }
+
+    async fn open_as(
+        address: SocketAddr,
+        client_id: &str,
+        (user, password): (&str, &str),
+        is_deaf: bool,
+    ) -> anyhow::Result<Self> {
         let mut options = MqttOptions::new(client_id, address.ip().to_string(), address.port());
         options.set_clean_session(true);
         options.set_keep_alive(Duration::from_secs(60));
         options.set_inflight(64);
         options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
         options.set_credentials(user, password);
+        options.set_manual_acks(is_deaf);
         let (client, events) = AsyncClient::new(options, 256);
         // Its uptime and its numbers begin anew, so this is another boot.
         static BOOTS: AtomicU32 = AtomicU32::new(1);
@@ -87,7 +97,20 @@ impl Hand {
     /// # Errors
     /// If the station refuses either.
     pub async fn connect(address: SocketAddr, pile: &str, secret: &str) -> anyhow::Result<Self> {
-        let mut hand = Self::open(address, pile, pile, secret).await?;
+        Self::open(address, pile, pile, secret).await?.subscribed().await
+    }
+
+    /// As [`Hand::connect`], but nothing that the station says to it is ever acknowledged.
+    ///
+    /// # Errors
+    /// If the station refuses either.
+    pub async fn connect_deaf(address: SocketAddr, pile: &str, secret: &str) -> anyhow::Result<Self> {
+        let hand = Self::open_as(address, pile, (pile, secret), true).await?;
+        hand.subscribed().await
+    }
+
+    async fn subscribed(self) -> anyhow::Result<Self> {
+        let mut hand = self;
         let filter = topics::down(&hand.pile, DownKind::Ack).replace("/ack", "/#");
         ensure!(
             hand.subscribe(&filter).await?,

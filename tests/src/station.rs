@@ -12,7 +12,7 @@ use std::{
     fs::File,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Mutex,
         atomic::{AtomicU32, Ordering},
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a station under test is like.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// Which site it is.
+    pub site: String,
     /// The station's time zone.
     pub time_zone: String,
     /// Both clocks run this many times as fast as the world's.
@@ -39,17 +41,27 @@ pub struct Setup {
     pub tariff: PathBuf,
     /// More lines for the configuration file's `[policy]`.
     pub policy: String,
+    /// Whether piles can come over TLS, and more lines for the configuration file's `[mqtt.tls]`.
+    pub tls: Option<String>,
+    /// Whether the station trusts its clock.
+    pub clock_trusted: bool,
+    /// More lines for the configuration file's `[mqtt]`.
+    pub mqtt: String,
 }
 
 impl Setup {
     /// The example tariff, at the world's pace.
     pub fn new() -> Self {
         Self {
+            site: SITE.to_owned(),
             time_zone: "Asia/Shanghai".to_owned(),
             rate: 1,
             clock_start: None,
             tariff: repository().join("config/tariffs/example.toml"),
             policy: String::new(),
+            tls: None,
+            clock_trusted: true,
+            mqtt: String::new(),
         }
     }
 }
@@ -147,12 +159,18 @@ impl Drop for Folder {
 #[derive(Debug)]
 pub struct StationProcess {
     child: Option<Child>,
+    /// How the daemon ended that did not come up.
+    ended: Option<ExitStatus>,
     folder: Folder,
     setup: Setup,
     /// Where the clock stood, and when.
     clock: Option<(Wall, Instant)>,
+    /// Environment variables that the daemon is started with, such as `HOLDFAST_EDGE__…`.
+    pub environment: Vec<(String, String)>,
     /// Where piles connect.
     pub mqtt: SocketAddr,
+    /// Where they connect over TLS, if the setup has it.
+    pub mqtt_tls: SocketAddr,
     /// Where the HTTP API listens.
     pub http: SocketAddr,
 }
@@ -183,7 +201,7 @@ impl StationProcess {
     /// If its folder cannot be made.
     pub fn new(name: &str, setup: &Setup) -> anyhow::Result<Self> {
         let folder = Folder::new(name)?;
-        let (mqtt, http) = (free_port()?, free_port()?);
+        let (mqtt, mqtt_tls, http) = (free_port()?, free_port()?, free_port()?);
         // Built before the clock begins to run: that may take minutes.
         program("holdfast-edge", "holdfast-edge");
         let clock = match setup.clock_start {
@@ -194,10 +212,13 @@ impl StationProcess {
         let setup = setup.clone();
         Ok(Self {
             child: None,
+            ended: None,
             folder,
             setup,
             clock,
+            environment: Vec::new(),
             mqtt,
+            mqtt_tls,
             http,
         })
     }
@@ -205,6 +226,11 @@ impl StationProcess {
     /// Sets the wall clock that the daemon will find when it is started next.
     pub fn set_clock(&mut self, to: Wall) {
         self.clock = Some((to, Instant::now()));
+    }
+
+    /// Sets which site the daemon is told to be when it is started next.
+    pub fn set_site(&mut self, site: &str) {
+        site.clone_into(&mut self.setup.site);
     }
 
     /// What the wall clock shows, give or take what the daemon took to start.
@@ -220,21 +246,29 @@ impl StationProcess {
 
     fn write_config(&self) -> anyhow::Result<()> {
         let Setup {
+            site,
             time_zone,
             rate,
             tariff,
             policy,
+            tls,
+            clock_trusted,
+            mqtt: mqtt_lines,
             ..
         } = &self.setup;
+        let tls = match tls {
+            Some(more) => format!("listen = \"{}\"\n{more}", self.mqtt_tls),
+            None => "listen = \"\"".to_owned(),
+        };
         let (mqtt, http, tariff) = (self.mqtt, self.http, tariff.display());
         let clock = match self.clock {
             Some(_) => format!("demonstration = true\nrate = {rate}\nstart = \"{}\"\n", self.wall()),
             None => String::new(),
         };
         let text = format!(
-            "site = \"{SITE}\"\ntime_zone = \"{time_zone}\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
-             first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n\n[http]\nlisten = \"{http}\"\n\n\
-             [clock]\ntrusted = true\n{clock}\n[policy]\n{policy}\n",
+            "site = \"{site}\"\ntime_zone = \"{time_zone}\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
+             first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n{mqtt_lines}\n\n[mqtt.tls]\n{tls}\n\n[http]\nlisten = \"{http}\"\n\n\
+             [disk]\nreserve = \"1MiB\"\n\n[clock]\ntrusted = {clock_trusted}\n{clock}\n[policy]\n{policy}\n",
         );
         Ok(std::fs::write(self.config_path(), text)?)
     }
@@ -245,17 +279,7 @@ impl StationProcess {
     /// If it does not come up.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         ensure!(self.child.is_none(), "the daemon runs already");
-        let program = program("holdfast-edge", "holdfast-edge");
-        self.write_config()?;
-        let log = File::options().create(true).append(true).open(self.log_path())?;
-        let child = Command::new(program)
-            .args(["run", "--config"])
-            .arg(self.config_path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        self.child = Some(child);
+        self.child = Some(self.spawn()?);
         let begun = Instant::now();
         loop {
             if let Ok(answer) = self.get("/readyz").await
@@ -266,6 +290,7 @@ impl StationProcess {
             let ended = self.child.as_mut().map(Child::try_wait).transpose()?.flatten();
             if let Some(status) = ended {
                 self.child = None;
+                self.ended = Some(status);
                 bail!("the daemon ended with {status}:\n{}", self.log());
             }
             ensure!(
@@ -277,6 +302,49 @@ impl StationProcess {
         }
     }
 
+    /// Starts the daemon on what is in its folder, which it must refuse; returns what it said since.
+    ///
+    /// # Errors
+    /// If it starts, or ends with success or by a panic.
+    pub async fn refuses_to_start(&mut self) -> anyhow::Result<String> {
+        let before = self.log().len();
+        let started = self.start_again().await;
+        let said = self.log().split_off(before);
+        ensure!(started.is_err(), "the daemon runs, and should not:\n{said}");
+        ensure!(self.child.is_none(), "the daemon neither runs nor ends:\n{said}");
+        let status = self.ended.context("the daemon has ended")?;
+        ensure!(status.code() == Some(1), "the daemon ended with {status}:\n{said}");
+        ensure!(!said.contains("panicked"), "{said}");
+        Ok(said)
+    }
+
+    /// Starts the daemon on what is in its folder and kills it after so long, wherever it is by then.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_and_kill(&self, after: Duration) -> anyhow::Result<()> {
+        ensure!(self.child.is_none(), "the daemon runs already");
+        let mut child = self.spawn()?;
+        std::thread::sleep(after);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    fn spawn(&self) -> anyhow::Result<Child> {
+        let program = program("holdfast-edge", "holdfast-edge");
+        self.write_config()?;
+        let log = File::options().create(true).append(true).open(self.log_path())?;
+        Ok(Command::new(program)
+            .args(["run", "--config"])
+            .arg(self.config_path())
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?)
+    }
+
     /// SIGKILL: it gets no chance to write anything.
     ///
     /// # Errors
@@ -286,6 +354,71 @@ impl StationProcess {
         child.kill()?;
         child.wait()?;
         Ok(())
+    }
+
+    /// The process, while it runs.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        Ok(self.child.as_ref().context("the daemon does not run")?.id())
+    }
+
+    /// The number of the daemon's thread of this name.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn thread(&self, name: &str) -> anyhow::Result<u32> {
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
+            let task = task?;
+            if std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
+                return Ok(task.file_name().to_string_lossy().parse()?);
+            }
+        }
+        bail!("the daemon has no thread {name}")
+    }
+
+    /// The memory that the daemon holds (its resident set), in bytes.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line
+            .and_then(|line| line.trim().strip_suffix(" kB"))
+            .context("no VmRSS")?;
+        Ok(kib.parse::<u64>()? * 1024)
+    }
+
+    /// One of the daemon's metrics, by its name and label as they stand in `/metrics`; zero if it is not there.
+    ///
+    /// # Errors
+    /// If the daemon does not answer.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<u64> {
+        let metrics = self.get("/metrics").await?.success()?;
+        let lines = metrics.as_str().context("metrics are a text")?.lines();
+        let value = lines
+            .filter_map(|line| line.rsplit_once(' '))
+            .find(|(key, _)| *key == name);
+        Ok(value.map_or(Ok(0), |(_, value)| value.parse())?)
+    }
+
+    /// Waits until the daemon ends by itself.
+    ///
+    /// # Errors
+    /// If it does not run, or goes on.
+    pub async fn wait_for_end(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+        let begun = Instant::now();
+        loop {
+            let child = self.child.as_mut().context("the daemon does not run")?;
+            if let Some(status) = child.try_wait()? {
+                self.child = None;
+                return Ok(status);
+            }
+            ensure!(begun.elapsed() < PATIENCE, "the daemon goes on:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// SIGTERM, and waits for its end. Returns whether it ended with success.
@@ -323,6 +456,24 @@ impl StationProcess {
         self.folder.path().join("edge.sock")
     }
 
+    /// Sends the daemon a signal by its name, such as `HUP`.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let child = self.child.as_ref().context("the daemon does not run")?;
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &child.id().to_string()])
+            .status()?;
+        ensure!(sent.success(), "kill -{name} failed");
+        Ok(())
+    }
+
+    /// What the next start is set up with.
+    pub fn setup_mut(&mut self) -> &mut Setup {
+        &mut self.setup
+    }
+
     /// The database.
     pub fn database(&self) -> PathBuf {
         self.folder.path().join("data/holdfast.redb")
@@ -353,6 +504,32 @@ impl StationProcess {
         );
         ensure!(output.status.success(), "{arguments:?}: {err}");
         Ok(out.into_owned())
+    }
+
+    /// Runs a command of `holdfast-edge` that asks no daemon; returns what it printed.
+    ///
+    /// # Errors
+    /// If it fails: with what it said.
+    pub fn offline(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = Command::new(program("holdfast-edge", "holdfast-edge"))
+            .args(arguments)
+            .output()?;
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        ensure!(
+            output.status.code() == Some(i32::from(!output.status.success())),
+            "{arguments:?} ended with {}",
+            output.status
+        );
+        ensure!(output.status.success(), "{arguments:?}: {}", said(&output.stderr));
+        Ok(said(&output.stdout))
+    }
+
+    /// Writes the configuration that the daemon is started with.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn configure(&self) -> anyhow::Result<()> {
+        self.write_config()
     }
 
     /// Lets a pile in and returns its secret.

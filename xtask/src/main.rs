@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)]
 
 mod audit;
+mod bench;
 mod demo;
 mod run;
 mod test;
@@ -17,6 +18,9 @@ usage: cargo xtask <command>
 
   demo [--exit]   run a station with simulated piles; with --exit end when the story is told
   test            everything that must hold before a change goes in: format, lints, documents, tests, service files
+  bench [--quick] [ROW…]
+                  speed and memory of the release build beside mosquitto, PostgreSQL and the bare disk, in one table;
+                  rows: records orders lone live memory disk start bills
   audit           licences, sources, banned and doubled dependencies, known vulnerabilities
 ";
 
@@ -27,6 +31,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::demo(false),
         ["demo", "--exit"] => demo::demo(true),
         ["test"] => test::test(),
+        ["bench", arguments @ ..] => bench::bench(arguments),
         ["audit"] => audit::audit(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -2,10 +2,16 @@
 //! built; the quickest first.
 
 use crate::{
-    run::{Result, Steps, cargo, program, programs, root, run},
+    run::{Result, Steps, cargo, program, programs, root, run, succeeds},
     tools,
 };
-use std::fs;
+use std::{
+    fs,
+    io::ErrorKind,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    process::{Command, Stdio},
+};
 
 /// The highest exposure that `systemd-analyze security` may find, in tenths of its scale from 0 to 10.
 const EXPOSURE_MAX_TENTHS: &str = "15";
@@ -78,15 +84,61 @@ fn service_files() -> Result {
     run(program("systemd-analyze")
         .args(["verify", "--man=no", "--recursive-errors=no"])
         .arg(&copy))?;
-    run(program("systemd-analyze")
-        .args([
-            "security",
-            "--offline=true",
-            "--no-pager",
-            "--threshold",
-            EXPOSURE_MAX_TENTHS,
-        ])
-        .arg(&unit)
-        .stdout(std::process::Stdio::null()))
-    .map_err(|error| format!("{error}: the service is exposed more than {EXPOSURE_MAX_TENTHS} tenths"))
+    let security = |threshold: &str| {
+        let mut analyze = program("systemd-analyze");
+        analyze.args(["security", "--offline=true", "--no-pager", "--threshold", threshold]);
+        analyze.arg(&unit).stdout(Stdio::null());
+        analyze
+    };
+    run(&mut security(EXPOSURE_MAX_TENTHS))
+        .map_err(|error| format!("{error}: the service is exposed more than {EXPOSURE_MAX_TENTHS} tenths"))?;
+    if succeeds(&mut security("0")) {
+        return Err("systemd-analyze finds no exposure at all: it did not look".to_owned());
+    }
+    if !text.contains("CapabilityBoundingSet=\n") {
+        return Err(format!(
+            "{} gives the service a capability; its ports need none",
+            unit.display()
+        ));
+    }
+    user_and_folders(&folder)?;
+    // What is installed and not yet edited must be taken.
+    run(Command::new(&built)
+        .args(["check-config", "--config"])
+        .arg(root().join("config/edge.toml")))
+}
+
+/// Makes the user and the folders in an empty root, as the installed files say.
+fn user_and_folders(folder: &Path) -> Result {
+    let empty = folder.join("root");
+    let etc = empty.join("etc/holdfast");
+    let made = match fs::remove_dir_all(&empty) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => fs::create_dir_all(&etc).and_then(|()| fs::write(etc.join("edge.toml"), "")),
+    };
+    made.map_err(|error| format!("{}: {error}", empty.display()))?;
+    let in_root = format!("--root={}", empty.display());
+    let systemd = root().join("systemd");
+    run(program("systemd-sysusers")
+        .arg(&in_root)
+        .arg(systemd.join("holdfast.sysusers.conf")))?;
+    let users = fs::read_to_string(empty.join("etc/passwd")).map_err(|error| error.to_string())?;
+    if !users.contains("holdfast:") {
+        return Err("systemd-sysusers made no user `holdfast`".to_owned());
+    }
+    if !tools::is_root() {
+        println!("the folders are made for root only: left out");
+        return Ok(());
+    }
+    run(program("systemd-tmpfiles")
+        .args([in_root.as_str(), "--create"])
+        .arg(systemd.join("holdfast.tmpfiles.conf")))?;
+    for (path, wanted) in [("", 0o750), ("tariffs", 0o750), ("edge.toml", 0o640)] {
+        let path = etc.join(path);
+        let found = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        if found.permissions().mode() & 0o777 != wanted || found.gid() == 0 {
+            return Err(format!("{} is not for root and the service alone", path.display()));
+        }
+    }
+    Ok(())
 }

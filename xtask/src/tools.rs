@@ -11,7 +11,12 @@ struct Tool {
 }
 
 /// What the tests call.
-const OF_TESTS: [Tool; 2] = [
+const OF_TESTS: [Tool; 3] = [
+    Tool {
+        program: "faketime",
+        package: "faketime",
+        why: "a test steps the daemon's wall clock while it runs",
+    },
     Tool {
         program: "mosquitto_pub",
         package: "mosquitto-clients",
@@ -24,9 +29,32 @@ const OF_TESTS: [Tool; 2] = [
     },
 ];
 
+/// What the station is measured against.
+const OF_BENCH: [Tool; 2] = [
+    Tool {
+        program: "mosquitto",
+        package: "mosquitto",
+        why: "the broker that the station's own is measured against",
+    },
+    Tool {
+        program: "pgbench",
+        package: "postgresql",
+        why: "the database whose commits orders are measured against",
+    },
+];
+
 /// Installs what tests need, with apt, where it is missing.
 pub(crate) fn of_tests() -> Result {
-    let missing: Vec<&Tool> = OF_TESTS.iter().filter(|tool| !is_installed(tool.program)).collect();
+    install_missing(&OF_TESTS)
+}
+
+/// Installs what the station is measured against, with apt, where it is missing. No service of it is started.
+pub(crate) fn of_bench() -> Result {
+    install_missing(&OF_BENCH)
+}
+
+fn install_missing(tools: &[Tool]) -> Result {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !is_installed(tool.program)).collect();
     if missing.is_empty() {
         println!("all there");
         return Ok(());
@@ -63,7 +91,7 @@ fn apt(arguments: &[&str]) -> Result {
     run(&mut command)
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     program("id")
         .arg("-u")
         .output()

@@ -26,6 +26,8 @@ pub(crate) struct Connect {
     pub(crate) session_expiry_s: u32,
     pub(crate) receive_maximum: u16,
     pub(crate) packet_bytes_max: Option<u32>,
+    /// Topic aliases that may be set up towards the client (MQTT5 3.1.2.11.5).
+    pub(crate) topic_alias_maximum: u16,
     /// Enhanced authentication (MQTT5 4.12) was asked for.
     pub(crate) enhanced_authentication: bool,
 }
@@ -84,6 +86,7 @@ pub(crate) fn read(frame: Frame, buffer: &[u8]) -> Result<Connect, ConnectError>
         },
         receive_maximum: u16::MAX,
         packet_bytes_max: None,
+        topic_alias_maximum: 0,
         enhanced_authentication: false,
     };
     if protocol == Protocol::V5 {
@@ -120,8 +123,8 @@ fn read_properties(r: &mut Reader<'_>, connect: &mut Connect) -> Result<(), Deco
                 flag(value)?;
             }
             Property::AuthenticationMethod | Property::AuthenticationData => connect.enhanced_authentication = true,
-            // No aliases are sent, so it does not matter how many the client would take.
-            Property::TopicAliasMaximum(_) | Property::User(..) => {}
+            Property::TopicAliasMaximum(n) => connect.topic_alias_maximum = n,
+            Property::User(..) => {}
             _ => return Err(NOT_HERE),
         }
     }
@@ -167,6 +170,8 @@ pub(crate) struct Accepted<'a> {
     pub(crate) assigned_client_id: Option<&'a str>,
     pub(crate) topic_alias_maximum: u16,
     pub(crate) server_keep_alive_s: Option<u16>,
+    /// The client may not publish retained messages (MQTT5 3.2.2.3.5).
+    pub(crate) retain_unavailable: bool,
 }
 
 pub(crate) fn write_accepted(out: &mut BytesMut, protocol: Protocol, accepted: &Accepted<'_>) {
@@ -194,6 +199,9 @@ pub(crate) fn write_accepted(out: &mut BytesMut, protocol: Protocol, accepted: &
     if let Some(s) = accepted.server_keep_alive_s {
         p.put_u8(0x13);
         p.put_u16(s);
+    }
+    if accepted.retain_unavailable {
+        p.put_slice(&[0x25, 0]);
     }
     // Shared Subscription Available: 0 (MQTT5 3.2.2.3.13). Wildcards and subscription identifiers are, by default.
     p.put_slice(&[0x2A, 0]);

@@ -209,6 +209,7 @@ mod tests {
                 retain: true,
                 dup: false,
                 packet_id: 7,
+                alias: Some(3),
                 properties: Some(&crate::PublishProperties {
                     payload_format_indicator: Some(1),
                     content_type: Some("application/json".into()),

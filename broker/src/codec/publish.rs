@@ -132,6 +132,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) retain: bool,
     pub(crate) dup: bool,
     pub(crate) packet_id: u16,
+    /// A topic alias to be set up, or, with an empty topic, used (MQTT5 3.3.2.3.4).
+    pub(crate) alias: Option<u16>,
     pub(crate) properties: Option<&'a PublishProperties>,
     /// What is left of the message's life; replaces the interval in `properties` (MQTT-3.3.2-6).
     pub(crate) expiry_s: Option<u32>,
@@ -141,21 +143,11 @@ pub(crate) struct Outgoing<'a> {
 impl Outgoing<'_> {
     fn properties_len(&self) -> usize {
         let mut len = if self.expiry_s.is_some() { 5 } else { 0 };
+        len += if self.alias.is_some() { 3 } else { 0 };
         for id in self.subscription_ids {
             len += 1 + varint_len(*id as usize);
         }
-        if let Some(p) = self.properties {
-            len += if p.payload_format_indicator.is_some() { 2 } else { 0 };
-            len += p.content_type.as_ref().map_or(0, |s| 3 + s.len());
-            len += p.response_topic.as_ref().map_or(0, |s| 3 + s.len());
-            len += p.correlation_data.as_ref().map_or(0, |s| 3 + s.len());
-            len += p
-                .user_properties
-                .iter()
-                .map(|(k, v)| 5 + k.len() + v.len())
-                .sum::<usize>();
-        }
-        len
+        len + properties_len(self.properties)
     }
 
     fn remaining_len(&self, protocol: Protocol) -> usize {
@@ -177,6 +169,17 @@ impl Outgoing<'_> {
     }
 }
 
+/// Length of the properties that belong to the message, expiry not counted.
+pub(crate) fn properties_len(properties: Option<&PublishProperties>) -> usize {
+    let Some(p) = properties else { return 0 };
+    let pairs = p.user_properties.iter().map(|(k, v)| 5 + k.len() + v.len());
+    p.payload_format_indicator.map_or(0, |_| 2)
+        + p.content_type.as_ref().map_or(0, |s| 3 + s.len())
+        + p.response_topic.as_ref().map_or(0, |s| 3 + s.len())
+        + p.correlation_data.as_ref().map_or(0, |s| 3 + s.len())
+        + pairs.sum::<usize>()
+}
+
 pub(crate) fn write(out: &mut BytesMut, protocol: Protocol, publish: &Outgoing<'_>) {
     let remaining = publish.remaining_len(protocol);
     out.reserve(5 + remaining);
@@ -191,6 +194,10 @@ pub(crate) fn write(out: &mut BytesMut, protocol: Protocol, publish: &Outgoing<'
         if let Some(s) = publish.expiry_s {
             out.put_u8(0x02);
             out.put_u32(s);
+        }
+        if let Some(alias) = publish.alias {
+            out.put_u8(0x23);
+            out.put_u16(alias);
         }
         for id in publish.subscription_ids {
             out.put_u8(0x0B);
@@ -228,6 +235,8 @@ fn write_message_properties(out: &mut BytesMut, p: &PublishProperties) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::{Packet, frame};
     use super::*;
 
@@ -246,6 +255,7 @@ mod tests {
             retain: true,
             dup: true,
             packet_id: 513,
+            alias: Some(7),
             properties: Some(properties),
             expiry_s: Some(9),
             subscription_ids: &[],
@@ -273,8 +283,74 @@ mod tests {
                 ("a/b", &b"payload"[..], 513)
             );
             assert!(back.dup && back.retain && back.qos == QoS::AtLeastOnce);
+            assert_eq!(back.alias, (protocol == Protocol::V5).then_some(7));
             let expected = (protocol == Protocol::V5).then(|| Box::new(properties.clone()));
             assert_eq!(back.properties, expected, "properties never reach a 3.1.1 client");
+        }
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        "[a-z/电]{0,12}"
+    }
+
+    fn any_properties() -> impl Strategy<Value = PublishProperties> {
+        (
+            proptest::option::of(0u8..2),
+            proptest::option::of(any::<u32>()),
+            proptest::option::of(texts()),
+            proptest::option::of("[a-z]{1,9}"),
+            proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20)),
+            proptest::collection::vec((texts(), texts()), 0..5),
+        )
+            .prop_map(
+                |(format, expiry_s, content_type, response_topic, data, user_properties)| PublishProperties {
+                    payload_format_indicator: format,
+                    message_expiry_interval_s: expiry_s,
+                    content_type,
+                    response_topic,
+                    correlation_data: data.map(Bytes::from),
+                    user_properties,
+                },
+            )
+    }
+
+    proptest! {
+        /// Whatever a client may publish reaches another of its version as it was, and its length is known before.
+        #[test]
+        fn any_message_that_is_written_is_read_back(
+            topic in "[a-z/电]{1,40}",
+            payload in proptest::collection::vec(any::<u8>(), 0..300),
+            flags in (0u8..3, any::<bool>(), any::<bool>(), 1u16..),
+            alias in proptest::option::of(1u16..),
+            properties in any_properties(),
+        ) {
+            let (qos, retain, dup, packet_id) = flags;
+            let qos = QoS::from_bits(qos).expect("below 3");
+            prop_assert!(properties.can_be_sent());
+            let publish = Outgoing {
+                topic: &topic,
+                payload: &payload,
+                qos,
+                retain,
+                dup: dup && qos != QoS::AtMostOnce,
+                packet_id,
+                alias,
+                properties: Some(&properties),
+                expiry_s: properties.message_expiry_interval_s,
+                subscription_ids: &[],
+            };
+            for protocol in [Protocol::V4, Protocol::V5] {
+                let mut out = BytesMut::new();
+                write(&mut out, protocol, &publish);
+                prop_assert_eq!(out.len(), publish.packet_len(protocol));
+                let back = parse(&out, protocol).expect("what we write can be read");
+                prop_assert_eq!((back.topic, back.payload), (topic.as_str(), &payload[..]));
+                prop_assert_eq!((back.qos, back.retain, back.dup), (qos, retain, publish.dup));
+                let is_v5 = protocol == Protocol::V5;
+                prop_assert_eq!(back.alias, alias.filter(|_| is_v5));
+                let expected = boxed(properties.clone()).filter(|_| is_v5);
+                prop_assert_eq!(back.properties, expected);
+            }
         }
     }
 

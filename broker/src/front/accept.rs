@@ -20,6 +20,9 @@ pub(crate) type TlsConfigs = watch::Receiver<Arc<rustls::ServerConfig>>;
 /// Pause after accept has failed, for instance for want of file descriptors: those come back when connections end.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// Time for a client above the caps to say CONNECT and to hear that it cannot come in.
+const TURN_AWAY: Duration = Duration::from_secs(2);
+
 pub(crate) async fn serve(core: Arc<Core>, listener: TcpListener, tls: Option<TlsConfigs>) {
     let closing = core.closing();
     tokio::pin!(closing);
@@ -43,7 +46,7 @@ fn admit(core: &Arc<Core>, socket: TcpStream, address: SocketAddr, tls: Option<&
     Counters::one(&core.counters.sockets_accepted);
     let Some(place) = core.admission.admit(address.ip()) else {
         Counters::one(&core.counters.sockets_over_cap);
-        tracing::debug!(%address, "closed: too many connections");
+        turn_away(core, socket, address, tls);
         return;
     };
     // Acknowledgements are small and waited for. Failing to set it costs time, nothing else.
@@ -59,6 +62,7 @@ fn admit(core: &Arc<Core>, socket: TcpStream, address: SocketAddr, tls: Option<&
                         address,
                         tls: false,
                         certificate_cn: None,
+                        certificate_der: None,
                     },
                 )
                 .await;
@@ -77,6 +81,31 @@ fn admit(core: &Arc<Core>, socket: TcpStream, address: SocketAddr, tls: Option<&
     }
 }
 
+/// Answers a CONNECT above the caps, if there is a place to do so: a client that is told comes back later, and its
+/// maker sees why.
+fn turn_away(core: &Arc<Core>, socket: TcpStream, address: SocketAddr, tls: Option<&TlsConfigs>) {
+    let Some(place) = core.admission.turn_away() else {
+        tracing::debug!(%address, "closed: too many connections");
+        return;
+    };
+    let config = tls.map(|configs| configs.borrow().clone());
+    let core = core.clone();
+    tokio::spawn(async move {
+        let answer = async {
+            match config {
+                None => login::turn_away(&core, socket, address).await,
+                Some(config) => {
+                    if let Some((stream, _)) = handshake(&core, socket, address, config).await {
+                        login::turn_away(&core, stream, address).await;
+                    }
+                }
+            }
+        };
+        drop(tokio::time::timeout(TURN_AWAY, answer).await);
+        drop(place);
+    });
+}
+
 async fn handshake(
     core: &Core,
     socket: TcpStream,
@@ -91,15 +120,15 @@ async fn handshake(
     let why = match outcome {
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
-            let certificate_cn = certificates
-                .and_then(|chain| chain.first())
-                .and_then(|der| common_name(der));
+            let certificate_der = certificates.and_then(|chain| chain.first()).map(|der| der.to_vec());
+            let certificate_cn = certificate_der.as_deref().and_then(common_name);
             return Some((
                 stream,
                 Peer {
                     address,
                     tls: true,
                     certificate_cn,
+                    certificate_der,
                 },
             ));
         }

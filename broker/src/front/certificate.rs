@@ -2,7 +2,7 @@
 //! A reader for just that much DER; rustls has verified the certificate before, and nothing here can index past its end.
 
 /// The one common name in the subject; `None` if there is none, several, or one in an exotic encoding.
-pub(super) fn common_name(certificate_der: &[u8]) -> Option<String> {
+pub fn common_name(certificate_der: &[u8]) -> Option<String> {
     const SEQUENCE: u8 = 0x30;
     const SET: u8 = 0x31;
     const VERSION: u8 = 0xA0;

@@ -71,6 +71,11 @@ const TOPIC_ALIAS_INVALID: Close = Close {
     code: Some(0x94),
 };
 
+const RETAIN_NOT_SUPPORTED: Close = Close {
+    cause: DisconnectCause::NotAuthorized,
+    code: Some(0x9A),
+};
+
 pub(super) struct Connection<S> {
     core: Arc<Core>,
     stream: S,
@@ -505,6 +510,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         {
             tracing::info!(client_id = ?self.client.client_id, ?topic, "publish refused");
             return Err(DisconnectCause::NotAuthorized.into());
+        }
+        if packet.retain && !core.gatekeeper.may_retain(&self.client) {
+            tracing::info!(client_id = ?self.client.client_id, ?topic, "retained publish refused");
+            return Err(RETAIN_NOT_SUPPORTED);
         }
         let received = {
             let mut state = self.cell.lock_for(&self.client)?;

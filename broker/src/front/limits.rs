@@ -1,4 +1,4 @@
-//! Caps on open sockets, in all and per address.
+//! Caps on open sockets, in all and per address, and a few places above them to say so.
 //! A place is taken right after accept and given back by dropping its guard.
 
 use std::collections::HashMap;
@@ -8,8 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// The most sockets above the caps that are answered at once; more are closed without a word.
+pub(crate) const TURNED_AWAY_MAX: usize = 64;
+
 #[derive(Debug)]
 pub(crate) struct Admission {
+    /// For those who are turned away.
+    doorstep: Arc<Semaphore>,
     places: Arc<Semaphore>,
     places_max: u32,
     per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
@@ -30,6 +35,7 @@ impl Admission {
             .unwrap_or(u32::MAX)
             .min(Semaphore::MAX_PERMITS as u32);
         Self {
+            doorstep: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             places: Arc::new(Semaphore::new(places_max as usize)),
             places_max,
             per_address: Arc::default(),
@@ -56,6 +62,11 @@ impl Admission {
             per_address: self.per_address.clone(),
             address,
         })
+    }
+
+    /// A place for a socket above the caps, for as long as it takes to refuse it.
+    pub(crate) fn turn_away(&self) -> Option<OwnedSemaphorePermit> {
+        self.doorstep.clone().try_acquire_owned().ok()
     }
 
     /// Resolves once every place is free again.

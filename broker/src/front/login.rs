@@ -27,6 +27,7 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     pub(super) tls: bool,
     pub(super) certificate_cn: Option<String>,
+    pub(super) certificate_der: Option<Vec<u8>>,
 }
 
 /// Serves one stream to its end.
@@ -70,6 +71,23 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(core: &Arc<Core>, mut
             Connection::new(core.clone(), stream, start, input, connack).run().await;
         }
         Err(refusal) => refuse(core, stream, protocol, refusal, address, &claimed).await,
+    }
+}
+
+/// Hears a CONNECT and refuses it, because there are too many connections.
+pub(super) async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(core: &Core, mut stream: S, address: SocketAddr) {
+    let mut input = BytesMut::new();
+    if let Ok(connect) = read_connect(core, &mut stream, &mut input).await {
+        let claimed = Claimed::of(&connect);
+        refuse(
+            core,
+            stream,
+            connect.protocol,
+            ConnectRefusal::ServerBusy,
+            address,
+            &claimed,
+        )
+        .await;
     }
 }
 
@@ -177,6 +195,7 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         peer: peer.address,
         tls: peer.tls,
         certificate_cn: peer.certificate_cn.clone(),
+        certificate_der: peer.certificate_der.clone(),
         protocol: connect.protocol,
     };
     let identity = authenticate(core, &request).await?;
@@ -196,8 +215,12 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         protocol: connect.protocol,
         connection,
     });
+    let may_retain = core.gatekeeper.may_retain(&client);
     if let Some(will) = &connect.will {
         let publish = &will.publish;
+        if publish.retain && !may_retain {
+            return Err(ConnectRefusal::RetainNotSupported);
+        }
         if !core.topics.is_name(&publish.topic) {
             return Err(ConnectRefusal::TopicNameInvalid);
         }
@@ -215,6 +238,7 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         session_expiry_s: connect.session_expiry_s,
         receive_maximum: connect.receive_maximum,
         packet_bytes_max: connect.packet_bytes_max,
+        topic_alias_maximum: connect.topic_alias_maximum,
         will: connect.will,
     };
     let attached = core.attach(&client, attach).await?;
@@ -228,6 +252,7 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         assigned_client_id: chosen.assigned.then_some(&*client.client_id),
         topic_alias_maximum: core.config.topic_alias_maximum,
         server_keep_alive_s: keep_alive.server_keep_alive_s,
+        retain_unavailable: !may_retain,
     };
     connect::write_accepted(&mut connack, connect.protocol, &accepted);
     Ok(Login {
@@ -310,7 +335,8 @@ fn choose_client_id(
     }
 }
 
-/// How long a client may be silent (MQTT-3.1.2-24), and what an MQTT 5 client is told if that is less than it asked.
+/// How long a client may be silent (MQTT-3.1.2-24), and what an MQTT 5 client is told if that is less than it asked for;
+/// 0 asks for any time (MQTT5 3.2.2.3.14).
 struct KeepAlive {
     silence_max: Duration,
     server_keep_alive_s: Option<u16>,
@@ -319,23 +345,17 @@ struct KeepAlive {
 impl KeepAlive {
     fn new(keep_alive_s: u16, silence_max: Duration) -> Self {
         let allowed = Duration::from_secs(keep_alive_s.into()) * 3 / 2;
-        if keep_alive_s == 0 {
-            Self {
-                silence_max,
-                server_keep_alive_s: None,
-            }
-        } else if allowed <= silence_max {
-            Self {
+        if keep_alive_s != 0 && allowed <= silence_max {
+            return Self {
                 silence_max: allowed,
                 server_keep_alive_s: None,
-            }
-        } else {
-            // At least 1: 0 would switch it off.
-            let keep_alive_s = (silence_max * 2 / 3).as_secs().clamp(1, keep_alive_s.into());
-            Self {
-                silence_max,
-                server_keep_alive_s: u16::try_from(keep_alive_s).ok(),
-            }
+            };
+        }
+        // At least 1: 0 would switch it off. Above what two bytes can say, 0 is as good as kept.
+        let told = u16::try_from((silence_max * 2 / 3).as_secs()).ok();
+        Self {
+            silence_max,
+            server_keep_alive_s: told.map(|s| s.max(1)),
         }
     }
 }
@@ -355,7 +375,7 @@ mod tests {
     #[test]
     fn silence_is_bounded_by_the_shorter_of_keep_alive_and_maximum() {
         let max = Duration::from_secs(60);
-        for (asked, silence_s, told) in [(0, 60, None), (10, 15, None), (40, 60, None), (41, 60, Some(40))] {
+        for (asked, silence_s, told) in [(0, 60, Some(40)), (10, 15, None), (40, 60, None), (41, 60, Some(40))] {
             let keep_alive = KeepAlive::new(asked, max);
             assert_eq!(
                 (keep_alive.silence_max.as_secs(), keep_alive.server_keep_alive_s),

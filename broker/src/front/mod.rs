@@ -2,7 +2,7 @@
 //! Nothing here trusts the peer: time, bytes, packets and connections are all counted.
 
 pub(crate) mod accept;
-mod certificate;
+pub(crate) mod certificate;
 mod connection;
 pub(crate) mod limits;
 mod login;

@@ -38,6 +38,7 @@ pub(super) fn encode(message: &SharedMessage, epoch: Instant) -> Bytes {
         retain: message.retain,
         dup: false,
         packet_id: 1,
+        alias: None,
         properties: message.properties.as_deref(),
         expiry_s: None,
         subscription_ids: &[],

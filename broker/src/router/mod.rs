@@ -8,7 +8,8 @@
 //! - `wake()` on a link that is gone kills the router. The task that reads a link is the only one that wakes it, and
 //!   only when that task has ended is Disconnect sent, as the link's last packet.
 //! - It remembers every client id for ever, so links have numbers that are used again too.
-//! - It ends silently: a canary blocks on a link of its own and learns of it when its channel closes.
+//! - It ends silently, or hangs: a canary sends a message to itself through it, again and again. It learns of the end
+//!   when its channel closes; a message that does not come back in time counts as death too.
 
 mod envelope;
 mod numbers;
@@ -16,7 +17,6 @@ mod port;
 mod reader;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -119,13 +119,14 @@ impl Router {
         let links = Arc::new(Mutex::new(Numbers::new(config.shared_links_max)));
         let epoch = Instant::now();
         let (ingress, ingress_rx, _) = build("ingress").map_err(std::io::Error::other)?;
-        let (_, canary, _) = build("canary").map_err(std::io::Error::other)?;
-        spawn_canary(canary, dead.clone())?;
-        let busy = Arc::new(BusySince {
-            epoch,
-            nanos: AtomicU64::new(0),
-        });
-        spawn_watchdog(busy.clone(), dead.clone(), config.router_timeout);
+        let (canary, canary_rx, _) = build("canary").map_err(std::io::Error::other)?;
+        let singing = BusySince::new();
+        let silent = "it does not pass a message on";
+        spawn_watchdog(&singing, dead.clone(), config.router_timeout, silent);
+        spawn_canary(canary, canary_rx, singing, dead.clone())?;
+        let busy = BusySince::new();
+        let stuck = "the port is stuck in the router";
+        spawn_watchdog(&busy, dead.clone(), config.router_timeout, stuck);
         let worker = Port {
             build,
             ingress,

@@ -1,7 +1,9 @@
-//! The one thread that calls what may block in rumqttd, and the two that notice when it does not come back.
+//! The one thread that calls what may block in rumqttd, and those who notice when the router does not answer.
 //! Commands are performed in their order, so a message published after a subscription is forwarded to it.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -44,14 +46,21 @@ pub(super) enum Command {
     KillRouter,
 }
 
-/// Since when the port is inside a call that may block; 0: it is not.
+/// Since when a thread is inside a call that may block, in nanoseconds; 0: it is not.
 #[derive(Debug)]
 pub(super) struct BusySince {
-    pub(super) epoch: Instant,
-    pub(super) nanos: AtomicU64,
+    epoch: Instant,
+    nanos: AtomicU64,
 }
 
 impl BusySince {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            epoch: Instant::now(),
+            nanos: AtomicU64::new(0),
+        })
+    }
+
     fn now(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_nanos())
             .unwrap_or(u64::MAX)
@@ -66,37 +75,76 @@ impl BusySince {
         self.nanos.store(0, Ordering::Relaxed);
     }
 
-    fn busy_for(&self) -> Option<Duration> {
-        match self.nanos.load(Ordering::Relaxed) {
-            0 => None,
-            since => Some(Duration::from_nanos(self.now().saturating_sub(since))),
-        }
+    /// When the present call began.
+    fn since(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.nanos.load(Ordering::Relaxed))
     }
 }
 
-pub(super) fn spawn_watchdog(busy: Arc<BusySince>, dead: watch::Sender<bool>, timeout: Duration) {
-    // Ends with the port: the port holds the other reference.
-    let busy = Arc::downgrade(&busy);
+/// How many looks of the watchdog make up its time-out.
+const LOOKS: u32 = 4;
+
+/// Counts the router as dead when `busy` stays in one call for longer than `timeout`. It counts its own looks and not
+/// the time: a machine that stood still for a while, and its router with it, is given the whole time-out again.
+pub(super) fn spawn_watchdog(busy: &Arc<BusySince>, dead: watch::Sender<bool>, timeout: Duration, why: &'static str) {
+    // Ends with the thread that it watches: that one holds the other reference.
+    let busy = Arc::downgrade(busy);
     tokio::spawn(async move {
-        let mut ticks = tokio::time::interval((timeout / 4).max(Duration::from_millis(10)));
+        let mut ticks = tokio::time::interval((timeout / LOOKS).max(Duration::from_millis(10)));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut call, mut looks) = (None, 0);
         loop {
             ticks.tick().await;
             let Some(busy) = busy.upgrade() else { return };
-            if busy.busy_for().is_some_and(|since| since > timeout) {
-                declare_dead(&dead, "the port is stuck in the router");
+            let since = busy.since();
+            looks = if since.is_some() && since == call { looks + 1 } else { 0 };
+            call = since;
+            if looks > LOOKS {
+                declare_dead(&dead, why);
                 return;
             }
         }
     });
 }
 
-pub(super) fn spawn_canary(mut canary: LinkRx, dead: watch::Sender<bool>) -> std::io::Result<()> {
+/// What the canary says to itself; no filter number (see [`super::router_topic`]) makes this topic.
+const CANARY: &str = "canary";
+/// How long the canary rests between two round trips.
+const CANARY_RESTS: Duration = Duration::from_secs(1);
+
+/// Sends a message through the router and waits for it, again and again, on a thread of its own. The router's end is
+/// noticed at once by the channel that closes; a router that hangs, by whoever watches `busy`.
+pub(super) fn spawn_canary(
+    mut tx: LinkTx,
+    mut rx: LinkRx,
+    busy: Arc<BusySince>,
+    dead: watch::Sender<bool>,
+) -> std::io::Result<()> {
     thread::Builder::new().name("mqtt-canary".into()).spawn(move || {
-        // Nothing is ever sent to this link; its channel closes when the router's thread ends.
-        while canary.recv().is_ok() {}
+        let error = sing(&mut tx, &mut rx, &busy);
+        tracing::debug!(?error, "the canary fell silent");
         declare_dead(&dead, "its thread has ended");
     })?;
     Ok(())
+}
+
+fn sing(tx: &mut LinkTx, rx: &mut LinkRx, busy: &BusySince) -> Result<Infallible, Box<LinkError>> {
+    busy.begin();
+    tx.subscribe(CANARY)?;
+    loop {
+        busy.begin();
+        tx.publish(CANARY, CANARY)?;
+        while !matches!(rx.recv()?, Some(Notification::Forward(_))) {}
+        busy.end();
+        let rested = Instant::now() + CANARY_RESTS;
+        loop {
+            match rx.recv_deadline(rested) {
+                Ok(_) => {}
+                Err(LinkError::RecvTimeout(_)) if Instant::now() >= rested => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 /// The one thread that calls what may block.

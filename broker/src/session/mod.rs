@@ -1,6 +1,7 @@
 //! A session: everything that belongs to a client id and outlives the socket (MQTT-4.1, MQTT5 4.1).
 //! Sans-IO: packets and the time go in, bytes and decisions come out; whoever holds the socket calls.
 
+mod aliases;
 mod inbound;
 #[cfg(test)]
 mod model;
@@ -14,6 +15,7 @@ pub(crate) use self::inbound::{Received, Resolution};
 pub(crate) use self::outbound::{QueueFull, Queued, Tally, expires_at};
 pub(crate) use self::subscriptions::{Subscription, Unsubscribed};
 
+use self::aliases::Aliases;
 use self::inbound::{PendingAck, Unreleased};
 use self::outbound::InFlight;
 use crate::codec::connect::Will;
@@ -28,6 +30,7 @@ pub(crate) struct SessionLimits {
     pub(crate) queue_messages_max: usize,
     pub(crate) queue_bytes_max: usize,
     pub(crate) subscriptions_max: usize,
+    pub(crate) topic_alias_maximum: u16,
     pub(crate) expiry_max: Duration,
 }
 
@@ -39,6 +42,7 @@ impl From<&Config> for SessionLimits {
             queue_messages_max: config.queue_messages_max,
             queue_bytes_max: config.queue_bytes_max,
             subscriptions_max: config.subscriptions_max,
+            topic_alias_maximum: config.topic_alias_maximum,
             expiry_max: config.session_expiry_max,
         }
     }
@@ -52,6 +56,7 @@ pub(crate) struct Attach {
     pub(crate) session_expiry_s: u32,
     pub(crate) receive_maximum: u16,
     pub(crate) packet_bytes_max: Option<u32>,
+    pub(crate) topic_alias_maximum: u16,
     pub(crate) will: Option<Will>,
 }
 
@@ -87,6 +92,7 @@ pub(crate) struct Session {
     last_packet_id: u16,
     send_maximum: usize,
     packet_bytes_max: usize,
+    aliases: Aliases,
     tally: Tally,
 
     // From the client.
@@ -114,6 +120,7 @@ impl Session {
             last_packet_id: 0,
             send_maximum: limits.send_maximum,
             packet_bytes_max: usize::MAX,
+            aliases: Aliases::default(),
             tally: Tally::default(),
             acks: VecDeque::new(),
             next_ticket: 0,
@@ -144,6 +151,7 @@ impl Session {
         self.will_due_at = None;
         self.send_maximum = self.limits.send_maximum.min(usize::from(attach.receive_maximum));
         self.packet_bytes_max = attach.packet_bytes_max.map_or(usize::MAX, |max| max as usize);
+        self.aliases = Aliases::new(self.limits.topic_alias_maximum.min(attach.topic_alias_maximum));
         for message in &mut self.in_flight {
             message.sent = false;
         }
@@ -249,6 +257,7 @@ mod tests {
             queue_messages_max: 5,
             queue_bytes_max: 1000,
             subscriptions_max: 3,
+            topic_alias_maximum: 2,
             expiry_max: Duration::from_secs(3600),
         }
     }
@@ -260,6 +269,7 @@ mod tests {
             session_expiry_s: u32::MAX,
             receive_maximum: u16::MAX,
             packet_bytes_max: None,
+            topic_alias_maximum: 0,
             will: None,
         }
     }

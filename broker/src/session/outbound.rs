@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::Session;
 use crate::codec::ack::{self, Ack, AckKind};
-use crate::codec::publish::{self, Outgoing};
+use crate::codec::publish::Outgoing;
 use crate::gatekeeper::Protocol;
-use crate::message::{PublishProperties, QoS};
+use crate::message::{PublishProperties, QoS, message_bytes};
 
 /// A message on its way to one client.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub(crate) struct Queued {
 
 impl Queued {
     pub(super) fn bytes(&self) -> usize {
-        self.topic.len() + self.payload.len()
+        message_bytes(&self.topic, &self.payload, self.properties.as_deref())
     }
 
     fn has_expired(&self, now: Instant) -> bool {
@@ -49,6 +49,7 @@ impl Queued {
             retain: self.retain,
             dup,
             packet_id,
+            alias: None,
             properties: self.properties.as_deref(),
             expiry_s: self.expires_at.map(left_s),
             subscription_ids: &self.subscription_ids,
@@ -80,6 +81,13 @@ impl InFlight {
             Awaiting::PubComp => true,
         }
     }
+
+    fn bytes(&self) -> usize {
+        match &self.awaiting {
+            Awaiting::Receipt(message) => message.bytes(),
+            Awaiting::PubComp => 0,
+        }
+    }
 }
 
 /// Counts of one session since they were last taken.
@@ -98,7 +106,8 @@ impl Session {
     /// Queues a message for the client. The caller counts what is not taken.
     pub(crate) fn enqueue(&mut self, mut message: Queued) -> Result<(), QueueFull> {
         let bytes = message.bytes();
-        let fits_bytes = self.queue.is_empty() || self.queue_bytes + bytes <= self.limits.queue_bytes_max;
+        let held = self.queue_bytes + self.in_flight.iter().map(InFlight::bytes).sum::<usize>();
+        let fits_bytes = held == 0 || held + bytes <= self.limits.queue_bytes_max;
         if self.queue.len() >= self.limits.queue_messages_max || !fits_bytes {
             return Err(QueueFull);
         }
@@ -166,12 +175,11 @@ impl Session {
                 Awaiting::PubComp => ack::write(out, self.protocol, AckKind::Release, Ack { packet_id, reason: 0 }),
                 Awaiting::Receipt(queued) => {
                     let outgoing = queued.outgoing(packet_id, true, now);
-                    if outgoing.packet_len(self.protocol) > self.packet_bytes_max {
+                    if self.aliases.write(out, self.protocol, self.packet_bytes_max, outgoing) {
+                        self.tally.sent += 1;
+                    } else {
                         self.tally.above_client_maximum += 1;
                         self.in_flight.remove(at);
-                    } else {
-                        publish::write(out, self.protocol, &outgoing);
-                        self.tally.sent += 1;
                     }
                 }
             }
@@ -189,12 +197,11 @@ impl Session {
             self.next_packet_id()
         };
         let outgoing = message.outgoing(packet_id, false, now);
-        if outgoing.packet_len(self.protocol) > self.packet_bytes_max {
+        if !self.aliases.write(out, self.protocol, self.packet_bytes_max, outgoing) {
             // As if it had been sent (MQTT-3.1.2-25).
             self.tally.above_client_maximum += 1;
             return;
         }
-        publish::write(out, self.protocol, &outgoing);
         self.tally.sent += 1;
         if message.qos != QoS::AtMostOnce {
             self.in_flight.push_back(InFlight {
@@ -416,7 +423,69 @@ mod tests {
             ..message("", QoS::AtMostOnce)
         };
         session.enqueue(big.clone()).unwrap();
-        assert_eq!(session.enqueue(big), Err(QueueFull), "bytes are bounded too");
+        assert_eq!(session.enqueue(big.clone()), Err(QueueFull), "bytes are bounded too");
+        output(&mut session);
+        assert_eq!(
+            session.enqueue(message("", QoS::AtMostOnce)),
+            Ok(()),
+            "QoS 0 is gone once sent"
+        );
+    }
+
+    #[test]
+    fn what_is_under_way_counts_against_the_bytes_until_it_is_acknowledged() {
+        let big = |qos| Queued {
+            payload: Bytes::from(vec![0; 600]),
+            ..message("", qos)
+        };
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let mut session = session(Protocol::V4);
+            session.enqueue(big(qos)).unwrap();
+            output(&mut session);
+            assert_eq!(session.enqueue(big(qos)), Err(QueueFull));
+            if qos == QoS::ExactlyOnce {
+                session.receive_pubrec(ack(1), &mut BytesMut::new());
+            } else {
+                session.receive_puback(ack(1));
+            }
+            assert_eq!(session.enqueue(big(qos)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn properties_count_against_the_bytes() {
+        let mut session = session(Protocol::V5);
+        let loaded = || Queued {
+            properties: Some(Arc::new(PublishProperties {
+                user_properties: vec![("k".into(), "v".repeat(600))],
+                ..PublishProperties::default()
+            })),
+            ..message("x", QoS::AtMostOnce)
+        };
+        session.enqueue(loaded()).unwrap();
+        assert_eq!(session.enqueue(loaded()), Err(QueueFull));
+    }
+
+    #[test]
+    fn aliases_are_set_up_anew_on_each_connection() {
+        let mut session = session(Protocol::V5);
+        let with_aliases = || Attach {
+            topic_alias_maximum: 9,
+            ..attach(Protocol::V5)
+        };
+        session.attach(with_aliases());
+        session.enqueue(message("a", QoS::AtLeastOnce)).unwrap();
+        session.enqueue(message("b", QoS::AtLeastOnce)).unwrap();
+        assert_eq!(
+            output(&mut session),
+            b"\x32\x0A\x00\x01t\x00\x01\x03\x23\x00\x01a\x32\x09\x00\x00\x00\x02\x03\x23\x00\x01b"
+        );
+        session.detach(Instant::now(), DisconnectCause::Dropped);
+        session.attach(with_aliases());
+        assert_eq!(
+            output(&mut session),
+            b"\x3A\x0A\x00\x01t\x00\x01\x03\x23\x00\x01a\x3A\x09\x00\x00\x00\x02\x03\x23\x00\x01b"
+        );
     }
 
     #[test]

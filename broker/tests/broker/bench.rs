@@ -25,16 +25,21 @@ pub(crate) enum Heard {
 }
 
 /// Identity = user name, password `secret`. Publishes to `up/{identity}/…` are consumed, those with a level `hold` are
-/// kept unresolved; `open/…` is passed on. Subscribes to `down/{identity}/…` directly, to `open/…` shared.
+/// kept unresolved; `open/…` is passed on. Subscribes to `down/{identity}/…` directly, to `open/…` shared. The identity
+/// `all` may everything, shared; `plain` may not retain.
 pub(crate) struct Strict {
     delivered: mpsc::UnboundedSender<Publish>,
     heard: mpsc::UnboundedSender<Heard>,
     held: Arc<Mutex<VecDeque<Receipt>>>,
 }
 
+fn may_everything(client: &Client) -> bool {
+    client.identity.as_str() == "all"
+}
+
 impl Strict {
     fn may_publish(client: &Client, topic: &str) -> bool {
-        topic.starts_with(&format!("up/{}/", client.identity)) || topic.starts_with("open/")
+        topic.starts_with(&format!("up/{}/", client.identity)) || topic.starts_with("open/") || may_everything(client)
     }
 }
 
@@ -63,21 +68,25 @@ impl Gatekeeper for Strict {
     fn authorize_subscribe(&self, client: &Client, filter: &str) -> Subscribing {
         if filter.starts_with(&format!("down/{}/", client.identity)) {
             Subscribing::Direct(QoS::ExactlyOnce)
-        } else if filter.starts_with("open/") {
+        } else if filter.starts_with("open/") || may_everything(client) {
             Subscribing::Shared(QoS::ExactlyOnce)
         } else {
             Subscribing::Refused
         }
     }
 
-    fn deliver(&self, _client: &Client, publish: &Publish, receipt: Receipt) -> Route {
+    fn may_retain(&self, client: &Client) -> bool {
+        client.identity.as_str() != "plain"
+    }
+
+    fn deliver(&self, client: &Client, publish: &Publish, receipt: Receipt) -> Route {
         drop(self.delivered.send(publish.clone()));
         if publish.topic.contains("/hold") {
             self.held.lock().unwrap().push_back(receipt);
         } else {
             receipt.acknowledge();
         }
-        if publish.topic.starts_with("open/") {
+        if publish.topic.starts_with("open/") || may_everything(client) {
             Route::PassOn
         } else {
             Route::Consume

@@ -122,4 +122,21 @@ impl Turn<'_> {
         }
         Ok(Answer::Done)
     }
+
+    /// A person has looked at a pile's meter; asking again changes nothing.
+    pub(super) fn clear_meter(&mut self, pile: PileId, reason: String, by: String) -> Handled {
+        self.known_pile(&pile)?;
+        if reason.trim().is_empty() {
+            return Err(Rejected::NoReason);
+        }
+        let row = self.site.rows.piles.get(&pile);
+        let doubted = row.is_some_and(|row| {
+            let lower = row.connectors.values().any(|connector| connector.rollback.is_some());
+            row.meter_abnormal.is_some() || lower
+        });
+        if doubted {
+            self.journal(Fact::MeterCleared { pile, reason, by });
+        }
+        Ok(Answer::Done)
+    }
 }

@@ -171,10 +171,40 @@ pub enum Input {
         /// Who decided.
         by: String,
     },
+    /// A person has looked at a pile's meter: it counts as it should, or it is another one.
+    ClearMeter {
+        /// Which.
+        pile: PileId,
+        /// What was found and done.
+        reason: String,
+        /// Who.
+        by: String,
+    },
     /// Whether the station's wall clock can be trusted.
     ClockTrust(bool),
+    /// How much room there is on the disk.
+    Space(Space),
     /// A deadline may have passed.
     Tick,
+}
+
+/// The room on the disk that the database is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What is left for the station, in bytes.
+    pub free_bytes: u64,
+    /// Whether the reserve is set aside: room that is given up when the disk is full, so that open orders can settle.
+    pub reserve: bool,
+}
+
+impl Default for Space {
+    /// Room enough, until somebody has looked.
+    fn default() -> Self {
+        Self {
+            free_bytes: u64::MAX,
+            reserve: true,
+        }
+    }
 }
 
 /// A driver's wish to charge.

@@ -1,9 +1,10 @@
 //! What is true only now: connections, the last telemetry, clocks and timers. Lost with the process, or nearly so.
 //! What is decided from it (a stop, a suspicion, a bill) is a fact.
 
-use super::Rows;
+use super::{Rows, Space};
 use crate::{
     fact::Fact,
+    flow::FlowWatch,
     ids::{BootId, CardId, OrderId, Outlet, PileId},
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
     order::{Order, State},
@@ -34,6 +35,9 @@ pub(super) struct Live {
     /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
     pub(super) wall_offset_ms: Option<i64>,
     pub(super) clock_trusted: bool,
+    pub(super) space: Space,
+    /// From when to when the business day lasts that was looked at last.
+    pub(super) day: Option<(Wall, Wall)>,
     pub(super) ignored: BTreeMap<&'static str, u64>,
 }
 
@@ -48,6 +52,8 @@ pub(super) enum Timer {
     DropVerdict(PileId),
     /// The hourly `time`, and `price` where the day's table changed.
     Time(PileId),
+    /// A business day's energy is reported.
+    EnergyReport,
 }
 
 /// A pile's connection.
@@ -68,6 +74,8 @@ pub struct Presence {
     pub(super) swipe: Option<(CardId, Mono)>,
     pub(super) dropped_at: Option<Mono>,
     pub(super) prices_sent: Option<PriceMessage>,
+    /// Something it said was refused, as its quarantine is full, and none of that has been dealt with since.
+    pub quarantine_full: bool,
     /// When it is next told the time.
     pub(super) time_due: Option<Mono>,
 }
@@ -162,6 +170,9 @@ pub struct OutletLive {
     pub soc_start: Option<(f64, Wall)>,
     /// Since when the connector has not been charging its order.
     pub lost_since: Option<Mono>,
+    /// Whether the meter counts what flows; begun anew after a restart.
+    #[serde(skip)]
+    pub flow: FlowWatch,
 }
 
 impl Live {
@@ -293,6 +304,7 @@ impl OutletLive {
         }
         self.soc_start = None;
         self.lost_since = None;
+        self.flow = FlowWatch::default();
     }
 
     /// The station's clock was stepped: the readings keep their distance from the present, or none that follows a step

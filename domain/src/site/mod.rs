@@ -12,6 +12,7 @@
 //! [`Rejected`] has changed nothing.
 
 mod admin;
+mod energy;
 mod input;
 mod live;
 mod outcome;
@@ -21,17 +22,19 @@ mod record;
 mod rejected;
 mod rows;
 mod settle;
+mod space;
+mod sums;
 mod telemetry;
 mod timers;
 
-pub use input::{Decision, Input, Place};
+pub use input::{Decision, Input, Place, Space};
 pub use live::{ClockOffset, LiveView, OutletLive, Presence};
 pub use outcome::{Answer, Effect, Outcome};
 pub use rejected::Rejected;
 pub use rows::{Changes, Key, Rows};
 
 use crate::{
-    fact::Fact,
+    fact::{Fact, kept_bytes},
     ids::{CardId, OrderId, Outlet, PileId, Randomness},
     journal::Stamp,
     messages::{Ack, AckResult, Down, Record, Up, UpMessage},
@@ -58,7 +61,8 @@ impl Site {
     /// A station that continues after the journal entry `last`.
     ///
     /// `rows` are what is always in memory: all piles and tariffs, every open order with its member, and the accounts of
-    /// both. Live data of an earlier run goes in with [`Site::restore_live`].
+    /// both. Live data of an earlier run goes in with [`Site::restore_live`]. The first input says what time it is; until
+    /// then no business day is waited for.
     pub fn new(policy: Policy, last: Stamp, rows: Rows) -> Self {
         let live = Live::new(&rows);
         Self {
@@ -202,7 +206,9 @@ impl Site {
             | Input::ProvisionPile { .. }
             | Input::RemovePile { .. }
             | Input::SetMaintenance { .. }
+            | Input::ClearMeter { .. }
             | Input::ClockTrust(_)
+            | Input::Space(_)
             | Input::Tick => {}
         }
         keys
@@ -266,7 +272,7 @@ impl Site {
     /// Decides.
     ///
     /// All rows that [`Site::needs`] names must be in memory. Facts come back even with a refusal where the station's
-    /// clock was found to have been stepped: that is true whatever was asked.
+    /// clock was found to have been stepped, or another day to have begun: that is true whatever was asked.
     pub fn handle(&mut self, now: Now, random: &mut dyn Randomness, input: Input) -> Outcome {
         let mut turn = Turn {
             site: self,
@@ -280,6 +286,7 @@ impl Site {
             Fen::ZERO
         };
         turn.notice_clock_step();
+        turn.notice_day();
         let own_facts = turn.outcome.facts.len();
         let answer = turn.dispatch(input);
         let mut outcome = turn.outcome;
@@ -360,7 +367,9 @@ impl Turn<'_> {
             Input::ProvisionPile { pile } => self.provision_pile(pile),
             Input::RemovePile { pile, by } => self.remove_pile(pile, by),
             Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
+            Input::ClearMeter { pile, reason, by } => self.clear_meter(pile, reason, by),
             Input::ClockTrust(trusted) => self.clock_trust(trusted),
+            Input::Space(space) => self.space(space),
             Input::Tick => self.tick(),
         }
     }
@@ -383,7 +392,13 @@ impl Turn<'_> {
             }
             Up::Boot(boot) => self.boot(pile, &common, boot),
             Up::Reply(reply) => self.reply(pile, &common, reply),
-            Up::Record(record) => self.record(pile, &common, *record),
+            Up::Record(record) => {
+                if self.fits_nowhere(pile, &record) {
+                    let bytes = kept_bytes(Some(&record), None);
+                    self.check_quarantine(pile, &record::digest(&record), bytes)?;
+                }
+                self.record(pile, &common, *record)
+            }
             Up::Event(event) => self.event(pile, event),
             Up::Card(swipe) => self.card(pile, swipe),
         }

@@ -46,6 +46,7 @@ impl Turn<'_> {
             prepay,
             until,
         } = place;
+        self.check_takes_orders()?;
         let policy = self.policy().clone();
         let member = self
             .site

@@ -6,7 +6,7 @@ use super::{
     record::{digest_of, rate_or_suspect},
 };
 use crate::{
-    fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes},
+    fact::{Fact, QuarantineItem, QuarantineOutcome, QuarantineReason, Raw, SessionTimes, kept_bytes},
     ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
     messages::{Ack, AckResult, Down, Malformed, Record},
     meter,
@@ -27,6 +27,7 @@ impl Turn<'_> {
         } else if self.set_aside_as(pile, &digest).is_some() {
             self.ignore("quarantined_again");
         } else {
+            self.check_quarantine(pile, &digest, kept_bytes(None, Some(&raw)))?;
             let (pile, detail) = (pile.clone(), detail.clone());
             let why = QuarantineReason::Malformed;
             self.journal(Fact::Quarantined {
@@ -50,6 +51,23 @@ impl Turn<'_> {
         Ok(Answer::Ack(ack))
     }
 
+    /// Whether one more message of so many bytes may be put aside. What may not is not acknowledged either, so that the
+    /// pile keeps it until a person has made room: nothing that may carry money is thrown away.
+    pub(super) fn check_quarantine(&mut self, pile: &PileId, digest: &str, bytes: u64) -> Result<(), Rejected> {
+        let Some(row) = self.site.rows.piles.get(pile) else {
+            return Ok(());
+        };
+        let (kept, most) = (row.quarantined_bytes, self.policy().quarantine_bytes_max);
+        let is_full = kept.saturating_add(bytes) > most && self.set_aside_as(pile, digest).is_none();
+        self.site.live.piles.entry(pile.clone()).or_default().quarantine_full = is_full;
+        if is_full {
+            self.ignore("quarantine_full");
+            let pile = pile.clone();
+            return Err(Rejected::QuarantineFull { pile, kept, most });
+        }
+        Ok(())
+    }
+
     pub(super) fn close_quarantine(
         &mut self,
         number: u64,
@@ -64,6 +82,22 @@ impl Turn<'_> {
         if reason.trim().is_empty() {
             return Err(Rejected::NoReason);
         }
+        let pile = item.pile.clone();
+        let closed = self.close_item(item, number, bill_to, reason, by)?;
+        if let Some(presence) = self.site.live.piles.get_mut(&pile) {
+            presence.quarantine_full = false;
+        }
+        Ok(closed)
+    }
+
+    fn close_item(
+        &mut self,
+        item: QuarantineItem,
+        number: u64,
+        bill_to: Option<MemberId>,
+        reason: String,
+        by: String,
+    ) -> Handled {
         let Some(member) = bill_to else {
             let outcome = QuarantineOutcome::Dismissed;
             self.journal(Fact::QuarantineClosed {

@@ -3,11 +3,12 @@
 
 use super::{Received, Turn};
 use crate::{
+    energy,
     fact::{Fact, QuarantineReason, SessionTimes},
-    ids::{OrderId, Outlet, PileId},
+    ids::{MemberId, OrderId, Outlet, PileId},
     journal::Hash,
     messages::{AckResult, Common, Record, StopCode},
-    meter::{self, Suspicion},
+    meter::{self, Rollback, Suspicion},
     order::{Basis, Ending, FailReason, Order, Source, State, Until},
     planted::{Bug, is_planted},
     rating::{self, Bill, PeriodSplit, Reading},
@@ -88,8 +89,13 @@ impl Turn<'_> {
             },
         );
         let mut suspicions = self.suspicions(before, &record, start, stop);
-        let gap = meter::gap(start.register, self.accounted(&before.outlet));
+        let gap = meter::gap(start.register, self.accounted_or_set_aside(&before.outlet));
         suspicions.extend(aligned.suspicion.clone());
+        suspicions.extend(self.rolled_back(&before.outlet));
+        if before.bill().is_some_and(|bill| bill.basis == Basis::Correction) {
+            suspicions.push(Suspicion::BillCorrected);
+        }
+        let further = self.further_than_recorded(before, &record);
         let ending = Ending {
             digest,
             start,
@@ -115,6 +121,14 @@ impl Turn<'_> {
                 order: id.clone(),
                 outlet: before.outlet.clone(),
                 gap,
+            });
+        }
+        if let Some(register) = further {
+            self.journal(Fact::EnergyDiffers {
+                order: id.clone(),
+                outlet: before.outlet.clone(),
+                billed: record.energy(),
+                register,
             });
         }
         if failed {
@@ -143,6 +157,30 @@ impl Turn<'_> {
     pub(super) fn accounted(&self, outlet: &Outlet) -> Option<Energy> {
         let pile = self.site.rows.piles.get(&outlet.pile)?;
         pile.connectors.get(&outlet.connector)?.accounted
+    }
+
+    /// As [`Turn::accounted`], and what a record in quarantine accounts for besides.
+    fn accounted_or_set_aside(&self, outlet: &Outlet) -> Option<Energy> {
+        let pile = self.site.rows.piles.get(&outlet.pile)?;
+        let connector = pile.connectors.get(&outlet.connector)?;
+        connector
+            .accounted
+            .map(|accounted| connector.set_aside.map_or(accounted, |aside| aside.max(accounted)))
+    }
+
+    /// The first session after the register was found lower than it had been.
+    fn rolled_back(&self, outlet: &Outlet) -> Option<Suspicion> {
+        let pile = self.site.rows.piles.get(&outlet.pile)?;
+        let Rollback { known, found } = pile.connectors.get(&outlet.connector)?.rollback?;
+        Some(Suspicion::RegisterLower { known, found })
+    }
+
+    /// What the register moved by its own reports while the order ran, where that is more than its record says.
+    fn further_than_recorded(&self, order: &Order, record: &Record) -> Option<Energy> {
+        let live = self.site.live.outlets.get(&order.outlet);
+        let live = live.filter(|live| live.order.as_ref() == Some(&order.id))?;
+        let register = live.readings.latest()?.register - record.meter_start_kwh;
+        (register > record.energy() && energy::differs(record.energy(), register)).then_some(register)
     }
 
     fn suspicions(&self, order: &Order, record: &Record, start: Reading, stop: Reading) -> Vec<Suspicion> {
@@ -239,32 +277,11 @@ impl Turn<'_> {
             let detail = format!("order {} is not known at this station", record.order_id);
             return self.set_aside(QuarantineReason::Orphan, &outlet.pile, record, times, detail);
         }
-        let member = record
-            .card_id
-            .as_ref()
-            .and_then(|card| self.site.rows.cards.get(card).cloned().flatten());
-        let known_connector = self
-            .site
-            .rows
-            .piles
-            .get(&outlet.pile)
-            .is_some_and(|pile| pile.connectors.contains_key(&outlet.connector));
-        let refused = QuarantineReason::OfflineSessionRefused;
-        let refusal = if !self.policy().offline_sessions {
-            Some((refused, "offline sessions are switched off at this station"))
-        } else if member.is_none() {
-            Some((QuarantineReason::UnknownCard, "its card belongs to nobody"))
-        } else if !known_connector {
-            Some((refused, "the pile has no such connector"))
-        } else if self.tariff_in_force().is_err() {
-            Some((refused, "no tariff is in force"))
-        } else {
-            None
-        };
-        if let Some((why, refusal)) = refusal {
+        if let Some((why, refusal)) = self.offline_session_refusal(outlet, &record) {
             let detail = format!("offline session {}: {refusal}", record.order_id);
             return self.set_aside(why, &outlet.pile, record, times, detail);
         }
+        let member = self.member_of_card(&record);
         let member = member.expect("an offline session without member was refused above");
         let order = self.adopt(
             &record.order_id.clone(),
@@ -277,12 +294,53 @@ impl Turn<'_> {
         self.receive(&order, record, digest, times)
     }
 
+    fn member_of_card(&self, record: &Record) -> Option<MemberId> {
+        let card = record.card_id.as_ref()?;
+        self.site.rows.cards.get(card).cloned().flatten()
+    }
+
+    /// Why a session that a pile ran alone does not become an order, if it does not.
+    fn offline_session_refusal(&self, outlet: &Outlet, record: &Record) -> Option<(QuarantineReason, &'static str)> {
+        let piles = &self.site.rows.piles;
+        let known_connector = piles
+            .get(&outlet.pile)
+            .is_some_and(|pile| pile.connectors.contains_key(&outlet.connector));
+        let refused = QuarantineReason::OfflineSessionRefused;
+        if !self.policy().offline_sessions {
+            Some((refused, "offline sessions are switched off at this station"))
+        } else if self.member_of_card(record).is_none() {
+            Some((QuarantineReason::UnknownCard, "its card belongs to nobody"))
+        } else if !known_connector {
+            Some((refused, "the pile has no such connector"))
+        } else if self.tariff_in_force().is_err() {
+            Some((refused, "no tariff is in force"))
+        } else {
+            None
+        }
+    }
+
+    /// Whether this record will be put aside, for all that is known before it is looked at.
+    pub(super) fn fits_nowhere(&self, pile: &PileId, record: &Record) -> bool {
+        let outlet = Outlet {
+            pile: pile.clone(),
+            connector: record.connector,
+        };
+        match self.order(&record.order_id) {
+            None if record.order_id.is_offline_session_of(&outlet) => {
+                self.offline_session_refusal(&outlet, record).is_some()
+            }
+            None => true,
+            Some(order) if order.outlet != outlet => true,
+            Some(order) => order.state == State::Fail && order.ending.is_none() && record.energy() > Energy::ZERO,
+        }
+    }
+
     /// Makes an order for a session that is over already, with the tariff of when it began; there is no hold.
     pub(super) fn adopt(
         &mut self,
         id: &OrderId,
         outlet: &Outlet,
-        member: crate::ids::MemberId,
+        member: MemberId,
         source: Source,
         began: Wall,
     ) -> Order {

@@ -157,6 +157,20 @@ pub enum Rejected {
     /// No such quarantined message.
     #[error("quarantine has no open item {0}")]
     UnknownQuarantineItem(u64),
+    /// What the pile said cannot be kept, so it is not acknowledged: the pile keeps it.
+    #[error(
+        "pile {pile} has {} KiB in quarantine, of {} KiB that may wait there; close items of it (GET /v1/quarantine), then it can send the rest",
+        kept / 1024,
+        most / 1024
+    )]
+    QuarantineFull {
+        /// Which pile.
+        pile: PileId,
+        /// What waits already, in bytes.
+        kept: u64,
+        /// The most, in bytes.
+        most: u64,
+    },
     /// It cannot be billed.
     #[error("quarantine item {item} cannot be billed: {why}")]
     NotBillable {
@@ -203,6 +217,7 @@ impl Rejected {
             Rejected::TariffInThePast(_) => "tariff_in_the_past",
             Rejected::PileBusy { .. } => "pile_busy",
             Rejected::UnknownQuarantineItem(_) => "unknown_quarantine_item",
+            Rejected::QuarantineFull { .. } => "quarantine_full",
             Rejected::NotBillable { .. } => "not_billable",
             Rejected::UnknownCard(_) => "unknown_card",
             Rejected::NotTakingOrders(_) => "not_taking_orders",

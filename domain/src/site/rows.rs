@@ -2,6 +2,7 @@
 //! The edge keeps these rows on disk; replaying the journal from empty gives the identical rows.
 
 use crate::{
+    energy::{EnergyBooks, EnergyReport, Finding},
     fact::{Fact, PaidFrom, QuarantineItem, QuarantineOutcome, ReceiptFor, ReceiptUse},
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
     journal::Stamp,
@@ -13,6 +14,7 @@ use crate::{
     pile::{Maintenance, Pile},
     planted::{Bug, is_planted},
     tariff::Tariff,
+    time::Day,
     units::{Energy, Fen},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +57,10 @@ pub struct Rows {
     pub receipts: BTreeMap<String, Option<ReceiptUse>>,
     /// Accounts of the members and orders above, and the station's own.
     pub ledger: Ledger,
+    /// Business days whose energy is not reported yet.
+    pub energy: EnergyBooks,
+    /// Reports that were made just now.
+    pub energy_reports: BTreeMap<Day, EnergyReport>,
 }
 
 /// Rows that differ from what is on disk.
@@ -78,6 +84,12 @@ pub struct Changes {
     pub accounts: BTreeSet<Account>,
     /// Transfers, to be added.
     pub transfers: Vec<Transfer>,
+    /// Sums of business days; those that are there no more are in a report.
+    pub energy_days: BTreeSet<(Day, Outlet)>,
+    /// Reports of business days, to be added.
+    pub energy_reports: BTreeSet<Day>,
+    /// Another business day has begun.
+    pub day_began: bool,
 }
 
 impl Changes {
@@ -120,6 +132,7 @@ impl Rows {
         self.quarantine.clear();
         self.set_aside.clear();
         self.receipts.clear();
+        self.energy_reports.clear();
         let gone: Vec<Account> = self
             .ledger
             .accounts()
@@ -135,7 +148,7 @@ impl Rows {
         }
     }
 
-    fn order_mut(&mut self, id: &OrderId, changes: &mut Changes) -> &mut Order {
+    pub(super) fn order_mut(&mut self, id: &OrderId, changes: &mut Changes) -> &mut Order {
         changes.orders.insert(id.clone());
         self.orders
             .get_mut(id)
@@ -151,9 +164,17 @@ impl Rows {
             .expect("a fact is about a member that is in memory")
     }
 
-    fn pile_mut(&mut self, id: &PileId, changes: &mut Changes) -> &mut Pile {
+    pub(super) fn pile_mut(&mut self, id: &PileId, changes: &mut Changes) -> &mut Pile {
         changes.piles.insert(id.clone());
         self.piles.get_mut(id).expect("a fact is about a known pile")
+    }
+
+    /// A pile that came with a certificate and was never provisioned has no row to count in.
+    fn count_quarantined(&mut self, pile: &PileId, count: impl FnOnce(u64) -> u64, changes: &mut Changes) {
+        if self.piles.contains_key(pile) {
+            let row = self.pile_mut(pile, changes);
+            row.quarantined_bytes = count(row.quarantined_bytes);
+        }
     }
 
     /// Takes one fact into account.
@@ -190,8 +211,8 @@ impl Rows {
                     connector.power_max = Some(reported.max_kw);
                     if !busy.contains(&reported.no) {
                         connector.register = Some(reported.meter_kwh);
-                        // A higher register may be an offline session whose record is yet to come; a lower one is
-                        // another meter.
+                        // A higher register may be an offline session whose record is yet to come; a lower one begins
+                        // anew, and `RegisterRolledBack` says so.
                         let known = connector.accounted.unwrap_or(reported.meter_kwh);
                         connector.accounted = Some(known.min(reported.meter_kwh));
                     }
@@ -336,6 +357,9 @@ impl Rows {
                     kind: DeadlineKind::Record,
                 });
             }
+            Fact::FakeChargingSeen { order, suspicion } => {
+                self.order_mut(order, changes).suspicions.push(suspicion.clone());
+            }
             Fact::ChargingResumed { order } => self.step(order, Step::Telemetry, changes).deadline = None,
             Fact::RecordReceived {
                 order,
@@ -350,6 +374,7 @@ impl Rows {
                 row.deadline = None;
                 row.commands.clear();
                 let outlet = row.outlet.clone();
+                self.note_record(order, &outlet, record, suspicions, changes);
                 // An impossible jump must not make every later session look like a meter running backwards.
                 if !suspicions.iter().any(|s| matches!(s, Suspicion::TooFast { .. })) {
                     self.account(&outlet, record.meter_stop_kwh, changes);
@@ -425,6 +450,7 @@ impl Rows {
                 };
                 self.pay(order, payment, fact, stamp, changes);
                 self.order_mut(order, changes).deadline = Some(deadline);
+                self.count(order, changes);
             }
             Fact::OrderSettled { order, payment } => {
                 self.pay(order, payment, fact, stamp, changes);
@@ -438,6 +464,7 @@ impl Rows {
                 row.deadline = None;
                 row.settled_at = Some(stamp.at);
                 assert!(row.hold.is_resolved(), "a settled order {order} holds nothing");
+                self.count(order, changes);
                 self.note_debt(order, changes);
                 self.close_if_ended(order, changes);
             }
@@ -480,6 +507,9 @@ impl Rows {
                 detail,
             } => {
                 changes.quarantine.insert(stamp.seq);
+                if let (Some(record), Some(times)) = (record, times) {
+                    self.note_unbilled(stamp.seq, pile, record, times.stop.ms_since(times.start), changes);
+                }
                 let before = self.set_aside.insert((pile.clone(), digest.clone()), Some(stamp.seq));
                 assert!(
                     matches!(before, None | Some(None)),
@@ -498,7 +528,9 @@ impl Rows {
                     detail: detail.clone(),
                     outcome: None,
                 };
+                let bytes = item.bytes();
                 self.quarantine.insert(stamp.seq, Some(item));
+                self.count_quarantined(pile, |count| count.saturating_add(bytes), changes);
             }
             Fact::QuarantineClosed { item, outcome, .. } => {
                 changes.quarantine.insert(*item);
@@ -506,6 +538,9 @@ impl Rows {
                 let row = row.expect("a fact is about a quarantined message that is in memory");
                 assert!(row.outcome.is_none(), "quarantine item {item} is dealt with once");
                 row.outcome = Some(outcome.clone());
+                let (pile, bytes) = (row.pile.clone(), row.bytes());
+                // What was put aside before this was counted counts nothing.
+                self.count_quarantined(&pile, |count| count.saturating_sub(bytes), changes);
                 if let QuarantineOutcome::Billed { order } = outcome {
                     self.reopen_failed(order, changes);
                 }
@@ -523,7 +558,43 @@ impl Rows {
             Fact::RecordConflict { order, digest, .. } => {
                 self.order_mut(order, changes).conflicts.push(digest.clone());
             }
-            Fact::RegisterGapFound { .. } | Fact::RatingDiffers { .. } | Fact::Notified { .. } => {}
+            Fact::RegisterGapFound { order, outlet, gap } => {
+                self.note_gap(order, outlet, *gap, changes);
+            }
+            Fact::RegisterRolledBack { outlet, rollback } => {
+                let connector = self.connector_mut(outlet, changes);
+                connector.rollback = Some(*rollback);
+                (connector.excess, connector.set_aside) = (None, None);
+                self.today(outlet, changes).find(Finding::rollback(None, *rollback));
+            }
+            Fact::EnergyDiffers {
+                order,
+                outlet,
+                billed,
+                register,
+            } => {
+                let finding = Finding::Energy {
+                    order: Some(order.clone()),
+                    billed: *billed,
+                    register: *register,
+                };
+                self.today(outlet, changes).find(finding);
+            }
+            Fact::DayBegan { day } => {
+                changes.day_began = true;
+                self.energy.begin(*day);
+            }
+            Fact::EnergyReported { report } => {
+                self.close_day(report, stamp, changes);
+            }
+            Fact::MeterCleared { pile, .. } => {
+                let pile = self.pile_mut(pile, changes);
+                pile.meter_abnormal = None;
+                for connector in pile.connectors.values_mut() {
+                    connector.rollback = None;
+                }
+            }
+            Fact::RatingDiffers { .. } | Fact::Notified { .. } | Fact::Restored { .. } => {}
         }
     }
 
@@ -713,6 +784,7 @@ fn placed(stamp: Stamp, fact: &Fact) -> Order {
         bills: Vec::new(),
         paid: Paid::default(),
         settled_at: None,
+        counted: None,
     }
 }
 

@@ -24,6 +24,11 @@ impl Turn<'_> {
 
     fn reasons_to_review(&self, id: &OrderId, mut suspicions: Vec<Suspicion>) -> Vec<Suspicion> {
         let order = self.order(id).expect("an order is settled while in memory");
+        let seen = order
+            .suspicions
+            .iter()
+            .filter(|seen| matches!(seen, Suspicion::FakeCharging { .. }));
+        suspicions.extend(seen.cloned());
         if order.clock_stepped {
             suspicions.push(Suspicion::ClockStepped);
         }

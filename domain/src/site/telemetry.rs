@@ -6,12 +6,13 @@ use super::{
 };
 use crate::{
     fact::{Fact, StopCause},
+    flow::{FlowWatch, Uncounted},
     ids::{OrderId, Outlet, PileId},
     messages::{
-        Boot, Common, ConnectorReport, ConnectorStatus, Down, Event, EventKind, Heartbeat, PriceEntry, PriceMessage,
-        TimeMessage, Up, UpMessage,
+        Boot, BootConnector, Common, ConnectorReport, ConnectorStatus, Down, Event, EventKind, Heartbeat, PriceEntry,
+        PriceMessage, TimeMessage, Up, UpMessage,
     },
-    meter,
+    meter::{self, Rollback, Suspicion},
     order::{Order, State},
     pile::Make,
     rating::{Reading, SampleKeeper},
@@ -162,6 +163,7 @@ impl Turn<'_> {
                 live.report.meter_kwh = reported.meter_kwh;
             }
         }
+        let lower = self.lower_registers(pile, &connectors);
         if !same {
             let (pile, boot_id) = (pile.clone(), common.boot_id.clone());
             self.journal(Fact::PileBooted {
@@ -171,9 +173,34 @@ impl Turn<'_> {
                 connectors,
             });
         }
+        for (outlet, rollback) in lower {
+            self.journal(Fact::RegisterRolledBack { outlet, rollback });
+        }
         self.tell_time_and_prices(pile);
         self.resend_commands(pile);
         Received::ok()
+    }
+
+    /// Registers that a boot reports lower than they were known to be, where nobody charges: another meter, or one that
+    /// ran backwards. A running order's record says it by itself.
+    fn lower_registers(&self, pile: &PileId, reported: &[BootConnector]) -> Vec<(Outlet, Rollback)> {
+        let outlet = |no| Outlet {
+            pile: pile.clone(),
+            connector: no,
+        };
+        let row = self.site.rows.piles.get(pile);
+        let lower = reported.iter().filter_map(|one| {
+            let known = row?.connectors.get(&one.no)?;
+            let known = known.register.max(known.accounted)?;
+            let rollback = Rollback {
+                known,
+                found: one.meter_kwh,
+            };
+            let outlet = outlet(one.no);
+            let idle = !self.site.live.occupied.contains_key(&outlet);
+            (idle && rollback.found < known).then_some((outlet, rollback))
+        });
+        lower.collect()
     }
 
     /// `time` while the station's clock is trusted, `price` where it is not the one already sent.
@@ -315,6 +342,8 @@ impl Turn<'_> {
     fn keep_report(&mut self, outlet: &Outlet, report: ConnectorReport, order: Option<&Order>, reading: Reading) {
         let now = self.now;
         let power = self.power_of(outlet);
+        let policy = self.policy();
+        let (window_ms, pct) = (policy.fake_charging_window_ms, policy.fake_charging_pct);
         let rows = &self.site.rows;
         let live = self
             .site
@@ -329,10 +358,11 @@ impl Turn<'_> {
                 readings: SampleKeeper::default(),
                 soc_start: None,
                 lost_since: None,
+                flow: FlowWatch::default(),
             });
         // As it is now: its start may have been confirmed by this very report.
         let order = order.and_then(|order| rows.orders.get(&order.id)?.as_ref());
-        let mut impossible = false;
+        let (mut impossible, mut uncounted) = (false, None);
         if let Some(order) = order {
             let tariff = rows.tariff_of(order);
             if live.order.as_ref() != Some(&order.id) {
@@ -360,11 +390,23 @@ impl Turn<'_> {
                 live.begin(&order.id, tariff, Some(reading));
             }
         }
+        if let Some(order) = order {
+            let watts = report.voltage_v * report.current_a;
+            let seen = live.flow.report(now.mono, watts, report.meter_kwh, window_ms, pct);
+            let known = |suspicion: &Suspicion| matches!(suspicion, Suspicion::FakeCharging { .. });
+            uncounted = seen
+                .filter(|_| !order.suspicions.iter().any(known))
+                .map(|seen| (order.id.clone(), seen));
+        }
         live.report = report;
         live.as_of = now.wall;
         live.received = now.mono;
         if impossible {
             self.ignore("impossible_jump");
+        }
+        if let Some((order, Uncounted { claimed, counted })) = uncounted {
+            let suspicion = Suspicion::FakeCharging { claimed, counted };
+            self.journal(Fact::FakeChargingSeen { order, suspicion });
         }
     }
 

@@ -28,6 +28,7 @@ impl Turn<'_> {
                 live.follow_step(by_ms);
             }
             self.journal(Fact::ClockStepped { by_ms });
+            self.wait_for_report(self.now.mono);
         }
     }
 
@@ -42,6 +43,7 @@ impl Turn<'_> {
                 Timer::RecordMissing(outlet) => self.record_missing(&outlet),
                 Timer::DropVerdict(pile) => self.judge_drop(&pile),
                 Timer::Time(pile) => self.tell_time_and_prices(&pile),
+                Timer::EnergyReport => self.report_energy(),
             }
         }
         Ok(Answer::Done)

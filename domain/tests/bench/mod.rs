@@ -304,6 +304,19 @@ impl Bench {
         for receipt in &changes.receipts {
             disk.receipts.insert(receipt.clone(), rows.receipts[receipt].clone());
         }
+        if changes.day_began {
+            disk.energy.days = rows.energy.days;
+        }
+        for key in &changes.energy_days {
+            match rows.energy.open.get(key) {
+                Some(sums) => disk.energy.open.insert(key.clone(), sums.clone()),
+                None => disk.energy.open.remove(key),
+            };
+        }
+        for day in &changes.energy_reports {
+            disk.energy_reports.insert(*day, rows.energy_reports[day].clone());
+            disk.energy.reported.clone_from(&rows.energy.reported);
+        }
         for account in &changes.accounts {
             disk.ledger.load(account.clone(), rows.ledger.balance(account));
         }
@@ -367,6 +380,7 @@ impl Bench {
         let mut rows = Rows {
             piles: self.disk.piles.clone(),
             tariffs: self.disk.tariffs.clone(),
+            energy: self.disk.energy.clone(),
             ..Rows::default()
         };
         let mut accounts = vec![

@@ -1,7 +1,13 @@
 //! Who may do what. The least role of an operation is declared beside it, as the scope of its `bearer` requirement in
 //! the OpenAPI document, and enforced from there: an operation that declares nothing is closed to all but administrators.
 
-use super::{body, problem::Problem, respond::Refusal};
+use super::{
+    body,
+    dto::station::MakeBackup,
+    limit::{FAILURE_EVERY, FailedLogins, TooMany},
+    problem::Problem,
+    respond::Refusal,
+};
 use crate::credentials::{Credentials, Role};
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
@@ -9,12 +15,19 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How long a request may take; waiting for the journal and WebSockets have times of their own.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a request may take that waits for something to happen.
 const WAITING_TIME_MAX: Duration = Duration::from_secs(90);
+/// How long a backup may take; it has a shorter time of its own.
+const BACKUP_TIME_MAX: Duration = Duration::from_secs(MakeBackup::WITHIN_S_MAX + 60);
 /// The name of the WebSocket subprotocol whose other half is the token: browsers cannot set headers there.
 pub(super) const WS_PROTOCOL: &str = "bearer";
 /// In place of a role: the operation is for callers on the Unix socket alone.
@@ -36,6 +49,10 @@ pub struct Caller {
 pub(super) struct LocalPeer {
     pub(super) uid: Option<u32>,
 }
+
+/// Where a connection over TCP comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TcpPeer(pub(super) IpAddr);
 
 impl Caller {
     pub(super) fn of(parts: &Parts) -> Result<Self, Problem> {
@@ -73,11 +90,16 @@ enum Access {
 pub(super) struct Gate {
     operations: Arc<HashMap<(String, String), Access>>,
     credentials: Arc<Credentials>,
+    logins: Arc<FailedLogins>,
 }
 
 impl Gate {
     /// Reads what the document declares.
-    pub(super) fn new(openapi: &utoipa::openapi::OpenApi, credentials: Arc<Credentials>) -> Self {
+    pub(super) fn new(
+        openapi: &utoipa::openapi::OpenApi,
+        credentials: Arc<Credentials>,
+        logins: Arc<FailedLogins>,
+    ) -> Self {
         let mut operations = HashMap::new();
         let document = serde_json::to_value(openapi).unwrap_or_default();
         for (path, methods) in document["paths"].as_object().into_iter().flatten() {
@@ -89,6 +111,7 @@ impl Gate {
         Self {
             operations: Arc::new(operations),
             credentials,
+            logins,
         }
     }
 
@@ -143,18 +166,14 @@ pub(super) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
                 who.clone_from(&caller.name);
                 request.extensions_mut().insert(caller);
             }
-            Err(problem) => {
-                let details = problem.details();
-                tracing::info!(%method, path, status = details.status, "{}", details.detail);
-                return problem.into_response();
-            }
+            Err(problem) => return turned_away(&gate, &request, problem),
         }
     }
     let repeatable = request.headers().contains_key(body::IDEMPOTENCY_KEY);
-    let patience = if path == "/v1/journal" {
-        WAITING_TIME_MAX
-    } else {
-        REQUEST_TIME_MAX
+    let patience = match path.as_str() {
+        "/v1/journal" => WAITING_TIME_MAX,
+        "/v1/backup" => BACKUP_TIME_MAX,
+        _ => REQUEST_TIME_MAX,
     };
     let Ok(response) = tokio::time::timeout(patience, next.run(request)).await else {
         let again = if repeatable {
@@ -173,6 +192,29 @@ pub(super) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
     } else {
         tracing::info!(caller = who, %method, path, status, "answered");
     }
+    response
+}
+
+/// The answer to a caller who is not let in: why not, or that they have tried too often.
+fn turned_away(gate: &Gate, request: &Request, problem: Problem) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let is_login = problem.details().status == StatusCode::UNAUTHORIZED.as_u16();
+    let peer = request.extensions().get::<TcpPeer>().filter(|_| is_login);
+    let too_many = peer.and_then(|peer| Some((peer.0, gate.logins.note(peer.0, Instant::now()).err()?)));
+    let Some((address, TooMany { is_first })) = too_many else {
+        let details = problem.details();
+        tracing::info!(%method, path, status = details.status, "{}", details.detail);
+        return problem.into_response();
+    };
+    if is_first {
+        tracing::warn!(%address, "too many logins fail: further ones are answered 429 and not logged one by one");
+    }
+    let seconds = FAILURE_EVERY.as_secs();
+    let detail = format!(
+        "too many requests from {address} came without a token that is known here; try again in {seconds} s, with one"
+    );
+    let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failed_logins", detail).into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     response
 }
 

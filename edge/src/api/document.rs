@@ -55,6 +55,10 @@ pub(super) fn start() -> utoipa::openapi::OpenApi {
         tag("tariffs", "Prices by time of day (尖/峰/平/谷)"),
         tag("quarantine", "Messages that carry money, or may, and fit nowhere"),
         tag("books", "The station's double-entry books"),
+        tag(
+            "energy",
+            "What orders billed, held against what the registers moved, day by day",
+        ),
         tag("live", "WebSockets"),
         tag("station", "The station itself"),
         tag("tokens", "Tokens for this API"),
@@ -127,7 +131,7 @@ fn add_problems(operation: &mut Operation) {
     let problem = || RefOr::Ref(Ref::from_response_name("Problem"));
     let mut codes = vec!["default"];
     if secured {
-        codes.extend(["401", "403"]);
+        codes.extend(["401", "403", "429"]);
     }
     for code in codes {
         operation

@@ -1,15 +1,16 @@
-//! The journal as it is stored, for the sync agent: on the Unix socket only, waiting for news if asked to.
+//! The journal as it is stored, for the sync agent: on the Unix socket only, waiting for news if asked to; and how far
+//! head office has it.
 
 use super::{
     ApiState,
-    body::Asked,
-    dto::station::{JournalEntry, JournalHead, JournalPage},
-    problem::Problem,
+    body::{Asked, Put},
+    dto::station::{AcknowledgeJournal, JournalEntry, JournalHead, JournalPage},
+    problem::{Problem, ProblemDetails},
 };
 use crate::store::{Reader, StoreError};
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use domain::journal::Hash;
+use domain::journal::{Head, NotAHead};
 use serde::Deserialize;
 use std::time::Duration;
 use utoipa::IntoParams;
@@ -25,7 +26,9 @@ const READ_AT_ONCE: usize = 64;
 const WAIT_S_MAX: u64 = 60;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(get_journal))
+    OpenApiRouter::new()
+        .routes(routes!(get_journal))
+        .routes(routes!(acknowledge_journal))
 }
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
@@ -72,7 +75,9 @@ async fn get_journal(State(api): State<ApiState>, Asked(feed): Asked<Feed>) -> R
             Ok(JournalPage {
                 site,
                 epoch,
-                after_hash: hash_of(reader, feed.after)?.map(|hash| hash.to_string()),
+                begins_after: reader.checkpoint()?.into(),
+                acknowledged: reader.acknowledged()?.map(Into::into),
+                after_hash: reader.hash_of(feed.after)?.map(|hash| hash.to_string()),
                 head: JournalHead {
                     seq: head.seq,
                     hash: head_hash.to_string(),
@@ -98,12 +103,41 @@ async fn wait_for_news(api: &ApiState, after: u64, patience: Duration) {
     }
 }
 
-fn hash_of(reader: &Reader, seq: u64) -> Result<Option<Hash>, StoreError> {
-    if seq == 0 {
-        return Ok(Some(Hash::GENESIS));
+/// Head office has this entry, and everything before it.
+#[utoipa::path(
+    put, path = "/v1/journal/acknowledged", tag = "journal",
+    description = "Served on the station's Unix socket only. May be repeated, and come late: the furthest place counts. \
+        What is acknowledged may be pruned when it is old enough; a journal that does not reach this place any more does \
+        not verify.",
+    request_body = AcknowledgeJournal,
+    responses(
+        (status = 200, description = "The furthest place that is acknowledged, on disk", body = JournalHead),
+        (status = 409, description = "`journal_fork`: another entry stands there, or none; `other_epoch`",
+            body = ProblemDetails, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = ["service", "socket"])),
+)]
+async fn acknowledge_journal(
+    State(api): State<ApiState>,
+    put: Put<AcknowledgeJournal>,
+) -> Result<Json<JournalHead>, Problem> {
+    let AcknowledgeJournal { epoch, seq, hash } = put.body;
+    let hash = hash
+        .parse()
+        .map_err(|error: NotAHead| Problem::field("hash", error.to_string()))?;
+    let store = api.station.store.clone();
+    let done = tokio::task::spawn_blocking(move || store.acknowledge(&epoch, Head { seq, hash }));
+    match done.await.map_err(Problem::internal)? {
+        Ok(place) => Ok(Json(place.into())),
+        Err(error @ StoreError::OtherEpoch { .. }) => {
+            Err(Problem::new(StatusCode::CONFLICT, "other_epoch", error.to_string()))
+        }
+        Err(StoreError::Journal(broken)) => {
+            let detail = format!("{broken}: two journals of this site are about; a person has to look");
+            Err(Problem::new(StatusCode::CONFLICT, "journal_fork", detail))
+        }
+        Err(other) => Err(other.into()),
     }
-    let found = reader.journal(seq, 1)?.into_iter().next();
-    Ok(found.filter(|(found, ..)| *found == seq).map(|(_, hash, _)| hash))
 }
 
 fn entries(reader: &Reader, mut from: u64, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {

@@ -1,6 +1,7 @@
 //! Counters and gauges as Prometheus reads them, version 0.0.4 of the text format.
 
 use super::{ApiState, problem::Problem};
+use crate::tls;
 use axum::{extract::State, http::header, response::IntoResponse};
 use domain::order::State as OrderIs;
 use std::{collections::BTreeMap, fmt::Write, sync::atomic::Ordering};
@@ -85,6 +86,7 @@ async fn get_metrics(State(api): State<ApiState>) -> Result<impl IntoResponse, P
     let mut metrics = of_loop(&api);
     metrics.extend(of_site(&api).await?);
     metrics.extend(of_store(&api).await?);
+    metrics.extend(of_tls(&api));
     metrics.extend(api.counters.metrics());
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text(&metrics)))
@@ -126,7 +128,7 @@ fn of_loop(api: &ApiState) -> Vec<Metric> {
         ),
         Metric::counter(
             "holdfast_undelivered_total",
-            "Messages to piles that were not connected any more.",
+            "Messages to piles that were not connected any more, or did not read.",
             stats.undelivered.load(Ordering::Relaxed),
         ),
         Metric::gauge(
@@ -135,6 +137,21 @@ fn of_loop(api: &ApiState) -> Vec<Metric> {
             station.waiting() as u64,
         ),
         Metric::gauge("holdfast_websockets", "Open WebSockets.", sockets as u64),
+        Metric::counter(
+            "holdfast_http_connections_turned_away_total",
+            "HTTP connections closed because their address had too many.",
+            api.turned_away.load(Ordering::Relaxed),
+        ),
+        Metric::counter(
+            "holdfast_http_logins_failed_total",
+            "HTTP requests without a token, or with one that is not known.",
+            api.logins.failed.load(Ordering::Relaxed),
+        ),
+        Metric::counter(
+            "holdfast_http_logins_limited_total",
+            "Those of them that were answered 429 because there were too many.",
+            api.logins.limited.load(Ordering::Relaxed),
+        ),
     ]
 }
 
@@ -156,9 +173,16 @@ async fn of_site(api: &ApiState) -> Result<Vec<Metric>, Problem> {
             maintenance += u64::from(pile.maintenance.is_some());
         }
         let ignored: Vec<(&str, u64)> = site.ignored().iter().map(|(why, count)| (*why, *count)).collect();
-        (orders, [known, online, maintenance], ignored, site.clock_trusted())
+        let room = (site.disk_space(), site.takes_no_orders().is_some());
+        (
+            orders,
+            [known, online, maintenance],
+            ignored,
+            site.clock_trusted(),
+            room,
+        )
     });
-    let (orders, [known, online, maintenance], ignored, trusted) = looked.await?;
+    let (orders, [known, online, maintenance], ignored, trusted, (space, no_orders)) = looked.await?;
     let mut metrics: Vec<Metric> = orders
         .into_iter()
         .map(|(state, count)| {
@@ -181,11 +205,50 @@ async fn of_site(api: &ApiState) -> Result<Vec<Metric>, Problem> {
         "1 if the wall clock is trusted.",
         u64::from(trusted),
     ));
+    metrics.push(Metric::gauge(
+        "holdfast_disk_free_bytes",
+        "What is left on the disk of the database.",
+        space.free_bytes,
+    ));
+    metrics.push(Metric::gauge(
+        "holdfast_disk_reserve",
+        "1 if the reserve is set aside that is given up when the disk is full.",
+        u64::from(space.reserve),
+    ));
+    metrics.push(Metric::gauge(
+        "holdfast_orders_refused",
+        "1 if new orders are refused for want of room on the disk.",
+        u64::from(no_orders),
+    ));
     metrics.extend(ignored.into_iter().map(|(why, count)| {
         let help = "Messages from piles that were counted and otherwise ignored.";
         Metric::counter("holdfast_ignored_total", help, count).labelled("reason", why)
     }));
     Ok(metrics)
+}
+
+fn of_tls(api: &ApiState) -> Vec<Metric> {
+    let Some(tls) = &api.tls else { return Vec::new() };
+    let state = tls.state();
+    let soon = api.station.clock.now().wall.after_ms(tls::WARN_MS);
+    let ending = api.station.credentials.certificates_ending_before(soon);
+    vec![
+        Metric::gauge(
+            "holdfast_tls_certificate_expires_seconds",
+            "When the station's TLS certificate ends, in seconds since 1970.",
+            u64::try_from(state.expires.0 / 1_000).unwrap_or(0),
+        ),
+        Metric::gauge(
+            "holdfast_tls_files_refused",
+            "1 if new certificate files cannot be used and those before them are.",
+            u64::from(state.problem.is_some()),
+        ),
+        Metric::gauge(
+            "holdfast_pile_certificates_ending",
+            "Piles whose certificate of the station's making ends within 30 days, or has ended.",
+            ending as u64,
+        ),
+    ]
 }
 
 async fn of_store(api: &ApiState) -> Result<Vec<Metric>, Problem> {

@@ -8,6 +8,7 @@
 //! | `orders` … `station` | one file per resource: handlers with their place in the document |
 //! | `live` | WebSockets |
 //! | `serve` | listeners: TCP with tokens, the Unix socket with file permissions |
+//! | `limit`, `patience` | what one address may take, and how long a caller may not read |
 //!
 //! To add an endpoint: write the handler with `#[utoipa::path(…, security(("bearer" = ["role"])))]` in its resource's
 //! file, add it to `routes!` there, and run `holdfast-edge openapi > docs/openapi.json`. A test walks the document and
@@ -17,18 +18,25 @@
 //! answer is rendered in the loop and committed with the facts; what reads takes one snapshot.
 
 mod access;
+mod backup;
+mod bills;
 mod body;
 mod books;
 mod cards;
+mod certificates;
 mod document;
 pub mod dto;
+mod energy;
+mod energy_csv;
 mod health;
 mod journal;
+mod limit;
 mod live;
 mod members;
 pub mod metrics;
 mod orders;
 mod page;
+mod patience;
 mod piles;
 pub mod problem;
 mod quarantine;
@@ -42,16 +50,17 @@ pub mod wire;
 
 pub use access::Caller;
 pub use body::Nothing;
-pub use serve::{UnixSocket, bind_unix, serve, serve_unix};
+pub use serve::{TCP_CONNECTIONS_MAX, UNIX_CONNECTIONS_MAX, UnixSocket, bind_unix, serve, serve_unix};
 
 use crate::{
     station::Station,
     store::{Reader, StoreError},
+    tls::Tls,
 };
 use axum::{Router, http::StatusCode, middleware};
 use metrics::Counters;
 use problem::Problem;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 use tokio::sync::{Semaphore, watch};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -64,7 +73,13 @@ pub struct ApiState {
     station: Station,
     time_zone: Arc<str>,
     counters: Arc<dyn Counters>,
+    tls: Option<Arc<Tls>>,
     sockets: Arc<Semaphore>,
+    /// One backup at a time.
+    backups: Arc<Semaphore>,
+    logins: Arc<limit::FailedLogins>,
+    /// TCP connections that were turned away because their address had too many.
+    turned_away: Arc<AtomicU64>,
     closing: Arc<watch::Sender<bool>>,
 }
 
@@ -76,9 +91,20 @@ impl ApiState {
             station,
             time_zone: time_zone.into(),
             counters: Arc::new(counters),
+            tls: None,
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+            backups: Arc::new(Semaphore::new(1)),
+            logins: Arc::default(),
+            turned_away: Arc::default(),
             closing: Arc::new(watch::Sender::new(false)),
         }
+    }
+
+    /// The same, with the certificates of the listener that piles come to.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Arc<Tls>) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Reads one snapshot, off the runtime's own threads.
@@ -110,13 +136,17 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(members::routes())
         .merge(cards::routes())
         .merge(piles::routes())
+        .merge(certificates::routes())
         .merge(tariffs::routes())
         .merge(quarantine::routes())
         .merge(books::routes())
+        .merge(energy::routes())
+        .merge(bills::routes())
         .merge(live::routes())
         .merge(station::routes())
         .merge(tokens::routes())
         .merge(journal::routes())
+        .merge(backup::routes())
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(document::routes())
@@ -131,7 +161,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// All operations, behind tokens and roles.
 pub fn router(state: ApiState) -> Router {
     let (router, openapi) = operations().split_for_parts();
-    let gate = access::Gate::new(&openapi, Arc::clone(&state.station.credentials));
+    let gate = access::Gate::new(
+        &openapi,
+        Arc::clone(&state.station.credentials),
+        Arc::clone(&state.logins),
+    );
     router
         .fallback(nothing_there)
         .method_not_allowed_fallback(wrong_method)

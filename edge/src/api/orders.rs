@@ -63,8 +63,25 @@ pub(super) fn about_order(decided: &Answer, site: &Site, status: StatusCode) -> 
 
 pub(super) async fn stored_order(api: &ApiState, id: OrderId) -> Result<Order, Problem> {
     let wanted = id.clone();
-    let found = api.read(move |reader| reader.order(&wanted)).await?;
-    found.ok_or_else(|| Problem::unknown("order", id))
+    let (found, begins_after) = api
+        .read(move |reader| Ok((reader.order(&wanted)?, reader.checkpoint()?.seq)))
+        .await?;
+    found.ok_or_else(|| no_order(&id, begins_after))
+}
+
+/// One that was never here, or is here no more.
+fn no_order(id: &OrderId, begins_after: u64) -> Problem {
+    match begins_after {
+        0 => Problem::unknown("order", id),
+        _ => Problem::new(
+            StatusCode::NOT_FOUND,
+            "unknown_order",
+            format!(
+                "order {id} is not known at this station; orders that ended long ago are kept no longer than \
+                 `retention.days` in its configuration says"
+            ),
+        ),
+    }
 }
 
 /// Place an order: reserve the money and start the pile.
@@ -285,16 +302,16 @@ async fn get_log(
 ) -> Result<Json<PageOf<LogEntry>>, Problem> {
     let (from, limit) = (paging.number()?.unwrap_or(0), paging.limit()?);
     let wanted = id.clone();
-    let (known, mut entries) = api
+    let (known, begins_after, mut entries) = api
         .read(move |reader| {
             // One more than asked tells whether there is a next page.
             let entries = reader.order_log_from(&wanted, from, limit + 1)?;
             let known = !entries.is_empty() || reader.order(&wanted)?.is_some();
-            Ok((known, entries))
+            Ok((known, reader.checkpoint()?.seq, entries))
         })
         .await?;
     if !known {
-        return Err(Problem::unknown("order", id));
+        return Err(no_order(&id, begins_after));
     }
     let next = entries.get(limit).map(|entry| entry.stamp.seq.to_string());
     entries.truncate(limit);
@@ -346,13 +363,10 @@ async fn get_curve(
     let first = first.max(order.placed_at);
     let last = end.min(first.after_ms(CURVE_MS_MAX));
     let outlet = order.outlet.clone();
-    let samples = api
+    let (samples, until) = api
         .read(move |reader| reader.samples(&outlet, first, last, POINTS_MAX))
         .await?;
-    let next = match samples.last() {
-        Some((at, _)) if samples.len() == POINTS_MAX => Some(At(*at)),
-        _ => (last < end).then_some(At(last)),
-    };
+    let next = until.or((last < end).then_some(last)).map(At);
     let of_order = samples
         .into_iter()
         .filter(|(_, report)| report.order_id.as_ref() == Some(&order.id));

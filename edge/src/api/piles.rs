@@ -6,7 +6,7 @@ use super::{
     body::{Asked, Nothing, Of, Posted, Put},
     dto::{
         PageOf, Switch,
-        pile::{PileSecret, PileView, ProvisionPile},
+        pile::{ClearMeter, PileSecret, PileView, ProvisionPile},
     },
     page::Paging,
     problem::Problem,
@@ -20,6 +20,7 @@ use domain::{
     time::Now,
 };
 use serde::Deserialize;
+use std::sync::Arc;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -29,9 +30,10 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(get_pile, remove_pile))
         .routes(routes!(rotate_secret))
         .routes(routes!(set_maintenance))
+        .routes(routes!(clear_meter))
 }
 
-fn is_known(site: &Site, pile: &PileId) -> bool {
+pub(super) fn is_known(site: &Site, pile: &PileId) -> bool {
     site.rows().piles.get(pile).is_some_and(|row| !row.removed)
 }
 
@@ -128,7 +130,30 @@ async fn set_maintenance(
     put: Put<Switch>,
 ) -> Result<Answered, Problem> {
     let (id, by, reason) = (pile.clone(), put.caller.name, put.body.into_reason());
+    let credentials = Arc::clone(&api.station.credentials);
     Question::new(Input::SetMaintenance { pile, reason, by }, None)
+        .ask(&api, move |_, site, now| {
+            Ok(Shown::ok(&pile_in_memory(site, &id, now)?.certified(&credentials)))
+        })
+        .await
+}
+
+/// Believe a pile's meter again: takes `meter_abnormal` and `register_lower` off, and says why in the journal.
+#[utoipa::path(
+    post, path = "/v1/piles/{id}/meter-cleared", tag = "piles",
+    params(("id" = String, Path, description = "The pile's id")),
+    request_body = ClearMeter,
+    responses((status = 200, description = "The pile", body = PileView)),
+    security(("bearer" = ["service"])),
+)]
+async fn clear_meter(
+    State(api): State<ApiState>,
+    Of(pile): Of<PileId>,
+    posted: Posted<ClearMeter>,
+) -> Result<Answered, Problem> {
+    let Posted { body, key, caller } = posted;
+    let (id, by, reason) = (pile.clone(), caller.name, body.reason);
+    Question::new(Input::ClearMeter { pile, reason, by }, Some(key))
         .ask(&api, move |_, site, now| {
             Ok(Shown::ok(&pile_in_memory(site, &id, now)?))
         })
@@ -164,7 +189,7 @@ async fn list_piles(
 ) -> Result<Json<PageOf<PileView>>, Problem> {
     let paging = Paging::new(query.cursor, query.limit);
     let (after, limit) = (paging.name()?.unwrap_or_default(), paging.limit()?);
-    let page = api
+    let mut page = api
         .station
         .look(move |site, now| {
             let piles = site.rows().piles.values();
@@ -176,6 +201,11 @@ async fn list_piles(
             PageOf { items, next }
         })
         .await?;
+    page.items = page
+        .items
+        .into_iter()
+        .map(|pile| pile.certified(&api.station.credentials))
+        .collect();
     Ok(Json(page))
 }
 
@@ -191,5 +221,5 @@ async fn get_pile(State(api): State<ApiState>, Of(id): Of<PileId>) -> Result<Jso
         .station
         .look(move |site, now| pile_in_memory(site, &id, now))
         .await??;
-    Ok(Json(found))
+    Ok(Json(found.certified(&api.station.credentials)))
 }

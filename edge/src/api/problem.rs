@@ -218,7 +218,9 @@ impl From<&Rejected> for Problem {
             }
             Rejected::InsufficientFunds { .. } => conflict("; top up, or ask for less"),
             Rejected::NoTariff | Rejected::TariffExists(_) | Rejected::Illegal { .. } => conflict(""),
-            Rejected::PileNotGone { .. } | Rejected::NotBillable { .. } => conflict(""),
+            Rejected::PileNotGone { .. } | Rejected::NotBillable { .. } | Rejected::QuarantineFull { .. } => {
+                conflict("")
+            }
             Rejected::ReceiptUsed { .. } => conflict("; a receipt's number counts once, write a new one"),
             Rejected::PileBusy { .. } => conflict("; stop it and wait for its record first"),
             Rejected::PrepayOutsideLimits { .. }

@@ -1,9 +1,16 @@
 //! Listeners: TCP, where callers show tokens, and the Unix socket, where the file's permissions decide.
 //! Everything is bounded: connections, the time for a request's head, the time to finish when the daemon ends.
 
-use super::{ApiState, access::LocalPeer, router};
+use super::{
+    ApiState,
+    access::{LocalPeer, TcpPeer},
+    limit::{OpenConnections, Place},
+    patience::Patience,
+    problem::{PROBLEM_JSON, Problem},
+    router,
+};
 use anyhow::{Context, bail};
-use axum::{Router, extract::Request};
+use axum::{Router, extract::Request, http::StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -13,33 +20,42 @@ use std::{
     io::ErrorKind,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{Semaphore, watch},
     task::JoinSet,
 };
 
 /// The most connections over TCP.
-const TCP_CONNECTIONS_MAX: usize = 512;
+pub const TCP_CONNECTIONS_MAX: usize = 512;
 /// The most connections on the Unix socket.
-const UNIX_CONNECTIONS_MAX: usize = 64;
+pub const UNIX_CONNECTIONS_MAX: usize = 64;
 /// How long the head of a request may take to arrive.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long an answer may find nobody who reads it.
+const UNREAD_TIME_MAX: Duration = Duration::from_secs(20);
 /// How long requests get to finish when the daemon ends.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(4);
 /// How long to wait after the system refused a connection, for want of file descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves the API on `listener` until `stopping` is true (or its sender is gone), then lets requests finish.
+/// Serves the API on `listener` until `stopping` is true (or its sender is gone), then lets requests finish. One address
+/// gets at most `per_address_max` connections at once.
 ///
 /// # Errors
 /// None so far: a connection that fails ends alone.
-pub async fn serve(listener: TcpListener, state: ApiState, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    per_address_max: usize,
+    state: ApiState,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let mut connections = Connections::new(&state, TCP_CONNECTIONS_MAX, stopping);
+    let open = OpenConnections::default();
     loop {
         let Some(permit) = connections.permit().await else {
             break;
@@ -49,10 +65,16 @@ pub async fn serve(listener: TcpListener, state: ApiState, stopping: watch::Rece
             () = connections.stopped() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let _best_effort = stream.set_nodelay(true);
-                connections.take(stream, None, permit);
-            }
+            Ok((stream, peer)) => match open.admit(peer.ip(), per_address_max) {
+                Some(place) => {
+                    let _best_effort = stream.set_nodelay(true);
+                    connections.take(stream, Peer::Tcp(TcpPeer(peer.ip())), (permit, Some(place)));
+                }
+                None => {
+                    state.turned_away.fetch_add(1, Ordering::Relaxed);
+                    turn_away(&stream, per_address_max);
+                }
+            },
             Err(error) => pause(&error).await,
         }
     }
@@ -94,7 +116,7 @@ pub async fn serve_unix(socket: UnixSocket, state: ApiState, stopping: watch::Re
         match accepted {
             Ok((stream, _)) => {
                 let uid = stream.peer_cred().ok().map(|credentials| credentials.uid());
-                connections.take(stream, Some(LocalPeer { uid }), permit);
+                connections.take(stream, Peer::Local(LocalPeer { uid }), (permit, None));
             }
             Err(error) => pause(&error).await,
         }
@@ -143,12 +165,33 @@ pub async fn bind_unix(path: &Path) -> anyhow::Result<UnixSocket> {
     })
 }
 
+/// Says why, as far as the system takes it at once, and closes.
+fn turn_away(stream: &TcpStream, per_address_max: usize) {
+    let detail = format!(
+        "{per_address_max} connections from this address are open already; close some, or set `connections_per_address_max` under `[http]`"
+    );
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail);
+    let body = serde_json::to_string(problem.details()).unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: {PROBLEM_JSON}\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let _best_effort = stream.try_write(answer.as_bytes());
+}
+
 async fn pause(error: &std::io::Error) {
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
 type Permit = tokio::sync::OwnedSemaphorePermit;
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+enum Peer {
+    Tcp(TcpPeer),
+    Local(LocalPeer),
+}
 
 /// The open connections of one listener.
 struct Connections {
@@ -182,14 +225,20 @@ impl Connections {
         super::becomes_true(&mut self.stopping.clone()).await;
     }
 
-    fn take<S>(&mut self, stream: S, peer: Option<LocalPeer>, permit: Permit)
+    fn take<S>(&mut self, stream: S, peer: Peer, places: (Permit, Option<Place>))
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let inner = TowerToHyperService::new(self.router.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            if let Some(peer) = peer {
-                request.extensions_mut().insert(peer);
+            let extensions = request.extensions_mut();
+            match peer {
+                Peer::Tcp(peer) => {
+                    extensions.insert(peer);
+                }
+                Peer::Local(peer) => {
+                    extensions.insert(peer);
+                }
             }
             hyper::service::Service::call(&inner, request)
         });
@@ -198,7 +247,7 @@ impl Connections {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIME_MAX)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(Patience::new(stream, UNREAD_TIME_MAX)), service)
                 .with_upgrades();
             let mut connection = std::pin::pin!(connection);
             let ended = tokio::select! {
@@ -211,7 +260,7 @@ impl Connections {
             if let Err(error) = ended {
                 tracing::debug!(%error, "an HTTP connection ended early");
             }
-            drop(permit);
+            drop(places);
         });
     }
 

@@ -4,14 +4,17 @@ use super::{
     ApiState,
     dto::{
         pile::PileView,
-        station::{ClockView, JournalHead, StationView},
+        station::{ClockView, DiskView, JournalHead, StationView, TlsView},
     },
     problem::Problem,
     wire::At,
 };
-use crate::store::{OrderFilter, SCHEMA_VERSION};
+use crate::{
+    store::{OrderFilter, SCHEMA_VERSION},
+    tls,
+};
 use axum::{Json, extract::State as Shared};
-use domain::{order::State, tariff};
+use domain::{order::State, tariff, time::Wall};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// How many of what waits are counted.
@@ -19,6 +22,17 @@ const COUNTED_MAX: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(get_station))
+}
+
+fn tls_of(api: &ApiState, now: Wall) -> Option<TlsView> {
+    let state = api.tls.as_ref()?.state();
+    let soon = now.after_ms(tls::WARN_MS);
+    Some(TlsView {
+        certificate_expires: At(state.expires),
+        expires_soon: state.expires_soon,
+        problem: state.problem,
+        pile_certificates_ending: api.station.credentials.certificates_ending_before(soon),
+    })
 }
 
 /// The station.
@@ -38,9 +52,10 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         let quarantine = reader.quarantine(true, None, COUNTED_MAX)?.items.len();
         let tariffs = reader.tariffs()?;
         let in_force = tariff::in_force(&tariffs, wall).map(|tariff| tariff.id.to_string());
-        Ok((reader.head()?, reviews, quarantine, in_force))
+        let places = (reader.checkpoint()?, reader.acknowledged()?);
+        Ok((reader.head()?, places, reviews, quarantine, in_force))
     });
-    let ((head, hash), reviews_waiting, quarantine_open, tariff_in_force) = read.await?;
+    let ((head, hash), (begins_after, acknowledged), reviews_waiting, quarantine_open, tariff_in_force) = read.await?;
     let identity = api.station.store.identity();
     let mut view = StationView {
         site: identity.site.to_string(),
@@ -57,31 +72,49 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
             seq: head.seq,
             hash: hash.to_string(),
         },
+        acknowledged: acknowledged.map(Into::into),
+        journal_begins_after: begins_after.into(),
         waiting: api.station.waiting(),
         open_orders: 0,
         piles: 0,
         piles_online: 0,
         piles_in_maintenance: 0,
         piles_faulted: 0,
+        piles_meter_abnormal: 0,
         reviews_waiting,
         quarantine_open,
+        piles_quarantine_full: 0,
+        disk: DiskView {
+            free_bytes: 0,
+            reserve: false,
+            telemetry: false,
+            refusing_orders: None,
+        },
         tariff_in_force,
+        tls: tls_of(&api, wall),
     };
     let looked = api.station.look(|site, now| {
         let piles = site.rows().piles.values().filter(|pile| !pile.removed);
-        let (mut known, mut online, mut fenced, mut faulted) = (0, 0, 0, 0);
+        let (mut known, mut online, mut fenced, mut faulted, mut full, mut abnormal) = (0, 0, 0, 0, 0, 0);
         for pile in piles {
             known += 1;
             let presence = site.presence(&pile.id);
             online += usize::from(presence.is_some_and(|presence| presence.online_since.is_some()));
+            full += usize::from(presence.is_some_and(|presence| presence.quarantine_full));
             let view = PileView::of(pile, site, now);
             fenced += usize::from(view.maintenance.is_some());
             faulted += usize::from(view.connectors.iter().any(|connector| connector.faulted));
+            let lower = view
+                .connectors
+                .iter()
+                .any(|connector| connector.register_lower.is_some());
+            abnormal += usize::from(view.meter_abnormal.is_some() || lower);
         }
         let open = site.rows().orders().filter(|order| order.state.is_open()).count();
-        (now, site.clock_trusted(), open, [known, online, fenced, faulted])
+        let counts = [known, online, fenced, faulted, full, abnormal];
+        (now, site.clock_trusted(), open, counts, DiskView::of(site))
     });
-    let (now, trusted, open_orders, [piles, online, fenced, faulted]) = looked.await?;
+    let (now, trusted, open_orders, [piles, online, fenced, faulted, full, abnormal], disk) = looked.await?;
     view.clock = ClockView {
         wall: At(now.wall),
         mono_ms: now.mono.0,
@@ -89,5 +122,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
     };
     (view.open_orders, view.piles, view.piles_online) = (open_orders, piles, online);
     (view.piles_in_maintenance, view.piles_faulted) = (fenced, faulted);
+    (view.piles_quarantine_full, view.disk) = (full, disk);
+    view.piles_meter_abnormal = abnormal;
     Ok(Json(view))
 }

@@ -29,6 +29,12 @@ impl Client {
         self.ask(Method::GET, path, Body::None, None)
     }
 
+    /// An answer that is not JSON.
+    pub(super) fn get_text(&self, path: &str) -> anyhow::Result<String> {
+        let bytes = self.ask_bytes(PATIENCE, Method::GET, path, Body::None, None)?;
+        String::from_utf8(bytes.into()).context("the daemon's answer is not text")
+    }
+
     pub(super) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.ask(Method::PUT, path, Body::Json(body), None)
     }
@@ -55,6 +61,11 @@ impl Client {
         self.ask(Method::POST, path, Body::Json(body), Some(key))
     }
 
+    /// A PUT that may take this long.
+    pub(super) fn put_slow(&self, path: &str, body: &Value, patience: Duration) -> anyhow::Result<Value> {
+        self.ask_within(patience, Method::PUT, path, Body::Json(body), None)
+    }
+
     /// Every page of a list.
     pub(super) fn all(&self, path: &str) -> anyhow::Result<Value> {
         let mut items = Vec::new();
@@ -74,15 +85,41 @@ impl Client {
     }
 
     fn ask(&self, method: Method, path: &str, body: Body<'_>, key: Option<&str>) -> anyhow::Result<Value> {
+        self.ask_within(PATIENCE, method, path, body, key)
+    }
+
+    fn ask_within(
+        &self,
+        patience: Duration,
+        method: Method,
+        path: &str,
+        body: Body<'_>,
+        key: Option<&str>,
+    ) -> anyhow::Result<Value> {
+        let bytes = self.ask_bytes(patience, method, path, body, key)?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    fn ask_bytes(
+        &self,
+        patience: Duration,
+        method: Method,
+        path: &str,
+        body: Body<'_>,
+        key: Option<&str>,
+    ) -> anyhow::Result<Bytes> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, self.exchange(method, path, body, key))
+            tokio::time::timeout(patience, self.exchange(method, path, body, key))
                 .await
-                .with_context(|| format!("the daemon at {} did not answer in {PATIENCE:?}", self.socket.display()))?
+                .with_context(|| format!("the daemon at {} did not answer in {patience:?}", self.socket.display()))?
         })
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Body<'_>, key: Option<&str>) -> anyhow::Result<Value> {
+    async fn exchange(&self, method: Method, path: &str, body: Body<'_>, key: Option<&str>) -> anyhow::Result<Bytes> {
         let stream = tokio::net::UnixStream::connect(&self.socket).await.with_context(|| {
             let socket = self.socket.display();
             format!("cannot reach the daemon at {socket}: is it running, and may you open the socket (group holdfast)?")
@@ -109,18 +146,14 @@ impl Client {
         let bytes = response.into_body().collect().await?.to_bytes();
         drop(sender);
         connection.abort();
-        let answer: Value = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes)?
-        };
         if !status.is_success() {
+            let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
             let words = answer["detail"]
                 .as_str()
                 .or(answer["title"].as_str())
                 .unwrap_or("no reason given");
             bail!("{words} ({status})");
         }
-        Ok(answer)
+        Ok(bytes)
     }
 }

@@ -1,7 +1,10 @@
 //! What a person types. Commands that change or show the station ask the daemon over its Unix socket, so that there is
-//! one writer and one truth; `check-config`, `openapi` and an offline `journal verify` need no daemon.
+//! one writer and one truth; `check-config`, `restore`, `openapi` and an offline `journal verify` need no daemon.
 
+mod backup;
+mod certificate;
 mod client;
+mod energy;
 mod run;
 mod status;
 mod table;
@@ -10,9 +13,12 @@ mod verify;
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use client::Client;
-use domain::ids::{CardId, MemberId, PileId, TariffId};
+use domain::{
+    ids::{CardId, MemberId, PileId, TariffId},
+    journal::Head,
+};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Holdfast at a charging station.
 #[derive(Debug, Parser)]
@@ -39,6 +45,8 @@ enum Command {
     /// Piles: who may connect.
     #[command(subcommand)]
     Pile(Pile),
+    /// Print the certificate of the station's own authority, PEM: what a pile needs to know the station by, over TLS.
+    Authority,
     /// Members: who may charge, and their money here.
     #[command(subcommand)]
     Member(Member),
@@ -54,8 +62,33 @@ enum Command {
     /// The tamper-evident journal.
     #[command(subcommand)]
     Journal(Journal),
+    /// Copy the running station's database into a new file, while it goes on.
+    Backup {
+        /// The new file, where the daemon may write: with the packaged service, below its data directory.
+        file: PathBuf,
+        /// How many seconds it may take.
+        #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        within: u64,
+    },
+    /// Make a copy the station's database. The daemon must not run; the copy stays as it is.
+    Restore {
+        /// The copy.
+        copy: PathBuf,
+        /// Give the database that is there another name, which is printed.
+        #[arg(long)]
+        move_aside: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// What orders billed against what the registers moved, day by day.
+    EnergyReport(energy::EnergyReport),
     /// The books: every account that is not empty. They sum to zero.
     BalanceSheet,
+    /// Work a day's bills out again from the journal, and say which come out otherwise.
+    AuditBills {
+        /// The day, as in 2026-03-01, by the site's clock.
+        day: String,
+    },
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
 }
@@ -76,6 +109,21 @@ enum Pile {
     },
     /// All piles and how they are.
     List,
+    /// Make a pile a certificate to show in place of its secret: ID.crt and ID.key, and ca.crt to know the station by.
+    /// The certificate before counts until the pile comes with the new one.
+    Cert {
+        /// The pile's id, which is the certificate's common name.
+        id: String,
+        /// The folder for the files. Files of the same names there are replaced.
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+        /// For how many days it is valid.
+        #[arg(long, default_value_t = 1_095, value_parser = clap::value_parser!(i64).range(1..=7_300))]
+        days: i64,
+        /// The certificates before it count no more at once, and the pile is disconnected: for one that was lost.
+        #[arg(long)]
+        revoke: bool,
+    },
     /// Give a pile a new secret, printed once. It is disconnected and must use the new one.
     Rotate {
         /// The pile's id.
@@ -96,6 +144,14 @@ enum Pile {
         /// Put it back to work.
         #[arg(long, conflicts_with = "reason")]
         off: bool,
+    },
+    /// Believe a pile's meter again, after an energy report or a lower register put it in doubt.
+    MeterCleared {
+        /// The pile's id.
+        id: String,
+        /// What was found and done.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -226,6 +282,10 @@ enum Journal {
         /// The site the copy should belong to.
         #[arg(long, requires = "database")]
         site: Option<String>,
+        /// A place that the journal must go through, as `status`, `backup` or an earlier `verify` printed it: an entry's
+        /// number, a colon, its hash. A journal that was cut back has forgotten its own end.
+        #[arg(long, value_name = "SEQ:HASH")]
+        head: Option<Head>,
     },
 }
 
@@ -236,7 +296,7 @@ enum Journal {
 pub fn run(cli: Cli) -> anyhow::Result<String> {
     if matches!(
         cli.command,
-        Command::Run(_) | Command::CheckConfig(_) | Command::Openapi
+        Command::Run(_) | Command::CheckConfig(_) | Command::Restore { .. } | Command::Openapi
     ) {
         ensure!(
             cli.socket.is_none() && !cli.json,
@@ -252,12 +312,22 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
                 .to_pretty_json()
                 .context("the document cannot be written");
         }
-        Command::Journal(Journal::Verify { database, site }) => {
+        Command::Journal(Journal::Verify { database, site, head }) => {
             return match database {
-                Some(path) => verify::offline(&path, site.as_deref()),
-                None => verify::online(&client),
+                Some(path) => verify::offline(&path, site.as_deref(), head),
+                None => verify::online(&client, head),
             };
         }
+        Command::Backup { file, within } => {
+            let body = json!({ "file": std::path::absolute(&file)?, "within_s": within });
+            let patience = Duration::from_secs(within + 30);
+            (client.put_slow("/v1/backup", &body, patience)?, backup::made)
+        }
+        Command::Restore {
+            copy,
+            config,
+            move_aside,
+        } => return backup::restore(&copy, &config.config, move_aside),
         Command::Tariff(Tariff::Check { file, time_zone }) => {
             let tariff = crate::daemon::read_tariff(&file, &time_zone)?;
             return Ok(format!("{}: tariff {}, nothing wrong", file.display(), tariff.id));
@@ -269,8 +339,27 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
             (added.with_context(|| file.display().to_string())?, tariff_added)
         }
         Command::Tariff(Tariff::List) => (client.get("/v1/tariffs")?, tariffs),
+        Command::EnergyReport(asked) => {
+            if let Some(table) = asked.csv(&client, cli.json)? {
+                return Ok(table);
+            }
+            asked.ask(&client)?
+        }
+        Command::Authority => {
+            let answer = client.get("/v1/authority")?;
+            return Ok(answer["certificate"]
+                .as_str()
+                .context("no certificate in the answer")?
+                .to_owned());
+        }
         Command::Status => (client.get("/v1/station")?, status::text),
         Command::BalanceSheet => (client.get("/v1/balance-sheet?detail=true")?, table::fields),
+        Command::AuditBills { day } => {
+            let day: jiff::civil::Date = day
+                .parse()
+                .with_context(|| format!("{day:?} is no day; give 2026-03-01"))?;
+            (client.get(&format!("/v1/bills/audit?day={day}"))?, table::fields)
+        }
         Command::Pile(command) => pile(&client, command)?,
         Command::Member(command) => member(&client, command)?,
         Command::Card(command) => card(&client, command)?,
@@ -306,17 +395,28 @@ fn tariffs(answer: &Value) -> String {
 type Shown = (Value, fn(&Value) -> String);
 
 fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
-    if let Pile::Add { id } | Pile::Rotate { id } | Pile::Remove { id } | Pile::Maintenance { id, .. } = &command {
+    if let Pile::Add { id }
+    | Pile::Cert { id, .. }
+    | Pile::Rotate { id }
+    | Pile::Remove { id }
+    | Pile::Maintenance { id, .. }
+    | Pile::MeterCleared { id, .. } = &command
+    {
         PileId::new(id)?;
     }
     Ok(match command {
         Pile::Add { id } => (client.post("/v1/piles", &json!({ "id": id }))?, table::fields),
+        Pile::Cert { id, out, days, revoke } => (certificate::issue(client, &id, &out, days, revoke)?, table::fields),
         Pile::List => (client.all("/v1/piles")?, status::piles),
         Pile::Rotate { id } => (
             client.post(&format!("/v1/piles/{id}/rotate"), &json!({}))?,
             table::fields,
         ),
         Pile::Remove { id } => (client.delete(&format!("/v1/piles/{id}"))?, table::fields),
+        Pile::MeterCleared { id, reason } => (
+            client.post(&format!("/v1/piles/{id}/meter-cleared"), &json!({ "reason": reason }))?,
+            table::fields,
+        ),
         Pile::Maintenance { id, reason, off } => {
             let body = json!({ "on": !off, "reason": reason });
             (

@@ -1,8 +1,10 @@
 //! `run` and `check-config`.
 
 use crate::{
+    clock,
     config::{Config, environment},
     daemon::{self, Listening, notify_systemd},
+    tls,
 };
 use anyhow::Context;
 use sd_notify::NotifyState;
@@ -46,8 +48,22 @@ pub(super) fn check_config(path: &Path) -> anyhow::Result<String> {
     if let Some(tariff) = &config.first_tariff {
         daemon::read_tariff(tariff, &config.time_zone).context("first_tariff")?;
     }
-    if let Some(tls) = &config.mqtt.tls {
-        daemon::server_config(tls).context("mqtt.tls")?;
+    let mut lines = vec![format!("{}: site {}, nothing wrong", path.display(), config.site)];
+    for address in &config.mqtt.listen {
+        lines.push(format!("piles without TLS: {address}"));
     }
-    Ok(format!("{}: site {}, nothing wrong", path.display(), config.site))
+    match &config.mqtt.tls {
+        Some(given) => {
+            let warnings = tls::check(given, &config.data_dir, clock::system_wall()).context("mqtt.tls")?;
+            lines.push(format!("piles with TLS: {}", given.listen));
+            lines.extend(warnings);
+        }
+        None => lines.push("piles with TLS: nowhere".to_owned()),
+    }
+    lines.extend(
+        daemon::plain_beyond_loopback(&config)
+            .into_iter()
+            .map(|warning| format!("! {warning}")),
+    );
+    Ok(lines.join("\n"))
 }

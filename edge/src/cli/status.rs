@@ -12,19 +12,72 @@ pub(super) fn text(station: &Value) -> String {
     if station["tariff_in_force"].is_null() {
         lines.push("! no tariff is in force: every order is refused (holdfast-edge tariff add FILE)".to_owned());
     }
-    let mut attention = |count: u64, words: &str| {
-        if count > 0 {
-            lines.push(format!("! {count} {words}"));
-        }
+    let disk = &station["disk"];
+    if let Some(why) = disk["refusing_orders"].as_str() {
+        lines.push(format!("! new orders are refused: {why}"));
+    } else if disk["telemetry"] == false {
+        let free = disk["free_bytes"].as_u64().unwrap_or(0) >> 20;
+        lines.push(format!(
+            "! the disk is filling up: telemetry is not written, {free} MiB are free; make room on it"
+        ));
+    }
+    let mut attention = |count: u64, one: &str, many: &str| match count {
+        0 => {}
+        1 => lines.push(format!("! 1 {one}")),
+        _ => lines.push(format!("! {count} {many}")),
     };
-    attention(number("piles_faulted"), "piles with a fault (holdfast-edge pile list)");
-    attention(piles.saturating_sub(online), "piles offline (holdfast-edge pile list)");
+    attention(
+        number("piles_faulted"),
+        "pile with a fault (holdfast-edge pile list)",
+        "piles with a fault (holdfast-edge pile list)",
+    );
+    attention(
+        piles.saturating_sub(online),
+        "pile offline (holdfast-edge pile list)",
+        "piles offline (holdfast-edge pile list)",
+    );
     attention(
         number("piles_in_maintenance"),
+        "pile in maintenance: it takes no orders",
         "piles in maintenance: they take no orders",
     );
-    attention(number("reviews_waiting"), "orders wait for review (GET /v1/reviews)");
-    attention(number("quarantine_open"), "items in quarantine (GET /v1/quarantine)");
+    attention(
+        number("piles_meter_abnormal"),
+        "pile with a meter in doubt (holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
+        "piles with a meter in doubt (holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
+    );
+    attention(
+        number("reviews_waiting"),
+        "order waits for review (GET /v1/reviews)",
+        "orders wait for review (GET /v1/reviews)",
+    );
+    attention(
+        number("piles_quarantine_full"),
+        "pile has its quarantine full: its records are refused until items are closed (GET /v1/quarantine)",
+        "piles have their quarantine full: their records are refused until items are closed (GET /v1/quarantine)",
+    );
+    attention(
+        number("quarantine_open"),
+        "item in quarantine (GET /v1/quarantine)",
+        "items in quarantine (GET /v1/quarantine)",
+    );
+    let tls = &station["tls"];
+    attention(
+        tls["pile_certificates_ending"].as_u64().unwrap_or(0),
+        "pile whose certificate ends within 30 days or has ended (holdfast-edge pile list, pile cert)",
+        "piles whose certificate ends within 30 days or has ended (holdfast-edge pile list, pile cert)",
+    );
+    if tls["expires_soon"] == true {
+        let until = word(&tls["certificate_expires"]);
+        lines.push(format!(
+            "! the station's TLS certificate ends at {until}: put a new one in its place"
+        ));
+    }
+    if let Some(problem) = tls["problem"].as_str() {
+        lines.push(format!(
+            "! new TLS files cannot be used, the ones before them are: {problem}"
+        ));
+    }
     if station["clock"]["trusted"] != true {
         lines.push("! the clock is not trusted: piles are not told the time".to_owned());
     }
@@ -36,7 +89,16 @@ pub(super) fn text(station: &Value) -> String {
     } else {
         "not trusted"
     };
-    let hash: String = word(&station["journal"]["hash"]).chars().take(16).collect();
+    let journal = &station["journal"];
+    let (seq, begins_after) = (
+        journal["seq"].as_u64().unwrap_or(0),
+        &station["journal_begins_after"]["seq"],
+    );
+    let entries = seq - begins_after.as_u64().unwrap_or(0).min(seq);
+    let acknowledged = match station["acknowledged"]["seq"].as_u64() {
+        Some(place) => format!(", acknowledged up to entry {place}"),
+        None => String::new(),
+    };
     let rows = [
         (
             "site",
@@ -55,10 +117,14 @@ pub(super) fn text(station: &Value) -> String {
         ),
         (
             "journal",
-            format!(
-                "{} entries, head {hash}…",
-                station["journal"]["seq"].as_u64().unwrap_or(0)
-            ),
+            format!("{entries} entries{acknowledged}, head {seq}:{}", word(&journal["hash"])),
+        ),
+        (
+            "tls",
+            match tls["certificate_expires"].as_str() {
+                Some(until) => format!("certificate until {until}"),
+                None => "none: piles log in without it".to_owned(),
+            },
         ),
         ("waiting", format!("{} inputs", number("waiting"))),
         (
@@ -87,6 +153,13 @@ pub(super) fn piles(answer: &Value) -> String {
                 "maintenance".to_owned()
             } else if connectors.iter().any(|connector| connector["faulted"] == true) {
                 "fault".to_owned()
+            } else if !pile["meter_abnormal"].is_null() {
+                "meter abnormal".to_owned()
+            } else if connectors
+                .iter()
+                .any(|connector| !connector["register_lower"].is_null())
+            {
+                "register lower".to_owned()
             } else {
                 let words = connectors
                     .iter()
@@ -103,13 +176,22 @@ pub(super) fn piles(answer: &Value) -> String {
                 "vendor": pile["vendor"],
                 "model": pile["model"],
                 "firmware": pile["firmware"],
+                "certificate": pile["certificate_expires"].as_str().and_then(|until| until.get(..10)),
             })
         });
     let rows = json!({ "items": rows.collect::<Vec<_>>() });
     table::columns(
         &rows,
         &[
-            "id", "online", "state", "orders", "heard", "vendor", "model", "firmware",
+            "id",
+            "online",
+            "state",
+            "orders",
+            "heard",
+            "vendor",
+            "model",
+            "firmware",
+            "certificate",
         ],
     )
 }
@@ -124,7 +206,10 @@ mod tests {
             "clock": { "wall": "2026-03-01T10:00:00+08:00", "mono_ms": 5, "trusted": true },
             "journal": { "seq": 7, "hash": "0123456789abcdef0123" }, "waiting": 0, "open_orders": 1, "piles": 3,
             "piles_online": 3, "piles_in_maintenance": 0, "piles_faulted": 0, "reviews_waiting": 0,
-            "quarantine_open": 0, "tariff_in_force": "t1",
+            "quarantine_open": 0, "piles_quarantine_full": 0, "tariff_in_force": "t1",
+            "disk": { "free_bytes": 1_u64 << 40, "reserve": true, "telemetry": true, "refusing_orders": null },
+            "tls": { "certificate_expires": "2027-03-01T10:00:00+08:00", "expires_soon": false, "problem": null,
+                "pile_certificates_ending": 0 },
         })
     }
 
@@ -137,7 +222,8 @@ tariff   t1
 piles    3 of 3 online
 orders   1 open
 clock    2026-03-01T10:00:00+08:00 Asia/Shanghai, trusted
-journal  7 entries, head 0123456789abcdef…
+journal  7 entries, head 7:0123456789abcdef0123
+tls      certificate until 2027-03-01T10:00:00+08:00
 waiting  0 inputs
 version  0.1.0, schema 1";
         assert_eq!(text(&station()), expected);
@@ -150,18 +236,58 @@ version  0.1.0, schema 1";
         station["piles_online"] = 1.into();
         station["piles_faulted"] = 1.into();
         station["reviews_waiting"] = 4.into();
+        station["tls"] = json!({ "certificate_expires": "2026-03-02T00:00:00Z", "expires_soon": true,
+            "problem": "a.pem: no certificate", "pile_certificates_ending": 2 });
         station["clock"]["trusted"] = false.into();
         let said = text(&station);
-        let first: Vec<&str> = said.lines().take(5).collect();
+        let first: Vec<&str> = said.lines().take(8).collect();
         assert_eq!(
             first,
             [
                 "! no tariff is in force: every order is refused (holdfast-edge tariff add FILE)",
-                "! 1 piles with a fault (holdfast-edge pile list)",
+                "! 1 pile with a fault (holdfast-edge pile list)",
                 "! 2 piles offline (holdfast-edge pile list)",
                 "! 4 orders wait for review (GET /v1/reviews)",
+                "! 2 piles whose certificate ends within 30 days or has ended (holdfast-edge pile list, pile cert)",
+                "! the station's TLS certificate ends at 2026-03-02T00:00:00Z: put a new one in its place",
+                "! new TLS files cannot be used, the ones before them are: a.pem: no certificate",
                 "! the clock is not trusted: piles are not told the time",
             ]
+        );
+    }
+
+    #[test]
+    fn one_is_one_and_a_disk_that_fills_is_told_before_all_else() {
+        let mut station = station();
+        for count in [
+            "piles_in_maintenance",
+            "reviews_waiting",
+            "quarantine_open",
+            "piles_quarantine_full",
+        ] {
+            station[count] = 1.into();
+        }
+        station["piles_online"] = 2.into();
+        station["disk"]["telemetry"] = false.into();
+        station["disk"]["free_bytes"] = (200_u64 << 20).into();
+        let said = text(&station);
+        let first: Vec<&str> = said.lines().take(6).collect();
+        assert_eq!(
+            first,
+            [
+                "! the disk is filling up: telemetry is not written, 200 MiB are free; make room on it",
+                "! 1 pile offline (holdfast-edge pile list)",
+                "! 1 pile in maintenance: it takes no orders",
+                "! 1 order waits for review (GET /v1/reviews)",
+                "! 1 pile has its quarantine full: its records are refused until items are closed (GET /v1/quarantine)",
+                "! 1 item in quarantine (GET /v1/quarantine)",
+            ]
+        );
+        station["disk"]["refusing_orders"] = "the disk is nearly full".into();
+        let said = text(&station);
+        assert!(
+            said.starts_with("! new orders are refused: the disk is nearly full\n! 1 pile offline"),
+            "{said}"
         );
     }
 
@@ -172,6 +298,7 @@ version  0.1.0, schema 1";
             json!({
                 "id": id, "online": online, "maintenance": null, "heard_ago_s": online.then_some(3), "vendor": "v",
                 "model": "m", "firmware": "1", "connectors": connectors,
+                "certificate_expires": online.then_some("2029-03-01T10:00:00+08:00"),
             })
         };
         let mut busy = connector(false, "charging");
@@ -181,9 +308,9 @@ version  0.1.0, schema 1";
             pile("P02", false, json!([connector(true, "fault")])),
         ] });
         let expected = "\
-id   online  state          orders  heard    vendor  model  firmware
-P01  yes     idle charging  o1      3 s ago  v       m      1
-P02  NO      fault          -       -        v       m      1";
+id   online  state          orders  heard    vendor  model  firmware  certificate
+P01  yes     idle charging  o1      3 s ago  v       m      1         2029-03-01
+P02  NO      fault          -       -        v       m      1         -";
         assert_eq!(piles(&answer), expected);
         assert_eq!(piles(&json!({ "items": [] })), "none");
     }

@@ -1,59 +1,18 @@
-//! `journal verify`: every entry follows on the one before, by number and by hash.
+//! `journal verify`: every entry follows on the one before, by number and by hash, and the end is there.
 
 use super::client::Client;
-use crate::store::Store;
-use anyhow::{Context, bail, ensure};
+use crate::store::{Store, StoreError, Verified};
+use anyhow::{Context, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use domain::journal::{Entry, Hash};
+use domain::journal::{Broken, Hash, Head, Walk};
 use serde_json::Value;
 use std::path::Path;
 
 /// How many entries are looked at in one step.
 const STEP: usize = 200;
 
-/// What has been checked so far.
-struct Chain {
-    seq: u64,
-    hash: Hash,
-}
-
-impl Chain {
-    fn new() -> Self {
-        Self {
-            seq: 0,
-            hash: Hash::GENESIS,
-        }
-    }
-
-    fn check(&mut self, seq: u64, hash: Hash, bytes: &[u8]) -> anyhow::Result<()> {
-        ensure!(
-            seq == self.seq + 1,
-            "entry {} is missing: {} is followed by {seq}",
-            self.seq + 1,
-            self.seq
-        );
-        ensure!(
-            Hash::seal(&self.hash, bytes) == hash,
-            "entry {seq} is not what was sealed: its hash does not fit its content and entry {}",
-            self.seq
-        );
-        let entry = Entry::from_bytes(bytes).with_context(|| format!("entry {seq} cannot be read"))?;
-        ensure!(
-            entry.stamp.seq == seq,
-            "entry {seq} says that it is {}",
-            entry.stamp.seq
-        );
-        (self.seq, self.hash) = (seq, hash);
-        Ok(())
-    }
-
-    fn report(&self) -> String {
-        format!("{} entries, no gap, every hash fits; head {}", self.seq, self.hash)
-    }
-}
-
-/// Checks a copy of a database file, which stays as it is.
-pub(super) fn offline(path: &Path, site: Option<&str>) -> anyhow::Result<String> {
+/// Checks a copy of a database file, which stays as it is: every page that is in use, then the journal.
+pub(super) fn offline(path: &Path, site: Option<&str>, known: Option<Head>) -> anyhow::Result<String> {
     ensure!(path.exists(), "{} does not exist", path.display());
     let store = Store::look_at(path, 8 << 20)?;
     let found = &store.identity().site;
@@ -64,32 +23,40 @@ pub(super) fn offline(path: &Path, site: Option<&str>) -> anyhow::Result<String>
             path.display()
         );
     }
-    let reader = store.reader()?;
-    let mut chain = Chain::new();
-    loop {
-        let entries = reader.journal(chain.seq + 1, STEP)?;
-        if entries.is_empty() {
-            break;
-        }
-        for (seq, hash, bytes) in entries {
-            chain.check(seq, hash, &bytes)?;
-        }
-    }
-    Ok(format!("site {found}: {}", chain.report()))
+    let verified = store.reader()?.verify(known).map_err(|error| match error {
+        StoreError::Journal(broken) => advised(broken),
+        other => other.into(),
+    })?;
+    Ok(format!("site {found}: {}", report(&verified)))
 }
 
 /// Checks the running station's journal.
-pub(super) fn online(client: &Client) -> anyhow::Result<String> {
-    let mut chain = Chain::new();
+pub(super) fn online(client: &Client, known: Option<Head>) -> anyhow::Result<String> {
+    let place = |value: &Value| -> anyhow::Result<Head> {
+        let seq = value["seq"].as_u64().context("no seq")?;
+        let hash = value["hash"].as_str().context("no hash")?.parse()?;
+        Ok(Head { seq, hash })
+    };
+    let unread = "the daemon sent what cannot be read";
+    let page = client.get("/v1/journal?after=0&limit=1&wait_s=0")?;
+    let from = place(&page["begins_after"]).context(unread)?;
+    let acknowledged = Some(&page["acknowledged"]).filter(|place| !place.is_null());
+    let acknowledged = acknowledged.map(place).transpose().context(unread)?;
+    let mut walk = Walk::new(from, known.into_iter().chain(acknowledged)).map_err(advised)?;
     loop {
-        let page = client.get(&format!("/v1/journal?after={}&limit={STEP}&wait_s=0", chain.seq))?;
-        let entries = page["entries"].as_array().context("the daemon sent no entries")?;
+        let page = client.get(&format!("/v1/journal?after={}&limit={STEP}&wait_s=0", walk.head().seq))?;
+        let entries = page["entries"].as_array().context(unread)?;
         if entries.is_empty() {
-            return Ok(chain.report());
+            let head = walk.end().map_err(advised)?;
+            return Ok(report(&Verified {
+                from,
+                head,
+                acknowledged,
+            }));
         }
         for entry in entries {
-            let (seq, hash, bytes) = read_entry(entry).context("the daemon sent an entry that cannot be read")?;
-            chain.check(seq, hash, &bytes)?;
+            let (seq, hash, bytes) = read_entry(entry).context(unread)?;
+            walk.follow(seq, hash, &bytes).map_err(advised)?;
         }
     }
 }
@@ -97,73 +64,39 @@ pub(super) fn online(client: &Client) -> anyhow::Result<String> {
 fn read_entry(entry: &Value) -> anyhow::Result<(u64, Hash, Vec<u8>)> {
     let seq = entry["seq"].as_u64().context("no seq")?;
     let bytes = STANDARD.decode(entry["bytes"].as_str().context("no bytes")?)?;
-    let hex = entry["hash"].as_str().context("no hash")?;
-    let mut hash = [0_u8; 32];
-    if hex.len() != 64 {
-        bail!("a hash of {} characters", hex.len());
-    }
-    for (i, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(2 * i..2 * i + 2).context("a hash that is not hex")?, 16)?;
-    }
-    Ok((seq, Hash(hash), bytes))
+    let hash = entry["hash"].as_str().context("no hash")?.parse()?;
+    Ok((seq, hash, bytes))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::{
-        fact::Fact,
-        ids::SiteId,
-        journal::Stamp,
-        time::{Mono, Wall},
-    };
-
-    fn entries(count: u64) -> Vec<(u64, Hash, Vec<u8>)> {
-        let mut hash = Hash::GENESIS;
-        (1..=count)
-            .map(|seq| {
-                let entry = Entry {
-                    site: SiteId::new("s").unwrap(),
-                    epoch: "e".to_owned(),
-                    stamp: Stamp {
-                        seq,
-                        at: Wall(1),
-                        mono: Mono(1),
-                    },
-                    fact: Fact::ClockStepped { by_ms: 1 },
-                };
-                let bytes = entry.to_bytes();
-                hash = Hash::seal(&hash, &bytes);
-                (seq, hash, bytes)
-            })
-            .collect()
+fn report(verified: &Verified) -> String {
+    let Verified {
+        from,
+        head,
+        acknowledged,
+    } = verified;
+    let mut said = format!("{} entries", head.seq - from.seq);
+    if from.seq > 0 {
+        said.push_str(&format!(", after {} that were pruned", from.seq));
     }
+    said.push_str(", no gap, every hash fits; ");
+    said.push_str(&match acknowledged {
+        Some(place) => format!("acknowledged up to entry {}; ", place.seq),
+        None => "none is acknowledged by head office; ".to_owned(),
+    });
+    said.push_str(&format!("head {head}"));
+    said
+}
 
-    fn check(entries: &[(u64, Hash, Vec<u8>)]) -> anyhow::Result<()> {
-        let mut chain = Chain::new();
-        entries
-            .iter()
-            .try_for_each(|(seq, hash, bytes)| chain.check(*seq, *hash, bytes))
-    }
-
-    #[test]
-    fn one_flipped_byte_anywhere_is_found() {
-        let good = entries(3);
-        check(&good).unwrap();
-        for at in 0..good[1].2.len() {
-            let mut bad = good.clone();
-            bad[1].2[at] ^= 1;
-            assert!(check(&bad).unwrap_err().to_string().contains("entry 2"), "byte {at}");
+fn advised(broken: Broken) -> anyhow::Error {
+    let advice = match broken {
+        Broken::CutOff { .. } | Broken::Fork { .. } => {
+            "the file was cut back, or an older or another one stands in its place"
         }
-        let mut bad = good.clone();
-        bad[1].1.0[0] ^= 1;
-        assert!(check(&bad).is_err());
-    }
-
-    #[test]
-    fn a_missing_entry_is_found() {
-        let mut bad = entries(3);
-        bad.remove(1);
-        assert!(check(&bad).unwrap_err().to_string().contains("entry 2 is missing"));
-    }
+        Broken::Missing { .. } | Broken::NotSealed { .. } | Broken::Unreadable { .. } | Broken::Misnumbered { .. } => {
+            "the file is damaged, or somebody has changed it"
+        }
+    };
+    anyhow::anyhow!(
+        "{broken}: {advice}. Keep it as it is, and go back to the newest copy that verifies: `holdfast-edge restore`"
+    )
 }

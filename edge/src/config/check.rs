@@ -1,6 +1,6 @@
 //! What no single value shows: whether the configuration fits together. Here a draft becomes a [`Config`].
 
-use super::{Config, Faults, MqttTls, Origin, given::Given, given::shortened, keys};
+use super::{Config, Faults, MqttTls, Origin, StationFiles, given::Given, given::shortened, keys};
 use domain::ids::SiteId;
 use jiff::tz::TimeZoneDatabase;
 use std::{
@@ -33,6 +33,7 @@ pub(super) struct Draft {
 #[derive(Default)]
 pub(super) struct Tls {
     pub(super) listen: Option<SocketAddr>,
+    pub(super) names: Vec<String>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) private_key: Option<PathBuf>,
     pub(super) client_ca: Option<PathBuf>,
@@ -41,10 +42,14 @@ pub(super) struct Tls {
 impl Draft {
     pub(super) fn new(folder: &Path) -> Self {
         let placeholder = SiteId::new("unnamed").expect("seven letters are a site id");
+        let config = Config::new(placeholder);
         Self {
             site: None,
-            config: Config::new(placeholder),
-            tls: Tls::default(),
+            tls: Tls {
+                listen: config.mqtt.tls.as_ref().map(|tls| tls.listen),
+                ..Tls::default()
+            },
+            config,
             plain_mqtt_beyond_loopback: false,
             plain_http_beyond_loopback: false,
             demonstration: false,
@@ -133,7 +138,7 @@ impl Draft {
             fault(
                 "mqtt.listen",
                 format!(
-                    "{address} would carry the piles' secrets over the network in the clear; use `[mqtt.tls]`, or set `plain_beyond_loopback = true` under `[mqtt]` for a LAN that only piles are on"
+                    "{address} would carry the piles' secrets over the network in the clear; let piles use TLS (`[mqtt.tls]`), or set `plain_beyond_loopback = true` under `[mqtt]` for a LAN that only piles are on"
                 ),
             );
         }
@@ -170,26 +175,53 @@ impl Draft {
         }
     }
 
-    /// `[mqtt.tls]`: nothing, or everything that a listener needs.
+    /// `[mqtt.tls]`: nothing, or what a listener needs; a certificate with its key.
     fn tls(&mut self, fault: &mut dyn FnMut(&str, String)) -> Option<MqttTls> {
-        let tls = std::mem::take(&mut self.tls);
-        let parts = [
-            ("mqtt.tls.listen", tls.listen.is_some()),
-            ("mqtt.tls.certificate", tls.certificate.is_some()),
-            ("mqtt.tls.private_key", tls.private_key.is_some()),
-        ];
-        let any = parts.iter().any(|(_, given)| *given) || tls.client_ca.is_some();
-        for (key, _) in parts.iter().filter(|(_, given)| any && !given) {
+        let Tls {
+            listen,
+            names,
+            certificate,
+            private_key,
+            client_ca,
+        } = std::mem::take(&mut self.tls);
+        let others = !names.is_empty() || certificate.is_some() || private_key.is_some() || client_ca.is_some();
+        if listen.is_none() && others {
             fault(
-                key,
-                "is missing; TLS needs `listen`, `certificate` and `private_key` together".to_owned(),
+                "mqtt.tls.listen",
+                "is empty, so nothing uses the other keys under `[mqtt.tls]`; give an address such as \"0.0.0.0:8883\""
+                    .to_owned(),
+            );
+        }
+        let alone = |missing: &str, given: &str| {
+            format!("is missing; `{given}` needs `{missing}`, or leave both out for a certificate of the station's own")
+        };
+        let station = match (certificate, private_key) {
+            (Some(certificate), Some(private_key)) => Some(StationFiles {
+                certificate,
+                private_key,
+            }),
+            (None, None) => None,
+            (Some(_), None) => {
+                fault("mqtt.tls.private_key", alone("private_key", "certificate"));
+                None
+            }
+            (None, Some(_)) => {
+                fault("mqtt.tls.certificate", alone("certificate", "private_key"));
+                None
+            }
+        };
+        if station.is_some() && !names.is_empty() {
+            fault(
+                "mqtt.tls.names",
+                "is for the certificate that the station makes itself, and `certificate` names another; remove one of them"
+                    .to_owned(),
             );
         }
         Some(MqttTls {
-            listen: tls.listen?,
-            certificate: tls.certificate?,
-            private_key: tls.private_key?,
-            client_ca: tls.client_ca,
+            listen: listen?,
+            names,
+            station,
+            client_ca,
         })
     }
 
@@ -219,6 +251,13 @@ impl Draft {
                     "\"{}\" is not between `prepay_min` \"{}\" and `prepay_max` \"{}\"",
                     policy.prepay_default, policy.prepay_min, policy.prepay_max
                 ),
+            );
+        }
+        if policy.telemetry_below_bytes < policy.orders_below_bytes {
+            fault(
+                "disk.telemetry_below",
+                "is less than `orders_below`: telemetry is given up before orders are refused; give a larger size"
+                    .to_owned(),
             );
         }
         if policy.record_overdue_ms <= policy.record_request_ms {

@@ -191,6 +191,33 @@ impl Given {
         }
     }
 
+    /// Host names and addresses, as they stand in a certificate.
+    pub(super) fn names(&self) -> Result<Vec<String>, String> {
+        const NAMES_MAX: usize = 16;
+        let wanted = "a list of names and addresses such as [\"edge.example\", \"192.168.1.10\"]";
+        let names: Vec<&str> = match self {
+            Self::List(items) => items.iter().map(Self::text).collect::<Result<_, _>>()?,
+            Self::Loose(text) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect(),
+            other => return Err(format!("is {}; give {wanted}", other.what())),
+        };
+        if names.len() > NAMES_MAX {
+            return Err(format!("has {} names; at most {NAMES_MAX} are allowed", names.len()));
+        }
+        let label = |label: &str| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+            (1..=63).contains(&label.len()) && label.bytes().all(plain)
+        };
+        let is_name =
+            |name: &str| name.parse::<std::net::IpAddr>().is_ok() || (name.len() <= 253 && name.split('.').all(label));
+        match names.iter().find(|name| !is_name(name)) {
+            Some(wrong) => Err(format!(
+                "`{}` is neither a host name nor an address; give {wanted}",
+                shortened(wrong)
+            )),
+            None => Ok(names.into_iter().map(str::to_owned).collect()),
+        }
+    }
+
     pub(super) fn wall(&self) -> Result<Wall, String> {
         match self {
             Self::Datetime(text) => Wall::parse(text),

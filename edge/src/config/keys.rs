@@ -1,6 +1,7 @@
 //! Every key there is, and how its value is read: the one list that the file, the environment and the checks go by.
 
-use super::{Faults, Origin, check::Draft, given::Given};
+use super::{Faults, Origin, Retention, check::Draft, given::Given};
+use crate::api::TCP_CONNECTIONS_MAX;
 use domain::{
     pile::REMEMBERED_MAX,
     units::{Fen, Power},
@@ -28,6 +29,10 @@ const MONEY: RangeInclusive<Fen> = Fen(1)..=Fen(10_000_000);
 /// From 1 W to 10 MW.
 const POWER: RangeInclusive<Power> = Power(1)..=Power(10_000_000);
 const CACHE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
+const KEPT_DAYS: RangeInclusive<u32> = Retention::DAYS_MIN..=Retention::DAYS_MAX;
+const RESERVE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
+const FREE_BYTES: RangeInclusive<usize> = 1 << 20..=64 << 30;
+const QUARANTINE_BYTES: RangeInclusive<usize> = 1 << 20..=1 << 30;
 const CONNECTIONS: RangeInclusive<usize> = 1..=65_536;
 
 macro_rules! keys {
@@ -52,17 +57,29 @@ pub(super) const KEYS: &[Key] = keys! {
     "mqtt.connections_per_address_max" => |draft, given|
         draft.config.mqtt.connections_per_address_max = given.integer(CONNECTIONS)?;
     "mqtt.tls.listen" => |draft, given| draft.tls.listen = given.optional(Given::address)?;
+    "mqtt.tls.names" => |draft, given| draft.tls.names = given.names()?;
     "mqtt.tls.certificate" => |draft, given| draft.tls.certificate = given.optional(|given| draft.path(given))?;
     "mqtt.tls.private_key" => |draft, given| draft.tls.private_key = given.optional(|given| draft.path(given))?;
     "mqtt.tls.client_ca" => |draft, given| draft.tls.client_ca = given.optional(|given| draft.path(given))?;
 
     "http.listen" => |draft, given| draft.config.http_listen = given.optional(Given::address)?;
     "http.plain_beyond_loopback" => |draft, given| draft.plain_http_beyond_loopback = given.boolean()?;
+    "http.connections_per_address_max" => |draft, given|
+        draft.config.http_connections_per_address_max = given.integer(1..=TCP_CONNECTIONS_MAX)?;
+
+    "disk.reserve" => |draft, given| draft.config.reserve_bytes = given.bytes(RESERVE_BYTES)? as u64;
+    "disk.telemetry_below" => |draft, given|
+        draft.config.policy.telemetry_below_bytes = given.bytes(FREE_BYTES)? as u64;
+    "disk.orders_below" => |draft, given| draft.config.policy.orders_below_bytes = given.bytes(FREE_BYTES)? as u64;
 
     "clock.trusted" => |draft, given| draft.config.clock.trusted = given.boolean()?;
     "clock.demonstration" => |draft, given| draft.demonstration = given.boolean()?;
     "clock.rate" => |draft, given| draft.config.clock.rate = given.integer(1..=3_600)?;
     "clock.start" => |draft, given| draft.config.clock.start = given.optional(Given::wall)?;
+
+    "retention.days" => |draft, given| draft.config.retention.days = given.integer(KEPT_DAYS)?;
+    "retention.samples_days" => |draft, given| draft.config.retention.samples_days = given.integer(KEPT_DAYS)?;
+    "retention.until_acknowledged" => |draft, given| draft.config.retention.until_acknowledged = given.boolean()?;
 
     "policy.start_timeout" => |draft, given| draft.config.policy.start_timeout_ms = given.duration_ms(SHORT)?;
     "policy.prepay_min" => |draft, given| draft.config.policy.prepay_min = given.amount("yuan", MONEY)?;
@@ -79,9 +96,14 @@ pub(super) const KEYS: &[Key] = keys! {
     "policy.faults_max" => |draft, given| draft.config.policy.faults_max = given.integer(1..=REMEMBERED_MAX)?;
     "policy.drops_max" => |draft, given| draft.config.policy.drops_max = given.integer(1..=REMEMBERED_MAX)?;
     "policy.sick_window" => |draft, given| draft.config.policy.sick_window_ms = given.duration_ms(LONG)?;
+    "policy.fake_charging_window" => |draft, given|
+        draft.config.policy.fake_charging_window_ms = given.duration_ms(SHORT)?;
+    "policy.fake_charging_pct" => |draft, given| draft.config.policy.fake_charging_pct = given.integer(1..=100)?;
     "policy.offline_sessions" => |draft, given| draft.config.policy.offline_sessions = given.boolean()?;
     "policy.offline_session_cap" => |draft, given|
         draft.config.policy.offline_session_cap = given.amount("yuan", MONEY)?;
+    "policy.quarantine_max" => |draft, given|
+        draft.config.policy.quarantine_bytes_max = given.bytes(QUARANTINE_BYTES)? as u64;
     "policy.clock_step" => |draft, given| draft.config.policy.clock_step_ms = given.duration_ms(SHORT)?;
 };
 

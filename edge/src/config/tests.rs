@@ -111,11 +111,20 @@ fn every_key_reaches_its_own_field() {
         [http]
         listen = "192.0.2.1:4"
         plain_beyond_loopback = true
+        connections_per_address_max = 13
+        [disk]
+        reserve = "21MiB"
+        telemetry_below = "23MiB"
+        orders_below = "22MiB"
         [clock]
         trusted = true
         demonstration = true
         rate = 60
         start = 2026-03-01T07:50:00+08:00
+        [retention]
+        days = 36
+        samples_days = 37
+        until_acknowledged = true
         [policy]
         start_timeout = "2s"
         prepay_min = "0.03"
@@ -132,8 +141,11 @@ fn every_key_reaches_its_own_field() {
         faults_max = 14
         drops_max = 15
         sick_window = "1500ms"
+        fake_charging_window = "20s"
+        fake_charging_pct = 21
         offline_sessions = true
         offline_session_cap = "17.18"
+        quarantine_max = "24MiB"
         clock_step = "19s"
     "#;
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
@@ -144,20 +156,25 @@ fn every_key_reaches_its_own_field() {
         data_dir: "/data".into(),
         socket: "/run/other.sock".into(),
         cache_bytes: 32 * 1024 * 1024,
+        reserve_bytes: 21 << 20,
         log: "info,broker=debug".to_owned(),
         first_tariff: Some("/tariff.toml".into()),
         mqtt: Mqtt {
             listen: vec![address("0.0.0.0:1"), address("[::1]:2")],
             tls: Some(MqttTls {
                 listen: address("0.0.0.0:3"),
-                certificate: "/c.pem".into(),
-                private_key: "/k.pem".into(),
+                names: Vec::new(),
+                station: Some(StationFiles {
+                    certificate: "/c.pem".into(),
+                    private_key: "/k.pem".into(),
+                }),
                 client_ca: Some("/ca.pem".into()),
             }),
             connections_max: 11,
             connections_per_address_max: 12,
         },
         http_listen: Some(address("192.0.2.1:4")),
+        http_connections_per_address_max: 13,
         policy: Policy {
             start_timeout_ms: 2_000,
             prepay_min: fen("0.03"),
@@ -174,14 +191,25 @@ fn every_key_reaches_its_own_field() {
             faults_max: 14,
             drops_max: 15,
             sick_window_ms: 1_500,
+            fake_charging_window_ms: 20_000,
+            fake_charging_pct: 21,
             offline_sessions: true,
             offline_session_cap: fen("17.18"),
+            quarantine_bytes_max: 24 << 20,
+            telemetry_below_bytes: 23 << 20,
+            orders_below_bytes: 22 << 20,
             clock_step_ms: 19_000,
+            time_zone: domain::time::Zone::default(), // the station's, and no key of `[policy]`
         },
         clock: ClockConfig {
             trusted: true,
             rate: 60,
             start: Some(Wall::parse("2026-03-01T07:50:00+08:00").unwrap()),
+        },
+        retention: Retention {
+            days: 36,
+            samples_days: 37,
+            until_acknowledged: true,
         },
     };
     assert_eq!(load(text).unwrap(), expected);
@@ -194,7 +222,6 @@ fn a_typing_error_is_told_with_its_line_and_the_nearest_name() {
         [
             ":5: mqtt.lisen: is not a known key; did you mean `listen`?",
             ":7: policy.prepay_mn: is not a known key; did you mean `prepay_min`?",
-            ":4: mqtt.listen: is empty and there is no `[mqtt.tls]` listener: no pile could connect; give an address",
         ]
     );
 }
@@ -216,7 +243,7 @@ fn every_fault_names_its_line_its_key_and_what_to_do() {
         ),
         (
             "[http]\nport = 80",
-            ":3: http.port: is not a known key; known here are `listen`, `plain_beyond_loopback`",
+            ":3: http.port: is not a known key; known here are `connections_per_address_max`, `listen`, `plain_beyond_loopback`",
         ),
         (
             "mqtt = 1883",
@@ -259,12 +286,12 @@ fn every_fault_names_its_line_its_key_and_what_to_do() {
             ":3: mqtt.listen: lists [::1]:1 twice",
         ),
         (
-            "[mqtt]\nlisten = []",
+            "[mqtt]\nlisten = []\ntls.listen = \"\"",
             ":3: mqtt.listen: is empty and there is no `[mqtt.tls]` listener: no pile could connect; give an address",
         ),
         (
             "[mqtt]\nlisten = [\"0.0.0.0:1883\"]",
-            ":3: mqtt.listen: 0.0.0.0:1883 would carry the piles' secrets over the network in the clear; use `[mqtt.tls]`, or set `plain_beyond_loopback = true` under `[mqtt]` for a LAN that only piles are on",
+            ":3: mqtt.listen: 0.0.0.0:1883 would carry the piles' secrets over the network in the clear; let piles use TLS (`[mqtt.tls]`), or set `plain_beyond_loopback = true` under `[mqtt]` for a LAN that only piles are on",
         ),
         (
             "[http]\nlisten = \"[::]:8080\"",
@@ -356,22 +383,44 @@ fn every_fault_names_its_line_its_key_and_what_to_do() {
 }
 
 #[test]
-fn tls_is_given_whole_or_not_at_all() {
-    let missing = |key: &str| {
-        format!(": mqtt.tls.{key}: is missing; TLS needs `listen`, `certificate` and `private_key` together")
-    };
+fn a_certificate_comes_with_its_key_and_a_listener() {
     assert_eq!(
         faults_of("[mqtt.tls]\ncertificate = \"c.pem\""),
-        [missing("listen"), missing("private_key")]
+        [
+            ": mqtt.tls.private_key: is missing; `certificate` needs `private_key`, or leave both out for a certificate of the station's own"
+        ]
     );
     assert_eq!(
-        faults_of("[mqtt.tls]\nlisten = \"127.0.0.1:8883\"\ncertificate = \"\"\nprivate_key = \"k.pem\""),
-        [missing("certificate").replacen(':', ":4:", 1)]
+        faults_of("[mqtt.tls]\ncertificate = \"\"\nprivate_key = \"k.pem\""),
+        [
+            ":3: mqtt.tls.certificate: is missing; `private_key` needs `certificate`, or leave both out for a certificate of the station's own"
+        ]
     );
     assert_eq!(
-        faults_of("[mqtt.tls]\nclient_ca = \"ca.pem\""),
-        [missing("listen"), missing("certificate"), missing("private_key")]
+        faults_of("[mqtt.tls]\nlisten = \"\"\nclient_ca = \"ca.pem\""),
+        [
+            ":3: mqtt.tls.listen: is empty, so nothing uses the other keys under `[mqtt.tls]`; give an address such as \"0.0.0.0:8883\""
+        ]
     );
+    assert_eq!(
+        faults_of("[mqtt.tls]\nnames = [\"a b\"]"),
+        [
+            ":3: mqtt.tls.names: `a b` is neither a host name nor an address; give a list of names and addresses such as [\"edge.example\", \"192.168.1.10\"]"
+        ]
+    );
+    let names = "[mqtt.tls]\nnames = [\"edge\"]\ncertificate = \"c.pem\"\nprivate_key = \"k.pem\"";
+    assert!(faults_of(names)[0].contains("mqtt.tls.names: is for the certificate that the station makes itself"));
+}
+
+#[test]
+fn piles_get_tls_everywhere_and_without_it_this_machine_alone() {
+    let config = load("site = \"s1\"").unwrap();
+    let tls = config.mqtt.tls.unwrap();
+    assert_eq!((tls.listen.to_string().as_str(), tls.station), ("0.0.0.0:8883", None));
+    assert!(config.mqtt.listen.iter().all(|address| address.ip().is_loopback()));
+    let named = load("site = \"s1\"\n[mqtt.tls]\nnames = [\"edge.example\", \"192.0.2.7\", \"fd00::7\"]").unwrap();
+    assert_eq!(named.mqtt.tls.unwrap().names, ["edge.example", "192.0.2.7", "fd00::7"]);
+    assert_eq!(load("site = \"s1\"\n[mqtt.tls]\nlisten = \"\"").unwrap().mqtt.tls, None);
 }
 
 #[test]

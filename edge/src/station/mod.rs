@@ -50,6 +50,7 @@ type AnswerTo = oneshot::Sender<Result<Response, Unavailable>>;
 type Work = writer::Work<Receipt, AnswerTo>;
 
 /// Something that waits in the queue.
+#[allow(clippy::large_enum_variant, reason = "all are work but the last one")]
 enum Waiting {
     Work(Work),
     /// Write what is waiting and end.
@@ -130,6 +131,8 @@ pub trait Outbound: Send + 'static {
     fn send(&self, pile: &PileId, message: &Down) -> bool;
     /// Ends a pile's connections and forgets its session.
     fn disconnect(&self, pile: &PileId);
+    /// The pile is the station's no more: what was retained for it is gone.
+    fn forget(&self, _pile: &PileId) {}
 }
 
 impl Station {

@@ -5,8 +5,8 @@ use super::{
     AnswerTo, LOOKS_MAX, Look, Outbound, Queued, Station, Waiting, Work,
     writer::{Committed, Writer},
 };
-use crate::{credentials::CredentialChange, store::StoreError};
-use broker::Receipt;
+use crate::{config::Retention, credentials::CredentialChange, retention::Forgetting, store::StoreError};
+use broker::{Receipt, RefusalReason};
 use domain::{ids::Randomness, site::Effect};
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::sync::{mpsc, oneshot};
@@ -31,6 +31,7 @@ pub struct Loop {
     /// How many inputs have been taken.
     taken: u64,
     station: Station,
+    forgetting: Forgetting,
 }
 
 impl Loop {
@@ -47,7 +48,15 @@ impl Loop {
             held: None,
             taken: 0,
             station,
+            forgetting: Forgetting::new(Retention::default()),
         }
+    }
+
+    /// The same, keeping things as long as this says.
+    #[must_use]
+    pub fn keeping(mut self, keep: Retention) -> Self {
+        self.forgetting = Forgetting::new(keep);
+        self
     }
 
     /// Runs until [`Station::stop`]; commits block this thread, so it has one to itself.
@@ -64,6 +73,9 @@ impl Loop {
 
     async fn turn_over(&mut self, outbound: &impl Outbound) -> Result<(), StoreError> {
         loop {
+            // Everything that was decided is on disk, and nothing but open orders in memory.
+            self.forgetting
+                .step(&self.station.store, self.writer.site(), self.station.clock.now())?;
             let until = |at| self.station.clock.until(at);
             let deadline = self.writer.next_deadline().map(until);
             let telemetry = self.writer.telemetry_due().map(until);
@@ -84,6 +96,10 @@ impl Loop {
                 }
                 () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => due(),
                 () = tokio::time::sleep(telemetry.unwrap_or_default()), if telemetry.is_some() => None,
+                () = tokio::time::sleep(self.forgetting.wait()) => {
+                    self.station.stats.beats.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
                 // The watchdog is fed from here: a loop that does not turn is dead.
                 () = tokio::time::sleep(Duration::from_secs(1)) => {
                     self.station.stats.beats.fetch_add(1, Ordering::Relaxed);
@@ -151,18 +167,21 @@ impl Loop {
             self.station.journal_head.send_replace(seq);
         }
         for change in committed.credentials {
-            let pile = match &change {
-                CredentialChange::SetPile(pile, _) | CredentialChange::RemovePile(pile) => Some(pile.clone()),
-                CredentialChange::SetToken(_) | CredentialChange::RemoveToken(_) => None,
-            };
+            let pile = change.shuts_out().cloned();
+            if let CredentialChange::RemovePile(pile) = &change {
+                outbound.forget(pile);
+            }
             self.station.credentials.apply(change);
-            // Whoever came in with the old secret has to come in again.
+            // Whoever came in with what counts no more has to come in again.
             if let Some(pile) = pile {
                 outbound.disconnect(&pile);
             }
         }
         for receipt in committed.receipts {
             receipt.acknowledge();
+        }
+        for receipt in committed.refused {
+            receipt.refuse(RefusalReason::QuotaExceeded);
         }
         for effect in committed.effects {
             match effect {

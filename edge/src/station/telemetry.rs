@@ -60,6 +60,9 @@ pub(super) struct Telemetry {
 impl Telemetry {
     /// Keeps what a heartbeat reported, where it was taken: of a connector that is known, and not from the past.
     pub(super) fn note(&mut self, site: &Site, pile: &PileId, reports: Vec<ConnectorReport>, now: Now) {
+        if !site.keeps_telemetry() {
+            return;
+        }
         let known = site.rows().piles.get(pile).filter(|pile| !pile.removed);
         for report in reports {
             let outlet = Outlet {

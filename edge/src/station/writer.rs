@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, Credentials},
-    store::{Batch, Remembered, Store, StoreError},
+    store::{Batch, Remembered, Retained, Store, StoreError},
 };
 use domain::{
     ids::{OrderId, PileId, Randomness},
@@ -22,9 +22,9 @@ use domain::{
     messages::{Ack, AckResult, Down, Up},
     planted::{Bug, is_planted},
     policy::Policy,
-    site::{Answer, Effect, Input, LiveView, Outcome, Site},
+    site::{Answer, Effect, Input, LiveView, Outcome, Rejected, Site},
     time::{Mono, Now},
-    topics::UpKind,
+    topics::{self, DownKind, UpKind},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,6 +66,8 @@ pub struct Committed<R, A> {
     pub credentials: Vec<CredentialChange>,
     /// Acknowledgements to release: they say that a message is stored, the `ack` among the effects what became of it.
     pub receipts: Vec<R>,
+    /// Acknowledgements to refuse: there is no room to keep what they stand for, and the pile must keep it.
+    pub refused: Vec<R>,
     /// What to do.
     pub effects: Vec<Effect>,
     /// Live views to show.
@@ -93,6 +95,8 @@ pub struct Writer<R, A> {
     store: Store,
     stats: Arc<LoopStats>,
     telemetry: Telemetry,
+    /// As on the disk.
+    retained: Retained,
     open: Open<R, A>,
 }
 
@@ -104,6 +108,7 @@ struct Open<R, A> {
     effects: Vec<Effect>,
     seen: BTreeSet<OrderId>,
     receipts: Vec<R>,
+    refused: Vec<R>,
     answers: Vec<(A, Result<Response, Unavailable>)>,
     taken: usize,
 }
@@ -116,6 +121,7 @@ impl<R, A> Default for Open<R, A> {
             effects: Vec::new(),
             seen: BTreeSet::new(),
             receipts: Vec::new(),
+            refused: Vec::new(),
             answers: Vec::new(),
             taken: 0,
         }
@@ -149,6 +155,7 @@ impl<R, A> Writer<R, A> {
             store,
             stats,
             telemetry: Telemetry::default(),
+            retained: recovered.retained,
             open: Open::default(),
         };
         let found = Found {
@@ -207,6 +214,7 @@ impl<R, A> Writer<R, A> {
     pub fn commit(&mut self, now: Now, mark: &Mark, last: bool) -> Result<Committed<R, A>, StoreError> {
         let mut open = std::mem::take(&mut self.open);
         open.batch.remembered.extend(std::mem::take(&mut open.fresh));
+        self.retain(&mut open);
         let journal_head = self.write(&mut open.batch, now, mark, last)?;
         self.stats.inputs.fetch_add(open.taken as u64, Ordering::Relaxed);
         let seen = open.seen.iter();
@@ -215,11 +223,32 @@ impl<R, A> Writer<R, A> {
         Ok(Committed {
             credentials: open.batch.credentials,
             receipts: open.receipts,
+            refused: open.refused,
             effects: open.effects,
             views,
             answers: open.answers,
             journal_head,
         })
+    }
+
+    /// What subscribers are to get at once after a restart too is written before anybody gets it.
+    fn retain(&mut self, open: &mut Open<R, A>) {
+        let sent = open.effects.iter().filter_map(|effect| match effect {
+            Effect::Send { pile, message } if message.kind().is_retained() => {
+                Some((topics::down(pile, message.kind()), message.to_json()))
+            }
+            _ => None,
+        });
+        let gone = open.batch.credentials.iter().filter_map(|change| match change {
+            CredentialChange::RemovePile(pile) => Some((topics::down(pile, DownKind::Price), Vec::new())),
+            _ => None,
+        });
+        for (topic, payload) in sent.chain(gone) {
+            if self.retained.set(&topic, &payload) {
+                let kept = self.retained.get(&topic).map(<[u8]>::to_vec);
+                open.batch.retained.push((topic, kept));
+            }
+        }
     }
 
     fn write(&mut self, batch: &mut Batch, now: Now, mark: &Mark, last: bool) -> Result<Option<u64>, StoreError> {
@@ -251,8 +280,14 @@ impl<R, A> Writer<R, A> {
                 repeat_key,
                 receipt,
             } => {
-                self.open.receipts.extend(receipt);
-                self.pile_says(input, repeat_key, now, random).map(Some)
+                let outcome = self.pile_says(input, repeat_key, now, random)?;
+                // What cannot be kept is not acknowledged: then the pile keeps it.
+                let receipts = match outcome.answer {
+                    Err(Rejected::QuarantineFull { .. }) => &mut self.open.refused,
+                    _ => &mut self.open.receipts,
+                };
+                receipts.extend(receipt);
+                Ok(Some(outcome))
             }
             Work::Asked { request, guard, answer } => self.asked(*request, guard, answer, now, random),
             Work::Told(input) => self.handle(input, now, random).map(Some),

@@ -2,32 +2,43 @@
 //! Rows are JSON under ordered keys; the journal keeps the very bytes that are sealed.
 
 mod aside;
+mod audit;
+mod backup;
+mod energy;
+mod migrate;
 mod read;
+mod restore;
+mod retained;
+mod retention;
+mod station_was_here;
 mod tables;
+mod verify;
 mod write;
 
-pub use read::{OrderFilter, Page, Reader};
+pub use audit::{BillAudit, DIFFERENCES_MAX, Difference};
+pub use backup::Backup;
+pub use read::{OrderFilter, Page, Reader, Sample};
+pub use restore::Restored;
+pub use retained::Retained;
+pub use retention::{Limits, Pass};
+pub use verify::Verified;
 pub use write::{Batch, Remembered, SampleRow};
 
-use crate::{
-    clock::Mark,
-    credentials::{Credentials, SecretHash, Token},
-};
+use crate::{clock::Mark, credentials::Credentials};
 use domain::{
-    ids::{Outlet, PileId, SiteId},
-    journal::{Hash, Stamp},
+    ids::{Outlet, SiteId},
+    journal::{Broken, Hash, Stamp},
     site::{OutletLive, Rows},
 };
-use redb::{Database, ReadableDatabase, StorageBackend};
+use redb::{Builder, Database, StorageBackend};
 use std::{
-    collections::BTreeMap,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 /// The layout of the tables. A file of a newer one is refused, of an older one migrated.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Why the disk does not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +48,61 @@ pub enum StoreError {
     InUse(PathBuf),
     /// The file is damaged, or not a Holdfast database.
     #[error(
-        "{} cannot be read: {why}. Nothing was changed. Move the file aside and restore a copy of it, if there is one; the daemon never starts empty over a damaged file",
-        path.display()
+        "{} is damaged: {why}. Nothing was changed, and the daemon never starts empty over a damaged file. The way back is a copy of it: `holdfast-edge restore --move-aside COPY`. {}",
+        path.display(),
+        station_was_here::copies_in_words(path)
     )]
     Damaged {
         /// Which file.
         path: PathBuf,
-        /// What redb says.
+        /// What is wrong.
+        why: String,
+    },
+    /// There is no file where a station was.
+    #[error(
+        "{} is missing, but {} says that a station was here, and the daemon never starts empty in its place. Is the right disk mounted? If the file is lost, the way back is a copy of it: `holdfast-edge restore COPY`. {} To begin anew, without its orders and money, move every file beside it away whose name begins like that",
+        path.display(),
+        evidence.display(),
+        station_was_here::copies_in_words(path)
+    )]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+        /// What says that it was there.
+        evidence: PathBuf,
+    },
+    /// A copy was to take the place of a database that is there.
+    #[error(
+        "{} is there, and is not overwritten: `restore --move-aside` gives it another name first, and prints it",
+        .0.display()
+    )]
+    Present(PathBuf),
+    /// A copy was to take the place of another file.
+    #[error("{} is there already, and is not overwritten: give another name", .0.display())]
+    NotNew(PathBuf),
+    /// A copy took too long.
+    #[error("the copy was not finished within {} s, and was given up: nothing is left of it", .0.as_secs())]
+    TooSlow(Duration),
+    /// It is about another run of the journal.
+    #[error("this is run {here} of the journal, not {given}: the station was restored since, or this is another one")]
+    OtherEpoch {
+        /// The run that was meant.
+        given: String,
+        /// The run that this is.
+        here: String,
+    },
+    /// The journal is not what was sealed.
+    #[error("the journal does not verify: {0}")]
+    Journal(#[from] Broken),
+    /// The file is of an older version and could not be copied before it is changed.
+    #[error(
+        "{} is of an older version and must be copied before it is brought up to date, which failed: {why}. Nothing was changed",
+        path.display()
+    )]
+    NoBackup {
+        /// Which file.
+        path: PathBuf,
+        /// What failed.
         why: String,
     },
     /// The file was written by a newer Holdfast.
@@ -75,12 +134,23 @@ pub enum StoreError {
     /// What was read cannot be what was written.
     #[error("the database is damaged: {0}")]
     Corrupt(String),
+    /// There is no room.
+    #[error("the disk is full: {0}")]
+    Full(String),
     /// Input or output failed.
     #[error("the disk failed: {0}")]
     Io(String),
 }
 
 impl StoreError {
+    fn of(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded => Self::Full(error.to_string()),
+            _ => Self::Io(in_words(error)),
+        }
+    }
+
     fn io(error: impl std::fmt::Display) -> Self {
         Self::Io(error.to_string())
     }
@@ -106,7 +176,7 @@ impl From<redb::Error> for StoreError {
         match error {
             redb::Error::Corrupted(why) => Self::Corrupt(why),
             redb::Error::Io(error) if tells_of_damage(&error) => Self::Corrupt(error.to_string()),
-            redb::Error::Io(error) => Self::Io(in_words(&error)),
+            redb::Error::Io(error) => Self::of(&error),
             mismatch @ (redb::Error::TableTypeMismatch { .. }
             | redb::Error::TableIsMultimap(_)
             | redb::Error::TypeDefinitionChanged { .. }
@@ -124,9 +194,8 @@ fn tells_of_damage(error: &std::io::Error) -> bool {
 
 /// What failed, first in the words of whoever has to go there.
 fn in_words(error: &std::io::Error) -> String {
-    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     let what = match error.kind() {
-        StorageFull | QuotaExceeded => "the disk is full",
         ReadOnlyFilesystem => "the file system is read-only",
         PermissionDenied => "this user may not use the file",
         _ => return error.to_string(),
@@ -149,9 +218,32 @@ fn named(path: &Path, error: StoreError) -> StoreError {
             path: path.to_owned(),
             why,
         },
+        StoreError::Full(why) => StoreError::Full(format!("{}: {why}", path.display())),
         StoreError::Io(why) => StoreError::Io(format!("{}: {why}", path.display())),
         other => other,
     }
+}
+
+/// How a database is opened that may have been changed by others: every page that is in use is checked against the sums
+/// that redb keeps, as it always is after a crash.
+fn checking(cache_bytes: usize) -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
+    builder.set_repair_callback(|repair| {
+        // redb says so, by these figures, where the newer of its two last commits is not whole.
+        if (0.2..0.5).contains(&repair.progress()) {
+            tracing::warn!(
+                "the last commit in the database is torn or damaged, and the one before it is used: after a power cut                  that is what nobody was told of; otherwise look at the disk and at `holdfast-edge journal verify`"
+            );
+        }
+    });
+    builder
+}
+
+/// Makes the names in a file's folder survive a power cut.
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// The open database.
@@ -184,39 +276,56 @@ pub struct Recovered {
     pub live: Vec<(Outlet, OutletLive)>,
     /// Secrets and tokens.
     pub credentials: Credentials,
+    /// Retained messages to piles.
+    pub retained: Retained,
 }
 
 impl Store {
-    /// Opens the database at `path` for `site`, or makes a new one if no file is there.
+    /// Opens the database at `path` for `site` once every page of it has been checked, or makes a new one if no file is
+    /// there and none ever was.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another process has it, [`StoreError::Damaged`], [`StoreError::TooNew`],
-    /// [`StoreError::OtherSite`], [`StoreError::Io`] where it is the disk that fails and not the file.
+    /// [`StoreError::InUse`] if another process has it, [`StoreError::Damaged`], [`StoreError::Missing`],
+    /// [`StoreError::TooNew`], [`StoreError::NoBackup`], [`StoreError::OtherSite`], [`StoreError::Io`] where it is the
+    /// disk that fails and not the file.
     pub fn open(path: &Path, site: &SiteId, cache_bytes: usize) -> Result<Self, StoreError> {
-        let failed = |error: std::io::Error| named(path, StoreError::Io(in_words(&error)));
+        let failed = |error: std::io::Error| named(path, StoreError::of(&error));
         let exists = path.try_exists().map_err(failed)?;
         if exists && std::fs::metadata(path).map_err(failed)?.len() == 0 {
             return Err(named(path, StoreError::Corrupt("the file is empty".to_owned())));
         }
-        let mut builder = Database::builder();
-        builder.set_cache_size(cache_bytes);
-        let unfinished = path.with_extension("redb.unfinished");
+        let builder = checking(cache_bytes);
+        let unfinished = path.with_added_extension("unfinished");
         if exists {
-            let db = builder.open(path).map_err(|error| refused(path, error))?;
+            let opened = || builder.open(path).map_err(|error| refused(path, error));
+            let mut db = opened()?;
             let _none_as_a_rule = std::fs::remove_file(&unfinished);
-            return Self::prepare(db, Some(site), false).map_err(|error| named(path, error));
+            let old = migrate::needed(&db, site).map_err(|error| named(path, error))?;
+            if let Some(from) = old {
+                // Closed while it is copied, so that the copy is as whole as the file.
+                drop(db);
+                let backup = migrate::backup(path, &from)?;
+                db = opened()?;
+                tables::migrate(&db).map_err(|error| named(path, error))?;
+                tracing::info!(
+                    from = from.version,
+                    to = SCHEMA_VERSION,
+                    backup = %backup.display(),
+                    "the database was brought up to date; it was copied before"
+                );
+            }
+            let store = Self::prepare(db, Some(site), false).map_err(|error| named(path, error))?;
+            station_was_here::note(path, site);
+            return Ok(store);
+        }
+        if let Some(evidence) = station_was_here::evidence(path).map_err(failed)? {
+            let path = path.to_owned();
+            return Err(StoreError::Missing { path, evidence });
         }
         // Made under another name and given its own when it is whole: a first start that is cut off can be made again,
         // and a file with that name always is a station's.
         let create = || {
-            // What is in it is the driver's money: for its owner alone, whatever the process's umask.
-            std::fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&unfinished)
-                .map_err(redb::StorageError::Io)?;
+            backup::private(&unfinished).map_err(redb::StorageError::Io)?;
             builder.create(&unfinished)
         };
         let db = create().or_else(|error| match error {
@@ -228,21 +337,18 @@ impl Store {
         });
         let db = db.map_err(|error| refused(path, error))?;
         let store = Self::prepare(db, Some(site), true).map_err(|error| named(path, error))?;
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
         // Unlike a rename, a link never takes the place of what another daemon has made meanwhile.
         std::fs::hard_link(&unfinished, path)
             .and_then(|()| std::fs::remove_file(&unfinished))
             // The file's own name must survive a power cut too.
-            .and_then(|()| std::fs::File::open(folder)?.sync_all())
+            .and_then(|()| sync_folder_of(path))
             .map_err(failed)?;
+        station_was_here::note(path, site);
         Ok(store)
     }
 
-    /// Looks at a copy of a database, of whatever site, without changing the file: what a copy of a running database
-    /// needs repaired is repaired in memory.
+    /// Looks at a copy of a database, of whatever site, without changing the file: every page of it is checked, and what
+    /// a copy of a running database needs repaired is repaired in memory.
     ///
     /// # Errors
     /// As [`Store::open`]; [`StoreError::InUse`] for the file of a running daemon.
@@ -254,9 +360,7 @@ impl Store {
         if copy.len().is_ok_and(|bytes| bytes == 0) {
             return Err(named(path, StoreError::Corrupt("the file is empty".to_owned())));
         }
-        let mut builder = Database::builder();
-        builder.set_cache_size(cache_bytes);
-        let db = builder
+        let db = checking(cache_bytes)
             .create_with_backend(copy)
             .map_err(|error| refused(path, error))?;
         Self::prepare(db, None, false).map_err(|error| named(path, error))
@@ -275,44 +379,18 @@ impl Store {
 
     /// `site` is `None` where it does not matter whose database it is; a new one is made only for a site.
     fn prepare(db: Database, site: Option<&SiteId>, may_be_new: bool) -> Result<Self, StoreError> {
-        let version = {
-            let read = db.begin_read()?;
-            match read.open_table(tables::META) {
-                Ok(meta) => {
-                    let version = meta.get("schema_version")?;
-                    Some(version.map_or(0, |value| tables::number(value.value())))
-                }
-                Err(redb::TableError::TableDoesNotExist(_)) => None,
-                Err(error) => return Err(error.into()),
-            }
-        };
-        match (version, site) {
+        match (tables::version(&db)?, site) {
             (None, Some(site)) if may_be_new => tables::create(&db, site)?,
             (None, _) => return Err(StoreError::Corrupt("it is the database of another program".to_owned())),
             (Some(found), _) if found > SCHEMA_VERSION => return Err(StoreError::TooNew { found }),
+            // In a file of a station that was done before; a copy that is looked at gets it in memory.
+            (Some(found), _) if found < SCHEMA_VERSION => {
+                tables::identity(&db, site)?;
+                tables::migrate(&db)?;
+            }
             (Some(_), _) => {}
         }
-        let read = db.begin_read()?;
-        let meta = read.open_table(tables::META)?;
-        let text = |key: &'static str| -> Result<String, StoreError> {
-            let value = meta.get(key)?;
-            Ok(value
-                .map(|value| String::from_utf8_lossy(value.value()).into_owned())
-                .unwrap_or_default())
-        };
-        let found = text("site")?;
-        if let Some(expected) = site.filter(|expected| expected.as_str() != found) {
-            return Err(StoreError::OtherSite {
-                found,
-                expected: expected.clone(),
-            });
-        }
-        let identity = Identity {
-            site: SiteId::new(&found)
-                .map_err(|error| StoreError::Corrupt(format!("its site is {found:?}: {error}")))?,
-            epoch: text("epoch")?,
-        };
-        drop(meta);
+        let identity = tables::identity(&db, site)?;
         Ok(Self {
             db: Arc::new(db),
             identity: Arc::new(identity),
@@ -346,6 +424,7 @@ impl Store {
         for tariff in reader.tariffs()? {
             rows.tariffs.insert(tariff.spec().id.clone(), tariff);
         }
+        rows.energy = reader.energy_books()?;
         for account in reader.station_accounts()? {
             rows.ledger.load(account.0, account.1);
         }
@@ -358,14 +437,14 @@ impl Store {
                 reader.load(&domain::site::Key::Member(member), &mut rows)?;
             }
         }
-        let (piles, tokens): (BTreeMap<PileId, SecretHash>, BTreeMap<String, Token>) = reader.credentials()?;
         Ok(Recovered {
             head,
             head_hash,
             mark: reader.mark()?,
             rows,
             live: reader.live()?,
-            credentials: Credentials::new(piles, tokens),
+            credentials: reader.credentials()?,
+            retained: reader.retained()?,
         })
     }
 }

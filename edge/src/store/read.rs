@@ -1,17 +1,17 @@
 //! Reading a snapshot: pages and exports see one moment, never half a commit.
 
 use super::{
-    StoreError, tables,
+    Retained, StoreError, retained, tables,
     write::{REMEMBER_MS, Remembered, state_number},
 };
 use crate::{
     clock::Mark,
-    credentials::{SecretHash, Token},
+    credentials::{Credentials, SecretHash},
 };
 use domain::{
     fact::QuarantineItem,
     ids::{CardId, ConnectorNo, MemberId, OrderId, Outlet, PileId},
-    journal::{Entry, Hash, Stamp},
+    journal::{Entry, Hash, Head, Stamp},
     ledger::{Account, Transfer},
     member::Member,
     messages::ConnectorReport,
@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 
 /// A snapshot of the database.
 pub struct Reader {
-    read: ReadTransaction,
+    pub(super) read: ReadTransaction,
 }
 
 /// Which orders to list; `None` is any.
@@ -51,18 +51,22 @@ pub struct Page<T> {
     pub next: Option<u64>,
 }
 
-/// What is kept of every pile's secret.
-type PileSecrets = BTreeMap<PileId, SecretHash>;
-/// Every token by its name.
-type Tokens = BTreeMap<String, Token>;
+/// What a connector reported, and when that was received.
+pub type Sample = (Wall, ConnectorReport);
 
 /// Entries of an index of orders: seq of placing and id.
 type Placed = Box<dyn Iterator<Item = Result<(u64, String), StoreError>>>;
 
 /// How many index entries one page may look at before it ends early with a cursor.
 const LOOKED_AT_MAX: usize = 5_000;
+/// How many samples, of whatever connector, one answer may look at: some tens of milliseconds.
+const SAMPLES_LOOKED_AT_MAX: usize = 50_000;
 
-fn parse<T: DeserializeOwned>(table: &'static str, key: &dyn std::fmt::Display, bytes: &[u8]) -> Result<T, StoreError> {
+pub(super) fn parse<T: DeserializeOwned>(
+    table: &'static str,
+    key: &dyn std::fmt::Display,
+    bytes: &[u8],
+) -> Result<T, StoreError> {
     serde_json::from_slice(bytes).map_err(|error| StoreError::BadRow {
         table,
         key: key.to_string(),
@@ -70,7 +74,7 @@ fn parse<T: DeserializeOwned>(table: &'static str, key: &dyn std::fmt::Display, 
     })
 }
 
-fn bad(table: &'static str, key: &str, why: impl std::fmt::Display) -> StoreError {
+pub(super) fn bad(table: &'static str, key: &str, why: impl std::fmt::Display) -> StoreError {
     StoreError::BadRow {
         table,
         key: key.to_owned(),
@@ -103,6 +107,14 @@ impl Reader {
         Ok((entry(seq.value(), bytes)?.stamp, hash))
     }
 
+    /// Retained messages to piles.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn retained(&self) -> Result<Retained, StoreError> {
+        retained::read(&self.read)
+    }
+
     /// Journal entries from `from` on, at most `limit`: seq, hash, stored bytes.
     ///
     /// # Errors
@@ -118,6 +130,47 @@ impl Reader {
         Ok(entries)
     }
 
+    /// The number of the first journal entry at or after `at` by the wall clock; the one after the last if there is none.
+    /// A clock that was stepped back leaves entries out of order: then it is one such number.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn seq_from(&self, at: Wall) -> Result<u64, StoreError> {
+        let journal = self.read.open_table(tables::JOURNAL)?;
+        let Some((first, _)) = journal.first()? else {
+            return Ok(1);
+        };
+        let (mut low, mut high) = (first.value(), self.head()?.0.seq + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let found = journal.get(middle)?;
+            let stored = found.ok_or_else(|| bad("journal", &middle.to_string(), "is missing"))?;
+            if entry(middle, split_entry(middle, stored.value())?.1)?.stamp.at < at {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Shows `each` the stored bytes of these journal entries, in order.
+    ///
+    /// # Errors
+    /// As [`Reader::head`], and what `each` fails with.
+    pub(super) fn each_entry(
+        &self,
+        entries: std::ops::Range<u64>,
+        mut each: impl FnMut(u64, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let journal = self.read.open_table(tables::JOURNAL)?;
+        for row in journal.range(entries)? {
+            let (seq, stored) = row?;
+            each(seq.value(), split_entry(seq.value(), stored.value())?.1)?;
+        }
+        Ok(())
+    }
+
     /// What a member was told, newest first, before `before` (a journal seq), at most `limit`.
     ///
     /// # Errors
@@ -125,6 +178,7 @@ impl Reader {
     pub fn notices(&self, member: &MemberId, before: Option<u64>, limit: usize) -> Result<Page<Entry>, StoreError> {
         let index = self.read.open_table(tables::NOTICES_BY_MEMBER)?;
         let journal = self.read.open_table(tables::JOURNAL)?;
+        let kept = self.read.open_table(tables::KEPT_ENTRIES)?;
         let end = (member.as_str(), before.unwrap_or(u64::MAX));
         let mut page = Page {
             items: Vec::new(),
@@ -136,7 +190,10 @@ impl Reader {
                 return Ok(page);
             }
             page.next = Some(seq);
-            if let Some(stored) = journal.get(seq)? {
+            if let Some(stored) = journal
+                .get(seq)?
+                .map_or_else(|| kept.get(seq), |stored| Ok(Some(stored)))?
+            {
                 page.items.push(entry(seq, split_entry(seq, stored.value())?.1)?);
             }
         }
@@ -151,10 +208,14 @@ impl Reader {
     pub fn order_log_from(&self, id: &OrderId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let log = self.read.open_table(tables::ORDER_LOG)?;
         let journal = self.read.open_table(tables::JOURNAL)?;
+        let kept = self.read.open_table(tables::KEPT_ENTRIES)?;
         let mut entries = Vec::new();
         for row in log.range((id.as_str(), from)..=(id.as_str(), u64::MAX))?.take(limit) {
             let (_, seq) = row?.0.value();
-            if let Some(stored) = journal.get(seq)? {
+            if let Some(stored) = journal
+                .get(seq)?
+                .map_or_else(|| kept.get(seq), |stored| Ok(Some(stored)))?
+            {
                 entries.push(entry(seq, split_entry(seq, stored.value())?.1)?);
             }
         }
@@ -507,7 +568,8 @@ impl Reader {
         Ok(page)
     }
 
-    /// The samples of a connector from `from` to `to`, at most `limit`.
+    /// The samples of a connector from `from` to `to`, at most `limit`; and how far they go, where that is not to `to`:
+    /// rows lie by time, so those of every other connector are looked at too, and no more than so many at once.
     ///
     /// # Errors
     /// As [`Reader::head`].
@@ -517,20 +579,29 @@ impl Reader {
         from: Wall,
         to: Wall,
         limit: usize,
-    ) -> Result<Vec<(Wall, ConnectorReport)>, StoreError> {
+    ) -> Result<(Vec<Sample>, Option<Wall>), StoreError> {
         let samples = self.read.open_table(tables::SAMPLES)?;
         let mut found = Vec::new();
-        for row in samples.range((from.0, "", 0)..=(to.0, "\u{10ffff}", u8::MAX))? {
+        let mut before = from;
+        for (looked_at, row) in samples
+            .range((from.0, "", 0)..=(to.0, "\u{10ffff}", u8::MAX))?
+            .enumerate()
+        {
             let (key, report) = row?;
             let (at, pile, connector) = key.value();
+            // A moment is looked at as a whole or not at all.
+            if looked_at >= SAMPLES_LOOKED_AT_MAX && Wall(at) > before {
+                return Ok((found, Some(before)));
+            }
+            before = Wall(at);
             if pile == outlet.pile.as_str() && connector == outlet.connector.0 {
                 found.push((Wall(at), parse("samples", &at, report.value())?));
                 if found.len() == limit {
-                    break;
+                    return Ok((found, Some(Wall(at))));
                 }
             }
         }
-        Ok(found)
+        Ok((found, None))
     }
 
     /// The answer that was given to this key within the last 24 h.
@@ -555,6 +626,12 @@ impl Reader {
             .unwrap_or_default())
     }
 
+    /// A place in the journal that is kept under this name.
+    pub(super) fn place(&self, name: &'static str) -> Result<Option<Head>, StoreError> {
+        let meta = self.read.open_table(tables::META)?;
+        meta.get(name)?.map(|row| parse("meta", &name, row.value())).transpose()
+    }
+
     pub(super) fn live(&self) -> Result<Vec<(Outlet, OutletLive)>, StoreError> {
         let live = self.read.open_table(tables::LIVE)?;
         let mut outlets = Vec::new();
@@ -572,7 +649,7 @@ impl Reader {
         Ok(outlets)
     }
 
-    pub(super) fn credentials(&self) -> Result<(PileSecrets, Tokens), StoreError> {
+    pub(super) fn credentials(&self) -> Result<Credentials, StoreError> {
         let secrets = self.read.open_table(tables::PILE_SECRETS)?;
         let mut piles = BTreeMap::new();
         for row in secrets.iter()? {
@@ -580,13 +657,20 @@ impl Reader {
             let id = PileId::new(pile.value()).map_err(|error| bad("pile_secrets", pile.value(), error))?;
             piles.insert(id, SecretHash::stored(hash.value()));
         }
+        let rows = self.read.open_table(tables::PILE_CERTIFICATES)?;
+        let mut certificates = BTreeMap::new();
+        for row in rows.iter()? {
+            let (pile, known) = row?;
+            let id = PileId::new(pile.value()).map_err(|error| bad("pile_certificates", pile.value(), error))?;
+            certificates.insert(id, parse("pile_certificates", &pile.value(), known.value())?);
+        }
         let rows = self.read.open_table(tables::TOKENS)?;
         let mut tokens = BTreeMap::new();
         for row in rows.iter()? {
             let (name, token) = row?;
             tokens.insert(name.value().to_owned(), parse("tokens", &name.value(), token.value())?);
         }
-        Ok((piles, tokens))
+        Ok(Credentials::new(piles, certificates, tokens))
     }
 }
 
@@ -598,13 +682,13 @@ impl OrderFilter {
     }
 }
 
-fn split_entry(seq: u64, stored: &[u8]) -> Result<(Hash, &[u8]), StoreError> {
+pub(super) fn split_entry(seq: u64, stored: &[u8]) -> Result<(Hash, &[u8]), StoreError> {
     let (hash, bytes) = stored
         .split_first_chunk::<32>()
         .ok_or_else(|| bad("journal", &seq.to_string(), "too short"))?;
     Ok((Hash(*hash), bytes))
 }
 
-fn entry(seq: u64, bytes: &[u8]) -> Result<Entry, StoreError> {
+pub(super) fn entry(seq: u64, bytes: &[u8]) -> Result<Entry, StoreError> {
     Entry::from_bytes(bytes).map_err(|error| bad("journal", &seq.to_string(), error))
 }

@@ -1,11 +1,14 @@
 //! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
-use super::{Store, StoreError, tables};
-use crate::{clock::Mark, credentials::CredentialChange};
+use super::{Store, StoreError, energy, retained, tables};
+use crate::{
+    clock::Mark,
+    credentials::{CredentialChange, PileCertificates},
+};
 use domain::{
     fact::Fact,
-    ids::Outlet,
+    ids::{Outlet, PileId},
     journal::{Entry, Hash, Stamp},
     messages::ConnectorReport,
     order::State,
@@ -58,6 +61,8 @@ pub struct Batch {
     pub remembered: Vec<(String, Remembered)>,
     /// Secrets and tokens.
     pub credentials: Vec<CredentialChange>,
+    /// Retained messages that changed, by topic; `None` is one that is no more.
+    pub retained: Vec<(String, Option<Vec<u8>>)>,
     /// What connectors last said, when it is time to keep it.
     pub live: Vec<(Outlet, OutletLive)>,
     /// Samples, likewise.
@@ -67,7 +72,10 @@ pub struct Batch {
 impl Batch {
     /// Whether there is anything that somebody waits for.
     pub fn is_urgent(&self) -> bool {
-        !self.facts.is_empty() || !self.remembered.is_empty() || !self.credentials.is_empty()
+        !self.facts.is_empty()
+            || !self.remembered.is_empty()
+            || !self.credentials.is_empty()
+            || !self.retained.is_empty()
     }
 
     /// Whether there is nothing at all.
@@ -89,7 +97,7 @@ pub(super) fn state_number(state: State) -> u8 {
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(StoreError::io)
 }
 
@@ -108,7 +116,9 @@ impl Store {
         write_orders(&write, batch, rows)?;
         write_money(&write, batch, rows)?;
         write_masters(&write, batch, rows)?;
+        energy::write(&write, batch, rows)?;
         write_credentials(&write, &batch.credentials)?;
+        retained::write(&write, &batch.retained)?;
         remember(&write, &batch.remembered, mark.mono, REMEMBERED_MAX)?;
         write_telemetry(&write, batch)?;
         write.open_table(tables::META)?.insert("mark", json(mark)?.as_slice())?;
@@ -257,6 +267,19 @@ fn write_masters(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result
 
 fn write_credentials(write: &WriteTransaction, changes: &[CredentialChange]) -> Result<(), StoreError> {
     let mut secrets = write.open_table(tables::PILE_SECRETS)?;
+    let mut certificates = write.open_table(tables::PILE_CERTIFICATES)?;
+    let mut of_pile = |pile: &PileId, change: &dyn Fn(&mut PileCertificates)| -> Result<(), StoreError> {
+        let known = certificates.get(pile.as_str())?;
+        let known = known.and_then(|known| serde_json::from_slice(known.value()).ok());
+        let mut known: PileCertificates = known.unwrap_or_default();
+        change(&mut known);
+        if known == PileCertificates::default() {
+            certificates.remove(pile.as_str())?;
+        } else {
+            certificates.insert(pile.as_str(), json(&known)?.as_slice())?;
+        }
+        Ok(())
+    };
     let mut tokens = write.open_table(tables::TOKENS)?;
     for change in changes {
         match change {
@@ -265,6 +288,13 @@ fn write_credentials(write: &WriteTransaction, changes: &[CredentialChange]) -> 
             }
             CredentialChange::RemovePile(pile) => {
                 secrets.remove(pile.as_str())?;
+                of_pile(pile, &|known| *known = PileCertificates::default())?;
+            }
+            CredentialChange::IssueCertificate { pile, issued, revoke } => {
+                of_pile(pile, &|known| known.issue(issued.clone(), *revoke))?;
+            }
+            CredentialChange::UseCertificate { pile, fingerprint } => {
+                of_pile(pile, &|known| known.come_with(fingerprint))?;
             }
             CredentialChange::SetToken(token) => {
                 tokens.insert(token.name.as_str(), json(token)?.as_slice())?;

@@ -121,13 +121,18 @@ impl Bench {
     }
 
     pub(crate) async fn with(policy: Policy) -> Self {
+        Self::running(policy, "2026-03-01T10:00:00+08:00", 1).await
+    }
+
+    /// Its clocks begin there and run so many times as fast as the world's.
+    pub(crate) async fn running(policy: Policy, start: &str, rate: u32) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("holdfast-api-{}-{n}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let store = Store::open(&folder.join("test.redb"), &SiteId::new(SITE).unwrap(), 4 << 20).unwrap();
-        let start = Wall::parse("2026-03-01T10:00:00+08:00").unwrap();
-        let clock = |mark: &_| SiteClock::resume(mark).simulated(1, Some(start));
+        let start = Wall::parse(start).unwrap();
+        let clock = |mark: &_| SiteClock::resume(mark).simulated(rate, Some(start));
         let (station, brain) = Station::recover(store, policy, clock).unwrap();
         let sent = Sent::default();
         let outbound = sent.clone();
@@ -139,7 +144,7 @@ impl Bench {
         let socket = folder.join("edge.sock");
         let unix = api::bind_unix(&socket).await.unwrap();
         let servers = vec![
-            tokio::spawn(api::serve(listener, state.clone(), stopping.clone())),
+            tokio::spawn(api::serve(listener, 128, state.clone(), stopping.clone())),
             tokio::spawn(api::serve_unix(unix, state, stopping)),
         ];
         let mut bench = Self {

@@ -4,6 +4,8 @@
 
 mod access;
 mod bench;
+mod energy;
+mod estimates;
 mod journal;
 mod live;
 mod money;

@@ -173,7 +173,7 @@ async fn samples_are_kept_of_known_connectors_alone() {
             connector: ConnectorNo(no),
         };
         let now = bench.station.clock.now().wall;
-        reader.samples(&outlet, Wall(0), now, 10).unwrap().len()
+        reader.samples(&outlet, Wall(0), now, 10).unwrap().0.len()
     };
     assert!(kept("P1", 1) > 0);
     assert_eq!((kept("P1", 9), kept("P7", 1)), (0, 0));

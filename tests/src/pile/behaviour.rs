@@ -91,7 +91,19 @@ pub enum Behaviour {
         /// One every so often.
         every_ms: u64,
     },
-    /// Current flows and the register stands still (虚充).
+    /// Loses the network again and again, whatever else it does.
+    Flapping {
+        /// From one loss to the next; the first comes so long after power-on.
+        every_ms: u64,
+        /// For how long each time.
+        for_ms: u64,
+    },
+    /// Its clock is wrong, and the station's `time` does not set it.
+    ClockOff {
+        /// How far ahead of the true time it runs, in milliseconds; negative: behind.
+        ahead_ms: i64,
+    },
+    /// Fake charging (虚充): current flows and the register stands still.
     StuckMeter {
         /// When it stops counting.
         after_ms: u64,
@@ -113,6 +125,8 @@ pub enum MeterFault {
     Jump(Energy),
     /// This much is counted between sessions.
     Gap(Energy),
+    /// Each car finds it this much lower: another meter, or one that ran backwards.
+    Rollback(Energy),
 }
 
 /// A behaviour as it is shown to people: how it is written, and what it does.
@@ -177,14 +191,32 @@ pub const BEHAVIOURS: &[BehaviourHelp] = &[
         "loses the network after power-on, charges for that card on its own, returns with an off-… record",
     ),
     help("garbage=30s", "sends a message that breaks the contract every so often"),
-    help("stuck-meter=after:60s", "current flows, the register stands still"),
-    help("meter=zero-start", "records begin at register 0"),
+    help(
+        "flapping=every:60s,for:5s",
+        "loses the network again and again, without a word, and comes back",
+    ),
+    help(
+        "clock=ahead:5h",
+        "its clock is wrong by so much (or `behind:5h`), and the station's time does not set it",
+    ),
+    help(
+        "stuck-meter=after:60s",
+        "fake charging: current flows, the register stands still",
+    ),
+    help(
+        "meter=zero-start",
+        "records begin at register 0: what the meter ever counted, in one session",
+    ),
     help("meter=backwards", "records end 1 kWh below their start"),
     help(
         "meter=jump:50.0",
         "the register jumps by so many kWh at the end of a session",
     ),
     help("meter=gap:1.5", "the register counts so many kWh between sessions"),
+    help(
+        "meter=rollback:500",
+        "each car finds the register so many kWh lower: another meter, or one that ran backwards",
+    ),
     help(
         "wrong-periods",
         "claims a split over the tariff periods that its readings do not support",
@@ -321,6 +353,27 @@ fn build(name: &str, arguments: &mut Arguments<'_>) -> Result<Behaviour, String>
             every_ms @ 100.. => Behaviour::Garbage { every_ms },
             _ => return Err("not more often than every 100ms".to_owned()),
         },
+        "flapping" => {
+            let (every_ms, for_ms) = (arguments.duration("every")?, arguments.duration("for")?);
+            if every_ms <= for_ms {
+                return Err("`every` must be longer than `for`".to_owned());
+            }
+            Behaviour::Flapping { every_ms, for_ms }
+        }
+        "clock" => {
+            let mut off = |key| match arguments.value(key) {
+                Some(text) => {
+                    let ms = read_duration_ms(text)?;
+                    i64::try_from(ms).map(Some).map_err(|_| format!("`{text}` is too long"))
+                }
+                None => Ok(None),
+            };
+            match (off("ahead")?, off("behind")?) {
+                (Some(ahead_ms), None) => Behaviour::ClockOff { ahead_ms },
+                (None, Some(behind_ms)) => Behaviour::ClockOff { ahead_ms: -behind_ms },
+                _ => return Err("it takes one of ahead:DURATION, behind:DURATION".to_owned()),
+            }
+        }
         "stuck-meter" => Behaviour::StuckMeter {
             after_ms: arguments.duration("after")?,
         },
@@ -335,13 +388,16 @@ fn meter_fault(arguments: &mut Arguments<'_>) -> Result<MeterFault, String> {
         Some(kwh) => kwh.parse::<Energy>().map(Some).map_err(|error| error.to_string()),
         None => Ok(None),
     };
-    let (jump, gap) = (energy("jump")?, energy("gap")?);
-    match (arguments.word("zero-start"), arguments.word("backwards"), jump, gap) {
-        (true, false, None, None) => Ok(MeterFault::ZeroStart),
-        (false, true, None, None) => Ok(MeterFault::Backwards),
-        (false, false, Some(jump), None) => Ok(MeterFault::Jump(jump)),
-        (false, false, None, Some(gap)) => Ok(MeterFault::Gap(gap)),
-        _ => Err("it takes one of zero-start, backwards, jump:KWH, gap:KWH".to_owned()),
+    let (jump, gap, rollback) = (energy("jump")?, energy("gap")?, energy("rollback")?);
+    let mut faults = Vec::new();
+    faults.extend(arguments.word("zero-start").then_some(MeterFault::ZeroStart));
+    faults.extend(arguments.word("backwards").then_some(MeterFault::Backwards));
+    faults.extend(jump.map(MeterFault::Jump));
+    faults.extend(gap.map(MeterFault::Gap));
+    faults.extend(rollback.map(MeterFault::Rollback));
+    match faults[..] {
+        [fault] => Ok(fault),
+        _ => Err("it takes one of zero-start, backwards, jump:KWH, gap:KWH, rollback:KWH".to_owned()),
     }
 }
 
@@ -447,11 +503,15 @@ impl fmt::Display for Behaviour {
                 write!(f, "offline-card=card:{card},after:{after_ms}ms,for:{for_ms}ms")
             }
             Self::Garbage { every_ms } => write!(f, "garbage={every_ms}ms"),
+            Self::Flapping { every_ms, for_ms } => write!(f, "flapping=every:{every_ms}ms,for:{for_ms}ms"),
+            Self::ClockOff { ahead_ms } if *ahead_ms < 0 => write!(f, "clock=behind:{}ms", ahead_ms.unsigned_abs()),
+            Self::ClockOff { ahead_ms } => write!(f, "clock=ahead:{ahead_ms}ms"),
             Self::StuckMeter { after_ms } => write!(f, "stuck-meter=after:{after_ms}ms"),
             Self::Meter(MeterFault::ZeroStart) => f.write_str("meter=zero-start"),
             Self::Meter(MeterFault::Backwards) => f.write_str("meter=backwards"),
             Self::Meter(MeterFault::Jump(by)) => write!(f, "meter=jump:{by}"),
             Self::Meter(MeterFault::Gap(by)) => write!(f, "meter=gap:{by}"),
+            Self::Meter(MeterFault::Rollback(by)) => write!(f, "meter=rollback:{by}"),
             Self::WrongPeriods => f.write_str("wrong-periods"),
         }
     }
@@ -509,6 +569,9 @@ mod tests {
             "offline-card=card:a/b,after:1s,for:1s",
             "garbage=1ms",
             "meter=zero-start,backwards",
+            "flapping=every:5s,for:5s",
+            "clock=ahead:1h,behind:1h",
+            "clock",
             "meter",
             "normal=1",
             "fault=after:1s,code:-1",

@@ -340,6 +340,10 @@ enum Timer {
         every_ms: u64,
         turn: u64,
     },
+    Flap {
+        every_ms: u64,
+        for_ms: u64,
+    },
 }
 
 #[derive(Debug)]
@@ -352,7 +356,13 @@ enum Due {
 
 impl Pile {
     /// Switches a pile on at `now`. The elapsed times of all inputs are on the same clock.
-    pub fn new(spec: PileSpec, flash: Flash, now: Mono) -> Self {
+    pub fn new(mut spec: PileSpec, flash: Flash, now: Mono) -> Self {
+        for behaviour in &spec.behaviours {
+            if let (Behaviour::ClockOff { ahead_ms }, Some(clock)) = (behaviour, spec.clock.as_mut()) {
+                clock.start = clock.start.after_ms(*ahead_ms);
+                clock.follows_station = false;
+            }
+        }
         let connectors = spec.connectors.iter().enumerate().map(|(at, connector)| Connector {
             no: ConnectorNo(u8::try_from(at + 1).unwrap_or(u8::MAX)),
             max_power: connector.max_power,
@@ -565,6 +575,7 @@ impl Pile {
                 session_no,
                 cut,
             } => self.offline_card_ends(connector, session_no, cut),
+            Timer::Flap { every_ms, for_ms } => self.flap(every_ms, for_ms),
             Timer::Garbage { every_ms, turn } => self.send_garbage(every_ms, turn),
         }
     }

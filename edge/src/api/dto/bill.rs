@@ -152,3 +152,35 @@ impl From<&Order> for BillView {
         }
     }
 }
+
+/// What came of working a day's bills out again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = BillAudit)]
+pub struct BillAuditView {
+    /// When the day begins.
+    pub from: At,
+    /// When the next one does.
+    pub to: At,
+    /// Bills journaled on that day.
+    #[schema(example = 412)]
+    pub rated: u64,
+    /// Of which the same to the fen and the digit.
+    #[schema(example = 412)]
+    pub same: u64,
+    /// The others, at most 100 of them.
+    pub differences: Vec<BillDifference>,
+}
+
+/// A bill that comes out otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BillDifference {
+    /// The bill's journal entry.
+    pub seq: u64,
+    /// Whose bill.
+    pub order_id: String,
+    /// The fee as journaled.
+    pub fee: Yuan,
+    /// The fee as worked out again; `null` where it cannot be rated.
+    #[schema(required)]
+    pub again: Option<Yuan>,
+}

@@ -1,8 +1,12 @@
 //! Piles: what is kept of them, and what they say just now.
 
-use crate::api::{
-    body::Checked,
-    wire::{At, Kw, Kwh},
+use crate::{
+    api::{
+        body::{Checked, check_reason},
+        problem::Problem,
+        wire::{At, Kw, Kwh},
+    },
+    credentials::Credentials,
 };
 use domain::{
     ids::{Outlet, PileId},
@@ -36,6 +40,61 @@ pub struct PileSecret {
     pub secret: Option<String>,
 }
 
+/// A certificate to be made for a pile.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IssueCertificate {
+    /// For how many days it is valid.
+    #[serde(default = "IssueCertificate::days")]
+    #[schema(minimum = 1, maximum = 7300, default = 1095)]
+    pub days: i64,
+    /// The certificates before it count no more at once, and the pile's connections are closed: for one that was lost.
+    /// Otherwise the one before counts until the pile comes with the new one.
+    #[serde(default)]
+    pub revoke: bool,
+}
+
+impl IssueCertificate {
+    fn days() -> i64 {
+        1_095
+    }
+}
+
+impl Checked for IssueCertificate {
+    fn check(&self) -> Result<(), Problem> {
+        if (1..=7_300).contains(&self.days) {
+            Ok(())
+        } else {
+            Err(Problem::field("days", "from 1 to 7300"))
+        }
+    }
+}
+
+/// A certificate for a pile: its key is shown once, when it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PileCertificateView {
+    /// The pile, and the certificate's common name.
+    pub id: String,
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// Its private key, PEM (PKCS #8). `null` in a repeated answer: it is not kept; make another if it was lost.
+    #[schema(required)]
+    pub private_key: Option<String>,
+    /// The certificate of the authority by which the pile knows the station, PEM. `null` where the station shows one
+    /// that it did not make itself.
+    #[schema(required)]
+    pub authority: Option<String>,
+    /// When it ends.
+    pub expires: At,
+}
+
+/// The station's own certificate authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AuthorityView {
+    /// Its certificate, PEM.
+    pub certificate: String,
+}
+
 /// A pile (桩).
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PileView {
@@ -63,6 +122,10 @@ pub struct PileView {
     /// Why it takes no orders; `null` if it does.
     #[schema(required)]
     pub maintenance: Option<MaintenanceView>,
+    /// Its meter and the orders disagreed in an energy report (计量异常); it goes on working. `null` if not, or once a
+    /// person has cleared it.
+    #[schema(required)]
+    pub meter_abnormal: Option<MeterAbnormalView>,
     /// Faults within the window that decides about maintenance.
     pub recent_faults: usize,
     /// Drops off the network within the same window.
@@ -72,6 +135,9 @@ pub struct PileView {
     pub clock_behind_ms: Option<i64>,
     /// Its clock is off by more than five minutes.
     pub clock_suspect: bool,
+    /// When the latest certificate that the station issued to it ends; `null` if it has none.
+    #[schema(required)]
+    pub certificate_expires: Option<At>,
     /// Its connectors.
     pub connectors: Vec<ConnectorView>,
 }
@@ -87,6 +153,41 @@ pub struct MaintenanceView {
     pub since: At,
 }
 
+/// What an energy report found about a pile's meter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MeterAbnormalView {
+    /// The business day whose report it was.
+    #[schema(example = "2026-03-01")]
+    pub day: String,
+    /// Words for people.
+    pub reason: String,
+    /// When it was found.
+    pub since: At,
+}
+
+/// A register that was found lower than it had been.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RollbackView {
+    /// Known before.
+    pub known_kwh: Kwh,
+    /// Found.
+    pub found_kwh: Kwh,
+}
+
+/// A pile's meter is believed again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClearMeter {
+    /// What was found and done, such as `meter replaced, certificate 4711`.
+    pub reason: String,
+}
+
+impl Checked for ClearMeter {
+    fn check(&self) -> Result<(), Problem> {
+        check_reason("reason", &self.reason)
+    }
+}
+
 /// A connector (枪).
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ConnectorView {
@@ -98,6 +199,10 @@ pub struct ConnectorView {
     /// The register outside sessions.
     #[schema(required)]
     pub register_kwh: Option<Kwh>,
+    /// When the pile started, its register was lower than it had been: another meter, or one that ran backwards. The next
+    /// session waits for a person. `null` if not, or once that has come or a person has cleared it.
+    #[schema(required)]
+    pub register_lower: Option<RollbackView>,
     /// Reported broken and not yet cleared.
     pub faulted: bool,
     /// The order that occupies it.
@@ -166,6 +271,13 @@ impl ReportView {
 }
 
 impl PileView {
+    /// The same with what is known of its certificate.
+    pub(in crate::api) fn certified(mut self, credentials: &Credentials) -> Self {
+        let pile = PileId::new(&self.id).ok();
+        self.certificate_expires = pile.and_then(|pile| credentials.certificate_expires(&pile)).map(At);
+        self
+    }
+
     pub(in crate::api) fn of(pile: &Pile, site: &Site, now: Now) -> Self {
         let presence = site.presence(&pile.id);
         let online_since = presence.and_then(|presence| presence.online_since);
@@ -188,6 +300,10 @@ impl PileView {
                 no: no.0,
                 max_kw: connector.power_max.map(Kw),
                 register_kwh: connector.register.map(Kwh),
+                register_lower: connector.rollback.map(|rollback| RollbackView {
+                    known_kwh: Kwh(rollback.known),
+                    found_kwh: Kwh(rollback.found),
+                }),
                 faulted: connector.faulted,
                 order: order.map(|order| order.id.to_string()),
                 report: site.outlet(&outlet).map(|live| ReportView::of(live, now)),
@@ -208,10 +324,16 @@ impl PileView {
                 by: maintenance.by.clone(),
                 since: At(maintenance.since),
             }),
+            meter_abnormal: pile.meter_abnormal.as_ref().map(|abnormal| MeterAbnormalView {
+                day: abnormal.day.to_string(),
+                reason: abnormal.reason.clone(),
+                since: At(abnormal.since),
+            }),
             recent_faults: recent(&pile.faults),
             recent_drops: recent(&pile.drops),
             clock_behind_ms: presence.and_then(|presence| presence.clock.correction_ms()),
             clock_suspect: presence.is_some_and(|presence| presence.clock.is_suspect()),
+            certificate_expires: None,
             connectors: connectors.collect(),
         }
     }

@@ -4,6 +4,8 @@ use crate::{
     api::{body::Checked, problem::Problem, wire::At},
     credentials::Role,
 };
+use domain::journal::Head;
+use domain::site::{Site, Space};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -25,6 +27,11 @@ pub struct StationView {
     pub clock: ClockView,
     /// The last journal entry.
     pub journal: JournalHead,
+    /// The furthest entry that head office has acknowledged.
+    #[schema(required)]
+    pub acknowledged: Option<JournalHead>,
+    /// The entry after which the journal begins: what is older was pruned.
+    pub journal_begins_after: JournalHead,
     /// Inputs that wait to be decided.
     pub waiting: usize,
     /// Open orders.
@@ -37,13 +44,62 @@ pub struct StationView {
     pub piles_in_maintenance: usize,
     /// Piles with a connector that is reported broken.
     pub piles_faulted: usize,
+    /// Piles whose meter and orders disagreed, or whose register was found lower than it had been.
+    pub piles_meter_abnormal: usize,
     /// Orders whose bill waits for a person; counted up to a hundred.
     pub reviews_waiting: usize,
     /// Messages in quarantine that wait for a person; counted up to a hundred.
     pub quarantine_open: usize,
+    /// Piles whose quarantine is full: what they say that fits nowhere is refused until items of theirs are closed.
+    pub piles_quarantine_full: usize,
+    /// Room on the disk.
+    pub disk: DiskView,
     /// The tariff an order placed now is pinned to; `null`: every order is refused.
     #[schema(required)]
     pub tariff_in_force: Option<String>,
+    /// The listener with TLS; `null` if there is none.
+    #[schema(required)]
+    pub tls: Option<TlsView>,
+}
+
+/// TLS, as piles meet it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TlsView {
+    /// When the station's certificate ends.
+    pub certificate_expires: At,
+    /// It ends within 30 days, or has ended.
+    pub expires_soon: bool,
+    /// Why new certificate files are not used, while those before them are; `null` if there is nothing wrong.
+    #[schema(required)]
+    pub problem: Option<String>,
+    /// Piles whose latest certificate of the station's making ends within 30 days, or has ended.
+    pub pile_certificates_ending: usize,
+}
+
+/// Room on the disk that the database is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DiskView {
+    /// What is left for the station, in bytes.
+    pub free_bytes: u64,
+    /// Whether the reserve is set aside that is given up when the disk is full.
+    pub reserve: bool,
+    /// Whether telemetry is written; it is the first that is given up.
+    pub telemetry: bool,
+    /// Why new orders are refused; `null` while they are taken.
+    #[schema(required)]
+    pub refusing_orders: Option<String>,
+}
+
+impl DiskView {
+    pub(in crate::api) fn of(site: &Site) -> Self {
+        let Space { free_bytes, reserve } = site.disk_space();
+        Self {
+            free_bytes,
+            reserve,
+            telemetry: site.keeps_telemetry(),
+            refusing_orders: site.takes_no_orders(),
+        }
+    }
 }
 
 /// The station's clocks.
@@ -66,6 +122,76 @@ pub struct JournalHead {
     pub hash: String,
 }
 
+impl From<Head> for JournalHead {
+    fn from(head: Head) -> Self {
+        Self {
+            seq: head.seq,
+            hash: head.hash.to_string(),
+        }
+    }
+}
+
+/// How far head office has the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcknowledgeJournal {
+    /// The run of the journal, as the feed says.
+    pub epoch: String,
+    /// The last entry that is committed there.
+    pub seq: u64,
+    /// Its hash, hex.
+    pub hash: String,
+}
+
+impl Checked for AcknowledgeJournal {}
+
+/// A copy of the database to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MakeBackup {
+    /// The new file: an absolute path where the daemon may write. Nothing may be there.
+    #[schema(example = "/var/lib/holdfast/backup-2026-03-01.redb")]
+    pub file: String,
+    /// How many seconds it may take, from 1 to 3600.
+    #[serde(default = "MakeBackup::within_s")]
+    #[schema(minimum = 1, maximum = 3600, default = 600)]
+    pub within_s: u64,
+}
+
+impl MakeBackup {
+    /// The longest time a backup may take, in seconds: space that is freed meanwhile is not used again.
+    pub(crate) const WITHIN_S_MAX: u64 = 3_600;
+
+    fn within_s() -> u64 {
+        600
+    }
+}
+
+impl Checked for MakeBackup {
+    fn check(&self) -> Result<(), Problem> {
+        if !std::path::Path::new(&self.file).is_absolute() || self.file.contains('\0') {
+            return Err(Problem::field("file", "an absolute path"));
+        }
+        if !(1..=Self::WITHIN_S_MAX).contains(&self.within_s) {
+            return Err(Problem::field("within_s", "from 1 to 3600 seconds"));
+        }
+        Ok(())
+    }
+}
+
+/// A copy of the database that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BackupView {
+    /// Where it is.
+    pub file: String,
+    /// How long it is.
+    pub bytes: u64,
+    /// How long it took.
+    pub took_ms: u64,
+    /// How far the journal in it goes.
+    pub head: JournalHead,
+}
+
 /// Whether something works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HealthView {
@@ -79,8 +205,13 @@ pub struct HealthView {
 pub struct JournalPage {
     /// Which site.
     pub site: String,
-    /// Which run of the journal. Another one than before: a restore; start again from its beginning.
+    /// Which run of the journal. Another one than before: a restore; it goes on from an entry that both runs have.
     pub epoch: String,
+    /// The place after which the journal begins: what is older was pruned.
+    pub begins_after: JournalHead,
+    /// The furthest place that head office has acknowledged.
+    #[schema(required)]
+    pub acknowledged: Option<JournalHead>,
     /// The hash of the entry with the number `after`: what the first entry here is sealed to. `null` if it is not here.
     #[schema(required)]
     pub after_hash: Option<String>,

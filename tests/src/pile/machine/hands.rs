@@ -13,6 +13,7 @@ use super::{
 use domain::{
     ids::{CardId, ConnectorNo},
     messages::{EventKind, Swipe, Up},
+    units::Energy,
 };
 
 /// From one car's leaving to the next one's coming.
@@ -99,8 +100,11 @@ impl Pile {
         }
         let car = car.or(self.spec.car);
         for behaviour in &self.spec.behaviours {
-            if let Behaviour::Meter(MeterFault::Gap(by)) = behaviour {
-                self.connectors[connector].meter += *by;
+            let meter = &mut self.connectors[connector].meter;
+            match behaviour {
+                Behaviour::Meter(MeterFault::Gap(by)) => *meter += *by,
+                Behaviour::Meter(MeterFault::Rollback(by)) => *meter = (*meter - *by).max(Energy::ZERO),
+                _ => {}
             }
         }
         self.connectors[connector].plugged = Some(Plugged { car, finished: false });
@@ -145,7 +149,11 @@ impl Pile {
         self.timers.retain(|_, timer| {
             !matches!(
                 timer,
-                Timer::CarComes { .. } | Timer::CardSwiped { .. } | Timer::OfflineCard { .. } | Timer::Garbage { .. }
+                Timer::CarComes { .. }
+                    | Timer::CardSwiped { .. }
+                    | Timer::OfflineCard { .. }
+                    | Timer::Garbage { .. }
+                    | Timer::Flap { .. }
             )
         });
         for connector in 0..self.connectors.len() {
@@ -166,10 +174,18 @@ impl Pile {
                 Behaviour::OfflineCard { card, after_ms, for_ms } => {
                     self.after(after_ms, Timer::OfflineCard { card, for_ms });
                 }
+                Behaviour::Flapping { every_ms, for_ms } => self.after(every_ms, Timer::Flap { every_ms, for_ms }),
                 Behaviour::Garbage { every_ms } => self.after(every_ms, Timer::Garbage { every_ms, turn: 0 }),
                 _ => {}
             }
         }
+    }
+
+    /// The network goes, comes back, and will go again.
+    pub(super) fn flap(&mut self, every_ms: u64, for_ms: u64) {
+        let cut = self.cut_network();
+        self.after(for_ms, Timer::NetworkBack { cut });
+        self.after(every_ms, Timer::Flap { every_ms, for_ms });
     }
 
     fn nobody_comes_any_more(&self) -> bool {

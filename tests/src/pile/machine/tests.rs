@@ -836,7 +836,40 @@ fn a_register_lies_in_the_record_only_where_it_is_told_to() {
     assert_eq!(energies("meter=backwards"), is("1000.0000", "999.0000"));
     assert_eq!(energies("meter=jump:50"), is("1000.0000", "1057.0000"));
     assert_eq!(energies("meter=gap:1.5"), is("1001.5000", "1008.5000"));
+    assert_eq!(energies("meter=rollback:400"), is("600.0000", "607.0000"));
     assert_eq!(energies("stuck-meter=after:30m"), is("1000.0000", "1003.5000"));
+}
+
+#[test]
+fn a_flapping_pile_goes_without_a_word_and_comes_back_again_and_again() {
+    let mut bench = Bench::plugged(behaving(&["flapping=every:60s,for:5s"]));
+    bench.start();
+    bench.run(5 * MINUTE + 6_000);
+    assert_eq!(bench.told(|what| *what == What::Network { up: false }), 5);
+    assert_eq!(bench.told(|what| *what == What::Network { up: true }), 5);
+    assert_eq!(bench.closed, [false; 5]);
+    assert_eq!(bench.pile.status().charging, 1, "the session goes on");
+    bench.act(Act::Retire);
+    bench.run(HOUR);
+    assert!(bench.pile.status().linked);
+    assert_eq!(bench.closed.len(), 5, "it has come to rest");
+    bench.no_surprise();
+}
+
+#[test]
+fn a_clock_that_is_off_stays_off_whatever_the_station_says() {
+    for (text, shown) in [
+        ("clock=ahead:5h", "2026-03-01T12:00:00+08:00"),
+        ("clock=behind:5h", "2026-03-01T02:00:00+08:00"),
+    ] {
+        let mut bench = Bench::new(behaving(&[text]));
+        let shown = Wall::parse(shown).unwrap();
+        let ts = Wall::parse("2026-03-01T07:00:00+08:00").unwrap();
+        bench.input(Input::Down(Down::Time(TimeMessage { ts })));
+        assert_eq!(bench.sent[0].1.common.ts, Some(shown));
+        bench.run(HOUR);
+        assert_eq!(bench.sent.last().unwrap().1.common.ts, Some(shown.after_ms(3_600_000)));
+    }
 }
 
 #[test]

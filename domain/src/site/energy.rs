@@ -1,0 +1,217 @@
+//! Business days: when one begins, and the report of its energy at 01:00 the day after (S05 §3).
+
+use super::{Turn, live::Timer};
+use crate::{
+    energy::{Adjustment, ConnectorDay, ConnectorEnergy, EnergyReport, Finding, REPORT_HOUR, differs},
+    fact::Fact,
+    ids::{Outlet, PileId},
+    messages::ConnectorStatus,
+    meter::{self, RegisterGap},
+    order::Order,
+    time::{Day, Mono},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Turn<'_> {
+    /// Journals that another business day has begun: what follows belongs to it. A clock that is set back takes the day
+    /// back with it.
+    pub(super) fn notice_day(&mut self) {
+        let now = self.now.wall;
+        if self
+            .site
+            .live
+            .day
+            .is_some_and(|(begins, ends)| begins <= now && now < ends)
+        {
+            return;
+        }
+        let zone = &self.site.policy.time_zone;
+        let day = zone.day_of(now);
+        let ends = zone.begin_of(day.plus(1));
+        let before = self.site.live.day.replace((zone.begin_of(day), ends));
+        if self.site.rows.energy.days.is_none_or(|days| days.now != day) {
+            self.journal(Fact::DayBegan { day });
+        }
+        if before.is_none() {
+            // The first input since the station was started says what time it is.
+            let (last, next) = self.report_times();
+            let overdue = !self.site.rows.energy.due(last).is_empty();
+            self.wait_for_report(if overdue { self.now.mono } else { next });
+        }
+    }
+
+    /// The last day whose report may be made now, and when the one after may.
+    fn report_times(&self) -> (Day, Mono) {
+        let zone = &self.site.policy.time_zone;
+        let today = zone.day_of(self.now.wall);
+        let hour = zone.at(today, REPORT_HOUR);
+        let (last, next) = if self.now.wall < hour {
+            (today.plus(-2), hour)
+        } else {
+            (today.plus(-1), zone.at(today.plus(1), REPORT_HOUR))
+        };
+        let wait_ms = u64::try_from(next.ms_since(self.now.wall)).unwrap_or(0);
+        (last, self.now.mono.after_ms(wait_ms.max(1)))
+    }
+
+    /// Makes the reports that are due, and waits for the next 01:00.
+    pub(super) fn report_energy(&mut self) {
+        let (last, next) = self.report_times();
+        let today = self.site.policy.time_zone.day_of(self.now.wall);
+        for day in self.site.rows.energy.due(last) {
+            let report = Box::new(self.energy_report(day, last, today));
+            self.journal(Fact::EnergyReported { report });
+        }
+        self.wait_for_report(next);
+    }
+
+    /// Looks again then, and not before.
+    pub(super) fn wait_for_report(&mut self, at: Mono) {
+        let timers = &mut self.site.live.timers;
+        timers.retain(|(_, timer)| *timer != Timer::EnergyReport);
+        timers.insert((at, Timer::EnergyReport));
+    }
+
+    fn energy_report(&self, day: Day, last: Day, today: Day) -> EnergyReport {
+        let zone = &self.site.policy.time_zone;
+        let open = &self.site.rows.energy.open;
+        let here = self.site.rows.piles.values().flat_map(|pile| {
+            let outlet = |connector: &_| Outlet {
+                pile: pile.id.clone(),
+                connector: *connector,
+            };
+            pile.connectors.keys().map(outlet)
+        });
+        let mut open_orders: BTreeMap<&Outlet, Vec<&Order>> = BTreeMap::new();
+        for order in self.site.rows.orders().filter(|order| order.state.is_open()) {
+            open_orders.entry(&order.outlet).or_default().push(order);
+        }
+        // Sums are of connectors that once were there, so of these and no others.
+        let mut connectors = Vec::new();
+        for outlet in here {
+            let sums = open.get(&(day, outlet.clone())).cloned().unwrap_or_default();
+            // What registers read now was not there to be read on days that are reported afterwards.
+            let open_here = open_orders.get(&outlet).map_or(&[][..], Vec::as_slice);
+            let excess = self.excess(&outlet, open_here).filter(|_| day == last);
+            if excess.is_some() || sums != ConnectorDay::default() {
+                connectors.push(connector_energy(outlet, sums, excess));
+            }
+        }
+        // What is of neither this day, nor one that is yet to be reported: late, or of a day that a wrong clock made.
+        let late = |of: Day| of != day && of != today && (of < day || of > last);
+        let adjustments = open.iter().filter(|((of, _), _)| late(*of));
+        let adjustments = adjustments.map(|((of, outlet), change)| Adjustment {
+            of: *of,
+            outlet: outlet.clone(),
+            change: change.clone(),
+        });
+        let abnormal: BTreeSet<PileId> = connectors
+            .iter()
+            .filter(|one| {
+                one.sums
+                    .findings
+                    .iter()
+                    .any(|found| matches!(found, Finding::Energy { .. }))
+            })
+            .map(|one| one.outlet.pile.clone())
+            .collect();
+        EnergyReport {
+            day,
+            time_zone: zone.name().to_owned(),
+            begins: zone.begin_of(day),
+            ends: zone.begin_of(day.plus(1)),
+            made_at: self.now.wall,
+            clock_trusted: self.site.live.clock_trusted,
+            adjustments: adjustments.collect(),
+            abnormal: abnormal.into_iter().collect(),
+            connectors,
+        }
+    }
+
+    /// Energy on the register that nothing explains: read while nobody charges, or known when the running order began.
+    fn excess(&self, outlet: &Outlet, open_here: &[&Order]) -> Option<RegisterGap> {
+        let pile = self.site.rows.piles.get(&outlet.pile)?;
+        let connector = pile.connectors.get(&outlet.connector)?;
+        // A session whose record is yet to come explains it, or will.
+        let over = |order: &Order| order.ending.is_none() && !order.state.occupies_connector();
+        if open_here.iter().any(|order| over(order)) {
+            return None;
+        }
+        let read = match open_here.iter().find(|order| order.state.occupies_connector()) {
+            Some(running) => running.baseline?,
+            None => {
+                let live = self.site.live.outlets.get(outlet)?;
+                if live.report.status == ConnectorStatus::Charging {
+                    return None;
+                }
+                live.report.meter_kwh
+            }
+        };
+        meter::gap(read, connector.explained())
+    }
+}
+
+fn connector_energy(outlet: Outlet, mut sums: ConnectorDay, excess: Option<RegisterGap>) -> ConnectorEnergy {
+    if let Some(gap) = excess {
+        sums.unrecorded += gap.start - gap.last_known;
+        sums.find(Finding::gap(None, gap));
+    }
+    let (billed, register) = (sums.billed, sums.register());
+    if differs(billed, register) {
+        // The one that matters stands in any case.
+        sums.findings.insert(
+            0,
+            Finding::Energy {
+                order: None,
+                billed,
+                register,
+            },
+        );
+    }
+    ConnectorEnergy {
+        outlet,
+        sums,
+        read: excess.map(|gap| gap.start),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Energy;
+
+    #[test]
+    fn a_days_difference_stands_before_what_it_is_made_of() {
+        let kwh = |text: &str| -> Energy { text.parse().unwrap() };
+        let outlet = Outlet {
+            pile: "P1".parse().unwrap(),
+            connector: crate::ids::ConnectorNo(1),
+        };
+        let sums = ConnectorDay {
+            orders: 1,
+            billed: kwh("10"),
+            metered: kwh("10"),
+            ..ConnectorDay::default()
+        };
+        let gap = |start| {
+            Some(RegisterGap {
+                last_known: kwh("1010"),
+                start: kwh(start),
+            })
+        };
+        // 0.1 kWh is 0.99 % of 10.1 kWh; 0.1011 kWh is 1.0009 % of 10.1011 kWh.
+        assert_eq!(
+            connector_energy(outlet.clone(), sums.clone(), gap("1010.1"))
+                .sums
+                .findings
+                .len(),
+            1
+        );
+        let wrong = connector_energy(outlet, sums, gap("1010.1011"));
+        assert_eq!(wrong.read, Some(kwh("1010.1011")));
+        assert_eq!(
+            wrong.sums.findings.iter().map(Finding::class).collect::<Vec<_>>(),
+            ["ENERGY", "REGISTER_GAP"]
+        );
+    }
+}

@@ -1,0 +1,530 @@
+//! A business day's energy: what orders billed held against what the registers moved, reported once, at 01:00.
+
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
+mod bench;
+
+use bench::*;
+use domain::{
+    energy::{ConnectorDay, EnergyReport, Finding},
+    ids::{CardId, OrderId},
+    meter::Suspicion,
+    order::{Basis, State},
+    policy::Policy,
+    site::{Decision, Input},
+    time::{Day, Wall, Zone},
+};
+
+fn day(text: &str) -> Day {
+    Day::parse(text).unwrap()
+}
+
+/// Time passes until the station's clock shows `text`.
+fn until(bench: &mut Bench, text: &str) {
+    let ms = wall(text).ms_since(bench.now.wall);
+    bench.advance(u64::try_from(ms).expect("a time to come"));
+}
+
+/// The reports so far; the journal alone gives the same rows.
+fn reports(bench: &Bench) -> Vec<EnergyReport> {
+    let replayed = bench.replayed();
+    assert_eq!(replayed.energy, bench.disk.energy);
+    assert_eq!(replayed.energy_reports, bench.disk.energy_reports);
+    assert_eq!(replayed.piles, bench.disk.piles);
+    bench.disk.energy_reports.values().cloned().collect()
+}
+
+fn report(bench: &Bench, of: &str) -> EnergyReport {
+    reports(bench);
+    bench.disk.energy_reports[&day(of)].clone()
+}
+
+/// The one connector of a report.
+fn only(report: &EnergyReport) -> ConnectorDay {
+    let [one] = &report.connectors[..] else {
+        panic!("one connector was expected: {report:?}")
+    };
+    assert_eq!(one.outlet, outlet("P1"));
+    one.sums.clone()
+}
+
+fn classes(day: &ConnectorDay) -> Vec<&'static str> {
+    day.findings.iter().map(Finding::class).collect()
+}
+
+/// A session at P1 of so many hours, whose record says `from` to `to` while the register itself ends at `register`.
+fn session(bench: &mut Bench, hours: u64, from: &str, to: &str, register: &str) -> OrderId {
+    let (id, start) = bench.charge("m", "P1", "30");
+    bench.deliver("P1", &id, hours * HOUR, register);
+    let record = bench.record_since("P1", &id, start, from, to);
+    bench.send_record("P1", &record);
+    bench.idle("P1");
+    id
+}
+
+fn abnormal(bench: &Bench) -> Option<String> {
+    let row = &bench.disk.piles[&pile("P1")];
+    row.meter_abnormal.as_ref().map(|abnormal| abnormal.reason.clone())
+}
+
+fn clear(reason: &str) -> Input {
+    Input::ClearMeter {
+        pile: pile("P1"),
+        reason: reason.to_owned(),
+        by: "service".to_owned(),
+    }
+}
+
+#[test]
+fn a_day_is_reported_at_one_o_clock_and_once() {
+    let mut bench = Bench::new();
+    session(&mut bench, 2, "1000", "1010", "1010");
+    session(&mut bench, 1, "1010", "1015", "1015");
+    until(&mut bench, "2026-03-03T00:59:59.999+08:00");
+    assert_eq!(reports(&bench), []);
+    bench.advance(1);
+    let first = report(&bench, "2026-03-02");
+    let (begins, ends) = (wall("2026-03-02T00:00:00+08:00"), wall("2026-03-03T00:00:00+08:00"));
+    assert_eq!((first.begins, first.ends), (begins, ends));
+    assert_eq!(first.made_at, wall("2026-03-03T01:00:00+08:00"));
+    let sums = only(&first);
+    assert_eq!((sums.orders, sums.billed, sums.register()), (2, kwh("15"), kwh("15")));
+    assert_eq!((classes(&sums), &first.abnormal[..]), (vec![], &[][..]));
+    // Nothing happens on the next day: it has its report all the same, and no sums are left behind.
+    until(&mut bench, "2026-03-05T00:30:00+08:00");
+    bench.restart(true);
+    // The first input after a start says what time it is; the daemon's own comes at once.
+    bench.handle(Input::ClockTrust(true));
+    bench.advance(5 * HOUR);
+    let all = reports(&bench);
+    let days: Vec<String> = all.iter().map(|report| report.day.to_string()).collect();
+    assert_eq!(days, ["2026-03-02", "2026-03-03", "2026-03-04"]);
+    assert!(
+        all[1..]
+            .iter()
+            .all(|report| report.connectors.is_empty() && report.adjustments.is_empty())
+    );
+    assert!(bench.disk.energy.open.is_empty());
+    assert_eq!(bench.kinds().iter().filter(|kind| *kind == "EnergyReported").count(), 3);
+}
+
+#[test]
+fn a_pile_whose_records_say_less_than_its_register_is_marked_until_a_person_clears_it() {
+    let mut bench = Bench::new();
+    let id = session(&mut bench, 2, "1000", "1009.5", "1010");
+    assert_eq!(abnormal(&bench), None, "the day decides");
+    until(&mut bench, "2026-03-03T01:00:00+08:00");
+    let found = report(&bench, "2026-03-02");
+    let sums = only(&found);
+    assert_eq!((sums.orders, sums.billed, sums.metered), (1, kwh("9.5"), kwh("9.5")));
+    assert_eq!(sums.unrecorded, kwh("0.5"), "read while nobody charged");
+    let differ = |order: Option<&OrderId>| Finding::Energy {
+        order: order.cloned(),
+        billed: kwh("9.5"),
+        register: kwh("10"),
+    };
+    let gap = Finding::RegisterGap {
+        order: None,
+        from: kwh("1009.5"),
+        to: kwh("1010"),
+    };
+    assert_eq!(sums.findings, [differ(None), differ(Some(&id)), gap]);
+    assert_eq!(found.abnormal, [pile("P1")]);
+    assert!(abnormal(&bench).unwrap().contains("9.5000 kWh, register 10.0000 kWh"));
+    // It goes on working; what the report has said of the register, the next day does not say again.
+    let next = session(&mut bench, 1, "1010", "1015", "1015");
+    assert_eq!(bench.state(&next), State::Payed);
+    until(&mut bench, "2026-03-04T01:00:00+08:00");
+    let sums = only(&report(&bench, "2026-03-03"));
+    assert_eq!((sums.register(), sums.unrecorded), (kwh("5"), kwh("0")));
+    assert_eq!(
+        classes(&sums),
+        ["REGISTER_GAP"],
+        "said with the order it was found before, too"
+    );
+    assert!(abnormal(&bench).is_some(), "a good day does not heal it");
+    assert_eq!(bench.refused(clear(" ")).code(), "no_reason");
+    bench.ok(clear("meter calibrated"));
+    let facts = bench.facts.len();
+    bench.ok(clear("meter calibrated"));
+    assert_eq!((abnormal(&bench), bench.facts.len()), (None, facts), "once");
+    reports(&bench);
+}
+
+#[test]
+fn a_connectors_day_is_marked_above_one_per_cent_and_above_a_tenth_of_a_kilowatt_hour() {
+    for (hours, stop, register, marked) in [
+        (3, "1019.8", "1020", false),   // exactly 1 % of 20 kWh
+        (3, "1019.7999", "1020", true), // and 0.1 Wh more
+        (1, "1004.9", "1005", false),   // exactly 0.1 kWh, 2 %
+        (1, "1004.8999", "1005", true), // and 0.1 Wh more
+        (3, "1019.85", "1020", false),  // 0.75 %
+    ] {
+        let mut bench = Bench::new();
+        session(&mut bench, hours, "1000", stop, register);
+        until(&mut bench, "2026-03-03T01:00:00+08:00");
+        assert_eq!(abnormal(&bench).is_some(), marked, "{stop} of {register}");
+        let ordered = bench.kinds().contains(&"EnergyDiffers".to_owned());
+        assert_eq!(ordered, marked, "the order alone: {stop} of {register}");
+    }
+}
+
+#[test]
+fn a_session_across_midnight_is_on_both_sides_of_the_day_it_is_settled_in() {
+    let mut bench = Bench::new();
+    until(&mut bench, "2026-03-02T23:00:00+08:00");
+    let (id, start) = bench.charge("m", "P1", "30");
+    bench.deliver("P1", &id, 2 * HOUR - 1, "1012");
+    assert_eq!(bench.now.wall, wall("2026-03-03T00:59:59.999+08:00"));
+    bench.advance(1);
+    assert!(
+        report(&bench, "2026-03-02").connectors.is_empty(),
+        "neither its register nor its bill"
+    );
+    bench.deliver("P1", &id, HOUR, "1018");
+    let record = bench.record_since("P1", &id, start, "1000", "1018");
+    bench.send_record("P1", &record);
+    until(&mut bench, "2026-03-04T01:00:00+08:00");
+    let sums = only(&report(&bench, "2026-03-03"));
+    assert_eq!((sums.orders, sums.billed, sums.register()), (1, kwh("18"), kwh("18")));
+    assert_eq!(classes(&sums), [] as [&str; 0]);
+}
+
+#[test]
+fn an_order_under_review_counts_when_it_is_decided() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "30");
+    bench.deliver("P1", &id, HOUR, "1005");
+    let mut record = bench.record_since("P1", &id, start, "1000", "1005");
+    record.start_ts = Some(Wall(0));
+    bench.send_record("P1", &record);
+    bench.idle("P1");
+    assert_eq!(bench.state(&id), State::Review);
+    until(&mut bench, "2026-03-03T09:00:00+08:00");
+    assert!(report(&bench, "2026-03-02").connectors.is_empty());
+    let (electricity, service) = (yuan("3"), yuan("2"));
+    bench.ok(Bench::decide_input(&id, Decision::Corrected { electricity, service }));
+    until(&mut bench, "2026-03-04T01:00:00+08:00");
+    let sums = only(&report(&bench, "2026-03-03"));
+    assert_eq!((sums.orders, sums.billed, sums.metered), (1, kwh("5"), kwh("5")));
+    assert_eq!(
+        classes(&sums),
+        [] as [&str; 0],
+        "its times could not be believed; that is not the meter's fault"
+    );
+}
+
+#[test]
+fn days_follow_the_clocks_on_the_wall_through_their_change() {
+    let time_zone = Zone::named("Europe/Berlin").unwrap();
+    let mut bench = Bench::with(Policy {
+        time_zone,
+        ..Policy::default()
+    });
+    until(&mut bench, "2026-03-28T23:30:00+01:00");
+    session(&mut bench, 1, "1000", "1005", "1005"); // settled at 00:30 on the short day
+    until(&mut bench, "2026-03-29T22:30:00+02:00");
+    session(&mut bench, 1, "1005", "1008", "1008"); // settled at 23:30 on it
+    session(&mut bench, 1, "1008", "1010", "1010"); // and at 00:30 the day after
+    until(&mut bench, "2026-03-31T02:00:00+02:00");
+    let short = report(&bench, "2026-03-29");
+    assert_eq!(short.ends.ms_since(short.begins), 23 * 3_600_000);
+    assert_eq!(short.made_at, wall("2026-03-30T01:00:00+02:00"));
+    assert_eq!((only(&short).orders, only(&short).billed), (2, kwh("8")));
+    assert_eq!(only(&report(&bench, "2026-03-30")).billed, kwh("2"));
+    until(&mut bench, "2026-10-26T01:00:00+01:00");
+    let long = report(&bench, "2026-10-25");
+    assert_eq!(long.ends.ms_since(long.begins), 25 * 3_600_000);
+    assert_eq!(
+        reports(&bench).len(),
+        238,
+        "one for each day from 2 March to 25 October"
+    );
+}
+
+#[test]
+fn days_that_were_missed_are_reported_when_the_station_is_back() {
+    let mut bench = Bench::new();
+    session(&mut bench, 2, "1000", "1010", "1010");
+    until(&mut bench, "2026-03-02T23:00:00+08:00");
+    bench.pass(3 * DAY);
+    bench.restart(false);
+    bench.handle(Input::Tick);
+    let days: Vec<String> = reports(&bench).iter().map(|report| report.day.to_string()).collect();
+    assert_eq!(days, ["2026-03-02", "2026-03-03", "2026-03-04"]);
+    let first = report(&bench, "2026-03-02");
+    assert_eq!((only(&first).billed, first.made_at), (kwh("10"), bench.now.wall));
+    bench.advance(2 * HOUR);
+    assert_eq!(reports(&bench).len(), 4);
+    // Away for a year: the last five weeks, and nothing is reported twice.
+    bench.pass(365 * DAY);
+    bench.restart(false);
+    bench.handle(Input::Tick);
+    assert_eq!(reports(&bench).len(), 4 + 35);
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_second_report_and_loses_nothing() {
+    let mut bench = Bench::new();
+    session(&mut bench, 2, "1000", "1010", "1010");
+    until(&mut bench, "2026-03-03T02:00:00+08:00");
+    let first = report(&bench, "2026-03-02");
+    bench.now.wall = wall("2026-03-02T21:00:00+08:00");
+    bench.handle(Input::Tick);
+    session(&mut bench, 1, "1010", "1015", "1015");
+    until(&mut bench, "2026-03-03T03:00:00+08:00");
+    assert_eq!(reports(&bench), [first], "a final day is never rewritten");
+    until(&mut bench, "2026-03-04T01:00:00+08:00");
+    let second = report(&bench, "2026-03-03");
+    assert!(second.connectors.is_empty());
+    let [late] = &second.adjustments[..] else {
+        panic!("{second:?}")
+    };
+    assert_eq!(
+        (late.of, late.change.orders, late.change.billed),
+        (day("2026-03-02"), 1, kwh("5"))
+    );
+    assert!(bench.disk.energy.open.is_empty());
+}
+
+#[test]
+fn a_clock_that_ran_years_ahead_does_not_keep_real_days_from_being_reported() {
+    let mut bench = Bench::new();
+    bench.advance(HOUR);
+    bench.now.wall = wall("2031-05-05T12:00:00+08:00");
+    bench.handle(Input::Tick);
+    session(&mut bench, 1, "1000", "1005", "1005");
+    bench.now.wall = wall("2026-03-02T15:00:00+08:00");
+    bench.handle(Input::Tick);
+    session(&mut bench, 1, "1005", "1007", "1007");
+    until(&mut bench, "2026-03-03T01:00:00+08:00");
+    let real = report(&bench, "2026-03-02");
+    assert_eq!((only(&real).orders, only(&real).billed), (1, kwh("2")));
+    let [other] = &real.adjustments[..] else {
+        panic!("{real:?}")
+    };
+    assert_eq!(
+        (other.of, other.change.billed),
+        (day("2031-05-05"), kwh("5")),
+        "kept, with the day it was given"
+    );
+}
+
+#[test]
+fn a_late_record_of_an_estimate_adjusts_the_day_it_was_settled_in() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, HOUR, "1006");
+    let mut record = bench.record_since("P1", &id, start, "1000", "1006.5");
+    record.stop_ts = record.stop_ts.map(|ts| ts.after_ms(300_000));
+    bench.idle("P1");
+    bench.advance(30 * MINUTE);
+    assert!(bench.order(&id).estimated);
+    until(&mut bench, "2026-03-03T01:00:00+08:00");
+    let first = report(&bench, "2026-03-02");
+    let no_meter = Finding::NoMeter {
+        order: id.clone(),
+        billed: kwh("6"),
+    };
+    assert_eq!(
+        (only(&first).billed, &only(&first).findings[..]),
+        (kwh("6"), &[no_meter][..])
+    );
+    bench.send_record("P1", &record);
+    assert_eq!(bench.state(&id), State::Payed);
+    until(&mut bench, "2026-03-04T01:00:00+08:00");
+    assert_eq!(report(&bench, "2026-03-02"), first, "a final day is never rewritten");
+    let second = report(&bench, "2026-03-03");
+    let [late] = &second.adjustments[..] else {
+        panic!("{second:?}")
+    };
+    let change = (late.change.orders, late.change.billed, late.change.metered);
+    assert_eq!((late.of, change), (day("2026-03-02"), (0, kwh("0.5"), kwh("0.5"))));
+    // Within the day it is no adjustment: the record is counted, and the order has its meter.
+    let (id, start) = bench.charge("m", "P1", "20");
+    bench.deliver("P1", &id, HOUR, "1009");
+    let record = bench.record_since("P1", &id, start, "1006.5", "1009");
+    bench.idle("P1");
+    bench.advance(30 * MINUTE);
+    bench.send_record("P1", &record);
+    until(&mut bench, "2026-03-05T01:00:00+08:00");
+    let third = report(&bench, "2026-03-04");
+    assert_eq!(
+        (only(&third).orders, only(&third).billed, third.adjustments.len()),
+        (1, kwh("2.5"), 0)
+    );
+    assert_eq!(classes(&only(&third)), [] as [&str; 0]);
+}
+
+#[test]
+fn energy_that_a_late_offline_session_explains_is_taken_back_from_its_day() {
+    let mut bench = Bench::with(Policy {
+        offline_sessions: true,
+        ..Policy::default()
+    });
+    bench.disconnect("P1", true);
+    let start = bench.now;
+    bench.advance(4 * HOUR);
+    let mut record = bench.record_since("P1", &order_id("off-P1-1-1"), start, "1000", "1020");
+    record.card_id = Some(CardId::new("c1").unwrap());
+    record.offline = true;
+    bench.sim("P1").meter = kwh("1020");
+    bench.connect("P1");
+    bench.idle("P1");
+    until(&mut bench, "2026-03-03T01:00:00+08:00");
+    let sums = only(&report(&bench, "2026-03-02"));
+    assert_eq!((sums.orders, sums.unrecorded), (0, kwh("20")));
+    assert_eq!(classes(&sums), ["ENERGY", "REGISTER_GAP"]);
+    bench.send_record("P1", &record);
+    assert_eq!(bench.state(&record.order_id), State::Payed);
+    until(&mut bench, "2026-03-04T01:00:00+08:00");
+    let second = report(&bench, "2026-03-03");
+    let sums = only(&second);
+    assert_eq!((sums.orders, sums.billed, sums.register()), (1, kwh("20"), kwh("20")));
+    assert_eq!(classes(&sums), [] as [&str; 0]);
+    let [late] = &second.adjustments[..] else {
+        panic!("{second:?}")
+    };
+    assert_eq!((late.of, late.change.unrecorded), (day("2026-03-02"), kwh("-20")));
+    assert!(abnormal(&bench).is_some(), "a person clears it");
+}
+
+#[test]
+fn a_session_in_quarantine_is_unbilled_and_its_meter_is_not_blamed() {
+    let mut bench = Bench::new();
+    let start = bench.now;
+    bench.advance(HOUR);
+    let record = bench.record_since(
+        "P1",
+        &order_id("019cab00-0000-7000-8000-000000000009"),
+        start,
+        "1000",
+        "1005",
+    );
+    bench.send_record("P1", &record);
+    bench.sim("P1").meter = kwh("1005");
+    bench.idle("P1");
+    let item = *bench.disk.quarantine.keys().next().unwrap();
+    session(&mut bench, 1, "1005", "1010", "1010");
+    assert!(
+        !bench.kinds().contains(&"RegisterGapFound".to_owned()),
+        "a record says where it went"
+    );
+    until(&mut bench, "2026-03-03T01:00:00+08:00");
+    let sums = only(&report(&bench, "2026-03-02"));
+    let energy = kwh("5");
+    assert_eq!(sums.findings, [Finding::Unbilled { item, energy }]);
+    assert_eq!((sums.orders, sums.billed, sums.register()), (1, kwh("5"), kwh("5")));
+    bench.ok(Input::CloseQuarantine {
+        item,
+        bill_to: Some(member("m")),
+        reason: "theirs".to_owned(),
+        by: "desk".to_owned(),
+    });
+    until(&mut bench, "2026-03-04T01:00:00+08:00");
+    let sums = only(&report(&bench, "2026-03-03"));
+    assert_eq!((sums.orders, sums.billed, sums.register()), (1, kwh("5"), kwh("5")));
+    assert_eq!(classes(&sums), [] as [&str; 0]);
+}
+
+/// A session, then the pile starts anew with a register of 3 kWh.
+fn another_meter(bench: &mut Bench) {
+    session(bench, 1, "1000", "1006", "1006");
+    bench.sim("P1").meter = kwh("3");
+    bench.restart_pile("P1");
+    bench.connect("P1");
+}
+
+#[test]
+fn a_lower_register_at_boot_is_said_and_the_next_session_waits_for_a_person() {
+    let mut bench = Bench::new();
+    another_meter(&mut bench);
+    let connector = |bench: &Bench| bench.disk.piles[&pile("P1")].connectors[&outlet("P1").connector].clone();
+    let lower = connector(&bench).rollback.unwrap();
+    assert_eq!((lower.known, lower.found), (kwh("1006"), kwh("3")));
+    bench.restart(true);
+    bench.connect("P1");
+    let said = |bench: &Bench| {
+        bench
+            .kinds()
+            .iter()
+            .filter(|kind| *kind == "RegisterRolledBack")
+            .count()
+    };
+    assert_eq!(said(&bench), 1, "once");
+    let id = session(&mut bench, 1, "3", "8", "8");
+    let order = bench.order(&id);
+    let (known, found) = (kwh("1006"), kwh("3"));
+    assert_eq!(
+        (order.state, order.suspicions),
+        (State::Review, vec![Suspicion::RegisterLower { known, found }])
+    );
+    assert_eq!(connector(&bench).rollback, None);
+    bench.ok(Bench::decide_input(&id, Decision::AsIs));
+    assert_eq!(bench.order(&id).paid.charged(), yuan("5"));
+    let next = session(&mut bench, 1, "8", "10", "10");
+    assert_eq!(bench.state(&next), State::Payed);
+    assert!(!bench.kinds().contains(&"RegisterGapFound".to_owned()));
+    until(&mut bench, "2026-03-03T01:00:00+08:00");
+    let found = report(&bench, "2026-03-02");
+    let sums = only(&found);
+    assert_eq!((sums.orders, sums.billed, sums.register()), (3, kwh("13"), kwh("13")));
+    assert_eq!((classes(&sums), found.abnormal), (vec!["ROLLBACK"], vec![]));
+}
+
+#[test]
+fn a_meter_that_a_person_has_replaced_keeps_no_driver_waiting() {
+    let mut bench = Bench::new();
+    another_meter(&mut bench);
+    bench.ok(clear("meter replaced, 1006 kWh read on the old one"));
+    let id = session(&mut bench, 1, "3", "8", "8");
+    assert_eq!(bench.state(&id), State::Payed);
+    reports(&bench);
+}
+
+#[test]
+fn a_record_that_comes_after_a_persons_bill_waits_for_a_person_again() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, HOUR, "1006");
+    bench.now.wall = bench.now.wall.after_ms(120_000);
+    bench.idle("P1");
+    bench.advance(31 * MINUTE);
+    let order = bench.order(&id);
+    assert_eq!(
+        (order.state, order.estimated),
+        (State::Review, true),
+        "the station's clock was stepped"
+    );
+    let (electricity, service) = (yuan("1"), yuan("1"));
+    bench.ok(Bench::decide_input(&id, Decision::Corrected { electricity, service }));
+    assert_eq!((bench.state(&id), bench.allowance("m")), (State::Payed, yuan("58")));
+
+    let record = bench.record_since("P1", &id, start, "1000", "1006");
+    let said = ack(&bench.send_record("P1", &record));
+    assert_eq!(said.detail, "waits for review");
+    let order = bench.order(&id);
+    let bases: Vec<Basis> = order.bills.iter().map(|bill| bill.basis).collect();
+    assert_eq!(
+        bases,
+        [Basis::Estimate, Basis::Correction, Basis::Record],
+        "both are shown"
+    );
+    assert_eq!(
+        (order.state, bench.allowance("m")),
+        (State::Review, yuan("58")),
+        "no money moves"
+    );
+    assert!(order.suspicions.contains(&Suspicion::BillCorrected));
+    // As is: the record counts. The person's own bill again is another correction.
+    let mut other = bench.replayed_orders();
+    assert_eq!(other.remove(&id).flatten(), Some(order));
+    bench.ok(Bench::decide_input(&id, Decision::Corrected { electricity, service }));
+    assert_eq!((bench.state(&id), bench.allowance("m")), (State::Payed, yuan("58")));
+    assert_eq!(
+        ack(&bench.send_record("P1", &record)).fee,
+        Some(yuan("2")),
+        "a repetition changes nothing"
+    );
+    reports(&bench);
+}

@@ -1,0 +1,208 @@
+//! Limits by address, so that one caller does not take what all need: open connections, and logins that fail.
+//! Time is an input; how much is remembered is bounded.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// How many logins of one address may fail at once …
+const FAILURES_MAX: u32 = 100;
+/// … and how soon another may.
+pub(super) const FAILURE_EVERY: Duration = Duration::from_secs(1);
+/// The most addresses whose failures are remembered; with more the one that failed longest ago is forgotten.
+const ADDRESSES_MAX: usize = 1_024;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What counts as one address: an IPv6 network of 64 bits belongs to one household, and an IPv4 address is the same in
+/// either writing.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            Ipv6Addr::from(network).into()
+        }
+        v4 => v4,
+    }
+}
+
+/// Logins that failed lately, by address.
+///
+/// Only failures are held back: a caller with a good token is let in whatever others behind the same address, a proxy's
+/// for instance, do. Tokens have too many bits to be found by trying; what is limited is the work and the noise.
+#[derive(Debug, Default)]
+pub(super) struct FailedLogins {
+    by_address: Mutex<BTreeMap<IpAddr, Failures>>,
+    /// Logins that failed.
+    pub(super) failed: AtomicU64,
+    /// Those of them that were answered 429.
+    pub(super) limited: AtomicU64,
+}
+
+/// A bucket that empties by one with every [`FAILURE_EVERY`].
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    since: Instant,
+    /// The log has told that there are too many.
+    told: bool,
+}
+
+impl Failures {
+    /// Lets go of what is over by `now`.
+    fn settle(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.since);
+        let over = u32::try_from(passed.as_secs() / FAILURE_EVERY.as_secs()).unwrap_or(u32::MAX);
+        if over >= self.count {
+            (self.count, self.since) = (0, now);
+        } else {
+            self.count -= over;
+            self.since += FAILURE_EVERY * over;
+        }
+        self.told &= self.count > FAILURES_MAX / 2;
+    }
+}
+
+/// A failed login that is one too many; another would be looked at after [`FAILURE_EVERY`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooMany {
+    /// The log has not told of it yet.
+    pub(super) is_first: bool,
+}
+
+impl FailedLogins {
+    /// Notes that a login from `address` failed.
+    ///
+    /// # Errors
+    /// [`TooMany`] if too many have.
+    pub(super) fn note(&self, address: IpAddr, now: Instant) -> Result<(), TooMany> {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let mut by_address = lock(&self.by_address);
+        let address = household(address);
+        if by_address.len() >= ADDRESSES_MAX && !by_address.contains_key(&address) {
+            let oldest = by_address.iter().min_by_key(|(_, failures)| failures.since);
+            if let Some(oldest) = oldest.map(|(address, _)| *address) {
+                by_address.remove(&oldest);
+            }
+        }
+        let failures = by_address.entry(address).or_insert(Failures {
+            count: 0,
+            since: now,
+            told: false,
+        });
+        failures.settle(now);
+        if failures.count < FAILURES_MAX {
+            failures.count += 1;
+            return Ok(());
+        }
+        self.limited.fetch_add(1, Ordering::Relaxed);
+        let is_first = !std::mem::replace(&mut failures.told, true);
+        Err(TooMany { is_first })
+    }
+}
+
+/// Open connections, by address.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OpenConnections {
+    by_address: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+}
+
+/// A place for one connection; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    by_address: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl OpenConnections {
+    /// A place, if this address has fewer than `most`.
+    pub(super) fn admit(&self, address: IpAddr, most: usize) -> Option<Place> {
+        let address = household(address);
+        let mut by_address = lock(&self.by_address);
+        let open = by_address.get(&address).copied().unwrap_or(0);
+        if open >= most {
+            return None;
+        }
+        by_address.insert(address, open + 1);
+        Some(Place {
+            by_address: Arc::clone(&self.by_address),
+            address,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut open) = lock(&self.by_address).entry(self.address) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn failures_are_held_back_by_address_and_forgiven_one_by_one() {
+        let (logins, begun) = (FailedLogins::default(), Instant::now());
+        let one = address("192.0.2.1");
+        for _ in 0..FAILURES_MAX {
+            assert_eq!(logins.note(one, begun), Ok(()));
+        }
+        let mapped = address("::ffff:192.0.2.1");
+        assert!(logins.note(mapped, begun).unwrap_err().is_first);
+        assert!(!logins.note(one, begun).unwrap_err().is_first, "told once");
+        assert_eq!(logins.note(address("192.0.2.2"), begun), Ok(()), "others are not meant");
+        let later = begun + FAILURE_EVERY;
+        assert_eq!(logins.note(one, later), Ok(()), "after the time that is told");
+        assert!(!logins.note(one, later).unwrap_err().is_first, "the log knows");
+        let counted = [&logins.failed, &logins.limited].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counted, [u64::from(FAILURES_MAX) + 5, 3]);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_and_what_is_remembered_is_bounded() {
+        let (logins, begun) = (FailedLogins::default(), Instant::now());
+        for host in 1..=FAILURES_MAX {
+            assert_eq!(logins.note(address(&format!("2001:db8::{host:x}")), begun), Ok(()));
+        }
+        assert!(logins.note(address("2001:db8::ffff"), begun).is_err());
+        for network in 0..2 * ADDRESSES_MAX {
+            let later = begun + Duration::from_secs(1) + Duration::from_millis(network as u64);
+            let _counted = logins.note(address(&format!("2001:db8:{:x}:1::1", network + 1)), later);
+        }
+        assert_eq!(lock(&logins.by_address).len(), ADDRESSES_MAX);
+    }
+
+    #[test]
+    fn places_are_counted_by_address_and_come_back() {
+        let open = OpenConnections::default();
+        let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        let first = open.admit(one, 1).unwrap();
+        assert!(open.admit(one, 1).is_none());
+        let _other = open.admit(other, 1).unwrap();
+        drop(first);
+        assert!(open.admit(one, 1).is_some());
+        assert_eq!(
+            lock(&open.by_address).len(),
+            1,
+            "addresses without connections are forgotten"
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! The way back from a copy: it is checked, put in the place of the station's database, and begins a new run of the
+//! journal, so that nobody takes what happens from here on for what happened before.
+
+use super::{
+    Store, StoreError,
+    backup::{CACHE_BYTES, give_name, private},
+    in_words, named, refused, sync_folder_of, tables,
+};
+use domain::{
+    fact::Fact,
+    ids::SiteId,
+    journal::{Entry, Hash, Head, Stamp},
+    time::Wall,
+};
+use redb::Database;
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// What a restore has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// How far the copy's journal goes.
+    pub head: Head,
+    /// The new run of the journal.
+    pub epoch: String,
+    /// Where the database that was there is now.
+    pub aside: Option<PathBuf>,
+}
+
+impl Store {
+    /// Makes the copy at `from` the database of a station that does not run, at `path`; the copy stays as it is. All of it
+    /// is checked first. A database that is there is moved aside if `may_move`.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while the station runs; [`StoreError::Present`]; [`StoreError::OtherSite`],
+    /// [`StoreError::TooNew`], [`StoreError::Damaged`] of the copy; [`StoreError::Io`]. Then the station's database is
+    /// what it was.
+    pub fn restore(from: &Path, path: &Path, site: &SiteId, now: Wall, may_move: bool) -> Result<Restored, StoreError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error: io::Error| named(&path, StoreError::Io(in_words(&error)))
+        };
+        // Held until the end: a daemon that is started meanwhile is refused.
+        let present = match File::open(path) {
+            Ok(file) => Some(locked(path, file)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(path)(error)),
+        };
+        if present.is_some() && !may_move {
+            return Err(StoreError::Present(path.to_owned()));
+        }
+        let copy = Self::look_at(from, CACHE_BYTES)?;
+        if copy.identity().site != *site {
+            return Err(StoreError::OtherSite {
+                found: copy.identity().site.to_string(),
+                expected: site.clone(),
+            });
+        }
+        let verified = copy.reader()?.verify(None).map_err(|error| named(from, error))?;
+        drop(copy);
+
+        let unfinished = path.with_added_extension("restoring");
+        let written = write(from, &unfinished, now);
+        let epoch = written.inspect_err(|_| {
+            let _none_is_better_than_half = std::fs::remove_file(&unfinished);
+        })?;
+        let aside = match &present {
+            Some(_) => Some(move_aside(path, now).map_err(failed(path))?),
+            None => None,
+        };
+        give_name(&unfinished, path).map_err(failed(path))?;
+        Ok(Restored {
+            head: verified.head,
+            epoch,
+            aside,
+        })
+    }
+}
+
+fn locked(path: &Path, file: File) -> Result<File, StoreError> {
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(named(path, StoreError::Io(in_words(&error)))),
+    }
+}
+
+/// A copy of the copy, brought up to date, with a new run of the journal. Returns its name.
+fn write(from: &Path, to: &Path, now: Wall) -> Result<String, StoreError> {
+    let failed = |error: io::Error| named(to, StoreError::Io(in_words(&error)));
+    let mut file = private(to).map_err(failed)?;
+    file.set_len(0).map_err(failed)?;
+    let mut from = File::open(from).map_err(failed)?;
+    io::copy(&mut from, &mut file).map_err(failed)?;
+    belongs_to_its_folder(&file, to).map_err(failed)?;
+    drop(file);
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    let db = builder.open(to).map_err(|error| refused(to, error))?;
+    let epoch = tables::new_epoch()?;
+    tables::migrate(&db)?;
+    let before = tables::identity(&db, None)?;
+    let reader = super::Reader::new(&db)?;
+    let (last, hash) = reader.head()?;
+    let mono = reader.mark()?.mono;
+    drop(reader);
+    let entry = Entry {
+        site: before.site,
+        epoch: epoch.clone(),
+        stamp: Stamp {
+            seq: last.seq + 1,
+            at: now,
+            mono,
+        },
+        fact: Fact::Restored {
+            epoch_before: before.epoch,
+        },
+    };
+    let bytes = entry.to_bytes();
+    let write = db.begin_write()?;
+    {
+        let mut meta = write.open_table(tables::META)?;
+        meta.insert("epoch", epoch.as_bytes())?;
+        let sealed = Hash::seal(&hash, &bytes);
+        let mut journal = write.open_table(tables::JOURNAL)?;
+        journal.insert(entry.stamp.seq, [&sealed.0[..], &bytes].concat().as_slice())?;
+    }
+    write.commit().map_err(|error| named(to, error.into()))?;
+    Ok(epoch)
+}
+
+/// Whoever restores may be root; the folder is the service's user's, who must be able to open the file.
+fn belongs_to_its_folder(file: &File, path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new(".")).metadata()?;
+    if file.metadata()?.uid() != folder.uid() {
+        std::os::unix::fs::fchown(file, Some(folder.uid()), Some(folder.gid()))?;
+    }
+    Ok(())
+}
+
+/// Gives the present database a name that says when it was moved, and that nothing has.
+fn move_aside(path: &Path, now: Wall) -> io::Result<PathBuf> {
+    let when: String = now
+        .to_string()
+        .chars()
+        .take(19)
+        .filter(char::is_ascii_alphanumeric)
+        .collect();
+    let mut n = 1;
+    loop {
+        let suffix = if n == 1 { String::new() } else { format!("-{n}") };
+        let aside = path.with_added_extension(format!("aside-{when}{suffix}"));
+        match std::fs::hard_link(path, &aside) {
+            Ok(()) => {
+                std::fs::remove_file(path)?;
+                sync_folder_of(path)?;
+                return Ok(aside);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && n < 100 => n += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `cargo xtask bench`: one table of speed and memory, each figure beside its yardstick in the same run.
+//! Everything runs on 127.0.0.1, in folders of its own under `TMPDIR`, and is ended when its row is done.
+
+// A command line talks to a terminal; there is no log to write to.
+#![allow(clippy::print_stdout)]
+
+mod crowd;
+mod disk;
+mod history;
+mod http;
+mod link;
+mod load;
+mod pile;
+mod process;
+mod spread;
+mod table;
+mod yardstick;
+
+use anyhow::ensure;
+use clap::{Parser, ValueEnum};
+use std::time::{Duration, Instant};
+use table::Row;
+
+/// Measures the release build of the station beside mosquitto, PostgreSQL and the bare disk.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Which rows; all of them if none is named.
+    rows: Vec<Which>,
+    /// A smaller load for a shorter time: shows that everything runs, and measures nothing.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// Durable QoS 1 records.
+    Records,
+    /// Whole orders per second.
+    Orders,
+    /// One record alone, until it is settled.
+    Lone,
+    /// Heartbeat to WebSocket frame with 10,000 piles.
+    Live,
+    /// Resident memory with 1,000 and 10,000 piles.
+    Memory,
+    /// Bytes to disk per day.
+    Disk,
+    /// Start after SIGKILL.
+    Start,
+    /// A day's bill run.
+    Bills,
+}
+
+/// How much is asked of the station.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    quick: bool,
+}
+
+impl Scale {
+    fn of(self, full: usize, quick: usize) -> usize {
+        if self.quick { quick } else { full }
+    }
+
+    fn time(self, full: Duration, quick: Duration) -> Duration {
+        if self.quick { quick } else { full }
+    }
+}
+
+// One thread: what the load costs is taken from one core at most, as mosquitto's own work is.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let Options {
+        rows: mut wanted,
+        quick,
+    } = Options::parse();
+    if wanted.is_empty() {
+        wanted = Which::value_variants().to_vec();
+    }
+    let scale = Scale { quick };
+    let folder = std::env::temp_dir();
+    ensure!(
+        !process::is_in_memory(&folder)?,
+        "{} is not on a disk; set TMPDIR to a folder that is",
+        folder.display()
+    );
+    let is_wanted = |which| wanted.contains(&which);
+    let mut rows: Vec<Row> = Vec::new();
+    let begun = Instant::now();
+    let done = |new: Vec<Row>, rows: &mut Vec<Row>| {
+        for row in new {
+            eprintln!(
+                "[{:4.0} s] {}: {} | {} | aim {}",
+                begun.elapsed().as_secs_f64(),
+                row.what,
+                row.measured,
+                row.yardstick,
+                row.aim
+            );
+            rows.push(row);
+        }
+    };
+    if is_wanted(Which::Records) {
+        done(vec![load::records(scale).await?], &mut rows);
+    }
+    if is_wanted(Which::Orders) {
+        done(vec![load::orders(scale).await?], &mut rows);
+    }
+    if is_wanted(Which::Lone) {
+        done(vec![load::lone(scale).await?], &mut rows);
+    }
+    if is_wanted(Which::Live) || is_wanted(Which::Memory) {
+        done(
+            crowd::crowd(scale, is_wanted(Which::Memory), is_wanted(Which::Live)).await?,
+            &mut rows,
+        );
+    }
+    if is_wanted(Which::Disk) {
+        done(vec![disk::written_a_day(scale).await?], &mut rows);
+    }
+    if is_wanted(Which::Start) || is_wanted(Which::Bills) {
+        done(
+            history::history(scale, is_wanted(Which::Start), is_wanted(Which::Bills)).await?,
+            &mut rows,
+        );
+    }
+    println!("{}", process::machine());
+    println!("{}", table::markdown(&rows));
+    println!("\ntook {:.0} s", begun.elapsed().as_secs_f64());
+    Ok(())
+}

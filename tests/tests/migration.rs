@@ -1,0 +1,174 @@
+//! A database of the schema version before is brought up to date by the daemon that finds it: a backup beside it first,
+//! then one transaction. `tests/fixtures/README.md` says where the old database comes from.
+
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
+use domain::{order::State, units::Fen};
+use serde_json::{Value, json};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
+use world::{
+    history,
+    station::{SITE, StationProcess, repository},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+#[ignore = "writes the fixture of this schema version to the path in HOLDFAST_FIXTURE, for the tests of the next"]
+async fn make_a_fixture() {
+    let to = PathBuf::from(std::env::var_os("HOLDFAST_FIXTURE").unwrap());
+    let mut station = StationProcess::start("fixture", &history::setup()).await.unwrap();
+    let history = history::play(&station).await.unwrap();
+    drop(history);
+    let told = serde_json::to_string_pretty(&history::told(&station).await.unwrap()).unwrap();
+    assert!(station.terminate().await.unwrap());
+    fs::write(to.with_extension("json"), told).unwrap();
+    fs::copy(station.database(), to).unwrap();
+}
+
+/// A station that stands where the old daemon left it, some minutes later, and what that daemon said then.
+fn old_station(name: &str) -> (StationProcess, Value) {
+    let fixtures = repository().join("tests/fixtures");
+    let mut station = StationProcess::new(name, &history::setup()).unwrap();
+    station.set_clock(station.wall().after_ms(600_000));
+    fs::create_dir(station.database().parent().unwrap()).unwrap();
+    fs::copy(fixtures.join("station-schema-1.redb"), station.database()).unwrap();
+    let told = fs::read(fixtures.join("station-schema-1.json")).unwrap();
+    (station, serde_json::from_slice(&told).unwrap())
+}
+
+/// The database beside the station's that was copied before it was changed.
+fn backups(station: &StationProcess) -> Vec<PathBuf> {
+    let folder = fs::read_dir(station.database().parent().unwrap()).unwrap();
+    let mut files: Vec<PathBuf> = folder.map(|file| file.unwrap().path()).collect();
+    let mark = station.database().with_added_extension("station");
+    files.retain(|path| *path != station.database() && *path != mark);
+    files
+}
+
+/// All of it is there, and it goes on.
+async fn is_the_same_station(station: &mut StationProcess, before: &Value) {
+    let head = &before["journal"];
+    let now = station.get("/v1/station").await.unwrap().success().unwrap();
+    assert_eq!(now["schema_version"], 2);
+    let mut told = history::told(station).await.unwrap();
+    // Since then the daemon may have said more, such as that the piles are gone.
+    told["journal"] = head.clone();
+    assert_eq!(told, *before);
+    assert_eq!(station.books_total().await.unwrap(), Fen::ZERO);
+    let verified = station.cli(&["journal", "verify"]).unwrap();
+    assert!(verified.contains("every hash fits"), "{verified}");
+    let after = head["seq"].as_u64().unwrap() - 1;
+    let page = station
+        .get(&format!("/v1/journal?after={after}&limit=1"))
+        .await
+        .unwrap();
+    let entries = &page.success().unwrap()["entries"];
+    assert_eq!(
+        entries[0]["hash"], head["hash"],
+        "the journal goes on from where it was"
+    );
+
+    let waiting = before["orders"].as_array().unwrap();
+    let charging = waiting.iter().find(|order| order["state"] == "CHARGING").unwrap();
+    let order = charging["id"].as_str().unwrap();
+    let rotated = station
+        .post("/v1/piles/P4/rotate", &json!({}))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let secret = rotated["secret"].as_str().unwrap();
+    let mut pile = history::boot(station, "P4", secret).await.unwrap();
+    history::report(&mut pile, "finished", Some(order), "1001.0000")
+        .await
+        .unwrap();
+    history::record(&mut pile, order, history::REGISTER, "1001.0000")
+        .await
+        .unwrap();
+    station.wait_for_order(order, State::Payed, PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_of_the_version_before_is_copied_and_brought_up_to_date() {
+    let (mut station, before) = old_station("migration");
+    let old = fs::read(station.database()).unwrap();
+    station.start_again().await.unwrap();
+    is_the_same_station(&mut station, &before).await;
+    let [backup] = &backups(&station)[..] else {
+        panic!("one backup: {:?}", backups(&station))
+    };
+    assert!(station.log().contains(backup.to_str().unwrap()), "the log names it");
+    assert_eq!(fs::metadata(backup).unwrap().permissions().mode() & 0o777, 0o600);
+    let offline = station.cli(&[
+        "journal",
+        "verify",
+        "--site",
+        SITE,
+        "--database",
+        backup.to_str().unwrap(),
+    ]);
+    let offline = offline.unwrap();
+    assert!(
+        offline.contains(before["journal"]["hash"].as_str().unwrap()),
+        "{offline}"
+    );
+
+    // Whoever installs the old program again puts the backup back; the new one then does it all over.
+    assert!(station.terminate().await.unwrap());
+    let copied = fs::read(backup).unwrap();
+    fs::rename(backup, station.database()).unwrap();
+    assert!(backups(&station).is_empty());
+    station.start_again().await.unwrap();
+    is_the_same_station(&mut station, &before).await;
+    assert_eq!(
+        backups(&station),
+        std::slice::from_ref(backup),
+        "the same state has the same name"
+    );
+    assert!(fs::read(backup).unwrap().len() == copied.len() && copied.len() == old.len());
+}
+
+#[tokio::test]
+async fn a_migration_that_is_cut_off_anywhere_is_done_by_the_next_start() {
+    let (mut station, before) = old_station("migration-cut");
+    let old = fs::read(station.database()).unwrap();
+    let mut copied = 0;
+    for after_ms in [5, 10, 15, 20, 25, 30, 40, 60, 80, 120] {
+        for file in backups(&station) {
+            fs::remove_file(file).unwrap();
+        }
+        fs::write(station.database(), &old).unwrap();
+        station.start_and_kill(Duration::from_millis(after_ms)).unwrap();
+        copied += usize::from(!backups(&station).is_empty());
+        station.start_again().await.unwrap();
+        assert_eq!(
+            backups(&station).len(),
+            1,
+            "after {after_ms} ms: {:?}",
+            backups(&station)
+        );
+        station.kill().unwrap();
+    }
+    println!("{copied} of 10 were cut off after the copy was begun");
+    // Half a copy under the name that it has while it is made, and a whole one: as after a power cut.
+    let [backup] = &backups(&station)[..] else {
+        panic!("one backup")
+    };
+    fs::write(backup.with_added_extension("unfinished"), b"half").unwrap();
+    fs::write(station.database(), &old).unwrap();
+    station.start_again().await.unwrap();
+    assert_eq!(backups(&station), std::slice::from_ref(backup));
+    is_the_same_station(&mut station, &before).await;
+}
+
+#[tokio::test]
+async fn another_sites_old_database_stays_as_it_is() {
+    let (mut station, _) = old_station("migration-other");
+    station.set_site("elsewhere");
+    let said = station.refuses_to_start().await.unwrap();
+    assert!(said.contains(SITE) && said.contains("elsewhere"), "{said}");
+    assert!(backups(&station).is_empty());
+    station.set_site(SITE);
+    station.start_again().await.unwrap();
+}

@@ -37,7 +37,7 @@ use domain::{
     ids::{CardId, MemberId, PileId},
     messages::Down,
     policy::Policy,
-    time::Mono,
+    time::{Mono, Zone},
     units::{Fen, Power},
 };
 use drivers::Visit;
@@ -294,6 +294,7 @@ impl World {
             review_above: Fen(4_000),
             offline_sessions: rng.below(2) == 0,
             offline_session_cap: Fen(3_000),
+            time_zone: Zone::named("Asia/Shanghai").expect("the zone is among those of jiff"),
             ..Policy::default()
         };
         let mut world = Self {

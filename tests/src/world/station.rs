@@ -145,6 +145,7 @@ impl Process {
             mono: now.mono,
             kernel_boot: None,
             kernel_uptime_ms: 0,
+            certain: None,
         };
         match self.writer.commit(now, &mark, false) {
             Ok(done) => {

@@ -434,13 +434,16 @@ impl Oracle {
             let (Some(ended), Some(energy)) = (session.ended, session.energy) else {
                 continue;
             };
-            if energy == Energy::ZERO || session.lies || session.is_lost || self.told.contains(order) {
+            // An estimate took the record's place.
+            let is_estimated = self.books.get(order).is_some_and(|book| book.bill.is_some());
+            let is_known = is_estimated || self.told.contains(order);
+            if energy == Energy::ZERO || session.lies || session.is_lost || is_known {
                 continue;
             }
             let (from, to) = (session.meter_start, session.meter_start + energy);
             let is_found = |gap: &(Outlet, Energy, Energy)| gap.0.pile == session.pile && gap.1 <= from && gap.2 >= to;
             let later = physics.all().any(|(order, later)| {
-                let same_meter = later.pile == session.pile && later.board == session.board;
+                let same_meter = later.pile == session.pile && later.board == session.board && !later.lies;
                 // What was put aside and not billed accounts for nothing.
                 same_meter && later.began >= ended && self.books.get(order).is_some_and(|book| book.recorded)
             });

@@ -48,19 +48,6 @@ fn all(steps: &mut Steps) -> Result {
         tests.args(["test", "--locked", "--workspace"]);
         run(tests.env("HOLDFAST_TEST_PROGRAMS_ARE_BUILT", "1"))
     })?;
-    // A build of its own: nothing else is ever built with planted bugs.
-    steps.step("planted bugs", || {
-        run(cargo().args([
-            "test",
-            "--locked",
-            "--package",
-            "holdfast-tests",
-            "--features",
-            "planted-bugs",
-            "--test",
-            "planted",
-        ]))
-    })?;
     steps.step("service files", service_files)
 }
 

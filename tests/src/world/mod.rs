@@ -112,7 +112,7 @@ impl fmt::Display for Failure {
         writeln!(f, "seed {}: {}", self.seed, self.what)?;
         write!(
             f,
-            "to see it again: HOLDFAST_SEED={} cargo test -p holdfast-tests --test world -- --nocapture",
+            "to see it again: HOLDFAST_SEED={} cargo test -p holdfast-tests --test world -- --ignored --nocapture",
             self.seed
         )
     }

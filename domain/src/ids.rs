@@ -132,6 +132,17 @@ pub struct Outlet {
     pub connector: ConnectorNo,
 }
 
+impl PileId {
+    /// Every connector that the pile can have, in order.
+    pub fn outlets(&self) -> std::ops::RangeInclusive<Outlet> {
+        let outlet = |connector| Outlet {
+            pile: self.clone(),
+            connector: ConnectorNo(connector),
+        };
+        outlet(u8::MIN)..=outlet(u8::MAX)
+    }
+}
+
 impl fmt::Display for Outlet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.pile, self.connector)

@@ -291,7 +291,26 @@ pub struct Entry {
 impl Entry {
     /// The bytes that are stored and sealed.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("facts have string keys and no failing serializer")
+        Self::bytes_of(&self.site, &self.epoch, self.stamp, &self.fact)
+    }
+
+    /// The bytes that are stored and sealed, of an entry with these parts.
+    pub fn bytes_of(site: &SiteId, epoch: &str, stamp: Stamp, fact: &Fact) -> Vec<u8> {
+        /// As [`Entry`], field by field.
+        #[derive(Serialize)]
+        struct Parts<'a> {
+            site: &'a SiteId,
+            epoch: &'a str,
+            stamp: Stamp,
+            fact: &'a Fact,
+        }
+        let parts = Parts {
+            site,
+            epoch,
+            stamp,
+            fact,
+        };
+        serde_json::to_vec(&parts).expect("facts have string keys and no failing serializer")
     }
 
     /// Reads stored bytes.

@@ -27,6 +27,8 @@ struct Frames {
     by_seq: BTreeMap<u64, Arc<Frame>>,
     latest: BTreeMap<OrderId, u64>,
     ended: std::collections::VecDeque<OrderId>,
+    /// Who looks at one order is told of that order alone: ten thousand others change meanwhile.
+    followed: BTreeMap<OrderId, watch::Sender<u64>>,
 }
 
 /// The latest frame of every order.
@@ -58,6 +60,7 @@ impl Hub {
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seq = *self.seq.borrow();
         let before = seq;
+        let mut told = Vec::new();
         for view in views {
             seq += 1;
             let order = view.order_id.clone();
@@ -65,6 +68,9 @@ impl Hub {
             let older = frames.latest.insert(order.clone(), seq);
             if let Some(older) = older {
                 frames.by_seq.remove(&older);
+            }
+            if let Some(followers) = frames.followed.get(&order) {
+                told.push((followers.clone(), seq));
             }
             frames.by_seq.insert(seq, Arc::new(Frame { seq, view }));
             if !open {
@@ -82,6 +88,22 @@ impl Hub {
         if seq != before {
             self.seq.send_replace(seq);
         }
+        for (followers, seq) in told {
+            followers.send_replace(seq);
+        }
+    }
+
+    /// The number of the newest frame.
+    pub fn newest(&self) -> u64 {
+        *self.seq.borrow()
+    }
+
+    /// Tells when this order has a newer frame.
+    pub fn follow(&self, order: &OrderId) -> watch::Receiver<u64> {
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        frames.followed.retain(|_, followers| followers.receiver_count() > 0);
+        let followers = frames.followed.entry(order.clone());
+        followers.or_insert_with(|| watch::Sender::new(0)).subscribe()
     }
 
     /// Tells when something newer than what was seen is there; the value is the newest number.
@@ -157,6 +179,24 @@ mod tests {
         assert_eq!(seen, [("b", Fen(1), 2), ("a", Fen(2), 3)]);
         assert!(hub.newer_than(3, None).is_empty());
         assert_eq!(hub.newer_than(0, OrderId::new("b").ok().as_ref()).len(), 1);
+    }
+
+    #[test]
+    fn who_follows_an_order_is_told_of_that_order_alone() {
+        let hub = Hub::default();
+        let mut follower = hub.follow(&OrderId::new("a").unwrap());
+        hub.show([view("b", 1, State::Charging)]);
+        assert!(!follower.has_changed().unwrap());
+        hub.show([view("a", 1, State::Charging), view("b", 2, State::Charging)]);
+        assert!(follower.has_changed().unwrap());
+        assert_eq!((*follower.borrow_and_update(), hub.newest()), (2, 3));
+        drop(follower);
+        let _another = hub.follow(&OrderId::new("b").unwrap());
+        assert_eq!(
+            hub.frames.lock().unwrap().followed.len(),
+            1,
+            "nobody follows a any more"
+        );
     }
 
     #[test]

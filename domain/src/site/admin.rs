@@ -99,7 +99,7 @@ impl Turn<'_> {
 
     pub(super) fn remove_pile(&mut self, pile: PileId, by: String) -> Handled {
         self.known_pile(&pile)?;
-        let running = self.site.live.occupied.iter().find(|(outlet, _)| outlet.pile == pile);
+        let running = self.site.live.occupied.range(pile.outlets()).next();
         if let Some((_, order)) = running {
             return Err(Rejected::PileBusy {
                 pile,

@@ -123,6 +123,25 @@ impl Rows {
             .expect("tariff versions are never removed, and an order is pinned to a known one")
     }
 
+    /// How many rows are in memory besides piles and tariffs, which always are.
+    pub fn in_memory(&self) -> usize {
+        let Self {
+            piles: _,
+            tariffs: _,
+            orders,
+            members,
+            cards,
+            quarantine,
+            set_aside,
+            receipts,
+            ledger: _,
+            energy: _,
+            energy_reports,
+        } = self;
+        let of_people = orders.len() + members.len() + cards.len() + receipts.len();
+        of_people + quarantine.len() + set_aside.len() + energy_reports.len()
+    }
+
     pub(super) fn evict(&mut self) {
         self.orders
             .retain(|_, order| order.as_ref().is_some_and(|order| order.state.is_open()));

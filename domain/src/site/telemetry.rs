@@ -59,8 +59,7 @@ impl Turn<'_> {
             .site
             .live
             .occupied
-            .iter()
-            .filter(|(outlet, _)| outlet.pile == *pile)
+            .range(pile.outlets())
             .map(|(_, order)| order.clone())
             .collect();
         for order in here {

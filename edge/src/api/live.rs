@@ -153,9 +153,13 @@ async fn show(
 
 async fn feed(socket: &mut WebSocket, api: &ApiState, caller: &Caller, scope: &Scope, after: Option<u64>) -> Over {
     // Subscribed first: whatever happens while the present is looked up comes again afterwards.
-    let mut news = api.station.hub.subscribe();
+    let mut news = match scope {
+        Scope::Order(order) => api.station.hub.follow(&order.id),
+        Scope::Site => api.station.hub.subscribe(),
+    };
     let mut closing = api.closing.subscribe();
-    let newest = *news.borrow_and_update();
+    news.mark_unchanged();
+    let newest = api.station.hub.newest();
     // A number that was never given out is of another life of this station: start over.
     let mut seen = match after.filter(|after| *after <= newest) {
         Some(after) => after,

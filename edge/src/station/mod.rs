@@ -6,7 +6,7 @@
 //! | [`writer`] | deciding and committing, in whatever time it is given |
 //! | `run` | the loop around it, in real time |
 //! | `request` | what the API asks |
-//! | `telemetry` | what is written every 30 s, or with a commit that happens anyway |
+//! | `telemetry` | what is written every 30 s, or sooner where it is much |
 
 mod request;
 mod run;

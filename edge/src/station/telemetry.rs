@@ -8,7 +8,7 @@ use domain::{
     time::{Mono, Now},
     topics::UpKind,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// How often telemetry is written if nothing else is, in milliseconds of elapsed station time.
 const EVERY_MS: u64 = 30_000;
@@ -49,11 +49,19 @@ impl Said {
     }
 }
 
+/// So many samples are written at once, and no sooner does a crowded station write: a commit that takes long delays whoever
+/// waits for the next one.
+pub(super) const SAMPLES_AT_ONCE: usize = 256;
+/// So many go along with a commit that somebody waits for.
+pub(super) const SAMPLES_WITH_FACTS: usize = 32;
+
 /// Telemetry that is in memory only. A crash loses at most [`EVERY_MS`] of it.
 #[derive(Default)]
 pub(super) struct Telemetry {
-    outlets: BTreeSet<Outlet>,
-    samples: Vec<SampleRow>,
+    /// Connectors whose last word is not on disk, oldest first.
+    outlets: VecDeque<Outlet>,
+    listed: BTreeSet<Outlet>,
+    samples: VecDeque<SampleRow>,
     due: Option<Mono>,
 }
 
@@ -74,31 +82,39 @@ impl Telemetry {
             if !is_known || !taken {
                 continue;
             }
-            self.outlets.insert(outlet.clone());
-            self.samples.push(SampleRow {
+            if self.listed.insert(outlet.clone()) {
+                self.outlets.push_back(outlet.clone());
+            }
+            self.samples.push_back(SampleRow {
                 at: now.wall,
                 outlet,
                 report,
             });
         }
-        if self.due.is_none() && !self.outlets.is_empty() {
+        if self.samples.len() >= SAMPLES_AT_ONCE {
+            self.due = Some(now.mono);
+        } else if self.due.is_none() && !self.samples.is_empty() {
             self.due = Some(now.mono.after_ms(EVERY_MS));
         }
     }
 
-    /// When it must be written, by elapsed time, if nothing is written before.
+    /// When it must be written, by elapsed time.
     pub(super) fn due(&self) -> Option<Mono> {
         self.due
     }
 
-    /// Goes along with a commit.
-    pub(super) fn move_to(&mut self, batch: &mut Batch, site: &Site) {
-        let outlets = std::mem::take(&mut self.outlets);
-        batch.live.extend(outlets.into_iter().filter_map(|outlet| {
-            let live = site.outlet(&outlet)?.clone();
-            Some((outlet, live))
-        }));
-        batch.samples = std::mem::take(&mut self.samples);
-        self.due = None;
+    /// Goes along with a commit: the oldest of it, so many samples and connectors at most.
+    pub(super) fn move_to(&mut self, batch: &mut Batch, site: &Site, most: usize) {
+        for outlet in self.outlets.drain(..most.min(self.outlets.len())) {
+            self.listed.remove(&outlet);
+            if let Some(live) = site.outlet(&outlet) {
+                batch.live.push((outlet, live.clone()));
+            }
+        }
+        batch.samples.extend(self.samples.drain(..most.min(self.samples.len())));
+        // What is left is written next, or becomes due with what comes.
+        if self.samples.is_empty() && self.outlets.is_empty() {
+            self.due = None;
+        }
     }
 }

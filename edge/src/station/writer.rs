@@ -9,7 +9,7 @@
 use super::{
     LoopStats, RequestKey, Response, Unavailable,
     request::{Guard, Request},
-    telemetry::{Said, Telemetry},
+    telemetry::{SAMPLES_AT_ONCE, SAMPLES_WITH_FACTS, Said, Telemetry},
 };
 use crate::{
     clock::Mark,
@@ -33,6 +33,8 @@ use std::{
 
 /// The most inputs in one commit.
 const BATCH_MAX: usize = 512;
+/// So many rows that nothing needs may stay in memory.
+const FORGET_AT: usize = 256;
 
 /// Something to decide. `R` is the acknowledgement that waits for the commit, `A` is where an answer goes.
 pub enum Work<R, A> {
@@ -97,6 +99,8 @@ pub struct Writer<R, A> {
     telemetry: Telemetry,
     /// As on the disk.
     retained: Retained,
+    /// How many rows stayed when some were last forgotten.
+    kept: usize,
     open: Open<R, A>,
 }
 
@@ -150,6 +154,7 @@ impl<R, A> Writer<R, A> {
             site.restore_live(outlet, live);
         }
         let writer = Self {
+            kept: site.rows().in_memory(),
             site,
             head,
             store,
@@ -206,8 +211,8 @@ impl<R, A> Writer<R, A> {
         Ok(())
     }
 
-    /// Makes everything durable that was taken since the last commit, and telemetry with it if anybody waits or it is due
-    /// or this is the last commit of the run. `mark` is where elapsed time stands.
+    /// Makes everything durable that was taken since the last commit, and some telemetry with it: more of it if it is due,
+    /// and all if this is the last commit of the run. `mark` is where elapsed time stands.
     ///
     /// # Errors
     /// Nothing of it took effect, nobody may be answered, and the process must start again from disk.
@@ -219,7 +224,7 @@ impl<R, A> Writer<R, A> {
         self.stats.inputs.fetch_add(open.taken as u64, Ordering::Relaxed);
         let seen = open.seen.iter();
         let views = seen.filter_map(|order| self.site.view_of(order, now)).collect();
-        self.site.evict();
+        self.forget();
         Ok(Committed {
             credentials: open.batch.credentials,
             receipts: open.receipts,
@@ -251,12 +256,27 @@ impl<R, A> Writer<R, A> {
         }
     }
 
+    /// Forgets rows that nothing open needs, some at a time: to find them, all that are in memory are looked at. Raw
+    /// messages can be large, so quarantined ones do not wait.
+    fn forget(&mut self) {
+        let rows = self.site.rows();
+        if rows.in_memory() >= self.kept + FORGET_AT || !rows.quarantine.is_empty() {
+            self.site.evict();
+            self.kept = self.site.rows().in_memory();
+        }
+    }
+
     fn write(&mut self, batch: &mut Batch, now: Now, mark: &Mark, last: bool) -> Result<Option<u64>, StoreError> {
         let telemetry_due = self.telemetry.due().is_some_and(|due| due <= now.mono) || last;
         if !batch.is_urgent() && !telemetry_due {
             return Ok(None);
         }
-        self.telemetry.move_to(batch, &self.site);
+        let most = match (last, telemetry_due) {
+            (true, _) => usize::MAX,
+            (false, true) => SAMPLES_AT_ONCE,
+            (false, false) => SAMPLES_WITH_FACTS,
+        };
+        self.telemetry.move_to(batch, &self.site, most);
         batch.changes = self.site.take_changes();
         if batch.is_empty() && !last {
             return Ok(None);

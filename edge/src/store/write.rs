@@ -1,7 +1,7 @@
 //! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
-use super::{Store, StoreError, energy, retained, tables};
+use super::{Identity, Store, StoreError, energy, retained, tables};
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, PileCertificates},
@@ -127,6 +127,9 @@ impl Store {
     }
 
     fn write_journal(&self, write: &WriteTransaction, batch: &Batch, mut head: Hash) -> Result<Hash, StoreError> {
+        if batch.facts.is_empty() {
+            return Ok(head);
+        }
         let mut journal = write.open_table(tables::JOURNAL)?;
         let mut log = write.open_table(tables::ORDER_LOG)?;
         let mut notices = write.open_table(tables::NOTICES_BY_MEMBER)?;
@@ -138,13 +141,8 @@ impl Store {
             if let Fact::Notified { member, .. } = fact {
                 notices.insert((member.as_str(), stamp.seq), ())?;
             }
-            let entry = Entry {
-                site: self.identity().site.clone(),
-                epoch: self.identity().epoch.clone(),
-                stamp: *stamp,
-                fact: fact.clone(),
-            };
-            let bytes = entry.to_bytes();
+            let Identity { site, epoch } = self.identity();
+            let bytes = Entry::bytes_of(site, epoch, *stamp, fact);
             head = Hash::seal(&head, &bytes);
             let mut stored = Vec::with_capacity(32 + bytes.len());
             stored.extend_from_slice(&head.0);
@@ -157,6 +155,9 @@ impl Store {
 }
 
 fn write_orders(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result<(), StoreError> {
+    if batch.changes.orders.is_empty() {
+        return Ok(());
+    }
     let mut orders = write.open_table(tables::ORDERS)?;
     let mut index = write.open_table(tables::ORDER_INDEX)?;
     let mut placed = write.open_table(tables::ORDERS_PLACED)?;
@@ -196,6 +197,9 @@ fn write_orders(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result<
 }
 
 fn write_money(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result<(), StoreError> {
+    if batch.changes.accounts.is_empty() && batch.changes.transfers.is_empty() {
+        return Ok(());
+    }
     let mut accounts = write.open_table(tables::ACCOUNTS)?;
     for account in &batch.changes.accounts {
         let (name, balance) = (account.to_string(), rows.ledger.balance(account).0);
@@ -223,6 +227,9 @@ fn write_money(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result<(
 
 fn write_masters(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result<(), StoreError> {
     let changes = &batch.changes;
+    if changes.is_empty() {
+        return Ok(());
+    }
     let mut members = write.open_table(tables::MEMBERS)?;
     for id in &changes.members {
         if let Some(member) = rows.member(id) {
@@ -266,6 +273,9 @@ fn write_masters(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result
 }
 
 fn write_credentials(write: &WriteTransaction, changes: &[CredentialChange]) -> Result<(), StoreError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
     let mut secrets = write.open_table(tables::PILE_SECRETS)?;
     let mut certificates = write.open_table(tables::PILE_CERTIFICATES)?;
     let mut of_pile = |pile: &PileId, change: &dyn Fn(&mut PileCertificates)| -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use crate::{
     fact::Fact,
     ids::{MemberId, OrderId},
     order::Paid,
+    planted::{Bug, is_planted},
     time::Wall,
     units::Fen,
 };
@@ -214,6 +215,9 @@ impl Standing {
         let (mut due, mut over) = (part(electricity, service), part(-electricity, -service));
         let from_hold = due.take(self.held);
         let from_allowance = due.take(self.allowance);
+        if is_planted(Bug::NoDebt) {
+            due = Split::default();
+        }
         let debt_cut = over.total().min(self.paid.debt);
         let refund = (over.total() - debt_cut).min(self.paid.refundable());
         Payment {
@@ -224,7 +228,9 @@ impl Standing {
             refund,
             back: over.take(debt_cut + refund),
             regrouped,
-            release: if release {
+            release: if release && is_planted(Bug::ReleaseAndCapture) {
+                self.held
+            } else if release {
                 self.held - from_hold.total()
             } else {
                 Fen::ZERO

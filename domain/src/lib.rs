@@ -10,6 +10,7 @@
 //! | [`order`], [`ledger`], [`energy`], [`pile`], [`member`], [`notice`] | the small machines |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
 //! | [`policy`], [`site`] | the site's rules, and the one machine that ties all this together |
+//! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
 
 pub mod energy;
 pub mod fact;
@@ -23,6 +24,7 @@ pub mod meter;
 pub mod notice;
 pub mod order;
 pub mod pile;
+pub mod planted;
 pub mod policy;
 pub mod rating;
 pub mod site;

@@ -3,6 +3,7 @@
 
 use crate::{
     messages::Record,
+    planted::{Bug, is_planted},
     units::{Energy, Power},
 };
 use serde::{Deserialize, Serialize};
@@ -93,15 +94,15 @@ pub fn suspicions(record: &Record, last_known: Option<Energy>, power: Power, ms:
     if stop < start {
         found.push(Suspicion::StopBelowStart { start, stop });
     }
-    if start == Energy::ZERO && stop > start && last_known != Some(Energy::ZERO) {
+    if start == Energy::ZERO && stop > start && last_known != Some(Energy::ZERO) && !is_planted(Bug::TrustMeter) {
         found.push(Suspicion::StartZero);
     }
-    if let Some(last_known) = last_known.filter(|last_known| start < *last_known) {
+    if let Some(last_known) = last_known.filter(|last_known| start < *last_known && !is_planted(Bug::TrustMeter)) {
         found.push(Suspicion::StartBelowLastKnown { start, last_known });
     }
     let possible = possible(power, ms);
     let energy = record.energy();
-    if energy > possible {
+    if energy > possible && !is_planted(Bug::TrustMeter) {
         found.push(Suspicion::TooFast { energy, possible });
     }
     found

@@ -216,6 +216,36 @@ fn a_pile_without_a_clock_is_timed_by_its_uptime_within_one_boot() {
 }
 
 #[test]
+fn a_clock_that_is_set_while_a_session_runs_does_not_move_its_energy() {
+    let mut bench = Bench::new();
+    bench.advance(11 * HOUR - 2 * MINUTE); // 23:28
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = Some(-240_000);
+    bench.connect("P1");
+    let (id, start) = bench.charge("m", "P1", "50");
+    let began = bench.record_since("P1", &id, start, "1000", "1006").start_ts;
+    bench.advance(HOUR);
+    // The station told it the time meanwhile.
+    bench.sim("P1").clock_ahead_ms = Some(0);
+    bench.charging("P1", &id);
+    let mut record = bench.record_since("P1", &id, start, "1000", "1006");
+    record.start_ts = began;
+    bench.send_record("P1", &record);
+    let order = bench.order(&id);
+    assert_eq!(order.ending.unwrap().start.at, start.wall, "its uptime tells");
+    assert_eq!(order.state, State::Payed);
+    // After a restart its uptime is another: a person decides.
+    let (id, start) = bench.charge("m", "P1", "20");
+    bench.advance(HOUR);
+    let mut record = bench.record_since("P1", &id, start, "1006", "1010");
+    record.start_ts = record.start_ts.map(|at| at.after_ms(240_000));
+    bench.restart_pile("P1");
+    bench.connect("P1");
+    bench.send_record("P1", &record);
+    assert_eq!(bench.state(&id), State::Review);
+}
+
+#[test]
 fn a_pile_without_a_clock_that_restarted_goes_to_a_person() {
     let mut bench = Bench::new();
     bench.restart_pile("P1");

@@ -17,6 +17,7 @@ use domain::{
     fact::Raw,
     ids::{MsgId, PileId},
     messages::{self, Down, Up},
+    planted::{Bug, is_planted},
     site::Input,
     topics::{self, DownKind, UpKind},
 };
@@ -127,7 +128,10 @@ fn exactly(payload: &[u8]) -> Raw {
 /// the time and the commands that are still valid again.
 pub fn read(pile: PileId, kind: UpKind, payload: &[u8]) -> (Input, Option<RequestKey>) {
     let key = |boot_id: &str, msg_id: &MsgId| RequestKey {
-        key: format!("pile\n{pile}\n{boot_id}\n{msg_id}"),
+        key: format!(
+            "pile\n{pile}\n{}\n{msg_id}",
+            if is_planted(Bug::MsgIdWithoutBoot) { "" } else { boot_id }
+        ),
         ..said_under(kind, payload)
     };
     match messages::read_up(kind, payload) {

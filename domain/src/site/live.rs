@@ -8,6 +8,7 @@ use crate::{
     ids::{BootId, CardId, OrderId, Outlet, PileId},
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
     order::{Order, State},
+    planted::{Bug, is_planted},
     rating::{self, Bill, Reading, SampleKeeper},
     tariff::{PeriodKind, Tariff},
     time::{Mono, Now, Wall},
@@ -179,6 +180,9 @@ impl Live {
         let mut live = Self::default();
         for order in rows.orders() {
             live.index(order);
+        }
+        if is_planted(Bug::ForgetTimers) {
+            live.timers.clear();
         }
         for pile in rows.piles.values().filter(|pile| !pile.removed) {
             live.piles.insert(pile.id.clone(), Presence::default());

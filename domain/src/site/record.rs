@@ -10,6 +10,7 @@ use crate::{
     messages::{AckResult, Common, Record, StopCode},
     meter::{self, Rollback, Suspicion},
     order::{Basis, Ending, FailReason, Order, Source, State, Until},
+    planted::{Bug, is_planted},
     rating::{self, Bill, PeriodSplit, Reading},
     tariff::Tariff,
     time::Wall,
@@ -18,6 +19,10 @@ use crate::{
 
 /// How far a record's times may lie outside what the station knows of the session, in milliseconds.
 const TIME_SLACK_MS: i64 = 300_000;
+/// From this much uptime on a session's two clocks are compared, in milliseconds.
+const UPTIME_TELLS_MS: i64 = 60_000;
+/// How far they may differ, in milliseconds: more than drift over a day of charging.
+const CLOCK_SET_MS: i64 = 10_000;
 /// How many contradicting records are told apart for one order; more are counted alone.
 const CONFLICTS_MAX: usize = 16;
 
@@ -37,7 +42,8 @@ impl Turn<'_> {
             return self.set_aside(QuarantineReason::ForeignOrder, pile, record, times, detail);
         }
         let digest = digest(&record);
-        if let Some(ending) = &order.ending {
+        let taken_in = order.ending.as_ref().filter(|_| !is_planted(Bug::RecordTwice));
+        if let Some(ending) = taken_in {
             let result = if ending.digest == digest {
                 AckResult::Duplicate
             } else {
@@ -370,7 +376,7 @@ impl Turn<'_> {
         let digest = digest(&record);
         if self.set_aside_as(pile, &digest).is_some() {
             self.ignore("quarantined_again");
-        } else {
+        } else if !is_planted(Bug::DropQuarantine) {
             self.journal(Fact::Quarantined {
                 why,
                 pile: pile.clone(),
@@ -407,7 +413,13 @@ impl Turn<'_> {
         let by_mono = clock
             .filter(|clock| same_boot && clock.boot_id.as_ref() == Some(&common.boot_id))
             .and_then(|clock| clock.mono_ms);
+        let clock_was_set = clock_was_set(record);
         let moved = |ts: Option<Wall>, mono_ms: u64| match (ts, by_ts, by_mono) {
+            // Its times are of two clocks, its uptime is of one.
+            (_, _, Some(offset)) if clock_was_set => {
+                Some(Wall(offset).after_ms(i64::try_from(mono_ms).unwrap_or(i64::MAX)))
+            }
+            (Some(ts), Some(offset), _) if is_planted(Bug::OffsetTwice) => Some(ts.after_ms(2 * offset)),
             (Some(ts), Some(offset), _) => Some(ts.after_ms(offset)),
             (None, _, Some(offset)) => Some(Wall(offset).after_ms(i64::try_from(mono_ms).unwrap_or(i64::MAX))),
             _ => None,
@@ -430,6 +442,10 @@ impl Turn<'_> {
                 suspicion: Some(suspicion),
             }
         };
+        let times = times.map(|(start, stop)| match is_planted(Bug::RateByReceiveTime) {
+            true => (start.after_ms(self.now.wall.ms_since(stop)), self.now.wall),
+            false => (start, stop),
+        });
         let Some((start, stop)) = times else {
             return unusable(Suspicion::ClockUnknown);
         };
@@ -438,16 +454,25 @@ impl Turn<'_> {
                 detail: "moved to the station's clock it lies outside 1970 to 2200".to_owned(),
             });
         }
-        let too_early = order.is_some_and(|order| start < order.placed_at.after_ms(-TIME_SLACK_MS));
-        let too_late = stop > self.now.wall.after_ms(TIME_SLACK_MS);
-        let detail = if stop < start {
-            Some("it ended before it began")
-        } else if too_early {
-            Some("it began before the order was placed")
-        } else if too_late {
-            Some("it ended in the future")
+        let impossible = |(start, stop): (Wall, Wall)| {
+            let too_early = order.is_some_and(|order| start < order.placed_at.after_ms(-TIME_SLACK_MS));
+            if stop < start {
+                Some("it ended before it began")
+            } else if too_early {
+                Some("it began before the order was placed")
+            } else if stop > self.now.wall.after_ms(TIME_SLACK_MS) {
+                Some("it ended in the future")
+            } else {
+                None
+            }
+        };
+        // Times that cannot be are a person's case even where the uptime knows better.
+        let claimed = by_ts.zip(record.start_ts.zip(record.stop_ts));
+        let claimed = claimed.map(|(offset, (start, stop))| (start.after_ms(offset), stop.after_ms(offset)));
+        let detail = if clock_was_set && by_mono.is_none() {
+            Some("the pile's clock was set while it ran")
         } else {
-            None
+            claimed.and_then(impossible).or_else(|| impossible((start, stop)))
         };
         let suspicion = detail.map(|detail| Suspicion::TimesImpossible {
             detail: detail.to_owned(),
@@ -459,6 +484,17 @@ impl Turn<'_> {
             suspicion,
         }
     }
+}
+
+/// Whether the pile's clock was put forward or back between a session's two ends: by its uptime another span has passed.
+/// A pile that does not count its uptime says nothing about it.
+fn clock_was_set(record: &Record) -> bool {
+    let uptime = record.stop_mono_ms.saturating_sub(record.start_mono_ms);
+    let (Some(start), Some(stop)) = (record.start_ts, record.stop_ts) else {
+        return false;
+    };
+    let uptime = i64::try_from(uptime).unwrap_or(i64::MAX);
+    uptime >= UPTIME_TELLS_MS && stop.ms_since(start).saturating_sub(uptime).saturating_abs() > CLOCK_SET_MS
 }
 
 /// The bill of a session, or a bill of nothing and why it cannot be rated.

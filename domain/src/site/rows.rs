@@ -12,6 +12,7 @@ use crate::{
     meter::Suspicion,
     order::{self, Basis, BillVersion, Deadline, DeadlineKind, Order, Paid, Source, Started, State, Step},
     pile::{Maintenance, Pile},
+    planted::{Bug, is_planted},
     tariff::Tariff,
     time::Day,
     units::{Energy, Fen},
@@ -355,6 +356,11 @@ impl Rows {
                 };
                 let row = self.step(order, step, changes);
                 let (hold, member) = (row.hold, row.member.clone());
+                if is_planted(Bug::KeepHold) {
+                    (row.fail, row.deadline) = (Some(reason.clone()), None);
+                    self.close_if_ended(order, changes);
+                    return;
+                }
                 row.hold.released += hold.remaining();
                 row.fail = Some(reason.clone());
                 row.deadline = None;

@@ -122,8 +122,8 @@ impl Turn<'_> {
         if matches!(message.body, Up::Boot(_)) {
             presence.begin_boot(&common.boot_id);
         }
-        // A record, event or swipe may be sent again long after it was written; the others speak of now.
-        let live = matches!(message.body, Up::Boot(_) | Up::Heartbeat(_) | Up::Reply(_));
+        // What is repeated until it is acknowledged may have been written long ago; these two speak of now.
+        let live = matches!(message.body, Up::Boot(_) | Up::Heartbeat(_));
         if live && !presence.past_boots.contains(&common.boot_id) {
             presence
                 .clock

@@ -20,6 +20,7 @@ use domain::{
     ids::{OrderId, PileId, Randomness},
     journal::Hash,
     messages::{Ack, AckResult, Down, Up},
+    planted::{Bug, is_planted},
     policy::Policy,
     site::{Answer, Effect, Input, LiveView, Outcome, Rejected, Site},
     time::{Mono, Now},
@@ -138,14 +139,24 @@ impl<R, A> Writer<R, A> {
     /// As [`Store::recover`].
     pub fn recover(store: Store, policy: Policy, stats: Arc<LoopStats>) -> Result<(Self, Found), StoreError> {
         let recovered = store.recover()?;
-        let mut site = Site::new(policy, recovered.head, recovered.rows);
+        let (mut rows, mut head) = (recovered.rows, recovered.head_hash);
+        if is_planted(Bug::ForgetOutbox) {
+            for order in rows.orders.values_mut().flatten() {
+                order.commands.clear();
+                order.stopping = false;
+            }
+        }
+        if is_planted(Bug::UnchainedJournal) {
+            head = Hash::GENESIS;
+        }
+        let mut site = Site::new(policy, recovered.head, rows);
         for (outlet, live) in recovered.live {
             site.restore_live(outlet, live);
         }
         let writer = Self {
             kept: site.rows().in_memory(),
             site,
-            head: recovered.head_hash,
+            head,
             store,
             stats,
             telemetry: Telemetry::default(),

@@ -12,6 +12,7 @@ use domain::{
     journal::{Entry, Hash, Stamp},
     messages::ConnectorReport,
     order::State,
+    planted::{Bug, is_planted},
     site::{Changes, OutletLive, Rows},
     time::{Mono, Wall},
 };
@@ -107,7 +108,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`]: nothing of the batch is on disk, and the process must start again from disk.
     pub fn commit(&self, batch: &Batch, rows: &Rows, head: Hash, mark: &Mark) -> Result<Hash, StoreError> {
-        let write = self.db.begin_write()?;
+        let mut write = self.db.begin_write()?;
+        if is_planted(Bug::AcknowledgeBeforeSync) {
+            write.set_durability(redb::Durability::None).map_err(StoreError::io)?;
+        }
         let head = self.write_journal(&write, batch, head)?;
         write_orders(&write, batch, rows)?;
         write_money(&write, batch, rows)?;
@@ -129,7 +133,8 @@ impl Store {
         let mut journal = write.open_table(tables::JOURNAL)?;
         let mut log = write.open_table(tables::ORDER_LOG)?;
         let mut notices = write.open_table(tables::NOTICES_BY_MEMBER)?;
-        for (stamp, fact) in &batch.facts {
+        let lost = usize::from(is_planted(Bug::LoseTail) && batch.facts.len() > 6);
+        for (stamp, fact) in &batch.facts[..batch.facts.len() - lost] {
             if let Some(order) = fact.order() {
                 log.insert((order.as_str(), stamp.seq), ())?;
             }
@@ -318,7 +323,7 @@ fn remember(
     now: Mono,
     most: u64,
 ) -> Result<(), StoreError> {
-    if answers.is_empty() {
+    if answers.is_empty() || is_planted(Bug::ForgetAnswers) {
         return Ok(());
     }
     let mut rows = write.open_table(tables::IDEMPOTENCY)?;

@@ -1,0 +1,89 @@
+//! Bugs on purpose, to see that the simulated world in `tests/` finds them.
+//!
+//! They exist only with the feature `planted-bugs`, which nothing but that one test asks for. Without it
+//! [`is_planted`] is `false` where it is compiled, and what it guards is gone from the program.
+
+/// A bug that can be switched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A commit is acknowledged before it is synced.
+    AcknowledgeBeforeSync,
+    /// A record that comes again is taken in again.
+    RecordTwice,
+    /// A settlement releases the whole hold besides capturing from it.
+    ReleaseAndCapture,
+    /// A session is rated by when its record was received.
+    RateByReceiveTime,
+    /// Commands that wait, and stops that were asked for, are forgotten when the station starts again.
+    ForgetOutbox,
+    /// The last fact of a large batch is not written.
+    LoseTail,
+    /// A message is known again by its `msg_id` alone, whatever boot of the pile it is from.
+    MsgIdWithoutBoot,
+    /// A record that fits nowhere is acknowledged and not put aside.
+    DropQuarantine,
+    /// Deadlines are forgotten when the station starts again.
+    ForgetTimers,
+    /// What a bill leaves unpaid is no debt.
+    NoDebt,
+    /// After a start the journal is sealed to nothing.
+    UnchainedJournal,
+    /// The offset of a pile's clock is applied twice.
+    OffsetTwice,
+    /// Answers are not remembered: the same request again has its effect again.
+    ForgetAnswers,
+    /// A failed order keeps its hold.
+    KeepHold,
+    /// A start reading below the last known one is taken for a good one.
+    TrustMeter,
+}
+
+impl Bug {
+    /// Every bug.
+    pub const ALL: [Bug; 15] = [
+        Bug::AcknowledgeBeforeSync,
+        Bug::RecordTwice,
+        Bug::ReleaseAndCapture,
+        Bug::RateByReceiveTime,
+        Bug::ForgetOutbox,
+        Bug::LoseTail,
+        Bug::MsgIdWithoutBoot,
+        Bug::DropQuarantine,
+        Bug::ForgetTimers,
+        Bug::NoDebt,
+        Bug::UnchainedJournal,
+        Bug::OffsetTwice,
+        Bug::ForgetAnswers,
+        Bug::KeepHold,
+        Bug::TrustMeter,
+    ];
+}
+
+#[cfg(feature = "planted-bugs")]
+mod switch {
+    use super::Bug;
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// From now on everything on this thread has this bug, or none.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+
+    /// Whether this bug is switched on, on this thread.
+    pub fn is_planted(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use switch::{is_planted, plant};
+
+/// Never: this program has no planted bugs.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn is_planted(_: Bug) -> bool {
+    false
+}

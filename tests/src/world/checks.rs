@@ -1,0 +1,243 @@
+//! What must be true: after every step of what the step touched, after a crash and at the end of everything.
+
+use super::{MINUTE, World, people::Desk};
+use crate::pile::Behaviour;
+use domain::{
+    journal::{Entry, Hash},
+    ledger::Account,
+    order::State,
+    site::{Changes, Rows},
+};
+use edge::store::{OrderFilter, Reader};
+use std::collections::BTreeMap;
+
+type Checked = Result<(), String>;
+
+fn store_failed(error: impl std::fmt::Display) -> String {
+    format!("the store failed: {error}")
+}
+
+impl World {
+    /// Follows the journal to its end, and compares the balances that it changed.
+    pub(super) fn follow_journal(&mut self) -> Checked {
+        let Some(process) = &self.process else { return Ok(()) };
+        for (_, hash, bytes) in process.journal(self.oracle.head).map_err(store_failed)? {
+            self.oracle.follow(hash, &bytes, &self.desk, &self.physics, self.now)?;
+            if let Some(steps) = self.trace.0.as_ref().filter(|_| true) {
+                let text: String = String::from_utf8_lossy(&bytes).chars().skip(60).take(300).collect();
+                let mut steps = steps.borrow_mut();
+                if steps.len() == super::STEPS_SHOWN {
+                    steps.pop_front();
+                }
+                steps.push_back(format!("    journal: {text}"));
+            }
+        }
+        let touched = self.oracle.take_touched();
+        if touched.is_empty() {
+            return Ok(());
+        }
+        let Some(process) = &self.process else { return Ok(()) };
+        let reader = process.store.reader().map_err(store_failed)?;
+        for account in touched {
+            let (mut found, mut expected) = (
+                reader.balance(&account).map_err(store_failed)?.0,
+                self.oracle.balance(&account),
+            );
+            if is_sales(&account) {
+                let both = [Account::SalesElectricity, Account::SalesService];
+                found = both
+                    .iter()
+                    .map(|account| reader.balance(account).map(|balance| balance.0))
+                    .sum::<Result<i64, _>>()
+                    .map_err(store_failed)?;
+                expected = both.iter().map(|account| self.oracle.balance(account)).sum();
+            }
+            if found != expected {
+                return Err(format!("{account} has {found} fen and must have {expected}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A session that was asked to stop does, once its pile has been within reach for a while.
+    pub(super) fn check_stops(&self) -> Checked {
+        let Some(process) = &self.process else { return Ok(()) };
+        for (order, asked) in &self.oracle.stops {
+            let row = self.oracle.rows.orders.get(order).and_then(Option::as_ref);
+            let Some(row) = row.filter(|row| row.state == State::Charging) else {
+                continue;
+            };
+            let Some(unit) = self.unit_of(&row.outlet.pile).map(|pile| &self.units[pile]) else {
+                continue;
+            };
+            let Some(link) = self
+                .links
+                .get(&unit.id)
+                .filter(|link| link.pile_side.is_some() && link.pile_side == link.station_side)
+            else {
+                continue;
+            };
+            let within_reach = process.since.max(link.since).max(link.stalled_until).max(*asked);
+            let deaf = unit.behaves(|behaviour| matches!(behaviour, Behaviour::NoReply | Behaviour::SlowReply { .. }));
+            let mut running = self.physics.sessions.get(order).into_iter().flatten();
+            let running = running.any(|session| session.ended.is_none());
+            if running && !deaf && self.now > within_reach + 15 * MINUTE {
+                return Err(format!(
+                    "order {order} was asked to stop, its pile is there, and it charges on"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// An answer says only what is in the journal.
+    pub(super) fn check_answer(&self, number: u64, status: u16) -> Checked {
+        let asked = self.desk.requests.get(&number).map(|request| &request.asked);
+        let leaves_trace = asked.is_some_and(Desk::leaves_trace);
+        if status == 200 && leaves_trace && !self.signature_is_journaled(number) {
+            return Err(format!(
+                "request {number} ({asked:?}) got a 200 and is not in the journal"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Nothing that anybody was told of is gone, and everything on the disk agrees with everything else.
+    pub(super) fn check_after_a_crash(&mut self) -> Checked {
+        let Some(process) = &self.process else { return Ok(()) };
+        let reader = process.store.reader().map_err(store_failed)?;
+        if self.oracle.head > 0 {
+            let last = reader.journal(self.oracle.head, 1).map_err(store_failed)?;
+            match last.first() {
+                Some((seq, hash, _)) if *seq == self.oracle.head && *hash == self.oracle.hash => {}
+                other => {
+                    let other = other.map(|(seq, ..)| *seq);
+                    return Err(format!(
+                        "entry {} had been acted on, and the journal goes on after {other:?}",
+                        self.oracle.head
+                    ));
+                }
+            }
+        }
+        drop(reader);
+        self.follow_journal()?;
+        self.check_everything()
+    }
+
+    fn check_everything(&self) -> Checked {
+        let Some(process) = &self.process else { return Ok(()) };
+        let reader = process.store.reader().map_err(store_failed)?;
+        self.check_accounts(&reader)?;
+        self.check_rows(&reader)?;
+        let members: Vec<_> = self.members.iter().map(|(member, _)| member.clone()).collect();
+        self.oracle.check_sums(&members)
+    }
+
+    fn check_accounts(&self, reader: &Reader) -> Checked {
+        let found = reader.accounts().map_err(store_failed)?;
+        let total: i64 = found.iter().map(|(_, balance)| balance.0).sum();
+        if total != 0 {
+            return Err(format!("all accounts sum to {total}"));
+        }
+        let mut found: BTreeMap<Account, i64> = found
+            .into_iter()
+            .map(|(account, balance)| (account, balance.0))
+            .collect();
+        let mut expected = self.oracle.accounts();
+        for sheet in [&mut found, &mut expected] {
+            let service = sheet.remove(&Account::SalesService).unwrap_or(0);
+            *sheet.entry(Account::SalesElectricity).or_default() += service;
+            sheet.retain(|_, balance| *balance != 0);
+        }
+        if found != expected {
+            return Err(format!("the books say {found:?}, and must say {expected:?}"));
+        }
+        Ok(())
+    }
+
+    /// The rows on disk are those that replaying the journal gives.
+    fn check_rows(&self, reader: &Reader) -> Checked {
+        let rows = &self.oracle.rows;
+        let orders = reader
+            .orders(&OrderFilter::default(), None, usize::MAX)
+            .map_err(store_failed)?
+            .items;
+        if orders.len() != rows.orders.len() {
+            return Err(format!(
+                "{} orders on disk, {} by the journal",
+                orders.len(),
+                rows.orders.len()
+            ));
+        }
+        for order in &orders {
+            if rows.orders.get(&order.id).and_then(Option::as_ref) != Some(order) {
+                return Err(format!("order {} on disk is not as the journal has it", order.id));
+            }
+        }
+        let members = reader.members(None, usize::MAX).map_err(store_failed)?;
+        let expected: Vec<_> = rows.members.values().flatten().cloned().collect();
+        if members != expected {
+            return Err("the members on disk are not as the journal has them".to_owned());
+        }
+        for member in &members {
+            let of = |state: fn(State) -> bool| {
+                let mine = orders
+                    .iter()
+                    .filter(|order| order.member == member.id && state(order.state));
+                mine.map(|order| order.id.clone())
+                    .collect::<std::collections::BTreeSet<_>>()
+            };
+            let listed =
+                |list: &[domain::ids::OrderId]| list.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+            if listed(&member.open_orders) != of(State::is_open) {
+                return Err(format!("{}'s open orders are not those that are open", member.id));
+            }
+            let owing: std::collections::BTreeSet<_> = orders
+                .iter()
+                .filter(|order| order.member == member.id && order.paid.debt.0 > 0)
+                .map(|order| order.id.clone())
+                .collect();
+            if listed(&member.unpaid_orders) != owing {
+                return Err(format!("{}'s unpaid orders are not those that owe", member.id));
+            }
+        }
+        let piles = reader.piles().map_err(store_failed)?;
+        if piles != rows.piles.values().cloned().collect::<Vec<_>>() {
+            return Err("the piles on disk are not as the journal has them".to_owned());
+        }
+        let mut items = reader.quarantine(false, None, usize::MAX).map_err(store_failed)?.items;
+        items.reverse();
+        if items != rows.quarantine.values().flatten().cloned().collect::<Vec<_>>() {
+            return Err("what is put aside on disk is not as the journal has it".to_owned());
+        }
+        Ok(())
+    }
+
+    /// At the end everything is looked at once more, and the journal is replayed from its first byte.
+    pub(super) fn check_at_the_end(&mut self) -> Checked {
+        self.follow_journal()?;
+        self.check_everything()?;
+        self.oracle.check_that_nothing_is_silent(&self.physics)?;
+        let Some(process) = &self.process else { return Ok(()) };
+        let (mut hash, mut rows) = (Hash::GENESIS, Rows::default());
+        for (seq, sealed, bytes) in process.journal(0).map_err(store_failed)? {
+            hash = Hash::seal(&hash, &bytes);
+            if hash != sealed {
+                return Err(format!("entry {seq} is not sealed to the one before"));
+            }
+            let entry = Entry::from_bytes(&bytes).map_err(|error| format!("entry {seq}: {error}"))?;
+            rows.apply(entry.stamp, &entry.fact, &mut Changes::default());
+        }
+        if rows != self.oracle.rows {
+            return Err("the journal replayed from its beginning gives other rows than followed as it grew".to_owned());
+        }
+        if let Some(order) = self.oracle.rows.orders().find(|order| order.state.is_open()) {
+            return Err(format!("order {} has not reached an end: {}", order.id, order.state));
+        }
+        Ok(())
+    }
+}
+
+fn is_sales(account: &Account) -> bool {
+    matches!(account, Account::SalesElectricity | Account::SalesService)
+}

@@ -1,0 +1,450 @@
+//! Who comes to the station: drivers with little money who plug, place, swipe, cancel, stop and leave; and the desk, which
+//! takes money, decides reviews, deals with what was put aside and puts piles back to work.
+
+use super::{
+    Event, HOUR, MINUTE, SECOND, Time, Unit, World,
+    oracle::EPOCH,
+    people::{Asked, Desk},
+    prices,
+    station::{self, Process, wall},
+};
+use crate::{
+    pile::{Act, Behaviour, Car, ClockSpec, Flash, Input, MeterFault, Pile, PileSpec},
+    seed::Seed,
+};
+use domain::{
+    fact::PaidFrom,
+    ids::{CardId, ConnectorNo, MemberId, OrderId, Outlet, PileId},
+    order::{State, Until},
+    site::{Decision, Input as SiteInput, Place},
+    tariff::Tariff,
+    units::{Energy, Fen, Power},
+};
+use edge::station::writer::Work;
+
+/// Somebody's stay at a pile.
+#[derive(Debug, Clone)]
+pub(super) struct Visit {
+    pub(super) card: CardId,
+    pub(super) power: Power,
+    began: Time,
+    request: Option<u64>,
+    pub(super) order: Option<OrderId>,
+    pub(super) ended: Option<Time>,
+    /// How often it was looked after.
+    looks: u32,
+}
+
+const CONNECTOR: ConnectorNo = ConnectorNo(1);
+/// What a car takes, and what a connector delivers.
+const POWERS: [u64; 4] = [7_000, 11_000, 30_000, 60_000];
+
+type Step = Result<(), String>;
+
+impl World {
+    /// Piles and members as the seed has them.
+    pub(super) fn populate(&mut self, seed: u64) {
+        for n in 0..5 + self.rng.below(3) {
+            let member = MemberId::new(format!("m{n}")).expect("a letter and a number are a member id");
+            let card = CardId::new(format!("C{n}")).expect("a letter and a number are a card id");
+            self.members.push((member, card));
+        }
+        for n in 0..3 + self.rng.below(2) {
+            let id = PileId::new(format!("P{n}")).expect("a letter and a number are a pile id");
+            let power = self.pick(&POWERS);
+            let spec = self.spec(&id, Power(power.cast_signed()), 0, seed);
+            self.units.push(Unit {
+                id,
+                pile: Pile::new(spec, Flash::default(), self.mono()),
+                power: Power(power.cast_signed()),
+                replaced: 0,
+                visit: None,
+                behaviours: Vec::new(),
+                lies: false,
+                clock_stepped: None,
+            });
+        }
+    }
+
+    /// A pile as it comes from its maker. Some clocks are wrong, some are never set, some piles have none.
+    pub(super) fn spec(&mut self, id: &PileId, power: Power, replaced: u32, seed: u64) -> PileSpec {
+        let off_ms = match self.rng.below(4) {
+            0 => i64::try_from(self.rng.below(6 * HOUR)).unwrap_or(0) - 3 * 3_600_000,
+            _ => i64::try_from(self.rng.below(4 * SECOND)).unwrap_or(0) - 2_000,
+        };
+        let mut spec = PileSpec::new(id.clone(), EPOCH);
+        spec.connectors[0].max_power = power;
+        spec.connectors[0].meter = Energy(i64::try_from(self.rng.below(50_000_000)).unwrap_or(0) + 10_000);
+        let drift_ppm = i32::try_from(self.rng.below(30)).unwrap_or(0) - 15;
+        spec.clock = (!self.chance(15)).then(|| ClockSpec {
+            start: wall(self.now, off_ms),
+            drift_ppm,
+            follows_station: self.rng.below(4) > 0,
+        });
+        spec.seed = seed;
+        spec.boot_tag = format!("{id}r{replaced}");
+        spec.periods = self.chance(50);
+        spec.heartbeat_charging_ms = MINUTE;
+        spec.heartbeat_idle_ms = HOUR;
+        spec.heartbeat_qos1 = self.chance(30);
+        if self.chance(60) {
+            spec.offline_cards = self.members.iter().take(3).map(|(_, card)| card.clone()).collect();
+        }
+        spec
+    }
+
+    /// The station is set up, and opens.
+    pub(super) fn open(&mut self) -> Step {
+        let image = station::fresh_image();
+        let random = self.random_of_process.clone();
+        let process = Process::start(image, &self.policy, self.now, 0, random);
+        self.process = Some(process.map_err(|error| format!("the station does not start: {error}"))?);
+        let tariff = Tariff::from_toml(prices::TARIFF, "Asia/Shanghai").map_err(|faults| faults.to_string())?;
+        self.push(Work::Told(SiteInput::AddTariff { tariff }));
+        self.push(Work::Told(SiteInput::ClockTrust(true)));
+        for at in 0..self.units.len() {
+            let pile = self.units[at].id.clone();
+            self.push(Work::Told(SiteInput::ProvisionPile { pile }));
+        }
+        for (member, card) in self.members.clone() {
+            let name = member.to_string();
+            self.push(Work::Told(SiteInput::RegisterMember {
+                member: member.clone(),
+                name,
+            }));
+            self.push(Work::Told(SiteInput::BindCard {
+                card,
+                member: member.clone(),
+            }));
+            let amount = Fen(i64::try_from(self.between(2_000, 15_000)).unwrap_or(0));
+            self.top_up(member, amount);
+        }
+        for pile in 0..self.units.len() {
+            self.tell_pile(pile, Input::Wake)?;
+            let comes = self.between(MINUTE, 20 * MINUTE);
+            self.after(comes, Event::Driver { pile });
+        }
+        self.after(5 * MINUTE, Event::Backup);
+        self.after(HOUR, Event::Desk);
+        Ok(())
+    }
+
+    pub(super) fn ask(&mut self, asked: Asked) -> u64 {
+        self.note(|| format!("somebody asks for {asked:?}"));
+        let number = self.desk.ask(asked);
+        let takes = self.between(5, 2 * SECOND);
+        self.after(takes, Event::Asked(number));
+        number
+    }
+
+    fn top_up(&mut self, member: MemberId, amount: Fen) {
+        let receipt = format!("R-{}", self.desk.requests.len());
+        self.ask(Asked::TopUp(member, amount, receipt));
+    }
+
+    /// Whoever asked has an answer.
+    pub(super) fn answered(&mut self, number: u64, status: u16, body: String) -> Step {
+        let restored = self.restores > 0;
+        let Some(request) = self.desk.requests.get_mut(&number) else {
+            return Ok(());
+        };
+        if let Some(first) = &request.answer {
+            // The same key, the same answer; what a restore forgot may be answered anew.
+            if *first != (status, body.clone()) && !restored {
+                return Err(format!(
+                    "request {number} was answered {first:?} and then {status} {body}"
+                ));
+            }
+            return Ok(());
+        }
+        request.answer = Some((status, body.clone()));
+        if let (Asked::Place(place), 200) = (request.asked.clone(), status) {
+            let order = OrderId::new(&body).map_err(|error| error.to_string())?;
+            let pile = self.unit_of(&place.outlet.pile);
+            let visit = pile.and_then(|pile| self.units[pile].visit.as_mut());
+            if let Some(visit) = visit.filter(|visit| visit.request == Some(number)) {
+                visit.order = Some(order.clone());
+            }
+            if self.chance(8) {
+                self.ask(Asked::Stop(order));
+            }
+        } else if let (Asked::Place(place), true) = (request.asked.clone(), body.contains("available")) {
+            let amount = Fen(i64::try_from(self.between(2_000, 8_000)).unwrap_or(0));
+            self.top_up(place.member, amount);
+        }
+        Ok(())
+    }
+
+    /// Somebody looks after the car at a pile, or comes there.
+    pub(super) fn look_after(&mut self, pile: usize) -> Step {
+        let again = self.between(2 * MINUTE, 12 * MINUTE);
+        self.after(again, Event::Driver { pile });
+        let closing = self.closing.is_some();
+        let Some(mut visit) = self.units[pile].visit.clone() else {
+            return if closing { Ok(()) } else { self.come(pile) };
+        };
+        visit.looks += 1;
+        let charging = self.units[pile].pile.status().charging > 0;
+        self.units[pile].visit = Some(visit.clone());
+        if charging {
+            let patience = if closing { 70 } else { 20 };
+            if !self.chance(patience) {
+                return Ok(());
+            }
+            let act = match (self.rng.below(8), visit.order.clone()) {
+                (0..4, Some(order)) => {
+                    self.ask(Asked::Stop(order));
+                    return Ok(());
+                }
+                (4, _) => Act::Swipe {
+                    connector: CONNECTOR,
+                    card_id: visit.card,
+                },
+                (5, _) => Act::Unplug { connector: CONNECTOR },
+                _ => Act::StopAtPile { connector: CONNECTOR },
+            };
+            return self.tell_pile(pile, Input::Act(act));
+        }
+        let ended = visit.ended.is_some_and(|at| self.now > at + 2 * MINUTE);
+        if ended || self.now > visit.began + 25 * MINUTE {
+            self.units[pile].visit = None;
+            return self.tell_pile(pile, Input::Act(Act::Unplug { connector: CONNECTOR }));
+        }
+        Ok(())
+    }
+
+    fn come(&mut self, pile: usize) -> Step {
+        let somebody = usize::try_from(self.rng.below(self.members.len() as u64)).unwrap_or(0);
+        let (member, card) = self.members[somebody].clone();
+        let max = self.units[pile].power;
+        let power = Power(i64::try_from(self.pick(&POWERS)).unwrap_or(0)).min(max);
+        let soc = u8::try_from(self.between(10, 85)).unwrap_or(50);
+        let battery = Energy(i64::try_from(self.between(200_000, 900_000)).unwrap_or(0));
+        let behaviours = self.behaviours();
+        let unit = &mut self.units[pile];
+        unit.lies = behaviours.iter().any(|behaviour| {
+            matches!(
+                behaviour,
+                Behaviour::Meter(MeterFault::ZeroStart | MeterFault::Backwards | MeterFault::Jump(_))
+                    | Behaviour::StuckMeter { .. }
+                    | Behaviour::ConflictingRecord
+            )
+        });
+        unit.behaviours.clone_from(&behaviours);
+        unit.visit = Some(Visit {
+            card: card.clone(),
+            power,
+            began: self.now,
+            request: None,
+            order: None,
+            ended: None,
+            looks: 0,
+        });
+        self.tell_pile(pile, Input::Act(Act::Behave(behaviours)))?;
+        let car = Some(Car::new(battery, soc, power));
+        let connector = CONNECTOR;
+        self.tell_pile(pile, Input::Act(Act::Plug { connector, car }))?;
+        let offline = !self.units[pile].pile.status().linked;
+        if offline || self.chance(25) {
+            let card_id = card;
+            return self.tell_pile(pile, Input::Act(Act::Swipe { connector, card_id }));
+        }
+        let prepay = i64::try_from(self.between(600, 9_000)).unwrap_or(0);
+        if self.oracle.allowance(&member) < prepay && self.chance(80) {
+            self.top_up(member.clone(), Fen(prepay));
+        }
+        let until = Until {
+            fee: self.chance(10).then_some(Fen(prepay / 2)),
+            kwh: self.chance(10).then_some(Energy(30_000)),
+            minutes: self.chance(10).then_some(20),
+            soc_pct: self.chance(5).then_some(90),
+        };
+        let outlet = Outlet {
+            pile: self.units[pile].id.clone(),
+            connector,
+        };
+        let prepay = Some(Fen(prepay));
+        let request = self.ask(Asked::Place(Place {
+            member,
+            outlet,
+            prepay,
+            until,
+        }));
+        if let Some(visit) = &mut self.units[pile].visit {
+            visit.request = Some(request);
+        }
+        Ok(())
+    }
+
+    /// Most of the time a pile does as it should.
+    fn behaviours(&mut self) -> Vec<Behaviour> {
+        let after_ms = self.between(30 * SECOND, 20 * MINUTE);
+        let for_ms = self.between(20 * SECOND, 30 * MINUTE);
+        let one = match self.rng.below(60) {
+            0 => Behaviour::SlowReply { by_ms: 20_000 },
+            1 => Behaviour::SlowReply { by_ms: 70_000 },
+            2 => Behaviour::NoReply,
+            3 => Behaviour::SilentStart,
+            4 => Behaviour::Refuse { code: 7 },
+            5 => Behaviour::LateStart { by_ms: 70_000 },
+            6 => Behaviour::FailStart { after_ms: 5_000 },
+            7..=10 => Behaviour::Drop {
+                after_ms,
+                for_ms,
+                samples: self.chance(70),
+            },
+            11..=12 => Behaviour::PowerLoss { after_ms, for_ms },
+            13 => Behaviour::Fault { after_ms, code: 1 },
+            14 => Behaviour::EmergencyStop { after_ms },
+            15 => Behaviour::Unplug { after_ms },
+            16 => Behaviour::UserStop { after_ms },
+            17..=18 => Behaviour::DuplicateRecord,
+            19 => Behaviour::ConflictingRecord,
+            20 => Behaviour::StuckMeter { after_ms },
+            21..=22 => Behaviour::Meter(MeterFault::ZeroStart),
+            23 => Behaviour::Meter(MeterFault::Backwards),
+            24..=25 => Behaviour::Meter(MeterFault::Jump(Energy(90_000_000))),
+            26 => Behaviour::Meter(MeterFault::Gap(Energy(15_000))),
+            27 => Behaviour::WrongPeriods,
+            _ => return Vec::new(),
+        };
+        vec![one]
+    }
+
+    /// What nobody has asked for yet is asked for.
+    fn unasked(&self, same: impl Fn(&Asked) -> bool) -> bool {
+        let mut open = self.desk.open();
+        !open.any(|number| {
+            self.desk
+                .requests
+                .get(&number)
+                .is_some_and(|request| same(&request.asked))
+        })
+    }
+
+    /// The desk deals with what has come up.
+    pub(super) fn desk_looks_around(&mut self) {
+        let again = if self.closing.is_some() {
+            self.between(20 * MINUTE, 2 * HOUR)
+        } else {
+            self.between(10 * MINUTE, 90 * MINUTE)
+        };
+        self.after(again, Event::Desk);
+        let rows: Vec<_> = self
+            .oracle
+            .rows
+            .orders()
+            .map(|order| (order.id.clone(), order.state, order.placed_at, order.paid.refundable()))
+            .collect();
+        for (order, state, placed_at, refundable) in rows {
+            match state {
+                State::Review => self.review(order),
+                State::Charging if self.policy.gone_ms < wall(self.now, 0).ms_since(placed_at).unsigned_abs() => {
+                    if self.chance(50) && self.unasked(|asked| *asked == Asked::Close(order.clone())) {
+                        self.ask(Asked::Close(order));
+                    }
+                }
+                State::Payed if refundable > Fen(50) && self.chance(1) => {
+                    let amount = Fen(1 + i64::try_from(self.rng.below(refundable.0.unsigned_abs())).unwrap_or(0));
+                    self.ask(Asked::Refund(order, amount));
+                }
+                _ => {}
+            }
+        }
+        let items: Vec<_> = self
+            .oracle
+            .quarantine
+            .iter()
+            .filter(|(_, item)| item.open)
+            .map(|(number, item)| (*number, item.billable))
+            .collect();
+        for (number, billable) in items {
+            let asked = |asked: &Asked| matches!(asked, Asked::CloseQuarantine(which, _) if *which == number);
+            if self.chance(50) && self.unasked(asked) {
+                let payer = usize::try_from(self.rng.below(self.members.len() as u64)).unwrap_or(0);
+                let payer = self.members[payer].0.clone();
+                let bill_to = (billable && self.chance(50)).then_some(payer);
+                self.ask(Asked::CloseQuarantine(number, bill_to));
+            }
+        }
+        for (member, _) in self.members.clone() {
+            let (debt, allowance) = (self.oracle.debt(&member), self.oracle.allowance(&member));
+            let pays = |asked: &Asked| matches!(asked, Asked::PayDebt(who, ..) if *who == member);
+            if debt > 0 && self.chance(30) && self.unasked(pays) {
+                let (from, most) = if allowance > 0 && self.chance(50) {
+                    (PaidFrom::Allowance, debt.min(allowance))
+                } else {
+                    (PaidFrom::Cash, debt)
+                };
+                let part = if self.chance(70) { most } else { most.min(1 + most / 2) };
+                self.ask(Asked::PayDebt(member.clone(), Fen(part), from));
+            }
+            let pays_in = |asked: &Asked| matches!(asked, Asked::TopUp(who, ..) if *who == member);
+            if allowance < 2_000 && self.closing.is_none() && self.chance(40) && self.unasked(pays_in) {
+                let amount = Fen(i64::try_from(self.between(1_000, 8_000)).unwrap_or(0));
+                self.top_up(member, amount);
+            }
+        }
+        let fenced: Vec<PileId> = self
+            .oracle
+            .rows
+            .piles
+            .values()
+            .filter(|pile| pile.maintenance.is_some())
+            .map(|pile| pile.id.clone())
+            .collect();
+        for pile in fenced {
+            if self.unasked(|asked| *asked == Asked::Maintenance(pile.clone())) {
+                self.ask(Asked::Maintenance(pile));
+            }
+        }
+    }
+
+    fn review(&mut self, order: OrderId) {
+        let same = |asked: &Asked| matches!(asked, Asked::Decide(which, _) if *which == order);
+        if !self.chance(45) || !self.unasked(same) {
+            return;
+        }
+        let decision = if self.chance(40) {
+            Decision::AsIs
+        } else {
+            let most = if self.chance(50) { 1_000 } else { 9_000 };
+            Decision::Corrected {
+                electricity: Fen(i64::try_from(self.rng.below(most)).unwrap_or(0)),
+                service: Fen(i64::try_from(self.rng.below(most)).unwrap_or(0)),
+            }
+        };
+        self.ask(Asked::Decide(order, decision));
+    }
+
+    /// The last customer has come.
+    pub(super) fn close(&mut self) -> Step {
+        self.note(|| "closing time".to_owned());
+        self.closing = Some(self.now);
+        for pile in 0..self.units.len() {
+            self.units[pile].behaviours.clear();
+            self.tell_pile(pile, Input::Act(Act::Behave(Vec::new())))?;
+            self.tell_pile(pile, Input::Act(Act::RestoreNetwork))?;
+            self.tell_pile(pile, Input::Act(Act::PowerOn))?;
+        }
+        Ok(())
+    }
+
+    /// What the desk had paid in after the copy was made that the station now runs on.
+    pub(super) fn enter_receipts_again(&mut self) {
+        let oracle = &self.oracle;
+        let again = self.desk.enter_again(|by| !oracle.has_done(by));
+        for number in again {
+            let takes = self.between(MINUTE, 10 * MINUTE);
+            self.after(takes, Event::Asked(number));
+        }
+    }
+
+    pub(super) fn signature_is_journaled(&self, number: u64) -> bool {
+        self.oracle.has_done(&Desk::signature(number))
+    }
+
+    pub(super) fn fresh_seed(&mut self) -> Seed {
+        Seed::new(self.rng.next_u64())
+    }
+}

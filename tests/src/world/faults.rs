@@ -1,0 +1,315 @@
+//! What goes wrong, and when: each fault is aimed at an order that stands in a certain state and strikes when one does.
+
+use super::{
+    Backup, Event, HOUR, MINUTE, SECOND, Time, World,
+    coverage::{Fault, Standing},
+    station::Process,
+};
+use crate::{
+    pile::{Act, Flash, Input, Pile},
+    seed::Seed,
+};
+use domain::{ids::ConnectorNo, order::State, site::Input as SiteInput};
+use edge::station::writer::Work;
+use std::collections::{BTreeSet, VecDeque};
+
+/// How long a fault waits for an order to stand as it wants it.
+const PATIENCE: Time = HOUR;
+
+/// A fault to come.
+#[derive(Debug, Clone)]
+pub(super) struct Planned {
+    fault: Fault,
+    aim: Standing,
+    /// After so many sessions have begun.
+    after: usize,
+    armed: Option<Time>,
+    /// Not before then.
+    not_before: Time,
+}
+
+/// At least three crashes, two partitions and a step of the clock in every life, and as much again of anything.
+pub(super) fn plan(rng: &mut Seed, sessions: usize) -> VecDeque<Planned> {
+    let crashes = [Fault::PowerCut, Fault::TornCommit, Fault::SilentCommit, Fault::Killed];
+    let cuts = [Fault::Partition, Fault::SwitchDead];
+    let mut pick = |from: &[Fault]| from[usize::try_from(rng.below(from.len() as u64)).unwrap_or(0)];
+    let mut faults = vec![
+        pick(&crashes),
+        pick(&crashes),
+        pick(&crashes),
+        pick(&cuts),
+        pick(&cuts),
+        Fault::ClockStep,
+    ];
+    for _ in 0..9 {
+        faults.push(pick(&Fault::ALL));
+    }
+    for last in (1..faults.len()).rev() {
+        faults.swap(last, usize::try_from(rng.below(last as u64 + 1)).unwrap_or(0));
+    }
+    let many = faults.len();
+    let planned = faults.into_iter().enumerate().map(|(n, fault)| Planned {
+        fault,
+        aim: Standing::ALL[usize::try_from(rng.below(8)).unwrap_or(0)],
+        after: 1 + n * (sessions - 1) / many,
+        armed: None,
+        not_before: 0,
+    });
+    planned.collect()
+}
+
+type Step = Result<(), String>;
+
+impl World {
+    /// Lets the next fault strike if its time has come.
+    pub(super) fn pursue_faults(&mut self) -> Step {
+        if self.closing.is_none() && self.planned.is_empty() && self.physics.started >= self.sessions_wanted {
+            self.closing = Some(self.now);
+            self.after(MINUTE, Event::Close);
+        }
+        let Some(planned) = self.planned.front_mut() else {
+            return Ok(());
+        };
+        if self.physics.started < planned.after || self.process.is_none() || self.fuse_lit || self.silent_next {
+            return Ok(());
+        }
+        let armed = *planned.armed.get_or_insert(self.now);
+        if self.now < planned.not_before {
+            return Ok(());
+        }
+        let Planned { fault, aim, .. } = planned.clone();
+        let target = self.oracle.rows.orders().find(|order| Standing::of(order) == aim);
+        let target = target.map(|order| order.outlet.pile.clone());
+        if target.is_none() && self.now < armed + PATIENCE {
+            return Ok(());
+        }
+        if target.is_none() && aim == Standing::Estimated && self.now < armed + 2 * PATIENCE {
+            return self.lead_to_an_estimate();
+        }
+        self.planned.pop_front();
+        let gap = self.between(SECOND, 15 * MINUTE);
+        if let Some(next) = self.planned.front_mut() {
+            next.not_before = self.now + gap;
+        }
+        let pile = target.and_then(|pile| self.unit_of(&pile));
+        let pile = pile.unwrap_or(usize::try_from(self.rng.below(self.units.len() as u64)).unwrap_or(0));
+        self.strike(fault, pile)
+    }
+
+    /// Estimates are rare: a pile that loses its memory while it charges leads to one, within half an hour.
+    fn lead_to_an_estimate(&mut self) -> Step {
+        let missing = self
+            .oracle
+            .rows
+            .orders()
+            .any(|order| order.deadline.is_some() && order.state == State::Charging);
+        let charging = self
+            .oracle
+            .rows
+            .orders()
+            .find(|order| Standing::of(order) == Standing::Charging);
+        let pile = charging
+            .map(|order| order.outlet.pile.clone())
+            .and_then(|pile| self.unit_of(&pile));
+        match pile.filter(|_| !missing && self.prepared.is_none_or(|at| self.now > at + HOUR)) {
+            Some(pile) => {
+                self.prepared = Some(self.now);
+                self.strike(Fault::PileReplaced, pile)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Notes in which states a fault that concerns the whole station finds orders.
+    pub(super) fn strike_everywhere(&mut self, fault: Fault) {
+        let standings: BTreeSet<Standing> = self.oracle.rows.orders().map(Standing::of).collect();
+        self.report.coverage.note(fault, standings);
+    }
+
+    fn strike(&mut self, fault: Fault, pile: usize) -> Step {
+        let id = self.units[pile].id.clone();
+        self.note(|| format!("{fault:?} strikes, at {id} if it is a pile's"));
+        if fault.is_of_a_pile() {
+            let here = self.oracle.rows.orders().filter(|order| order.outlet.pile == id);
+            let standings: BTreeSet<Standing> = here.map(Standing::of).collect();
+            self.report.coverage.note(fault, standings);
+        } else if !matches!(fault, Fault::TornCommit | Fault::SilentCommit) {
+            // Those two are noted when the commit comes.
+            self.strike_everywhere(fault);
+        }
+        match fault {
+            Fault::PowerCut => self.power_cut(),
+            Fault::TornCommit => {
+                self.fuse_lit = true;
+                let operations = u32::try_from(self.rng.below(70)).unwrap_or(0);
+                if let Some(process) = &self.process {
+                    process.disk.set_fuse(operations);
+                }
+            }
+            Fault::SilentCommit => self.silent_next = true,
+            Fault::Killed => {
+                if let Some(process) = self.process.take() {
+                    let image = process.disk.end_process();
+                    let down = self.between(SECOND, MINUTE);
+                    self.goes_down(image, down, true);
+                }
+            }
+            Fault::Restore => self.restore(),
+            Fault::Partition => {
+                let ms = match self.rng.below(16) {
+                    0 => self.between(72 * HOUR, 78 * HOUR),
+                    1..=3 => self.between(HOUR, 8 * HOUR),
+                    4..=10 => self.between(2 * MINUTE, HOUR),
+                    _ => self.between(5 * SECOND, 2 * MINUTE),
+                };
+                self.report.partitions += 1;
+                self.stall(pile, ms);
+            }
+            Fault::SwitchDead => {
+                let ms = self.between(20 * SECOND, 2 * HOUR);
+                self.report.partitions += 1;
+                for pile in 0..self.units.len() {
+                    self.stall(pile, ms);
+                }
+            }
+            Fault::Broken => self.break_link(pile)?,
+            Fault::ClockStep => {
+                let by = i64::try_from(self.between(65 * SECOND, 5 * HOUR)).unwrap_or(0);
+                let by_ms = if self.chance(50) { by } else { -by };
+                self.report.clock_steps += 1;
+                self.step_clock(by_ms);
+                let later = self.between(10 * MINUTE, 4 * HOUR);
+                self.after(later, Event::ClockSet { by_ms: -by_ms });
+            }
+            Fault::PileClockStep => {
+                let by = i64::try_from(self.between(10 * SECOND, 3 * HOUR)).unwrap_or(0);
+                let by_ms = if self.chance(50) { by } else { -by };
+                self.units[pile].clock_stepped = Some(self.now);
+                // What it has not told yet may be of the clock before.
+                self.physics.doubt_times(&id);
+                self.tell_pile(pile, Input::Act(Act::StepClock { by_ms }))?;
+            }
+            Fault::PilePower => {
+                let off = self.between(SECOND, HOUR);
+                self.after(off, Event::PowerBack { pile });
+                self.tell_pile(pile, Input::Act(Act::PowerOff))?;
+            }
+            Fault::PileFault => {
+                let connector = ConnectorNo(1);
+                let act = match self.rng.below(4) {
+                    0 => Act::EmergencyStop { connector },
+                    n => Act::Fault {
+                        connector,
+                        code: [1, 3, 5][usize::try_from(n - 1).unwrap_or(0)],
+                        text: "as told".to_owned(),
+                    },
+                };
+                self.tell_pile(pile, Input::Act(act))?;
+            }
+            Fault::PileReplaced => self.replace_pile(pile)?,
+        }
+        Ok(())
+    }
+
+    /// The power goes, now.
+    pub(super) fn power_cut(&mut self) {
+        let Some(process) = self.process.take() else { return };
+        let kept = self.pick(&[0, 5, 50, 95, 100]);
+        let mut seed = self.fresh_seed();
+        let image = process.disk.cut(kept, &mut seed);
+        let down = match self.rng.below(10) {
+            0 => self.between(HOUR, 3 * HOUR),
+            _ => self.between(20 * SECOND, 10 * MINUTE),
+        };
+        self.goes_down(image, down, false);
+    }
+
+    fn goes_down(&mut self, image: Vec<u8>, down: Time, away: bool) {
+        self.processes += 1;
+        (self.fuse_lit, self.silent_next) = (false, false);
+        self.drop_all_links();
+        let down_since = self.now;
+        self.after(
+            down,
+            Event::Restart {
+                image,
+                away,
+                down_since,
+            },
+        );
+    }
+
+    /// The station starts again from what is on the disk.
+    pub(super) fn restart(&mut self, image: Vec<u8>, away: bool, down_since: Time) -> Step {
+        self.report.crashes += 1;
+        self.note(|| "the station starts again".to_owned());
+        let away = if away { self.now - down_since } else { 0 };
+        let random = self.fresh_seed();
+        let process = Process::start(image, &self.policy, self.now, away, random);
+        self.process = Some(process.map_err(|error| format!("the station does not start again: {error}"))?);
+        self.check_after_a_crash()?;
+        self.push(Work::Told(SiteInput::ClockTrust(true)));
+        Ok(())
+    }
+
+    pub(super) fn make_backup(&mut self) {
+        let again = self.between(20 * MINUTE, 4 * HOUR);
+        let idle = self.process.as_ref().filter(|process| process.under_way.is_none());
+        match idle {
+            Some(process) => {
+                self.backup = Some(Backup {
+                    image: process.disk.image(),
+                    oracle: self.oracle.clone(),
+                });
+                self.after(again, Event::Backup);
+            }
+            None => self.after(SECOND, Event::Backup),
+        }
+    }
+
+    /// The present database is lost, and the last copy takes its place. What the station had learnt since is forgotten;
+    /// what piles have not been told is safe, they tell again.
+    fn restore(&mut self) {
+        let Some(backup) = &self.backup else {
+            return self.power_cut();
+        };
+        let Some(process) = self.process.take() else { return };
+        let image = backup.image.clone();
+        self.oracle = backup.oracle.clone();
+        drop(process);
+        self.restores += 1;
+        let down = self.between(MINUTE, 20 * MINUTE);
+        self.goes_down(image, down, false);
+        self.enter_receipts_again();
+    }
+
+    pub(super) fn step_clock(&mut self, by_ms: i64) {
+        self.note(|| format!("the station's clock is put forward by {by_ms} ms"));
+        self.physics.clock_off_ms += by_ms;
+        self.physics.clock_stepped = Some(self.now);
+    }
+
+    /// The pile's board is changed: another meter, an empty memory, and whatever it had not told is lost.
+    fn replace_pile(&mut self, pile: usize) -> Step {
+        let now = self.now;
+        self.break_link(pile)?;
+        let id = self.units[pile].id.clone();
+        if let Some(session) = self.physics.running(&id) {
+            session.ended = Some(now);
+            session.energy = Some(domain::units::Energy(session.flowed(now)));
+        }
+        self.physics.lose(&id);
+        let replaced = self.units[pile].replaced + 1;
+        let power = self.units[pile].power;
+        let seed = self.rng.next_u64();
+        let spec = self.spec(&id, power, replaced, seed);
+        let unit = &mut self.units[pile];
+        unit.replaced = replaced;
+        unit.visit = None;
+        unit.behaviours.clear();
+        unit.lies = false;
+        unit.clock_stepped = None;
+        unit.pile = Pile::new(spec, Flash::default(), domain::time::Mono(now));
+        self.tell_pile(pile, Input::Wake)
+    }
+}

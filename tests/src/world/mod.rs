@@ -1,0 +1,516 @@
+//! A station's life from one seed, in virtual time: piles, network, drivers, the desk, clocks, crashes and restores around
+//! the daemon's own writer and store on a simulated disk.
+//!
+//! | module | holds |
+//! |---|---|
+//! | here | the world's clock, its events, what starts and ends it |
+//! | `station` | the box: the writer and store of `edge`, in virtual time |
+//! | [`disk`] | what a power cut leaves of what was not synced |
+//! | `net`, `traffic` | connections, and what passes over them |
+//! | `drivers`, `people` | who comes, plugs, swipes, pays, decides |
+//! | `faults`, [`coverage`] | what goes wrong, aimed at orders in every state; the table of what met what |
+//! | `oracle`, `prices`, `physics` | what the books must say, by nobody's sums but the world's own |
+//! | `checks` | what must be true after every step, after every crash and at the end |
+//!
+//! The same seed is the same life to the last byte; [`run`] says what failed, and [`live_through`] which command shows it
+//! again.
+
+mod checks;
+pub mod coverage;
+pub mod disk;
+mod drivers;
+mod faults;
+mod net;
+mod oracle;
+mod people;
+mod physics;
+mod prices;
+mod station;
+mod traffic;
+
+use crate::{
+    pile::{self, Pile},
+    seed::Seed,
+};
+use coverage::Coverage;
+use domain::{
+    ids::{CardId, MemberId, PileId},
+    messages::Down,
+    policy::Policy,
+    time::{Mono, Zone},
+    units::{Fen, Power},
+};
+use drivers::Visit;
+use faults::Planned;
+use net::Links;
+use oracle::Oracle;
+use people::Desk;
+use physics::Physics;
+use station::{Process, Turned};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+};
+
+/// Milliseconds since the world began.
+type Time = u64;
+
+const SECOND: Time = 1_000;
+const MINUTE: Time = 60 * SECOND;
+const HOUR: Time = 60 * MINUTE;
+
+/// How many of the last steps a failure shows.
+const STEPS_SHOWN: usize = 60;
+/// No life takes more events than this.
+const EVENTS_MAX: u64 = 3_000_000;
+/// How long after the last customer everything must have come to an end: the longest silence, a day for the remainder of
+/// an estimate, and people who take their time.
+const AFTERLIFE: Time = 160 * HOUR;
+
+/// What a life came to.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Sessions that piles began.
+    pub sessions: usize,
+    /// Orders that were placed.
+    pub orders: usize,
+    /// Times the station started again from its disk, restores included.
+    pub crashes: usize,
+    /// Times a network was cut.
+    pub partitions: usize,
+    /// Steps of the station's clock.
+    pub clock_steps: usize,
+    /// Journal entries.
+    pub facts: u64,
+    /// Commits.
+    pub commits: u64,
+    /// How long it lasted, in milliseconds of the world.
+    pub lasted_ms: u64,
+    /// Which fault met which state.
+    pub coverage: Coverage,
+}
+
+/// What went wrong in a life, and when.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Which life.
+    pub seed: u64,
+    /// What was not as it must be.
+    pub what: String,
+    /// The last steps before.
+    pub steps: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            writeln!(f, "  {step}")?;
+        }
+        writeln!(f, "seed {}: {}", self.seed, self.what)?;
+        write!(
+            f,
+            "to see it again: HOLDFAST_SEED={} cargo test -p holdfast-tests --test world -- --ignored --nocapture",
+            self.seed
+        )
+    }
+}
+
+/// Lives one life.
+///
+/// # Errors
+/// What was not as it must be, with the steps that led to it.
+pub fn live_through(seed: u64) -> Result<Report, Failure> {
+    match attempt(seed, &Trace::default()) {
+        Ok(report) => Ok(report),
+        Err(what) => {
+            // The same again, and this time the steps are written down.
+            let trace = Trace::on();
+            let again = attempt(seed, &trace).err();
+            let what = match again {
+                Some(again) if again == what => what,
+                again => format!("{what} (and not the same when it was lived again: {again:?})"),
+            };
+            Err(Failure {
+                seed,
+                what,
+                steps: trace.take(),
+            })
+        }
+    }
+}
+
+fn attempt(seed: u64, trace: &Trace) -> Result<Report, String> {
+    let life = AssertUnwindSafe(|| World::new(seed, trace.clone()).live());
+    catch_unwind(life).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
+}
+
+/// The last steps, if anybody wants to know.
+#[derive(Clone, Default)]
+struct Trace(Option<Rc<RefCell<VecDeque<String>>>>);
+
+impl Trace {
+    fn on() -> Self {
+        Self(Some(Rc::default()))
+    }
+
+    fn take(&self) -> Vec<String> {
+        self.0.as_ref().map_or(Vec::new(), |steps| steps.take().into())
+    }
+}
+
+/// Something that will happen.
+enum Event {
+    /// A connection that a pile asked for stands, or could not be made.
+    LinkMade {
+        pile: usize,
+        attempt: u64,
+    },
+    LinkFails {
+        pile: usize,
+        attempt: u64,
+    },
+    /// A publish reaches the station.
+    Up(traffic::Parcel),
+    /// A message reaches a pile.
+    Down {
+        pile: usize,
+        attempt: u64,
+        message: Box<Down>,
+    },
+    Puback {
+        pile: usize,
+        attempt: u64,
+        token: u64,
+    },
+    /// One side finds out that the connection is gone.
+    StationNotices {
+        pile: usize,
+        attempt: u64,
+        dropped: bool,
+    },
+    PileNotices {
+        pile: usize,
+        attempt: u64,
+    },
+    /// The commit of process `process` may be seen.
+    Released {
+        process: u64,
+    },
+    /// The station is switched on again.
+    Restart {
+        image: Vec<u8>,
+        away: bool,
+        down_since: Time,
+    },
+    /// A request reaches the station, an answer whoever asked.
+    Asked(u64),
+    Answered {
+        request: u64,
+        status: u16,
+        body: String,
+    },
+    /// Somebody comes to a pile, or looks after a car there.
+    Driver {
+        pile: usize,
+    },
+    /// The desk looks around.
+    Desk,
+    /// The power of a pile is back.
+    PowerBack {
+        pile: usize,
+    },
+    /// The station's clock is set right again.
+    ClockSet {
+        by_ms: i64,
+    },
+    /// A copy of the database is made.
+    Backup,
+    /// The last customer has left.
+    Close,
+}
+
+/// A pile and who is at it.
+struct Unit {
+    id: PileId,
+    pile: Pile,
+    power: Power,
+    /// How often it was replaced by another.
+    replaced: u32,
+    visit: Option<Visit>,
+    /// How it was told to behave.
+    behaviours: Vec<pile::Behaviour>,
+    /// That makes its records wrong.
+    lies: bool,
+    clock_stepped: Option<Time>,
+}
+
+/// A copy of the database, and what the books said then.
+struct Backup {
+    image: Vec<u8>,
+    oracle: Oracle,
+}
+
+struct World {
+    now: Time,
+    rng: Seed,
+    events: BTreeMap<(Time, u64), Event>,
+    count: u64,
+    policy: Policy,
+    process: Option<Process>,
+    /// Which process it is: what belongs to an earlier one is not heard.
+    processes: u64,
+    random_of_process: Seed,
+    units: Vec<Unit>,
+    links: Links,
+    members: Vec<(MemberId, CardId)>,
+    desk: Desk,
+    oracle: Oracle,
+    physics: Physics,
+    backup: Option<Backup>,
+    restores: u32,
+    planned: VecDeque<Planned>,
+    /// When a pile was last replaced so that an estimate follows.
+    prepared: Option<Time>,
+    /// The next commit is followed by silence.
+    silent_next: bool,
+    fuse_lit: bool,
+    sessions_wanted: usize,
+    closing: Option<Time>,
+    report: Report,
+    trace: Trace,
+}
+
+impl World {
+    fn new(seed: u64, trace: Trace) -> Self {
+        let mut rng = Seed::for_part(seed, "world");
+        let policy = Policy {
+            review_above: Fen(4_000),
+            offline_sessions: rng.below(2) == 0,
+            offline_session_cap: Fen(3_000),
+            time_zone: Zone::named("Asia/Shanghai").expect("the zone is among those of jiff"),
+            ..Policy::default()
+        };
+        let mut world = Self {
+            now: 0,
+            events: BTreeMap::new(),
+            count: 0,
+            policy,
+            process: None,
+            processes: 0,
+            random_of_process: Seed::for_part(seed, "station"),
+            units: Vec::new(),
+            links: Links::new(),
+            members: Vec::new(),
+            desk: Desk::default(),
+            oracle: Oracle::default(),
+            physics: Physics::default(),
+            backup: None,
+            restores: 0,
+            planned: VecDeque::new(),
+            prepared: None,
+            silent_next: false,
+            fuse_lit: false,
+            sessions_wanted: 20 + usize::try_from(rng.below(5)).unwrap_or(0),
+            closing: None,
+            report: Report::default(),
+            trace,
+            rng,
+        };
+        world.populate(seed);
+        world.planned = faults::plan(&mut world.rng, world.sessions_wanted);
+        world
+    }
+
+    /// Lives until everything has come to an end.
+    fn live(mut self) -> Result<Report, String> {
+        self.open()?;
+        while !self.is_over()? {
+            self.step()?;
+            if self.count > EVENTS_MAX {
+                return Err("it does not come to an end".to_owned());
+            }
+        }
+        self.check_at_the_end()?;
+        self.report.sessions = self.physics.started;
+        self.report.orders = self.oracle.rows.orders.len();
+        self.report.facts = self.oracle.head;
+        self.report.lasted_ms = self.now;
+        Ok(self.report)
+    }
+
+    /// The next thing that happens, wherever it is.
+    fn step(&mut self) -> Result<(), String> {
+        let event = self.events.first_key_value().map(|(key, _)| key.0);
+        let wakes = self.units.iter().enumerate();
+        let wake = wakes
+            .filter_map(|(at, unit)| Some((unit.pile.next_wake()?.0, at)))
+            .min();
+        let turn = self.process.as_ref().and_then(|process| process.due(self.now));
+        let earliest = [event, wake.map(|(at, _)| at), turn].into_iter().flatten().min();
+        let earliest = earliest.ok_or("nothing will ever happen again")?;
+        self.now = self.now.max(earliest);
+        self.count += 1;
+        if event == Some(earliest) {
+            if let Some((_, event)) = self.events.pop_first() {
+                self.happen(event)?;
+            }
+        } else if let Some((_, pile)) = wake.filter(|(at, _)| *at == earliest) {
+            self.tell_pile(pile, pile::Input::Wake)?;
+        } else {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::LinkMade { pile, attempt } => self.link_made(pile, attempt),
+            Event::LinkFails { pile, attempt } => self.link_fails(pile, attempt, "no answer"),
+            Event::Up(parcel) => self.up(parcel),
+            Event::Down { pile, attempt, message } => self.down(pile, attempt, message),
+            Event::Puback { pile, attempt, token } => self.puback(pile, attempt, token),
+            Event::StationNotices { pile, attempt, dropped } => {
+                self.station_notices(pile, attempt, dropped);
+                Ok(())
+            }
+            Event::PileNotices { pile, attempt } => self.pile_notices(pile, attempt),
+            Event::Released { process } if process == self.processes => self.released(),
+            Event::Released { .. } => Ok(()),
+            Event::Restart {
+                image,
+                away,
+                down_since,
+            } => self.restart(image, away, down_since),
+            Event::Asked(request) => {
+                self.request_arrives(request);
+                Ok(())
+            }
+            Event::Answered { request, status, body } => self.answered(request, status, body),
+            Event::Driver { pile } => self.look_after(pile),
+            Event::Desk => {
+                self.desk_looks_around();
+                self.check_stops()?;
+                self.pursue_faults()
+            }
+            Event::PowerBack { pile } => self.tell_pile(pile, pile::Input::Act(pile::Act::PowerOn)),
+            Event::ClockSet { by_ms } => {
+                self.step_clock(by_ms);
+                Ok(())
+            }
+            Event::Backup => {
+                self.make_backup();
+                Ok(())
+            }
+            Event::Close => self.close(),
+        }
+    }
+
+    /// One turn of the station's loop.
+    fn turn(&mut self) -> Result<(), String> {
+        let Some(process) = self.process.as_mut() else {
+            return Ok(());
+        };
+        let turned = process.turn(self.now, self.physics.clock_off_ms);
+        match turned.map_err(|error| format!("the store failed: {error}"))? {
+            Turned::PowerGone => {
+                self.note(|| "the power went in the middle of a commit".to_owned());
+                self.fuse_lit = false;
+                self.strike_everywhere(coverage::Fault::TornCommit);
+                self.power_cut();
+            }
+            Turned::Committed { facts } if facts && self.silent_next => {
+                self.note(|| "the power went after a commit, before anybody was told".to_owned());
+                self.silent_next = false;
+                self.strike_everywhere(coverage::Fault::SilentCommit);
+                self.power_cut();
+            }
+            Turned::Committed { .. } => {
+                self.report.commits += 1;
+                let takes = match self.rng.below(100) {
+                    0 => self.rng.below(3 * SECOND),
+                    _ => 1 + self.rng.below(25),
+                };
+                let process = self.processes;
+                self.after(takes, Event::Released { process });
+            }
+        }
+        Ok(())
+    }
+
+    fn after(&mut self, ms: u64, event: Event) {
+        self.at(self.now + ms, event);
+    }
+
+    fn at(&mut self, at: Time, event: Event) {
+        self.count += 1;
+        self.events.insert((at.max(self.now), self.count), event);
+    }
+
+    /// From `least` to less than `most`.
+    fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + self.rng.below(most - least)
+    }
+
+    fn chance(&mut self, in_hundred: u64) -> bool {
+        self.rng.below(100) < in_hundred
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[usize::try_from(self.rng.below(from.len() as u64)).unwrap_or(0)]
+    }
+
+    fn note(&self, step: impl FnOnce() -> String) {
+        if let Some(steps) = &self.trace.0 {
+            let mut steps = steps.borrow_mut();
+            if steps.len() == STEPS_SHOWN {
+                steps.pop_front();
+            }
+            let at = station::wall(self.now, 0);
+            steps.push_back(format!("{at} {}", step()));
+        }
+    }
+
+    fn mono(&self) -> Mono {
+        Mono(self.now)
+    }
+
+    /// The number of a pile among the units.
+    fn unit_of(&self, pile: &PileId) -> Option<usize> {
+        self.units.iter().position(|unit| unit.id == *pile)
+    }
+
+    /// Whether everything has come to an end; an error if it takes too long.
+    fn is_over(&self) -> Result<bool, String> {
+        let Some(closed) = self.closing.filter(|at| self.now > *at + HOUR) else {
+            return Ok(false);
+        };
+        let open = self.oracle.rows.orders().find(|order| order.state.is_open());
+        let pile = self.units.iter().find(|unit| {
+            let status = unit.pile.status();
+            status.unacked_records > 0 || status.charging > 0
+        });
+        let item = self.oracle.quarantine.iter().find(|(_, item)| item.open);
+        let request = self.desk.open().next();
+        let busy = self
+            .process
+            .as_ref()
+            .is_none_or(|process| process.under_way.is_some() || !process.waiting.is_empty());
+        let waits = open.is_some() || pile.is_some() || item.is_some() || request.is_some() || busy;
+        if waits && self.now > closed + AFTERLIFE {
+            let open = open.map(|order| (&order.id, order.state));
+            let pile = pile.map(|unit| &unit.id);
+            let item = item.map(|(number, _)| number);
+            return Err(format!(
+                "not at an end: order {open:?}, pile {pile:?}, quarantine {item:?}, request {request:?}"
+            ));
+        }
+        Ok(!waits)
+    }
+}

@@ -1,0 +1,516 @@
+//! What the books must say, kept by the world from what piles delivered and people did.
+//!
+//! It follows the journal as a reader does: from it come what happened and in which order, and the lines of a bill. The
+//! amounts that the site worked out (fees, captures, releases, debts, balances) are never read: the oracle rates each bill
+//! with [`super::prices`], moves money by rules of its own, and compares. Every act of a person must be one that somebody
+//! asked for, with that amount, once.
+
+use super::{
+    Time,
+    people::{Asked, Desk},
+    physics::Physics,
+    prices,
+};
+use domain::{
+    fact::{Fact, PaidFrom, QuarantineOutcome},
+    ids::{MemberId, OrderId, Outlet},
+    journal::{Entry, Hash},
+    ledger::Account,
+    messages::Record,
+    order::{Basis, Source},
+    site::{Changes, Decision, Rows},
+    time::Wall,
+    units::Energy,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the oracle knows of one order.
+#[derive(Debug, Clone)]
+struct Book {
+    member: MemberId,
+    outlet: Outlet,
+    source: Source,
+    /// Taken and not yet captured or released.
+    held: i64,
+    taken: bool,
+    resolved: bool,
+    recorded: bool,
+    /// Electricity and service by the last bill, and what of it has been booked.
+    bill: Option<(i64, i64)>,
+    charged: i64,
+    debt: i64,
+    refunded: i64,
+    /// A person had a say in its bill.
+    decided: bool,
+    /// What is wrong with its bill: then a person must look at it before any money moves.
+    doubt: Option<String>,
+}
+
+/// A message that was put aside.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) open: bool,
+    pub(super) billable: bool,
+}
+
+/// The books as they must be.
+#[derive(Debug, Clone)]
+pub(super) struct Oracle {
+    /// The last entry that was followed.
+    pub(super) head: u64,
+    pub(super) hash: Hash,
+    /// The rows that the journal gives when it is replayed.
+    pub(super) rows: Rows,
+    accounts: BTreeMap<Account, i64>,
+    books: BTreeMap<OrderId, Book>,
+    /// Contents of records that are in the journal.
+    pub(super) records: BTreeSet<String>,
+    pub(super) quarantine: BTreeMap<u64, Item>,
+    /// Sessions of which any record is in the journal.
+    told: BTreeSet<OrderId>,
+    /// When a stop was journaled.
+    pub(super) stops: BTreeMap<OrderId, Time>,
+    /// Energy that the site found to be in no record: from which register to which.
+    gaps: Vec<(Outlet, Energy, Energy)>,
+    /// How much of each person's act has been journaled, by who did it.
+    done: BTreeMap<String, i64>,
+    /// What each member has paid in.
+    paid_in: BTreeMap<MemberId, i64>,
+    touched: BTreeSet<Account>,
+}
+
+impl Default for Oracle {
+    fn default() -> Self {
+        Self {
+            head: 0,
+            hash: Hash::GENESIS,
+            rows: Rows::default(),
+            accounts: BTreeMap::new(),
+            books: BTreeMap::new(),
+            records: BTreeSet::new(),
+            quarantine: BTreeMap::new(),
+            told: BTreeSet::new(),
+            stops: BTreeMap::new(),
+            gaps: Vec::new(),
+            done: BTreeMap::new(),
+            paid_in: BTreeMap::new(),
+            touched: BTreeSet::new(),
+        }
+    }
+}
+
+/// A record's content, however often and under whatever number it is said.
+pub(super) fn content(record: &Record) -> String {
+    serde_json::to_string(record).expect("a record has string keys and no failing serializer")
+}
+
+type Checked = Result<(), String>;
+
+impl Oracle {
+    /// Takes the next entry into account.
+    pub(super) fn follow(&mut self, hash: Hash, bytes: &[u8], desk: &Desk, physics: &Physics, now: Time) -> Checked {
+        if Hash::seal(&self.hash, bytes) != hash {
+            return Err(format!("journal entry {} does not chain on", self.head + 1));
+        }
+        let entry = Entry::from_bytes(bytes).map_err(|error| format!("journal entry {}: {error}", self.head + 1))?;
+        if entry.stamp.seq != self.head + 1 {
+            return Err(format!("journal entry {} follows {}", entry.stamp.seq, self.head));
+        }
+        (self.head, self.hash) = (entry.stamp.seq, hash);
+        self.rows.apply(entry.stamp, &entry.fact, &mut Changes::default());
+        self.judge(&entry, desk, physics, now)
+            .map_err(|wrong| format!("journal entry {} ({}): {wrong}", entry.stamp.seq, name(&entry.fact)))
+    }
+
+    fn judge(&mut self, entry: &Entry, desk: &Desk, physics: &Physics, now: Time) -> Checked {
+        match &entry.fact {
+            Fact::OrderPlaced {
+                order,
+                outlet,
+                member,
+                source,
+                ..
+            } => {
+                let book = Book {
+                    member: member.clone(),
+                    outlet: outlet.clone(),
+                    source: *source,
+                    held: 0,
+                    taken: false,
+                    resolved: false,
+                    recorded: false,
+                    bill: None,
+                    charged: 0,
+                    debt: 0,
+                    refunded: 0,
+                    decided: *source == Source::Quarantine,
+                    doubt: None,
+                };
+                if self.books.insert(order.clone(), book).is_some() {
+                    return Err(format!("order {order} was placed before"));
+                }
+                Ok(())
+            }
+            Fact::HoldTaken { order, amount } => {
+                let book = self.book(order)?;
+                if std::mem::replace(&mut book.taken, true) {
+                    return Err("a second hold".to_owned());
+                }
+                book.held = amount.0;
+                let member = book.member.clone();
+                self.transfer(Account::Allowance(member), Account::Held(order.clone()), amount.0)
+            }
+            Fact::OrderFailed { order, .. } => self.resolve(order),
+            Fact::RecordReceived { order, record, .. } => {
+                self.take_in(record);
+                if std::mem::replace(&mut self.book(order)?.recorded, true) {
+                    return Err("a second record was taken in".to_owned());
+                }
+                Ok(())
+            }
+            Fact::RecordConflict { record, .. } => {
+                self.take_in(record);
+                Ok(())
+            }
+            Fact::StopRequested { order, .. } => {
+                self.stops.insert(order.clone(), now);
+                Ok(())
+            }
+            Fact::RegisterGapFound { outlet, gap, .. } => {
+                self.gaps.push((outlet.clone(), gap.last_known, gap.start));
+                Ok(())
+            }
+            Fact::OrderRated { order, basis, bill } => {
+                let (electricity, service) = prices::cost(&bill.segments)?;
+                let parts: i64 = bill.segments.iter().map(|segment| segment.energy.0).sum();
+                if parts != bill.stop.register.0 - bill.start.register.0 {
+                    return Err(format!(
+                        "its parts sum to {parts}, its registers differ by another amount"
+                    ));
+                }
+                let book = self.book(order)?;
+                book.bill = Some((electricity, service));
+                if *basis == Basis::Correction || book.source == Source::Quarantine {
+                    return Ok(());
+                }
+                self.book(order)?.doubt = physics.check_bill(order, *basis, bill, now).err();
+                Ok(())
+            }
+            Fact::BillCorrected {
+                order,
+                electricity,
+                service,
+                by,
+                ..
+            } => {
+                let asked = Decision::Corrected {
+                    electricity: *electricity,
+                    service: *service,
+                };
+                self.decided(order, asked, by, desk)?;
+                self.book(order)?.bill = Some((electricity.0, service.0));
+                Ok(())
+            }
+            Fact::ReviewApproved { order, by, .. } => self.decided(order, Decision::AsIs, by, desk),
+            Fact::OrderEstimated { order, .. } => self.pay(order, false),
+            Fact::OrderSettled { order, .. } => {
+                self.pay(order, true)?;
+                self.resolve(order)?;
+                self.pays_for_what_was_delivered(order, physics)
+            }
+            Fact::ToppedUp {
+                member,
+                amount,
+                receipt,
+                by,
+            } => {
+                match desk.asked(by) {
+                    Some(Asked::TopUp(who, most, number)) if who == member && most == amount && number == receipt => {}
+                    asked => return Err(format!("nobody asked for it: {by} asked for {asked:?}")),
+                }
+                self.act(by, amount.0, amount.0)?;
+                *self.paid_in.entry(member.clone()).or_default() += amount.0;
+                self.transfer(Account::Cash, Account::Allowance(member.clone()), amount.0)
+            }
+            Fact::DebtPaid {
+                member,
+                order,
+                amount,
+                from,
+                by,
+                ..
+            } => {
+                let most = match desk.asked(by) {
+                    Some(Asked::PayDebt(who, most, source)) if who == member && source == from => most.0,
+                    asked => return Err(format!("nobody asked for it: {by} asked for {asked:?}")),
+                };
+                self.act(by, amount.0, most)?;
+                let book = self.book(order)?;
+                if book.debt < amount.0 || book.member != *member {
+                    return Err(format!("{member} owes {} fen for {order}", book.debt));
+                }
+                book.debt -= amount.0;
+                if *from == PaidFrom::Cash {
+                    *self.paid_in.entry(member.clone()).or_default() += amount.0;
+                }
+                let source = match from {
+                    PaidFrom::Cash => Account::Cash,
+                    PaidFrom::Allowance => Account::Allowance(member.clone()),
+                };
+                self.transfer(source, Account::Debt(member.clone()), amount.0)
+            }
+            Fact::Refunded { order, amount, by, .. } => {
+                match desk.asked(by) {
+                    Some(Asked::Refund(which, most)) if which == order && most == amount => {}
+                    asked => return Err(format!("nobody asked for it: {by} asked for {asked:?}")),
+                }
+                self.act(by, amount.0, amount.0)?;
+                let book = self.book(order)?;
+                book.refunded += amount.0;
+                if book.refunded > book.charged - book.debt {
+                    return Err("more is given back than was paid".to_owned());
+                }
+                let member = book.member.clone();
+                self.transfer(Account::Refund, Account::Allowance(member), amount.0)
+            }
+            Fact::Quarantined { record, .. } => {
+                let item = Item {
+                    open: true,
+                    billable: record.as_ref().is_some_and(|record| record.energy().0 > 0),
+                };
+                self.quarantine.insert(entry.stamp.seq, item);
+                if let Some(record) = record {
+                    self.take_in(record);
+                }
+                Ok(())
+            }
+            Fact::QuarantineClosed { item, outcome, by, .. } => {
+                match desk.asked(by) {
+                    Some(Asked::CloseQuarantine(which, _)) if which == item => {}
+                    asked => return Err(format!("nobody asked for it: {by} asked for {asked:?}")),
+                }
+                self.act(by, 1, 1)?;
+                let item = self.quarantine.get_mut(item).ok_or("it was never put aside")?;
+                if !std::mem::replace(&mut item.open, false) {
+                    return Err("it was dealt with before".to_owned());
+                }
+                if let QuarantineOutcome::Billed { order } = outcome {
+                    let book = self.book(order)?;
+                    book.decided = true;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take_in(&mut self, record: &Record) {
+        self.records.insert(content(record));
+        self.told.insert(record.order_id.clone());
+    }
+
+    fn book(&mut self, order: &OrderId) -> Result<&mut Book, String> {
+        self.books
+            .get_mut(order)
+            .ok_or_else(|| format!("order {order} was never placed"))
+    }
+
+    fn decided(&mut self, order: &OrderId, decision: Decision, by: &str, desk: &Desk) -> Checked {
+        match desk.asked(by) {
+            Some(Asked::Decide(which, asked)) if which == order && *asked == decision => {}
+            asked => return Err(format!("nobody asked for it: {by} asked for {asked:?}")),
+        }
+        self.act(by, 1, 1)?;
+        self.book(order)?.decided = true;
+        Ok(())
+    }
+
+    /// Somebody's act has its effect once.
+    fn act(&mut self, by: &str, amount: i64, most: i64) -> Checked {
+        let done = self.done.entry(by.to_owned()).or_default();
+        *done += amount;
+        if *done > most {
+            return Err(format!("{by} asked for {most} and got {done}"));
+        }
+        Ok(())
+    }
+
+    /// Whether an act that was answered with success is in the journal.
+    pub(super) fn has_done(&self, by: &str) -> bool {
+        self.done.contains_key(by)
+    }
+
+    fn transfer(&mut self, from: Account, to: Account, amount: i64) -> Checked {
+        let source = self.accounts.entry(from.clone()).or_default();
+        *source -= amount;
+        if matches!(from, Account::Allowance(_) | Account::Held(_)) && *source < 0 {
+            return Err(format!("{from} is overdrawn by {}", -*source));
+        }
+        *self.accounts.entry(to.clone()).or_default() += amount;
+        self.touched.insert(from);
+        self.touched.insert(to);
+        Ok(())
+    }
+
+    /// What is left of a hold goes back, once.
+    fn resolve(&mut self, order: &OrderId) -> Checked {
+        let book = self.book(order)?;
+        let (left, member) = (std::mem::take(&mut book.held), book.member.clone());
+        if left > 0 && book.resolved {
+            return Err("its hold was resolved before".to_owned());
+        }
+        book.resolved = true;
+        self.transfer(Account::Held(order.clone()), Account::Allowance(member), left)
+    }
+
+    /// Moves money until what is booked is what the last bill says: hold, then allowance, then debt; back the other way
+    /// round, and never more than was paid.
+    fn pay(&mut self, order: &OrderId, last: bool) -> Checked {
+        let book = self.book(order)?.clone();
+        let (electricity, service) = book.bill.ok_or("it has no bill")?;
+        if let Some(doubt) = book.doubt.filter(|_| !book.decided) {
+            return Err(format!("nobody looked at its bill: {doubt}"));
+        }
+        let (held, allowance) = (Account::Held(order.clone()), Account::Allowance(book.member.clone()));
+        // The two parts of the sales are looked at together: their sum is what anybody pays.
+        let (sales, debt) = (Account::SalesElectricity, Account::Debt(book.member.clone()));
+        let mut more = electricity + service - book.charged;
+        let book_after = |this: &mut Self, change: &dyn Fn(&mut Book)| -> Checked {
+            change(this.book(order)?);
+            Ok(())
+        };
+        if more >= 0 {
+            let from_hold = more.min(book.held);
+            self.transfer(held, sales.clone(), from_hold)?;
+            more -= from_hold;
+            let mut charged = from_hold;
+            let mut owed = 0;
+            if last {
+                let there = self.accounts.get(&allowance).copied().unwrap_or(0);
+                let from_allowance = more.min(there);
+                self.transfer(allowance, sales.clone(), from_allowance)?;
+                more -= from_allowance;
+                self.transfer(debt, sales, more)?;
+                (charged, owed) = (from_hold + from_allowance + more, more);
+            }
+            book_after(self, &|book| {
+                book.held -= from_hold;
+                book.charged += charged;
+                book.debt += owed;
+            })
+        } else {
+            let over = -more;
+            let cut = over.min(book.debt);
+            let back = (over - cut).min(book.charged - book.debt - book.refunded);
+            self.transfer(sales.clone(), debt, cut)?;
+            self.transfer(sales, allowance, back)?;
+            book_after(self, &|book| {
+                book.debt -= cut;
+                book.charged -= cut + back;
+            })
+        }
+    }
+
+    /// Nobody pays for energy that was not delivered, unless a person has looked at it.
+    fn pays_for_what_was_delivered(&mut self, order: &OrderId, physics: &Physics) -> Checked {
+        let book = self.book(order)?.clone();
+        let row = self.rows.orders.get(order).and_then(Option::as_ref);
+        let billed = row
+            .and_then(|row| row.bill()?.detail.as_ref())
+            .map_or(0, |bill| bill.segments.iter().map(|segment| segment.energy.0).sum());
+        let delivered = physics.delivered(order);
+        if billed > delivered && !book.decided {
+            return Err(format!(
+                "{} pays at {} for {billed} × 0.1 Wh, {delivered} were delivered, and nobody looked at it",
+                book.member, book.outlet
+            ));
+        }
+        Ok(())
+    }
+
+    /// What flowed is in a record, or in a gap that was found, unless nothing has come after it that could tell.
+    pub(super) fn check_that_nothing_is_silent(&self, physics: &Physics) -> Checked {
+        for (order, session) in physics.all() {
+            let (Some(ended), Some(energy)) = (session.ended, session.energy) else {
+                continue;
+            };
+            // An estimate took the record's place.
+            let is_estimated = self.books.get(order).is_some_and(|book| book.bill.is_some());
+            let is_known = is_estimated || self.told.contains(order);
+            if energy == Energy::ZERO || session.lies || session.is_lost || is_known {
+                continue;
+            }
+            let (from, to) = (session.meter_start, session.meter_start + energy);
+            let is_found = |gap: &(Outlet, Energy, Energy)| gap.0.pile == session.pile && gap.1 <= from && gap.2 >= to;
+            let later = physics.all().any(|(order, later)| {
+                let same_meter = later.pile == session.pile && later.board == session.board && !later.lies;
+                // What was put aside and not billed accounts for nothing.
+                same_meter && later.began >= ended && self.books.get(order).is_some_and(|book| book.recorded)
+            });
+            if later && !self.gaps.iter().any(is_found) {
+                return Err(format!(
+                    "{energy} kWh of {order} at {} from register {from} are in no record and in no gap",
+                    session.pile
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What an account must hold. The two kinds of sales are compared as one.
+    pub(super) fn balance(&self, account: &Account) -> i64 {
+        self.accounts.get(account).copied().unwrap_or(0)
+    }
+
+    /// What a member can spend.
+    pub(super) fn allowance(&self, member: &MemberId) -> i64 {
+        self.balance(&Account::Allowance(member.clone()))
+    }
+
+    /// What a member owes.
+    pub(super) fn debt(&self, member: &MemberId) -> i64 {
+        -self.balance(&Account::Debt(member.clone()))
+    }
+
+    /// Accounts that changed since this was last asked.
+    pub(super) fn take_touched(&mut self) -> BTreeSet<Account> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Every account that is not empty.
+    pub(super) fn accounts(&self) -> BTreeMap<Account, i64> {
+        let all = self.accounts.iter().filter(|(_, balance)| **balance != 0);
+        all.map(|(account, balance)| (account.clone(), *balance)).collect()
+    }
+
+    /// What a member has must be what was paid in, less what the orders cost, plus what was given back: the same money
+    /// reckoned without any order of events.
+    pub(super) fn check_sums(&self, members: &[MemberId]) -> Checked {
+        for member in members {
+            let mine = || self.books.values().filter(|book| book.member == *member);
+            let cost: i64 = mine().map(|book| book.charged - book.refunded).sum();
+            let held: i64 = mine().map(|book| book.held).sum();
+            let debt: i64 = mine().map(|book| book.debt).sum();
+            if debt != self.debt(member) {
+                return Err(format!(
+                    "{member} owes {debt} by orders, {} by account",
+                    self.debt(member)
+                ));
+            }
+            let paid_in = self.paid_in.get(member).copied().unwrap_or(0);
+            let has = self.allowance(member) + held - debt;
+            if has != paid_in - cost {
+                return Err(format!("{member} paid in {paid_in}, was charged {cost} and has {has}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name(fact: &Fact) -> String {
+    let text = format!("{fact:?}");
+    text.chars().take(160).collect()
+}
+
+/// The station's wall clock runs from here.
+pub(super) const EPOCH: Wall = Wall(1_772_323_200_000);

@@ -1,0 +1,58 @@
+//! The simulated world finds bugs that were planted on purpose: each is switched on, and a life must fail.
+//! Run with `cargo test -p holdfast-tests --features planted-bugs --test planted`.
+
+#![allow(clippy::print_stdout, reason = "says how soon a bug was found")]
+
+use domain::planted::{Bug, plant};
+use world::world::live_through;
+
+/// Within how many lives a bug must be found.
+const LIVES_MAX: u64 = 60;
+
+fn is_found(bug: Bug) {
+    // Most bugs show as a broken assertion: its message comes with the failure.
+    std::panic::set_hook(Box::new(|_| {}));
+    for seed in 0..LIVES_MAX {
+        plant(Some(bug));
+        let failure = live_through(seed).err();
+        plant(None);
+        if let Some(failure) = failure {
+            println!("{bug:?} is found in life {seed}: {}", failure.what);
+            let without = live_through(seed);
+            assert!(
+                without.is_ok(),
+                "the same life without the bug: {}",
+                without.err().map_or_else(String::new, |failure| failure.to_string())
+            );
+            return;
+        }
+    }
+    panic!("{bug:?} was not found in {LIVES_MAX} lives");
+}
+
+macro_rules! found {
+    ($($name:ident: $bug:ident,)*) => { $(
+        #[test]
+        fn $name() {
+            is_found(Bug::$bug);
+        }
+    )* };
+}
+
+found! {
+    acknowledge_before_sync: AcknowledgeBeforeSync,
+    apply_a_record_twice: RecordTwice,
+    release_and_capture_both: ReleaseAndCapture,
+    rate_by_receive_time: RateByReceiveTime,
+    forget_the_outbox_on_restart: ForgetOutbox,
+    lose_the_tail_of_a_batch: LoseTail,
+    trust_msg_id_without_boot_id: MsgIdWithoutBoot,
+    acknowledge_an_orphan_without_keeping_it: DropQuarantine,
+    forget_timers_on_restart: ForgetTimers,
+    write_no_debt: NoDebt,
+    leave_the_journal_unchained_after_a_restart: UnchainedJournal,
+    apply_a_clock_offset_twice: OffsetTwice,
+    forget_answers: ForgetAnswers,
+    keep_the_hold_of_a_failed_order: KeepHold,
+    trust_a_meter_that_contradicts_itself: TrustMeter,
+}

@@ -149,8 +149,16 @@ async fn set_aside(station: &StationProcess, history: &mut History) -> anyhow::R
 /// # Errors
 /// If the station does not answer.
 pub async fn boot(station: &StationProcess, id: &str, secret: &str) -> anyhow::Result<Hand> {
+    boot_at(station, id, secret, REGISTER).await
+}
+
+/// As [`boot`], with another register.
+///
+/// # Errors
+/// As [`boot`].
+pub async fn boot_at(station: &StationProcess, id: &str, secret: &str, register: &str) -> anyhow::Result<Hand> {
     let mut pile = Hand::connect(station.mqtt, id, secret).await?;
-    let connectors = json!([{ "no": 1, "max_kw": "300.0", "meter_kwh": REGISTER, "order_id": null }]);
+    let connectors = json!([{ "no": 1, "max_kw": "300.0", "meter_kwh": register, "order_id": null }]);
     let boot = json!({ "vendor": "By hand", "model": "H1", "firmware": "1", "connectors": connectors });
     pile.say(UpKind::Boot, &boot).await?;
     pile.hear(DownKind::Time).await?;

@@ -42,7 +42,8 @@ fn backups(station: &StationProcess) -> Vec<PathBuf> {
     let folder = fs::read_dir(station.database().parent().unwrap()).unwrap();
     let mut files: Vec<PathBuf> = folder.map(|file| file.unwrap().path()).collect();
     let mark = station.database().with_added_extension("station");
-    files.retain(|path| *path != station.database() && *path != mark);
+    let reserve = station.database().with_file_name("reserve");
+    files.retain(|path| ![station.database(), mark.clone(), reserve.clone()].contains(path));
     files
 }
 

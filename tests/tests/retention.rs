@@ -110,7 +110,8 @@ async fn a_station_that_runs_for_months_forgets_what_is_over_and_nothing_else() 
                 .unwrap();
             secret = rotated["secret"].as_str().unwrap().to_owned();
         }
-        let mut pile = history::boot(&station, "R1", &secret).await.unwrap();
+        let at = format!("{register}.0000");
+        let mut pile = history::boot_at(&station, "R1", &secret, &at).await.unwrap();
         // While what is old goes, drivers come and go.
         let new = visit(&station, &mut pile, &mut register).await;
         if n > 0 {

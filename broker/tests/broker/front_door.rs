@@ -2,7 +2,7 @@
 
 use broker::{Config, ConnectRefusal, DisconnectCause};
 
-use crate::bench::{Bench, Connect, Heard, packet, publish, suback_code, subscribe};
+use crate::bench::{Bench, Connect, Heard, publish, suback_code, subscribe};
 
 async fn connack(bench: &Bench, connect: &Connect<'_>) -> Vec<u8> {
     let mut raw = bench.raw().await;

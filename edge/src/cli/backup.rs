@@ -28,7 +28,8 @@ pub(super) fn restore(copy: &Path, config: &Path, may_move: bool) -> anyhow::Res
     make_private_folder(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let path = config.data_dir.join("holdfast.redb");
-    let Restored { head, epoch, aside } = Store::restore(copy, &path, &config.site, system_wall(), may_move)?;
+    let now = config.clock.start.unwrap_or_else(system_wall);
+    let Restored { head, epoch, aside } = Store::restore(copy, &path, &config.site, now, may_move)?;
     let mut said = format!(
         "{} is the database of site {} again, as it was at entry {}\nnew run of the journal: {epoch}\nhead {head}",
         path.display(),

@@ -77,7 +77,13 @@ fn the_packaged_file_says_the_defaults_and_names_every_key() {
 fn every_rule_of_the_policy_can_be_set() {
     let policy = serde_json::to_value(Policy::default()).unwrap();
     for field in policy.as_object().unwrap().keys() {
-        let path = format!("policy.{}", field.strip_suffix("_ms").unwrap_or(field));
+        // The disk's are with the rest of what is said of it.
+        let (table, name) = match field.as_str() {
+            "telemetry_below_bytes" | "orders_below_bytes" => ("disk", field.strip_suffix("_bytes")),
+            "quarantine_bytes_max" => ("policy", Some("quarantine_max")),
+            _ => ("policy", field.strip_suffix("_ms")),
+        };
+        let path = format!("{table}.{}", name.unwrap_or(field));
         assert!(KEYS.iter().any(|key| key.path == path), "{path}");
     }
 }

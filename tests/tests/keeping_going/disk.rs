@@ -3,7 +3,7 @@
 
 use crate::{
     AGAIN, PATIENCE,
-    played::{Played, is_paid},
+    played::{Played, is_paid, orders_in_quarantine},
 };
 use domain::{
     ids::PileId,
@@ -273,12 +273,8 @@ async fn full_in_the_middle_of_commits() {
     pile.settles(&station, &order).await;
     let mut two = Played::new(&station, "P2").await;
     is_refused(&station, "m2", "P2").await;
-    let kept = station.all("/v1/quarantine").await.unwrap();
-    let kept: Vec<&str> = kept.iter().filter_map(|item| item["order"].as_str()).collect();
-    let lost: Vec<&String> = acknowledged
-        .iter()
-        .filter(|name| !kept.contains(&name.as_str()))
-        .collect();
+    let kept = orders_in_quarantine(&station).await;
+    let lost: Vec<&String> = acknowledged.iter().filter(|name| !kept.contains(*name)).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     let verified = station.cli(&["journal", "verify"]).unwrap();
     assert!(verified.contains("every hash fits"), "{verified}");

@@ -1,7 +1,10 @@
 //! A pile that floods: heartbeats, garbage, and big records that fit nowhere, as fast as its connection takes them. It
 //! is held back, what it may leave in quarantine is bounded, and the others do not notice.
 
-use crate::{AGAIN, PATIENCE, played::Played};
+use crate::{
+    AGAIN, PATIENCE,
+    played::{Played, orders_in_quarantine},
+};
 use domain::{
     ids::PileId,
     topics::{self, UpKind},
@@ -140,12 +143,11 @@ async fn a_pile_that_floods_is_held_back_and_the_others_do_not_notice() {
     );
 
     // What was acknowledged is there, and no more than may be.
-    let kept = station.all("/v1/quarantine").await.unwrap();
-    let names: Vec<&str> = kept.iter().filter_map(|item| item["order"].as_str()).collect();
+    let names = orders_in_quarantine(&station).await;
     let lost: Vec<&String> = flood
         .acknowledged
         .iter()
-        .filter(|name| !names.contains(&name.as_str()))
+        .filter(|name| !names.contains(*name))
         .collect();
     assert!(lost.is_empty() && !names.is_empty(), "acknowledged and lost: {lost:?}");
     assert!(

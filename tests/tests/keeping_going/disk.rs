@@ -274,7 +274,7 @@ async fn full_in_the_middle_of_commits() {
     let mut two = Played::new(&station, "P2").await;
     is_refused(&station, "m2", "P2").await;
     let kept = orders_in_quarantine(&station).await;
-    let lost: Vec<&String> = acknowledged.iter().filter(|name| !kept.contains(*name)).collect();
+    let lost: Vec<&String> = acknowledged.iter().filter(|name| !kept.contains_key(*name)).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     let verified = station.cli(&["journal", "verify"]).unwrap();
     assert!(verified.contains("every hash fits"), "{verified}");

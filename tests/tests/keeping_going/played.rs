@@ -7,7 +7,7 @@ use domain::{
     units::Energy,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 use world::{hand::Hand, station::StationProcess};
 
 /// What each session here delivers, and for how long it says it did.
@@ -147,10 +147,10 @@ pub(crate) async fn is_paid(station: &StationProcess, order: &str) {
     assert_eq!(station.books_total().await.unwrap(), domain::units::Fen::ZERO);
 }
 
-/// The orders that the messages in quarantine name. A text as long as the big records have makes them malformed: then it
+/// The orders that the messages in quarantine name, each with its item's number. A text as long as the big records have makes them malformed: then it
 /// is looked for in the message as it came.
-pub(crate) async fn orders_in_quarantine(station: &StationProcess) -> BTreeSet<String> {
-    let mut orders = BTreeSet::new();
+pub(crate) async fn orders_in_quarantine(station: &StationProcess) -> BTreeMap<String, u64> {
+    let mut orders = BTreeMap::new();
     for item in station.all("/v1/quarantine").await.unwrap() {
         let path = format!("/v1/quarantine/{}", item["item"]);
         let item = station.get(&path).await.unwrap().success().unwrap();
@@ -158,7 +158,7 @@ pub(crate) async fn orders_in_quarantine(station: &StationProcess) -> BTreeSet<S
             .as_str()
             .map_or(Value::Null, |raw| serde_json::from_str(raw).unwrap_or_default());
         let named = item["order"].as_str().or(as_it_came["order_id"].as_str());
-        orders.extend(named.map(str::to_owned));
+        orders.extend(named.map(|named| (named.to_owned(), item["item"].as_u64().unwrap())));
     }
     orders
 }

@@ -235,6 +235,7 @@ fn a_clock_that_is_set_while_a_session_runs_does_not_move_its_energy() {
     assert_eq!(order.ending.unwrap().start.at, start.wall, "its uptime tells");
     assert_eq!(order.state, State::Payed);
     // After a restart its uptime is another: a person decides.
+    bench.idle("P1");
     let (id, start) = bench.charge("m", "P1", "20");
     bench.advance(HOUR);
     let mut record = bench.record_since("P1", &id, start, "1006", "1010");

@@ -148,9 +148,14 @@ async fn a_station_that_runs_for_months_forgets_what_is_over_and_nothing_else() 
     }
     let open = station.all("/v1/quarantine").await.unwrap();
     assert!(open.iter().any(|item| item["order"] == "nobodys-1"), "{open:?}");
-    let again = json!({ "amount": "6.00", "receipt": "first-bob" });
-    let refused = station.post("/v1/members/bob/topups", &again).await.unwrap();
-    assert_eq!(refused.status, 409, "a receipt counts once, however old: {refused:?}");
+    // A receipt counts once, however old: the same payment again changes nothing, another with its number is refused.
+    for (amount, status) in [("6.00", 201), ("7.00", 409)] {
+        let again = json!({ "amount": amount, "receipt": "first-bob" });
+        let answer = station.post("/v1/members/bob/topups", &again).await.unwrap();
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    let bob = station.get("/v1/members/bob").await.unwrap().success().unwrap();
+    assert_eq!(bob["allowance"], "0.00", "{bob}");
 
     // The debt of months ago is paid, and the decision made that waited.
     let payment = json!({ "amount": "1.13", "from": "cash", "receipt": "late-bob" });

@@ -30,8 +30,8 @@ const DRIVERS: u32 = 4;
 /// Orders one after another, each charged and settled, until it is `over`; returns how many.
 async fn drive(api: Api, mut pile: Hand, member: String, over: watch::Receiver<bool>) -> u32 {
     let id = pile.pile().to_string();
-    let mut register = 1_000_u32;
     for n in 1.. {
+        let register = 999 + n;
         let (from, to) = (format!("{register}.0000"), format!("{}.0000", register + 1));
         history::report(&mut pile, "plugged", None, &from).await.unwrap();
         let body = json!({ "member": member, "pile": id, "connector": 1, "prepay": "10.00" });
@@ -45,7 +45,6 @@ async fn drive(api: Api, mut pile: Hand, member: String, over: watch::Receiver<b
         let reply = json!({ "command_id": start["command_id"], "ok": true });
         pile.say(UpKind::Reply, &reply).await.unwrap();
         history::record(&mut pile, &order, &from, &to).await.unwrap();
-        register += 1;
         if *over.borrow() {
             return n;
         }

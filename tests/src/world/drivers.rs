@@ -339,10 +339,12 @@ impl World {
         for (order, state, placed_at, refundable) in rows {
             match state {
                 State::Review => self.review(order),
-                State::Charging if self.policy.gone_ms < wall(self.now, 0).ms_since(placed_at).unsigned_abs() => {
-                    if self.chance(50) && self.unasked(|asked| *asked == Asked::Close(order.clone())) {
-                        self.ask(Asked::Close(order));
-                    }
+                State::Charging
+                    if self.policy.gone_ms < wall(self.now, 0).ms_since(placed_at).unsigned_abs()
+                        && self.chance(50)
+                        && self.unasked(|asked| *asked == Asked::Close(order.clone())) =>
+                {
+                    self.ask(Asked::Close(order));
                 }
                 State::Payed if refundable > Fen(50) && self.chance(1) => {
                     let amount = Fen(1 + i64::try_from(self.rng.below(refundable.0.unsigned_abs())).unwrap_or(0));

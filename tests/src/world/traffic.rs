@@ -219,7 +219,7 @@ impl World {
         };
         debug_assert_eq!(pile, id);
         let (input, repeat_key) = gate::read(pile, kind, &parcel.payload);
-        let receipt = parcel.qos1.then(|| Slip {
+        let receipt = parcel.qos1.then_some(Slip {
             pile: id,
             attempt: parcel.attempt,
             token: parcel.token,

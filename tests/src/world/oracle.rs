@@ -12,8 +12,9 @@ use super::{
     prices,
 };
 use domain::{
+    energy::Finding,
     fact::{Fact, PaidFrom, QuarantineOutcome},
-    ids::{MemberId, OrderId, Outlet},
+    ids::{MemberId, OrderId, Outlet, PileId},
     journal::{Entry, Hash},
     ledger::Account,
     messages::Record,
@@ -178,6 +179,16 @@ impl Oracle {
             }
             Fact::RegisterGapFound { outlet, gap, .. } => {
                 self.gaps.push((outlet.clone(), gap.last_known, gap.start));
+                Ok(())
+            }
+            Fact::EnergyReported { report } => {
+                for connector in &report.connectors {
+                    let gaps = connector.sums.findings.iter().filter_map(|finding| match finding {
+                        Finding::RegisterGap { from, to, .. } => Some((connector.outlet.clone(), *from, *to)),
+                        _ => None,
+                    });
+                    self.gaps.extend(gaps);
+                }
                 Ok(())
             }
             Fact::OrderRated { order, basis, bill } => {
@@ -428,6 +439,19 @@ impl Oracle {
         Ok(())
     }
 
+    /// Whether gaps that were found, one next to the other, hold all that a register counted.
+    fn is_found(&self, pile: &PileId, from: Energy, to: Energy) -> bool {
+        let mut reached = from;
+        loop {
+            let next = |gap: &&(Outlet, Energy, Energy)| gap.0.pile == *pile && gap.1 <= reached && gap.2 > reached;
+            match self.gaps.iter().filter(next).map(|gap| gap.2).max() {
+                Some(end) if end >= to => return true,
+                Some(end) => reached = end,
+                None => return false,
+            }
+        }
+    }
+
     /// What flowed is in a record, or in a gap that was found, unless nothing has come after it that could tell.
     pub(super) fn check_that_nothing_is_silent(&self, physics: &Physics) -> Checked {
         for (order, session) in physics.all() {
@@ -441,13 +465,13 @@ impl Oracle {
                 continue;
             }
             let (from, to) = (session.meter_start, session.meter_start + energy);
-            let is_found = |gap: &(Outlet, Energy, Energy)| gap.0.pile == session.pile && gap.1 <= from && gap.2 >= to;
             let later = physics.all().any(|(order, later)| {
                 let same_meter = later.pile == session.pile && later.board == session.board && !later.lies;
                 // What was put aside and not billed accounts for nothing.
                 same_meter && later.began >= ended && self.books.get(order).is_some_and(|book| book.recorded)
             });
-            if later && !self.gaps.iter().any(is_found) {
+            let is_found = self.is_found(&session.pile, from, to);
+            if later && !is_found {
                 return Err(format!(
                     "{energy} kWh of {order} at {} from register {from} are in no record and in no gap",
                     session.pile

@@ -12,7 +12,7 @@
 //! | `oracle`, `prices`, `physics` | what the books must say, by nobody's sums but the world's own |
 //! | `checks` | what must be true after every step, after every crash and at the end |
 //!
-//! The same seed is the same life to the last byte; [`run`] says what failed, and [`live_through`] which command shows it
+//! The same seed is the same life to the last byte; [`live_through`] says what failed and which command shows it
 //! again.
 
 mod checks;

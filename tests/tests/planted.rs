@@ -1,5 +1,5 @@
 //! The simulated world finds bugs that were planted on purpose: each is switched on, and a life must fail.
-//! Run with `cargo test -p holdfast-tests --features planted-bugs --test planted`.
+//! Run with `cargo test --workspace --features holdfast-tests/planted-bugs --test planted`.
 
 #![allow(clippy::print_stdout, reason = "says how soon a bug was found")]
 

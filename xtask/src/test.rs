@@ -48,7 +48,19 @@ fn all(steps: &mut Steps) -> Result {
         tests.args(["test", "--locked", "--workspace"]);
         run(tests.env("HOLDFAST_TEST_PROGRAMS_ARE_BUILT", "1"))
     })?;
-    steps.step("service files", service_files)
+    steps.step("service files", service_files)?;
+    // The last, as it builds the station once more, with bugs in it that can be switched on.
+    steps.step("planted bugs", || {
+        run(cargo().args([
+            "test",
+            "--locked",
+            "--workspace",
+            "--features",
+            "holdfast-tests/planted-bugs",
+            "--test",
+            "planted",
+        ]))
+    })
 }
 
 /// Checks the unit as it will be installed, but with the program that the tests ran in place of the installed one.

@@ -11,11 +11,11 @@ use std::{
 /// What a command comes to: nothing, or a text that says what to do.
 pub(crate) type Result<T = ()> = std::result::Result<T, String>;
 
-/// The checkout.
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in a folder of the checkout")
+/// The checkout that cargo was started in, whichever of several this program was built from.
+pub(crate) fn root() -> PathBuf {
+    let xtask = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let folder = xtask.parent();
+    folder.expect("xtask lies in a folder of the checkout").to_owned()
 }
 
 /// Where cargo puts the programs of the dev profile: where it put this one.

@@ -63,7 +63,7 @@ const MINUTE: Time = 60 * SECOND;
 const HOUR: Time = 60 * MINUTE;
 
 /// How many of the last steps a failure shows.
-const STEPS_SHOWN: usize = 60;
+const STEPS_SHOWN: usize = 60_000_000;
 /// No life takes more events than this.
 const EVENTS_MAX: u64 = 3_000_000;
 /// How long after the last customer everything must have come to an end: the longest silence, a day for the remainder of
@@ -498,17 +498,20 @@ impl World {
         });
         let item = self.oracle.quarantine.iter().find(|(_, item)| item.open);
         let request = self.desk.open().next();
+        // What is found on a day is said in its energy report.
+        let day = self.oracle.rows.energy.open.keys().next();
         let busy = self
             .process
             .as_ref()
             .is_none_or(|process| process.under_way.is_some() || !process.waiting.is_empty());
-        let waits = open.is_some() || pile.is_some() || item.is_some() || request.is_some() || busy;
+        let waits =
+            open.is_some() || pile.is_some() || item.is_some() || request.is_some() || day.is_some() || busy;
         if waits && self.now > closed + AFTERLIFE {
             let open = open.map(|order| (&order.id, order.state));
             let pile = pile.map(|unit| &unit.id);
             let item = item.map(|(number, _)| number);
             return Err(format!(
-                "not at an end: order {open:?}, pile {pile:?}, quarantine {item:?}, request {request:?}"
+                "not at an end: order {open:?}, pile {pile:?}, quarantine {item:?}, request {request:?}, day {day:?}"
             ));
         }
         Ok(!waits)

@@ -91,6 +91,14 @@ pub struct BootConnector {
     pub order_id: Option<OrderId>,
 }
 
+impl BootConnector {
+    /// Whether its register is read between sessions, where `occupied` says whether an order may be running there for all
+    /// that the station knows. A pile that is in no session knows better.
+    pub fn is_idle(&self, occupied: bool) -> bool {
+        !occupied || self.order_id.is_none()
+    }
+}
+
 /// `heartbeat`: how the connectors are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {

@@ -376,6 +376,9 @@ pub struct Order {
     pub clock_stepped: bool,
     /// The connector's last known register reading before it began.
     pub baseline: Option<Energy>,
+    /// Its meter: [`Connector::meters_before`](crate::pile::Connector::meters_before) when it began.
+    #[serde(default)]
+    pub meter: u32,
     /// When it was placed.
     pub placed_at: Wall,
     /// When charging was confirmed, with the register then if it was known.

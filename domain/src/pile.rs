@@ -69,6 +69,10 @@ pub struct Connector {
     /// The register was found lower than it had been; the next session waits for a person.
     #[serde(default)]
     pub rollback: Option<Rollback>,
+    /// How often it was found lower. Sessions from before count by what was there then, which is another meter for all that
+    /// is known.
+    #[serde(default)]
+    pub meters_before: u32,
     /// Reported broken and not yet cleared.
     pub faulted: bool,
 }

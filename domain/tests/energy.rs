@@ -473,6 +473,40 @@ fn a_lower_register_at_boot_is_said_and_the_next_session_waits_for_a_person() {
 }
 
 #[test]
+fn a_meter_that_is_replaced_while_an_order_runs_begins_a_count_of_its_own() {
+    let mut bench = Bench::new();
+    let connector = |bench: &Bench| bench.disk.piles[&pile("P1")].connectors[&outlet("P1").connector].clone();
+    let (old, start) = bench.charge("m", "P1", "30");
+    bench.deliver("P1", &old, HOUR, "1006");
+    // Another board: it knows of no session, and its meter of no energy.
+    bench.sim("P1").meter = kwh("3");
+    bench.restart_pile("P1");
+    bench.connect("P1");
+    bench.idle("P1");
+    assert_eq!(bench.state(&old), State::Charging, "the station waits for its record");
+    assert_eq!(connector(&bench).accounted, Some(kwh("3")));
+    bench.advance(31 * MINUTE);
+    let estimate = bench.order(&old).bill().unwrap().detail.clone().unwrap();
+    assert_eq!(estimate.stop.register, kwh("1006"), "by the meter that it ran on");
+    assert_eq!(connector(&bench).accounted, Some(kwh("3")), "which says nothing of the one that is there now");
+
+    let (known, found) = (kwh("1000"), kwh("3"));
+    bench.top_up("m", "60");
+    let next = session(&mut bench, 2, "3", "8", "8");
+    let order = bench.order(&next);
+    assert_eq!((order.baseline, order.suspicions), (Some(found), vec![Suspicion::RegisterLower { known, found }]));
+    // The old board's memory is read out after all.
+    let record = bench.record_since("P1", &old, start, "1000", "1007");
+    bench.send_record("P1", &record);
+    assert_eq!(bench.order(&old).bill().unwrap().detail.as_ref().unwrap().energy, kwh("7"));
+    assert_eq!(connector(&bench).accounted, Some(kwh("8")));
+    session(&mut bench, 1, "9", "10", "10");
+    let gaps = bench.kinds().iter().filter(|kind| *kind == "RegisterGapFound").count();
+    assert_eq!(gaps, 1, "from 8 to 9 kWh, and none that lies between two meters");
+    reports(&mut bench);
+}
+
+#[test]
 fn a_meter_that_a_person_has_replaced_keeps_no_driver_waiting() {
     let mut bench = Bench::new();
     another_meter(&mut bench);

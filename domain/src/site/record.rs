@@ -89,9 +89,12 @@ impl Turn<'_> {
             },
         );
         let mut suspicions = self.suspicions(before, &record, start, stop);
-        let gap = meter::gap(start.register, self.accounted_or_set_aside(&before.outlet));
         suspicions.extend(aligned.suspicion.clone());
-        suspicions.extend(self.rolled_back(&before.outlet));
+        let mut gap = None;
+        if self.site.rows.has_its_meter(before) {
+            gap = meter::gap(start.register, self.accounted_or_set_aside(&before.outlet));
+            suspicions.extend(self.rolled_back(&before.outlet));
+        }
         if before.bill().is_some_and(|bill| bill.basis == Basis::Correction) {
             suspicions.push(Suspicion::BillCorrected);
         }
@@ -406,13 +409,17 @@ impl Turn<'_> {
     /// beginning and end the station knows of.
     fn align(&self, pile: &PileId, order: Option<&Order>, common: &Common, record: &Record) -> SessionTimes {
         let clock = self.site.live.piles.get(pile).map(|presence| &presence.clock);
-        let by_ts = clock.and_then(|clock| clock.correction_ms());
         let same_boot = order
             .and_then(|order| order.started.as_ref())
             .is_some_and(|started| started.boot_id.as_ref() == Some(&common.boot_id));
-        let by_mono = clock
-            .filter(|clock| same_boot && clock.boot_id.as_ref() == Some(&common.boot_id))
+        let uptime = clock
+            .filter(|clock| clock.boot_id.as_ref() == Some(&common.boot_id))
             .and_then(|clock| clock.mono_ms);
+        let by_mono = uptime.filter(|_| same_boot);
+        let measured = clock.and_then(|clock| clock.correction_ms());
+        // Told the time, a pile follows it, and what it wrote before stays as it is.
+        let set_since = measured.and_then(|measured| set_since(common, record, uptime?, measured));
+        let by_ts = set_since.filter(|_| same_boot).or(measured);
         let clock_was_set = clock_was_set(record);
         let moved = |ts: Option<Wall>, mono_ms: u64| match (ts, by_ts, by_mono) {
             // Its times are of two clocks, its uptime is of one.
@@ -471,6 +478,8 @@ impl Turn<'_> {
         let claimed = claimed.map(|(offset, (start, stop))| (start.after_ms(offset), stop.after_ms(offset)));
         let detail = if clock_was_set && by_mono.is_none() {
             Some("the pile's clock was set while it ran")
+        } else if set_since.is_some() && by_mono.is_none() {
+            Some("the pile's clock was set after it, or the pile has restarted")
         } else {
             claimed.and_then(impossible).or_else(|| impossible((start, stop)))
         };
@@ -495,6 +504,15 @@ fn clock_was_set(record: &Record) -> bool {
     };
     let uptime = i64::try_from(uptime).unwrap_or(i64::MAX);
     uptime >= UPTIME_TELLS_MS && stop.ms_since(start).saturating_sub(uptime).saturating_abs() > CLOCK_SET_MS
+}
+
+/// By how much the pile's clock was off when the session ended, where that is not what it is off now (`measured`): by the
+/// pile's uptime, whose beginning was at `uptime` by the station's clock.
+fn set_since(common: &Common, record: &Record, uptime: i64, measured: i64) -> Option<i64> {
+    let counted = i64::try_from(record.stop_mono_ms).ok()?;
+    let then = uptime.saturating_add(counted).saturating_sub(record.stop_ts?.0);
+    let tells = counted >= UPTIME_TELLS_MS && record.stop_mono_ms <= common.mono_ms;
+    (tells && then.saturating_sub(measured).saturating_abs() > CLOCK_SET_MS).then_some(then)
 }
 
 /// The bill of a session, or a bill of nothing and why it cannot be rated.

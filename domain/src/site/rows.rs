@@ -228,7 +228,7 @@ impl Rows {
                 for reported in connectors {
                     let connector = pile.connectors.entry(reported.no).or_default();
                     connector.power_max = Some(reported.max_kw);
-                    if !busy.contains(&reported.no) {
+                    if reported.is_idle(busy.contains(&reported.no)) {
                         connector.register = Some(reported.meter_kwh);
                         // A higher register may be an offline session whose record is yet to come; a lower one begins
                         // anew, and `RegisterRolledBack` says so.
@@ -305,7 +305,8 @@ impl Rows {
             }
             Fact::OrderPlaced { order, .. } => {
                 changes.orders.insert(order.clone());
-                let placed = placed(stamp, fact);
+                let mut placed = placed(stamp, fact);
+                placed.meter = self.meter_at(&placed.outlet);
                 self.member_mut(&placed.member, changes).open_orders.push(order.clone());
                 let before = self.orders.insert(order.clone(), Some(placed));
                 assert!(matches!(before, None | Some(None)), "order {order} is placed once");
@@ -337,7 +338,10 @@ impl Rows {
                 register,
                 boot_id,
             } => {
+                let outlet = self.order_mut(order, changes).outlet.clone();
+                let meter = self.meter_at(&outlet);
                 let row = self.step(order, Step::StartConfirmed, changes);
+                row.meter = meter;
                 row.started = Some(Started {
                     at: stamp.at,
                     mono: stamp.mono,
@@ -392,11 +396,10 @@ impl Rows {
                 row.suspicions.extend(suspicions.iter().cloned());
                 row.deadline = None;
                 row.commands.clear();
-                let outlet = row.outlet.clone();
-                self.note_record(order, &outlet, record, suspicions, changes);
+                self.note_record(order, record, suspicions, changes);
                 // An impossible jump must not make every later session look like a meter running backwards.
                 if !suspicions.iter().any(|s| matches!(s, Suspicion::TooFast { .. })) {
-                    self.account(&outlet, record.meter_stop_kwh, changes);
+                    self.account(order, record.meter_stop_kwh, changes);
                 }
             }
             Fact::OrderRated { order, basis, bill } => {
@@ -420,8 +423,7 @@ impl Rows {
                 });
                 // Other bills follow a record, which has been accounted for.
                 if *basis == Basis::Estimate || row.source == Source::Quarantine {
-                    let outlet = row.outlet.clone();
-                    self.account(&outlet, bill.stop.register, changes);
+                    self.account(order, bill.stop.register, changes);
                 }
             }
             Fact::BillCorrected {
@@ -583,6 +585,7 @@ impl Rows {
             Fact::RegisterRolledBack { outlet, rollback } => {
                 let connector = self.connector_mut(outlet, changes);
                 connector.rollback = Some(*rollback);
+                connector.meters_before += 1;
                 (connector.excess, connector.set_aside) = (None, None);
                 self.today(outlet, changes).find(Finding::rollback(None, *rollback));
             }
@@ -617,10 +620,13 @@ impl Rows {
         }
     }
 
-    /// Sessions account for what the meter counted up to `register`.
-    fn account(&mut self, outlet: &Outlet, register: Energy, changes: &mut Changes) {
-        let pile = self.pile_mut(&outlet.pile, changes);
-        let connector = pile.connectors.entry(outlet.connector).or_default();
+    /// An order accounts for what its meter counted up to `register`, and for nothing on the next one.
+    fn account(&mut self, id: &OrderId, register: Energy, changes: &mut Changes) {
+        let order = self.order_mut(id, changes).clone();
+        if !self.has_its_meter(&order) {
+            return;
+        }
+        let connector = self.connector_mut(&order.outlet, changes);
         connector.register = connector.register.max(Some(register));
         connector.accounted = connector.accounted.max(Some(register));
     }
@@ -788,6 +794,7 @@ fn placed(stamp: Stamp, fact: &Fact) -> Order {
         after_sales: false,
         clock_stepped: false,
         baseline: *baseline,
+        meter: 0,
         placed_at: stamp.at,
         started: None,
         ending: None,

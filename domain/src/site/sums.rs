@@ -7,7 +7,7 @@ use crate::{
     journal::Stamp,
     messages::Record,
     meter::{self, RegisterGap, Rollback, Suspicion},
-    order::{Basis, Counted},
+    order::{Basis, Counted, Order},
     pile::{Connector, Excess, MeterAbnormal},
     time::Day,
     units::Energy,
@@ -17,6 +17,18 @@ impl Rows {
     pub(super) fn connector_mut(&mut self, outlet: &Outlet, changes: &mut Changes) -> &mut Connector {
         let pile = self.pile_mut(&outlet.pile, changes);
         pile.connectors.entry(outlet.connector).or_default()
+    }
+
+    /// How often the connector's register was found lower: which of its meters is the one that counts.
+    pub(super) fn meter_at(&self, outlet: &Outlet) -> u32 {
+        let pile = self.piles.get(&outlet.pile);
+        let connector = pile.and_then(|pile| pile.connectors.get(&outlet.connector));
+        connector.map_or(0, |connector| connector.meters_before)
+    }
+
+    /// Whether an order began with the meter that counts now: what it says of the register is said of this one.
+    pub(super) fn has_its_meter(&self, order: &Order) -> bool {
+        order.meter == self.meter_at(&order.outlet)
     }
 
     /// The sums of a connector's business day.
@@ -131,17 +143,22 @@ impl Rows {
     pub(super) fn note_record(
         &mut self,
         id: &OrderId,
-        outlet: &Outlet,
         record: &Record,
         suspicions: &[Suspicion],
         changes: &mut Changes,
     ) {
-        if let Some(Counted { day, .. }) = self.order_mut(id, changes).counted
+        let order = self.order_mut(id, changes).clone();
+        let outlet = &order.outlet;
+        if let Some(Counted { day, .. }) = order.counted
             && self.energy.open.contains_key(&(day, outlet.clone()))
         {
             self.day_mut(day, outlet, changes).has_meter(id);
         }
-        self.explain(outlet, record.meter_start_kwh, record.meter_stop_kwh, changes);
+        if self.has_its_meter(&order) {
+            self.explain(outlet, record.meter_start_kwh, record.meter_stop_kwh, changes);
+            // The first session after the register was found lower has come.
+            self.connector_mut(outlet, changes).rollback = None;
+        }
         for suspicion in suspicions {
             let (known, found) = match *suspicion {
                 Suspicion::StopBelowStart { start, stop } => (start, stop),
@@ -151,8 +168,6 @@ impl Rows {
             let finding = Finding::rollback(Some(id), Rollback { known, found });
             self.today(outlet, changes).find(finding);
         }
-        // The first session after the register was found lower has come.
-        self.connector_mut(outlet, changes).rollback = None;
     }
 
     /// Energy between two sessions; what a report has said of it, it has said.

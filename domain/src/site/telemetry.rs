@@ -181,7 +181,7 @@ impl Turn<'_> {
     }
 
     /// Registers that a boot reports lower than they were known to be, where nobody charges: another meter, or one that
-    /// ran backwards. A running order's record says it by itself.
+    /// ran backwards. A running session's record says it by itself.
     fn lower_registers(&self, pile: &PileId, reported: &[BootConnector]) -> Vec<(Outlet, Rollback)> {
         let outlet = |no| Outlet {
             pile: pile.clone(),
@@ -189,14 +189,16 @@ impl Turn<'_> {
         };
         let row = self.site.rows.piles.get(pile);
         let lower = reported.iter().filter_map(|one| {
+            let outlet = outlet(one.no);
+            let running = self.site.live.occupied.get(&outlet);
             let known = row?.connectors.get(&one.no)?;
-            let known = known.register.max(known.accounted)?;
+            let before_it = running.and_then(|id| self.order(id)?.baseline);
+            let known = known.register.max(known.accounted).max(before_it)?;
             let rollback = Rollback {
                 known,
                 found: one.meter_kwh,
             };
-            let outlet = outlet(one.no);
-            let idle = !self.site.live.occupied.contains_key(&outlet);
+            let idle = one.is_idle(running.is_some());
             (idle && rollback.found < known).then_some((outlet, rollback))
         });
         lower.collect()

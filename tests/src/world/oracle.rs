@@ -14,7 +14,7 @@ use super::{
 use domain::{
     energy::Finding,
     fact::{Fact, PaidFrom, QuarantineOutcome},
-    ids::{MemberId, OrderId, Outlet, PileId},
+    ids::{BootId, MemberId, OrderId, Outlet, PileId},
     journal::{Entry, Hash},
     ledger::Account,
     messages::Record,
@@ -73,6 +73,8 @@ pub(super) struct Oracle {
     pub(super) stops: BTreeMap<OrderId, Time>,
     /// Energy that the site found to be in no record: from which register to which.
     gaps: Vec<(Outlet, Energy, Energy)>,
+    /// When each board of a pile was first heard of.
+    met: BTreeMap<(PileId, u32), Time>,
     /// How much of each person's act has been journaled, by who did it.
     done: BTreeMap<String, i64>,
     /// What each member has paid in.
@@ -93,6 +95,7 @@ impl Default for Oracle {
             told: BTreeSet::new(),
             stops: BTreeMap::new(),
             gaps: Vec::new(),
+            met: BTreeMap::new(),
             done: BTreeMap::new(),
             paid_in: BTreeMap::new(),
             touched: BTreeSet::new(),
@@ -103,6 +106,14 @@ impl Default for Oracle {
 /// A record's content, however often and under whatever number it is said.
 pub(super) fn content(record: &Record) -> String {
     serde_json::to_string(record).expect("a record has string keys and no failing serializer")
+}
+
+/// The number of the board in a pile's `boot_id`.
+fn board_of(boot_id: &BootId) -> u32 {
+    let text = boot_id.as_str();
+    let tag = text.rsplit_once('-').map_or(text, |(tag, _)| tag);
+    let board = tag.rsplit_once('r').and_then(|(_, board)| board.parse().ok());
+    board.unwrap_or_else(|| panic!("the world's piles have numbered boards, not {text}"))
 }
 
 type Checked = Result<(), String>;
@@ -175,6 +186,11 @@ impl Oracle {
             }
             Fact::StopRequested { order, .. } => {
                 self.stops.insert(order.clone(), now);
+                Ok(())
+            }
+            Fact::PileBooted { pile, boot_id, .. } => {
+                let board = board_of(boot_id);
+                self.met.entry((pile.clone(), board)).or_insert(now);
                 Ok(())
             }
             Fact::RegisterGapFound { outlet, gap, .. } => {
@@ -461,7 +477,10 @@ impl Oracle {
             // An estimate took the record's place.
             let is_estimated = self.books.get(order).is_some_and(|book| book.bill.is_some());
             let is_known = is_estimated || self.told.contains(order);
-            if energy == Energy::ZERO || session.lies || session.is_lost || is_known {
+            // A meter that a restored copy has never seen may have counted anything before.
+            let met = self.met.get(&(session.pile.clone(), session.board));
+            let is_foreign = met.is_none_or(|met| *met > session.began);
+            if energy == Energy::ZERO || session.lies || session.is_lost || is_known || is_foreign {
                 continue;
             }
             let (from, to) = (session.meter_start, session.meter_start + energy);

@@ -401,7 +401,8 @@ impl World {
                     visit.ended = Some(now);
                 }
             }
-            What::Unexpected { detail } if self.restores == 0 => {
+            // An answer to what the board before it had sent is no fault.
+            What::Unexpected { detail } if self.restores == 0 && self.units[pile].replaced == 0 => {
                 return Err(format!("{} did not expect this: {detail}", self.units[pile].id));
             }
             What::Acked {

@@ -247,6 +247,42 @@ fn a_clock_that_is_set_while_a_session_runs_does_not_move_its_energy() {
 }
 
 #[test]
+fn a_clock_that_is_set_between_a_session_and_its_record_does_not_move_its_energy() {
+    let mut bench = allowing();
+    bench.advance(11 * HOUR); // 23:30
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = Some(-3_600_000);
+    bench.connect("P1");
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.advance(HOUR);
+    let record = bench.record_since("P1", &id, start, "1000", "1006");
+    assert_eq!(record.stop_ts, Some(wall("2026-03-02T23:30:00+08:00")), "as its clock said");
+    // It never came, and the pile was told the time meanwhile.
+    bench.sim("P1").clock_ahead_ms = Some(0);
+    bench.advance(MINUTE);
+    bench.connect("P1");
+    bench.send_record("P1", &record);
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
+    assert_eq!(order.ending.unwrap().start.at, start.wall, "its uptime tells");
+
+    // A session that it ran alone may be of an earlier start, whose uptime is another: a person decides.
+    let mut record = alone(&mut bench, 1, Some("c1"), "1020");
+    record.meter_start_kwh = kwh("1006");
+    record.start_ts = record.start_ts.map(|at| at.after_ms(-3_600_000));
+    record.stop_ts = record.stop_ts.map(|at| at.after_ms(-3_600_000));
+    bench.connect("P1");
+    bench.send_record("P1", &record);
+    let order = bench.order(&record.order_id);
+    let why = "the pile's clock was set after it, or the pile has restarted";
+    let detail = why.to_owned();
+    assert_eq!(
+        (order.state, order.suspicions),
+        (State::Review, vec![Suspicion::TimesImpossible { detail }])
+    );
+}
+
+#[test]
 fn a_pile_without_a_clock_that_restarted_goes_to_a_person() {
     let mut bench = Bench::new();
     bench.restart_pile("P1");

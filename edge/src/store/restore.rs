@@ -2,7 +2,7 @@
 //! journal, so that nobody takes what happens from here on for what happened before.
 
 use super::{
-    Store, StoreError,
+    Identity, Store, StoreError,
     backup::{CACHE_BYTES, give_name, private},
     named, refused, sync_folder_of, tables,
 };
@@ -18,6 +18,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// What a restore has done.
@@ -79,6 +80,45 @@ impl Store {
             aside,
         })
     }
+
+    /// Begins another run of the journal, with an entry that says so: what a copy does that takes the place of a database.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: then this is the run that it was.
+    pub fn begin_run(mut self, now: Wall) -> Result<Self, StoreError> {
+        let epoch = tables::new_epoch()?;
+        let reader = self.reader()?;
+        let (last, hash) = reader.head()?;
+        let mono = reader.mark()?.mono;
+        drop(reader);
+        let entry = Entry {
+            site: self.identity.site.clone(),
+            epoch: epoch.clone(),
+            stamp: Stamp {
+                seq: last.seq + 1,
+                at: now,
+                mono,
+            },
+            fact: Fact::Restored {
+                epoch_before: self.identity.epoch.clone(),
+            },
+        };
+        let bytes = entry.to_bytes();
+        let write = self.db.begin_write()?;
+        {
+            let mut meta = write.open_table(tables::META)?;
+            meta.insert("epoch", epoch.as_bytes())?;
+            let sealed = Hash::seal(&hash, &bytes);
+            let mut journal = write.open_table(tables::JOURNAL)?;
+            journal.insert(entry.stamp.seq, [&sealed.0[..], &bytes].concat().as_slice())?;
+        }
+        write.commit()?;
+        self.identity = Arc::new(Identity {
+            site: entry.site,
+            epoch,
+        });
+        Ok(self)
+    }
 }
 
 fn locked(path: &Path, file: File) -> Result<File, StoreError> {
@@ -101,36 +141,9 @@ fn write(from: &Path, to: &Path, now: Wall) -> Result<String, StoreError> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     let db = builder.open(to).map_err(|error| refused(to, error))?;
-    let epoch = tables::new_epoch()?;
-    tables::migrate(&db)?;
-    let before = tables::identity(&db, None)?;
-    let reader = super::Reader::new(&db)?;
-    let (last, hash) = reader.head()?;
-    let mono = reader.mark()?.mono;
-    drop(reader);
-    let entry = Entry {
-        site: before.site,
-        epoch: epoch.clone(),
-        stamp: Stamp {
-            seq: last.seq + 1,
-            at: now,
-            mono,
-        },
-        fact: Fact::Restored {
-            epoch_before: before.epoch,
-        },
-    };
-    let bytes = entry.to_bytes();
-    let write = db.begin_write()?;
-    {
-        let mut meta = write.open_table(tables::META)?;
-        meta.insert("epoch", epoch.as_bytes())?;
-        let sealed = Hash::seal(&hash, &bytes);
-        let mut journal = write.open_table(tables::JOURNAL)?;
-        journal.insert(entry.stamp.seq, [&sealed.0[..], &bytes].concat().as_slice())?;
-    }
-    write.commit().map_err(|error| named(to, error.into()))?;
-    Ok(epoch)
+    let store = Store::prepare(db, None, false).and_then(|store| store.begin_run(now));
+    let store = store.map_err(|error| named(to, error))?;
+    Ok(store.identity.epoch.clone())
 }
 
 /// Whoever restores may be root; the folder is the service's user's, who must be able to open the file.

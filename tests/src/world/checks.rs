@@ -24,7 +24,7 @@ impl World {
         for (_, hash, bytes) in process.journal(self.oracle.head).map_err(store_failed)? {
             self.oracle.follow(hash, &bytes, &self.desk, &self.physics, self.now)?;
             if let Some(steps) = self.trace.0.as_ref() {
-                let text: String = String::from_utf8_lossy(&bytes).chars().skip(60).take(30000).collect();
+                let text: String = String::from_utf8_lossy(&bytes).chars().skip(60).take(300).collect();
                 let mut steps = steps.borrow_mut();
                 if steps.len() == super::STEPS_SHOWN {
                     steps.pop_front();

@@ -3,7 +3,7 @@
 use super::{
     Backup, Event, HOUR, MINUTE, SECOND, Time, World,
     coverage::{Fault, Standing},
-    station::Process,
+    station::{self, Process},
 };
 use crate::{
     pile::{Act, Flash, Input, Pile},
@@ -154,7 +154,7 @@ impl World {
                     self.goes_down(image, down, true);
                 }
             }
-            Fault::Restore => self.restore(),
+            Fault::Restore => self.restore()?,
             Fault::Partition => {
                 let ms = match self.rng.below(16) {
                     0 => self.between(72 * HOUR, 78 * HOUR),
@@ -269,18 +269,24 @@ impl World {
 
     /// The present database is lost, and the last copy takes its place. What the station had learnt since is forgotten;
     /// what piles have not been told is safe, they tell again.
-    fn restore(&mut self) {
+    fn restore(&mut self) -> Step {
         let Some(backup) = &self.backup else {
-            return self.power_cut();
+            self.power_cut();
+            return Ok(());
         };
-        let Some(process) = self.process.take() else { return };
-        let image = backup.image.clone();
+        let Some(process) = self.process.take() else {
+            return Ok(());
+        };
+        let at = station::wall(self.now, self.physics.clock_off_ms);
+        let image = station::restored(backup.image.clone(), at);
+        let image = image.map_err(|error| format!("the copy cannot be restored: {error}"))?;
         self.oracle = backup.oracle.clone();
         drop(process);
         self.restores += 1;
         let down = self.between(MINUTE, 20 * MINUTE);
         self.goes_down(image, down, false);
         self.enter_receipts_again();
+        Ok(())
     }
 
     pub(super) fn step_clock(&mut self, by_ms: i64) {

@@ -63,7 +63,7 @@ const MINUTE: Time = 60 * SECOND;
 const HOUR: Time = 60 * MINUTE;
 
 /// How many of the last steps a failure shows.
-const STEPS_SHOWN: usize = 60_000_000;
+const STEPS_SHOWN: usize = 60;
 /// No life takes more events than this.
 const EVENTS_MAX: u64 = 3_000_000;
 /// How long after the last customer everything must have come to an end: the longest silence, a day for the remainder of

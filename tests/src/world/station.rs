@@ -74,6 +74,16 @@ pub(super) fn fresh_image() -> Vec<u8> {
     IMAGE.get_or_init(make).clone()
 }
 
+/// The image of a copy that was made the station's database.
+///
+/// # Errors
+/// It is no whole database.
+pub(super) fn restored(copy: Vec<u8>, at: Wall) -> Result<Vec<u8>, StoreError> {
+    let disk = Disk::with(copy);
+    drop(Store::on(disk.clone(), &site())?.begin_run(at)?);
+    Ok(disk.end_process())
+}
+
 impl Process {
     /// Starts on what is on the disk. `away` is how long elapsed time went on meanwhile: nothing through a power cut.
     ///

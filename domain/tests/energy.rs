@@ -488,17 +488,27 @@ fn a_meter_that_is_replaced_while_an_order_runs_begins_a_count_of_its_own() {
     bench.advance(31 * MINUTE);
     let estimate = bench.order(&old).bill().unwrap().detail.clone().unwrap();
     assert_eq!(estimate.stop.register, kwh("1006"), "by the meter that it ran on");
-    assert_eq!(connector(&bench).accounted, Some(kwh("3")), "which says nothing of the one that is there now");
+    assert_eq!(
+        connector(&bench).accounted,
+        Some(kwh("3")),
+        "which says nothing of the one that is there now"
+    );
 
     let (known, found) = (kwh("1000"), kwh("3"));
     bench.top_up("m", "60");
     let next = session(&mut bench, 2, "3", "8", "8");
     let order = bench.order(&next);
-    assert_eq!((order.baseline, order.suspicions), (Some(found), vec![Suspicion::RegisterLower { known, found }]));
+    assert_eq!(
+        (order.baseline, order.suspicions),
+        (Some(found), vec![Suspicion::RegisterLower { known, found }])
+    );
     // The old board's memory is read out after all.
     let record = bench.record_since("P1", &old, start, "1000", "1007");
     bench.send_record("P1", &record);
-    assert_eq!(bench.order(&old).bill().unwrap().detail.as_ref().unwrap().energy, kwh("7"));
+    assert_eq!(
+        bench.order(&old).bill().unwrap().detail.as_ref().unwrap().energy,
+        kwh("7")
+    );
     assert_eq!(connector(&bench).accounted, Some(kwh("8")));
     session(&mut bench, 1, "9", "10", "10");
     let gaps = bench.kinds().iter().filter(|kind| *kind == "RegisterGapFound").count();

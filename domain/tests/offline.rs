@@ -256,7 +256,11 @@ fn a_clock_that_is_set_between_a_session_and_its_record_does_not_move_its_energy
     let (id, start) = bench.charge("m", "P1", "50");
     bench.advance(HOUR);
     let record = bench.record_since("P1", &id, start, "1000", "1006");
-    assert_eq!(record.stop_ts, Some(wall("2026-03-02T23:30:00+08:00")), "as its clock said");
+    assert_eq!(
+        record.stop_ts,
+        Some(wall("2026-03-02T23:30:00+08:00")),
+        "as its clock said"
+    );
     // It never came, and the pile was told the time meanwhile.
     bench.sim("P1").clock_ahead_ms = Some(0);
     bench.advance(MINUTE);

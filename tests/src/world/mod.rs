@@ -112,7 +112,7 @@ impl fmt::Display for Failure {
         writeln!(f, "seed {}: {}", self.seed, self.what)?;
         write!(
             f,
-            "to see it again: HOLDFAST_SEED={} cargo test -p holdfast-tests --test world -- --ignored --nocapture",
+            "to see it again: HOLDFAST_SEED={} cargo test -p holdfast-tests --test world",
             self.seed
         )
     }
@@ -504,8 +504,7 @@ impl World {
             .process
             .as_ref()
             .is_none_or(|process| process.under_way.is_some() || !process.waiting.is_empty());
-        let waits =
-            open.is_some() || pile.is_some() || item.is_some() || request.is_some() || day.is_some() || busy;
+        let waits = open.is_some() || pile.is_some() || item.is_some() || request.is_some() || day.is_some() || busy;
         if waits && self.now > closed + AFTERLIFE {
             let open = open.map(|order| (&order.id, order.state));
             let pile = pile.map(|unit| &unit.id);

@@ -52,6 +52,8 @@ struct Book {
 pub(super) struct Item {
     pub(super) open: bool,
     pub(super) billable: bool,
+    /// Where it is of, and from which register to which.
+    claims: Option<(Outlet, Energy, Energy)>,
 }
 
 /// The books as they must be.
@@ -300,10 +302,19 @@ impl Oracle {
                 let member = book.member.clone();
                 self.transfer(Account::Refund, Account::Allowance(member), amount.0)
             }
-            Fact::Quarantined { record, .. } => {
+            Fact::Quarantined { pile, record, .. } => {
+                let outlet = |connector| Outlet {
+                    pile: pile.clone(),
+                    connector,
+                };
+                let claims = |record: &Record| {
+                    let (from, to) = (record.meter_start_kwh, record.meter_stop_kwh);
+                    (outlet(record.connector), from, to)
+                };
                 let item = Item {
                     open: true,
                     billable: record.as_ref().is_some_and(|record| record.energy().0 > 0),
+                    claims: record.as_deref().map(claims),
                 };
                 self.quarantine.insert(entry.stamp.seq, item);
                 if let Some(record) = record {
@@ -322,6 +333,8 @@ impl Oracle {
                     return Err("it was dealt with before".to_owned());
                 }
                 if let QuarantineOutcome::Billed { order } = outcome {
+                    // Whatever it claims, somebody pays for all of it.
+                    self.gaps.extend(item.claims.clone());
                     let book = self.book(order)?;
                     book.decided = true;
                 }

@@ -2,7 +2,7 @@
 //! They have 256 random bits, so one SHA-256 is enough to keep them (`docs/decisions/0004`).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{ids::PileId, time::Wall};
+use domain::{ids::PileId, journal::hex, time::Wall};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -44,12 +44,7 @@ pub struct SecretHash(String);
 impl SecretHash {
     /// The hash of a presented secret.
     pub fn of(secret: &[u8]) -> Self {
-        Self(
-            Sha256::digest(secret)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-        )
+        Self(hex(&Sha256::digest(secret)))
     }
 
     /// As it was stored.

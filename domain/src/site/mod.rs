@@ -393,11 +393,12 @@ impl Turn<'_> {
             Up::Boot(boot) => self.boot(pile, &common, boot),
             Up::Reply(reply) => self.reply(pile, &common, reply),
             Up::Record(record) => {
+                let digest = record::digest(&record);
                 if self.fits_nowhere(pile, &record) {
                     let bytes = kept_bytes(Some(&record), None);
-                    self.check_quarantine(pile, &record::digest(&record), bytes)?;
+                    self.check_quarantine(pile, &digest, bytes)?;
                 }
-                self.record(pile, &common, *record)
+                self.record(pile, &common, *record, digest)
             }
             Up::Event(event) => self.event(pile, event),
             Up::Card(swipe) => self.card(pile, swipe),

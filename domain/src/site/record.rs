@@ -27,21 +27,21 @@ const CLOCK_SET_MS: i64 = 10_000;
 const CONFLICTS_MAX: usize = 16;
 
 impl Turn<'_> {
-    pub(super) fn record(&mut self, pile: &PileId, common: &Common, record: Record) -> Received {
+    /// `digest` is the record's own.
+    pub(super) fn record(&mut self, pile: &PileId, common: &Common, record: Record, digest: String) -> Received {
         let outlet = Outlet {
             pile: pile.clone(),
             connector: record.connector,
         };
         let id = record.order_id.clone();
         let Some(order) = self.order(&id).cloned() else {
-            return self.record_of_unknown_order(&outlet, common, record);
+            return self.record_of_unknown_order(&outlet, common, record, digest);
         };
         if order.outlet != outlet {
             let detail = format!("order {id} belongs to connector {}", order.outlet);
             let times = self.align(pile, None, common, &record);
-            return self.set_aside(QuarantineReason::ForeignOrder, pile, record, times, detail);
+            return self.set_aside(QuarantineReason::ForeignOrder, pile, record, digest, times, detail);
         }
-        let digest = digest(&record);
         let taken_in = order.ending.as_ref().filter(|_| !is_planted(Bug::RecordTwice));
         if let Some(ending) = taken_in {
             let result = if ending.digest == digest {
@@ -100,7 +100,7 @@ impl Turn<'_> {
         }
         let further = self.further_than_recorded(before, &record);
         let ending = Ending {
-            digest,
+            digest: digest.clone(),
             start,
             stop,
             reason: record.reason.clone(),
@@ -135,7 +135,7 @@ impl Turn<'_> {
             });
         }
         if failed {
-            return self.record_of_failed_order(before, record, aligned);
+            return self.record_of_failed_order(before, record, digest, aligned);
         }
         suspicions.extend(self.rate_record(before, &record, &aligned.samples, start, stop));
         match before.state {
@@ -241,12 +241,19 @@ impl Turn<'_> {
     }
 
     /// FAIL with energy: nobody ordered it, and a person may bill it (UNBILLED).
-    fn record_of_failed_order(&mut self, order: &Order, record: Record, times: SessionTimes) -> Received {
+    fn record_of_failed_order(
+        &mut self,
+        order: &Order,
+        record: Record,
+        digest: String,
+        times: SessionTimes,
+    ) -> Received {
         if record.energy() <= Energy::ZERO {
             return Received::ok().about(&order.id);
         }
         let detail = format!("order {} had failed, its record says {} kWh", order.id, record.energy());
-        let mut received = self.set_aside(QuarantineReason::Unbilled, &order.outlet.pile, record, times, detail);
+        let pile = &order.outlet.pile;
+        let mut received = self.set_aside(QuarantineReason::Unbilled, pile, record, digest, times, detail);
         received.result = AckResult::Ok;
         received.about(&order.id)
     }
@@ -264,8 +271,14 @@ impl Turn<'_> {
     }
 
     /// S03 §3.1: a stop of an unknown order is kept and logged, unless it is an offline session of a known card.
-    fn record_of_unknown_order(&mut self, outlet: &Outlet, common: &Common, record: Record) -> Received {
-        if let Some(item) = self.set_aside_as(&outlet.pile, &digest(&record)) {
+    fn record_of_unknown_order(
+        &mut self,
+        outlet: &Outlet,
+        common: &Common,
+        record: Record,
+        digest: String,
+    ) -> Received {
+        if let Some(item) = self.set_aside_as(&outlet.pile, &digest) {
             // A person may have billed it meanwhile, whatever has become of its card since.
             self.ignore("quarantined_again");
             return Received {
@@ -278,11 +291,11 @@ impl Turn<'_> {
         let times = self.align(&outlet.pile, None, common, &record);
         if !record.order_id.is_offline_session_of(outlet) {
             let detail = format!("order {} is not known at this station", record.order_id);
-            return self.set_aside(QuarantineReason::Orphan, &outlet.pile, record, times, detail);
+            return self.set_aside(QuarantineReason::Orphan, &outlet.pile, record, digest, times, detail);
         }
         if let Some((why, refusal)) = self.offline_session_refusal(outlet, &record) {
             let detail = format!("offline session {}: {refusal}", record.order_id);
-            return self.set_aside(why, &outlet.pile, record, times, detail);
+            return self.set_aside(why, &outlet.pile, record, digest, times, detail);
         }
         let member = self.member_of_card(&record);
         let member = member.expect("an offline session without member was refused above");
@@ -293,7 +306,6 @@ impl Turn<'_> {
             Source::OfflineSession,
             times.start,
         );
-        let digest = digest(&record);
         self.receive(&order, record, digest, times)
     }
 
@@ -372,11 +384,11 @@ impl Turn<'_> {
         why: QuarantineReason,
         pile: &PileId,
         record: Record,
+        digest: String,
         times: SessionTimes,
         detail: String,
     ) -> Received {
         let order = record.order_id.clone();
-        let digest = digest(&record);
         if self.set_aside_as(pile, &digest).is_some() {
             self.ignore("quarantined_again");
         } else if !is_planted(Bug::DropQuarantine) {

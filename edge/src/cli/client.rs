@@ -1,6 +1,7 @@
 //! The daemon's HTTP API over its Unix socket. Whoever may open the socket may do everything.
 
 use anyhow::{Context, bail};
+use domain::journal::hex;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, body::Bytes};
 use hyper_util::rt::TokioIo;
@@ -52,8 +53,7 @@ impl Client {
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let mut random = [0_u8; 16];
         getrandom::fill(&mut random).context("the operating system gives no randomness")?;
-        let key: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.post_once(path, &key, body)
+        self.post_once(path, &hex(&random), body)
     }
 
     /// A request that counts once for `key`.

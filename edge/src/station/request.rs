@@ -3,6 +3,7 @@
 use super::WAITING_MAX;
 use crate::credentials::CredentialChange;
 use domain::{
+    journal::hex,
     site::{Answer, Input, Rejected, Site},
     time::Now,
 };
@@ -59,7 +60,6 @@ pub struct RequestKey {
 impl RequestKey {
     /// The key of an HTTP request.
     pub fn new(caller: &str, route: &str, key: &str, body: &[u8]) -> Self {
-        let hex = |digest: &[u8]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         Self {
             key: format!("http\n{caller}\n{route}\n{key}"),
             body_hash: hex(&Sha256::digest(body)),

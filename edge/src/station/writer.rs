@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, Credentials},
-    store::{Batch, Remembered, Retained, Store, StoreError},
+    store::{Batch, Reader, Remembered, Retained, Store, StoreError},
 };
 use domain::{
     ids::{OrderId, PileId, Randomness},
@@ -106,6 +106,8 @@ pub struct Writer<R, A> {
 
 /// The batch that is being gathered.
 struct Open<R, A> {
+    /// The disk as it is until the batch is written.
+    reader: Option<Reader>,
     batch: Batch,
     /// Answers to be remembered with it.
     fresh: BTreeMap<String, Remembered>,
@@ -120,6 +122,7 @@ struct Open<R, A> {
 impl<R, A> Default for Open<R, A> {
     fn default() -> Self {
         Self {
+            reader: None,
             batch: Batch::default(),
             fresh: BTreeMap::new(),
             effects: Vec::new(),
@@ -218,6 +221,7 @@ impl<R, A> Writer<R, A> {
     /// Nothing of it took effect, nobody may be answered, and the process must start again from disk.
     pub fn commit(&mut self, now: Now, mark: &Mark, last: bool) -> Result<Committed<R, A>, StoreError> {
         let mut open = std::mem::take(&mut self.open);
+        open.reader = None;
         open.batch.remembered.extend(std::mem::take(&mut open.fresh));
         self.retain(&mut open);
         let journal_head = self.write(&mut open.batch, now, mark, last)?;
@@ -432,17 +436,17 @@ impl<R, A> Writer<R, A> {
         Ok(Some(outcome))
     }
 
-    fn remembered(&self, key: &str, now: Now) -> Result<Option<Remembered>, StoreError> {
+    fn remembered(&mut self, key: &str, now: Now) -> Result<Option<Remembered>, StoreError> {
         match self.open.fresh.get(key) {
             Some(known) => Ok(Some(known.clone())),
-            None => self.store.reader()?.remembered(key, now.mono),
+            None => before(&mut self.open.reader, &self.store)?.remembered(key, now.mono),
         }
     }
 
     fn handle(&mut self, input: Input, now: Now, random: &mut dyn Randomness) -> Result<Outcome, StoreError> {
         let mut missing = self.site.needs(&input);
         if !missing.is_empty() {
-            let reader = self.store.reader()?;
+            let reader = before(&mut self.open.reader, &self.store)?;
             while !missing.is_empty() {
                 for key in &missing {
                     reader.load(key, self.site.load())?;
@@ -460,6 +464,14 @@ impl<R, A> Writer<R, A> {
             self.telemetry.note(&self.site, &pile, reports, now);
         }
         Ok(outcome)
+    }
+}
+
+/// What was on the disk before this batch: one snapshot for all of it.
+fn before<'a>(reader: &'a mut Option<Reader>, store: &Store) -> Result<&'a Reader, StoreError> {
+    match reader {
+        Some(reader) => Ok(reader),
+        none => Ok(none.insert(store.reader()?)),
     }
 }
 

@@ -2,7 +2,7 @@
 //! Whoever adds a table adds a line to the one list here: new databases, migrated ones and backups all have it then.
 
 use super::{Identity, SCHEMA_VERSION, StoreError};
-use domain::ids::SiteId;
+use domain::{ids::SiteId, journal::hex};
 use redb::{
     Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, Value,
     WriteTransaction,
@@ -186,7 +186,7 @@ pub(super) fn identity(db: &Database, site: Option<&SiteId>) -> Result<Identity,
 pub(super) fn new_epoch() -> Result<String, StoreError> {
     let mut random = [0_u8; 16];
     getrandom::fill(&mut random).map_err(StoreError::io)?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&random))
 }
 
 /// Makes a station's database of an empty one.

@@ -4,6 +4,7 @@
 use anyhow::{Context, bail, ensure};
 use domain::{
     ids::{PileId, SiteId},
+    journal::hex,
     time::Wall,
 };
 use rcgen::{
@@ -185,7 +186,7 @@ fn params(common_name: &str, not_after: Wall) -> CertificateParams {
 
 /// SHA-256, hex.
 pub(super) fn fingerprint(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 fn make_folder(folder: &Path) -> std::io::Result<()> {

@@ -32,7 +32,11 @@ pub(crate) async fn station(name: &str) -> anyhow::Result<StationProcess> {
 pub(crate) fn unstarted(name: &str) -> anyhow::Result<StationProcess> {
     let mut setup = Setup::new();
     setup.mqtt = "connections_max = 65536\nconnections_per_address_max = 65536\n".to_owned();
-    StationProcess::new(&format!("bench-{name}"), &setup)
+    let mut station = StationProcess::new(&format!("bench-{name}"), &setup)?;
+    // All of the load is one address.
+    let per_address = "HOLDFAST_EDGE__HTTP__CONNECTIONS_PER_ADDRESS_MAX".to_owned();
+    station.environment.push((per_address, "512".to_owned()));
+    Ok(station)
 }
 
 /// Acknowledgements within the measured time, and how long each took.

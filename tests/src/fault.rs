@@ -1,4 +1,4 @@
-//! Faults brought in from outside, as they come about on a real box: a thread that stands still.
+//! Faults brought in from outside, as they come about on a real box: a thread that stands still, a thread that is gone.
 
 use anyhow::{Context, bail};
 use nix::{
@@ -71,6 +71,37 @@ fn stop(thread: Pid) -> anyhow::Result<()> {
         WaitStatus::PtraceEvent(..) | WaitStatus::Stopped(..) => Ok(()),
         other => bail!("it did not stop: {other:?}"),
     }
+}
+
+/// Ends a thread of another process, and nothing else of it: without a word, and without what Rust does when a thread ends.
+///
+/// # Errors
+/// If there is no such thread, if it may not be stopped, or if it never waits for the kernel.
+#[cfg(target_arch = "x86_64")]
+pub fn end_thread(thread: u32) -> anyhow::Result<()> {
+    /// How often it is tried to find it waiting.
+    const TRIES: u32 = 500;
+    /// The instruction that enters the kernel.
+    const SYSCALL: [u8; 2] = [0x0f, 0x05];
+    /// The number of `exit(2)`, which ends one thread.
+    const EXIT: u64 = 60;
+    let thread = Pid::from_raw(i32::try_from(thread)?);
+    for _ in 0..TRIES {
+        stop(thread)?;
+        let mut registers = ptrace::getregs(thread)?;
+        let before = registers.rip - SYSCALL.len() as u64;
+        let found = ptrace::read(thread, before as ptrace::AddressType)?;
+        if found.to_le_bytes().starts_with(&SYSCALL) {
+            // It makes another call than the one it waits in, and that one is not made again.
+            (registers.rip, registers.rax, registers.rdi, registers.orig_rax) = (before, EXIT, 0, u64::MAX);
+            ptrace::setregs(thread, registers)?;
+            ptrace::detach(thread, None)?;
+            return Ok(());
+        }
+        ptrace::detach(thread, None)?;
+        std::thread::sleep(LOOK_EVERY);
+    }
+    bail!("the thread never waits for the kernel");
 }
 
 impl Drop for StandingStill {

@@ -1,26 +1,26 @@
-//! The fan-out's router hangs: the daemon notices, says so and ends, the service manager starts it again, and nothing is
-//! lost. That its end is noticed too is tested in the broker, which can end it.
+//! The fan-out's router hangs, or its thread is gone: the daemon notices, says so and ends, the service manager starts it
+//! again, and nothing is lost.
 
 use crate::played::{Played, is_paid};
 use world::{
-    fault::StandingStill,
+    fault::{self, StandingStill},
     station::{Setup, StationProcess},
 };
 
-#[tokio::test]
-async fn a_router_that_hangs_ends_the_daemon_and_the_next_one_goes_on() {
-    let mut station = StationProcess::start("router-hangs", &Setup::new()).await.unwrap();
+/// Two sessions, the router's thread met by a fault, and what must come of it.
+async fn goes_on_after<T>(name: &str, fault: impl FnOnce(u32) -> anyhow::Result<T>) {
+    let mut station = StationProcess::start(name, &Setup::new()).await.unwrap();
     let mut one = Played::new(&station, "P1").await;
     let mut two = Played::new(&station, "P2").await;
     let first = one.charging(&station, "m1").await;
     let second = two.charging(&station, "m2").await;
 
     let router = station.thread("router-0").unwrap();
-    let hung = StandingStill::hold(router).unwrap();
+    let held = fault(router).unwrap();
     // Piles have no part in it: a record is settled and acknowledged meanwhile.
     one.settles(&station, &first).await;
     let status = station.wait_for_end().await.unwrap();
-    drop(hung);
+    drop(held);
     assert_eq!(status.code(), Some(1), "systemd takes this for a failure: {status}");
     let log = station.log();
     for said in ["it does not pass a message on", "the MQTT router died; start again"] {
@@ -32,4 +32,15 @@ async fn a_router_that_hangs_ends_the_daemon_and_the_next_one_goes_on() {
     is_paid(&station, &first).await;
     two.reconnect(&station).await;
     two.settles(&station, &second).await;
+}
+
+#[tokio::test]
+async fn a_router_that_hangs_ends_the_daemon_and_the_next_one_goes_on() {
+    goes_on_after("router-hangs", StandingStill::hold).await;
+}
+
+#[cfg(target_arch = "x86_64")]
+#[tokio::test]
+async fn a_router_whose_thread_is_gone_ends_the_daemon_and_the_next_one_goes_on() {
+    goes_on_after("router-gone", fault::end_thread).await;
 }

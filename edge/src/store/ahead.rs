@@ -4,7 +4,7 @@
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::{
     fs::File,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::Path,
     sync::{
         Arc,
@@ -14,7 +14,10 @@ use std::{
 };
 
 /// How much the kernel is asked for at once.
-const STRIDE: i64 = 2 << 20;
+const STRIDE: u64 = 2 << 20;
+/// How much may be on its way from the disk: enough to keep it busy, little enough for whoever needs one page of elsewhere,
+/// which stands in line behind it.
+const ON_ITS_WAY_MAX: u64 = 16 << 20;
 
 /// Somebody who has a file read ahead until this is dropped. What comes of it is in the kernel's cache and nowhere else:
 /// where it fails, the file is read no less right, only later.
@@ -53,12 +56,18 @@ fn ask_for(file: &File, enough: &AtomicBool) {
     if on_disk > memory_available() {
         return;
     }
-    let mut at = 0;
-    while !enough.load(Ordering::Relaxed) && at < i64::try_from(on_disk).unwrap_or(0) {
-        if posix_fadvise(file, at, STRIDE, PosixFadviseAdvice::POSIX_FADV_WILLNEED).is_err() {
+    for at in (0..on_disk).step_by(STRIDE as usize) {
+        let asked = posix_fadvise(
+            file,
+            at.cast_signed(),
+            STRIDE.cast_signed(),
+            PosixFadviseAdvice::POSIX_FADV_WILLNEED,
+        );
+        // Waits until a part that was asked for before is there.
+        let came = file.read_at(&mut [0], at.saturating_sub(ON_ITS_WAY_MAX));
+        if asked.is_err() || came.is_err() || enough.load(Ordering::Relaxed) {
             return;
         }
-        at += STRIDE;
     }
 }
 

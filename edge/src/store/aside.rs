@@ -92,7 +92,10 @@ impl<B: StorageBackend> Aside<B> {
         let Shared { file, waiting, kept } = &*self.0;
         let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(written) = waiting.take() else {
-            return Ok(());
+            return match kept.load(Ordering::Acquire) {
+                true => Ok(()),
+                false => Err(gets_nothing()),
+            };
         };
         for step in written.steps {
             match step {
@@ -120,9 +123,13 @@ impl<B: StorageBackend> Aside<B> {
         match &mut *waiting {
             Some(written) => waits(written, &self.0.file, with),
             None if is_kept() => kept(&self.0.file, with),
-            None => Err(io::Error::other("what was repaired could not be written")),
+            None => Err(gets_nothing()),
         }
     }
+}
+
+fn gets_nothing() -> io::Error {
+    io::Error::other("what had waited could not all be written")
 }
 
 impl<B> Clone for Aside<B> {
@@ -137,7 +144,9 @@ impl Written {
         let mut bytes = vec![0; PIECE as usize];
         let start = piece * PIECE;
         let there = kept.saturating_sub(start).min(PIECE) as usize;
-        file.read(start, &mut bytes[..there])?;
+        if there > 0 {
+            file.read(start, &mut bytes[..there])?;
+        }
         Ok(bytes)
     }
 
@@ -284,26 +293,140 @@ impl StorageBackend for ReadOnly {
 mod tests {
     use super::*;
 
+    /// A storage that notes what is done to it, and may fail from the so-many-eth change on.
+    #[derive(Debug, Clone, Default)]
+    struct Noted(Arc<Mutex<Notes>>);
+
+    #[derive(Debug, Default)]
+    struct Notes {
+        bytes: Vec<u8>,
+        changes: Vec<String>,
+        changes_max: Option<usize>,
+    }
+
+    impl Noted {
+        fn with(bytes: &[u8]) -> Self {
+            let noted = Self::default();
+            noted.0.lock().unwrap().bytes = bytes.to_vec();
+            noted
+        }
+
+        fn note(&self, change: String, then: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+            let mut notes = self.0.lock().unwrap();
+            if notes.changes_max.is_some_and(|most| notes.changes.len() >= most) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            notes.changes.push(change);
+            then(&mut notes.bytes);
+            Ok(())
+        }
+
+        fn changes(&self) -> Vec<String> {
+            self.0.lock().unwrap().changes.clone()
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            self.0.lock().unwrap().bytes.clone()
+        }
+    }
+
+    impl StorageBackend for Noted {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.0.lock().unwrap().bytes.len() as u64)
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            let notes = self.0.lock().unwrap();
+            let found = notes.bytes.get(offset as usize..offset as usize + out.len());
+            out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.note(format!("length {len}"), |bytes| bytes.resize(len as usize, 0))
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.note("sync".to_owned(), |_| {})
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.note(format!("{data:?} at {offset}"), |bytes| {
+                bytes[offset as usize..offset as usize + data.len()].copy_from_slice(data);
+            })
+        }
+    }
+
+    fn seen(storage: &impl StorageBackend) -> Vec<u8> {
+        let mut bytes = vec![1; storage.len().unwrap() as usize];
+        storage.read(0, &mut bytes).unwrap();
+        bytes
+    }
+
+    fn original() -> Vec<u8> {
+        (0..10_000_u32).map(|n| n as u8).collect()
+    }
+
+    /// Writes over the edge of a piece, beyond what a shorter file has left, twice to one place.
+    fn change(storage: &impl StorageBackend) {
+        storage.write(4_090, &[7; 20]).unwrap();
+        storage.sync_data().unwrap();
+        storage.set_len(5_000).unwrap();
+        storage.set_len(20_000).unwrap();
+        storage.write(19_999, &[9]).unwrap();
+        storage.write(4_092, &[8; 2]).unwrap();
+        storage.sync_data().unwrap();
+        storage.write(0, &[5]).unwrap();
+    }
+
     #[test]
     fn what_is_written_is_read_and_the_file_stays_as_it_was() {
         let path = std::env::temp_dir().join(format!("holdfast-aside-{}", std::process::id()));
-        let original: Vec<u8> = (0..10_000_u32).map(|n| n as u8).collect();
-        std::fs::write(&path, &original).unwrap();
+        std::fs::write(&path, original()).unwrap();
         let aside = Aside::of(&path).unwrap();
-        aside.write(4_090, &[7; 20]).unwrap();
-        aside.set_len(5_000).unwrap();
-        aside.set_len(20_000).unwrap();
-        aside.write(19_999, &[9]).unwrap();
-        let mut expected = original[..5_000].to_vec();
-        expected[4_090..4_110].fill(7);
-        expected.resize(20_000, 0);
-        expected[19_999] = 9;
-        let mut found = vec![1; 20_000];
-        aside.read(0, &mut found).unwrap();
-        assert!(found == expected);
+        change(&aside);
+        let direct = Noted::with(&original());
+        change(&direct);
+        assert!(seen(&aside) == direct.bytes());
         assert!(aside.read(19_999, &mut [0; 2]).is_err());
+        assert!(aside.keep().is_err(), "the file is open to be read alone");
         drop(aside);
-        assert!(std::fs::read(&path).unwrap() == original);
+        assert!(std::fs::read(&path).unwrap() == original());
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn the_file_gets_what_waited_step_by_step_as_if_nothing_had_waited() {
+        let (file, direct) = (Noted::with(&original()), Noted::with(&original()));
+        let aside = Aside::over(file.clone()).unwrap();
+        change(&aside);
+        assert!(file.changes().is_empty() && file.bytes() == original());
+        aside.keep().unwrap();
+        change(&direct);
+        assert_eq!(file.changes(), direct.changes());
+        for storage in [&aside as &dyn StorageBackend, &direct] {
+            storage.write(10, &[3; 3]).unwrap();
+            storage.sync_data().unwrap();
+            storage.set_len(30_000).unwrap();
+        }
+        assert_eq!(file.changes(), direct.changes(), "from then on nothing waits");
+        assert!(seen(&aside) == direct.bytes());
+        aside.keep().unwrap();
+        assert_eq!(file.changes(), direct.changes(), "nothing is done twice");
+    }
+
+    #[test]
+    fn a_file_that_failed_to_take_what_waited_gets_nothing_more() {
+        let file = Noted::with(&original());
+        file.0.lock().unwrap().changes_max = Some(3);
+        let aside = Aside::over(file.clone()).unwrap();
+        change(&aside);
+        assert_eq!(aside.keep().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let left = file.bytes();
+        file.0.lock().unwrap().changes_max = None;
+        assert!(aside.write(0, &[1]).is_err() && aside.set_len(1).is_err() && aside.sync_data().is_err());
+        assert!(aside.len().is_err() && aside.read(0, &mut [0]).is_err());
+        assert!(aside.keep().is_err());
+        assert_eq!((file.changes().len(), file.bytes() == left), (3, true));
     }
 }

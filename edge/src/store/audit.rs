@@ -137,9 +137,9 @@ mod tests {
     #[test]
     fn every_bill_of_a_real_journal_is_found_and_nothing_else() {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/station-schema-1.redb");
-        let reader = Store::look_at(&fixture, 4 << 20).unwrap().reader().unwrap();
-        let mut bills = 0;
-        let mut others = 0;
+        let store = Store::look_at(&fixture, 4 << 20).unwrap();
+        let reader = store.reader().unwrap();
+        let (mut bills, mut others) = (0, 0);
         for (seq, _, bytes) in reader.journal(1, usize::MAX).unwrap() {
             let is_rated = matches!(read::entry(seq, &bytes).unwrap().fact, Fact::OrderRated { .. });
             assert_eq!(may_be_rated(&bytes), is_rated, "entry {seq}");

@@ -181,7 +181,7 @@ impl Written {
         Ok(())
     }
 
-    fn set_len(&mut self, len: u64) {
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
         self.kept = self.kept.min(len);
         self.pieces.retain(|piece, _| piece * PIECE < len);
         if let Some(last) = self.pieces.get_mut(&(len / PIECE)) {
@@ -189,6 +189,7 @@ impl Written {
         }
         self.len = len;
         self.steps.push(Step::SetLen(len));
+        Ok(())
     }
 }
 
@@ -219,13 +220,16 @@ impl<B: StorageBackend> StorageBackend for Aside<B> {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.ask(len, |written, _, len| Ok(written.set_len(len)), B::set_len)
+        self.ask(len, |written, _, len| written.set_len(len), B::set_len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
         self.ask(
             (),
-            |written, _, ()| Ok(written.steps.push(Step::Sync)),
+            |written, _, ()| {
+                written.steps.push(Step::Sync);
+                Ok(())
+            },
             |file, ()| file.sync_data(),
         )
     }

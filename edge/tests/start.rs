@@ -95,6 +95,51 @@ fn a_copy_is_looked_at_without_being_changed() {
 }
 
 #[test]
+fn a_database_that_needs_repair_and_is_refused_stays_as_it_is() {
+    let folder = folder("refused");
+    let (path, copy) = (folder.join("station.redb"), folder.join("holdfast.redb"));
+    let site = SiteId::new("test-site").unwrap();
+    let store = Store::open(&path, &site, 1 << 20).unwrap();
+    // Taken while it is open: as after a crash.
+    let crashed = std::fs::read(&path).unwrap();
+    let refused = |bytes: &[u8], site: &str| {
+        std::fs::write(&copy, bytes).unwrap();
+        let said = Store::open(&copy, &SiteId::new(site).unwrap(), 1 << 20);
+        let said = said.err().unwrap().to_string();
+        assert!(std::fs::read(&copy).unwrap() == bytes, "{said}");
+        said
+    };
+    let said = refused(&crashed, "elsewhere");
+    assert!(said.contains("elsewhere"), "{said}");
+    let mut damaged = crashed.clone();
+    let name = damaged.windows(9).rposition(|name| name == b"test-site").unwrap();
+    // Every version of the page that it stands in.
+    for at in 0..=name {
+        if damaged[at..].starts_with(b"test-site") {
+            damaged[at] ^= 0x10;
+        }
+    }
+    let said = refused(&damaged, "test-site");
+    assert!(
+        said.contains("is damaged") && said.contains("Nothing was changed"),
+        "{said}"
+    );
+
+    std::fs::write(&copy, &crashed).unwrap();
+    let opened = Store::open(&copy, &site, 1 << 20).unwrap();
+    assert_eq!(opened.identity(), store.identity());
+    for second in [
+        Store::open(&copy, &site, 1 << 20).err().unwrap(),
+        Store::look_at(&copy, 1 << 20).err().unwrap(),
+    ] {
+        assert!(second.to_string().contains("in use"), "{second}");
+    }
+    drop(opened);
+    // Ended in good order, with what was repaired in it.
+    assert_eq!(Store::open(&copy, &site, 1 << 20).unwrap().identity(), store.identity());
+}
+
+#[test]
 fn a_disk_that_fails_is_not_a_damaged_file() {
     let folder = folder("disk");
     let site = SiteId::new("test-site").unwrap();

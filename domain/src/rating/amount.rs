@@ -62,7 +62,8 @@ impl FromStr for Amount {
         if !plain(whole) || !plain(fraction) || fraction.len() != PLACES || whole.len() > 20 {
             return Err(invalid());
         }
-        let magnitude: i128 = format!("{whole}{fraction}").parse().map_err(|_| invalid())?;
+        let [whole, fraction] = [whole, fraction].map(|digits| digits.parse::<i128>().map_err(|_| invalid()));
+        let magnitude = whole? * PER_YUAN as i128 + fraction?;
         Ok(Self(if negative { -magnitude } else { magnitude }))
     }
 }

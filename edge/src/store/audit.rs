@@ -122,13 +122,29 @@ impl BillAudit {
     }
 }
 
-/// Whether the stored entry is of a bill, told without reading all of it: the kind of fact stands near its beginning.
+/// Whether the stored entry is of a bill, told without reading all of it: the kind of fact stands after the third brace,
+/// that of the entry, of its stamp and of the fact; no name has one.
 fn may_be_rated(bytes: &[u8]) -> bool {
-    const HEAD_BYTES: usize = 320;
-    let head = &bytes[..bytes.len().min(HEAD_BYTES)];
-    let text = match std::str::from_utf8(head) {
-        Ok(text) => text,
-        Err(cut) => std::str::from_utf8(&head[..cut.valid_up_to()]).unwrap_or_default(),
-    };
-    text.contains("\"OrderRated\"")
+    let fact = bytes.splitn(4, |byte| *byte == b'{').nth(3);
+    fact.is_some_and(|fact| fact.starts_with(b"\"OrderRated\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn every_bill_of_a_real_journal_is_found_and_nothing_else() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/station-schema-1.redb");
+        let store = Store::look_at(&fixture, 4 << 20).unwrap();
+        let reader = store.reader().unwrap();
+        let (mut bills, mut others) = (0, 0);
+        for (seq, _, bytes) in reader.journal(1, usize::MAX).unwrap() {
+            let is_rated = matches!(read::entry(seq, &bytes).unwrap().fact, Fact::OrderRated { .. });
+            assert_eq!(may_be_rated(&bytes), is_rated, "entry {seq}");
+            *(if is_rated { &mut bills } else { &mut others }) += 1;
+        }
+        assert!(bills >= 3 && others > 40, "{bills} bills, {others} others");
+    }
 }

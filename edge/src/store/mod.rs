@@ -1,6 +1,7 @@
 //! The station's disk: one redb file. Only this module and what lies below it name redb.
 //! Rows are JSON under ordered keys; the journal keeps the very bytes that are sealed.
 
+mod ahead;
 mod aside;
 mod audit;
 mod backup;
@@ -25,13 +26,16 @@ pub use verify::Verified;
 pub use write::{Batch, Remembered, SampleRow};
 
 use crate::{clock::Mark, credentials::Credentials};
+use ahead::ReadAhead;
+use aside::Aside;
 use domain::{
     ids::{Outlet, SiteId},
     journal::{Broken, Hash, Stamp},
     site::{OutletLive, Rows},
 };
-use redb::{Builder, Database, StorageBackend};
+use redb::{Builder, Database, StorageBackend, backends::FileBackend};
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -240,6 +244,39 @@ fn checking(cache_bytes: usize) -> Builder {
     builder
 }
 
+fn another_programs() -> StoreError {
+    StoreError::Corrupt("it is the database of another program".to_owned())
+}
+
+/// Opens the database on a storage and checks every page of it. What redb writes on the way waits until [`Aside::keep`].
+fn checked<B: StorageBackend>(storage: B, cache_bytes: usize) -> Result<(Database, Aside<B>), redb::DatabaseError> {
+    let waiting = Aside::over(storage).map_err(redb::StorageError::Io)?;
+    let db = checking(cache_bytes).create_with_backend(waiting.clone())?;
+    Ok((db, waiting))
+}
+
+/// The same with the file at `path`, which must be a database of `site` that nobody else has open.
+fn checked_file(path: &Path, site: &SiteId, cache_bytes: usize) -> Result<(Database, Aside<FileBackend>), StoreError> {
+    let file = File::options().read(true).write(true).open(path);
+    let file = file.map_err(|error| named(path, StoreError::of(&error)))?;
+    let ahead = ReadAhead::of(path);
+    let (db, waiting) = FileBackend::new(file)
+        .and_then(|file| checked(file, cache_bytes))
+        .map_err(|error| refused(path, error))?;
+    drop(ahead);
+    is_a_stations(&db, site).map_err(|error| named(path, error))?;
+    Ok((db, waiting))
+}
+
+/// Whether this program can go on with a database, of whatever version, as that of `site`.
+fn is_a_stations(db: &Database, site: &SiteId) -> Result<(), StoreError> {
+    match tables::version(db)? {
+        None => Err(another_programs()),
+        Some(found) if found > SCHEMA_VERSION => Err(StoreError::TooNew { found }),
+        Some(_) => tables::identity(db, Some(site)).map(drop),
+    }
+}
+
 /// Makes the names in a file's folder survive a power cut.
 fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -298,32 +335,22 @@ impl Store {
         builder.set_cache_size(cache_bytes);
         let unfinished = path.with_added_extension("unfinished");
         if exists {
-            // Looked at first, where nothing is written: redb mends in place, and a file that is refused stays as it is.
-            let seen = Self::look_at(path, cache_bytes)?;
-            if seen.identity().site != *site {
-                return Err(StoreError::OtherSite {
-                    found: seen.identity().site.to_string(),
-                    expected: site.clone(),
-                });
-            }
-            drop(seen);
-            let opened = || builder.open(path).map_err(|error| refused(path, error));
-            let mut db = opened()?;
-            let _none_as_a_rule = std::fs::remove_file(&unfinished);
-            let old = migrate::needed(&db, site).map_err(|error| named(path, error))?;
-            if let Some(from) = old {
-                // Closed while it is copied, so that the copy is as whole as the file.
-                drop(db);
-                let backup = migrate::backup(path, &from)?;
-                db = opened()?;
-                tables::migrate(&db).map_err(|error| named(path, error))?;
+            let mut opened = checked_file(path, site, cache_bytes)?;
+            if let Some(old) = migrate::needed(&opened.0, site).map_err(|error| named(path, error))? {
+                // Closed while it is copied; nothing has been written to it.
+                drop(opened);
+                let backup = migrate::backup(path, &old)?;
                 tracing::info!(
-                    from = from.version,
+                    from = old.version,
                     to = SCHEMA_VERSION,
                     backup = %backup.display(),
-                    "the database was brought up to date; it was copied before"
+                    "the database is of an older version, was copied, and is brought up to date"
                 );
+                opened = checked_file(path, site, cache_bytes)?;
             }
+            let (db, waiting) = opened;
+            waiting.keep().map_err(failed)?;
+            let _none_as_a_rule = std::fs::remove_file(&unfinished);
             let store = Self::prepare(db, Some(site), false).map_err(|error| named(path, error))?;
             station_was_here::note(path, site);
             return Ok(store);
@@ -363,7 +390,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`]; [`StoreError::InUse`] for the file of a running daemon.
     pub fn look_at(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
-        let copy = aside::Aside::of(path).map_err(|error| match error.kind() {
+        let copy = Aside::of(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => StoreError::InUse(path.to_owned()),
             _ => named(path, StoreError::Io(in_words(&error))),
         })?;
@@ -376,22 +403,25 @@ impl Store {
         Self::prepare(db, None, false).map_err(|error| named(path, error))
     }
 
-    /// A database on any storage: for tests that watch or break it.
+    /// A database on any storage, opened as a file is, or made where the storage is empty: for tests that watch or break it.
     ///
     /// # Errors
     /// As [`Store::open`].
     pub fn on(backend: impl StorageBackend, site: &SiteId) -> Result<Self, StoreError> {
-        let db = Database::builder()
-            .create_with_backend(backend)
-            .map_err(redb::Error::from)?;
-        Self::prepare(db, Some(site), true)
+        let is_new = backend.len().map_err(|error| StoreError::of(&error))? == 0;
+        let (db, waiting) = checked(backend, 4 << 20).map_err(redb::Error::from)?;
+        if !is_new {
+            is_a_stations(&db, site)?;
+        }
+        waiting.keep().map_err(|error| StoreError::of(&error))?;
+        Self::prepare(db, Some(site), is_new)
     }
 
     /// `site` is `None` where it does not matter whose database it is; a new one is made only for a site.
     fn prepare(db: Database, site: Option<&SiteId>, may_be_new: bool) -> Result<Self, StoreError> {
         match (tables::version(&db)?, site) {
             (None, Some(site)) if may_be_new => tables::create(&db, site)?,
-            (None, _) => return Err(StoreError::Corrupt("it is the database of another program".to_owned())),
+            (None, _) => return Err(another_programs()),
             (Some(found), _) if found > SCHEMA_VERSION => return Err(StoreError::TooNew { found }),
             // In a file of a station that was done before; a copy that is looked at gets it in memory.
             (Some(found), _) if found < SCHEMA_VERSION => {

@@ -237,7 +237,8 @@ fn checking(cache_bytes: usize) -> Builder {
         // redb says so, by these figures, where the newer of its two last commits is not whole.
         if (0.2..0.5).contains(&repair.progress()) {
             tracing::warn!(
-                "the last commit in the database is torn or damaged, and the one before it is used: after a power cut                  that is what nobody was told of; otherwise look at the disk and at `holdfast-edge journal verify`"
+                "the last commit in the database is torn or damaged, and the one before it is used: after a power cut \
+                 that is what nobody was told of; otherwise look at the disk and at `holdfast-edge journal verify`"
             );
         }
     });

@@ -1,7 +1,7 @@
 //! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
-use super::{Identity, Store, StoreError, energy, retained, tables};
+use super::{Identity, Store, StoreError, energy, read::parse, retained, tables};
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, PileCertificates},
@@ -280,8 +280,8 @@ fn write_credentials(write: &WriteTransaction, changes: &[CredentialChange]) -> 
     let mut certificates = write.open_table(tables::PILE_CERTIFICATES)?;
     let mut of_pile = |pile: &PileId, change: &dyn Fn(&mut PileCertificates)| -> Result<(), StoreError> {
         let known = certificates.get(pile.as_str())?;
-        let known = known.and_then(|known| serde_json::from_slice(known.value()).ok());
-        let mut known: PileCertificates = known.unwrap_or_default();
+        let known = known.map(|row| parse("pile_certificates", pile, row.value()));
+        let mut known: PileCertificates = known.transpose()?.unwrap_or_default();
         change(&mut known);
         if known == PileCertificates::default() {
             certificates.remove(pile.as_str())?;
@@ -381,6 +381,19 @@ mod tests {
 
     fn store() -> Store {
         Store::on(InMemoryBackend::new(), &SiteId::new("test").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_row_of_certificates_that_cannot_be_read_is_no_empty_one() {
+        let store = store();
+        let write = store.db.begin_write().unwrap();
+        let mut rows = write.open_table(tables::PILE_CERTIFICATES).unwrap();
+        rows.insert("P1", b"{".as_slice()).unwrap();
+        drop(rows);
+        let pile = PileId::new("P1").unwrap();
+        let written = write_credentials(&write, &[CredentialChange::RemovePile(pile)]);
+        let table = "pile_certificates";
+        assert!(matches!(written, Err(StoreError::BadRow { table: found, .. }) if found == table));
     }
 
     fn answers(keys: std::ops::Range<u64>, at: Mono) -> Vec<(String, Remembered)> {

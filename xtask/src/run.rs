@@ -25,9 +25,20 @@ pub(crate) fn programs() -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// The cargo that runs this.
+/// The cargo that runs this, without what it says of this package: build scripts that look at these names would run again,
+/// and everything above them be built again, each time somebody changes between `cargo xtask` and `cargo` itself.
 pub(crate) fn cargo() -> Command {
-    program(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+    let mut cargo = program(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    for (name, _) in env::vars_os() {
+        let of_this_package = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if name
+            .to_str()
+            .is_some_and(|name| of_this_package.iter().any(|prefix| name.starts_with(prefix)))
+        {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// Any program, in the checkout.

@@ -117,7 +117,7 @@ pub fn possible(power: Power, ms: i64) -> Energy {
 /// The gap before a record, if its start lies above the last known reading.
 pub fn gap(start: Energy, last_known: Option<Energy>) -> Option<RegisterGap> {
     last_known
-        .filter(|last_known| start > *last_known)
+        .filter(|last_known| start > *last_known && !is_planted(Bug::SwallowGap))
         .map(|last_known| RegisterGap { last_known, start })
 }
 

@@ -78,6 +78,12 @@ pub struct Connector {
 }
 
 impl Connector {
+    /// Whether a session that comes late and began at this register ran on the meter that was there before the register was
+    /// found lower, as far as can be told until the first session on the new one has come.
+    pub fn is_of_meter_before(&self, start: Energy) -> bool {
+        self.rollback.is_some_and(|rollback| start >= rollback.known)
+    }
+
     /// The register up to which everything is explained: by sessions, or by what a report has said of it.
     pub fn explained(&self) -> Option<Energy> {
         self.accounted

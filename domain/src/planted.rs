@@ -36,11 +36,13 @@ pub enum Bug {
     KeepHold,
     /// A start reading below the last known one is taken for a good one.
     TrustMeter,
+    /// What flowed between two sessions is found by nobody.
+    SwallowGap,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 15] = [
+    pub const ALL: [Bug; 16] = [
         Bug::AcknowledgeBeforeSync,
         Bug::RecordTwice,
         Bug::ReleaseAndCapture,
@@ -56,6 +58,7 @@ impl Bug {
         Bug::ForgetAnswers,
         Bug::KeepHold,
         Bug::TrustMeter,
+        Bug::SwallowGap,
     ];
 }
 

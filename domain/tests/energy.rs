@@ -483,6 +483,14 @@ fn a_meter_that_is_replaced_while_an_order_runs_begins_a_count_of_its_own() {
     bench.restart_pile("P1");
     bench.connect("P1");
     bench.idle("P1");
+    bench.connect("P1");
+    bench.connect("P1");
+    let said = bench
+        .kinds()
+        .iter()
+        .filter(|kind| *kind == "RegisterRolledBack")
+        .count();
+    assert_eq!(said, 1, "however often it boots");
     assert_eq!(bench.state(&old), State::Charging, "the station waits for its record");
     assert_eq!(connector(&bench).accounted, Some(kwh("3")));
     bench.advance(31 * MINUTE);
@@ -514,6 +522,55 @@ fn a_meter_that_is_replaced_while_an_order_runs_begins_a_count_of_its_own() {
     let gaps = bench.kinds().iter().filter(|kind| *kind == "RegisterGapFound").count();
     assert_eq!(gaps, 1, "from 8 to 9 kWh, and none that lies between two meters");
     reports(&mut bench);
+}
+
+#[test]
+fn a_report_while_a_replaced_meters_order_is_open_says_nothing_of_the_meter_before() {
+    let mut bench = Bench::new();
+    until(&mut bench, "2026-03-03T00:00:00+08:00");
+    let (old, _) = bench.charge("m", "P1", "30");
+    bench.deliver("P1", &old, 45 * MINUTE, "1003");
+    bench.sim("P1").meter = kwh("3");
+    bench.restart_pile("P1");
+    bench.connect("P1");
+    bench.idle("P1");
+    until(&mut bench, "2026-03-03T01:00:00+08:00");
+    assert_eq!(bench.state(&old), State::Charging);
+    let found = report(&bench, "2026-03-02");
+    assert_eq!((found.abnormal.len(), abnormal(&bench)), (0, None));
+    let connector = &bench.disk.piles[&pile("P1")].connectors[&outlet("P1").connector];
+    assert_eq!((connector.excess, connector.explained()), (None, Some(kwh("3"))));
+}
+
+#[test]
+fn a_late_session_of_the_meter_before_says_nothing_of_the_one_that_is_there() {
+    let mut bench = Bench::new();
+    another_meter(&mut bench);
+    let start = bench.now;
+    bench.advance(HOUR);
+    let id = order_id("019cab00-0000-7000-8000-000000000009");
+    let record = bench.record_since("P1", &id, start, "1006", "1010");
+    bench.send_record("P1", &record);
+    let item = *bench.disk.quarantine.keys().next().unwrap();
+    let connector = |bench: &Bench| bench.disk.piles[&pile("P1")].connectors[&outlet("P1").connector].clone();
+    assert_eq!(
+        (connector(&bench).accounted, connector(&bench).set_aside),
+        (Some(kwh("3")), None)
+    );
+    bench.ok(Input::CloseQuarantine {
+        item,
+        bill_to: Some(member("m")),
+        reason: "theirs".to_owned(),
+        by: "desk".to_owned(),
+    });
+    let after = connector(&bench);
+    assert_eq!((after.accounted, after.rollback.is_some()), (Some(kwh("3")), true));
+    session(&mut bench, 1, "3", "8", "8");
+    assert!(
+        !bench.kinds().contains(&"RegisterGapFound".to_owned()),
+        "none lies between two meters"
+    );
+    assert_eq!(connector(&bench).accounted, Some(kwh("8")));
 }
 
 #[test]

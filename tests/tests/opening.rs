@@ -15,10 +15,14 @@ fn open(disk: &Disk) -> Result<Store, StoreError> {
     Store::on(disk.clone(), &SiteId::new(SITE).unwrap())
 }
 
-/// A real station's disk after a crash: brought up to date, changed once more, and then nobody closed it.
+/// A real station's disk, as the version before left it.
+fn old() -> Vec<u8> {
+    std::fs::read(repository().join("tests/fixtures/station-schema-1.redb")).unwrap()
+}
+
+/// The same after a crash: brought up to date, changed once more, and then nobody closed it.
 fn crashed() -> Vec<u8> {
-    let fixture = repository().join("tests/fixtures/station-schema-1.redb");
-    let disk = Disk::with(std::fs::read(fixture).unwrap());
+    let disk = Disk::with(old());
     let store = open(&disk).unwrap();
     let head = store.reader().unwrap().verify(None).unwrap().head;
     store.acknowledge(&store.identity().epoch.clone(), head).unwrap();
@@ -32,15 +36,13 @@ fn found(image: &[u8]) -> Result<(Verified, String), StoreError> {
     Ok((verified, format!("{:?}", store.recover()?.rows)))
 }
 
-#[test]
-fn a_power_cut_at_any_step_of_a_start_loses_nothing() {
-    let image = crashed();
-    let before = found(&image).unwrap();
-    assert!(before.0.acknowledged.is_some());
+/// Opens it again and again, with the power going after one more step each time. Returns how many steps there are.
+fn cut_at_every_step(image: &[u8]) -> u32 {
+    let before = found(image).unwrap();
     let mut seed = Seed::new(1);
     let mut steps = 0;
     loop {
-        let disk = Disk::with(image.clone());
+        let disk = Disk::with(image.to_vec());
         disk.set_fuse(steps);
         let opened = open(&disk);
         assert_eq!(opened.is_ok(), !disk.is_dead(), "after {steps} steps");
@@ -49,15 +51,27 @@ fn a_power_cut_at_any_step_of_a_start_loses_nothing() {
             assert_eq!(found(&left).unwrap(), before, "after {steps} steps, {kept} %");
         }
         if opened.is_ok() {
-            break;
+            return steps;
         }
         steps += 1;
     }
-    println!("{steps} writes and syncs");
+}
+
+#[test]
+fn a_power_cut_at_any_step_of_a_start_loses_nothing() {
+    let image = crashed();
+    assert!(found(&image).unwrap().0.acknowledged.is_some());
+    let steps = cut_at_every_step(&image);
     assert!(
         steps >= 6,
         "only {steps} writes and syncs: is a disk that crashed not repaired?"
     );
+}
+
+#[test]
+fn a_power_cut_at_any_step_of_a_migration_loses_nothing() {
+    let steps = cut_at_every_step(&old());
+    assert!(steps >= 6, "only {steps} writes and syncs: is nothing migrated?");
 }
 
 #[test]

@@ -55,4 +55,5 @@ found! {
     forget_answers: ForgetAnswers,
     keep_the_hold_of_a_failed_order: KeepHold,
     trust_a_meter_that_contradicts_itself: TrustMeter,
+    swallow_what_flows_between_sessions: SwallowGap,
 }

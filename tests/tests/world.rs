@@ -71,7 +71,8 @@ fn no_life_of_a_station_loses_a_record_or_a_fen() {
                             let enough = (report.sessions, report.crashes, report.partitions, report.clock_steps);
                             assert!(
                                 enough.0 >= 20 && enough.1 >= 3 && enough.2 >= 2 && enough.3 >= 1,
-                                "seed {seed}: {enough:?} sessions, crashes, partitions and steps of the clock are too few"
+                                "{enough:?} sessions, crashes, partitions and steps of the clock are too few: \
+                                 HOLDFAST_SEED={seed} cargo test -p holdfast-tests --test world lives it again"
                             );
                             sum.lock().unwrap().add(&report);
                         }

@@ -138,6 +138,8 @@ impl Turn<'_> {
             return None;
         }
         let read = match open_here.iter().find(|order| order.state.occupies_connector()) {
+            // Its registers are of a meter that is not there any more.
+            Some(running) if !self.site.rows.has_its_meter(running) => return None,
             Some(running) => running.baseline?,
             None => {
                 let live = self.site.live.outlets.get(outlet)?;

@@ -197,8 +197,9 @@ impl Turn<'_> {
         by: String,
     ) -> Answer {
         let id = OrderId::new(uuid_v7(self.now.wall.0, self.random.bits())).expect("a UUID is within the rule for ids");
-        let order = self.adopt(&id, outlet, member, Source::Quarantine, times.start);
-        if let Some(gap) = meter::gap(record.meter_start_kwh, order.baseline) {
+        let start = record.meter_start_kwh;
+        let order = self.adopt(&id, outlet, member, Source::Quarantine, times.start, start);
+        if let Some(gap) = meter::gap(start, order.baseline) {
             let (order, outlet) = (id.clone(), outlet.clone());
             self.journal(Fact::RegisterGapFound { order, outlet, gap });
         }

@@ -23,6 +23,9 @@ const TIME_SLACK_MS: i64 = 300_000;
 const UPTIME_TELLS_MS: i64 = 60_000;
 /// How far they may differ, in milliseconds: more than drift over a day of charging.
 const CLOCK_SET_MS: i64 = 10_000;
+/// The same where the session may be of another start of the pile, whose uptime is another: nobody should wait for a person
+/// because a clock has drifted over days of silence.
+const CLOCK_SET_FOR_ALL_MS: i64 = 30_000;
 /// How many contradicting records are told apart for one order; more are counted alone.
 const CONFLICTS_MAX: usize = 16;
 
@@ -305,6 +308,7 @@ impl Turn<'_> {
             member,
             Source::OfflineSession,
             times.start,
+            record.meter_start_kwh,
         );
         self.receive(&order, record, digest, times)
     }
@@ -350,7 +354,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Makes an order for a session that is over already, with the tariff of when it began; there is no hold.
+    /// Makes an order for a session that is over already and began at register `start`, with the tariff of when it began; there is no hold.
     pub(super) fn adopt(
         &mut self,
         id: &OrderId,
@@ -358,12 +362,18 @@ impl Turn<'_> {
         member: MemberId,
         source: Source,
         began: Wall,
+        start: Energy,
     ) -> Order {
         let tariff =
             crate::tariff::in_force(self.site.rows.tariffs.values(), began).map(|tariff| tariff.spec().id.clone());
         let tariff = tariff.or_else(|| self.tariff_in_force().ok().map(|tariff| tariff.spec().id.clone()));
         // What the pile said since it came back is later than the session, so only earlier sessions can tell.
-        let baseline = self.accounted(outlet);
+        let connector = self.site.rows.connector_at(outlet);
+        let before = connector.filter(|connector| connector.is_of_meter_before(start));
+        let baseline = match before.and_then(|connector| connector.rollback) {
+            Some(before) => Some(before.known),
+            None => self.accounted(outlet),
+        };
         self.journal(Fact::OrderPlaced {
             order: id.clone(),
             outlet: outlet.clone(),
@@ -430,7 +440,8 @@ impl Turn<'_> {
         let by_mono = uptime.filter(|_| same_boot);
         let measured = clock.and_then(|clock| clock.correction_ms());
         // Told the time, a pile follows it, and what it wrote before stays as it is.
-        let set_since = measured.and_then(|measured| set_since(common, record, uptime?, measured));
+        let at_least = if same_boot { CLOCK_SET_MS } else { CLOCK_SET_FOR_ALL_MS };
+        let set_since = measured.and_then(|measured| set_since(common, record, uptime?, measured, at_least));
         let by_ts = set_since.filter(|_| same_boot).or(measured);
         let clock_was_set = clock_was_set(record);
         let moved = |ts: Option<Wall>, mono_ms: u64| match (ts, by_ts, by_mono) {
@@ -519,12 +530,13 @@ fn clock_was_set(record: &Record) -> bool {
 }
 
 /// By how much the pile's clock was off when the session ended, where that is not what it is off now (`measured`): by the
-/// pile's uptime, whose beginning was at `uptime` by the station's clock.
-fn set_since(common: &Common, record: &Record, uptime: i64, measured: i64) -> Option<i64> {
+/// pile's uptime, whose beginning was at `uptime` by the station's clock. Less than `at_least` is nothing.
+fn set_since(common: &Common, record: &Record, uptime: i64, measured: i64, at_least: i64) -> Option<i64> {
     let counted = i64::try_from(record.stop_mono_ms).ok()?;
     let then = uptime.saturating_add(counted).saturating_sub(record.stop_ts?.0);
-    let tells = counted >= UPTIME_TELLS_MS && record.stop_mono_ms <= common.mono_ms;
-    (tells && then.saturating_sub(measured).saturating_abs() > CLOCK_SET_MS).then_some(then)
+    let in_order = record.start_mono_ms <= record.stop_mono_ms && record.stop_mono_ms <= common.mono_ms;
+    let tells = in_order && counted >= UPTIME_TELLS_MS;
+    (tells && then.saturating_sub(measured).saturating_abs() > at_least).then_some(then)
 }
 
 /// The bill of a session, or a bill of nothing and why it cannot be rated.

@@ -306,7 +306,7 @@ impl Rows {
             Fact::OrderPlaced { order, .. } => {
                 changes.orders.insert(order.clone());
                 let mut placed = placed(stamp, fact);
-                placed.meter = self.meter_at(&placed.outlet);
+                placed.meter = self.meter_of(&placed);
                 self.member_mut(&placed.member, changes).open_orders.push(order.clone());
                 let before = self.orders.insert(order.clone(), Some(placed));
                 assert!(matches!(before, None | Some(None)), "order {order} is placed once");
@@ -339,9 +339,15 @@ impl Rows {
                 boot_id,
             } => {
                 let outlet = self.order_mut(order, changes).outlet.clone();
-                let meter = self.meter_at(&outlet);
+                let (meter, read) = (
+                    self.meter_at(&outlet),
+                    self.connector_at(&outlet).and_then(|at| at.register),
+                );
                 let row = self.step(order, Step::StartConfirmed, changes);
-                row.meter = meter;
+                if row.meter != meter {
+                    // It was placed before the register was found lower.
+                    (row.meter, row.baseline) = (meter, read);
+                }
                 row.started = Some(Started {
                     at: stamp.at,
                     mono: stamp.mono,

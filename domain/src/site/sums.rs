@@ -21,9 +21,20 @@ impl Rows {
 
     /// How often the connector's register was found lower: which of its meters is the one that counts.
     pub(super) fn meter_at(&self, outlet: &Outlet) -> u32 {
-        let pile = self.piles.get(&outlet.pile);
-        let connector = pile.and_then(|pile| pile.connectors.get(&outlet.connector));
-        connector.map_or(0, |connector| connector.meters_before)
+        self.connector_at(outlet).map_or(0, |connector| connector.meters_before)
+    }
+
+    /// Which meter an order begins with: the one that is there, but for a session that is over already and went on from where
+    /// the one before was last read.
+    pub(super) fn meter_of(&self, placed: &Order) -> u32 {
+        let connector = self.connector_at(&placed.outlet);
+        let before = connector.and_then(|connector| connector.rollback);
+        let is_before = before.is_some_and(|before| placed.baseline == Some(before.known));
+        self.meter_at(&placed.outlet) - u32::from(is_before)
+    }
+
+    pub(super) fn connector_at(&self, outlet: &Outlet) -> Option<&Connector> {
+        self.piles.get(&outlet.pile)?.connectors.get(&outlet.connector)
     }
 
     /// Whether an order began with the meter that counts now: what it says of the register is said of this one.
@@ -122,6 +133,9 @@ impl Rows {
         };
         let (start, stop) = (record.meter_start_kwh, record.meter_stop_kwh);
         self.today(&outlet, changes).find(Finding::Unbilled { item, energy });
+        if connector.is_of_meter_before(start) {
+            return;
+        }
         let believed = connector
             .power_max
             .is_some_and(|power| energy <= meter::possible(power, ms));

@@ -192,7 +192,10 @@ impl Turn<'_> {
             let outlet = outlet(one.no);
             let running = self.site.live.occupied.get(&outlet);
             let known = row?.connectors.get(&one.no)?;
-            let before_it = running.and_then(|id| self.order(id)?.baseline);
+            let before_it = running
+                .and_then(|id| self.order(id))
+                .filter(|order| self.site.rows.has_its_meter(order))
+                .and_then(|order| order.baseline);
             let known = known.register.max(known.accounted).max(before_it)?;
             let rollback = Rollback {
                 known,

@@ -82,9 +82,10 @@ impl Store {
     }
 
     /// Begins another run of the journal, with an entry that says so: what a copy does that takes the place of a database.
+    /// Nobody else may have the store: a clone of it would go on with the run before.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: then this is the run that it was.
+    /// [`StoreError::Io`]: then it is to be opened again, as whichever run it finds.
     pub fn begin_run(mut self, now: Wall) -> Result<Self, StoreError> {
         let epoch = tables::new_epoch()?;
         let reader = self.reader()?;

@@ -1,6 +1,9 @@
 //! What must be true: after every step of what the step touched, after a crash and at the end of everything.
 
-use super::{MINUTE, World, people::Desk};
+use super::{
+    MINUTE, World,
+    people::{Asked, Desk},
+};
 use crate::pile::Behaviour;
 use domain::{
     journal::{Entry, Hash},
@@ -91,9 +94,15 @@ impl World {
     }
 
     /// An answer says only what is in the journal.
-    pub(super) fn check_answer(&self, number: u64, status: u16) -> Checked {
+    pub(super) fn check_answer(&self, number: u64, status: u16, body: &str) -> Checked {
         let asked = self.desk.requests.get(&number).map(|request| &request.asked);
         let leaves_trace = asked.is_some_and(Desk::leaves_trace);
+        let placed = matches!(asked, Some(Asked::Place(_)));
+        if status == 200 && placed && !self.oracle.has_order(body) {
+            return Err(format!(
+                "request {number} got a 200 for order {body}, which is not in the journal"
+            ));
+        }
         if status == 200 && leaves_trace && !self.signature_is_journaled(number) {
             return Err(format!(
                 "request {number} ({asked:?}) got a 200 and is not in the journal"
@@ -129,6 +138,7 @@ impl World {
         let reader = process.store.reader().map_err(store_failed)?;
         self.check_accounts(&reader)?;
         self.check_rows(&reader)?;
+        self.check_energy(&process.store.recover().map_err(store_failed)?.rows, &reader)?;
         let members: Vec<_> = self.members.iter().map(|(member, _)| member.clone()).collect();
         self.oracle.check_sums(&members)
     }
@@ -209,6 +219,26 @@ impl World {
         items.reverse();
         if items != rows.quarantine.values().flatten().cloned().collect::<Vec<_>>() {
             return Err("what is put aside on disk is not as the journal has it".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The sums of business days, their reports, and tariffs.
+    fn check_energy(&self, found: &Rows, reader: &Reader) -> Checked {
+        let rows = &self.oracle.rows;
+        if found.energy != rows.energy {
+            return Err(format!(
+                "the days on disk are {:?}, by the journal {:?}",
+                found.energy, rows.energy
+            ));
+        }
+        let mut reports = reader.energy_reports(None, usize::MAX).map_err(store_failed)?.0;
+        reports.reverse();
+        if reports != rows.energy_reports.values().cloned().collect::<Vec<_>>() {
+            return Err("the energy reports on disk are not as the journal has them".to_owned());
+        }
+        if found.tariffs != rows.tariffs {
+            return Err("the tariffs on disk are not as the journal has them".to_owned());
         }
         Ok(())
     }

@@ -375,6 +375,11 @@ impl Oracle {
         Ok(())
     }
 
+    /// Whether this is the number of an order in the journal.
+    pub(super) fn has_order(&self, order: &str) -> bool {
+        OrderId::new(order).is_ok_and(|order| self.books.contains_key(&order))
+    }
+
     /// Whether an act that was answered with success is in the journal.
     pub(super) fn has_done(&self, by: &str) -> bool {
         self.done.contains_key(by)
@@ -490,7 +495,8 @@ impl Oracle {
             // An estimate took the record's place.
             let is_estimated = self.books.get(order).is_some_and(|book| book.bill.is_some());
             let is_known = is_estimated || self.told.contains(order);
-            // A meter that a restored copy has never seen may have counted anything before.
+            // What a meter has counted before the station first heard of it is nothing that it could miss: on a new board, or on
+            // one that a restored copy has never seen.
             let met = self.met.get(&(session.pile.clone(), session.board));
             let is_foreign = met.is_none_or(|met| *met > session.began);
             if energy == Energy::ZERO || session.lies || session.is_lost || is_known || is_foreign {

@@ -30,7 +30,7 @@ impl Rows {
         let connector = self.connector_at(&placed.outlet);
         let before = connector.and_then(|connector| connector.rollback);
         let is_before = before.is_some_and(|before| placed.baseline == Some(before.known));
-        self.meter_at(&placed.outlet) - u32::from(is_before)
+        self.meter_at(&placed.outlet).saturating_sub(u32::from(is_before))
     }
 
     pub(super) fn connector_at(&self, outlet: &Outlet) -> Option<&Connector> {

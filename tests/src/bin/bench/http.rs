@@ -40,17 +40,21 @@ pub(crate) struct Http {
     asked: u64,
 }
 
+async fn connect(door: &Door) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(door.address).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(async move {
+        let _ended = connection.await;
+    });
+    Ok(sender)
+}
+
 impl Http {
     /// Connects; `name` makes this connection's idempotency keys its own.
     pub(crate) async fn open(door: &Door, name: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(door.address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(async move {
-            let _ended = connection.await;
-        });
         Ok(Self {
-            sender,
+            sender: connect(door).await?,
             door: door.clone(),
             keys: name.to_owned(),
             asked: 0,
@@ -69,7 +73,10 @@ impl Http {
             .header("content-type", "application/json")
             .header("idempotency-key", format!("{}-{}", self.keys, self.asked))
             .body(Full::new(Bytes::from(bytes)))?;
-        self.sender.ready().await?;
+        // The daemon ends connections that nobody asks anything on.
+        if self.sender.ready().await.is_err() {
+            self.sender = connect(&self.door).await?;
+        }
         let response = self.sender.send_request(request).await?;
         let status = response.status();
         let bytes = response.into_body().collect().await?.to_bytes();

@@ -4,7 +4,7 @@
 use domain::time::{Mono, Now, Wall};
 use serde::{Deserialize, Serialize};
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -164,10 +164,11 @@ pub(crate) fn system_wall() -> Wall {
     Wall(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Asked for once: it is the same as long as this process lives, and every commit wants it.
 fn kernel_boot() -> Option<String> {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .ok()
-        .map(|id| id.trim().to_owned())
+    static BOOT: OnceLock<Option<String>> = OnceLock::new();
+    let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    BOOT.get_or_init(|| read().map(|id| id.trim().to_owned())).clone()
 }
 
 /// From `/proc/uptime`: seconds since boot with two places, suspended time included.

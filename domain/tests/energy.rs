@@ -521,7 +521,7 @@ fn a_meter_that_is_replaced_while_an_order_runs_begins_a_count_of_its_own() {
     session(&mut bench, 1, "9", "10", "10");
     let gaps = bench.kinds().iter().filter(|kind| *kind == "RegisterGapFound").count();
     assert_eq!(gaps, 1, "from 8 to 9 kWh, and none that lies between two meters");
-    reports(&mut bench);
+    reports(&bench);
 }
 
 #[test]

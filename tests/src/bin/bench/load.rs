@@ -195,6 +195,9 @@ async fn whole_order(http: &mut Http, pile: &mut Pile) -> anyhow::Result<[Instan
     Ok([sent, acknowledged, settled])
 }
 
+/// Between two orders of the one pile.
+const BETWEEN_LONE: Duration = Duration::from_millis(100);
+
 /// One record after another at a station that does nothing else, against the bare disk at the same time.
 pub(crate) async fn lone(scale: Scale) -> anyhow::Result<Row> {
     let station = station("lone").await?;
@@ -205,6 +208,8 @@ pub(crate) async fn lone(scale: Scale) -> anyhow::Result<Row> {
     let mut disk = Fdatasync::new(station.folder())?;
     let (mut acknowledged, mut settled) = (Spread::default(), Spread::default());
     for _ in 0..scale.of(1_000, 50) {
+        // One pile that went on at once would be held back by the rate that each connection has.
+        tokio::time::sleep(BETWEEN_LONE).await;
         let [sent, puback, ack] = whole_order(&mut http, &mut pile).await?;
         acknowledged.add(puback - sent);
         settled.add(ack - sent);

@@ -354,7 +354,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Makes an order for a session that is over already and began at register `start`, with the tariff of when it began; there is no hold.
+    /// Makes an order for a session that is over already and began at register `start`, with the tariff of when it began;
+    /// there is no hold.
     pub(super) fn adopt(
         &mut self,
         id: &OrderId,

@@ -12,8 +12,8 @@
 //! | `oracle`, `prices`, `physics` | what the books must say, by nobody's sums but the world's own |
 //! | `checks` | what must be true after every step, after every crash and at the end |
 //!
-//! The same seed is the same life to the last byte; [`live_through`] says what failed and which command shows it
-//! again.
+//! The same seed is the same life, but for the random names of the journal's runs, on which nothing depends;
+//! [`live_through`] says what failed and which command shows it again.
 
 mod checks;
 pub mod coverage;

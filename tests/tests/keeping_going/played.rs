@@ -147,8 +147,8 @@ pub(crate) async fn is_paid(station: &StationProcess, order: &str) {
     assert_eq!(station.books_total().await.unwrap(), domain::units::Fen::ZERO);
 }
 
-/// The orders that the messages in quarantine name, each with its item's number. A text as long as the big records have makes them malformed: then it
-/// is looked for in the message as it came.
+/// The orders that the messages in quarantine name, each with its item's number. A text as long as the big records have
+/// makes them malformed: then it is looked for in the message as it came.
 pub(crate) async fn orders_in_quarantine(station: &StationProcess) -> BTreeMap<String, u64> {
     let mut orders = BTreeMap::new();
     for item in station.all("/v1/quarantine").await.unwrap() {

@@ -12,19 +12,27 @@
 //! [`Rejected`] has changed nothing.
 
 mod admin;
+mod boots;
+mod cards;
+mod commands;
 mod energy;
+mod estimates;
+mod faults;
+mod heartbeats;
 mod input;
 mod live;
+mod missing_records;
 mod outcome;
-mod place;
+mod placing;
+mod presence;
 mod quarantine;
 mod record;
 mod rejected;
 mod rows;
 mod settle;
 mod space;
+mod stopping;
 mod sums;
-mod telemetry;
 mod timers;
 
 pub use input::{Decision, Input, Place, Space};

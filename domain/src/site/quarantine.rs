@@ -2,8 +2,8 @@
 
 use super::{
     Answer, Handled, Rejected, Turn,
-    place::illegal,
     record::{digest_of, rate_or_suspect},
+    settle::illegal,
 };
 use crate::{
     fact::{Fact, QuarantineItem, QuarantineOutcome, QuarantineReason, Raw, SessionTimes, kept_bytes},

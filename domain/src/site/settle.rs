@@ -1,13 +1,13 @@
 //! From a bill to money: settlement, review, debts and refunds (S05 §2.3, §4, §5).
 
-use super::{Answer, Decision, Handled, Rejected, Turn, place::illegal};
+use super::{Answer, Decision, Handled, Rejected, Turn};
 use crate::{
     fact::{Fact, PaidFrom, ReceiptFor, ReceiptUse},
     ids::{MemberId, OrderId},
     ledger::{Payment, Split, Standing},
     meter::Suspicion,
     notice::Notice,
-    order::{Order, Source, State, Step},
+    order::{self, Illegal, Order, Source, State, Step},
     units::Fen,
 };
 
@@ -22,7 +22,7 @@ impl Turn<'_> {
         }
     }
 
-    fn reasons_to_review(&self, id: &OrderId, mut suspicions: Vec<Suspicion>) -> Vec<Suspicion> {
+    pub(super) fn reasons_to_review(&self, id: &OrderId, mut suspicions: Vec<Suspicion>) -> Vec<Suspicion> {
         let order = self.order(id).expect("an order is settled while in memory");
         let seen = order
             .suspicions
@@ -42,7 +42,7 @@ impl Turn<'_> {
         suspicions
     }
 
-    fn open_review(&mut self, id: &OrderId, suspicions: Vec<Suspicion>) {
+    pub(super) fn open_review(&mut self, id: &OrderId, suspicions: Vec<Suspicion>) {
         self.journal(Fact::ReviewOpened {
             order: id.clone(),
             suspicions,
@@ -52,7 +52,7 @@ impl Turn<'_> {
         self.seen(id);
     }
 
-    fn payment(&self, order: &Order, release: bool) -> Payment {
+    pub(super) fn payment(&self, order: &Order, release: bool) -> Payment {
         let bill = order.bill().map_or(Split::default(), |bill| Split {
             electricity: bill.electricity,
             service: bill.service,
@@ -85,31 +85,6 @@ impl Turn<'_> {
             Notice::rerated(fee, payment.refund + payment.release, settled.paid.debt)
         };
         self.notify(&settled, notice);
-        self.seen(id);
-    }
-
-    /// Captures what an estimate says and leaves the remainder held for the record.
-    pub(super) fn settle_estimate(&mut self, id: &OrderId) {
-        let reasons = self.reasons_to_review(id, Vec::new());
-        if !reasons.is_empty() {
-            self.open_review(id, reasons);
-            return;
-        }
-        let order = self.order(id).expect("an estimate is settled while in memory").clone();
-        let fee = order.bill().map_or(Fen::ZERO, |bill| bill.fee());
-        // Only the hold: what the record may yet change is not taken from anywhere else.
-        let payment = Payment {
-            from_allowance: Split::default(),
-            on_debt: Split::default(),
-            ..self.payment(&order, false)
-        };
-        let remainder_until = self.now.mono.after_ms(self.policy().remainder_ms);
-        self.journal(Fact::OrderEstimated {
-            order: id.clone(),
-            payment,
-            remainder_until,
-        });
-        self.notify(&order, Notice::estimated(fee));
         self.seen(id);
     }
 
@@ -274,5 +249,16 @@ impl Turn<'_> {
         } else {
             Ok(())
         }
+    }
+}
+
+pub(super) fn illegal(order: &OrderId, state: State, step: Step) -> Rejected {
+    let illegal = order::next(Some(state), step).err().unwrap_or(Illegal {
+        state: Some(state),
+        step,
+    });
+    Rejected::Illegal {
+        order: order.clone(),
+        illegal,
     }
 }

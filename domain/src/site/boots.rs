@@ -1,0 +1,89 @@
+//! A pile has booted: what it says it is, and where its meters stand.
+//! A register lower than it was known to be is found here, unless a session runs: then its record tells.
+
+use super::{Received, Turn};
+use crate::{
+    fact::Fact,
+    ids::{Outlet, PileId},
+    messages::{Boot, BootConnector, Common},
+    meter::Rollback,
+    pile::Make,
+};
+
+impl Turn<'_> {
+    pub(super) fn boot(&mut self, pile: &PileId, common: &Common, boot: Boot) -> Received {
+        let Boot {
+            vendor,
+            model,
+            firmware,
+            connectors,
+        } = boot;
+        let make = Make {
+            vendor,
+            model,
+            firmware,
+        };
+        let known = self.site.rows.piles.get(pile);
+        let known = known.expect("messages of unknown piles come no further than `message`");
+        let same = known.boot_id.as_ref() == Some(&common.boot_id)
+            && known.make == make
+            && connectors.iter().all(|reported| {
+                known.connectors.get(&reported.no).is_some_and(|connector| {
+                    connector.power_max == Some(reported.max_kw) && connector.register == Some(reported.meter_kwh)
+                })
+            });
+        // What the meter said before counts no more: it may be another meter.
+        for reported in &connectors {
+            let outlet = Outlet {
+                pile: pile.clone(),
+                connector: reported.no,
+            };
+            if let Some(live) = self.site.live.outlets.get_mut(&outlet) {
+                live.report.meter_kwh = reported.meter_kwh;
+            }
+        }
+        let lower = self.lower_registers(pile, &connectors);
+        if !same {
+            let (pile, boot_id) = (pile.clone(), common.boot_id.clone());
+            self.journal(Fact::PileBooted {
+                pile,
+                boot_id,
+                make,
+                connectors,
+            });
+        }
+        for (outlet, rollback) in lower {
+            self.journal(Fact::RegisterRolledBack { outlet, rollback });
+        }
+        self.tell_time_and_prices(pile);
+        self.resend_commands(pile);
+        Received::ok()
+    }
+
+    /// Registers that a boot reports lower than they were known to be, where nobody charges: another meter, or one that
+    /// ran backwards. A running session's record says it by itself.
+    fn lower_registers(&self, pile: &PileId, reported: &[BootConnector]) -> Vec<(Outlet, Rollback)> {
+        let outlet = |no| Outlet {
+            pile: pile.clone(),
+            connector: no,
+        };
+        let row = self.site.rows.piles.get(pile);
+        let lower = reported.iter().filter_map(|one| {
+            let outlet = outlet(one.no);
+            let running = self.site.live.occupied.get(&outlet);
+            let known = row?.connectors.get(&one.no)?;
+            let before_it = running
+                .and_then(|id| self.order(id))
+                .filter(|order| self.site.rows.has_its_meter(order))
+                .and_then(|order| order.baseline);
+            let known = known.register.max(known.accounted).max(before_it)?;
+            let rollback = Rollback {
+                known,
+                found: one.meter_kwh,
+            };
+            let idle = one.is_idle(running.is_some());
+            (idle && rollback.found < known).then_some((outlet, rollback))
+        });
+        lower.collect()
+    }
+}

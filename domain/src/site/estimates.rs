@@ -1,0 +1,66 @@
+//! An estimate takes the place of a record that has not come: rated from the last reading, paid from the hold alone.
+//! The remainder stays held for the record.
+
+use super::Turn;
+use crate::{
+    fact::Fact,
+    ids::OrderId,
+    ledger::{Payment, Split},
+    notice::Notice,
+    order::Basis,
+    rating::{self, Reading},
+    units::Fen,
+};
+
+impl Turn<'_> {
+    /// An estimate takes the record's place: captured from the last reading, the remainder stays held.
+    pub(super) fn estimate(&mut self, id: &OrderId) {
+        let order = self
+            .order(id)
+            .expect("an estimate is made for an order in memory")
+            .clone();
+        let live = self.site.live.outlets.get(&order.outlet);
+        let bill = live
+            .and_then(|live| live.bill_so_far(&order, &self.site.rows))
+            .or_else(|| {
+                let at = order.started.as_ref().map_or(order.placed_at, |started| started.at);
+                let nothing = Reading {
+                    at,
+                    register: order.baseline.unwrap_or_default(),
+                };
+                rating::rate(self.site.rows.tariff_of(&order), nothing, &[], nothing).ok()
+            });
+        let bill = bill.expect("a session from a reading to itself can always be rated");
+        self.journal(Fact::OrderRated {
+            order: id.clone(),
+            basis: Basis::Estimate,
+            bill,
+        });
+        self.settle_estimate(id);
+    }
+
+    /// Captures what an estimate says and leaves the remainder held for the record.
+    fn settle_estimate(&mut self, id: &OrderId) {
+        let reasons = self.reasons_to_review(id, Vec::new());
+        if !reasons.is_empty() {
+            self.open_review(id, reasons);
+            return;
+        }
+        let order = self.order(id).expect("an estimate is settled while in memory").clone();
+        let fee = order.bill().map_or(Fen::ZERO, |bill| bill.fee());
+        // Only the hold: what the record may yet change is not taken from anywhere else.
+        let payment = Payment {
+            from_allowance: Split::default(),
+            on_debt: Split::default(),
+            ..self.payment(&order, false)
+        };
+        let remainder_until = self.now.mono.after_ms(self.policy().remainder_ms);
+        self.journal(Fact::OrderEstimated {
+            order: id.clone(),
+            payment,
+            remainder_until,
+        });
+        self.notify(&order, Notice::estimated(fee));
+        self.seen(id);
+    }
+}

@@ -1,0 +1,218 @@
+//! Heartbeats, with a report of each connector: readings are kept, a start is confirmed, limits are watched.
+//! Readings show and stop a running session and make an estimate; the final bill comes from the record.
+
+use super::{Turn, live::OutletLive};
+use crate::{
+    fact::{Fact, StopCause},
+    flow::{FlowWatch, Uncounted},
+    ids::{OrderId, Outlet, PileId},
+    messages::{Common, ConnectorReport, ConnectorStatus, Heartbeat},
+    meter::{self, Suspicion},
+    order::{Order, State},
+    rating::{Reading, SampleKeeper},
+    units::Energy,
+};
+
+impl Turn<'_> {
+    pub(super) fn heartbeat(&mut self, pile: &PileId, common: &Common, heartbeat: Heartbeat) {
+        let presence = self.site.live.piles.entry(pile.clone()).or_default();
+        let older = presence.past_boots.contains(&common.boot_id)
+            || presence
+                .heartbeat
+                .as_ref()
+                .is_some_and(|(boot, seq)| *boot == common.boot_id && common.seq <= *seq);
+        if older {
+            self.ignore("heartbeat_out_of_order");
+            return;
+        }
+        presence.begin_boot(&common.boot_id);
+        presence.heartbeat = Some((common.boot_id.clone(), common.seq));
+        for report in heartbeat.connectors {
+            let outlet = Outlet {
+                pile: pile.clone(),
+                connector: report.no,
+            };
+            let known = self
+                .site
+                .rows
+                .piles
+                .get(pile)
+                .is_some_and(|pile| pile.connectors.contains_key(&report.no));
+            if known {
+                self.report(&outlet, common, report);
+            } else {
+                self.ignore("unknown_connector");
+            }
+        }
+    }
+
+    fn report(&mut self, outlet: &Outlet, common: &Common, report: ConnectorReport) {
+        self.note_faults(outlet, &report);
+        let charging = report.status == ConnectorStatus::Charging;
+        let named = report.order_id.clone();
+        let order = self
+            .site
+            .live
+            .occupied
+            .get(outlet)
+            .and_then(|id| self.order(id))
+            .cloned();
+        // A pile need not name the order it charges; an unnamed session does not confirm a start.
+        let its_own = order.as_ref().is_some_and(|order| {
+            let named_or_known = named
+                .as_ref()
+                .map_or(order.state == State::Charging, |id| *id == order.id);
+            charging && named_or_known
+        });
+        let reading = Reading {
+            at: self.now.wall,
+            register: report.meter_kwh,
+        };
+
+        match &order {
+            Some(order) if its_own && order.state == State::Place => {
+                self.confirm_start(order, common);
+            }
+            Some(order) if its_own && order.deadline.is_some() => {
+                self.journal(Fact::ChargingResumed {
+                    order: order.id.clone(),
+                });
+            }
+            _ => {}
+        }
+        self.keep_report(outlet, report, order.as_ref().filter(|_| its_own), reading);
+        if let Some(order) = order.as_ref().filter(|order| order.state.occupies_connector()) {
+            self.seen(&order.id);
+        }
+        match order {
+            Some(order) if its_own => self.watch_limits(&order.id),
+            Some(order) if order.state == State::Charging => self.watch_missing_record(outlet, &order),
+            _ => {}
+        }
+        if charging && !its_own {
+            self.stop_if_ended(outlet, named.as_ref());
+        }
+    }
+
+    /// A pile that charges an order which has failed or ended is told to stop at once.
+    fn stop_if_ended(&mut self, outlet: &Outlet, named: Option<&OrderId>) {
+        let ended = named
+            .and_then(|id| self.order(id))
+            .filter(|order| order.outlet == *outlet && !order.state.occupies_connector());
+        match ended.map(|order| order.id.clone()) {
+            Some(id) => self.ask_to_stop(&id),
+            None => self.ignore("charging_without_order"),
+        }
+    }
+
+    fn keep_report(&mut self, outlet: &Outlet, report: ConnectorReport, order: Option<&Order>, reading: Reading) {
+        let now = self.now;
+        let power = self.power_of(outlet);
+        let policy = self.policy();
+        let (window_ms, pct) = (policy.fake_charging_window_ms, policy.fake_charging_pct);
+        let rows = &self.site.rows;
+        let live = self
+            .site
+            .live
+            .outlets
+            .entry(outlet.clone())
+            .or_insert_with(|| OutletLive {
+                report: report.clone(),
+                as_of: now.wall,
+                received: now.mono,
+                order: None,
+                readings: SampleKeeper::default(),
+                soc_start: None,
+                lost_since: None,
+                flow: FlowWatch::default(),
+            });
+        // As it is now: its start may have been confirmed by this very report.
+        let order = order.and_then(|order| rows.orders.get(&order.id)?.as_ref());
+        let (mut impossible, mut uncounted) = (false, None);
+        if let Some(order) = order {
+            let tariff = rows.tariff_of(order);
+            if live.order.as_ref() != Some(&order.id) {
+                // Readings lost with an earlier run: what the order itself remembers of its start counts.
+                let started = order.started.as_ref();
+                let first = started.and_then(|started| {
+                    Some(Reading {
+                        at: started.at,
+                        register: started.register?,
+                    })
+                });
+                live.begin(&order.id, tariff, first);
+            }
+            live.lost_since = None;
+            if let (None, Some(soc)) = (live.soc_start, report.soc_pct) {
+                live.soc_start = Some((soc, now.wall));
+            }
+            impossible = live.readings.latest().is_some_and(|latest| {
+                reading.register - latest.register > meter::possible(power, reading.at.ms_since(latest.at))
+            });
+            if !impossible {
+                live.readings.push(tariff, reading);
+            } else if live.readings.readings().len() == 1 {
+                // Only what was known before the start: the meter went on meanwhile, and that gap is nobody's bill.
+                live.begin(&order.id, tariff, Some(reading));
+            }
+        }
+        if let Some(order) = order {
+            let watts = report.voltage_v * report.current_a;
+            let seen = live.flow.report(now.mono, watts, report.meter_kwh, window_ms, pct);
+            let known = |suspicion: &Suspicion| matches!(suspicion, Suspicion::FakeCharging { .. });
+            uncounted = seen
+                .filter(|_| !order.suspicions.iter().any(known))
+                .map(|seen| (order.id.clone(), seen));
+        }
+        live.report = report;
+        live.as_of = now.wall;
+        live.received = now.mono;
+        if impossible {
+            self.ignore("impossible_jump");
+        }
+        if let Some((order, Uncounted { claimed, counted })) = uncounted {
+            let suspicion = Suspicion::FakeCharging { claimed, counted };
+            self.journal(Fact::FakeChargingSeen { order, suspicion });
+        }
+    }
+
+    /// Ends a session whose fee, energy, time or state of charge has reached its limit, and goes on asking.
+    fn watch_limits(&mut self, id: &OrderId) {
+        let Some(order) = self.order(id).filter(|order| order.state == State::Charging).cloned() else {
+            return;
+        };
+        if order.stopping {
+            self.ask_to_stop(id);
+            return;
+        }
+        let Some(live) = self.site.live.outlets.get(&order.outlet) else {
+            return;
+        };
+        let bill = live.bill_so_far(&order, &self.site.rows);
+        let until = &order.until;
+        let minutes = order
+            .started
+            .as_ref()
+            .map(|started| self.now.mono.ms_since(started.mono) / 60_000);
+        let energy = bill.as_ref().map_or(Energy::ZERO, |bill| bill.energy);
+        let fee_reached = bill.as_ref().is_some_and(|bill| bill.fee >= order.limit_fee);
+        let own_fee = until.fee.is_some_and(|fee| fee <= order.limit_fee);
+        let own_limit = until.kwh.is_some_and(|kwh| energy >= kwh)
+            || until
+                .minutes
+                .zip(minutes)
+                .is_some_and(|(limit, passed)| passed >= u64::from(limit))
+            || until
+                .soc_pct
+                .zip(live.report.soc_pct)
+                .is_some_and(|(limit, soc)| soc >= f64::from(limit))
+            || (fee_reached && own_fee);
+        if own_limit {
+            self.request_stop(&order, StopCause::LimitReached);
+        } else if fee_reached {
+            self.request_stop(&order, StopCause::FundsUsed);
+        } else {
+            self.raise_limit(id, energy);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Whether piles are there, how their clocks run, and what they are told of time and prices.
+//! A pile that drops too often while others stay connected, or reports too many faults, is fenced off by rule.
+
+use super::{Answer, Handled, Rejected, Turn, live::Timer};
+use crate::{
+    fact::Fact,
+    ids::{OrderId, PileId},
+    messages::{Down, PriceEntry, PriceMessage, TimeMessage, Up, UpMessage},
+    tariff::Currency,
+};
+
+/// How often a pile is told the time, in milliseconds.
+const TIME_EVERY_MS: u64 = 3_600_000;
+/// How long after a lost connection it is judged whose doing it was, in milliseconds.
+const DROP_VERDICT_MS: u64 = 45_000;
+/// Who fences piles off by rule.
+const BY_RULE: &str = "holdfast";
+
+impl Turn<'_> {
+    pub(super) fn known_pile(&self, pile: &PileId) -> Result<(), Rejected> {
+        match self.site.rows.piles.get(pile) {
+            Some(row) if !row.removed => Ok(()),
+            _ => Err(Rejected::UnknownPile(pile.clone())),
+        }
+    }
+
+    pub(super) fn connected(&mut self, pile: &PileId) -> Handled {
+        self.known_pile(pile)?;
+        let now = self.now.mono;
+        let presence = self.site.live.piles.entry(pile.clone()).or_default();
+        presence.online_since = Some(now);
+        presence.heard_at = Some(now);
+        presence.prices_sent = None;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn disconnected(&mut self, pile: &PileId, dropped: bool) -> Handled {
+        let now = self.now.mono;
+        let Some(presence) = self.site.live.piles.get_mut(pile) else {
+            return Ok(Answer::Done);
+        };
+        presence.online_since = None;
+        // A pile that flaps while the verdict is pending has dropped once.
+        if dropped && presence.dropped_at.is_none() {
+            presence.dropped_at = Some(now);
+            self.site
+                .live
+                .timers
+                .insert((now.after_ms(DROP_VERDICT_MS), Timer::DropVerdict(pile.clone())));
+        }
+        let here: Vec<OrderId> = self
+            .site
+            .live
+            .occupied
+            .range(pile.outlets())
+            .map(|(_, order)| order.clone())
+            .collect();
+        for order in here {
+            self.seen(&order);
+        }
+        Ok(Answer::Done)
+    }
+
+    /// A drop counts against the pile if another pile stayed connected throughout: then the network did not fail.
+    pub(super) fn judge_drop(&mut self, pile: &PileId) {
+        let Some(dropped_at) = self
+            .site
+            .live
+            .piles
+            .get_mut(pile)
+            .and_then(|presence| presence.dropped_at.take())
+        else {
+            return;
+        };
+        let another_stayed =
+            self.site.live.piles.iter().any(|(other, presence)| {
+                other != pile && presence.online_since.is_some_and(|since| since <= dropped_at)
+            });
+        if another_stayed && self.site.rows.piles.contains_key(pile) {
+            self.journal(Fact::PileDropped {
+                pile: pile.clone(),
+                at: dropped_at,
+            });
+            self.fence_off_if_sick(pile);
+        }
+    }
+
+    pub(super) fn fence_off_if_sick(&mut self, pile: &PileId) {
+        let policy = self.policy();
+        let Some(row) = self.site.rows.piles.get(pile).filter(|row| row.maintenance.is_none()) else {
+            return;
+        };
+        let sick = row.is_sick(
+            self.now.mono,
+            policy.faults_max,
+            policy.drops_max,
+            policy.sick_window_ms,
+        );
+        if let Some(reason) = sick {
+            let by = BY_RULE.to_owned();
+            self.journal(Fact::MaintenanceSet {
+                pile: pile.clone(),
+                reason: Some(reason),
+                by,
+            });
+        }
+    }
+
+    /// What every message tells: the pile is there, and how its clocks run.
+    pub(super) fn heard(&mut self, pile: &PileId, message: &UpMessage) {
+        let now = self.now;
+        let presence = self.site.live.piles.entry(pile.clone()).or_default();
+        presence.heard_at = Some(now.mono);
+        let common = &message.common;
+        if matches!(message.body, Up::Boot(_)) {
+            presence.begin_boot(&common.boot_id);
+        }
+        // What is repeated until it is acknowledged may have been written long ago; these two speak of now.
+        let live = matches!(message.body, Up::Boot(_) | Up::Heartbeat(_));
+        if live && !presence.past_boots.contains(&common.boot_id) {
+            presence
+                .clock
+                .measure(&common.boot_id, common.ts, common.mono_ms, now.wall);
+        }
+    }
+
+    pub(super) fn clock_trust(&mut self, trusted: bool) -> Handled {
+        let before = std::mem::replace(&mut self.site.live.clock_trusted, trusted);
+        if trusted && !before {
+            let online: Vec<PileId> = self
+                .site
+                .live
+                .piles
+                .iter()
+                .filter(|(_, presence)| presence.online_since.is_some())
+                .map(|(pile, _)| pile.clone())
+                .collect();
+            for pile in online {
+                self.tell_time_and_prices(&pile);
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    /// `time` while the station's clock is trusted, `price` where it is not the one already sent.
+    pub(super) fn tell_time_and_prices(&mut self, pile: &PileId) {
+        let now = self.now;
+        let trusted = self.site.live.clock_trusted;
+        let live = &mut self.site.live;
+        let Some(presence) = live.piles.get_mut(pile) else {
+            return;
+        };
+        if presence.online_since.is_none() {
+            return;
+        }
+        let due = now.mono.after_ms(TIME_EVERY_MS);
+        if let Some(before) = presence.time_due.replace(due) {
+            live.timers.remove(&(before, Timer::Time(pile.clone())));
+        }
+        live.timers.insert((due, Timer::Time(pile.clone())));
+        // Clocks drift, and a pile that is told the time follows it.
+        presence.clock.stale = true;
+        if trusted {
+            self.send(pile, Down::Time(TimeMessage { ts: now.wall }));
+        }
+        self.tell_prices(pile);
+    }
+
+    pub(super) fn tell_prices(&mut self, pile: &PileId) {
+        let Ok(tariff) = self.tariff_in_force() else { return };
+        let prices = tariff
+            .day_table(self.now.wall)
+            .into_iter()
+            .map(PriceEntry::from)
+            .collect();
+        let Currency::Cny = tariff.spec().currency;
+        let message = PriceMessage {
+            currency: "CNY".to_owned(),
+            tariff: tariff.spec().id.clone(),
+            prices,
+        };
+        if let Some(presence) = self.site.live.piles.get_mut(pile)
+            && presence.prices_sent.as_ref() != Some(&message)
+        {
+            presence.prices_sent = Some(message.clone());
+            self.send(pile, Down::Price(message));
+        }
+    }
+}

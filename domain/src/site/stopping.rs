@@ -1,0 +1,94 @@
+//! How an order is stopped, fails before it charges, or is closed by a person because its pile is gone.
+//! A stop for a pile that cannot be reached is remembered until it is back.
+
+use super::{Answer, Handled, Rejected, Turn, settle::illegal};
+use crate::{
+    fact::{Fact, StopCause},
+    ids::OrderId,
+    notice::Notice,
+    order::{FailReason, Order, State, Step},
+};
+
+impl Turn<'_> {
+    pub(super) fn stop(&mut self, id: &OrderId, by: String) -> Handled {
+        let order = self.known_order(id)?;
+        match order.state {
+            State::Place => {
+                self.fail(id, FailReason::Cancelled);
+                self.ask_to_stop(id);
+                Ok(Answer::Order(id.clone()))
+            }
+            State::Charging => {
+                let pile_online = self.request_stop(&order, StopCause::Asked { by });
+                Ok(Answer::Stopping {
+                    order: id.clone(),
+                    pile_online,
+                })
+            }
+            state => Err(illegal(id, state, Step::StopAsked)),
+        }
+    }
+
+    /// Asks a charging order's pile to stop; asking again changes nothing. Returns whether the pile can be reached.
+    pub(super) fn request_stop(&mut self, order: &Order, cause: StopCause) -> bool {
+        let pile_online = self.site.live.is_online(&order.outlet.pile);
+        if !order.stopping {
+            self.journal(Fact::StopRequested {
+                order: order.id.clone(),
+                cause,
+                pile_online,
+            });
+            if !pile_online {
+                self.notify(order, Notice::stop_remembered());
+            }
+            self.seen(&order.id);
+        }
+        if pile_online {
+            self.ask_to_stop(&order.id);
+        }
+        pile_online
+    }
+
+    /// A placed order comes to nothing: the whole hold goes back (S05 §2.1).
+    pub(super) fn fail(&mut self, id: &OrderId, reason: FailReason) {
+        self.journal(Fact::OrderFailed {
+            order: id.clone(),
+            reason: reason.clone(),
+        });
+        let order = self.order(id).expect("the order was in memory a line above").clone();
+        self.notify(&order, Notice::failed(&reason));
+        self.seen(id);
+    }
+
+    pub(super) fn close(&mut self, id: &OrderId, by: &str) -> Handled {
+        let order = self.known_order(id)?;
+        if order.state != State::Charging {
+            return Err(illegal(id, order.state, Step::Estimate));
+        }
+        let heard = self.site.live.outlets.get(&order.outlet).map(|live| live.received);
+        let since = heard
+            .into_iter()
+            .chain(order.started.as_ref().map(|started| started.mono))
+            .max();
+        let gone_ms = self.now.mono.ms_since(since.unwrap_or_default());
+        let needed_ms = self.policy().gone_ms;
+        if self.site.live.is_online(&order.outlet.pile) || gone_ms < needed_ms {
+            let hour = 3_600_000;
+            return Err(Rejected::PileNotGone {
+                order: id.clone(),
+                hours: gone_ms / hour,
+                needed: needed_ms / hour,
+            });
+        }
+        if !order.stopping {
+            let cause = StopCause::Asked { by: by.to_owned() };
+            self.journal(Fact::StopRequested {
+                order: id.clone(),
+                cause,
+                pile_online: false,
+            });
+        }
+        self.estimate(id);
+        Ok(Answer::Order(id.clone()))
+    }
+}

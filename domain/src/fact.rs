@@ -2,14 +2,14 @@
 
 use crate::{
     energy::EnergyReport,
-    ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
-    ledger::Payment,
+    ids::{BootId, CardId, CommandId, MemberId, OrderId, Outlet, PileId, TariffId},
     messages::{BootConnector, EventKind, Record},
     meter::{RegisterGap, Rollback, Suspicion},
     notice::Notice,
     order::{Basis, Command, Ending, FailReason, Source, Until},
     pile::Make,
     rating::{Bill, Reading, SplitDifference},
+    settlement::Payment,
     tariff::Tariff,
     time::{Day, Mono, Wall},
     units::{Energy, Fen},
@@ -464,6 +464,36 @@ impl Fact {
     }
 }
 
+impl Fact {
+    /// The pile whose row it is about.
+    pub fn pile(&self) -> Option<&PileId> {
+        match self {
+            Fact::PileProvisioned { pile }
+            | Fact::PileRemoved { pile, .. }
+            | Fact::PileBooted { pile, .. }
+            | Fact::PileDropped { pile, .. }
+            | Fact::MaintenanceSet { pile, .. }
+            | Fact::MeterCleared { pile, .. } => Some(pile),
+            Fact::PileEvent { outlet, .. } | Fact::RegisterRolledBack { outlet, .. } => Some(&outlet.pile),
+            _ => None,
+        }
+    }
+
+    /// The member it names.
+    pub fn member(&self) -> Option<&MemberId> {
+        match self {
+            Fact::MemberRegistered { member, .. }
+            | Fact::MemberBlocked { member, .. }
+            | Fact::CardBound { member, .. }
+            | Fact::ToppedUp { member, .. }
+            | Fact::OrderPlaced { member, .. }
+            | Fact::DebtPaid { member, .. }
+            | Fact::Notified { member, .. } => Some(member),
+            _ => None,
+        }
+    }
+}
+
 /// Who or what asked for the end of charging.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -586,45 +616,4 @@ pub struct SessionTimes {
     pub samples: Vec<Reading>,
     /// Why the times cannot be believed.
     pub suspicion: Option<Suspicion>,
-}
-
-/// A quarantined message as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QuarantineItem {
-    /// Its number.
-    pub item: u64,
-    /// When it came.
-    pub at: Wall,
-    /// Why it was put aside.
-    pub why: QuarantineReason,
-    /// Which pile said it.
-    pub pile: PileId,
-    /// Which connector, where that could be read.
-    pub connector: Option<ConnectorNo>,
-    /// The record, where it could be read.
-    pub record: Option<Box<Record>>,
-    /// The message as it came, where it could not.
-    pub raw: Option<Raw>,
-    /// When the session was, where the record could be read.
-    pub times: Option<Box<SessionTimes>>,
-    /// SHA-256 of its content, hex.
-    pub digest: String,
-    /// What is wrong with it.
-    pub detail: String,
-    /// What a person did with it.
-    pub outcome: Option<QuarantineOutcome>,
-}
-
-impl QuarantineItem {
-    /// What it counts in its pile's quarantine.
-    pub fn bytes(&self) -> u64 {
-        kept_bytes(self.record.as_deref(), self.raw.as_ref())
-    }
-}
-
-/// What a message counts in its pile's quarantine, in bytes: its content as it is kept.
-pub fn kept_bytes(record: Option<&Record>, raw: Option<&Raw>) -> u64 {
-    let record = record.map_or(0, |record| serde_json::to_vec(record).map_or(0, |json| json.len()));
-    let raw = raw.map_or(0, |raw| raw.content().len());
-    (record + raw) as u64
 }

@@ -7,7 +7,7 @@ use crate::{
     flow::FlowWatch,
     ids::{BootId, CardId, OrderId, Outlet, PileId},
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
-    order::{Order, State},
+    order::{Order, OrderRow, State},
     planted::{Bug, is_planted},
     rating::{self, Bill, Reading, SampleKeeper},
     tariff::{PeriodKind, Tariff},
@@ -317,7 +317,7 @@ impl OutletLive {
     }
 
     /// The bill if the session ended with the last reading.
-    pub(super) fn bill_so_far(&self, order: &Order, rows: &Rows) -> Option<Bill> {
+    pub(super) fn bill_so_far(&self, order: &OrderRow, rows: &Rows) -> Option<Bill> {
         if self.order.as_ref() != Some(&order.id) {
             return None;
         }
@@ -326,7 +326,7 @@ impl OutletLive {
         rating::rate(rows.tariff_of(order), first, readings, last).ok()
     }
 
-    fn expected_end(&self, order: &Order, bill: &Bill, rows: &Rows, now: Now) -> Option<Wall> {
+    fn expected_end(&self, order: &OrderRow, bill: &Bill, rows: &Rows, now: Now) -> Option<Wall> {
         if order.state != State::Charging || self.report.status != ConnectorStatus::Charging {
             return None;
         }
@@ -369,7 +369,7 @@ fn deci_wh(energy: Energy) -> f64 {
 
 impl super::Site {
     /// The live view of an order in memory.
-    pub fn view(&self, order: &Order, now: Now) -> LiveView {
+    pub fn view(&self, order: &OrderRow, now: Now) -> LiveView {
         let live = self
             .live
             .outlets

@@ -12,6 +12,7 @@
 //! [`Rejected`] has changed nothing.
 
 mod admin;
+mod apply;
 mod boots;
 mod cards;
 mod commands;
@@ -20,6 +21,7 @@ mod estimates;
 mod faults;
 mod heartbeats;
 mod input;
+mod invariants;
 mod live;
 mod missing_records;
 mod outcome;
@@ -36,31 +38,34 @@ mod sums;
 mod timers;
 
 pub use input::{Decision, Input, Place, Space};
+pub use invariants::Violation;
 pub use live::{ClockOffset, LiveView, OutletLive, Presence};
 pub use outcome::{Answer, Effect, Outcome};
 pub use rejected::Rejected;
-pub use rows::{Changes, Key, Rows};
+pub use rows::{Changes, Key, Loaded, Rows};
 
 use crate::{
-    fact::{Fact, kept_bytes},
+    fact::Fact,
     ids::{CardId, OrderId, Outlet, PileId, Randomness},
     journal::Stamp,
     messages::{Ack, AckResult, Down, Record, Up, UpMessage},
     notice::Notice,
     order::{Command, Order, State},
     policy::Policy,
+    quarantine::kept_bytes,
     time::{Mono, Now},
     topics::UpKind,
     units::Fen,
 };
 use live::Live;
+use rows::Kept;
 
 /// A station.
 #[derive(Debug, Clone)]
 pub struct Site {
     policy: Policy,
     last: Stamp,
-    rows: Rows,
+    rows: Kept,
     live: Live,
     changes: Changes,
 }
@@ -76,7 +81,7 @@ impl Site {
         Self {
             policy,
             last,
-            rows,
+            rows: Kept::new(rows),
             live,
             changes: Changes::default(),
         }
@@ -263,9 +268,9 @@ impl Site {
         }
     }
 
-    /// The rows, for loading what [`Site::needs`] named.
-    pub fn load(&mut self) -> &mut Rows {
-        &mut self.rows
+    /// Puts a row in memory that [`Site::needs`] named.
+    pub fn load(&mut self, row: Loaded) {
+        self.rows.load(row);
     }
 
     /// Takes out of memory what nothing open needs. Call when no change is waiting to be written.
@@ -281,17 +286,15 @@ impl Site {
     ///
     /// All rows that [`Site::needs`] names must be in memory. Facts come back even with a refusal where the station's
     /// clock was found to have been stepped, or another day to have begun: that is true whatever was asked.
-    pub fn handle(&mut self, now: Now, random: &mut dyn Randomness, input: Input) -> Outcome {
+    ///
+    /// # Errors
+    /// The books would be wrong. Nothing of this step may be written, and the site must be made anew from disk.
+    pub fn handle(&mut self, now: Now, random: &mut dyn Randomness, input: Input) -> Result<Outcome, Violation> {
         let mut turn = Turn {
             site: self,
             now,
             random,
             outcome: Outcome::default(),
-        };
-        let total_before = if cfg!(debug_assertions) {
-            turn.site.rows.ledger.total()
-        } else {
-            Fen::ZERO
         };
         turn.notice_clock_step();
         turn.notice_day();
@@ -306,8 +309,9 @@ impl Site {
             );
         }
         outcome.answer = answer;
-        self.rows.check_invariants(&outcome.facts, total_before);
-        outcome
+        let drift = self.rows.take_drift();
+        invariants::check(&self.rows, &outcome.facts, drift)?;
+        Ok(outcome)
     }
 
     /// When [`Input::Tick`] is next due, in elapsed time.

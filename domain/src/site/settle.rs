@@ -4,10 +4,10 @@ use super::{Answer, Decision, Handled, Rejected, Turn};
 use crate::{
     fact::{Fact, PaidFrom, ReceiptFor, ReceiptUse},
     ids::{MemberId, OrderId},
-    ledger::{Payment, Split, Standing},
     meter::Suspicion,
     notice::Notice,
     order::{self, Illegal, Order, Source, State, Step},
+    settlement::{Payment, Split, Standing},
     units::Fen,
 };
 

@@ -4,6 +4,7 @@
 use crate::{
     ids::{OrderId, Outlet, PileId},
     meter::{RegisterGap, Rollback},
+    rating::REGISTER_MAX,
     time::{Day, Wall},
     units::Energy,
 };
@@ -26,6 +27,11 @@ pub fn differs(billed: Energy, register: Energy) -> bool {
     let difference = i128::from(billed.0) - i128::from(register.0);
     let difference = difference.abs();
     difference > i128::from(TOLERANCE.0) && difference * 100 > i128::from(register.0).abs()
+}
+
+/// A sum as far as it can be written down: only registers that cannot be come to more.
+pub(crate) fn within_range(sum: Energy) -> Energy {
+    sum.clamp(-REGISTER_MAX, REGISTER_MAX)
 }
 
 /// Something that does not fit, with its class in finance's words.
@@ -73,6 +79,24 @@ pub enum Finding {
         /// By the estimate.
         billed: Energy,
     },
+    /// A record that contradicts the one its order has is in quarantine.
+    Conflict {
+        /// Which order.
+        order: OrderId,
+        /// The record's number there.
+        item: u64,
+        /// By the order's bill.
+        billed: Energy,
+        /// By the record.
+        claimed: Energy,
+    },
+    /// The pile splits an order's energy over the tariff's periods otherwise than the station.
+    RatingDiffers {
+        /// Which order.
+        order: OrderId,
+        /// The number of the quarantine item that says how.
+        item: u64,
+    },
 }
 
 impl Finding {
@@ -84,6 +108,8 @@ impl Finding {
             Finding::Rollback { .. } => "ROLLBACK",
             Finding::Unbilled { .. } => "UNBILLED",
             Finding::NoMeter { .. } => "NO_METER",
+            Finding::Conflict { .. } => "CONFLICT",
+            Finding::RatingDiffers { .. } => "RATING",
         }
     }
 
@@ -125,7 +151,7 @@ pub struct ConnectorDay {
 impl ConnectorDay {
     /// What the register moved.
     pub fn register(&self) -> Energy {
-        self.metered + self.unrecorded
+        within_range(self.metered + self.unrecorded)
     }
 
     pub(crate) fn find(&mut self, finding: Finding) {

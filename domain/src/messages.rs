@@ -297,6 +297,9 @@ pub enum StopCode {
 }
 
 impl StopReason {
+    /// The code for what the contract does not name.
+    pub const OTHER: u16 = 255;
+
     /// The contract's name for the code.
     pub fn meaning(&self) -> StopCode {
         match self.code {
@@ -381,6 +384,10 @@ pub struct Malformed {
     pub msg_id: Option<MsgId>,
     /// The boot it belongs to, where it could be read.
     pub boot_id: Option<BootId>,
+    /// The order it is about: its log shows that this message came.
+    pub order_id: Option<OrderId>,
+    /// The connector it is about.
+    pub connector: Option<ConnectorNo>,
     /// The field, for instance `connectors[0].meter_kwh`; `.` for the message as a whole.
     pub path: String,
     /// What is wrong with it.
@@ -510,6 +517,15 @@ fn malformed(payload: &[u8], path: &str, detail: &str) -> Malformed {
         msg_id: Option<MsgId>,
         #[serde(default, deserialize_with = "lenient")]
         boot_id: Option<BootId>,
+        #[serde(default, deserialize_with = "lenient")]
+        order_id: Option<OrderId>,
+        #[serde(default, deserialize_with = "lenient_number")]
+        connector: Option<ConnectorNo>,
+    }
+    fn lenient_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ConnectorNo>, D::Error> {
+        let number = serde_json::Value::deserialize(deserializer)?.as_u64();
+        let number = number.and_then(|number| u8::try_from(number).ok());
+        Ok(number.filter(|number| *number > 0).map(ConnectorNo))
     }
     fn lenient<'de, D: Deserializer<'de>, T: std::str::FromStr>(deserializer: D) -> Result<Option<T>, D::Error> {
         let value = serde_json::Value::deserialize(deserializer)?;
@@ -518,11 +534,15 @@ fn malformed(payload: &[u8], path: &str, detail: &str) -> Malformed {
     let address = serde_json::from_slice(payload).unwrap_or(Address {
         msg_id: None,
         boot_id: None,
+        order_id: None,
+        connector: None,
     });
     let detail = detail.chars().take(TEXT_CHARS_MAX).collect();
     Malformed {
         msg_id: address.msg_id,
         boot_id: address.boot_id,
+        order_id: address.order_id,
+        connector: address.connector,
         path: path.to_owned(),
         detail,
     }

@@ -1,6 +1,7 @@
 //! A pile (桩): what is known of it for good, its faults and drops, and when it goes to maintenance (S05 §5).
 
 use crate::{
+    claims::Claims,
     fact::Fact,
     ids::{BootId, ConnectorNo, PileId},
     journal::Stamp,
@@ -81,6 +82,9 @@ pub struct Connector {
     pub meters_before: u32,
     /// Reported broken and not yet cleared.
     pub faulted: bool,
+    /// Which sessions claim which readings of its meter.
+    #[serde(default, skip_serializing_if = "Claims::is_empty")]
+    pub claims: Claims,
 }
 
 impl Connector {
@@ -257,6 +261,8 @@ impl Pile {
                 connector.rollback = Some(*rollback);
                 connector.meters_before += 1;
                 (connector.excess, connector.set_aside) = (None, None);
+                // What begins anew may come to the same readings again, and they are of another meter.
+                connector.claims = Claims::default();
             }
             Fact::MeterCleared { .. } => {
                 self.0.meter_abnormal = None;

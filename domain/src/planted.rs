@@ -38,11 +38,19 @@ pub enum Bug {
     TrustMeter,
     /// What flowed between two sessions is found by nobody.
     SwallowGap,
+    /// A record that says less than the station saw is settled at once.
+    SettleBelowSeen,
+    /// An offline session is paid by whoever holds the card when its record arrives.
+    CardHolderNow,
+    /// The seventeenth record that contradicts an order's is acknowledged and stored nowhere.
+    DropSeventeenth,
+    /// A person who bills a quarantine item is not told what else covers its readings.
+    BillTwice,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 16] = [
+    pub const ALL: [Bug; 20] = [
         Bug::AcknowledgeBeforeSync,
         Bug::RecordTwice,
         Bug::ReleaseAndCapture,
@@ -59,6 +67,10 @@ impl Bug {
         Bug::KeepHold,
         Bug::TrustMeter,
         Bug::SwallowGap,
+        Bug::SettleBelowSeen,
+        Bug::CardHolderNow,
+        Bug::DropSeventeenth,
+        Bug::BillTwice,
     ];
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes},
-    ids::{ConnectorNo, PileId},
+    ids::{ConnectorNo, OrderId, PileId},
     journal::Stamp,
     messages::Record,
     time::Wall,
@@ -35,6 +35,9 @@ pub struct QuarantineRow {
     pub detail: String,
     /// What a person did with it.
     pub outcome: Option<QuarantineOutcome>,
+    /// The order that it is about, where it names one.
+    #[serde(default)]
+    pub order: Option<OrderId>,
 }
 
 impl QuarantineRow {
@@ -71,6 +74,8 @@ impl QuarantineItem {
             times,
             digest,
             detail,
+            order,
+            connector,
         } = fact
         else {
             unreachable!("called for Quarantined alone")
@@ -80,13 +85,14 @@ impl QuarantineItem {
             at: stamp.at,
             why: *why,
             pile: pile.clone(),
-            connector: record.as_ref().map(|record| record.connector),
+            connector: record.as_ref().map(|record| record.connector).or(*connector),
             record: record.clone(),
             raw: raw.clone(),
             times: times.clone(),
             digest: digest.clone(),
             detail: detail.clone(),
             outcome: None,
+            order: order.clone(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Turn, live::Timer};
 use crate::{
-    energy::{Adjustment, ConnectorDay, ConnectorEnergy, EnergyReport, Finding, REPORT_HOUR, differs},
+    energy::{Adjustment, ConnectorDay, ConnectorEnergy, EnergyReport, Finding, REPORT_HOUR, differs, within_range},
     fact::Fact,
     ids::{Outlet, PileId},
     messages::ConnectorStatus,
@@ -155,7 +155,7 @@ impl Turn<'_> {
 
 fn connector_energy(outlet: Outlet, mut sums: ConnectorDay, excess: Option<RegisterGap>) -> ConnectorEnergy {
     if let Some(gap) = excess {
-        sums.unrecorded += gap.start - gap.last_known;
+        sums.unrecorded = within_range(sums.unrecorded + gap.start - gap.last_known);
         sums.find(Finding::gap(None, gap));
     }
     let (billed, register) = (sums.billed, sums.register());

@@ -15,6 +15,7 @@ mod admin;
 mod apply;
 mod boots;
 mod cards;
+mod classify;
 mod commands;
 mod energy;
 mod estimates;
@@ -45,20 +46,22 @@ pub use rejected::Rejected;
 pub use rows::{Changes, Key, Loaded, Rows};
 
 use crate::{
+    card::Card,
     fact::Fact,
     ids::{CardId, OrderId, Outlet, PileId, Randomness},
     journal::Stamp,
     messages::{Ack, AckResult, Down, Record, Up, UpMessage},
     notice::Notice,
-    order::{Command, Order, State},
+    order::{Command, Order},
     policy::Policy,
-    quarantine::kept_bytes,
     time::{Mono, Now},
     topics::UpKind,
     units::Fen,
 };
 use live::Live;
+use quarantine::Closing;
 use rows::Kept;
+use std::cell::OnceCell;
 
 /// A station.
 #[derive(Debug, Clone)]
@@ -156,16 +159,13 @@ impl Site {
                         self.needs_order(&order, &mut keys);
                     }
                 }
-                Up::Record(record) => {
-                    self.needs_order(&record.order_id, &mut keys);
-                    if let Some(card) = &record.card_id {
-                        self.needs_card(card, &mut keys);
-                    }
-                    if self.may_be_set_aside(pile, record) {
-                        self.needs_set_aside(pile, record::digest(record), &mut keys);
+                Up::Record(record) => self.needs_of_record(pile, record, &mut keys),
+                Up::Card(swipe) => {
+                    self.needs_card(&swipe.card_id, &mut keys);
+                    if let Some(holder) = self.rows.card(&swipe.card_id).and_then(Card::holder) {
+                        self.rows.needs_member(holder, &mut keys);
                     }
                 }
-                Up::Card(swipe) => self.needs_card(&swipe.card_id, &mut keys),
                 Up::Boot(_) | Up::Event(_) => {}
             },
             Input::Place(place) => self.rows.needs_member(&place.member, &mut keys),
@@ -177,8 +177,9 @@ impl Site {
                 match self.rows.quarantine.get(item) {
                     None => keys.push(Key::Quarantine(*item)),
                     Some(Some(found)) => {
-                        if let Some(record) = &found.record {
-                            self.needs_order(&record.order_id, &mut keys);
+                        let recorded = found.record.as_ref().map(|record| &record.order_id);
+                        for order in found.order.iter().chain(recorded) {
+                            self.needs_order(order, &mut keys);
                         }
                     }
                     Some(None) => {}
@@ -187,9 +188,13 @@ impl Site {
                     self.rows.needs_member(member, &mut keys);
                 }
             }
-            Input::RegisterMember { member, .. }
-            | Input::BlockMember { member, .. }
-            | Input::BindCard { member, .. } => self.rows.needs_member(member, &mut keys),
+            Input::RegisterMember { member, .. } | Input::BlockMember { member, .. } => {
+                self.rows.needs_member(member, &mut keys);
+            }
+            Input::BindCard { card, member } => {
+                self.rows.needs_member(member, &mut keys);
+                self.needs_card(card, &mut keys);
+            }
             Input::TopUp { member, receipt, .. } => {
                 self.rows.needs_member(member, &mut keys);
                 self.needs_receipt(receipt, &mut keys);
@@ -203,16 +208,15 @@ impl Site {
                     }
                 }
             }
-            Input::Unreadable { pile, kind, raw, .. } => {
+            Input::Unreadable { pile, kind, raw, fault } => {
                 if *kind != UpKind::Heartbeat {
+                    if let Some(order) = &fault.order_id {
+                        self.needs_order(order, &mut keys);
+                    }
                     self.needs_set_aside(pile, record::digest_of(raw.content()), &mut keys);
                 }
             }
-            Input::UnbindCard { card } => {
-                if !self.rows.cards.contains_key(card) {
-                    keys.push(Key::Card(card.clone()));
-                }
-            }
+            Input::UnbindCard { card } => self.needs_card(card, &mut keys),
             Input::Connected { .. }
             | Input::Disconnected { .. }
             | Input::AddTariff { .. }
@@ -235,15 +239,26 @@ impl Site {
         }
     }
 
-    /// Whether a record may fit nowhere, as far as can be told from what is in memory.
-    fn may_be_set_aside(&self, pile: &PileId, record: &Record) -> bool {
-        match self.rows.orders.get(&record.order_id) {
-            Some(Some(order)) => {
-                order.outlet.pile != *pile || order.outlet.connector != record.connector || order.state == State::Fail
+    /// A record's order; its card with everybody who may pay; and whether it was put aside before, where that matters.
+    fn needs_of_record(&self, pile: &PileId, record: &Record, keys: &mut Vec<Key>) {
+        self.needs_order(&record.order_id, keys);
+        if let Some(card) = &record.card_id {
+            self.needs_card(card, keys);
+            for member in self.rows.card(card).into_iter().flat_map(Card::members) {
+                self.rows.needs_member(member, keys);
             }
-            Some(None) => true,
-            // It is asked for first.
-            None => false,
+        }
+        if !keys.is_empty() {
+            return;
+        }
+        let outlet = Outlet {
+            pile: pile.clone(),
+            connector: record.connector,
+        };
+        let digest = OnceCell::new();
+        let digest = || digest.get_or_init(|| record::digest(record)).clone();
+        if self.classify(&outlet, record, digest).asks_for_quarantine() {
+            self.needs_set_aside(pile, digest(), keys);
         }
     }
 
@@ -261,10 +276,8 @@ impl Site {
     }
 
     fn needs_card(&self, card: &CardId, keys: &mut Vec<Key>) {
-        match self.rows.cards.get(card) {
-            None => keys.push(Key::Card(card.clone())),
-            Some(Some(member)) => self.rows.needs_member(member, keys),
-            Some(None) => {}
+        if !self.rows.cards.contains_key(card) {
+            keys.push(Key::Card(card.clone()));
         }
     }
 
@@ -355,9 +368,20 @@ impl Turn<'_> {
             Input::CloseQuarantine {
                 item,
                 bill_to,
+                despite,
+                typed,
                 reason,
                 by,
-            } => self.close_quarantine(item, bill_to, reason, by),
+            } => self.close_quarantine(
+                item,
+                Closing {
+                    bill_to,
+                    despite,
+                    typed,
+                    reason,
+                    by,
+                },
+            ),
             Input::RegisterMember { member, name } => self.register_member(member, name),
             Input::BlockMember { member, reason, by } => self.block_member(member, reason, by),
             Input::TopUp {
@@ -404,14 +428,7 @@ impl Turn<'_> {
             }
             Up::Boot(boot) => self.boot(pile, &common, boot),
             Up::Reply(reply) => self.reply(pile, &common, reply),
-            Up::Record(record) => {
-                let digest = record::digest(&record);
-                if self.fits_nowhere(pile, &record) {
-                    let bytes = kept_bytes(Some(&record), None);
-                    self.check_quarantine(pile, &digest, bytes)?;
-                }
-                self.record(pile, &common, *record, digest)
-            }
+            Up::Record(record) => self.record(pile, &common, *record)?,
             Up::Event(event) => self.event(pile, event),
             Up::Card(swipe) => self.card(pile, swipe),
         }

@@ -1,6 +1,7 @@
 //! Why an input was refused, in words for people and a word for programs.
 
 use crate::{
+    claims::Claim,
     fact::ReceiptUse,
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
     order::Illegal,
@@ -185,6 +186,30 @@ pub enum Rejected {
     /// The station is not taking new orders.
     #[error("the station takes no new orders: {0}")]
     NotTakingOrders(String),
+    /// Something else covers the readings of a quarantine item, or not what was said to.
+    #[error(
+        "quarantine item {item}: {}; look whether the same energy would be billed twice, and name exactly these in \
+         `despite` to bill the item all the same",
+        covered(covers)
+    )]
+    Covered {
+        /// Which item.
+        item: u64,
+        /// What covers them, and from where to where; nothing if more was named than is there.
+        covers: Vec<Claim>,
+    },
+}
+
+fn covered(covers: &[Claim]) -> String {
+    let said = covers
+        .iter()
+        .map(|Claim { by, from, to }| format!("{by} covers {from} to {to} kWh"));
+    let said: Vec<String> = said.collect();
+    if said.is_empty() {
+        "nothing else covers its readings".to_owned()
+    } else {
+        said.join(", ")
+    }
 }
 
 impl Rejected {
@@ -221,6 +246,7 @@ impl Rejected {
             Rejected::NotBillable { .. } => "not_billable",
             Rejected::UnknownCard(_) => "unknown_card",
             Rejected::NotTakingOrders(_) => "not_taking_orders",
+            Rejected::Covered { .. } => "covered",
         }
     }
 }

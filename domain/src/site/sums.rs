@@ -1,14 +1,16 @@
 //! What facts add up to in a business day: sums by connector, and what of a register they explain. Part of taking a fact in.
 
-use super::apply::Books;
+use super::{apply::Books, classify::is_of_session};
 use crate::{
-    energy::{ConnectorDay, EnergyReport, Finding},
-    fact::Fact,
+    claims::{Claim, SessionId},
+    energy::{ConnectorDay, EnergyReport, Finding, within_range},
+    fact::{Fact, QuarantineReason},
     ids::{OrderId, Outlet, PileId},
     messages::Record,
     meter::{self, RegisterGap, Rollback, Suspicion},
-    order::{Basis, Counted, Source},
+    order::{Basis, Counted, Ending, Order, Source, State},
     pile::{Connector, Excess, MeterAbnormal},
+    rating::Bill,
     time::Day,
     units::Energy,
 };
@@ -28,12 +30,15 @@ impl Books<'_> {
                 ..
             } => {
                 self.note_record(order, record, suspicions);
+                self.claim_record(order, record);
                 // An impossible jump must not make every later session look like a meter running backwards.
                 if !suspicions.iter().any(|s| matches!(s, Suspicion::TooFast { .. })) {
                     self.account(order, record.meter_stop_kwh);
                 }
             }
+            Fact::RecordTaken { order, ending, .. } => self.note_record_taken(order, ending),
             Fact::OrderRated { order, basis, bill } => {
+                self.claim_bill(order, *basis, bill);
                 let source = self.order_mut(order).source;
                 // Other bills follow a record, which has been accounted for.
                 if *basis == Basis::Estimate || source == Source::Quarantine {
@@ -41,12 +46,8 @@ impl Books<'_> {
                 }
             }
             Fact::OrderEstimated { order, .. } | Fact::OrderSettled { order, .. } => self.count(order),
-            Fact::Quarantined {
-                pile,
-                record: Some(record),
-                times: Some(times),
-                ..
-            } => self.note_unbilled(self.stamp.seq, pile, record, times.stop.ms_since(times.start)),
+            Fact::Quarantined { .. } => self.note_item(fact),
+            Fact::QuarantineClosed { item, .. } => self.release_item(*item),
             Fact::RegisterGapFound { order, outlet, gap } => self.note_gap(order, outlet, *gap),
             Fact::RegisterRolledBack { outlet, rollback } => {
                 self.today(outlet).find(Finding::rollback(None, *rollback));
@@ -117,8 +118,8 @@ impl Books<'_> {
             return;
         }
         let sums = self.day_mut(day, &outlet);
-        sums.billed += billed - known.0;
-        sums.metered += metered - known.1;
+        sums.billed = within_range(sums.billed + billed - known.0);
+        sums.metered = within_range(sums.metered + metered - known.1);
         if before.is_none() {
             sums.orders += 1;
             if no_meter {
@@ -137,7 +138,8 @@ impl Books<'_> {
             // What lies before it is a gap, and is found as one.
             let from = stop.max(excess.from);
             connector.excess = Some(Excess { from, ..excess });
-            self.day_mut(excess.day, outlet).unrecorded -= explained;
+            let day = self.day_mut(excess.day, outlet);
+            day.unrecorded = within_range(day.unrecorded - explained);
         }
     }
 
@@ -153,8 +155,51 @@ impl Books<'_> {
         connector.excess = Some(Excess { day, from, to: read });
     }
 
-    /// A record in quarantine: a metered session without an order. What it says of the register is no gap.
-    fn note_unbilled(&mut self, item: u64, pile: &PileId, record: &Record, ms: i64) {
+    /// What was put aside: a person is to see it in the day's report, and be told what it covers.
+    fn note_item(&mut self, fact: &Fact) {
+        let Fact::Quarantined {
+            why,
+            pile,
+            record,
+            times,
+            order,
+            ..
+        } = fact
+        else {
+            unreachable!("called for Quarantined alone")
+        };
+        let item = self.stamp.seq;
+        if let Some(record) = record {
+            self.claim_item(item, pile, record);
+        }
+        let about = order.as_ref().and_then(|order| self.rows.order(order)).cloned();
+        match (why, about, record.as_deref().zip(times.as_deref())) {
+            (QuarantineReason::RatingDiffers, Some(order), _) => {
+                let (id, outlet) = (order.id.clone(), &order.outlet);
+                self.today(outlet).find(Finding::RatingDiffers { order: id, item });
+            }
+            (QuarantineReason::Conflict, Some(order), Some((record, times))) => {
+                let found = conflict_of(&order, item, record);
+                let is_of_session = is_of_session(&order, record.meter_start_kwh, record.meter_stop_kwh);
+                // What the order's own record accounts for is not said of this one.
+                if is_of_session || record.energy() <= Energy::ZERO {
+                    self.today(&order.outlet).find(found);
+                } else {
+                    self.note_unbilled(pile, record, times.stop.ms_since(times.start), found);
+                }
+            }
+            (_, _, Some((record, times))) => {
+                let energy = record.energy();
+                let found = Finding::Unbilled { item, energy };
+                self.note_unbilled(pile, record, times.stop.ms_since(times.start), found);
+            }
+            _ => {}
+        }
+    }
+
+    /// A record in quarantine, `found` in today's report: a metered session without an order. What it says of the register
+    /// is no gap.
+    fn note_unbilled(&mut self, pile: &PileId, record: &Record, ms: i64, found: Finding) {
         let energy = record.energy();
         let known = self
             .rows
@@ -169,7 +214,7 @@ impl Books<'_> {
             connector: record.connector,
         };
         let (start, stop) = (record.meter_start_kwh, record.meter_stop_kwh);
-        self.today(&outlet).find(Finding::Unbilled { item, energy });
+        self.today(&outlet).find(found);
         if connector.is_of_meter_before(start) {
             return;
         }
@@ -181,12 +226,77 @@ impl Books<'_> {
                 self.connector_mut(&outlet).set_aside = Some(stop);
                 if let Some(gap) = meter::gap(start, Some(known)) {
                     let day = self.today(&outlet);
-                    day.unrecorded += start - known;
+                    day.unrecorded = within_range(day.unrecorded + start - known);
                     day.find(Finding::gap(None, gap));
                 }
             }
             Some(_) => self.explain(&outlet, start, stop),
             None => {}
+        }
+    }
+
+    /// A person gave an order its record: what that explains of the register.
+    fn note_record_taken(&mut self, id: &OrderId, ending: &Ending) {
+        let order = self.order_mut(id).clone();
+        let (start, stop) = (ending.start.register, ending.stop.register);
+        if let Some(Counted { day, .. }) = order.counted
+            && self.rows.energy.open.contains_key(&(day, order.outlet.clone()))
+        {
+            self.day_mut(day, &order.outlet).has_meter(id);
+        }
+        self.claim_for(&order, start, stop);
+        if self.rows.has_its_meter(&order) {
+            self.explain(&order.outlet, start, stop);
+            self.account(id, stop);
+        }
+    }
+
+    fn claim_for(&mut self, order: &Order, from: Energy, to: Energy) {
+        if self.rows.has_its_meter(order) {
+            let by = SessionId::Order(order.id.clone());
+            self.connector_mut(&order.outlet).claims.claim(Claim { by, from, to });
+        }
+    }
+
+    /// What a failed order delivered is its quarantine item's, until a person bills it.
+    fn claim_record(&mut self, id: &OrderId, record: &Record) {
+        let order = self.order_mut(id).clone();
+        if order.state != State::Fail {
+            self.claim_for(&order, record.meter_start_kwh, record.meter_stop_kwh);
+        }
+    }
+
+    /// A bill of nothing, of what cannot be rated, says nothing of the register.
+    fn claim_bill(&mut self, id: &OrderId, basis: Basis, bill: &Bill) {
+        let (from, to) = (bill.start.register, bill.stop.register);
+        if basis != Basis::Correction && from < to {
+            let order = self.order_mut(id).clone();
+            self.claim_for(&order, from, to);
+        }
+    }
+
+    fn claim_item(&mut self, item: u64, pile: &PileId, record: &Record) {
+        let (from, to) = (record.meter_start_kwh, record.meter_stop_kwh);
+        let outlet = Outlet {
+            pile: pile.clone(),
+            connector: record.connector,
+        };
+        let is_of_meter = |connector: &Connector| !connector.is_of_meter_before(from);
+        if self.rows.connector(&outlet).is_some_and(is_of_meter) {
+            let by = SessionId::Item(item);
+            self.connector_mut(&outlet).claims.claim(Claim { by, from, to });
+        }
+    }
+
+    /// A person has dealt with an item: what it covers is its order's from now on, or nobody's.
+    fn release_item(&mut self, item: u64) {
+        let row = self.rows.quarantine.get(&item).and_then(Option::as_ref);
+        let Some((pile, connector)) = row.and_then(|row| Some((row.pile.clone(), row.connector?))) else {
+            return;
+        };
+        let outlet = Outlet { pile, connector };
+        if self.rows.connector(&outlet).is_some() {
+            self.connector_mut(&outlet).claims.release(&SessionId::Item(item));
         }
     }
 
@@ -220,7 +330,7 @@ impl Books<'_> {
         let excess = self.connector_mut(outlet).excess;
         let known = excess.map_or(gap.last_known, |excess| excess.to.max(gap.last_known));
         let day = self.today(outlet);
-        day.unrecorded += (gap.start - known).max(Energy::ZERO);
+        day.unrecorded = within_range(day.unrecorded + (gap.start - known).max(Energy::ZERO));
         day.find(Finding::gap(Some(order), gap));
     }
 
@@ -239,5 +349,15 @@ impl Books<'_> {
             self.pile_mut(id).doubt_meter(MeterAbnormal { day, reason, since });
         }
         self.rows.energy_reports.insert(report.day, report.clone());
+    }
+}
+
+fn conflict_of(order: &Order, item: u64, record: &Record) -> Finding {
+    let billed = order.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
+    Finding::Conflict {
+        order: order.id.clone(),
+        item,
+        billed: billed.map_or(Energy::ZERO, |bill| bill.energy),
+        claimed: record.energy(),
     }
 }

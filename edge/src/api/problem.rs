@@ -1,7 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457): a stable type, a status, and a detail that says what to do.
 //! The domain's refusals know no HTTP; here is the one table that gives them their status.
 
-use super::wire::Yuan;
+use super::wire::{Kwh, Yuan};
 use crate::{
     station::{Response as Answer, Unavailable},
     store::StoreError,
@@ -10,7 +10,11 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{site::Rejected, tariff::Fault};
+use domain::{
+    claims::{Claim, SessionId},
+    site::Rejected,
+    tariff::Fault,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -60,6 +64,39 @@ pub struct ProblemDetails {
     /// Everything that is wrong with a tariff.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<TariffFault>,
+    /// What else covers the readings of a quarantine item: to be named in `despite`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub covers: Vec<Cover>,
+}
+
+/// Something that covers readings which are to be billed: an order, or an item in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Cover {
+    /// The order, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// The number of the quarantine item, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<u64>,
+    /// The register at its start.
+    pub from_kwh: Kwh,
+    /// The register at its end.
+    pub to_kwh: Kwh,
+}
+
+impl Cover {
+    fn of(claim: &Claim) -> Self {
+        let (order, item) = match &claim.by {
+            SessionId::Order(order) => (Some(order.to_string()), None),
+            SessionId::Item(item) => (None, Some(*item)),
+        };
+        Self {
+            order,
+            item,
+            from_kwh: Kwh(claim.from),
+            to_kwh: Kwh(claim.to),
+        }
+    }
 }
 
 /// One thing wrong with a tariff.
@@ -113,6 +150,7 @@ impl Problem {
                 order: None,
                 state: None,
                 faults: Vec::new(),
+                covers: Vec::new(),
             }),
         }
     }
@@ -221,6 +259,7 @@ impl From<&Rejected> for Problem {
             Rejected::PileNotGone { .. } | Rejected::NotBillable { .. } | Rejected::QuarantineFull { .. } => {
                 conflict("")
             }
+            Rejected::Covered { .. } => conflict(""),
             Rejected::ReceiptUsed { .. } => conflict("; a receipt's number counts once, write a new one"),
             Rejected::PileBusy { .. } => conflict("; stop it and wait for its record first"),
             Rejected::PrepayOutsideLimits { .. }
@@ -268,6 +307,10 @@ impl Problem {
             Rejected::Illegal { order, illegal } => {
                 details.order = Some(order.to_string());
                 details.state = illegal.state.map(|state| state.word().to_owned());
+            }
+            Rejected::Covered { covers, .. } => {
+                details.path = path("despite");
+                details.covers = covers.iter().map(Cover::of).collect();
             }
             Rejected::PileBusy { order, .. } | Rejected::PileNotGone { order, .. } => {
                 details.order = Some(order.to_string());

@@ -17,7 +17,7 @@ use axum::{Json, extract::State as Shared};
 use domain::{order::State, tariff, time::Wall};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// How many of what waits are counted.
+/// How many reviews that wait are counted.
 const COUNTED_MAX: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -49,13 +49,13 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
             ..OrderFilter::default()
         };
         let reviews = reader.orders(&waiting, None, COUNTED_MAX)?.items.len();
-        let quarantine = reader.quarantine(true, None, COUNTED_MAX)?.items.len();
+        let quarantine = reader.open_items()?;
         let tariffs = reader.tariffs()?;
         let in_force = tariff::in_force(&tariffs, wall).map(|tariff| tariff.id.to_string());
         let places = (reader.checkpoint()?, reader.acknowledged()?);
         Ok((reader.head()?, places, reviews, quarantine, in_force))
     });
-    let ((head, hash), (begins_after, acknowledged), reviews_waiting, quarantine_open, tariff_in_force) = read.await?;
+    let ((head, hash), (begins_after, acknowledged), reviews_waiting, quarantine, tariff_in_force) = read.await?;
     let identity = api.station.store.identity();
     let mut view = StationView {
         site: identity.site.to_string(),
@@ -82,7 +82,10 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         piles_faulted: 0,
         piles_meter_abnormal: 0,
         reviews_waiting,
-        quarantine_open,
+        quarantine_open: quarantine.all,
+        conflicts_open: quarantine.conflicts,
+        rating_differences_open: quarantine.rating_differences,
+        quarantine_oldest: quarantine.oldest.map(At),
         piles_quarantine_full: 0,
         disk: DiskView {
             free_bytes: 0,

@@ -11,6 +11,7 @@ mod read;
 mod restore;
 mod retained;
 mod retention;
+mod schema3;
 mod station_was_here;
 mod tables;
 mod verify;
@@ -18,7 +19,7 @@ mod write;
 
 pub use audit::{BillAudit, DIFFERENCES_MAX, Difference};
 pub use backup::Backup;
-pub use read::{OrderFilter, Page, Reader, Sample};
+pub use read::{OpenItems, OrderFilter, Page, QuarantineFilter, Reader, Sample};
 pub use restore::Restored;
 pub use retained::Retained;
 pub use retention::{Limits, Pass};
@@ -42,7 +43,7 @@ use std::{
 };
 
 /// The layout of the tables. A file of a newer one is refused, of an older one migrated.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Why the disk does not do what it should.
 #[derive(Debug, thiserror::Error)]

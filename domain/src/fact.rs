@@ -363,6 +363,23 @@ pub enum Fact {
         /// By how much, in milliseconds; negative is backwards.
         by_ms: i64,
     },
+    /// The station's wall clock cannot be right: what is rated meanwhile waits for a person, or for the clock.
+    ClockDoubted {
+        /// The last certain time: it is later than that.
+        certain: Wall,
+    },
+    /// It can be right again.
+    ClockBelieved {
+        /// Who said so; none where the clock itself caught up, or was synchronised.
+        by: Option<String>,
+    },
+    /// An order that was placed by a clock that could not be right belongs to another time.
+    OrderTimesMoved {
+        /// Which order.
+        order: OrderId,
+        /// By how much, in milliseconds.
+        by_ms: i64,
+    },
     /// The station was restored from a copy: the first entry of another run of the journal. What the run before it
     /// journaled after the copy was made is not here.
     Restored {
@@ -435,6 +452,7 @@ impl Fact {
             | Fact::OrderSettled { order, .. }
             | Fact::DebtPaid { order, .. }
             | Fact::Refunded { order, .. }
+            | Fact::OrderTimesMoved { order, .. }
             | Fact::Notified { order, .. } => Some(order),
             Fact::Quarantined { record, .. } => record.as_ref().map(|record| &record.order_id),
             Fact::QuarantineClosed {
@@ -455,6 +473,8 @@ impl Fact {
             | Fact::ToppedUp { .. }
             | Fact::QuarantineClosed { .. }
             | Fact::ClockStepped { .. }
+            | Fact::ClockDoubted { .. }
+            | Fact::ClockBelieved { .. }
             | Fact::Restored { .. }
             | Fact::RegisterRolledBack { .. }
             | Fact::DayBegan { .. }

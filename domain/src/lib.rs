@@ -9,7 +9,7 @@
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
 //! | [`order`], [`ledger`], [`settlement`], [`postings`], [`energy`], [`pile`], [`member`], [`quarantine`], [`notice`] | the small machines |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
-//! | [`policy`], [`site`] | the site's rules, and the one machine that ties all this together |
+//! | [`policy`], [`station_clock`], [`site`] | the site's rules, and the one machine that ties all this together |
 //! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
 
 pub mod energy;
@@ -31,6 +31,7 @@ pub mod quarantine;
 pub mod rating;
 pub mod settlement;
 pub mod site;
+pub mod station_clock;
 pub mod tariff;
 pub mod time;
 pub mod topics;

@@ -7,6 +7,7 @@
 //! | [`ids`], [`units`], [`time`] | names of things; money and energy as integers; the two clocks |
 //! | [`topics`], [`messages`] | the pile contract v1 |
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
+//! | [`register`] | what of a connector's register is explained, and by what |
 //! | [`order`], [`ledger`], [`energy`], [`pile`], [`member`], [`notice`] | the small machines |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
 //! | [`policy`], [`site`] | the site's rules, and the one machine that ties all this together |
@@ -27,6 +28,7 @@ pub mod pile;
 pub mod planted;
 pub mod policy;
 pub mod rating;
+pub mod register;
 pub mod site;
 pub mod tariff;
 pub mod time;

@@ -8,6 +8,7 @@
 //! | [`topics`], [`messages`] | the pile contract v1 |
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
 //! | [`order`], [`ledger`], [`settlement`], [`postings`], [`energy`], [`pile`], [`member`], [`quarantine`], [`notice`] | the small machines |
+//! | [`register`] | what of a connector's register is explained, and by what |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
 //! | [`policy`], [`station_clock`], [`site`] | the site's rules, and the one machine that ties all this together |
 //! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
@@ -30,6 +31,7 @@ pub mod postings;
 pub mod quarantine;
 pub mod rating;
 pub mod settlement;
+pub mod register;
 pub mod site;
 pub mod station_clock;
 pub mod tariff;

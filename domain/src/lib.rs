@@ -7,6 +7,7 @@
 //! | [`ids`], [`units`], [`time`] | names of things; money and energy as integers; the two clocks |
 //! | [`topics`], [`messages`] | the pile contract v1 |
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
+//! | [`plausible`], [`resolution`], [`flow`] | which readings are believed; the step of a register; current that no register counts |
 //! | [`order`], [`ledger`], [`settlement`], [`postings`], [`energy`], [`pile`], [`member`], [`quarantine`], [`notice`] | the small machines |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
 //! | [`policy`], [`site`] | the site's rules, and the one machine that ties all this together |
@@ -25,10 +26,12 @@ pub mod notice;
 pub mod order;
 pub mod pile;
 pub mod planted;
+pub mod plausible;
 pub mod policy;
 pub mod postings;
 pub mod quarantine;
 pub mod rating;
+pub mod resolution;
 pub mod settlement;
 pub mod site;
 pub mod tariff;

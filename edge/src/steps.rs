@@ -60,6 +60,9 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         Fact::RegisterGapFound { order, outlet, gap } => {
             tracing::warn!(seq, %order, %outlet, last_known = %gap.last_known, start = %gap.start, "unrecorded energy");
         }
+        Fact::OrderAccounted { order, from, to } => {
+            tracing::info!(seq, %order, %from, %to, "accounts for its register, by a person's decision");
+        }
         Fact::RatingDiffers { order, .. } => tracing::warn!(seq, %order, "the pile splits the energy differently"),
         Fact::OrderRated { order, basis, bill } => {
             tracing::info!(seq, %order, basis = told(basis), energy = %bill.energy, fee = %bill.fee, "rated");

@@ -318,9 +318,9 @@ mod tests {
             ..Mark::default()
         };
         let clock = SiteClock::resume(&mark).standing(start);
-        let at = |ms| Now {
-            mono: Mono(5_000 + ms),
-            wall: start.after_ms(i64::try_from(ms).unwrap()),
+        let at = |ms: u32| Now {
+            mono: Mono(5_000 + u64::from(ms)),
+            wall: start.after_ms(ms.into()),
         };
         assert_eq!(clock.now(), at(0));
         clock.reached(Mono(5_000)).await;

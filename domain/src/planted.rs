@@ -42,11 +42,15 @@ pub enum Bug {
     BelieveDoubtfulClock,
     /// What was certain of the time does not bound which tariff is in force.
     NoCertainTime,
+    /// A record that was written in an earlier start of the pile goes by the present offset of its clock.
+    OffsetOfPresentBoot,
+    /// A session that a pile ran alone may have been at any time before now.
+    NoLowerBound,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 20] = [
         Bug::AcknowledgeBeforeSync,
         Bug::RecordTwice,
         Bug::ReleaseAndCapture,
@@ -65,6 +69,8 @@ impl Bug {
         Bug::SwallowGap,
         Bug::BelieveDoubtfulClock,
         Bug::NoCertainTime,
+        Bug::OffsetOfPresentBoot,
+        Bug::NoLowerBound,
     ];
 }
 

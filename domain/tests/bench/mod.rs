@@ -695,6 +695,7 @@ impl Bench {
             periods: None,
             card_id: None,
             signed: None,
+            session_boot_id: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     fact::Fact,
-    ids::{BootId, ConnectorNo, PileId},
+    ids::{BootId, ConnectorNo, OrderId, PileId},
     journal::Stamp,
     messages::{BootConnector, EventKind},
     meter::Rollback,
@@ -81,6 +81,9 @@ pub struct Connector {
     pub meters_before: u32,
     /// Reported broken and not yet cleared.
     pub faulted: bool,
+    /// It charges without an order of this station.
+    #[serde(default)]
+    pub unordered: Option<Unordered>,
 }
 
 impl Connector {
@@ -133,6 +136,17 @@ pub struct Excess {
     pub from: Energy,
     /// Up to this.
     pub to: Energy,
+}
+
+/// Charging without an order, while it lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unordered {
+    /// When that was noted.
+    pub since: Wall,
+    /// The register when it was first seen.
+    pub from: Energy,
+    /// The session that the pile names, if it does.
+    pub named: Option<OrderId>,
 }
 
 /// Why a pile's meter is not believed as it was.
@@ -258,6 +272,19 @@ impl Pile {
                 connector.meters_before += 1;
                 (connector.excess, connector.set_aside) = (None, None);
             }
+            Fact::UnorderedCharging {
+                outlet,
+                register,
+                named,
+                ..
+            } => {
+                self.connector_mut(outlet.connector).unordered = Some(Unordered {
+                    since: stamp.at,
+                    from: *register,
+                    named: named.clone(),
+                });
+            }
+            Fact::UnorderedChargingEnded { outlet, .. } => self.connector_mut(outlet.connector).unordered = None,
             Fact::MeterCleared { .. } => {
                 self.0.meter_abnormal = None;
                 for connector in self.0.connectors.values_mut() {

@@ -38,11 +38,17 @@ pub enum Bug {
     TrustMeter,
     /// What flowed between two sessions is found by nobody.
     SwallowGap,
+    /// A pile that is online and says nothing of a connector, or that it is in no session, leaves its order charging.
+    HangInCharging,
+    /// A car that pauses counts as one whose session is over.
+    CutPause,
+    /// The driver pays from the last reading before the start.
+    ChargeTheGap,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 16] = [
+    pub const ALL: [Bug; 19] = [
         Bug::AcknowledgeBeforeSync,
         Bug::RecordTwice,
         Bug::ReleaseAndCapture,
@@ -59,6 +65,9 @@ impl Bug {
         Bug::KeepHold,
         Bug::TrustMeter,
         Bug::SwallowGap,
+        Bug::HangInCharging,
+        Bug::CutPause,
+        Bug::ChargeTheGap,
     ];
 }
 

@@ -432,6 +432,47 @@ pub enum Fact {
         /// Who.
         by: String,
     },
+    /// The first reading under an order whose start was confirmed without one: from here on the driver pays.
+    FirstReading {
+        /// Which order.
+        order: OrderId,
+        /// The register.
+        register: Energy,
+    },
+    /// A connector charges without an order of this station. Said once, until it ends.
+    UnorderedCharging {
+        /// Where.
+        outlet: Outlet,
+        /// The register when it was first seen to.
+        register: Energy,
+        /// The session that the pile names, if it does.
+        named: Option<OrderId>,
+        /// Whether the pile is told to stop it.
+        told_to_stop: bool,
+    },
+    /// It does so no longer.
+    UnorderedChargingEnded {
+        /// Where.
+        outlet: Outlet,
+        /// The register then.
+        register: Energy,
+    },
+    /// A pile has restarted and begun to count anew under the `boot_id` of before.
+    PileRestarted {
+        /// Which.
+        pile: PileId,
+        /// The name of both starts.
+        boot_id: BootId,
+    },
+}
+
+/// In which pile's log a fact stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PileLog<'a> {
+    /// In this one's.
+    Of(&'a PileId),
+    /// In that of the pile at which this order runs.
+    OfOrder(&'a OrderId),
 }
 
 impl Fact {
@@ -463,7 +504,8 @@ impl Fact {
             | Fact::Refunded { order, .. }
             | Fact::OrderTimesMoved { order, .. }
             | Fact::OrderAccounted { order, .. }
-            | Fact::Notified { order, .. } => Some(order),
+            | Fact::Notified { order, .. }
+            | Fact::FirstReading { order, .. } => Some(order),
             Fact::Quarantined { record, .. } => record.as_ref().map(|record| &record.order_id),
             Fact::QuarantineClosed {
                 outcome: QuarantineOutcome::Billed { order },
@@ -489,7 +531,10 @@ impl Fact {
             | Fact::RegisterRolledBack { .. }
             | Fact::DayBegan { .. }
             | Fact::EnergyReported { .. }
-            | Fact::MeterCleared { .. } => None,
+            | Fact::MeterCleared { .. }
+            | Fact::UnorderedCharging { .. }
+            | Fact::UnorderedChargingEnded { .. }
+            | Fact::PileRestarted { .. } => None,
         }
     }
 }
@@ -503,9 +548,30 @@ impl Fact {
             | Fact::PileBooted { pile, .. }
             | Fact::PileDropped { pile, .. }
             | Fact::MaintenanceSet { pile, .. }
-            | Fact::MeterCleared { pile, .. } => Some(pile),
-            Fact::PileEvent { outlet, .. } | Fact::RegisterRolledBack { outlet, .. } => Some(&outlet.pile),
+            | Fact::MeterCleared { pile, .. }
+            | Fact::PileRestarted { pile, .. } => Some(pile),
+            Fact::PileEvent { outlet, .. }
+            | Fact::RegisterRolledBack { outlet, .. }
+            | Fact::UnorderedCharging { outlet, .. }
+            | Fact::UnorderedChargingEnded { outlet, .. } => Some(&outlet.pile),
             _ => None,
+        }
+    }
+
+    /// The log of a pile that it stands in, if any: what the pile said and did, what it was told, and what was found of
+    /// its meter.
+    pub fn pile_log(&self) -> Option<PileLog<'_>> {
+        match self {
+            Fact::CommandIssued { order, .. }
+            | Fact::CommandAnswered { order, .. }
+            | Fact::ChargingLost { order, .. }
+            | Fact::ChargingResumed { order }
+            | Fact::FakeChargingSeen { order, .. } => Some(PileLog::OfOrder(order)),
+            Fact::RegisterGapFound { outlet, .. } | Fact::EnergyDiffers { outlet, .. } => {
+                Some(PileLog::Of(&outlet.pile))
+            }
+            Fact::Quarantined { pile, .. } => Some(PileLog::Of(pile)),
+            _ => self.pile().map(PileLog::Of),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     energy::differs,
     fact::Fact,
-    ids::{BootId, ConnectorNo, PileId},
+    ids::{BootId, ConnectorNo, OrderId, PileId},
     journal::Stamp,
     messages::{BootConnector, EventKind},
     meter::Rollback,
@@ -80,6 +80,9 @@ pub struct Connector {
     pub meters_before: u32,
     /// Reported broken and not yet cleared.
     pub faulted: bool,
+    /// It charges without an order of this station.
+    #[serde(default)]
+    pub unordered: Option<Unordered>,
 }
 
 impl Connector {
@@ -139,6 +142,17 @@ impl Connector {
     pub fn is_of_meter_before(&self, start: Energy) -> bool {
         self.rollback.is_some_and(|rollback| start >= rollback.known)
     }
+}
+
+/// Charging without an order, while it lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unordered {
+    /// When that was noted.
+    pub since: Wall,
+    /// The register when it was first seen.
+    pub from: Energy,
+    /// The session that the pile names, if it does.
+    pub named: Option<OrderId>,
 }
 
 /// Why a pile's meter is not believed as it was.
@@ -276,6 +290,19 @@ impl Pile {
             Fact::RegisterRolledBack { outlet, rollback } => {
                 self.connector_mut(outlet.connector).replace_meter(*rollback);
             }
+            Fact::UnorderedCharging {
+                outlet,
+                register,
+                named,
+                ..
+            } => {
+                self.connector_mut(outlet.connector).unordered = Some(Unordered {
+                    since: stamp.at,
+                    from: *register,
+                    named: named.clone(),
+                });
+            }
+            Fact::UnorderedChargingEnded { outlet, .. } => self.connector_mut(outlet.connector).unordered = None,
             Fact::MeterCleared { .. } => {
                 self.0.meter_abnormal = None;
                 for connector in self.0.connectors.values_mut() {

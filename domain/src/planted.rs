@@ -46,11 +46,17 @@ pub enum Bug {
     OffsetOfPresentBoot,
     /// A session that a pile ran alone may have been at any time before now.
     NoLowerBound,
+    /// A pile that is online and says nothing of a connector, or that it is in no session, leaves its order charging.
+    HangInCharging,
+    /// A car that pauses counts as one whose session is over.
+    CutPause,
+    /// The driver pays from the last reading before the start.
+    ChargeTheGap,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 20] = [
+    pub const ALL: &[Bug] = &[
         Bug::AcknowledgeBeforeSync,
         Bug::RecordTwice,
         Bug::ReleaseAndCapture,
@@ -71,6 +77,9 @@ impl Bug {
         Bug::NoCertainTime,
         Bug::OffsetOfPresentBoot,
         Bug::NoLowerBound,
+        Bug::HangInCharging,
+        Bug::CutPause,
+        Bug::ChargeTheGap,
     ];
 }
 

@@ -145,6 +145,7 @@ fn a_removed_pile_is_heard_no_more_except_for_its_records() {
     );
     bench.ok(Input::ProvisionPile { pile: pile("P1") });
     bench.connect("P1");
+    bench.idle("P1");
     bench.place("m", "P1", "10");
 }
 

@@ -217,6 +217,11 @@ impl Order {
                 self.0.deadline = None;
                 self.0.commands.retain(|command| command.kind != CommandKind::Start);
             }
+            Fact::FirstReading { register, .. } => {
+                if let Some(started) = &mut self.0.started {
+                    started.register.get_or_insert(*register);
+                }
+            }
             Fact::OrderFailed { reason, .. } => self.fail(reason),
             Fact::StopRequested { .. } => {
                 self.step(Step::StopAsked);

@@ -54,7 +54,7 @@ pub enum Input {
         /// Who asks.
         by: String,
     },
-    /// A person gives up on an order whose pile is gone for good.
+    /// A person ends an order with what is known of it: cancelled before the start, estimated after it.
     Close {
         /// Which order.
         order: OrderId,
@@ -194,6 +194,11 @@ pub enum Input {
     Space(Space),
     /// A deadline may have passed.
     Tick,
+    /// Another connection with the pile's identity took the place of the one before.
+    TakenOver {
+        /// Which.
+        pile: PileId,
+    },
 }
 
 /// The room on the disk that the database is on.

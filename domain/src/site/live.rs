@@ -1,11 +1,11 @@
 //! What is true only now: connections, the last telemetry, clocks and timers. Lost with the process, or nearly so.
 //! What is decided from it (a stop, a suspicion, a bill) is a fact.
 
-use super::{Rows, Space};
+use super::{Rows, Space, runs::Runs};
 use crate::{
     fact::Fact,
     flow::FlowWatch,
-    ids::{BootId, CardId, OrderId, Outlet, PileId},
+    ids::{BootId, CardId, CommandId, OrderId, Outlet, PileId},
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
     order::{Order, OrderRow, State},
     planted::{Bug, is_planted},
@@ -19,8 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A clock offset below this is the network's, not the clock's, in milliseconds.
 const OFFSET_NOISE_MS: i64 = 5_000;
-/// How many earlier boots of a pile are remembered.
-const PAST_BOOTS: usize = 4;
 /// A pile's clock that is off by more than this is flagged `clock_suspect`, in milliseconds.
 const OFFSET_SUSPECT_MS: i64 = 300_000;
 
@@ -31,6 +29,8 @@ pub(super) struct Live {
     pub(super) outlets: BTreeMap<Outlet, OutletLive>,
     /// Which order occupies a connector: follows from the orders.
     pub(super) occupied: BTreeMap<Outlet, OrderId>,
+    /// When it is next looked at whether a connector has been silent: its one timer.
+    pub(super) silence_due: BTreeMap<Outlet, Mono>,
     pub(super) timers: BTreeSet<(Mono, Timer)>,
     /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
     pub(super) wall_offset_ms: Option<i64>,
@@ -56,6 +56,8 @@ pub(super) enum Timer {
     Time(PileId),
     /// A business day's energy is reported.
     EnergyReport,
+    /// Whether a connector that should charge has been silent too long.
+    Silence(Outlet),
 }
 
 /// A pile's connection.
@@ -67,12 +69,10 @@ pub struct Presence {
     pub heard_at: Option<Mono>,
     /// How its clocks relate to the station's.
     pub clock: ClockOffset,
-    /// The boot it speaks of.
-    pub(super) boot: Option<BootId>,
-    /// Its last boots before that, newest last.
-    pub(super) past_boots: Vec<BootId>,
-    /// The last `(boot, seq)` of a heartbeat: an older one is not live.
-    pub(super) heartbeat: Option<(BootId, u64)>,
+    /// The starts of it that are known.
+    pub(super) runs: Runs,
+    /// When two devices with this identity were last noticed.
+    pub two_devices: Option<Mono>,
     pub(super) swipe: Option<(CardId, Mono)>,
     pub(super) dropped_at: Option<Mono>,
     pub(super) prices_sent: Option<PriceMessage>,
@@ -80,22 +80,6 @@ pub struct Presence {
     pub quarantine_full: bool,
     /// When it is next told the time.
     pub(super) time_due: Option<Mono>,
-}
-
-impl Presence {
-    /// From now on the pile speaks of this boot; heartbeats of the ones before are not live any more.
-    pub(super) fn begin_boot(&mut self, boot_id: &BootId) {
-        if self.boot.as_ref() == Some(boot_id) {
-            return;
-        }
-        self.past_boots.retain(|past| past != boot_id);
-        if let Some(past) = self.boot.replace(boot_id.clone()) {
-            if self.past_boots.len() == PAST_BOOTS {
-                self.past_boots.remove(0);
-            }
-            self.past_boots.push(past);
-        }
-    }
 }
 
 /// How a pile's clocks relate to the station's, measured from live messages of one boot.
@@ -175,6 +159,22 @@ pub struct OutletLive {
     /// Whether the meter counts what flows; begun anew after a restart.
     #[serde(skip)]
     pub flow: FlowWatch,
+    /// It charges, and for no order of ours.
+    #[serde(default)]
+    pub unordered: Option<UnorderedWatch>,
+}
+
+/// Charging without an order, from the first report of it on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnorderedWatch {
+    /// Since when, by elapsed time.
+    pub since: Mono,
+    /// The register then.
+    pub register: Energy,
+    /// How many reports have said so.
+    pub reports: u32,
+    /// The stop that was sent last, and until when it is sent again.
+    pub stop: Option<(CommandId, Mono)>,
 }
 
 impl Live {
@@ -238,6 +238,14 @@ impl Live {
             }
             _ => {}
         }
+    }
+
+    /// From now on it is waited for so long whether the connector says anything.
+    pub(super) fn await_word(&mut self, outlet: &Outlet, until: Mono) {
+        if let Some(before) = self.silence_due.insert(outlet.clone(), until) {
+            self.timers.remove(&(before, Timer::Silence(outlet.clone())));
+        }
+        self.timers.insert((until, Timer::Silence(outlet.clone())));
     }
 
     pub(super) fn is_online(&self, pile: &PileId) -> bool {
@@ -391,7 +399,9 @@ impl super::Site {
         let expected_end = live
             .zip(so_far.as_ref())
             .and_then(|(live, bill)| live.expected_end(order, bill, &self.rows, now));
-        let report = live.map(|live| &live.report);
+        // What the connector says after the session is not said of this order.
+        let running = live.filter(|_| order.state.occupies_connector());
+        let report = running.map(|live| &live.report);
         LiveView {
             order_id: order.id.clone(),
             outlet: order.outlet.clone(),
@@ -408,7 +418,10 @@ impl super::Site {
             period: self.rows.tariff_of(order).kind_at(now.wall),
             expected_end,
             pile_online: self.live.is_online(&order.outlet.pile),
-            as_of: live.map(|live| live.as_of),
+            as_of: match running {
+                Some(live) => Some(live.as_of),
+                None => billed.map(|bill| bill.at),
+            },
         }
     }
 

@@ -31,16 +31,18 @@ mod quarantine;
 mod record;
 mod rejected;
 mod rows;
+mod runs;
 mod settle;
 mod space;
 mod station_clock;
 mod stopping;
 mod sums;
 mod timers;
+mod unordered;
 
 pub use input::{Decision, Input, Place, Space};
 pub use invariants::Violation;
-pub use live::{ClockOffset, LiveView, OutletLive, Presence};
+pub use live::{ClockOffset, LiveView, OutletLive, Presence, UnorderedWatch};
 pub use outcome::{Answer, Effect, Outcome};
 pub use rejected::Rejected;
 pub use rows::{Changes, Key, Loaded, Rows};
@@ -61,6 +63,7 @@ use crate::{
 };
 use live::Live;
 use rows::Kept;
+use runs::Heard;
 
 /// A station.
 #[derive(Debug, Clone)]
@@ -223,6 +226,7 @@ impl Site {
             }
             Input::Connected { .. }
             | Input::Disconnected { .. }
+            | Input::TakenOver { .. }
             | Input::AddTariff { .. }
             | Input::ProvisionPile { .. }
             | Input::RemovePile { .. }
@@ -395,13 +399,15 @@ impl Turn<'_> {
             Input::ConfirmClock { by } => self.confirm_clock(by),
             Input::Space(space) => self.space(space),
             Input::Tick => self.tick(),
+            Input::TakenOver { pile } => self.taken_over(&pile),
         }
     }
 
     fn message(&mut self, pile: &PileId, message: UpMessage) -> Handled {
         let known = self.known_pile(pile).is_ok();
+        let mut heard = Heard::Late;
         if known {
-            self.heard(pile, &message);
+            heard = self.heard(pile, &message);
         } else {
             self.ignore("unknown_pile");
         }
@@ -411,10 +417,10 @@ impl Turn<'_> {
             Up::Heartbeat(_) if !known => return Ok(Answer::Done),
             Up::Boot(_) | Up::Reply(_) | Up::Event(_) | Up::Card(_) if !known => Received::rejected("unknown pile"),
             Up::Heartbeat(heartbeat) => {
-                self.heartbeat(pile, &common, heartbeat);
+                self.heartbeat(pile, &common, heard, heartbeat);
                 return Ok(Answer::Done);
             }
-            Up::Boot(boot) => self.boot(pile, &common, boot),
+            Up::Boot(boot) => self.boot(pile, &common, heard, boot),
             Up::Reply(reply) => self.reply(pile, &common, reply),
             Up::Record(record) => {
                 let digest = record::digest(&record);

@@ -96,16 +96,6 @@ pub enum Rejected {
         /// What does not fit.
         illegal: Illegal,
     },
-    /// The pile may come back with the record yet.
-    #[error("order {order}: its pile was heard {hours} h ago; it can be closed by hand after {needed} h")]
-    PileNotGone {
-        /// Which order.
-        order: OrderId,
-        /// Since then.
-        hours: u64,
-        /// The least.
-        needed: u64,
-    },
     /// An amount that must be above zero is not.
     #[error("an amount must be above zero, not {0}")]
     NotPositive(Fen),
@@ -211,7 +201,6 @@ impl Rejected {
             Rejected::NoTariff => "no_tariff",
             Rejected::UnknownOrder(_) => "unknown_order",
             Rejected::Illegal { .. } => "illegal_in_this_state",
-            Rejected::PileNotGone { .. } => "pile_not_gone",
             Rejected::NotPositive(_) => "not_positive",
             Rejected::AmountTooLarge { .. } => "amount_too_large",
             Rejected::TooMuch { .. } => "too_much",

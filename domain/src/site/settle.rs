@@ -6,7 +6,7 @@ use crate::{
     ids::{MemberId, OrderId},
     meter::Suspicion,
     notice::Notice,
-    order::{self, Illegal, Order, Source, State, Step},
+    order::{self, Basis, Illegal, Order, Source, State, Step},
     planted::{Bug, is_planted},
     register::SessionId,
     settlement::{Payment, Split, Standing},
@@ -77,6 +77,7 @@ impl Turn<'_> {
         let order = self.order(id).expect("an order is settled while in memory").clone();
         // A day after an estimate its remainder is released: nothing has been rated anew.
         let first = order.settled_at.is_none() && (order.estimated || order.paid.charged() == Fen::ZERO);
+        let ends_badly = self.is_told_of_abnormal_end(&order);
         let payment = self.payment(&order, true);
         self.journal(Fact::OrderSettled {
             order: id.clone(),
@@ -84,14 +85,32 @@ impl Turn<'_> {
         });
         let settled = self.order(id).expect("the order was in memory a line above").clone();
         let fee = settled.bill().map_or(Fen::ZERO, |bill| bill.fee());
-        let notice = if first {
+        let notice = if first || ends_badly {
             let reason = settled.ending.as_ref().map(|ending| &ending.reason);
-            Notice::settled(reason, fee, payment.release, settled.paid.debt)
+            let returned = match first {
+                true => payment.release,
+                false => settled.hold.released + payment.refund,
+            };
+            Notice::settled(reason, fee, returned, settled.paid.debt)
         } else {
             Notice::rerated(fee, payment.refund + payment.release, settled.paid.debt)
         };
         self.notify(&settled, notice);
         self.seen(id);
+    }
+
+    /// Whether the driver learns by this settlement that the session ended abnormally (S03 §3.1): it is the first one by
+    /// the record, and what was settled before was an estimate.
+    fn is_told_of_abnormal_end(&self, order: &Order) -> bool {
+        if !order.ending.as_ref().is_some_and(|ending| ending.reason.is_abnormal()) {
+            return false;
+        }
+        let is_its = |fact: &Fact| matches!(fact, Fact::RecordReceived { order: id, .. } if *id == order.id);
+        let came_now = self.outcome.facts.iter().any(|(_, fact)| is_its(fact));
+        let by_record = order.bills.iter().rev().find(|bill| bill.basis == Basis::Record);
+        let waited = order.state == State::Review
+            && by_record.is_some_and(|bill| order.settled_at.is_none_or(|at| at < bill.at));
+        came_now || waited
     }
 
     pub(super) fn decide(&mut self, id: &OrderId, decision: Decision, reason: String, by: String) -> Handled {

@@ -19,6 +19,7 @@ impl Turn<'_> {
                 Timer::DropVerdict(pile) => self.judge_drop(&pile),
                 Timer::Time(pile) => self.tell_time_and_prices(&pile),
                 Timer::EnergyReport => self.report_energy(),
+                Timer::Silence(outlet) => self.silence_due(&outlet),
             }
         }
         Ok(Answer::Done)
@@ -32,9 +33,12 @@ impl Turn<'_> {
         match deadline.kind {
             DeadlineKind::Start => self.fail(id, FailReason::TimedOut),
             DeadlineKind::Record => {
-                // A pile that is gone may come back with the record; one that is there has had its time.
+                // A pile that is gone may come back with the record; one that was there has had its time. One that came
+                // back since says more, or is silent, which is looked at by itself.
                 let outlet = self.order(id).map(|order| order.outlet.clone());
-                if outlet.is_some_and(|outlet| self.site.live.is_online(&outlet.pile)) {
+                let presence = outlet.and_then(|outlet| self.site.live.piles.get(&outlet.pile));
+                let since = presence.and_then(|presence| presence.online_since);
+                if since.is_some_and(|since| since <= deadline.at) {
                     self.estimate(id);
                 }
             }

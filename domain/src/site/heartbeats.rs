@@ -157,8 +157,10 @@ impl Turn<'_> {
             }
         }
         if let Some(order) = order {
-            let watts = report.voltage_v * report.current_a;
-            let seen = live.flow.report(now.mono, watts, report.meter_kwh, window_ms, pct);
+            let flow = &mut live.flow;
+            let seen = report
+                .watts()
+                .and_then(|watts| flow.report(now.mono, watts, report.meter_kwh, window_ms, pct));
             let known = |suspicion: &Suspicion| matches!(suspicion, Suspicion::FakeCharging { .. });
             uncounted = seen
                 .filter(|_| !order.suspicions.iter().any(known))

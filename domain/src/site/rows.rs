@@ -227,7 +227,8 @@ impl Rows {
                 pile.make = make.clone();
                 for reported in connectors {
                     let connector = pile.connectors.entry(reported.no).or_default();
-                    connector.power_max = Some(reported.max_kw);
+                    // A boot whose `max_kw` cannot be read says nothing against what an earlier one said.
+                    connector.power_max = reported.max_kw.or(connector.power_max);
                     if reported.is_idle(busy.contains(&reported.no)) {
                         connector.register = Some(reported.meter_kwh);
                         // A higher register may be an offline session whose record is yet to come; a lower one begins

@@ -2,14 +2,14 @@
 
 use crate::{
     energy::EnergyReport,
-    ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
-    ledger::Payment,
+    ids::{BootId, CardId, CommandId, MemberId, OrderId, Outlet, PileId, TariffId},
     messages::{BootConnector, EventKind, Record},
     meter::{RegisterGap, Rollback, Suspicion},
     notice::Notice,
     order::{Basis, Command, Ending, FailReason, Source, Until},
     pile::Make,
     rating::{Bill, Reading, SplitDifference},
+    settlement::Payment,
     tariff::Tariff,
     time::{Day, Mono, Wall},
     units::{Energy, Fen},
@@ -364,6 +364,23 @@ pub enum Fact {
         /// By how much, in milliseconds; negative is backwards.
         by_ms: i64,
     },
+    /// The station's wall clock cannot be right: what is rated meanwhile waits for a person, or for the clock.
+    ClockDoubted {
+        /// The last certain time: it is later than that.
+        certain: Wall,
+    },
+    /// It can be right again.
+    ClockBelieved {
+        /// Who said so; none where the clock itself caught up, or was synchronised.
+        by: Option<String>,
+    },
+    /// An order that was placed by a clock that could not be right belongs to another time.
+    OrderTimesMoved {
+        /// Which order.
+        order: OrderId,
+        /// By how much, in milliseconds.
+        by_ms: i64,
+    },
     /// The station was restored from a copy: the first entry of another run of the journal. What the run before it
     /// journaled after the copy was made is not here.
     Restored {
@@ -436,6 +453,7 @@ impl Fact {
             | Fact::OrderSettled { order, .. }
             | Fact::DebtPaid { order, .. }
             | Fact::Refunded { order, .. }
+            | Fact::OrderTimesMoved { order, .. }
             | Fact::Notified { order, .. } => Some(order),
             Fact::Quarantined { record, .. } => record.as_ref().map(|record| &record.order_id),
             Fact::QuarantineClosed {
@@ -456,11 +474,43 @@ impl Fact {
             | Fact::ToppedUp { .. }
             | Fact::QuarantineClosed { .. }
             | Fact::ClockStepped { .. }
+            | Fact::ClockDoubted { .. }
+            | Fact::ClockBelieved { .. }
             | Fact::Restored { .. }
             | Fact::RegisterRolledBack { .. }
             | Fact::DayBegan { .. }
             | Fact::EnergyReported { .. }
             | Fact::MeterCleared { .. } => None,
+        }
+    }
+}
+
+impl Fact {
+    /// The pile whose row it is about.
+    pub fn pile(&self) -> Option<&PileId> {
+        match self {
+            Fact::PileProvisioned { pile }
+            | Fact::PileRemoved { pile, .. }
+            | Fact::PileBooted { pile, .. }
+            | Fact::PileDropped { pile, .. }
+            | Fact::MaintenanceSet { pile, .. }
+            | Fact::MeterCleared { pile, .. } => Some(pile),
+            Fact::PileEvent { outlet, .. } | Fact::RegisterRolledBack { outlet, .. } => Some(&outlet.pile),
+            _ => None,
+        }
+    }
+
+    /// The member it names.
+    pub fn member(&self) -> Option<&MemberId> {
+        match self {
+            Fact::MemberRegistered { member, .. }
+            | Fact::MemberBlocked { member, .. }
+            | Fact::CardBound { member, .. }
+            | Fact::ToppedUp { member, .. }
+            | Fact::OrderPlaced { member, .. }
+            | Fact::DebtPaid { member, .. }
+            | Fact::Notified { member, .. } => Some(member),
+            _ => None,
         }
     }
 }
@@ -597,45 +647,4 @@ pub struct SessionTimes {
     pub samples: Vec<Reading>,
     /// Why the times cannot be believed.
     pub suspicion: Option<Suspicion>,
-}
-
-/// A quarantined message as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QuarantineItem {
-    /// Its number.
-    pub item: u64,
-    /// When it came.
-    pub at: Wall,
-    /// Why it was put aside.
-    pub why: QuarantineReason,
-    /// Which pile said it.
-    pub pile: PileId,
-    /// Which connector, where that could be read.
-    pub connector: Option<ConnectorNo>,
-    /// The record, where it could be read.
-    pub record: Option<Box<Record>>,
-    /// The message as it came, where it could not.
-    pub raw: Option<Raw>,
-    /// When the session was, where the record could be read.
-    pub times: Option<Box<SessionTimes>>,
-    /// SHA-256 of its content, hex.
-    pub digest: String,
-    /// What is wrong with it.
-    pub detail: String,
-    /// What a person did with it.
-    pub outcome: Option<QuarantineOutcome>,
-}
-
-impl QuarantineItem {
-    /// What it counts in its pile's quarantine.
-    pub fn bytes(&self) -> u64 {
-        kept_bytes(self.record.as_deref(), self.raw.as_ref())
-    }
-}
-
-/// What a message counts in its pile's quarantine, in bytes: its content as it is kept.
-pub fn kept_bytes(record: Option<&Record>, raw: Option<&Raw>) -> u64 {
-    let record = record.map_or(0, |record| serde_json::to_vec(record).map_or(0, |json| json.len()));
-    let raw = raw.map_or(0, |raw| raw.content().len());
-    (record + raw) as u64
 }

@@ -7,9 +7,10 @@
 //! | [`ids`], [`units`], [`time`] | names of things; money and energy as integers; the two clocks |
 //! | [`topics`], [`messages`] | the pile contract v1 |
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
-//! | [`order`], [`ledger`], [`energy`], [`pile`], [`member`], [`notice`] | the small machines |
+//! | [`order`], [`ledger`], [`settlement`], [`postings`], [`energy`], [`pile`], [`member`], [`quarantine`], [`notice`] | the small machines |
+//! | [`register`] | what of a connector's register is explained, and by what |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
-//! | [`policy`], [`site`] | the site's rules, and the one machine that ties all this together |
+//! | [`policy`], [`station_clock`], [`site`] | the site's rules, and the one machine that ties all this together |
 //! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
 
 pub mod energy;
@@ -26,8 +27,13 @@ pub mod order;
 pub mod pile;
 pub mod planted;
 pub mod policy;
+pub mod postings;
+pub mod quarantine;
 pub mod rating;
+pub mod register;
+pub mod settlement;
 pub mod site;
+pub mod station_clock;
 pub mod tariff;
 pub mod time;
 pub mod topics;

@@ -62,8 +62,17 @@ pub enum Suspicion {
         /// Found.
         found: Energy,
     },
+    /// The station's own clock could not be right while it was rated.
+    StationClockInDoubt,
     /// A person had set the bill before the record came. Both stand side by side, and a person decides anew.
     BillCorrected,
+}
+
+impl Suspicion {
+    /// Whether it is about the station's own clock, and goes when that is right again.
+    pub fn is_of_station_clock(&self) -> bool {
+        matches!(self, Suspicion::StationClockInDoubt | Suspicion::ClockStepped)
+    }
 }
 
 /// A register found below what it was known to have counted (ROLLBACK): the meter was replaced, or runs backwards.

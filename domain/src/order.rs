@@ -2,16 +2,18 @@
 //! Names of states on the wire are the user's (S03, S05).
 
 use crate::{
-    ids::{BootId, CommandId, MemberId, OrderId, Outlet, TariffId},
-    ledger::{Hold, Payment},
+    ids::{BootId, CommandId, OrderId},
     messages::{CommandKind, StopReason},
-    meter::Suspicion,
     rating::{Bill, Reading},
     time::{Day, Mono, Wall},
     units::{Energy, Fen},
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+mod row;
+
+pub use row::{Order, OrderRow};
 
 /// Where an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -342,72 +344,6 @@ pub struct Ending {
     pub offline: bool,
 }
 
-/// Everything that is kept of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// Its number.
-    pub id: OrderId,
-    /// Where.
-    pub outlet: Outlet,
-    /// Who pays.
-    pub member: MemberId,
-    /// The tariff version it is pinned to.
-    pub tariff: TariffId,
-    /// How it came about.
-    pub source: Source,
-    /// Where it stands.
-    pub state: State,
-    /// The driver's own limits.
-    pub until: Until,
-    /// The fee at which the station stops it: the hold less a margin, or the driver's own limit.
-    pub limit_fee: Fen,
-    /// The energy at which the pile stops it by itself, as last told; none where energy is free.
-    #[serde(default)]
-    pub limit_kwh: Option<Energy>,
-    /// Money reserved for it.
-    pub hold: Hold,
-    /// A stop has been asked for.
-    pub stopping: bool,
-    /// Its bill is an estimate: the record has not come.
-    pub estimated: bool,
-    /// Money went back after settlement (已售后).
-    pub after_sales: bool,
-    /// The station's wall clock was stepped while it ran.
-    pub clock_stepped: bool,
-    /// The connector's last known register reading before it began.
-    pub baseline: Option<Energy>,
-    /// Its meter: [`Connector::meters_before`](crate::pile::Connector::meters_before) when it began.
-    #[serde(default)]
-    pub meter: u32,
-    /// When it was placed.
-    pub placed_at: Wall,
-    /// When charging was confirmed, with the register then if it was known.
-    pub started: Option<Started>,
-    /// How it ended, from the record.
-    pub ending: Option<Ending>,
-    /// Digests of other records that came for it; the first stands.
-    pub conflicts: Vec<String>,
-    /// Why it failed.
-    pub fail: Option<FailReason>,
-    /// Commands that may have to go again.
-    pub commands: Vec<Command>,
-    /// How many commands it has had.
-    pub command_count: u32,
-    /// What it waits for.
-    pub deadline: Option<Deadline>,
-    /// Why a person must look.
-    pub suspicions: Vec<Suspicion>,
-    /// Its bills, oldest first; the last one counts.
-    pub bills: Vec<BillVersion>,
-    /// Money that moved for it.
-    pub paid: Paid,
-    /// When its money was last settled.
-    pub settled_at: Option<Wall>,
-    /// What the energy report counts of it.
-    #[serde(default)]
-    pub counted: Option<Counted>,
-}
-
 /// What an energy report counts of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
@@ -430,59 +366,6 @@ pub struct Started {
     pub register: Option<Energy>,
     /// The pile's boot, whose uptime the record will speak of.
     pub boot_id: Option<BootId>,
-}
-
-/// Money that moved for an order, all in fen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Paid {
-    /// Booked as electricity sales, by the last bill that was settled.
-    pub electricity: Fen,
-    /// Booked as service sales, likewise.
-    pub service: Fen,
-    /// What lower bills have taken back so far; not part of the above.
-    pub rebated: Fen,
-    /// Of electricity and service, still owed.
-    pub debt: Fen,
-    /// Given back after settlement (售后退款); does not change the bill.
-    pub refunded: Fen,
-}
-
-impl Paid {
-    /// What the driver is charged by the bill, paid or owed.
-    pub fn charged(&self) -> Fen {
-        self.electricity + self.service
-    }
-
-    /// What can still be given back: what was really paid and not yet returned.
-    pub fn refundable(&self) -> Fen {
-        self.charged() - self.debt - self.refunded
-    }
-
-    /// Books `payment` of one settlement.
-    pub(crate) fn add(&mut self, payment: &Payment) {
-        for part in [payment.from_hold, payment.from_allowance, payment.on_debt] {
-            self.electricity += part.electricity;
-            self.service += part.service;
-        }
-        self.electricity -= payment.back.electricity + payment.regrouped;
-        self.service -= payment.back.service - payment.regrouped;
-        self.debt += payment.on_debt.total() - payment.debt_cut;
-        self.rebated += payment.debt_cut + payment.refund;
-    }
-}
-
-impl Order {
-    /// The version of the bill that counts.
-    pub fn bill(&self) -> Option<&BillVersion> {
-        self.bills.last()
-    }
-
-    /// A command of this kind that is still worth sending.
-    pub fn valid_command(&self, kind: CommandKind, now: Mono) -> Option<&Command> {
-        self.commands
-            .iter()
-            .find(|command| command.kind == kind && command.expires > now)
-    }
 }
 
 #[cfg(test)]

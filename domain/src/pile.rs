@@ -1,20 +1,26 @@
 //! A pile (桩): what is known of it for good, its faults and drops, and when it goes to maintenance (S05 §5).
 
 use crate::{
+    fact::Fact,
     ids::{BootId, ConnectorNo, PileId},
+    journal::Stamp,
+    messages::{BootConnector, EventKind},
     meter::Rollback,
     time::{Day, Mono, Wall},
     units::{Energy, Power},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+};
 
 /// The most faults or drops that are remembered for one pile.
 pub const REMEMBERED_MAX: usize = 32;
 
-/// Everything that is kept of a pile.
+/// Everything that is kept of a pile. Whoever holds a [`Pile`] reads these fields; only [`Pile::apply`] writes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pile {
+pub struct PileRow {
     /// Its id and MQTT user name.
     pub id: PileId,
     /// Removed piles keep their history and take no orders.
@@ -78,6 +84,33 @@ pub struct Connector {
 }
 
 impl Connector {
+    /// Which of its meters a session belongs to that begins now: the one that is there, but for a session that is over
+    /// already and went on from where the one before was last read.
+    pub(crate) fn meter_of_session_from(&self, baseline: Option<Energy>) -> u32 {
+        let is_before = self.rollback.is_some_and(|before| baseline == Some(before.known));
+        self.meters_before.saturating_sub(u32::from(is_before))
+    }
+
+    /// The pile said at its start what the connector is and what its register reads; `is_idle` says whether between two
+    /// sessions.
+    fn boot(&mut self, reported: &BootConnector, is_idle: bool) {
+        // A boot whose `max_kw` cannot be read says nothing against what an earlier one said.
+        self.power_max = reported.max_kw.or(self.power_max);
+        if is_idle {
+            self.register = Some(reported.meter_kwh);
+            // A higher register may be an offline session whose record is yet to come; a lower one begins anew, and
+            // `RegisterRolledBack` says so.
+            let known = self.accounted.unwrap_or(reported.meter_kwh);
+            self.accounted = Some(known.min(reported.meter_kwh));
+        }
+    }
+
+    /// A session of the present meter accounts for what it counted up to `register`.
+    pub(crate) fn account(&mut self, register: Energy) {
+        self.register = self.register.max(Some(register));
+        self.accounted = self.accounted.max(Some(register));
+    }
+
     /// Whether a session that comes late and began at this register ran on the meter that was there before the register was
     /// found lower, as far as can be told until the first session on the new one has come.
     pub fn is_of_meter_before(&self, start: Energy) -> bool {
@@ -125,31 +158,7 @@ pub struct Maintenance {
     pub since: Wall,
 }
 
-impl Pile {
-    /// A pile that has been provisioned and never seen.
-    pub fn new(id: PileId) -> Self {
-        Self {
-            id,
-            removed: false,
-            make: Make::default(),
-            boot_id: None,
-            connectors: BTreeMap::new(),
-            maintenance: None,
-            meter_abnormal: None,
-            faults: Vec::new(),
-            drops: Vec::new(),
-            quarantined_bytes: 0,
-        }
-    }
-
-    pub(crate) fn remember_fault(&mut self, at: Mono) {
-        remember(&mut self.faults, at);
-    }
-
-    pub(crate) fn remember_drop(&mut self, at: Mono) {
-        remember(&mut self.drops, at);
-    }
-
+impl PileRow {
     /// Why the rule fences this pile off now, if it does: at least `faults_max` faults or `drops_max` drops within
     /// `window_ms`.
     pub fn is_sick(&self, now: Mono, faults_max: usize, drops_max: usize, window_ms: u64) -> Option<String> {
@@ -163,6 +172,115 @@ impl Pile {
         } else {
             None
         }
+    }
+}
+
+/// A pile as it is known. Its fields can be read; facts change them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pile(PileRow);
+
+impl Deref for Pile {
+    type Target = PileRow;
+
+    fn deref(&self) -> &PileRow {
+        &self.0
+    }
+}
+
+impl Pile {
+    /// A pile that has been provisioned and never seen.
+    pub fn new(id: PileId) -> Self {
+        Self(PileRow {
+            id,
+            removed: false,
+            make: Make::default(),
+            boot_id: None,
+            connectors: BTreeMap::new(),
+            maintenance: None,
+            meter_abnormal: None,
+            faults: Vec::new(),
+            drops: Vec::new(),
+            quarantined_bytes: 0,
+        })
+    }
+
+    /// Takes a fact about this pile into account; `busy` are the connectors that an order occupies. Facts that say nothing
+    /// of a pile's row change nothing.
+    pub(crate) fn apply(&mut self, stamp: Stamp, fact: &Fact, busy: &BTreeSet<ConnectorNo>) {
+        match fact {
+            Fact::PileProvisioned { .. } => self.0.removed = false,
+            Fact::PileRemoved { .. } => self.0.removed = true,
+            Fact::PileBooted {
+                boot_id,
+                make,
+                connectors,
+                ..
+            } => {
+                self.0.boot_id = Some(boot_id.clone());
+                self.0.make = make.clone();
+                for reported in connectors {
+                    let is_idle = reported.is_idle(busy.contains(&reported.no));
+                    self.connector_mut(reported.no).boot(reported, is_idle);
+                }
+            }
+            Fact::PileDropped { at, .. } => remember(&mut self.0.drops, *at),
+            Fact::PileEvent { outlet, kind, .. } => {
+                let connector = self.connector_mut(outlet.connector);
+                match kind {
+                    EventKind::Fault => {
+                        connector.faulted = true;
+                        remember(&mut self.0.faults, stamp.mono);
+                    }
+                    EventKind::Estop => connector.faulted = true,
+                    EventKind::FaultCleared => connector.faulted = false,
+                    EventKind::Plugged | EventKind::Unplugged | EventKind::Reboot => {}
+                }
+            }
+            Fact::MaintenanceSet { reason: None, .. } => {
+                self.0.maintenance = None;
+                self.0.faults.clear();
+                self.0.drops.clear();
+            }
+            Fact::MaintenanceSet {
+                reason: Some(reason),
+                by,
+                ..
+            } => {
+                self.0.maintenance = Some(Maintenance {
+                    reason: reason.clone(),
+                    by: by.clone(),
+                    since: stamp.at,
+                });
+            }
+            Fact::RegisterRolledBack { outlet, rollback } => {
+                let connector = self.connector_mut(outlet.connector);
+                connector.rollback = Some(*rollback);
+                connector.meters_before += 1;
+                (connector.excess, connector.set_aside) = (None, None);
+            }
+            Fact::MeterCleared { .. } => {
+                self.0.meter_abnormal = None;
+                for connector in self.0.connectors.values_mut() {
+                    connector.rollback = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn connector_mut(&mut self, no: ConnectorNo) -> &mut Connector {
+        self.0.connectors.entry(no).or_default()
+    }
+
+    /// A report found that its meter differs from what was billed; the first finding stays.
+    pub(crate) fn doubt_meter(&mut self, found: MeterAbnormal) {
+        self.0.meter_abnormal.get_or_insert(found);
+    }
+
+    /// Its messages in quarantine come to `count` bytes more, or fewer.
+    pub(crate) fn count_quarantined(&mut self, count: impl FnOnce(u64) -> u64) {
+        self.0.quarantined_bytes = count(self.0.quarantined_bytes);
     }
 }
 
@@ -183,12 +301,12 @@ mod tests {
         let day = 86_400_000;
         for at in [0, 1_000, 2_000] {
             assert_eq!(pile.is_sick(Mono(at), 3, 5, day), None);
-            pile.remember_fault(Mono(at));
+            remember(&mut pile.0.faults, Mono(at));
         }
         assert_eq!(pile.is_sick(Mono(2_000), 3, 5, day).unwrap(), "3 faults in 24 h");
         assert_eq!(pile.is_sick(Mono(day), 3, 5, day), None);
         for at in 0..100 {
-            pile.remember_drop(Mono(2 * day + at));
+            remember(&mut pile.0.drops, Mono(2 * day + at));
         }
         assert_eq!(pile.drops.len(), REMEMBERED_MAX);
         assert_eq!(

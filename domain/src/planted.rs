@@ -38,11 +38,15 @@ pub enum Bug {
     TrustMeter,
     /// What flowed between two sessions is found by nobody.
     SwallowGap,
+    /// What is rated by a clock that cannot be right is settled at once.
+    BelieveDoubtfulClock,
+    /// What was certain of the time does not bound which tariff is in force.
+    NoCertainTime,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 16] = [
+    pub const ALL: [Bug; 18] = [
         Bug::AcknowledgeBeforeSync,
         Bug::RecordTwice,
         Bug::ReleaseAndCapture,
@@ -59,6 +63,8 @@ impl Bug {
         Bug::KeepHold,
         Bug::TrustMeter,
         Bug::SwallowGap,
+        Bug::BelieveDoubtfulClock,
+        Bug::NoCertainTime,
     ];
 }
 

@@ -140,8 +140,8 @@ fn a_removed_pile_is_heard_no_more_except_for_its_records() {
     assert_eq!(ack(&bench.send_record("P1", &record)).result, AckResult::Ok);
     let order = bench.order(&id);
     assert_eq!(
-        (order.state, order.suspicions),
-        (State::Review, vec![Suspicion::ClockUnknown]),
+        (order.state, &order.suspicions[..]),
+        (State::Review, &[Suspicion::ClockUnknown][..]),
         "nobody follows its clock any more"
     );
     bench.ok(Input::ProvisionPile { pile: pile("P1") });

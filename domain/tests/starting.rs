@@ -55,7 +55,7 @@ fn start_timeout_releases_the_whole_hold_and_says_so() {
         [(NoticeKey::StartTimedOut, "启动超时，请重试".to_owned())]
     );
     let order = bench.order(&id);
-    assert_eq!((order.state, order.fail), (State::Fail, Some(FailReason::TimedOut)));
+    assert_eq!((order.state, &order.fail), (State::Fail, &Some(FailReason::TimedOut)));
     assert_eq!((bench.allowance("m"), order.hold.released), (yuan("60"), yuan("50")));
 }
 

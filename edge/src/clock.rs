@@ -1,15 +1,13 @@
 //! The station's two clocks, read from the operating system: wall time, and elapsed time that goes on across restarts.
 //! A rate above one makes both run faster, for demonstrations and tests with simulated piles.
 
+pub use domain::station_clock::EARLIEST;
 use domain::time::{Mono, Now, Wall};
 use serde::{Deserialize, Serialize};
 use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-
-/// 2026-01-01: a clock that shows less has lost its battery, whoever says that it is right.
-pub const EARLIEST: Wall = Wall(1_767_225_600_000);
 
 /// Where elapsed time stood at the last commit: it goes on from there after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -143,6 +143,13 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             }
         }
         Fact::MeterCleared { pile, reason, by } => tracing::warn!(seq, %pile, reason, by, "meter believed again"),
+        Fact::ClockDoubted { certain } => {
+            tracing::warn!(seq, %certain, "the wall clock cannot be right: what is charged waits for a person, or for the right time");
+        }
+        Fact::ClockBelieved { by } => tracing::warn!(seq, by, "the wall clock is believed again"),
+        Fact::OrderTimesMoved { order, by_ms } => {
+            tracing::info!(seq, %order, by_ms, "placed by a wrong clock: moved to the right time");
+        }
         Fact::ClockStepped { by_ms } => tracing::warn!(seq, by_ms, "the wall clock was stepped"),
         // Journaled where the station does not run.
         Fact::Restored { .. } => {}

@@ -5,10 +5,10 @@ use super::Turn;
 use crate::{
     fact::Fact,
     ids::OrderId,
-    ledger::{Payment, Split},
     notice::Notice,
     order::Basis,
     rating::{self, Reading},
+    settlement::{Payment, Split},
     units::Fen,
 };
 

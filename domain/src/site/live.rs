@@ -7,7 +7,7 @@ use crate::{
     flow::FlowWatch,
     ids::{BootId, CardId, OrderId, Outlet, PileId},
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
-    order::{Order, State},
+    order::{Order, OrderRow, State},
     planted::{Bug, is_planted},
     rating::{self, Bill, Reading, SampleKeeper},
     tariff::{PeriodKind, Tariff},
@@ -35,6 +35,8 @@ pub(super) struct Live {
     /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
     pub(super) wall_offset_ms: Option<i64>,
     pub(super) clock_trusted: bool,
+    /// By what was certain in an earlier run, told at that time, it was so late at least.
+    pub(super) not_before: Option<(Mono, Wall)>,
     pub(super) space: Space,
     /// From when to when the business day lasts that was looked at last.
     pub(super) day: Option<(Wall, Wall)>,
@@ -317,7 +319,7 @@ impl OutletLive {
     }
 
     /// The bill if the session ended with the last reading.
-    pub(super) fn bill_so_far(&self, order: &Order, rows: &Rows) -> Option<Bill> {
+    pub(super) fn bill_so_far(&self, order: &OrderRow, rows: &Rows) -> Option<Bill> {
         if self.order.as_ref() != Some(&order.id) {
             return None;
         }
@@ -326,7 +328,7 @@ impl OutletLive {
         rating::rate(rows.tariff_of(order), first, readings, last).ok()
     }
 
-    fn expected_end(&self, order: &Order, bill: &Bill, rows: &Rows, now: Now) -> Option<Wall> {
+    fn expected_end(&self, order: &OrderRow, bill: &Bill, rows: &Rows, now: Now) -> Option<Wall> {
         if order.state != State::Charging || self.report.status != ConnectorStatus::Charging {
             return None;
         }
@@ -369,7 +371,7 @@ fn deci_wh(energy: Energy) -> f64 {
 
 impl super::Site {
     /// The live view of an order in memory.
-    pub fn view(&self, order: &Order, now: Now) -> LiveView {
+    pub fn view(&self, order: &OrderRow, now: Now) -> LiveView {
         let live = self
             .live
             .outlets

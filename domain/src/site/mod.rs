@@ -12,6 +12,7 @@
 //! [`Rejected`] has changed nothing.
 
 mod admin;
+mod apply;
 mod boots;
 mod cards;
 mod commands;
@@ -20,6 +21,7 @@ mod estimates;
 mod faults;
 mod heartbeats;
 mod input;
+mod invariants;
 mod live;
 mod missing_records;
 mod outcome;
@@ -31,36 +33,41 @@ mod rejected;
 mod rows;
 mod settle;
 mod space;
+mod station_clock;
 mod stopping;
 mod sums;
 mod timers;
 
 pub use input::{Decision, Input, Place, Space};
+pub use invariants::Violation;
 pub use live::{ClockOffset, LiveView, OutletLive, Presence};
 pub use outcome::{Answer, Effect, Outcome};
 pub use rejected::Rejected;
-pub use rows::{Changes, Key, Rows};
+pub use rows::{Changes, Key, Loaded, Rows};
 
 use crate::{
-    fact::{Fact, kept_bytes},
+    fact::Fact,
     ids::{CardId, OrderId, Outlet, PileId, Randomness},
     journal::Stamp,
     messages::{Ack, AckResult, Down, Record, Up, UpMessage},
     notice::Notice,
     order::{Command, Order, State},
+    planted::{Bug, is_planted},
     policy::Policy,
-    time::{Mono, Now},
+    quarantine::kept_bytes,
+    time::{Mono, Now, Wall},
     topics::UpKind,
     units::Fen,
 };
 use live::Live;
+use rows::Kept;
 
 /// A station.
 #[derive(Debug, Clone)]
 pub struct Site {
     policy: Policy,
     last: Stamp,
-    rows: Rows,
+    rows: Kept,
     live: Live,
     changes: Changes,
 }
@@ -76,7 +83,7 @@ impl Site {
         Self {
             policy,
             last,
-            rows,
+            rows: Kept::new(rows),
             live,
             changes: Changes::default(),
         }
@@ -115,6 +122,12 @@ impl Site {
     /// Whether the station's wall clock is trusted: piles are told the time, and people that it may be wrong.
     pub fn clock_trusted(&self) -> bool {
         self.live.clock_trusted
+    }
+
+    /// When a tariff must be in force to be in force now: by the clock, or by what is certain where that is later.
+    pub fn tariff_time(&self, now: Now) -> Wall {
+        let doubt = self.rows.clock.doubt.filter(|_| !is_planted(Bug::NoCertainTime));
+        doubt.map_or(now.wall, |doubt| now.wall.max(doubt.not_before(now.mono)))
     }
 
     /// Messages that were counted and otherwise ignored, by reason.
@@ -216,6 +229,8 @@ impl Site {
             | Input::SetMaintenance { .. }
             | Input::ClearMeter { .. }
             | Input::ClockTrust(_)
+            | Input::CertainTime(_)
+            | Input::ConfirmClock { .. }
             | Input::Space(_)
             | Input::Tick => {}
         }
@@ -263,9 +278,9 @@ impl Site {
         }
     }
 
-    /// The rows, for loading what [`Site::needs`] named.
-    pub fn load(&mut self) -> &mut Rows {
-        &mut self.rows
+    /// Puts a row in memory that [`Site::needs`] named.
+    pub fn load(&mut self, row: Loaded) {
+        self.rows.load(row);
     }
 
     /// Takes out of memory what nothing open needs. Call when no change is waiting to be written.
@@ -281,17 +296,15 @@ impl Site {
     ///
     /// All rows that [`Site::needs`] names must be in memory. Facts come back even with a refusal where the station's
     /// clock was found to have been stepped, or another day to have begun: that is true whatever was asked.
-    pub fn handle(&mut self, now: Now, random: &mut dyn Randomness, input: Input) -> Outcome {
+    ///
+    /// # Errors
+    /// The books would be wrong. Nothing of this step may be written, and the site must be made anew from disk.
+    pub fn handle(&mut self, now: Now, random: &mut dyn Randomness, input: Input) -> Result<Outcome, Violation> {
         let mut turn = Turn {
             site: self,
             now,
             random,
             outcome: Outcome::default(),
-        };
-        let total_before = if cfg!(debug_assertions) {
-            turn.site.rows.ledger.total()
-        } else {
-            Fen::ZERO
         };
         turn.notice_clock_step();
         turn.notice_day();
@@ -306,8 +319,9 @@ impl Site {
             );
         }
         outcome.answer = answer;
-        self.rows.check_invariants(&outcome.facts, total_before);
-        outcome
+        let drift = self.rows.take_drift();
+        invariants::check(&self.rows, &outcome.facts, drift)?;
+        Ok(outcome)
     }
 
     /// When [`Input::Tick`] is next due, in elapsed time.
@@ -377,6 +391,8 @@ impl Turn<'_> {
             Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
             Input::ClearMeter { pile, reason, by } => self.clear_meter(pile, reason, by),
             Input::ClockTrust(trusted) => self.clock_trust(trusted),
+            Input::CertainTime(wall) => self.certain_time(wall),
+            Input::ConfirmClock { by } => self.confirm_clock(by),
             Input::Space(space) => self.space(space),
             Input::Tick => self.tick(),
         }

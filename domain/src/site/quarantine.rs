@@ -6,11 +6,12 @@ use super::{
     settle::illegal,
 };
 use crate::{
-    fact::{Fact, QuarantineItem, QuarantineOutcome, QuarantineReason, Raw, SessionTimes, kept_bytes},
+    fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes},
     ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
     messages::{Ack, AckResult, Down, Malformed, Record},
     meter,
     order::{Basis, Ending, Order, Source, State, Step},
+    quarantine::{QuarantineItem, kept_bytes},
     rating::Reading,
     topics::UpKind,
     units::Energy,
@@ -114,7 +115,8 @@ impl Turn<'_> {
         };
         let (record, times) = item
             .record
-            .zip(item.times)
+            .clone()
+            .zip(item.times.clone())
             .ok_or_else(|| not_billable("it could not be read"))?;
         if record.energy() <= Energy::ZERO {
             return Err(not_billable("no energy was delivered"));
@@ -123,7 +125,7 @@ impl Turn<'_> {
             return Err(Rejected::UnknownMember(member));
         }
         let outlet = Outlet {
-            pile: item.pile,
+            pile: item.pile.clone(),
             connector: record.connector,
         };
         self.known_connector(&outlet)?;
@@ -183,7 +185,7 @@ impl Turn<'_> {
             by,
         });
         self.bill_by_person(&order, start, stop, times);
-        Ok(Answer::Order(order.id))
+        Ok(Answer::Order(order.id.clone()))
     }
 
     /// A record of no order becomes an order of its own, with a number of ours.

@@ -369,7 +369,7 @@ impl Turn<'_> {
             crate::tariff::in_force(self.site.rows.tariffs.values(), began).map(|tariff| tariff.spec().id.clone());
         let tariff = tariff.or_else(|| self.tariff_in_force().ok().map(|tariff| tariff.spec().id.clone()));
         // What the pile said since it came back is later than the session, so only earlier sessions can tell.
-        let connector = self.site.rows.connector_at(outlet);
+        let connector = self.site.rows.connector(outlet);
         let before = connector.filter(|connector| connector.is_of_meter_before(start));
         let baseline = match before.and_then(|connector| connector.rollback) {
             Some(before) => Some(before.known),

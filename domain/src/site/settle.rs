@@ -4,10 +4,11 @@ use super::{Answer, Decision, Handled, Rejected, Turn};
 use crate::{
     fact::{Fact, PaidFrom, ReceiptFor, ReceiptUse},
     ids::{MemberId, OrderId},
-    ledger::{Payment, Split, Standing},
     meter::Suspicion,
     notice::Notice,
     order::{self, Illegal, Order, Source, State, Step},
+    planted::{Bug, is_planted},
+    settlement::{Payment, Split, Standing},
     units::Fen,
 };
 
@@ -29,6 +30,10 @@ impl Turn<'_> {
             .iter()
             .filter(|seen| matches!(seen, Suspicion::FakeCharging { .. }));
         suspicions.extend(seen.cloned());
+        let in_doubt = order.clock_doubted || self.site.rows.clock.doubt.is_some();
+        if in_doubt && !is_planted(Bug::BelieveDoubtfulClock) {
+            suspicions.push(Suspicion::StationClockInDoubt);
+        }
         if order.clock_stepped {
             suspicions.push(Suspicion::ClockStepped);
         }

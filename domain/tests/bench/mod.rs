@@ -14,9 +14,9 @@ use domain::{
         EventKind, Heartbeat, Record, Reply, StopReason, Swipe, Up, UpMessage,
     },
     notice::NoticeKey,
-    order::{Order, State, Until},
+    order::{Order, OrderRow, State, Until},
     policy::Policy,
-    site::{Answer, Changes, Effect, Input, Key, Outcome, OutletLive, Place, Rejected, Rows, Site},
+    site::{Answer, Changes, Effect, Input, Key, Loaded, Outcome, OutletLive, Place, Rejected, Rows, Site},
     tariff::Tariff,
     time::{Mono, Now, Wall},
     units::{Energy, Fen, Power},
@@ -234,7 +234,10 @@ impl Bench {
                 self.load(key);
             }
         }
-        let outcome = self.site.handle(self.now, &mut self.rng, input);
+        let outcome = self
+            .site
+            .handle(self.now, &mut self.rng, input)
+            .expect("the books are right");
         let changes = self.site.take_changes();
         self.write(&changes);
         self.facts.extend(outcome.facts.iter().cloned());
@@ -246,36 +249,39 @@ impl Bench {
     }
 
     pub fn load(&mut self, key: Key) {
-        let (disk, rows) = (&self.disk, self.site.load());
-        let mut account = |account: Account| rows.ledger.load(account.clone(), disk.ledger.balance(&account));
-        match key {
-            Key::Order(id) => {
-                account(Account::Held(id.clone()));
-                rows.orders.insert(id.clone(), disk.orders.get(&id).cloned().flatten());
-            }
-            Key::Member(id) => {
-                account(Account::Allowance(id.clone()));
-                account(Account::Debt(id.clone()));
-                rows.members
-                    .insert(id.clone(), disk.members.get(&id).cloned().flatten());
-            }
-            Key::Card(id) => {
-                rows.cards.insert(id.clone(), disk.cards.get(&id).cloned().flatten());
-            }
-            Key::Quarantine(item) => {
-                rows.quarantine
-                    .insert(item, disk.quarantine.get(&item).cloned().flatten());
-            }
+        let disk = &self.disk;
+        let balance = |account: Account| disk.ledger.balance(&account);
+        let row = match key {
+            Key::Order(id) => Loaded::Order {
+                held: balance(Account::Held(id.clone())),
+                order: disk.orders.get(&id).cloned().flatten(),
+                id,
+            },
+            Key::Member(id) => Loaded::Member {
+                allowance: balance(Account::Allowance(id.clone())),
+                debt: balance(Account::Debt(id.clone())),
+                member: disk.members.get(&id).cloned().flatten(),
+                id,
+            },
+            Key::Card(id) => Loaded::Card {
+                member: disk.cards.get(&id).cloned().flatten(),
+                id,
+            },
+            Key::Quarantine(item) => Loaded::Quarantine {
+                item,
+                row: disk.quarantine.get(&item).cloned().flatten(),
+            },
             Key::SetAside(pile, digest) => {
                 let content = (pile, digest);
                 let item = disk.set_aside.get(&content).copied().flatten();
-                rows.set_aside.insert(content, item);
+                Loaded::SetAside { content, item }
             }
-            Key::Receipt(receipt) => {
-                let used = disk.receipts.get(&receipt).cloned().flatten();
-                rows.receipts.insert(receipt, used);
-            }
-        }
+            Key::Receipt(receipt) => Loaded::Receipt {
+                used: disk.receipts.get(&receipt).cloned().flatten(),
+                receipt,
+            },
+        };
+        self.site.load(row);
     }
 
     fn write(&mut self, changes: &Changes) {
@@ -316,6 +322,9 @@ impl Bench {
         for day in &changes.energy_reports {
             disk.energy_reports.insert(*day, rows.energy_reports[day].clone());
             disk.energy.reported.clone_from(&rows.energy.reported);
+        }
+        if changes.clock {
+            disk.clock.clone_from(&rows.clock);
         }
         for account in &changes.accounts {
             disk.ledger.load(account.clone(), rows.ledger.balance(account));
@@ -381,6 +390,7 @@ impl Bench {
             piles: self.disk.piles.clone(),
             tariffs: self.disk.tariffs.clone(),
             energy: self.disk.energy.clone(),
+            clock: self.disk.clock.clone(),
             ..Rows::default()
         };
         let mut accounts = vec![
@@ -699,8 +709,8 @@ impl Bench {
 
     // What is there.
 
-    pub fn order(&self, id: &OrderId) -> Order {
-        self.disk.orders[id].clone().expect("the order is on disk")
+    pub fn order(&self, id: &OrderId) -> OrderRow {
+        self.disk.orders[id].clone().expect("the order is on disk").into_row()
     }
 
     pub fn state(&self, id: &OrderId) -> State {

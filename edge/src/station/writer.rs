@@ -142,17 +142,11 @@ impl<R, A> Writer<R, A> {
     /// As [`Store::recover`].
     pub fn recover(store: Store, policy: Policy, stats: Arc<LoopStats>) -> Result<(Self, Found), StoreError> {
         let recovered = store.recover()?;
-        let (mut rows, mut head) = (recovered.rows, recovered.head_hash);
-        if is_planted(Bug::ForgetOutbox) {
-            for order in rows.orders.values_mut().flatten() {
-                order.commands.clear();
-                order.stopping = false;
-            }
-        }
+        let mut head = recovered.head_hash;
         if is_planted(Bug::UnchainedJournal) {
             head = Hash::GENESIS;
         }
-        let mut site = Site::new(policy, recovered.head, rows);
+        let mut site = Site::new(policy, recovered.head, recovered.rows);
         for (outlet, live) in recovered.live {
             site.restore_live(outlet, live);
         }
@@ -449,13 +443,13 @@ impl<R, A> Writer<R, A> {
             let reader = before(&mut self.open.reader, &self.store)?;
             while !missing.is_empty() {
                 for key in &missing {
-                    reader.load(key, self.site.load())?;
+                    self.site.load(reader.load(key)?);
                 }
                 missing = self.site.needs(&input);
             }
         }
         let said = Said::of(&input);
-        let outcome = self.site.handle(now, random, input);
+        let outcome = self.site.handle(now, random, input)?;
         for (stamp, fact) in &outcome.facts {
             crate::steps::log(*stamp, fact);
         }

@@ -98,6 +98,9 @@ pub enum StoreError {
     /// The journal is not what was sealed.
     #[error("the journal does not verify: {0}")]
     Journal(#[from] Broken),
+    /// What was to be written would make the books wrong.
+    #[error(transparent)]
+    Violation(#[from] domain::site::Violation),
     /// The file is of an older version and could not be copied before it is changed.
     #[error(
         "{} is of an older version and must be copied before it is brought up to date, which failed: {why}. Nothing was changed",
@@ -466,16 +469,17 @@ impl Store {
             rows.tariffs.insert(tariff.spec().id.clone(), tariff);
         }
         rows.energy = reader.energy_books()?;
+        rows.clock = reader.station_clock()?;
         for account in reader.station_accounts()? {
             rows.ledger.load(account.0, account.1);
         }
         for id in reader.open_orders()? {
-            reader.load(&domain::site::Key::Order(id), &mut rows)?;
+            rows.load(reader.load(&domain::site::Key::Order(id))?);
         }
         let members: Vec<_> = rows.orders().map(|order| order.member.clone()).collect();
         for member in members {
             if !rows.members.contains_key(&member) {
-                reader.load(&domain::site::Key::Member(member), &mut rows)?;
+                rows.load(reader.load(&domain::site::Key::Member(member))?);
             }
         }
         Ok(Recovered {

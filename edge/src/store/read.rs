@@ -9,7 +9,6 @@ use crate::{
     credentials::{Credentials, SecretHash},
 };
 use domain::{
-    fact::QuarantineItem,
     ids::{CardId, ConnectorNo, MemberId, OrderId, Outlet, PileId},
     journal::{Entry, Hash, Head, Stamp},
     ledger::{Account, Transfer},
@@ -17,7 +16,9 @@ use domain::{
     messages::ConnectorReport,
     order::{Order, State},
     pile::Pile,
-    site::{Key, OutletLive, Rows},
+    quarantine::QuarantineItem,
+    site::{Key, Loaded, OutletLive},
+    station_clock::StationClock,
     tariff::Tariff,
     time::{Mono, Wall},
     units::Fen,
@@ -310,49 +311,62 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::head`].
-    pub fn load(&self, key: &Key, rows: &mut Rows) -> Result<(), StoreError> {
-        match key {
+    pub fn load(&self, key: &Key) -> Result<Loaded, StoreError> {
+        Ok(match key {
             Key::Order(id) => {
                 let order = self.order(id)?;
-                if let Some(order) = &order {
-                    let held = Account::Held(order.id.clone());
-                    let balance = self.balance(&held)?;
-                    rows.ledger.load(held, balance);
-                }
-                rows.orders.insert(id.clone(), order);
+                let held = match &order {
+                    Some(order) => self.balance(&Account::Held(order.id.clone()))?,
+                    None => Fen::ZERO,
+                };
+                let id = id.clone();
+                Loaded::Order { id, order, held }
             }
             Key::Member(id) => {
                 let member = self.member(id)?;
+                let (mut allowance, mut debt) = (Fen::ZERO, Fen::ZERO);
                 if member.is_some() {
-                    for account in [Account::Allowance(id.clone()), Account::Debt(id.clone())] {
-                        let balance = self.balance(&account)?;
-                        rows.ledger.load(account, balance);
-                    }
+                    allowance = self.balance(&Account::Allowance(id.clone()))?;
+                    debt = self.balance(&Account::Debt(id.clone()))?;
                 }
-                rows.members.insert(id.clone(), member);
+                Loaded::Member {
+                    id: id.clone(),
+                    member,
+                    allowance,
+                    debt,
+                }
             }
-            Key::Card(id) => {
-                let member = self.card(id)?;
-                rows.cards.insert(id.clone(), member);
-            }
-            Key::Quarantine(number) => {
-                let item = self.quarantine_item(*number)?;
-                rows.quarantine.insert(*number, item);
-            }
+            Key::Card(id) => Loaded::Card {
+                id: id.clone(),
+                member: self.card(id)?,
+            },
+            Key::Quarantine(item) => Loaded::Quarantine {
+                item: *item,
+                row: self.quarantine_item(*item)?,
+            },
             Key::SetAside(pile, digest) => {
                 let by_content = self.read.open_table(tables::QUARANTINE_BY_CONTENT)?;
-                let number = by_content.get((pile.as_str(), digest.as_str()))?;
-                let number = number.map(|number| number.value());
-                rows.set_aside.insert((pile.clone(), digest.clone()), number);
+                let item = by_content.get((pile.as_str(), digest.as_str()))?;
+                let item = item.map(|item| item.value());
+                let content = (pile.clone(), digest.clone());
+                Loaded::SetAside { content, item }
             }
             Key::Receipt(receipt) => {
                 let receipts = self.read.open_table(tables::RECEIPTS)?;
                 let used = receipts.get(receipt.as_str())?;
                 let used = used.map(|row| parse("receipts", receipt, row.value())).transpose()?;
-                rows.receipts.insert(receipt.clone(), used);
+                let receipt = receipt.clone();
+                Loaded::Receipt { receipt, used }
             }
-        }
-        Ok(())
+        })
+    }
+
+    /// What is known of the station's wall clock.
+    pub(super) fn station_clock(&self) -> Result<StationClock, StoreError> {
+        let meta = self.read.open_table(tables::META)?;
+        let clock = meta.get(tables::STATION_CLOCK)?;
+        let clock = clock.map(|row| parse("meta", &tables::STATION_CLOCK, row.value()));
+        Ok(clock.transpose()?.unwrap_or_default())
     }
 
     /// One member.

@@ -8,11 +8,12 @@ use super::{
     tables,
 };
 use domain::{
-    fact::{Fact, QuarantineItem},
+    fact::Fact,
     ids::{ConnectorNo, Outlet, PileId},
     journal::Head,
     ledger::Transfer,
     order::{Order, State},
+    quarantine::QuarantineItem,
     time::Wall,
     units::Fen,
 };

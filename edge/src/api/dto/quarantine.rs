@@ -7,8 +7,9 @@ use crate::api::{
     wire::{At, Kwh},
 };
 use domain::{
-    fact::{QuarantineItem, QuarantineOutcome, Raw},
+    fact::{QuarantineOutcome, Raw},
     ids::MemberId,
+    quarantine::QuarantineItem,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -99,10 +99,10 @@ impl Past {
             }
             let reader = self.store.reader()?;
             for key in &missing {
-                reader.load(key, self.site.load())?;
+                self.site.load(reader.load(key)?);
             }
         }
-        let mut outcome = self.site.handle(self.now, &mut self.dice, input);
+        let mut outcome = self.site.handle(self.now, &mut self.dice, input)?;
         self.batch.facts.append(&mut outcome.facts);
         if let Err(rejected) = &outcome.answer {
             bail!("a rule refused: {rejected}");

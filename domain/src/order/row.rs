@@ -1,0 +1,412 @@
+//! The row that is kept of an order, and what each fact makes of it.
+//! Nothing else changes an order: [`Order`] lends its fields for reading alone.
+
+use super::{
+    Basis, BillVersion, Command, Counted, Deadline, DeadlineKind, Ending, FailReason, Source, Started, State, Step,
+    Until, next,
+};
+use crate::{
+    fact::Fact,
+    ids::{MemberId, OrderId, Outlet, TariffId},
+    journal::Stamp,
+    ledger::Hold,
+    messages::CommandKind,
+    meter::Suspicion,
+    pile::Connector,
+    planted::{Bug, is_planted},
+    settlement::{Paid, Payment},
+    time::{Mono, Wall},
+    units::{Energy, Fen},
+};
+use serde::{Deserialize, Serialize};
+use std::ops::Deref;
+
+/// Everything that is kept of an order. Whoever holds an [`Order`] reads these fields; only [`Order::apply`] writes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderRow {
+    /// Its number.
+    pub id: OrderId,
+    /// Where.
+    pub outlet: Outlet,
+    /// Who pays.
+    pub member: MemberId,
+    /// The tariff version it is pinned to.
+    pub tariff: TariffId,
+    /// How it came about.
+    pub source: Source,
+    /// Where it stands.
+    pub state: State,
+    /// The driver's own limits.
+    pub until: Until,
+    /// The fee at which the station stops it: the hold less a margin, or the driver's own limit.
+    pub limit_fee: Fen,
+    /// The energy at which the pile stops it by itself, as last told; none where energy is free.
+    #[serde(default)]
+    pub limit_kwh: Option<Energy>,
+    /// Money reserved for it.
+    pub hold: Hold,
+    /// A stop has been asked for.
+    pub stopping: bool,
+    /// Its bill is an estimate: the record has not come.
+    pub estimated: bool,
+    /// Money went back after settlement (已售后).
+    pub after_sales: bool,
+    /// The station's wall clock was stepped while it ran.
+    pub clock_stepped: bool,
+    /// The station's clock could not be right while it ran.
+    #[serde(default)]
+    pub clock_doubted: bool,
+    /// It was placed by such a clock: its times move when that is put right.
+    #[serde(default)]
+    pub placed_in_doubt: bool,
+    /// By how much the clock has been put forward since, in milliseconds.
+    #[serde(default)]
+    pub clock_moved_ms: i64,
+    /// The connector's last known register reading before it began.
+    pub baseline: Option<Energy>,
+    /// Its meter: [`Connector::meters_before`](crate::pile::Connector::meters_before) when it began.
+    #[serde(default)]
+    pub meter: u32,
+    /// When it was placed.
+    pub placed_at: Wall,
+    /// When charging was confirmed, with the register then if it was known.
+    pub started: Option<Started>,
+    /// How it ended, from the record.
+    pub ending: Option<Ending>,
+    /// Digests of other records that came for it; the first stands.
+    pub conflicts: Vec<String>,
+    /// Why it failed.
+    pub fail: Option<FailReason>,
+    /// Commands that may have to go again.
+    pub commands: Vec<Command>,
+    /// How many commands it has had.
+    pub command_count: u32,
+    /// What it waits for.
+    pub deadline: Option<Deadline>,
+    /// Why a person must look.
+    pub suspicions: Vec<Suspicion>,
+    /// Its bills, oldest first; the last one counts.
+    pub bills: Vec<BillVersion>,
+    /// Money that moved for it.
+    pub paid: Paid,
+    /// When its money was last settled.
+    pub settled_at: Option<Wall>,
+    /// What the energy report counts of it.
+    #[serde(default)]
+    pub counted: Option<Counted>,
+}
+
+/// An order as it stands. Its fields can be read; facts change them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Order(OrderRow);
+
+impl Deref for Order {
+    type Target = OrderRow;
+
+    fn deref(&self) -> &OrderRow {
+        &self.0
+    }
+}
+
+impl OrderRow {
+    /// The version of the bill that counts.
+    pub fn bill(&self) -> Option<&BillVersion> {
+        self.bills.last()
+    }
+
+    /// A command of this kind that is still worth sending.
+    pub fn valid_command(&self, kind: CommandKind, now: Mono) -> Option<&Command> {
+        self.commands
+            .iter()
+            .find(|command| command.kind == kind && command.expires > now)
+    }
+}
+
+impl Order {
+    /// A copy of the row, for whoever looks at it apart from the station.
+    pub fn into_row(self) -> OrderRow {
+        self.0
+    }
+
+    /// The order that [`Fact::OrderPlaced`] begins, at a connector that is `at` by then; `in_doubt` says whether the
+    /// station's clock cannot be right.
+    ///
+    /// # Panics
+    /// If it is another fact.
+    pub(crate) fn placed(stamp: Stamp, fact: &Fact, at: Option<&Connector>, in_doubt: bool) -> Self {
+        let Fact::OrderPlaced {
+            order,
+            outlet,
+            member,
+            tariff,
+            source,
+            until,
+            limit_fee,
+            baseline,
+            start_by,
+        } = fact
+        else {
+            unreachable!("called for OrderPlaced alone")
+        };
+        let step = match source {
+            Source::Api | Source::Card => Step::Place,
+            Source::OfflineSession | Source::Quarantine => Step::Adopt,
+        };
+        Self(OrderRow {
+            id: order.clone(),
+            outlet: outlet.clone(),
+            member: member.clone(),
+            tariff: tariff.clone(),
+            source: *source,
+            state: next(None, step).expect("an order may begin by being placed or adopted"),
+            until: until.clone(),
+            limit_fee: *limit_fee,
+            limit_kwh: None,
+            hold: Hold::default(),
+            stopping: false,
+            estimated: false,
+            after_sales: false,
+            clock_stepped: false,
+            clock_doubted: in_doubt,
+            placed_in_doubt: in_doubt,
+            clock_moved_ms: 0,
+            baseline: *baseline,
+            meter: at.map_or(0, |connector| connector.meter_of_session_from(*baseline)),
+            placed_at: stamp.at,
+            started: None,
+            ending: None,
+            conflicts: Vec::new(),
+            fail: None,
+            commands: Vec::new(),
+            command_count: 0,
+            deadline: start_by.map(|at| Deadline {
+                at,
+                kind: DeadlineKind::Start,
+            }),
+            suspicions: Vec::new(),
+            bills: Vec::new(),
+            paid: Paid::default(),
+            settled_at: None,
+            counted: None,
+        })
+    }
+
+    /// Takes a fact about this order into account; `at` is its connector as it is by then. Facts that say nothing of an
+    /// order's row change nothing.
+    ///
+    /// # Panics
+    /// If the fact contradicts the row: it was decided on another one.
+    pub(crate) fn apply(&mut self, stamp: Stamp, fact: &Fact, at: Option<&Connector>) {
+        match fact {
+            Fact::HoldTaken { amount, .. } => {
+                assert_eq!(self.hold, Hold::default(), "order {} has one hold", self.id);
+                self.0.hold.taken = *amount;
+            }
+            Fact::CommandIssued { command, .. } => self.issue(stamp.mono, command),
+            Fact::CommandAnswered { command, .. } => self.0.commands.retain(|issued| issued.id != *command),
+            Fact::StartAcknowledged { register, boot_id, .. } => {
+                self.follow_meter(at);
+                self.step(Step::StartConfirmed);
+                self.0.started = Some(Started {
+                    at: stamp.at,
+                    mono: stamp.mono,
+                    register: *register,
+                    boot_id: boot_id.clone(),
+                });
+                self.0.deadline = None;
+                self.0.commands.retain(|command| command.kind != CommandKind::Start);
+            }
+            Fact::OrderFailed { reason, .. } => self.fail(reason),
+            Fact::StopRequested { .. } => {
+                self.step(Step::StopAsked);
+                self.0.stopping = true;
+            }
+            Fact::ChargingLost { estimate_at, .. } => {
+                self.step(Step::ChargingLost);
+                self.wait(*estimate_at, DeadlineKind::Record);
+            }
+            Fact::ChargingResumed { .. } => {
+                self.step(Step::Telemetry);
+                self.0.deadline = None;
+            }
+            Fact::FakeChargingSeen { suspicion, .. } => self.0.suspicions.push(suspicion.clone()),
+            Fact::RecordConflict { digest, .. } => self.0.conflicts.push(digest.clone()),
+            Fact::ClockStepped { by_ms } if self.placed_in_doubt => {
+                self.0.clock_moved_ms = self.clock_moved_ms.saturating_add(*by_ms);
+            }
+            Fact::ClockStepped { .. } => self.0.clock_stepped = true,
+            Fact::ClockDoubted { .. } => self.0.clock_doubted = true,
+            Fact::OrderTimesMoved { by_ms, .. } => self.move_times(*by_ms),
+            Fact::RecordReceived { ending, suspicions, .. } => {
+                self.step(Step::Record);
+                self.0.ending = Some(ending.clone());
+                self.0.estimated = false;
+                self.0.suspicions.extend(suspicions.iter().cloned());
+                self.be_over();
+            }
+            Fact::QuarantineClosed { .. } if self.state == State::Fail => self.step(Step::BillLate),
+            _ => self.apply_money(stamp, fact),
+        }
+    }
+
+    /// Facts by which an order is billed and paid.
+    fn apply_money(&mut self, stamp: Stamp, fact: &Fact) {
+        match fact {
+            Fact::OrderRated { basis, bill, .. } => {
+                if *basis == Basis::Estimate && self.state == State::Charging {
+                    self.step(Step::Estimate);
+                    self.0.estimated = true;
+                    self.be_over();
+                }
+                self.0.bills.push(BillVersion {
+                    basis: *basis,
+                    electricity: bill.electricity,
+                    service: bill.service,
+                    detail: Some(bill.clone()),
+                    reason: None,
+                    by: None,
+                    at: stamp.at,
+                });
+            }
+            Fact::BillCorrected {
+                electricity,
+                service,
+                reason,
+                by,
+                ..
+            } => self.0.bills.push(BillVersion {
+                basis: Basis::Correction,
+                electricity: *electricity,
+                service: *service,
+                detail: None,
+                reason: Some(reason.clone()),
+                by: Some(by.clone()),
+                at: stamp.at,
+            }),
+            Fact::ReviewOpened { suspicions, .. } => self.suspend(suspicions),
+            Fact::OrderEstimated {
+                payment,
+                remainder_until,
+                ..
+            } => {
+                self.pay(payment);
+                self.wait(*remainder_until, DeadlineKind::Remainder);
+            }
+            Fact::OrderSettled { payment, .. } => self.settle(stamp.at, payment),
+            Fact::DebtPaid { amount, .. } => {
+                self.0.paid.debt -= *amount;
+                // An order under review stays there: the debt is of its earlier bill.
+                if self.paid.debt == Fen::ZERO && self.state == State::Unpaid {
+                    self.step(Step::DebtCleared);
+                }
+            }
+            Fact::Refunded { amount, .. } => {
+                self.step(Step::Refund);
+                self.0.paid.refunded += *amount;
+                self.0.after_sales = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// What [`Bug::ForgetOutbox`] does.
+    pub(crate) fn forget_outbox(&mut self) {
+        self.0.commands.clear();
+        self.0.stopping = false;
+    }
+
+    /// What an energy report counts of it from now on.
+    pub(crate) fn count(&mut self, counted: Counted) {
+        self.0.counted = Some(counted);
+    }
+
+    fn step(&mut self, step: Step) {
+        self.0.state = next(Some(self.state), step)
+            .unwrap_or_else(|illegal| panic!("handle() checks a step before it journals it: {}: {illegal}", self.id));
+    }
+
+    fn wait(&mut self, at: Mono, kind: DeadlineKind) {
+        self.0.deadline = Some(Deadline { at, kind });
+    }
+
+    /// The session is over: no command makes sense any more, and nothing is waited for.
+    fn be_over(&mut self) {
+        self.0.deadline = None;
+        self.0.commands.clear();
+    }
+
+    fn issue(&mut self, now: Mono, command: &Command) {
+        let commands = &mut self.0.commands;
+        commands.retain(|old| old.expires > now && old.kind != command.kind);
+        commands.push(command.clone());
+        self.0.command_count += 1;
+        if matches!(command.kind, CommandKind::Start | CommandKind::Limit) {
+            self.0.limit_kwh = command.limit_kwh;
+        }
+    }
+
+    /// It may have been placed before the register was found lower, and begins with the meter that is there.
+    fn follow_meter(&mut self, at: Option<&Connector>) {
+        let meter = at.map_or(0, |connector| connector.meters_before);
+        if self.meter != meter {
+            self.0.meter = meter;
+            self.0.baseline = at.and_then(|connector| connector.register);
+        }
+    }
+
+    fn move_times(&mut self, by_ms: i64) {
+        let row = &mut self.0;
+        row.placed_at = row.placed_at.after_ms(by_ms);
+        if let Some(started) = &mut row.started {
+            started.at = started.at.after_ms(by_ms);
+        }
+        if let Some(ending) = &mut row.ending {
+            ending.start.at = ending.start.at.after_ms(by_ms);
+            ending.stop.at = ending.stop.at.after_ms(by_ms);
+        }
+        (row.clock_doubted, row.placed_in_doubt, row.clock_moved_ms) = (false, false, 0);
+    }
+
+    fn fail(&mut self, reason: &FailReason) {
+        self.step(match reason {
+            FailReason::Refused { .. } | FailReason::NeverStarted => Step::StartRefused,
+            FailReason::TimedOut => Step::StartTimedOut,
+            FailReason::Cancelled => Step::Cancel,
+        });
+        self.0.fail = Some(reason.clone());
+        self.0.deadline = None;
+        if !is_planted(Bug::KeepHold) {
+            self.0.hold.released += self.hold.remaining();
+            self.0.commands.clear();
+        }
+    }
+
+    fn suspend(&mut self, suspicions: &[Suspicion]) {
+        self.step(Step::Suspend);
+        for suspicion in suspicions {
+            if !self.suspicions.contains(suspicion) {
+                self.0.suspicions.push(suspicion.clone());
+            }
+        }
+        self.0.deadline = None;
+    }
+
+    fn pay(&mut self, payment: &Payment) {
+        self.0.paid.add(payment);
+        self.0.hold.captured += payment.from_hold.total();
+        self.0.hold.released += payment.release;
+    }
+
+    fn settle(&mut self, at: Wall, payment: &Payment) {
+        self.pay(payment);
+        self.step(if self.paid.debt == Fen::ZERO {
+            Step::Covered
+        } else {
+            Step::Uncovered
+        });
+        self.0.deadline = None;
+        self.0.settled_at = Some(at);
+        assert!(self.hold.is_resolved(), "a settled order {} holds nothing", self.id);
+    }
+}

@@ -1,0 +1,112 @@
+//! A message that carries money, or may, and fits nowhere: kept until a person has dealt with it (S03 §3.1).
+
+use crate::{
+    fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes},
+    ids::{ConnectorNo, PileId},
+    journal::Stamp,
+    messages::Record,
+    time::Wall,
+};
+use serde::{Deserialize, Serialize};
+use std::ops::Deref;
+
+/// What is kept of a message in quarantine. Whoever holds a [`QuarantineItem`] reads these fields; only facts write them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineRow {
+    /// Its number.
+    pub item: u64,
+    /// When it came.
+    pub at: Wall,
+    /// Why it was put aside.
+    pub why: QuarantineReason,
+    /// Which pile said it.
+    pub pile: PileId,
+    /// Which connector, where that could be read.
+    pub connector: Option<ConnectorNo>,
+    /// The record, where it could be read.
+    pub record: Option<Box<Record>>,
+    /// The message as it came, where it could not.
+    pub raw: Option<Raw>,
+    /// When the session was, where the record could be read.
+    pub times: Option<Box<SessionTimes>>,
+    /// SHA-256 of its content, hex.
+    pub digest: String,
+    /// What is wrong with it.
+    pub detail: String,
+    /// What a person did with it.
+    pub outcome: Option<QuarantineOutcome>,
+}
+
+impl QuarantineRow {
+    /// What it counts in its pile's quarantine.
+    pub fn bytes(&self) -> u64 {
+        kept_bytes(self.record.as_deref(), self.raw.as_ref())
+    }
+}
+
+/// A message in quarantine. Its fields can be read; facts change them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct QuarantineItem(QuarantineRow);
+
+impl Deref for QuarantineItem {
+    type Target = QuarantineRow;
+
+    fn deref(&self) -> &QuarantineRow {
+        &self.0
+    }
+}
+
+impl QuarantineItem {
+    /// The item that [`Fact::Quarantined`] begins.
+    ///
+    /// # Panics
+    /// If it is another fact.
+    pub(crate) fn put_aside(stamp: Stamp, fact: &Fact) -> Self {
+        let Fact::Quarantined {
+            why,
+            pile,
+            record,
+            raw,
+            times,
+            digest,
+            detail,
+        } = fact
+        else {
+            unreachable!("called for Quarantined alone")
+        };
+        Self(QuarantineRow {
+            item: stamp.seq,
+            at: stamp.at,
+            why: *why,
+            pile: pile.clone(),
+            connector: record.as_ref().map(|record| record.connector),
+            record: record.clone(),
+            raw: raw.clone(),
+            times: times.clone(),
+            digest: digest.clone(),
+            detail: detail.clone(),
+            outcome: None,
+        })
+    }
+
+    /// A person has dealt with it.
+    ///
+    /// # Panics
+    /// If that happened before.
+    pub(crate) fn close(&mut self, outcome: &QuarantineOutcome) {
+        assert!(
+            self.outcome.is_none(),
+            "quarantine item {} is dealt with once",
+            self.item
+        );
+        self.0.outcome = Some(outcome.clone());
+    }
+}
+
+/// What a message counts in its pile's quarantine, in bytes: its content as it is kept.
+pub fn kept_bytes(record: Option<&Record>, raw: Option<&Raw>) -> u64 {
+    let record = record.map_or(0, |record| serde_json::to_vec(record).map_or(0, |json| json.len()));
+    let raw = raw.map_or(0, |raw| raw.content().len());
+    (record + raw) as u64
+}

@@ -1,0 +1,276 @@
+//! What each fact makes of the rows: every row that a fact concerns takes it in by itself, and money moves by one table.
+//! [`Rows::apply`] is the only way the rows of a running station change.
+
+use super::{Changes, Rows};
+use crate::{
+    fact::{Fact, PaidFrom, QuarantineOutcome, ReceiptFor, ReceiptUse},
+    ids::{ConnectorNo, MemberId, OrderId, PileId},
+    journal::Stamp,
+    ledger::Hold,
+    member::Member,
+    order::{Order, State},
+    pile::Pile,
+    planted::{Bug, is_planted},
+    postings::postings,
+    quarantine::QuarantineItem,
+    units::Fen,
+};
+use std::collections::BTreeSet;
+
+/// One fact being taken in: the rows, which of them have changed, and where the fact stands in the journal.
+pub(super) struct Books<'a> {
+    pub(super) rows: &'a mut Rows,
+    pub(super) changes: &'a mut Changes,
+    pub(super) stamp: Stamp,
+}
+
+impl Rows {
+    /// Takes one fact into account.
+    ///
+    /// # Panics
+    /// If the fact contradicts the rows: it was not decided by [`super::Site::handle`] on these rows, and going on would
+    /// falsify the books.
+    pub fn apply(&mut self, stamp: Stamp, fact: &Fact, changes: &mut Changes) {
+        let mut books = Books {
+            rows: self,
+            changes,
+            stamp,
+        };
+        // What a hold was before the fact decides what a failed order gives back.
+        let payer = books.payer(fact);
+        books.changes.clock |= books.rows.clock.apply(stamp, fact);
+        books.apply_to_masters(fact);
+        books.apply_to_pile(fact);
+        books.apply_to_orders(fact);
+        books.apply_to_quarantine(fact);
+        if let Some((member, hold)) = payer {
+            books.post(fact, &member, hold);
+        }
+        books.apply_to_energy(fact);
+        books.list(fact);
+    }
+}
+
+impl Books<'_> {
+    /// Whose money the fact moves, if any, with the hold of its order as it is before the fact.
+    fn payer(&self, fact: &Fact) -> Option<(MemberId, Option<Hold>)> {
+        match fact {
+            Fact::ToppedUp { member, .. } => Some((member.clone(), None)),
+            Fact::OrderPlaced { .. } => None,
+            _ => {
+                let order = self.rows.order(fact.order()?)?;
+                Some((order.member.clone(), Some(order.hold)))
+            }
+        }
+    }
+
+    /// Members, cards, tariffs, receipts, days: what people set up and what the calendar brings.
+    fn apply_to_masters(&mut self, fact: &Fact) {
+        match fact {
+            Fact::MemberRegistered { member, name } => {
+                self.changes.members.insert(member.clone());
+                self.rows
+                    .members
+                    .entry(member.clone())
+                    .or_default()
+                    .get_or_insert_with(|| Member::new(member.clone(), name.clone()))
+                    .apply(fact);
+            }
+            Fact::MemberBlocked { member, .. } => self.member_mut(member).apply(fact),
+            Fact::CardBound { card, member } => {
+                self.changes.cards.insert(card.clone());
+                self.rows.cards.insert(card.clone(), Some(member.clone()));
+            }
+            Fact::CardUnbound { card } => {
+                self.changes.cards.insert(card.clone());
+                self.rows.cards.insert(card.clone(), None);
+            }
+            Fact::TariffAdded { tariff } => {
+                let id = &tariff.spec().id;
+                self.changes.tariffs.insert(id.clone());
+                self.rows.tariffs.insert(id.clone(), tariff.clone());
+            }
+            Fact::ToppedUp {
+                member,
+                amount,
+                receipt,
+                ..
+            } => self.note_receipt(receipt, member, *amount, ReceiptFor::TopUp),
+            Fact::DebtPaid {
+                from: PaidFrom::Cash,
+                amount,
+                receipt,
+                member,
+                ..
+            } => self.note_receipt(receipt, member, *amount, ReceiptFor::Debt),
+            Fact::DayBegan { day } => {
+                self.changes.day_began = true;
+                self.rows.energy.begin(*day);
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_to_pile(&mut self, fact: &Fact) {
+        let Some(id) = fact.pile() else { return };
+        if let Fact::PileProvisioned { pile } = fact {
+            let row = self.rows.piles.entry(pile.clone());
+            row.or_insert_with(|| Pile::new(pile.clone()));
+        }
+        let busy: BTreeSet<ConnectorNo> = match fact {
+            Fact::PileBooted { .. } => {
+                let here = self.rows.orders().filter(|order| order.outlet.pile == *id);
+                let busy = here.filter(|order| order.state.occupies_connector());
+                busy.map(|order| order.outlet.connector).collect()
+            }
+            _ => BTreeSet::new(),
+        };
+        let stamp = self.stamp;
+        self.pile_mut(id).apply(stamp, fact, &busy);
+    }
+
+    fn apply_to_orders(&mut self, fact: &Fact) {
+        let stamp = self.stamp;
+        match fact {
+            Fact::OrderPlaced { order, outlet, .. } => {
+                self.changes.orders.insert(order.clone());
+                let in_doubt = self.rows.clock.doubt.is_some();
+                let placed = Order::placed(stamp, fact, self.rows.connector(outlet), in_doubt);
+                let before = self.rows.orders.insert(order.clone(), Some(placed));
+                assert!(matches!(before, None | Some(None)), "order {order} is placed once");
+            }
+            Fact::ClockStepped { .. } | Fact::ClockDoubted { .. } => {
+                // What waits for a person has been rated, and by a clock that was right for all that was known.
+                let over = |order: &&Order| order.state == State::Review && !order.placed_in_doubt;
+                let running = self.rows.orders().filter(|order| order.state.is_open() && !over(order));
+                let running: Vec<OrderId> = running.map(|order| order.id.clone()).collect();
+                for order in running {
+                    self.order_mut(&order).apply(stamp, fact, None);
+                }
+            }
+            // They say of an order what its row does not hold.
+            Fact::Quarantined { .. } | Fact::Notified { .. } | Fact::RatingDiffers { .. } => {}
+            Fact::RegisterGapFound { .. } | Fact::EnergyDiffers { .. } => {}
+            _ => {
+                let Some(id) = fact.order() else { return };
+                self.changes.orders.insert(id.clone());
+                let order = self.rows.orders.get(id).and_then(Option::as_ref);
+                let at = order.map(|order| self.rows.connector(&order.outlet));
+                let at = at.expect("a fact is about an order that is in memory").cloned();
+                self.order_mut(id).apply(stamp, fact, at.as_ref());
+            }
+        }
+    }
+
+    fn apply_to_quarantine(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Quarantined { pile, digest, .. } => {
+                let number = self.stamp.seq;
+                self.changes.quarantine.insert(number);
+                let before = self.rows.set_aside.insert((pile.clone(), digest.clone()), Some(number));
+                assert!(
+                    matches!(before, None | Some(None)),
+                    "a message of {pile} is put aside once"
+                );
+                let item = QuarantineItem::put_aside(self.stamp, fact);
+                let bytes = item.bytes();
+                self.rows.quarantine.insert(number, Some(item));
+                self.count_quarantined(pile, |count| count.saturating_add(bytes));
+            }
+            Fact::QuarantineClosed { item, outcome, .. } => {
+                self.changes.quarantine.insert(*item);
+                let row = self.rows.quarantine.get_mut(item).and_then(Option::as_mut);
+                let row = row.expect("a fact is about a quarantined message that is in memory");
+                row.close(outcome);
+                let (pile, bytes) = (row.pile.clone(), row.bytes());
+                // What was put aside before this was counted counts nothing.
+                self.count_quarantined(&pile, |count| count.saturating_sub(bytes));
+            }
+            _ => {}
+        }
+    }
+
+    /// A pile that came with a certificate and was never provisioned has no row to count in.
+    fn count_quarantined(&mut self, pile: &PileId, count: impl FnOnce(u64) -> u64) {
+        if self.rows.piles.contains_key(pile) {
+            self.pile_mut(pile).count_quarantined(count);
+        }
+    }
+
+    /// Keeps a member's lists of open and unpaid orders right.
+    fn list(&mut self, fact: &Fact) {
+        let order = match fact {
+            Fact::QuarantineClosed {
+                outcome: QuarantineOutcome::Dismissed,
+                ..
+            }
+            | Fact::Quarantined { .. }
+            | Fact::Notified { .. } => None,
+            _ => fact.order().and_then(|id| self.rows.order(id)),
+        };
+        let Some(order) = order else { return };
+        let member = self.rows.member(&order.member);
+        let member = member.expect("the member of an order that changes is in memory");
+        if !member.lists_rightly(order) {
+            let order = order.clone();
+            self.member_mut(&order.member).list(&order);
+        }
+    }
+
+    /// One payment may clear the debts of several orders: its facts add up.
+    fn note_receipt(&mut self, receipt: &str, member: &MemberId, amount: Fen, paid: ReceiptFor) {
+        if receipt.is_empty() {
+            return;
+        }
+        self.changes.receipts.insert(receipt.to_owned());
+        let row = self.rows.receipts.entry(receipt.to_owned()).or_default();
+        let used = row.get_or_insert_with(|| ReceiptUse {
+            member: member.clone(),
+            amount: Fen::ZERO,
+            paid,
+        });
+        assert!(
+            used.member == *member && used.paid == paid && (paid == ReceiptFor::Debt || used.amount == Fen::ZERO),
+            "receipt {receipt} is for one payment"
+        );
+        used.amount += amount;
+    }
+
+    fn post(&mut self, fact: &Fact, member: &MemberId, hold: Option<Hold>) {
+        if matches!(fact, Fact::OrderFailed { .. }) && is_planted(Bug::KeepHold) {
+            return;
+        }
+        for transfer in postings(fact, member, hold, self.stamp.seq, self.stamp.at) {
+            self.rows
+                .ledger
+                .post(&transfer)
+                .unwrap_or_else(|error| panic!("handle() checks funds before it journals: {}: {error}", transfer.id));
+            self.changes.accounts.insert(transfer.debit.clone());
+            self.changes.accounts.insert(transfer.credit.clone());
+            self.changes.transfers.push(transfer);
+        }
+    }
+
+    pub(super) fn order_mut(&mut self, id: &OrderId) -> &mut Order {
+        self.changes.orders.insert(id.clone());
+        self.rows
+            .orders
+            .get_mut(id)
+            .and_then(Option::as_mut)
+            .expect("a fact is about an order that is in memory")
+    }
+
+    fn member_mut(&mut self, id: &MemberId) -> &mut Member {
+        self.changes.members.insert(id.clone());
+        self.rows
+            .members
+            .get_mut(id)
+            .and_then(Option::as_mut)
+            .expect("a fact is about a member that is in memory")
+    }
+
+    pub(super) fn pile_mut(&mut self, id: &PileId) -> &mut Pile {
+        self.changes.piles.insert(id.clone());
+        self.rows.piles.get_mut(id).expect("a fact is about a known pile")
+    }
+}

@@ -2,7 +2,7 @@
 //! What is thrown away lies between two kept readings with no tariff boundary between them.
 
 use super::{BILL_READINGS_MAX, Reading, SESSION_MS_MAX};
-use crate::tariff::Tariff;
+use crate::{tariff::Tariff, units::Energy};
 use serde::{Deserialize, Serialize};
 
 /// The readings of a running session that matter: the first, the neighbours of each boundary, the latest.
@@ -57,6 +57,15 @@ impl SampleKeeper {
         for reading in &mut self.readings {
             reading.at = reading.at.after_ms(ms);
         }
+    }
+
+    /// Takes the latest sample back if it is this register: it was a slip. `false` if it is not, and nothing changes.
+    ///
+    /// The one before it may be gone, as only its neighbours of boundaries are kept; the next sample stands in for it.
+    pub fn withdraw_latest(&mut self, register: Energy) -> bool {
+        let latest = self.readings.pop_if(|latest| latest.register == register);
+        self.dropped = self.dropped.saturating_add(u32::from(latest.is_some()));
+        latest.is_some()
     }
 
     /// The readings that matter, in time order.

@@ -563,3 +563,20 @@ fn amounts_print_every_digit() {
     );
     assert_eq!(to_fen(i128::MAX), i64::MAX);
 }
+
+#[test]
+fn a_slip_that_is_taken_back_leaves_the_bill_of_the_others() {
+    let tariff = shanghai();
+    let samples = [may_1("07:30", "100"), may_1("07:59", "103"), may_1("08:01", "103.2")];
+    let mut keeper = SampleKeeper::default();
+    for sample in samples {
+        keeper.push(&tariff, sample);
+    }
+    assert!(!keeper.withdraw_latest("103".parse().unwrap()), "only the latest");
+    keeper.push(&tariff, may_1("08:02", "109"));
+    assert!(keeper.withdraw_latest("109".parse().unwrap()));
+    let stop = may_1("08:30", "106");
+    assert!(keeper.push(&tariff, stop));
+    let rated = |readings: &[Reading]| rate(&tariff, samples[0], readings, stop).unwrap().fee;
+    assert_eq!((rated(keeper.readings()), keeper.dropped()), (rated(&samples), 1));
+}

@@ -235,6 +235,15 @@ pub enum Fact {
         /// How much.
         gap: RegisterGap,
     },
+    /// A person's decision takes the register along: what of it the order accounts for.
+    OrderAccounted {
+        /// Which order.
+        order: OrderId,
+        /// From this register on.
+        from: Energy,
+        /// Up to this.
+        to: Energy,
+    },
     /// The pile's split over the tariff differs from the station's; the station's is charged.
     RatingDiffers {
         /// Which order.
@@ -454,6 +463,7 @@ impl Fact {
             | Fact::DebtPaid { order, .. }
             | Fact::Refunded { order, .. }
             | Fact::OrderTimesMoved { order, .. }
+            | Fact::OrderAccounted { order, .. }
             | Fact::Notified { order, .. } => Some(order),
             Fact::Quarantined { record, .. } => record.as_ref().map(|record| &record.order_id),
             Fact::QuarantineClosed {

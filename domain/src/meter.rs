@@ -69,6 +69,17 @@ pub enum Suspicion {
 }
 
 impl Suspicion {
+    /// Whether it says that the record's registers cannot be believed: they account for nothing until a person decides.
+    pub fn is_of_register(&self) -> bool {
+        matches!(
+            self,
+            Suspicion::StopBelowStart { .. }
+                | Suspicion::StartZero
+                | Suspicion::StartBelowLastKnown { .. }
+                | Suspicion::TooFast { .. }
+        )
+    }
+
     /// Whether it is about the station's own clock, and goes when that is right again.
     pub fn is_of_station_clock(&self) -> bool {
         matches!(self, Suspicion::StationClockInDoubt | Suspicion::ClockStepped)

@@ -174,6 +174,16 @@ impl RegisterBook {
         self.explained().map(|span| span.to).max().max(self.base)
     }
 
+    /// The register that is known to have been reached before a session from `start` to `stop`, whatever came first: where
+    /// other sessions cover some of its readings, the highest that is explained.
+    pub fn known_before(&self, start: Energy, stop: Energy) -> Option<Energy> {
+        if !self.overlapping(start, stop).is_empty() {
+            return self.explained_to();
+        }
+        let below = self.explained().map(|span| span.to).filter(|to| *to <= start).max();
+        below.max(self.base.filter(|base| *base <= start)).or(self.base)
+    }
+
     /// A trusted reading: the first there is becomes the base, later ones change nothing.
     pub fn begin(&mut self, register: Energy) {
         self.base.get_or_insert(within_range(register));

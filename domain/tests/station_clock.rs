@@ -46,6 +46,7 @@ fn session(bench: &mut Bench, from: &str, to: &str) -> OrderId {
     bench.deliver("P1", &id, 20 * MINUTE, to);
     let record = bench.record_since("P1", &id, start, from, to);
     bench.send_record("P1", &record);
+    bench.idle("P1");
     id
 }
 

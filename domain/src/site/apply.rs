@@ -125,6 +125,9 @@ impl Books<'_> {
             }
             _ => BTreeSet::new(),
         };
+        if let Fact::RegisterRolledBack { outlet, rollback } = fact {
+            self.close_book(outlet, rollback.known);
+        }
         let stamp = self.stamp;
         self.pile_mut(id).apply(stamp, fact, &busy);
     }

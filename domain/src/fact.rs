@@ -14,6 +14,7 @@ use crate::{
     time::{Day, Mono, Wall},
     units::{Energy, Fen},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened.
@@ -679,6 +680,16 @@ pub enum Raw {
 }
 
 impl Raw {
+    /// `payload` as it came: not a byte of it is lost.
+    pub fn of(payload: &[u8]) -> Self {
+        match std::str::from_utf8(payload) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Bytes {
+                base64: STANDARD.encode(payload),
+            },
+        }
+    }
+
     /// What tells it from others.
     pub(crate) fn content(&self) -> &[u8] {
         match self {

@@ -96,7 +96,8 @@ impl Connector {
     /// The pile said at its start what the connector is and what its register reads; `is_idle` says whether between two
     /// sessions.
     fn boot(&mut self, reported: &BootConnector, is_idle: bool) {
-        self.power_max = Some(reported.max_kw);
+        // A boot whose `max_kw` cannot be read says nothing against what an earlier one said.
+        self.power_max = reported.max_kw.or(self.power_max);
         if is_idle {
             self.register = Some(reported.meter_kwh);
             self.book.begin(reported.meter_kwh);

@@ -167,7 +167,7 @@ fn a_boot_from_before_the_last_heartbeat_says_nothing_of_the_session() {
             firmware: "1".to_owned(),
             connectors: vec![BootConnector {
                 no: ConnectorNo(1),
-                max_kw: "7".parse().unwrap(),
+                max_kw: Some("7".parse().unwrap()),
                 meter_kwh: kwh("1000"),
                 order_id: None,
             }],
@@ -530,7 +530,7 @@ fn a_report_of_one_connector_is_no_word_of_another() {
     let mut bench = Bench::watchful();
     let connector = |no, order_id: Option<OrderId>| BootConnector {
         no: ConnectorNo(no),
-        max_kw: "7".parse().unwrap(),
+        max_kw: Some("7".parse().unwrap()),
         meter_kwh: kwh("1000"),
         order_id,
     };
@@ -550,8 +550,8 @@ fn a_report_of_one_connector_is_no_word_of_another() {
                 no: ConnectorNo(2),
                 status: ConnectorStatus::Idle,
                 order_id: None,
-                voltage_v: 0.0,
-                current_a: 0.0,
+                voltage_v: Some(0.0),
+                current_a: Some(0.0),
                 soc_pct: None,
                 temp_c: None,
                 meter_kwh: kwh("1000"),

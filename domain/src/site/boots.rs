@@ -21,6 +21,12 @@ fn outlet_of(pile: &PileId, reported: &BootConnector) -> Outlet {
 
 impl Turn<'_> {
     pub(super) fn boot(&mut self, pile: &PileId, common: &Common, heard: Heard, boot: Boot) -> Received {
+        if let Some(fault) = boot.fault() {
+            // What it says of its connectors is not taken; what runs there goes on by what was known before.
+            self.tell_time_and_prices(pile);
+            self.resend_commands(pile);
+            return Received::rejected(fault);
+        }
         let Boot {
             vendor,
             model,
@@ -38,7 +44,8 @@ impl Turn<'_> {
             && known.make == make
             && connectors.iter().all(|reported| {
                 known.connectors.get(&reported.no).is_some_and(|connector| {
-                    connector.power_max == Some(reported.max_kw) && connector.register == Some(reported.meter_kwh)
+                    let same_power = reported.max_kw.is_none() || connector.power_max == reported.max_kw;
+                    same_power && connector.register == Some(reported.meter_kwh)
                 })
             });
         // What the meter said before counts no more: it may be another meter.

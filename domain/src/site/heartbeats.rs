@@ -180,14 +180,13 @@ impl Turn<'_> {
             }
         }
         if let Some(order) = order {
-            let watts = report.voltage_v * report.current_a;
             let judged = Judged {
                 window_ms,
                 pct,
                 step: Resolution::shown_by(report.meter_kwh).step(),
             };
             // A register that is not believed is not what was counted.
-            let seen = (!impossible).then(|| live.flow.report(now.mono, Some(watts), report.meter_kwh, judged));
+            let seen = (!impossible).then(|| live.flow.report(now.mono, report.watts(), report.meter_kwh, judged));
             let known = |suspicion: &Suspicion| matches!(suspicion, Suspicion::FakeCharging { .. });
             uncounted = seen
                 .flatten()

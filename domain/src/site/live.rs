@@ -340,7 +340,7 @@ impl OutletLive {
         if order.state != State::Charging || self.report.status != ConnectorStatus::Charging {
             return None;
         }
-        let watts = self.report.voltage_v * self.report.current_a;
+        let watts = self.report.watts().unwrap_or(0.0);
         let mut ends: Vec<f64> = Vec::new();
         if watts > 1.0 {
             let ms_for = |energy: Energy| deci_wh(energy) * 360_000.0 / watts;
@@ -407,9 +407,9 @@ impl super::Site {
             outlet: order.outlet.clone(),
             state: order.state,
             stopping: order.stopping,
-            power_kw: report.map(|report| report.voltage_v * report.current_a / 1000.0),
-            voltage_v: report.map(|report| report.voltage_v),
-            current_a: report.map(|report| report.current_a),
+            power_kw: report.and_then(|report| report.watts()).map(|watts| watts / 1000.0),
+            voltage_v: report.and_then(|report| report.voltage_v),
+            current_a: report.and_then(|report| report.current_a),
             soc_pct: report.and_then(|report| report.soc_pct),
             energy_kwh,
             fee: electricity_fee + service_fee,

@@ -411,7 +411,10 @@ impl Turn<'_> {
         } else {
             self.ignore("unknown_pile");
         }
-        let UpMessage { common, body } = message;
+        let UpMessage { common, body, unread } = message;
+        if unread.is_some() {
+            self.ignore("unreadable_fields");
+        }
         let (result, order, fee, detail) = match body {
             // What a pile says on its way out changes nothing, but its records carry money.
             Up::Heartbeat(_) if !known => return Ok(Answer::Done),

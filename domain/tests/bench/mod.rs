@@ -579,7 +579,11 @@ impl Bench {
         };
         Input::Message {
             pile: pile(id),
-            message: UpMessage { common, body },
+            message: UpMessage {
+                common,
+                body,
+                unread: None,
+            },
         }
     }
 
@@ -601,7 +605,7 @@ impl Bench {
             firmware: "1".to_owned(),
             connectors: vec![BootConnector {
                 no: ConnectorNo(1),
-                max_kw: sim.max_kw,
+                max_kw: Some(sim.max_kw),
                 meter_kwh: sim.meter,
                 order_id: sim.session.clone(),
             }],
@@ -636,8 +640,8 @@ impl Bench {
             no: ConnectorNo(1),
             status,
             order_id: order.cloned(),
-            voltage_v: 220.0,
-            current_a: if flowing { 31.8 } else { 0.0 },
+            voltage_v: Some(220.0),
+            current_a: Some(if flowing { 31.8 } else { 0.0 }),
             soc_pct: None,
             temp_c: None,
             meter_kwh,
@@ -665,6 +669,7 @@ impl Bench {
             ok,
             code: i32::from(!ok) * 7,
             message: if ok { String::new() } else { "no car".to_owned() },
+            meter_kwh: None,
         };
         self.say(id, Up::Reply(reply))
     }

@@ -1,6 +1,7 @@
 //! Facts: what happened at the station, in its own words. They are journaled, and nothing else changes money or orders.
 
 use crate::{
+    clock::PileClocks,
     energy::EnergyReport,
     ids::{BootId, CardId, CommandId, MemberId, OrderId, Outlet, PileId, TariffId},
     messages::{BootConnector, EventKind, Record},
@@ -373,6 +374,13 @@ pub enum Fact {
         /// By how much, in milliseconds; negative is backwards.
         by_ms: i64,
     },
+    /// How a pile's clocks relate to the station's was measured anew: it has started again, shows a clock, or that was set.
+    PileClocksMeasured {
+        /// Which pile.
+        pile: PileId,
+        /// All that is known of its last starts.
+        clocks: PileClocks,
+    },
     /// The station's wall clock cannot be right: what is rated meanwhile waits for a person, or for the clock.
     ClockDoubted {
         /// The last certain time: it is later than that.
@@ -528,6 +536,7 @@ impl Fact {
             | Fact::ClockStepped { .. }
             | Fact::ClockDoubted { .. }
             | Fact::ClockBelieved { .. }
+            | Fact::PileClocksMeasured { .. }
             | Fact::Restored { .. }
             | Fact::RegisterRolledBack { .. }
             | Fact::DayBegan { .. }
@@ -550,6 +559,7 @@ impl Fact {
             | Fact::PileDropped { pile, .. }
             | Fact::MaintenanceSet { pile, .. }
             | Fact::MeterCleared { pile, .. }
+            | Fact::PileClocksMeasured { pile, .. }
             | Fact::PileRestarted { pile, .. } => Some(pile),
             Fact::PileEvent { outlet, .. }
             | Fact::RegisterRolledBack { outlet, .. }

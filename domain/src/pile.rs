@@ -1,6 +1,7 @@
 //! A pile (桩): what is known of it for good, its faults and drops, and when it goes to maintenance (S05 §5).
 
 use crate::{
+    clock::PileClocks,
     energy::differs,
     fact::Fact,
     ids::{BootId, ConnectorNo, OrderId, PileId},
@@ -33,6 +34,12 @@ pub struct PileRow {
     pub boot_id: Option<BootId>,
     /// Its connectors.
     pub connectors: BTreeMap<ConnectorNo, Connector>,
+    /// How its clocks relate to the station's, in each of its last starts.
+    #[serde(default)]
+    pub clocks: PileClocks,
+    /// Since when it may connect here; not known of piles that an earlier version let in.
+    #[serde(default)]
+    pub since: Option<Wall>,
     /// Fenced off: takes no new orders.
     pub maintenance: Option<Maintenance>,
     /// Its meter and the orders disagree (计量异常): for people, it goes on working.
@@ -113,6 +120,12 @@ impl Connector {
         } else {
             None
         }
+    }
+
+    /// Which of its meters a session belongs to that comes late and began at register `start`, as far as can be told.
+    pub(crate) fn meter_of_late_session(&self, start: Energy) -> u32 {
+        self.meters_before
+            .saturating_sub(u32::from(self.is_of_meter_before(start)))
     }
 
     /// As [`Connector::book_of`], for reading.
@@ -232,6 +245,8 @@ impl Pile {
             make: Make::default(),
             boot_id: None,
             connectors: BTreeMap::new(),
+            clocks: PileClocks::default(),
+            since: None,
             maintenance: None,
             meter_abnormal: None,
             faults: Vec::new(),
@@ -244,7 +259,12 @@ impl Pile {
     /// of a pile's row change nothing.
     pub(crate) fn apply(&mut self, stamp: Stamp, fact: &Fact, busy: &BTreeSet<ConnectorNo>) {
         match fact {
-            Fact::PileProvisioned { .. } => self.0.removed = false,
+            Fact::PileProvisioned { .. } => {
+                self.0.removed = false;
+                self.0.since.get_or_insert(stamp.at);
+            }
+            Fact::PileClocksMeasured { clocks, .. } => self.0.clocks = clocks.clone(),
+            Fact::ClockStepped { by_ms } => self.0.clocks.follow_step(*by_ms),
             Fact::PileRemoved { .. } => self.0.removed = true,
             Fact::PileBooted {
                 boot_id,

@@ -2,6 +2,7 @@
 //! A box whose battery is empty wakes up in 1970; it goes on earning, and believes no price by such a clock.
 
 use crate::{
+    clock,
     fact::Fact,
     journal::Stamp,
     time::{Mono, Wall},
@@ -34,6 +35,14 @@ pub struct Doubt {
     pub certain: Wall,
     /// When it began, by elapsed time.
     pub since: Mono,
+}
+
+impl ClockStep {
+    /// The step by the wall clock alone.
+    pub fn by_wall(&self) -> clock::ClockStep {
+        let Self { at, by_ms, .. } = *self;
+        clock::ClockStep { at, by_ms }
+    }
 }
 
 impl Doubt {

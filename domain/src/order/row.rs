@@ -59,6 +59,9 @@ pub struct OrderRow {
     /// It was placed by such a clock: its times move when that is put right.
     #[serde(default)]
     pub placed_in_doubt: bool,
+    /// When its times were moved to the right time, by elapsed time.
+    #[serde(default)]
+    pub times_moved: Option<Mono>,
     /// By how much the clock has been put forward since, in milliseconds.
     #[serde(default)]
     pub clock_moved_ms: i64,
@@ -171,6 +174,7 @@ impl Order {
             clock_doubted: in_doubt,
             placed_in_doubt: in_doubt,
             clock_moved_ms: 0,
+            times_moved: None,
             baseline: *baseline,
             meter: at.map_or(0, |connector| connector.meter_of_session_from(*baseline)),
             placed_at: stamp.at,
@@ -242,7 +246,10 @@ impl Order {
             }
             Fact::ClockStepped { .. } => self.0.clock_stepped = true,
             Fact::ClockDoubted { .. } => self.0.clock_doubted = true,
-            Fact::OrderTimesMoved { by_ms, .. } => self.move_times(*by_ms),
+            Fact::OrderTimesMoved { by_ms, .. } => {
+                self.move_times(*by_ms);
+                self.0.times_moved = Some(stamp.mono);
+            }
             Fact::RecordReceived { ending, suspicions, .. } => {
                 self.step(Step::Record);
                 self.0.ending = Some(ending.clone());

@@ -112,6 +112,16 @@ impl Books<'_> {
     }
 
     fn apply_to_pile(&mut self, fact: &Fact) {
+        if let Fact::ClockStepped { .. } = fact {
+            // What was measured against the station's clock moves along.
+            let measured = self.rows.piles.values().filter(|pile| !pile.clocks.boots().is_empty());
+            let measured: Vec<PileId> = measured.map(|pile| pile.id.clone()).collect();
+            let stamp = self.stamp;
+            for pile in measured {
+                self.pile_mut(&pile).apply(stamp, fact, &BTreeSet::new());
+            }
+            return;
+        }
         let Some(id) = fact.pile() else { return };
         if let Fact::PileProvisioned { pile } = fact {
             let row = self.rows.piles.entry(pile.clone());

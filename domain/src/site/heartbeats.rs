@@ -3,6 +3,7 @@
 
 use super::{Turn, live::OutletLive, runs::Heard};
 use crate::{
+    alignment::IdleReadings,
     fact::{Fact, StopCause},
     flow::{FlowWatch, Judged, Uncounted},
     ids::{OrderId, Outlet, PileId},
@@ -148,7 +149,15 @@ impl Turn<'_> {
                 lost_since: None,
                 flow: FlowWatch::default(),
                 unordered: None,
+                idle: IdleReadings::default(),
             });
+        let between_sessions = matches!(
+            report.status,
+            ConnectorStatus::Idle | ConnectorStatus::Plugged | ConnectorStatus::Finished
+        );
+        if order.is_none() && between_sessions && report.order_id.is_none() {
+            live.idle.observe(reading);
+        }
         // As it is now: its start may have been confirmed by this very report.
         let order = order.and_then(|order| rows.orders.get(&order.id)?.as_ref());
         let (mut impossible, mut uncounted) = (false, None);

@@ -3,9 +3,11 @@
 
 use super::{Rows, Space, runs::Runs};
 use crate::{
+    alignment::IdleReadings,
+    clock::ClockWatch,
     fact::Fact,
     flow::FlowWatch,
-    ids::{BootId, CardId, CommandId, OrderId, Outlet, PileId},
+    ids::{CardId, CommandId, OrderId, Outlet, PileId},
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
     order::{Order, OrderRow, State},
     planted::{Bug, is_planted},
@@ -16,11 +18,6 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A clock offset below this is the network's, not the clock's, in milliseconds.
-const OFFSET_NOISE_MS: i64 = 5_000;
-/// A pile's clock that is off by more than this is flagged `clock_suspect`, in milliseconds.
-const OFFSET_SUSPECT_MS: i64 = 300_000;
 
 /// Volatile state.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +65,7 @@ pub struct Presence {
     /// When it last said anything.
     pub heard_at: Option<Mono>,
     /// How its clocks relate to the station's.
-    pub clock: ClockOffset,
+    pub clock: ClockWatch,
     /// The starts of it that are known.
     pub(super) runs: Runs,
     /// When two devices with this identity were last noticed.
@@ -80,60 +77,6 @@ pub struct Presence {
     pub quarantine_full: bool,
     /// When it is next told the time.
     pub(super) time_due: Option<Mono>,
-}
-
-/// How a pile's clocks relate to the station's, measured from live messages of one boot.
-///
-/// Each measure is the smallest difference seen: a message is never received before it was sent, so the least delayed
-/// one tells most.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ClockOffset {
-    /// The boot it was measured in.
-    pub boot_id: Option<BootId>,
-    /// Station wall time less the pile's `ts`, in milliseconds.
-    pub ts_ms: Option<i64>,
-    /// Station wall time less the pile's `mono_ms`, in milliseconds.
-    pub mono_ms: Option<i64>,
-    /// An hour has passed, or the pile was told the time: measure anew.
-    pub(super) stale: bool,
-}
-
-impl ClockOffset {
-    pub(super) fn measure(&mut self, boot_id: &BootId, ts: Option<Wall>, mono_ms: u64, received: Wall) {
-        if self.boot_id.as_ref() != Some(boot_id) {
-            *self = Self {
-                boot_id: Some(boot_id.clone()),
-                ..Self::default()
-            };
-        }
-        let mono = received.0.saturating_sub(i64::try_from(mono_ms).unwrap_or(i64::MAX));
-        let fresh = |known: Option<i64>| known.filter(|_| !self.stale);
-        let least = |known: Option<i64>, offset: i64| Some(known.map_or(offset, |known| known.min(offset)));
-        let (ts_ms, mono_ms) = (fresh(self.ts_ms), fresh(self.mono_ms));
-        self.mono_ms = least(mono_ms, mono);
-        // Without a `ts` in this message the old measure is all there is.
-        if let Some(ts) = ts {
-            self.ts_ms = least(ts_ms, received.ms_since(ts));
-        }
-        self.stale = false;
-    }
-
-    /// The station's own clock was stepped: what was measured against it moves along.
-    pub(super) fn follow_step(&mut self, by_ms: i64) {
-        self.ts_ms = self.ts_ms.map(|offset| offset.saturating_add(by_ms));
-        self.mono_ms = self.mono_ms.map(|offset| offset.saturating_add(by_ms));
-    }
-
-    /// By how much a `ts` of the pile must be moved to be station time; small differences are noise.
-    pub fn correction_ms(&self) -> Option<i64> {
-        self.ts_ms
-            .map(|offset| if offset.abs() < OFFSET_NOISE_MS { 0 } else { offset })
-    }
-
-    /// Whether the pile's clock is off by more than five minutes.
-    pub fn is_suspect(&self) -> bool {
-        self.ts_ms.is_some_and(|offset| offset.abs() > OFFSET_SUSPECT_MS)
-    }
 }
 
 /// What a connector last said of itself, and the readings of the order that charges there.
@@ -162,6 +105,9 @@ pub struct OutletLive {
     /// It charges, and for no order of ours.
     #[serde(default)]
     pub unordered: Option<UnorderedWatch>,
+    /// Its register while it was in no session.
+    #[serde(default)]
+    pub idle: IdleReadings,
 }
 
 /// Charging without an order, from the first report of it on.
@@ -187,7 +133,12 @@ impl Live {
             live.timers.clear();
         }
         for pile in rows.piles.values().filter(|pile| !pile.removed) {
-            live.piles.insert(pile.id.clone(), Presence::default());
+            let clock = ClockWatch::from(pile.clocks.clone());
+            let presence = Presence {
+                clock,
+                ..Presence::default()
+            };
+            live.piles.insert(pile.id.clone(), presence);
         }
         live
     }
@@ -321,6 +272,7 @@ impl OutletLive {
     /// back would be believed and the fee would stand still. A person looks at the order anyway.
     pub(super) fn follow_step(&mut self, by_ms: i64) {
         self.readings.shift(by_ms);
+        self.idle.follow_step(by_ms);
         if let Some((_, since)) = &mut self.soc_start {
             *since = since.after_ms(by_ms);
         }
@@ -428,28 +380,5 @@ impl super::Site {
     /// The live view of the order that occupies a connector or is otherwise in memory.
     pub fn view_of(&self, order: &OrderId, now: Now) -> Option<LiveView> {
         self.rows.orders.get(order)?.as_ref().map(|order| self.view(order, now))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_least_delayed_message_tells_the_offset() {
-        let boot = BootId::new("b").unwrap();
-        let mut clock = ClockOffset::default();
-        let hour = 3_600_000;
-        for (delay, mono) in [(9_000, 10), (40, 20), (3_000, 30)] {
-            let ts = Wall(1_000_000_000 + mono);
-            clock.measure(&boot, Some(ts), mono.unsigned_abs(), ts.after_ms(hour + delay));
-        }
-        assert_eq!(clock.correction_ms(), Some(hour + 40));
-        assert!(clock.is_suspect());
-        clock.stale = true;
-        clock.measure(&boot, Some(Wall(2_000_000_000)), 40, Wall(2_000_000_900));
-        assert_eq!(clock.correction_ms(), Some(0), "told the time, the pile follows it");
-        clock.measure(&BootId::new("c").unwrap(), None, 1, Wall(2_000_001_000));
-        assert_eq!(clock.correction_ms(), None, "a new boot without a clock");
     }
 }

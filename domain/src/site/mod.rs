@@ -42,7 +42,7 @@ mod unordered;
 
 pub use input::{Decision, Input, Place, Space};
 pub use invariants::Violation;
-pub use live::{ClockOffset, LiveView, OutletLive, Presence, UnorderedWatch};
+pub use live::{LiveView, OutletLive, Presence, UnorderedWatch};
 pub use outcome::{Answer, Effect, Outcome};
 pub use rejected::Rejected;
 pub use rows::{Changes, Key, Loaded, Rows};

@@ -1,11 +1,7 @@
 //! Whether piles are there, how their clocks run, and what they are told of time and prices.
 //! A pile that drops too often while others stay connected, or reports too many faults, is fenced off by rule.
 
-use super::{
-    Answer, Handled, Rejected, Turn,
-    live::{ClockOffset, Timer},
-    runs::Heard,
-};
+use super::{Answer, Handled, Rejected, Turn, live::Timer, runs::Heard};
 use crate::{
     fact::Fact,
     ids::{OrderId, Outlet, PileId},
@@ -141,14 +137,16 @@ impl Turn<'_> {
         if two_devices {
             presence.two_devices = Some(now.mono);
         }
-        if heard == Heard::BegunAnew {
-            // What was measured is of the start before, whose uptime was another.
-            presence.clock = ClockOffset::default();
-        }
-        if heard != Heard::Late {
-            presence
-                .clock
-                .measure(&common.boot_id, common.ts, common.mono_ms, now.wall);
+        let (boot_id, ts, mono_ms) = (&common.boot_id, common.ts, common.mono_ms);
+        let measured = match heard {
+            Heard::Late => false,
+            Heard::Live => presence.clock.measure(boot_id, ts, mono_ms, now.wall),
+            Heard::BegunAnew => presence.clock.restarted(boot_id, ts, mono_ms, now.wall),
+        };
+        if measured {
+            let clocks = presence.clock.clocks().clone();
+            let pile = pile.clone();
+            self.journal(Fact::PileClocksMeasured { pile, clocks });
         }
         if heard == Heard::BegunAnew {
             self.journal(Fact::PileRestarted {
@@ -176,7 +174,7 @@ impl Turn<'_> {
         }
         live.timers.insert((due, Timer::Time(pile.clone())));
         // Clocks drift, and a pile that is told the time follows it.
-        presence.clock.stale = true;
+        presence.clock.renew();
         if trusted {
             self.send(pile, Down::Time(TimeMessage { ts: now.wall }));
         }

@@ -224,7 +224,7 @@ impl Turn<'_> {
     fn bill_by_person(&mut self, order: &Order, start: Reading, stop: Reading, times: SessionTimes) {
         let tariff = self.site.rows.tariff_of(order);
         let (bill, unratable) = rate_or_suspect(tariff, start, &times.samples, stop);
-        let suspicions = times.suspicion.into_iter().chain(unratable).collect();
+        let suspicions = times.suspicions().cloned().chain(unratable).collect();
         self.journal(Fact::OrderRated {
             order: order.id.clone(),
             basis: Basis::Record,

@@ -32,11 +32,17 @@ impl Turn<'_> {
             .filter(|seen| matches!(seen, Suspicion::FakeCharging { .. }));
         suspicions.extend(seen.cloned());
         let in_doubt = order.clock_doubted || self.site.rows.clock.doubt.is_some();
-        if in_doubt && !is_planted(Bug::BelieveDoubtfulClock) {
-            suspicions.push(Suspicion::StationClockInDoubt);
-        }
-        if order.clock_stepped {
-            suspicions.push(Suspicion::ClockStepped);
+        let of_clock = [
+            (
+                Suspicion::StationClockInDoubt,
+                in_doubt && !is_planted(Bug::BelieveDoubtfulClock),
+            ),
+            (Suspicion::ClockStepped, order.clock_stepped),
+        ];
+        for (suspicion, applies) in of_clock {
+            if applies && !suspicions.contains(&suspicion) {
+                suspicions.push(suspicion);
+            }
         }
         let fee = order.bill().map_or(Fen::ZERO, |bill| bill.fee());
         if fee > self.policy().review_above {

@@ -261,8 +261,7 @@ impl Books<'_> {
             return;
         };
         self.today(&outlet).find(Finding::Unbilled { item, energy });
-        let before = u32::from(connector.is_of_meter_before(record.meter_start_kwh));
-        let meter = connector.meters_before.saturating_sub(before);
+        let meter = connector.meter_of_late_session(record.meter_start_kwh);
         let possible = connector.power_max.map(|power| meter::possible(power, ms));
         if possible.is_none_or(|possible| energy > possible) {
             return;

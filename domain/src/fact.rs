@@ -1,7 +1,7 @@
 //! Facts: what happened at the station, in its own words. They are journaled, and nothing else changes money or orders.
 
 use crate::{
-    claims::SessionId,
+    clock::PileClocks,
     energy::EnergyReport,
     ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
     messages::{BootConnector, EventKind, Record},
@@ -9,12 +9,14 @@ use crate::{
     notice::Notice,
     order::{Basis, Command, Ending, FailReason, Source, Until},
     pile::Make,
+    quarantine::CoveredBy,
     rating::{Bill, Reading, SplitDifference},
     settlement::Payment,
     tariff::Tariff,
     time::{Day, Mono, Wall},
     units::{Energy, Fen},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened.
@@ -236,6 +238,15 @@ pub enum Fact {
         /// How much.
         gap: RegisterGap,
     },
+    /// A person's decision takes the register along: what of it the order accounts for.
+    OrderAccounted {
+        /// Which order.
+        order: OrderId,
+        /// From this register on.
+        from: Energy,
+        /// Up to this.
+        to: Energy,
+    },
     /// The pile's split over the tariff differs from the station's; the station's is charged.
     RatingDiffers {
         /// Which order.
@@ -361,7 +372,7 @@ pub enum Fact {
         order: Option<OrderId>,
         /// What else covers its readings, and was known to do so when it was billed.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        despite: Vec<SessionId>,
+        despite: Vec<CoveredBy>,
         /// The figures that the person read from a message that the station cannot read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         typed: Option<Box<TypedFigures>>,
@@ -388,6 +399,30 @@ pub enum Fact {
     /// The station's wall clock was stepped.
     ClockStepped {
         /// By how much, in milliseconds; negative is backwards.
+        by_ms: i64,
+    },
+    /// How a pile's clocks relate to the station's was measured anew: it has started again, shows a clock, or that was set.
+    PileClocksMeasured {
+        /// Which pile.
+        pile: PileId,
+        /// All that is known of its last starts.
+        clocks: PileClocks,
+    },
+    /// The station's wall clock cannot be right: what is rated meanwhile waits for a person, or for the clock.
+    ClockDoubted {
+        /// The last certain time: it is later than that.
+        certain: Wall,
+    },
+    /// It can be right again.
+    ClockBelieved {
+        /// Who said so; none where the clock itself caught up, or was synchronised.
+        by: Option<String>,
+    },
+    /// An order that was placed by a clock that could not be right belongs to another time.
+    OrderTimesMoved {
+        /// Which order.
+        order: OrderId,
+        /// By how much, in milliseconds.
         by_ms: i64,
     },
     /// The station was restored from a copy: the first entry of another run of the journal. What the run before it
@@ -433,6 +468,47 @@ pub enum Fact {
         /// Who.
         by: String,
     },
+    /// The first reading under an order whose start was confirmed without one: from here on the driver pays.
+    FirstReading {
+        /// Which order.
+        order: OrderId,
+        /// The register.
+        register: Energy,
+    },
+    /// A connector charges without an order of this station. Said once, until it ends.
+    UnorderedCharging {
+        /// Where.
+        outlet: Outlet,
+        /// The register when it was first seen to.
+        register: Energy,
+        /// The session that the pile names, if it does.
+        named: Option<OrderId>,
+        /// Whether the pile is told to stop it.
+        told_to_stop: bool,
+    },
+    /// It does so no longer.
+    UnorderedChargingEnded {
+        /// Where.
+        outlet: Outlet,
+        /// The register then.
+        register: Energy,
+    },
+    /// A pile has restarted and begun to count anew under the `boot_id` of before.
+    PileRestarted {
+        /// Which.
+        pile: PileId,
+        /// The name of both starts.
+        boot_id: BootId,
+    },
+}
+
+/// In which pile's log a fact stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PileLog<'a> {
+    /// In this one's.
+    Of(&'a PileId),
+    /// In that of the pile at which this order runs.
+    OfOrder(&'a OrderId),
 }
 
 impl Fact {
@@ -463,7 +539,10 @@ impl Fact {
             | Fact::DebtPaid { order, .. }
             | Fact::Refunded { order, .. }
             | Fact::RecordTaken { order, .. }
-            | Fact::Notified { order, .. } => Some(order),
+            | Fact::OrderTimesMoved { order, .. }
+            | Fact::OrderAccounted { order, .. }
+            | Fact::Notified { order, .. }
+            | Fact::FirstReading { order, .. } => Some(order),
             Fact::Quarantined { order, record, .. } => {
                 let named = record.as_ref().map(|record| &record.order_id);
                 order.as_ref().or(named)
@@ -486,11 +565,17 @@ impl Fact {
             | Fact::TariffAdded { .. }
             | Fact::ToppedUp { .. }
             | Fact::ClockStepped { .. }
+            | Fact::ClockDoubted { .. }
+            | Fact::ClockBelieved { .. }
+            | Fact::PileClocksMeasured { .. }
             | Fact::Restored { .. }
             | Fact::RegisterRolledBack { .. }
             | Fact::DayBegan { .. }
             | Fact::EnergyReported { .. }
-            | Fact::MeterCleared { .. } => None,
+            | Fact::MeterCleared { .. }
+            | Fact::UnorderedCharging { .. }
+            | Fact::UnorderedChargingEnded { .. }
+            | Fact::PileRestarted { .. } => None,
         }
     }
 }
@@ -504,9 +589,31 @@ impl Fact {
             | Fact::PileBooted { pile, .. }
             | Fact::PileDropped { pile, .. }
             | Fact::MaintenanceSet { pile, .. }
-            | Fact::MeterCleared { pile, .. } => Some(pile),
-            Fact::PileEvent { outlet, .. } | Fact::RegisterRolledBack { outlet, .. } => Some(&outlet.pile),
+            | Fact::MeterCleared { pile, .. }
+            | Fact::PileClocksMeasured { pile, .. }
+            | Fact::PileRestarted { pile, .. } => Some(pile),
+            Fact::PileEvent { outlet, .. }
+            | Fact::RegisterRolledBack { outlet, .. }
+            | Fact::UnorderedCharging { outlet, .. }
+            | Fact::UnorderedChargingEnded { outlet, .. } => Some(&outlet.pile),
             _ => None,
+        }
+    }
+
+    /// The log of a pile that it stands in, if any: what the pile said and did, what it was told, and what was found of
+    /// its meter.
+    pub fn pile_log(&self) -> Option<PileLog<'_>> {
+        match self {
+            Fact::CommandIssued { order, .. }
+            | Fact::CommandAnswered { order, .. }
+            | Fact::ChargingLost { order, .. }
+            | Fact::ChargingResumed { order }
+            | Fact::FakeChargingSeen { order, .. } => Some(PileLog::OfOrder(order)),
+            Fact::RegisterGapFound { outlet, .. } | Fact::EnergyDiffers { outlet, .. } => {
+                Some(PileLog::Of(&outlet.pile))
+            }
+            Fact::Quarantined { pile, .. } => Some(PileLog::Of(pile)),
+            _ => self.pile().map(PileLog::Of),
         }
     }
 
@@ -635,6 +742,16 @@ pub enum Raw {
 }
 
 impl Raw {
+    /// `payload` as it came: not a byte of it is lost.
+    pub fn of(payload: &[u8]) -> Self {
+        match std::str::from_utf8(payload) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Bytes {
+                base64: STANDARD.encode(payload),
+            },
+        }
+    }
+
     /// What tells it from others.
     pub(crate) fn content(&self) -> &[u8] {
         match self {
@@ -679,4 +796,25 @@ pub struct SessionTimes {
     pub samples: Vec<Reading>,
     /// Why the times cannot be believed.
     pub suspicion: Option<Suspicion>,
+    /// Further reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Suspicion>,
+}
+
+impl SessionTimes {
+    /// Times that nobody doubts.
+    pub fn certain(start: Wall, stop: Wall, samples: Vec<Reading>) -> Self {
+        Self {
+            start,
+            stop,
+            samples,
+            suspicion: None,
+            also: Vec::new(),
+        }
+    }
+
+    /// Every reason why they cannot be believed.
+    pub fn suspicions(&self) -> impl Iterator<Item = &Suspicion> {
+        self.suspicion.iter().chain(&self.also)
+    }
 }

@@ -2,7 +2,12 @@
 //! Every id is validated where it enters and cheap to clone afterwards.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    str::FromStr,
+    sync::Arc,
+};
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +22,7 @@ pub struct InvalidId {
 }
 
 const NAME_RULE: &str = "1 to 32 of A-Z a-z 0-9 _ -";
+const CARD_RULE: &str = "1 to 32 of A-Z a-z 0-9 _ -, without counting `:` and spaces";
 const TOKEN_RULE: &str = "1 to 96 of A-Z a-z 0-9 _ - . : ~";
 
 fn is_name(text: &str) -> bool {
@@ -30,8 +36,29 @@ fn is_token(text: &str) -> bool {
     (1..=96).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:~".contains(&b))
 }
 
+/// As it is: most ids are what they were written as.
+fn as_written(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
+}
+
+/// The one form of a card's number: in capitals and without what only divides it.
+///
+/// Readers write the same number in many ways (`04:a3:5b`, `04 A3 5B`, `04A35B`), and a person types it in another. What is
+/// far too long stays so, and is refused like anything else that is.
+fn card_number(text: &str) -> Cow<'_, str> {
+    let is_canonical = |b: u8| !b.is_ascii_lowercase() && b != b':' && b != b' ';
+    if text.bytes().all(is_canonical) {
+        return Cow::Borrowed(text);
+    }
+    let kept = text.chars().filter(|c| !matches!(c, ':' | ' '));
+    Cow::Owned(kept.map(|c| c.to_ascii_uppercase()).collect())
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:path, $rule:path) => {
+        id!($(#[$doc])* $name, $what, $check, $rule, as_written);
+    };
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:path, $rule:path, $canonical:path) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -40,14 +67,15 @@ macro_rules! id {
             /// Checks `text` against the rule for this kind of id.
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
                 let text = text.as_ref();
-                if $check(text) {
-                    Ok(Self(text.into()))
+                let canonical = $canonical(text);
+                if $check(&canonical) {
+                    Ok(Self(canonical.as_ref().into()))
                 } else {
                     Err(InvalidId { what: $what, text: text.chars().take(64).collect(), rule: $rule })
                 }
             }
 
-            /// The id as it stands on the wire.
+            /// The id, in the form in which ids of this kind are compared.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -99,8 +127,9 @@ id!(/// A charging pile (桩); also its MQTT user name.
     PileId, "pile id", is_name, NAME_RULE);
 id!(/// A member (会员): who pays.
     MemberId, "member id", is_name, NAME_RULE);
-id!(/// A card presented at a pile.
-    CardId, "card id", is_name, NAME_RULE);
+id!(/// A card presented at a pile. `04:a3:5b`, `04 A3 5B` and `04A35B` are one card, kept as `04A35B`: cards are compared
+    /// without case, `:` and spaces.
+    CardId, "card id", is_name, CARD_RULE, card_number);
 id!(/// A tariff version.
     TariffId, "tariff id", is_name, NAME_RULE);
 id!(/// One charging session (订单): a UUIDv7 made here, or `off-{pile}-{connector}-{counter}` made by a pile.
@@ -194,6 +223,25 @@ mod tests {
         assert!(PileId::new("P-01_a").is_ok());
         for bad in ["", "a/b", "a+b", "#", "a b", "桩", &"x".repeat(33)] {
             assert!(PileId::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_card_is_known_in_whatever_way_its_number_is_written() {
+        let card = CardId::new("04A35B").unwrap();
+        for same in ["04:a3:5b", "04:A3:5B", "04 a3 5b", " 04a35B "] {
+            assert_eq!(CardId::new(same).unwrap(), card, "{same}");
+            assert_eq!(
+                serde_json::from_value::<CardId>(same.into()).unwrap().as_str(),
+                "04A35B"
+            );
+        }
+        assert_eq!(CardId::new("card-7").unwrap().as_str(), "CARD-7");
+        assert_ne!(CardId::new("04-A3-5B").unwrap(), card, "a `-` is a character of a name");
+        let longest = vec!["AB"; 16].join(":");
+        assert_eq!(CardId::new(longest).unwrap().as_str().len(), 32);
+        for bad in ["", ":", " ", "04;A3", "卡", &"A".repeat(33)] {
+            assert!(CardId::new(bad).is_err(), "{bad}");
         }
     }
 

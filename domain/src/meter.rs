@@ -4,6 +4,7 @@
 use crate::{
     messages::Record,
     planted::{Bug, is_planted},
+    time::Wall,
     units::{Energy, Power},
 };
 use serde::{Deserialize, Serialize};
@@ -47,9 +48,22 @@ pub enum Suspicion {
         /// By the register, in the same time.
         counted: Energy,
     },
+    /// The session's times contradict what the station knows of it, or no measure explains them.
+    TimesContradict {
+        /// What does not fit.
+        detail: String,
+        /// When it began, as the pile says.
+        pile_start: Option<Wall>,
+        /// When it ended, as the pile says.
+        pile_stop: Option<Wall>,
+        /// When it began, moved to the station's clock as well as it could be.
+        station_start: Wall,
+        /// When it ended, likewise.
+        station_stop: Wall,
+    },
     /// The pile's clock cannot be related to the station's.
     ClockUnknown,
-    /// The station's own clock was stepped during the session.
+    /// The station's own clock was stepped after the session had begun.
     ClockStepped,
     /// The fee is above the site's limit for settling without a person (S05 §5).
     LargeFee,
@@ -62,6 +76,8 @@ pub enum Suspicion {
         /// Found.
         found: Energy,
     },
+    /// The station's own clock could not be right while it was rated.
+    StationClockInDoubt,
     /// A person had set the bill before the record came. Both stand side by side, and a person decides anew.
     BillCorrected,
     /// The record says less than the station itself saw the register move while the order ran (more than 1 % and 0.1 kWh).
@@ -71,6 +87,24 @@ pub enum Suspicion {
         /// By what the station saw of the register.
         seen: Energy,
     },
+}
+
+impl Suspicion {
+    /// Whether it says that the record's registers cannot be believed: they account for nothing until a person decides.
+    pub fn is_of_register(&self) -> bool {
+        matches!(
+            self,
+            Suspicion::StopBelowStart { .. }
+                | Suspicion::StartZero
+                | Suspicion::StartBelowLastKnown { .. }
+                | Suspicion::TooFast { .. }
+        )
+    }
+
+    /// Whether it is about the station's own clock, and goes when that is right again.
+    pub fn is_of_station_clock(&self) -> bool {
+        matches!(self, Suspicion::StationClockInDoubt | Suspicion::ClockStepped)
+    }
 }
 
 /// A register found below what it was known to have counted (ROLLBACK): the meter was replaced, or runs backwards.

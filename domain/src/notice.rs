@@ -60,7 +60,8 @@ impl Notice {
         Self { key, text }
     }
 
-    /// The order was settled (S03 §3.1, S05 §2.3, §4.1).
+    /// The order was settled (S03 §3.1, S05 §2.3, §4.1). `returned` is what went back of the prepayment: nobody is told of
+    /// money that did not.
     pub fn settled(reason: Option<&StopReason>, fee: Fen, returned: Fen, debt: Fen) -> Self {
         if debt > Fen::ZERO {
             let text = format!("充电已结束，费用 {fee} 元，余额不足，欠费 {debt} 元，请补缴");
@@ -70,9 +71,13 @@ impl Notice {
             };
         }
         if reason.is_some_and(StopReason::is_abnormal) {
+            let text = match returned > Fen::ZERO {
+                true => "充电异常结束，余额已退回".to_owned(),
+                false => format!("充电异常结束，费用 {fee} 元"),
+            };
             return Self {
                 key: NoticeKey::AbnormalEnd,
-                text: "充电异常结束，余额已退回".to_owned(),
+                text,
             };
         }
         Self {
@@ -89,11 +94,16 @@ impl Notice {
         }
     }
 
-    /// The order was settled without the pile's record.
-    pub fn estimated(fee: Fen) -> Self {
+    /// The order was settled without the pile's record: `captured` was taken, of `fee` by the last reading.
+    pub fn estimated(fee: Fen, captured: Fen) -> Self {
+        let text = if fee > captured {
+            format!("充电桩未上报记录，按最后读数费用 {fee} 元，暂扣 {captured} 元，收到记录后多退少补")
+        } else {
+            format!("充电桩未上报记录，暂按 {captured} 元结算，收到记录后多退少补")
+        };
         Self {
             key: NoticeKey::Estimated,
-            text: format!("充电桩未上报记录，暂按 {fee} 元结算，收到记录后多退少补"),
+            text,
         }
     }
 

@@ -374,7 +374,8 @@ pub struct Started {
     pub at: Wall,
     /// By elapsed time.
     pub mono: Mono,
-    /// The register then, if a reading of this connector was known.
+    /// The first reading under the order: the start reply's, or that of the first report of the session. From here on the
+    /// driver pays while there is no record. None until there is one.
     pub register: Option<Energy>,
     /// The pile's boot, whose uptime the record will speak of.
     pub boot_id: Option<BootId>,

@@ -1,12 +1,14 @@
 //! A pile (桩): what is known of it for good, its faults and drops, and when it goes to maintenance (S05 §5).
 
 use crate::{
-    claims::Claims,
+    clock::PileClocks,
+    energy::{differs, within_range},
     fact::Fact,
-    ids::{BootId, ConnectorNo, PileId},
+    ids::{BootId, ConnectorNo, OrderId, PileId},
     journal::Stamp,
     messages::{BootConnector, EventKind},
     meter::Rollback,
+    register::RegisterBook,
     time::{Day, Mono, Wall},
     units::{Energy, Power},
 };
@@ -32,6 +34,12 @@ pub struct PileRow {
     pub boot_id: Option<BootId>,
     /// Its connectors.
     pub connectors: BTreeMap<ConnectorNo, Connector>,
+    /// How its clocks relate to the station's, in each of its last starts.
+    #[serde(default)]
+    pub clocks: PileClocks,
+    /// Since when it may connect here; not known of piles that an earlier version let in.
+    #[serde(default)]
+    pub since: Option<Wall>,
     /// Fenced off: takes no new orders.
     pub maintenance: Option<Maintenance>,
     /// Its meter and the orders disagree (计量异常): for people, it goes on working.
@@ -64,15 +72,12 @@ pub struct Connector {
     pub power_max: Option<Power>,
     /// The register outside sessions: at boot, or at the end of the last record.
     pub register: Option<Energy>,
-    /// The register up to which sessions account for every kilowatt-hour: where the next record should begin.
+    /// What explains its register.
     #[serde(default)]
-    pub accounted: Option<Energy>,
-    /// The register up to which a record in quarantine accounts for what no order does.
+    pub book: RegisterBook,
+    /// The same of the meter before, for sessions of it that come late.
     #[serde(default)]
-    pub set_aside: Option<Energy>,
-    /// What an energy report found on the register and in no session.
-    #[serde(default)]
-    pub excess: Option<Excess>,
+    pub book_before: Option<Box<RegisterBook>>,
     /// The register was found lower than it had been; the next session waits for a person.
     #[serde(default)]
     pub rollback: Option<Rollback>,
@@ -82,9 +87,9 @@ pub struct Connector {
     pub meters_before: u32,
     /// Reported broken and not yet cleared.
     pub faulted: bool,
-    /// Which sessions claim which readings of its meter.
-    #[serde(default, skip_serializing_if = "Claims::is_empty")]
-    pub claims: Claims,
+    /// It charges without an order of this station.
+    #[serde(default)]
+    pub unordered: Option<Unordered>,
 }
 
 impl Connector {
@@ -98,20 +103,52 @@ impl Connector {
     /// The pile said at its start what the connector is and what its register reads; `is_idle` says whether between two
     /// sessions.
     fn boot(&mut self, reported: &BootConnector, is_idle: bool) {
-        self.power_max = Some(reported.max_kw);
+        // A boot whose `max_kw` cannot be read says nothing against what an earlier one said.
+        self.power_max = reported.max_kw.or(self.power_max);
         if is_idle {
             self.register = Some(reported.meter_kwh);
-            // A higher register may be an offline session whose record is yet to come; a lower one begins anew, and
-            // `RegisterRolledBack` says so.
-            let known = self.accounted.unwrap_or(reported.meter_kwh);
-            self.accounted = Some(known.min(reported.meter_kwh));
+            self.book.begin(reported.meter_kwh);
         }
     }
 
-    /// A session of the present meter accounts for what it counted up to `register`.
-    pub(crate) fn account(&mut self, register: Energy) {
+    /// The book of the meter that sessions with so many meters before them are of; none where it is kept no more.
+    pub(crate) fn book_of(&mut self, meter: u32) -> Option<&mut RegisterBook> {
+        if meter == self.meters_before {
+            Some(&mut self.book)
+        } else if meter.checked_add(1) == Some(self.meters_before) {
+            self.book_before.as_deref_mut()
+        } else {
+            None
+        }
+    }
+
+    /// Which of its meters a session belongs to that comes late and began at register `start`, as far as can be told.
+    pub(crate) fn meter_of_late_session(&self, start: Energy) -> u32 {
+        self.meters_before
+            .saturating_sub(u32::from(self.is_of_meter_before(start)))
+    }
+
+    /// As [`Connector::book_of`], for reading.
+    pub(crate) fn book_for(&self, meter: u32) -> Option<&RegisterBook> {
+        if meter == self.meters_before {
+            Some(&self.book)
+        } else {
+            let is_before = meter.checked_add(1) == Some(self.meters_before);
+            self.book_before.as_deref().filter(|_| is_before)
+        }
+    }
+
+    /// A session of this meter ended at `register`.
+    pub(crate) fn end_at(&mut self, register: Energy) {
         self.register = self.register.max(Some(register));
-        self.accounted = self.accounted.max(Some(register));
+    }
+
+    /// The register was found lower: another meter begins, with a book of its own.
+    pub(crate) fn replace_meter(&mut self, rollback: Rollback) {
+        self.rollback = Some(rollback);
+        self.meters_before += 1;
+        self.book_before = Some(Box::new(std::mem::take(&mut self.book)));
+        self.book.begin(rollback.found);
     }
 
     /// Whether a session that comes late and began at this register ran on the meter that was there before the register was
@@ -119,24 +156,17 @@ impl Connector {
     pub fn is_of_meter_before(&self, start: Energy) -> bool {
         self.rollback.is_some_and(|rollback| start >= rollback.known)
     }
-
-    /// The register up to which everything is explained: by sessions, or by what a report has said of it.
-    pub fn explained(&self) -> Option<Energy> {
-        self.accounted
-            .max(self.set_aside)
-            .max(self.excess.map(|excess| excess.to))
-    }
 }
 
-/// Energy on a register that no session accounts for, as an energy report has said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Excess {
-    /// In which day's report.
-    pub day: Day,
-    /// From this register on.
+/// Charging without an order, while it lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unordered {
+    /// When that was noted.
+    pub since: Wall,
+    /// The register when it was first seen.
     pub from: Energy,
-    /// Up to this.
-    pub to: Energy,
+    /// The session that the pile names, if it does.
+    pub named: Option<OrderId>,
 }
 
 /// Why a pile's meter is not believed as it was.
@@ -148,6 +178,21 @@ pub struct MeterAbnormal {
     pub reason: String,
     /// When it was found.
     pub since: Wall,
+    /// Connectors whose day as a whole differs, as it stands with what came late: the mark goes when none does any more.
+    #[serde(default)]
+    pub differing: BTreeMap<ConnectorNo, DayDifference>,
+    /// Orders of that day differ from their register, which nothing that comes late puts right.
+    #[serde(default)]
+    pub by_orders: bool,
+}
+
+/// A connector's business day that differs from its register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayDifference {
+    /// What was billed.
+    pub billed: Energy,
+    /// What the register moved.
+    pub register: Energy,
 }
 
 /// Why a pile takes no orders.
@@ -200,6 +245,8 @@ impl Pile {
             make: Make::default(),
             boot_id: None,
             connectors: BTreeMap::new(),
+            clocks: PileClocks::default(),
+            since: None,
             maintenance: None,
             meter_abnormal: None,
             faults: Vec::new(),
@@ -212,7 +259,12 @@ impl Pile {
     /// of a pile's row change nothing.
     pub(crate) fn apply(&mut self, stamp: Stamp, fact: &Fact, busy: &BTreeSet<ConnectorNo>) {
         match fact {
-            Fact::PileProvisioned { .. } => self.0.removed = false,
+            Fact::PileProvisioned { .. } => {
+                self.0.removed = false;
+                self.0.since.get_or_insert(stamp.at);
+            }
+            Fact::PileClocksMeasured { clocks, .. } => self.0.clocks = clocks.clone(),
+            Fact::ClockStepped { by_ms } => self.0.clocks.follow_step(*by_ms),
             Fact::PileRemoved { .. } => self.0.removed = true,
             Fact::PileBooted {
                 boot_id,
@@ -257,13 +309,21 @@ impl Pile {
                 });
             }
             Fact::RegisterRolledBack { outlet, rollback } => {
-                let connector = self.connector_mut(outlet.connector);
-                connector.rollback = Some(*rollback);
-                connector.meters_before += 1;
-                (connector.excess, connector.set_aside) = (None, None);
-                // What begins anew may come to the same readings again, and they are of another meter.
-                connector.claims = Claims::default();
+                self.connector_mut(outlet.connector).replace_meter(*rollback);
             }
+            Fact::UnorderedCharging {
+                outlet,
+                register,
+                named,
+                ..
+            } => {
+                self.connector_mut(outlet.connector).unordered = Some(Unordered {
+                    since: stamp.at,
+                    from: *register,
+                    named: named.clone(),
+                });
+            }
+            Fact::UnorderedChargingEnded { outlet, .. } => self.connector_mut(outlet.connector).unordered = None,
             Fact::MeterCleared { .. } => {
                 self.0.meter_abnormal = None;
                 for connector in self.0.connectors.values_mut() {
@@ -281,6 +341,23 @@ impl Pile {
     /// A report found that its meter differs from what was billed; the first finding stays.
     pub(crate) fn doubt_meter(&mut self, found: MeterAbnormal) {
         self.0.meter_abnormal.get_or_insert(found);
+    }
+
+    /// A report corrects the day that put its meter in doubt: the mark goes when nothing of it is left.
+    pub(crate) fn correct_doubt(&mut self, day: Day, no: ConnectorNo, billed: Energy, register: Energy) {
+        let Some(doubt) = self.0.meter_abnormal.as_mut().filter(|doubt| doubt.day == day) else {
+            return;
+        };
+        if let Some(difference) = doubt.differing.get_mut(&no) {
+            difference.billed = within_range(difference.billed + billed);
+            difference.register = within_range(difference.register + register);
+            if !differs(difference.billed, difference.register) {
+                doubt.differing.remove(&no);
+            }
+        }
+        if doubt.differing.is_empty() && !doubt.by_orders {
+            self.0.meter_abnormal = None;
+        }
     }
 
     /// Its messages in quarantine come to `count` bytes more, or fewer.

@@ -38,6 +38,20 @@ pub enum Bug {
     TrustMeter,
     /// What flowed between two sessions is found by nobody.
     SwallowGap,
+    /// What is rated by a clock that cannot be right is settled at once.
+    BelieveDoubtfulClock,
+    /// What was certain of the time does not bound which tariff is in force.
+    NoCertainTime,
+    /// A record that was written in an earlier start of the pile goes by the present offset of its clock.
+    OffsetOfPresentBoot,
+    /// A session that a pile ran alone may have been at any time before now.
+    NoLowerBound,
+    /// A pile that is online and says nothing of a connector, or that it is in no session, leaves its order charging.
+    HangInCharging,
+    /// A car that pauses counts as one whose session is over.
+    CutPause,
+    /// The driver pays from the last reading before the start.
+    ChargeTheGap,
     /// A record that says less than the station saw is settled at once.
     SettleBelowSeen,
     /// An offline session is paid by whoever holds the card when its record arrives.
@@ -50,7 +64,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 20] = [
+    pub const ALL: &[Bug] = &[
         Bug::AcknowledgeBeforeSync,
         Bug::RecordTwice,
         Bug::ReleaseAndCapture,
@@ -67,6 +81,13 @@ impl Bug {
         Bug::KeepHold,
         Bug::TrustMeter,
         Bug::SwallowGap,
+        Bug::BelieveDoubtfulClock,
+        Bug::NoCertainTime,
+        Bug::OffsetOfPresentBoot,
+        Bug::NoLowerBound,
+        Bug::HangInCharging,
+        Bug::CutPause,
+        Bug::ChargeTheGap,
         Bug::SettleBelowSeen,
         Bug::CardHolderNow,
         Bug::DropSeventeenth,

@@ -33,7 +33,7 @@ pub struct Policy {
     pub record_overdue_ms: u64,
     /// How long the remainder of an estimate's hold waits for the record, in milliseconds.
     pub remainder_ms: u64,
-    /// How long a pile must be gone before a person may close its order, in milliseconds.
+    /// From when on an order whose pile is gone is shown to people as one to close, in milliseconds.
     pub gone_ms: u64,
     /// How many faults within the window send a pile to maintenance (S05 §5).
     pub faults_max: usize,
@@ -61,6 +61,11 @@ pub struct Policy {
     /// The site's time zone, by which business days are cut. It is the configuration's `time_zone`, not a key of its own.
     #[serde(skip)]
     pub time_zone: Zone,
+    /// For how long a pile that is online may say nothing of a connector before that counts as not charging, in
+    /// milliseconds. Piles report every 5 minutes at least.
+    pub silent_ms: u64,
+    /// Whether a connector that charges without an order is told to stop.
+    pub stop_unordered: bool,
 }
 
 impl Default for Policy {
@@ -93,6 +98,8 @@ impl Default for Policy {
             orders_below_bytes: 128 * MIB,
             clock_step_ms: MINUTE_MS,
             time_zone: Zone::default(),
+            silent_ms: 10 * MINUTE_MS,
+            stop_unordered: false,
         }
     }
 }

@@ -12,7 +12,7 @@ use domain::{
     notice::NoticeKey,
     order::{Deadline, DeadlineKind, State, Until},
     policy::Policy,
-    site::{Answer, Input, Place, Rejected},
+    site::{Answer, Input, Place},
     units::Energy,
 };
 
@@ -103,8 +103,8 @@ fn a_drivers_own_limits_stop_the_session() {
                 no: domain::ids::ConnectorNo(1),
                 status: ConnectorStatus::Charging,
                 order_id: Some(id.clone()),
-                voltage_v: 220.0,
-                current_a: 30.0,
+                voltage_v: Some(220.0),
+                current_a: Some(30.0),
                 soc_pct,
                 temp_c: None,
                 meter_kwh: kwh(register),
@@ -269,9 +269,12 @@ fn no_order_charges_for_ever_when_its_pile_drops_right_after_it_ended() {
     bench.advance(30 * SECOND);
     bench.disconnect("P1", true);
     bench.advance(10 * MINUTE);
-    bench.connect("P1");
+    assert_eq!(
+        command_kinds(&bench.connect("P1")),
+        [CommandKind::RequestRecord],
+        "its boot names no session"
+    );
     bench.idle("P1");
-    assert_eq!(command_kinds(&bench.advance(MINUTE)[0]), [CommandKind::RequestRecord]);
     bench.advance(30 * MINUTE);
     assert_eq!(bench.state(&id), State::Settle);
 }
@@ -284,14 +287,8 @@ fn no_order_charges_for_ever_when_the_station_restarts_right_after_it_ended() {
     bench.idle("P1");
     bench.advance(30 * SECOND);
     bench.restart(true);
-    bench.connect("P1");
+    assert_eq!(command_kinds(&bench.connect("P1")), [CommandKind::RequestRecord]);
     bench.idle("P1");
-    let asked = bench.advance(MINUTE);
-    assert!(
-        asked
-            .iter()
-            .any(|outcome| command_kinds(outcome) == [CommandKind::RequestRecord])
-    );
     bench.advance(30 * MINUTE);
     assert_eq!(bench.state(&id), State::Settle);
 }
@@ -309,8 +306,8 @@ fn an_overdue_record_waits_for_a_pile_that_is_gone() {
     bench.restart(true);
     bench.advance(MINUTE);
     assert_eq!(bench.state(&id), State::Charging);
-    bench.connect("P1");
-    assert_eq!(command_kinds(&bench.idle("P1")), [CommandKind::RequestRecord]);
+    assert_eq!(command_kinds(&bench.connect("P1")), [CommandKind::RequestRecord]);
+    assert!(commands(&bench.idle("P1")).is_empty(), "once");
     let waits = Deadline {
         at: bench.now.mono.after_ms(30 * MINUTE),
         kind: DeadlineKind::Record,
@@ -321,27 +318,38 @@ fn an_overdue_record_waits_for_a_pile_that_is_gone() {
 }
 
 #[test]
-fn only_a_pile_gone_for_three_days_lets_a_person_close_its_order() {
-    let mut bench = Bench::new();
-    let (id, _) = bench.charge("m", "P1", "50");
-    bench.deliver("P1", &id, HOUR, "1006");
-    bench.disconnect("P1", true);
-    bench.advance(72 * HOUR - 1);
-    assert_eq!(
-        bench.refused(Bench::close_input(&id)),
-        Rejected::PileNotGone {
-            order: id.clone(),
-            hours: 71,
-            needed: 72
+fn a_person_closes_an_order_with_what_is_known_whether_its_pile_is_there_or_not() {
+    for online in [true, false] {
+        let mut bench = Bench::new();
+        let (id, _) = bench.charge("m", "P1", "50");
+        bench.deliver("P1", &id, HOUR, "1006");
+        if !online {
+            bench.disconnect("P1", true);
         }
-    );
-    bench.advance(1);
-    bench.ok(Bench::close_input(&id));
-    let order = bench.order(&id);
-    assert_eq!(
-        (order.state, order.estimated, order.hold.remaining()),
-        (State::Settle, true, yuan("44"))
-    );
+        let outcome = bench.ok(Bench::close_input(&id));
+        let told: &[CommandKind] = if online { &[CommandKind::Stop] } else { &[] };
+        assert_eq!(command_kinds(&outcome), told, "{online}");
+        let order = bench.order(&id);
+        assert_eq!(
+            (
+                order.state,
+                order.estimated,
+                order.hold.captured,
+                order.hold.remaining()
+            ),
+            (State::Settle, true, yuan("6"), yuan("44"))
+        );
+    }
+}
+
+#[test]
+fn a_person_closes_an_order_that_has_not_begun_by_cancelling_it() {
+    let mut bench = Bench::new();
+    let id = bench.place("m", "P1", "50");
+    let outcome = bench.ok(Bench::close_input(&id));
+    assert_eq!(command_kinds(&outcome), [CommandKind::Stop]);
+    assert_eq!((bench.state(&id), bench.allowance("m")), (State::Fail, yuan("60")));
+    assert_eq!(bench.refused(Bench::close_input(&id)).code(), "illegal_in_this_state");
 }
 
 #[test]
@@ -375,6 +383,41 @@ fn an_impossible_jump_of_the_register_neither_stops_nor_bills() {
     assert!(commands(&bench.deliver("P1", &id, 15 * SECOND, "1006.05")).is_empty());
     assert_eq!(bench.site.ignored()["impossible_jump"], 1);
     assert_eq!(bench.site.view(&bench.order(&id), bench.now).energy_kwh, kwh("6.05"));
+}
+
+#[test]
+fn of_two_reports_of_one_millisecond_the_later_word_stands() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, HOUR, "1006");
+    let outcome = bench.deliver("P1", &id, 0, "1006.1");
+    assert_eq!(bench.site.view(&bench.order(&id), bench.now).fee, yuan("6.10"));
+    assert!(commands(&outcome).is_empty());
+    // It takes its word back, though not below what it said an hour before.
+    bench.deliver("P1", &id, 0, "1005.9");
+    bench.deliver("P1", &id, 0, "999");
+    assert_eq!(bench.site.view(&bench.order(&id), bench.now).energy_kwh, kwh("5.9"));
+}
+
+#[test]
+fn the_later_of_two_reports_of_one_millisecond_reaches_the_limit() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "50");
+    assert!(!command_kinds(&bench.deliver("P1", &id, 8 * HOUR, "1049.93")).contains(&CommandKind::Stop));
+    let outcome = bench.deliver("P1", &id, 0, "1049.94");
+    assert_eq!(command_kinds(&outcome), [CommandKind::Stop]);
+}
+
+#[test]
+fn a_report_of_the_millisecond_in_which_charging_began_counts_from_there() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, 0, "1000.05");
+    assert_eq!(bench.site.view(&bench.order(&id), bench.now).energy_kwh, kwh("0.05"));
+    bench.deliver("P1", &id, 0, "1000.06");
+    assert_eq!(bench.site.view(&bench.order(&id), bench.now).energy_kwh, kwh("0.06"));
+    bench.deliver("P1", &id, MINUTE, "1000.15");
+    assert_eq!(bench.site.view(&bench.order(&id), bench.now).energy_kwh, kwh("0.15"));
 }
 
 #[test]
@@ -451,7 +494,9 @@ fn a_hold_in_one_policy_is_a_margin_in_another() {
 fn current_that_flows_past_the_meter_sends_the_order_to_a_person_once() {
     let mut bench = Bench::new();
     let (id, start) = bench.charge("m", "P1", "50");
-    // 220 V and 31.8 A for eleven minutes, with a report every 15 s, and a register that stands still.
+    // 220 V and 31.8 A for eleven minutes, with a report every 15 s, and a register that stands still: one that has shown
+    // its last digit, or it might be about to count a whole kWh.
+    bench.deliver("P1", &id, 15 * SECOND, "1000.0291");
     for _ in 0..44 {
         bench.advance(15 * SECOND);
         bench.charging("P1", &id);
@@ -463,7 +508,7 @@ fn current_that_flows_past_the_meter_sends_the_order_to_a_person_once() {
     let seen: Vec<Suspicion> = seen.collect();
     let expected = Suspicion::FakeCharging {
         claimed: kwh("0.5830"),
-        counted: Energy::ZERO,
+        counted: kwh("0.0291"),
     };
     assert_eq!(seen, std::slice::from_ref(&expected), "once, by the telemetry");
     let record = bench.record_since("P1", &id, start, "1000", "1000.2");

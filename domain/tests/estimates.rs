@@ -246,3 +246,58 @@ fn an_end_of_session_that_was_queued_offline_is_not_lost() {
     assert_eq!(ack(&outcome).fee, Some(yuan("30")));
     assert_eq!((bench.state(&id), bench.allowance("m")), (State::Payed, yuan("30")));
 }
+
+#[test]
+fn a_late_record_that_ends_with_a_fault_tells_the_driver_so() {
+    // S03 §3.1. The remainder is held still, or has gone back a day later.
+    for settled in [false, true] {
+        let mut bench = Bench::new();
+        let (id, start) = estimated(&mut bench, "50", "1006");
+        if settled {
+            bench.advance(DAY);
+            assert_eq!(bench.state(&id), State::Payed);
+        }
+        let mut record = bench.record_since("P1", &id, start, "1000", "1006");
+        record.reason.code = 1;
+        let outcome = bench.send_record("P1", &record);
+        assert_eq!(
+            notices(&outcome),
+            [(NoticeKey::AbnormalEnd, "充电异常结束，余额已退回".to_owned())],
+            "{settled}"
+        );
+        assert_eq!(bench.allowance("m"), yuan("54"));
+    }
+}
+
+#[test]
+fn nobody_is_told_of_a_refund_that_did_not_happen() {
+    // All of the hold was used, and nothing was given back.
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "5");
+    bench.deliver("P1", &id, HOUR, "1005");
+    let mut record = bench.record_since("P1", &id, start, "1000", "1005");
+    record.reason.code = 1;
+    let outcome = bench.send_record("P1", &record);
+    assert_eq!(
+        notices(&outcome),
+        [(NoticeKey::AbnormalEnd, "充电异常结束，费用 5.00 元".to_owned())]
+    );
+    // The same bill a day after the estimate: neither a fault nor money.
+    let mut bench = Bench::new();
+    let (id, start) = estimated(&mut bench, "50", "1006");
+    bench.advance(DAY);
+    let outcome = late_record(&mut bench, &id, start, "1006");
+    let expected = "订单已重新计费：6.00 元".to_owned();
+    assert_eq!(notices(&outcome), [(NoticeKey::Rerated, expected)]);
+}
+
+#[test]
+fn an_estimate_above_the_hold_says_what_was_taken() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "5");
+    bench.deliver("P1", &id, HOUR, "1006");
+    let outcome = bench.ok(Bench::close_input(&id));
+    let expected = "充电桩未上报记录，按最后读数费用 6.00 元，暂扣 5.00 元，收到记录后多退少补".to_owned();
+    assert_eq!(notices(&outcome), [(NoticeKey::Estimated, expected)]);
+    assert_eq!(bench.order(&id).hold.captured, yuan("5"));
+}

@@ -8,7 +8,7 @@ mod bench;
 use bench::*;
 use domain::{
     fact::{PaidFrom, QuarantineReason},
-    messages::Record,
+    messages::{ConnectorStatus, Record},
     order::State,
     policy::Policy,
     site::{Answer, Decision, Input, Outcome, Rejected},
@@ -79,10 +79,13 @@ enum Comes {
     StationRestarts,
     ClockStep,
     Blacklisted,
+    HeartbeatPaused,
+    BootWithoutSession,
+    Silence,
 }
 
 impl Comes {
-    const ALL: [Comes; 25] = [
+    const ALL: [Comes; 28] = [
         Comes::PlaceAgain,
         Comes::ReplyOk,
         Comes::ReplyNotOk,
@@ -108,8 +111,14 @@ impl Comes {
         Comes::StationRestarts,
         Comes::ClockStep,
         Comes::Blacklisted,
+        Comes::HeartbeatPaused,
+        Comes::BootWithoutSession,
+        Comes::Silence,
     ];
 }
+
+/// For longer than any other deadline of the table.
+const SILENT_MS: u64 = 30 * HOUR;
 
 /// A station whose one order stands at `from`.
 struct Scene {
@@ -121,7 +130,10 @@ struct Scene {
 /// Member `m` has ¥60 and reserves ¥50; ¥1.00 a kWh. Sessions deliver 10 kWh, those that end in debt 70 kWh, a start that
 /// the station has not heard of 0.05 kWh.
 fn scene(from: From) -> Scene {
-    let mut bench = Bench::with(Policy::default());
+    let mut bench = Bench::with(Policy {
+        silent_ms: SILENT_MS,
+        ..Policy::default()
+    });
     let mut order = order_id("019cab00-0000-7000-8000-000000000000");
     let mut start = bench.now;
     let mut delivered = "1010";
@@ -277,6 +289,13 @@ impl Scene {
                 reason: Some("never pays".to_owned()),
                 by: "desk".to_owned(),
             })],
+            Comes::HeartbeatPaused => vec![bench.heartbeat("P1", ConnectorStatus::Plugged, Some(id))],
+            Comes::BootWithoutSession => {
+                bench.sim("P1").session = None;
+                bench.disconnect("P1", false);
+                vec![bench.connect("P1")]
+            }
+            Comes::Silence => bench.advance(SILENT_MS),
         }
     }
 

@@ -7,7 +7,8 @@ mod bench;
 use bench::*;
 use domain::{
     fact::Fact,
-    messages::{AckResult, EventKind, Up},
+    ids::ConnectorNo,
+    messages::{AckResult, Boot, BootConnector, ConnectorReport, ConnectorStatus, EventKind, Up},
     meter::Suspicion,
     order::State,
     site::{Decision, Input, Rejected},
@@ -145,6 +146,7 @@ fn a_removed_pile_is_heard_no_more_except_for_its_records() {
     );
     bench.ok(Input::ProvisionPile { pile: pile("P1") });
     bench.connect("P1");
+    bench.idle("P1");
     bench.place("m", "P1", "10");
 }
 
@@ -209,8 +211,103 @@ fn a_reply_to_no_command_is_counted_and_answered() {
         ok: true,
         code: 0,
         message: String::new(),
+        meter_kwh: None,
     };
     assert_eq!(ack(&bench.say("P1", Up::Reply(reply))).result, AckResult::Rejected);
     assert_eq!(bench.site.ignored()["reply_to_unknown_command"], 1);
     assert_eq!(bench.facts.len(), facts);
+}
+
+#[test]
+fn a_boot_in_watts_is_refused_in_words_and_what_was_known_stands() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "50");
+    bench.sim("P1").max_kw = "7000".parse().unwrap();
+    bench.restart_pile("P1");
+    let facts = bench.facts.len();
+    let said = ack(&bench.connect("P1"));
+    assert_eq!(said.result, AckResult::Rejected);
+    assert!(said.detail.contains("write it in kW, not in W"), "{}", said.detail);
+    assert_eq!(bench.facts.len(), facts, "nothing of it is taken");
+    let power_of = |bench: &Bench| bench.disk.piles[&pile("P1")].connectors[&ConnectorNo(1)].power_max;
+    assert_eq!(power_of(&bench), Some("7".parse().unwrap()));
+    assert_eq!(bench.state(&id), State::Charging);
+
+    bench.sim("P1").max_kw = "11".parse().unwrap();
+    assert_eq!(ack(&bench.boot("P1")).result, AckResult::Ok);
+    assert_eq!(power_of(&bench), Some("11".parse().unwrap()));
+}
+
+#[test]
+fn a_boot_that_lists_a_connector_twice_is_refused() {
+    let mut bench = Bench::new();
+    let connector = |meter: &str| BootConnector {
+        no: ConnectorNo(1),
+        max_kw: Some("7".parse().unwrap()),
+        meter_kwh: kwh(meter),
+        order_id: None,
+    };
+    let boot = Boot {
+        vendor: "v".to_owned(),
+        model: "m".to_owned(),
+        firmware: "2".to_owned(),
+        connectors: vec![connector("1000"), connector("77")],
+    };
+    let said = ack(&bench.say("P1", Up::Boot(boot)));
+    assert_eq!(
+        (said.result, said.detail.as_str()),
+        (
+            AckResult::Rejected,
+            "connectors[1].no: connector 1 is listed twice; list each connector once"
+        )
+    );
+}
+
+#[test]
+fn a_boot_whose_maximum_cannot_be_read_says_nothing_against_the_known_one() {
+    let mut bench = Bench::new();
+    let boot = Boot {
+        vendor: "v".to_owned(),
+        model: "m".to_owned(),
+        firmware: "2".to_owned(),
+        connectors: vec![BootConnector {
+            no: ConnectorNo(1),
+            max_kw: None,
+            meter_kwh: kwh("1000"),
+            order_id: None,
+        }],
+    };
+    assert_eq!(ack(&bench.say("P1", Up::Boot(boot))).result, AckResult::Ok);
+    let row = &bench.disk.piles[&pile("P1")];
+    assert_eq!(row.make.firmware, "2");
+    assert_eq!(row.connectors[&ConnectorNo(1)].power_max, Some("7".parse().unwrap()));
+}
+
+#[test]
+fn a_connector_of_unknown_power_shows_none_and_is_not_judged_by_it() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "50");
+    for _ in 0..60 {
+        bench.advance(15 * SECOND);
+        bench.report(
+            "P1",
+            ConnectorReport {
+                no: ConnectorNo(1),
+                status: ConnectorStatus::Charging,
+                order_id: Some(id.clone()),
+                voltage_v: None,
+                current_a: Some(30.0),
+                soc_pct: None,
+                temp_c: None,
+                meter_kwh: kwh("1000"),
+                faults: Vec::new(),
+            },
+        );
+    }
+    let view = bench.site.view(&bench.order(&id), bench.now);
+    assert_eq!(
+        (view.power_kw, view.voltage_v, view.current_a),
+        (None, None, Some(30.0))
+    );
+    assert!(!bench.kinds().contains(&"FakeChargingSeen".to_owned()));
 }

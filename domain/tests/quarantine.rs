@@ -8,7 +8,6 @@ mod bench;
 use bench::*;
 use domain::{
     card::HOLDERS_MAX,
-    claims::SessionId,
     energy::Finding,
     fact::{Fact, QuarantineReason, Raw, TypedFigures},
     ids::{CardId, ConnectorNo, OrderId},
@@ -16,7 +15,7 @@ use domain::{
     meter::Suspicion,
     order::{Basis, Source, State},
     policy::Policy,
-    quarantine::QuarantineItem,
+    quarantine::{CoveredBy, QuarantineItem},
     rating::{REGISTER_MAX, Reading},
     site::{Input, Rejected},
     time::Now,
@@ -47,7 +46,7 @@ fn last_item(bench: &Bench) -> QuarantineItem {
     bench.disk.quarantine.values().flatten().last().unwrap().clone()
 }
 
-fn close(item: u64, bill_to: Option<&str>, despite: Vec<SessionId>) -> Input {
+fn close(item: u64, bill_to: Option<&str>, despite: Vec<CoveredBy>) -> Input {
     let mut input = Bench::close_item_input(item, bill_to);
     if let Input::CloseQuarantine { despite: known, .. } = &mut input {
         *known = despite;
@@ -56,7 +55,7 @@ fn close(item: u64, bill_to: Option<&str>, despite: Vec<SessionId>) -> Input {
 }
 
 /// What else covers the readings of an item, as whoever bills it is told.
-fn covers(bench: &mut Bench, item: u64, bill_to: &str) -> Vec<(SessionId, Energy, Energy)> {
+fn covers(bench: &mut Bench, item: u64, bill_to: &str) -> Vec<(CoveredBy, Energy, Energy)> {
     match bench.refused(Bench::close_item_input(item, Some(bill_to))) {
         Rejected::Covered { covers, .. } => covers
             .into_iter()
@@ -396,7 +395,7 @@ fn a_card_that_changed_hands_needs_times_that_can_be_believed() {
     assert_eq!(item.why, QuarantineReason::UnknownCard);
     assert!(item.detail.contains("changed hands"), "{}", item.detail);
     // The person has to say that they know of the other claim on the same readings.
-    let despite = vec![SessionId::Order(sole.order_id.clone())];
+    let despite = vec![CoveredBy::Order(sole.order_id.clone())];
     let input = close(item.item, Some("n"), despite);
     bench.ok(input);
     replays(&bench);
@@ -437,16 +436,16 @@ fn whoever_bills_an_item_is_told_what_else_covers_its_readings() {
     let two = last_item(&bench).item;
     assert_eq!(
         covers(&mut bench, one, "m"),
-        [(SessionId::Item(two), kwh("1000"), kwh("1006.5"))]
+        [(CoveredBy::Item(two), kwh("1000"), kwh("1006.5"))]
     );
-    let despite = vec![SessionId::Item(two), SessionId::Item(99)];
+    let despite = vec![CoveredBy::Item(two), CoveredBy::Item(99)];
     let input = close(one, Some("m"), despite);
     assert_eq!(bench.refused(input).code(), "covered", "exactly these");
-    let input = close(one, Some("m"), vec![SessionId::Item(two)]);
+    let input = close(one, Some("m"), vec![CoveredBy::Item(two)]);
     let order = placed(&bench.ok(input));
     assert_eq!(bench.allowance("m"), yuan("54"));
 
-    let billed = SessionId::Order(order);
+    let billed = CoveredBy::Order(order);
     assert_eq!(
         covers(&mut bench, two, "m"),
         [(billed.clone(), kwh("1000"), kwh("1006"))]
@@ -456,7 +455,7 @@ fn whoever_bills_an_item_is_told_what_else_covers_its_readings() {
         Fact::QuarantineClosed { item, despite, .. } if *item == one => Some(despite.clone()),
         _ => None,
     });
-    assert_eq!(journaled, Some(vec![SessionId::Item(two)]));
+    assert_eq!(journaled, Some(vec![CoveredBy::Item(two)]));
     replays(&bench);
 }
 
@@ -470,7 +469,7 @@ fn another_piles_claim_on_a_paid_order_is_billed_only_by_somebody_who_knows() {
     let claim = bench.record_since("P2", &id, start, "1000", "1006");
     assert_eq!(ack(&bench.send_record("P2", &claim)).result, AckResult::Orphan);
     let item = last_item(&bench).item;
-    let paid = SessionId::Order(id.clone());
+    let paid = CoveredBy::Order(id.clone());
     assert_eq!(
         covers(&mut bench, item, "m"),
         [(paid.clone(), kwh("1000"), kwh("1006"))]
@@ -582,7 +581,7 @@ fn figures_of_no_order_here_become_an_order_of_their_own() {
     else {
         panic!("covers were expected")
     };
-    assert_eq!(covers[0].by, SessionId::Order(order));
+    assert_eq!(covers[0].by, CoveredBy::Order(order));
     assert_eq!(
         bench.state(&id),
         State::Charging,

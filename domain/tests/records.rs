@@ -164,6 +164,7 @@ fn a_fee_above_all_funds_takes_everything_and_blocks_the_next_start_until_paid()
     let cleared = bench.ok(Bench::pay_debt_input("m", "3.50", PaidFrom::Allowance));
     assert_eq!(notices(&cleared)[0].0, NoticeKey::DebtCleared);
     assert_eq!((bench.state(&id), bench.allowance("m")), (State::Payed, yuan("96.50")));
+    bench.idle("P1");
     bench.ok(place);
 }
 

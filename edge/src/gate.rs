@@ -8,7 +8,6 @@ use crate::{
     store::Retained,
     tls,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use broker::{
     BoxFuture, Client, ConnectRefusal, ConnectRequest, DisconnectCause, Gatekeeper, Handle, Identity, Message, Publish,
     QoS, Receipt, Route, Subscribing,
@@ -112,16 +111,6 @@ fn said_under(kind: UpKind, payload: &[u8]) -> RequestKey {
     RequestKey::new("", "", "", &[kind.word().as_bytes(), b"\n", payload].concat())
 }
 
-/// Not a byte of what cannot be read is lost.
-fn exactly(payload: &[u8]) -> Raw {
-    match std::str::from_utf8(payload) {
-        Ok(text) => Raw::Text(text.to_owned()),
-        Err(_) => Raw::Bytes {
-            base64: STANDARD.encode(payload),
-        },
-    }
-}
-
 /// What a pile says, as the station takes it in, and the key by which the same message is known when it comes again.
 ///
 /// Heartbeats and boots say how things are, and are heard each time: a boot that is said again on a new connection gets
@@ -149,7 +138,7 @@ pub fn read(pile: PileId, kind: UpKind, payload: &[u8]) -> (Input, Option<Reques
             let repeat_key = msg_id
                 .filter(|_| kind != UpKind::Heartbeat)
                 .map(|msg_id| key(boot_id, msg_id));
-            let raw = exactly(payload);
+            let raw = Raw::of(payload);
             (Input::Unreadable { pile, kind, fault, raw }, repeat_key)
         }
     }
@@ -406,11 +395,12 @@ impl Counters for Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::{Engine, engine::general_purpose::STANDARD};
 
     #[test]
     fn what_is_not_utf_8_is_kept_to_the_byte() {
-        assert_eq!(exactly("{\"电\":".as_bytes()), Raw::Text("{\"电\":".to_owned()));
-        let Raw::Bytes { base64 } = exactly(b"{\xff\xfe\0") else {
+        assert_eq!(Raw::of("{\"电\":".as_bytes()), Raw::Text("{\"电\":".to_owned()));
+        let Raw::Bytes { base64 } = Raw::of(b"{\xff\xfe\0") else {
             panic!("it is not UTF-8");
         };
         assert_eq!(STANDARD.decode(base64).unwrap(), b"{\xff\xfe\0");

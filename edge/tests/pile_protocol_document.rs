@@ -256,13 +256,62 @@ fn the_limits_are_those_of_the_code() {
     )));
 }
 
+#[test]
+fn what_the_document_does_not_require_is_not_required() {
+    let document = document();
+    let rows = document
+        .lines()
+        .skip_while(|line| *line != "### What is required")
+        .skip_while(|line| !line.starts_with('|'))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let named = |cell: &str| -> Vec<String> {
+        let parts = cell.split('`').skip(1).step_by(2);
+        parts.map(str::to_owned).collect()
+    };
+    let rows: Vec<(Vec<String>, Vec<String>)> = rows
+        .map(|row| row.trim_matches('|').split_once('|').unwrap())
+        .map(|(message, required)| (named(message), named(required)))
+        .collect();
+    let of_every_one = &rows[0].1;
+    let examples = examples(&document);
+    for kind in UpKind::ALL.iter().copied() {
+        let required = &rows.iter().find(|(message, _)| *message == [kind.word()]).unwrap().1;
+        let is_required = |field: &str| {
+            let common = of_every_one.iter().any(|name| name == field);
+            (common && !(kind == UpKind::Heartbeat && field == "msg_id")) || required.iter().any(|name| name == field)
+        };
+        let example: serde_json::Value =
+            serde_json::from_str(tagged(&examples, &format!("up: {}", kind.word()))[0]).unwrap();
+        for field in example.as_object().unwrap().keys() {
+            let mut without = example.clone();
+            without.as_object_mut().unwrap().remove(field);
+            let read = messages::read_up(kind, without.to_string().as_bytes());
+            assert_eq!(read.is_err(), is_required(field), "`{field}` of `{}`", kind.word());
+        }
+        let connector = example["connectors"].get(0).and_then(serde_json::Value::as_object);
+        for field in connector.into_iter().flat_map(serde_json::Map::keys) {
+            let mut without = example.clone();
+            without["connectors"][0].as_object_mut().unwrap().remove(field);
+            let read = messages::read_up(kind, without.to_string().as_bytes());
+            assert_eq!(
+                read.is_err(),
+                is_required(field),
+                "`connectors[0].{field}` of `{}`",
+                kind.word()
+            );
+        }
+    }
+}
+
 /// A folder of its own, gone with it.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("holdfast-played-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("the folder for temporary files can be written");
+        let unique = getrandom::u64().expect("the operating system gives randomness");
+        let path = std::env::temp_dir().join(format!("holdfast-played-{unique:016x}"));
+        std::fs::create_dir(&path).expect("the folder for temporary files can be written");
         Self(path)
     }
 }

@@ -38,6 +38,7 @@ impl Rows {
         };
         // What a hold was before the fact decides what a failed order gives back.
         let payer = books.payer(fact);
+        books.changes.clock |= books.rows.clock.apply(stamp, fact);
         books.apply_to_masters(fact);
         books.apply_to_pile(fact);
         books.apply_to_orders(fact);
@@ -105,6 +106,16 @@ impl Books<'_> {
     }
 
     fn apply_to_pile(&mut self, fact: &Fact) {
+        if let Fact::ClockStepped { .. } = fact {
+            // What was measured against the station's clock moves along.
+            let measured = self.rows.piles.values().filter(|pile| !pile.clocks.boots().is_empty());
+            let measured: Vec<PileId> = measured.map(|pile| pile.id.clone()).collect();
+            let stamp = self.stamp;
+            for pile in measured {
+                self.pile_mut(&pile).apply(stamp, fact, &BTreeSet::new());
+            }
+            return;
+        }
         let Some(id) = fact.pile() else { return };
         if let Fact::PileProvisioned { pile } = fact {
             let row = self.rows.piles.entry(pile.clone());
@@ -118,6 +129,9 @@ impl Books<'_> {
             }
             _ => BTreeSet::new(),
         };
+        if let Fact::RegisterRolledBack { outlet, rollback } = fact {
+            self.close_book(outlet, rollback.known);
+        }
         let stamp = self.stamp;
         self.pile_mut(id).apply(stamp, fact, &busy);
     }
@@ -127,12 +141,15 @@ impl Books<'_> {
         match fact {
             Fact::OrderPlaced { order, outlet, .. } => {
                 self.changes.orders.insert(order.clone());
-                let placed = Order::placed(stamp, fact, self.rows.connector(outlet));
+                let in_doubt = self.rows.clock.doubt.is_some();
+                let placed = Order::placed(stamp, fact, self.rows.connector(outlet), in_doubt);
                 let before = self.rows.orders.insert(order.clone(), Some(placed));
                 assert!(matches!(before, None | Some(None)), "order {order} is placed once");
             }
-            Fact::ClockStepped { .. } => {
-                let running = self.rows.orders().filter(|order| order.state == State::Charging);
+            Fact::ClockStepped { .. } | Fact::ClockDoubted { .. } => {
+                // What waits for a person has been rated, and by a clock that was right for all that was known.
+                let over = |order: &&Order| order.state == State::Review && !order.placed_in_doubt;
+                let running = self.rows.orders().filter(|order| order.state.is_open() && !over(order));
                 let running: Vec<OrderId> = running.map(|order| order.id.clone()).collect();
                 for order in running {
                     self.order_mut(&order).apply(stamp, fact, None);

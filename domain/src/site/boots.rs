@@ -1,17 +1,32 @@
 //! A pile has booted: what it says it is, and where its meters stand.
-//! A register lower than it was known to be is found here, unless a session runs: then its record tells.
+//! A register lower than it was known to be is found here, unless a session runs: then its record tells. A session that
+//! the pile does not name any more is over.
 
-use super::{Received, Turn};
+use super::{Received, Turn, runs::Heard};
 use crate::{
     fact::Fact,
-    ids::{Outlet, PileId},
+    ids::{OrderId, Outlet, PileId},
     messages::{Boot, BootConnector, Common},
     meter::Rollback,
     pile::Make,
+    planted::{Bug, is_planted},
 };
 
+fn outlet_of(pile: &PileId, reported: &BootConnector) -> Outlet {
+    Outlet {
+        pile: pile.clone(),
+        connector: reported.no,
+    }
+}
+
 impl Turn<'_> {
-    pub(super) fn boot(&mut self, pile: &PileId, common: &Common, boot: Boot) -> Received {
+    pub(super) fn boot(&mut self, pile: &PileId, common: &Common, heard: Heard, boot: Boot) -> Received {
+        if let Some(fault) = boot.fault() {
+            // What it says of its connectors is not taken; what runs there goes on by what was known before.
+            self.tell_time_and_prices(pile);
+            self.resend_commands(pile);
+            return Received::rejected(fault);
+        }
         let Boot {
             vendor,
             model,
@@ -29,20 +44,21 @@ impl Turn<'_> {
             && known.make == make
             && connectors.iter().all(|reported| {
                 known.connectors.get(&reported.no).is_some_and(|connector| {
-                    connector.power_max == Some(reported.max_kw) && connector.register == Some(reported.meter_kwh)
+                    let same_power = reported.max_kw.is_none() || connector.power_max == reported.max_kw;
+                    same_power && connector.register == Some(reported.meter_kwh)
                 })
             });
         // What the meter said before counts no more: it may be another meter.
         for reported in &connectors {
-            let outlet = Outlet {
-                pile: pile.clone(),
-                connector: reported.no,
-            };
-            if let Some(live) = self.site.live.outlets.get_mut(&outlet) {
+            if let Some(live) = self.site.live.outlets.get_mut(&outlet_of(pile, reported)) {
                 live.report.meter_kwh = reported.meter_kwh;
             }
         }
         let lower = self.lower_registers(pile, &connectors);
+        let sessions: Vec<(Outlet, Option<OrderId>)> = connectors
+            .iter()
+            .map(|one| (outlet_of(pile, one), one.order_id.clone()))
+            .collect();
         if !same {
             let (pile, boot_id) = (pile.clone(), common.boot_id.clone());
             self.journal(Fact::PileBooted {
@@ -57,26 +73,43 @@ impl Turn<'_> {
         }
         self.tell_time_and_prices(pile);
         self.resend_commands(pile);
+        // One that comes late says nothing of now.
+        if heard != Heard::Late {
+            for (outlet, named) in sessions {
+                self.session_at_boot(&outlet, named.as_ref());
+            }
+        }
         Received::ok()
+    }
+
+    /// A pile that says it is in no session, or in another, is not charging its order: the record is asked for at once.
+    fn session_at_boot(&mut self, outlet: &Outlet, named: Option<&OrderId>) {
+        let order = self.charging_at(outlet);
+        let Some(order) = order.filter(|_| !is_planted(Bug::HangInCharging)) else {
+            return;
+        };
+        let now = self.now.mono;
+        let waits = order.deadline.is_some_and(|deadline| deadline.at > now);
+        if named == Some(&order.id) {
+            self.goes_on(&order);
+        } else if !waits {
+            self.charging_lost(&order, now);
+        }
     }
 
     /// Registers that a boot reports lower than they were known to be, where nobody charges: another meter, or one that
     /// ran backwards. A running session's record says it by itself.
     fn lower_registers(&self, pile: &PileId, reported: &[BootConnector]) -> Vec<(Outlet, Rollback)> {
-        let outlet = |no| Outlet {
-            pile: pile.clone(),
-            connector: no,
-        };
         let row = self.site.rows.piles.get(pile);
         let lower = reported.iter().filter_map(|one| {
-            let outlet = outlet(one.no);
+            let outlet = outlet_of(pile, one);
             let running = self.site.live.occupied.get(&outlet);
             let known = row?.connectors.get(&one.no)?;
             let before_it = running
                 .and_then(|id| self.order(id))
                 .filter(|order| self.site.rows.has_its_meter(order))
                 .and_then(|order| order.baseline);
-            let known = known.register.max(known.accounted).max(before_it)?;
+            let known = known.register.max(known.book.explained_to()).max(before_it)?;
             let rollback = Rollback {
                 known,
                 found: one.meter_kwh,

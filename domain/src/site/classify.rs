@@ -91,6 +91,12 @@ impl Site {
             Fit::Refused(QuarantineReason::UnknownCard, "its card belongs to nobody")
         } else if self.rows.connector(outlet).is_none() {
             refused("the pile has no such connector")
+        } else if !self
+            .overlapping(outlet, record.meter_start_kwh, record.meter_stop_kwh)
+            .is_empty()
+        {
+            // Its order may have been forgotten long ago, and must not be billed again.
+            refused("earlier sessions cover its readings")
         } else {
             Fit::Offline
         }
@@ -104,7 +110,7 @@ impl Turn<'_> {
         let unknown = |why| Fit::Refused(QuarantineReason::UnknownCard, why);
         let card = record.card_id.as_ref().and_then(|card| self.site.rows.card(card));
         let card = card.ok_or_else(|| unknown("its card belongs to nobody"))?;
-        let began = Some(times.start).filter(|_| times.suspicion.is_none());
+        let began = Some(times.start).filter(|_| times.suspicions().next().is_none());
         let held_by = match card.holder().filter(|_| is_planted(Bug::CardHolderNow)) {
             Some(now) => HeldBy::Member(now),
             None => card.held_at(began),

@@ -7,6 +7,7 @@ use crate::{
     ids::{OrderId, PileId},
     messages::{AckResult, CommandKind, CommandMessage, Common, Down, PriceEntry, Reply},
     order::{Command, FailReason, Order, State},
+    planted::{Bug, is_planted},
     rating::Reading,
     units::{Energy, Fen, Price},
 };
@@ -158,6 +159,9 @@ impl Turn<'_> {
     pub(super) fn reply(&mut self, pile: &PileId, common: &Common, reply: Reply) -> Received {
         let order = Command::order_of(&reply.command_id).and_then(|id| self.order(&id).cloned());
         let Some(order) = order.filter(|order| order.outlet.pile == *pile) else {
+            if self.is_unordered_stop(pile, &reply.command_id) {
+                return Received::ok();
+            }
             self.ignore("reply_to_unknown_command");
             return Received::rejected("no such command of this station");
         };
@@ -180,7 +184,7 @@ impl Turn<'_> {
                 return Received::rejected("the start had timed out; stop").about(&order.id);
             }
             if reply.ok {
-                self.confirm_start(&order, common);
+                self.confirm_start(&order, common, None);
             } else {
                 self.fail(
                     &order.id,
@@ -206,8 +210,13 @@ impl Turn<'_> {
         received
     }
 
-    pub(super) fn confirm_start(&mut self, order: &Order, common: &Common) {
-        let register = self.site.live.last_known_register(&order.outlet, &self.site.rows);
+    /// `first` is the register under this order, where the message that confirms the start has it. What was read before
+    /// is not the driver's: energy may have flowed since.
+    pub(super) fn confirm_start(&mut self, order: &Order, common: &Common, first: Option<Energy>) {
+        let register = match is_planted(Bug::ChargeTheGap) {
+            true => self.site.live.last_known_register(&order.outlet, &self.site.rows),
+            false => first,
+        };
         self.journal(Fact::StartAcknowledged {
             order: order.id.clone(),
             register,
@@ -220,6 +229,7 @@ impl Turn<'_> {
             });
             live.begin(&order.id, self.site.rows.tariff_of(order), first);
         }
+        self.watch_silence(&order.outlet, self.now.mono);
         self.seen(&order.id);
     }
 }

@@ -23,19 +23,24 @@ impl Turn<'_> {
         let bill = live
             .and_then(|live| live.bill_so_far(&order, &self.site.rows))
             .or_else(|| {
-                let at = order.started.as_ref().map_or(order.placed_at, |started| started.at);
+                let started = order.started.as_ref();
                 let nothing = Reading {
-                    at,
-                    register: order.baseline.unwrap_or_default(),
+                    at: started.map_or(order.placed_at, |started| started.at),
+                    register: started
+                        .and_then(|started| started.register)
+                        .or(order.baseline)
+                        .unwrap_or_default(),
                 };
                 rating::rate(self.site.rows.tariff_of(&order), nothing, &[], nothing).ok()
             });
         let bill = bill.expect("a session from a reading to itself can always be rated");
+        let started_at = bill.start.register;
         self.journal(Fact::OrderRated {
             order: id.clone(),
             basis: Basis::Estimate,
             bill,
         });
+        self.find_gaps(id, started_at);
         self.settle_estimate(id);
     }
 
@@ -60,7 +65,7 @@ impl Turn<'_> {
             payment,
             remainder_until,
         });
-        self.notify(&order, Notice::estimated(fee));
+        self.notify(&order, Notice::estimated(fee, payment.from_hold.total()));
         self.seen(id);
     }
 }

@@ -1,32 +1,42 @@
 //! Heartbeats, with a report of each connector: readings are kept, a start is confirmed, limits are watched.
 //! Readings show and stop a running session and make an estimate; the final bill comes from the record.
 
-use super::{Turn, live::OutletLive};
+use super::{Turn, live::OutletLive, runs::Heard};
 use crate::{
+    alignment::IdleReadings,
     fact::{Fact, StopCause},
-    flow::{FlowWatch, Uncounted},
+    flow::{FlowWatch, Judged, Uncounted},
     ids::{OrderId, Outlet, PileId},
     messages::{Common, ConnectorReport, ConnectorStatus, Heartbeat},
     meter::{self, Suspicion},
     order::{Order, State},
+    planted::{Bug, is_planted},
     rating::{Reading, SampleKeeper},
+    resolution::Resolution,
     units::Energy,
 };
 
+/// Whether a report says that the session of the order that occupies its connector goes on.
+///
+/// A pile need not name the order it charges; an unnamed session does not confirm a start. A car that pauses is in the
+/// session as long as the pile names it.
+fn goes_on(order: &Order, status: ConnectorStatus, named: Option<&OrderId>) -> bool {
+    let is_running = order.state == State::Charging;
+    match status {
+        ConnectorStatus::Charging => named.map_or(is_running, |id| *id == order.id),
+        ConnectorStatus::Plugged | ConnectorStatus::Finished => {
+            is_running && named == Some(&order.id) && !is_planted(Bug::CutPause)
+        }
+        ConnectorStatus::Idle | ConnectorStatus::Fault | ConnectorStatus::Unavailable => false,
+    }
+}
+
 impl Turn<'_> {
-    pub(super) fn heartbeat(&mut self, pile: &PileId, common: &Common, heartbeat: Heartbeat) {
-        let presence = self.site.live.piles.entry(pile.clone()).or_default();
-        let older = presence.past_boots.contains(&common.boot_id)
-            || presence
-                .heartbeat
-                .as_ref()
-                .is_some_and(|(boot, seq)| *boot == common.boot_id && common.seq <= *seq);
-        if older {
+    pub(super) fn heartbeat(&mut self, pile: &PileId, common: &Common, heard: Heard, heartbeat: Heartbeat) {
+        if heard == Heard::Late {
             self.ignore("heartbeat_out_of_order");
             return;
         }
-        presence.begin_boot(&common.boot_id);
-        presence.heartbeat = Some((common.boot_id.clone(), common.seq));
         for report in heartbeat.connectors {
             let outlet = Outlet {
                 pile: pile.clone(),
@@ -57,13 +67,10 @@ impl Turn<'_> {
             .get(outlet)
             .and_then(|id| self.order(id))
             .cloned();
-        // A pile need not name the order it charges; an unnamed session does not confirm a start.
-        let its_own = order.as_ref().is_some_and(|order| {
-            let named_or_known = named
-                .as_ref()
-                .map_or(order.state == State::Charging, |id| *id == order.id);
-            charging && named_or_known
-        });
+        // While the pile says that the session goes on, it goes on, whether or not energy flows.
+        let its_own = order
+            .as_ref()
+            .is_some_and(|order| goes_on(order, report.status, named.as_ref()));
         let reading = Reading {
             at: self.now.wall,
             register: report.meter_kwh,
@@ -71,37 +78,53 @@ impl Turn<'_> {
 
         match &order {
             Some(order) if its_own && order.state == State::Place => {
-                self.confirm_start(order, common);
+                self.confirm_start(order, common, Some(report.meter_kwh));
             }
-            Some(order) if its_own && order.deadline.is_some() => {
-                self.journal(Fact::ChargingResumed {
-                    order: order.id.clone(),
-                });
-            }
+            Some(order) if its_own && order.deadline.is_some() => self.goes_on(order),
             _ => {}
         }
-        self.keep_report(outlet, report, order.as_ref().filter(|_| its_own), reading);
+        if let Some(order) = order.as_ref().filter(|_| its_own) {
+            self.note_first_reading(&order.id, report.meter_kwh);
+        }
+        self.keep_report(outlet, report.clone(), order.as_ref().filter(|_| its_own), reading);
         if let Some(order) = order.as_ref().filter(|order| order.state.occupies_connector()) {
             self.seen(&order.id);
         }
-        match order {
+        match &order {
             Some(order) if its_own => self.watch_limits(&order.id),
-            Some(order) if order.state == State::Charging => self.watch_missing_record(outlet, &order),
+            Some(order) if order.state == State::Charging => self.watch_missing_record(outlet, order),
             _ => {}
         }
-        if charging && !its_own {
-            self.stop_if_ended(outlet, named.as_ref());
+        if !charging || its_own {
+            self.end_unordered(outlet, report.meter_kwh);
+        } else if !self.stop_if_ended(outlet, named.as_ref()) {
+            self.watch_unordered(outlet, order.as_ref(), &report);
         }
     }
 
-    /// A pile that charges an order which has failed or ended is told to stop at once.
-    fn stop_if_ended(&mut self, outlet: &Outlet, named: Option<&OrderId>) {
+    /// A pile that charges an order which has failed or ended is told to stop at once. Says whether that is so.
+    fn stop_if_ended(&mut self, outlet: &Outlet, named: Option<&OrderId>) -> bool {
         let ended = named
             .and_then(|id| self.order(id))
             .filter(|order| order.outlet == *outlet && !order.state.occupies_connector());
-        match ended.map(|order| order.id.clone()) {
-            Some(id) => self.ask_to_stop(&id),
-            None => self.ignore("charging_without_order"),
+        let ended = ended.map(|order| order.id.clone());
+        if let Some(id) = &ended {
+            self.ask_to_stop(id);
+        }
+        ended.is_some()
+    }
+
+    /// The order itself remembers where the driver began to pay: readings may be lost with the process.
+    fn note_first_reading(&mut self, id: &OrderId, register: Energy) {
+        let order = self.order(id);
+        let without = order
+            .and_then(|order| order.started.as_ref())
+            .is_some_and(|started| started.register.is_none());
+        if without {
+            self.journal(Fact::FirstReading {
+                order: id.clone(),
+                register,
+            });
         }
     }
 
@@ -125,7 +148,16 @@ impl Turn<'_> {
                 soc_start: None,
                 lost_since: None,
                 flow: FlowWatch::default(),
+                unordered: None,
+                idle: IdleReadings::default(),
             });
+        let between_sessions = matches!(
+            report.status,
+            ConnectorStatus::Idle | ConnectorStatus::Plugged | ConnectorStatus::Finished
+        );
+        if order.is_none() && between_sessions && report.order_id.is_none() {
+            live.idle.observe(reading);
+        }
         // As it is now: its start may have been confirmed by this very report.
         let order = order.and_then(|order| rows.orders.get(&order.id)?.as_ref());
         let (mut impossible, mut uncounted) = (false, None);
@@ -157,10 +189,16 @@ impl Turn<'_> {
             }
         }
         if let Some(order) = order {
-            let watts = report.voltage_v * report.current_a;
-            let seen = live.flow.report(now.mono, watts, report.meter_kwh, window_ms, pct);
+            let judged = Judged {
+                window_ms,
+                pct,
+                step: Resolution::shown_by(report.meter_kwh).step(),
+            };
+            // A register that is not believed is not what was counted.
+            let seen = (!impossible).then(|| live.flow.report(now.mono, report.watts(), report.meter_kwh, judged));
             let known = |suspicion: &Suspicion| matches!(suspicion, Suspicion::FakeCharging { .. });
             uncounted = seen
+                .flatten()
                 .filter(|_| !order.suspicions.iter().any(known))
                 .map(|seen| (order.id.clone(), seen));
         }

@@ -1,12 +1,13 @@
 //! What a station must react to: words from piles, wishes of drivers, decisions of people, and time.
 
 use crate::{
-    claims::SessionId,
     fact::{PaidFrom, Raw, TypedFigures},
     ids::{CardId, MemberId, OrderId, Outlet, PileId},
     messages::{Malformed, UpMessage},
     order::Until,
+    quarantine::CoveredBy,
     tariff::Tariff,
+    time::Wall,
     topics::UpKind,
     units::Fen,
 };
@@ -54,7 +55,7 @@ pub enum Input {
         /// Who asks.
         by: String,
     },
-    /// A person gives up on an order whose pile is gone for good.
+    /// A person ends an order with what is known of it: cancelled before the start, estimated after it.
     Close {
         /// Which order.
         order: OrderId,
@@ -90,7 +91,7 @@ pub enum Input {
         /// The member to bill, or nobody.
         bill_to: Option<MemberId>,
         /// What else covers its readings, as the person was told: exactly these, to bill it all the same.
-        despite: Vec<SessionId>,
+        despite: Vec<CoveredBy>,
         /// What the person read from a message that the station cannot read.
         typed: Option<Box<TypedFigures>>,
         /// Why.
@@ -187,10 +188,22 @@ pub enum Input {
     },
     /// Whether the station's wall clock can be trusted.
     ClockTrust(bool),
+    /// By what was certain in an earlier run of the program it is this late at least.
+    CertainTime(Wall),
+    /// A person has looked at a clock that the station cannot believe: it is right.
+    ConfirmClock {
+        /// Who.
+        by: String,
+    },
     /// How much room there is on the disk.
     Space(Space),
     /// A deadline may have passed.
     Tick,
+    /// Another connection with the pile's identity took the place of the one before.
+    TakenOver {
+        /// Which.
+        pile: PileId,
+    },
 }
 
 /// The room on the disk that the database is on.

@@ -1,11 +1,13 @@
 //! What is true only now: connections, the last telemetry, clocks and timers. Lost with the process, or nearly so.
 //! What is decided from it (a stop, a suspicion, a bill) is a fact.
 
-use super::{Rows, Space};
+use super::{Rows, Space, runs::Runs};
 use crate::{
+    alignment::IdleReadings,
+    clock::ClockWatch,
     fact::Fact,
     flow::FlowWatch,
-    ids::{BootId, CardId, OrderId, Outlet, PileId},
+    ids::{CardId, CommandId, OrderId, Outlet, PileId},
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
     order::{Order, OrderRow, State},
     planted::{Bug, is_planted},
@@ -17,13 +19,6 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A clock offset below this is the network's, not the clock's, in milliseconds.
-const OFFSET_NOISE_MS: i64 = 5_000;
-/// How many earlier boots of a pile are remembered.
-const PAST_BOOTS: usize = 4;
-/// A pile's clock that is off by more than this is flagged `clock_suspect`, in milliseconds.
-const OFFSET_SUSPECT_MS: i64 = 300_000;
-
 /// Volatile state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Live {
@@ -31,10 +26,14 @@ pub(super) struct Live {
     pub(super) outlets: BTreeMap<Outlet, OutletLive>,
     /// Which order occupies a connector: follows from the orders.
     pub(super) occupied: BTreeMap<Outlet, OrderId>,
+    /// When it is next looked at whether a connector has been silent: its one timer.
+    pub(super) silence_due: BTreeMap<Outlet, Mono>,
     pub(super) timers: BTreeSet<(Mono, Timer)>,
     /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
     pub(super) wall_offset_ms: Option<i64>,
     pub(super) clock_trusted: bool,
+    /// By what was certain in an earlier run, told at that time, it was so late at least.
+    pub(super) not_before: Option<(Mono, Wall)>,
     pub(super) space: Space,
     /// From when to when the business day lasts that was looked at last.
     pub(super) day: Option<(Wall, Wall)>,
@@ -54,6 +53,8 @@ pub(super) enum Timer {
     Time(PileId),
     /// A business day's energy is reported.
     EnergyReport,
+    /// Whether a connector that should charge has been silent too long.
+    Silence(Outlet),
 }
 
 /// A pile's connection.
@@ -64,13 +65,11 @@ pub struct Presence {
     /// When it last said anything.
     pub heard_at: Option<Mono>,
     /// How its clocks relate to the station's.
-    pub clock: ClockOffset,
-    /// The boot it speaks of.
-    pub(super) boot: Option<BootId>,
-    /// Its last boots before that, newest last.
-    pub(super) past_boots: Vec<BootId>,
-    /// The last `(boot, seq)` of a heartbeat: an older one is not live.
-    pub(super) heartbeat: Option<(BootId, u64)>,
+    pub clock: ClockWatch,
+    /// The starts of it that are known.
+    pub(super) runs: Runs,
+    /// When two devices with this identity were last noticed.
+    pub two_devices: Option<Mono>,
     pub(super) swipe: Option<(CardId, Mono)>,
     pub(super) dropped_at: Option<Mono>,
     pub(super) prices_sent: Option<PriceMessage>,
@@ -78,76 +77,6 @@ pub struct Presence {
     pub quarantine_full: bool,
     /// When it is next told the time.
     pub(super) time_due: Option<Mono>,
-}
-
-impl Presence {
-    /// From now on the pile speaks of this boot; heartbeats of the ones before are not live any more.
-    pub(super) fn begin_boot(&mut self, boot_id: &BootId) {
-        if self.boot.as_ref() == Some(boot_id) {
-            return;
-        }
-        self.past_boots.retain(|past| past != boot_id);
-        if let Some(past) = self.boot.replace(boot_id.clone()) {
-            if self.past_boots.len() == PAST_BOOTS {
-                self.past_boots.remove(0);
-            }
-            self.past_boots.push(past);
-        }
-    }
-}
-
-/// How a pile's clocks relate to the station's, measured from live messages of one boot.
-///
-/// Each measure is the smallest difference seen: a message is never received before it was sent, so the least delayed
-/// one tells most.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ClockOffset {
-    /// The boot it was measured in.
-    pub boot_id: Option<BootId>,
-    /// Station wall time less the pile's `ts`, in milliseconds.
-    pub ts_ms: Option<i64>,
-    /// Station wall time less the pile's `mono_ms`, in milliseconds.
-    pub mono_ms: Option<i64>,
-    /// An hour has passed, or the pile was told the time: measure anew.
-    pub(super) stale: bool,
-}
-
-impl ClockOffset {
-    pub(super) fn measure(&mut self, boot_id: &BootId, ts: Option<Wall>, mono_ms: u64, received: Wall) {
-        if self.boot_id.as_ref() != Some(boot_id) {
-            *self = Self {
-                boot_id: Some(boot_id.clone()),
-                ..Self::default()
-            };
-        }
-        let mono = received.0.saturating_sub(i64::try_from(mono_ms).unwrap_or(i64::MAX));
-        let fresh = |known: Option<i64>| known.filter(|_| !self.stale);
-        let least = |known: Option<i64>, offset: i64| Some(known.map_or(offset, |known| known.min(offset)));
-        let (ts_ms, mono_ms) = (fresh(self.ts_ms), fresh(self.mono_ms));
-        self.mono_ms = least(mono_ms, mono);
-        // Without a `ts` in this message the old measure is all there is.
-        if let Some(ts) = ts {
-            self.ts_ms = least(ts_ms, received.ms_since(ts));
-        }
-        self.stale = false;
-    }
-
-    /// The station's own clock was stepped: what was measured against it moves along.
-    pub(super) fn follow_step(&mut self, by_ms: i64) {
-        self.ts_ms = self.ts_ms.map(|offset| offset.saturating_add(by_ms));
-        self.mono_ms = self.mono_ms.map(|offset| offset.saturating_add(by_ms));
-    }
-
-    /// By how much a `ts` of the pile must be moved to be station time; small differences are noise.
-    pub fn correction_ms(&self) -> Option<i64> {
-        self.ts_ms
-            .map(|offset| if offset.abs() < OFFSET_NOISE_MS { 0 } else { offset })
-    }
-
-    /// Whether the pile's clock is off by more than five minutes.
-    pub fn is_suspect(&self) -> bool {
-        self.ts_ms.is_some_and(|offset| offset.abs() > OFFSET_SUSPECT_MS)
-    }
 }
 
 /// What a connector last said of itself, and the readings of the order that charges there.
@@ -173,6 +102,25 @@ pub struct OutletLive {
     /// Whether the meter counts what flows; begun anew after a restart.
     #[serde(skip)]
     pub flow: FlowWatch,
+    /// It charges, and for no order of ours.
+    #[serde(default)]
+    pub unordered: Option<UnorderedWatch>,
+    /// Its register while it was in no session.
+    #[serde(default)]
+    pub idle: IdleReadings,
+}
+
+/// Charging without an order, from the first report of it on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnorderedWatch {
+    /// Since when, by elapsed time.
+    pub since: Mono,
+    /// The register then.
+    pub register: Energy,
+    /// How many reports have said so.
+    pub reports: u32,
+    /// The stop that was sent last, and until when it is sent again.
+    pub stop: Option<(CommandId, Mono)>,
 }
 
 impl Live {
@@ -185,7 +133,12 @@ impl Live {
             live.timers.clear();
         }
         for pile in rows.piles.values().filter(|pile| !pile.removed) {
-            live.piles.insert(pile.id.clone(), Presence::default());
+            let clock = ClockWatch::from(pile.clocks.clone());
+            let presence = Presence {
+                clock,
+                ..Presence::default()
+            };
+            live.piles.insert(pile.id.clone(), presence);
         }
         live
     }
@@ -237,6 +190,14 @@ impl Live {
             }
             _ => {}
         }
+    }
+
+    /// From now on it is waited for so long whether the connector says anything.
+    pub(super) fn await_word(&mut self, outlet: &Outlet, until: Mono) {
+        if let Some(before) = self.silence_due.insert(outlet.clone(), until) {
+            self.timers.remove(&(before, Timer::Silence(outlet.clone())));
+        }
+        self.timers.insert((until, Timer::Silence(outlet.clone())));
     }
 
     pub(super) fn is_online(&self, pile: &PileId) -> bool {
@@ -312,6 +273,7 @@ impl OutletLive {
     /// back would be believed and the fee would stand still. A person looks at the order anyway.
     pub(super) fn follow_step(&mut self, by_ms: i64) {
         self.readings.shift(by_ms);
+        self.idle.follow_step(by_ms);
         if let Some((_, since)) = &mut self.soc_start {
             *since = since.after_ms(by_ms);
         }
@@ -331,7 +293,7 @@ impl OutletLive {
         if order.state != State::Charging || self.report.status != ConnectorStatus::Charging {
             return None;
         }
-        let watts = self.report.voltage_v * self.report.current_a;
+        let watts = self.report.watts().unwrap_or(0.0);
         let mut ends: Vec<f64> = Vec::new();
         if watts > 1.0 {
             let ms_for = |energy: Energy| deci_wh(energy) * 360_000.0 / watts;
@@ -390,15 +352,17 @@ impl super::Site {
         let expected_end = live
             .zip(so_far.as_ref())
             .and_then(|(live, bill)| live.expected_end(order, bill, &self.rows, now));
-        let report = live.map(|live| &live.report);
+        // What the connector says after the session is not said of this order.
+        let running = live.filter(|_| order.state.occupies_connector());
+        let report = running.map(|live| &live.report);
         LiveView {
             order_id: order.id.clone(),
             outlet: order.outlet.clone(),
             state: order.state,
             stopping: order.stopping,
-            power_kw: report.map(|report| report.voltage_v * report.current_a / 1000.0),
-            voltage_v: report.map(|report| report.voltage_v),
-            current_a: report.map(|report| report.current_a),
+            power_kw: report.and_then(|report| report.watts()).map(|watts| watts / 1000.0),
+            voltage_v: report.and_then(|report| report.voltage_v),
+            current_a: report.and_then(|report| report.current_a),
             soc_pct: report.and_then(|report| report.soc_pct),
             energy_kwh,
             fee: electricity_fee + service_fee,
@@ -407,35 +371,15 @@ impl super::Site {
             period: self.rows.tariff_of(order).kind_at(now.wall),
             expected_end,
             pile_online: self.live.is_online(&order.outlet.pile),
-            as_of: live.map(|live| live.as_of),
+            as_of: match running {
+                Some(live) => Some(live.as_of),
+                None => billed.map(|bill| bill.at),
+            },
         }
     }
 
     /// The live view of the order that occupies a connector or is otherwise in memory.
     pub fn view_of(&self, order: &OrderId, now: Now) -> Option<LiveView> {
         self.rows.orders.get(order)?.as_ref().map(|order| self.view(order, now))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_least_delayed_message_tells_the_offset() {
-        let boot = BootId::new("b").unwrap();
-        let mut clock = ClockOffset::default();
-        let hour = 3_600_000;
-        for (delay, mono) in [(9_000, 10), (40, 20), (3_000, 30)] {
-            let ts = Wall(1_000_000_000 + mono);
-            clock.measure(&boot, Some(ts), mono.unsigned_abs(), ts.after_ms(hour + delay));
-        }
-        assert_eq!(clock.correction_ms(), Some(hour + 40));
-        assert!(clock.is_suspect());
-        clock.stale = true;
-        clock.measure(&boot, Some(Wall(2_000_000_000)), 40, Wall(2_000_000_900));
-        assert_eq!(clock.correction_ms(), Some(0), "told the time, the pile follows it");
-        clock.measure(&BootId::new("c").unwrap(), None, 1, Wall(2_000_001_000));
-        assert_eq!(clock.correction_ms(), None, "a new boot without a clock");
     }
 }

@@ -1,4 +1,4 @@
-//! A connector stopped charging its order and no record has come: when it is asked for.
+//! A connector stopped charging its order, or says nothing any more, and no record has come: when it is asked for.
 //! If it stays away, an estimate takes its place at the order's deadline.
 
 use super::{Turn, live::Timer};
@@ -6,6 +6,7 @@ use crate::{
     fact::Fact,
     ids::Outlet,
     order::{Order, State},
+    planted::{Bug, is_planted},
     time::Mono,
 };
 
@@ -49,14 +50,8 @@ impl Turn<'_> {
             live.lost_since = None;
             return;
         }
-        let order = self
-            .site
-            .live
-            .occupied
-            .get(outlet)
-            .and_then(|id| self.order(id))
-            .cloned();
-        let Some(order) = order.filter(|order| order.state == State::Charging && order.deadline.is_none()) else {
+        let order = self.charging_at(outlet);
+        let Some(order) = order.filter(|order| order.deadline.is_none()) else {
             return;
         };
         if self.now.mono.ms_since(lost_since) >= request_ms {
@@ -64,8 +59,62 @@ impl Turn<'_> {
         }
     }
 
-    fn charging_lost(&mut self, order: &Order, since: Mono) {
-        let estimate_at = since.after_ms(self.policy().record_overdue_ms);
+    /// The order that a connector should be charging.
+    pub(super) fn charging_at(&self, outlet: &Outlet) -> Option<Order> {
+        let id = self.site.live.occupied.get(outlet)?;
+        self.order(id).filter(|order| order.state == State::Charging).cloned()
+    }
+
+    /// The pile says that the session goes on: whatever was waited for, it need not be waited for any more.
+    pub(super) fn goes_on(&mut self, order: &Order) {
+        if order.deadline.is_some() {
+            self.journal(Fact::ChargingResumed {
+                order: order.id.clone(),
+            });
+        }
+        if let Some(live) = self.site.live.outlets.get_mut(&order.outlet) {
+            live.lost_since = None;
+        }
+        self.watch_silence(&order.outlet, self.now.mono);
+    }
+
+    /// A connector that should charge is looked at again when it has had time to say something since `since`.
+    pub(super) fn watch_silence(&mut self, outlet: &Outlet, since: Mono) {
+        let due = since.after_ms(self.policy().silent_ms);
+        self.site.live.await_word(outlet, due);
+    }
+
+    /// The pile is online, and nothing was heard of this connector for a while: then it is not charging. Whoever was away
+    /// is given that time anew.
+    pub(super) fn silence_due(&mut self, outlet: &Outlet) {
+        self.site.live.silence_due.remove(outlet);
+        let Some(order) = self.charging_at(outlet) else { return };
+        let now = self.now.mono;
+        // The record is asked for already, and an estimate comes; one that is overdue came to nothing as the pile was away.
+        if order.deadline.is_some_and(|deadline| deadline.at > now) {
+            return;
+        }
+        let presence = self.site.live.piles.get(&outlet.pile);
+        let Some(online_since) = presence.and_then(|presence| presence.online_since) else {
+            // It is looked at again when the pile is back.
+            return;
+        };
+        let reported = self.site.live.outlets.get(outlet).map(|live| live.received);
+        let confirmed = order.started.as_ref().map(|started| started.mono);
+        let words = [Some(online_since), reported, confirmed];
+        let last_word = words.into_iter().flatten().max().unwrap_or(online_since);
+        if now.ms_since(last_word) < self.policy().silent_ms {
+            self.watch_silence(outlet, last_word);
+        } else if !is_planted(Bug::HangInCharging) {
+            self.charging_lost(&order, last_word);
+        }
+    }
+
+    pub(super) fn charging_lost(&mut self, order: &Order, since: Mono) {
+        // A pile that is asked late has time to answer all the same.
+        let policy = self.policy();
+        let asked = self.now.mono.after_ms(policy.record_request_ms);
+        let estimate_at = since.after_ms(policy.record_overdue_ms).max(asked);
         self.journal(Fact::ChargingLost {
             order: order.id.clone(),
             estimate_at,

@@ -32,35 +32,42 @@ mod quarantine;
 mod record;
 mod rejected;
 mod rows;
+mod runs;
 mod settle;
 mod space;
+mod station_clock;
 mod stopping;
 mod sums;
 mod timers;
+mod unordered;
 
 pub use input::{Decision, Input, Place, Space};
 pub use invariants::Violation;
-pub use live::{ClockOffset, LiveView, OutletLive, Presence};
+pub use live::{LiveView, OutletLive, Presence, UnorderedWatch};
 pub use outcome::{Answer, Effect, Outcome};
 pub use rejected::Rejected;
 pub use rows::{Changes, Key, Loaded, Rows};
 
 use crate::{
     card::Card,
-    fact::Fact,
+    fact::{Fact, TypedFigures},
     ids::{CardId, OrderId, Outlet, PileId, Randomness},
     journal::Stamp,
     messages::{Ack, AckResult, Down, Record, Up, UpMessage},
     notice::Notice,
     order::{Command, Order},
+    planted::{Bug, is_planted},
     policy::Policy,
-    time::{Mono, Now},
+    quarantine::QuarantineItem,
+    register::{Cover, SessionId},
+    time::{Mono, Now, Wall},
     topics::UpKind,
-    units::Fen,
+    units::{Energy, Fen},
 };
 use live::Live;
 use quarantine::Closing;
 use rows::Kept;
+use runs::Heard;
 use std::cell::OnceCell;
 
 /// A station.
@@ -125,6 +132,12 @@ impl Site {
         self.live.clock_trusted
     }
 
+    /// When a tariff must be in force to be in force now: by the clock, or by what is certain where that is later.
+    pub fn tariff_time(&self, now: Now) -> Wall {
+        let doubt = self.rows.clock.doubt.filter(|_| !is_planted(Bug::NoCertainTime));
+        doubt.map_or(now.wall, |doubt| now.wall.max(doubt.not_before(now.mono)))
+    }
+
     /// Messages that were counted and otherwise ignored, by reason.
     pub fn ignored(&self) -> &std::collections::BTreeMap<&'static str, u64> {
         &self.live.ignored
@@ -173,7 +186,9 @@ impl Site {
             | Input::Close { order, .. }
             | Input::Decide { order, .. }
             | Input::Refund { order, .. } => self.needs_order(order, &mut keys),
-            Input::CloseQuarantine { item, bill_to, .. } => {
+            Input::CloseQuarantine {
+                item, bill_to, typed, ..
+            } => {
                 match self.rows.quarantine.get(item) {
                     None => keys.push(Key::Quarantine(*item)),
                     Some(Some(found)) => {
@@ -181,6 +196,7 @@ impl Site {
                         for order in found.order.iter().chain(recorded) {
                             self.needs_order(order, &mut keys);
                         }
+                        self.needs_covering_items(found, typed.as_deref(), &mut keys);
                     }
                     Some(None) => {}
                 }
@@ -219,12 +235,15 @@ impl Site {
             Input::UnbindCard { card } => self.needs_card(card, &mut keys),
             Input::Connected { .. }
             | Input::Disconnected { .. }
+            | Input::TakenOver { .. }
             | Input::AddTariff { .. }
             | Input::ProvisionPile { .. }
             | Input::RemovePile { .. }
             | Input::SetMaintenance { .. }
             | Input::ClearMeter { .. }
             | Input::ClockTrust(_)
+            | Input::CertainTime(_)
+            | Input::ConfirmClock { .. }
             | Input::Space(_)
             | Input::Tick => {}
         }
@@ -260,6 +279,31 @@ impl Site {
         if self.classify(&outlet, record, digest).asks_for_quarantine() {
             self.needs_set_aside(pile, digest(), keys);
         }
+    }
+
+    /// Other items that cover the readings of one that is to be billed: whether they are open.
+    fn needs_covering_items(&self, item: &QuarantineItem, typed: Option<&TypedFigures>, keys: &mut Vec<Key>) {
+        let recorded = item.record.as_ref();
+        let recorded = recorded.map(|record| (record.connector, record.meter_start_kwh, record.meter_stop_kwh));
+        let typed = typed.map(|typed| (typed.connector, typed.start.register, typed.stop.register));
+        let Some((connector, from, to)) = recorded.or(typed) else {
+            return;
+        };
+        let pile = item.pile.clone();
+        for cover in self.overlapping(&Outlet { pile, connector }, from, to) {
+            if let Some(SessionId::Item(number)) = cover.by
+                && !self.rows.quarantine.contains_key(&number)
+            {
+                keys.push(Key::Quarantine(number));
+            }
+        }
+    }
+
+    /// What covers these readings of a connector, by the book of the meter that a session from `from` on is of.
+    fn overlapping(&self, outlet: &Outlet, from: Energy, to: Energy) -> Vec<Cover> {
+        let connector = self.rows.connector(outlet);
+        let book = connector.and_then(|connector| connector.book_for(connector.meter_of_late_session(from)));
+        book.map(|book| book.overlapping(from, to)).unwrap_or_default()
     }
 
     fn needs_set_aside(&self, pile: &PileId, digest: String, keys: &mut Vec<Key>) {
@@ -405,28 +449,35 @@ impl Turn<'_> {
             Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
             Input::ClearMeter { pile, reason, by } => self.clear_meter(pile, reason, by),
             Input::ClockTrust(trusted) => self.clock_trust(trusted),
+            Input::CertainTime(wall) => self.certain_time(wall),
+            Input::ConfirmClock { by } => self.confirm_clock(by),
             Input::Space(space) => self.space(space),
             Input::Tick => self.tick(),
+            Input::TakenOver { pile } => self.taken_over(&pile),
         }
     }
 
     fn message(&mut self, pile: &PileId, message: UpMessage) -> Handled {
         let known = self.known_pile(pile).is_ok();
+        let mut heard = Heard::Late;
         if known {
-            self.heard(pile, &message);
+            heard = self.heard(pile, &message);
         } else {
             self.ignore("unknown_pile");
         }
-        let UpMessage { common, body } = message;
+        let UpMessage { common, body, unread } = message;
+        if unread.is_some() {
+            self.ignore("unreadable_fields");
+        }
         let (result, order, fee, detail) = match body {
             // What a pile says on its way out changes nothing, but its records carry money.
             Up::Heartbeat(_) if !known => return Ok(Answer::Done),
             Up::Boot(_) | Up::Reply(_) | Up::Event(_) | Up::Card(_) if !known => Received::rejected("unknown pile"),
             Up::Heartbeat(heartbeat) => {
-                self.heartbeat(pile, &common, heartbeat);
+                self.heartbeat(pile, &common, heard, heartbeat);
                 return Ok(Answer::Done);
             }
-            Up::Boot(boot) => self.boot(pile, &common, boot),
+            Up::Boot(boot) => self.boot(pile, &common, heard, boot),
             Up::Reply(reply) => self.reply(pile, &common, reply),
             Up::Record(record) => self.record(pile, &common, *record)?,
             Up::Event(event) => self.event(pile, event),

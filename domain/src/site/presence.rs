@@ -1,10 +1,10 @@
 //! Whether piles are there, how their clocks run, and what they are told of time and prices.
 //! A pile that drops too often while others stay connected, or reports too many faults, is fenced off by rule.
 
-use super::{Answer, Handled, Rejected, Turn, live::Timer};
+use super::{Answer, Handled, Rejected, Turn, live::Timer, runs::Heard};
 use crate::{
     fact::Fact,
-    ids::{OrderId, PileId},
+    ids::{OrderId, Outlet, PileId},
     messages::{Down, PriceEntry, PriceMessage, TimeMessage, Up, UpMessage},
     tariff::Currency,
 };
@@ -31,7 +31,23 @@ impl Turn<'_> {
         presence.online_since = Some(now);
         presence.heard_at = Some(now);
         presence.prices_sent = None;
+        let here = self.site.live.occupied.range(pile.outlets());
+        let here: Vec<Outlet> = here.map(|(outlet, _)| outlet.clone()).collect();
+        for outlet in here {
+            self.watch_silence(&outlet, now);
+        }
         Ok(Answer::Done)
+    }
+
+    /// It is connected anew, or another device has its identity: where that goes on, people are told.
+    pub(super) fn taken_over(&mut self, pile: &PileId) -> Handled {
+        let now = self.now.mono;
+        if let Some(presence) = self.site.live.piles.get_mut(pile)
+            && presence.runs.taken_over(now)
+        {
+            presence.two_devices = Some(now);
+        }
+        self.disconnected(pile, false)
     }
 
     pub(super) fn disconnected(&mut self, pile: &PileId, dropped: bool) -> Handled {
@@ -106,40 +122,39 @@ impl Turn<'_> {
         }
     }
 
-    /// What every message tells: the pile is there, and how its clocks run.
-    pub(super) fn heard(&mut self, pile: &PileId, message: &UpMessage) {
+    /// What every message tells: the pile is there, how its clocks run, and whether it has restarted.
+    pub(super) fn heard(&mut self, pile: &PileId, message: &UpMessage) -> Heard {
         let now = self.now;
         let presence = self.site.live.piles.entry(pile.clone()).or_default();
         presence.heard_at = Some(now.mono);
         let common = &message.common;
-        if matches!(message.body, Up::Boot(_)) {
-            presence.begin_boot(&common.boot_id);
-        }
+        let is_boot = matches!(message.body, Up::Boot(_));
         // What is repeated until it is acknowledged may have been written long ago; these two speak of now.
-        let live = matches!(message.body, Up::Boot(_) | Up::Heartbeat(_));
-        if live && !presence.past_boots.contains(&common.boot_id) {
-            presence
-                .clock
-                .measure(&common.boot_id, common.ts, common.mono_ms, now.wall);
+        if !is_boot && !matches!(message.body, Up::Heartbeat(_)) {
+            return Heard::Late;
         }
-    }
-
-    pub(super) fn clock_trust(&mut self, trusted: bool) -> Handled {
-        let before = std::mem::replace(&mut self.site.live.clock_trusted, trusted);
-        if trusted && !before {
-            let online: Vec<PileId> = self
-                .site
-                .live
-                .piles
-                .iter()
-                .filter(|(_, presence)| presence.online_since.is_some())
-                .map(|(pile, _)| pile.clone())
-                .collect();
-            for pile in online {
-                self.tell_time_and_prices(&pile);
-            }
+        let (heard, two_devices) = presence.runs.hear(common, is_boot, now.mono);
+        if two_devices {
+            presence.two_devices = Some(now.mono);
         }
-        Ok(Answer::Done)
+        let (boot_id, ts, mono_ms) = (&common.boot_id, common.ts, common.mono_ms);
+        let measured = match heard {
+            Heard::Late => false,
+            Heard::Live => presence.clock.measure(boot_id, ts, mono_ms, now.wall),
+            Heard::BegunAnew => presence.clock.restarted(boot_id, ts, mono_ms, now.wall),
+        };
+        if measured {
+            let clocks = presence.clock.clocks().clone();
+            let pile = pile.clone();
+            self.journal(Fact::PileClocksMeasured { pile, clocks });
+        }
+        if heard == Heard::BegunAnew {
+            self.journal(Fact::PileRestarted {
+                pile: pile.clone(),
+                boot_id: common.boot_id.clone(),
+            });
+        }
+        heard
     }
 
     /// `time` while the station's clock is trusted, `price` where it is not the one already sent.
@@ -159,7 +174,7 @@ impl Turn<'_> {
         }
         live.timers.insert((due, Timer::Time(pile.clone())));
         // Clocks drift, and a pile that is told the time follows it.
-        presence.clock.stale = true;
+        presence.clock.renew();
         if trusted {
             self.send(pile, Down::Time(TimeMessage { ts: now.wall }));
         }

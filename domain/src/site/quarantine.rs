@@ -3,18 +3,18 @@
 use super::{
     Answer, Handled, Rejected, Turn,
     classify::is_of_session,
-    record::{TIME_SLACK_MS, digest_of, rate_or_suspect},
+    record::{digest_of, rate_or_suspect},
     settle::illegal,
 };
 use crate::{
-    claims::{Claim, SessionId},
+    alignment::TIME_SLACK_MS,
     fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes, TypedFigures},
     ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
     messages::{Ack, AckResult, Down, Malformed, Record, StopReason},
     meter::{self, Suspicion},
     order::{Basis, Ending, Order, REPLACED_MAX, Source, State, Step},
     planted::{Bug, is_planted},
-    quarantine::{QuarantineItem, kept_bytes},
+    quarantine::{CoveredBy, Covering, QuarantineItem, kept_bytes},
     rating::{REGISTER_MAX, Reading},
     topics::UpKind,
     units::Energy,
@@ -199,12 +199,13 @@ impl Turn<'_> {
         }
         let energy = stop.register - start.register;
         let possible = meter::possible(self.power_of(&outlet), stop.at.ms_since(start.at));
+        let too_fast = (energy > possible).then_some(Suspicion::TooFast { energy, possible });
         Ok(Session {
             outlet,
             start,
             stop,
             samples: Vec::new(),
-            suspicion: (energy > possible).then_some(Suspicion::TooFast { energy, possible }),
+            suspicions: too_fast.into_iter().collect(),
             ending: Ending {
                 digest: item.digest.clone(),
                 start,
@@ -255,29 +256,40 @@ impl Turn<'_> {
         Ok(Some(order.clone()))
     }
 
-    /// What else covers the readings of an item that is to be billed: other sessions at that meter, and the order that it
-    /// names where that is another outlet's and has been billed.
-    fn covers(&self, item: u64, session: &Session, named: Option<&Order>, taker: Option<&Order>) -> Vec<Claim> {
+    /// What else covers the readings of an item that is to be billed: other sessions at that meter, orders whose record
+    /// there waits for a person, and the order that it names where that is another outlet's and has been billed.
+    fn covers(&self, item: u64, session: &Session, named: Option<&Order>, taker: Option<&Order>) -> Vec<Covering> {
         let (from, to) = (session.start.register, session.stop.register);
-        let itself = |claim: &Claim| match &claim.by {
-            SessionId::Item(number) => *number == item,
-            SessionId::Order(order) => taker.is_some_and(|taker| taker.id == *order),
-        };
-        let connector = self.site.rows.connector(&session.outlet);
-        let mut covers = connector.map_or_else(Vec::new, |connector| connector.claims.covering(from, to));
-        let billed = named.filter(|named| taker.is_none_or(|taker| taker.id != named.id));
-        let billed = billed.filter(|named| named.outlet != session.outlet || is_of_session(named, from, to));
-        let bill =
-            billed.and_then(|named| Some((named, named.bills.iter().rev().find_map(|bill| bill.detail.as_ref())?)));
-        if let Some((named, bill)) = bill {
-            let by = SessionId::Order(named.id.clone());
-            let (from, to) = (bill.start.register, bill.stop.register);
-            if from < to && covers.iter().all(|claim| claim.by != by) {
-                covers.push(Claim { by, from, to });
+        let sessions = self.site.overlapping(&session.outlet, from, to);
+        let mut covers: Vec<Covering> = sessions.into_iter().map(Covering::from).collect();
+        let waiting = self.site.rows.orders().filter(|order| {
+            order.state == State::Review && order.outlet == session.outlet && is_of_session(order, from, to)
+        });
+        let named = named.filter(|named| named.outlet != session.outlet || is_of_session(named, from, to));
+        for order in waiting.chain(named) {
+            let by = CoveredBy::Order(order.id.clone());
+            let billed = order.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
+            let readings = order.ending.as_ref().map(|ending| (ending.start, ending.stop));
+            let readings = readings.or(billed.map(|bill| (bill.start, bill.stop)));
+            if let Some((start, stop)) = readings.filter(|(start, stop)| start.register < stop.register)
+                && covers.iter().all(|known| known.by != by)
+            {
+                let (from, to) = (start.register, stop.register);
+                covers.push(Covering { by, from, to });
             }
         }
-        covers.retain(|claim| !itself(claim));
+        covers.retain(|known| match &known.by {
+            // What was dismissed covers nothing, and of what is billed the order does.
+            CoveredBy::Item(number) => *number != item && self.is_open_item(*number),
+            CoveredBy::Order(order) => taker.is_none_or(|taker| taker.id != *order),
+            CoveredBy::Earlier => true,
+        });
         covers
+    }
+
+    fn is_open_item(&self, number: u64) -> bool {
+        let row = self.site.rows.quarantine.get(&number).and_then(Option::as_ref);
+        row.is_some_and(|row| row.outcome.is_none())
     }
 
     fn known_connector(&self, outlet: &Outlet) -> Result<(), Rejected> {
@@ -300,21 +312,11 @@ impl Turn<'_> {
         self.journal_closed(item, outcome, closing);
         // A failed order has its record, and only its money is late.
         if item.why != QuarantineReason::Unbilled {
-            let known = self.accounted_or_set_aside(&order.outlet);
-            let is_of_meter = self.site.rows.has_its_meter(order);
-            let gap = meter::gap(
-                session.start.register,
-                known.filter(|_| is_of_meter && order.ending.is_none()),
-            );
             self.journal(Fact::RecordTaken {
                 order: id.clone(),
                 item: item.item,
                 ending: session.ending.clone(),
             });
-            if let Some(gap) = gap {
-                let (order, outlet) = (id.clone(), order.outlet.clone());
-                self.journal(Fact::RegisterGapFound { order, outlet, gap });
-            }
         }
         self.bill_by_person(order, session);
         Ok(Answer::Order(id))
@@ -329,12 +331,8 @@ impl Turn<'_> {
         closing: Closing,
     ) -> Handled {
         let id = OrderId::new(uuid_v7(self.now.wall.0, self.random.bits())).expect("a UUID is within the rule for ids");
-        let Reading { at, register } = session.start;
-        let order = self.adopt(&id, &session.outlet, member, Source::Quarantine, at, register);
-        if let Some(gap) = meter::gap(register, order.baseline) {
-            let (order, outlet) = (id.clone(), session.outlet.clone());
-            self.journal(Fact::RegisterGapFound { order, outlet, gap });
-        }
+        let (began, registers) = (session.start.at, (session.start.register, session.stop.register));
+        let order = self.adopt(&id, &session.outlet, member, Source::Quarantine, began, registers);
         self.journal_closed(item, QuarantineOutcome::Billed { order: id.clone() }, closing);
         self.bill_by_person(&order, session);
         Ok(Answer::Order(id))
@@ -345,12 +343,13 @@ impl Turn<'_> {
     fn bill_by_person(&mut self, order: &Order, session: Session) {
         let tariff = self.site.rows.tariff_of(order);
         let (bill, unratable) = rate_or_suspect(tariff, session.start, &session.samples, session.stop);
-        let suspicions = session.suspicion.into_iter().chain(unratable).collect();
+        let suspicions = session.suspicions.into_iter().chain(unratable).collect();
         self.journal(Fact::OrderRated {
             order: order.id.clone(),
             basis: Basis::Record,
             bill,
         });
+        self.find_gaps(&order.id, session.start.register);
         self.settle_or_review(&order.id, suspicions);
     }
 }
@@ -359,7 +358,7 @@ impl Turn<'_> {
 pub(super) struct Closing {
     /// Who pays; nobody dismisses it.
     pub(super) bill_to: Option<MemberId>,
-    pub(super) despite: Vec<SessionId>,
+    pub(super) despite: Vec<CoveredBy>,
     pub(super) typed: Option<Box<TypedFigures>>,
     pub(super) reason: String,
     pub(super) by: String,
@@ -371,7 +370,7 @@ struct Session {
     start: Reading,
     stop: Reading,
     samples: Vec<Reading>,
-    suspicion: Option<Suspicion>,
+    suspicions: Vec<Suspicion>,
     /// What an order ends with that takes it as its own.
     ending: Ending,
 }
@@ -394,7 +393,7 @@ impl Session {
             start,
             stop,
             samples: times.samples.clone(),
-            suspicion: times.suspicion.clone(),
+            suspicions: times.suspicions().cloned().collect(),
             ending: Ending {
                 digest: item.digest.clone(),
                 start,
@@ -418,8 +417,8 @@ fn not_billable(item: &QuarantineItem, why: &str) -> Rejected {
 }
 
 /// Whoever bills an item names exactly what else covers it: nobody pays twice for the same energy by mistake.
-fn check_despite(item: u64, covers: Vec<Claim>, despite: &[SessionId]) -> Result<(), Rejected> {
-    let covering: BTreeSet<&SessionId> = covers.iter().map(|claim| &claim.by).collect();
+fn check_despite(item: u64, covers: Vec<Covering>, despite: &[CoveredBy]) -> Result<(), Rejected> {
+    let covering: BTreeSet<&CoveredBy> = covers.iter().map(|known| &known.by).collect();
     if covering == despite.iter().collect() || is_planted(Bug::BillTwice) {
         Ok(())
     } else {

@@ -6,6 +6,7 @@ use super::{
     classify::{Fit, is_of_session},
 };
 use crate::{
+    alignment::{self, Evidence, OrderEvidence},
     energy,
     fact::{Fact, QuarantineReason, SessionTimes},
     ids::{MemberId, OrderId, Outlet, PileId},
@@ -16,20 +17,11 @@ use crate::{
     planted::{Bug, is_planted},
     quarantine::kept_bytes,
     rating::{self, Bill, PeriodSplit, Reading, SplitDifference},
+    register::SessionId,
     tariff::Tariff,
     time::Wall,
     units::{Energy, Fen, Power},
 };
-
-/// How far a record's times may lie outside what the station knows of the session, in milliseconds.
-pub(super) const TIME_SLACK_MS: i64 = 300_000;
-/// From this much uptime on a session's two clocks are compared, in milliseconds.
-const UPTIME_TELLS_MS: i64 = 60_000;
-/// How far they may differ, in milliseconds: more than drift over a day of charging.
-const CLOCK_SET_MS: i64 = 10_000;
-/// The same where the session may be of another start of the pile, whose uptime is another: nobody should wait for a person
-/// because a clock has drifted over days of silence.
-const CLOCK_SET_FOR_ALL_MS: i64 = 30_000;
 
 impl Turn<'_> {
     /// What is to be put aside and finds no room there is refused before anything is journaled: the pile keeps it.
@@ -97,8 +89,8 @@ impl Turn<'_> {
                 contradicted(&order, &words)
             }
             (Fit::Offline, None, Some(member)) => {
-                let start = record.meter_start_kwh;
-                let order = self.adopt(&id, &outlet, member, Source::OfflineSession, times.start, start);
+                let registers = (record.meter_start_kwh, record.meter_stop_kwh);
+                let order = self.adopt(&id, &outlet, member, Source::OfflineSession, times.start, registers);
                 self.receive(&order, record, digest, times)
             }
             (Fit::Foreign, Some(order), _) => {
@@ -141,10 +133,8 @@ impl Turn<'_> {
             },
         );
         let mut suspicions = self.suspicions(before, &record, start, stop);
-        suspicions.extend(aligned.suspicion.clone());
-        let mut gap = None;
+        suspicions.extend(aligned.suspicions().cloned());
         if self.site.rows.has_its_meter(before) {
-            gap = meter::gap(start.register, self.accounted_or_set_aside(&before.outlet));
             suspicions.extend(self.rolled_back(&before.outlet));
         }
         if before.bill().is_some_and(|bill| bill.basis == Basis::Correction) {
@@ -172,12 +162,8 @@ impl Turn<'_> {
         ) {
             self.note_fault_of_record(&before.outlet, record.reason.code, &record.reason.text);
         }
-        if let Some(gap) = gap {
-            self.journal(Fact::RegisterGapFound {
-                order: id.clone(),
-                outlet: before.outlet.clone(),
-                gap,
-            });
+        if !failed && !suspicions.iter().any(Suspicion::is_of_register) {
+            self.find_gaps(id, start.register);
         }
         if let Some(register) = further {
             self.journal(Fact::EnergyDiffers {
@@ -209,19 +195,20 @@ impl Turn<'_> {
         }
     }
 
-    /// The register up to which earlier sessions at this connector account for everything.
-    pub(super) fn accounted(&self, outlet: &Outlet) -> Option<Energy> {
-        let pile = self.site.rows.piles.get(&outlet.pile)?;
-        pile.connectors.get(&outlet.connector)?.accounted
-    }
-
-    /// As [`Turn::accounted`], and what a record in quarantine accounts for besides.
-    pub(super) fn accounted_or_set_aside(&self, outlet: &Outlet) -> Option<Energy> {
-        let pile = self.site.rows.piles.get(&outlet.pile)?;
-        let connector = pile.connectors.get(&outlet.connector)?;
-        connector
-            .accounted
-            .map(|accounted| connector.set_aside.map_or(accounted, |aside| aside.max(accounted)))
+    /// Journals what nothing explains of the register before an order that begins at `start`.
+    pub(super) fn find_gaps(&mut self, id: &OrderId, start: Energy) {
+        let order = self.order(id).expect("gaps are looked for before an order in memory");
+        let outlet = order.outlet.clone();
+        let connector = self.site.rows.connector(&outlet);
+        let book = connector.and_then(|connector| connector.book_for(order.meter));
+        let before = book.map(|book| book.unexplained(start)).unwrap_or_default();
+        for gap in before.iter().filter_map(|span| meter::gap(span.to, Some(span.from))) {
+            self.journal(Fact::RegisterGapFound {
+                order: id.clone(),
+                outlet: outlet.clone(),
+                gap,
+            });
+        }
     }
 
     /// The first session after the register was found lower than it had been.
@@ -344,8 +331,8 @@ impl Turn<'_> {
         received.about(&order.id)
     }
 
-    /// Makes an order for a session that is over already and began at register `start`, with the tariff of when it began;
-    /// there is no hold.
+    /// Makes an order for a session that is over already and moved the register from `start` to `stop`, with the tariff of
+    /// when it began; there is no hold.
     pub(super) fn adopt(
         &mut self,
         id: &OrderId,
@@ -353,7 +340,7 @@ impl Turn<'_> {
         member: MemberId,
         source: Source,
         began: Wall,
-        start: Energy,
+        (start, stop): (Energy, Energy),
     ) -> Order {
         let tariff =
             crate::tariff::in_force(self.site.rows.tariffs.values(), began).map(|tariff| tariff.spec().id.clone());
@@ -361,9 +348,10 @@ impl Turn<'_> {
         // What the pile said since it came back is later than the session, so only earlier sessions can tell.
         let connector = self.site.rows.connector(outlet);
         let before = connector.filter(|connector| connector.is_of_meter_before(start));
+        let connector_known_before = connector.and_then(|connector| connector.book.known_before(start, stop));
         let baseline = match before.and_then(|connector| connector.rollback) {
             Some(before) => Some(before.known),
-            None => self.accounted(outlet),
+            None => connector_known_before,
         };
         self.journal(Fact::OrderPlaced {
             order: id.clone(),
@@ -418,117 +406,72 @@ impl Turn<'_> {
         self.site.rows.set_aside.get(&content).copied().flatten()
     }
 
-    /// Moves a record's times to the station's clock: by the measured offset of the pile's clock, or by its uptime where
-    /// it has no clock and has not restarted since the session began (architecture: Time). `order` is the one whose
-    /// beginning and end the station knows of.
+    /// A record's times by the station's clock, held against all that the station knows of the session. `order` is the one
+    /// it is the record of.
     fn align(&self, pile: &PileId, order: Option<&Order>, common: &Common, record: &Record) -> SessionTimes {
-        let clock = self.site.live.piles.get(pile).map(|presence| &presence.clock);
-        let same_boot = order
-            .and_then(|order| order.started.as_ref())
-            .is_some_and(|started| started.boot_id.as_ref() == Some(&common.boot_id));
-        let uptime = clock
-            .filter(|clock| clock.boot_id.as_ref() == Some(&common.boot_id))
-            .and_then(|clock| clock.mono_ms);
-        let by_mono = uptime.filter(|_| same_boot);
-        let measured = clock.and_then(|clock| clock.correction_ms());
-        // Told the time, a pile follows it, and what it wrote before stays as it is.
-        let at_least = if same_boot { CLOCK_SET_MS } else { CLOCK_SET_FOR_ALL_MS };
-        let set_since = measured.and_then(|measured| set_since(common, record, uptime?, measured, at_least));
-        let by_ts = set_since.filter(|_| same_boot).or(measured);
-        let clock_was_set = clock_was_set(record);
-        let moved = |ts: Option<Wall>, mono_ms: u64| match (ts, by_ts, by_mono) {
-            // Its times are of two clocks, its uptime is of one.
-            (_, _, Some(offset)) if clock_was_set => {
-                Some(Wall(offset).after_ms(i64::try_from(mono_ms).unwrap_or(i64::MAX)))
-            }
-            (Some(ts), Some(offset), _) if is_planted(Bug::OffsetTwice) => Some(ts.after_ms(2 * offset)),
-            (Some(ts), Some(offset), _) => Some(ts.after_ms(offset)),
-            (None, _, Some(offset)) => Some(Wall(offset).after_ms(i64::try_from(mono_ms).unwrap_or(i64::MAX))),
-            _ => None,
+        alignment::align(record, &self.evidence(pile, order, common, record))
+    }
+
+    fn evidence(&self, pile: &PileId, order: Option<&Order>, common: &Common, record: &Record) -> Evidence {
+        let site = &self.site;
+        let row = site.rows.piles.get(pile);
+        let outlet = Outlet {
+            pile: pile.clone(),
+            connector: record.connector,
         };
-        let samples = record.samples.iter().filter_map(|sample| {
-            Some(Reading {
-                at: moved(sample.ts, sample.mono_ms)?,
-                register: sample.meter_kwh,
-            })
-        });
-        let samples: Vec<Reading> = samples.filter(|sample| Wall::RANGE.contains(&sample.at)).collect();
-        let times = moved(record.start_ts, record.start_mono_ms).zip(moved(record.stop_ts, record.stop_mono_ms));
-        let unusable = |suspicion| {
-            let began = |order: &Order| order.started.as_ref().map_or(order.placed_at, |started| started.at);
-            let start = order.map_or(self.now.wall, began);
-            SessionTimes {
-                start,
-                stop: self.now.wall.max(start),
-                samples: Vec::new(),
-                suspicion: Some(suspicion),
-            }
-        };
-        let times = times.map(|(start, stop)| match is_planted(Bug::RateByReceiveTime) {
-            true => (start.after_ms(self.now.wall.ms_since(stop)), self.now.wall),
-            false => (start, stop),
-        });
-        let Some((start, stop)) = times else {
-            return unusable(Suspicion::ClockUnknown);
-        };
-        if !Wall::RANGE.contains(&start) || !Wall::RANGE.contains(&stop) {
-            return unusable(Suspicion::TimesImpossible {
-                detail: "moved to the station's clock it lies outside 1970 to 2200".to_owned(),
-            });
-        }
-        let impossible = |(start, stop): (Wall, Wall)| {
-            let too_early = order.is_some_and(|order| start < order.placed_at.after_ms(-TIME_SLACK_MS));
-            if stop < start {
-                Some("it ended before it began")
-            } else if too_early {
-                Some("it began before the order was placed")
-            } else if stop > self.now.wall.after_ms(TIME_SLACK_MS) {
-                Some("it ended in the future")
-            } else {
-                None
-            }
-        };
-        // Times that cannot be are a person's case even where the uptime knows better.
-        let claimed = by_ts.zip(record.start_ts.zip(record.stop_ts));
-        let claimed = claimed.map(|(offset, (start, stop))| (start.after_ms(offset), stop.after_ms(offset)));
-        let detail = if clock_was_set && by_mono.is_none() {
-            Some("the pile's clock was set while it ran")
-        } else if set_since.is_some() && by_mono.is_none() {
-            Some("the pile's clock was set after it, or the pile has restarted")
-        } else {
-            claimed.and_then(impossible).or_else(|| impossible((start, stop)))
-        };
-        let suspicion = detail.map(|detail| Suspicion::TimesImpossible {
-            detail: detail.to_owned(),
-        });
-        SessionTimes {
-            start,
-            stop,
-            samples,
-            suspicion,
+        let measured = site.live.piles.get(pile).map(|presence| presence.clock.clocks());
+        let connector = site.rows.connector(&outlet);
+        let meter = order.map(|order| order.meter);
+        let meter = meter.or(connector.map(|connector| connector.meter_of_late_session(record.meter_start_kwh)));
+        let book = connector
+            .zip(meter)
+            .and_then(|(connector, meter)| connector.book_for(meter));
+        let (from, to) = (record.meter_start_kwh, record.meter_stop_kwh);
+        let by = SessionId::Order(record.order_id.clone());
+        let (stop_before, start_after) = book.map_or((None, None), |book| book.neighbours(&by, from, to));
+        let live = site.live.outlets.get(&outlet);
+        let is_its_meter = connector.is_some_and(|connector| Some(connector.meters_before) == meter);
+        let idle = live.filter(|_| is_its_meter).map(|live| live.idle.readings().to_vec());
+        let moved = order.and_then(|order| order.times_moved);
+        let steps = site
+            .rows
+            .clock
+            .steps
+            .iter()
+            .filter(|step| moved.is_none_or(|moved| step.mono > moved));
+        Evidence {
+            clocks: measured.or(row.map(|row| &row.clocks)).cloned().unwrap_or_default(),
+            boot_id: common.boot_id.clone(),
+            mono_ms: common.mono_ms,
+            now: self.now.wall,
+            clock_in_doubt: site.rows.clock.doubt.is_some() && !is_planted(Bug::BelieveDoubtfulClock),
+            steps: steps.map(|step| step.by_wall()).collect(),
+            order: order.map(|order| self.order_evidence(order)),
+            idle: idle.unwrap_or_default(),
+            stop_before,
+            start_after,
+            known_since: row.and_then(|row| row.since),
+            tariff_since: site
+                .rows
+                .tariffs
+                .values()
+                .map(|tariff| tariff.spec().effective_from)
+                .min(),
         }
     }
-}
 
-/// Whether the pile's clock was put forward or back between a session's two ends: by its uptime another span has passed.
-/// A pile that does not count its uptime says nothing about it.
-fn clock_was_set(record: &Record) -> bool {
-    let uptime = record.stop_mono_ms.saturating_sub(record.start_mono_ms);
-    let (Some(start), Some(stop)) = (record.start_ts, record.stop_ts) else {
-        return false;
-    };
-    let uptime = i64::try_from(uptime).unwrap_or(i64::MAX);
-    uptime >= UPTIME_TELLS_MS && stop.ms_since(start).saturating_sub(uptime).saturating_abs() > CLOCK_SET_MS
-}
-
-/// By how much the pile's clock was off when the session ended, where that is not what it is off now (`measured`): by the
-/// pile's uptime, whose beginning was at `uptime` by the station's clock. Less than `at_least` is nothing.
-fn set_since(common: &Common, record: &Record, uptime: i64, measured: i64, at_least: i64) -> Option<i64> {
-    let counted = i64::try_from(record.stop_mono_ms).ok()?;
-    let then = uptime.saturating_add(counted).saturating_sub(record.stop_ts?.0);
-    let in_order = record.start_mono_ms <= record.stop_mono_ms && record.stop_mono_ms <= common.mono_ms;
-    let tells = in_order && counted >= UPTIME_TELLS_MS;
-    (tells && then.saturating_sub(measured).saturating_abs() > at_least).then_some(then)
+    fn order_evidence(&self, order: &Order) -> OrderEvidence {
+        let live = self.site.live.outlets.get(&order.outlet);
+        let live = live.filter(|live| live.order.as_ref() == Some(&order.id));
+        let readings = live.map_or(&[][..], |live| live.readings.readings());
+        let started = order.started.as_ref();
+        OrderEvidence {
+            placed_at: order.placed_at,
+            started: started.map(|started| (started.at, started.boot_id.clone())),
+            first_live: readings.first().copied(),
+            last_live: readings.last().copied(),
+        }
+    }
 }
 
 /// The bill of a session, or a bill of nothing and why it cannot be rated.

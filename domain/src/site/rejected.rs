@@ -1,10 +1,11 @@
 //! Why an input was refused, in words for people and a word for programs.
 
 use crate::{
-    claims::Claim,
     fact::ReceiptUse,
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
     order::Illegal,
+    quarantine::Covering,
+    time::Wall,
     units::Fen,
 };
 
@@ -96,16 +97,6 @@ pub enum Rejected {
         /// What does not fit.
         illegal: Illegal,
     },
-    /// The pile may come back with the record yet.
-    #[error("order {order}: its pile was heard {hours} h ago; it can be closed by hand after {needed} h")]
-    PileNotGone {
-        /// Which order.
-        order: OrderId,
-        /// Since then.
-        hours: u64,
-        /// The least.
-        needed: u64,
-    },
     /// An amount that must be above zero is not.
     #[error("an amount must be above zero, not {0}")]
     NotPositive(Fen),
@@ -183,6 +174,9 @@ pub enum Rejected {
     /// No such card.
     #[error("card {0} belongs to nobody")]
     UnknownCard(CardId),
+    /// The clock is before the station was made: it cannot be confirmed.
+    #[error("the clock shows {0}, which cannot be right; set it first (`timedatectl set-time`), then confirm it")]
+    ClockWrong(Wall),
     /// The station is not taking new orders.
     #[error("the station takes no new orders: {0}")]
     NotTakingOrders(String),
@@ -196,14 +190,14 @@ pub enum Rejected {
         /// Which item.
         item: u64,
         /// What covers them, and from where to where; nothing if more was named than is there.
-        covers: Vec<Claim>,
+        covers: Vec<Covering>,
     },
 }
 
-fn covered(covers: &[Claim]) -> String {
+fn covered(covers: &[Covering]) -> String {
     let said = covers
         .iter()
-        .map(|Claim { by, from, to }| format!("{by} covers {from} to {to} kWh"));
+        .map(|Covering { by, from, to }| format!("{by} covers {from} to {to} kWh"));
     let said: Vec<String> = said.collect();
     if said.is_empty() {
         "nothing else covers its readings".to_owned()
@@ -232,7 +226,6 @@ impl Rejected {
             Rejected::NoTariff => "no_tariff",
             Rejected::UnknownOrder(_) => "unknown_order",
             Rejected::Illegal { .. } => "illegal_in_this_state",
-            Rejected::PileNotGone { .. } => "pile_not_gone",
             Rejected::NotPositive(_) => "not_positive",
             Rejected::AmountTooLarge { .. } => "amount_too_large",
             Rejected::TooMuch { .. } => "too_much",
@@ -245,6 +238,7 @@ impl Rejected {
             Rejected::QuarantineFull { .. } => "quarantine_full",
             Rejected::NotBillable { .. } => "not_billable",
             Rejected::UnknownCard(_) => "unknown_card",
+            Rejected::ClockWrong(_) => "clock_wrong",
             Rejected::NotTakingOrders(_) => "not_taking_orders",
             Rejected::Covered { .. } => "covered",
         }

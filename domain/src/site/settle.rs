@@ -6,7 +6,9 @@ use crate::{
     ids::{MemberId, OrderId},
     meter::Suspicion,
     notice::Notice,
-    order::{self, Illegal, Order, Source, State, Step},
+    order::{self, Basis, Illegal, Order, Source, State, Step},
+    planted::{Bug, is_planted},
+    register::SessionId,
     settlement::{Payment, Split, Standing},
     units::Fen,
 };
@@ -29,8 +31,18 @@ impl Turn<'_> {
             .iter()
             .filter(|seen| matches!(seen, Suspicion::FakeCharging { .. }));
         suspicions.extend(seen.cloned());
-        if order.clock_stepped {
-            suspicions.push(Suspicion::ClockStepped);
+        let in_doubt = order.clock_doubted || self.site.rows.clock.doubt.is_some();
+        let of_clock = [
+            (
+                Suspicion::StationClockInDoubt,
+                in_doubt && !is_planted(Bug::BelieveDoubtfulClock),
+            ),
+            (Suspicion::ClockStepped, order.clock_stepped),
+        ];
+        for (suspicion, applies) in of_clock {
+            if applies && !suspicions.contains(&suspicion) {
+                suspicions.push(suspicion);
+            }
         }
         let fee = order.bill().map_or(Fen::ZERO, |bill| bill.fee());
         if fee > self.policy().review_above {
@@ -71,6 +83,7 @@ impl Turn<'_> {
         let order = self.order(id).expect("an order is settled while in memory").clone();
         // A day after an estimate its remainder is released: nothing has been rated anew.
         let first = order.settled_at.is_none() && (order.estimated || order.paid.charged() == Fen::ZERO);
+        let ends_badly = self.is_told_of_abnormal_end(&order);
         let payment = self.payment(&order, true);
         self.journal(Fact::OrderSettled {
             order: id.clone(),
@@ -78,14 +91,32 @@ impl Turn<'_> {
         });
         let settled = self.order(id).expect("the order was in memory a line above").clone();
         let fee = settled.bill().map_or(Fen::ZERO, |bill| bill.fee());
-        let notice = if first {
+        let notice = if first || ends_badly {
             let reason = settled.ending.as_ref().map(|ending| &ending.reason);
-            Notice::settled(reason, fee, payment.release, settled.paid.debt)
+            let returned = match first {
+                true => payment.release,
+                false => settled.hold.released + payment.refund,
+            };
+            Notice::settled(reason, fee, returned, settled.paid.debt)
         } else {
             Notice::rerated(fee, payment.refund + payment.release, settled.paid.debt)
         };
         self.notify(&settled, notice);
         self.seen(id);
+    }
+
+    /// Whether the driver learns by this settlement that the session ended abnormally (S03 §3.1): it is the first one by
+    /// the record, and what was settled before was an estimate.
+    fn is_told_of_abnormal_end(&self, order: &Order) -> bool {
+        if !order.ending.as_ref().is_some_and(|ending| ending.reason.is_abnormal()) {
+            return false;
+        }
+        let is_its = |fact: &Fact| matches!(fact, Fact::RecordReceived { order: id, .. } if *id == order.id);
+        let came_now = self.outcome.facts.iter().any(|(_, fact)| is_its(fact));
+        let by_record = order.bills.iter().rev().find(|bill| bill.basis == Basis::Record);
+        let waited = order.state == State::Review
+            && by_record.is_some_and(|bill| order.settled_at.is_none_or(|at| at < bill.at));
+        came_now || waited
     }
 
     pub(super) fn decide(&mut self, id: &OrderId, decision: Decision, reason: String, by: String) -> Handled {
@@ -96,6 +127,7 @@ impl Turn<'_> {
         if reason.trim().is_empty() {
             return Err(Rejected::NoReason);
         }
+        let believed = matches!(decision, Decision::AsIs);
         match decision {
             Decision::AsIs => self.journal(Fact::ReviewApproved {
                 order: id.clone(),
@@ -118,8 +150,32 @@ impl Turn<'_> {
                 });
             }
         }
+        self.account_as_decided(&order, believed);
         self.settle(id);
         Ok(Answer::Order(id.clone()))
+    }
+
+    /// A decision on a bill takes the register along: the record's readings as they are, or as far as the station knows the
+    /// register where the person set the bill.
+    fn account_as_decided(&mut self, order: &Order, believed: bool) {
+        let connector = self.site.rows.connector(&order.outlet);
+        let book = connector.and_then(|connector| connector.book_for(order.meter));
+        let by = SessionId::Order(order.id.clone());
+        let is_accounted = book.is_none_or(|book| book.session(&by).is_some());
+        let Some(ending) = order.ending.as_ref().filter(|_| !is_accounted) else {
+            return;
+        };
+        let known = self.site.live.last_known_register(&order.outlet, &self.site.rows);
+        let (from, stop) = (ending.start.register, ending.stop.register);
+        let to = known.filter(|_| !believed).map_or(stop, |known| stop.min(known));
+        if to > from {
+            self.journal(Fact::OrderAccounted {
+                order: order.id.clone(),
+                from,
+                to,
+            });
+            self.find_gaps(&order.id, from);
+        }
     }
 
     /// Whether this very payment has been booked already; an error if the receipt was written for another.

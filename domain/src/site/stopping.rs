@@ -1,7 +1,7 @@
-//! How an order is stopped, fails before it charges, or is closed by a person because its pile is gone.
+//! How an order is stopped, fails before it charges, or is closed by a person with what is known of it.
 //! A stop for a pile that cannot be reached is remembered until it is back.
 
-use super::{Answer, Handled, Rejected, Turn, settle::illegal};
+use super::{Answer, Handled, Turn, settle::illegal};
 use crate::{
     fact::{Fact, StopCause},
     ids::OrderId,
@@ -60,35 +60,32 @@ impl Turn<'_> {
         self.seen(id);
     }
 
+    /// A person ends an order with what is known, whatever its pile says or does not say. Before the start it is
+    /// cancelled; after it an estimate takes the record's place, and a record that comes late corrects it.
     pub(super) fn close(&mut self, id: &OrderId, by: &str) -> Handled {
         let order = self.known_order(id)?;
-        if order.state != State::Charging {
-            return Err(illegal(id, order.state, Step::Estimate));
+        match order.state {
+            State::Place => {
+                self.fail(id, FailReason::Cancelled);
+                self.ask_to_stop(id);
+            }
+            State::Charging => {
+                let pile_online = self.site.live.is_online(&order.outlet.pile);
+                if !order.stopping {
+                    let cause = StopCause::Asked { by: by.to_owned() };
+                    self.journal(Fact::StopRequested {
+                        order: id.clone(),
+                        cause,
+                        pile_online,
+                    });
+                }
+                if pile_online {
+                    self.ask_to_stop(id);
+                }
+                self.estimate(id);
+            }
+            state => return Err(illegal(id, state, Step::Estimate)),
         }
-        let heard = self.site.live.outlets.get(&order.outlet).map(|live| live.received);
-        let since = heard
-            .into_iter()
-            .chain(order.started.as_ref().map(|started| started.mono))
-            .max();
-        let gone_ms = self.now.mono.ms_since(since.unwrap_or_default());
-        let needed_ms = self.policy().gone_ms;
-        if self.site.live.is_online(&order.outlet.pile) || gone_ms < needed_ms {
-            let hour = 3_600_000;
-            return Err(Rejected::PileNotGone {
-                order: id.clone(),
-                hours: gone_ms / hour,
-                needed: needed_ms / hour,
-            });
-        }
-        if !order.stopping {
-            let cause = StopCause::Asked { by: by.to_owned() };
-            self.journal(Fact::StopRequested {
-                order: id.clone(),
-                cause,
-                pile_online: false,
-            });
-        }
-        self.estimate(id);
         Ok(Answer::Order(id.clone()))
     }
 }

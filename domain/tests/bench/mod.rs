@@ -116,6 +116,8 @@ pub struct SimPile {
     pub clock_ahead_ms: Option<i64>,
     pub meter: Energy,
     pub max_kw: Power,
+    /// The order it says it is in, as its last heartbeat had it: its next boot says the same.
+    pub session: Option<OrderId>,
 }
 
 impl SimPile {
@@ -164,8 +166,12 @@ impl Bench {
     }
 
     /// With the tariff, piles P1, P2 and P3 of 7 kW connected and booted at 1000 kWh, and member `m` with ¥60 and card
-    /// `c1`.
-    pub fn with(policy: Policy) -> Self {
+    /// `c1`. Piles on the bench speak when a test has them speak, so silence means nothing here, unless the policy says a
+    /// time of its own for it: [`Bench::watchful`].
+    pub fn with(mut policy: Policy) -> Self {
+        if policy.silent_ms == Policy::default().silent_ms {
+            policy.silent_ms = 1_000 * DAY;
+        }
         let mut bench = Self::bare(policy);
         bench.furnish();
         bench
@@ -173,6 +179,13 @@ impl Bench {
 
     pub fn new() -> Self {
         Self::with(Policy::default())
+    }
+
+    /// One where a connector that says nothing for ten minutes counts as not charging.
+    pub fn watchful() -> Self {
+        let mut bench = Self::bare(Policy::default());
+        bench.furnish();
+        bench
     }
 
     pub fn furnish(&mut self) {
@@ -190,6 +203,7 @@ impl Bench {
                     clock_ahead_ms: Some(0),
                     meter: kwh("1000"),
                     max_kw: "7".parse().unwrap(),
+                    session: None,
                 },
             );
             self.connect(id);
@@ -323,6 +337,9 @@ impl Bench {
             disk.energy_reports.insert(*day, rows.energy_reports[day].clone());
             disk.energy.reported.clone_from(&rows.energy.reported);
         }
+        if changes.clock {
+            disk.clock.clone_from(&rows.clock);
+        }
         for account in &changes.accounts {
             disk.ledger.load(account.clone(), rows.ledger.balance(account));
         }
@@ -387,6 +404,7 @@ impl Bench {
             piles: self.disk.piles.clone(),
             tariffs: self.disk.tariffs.clone(),
             energy: self.disk.energy.clone(),
+            clock: self.disk.clock.clone(),
             ..Rows::default()
         };
         let mut accounts = vec![
@@ -573,7 +591,11 @@ impl Bench {
         };
         Input::Message {
             pile: pile(id),
-            message: UpMessage { common, body },
+            message: UpMessage {
+                common,
+                body,
+                unread: None,
+            },
         }
     }
 
@@ -595,9 +617,9 @@ impl Bench {
             firmware: "1".to_owned(),
             connectors: vec![BootConnector {
                 no: ConnectorNo(1),
-                max_kw: sim.max_kw,
+                max_kw: Some(sim.max_kw),
                 meter_kwh: sim.meter,
-                order_id: None,
+                order_id: sim.session.clone(),
             }],
         };
         self.say(id, Up::Boot(boot))
@@ -611,6 +633,7 @@ impl Bench {
         sim.boot = format!("{id}-boot{}", sim.boots);
         sim.booted_at = mono;
         sim.seq = 0;
+        sim.session = None;
     }
 
     pub fn disconnect(&mut self, id: &str, dropped: bool) -> Outcome {
@@ -621,14 +644,16 @@ impl Bench {
     }
 
     pub fn heartbeat(&mut self, id: &str, status: ConnectorStatus, order: Option<&OrderId>) -> Outcome {
-        let meter_kwh = self.sim(id).meter;
+        let sim = self.sim(id);
+        sim.session = order.cloned();
+        let meter_kwh = sim.meter;
         let flowing = status == ConnectorStatus::Charging;
         let report = ConnectorReport {
             no: ConnectorNo(1),
             status,
             order_id: order.cloned(),
-            voltage_v: 220.0,
-            current_a: if flowing { 31.8 } else { 0.0 },
+            voltage_v: Some(220.0),
+            current_a: Some(if flowing { 31.8 } else { 0.0 }),
             soc_pct: None,
             temp_c: None,
             meter_kwh,
@@ -656,6 +681,7 @@ impl Bench {
             ok,
             code: i32::from(!ok) * 7,
             message: if ok { String::new() } else { "no car".to_owned() },
+            meter_kwh: None,
         };
         self.say(id, Up::Reply(reply))
     }
@@ -703,10 +729,13 @@ impl Bench {
             periods: None,
             card_id: None,
             signed: None,
+            session_boot_id: None,
         }
     }
 
     pub fn send_record(&mut self, id: &str, record: &Record) -> Outcome {
+        let sim = self.sim(id);
+        sim.session = sim.session.take().filter(|session| *session != record.order_id);
         self.say(id, Up::Record(Box::new(record.clone())))
     }
 
@@ -732,12 +761,13 @@ impl Bench {
         self.facts.iter().map(|(_, fact)| kind(fact)).collect()
     }
 
-    /// An order that charges since a moment ago, confirmed by the pile's reply.
+    /// An order that charges since a moment ago, confirmed by the pile's reply; the first heartbeat of it has come.
     pub fn charge(&mut self, who: &str, at: &str, prepay: &str) -> (OrderId, Now) {
         let id = self.place(who, at, prepay);
         let command = self.order(&id).commands[0].id.clone();
         self.reply(at, &command, true);
         assert_eq!(self.state(&id), State::Charging);
+        self.charging(at, &id);
         (id, self.now)
     }
 

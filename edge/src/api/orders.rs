@@ -372,7 +372,7 @@ async fn get_curve(
         .filter(|(_, report)| report.order_id.as_ref() == Some(&order.id));
     let points = of_order.map(|(at, report)| CurvePoint {
         at: At(at),
-        power_kw: report.voltage_v * report.current_a / 1000.0,
+        power_kw: report.watts().map(|watts| watts / 1000.0),
         voltage_v: report.voltage_v,
         current_a: report.current_a,
         soc_pct: report.soc_pct,

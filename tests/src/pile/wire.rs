@@ -105,6 +105,7 @@ mod tests {
         let message = UpMessage {
             common,
             body: Up::Event(event),
+            unread: None,
         };
         let bytes = write_up(&message);
         assert_eq!(

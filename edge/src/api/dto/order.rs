@@ -446,12 +446,15 @@ pub struct LogEntry {
 pub struct CurvePoint {
     /// When it was received.
     pub at: At,
-    /// Volts × amperes ÷ 1000.
-    pub power_kw: f64,
-    /// Volts.
-    pub voltage_v: f64,
-    /// Amperes.
-    pub current_a: f64,
+    /// Volts × amperes ÷ 1000; `null` where either is unknown.
+    #[schema(required)]
+    pub power_kw: Option<f64>,
+    /// Volts; `null` where the pile did not say, or said what cannot be.
+    #[schema(required)]
+    pub voltage_v: Option<f64>,
+    /// Amperes, likewise.
+    #[schema(required)]
+    pub current_a: Option<f64>,
     /// The car's state of charge in per cent.
     #[schema(required)]
     pub soc_pct: Option<f64>,

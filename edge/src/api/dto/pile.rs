@@ -222,10 +222,12 @@ pub struct ReportView {
     /// The session it is in.
     #[schema(required)]
     pub order: Option<String>,
-    /// Volts.
-    pub voltage_v: f64,
-    /// Amperes.
-    pub current_a: f64,
+    /// Volts; `null` where the pile did not say, or said what cannot be.
+    #[schema(required)]
+    pub voltage_v: Option<f64>,
+    /// Amperes, likewise.
+    #[schema(required)]
+    pub current_a: Option<f64>,
     /// The car's state of charge in per cent.
     #[schema(required)]
     pub soc_pct: Option<f64>,

@@ -141,7 +141,11 @@ impl Past {
         };
         self.input(Input::Message {
             pile: PileId::new(pile::name(n))?,
-            message: UpMessage { common, body },
+            message: UpMessage {
+                common,
+                body,
+                unread: None,
+            },
         })
     }
 
@@ -155,7 +159,7 @@ impl Past {
             firmware: "1.0".to_owned(),
             connectors: vec![BootConnector {
                 no: ConnectorNo(1),
-                max_kw: Power(60_000),
+                max_kw: Some(Power(60_000)),
                 meter_kwh: Energy(100_000_000),
                 order_id: None,
             }],
@@ -207,6 +211,7 @@ impl Past {
                 ok: true,
                 code: 0,
                 message: String::new(),
+                meter_kwh: None,
             }),
         )?;
         Ok(order)
@@ -234,6 +239,7 @@ impl Past {
             periods: None,
             card_id: None,
             signed: None,
+            session_boot_id: None,
         };
         self.say(n, Up::Record(Box::new(record))).map(drop)
     }
@@ -244,8 +250,8 @@ impl Past {
             no: ConnectorNo(1),
             status: order.map_or(ConnectorStatus::Idle, |_| ConnectorStatus::Charging),
             order_id: order.cloned(),
-            voltage_v: 221.5,
-            current_a: if order.is_some() { 31.8 } else { 0.0 },
+            voltage_v: Some(221.5),
+            current_a: Some(if order.is_some() { 31.8 } else { 0.0 }),
             soc_pct: Some(47.0),
             temp_c: Some(35.0),
             meter_kwh: meter,

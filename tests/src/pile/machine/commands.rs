@@ -262,6 +262,7 @@ impl Pile {
             ok: done.is_ok(),
             code,
             message,
+            meter_kwh: None,
         };
         self.answers.set(&command.command_id, Answer::Given(reply.clone()));
         self.reply(reply, expires);
@@ -273,6 +274,7 @@ impl Pile {
             ok,
             code,
             message,
+            ..
         } = reply.clone();
         self.tell(What::Replied {
             command_id: command_id.clone(),

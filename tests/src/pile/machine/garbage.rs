@@ -16,8 +16,8 @@ pub(super) const KINDS: &[&str] = &[
     "negative register",
     "exponent",
     "deep nesting",
-    "long text",
-    "too many samples",
+    "connector 0",
+    "too many connectors",
     "unknown kind",
 ];
 
@@ -69,19 +69,11 @@ impl Pile {
             "negative register" => ("record", record("\"-1.0\"", "")),
             "exponent" => ("record", record("1e3", "")),
             "deep nesting" => ("event", "[".repeat(4_000) + &"]".repeat(4_000)),
-            "long text" => {
-                let text = "x".repeat(10_000);
-                (
-                    "event",
-                    format!(r#"{{{named},"connector":1,"kind":"fault","text":"{text}"}}"#),
-                )
-            }
-            "too many samples" => {
-                let sample = r#"{"ts":null,"mono_ms":1,"meter_kwh":"1500"}"#;
-                (
-                    "record",
-                    record("\"1000\"", &format!(r#","samples":[{}]"#, vec![sample; 501].join(","))),
-                )
+            "connector 0" => ("event", format!(r#"{{{named},"connector":0,"kind":"plugged"}}"#)),
+            "too many connectors" => {
+                let connector = r#"{"no":1,"max_kw":"7","meter_kwh":"1000"}"#;
+                let connectors = vec![connector; 33].join(",");
+                ("boot", format!(r#"{{{named},"connectors":[{connectors}]}}"#))
             }
             _ => ("nonsense", format!("{{{named}}}")),
         };

@@ -200,7 +200,14 @@ impl Pile {
     pub(super) fn keep(&mut self, body: Up, purpose: Purpose) {
         let common = self.envelope(true);
         let id = common.msg_id.clone();
-        if let Some(msg_id) = self.outbox.push(UpMessage { common, body }, purpose) {
+        if let Some(msg_id) = self.outbox.push(
+            UpMessage {
+                common,
+                body,
+                unread: None,
+            },
+            purpose,
+        ) {
             self.tell(What::Dropped { msg_id });
         }
         if let Some(id) = id.filter(|_| self.is_linked()) {
@@ -247,6 +254,7 @@ impl Pile {
             let message = UpMessage {
                 common: self.envelope(named),
                 body,
+                unread: None,
             };
             let token = self.number();
             self.publish(token, qos1, Body::Message(message));
@@ -256,7 +264,7 @@ impl Pile {
     fn send_boot(&mut self) {
         let connectors = self.connectors.iter().map(|connector| BootConnector {
             no: connector.no,
-            max_kw: connector.max_power,
+            max_kw: Some(connector.max_power),
             meter_kwh: self.meter_of(connector),
             order_id: connector.session.as_ref().map(|session| session.order_id.clone()),
         });
@@ -312,8 +320,8 @@ impl Pile {
             no: connector.no,
             status,
             order_id: session.map(|session| session.order_id.clone()),
-            voltage_v,
-            current_a: (watts / voltage_v * 10.0).round() / 10.0,
+            voltage_v: Some(voltage_v),
+            current_a: Some((watts / voltage_v * 10.0).round() / 10.0),
             soc_pct: car.map(|car| f64::from(car.soc_pct(added))),
             temp_c: Some(if session.is_some() { 35.0 } else { 25.0 }),
             meter_kwh: self.meter_of(connector),

@@ -1,0 +1,246 @@
+//! What each kind of message needs, and what becomes of the rest where it is missing or cannot be read.
+//! Required is what money and order of events hang on; everything else has a value for "unknown".
+
+use super::{
+    AMPERES_MAX, Boot, BootConnector, BufferedSample, CELSIUS, CONNECTORS_MAX, Common, ConnectorReport, Event,
+    FAULTS_MAX, Heartbeat, Record, Reply, SAMPLES_MAX, Signed, StopReason, Swipe, Up, VOLTS_MAX,
+    object::{Dropped, Fault, Object, kept_text},
+};
+use crate::{ids::ConnectorNo, topics::UpKind, units::Energy};
+use serde_json::value::RawValue;
+
+pub(super) fn common(kind: UpKind, message: &Object<'_>, dropped: &mut Dropped) -> Result<Common, Fault> {
+    let boot_id = message.required("boot_id")?;
+    let (msg_id, seq, mono_ms) = if kind == UpKind::Heartbeat {
+        // Which of two heartbeats is the later one is told by `seq`, and how the clocks run by `mono_ms`.
+        (
+            message.optional_id("msg_id", dropped),
+            message.required("seq")?,
+            message.required("mono_ms")?,
+        )
+    } else {
+        (
+            Some(message.required("msg_id")?),
+            message.optional("seq", dropped).unwrap_or(0),
+            message.optional("mono_ms", dropped).unwrap_or(0),
+        )
+    };
+    Ok(Common {
+        boot_id,
+        seq,
+        mono_ms,
+        ts: message.optional("ts", dropped),
+        msg_id,
+    })
+}
+
+pub(super) fn body(kind: UpKind, message: &Object<'_>, dropped: &mut Dropped) -> Result<Up, Fault> {
+    Ok(match kind {
+        UpKind::Boot => Up::Boot(boot(message, dropped)?),
+        UpKind::Heartbeat => Up::Heartbeat(heartbeat(message, dropped)?),
+        UpKind::Reply => Up::Reply(reply(message, dropped)?),
+        UpKind::Record => Up::Record(Box::new(record(message, dropped)?)),
+        UpKind::Event => Up::Event(event(message, dropped)?),
+        UpKind::Card => Up::Card(swipe(message)?),
+    })
+}
+
+fn boot(message: &Object<'_>, dropped: &mut Dropped) -> Result<Boot, Fault> {
+    let connectors = message.required_objects("connectors", CONNECTORS_MAX)?;
+    let connectors = connectors.iter().map(|connector| {
+        Ok(BootConnector {
+            no: required_connector(connector, "no")?,
+            max_kw: connector.optional("max_kw", dropped),
+            meter_kwh: required_register(connector, "meter_kwh")?,
+            order_id: connector.optional_id("order_id", dropped),
+        })
+    });
+    Ok(Boot {
+        connectors: connectors.collect::<Result<_, _>>()?,
+        vendor: message.text("vendor", dropped),
+        model: message.text("model", dropped),
+        firmware: message.text("firmware", dropped),
+    })
+}
+
+fn heartbeat(message: &Object<'_>, dropped: &mut Dropped) -> Result<Heartbeat, Fault> {
+    let connectors = message.required_objects("connectors", CONNECTORS_MAX)?;
+    let reports = connectors.iter().map(|connector| report(connector, dropped));
+    Ok(Heartbeat {
+        connectors: reports.collect::<Result<_, _>>()?,
+    })
+}
+
+fn report(connector: &Object<'_>, dropped: &mut Dropped) -> Result<ConnectorReport, Fault> {
+    Ok(ConnectorReport {
+        no: required_connector(connector, "no")?,
+        status: connector.required("status")?,
+        meter_kwh: required_register(connector, "meter_kwh")?,
+        order_id: connector.optional_id("order_id", dropped),
+        voltage_v: connector.optional_if("voltage_v", |volts| is_voltage(*volts), dropped),
+        current_a: connector.optional_if("current_a", |amperes| is_current(*amperes), dropped),
+        soc_pct: connector.optional_if("soc_pct", |percent| is_charge(*percent), dropped),
+        temp_c: connector.optional_if("temp_c", |degrees| is_temperature(*degrees), dropped),
+        faults: faults(connector, dropped),
+    })
+}
+
+/// A fault is a text; one that is a number is still a fault, and is kept as it was written.
+fn faults(connector: &Object<'_>, dropped: &mut Dropped) -> Vec<String> {
+    let list: Vec<&RawValue> = connector.optional("faults", dropped).unwrap_or_default();
+    let path = |i: usize| format!("{}[{i}]", connector.path_of("faults"));
+    if list.len() > FAULTS_MAX {
+        dropped.note_many(path(FAULTS_MAX), list.len() - FAULTS_MAX);
+    }
+    let mut faults = Vec::new();
+    for (i, raw) in list.into_iter().take(FAULTS_MAX).enumerate() {
+        if let Ok(text) = serde_json::from_str::<String>(raw.get()) {
+            faults.push(kept_text(text, || path(i), dropped));
+            continue;
+        }
+        dropped.note(path(i));
+        if serde_json::from_str::<serde_json::Number>(raw.get()).is_ok() {
+            faults.push(kept_text(raw.get().to_owned(), || path(i), &mut Dropped::default()));
+        }
+    }
+    faults
+}
+
+fn reply(message: &Object<'_>, dropped: &mut Dropped) -> Result<Reply, Fault> {
+    Ok(Reply {
+        command_id: message.required("command_id")?,
+        ok: message.required("ok")?,
+        code: message.optional("code", dropped).unwrap_or(0),
+        message: message.text("message", dropped),
+        meter_kwh: message.optional_if("meter_kwh", is_register, dropped),
+    })
+}
+
+fn record(message: &Object<'_>, dropped: &mut Dropped) -> Result<Record, Fault> {
+    Ok(Record {
+        order_id: message.required("order_id")?,
+        connector: required_connector(message, "connector")?,
+        meter_start_kwh: required_register(message, "meter_start_kwh")?,
+        meter_stop_kwh: required_register(message, "meter_stop_kwh")?,
+        start_ts: message.optional("start_ts", dropped),
+        stop_ts: message.optional("stop_ts", dropped),
+        start_mono_ms: message.optional("start_mono_ms", dropped).unwrap_or(0),
+        stop_mono_ms: message.optional("stop_mono_ms", dropped).unwrap_or(0),
+        reason: reason(message, dropped),
+        offline: message.optional("offline", dropped).unwrap_or(false),
+        soc_start: message.optional_if("soc_start", |percent| is_whole_charge(*percent), dropped),
+        soc_stop: message.optional_if("soc_stop", |percent| is_whole_charge(*percent), dropped),
+        samples: samples(message, dropped),
+        periods: message.optional("periods", dropped),
+        card_id: message.optional_id("card_id", dropped),
+        // A signature over other bytes than the meter signed proves nothing.
+        signed: message.optional_if("signed", is_as_written, dropped),
+        session_boot_id: message.optional_id("session_boot_id", dropped),
+    })
+}
+
+fn reason(message: &Object<'_>, dropped: &mut Dropped) -> StopReason {
+    let raw: Option<&RawValue> = message.optional("reason", dropped);
+    let reason = raw.and_then(|raw| {
+        let reason = Object::of(raw, message.path_of("reason"));
+        reason.map_err(|fault| dropped.note(fault.path)).ok()
+    });
+    StopReason {
+        code: reason
+            .as_ref()
+            .and_then(|reason| reason.optional("code", dropped))
+            .unwrap_or(StopReason::UNKNOWN),
+        text: reason
+            .as_ref()
+            .map_or_else(String::new, |reason| reason.text("text", dropped)),
+    }
+}
+
+fn samples(message: &Object<'_>, dropped: &mut Dropped) -> Vec<BufferedSample> {
+    let list: Vec<&RawValue> = message.optional("samples", dropped).unwrap_or_default();
+    let path = |i: usize| format!("{}[{i}]", message.path_of("samples"));
+    let beyond = list.len().saturating_sub(SAMPLES_MAX);
+    let mut samples = Vec::new();
+    for (i, raw) in list.into_iter().take(SAMPLES_MAX).enumerate() {
+        match sample(raw, path(i), dropped) {
+            Ok(sample) => samples.push(sample),
+            Err(_) => dropped.note(path(i)),
+        }
+    }
+    if beyond > 0 {
+        dropped.note_many(path(SAMPLES_MAX), beyond);
+    }
+    samples
+}
+
+/// One buffered reading. It needs its uptime: that places it where the pile has no clock or set it since.
+fn sample(raw: &RawValue, path: String, dropped: &mut Dropped) -> Result<BufferedSample, Fault> {
+    let sample = Object::of(raw, path)?;
+    Ok(BufferedSample {
+        mono_ms: sample.required("mono_ms")?,
+        meter_kwh: required_register(&sample, "meter_kwh")?,
+        ts: sample.optional("ts", dropped),
+    })
+}
+
+fn event(message: &Object<'_>, dropped: &mut Dropped) -> Result<Event, Fault> {
+    Ok(Event {
+        connector: required_connector(message, "connector")?,
+        kind: message.required("kind")?,
+        code: message.optional("code", dropped).unwrap_or(0),
+        text: message.text("text", dropped),
+    })
+}
+
+fn swipe(message: &Object<'_>) -> Result<Swipe, Fault> {
+    Ok(Swipe {
+        connector: required_connector(message, "connector")?,
+        card_id: message.required("card_id")?,
+    })
+}
+
+fn required_connector(object: &Object<'_>, name: &str) -> Result<ConnectorNo, Fault> {
+    object.required_if(name, |no| {
+        (!is_connector(no)).then_some("connectors are counted from 1")
+    })
+}
+
+fn required_register(object: &Object<'_>, name: &str) -> Result<Energy, Fault> {
+    object.required_if(name, |register| {
+        (!is_register(register)).then_some("a register is never negative")
+    })
+}
+
+// What types do not say. Comparisons with what is not a number are false.
+
+pub(super) fn is_connector(no: &ConnectorNo) -> bool {
+    no.0 > 0
+}
+
+pub(super) fn is_register(register: &Energy) -> bool {
+    !register.is_negative()
+}
+
+pub(super) fn is_voltage(volts: f64) -> bool {
+    (0.0..=VOLTS_MAX).contains(&volts)
+}
+
+pub(super) fn is_current(amperes: f64) -> bool {
+    amperes.abs() <= AMPERES_MAX
+}
+
+pub(super) fn is_charge(percent: f64) -> bool {
+    (0.0..=100.0).contains(&percent)
+}
+
+pub(super) fn is_whole_charge(percent: u8) -> bool {
+    percent <= 100
+}
+
+pub(super) fn is_temperature(degrees: f64) -> bool {
+    CELSIUS.contains(&degrees)
+}
+
+fn is_as_written(signed: &Signed) -> bool {
+    !signed.data.contains(char::REPLACEMENT_CHARACTER)
+}

@@ -3,7 +3,8 @@
 
 use crate::{
     ids::{OrderId, Outlet, PileId},
-    meter::{RegisterGap, Rollback},
+    meter::Rollback,
+    register::{Correction, PostedAs, RegisterChanges, Span, Unrecorded, UnrecordedClass},
     time::{Day, Wall},
     units::Energy,
 };
@@ -66,6 +67,25 @@ pub enum Finding {
         /// What the record says was delivered.
         energy: Energy,
     },
+    /// The connector charged without an order, as the station saw, and no record came.
+    #[serde(rename = "UNBILLED_SEEN")]
+    Unordered {
+        /// From this register on.
+        from: Energy,
+        /// Up to this.
+        to: Energy,
+    },
+    /// Unrecorded energy that a report has told of, and that a session explains after all.
+    Explained {
+        /// The order it was found before.
+        order: Option<OrderId>,
+        /// From this register on.
+        from: Energy,
+        /// Up to this.
+        to: Energy,
+        /// What of it still is unrecorded.
+        left: Energy,
+    },
     /// An order without a record: its bill is an estimate.
     NoMeter {
         /// Which order.
@@ -82,16 +102,21 @@ impl Finding {
             Finding::Energy { .. } => "ENERGY",
             Finding::RegisterGap { .. } => "REGISTER_GAP",
             Finding::Rollback { .. } => "ROLLBACK",
-            Finding::Unbilled { .. } => "UNBILLED",
+            Finding::Unbilled { .. } | Finding::Unordered { .. } => "UNBILLED",
+            Finding::Explained { .. } => "EXPLAINED",
             Finding::NoMeter { .. } => "NO_METER",
         }
     }
 
-    pub(crate) fn gap(order: Option<&OrderId>, gap: RegisterGap) -> Self {
-        Finding::RegisterGap {
-            order: order.cloned(),
-            from: gap.last_known,
-            to: gap.start,
+    pub(crate) fn unrecorded(span: Span, found: &Unrecorded) -> Self {
+        let Span { from, to } = span;
+        match found.class {
+            UnrecordedClass::Gap => Finding::RegisterGap {
+                order: found.before.clone(),
+                from,
+                to,
+            },
+            UnrecordedClass::Unordered => Finding::Unordered { from, to },
         }
     }
 
@@ -115,6 +140,9 @@ pub struct ConnectorDay {
     pub metered: Energy,
     /// What it moved besides, where that was found that day.
     pub unrecorded: Energy,
+    /// What sessions without an order moved, whose records are in quarantine.
+    #[serde(default)]
+    pub unbilled: Energy,
     /// What does not fit.
     pub findings: Vec<Finding>,
     /// More of it than is listed.
@@ -123,9 +151,48 @@ pub struct ConnectorDay {
 }
 
 impl ConnectorDay {
-    /// What the register moved.
+    /// What the register moved, but for what is known to be nobody's bill yet: that has a finding of its own.
     pub fn register(&self) -> Energy {
         self.metered + self.unrecorded
+    }
+
+    /// All that the register moved.
+    pub fn moved(&self) -> Energy {
+        self.register() + self.unbilled
+    }
+
+    /// Posts what a change of the connector's register book means for this day. Findings that are in no open list any more
+    /// were reported: that they are explained is said.
+    pub(crate) fn post(&mut self, day: Day, changes: &RegisterChanges) {
+        for posting in changes.postings.iter().filter(|posting| posting.day == day) {
+            let sum = match posting.what {
+                PostedAs::Metered(_) => &mut self.metered,
+                PostedAs::Unbilled(_) => &mut self.unbilled,
+                PostedAs::Unrecorded { .. } => &mut self.unrecorded,
+            };
+            *sum += posting.change;
+        }
+        for found in changes.found.iter().filter(|found| found.day == day) {
+            self.find(Finding::unrecorded(found.span, found));
+        }
+        for Correction { was, now } in changes.corrected.iter().filter(|corrected| corrected.was.day == day) {
+            let gone = Finding::unrecorded(was.span, was);
+            match self.findings.iter().position(|finding| *finding == gone) {
+                Some(at) => {
+                    self.findings.remove(at);
+                    now.iter().for_each(|span| self.find(Finding::unrecorded(*span, was)));
+                }
+                None => self.find(Finding::Explained {
+                    order: was.before.clone(),
+                    from: was.span.from,
+                    to: was.span.to,
+                    left: now
+                        .iter()
+                        .map(|span| span.energy())
+                        .fold(Energy::ZERO, |sum, one| sum + one),
+                }),
+            }
+        }
     }
 
     pub(crate) fn find(&mut self, finding: Finding) {

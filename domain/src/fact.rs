@@ -234,6 +234,15 @@ pub enum Fact {
         /// How much.
         gap: RegisterGap,
     },
+    /// A person's decision takes the register along: what of it the order accounts for.
+    OrderAccounted {
+        /// Which order.
+        order: OrderId,
+        /// From this register on.
+        from: Energy,
+        /// Up to this.
+        to: Energy,
+    },
     /// The pile's split over the tariff differs from the station's; the station's is charged.
     RatingDiffers {
         /// Which order.
@@ -363,6 +372,23 @@ pub enum Fact {
         /// By how much, in milliseconds; negative is backwards.
         by_ms: i64,
     },
+    /// The station's wall clock cannot be right: what is rated meanwhile waits for a person, or for the clock.
+    ClockDoubted {
+        /// The last certain time: it is later than that.
+        certain: Wall,
+    },
+    /// It can be right again.
+    ClockBelieved {
+        /// Who said so; none where the clock itself caught up, or was synchronised.
+        by: Option<String>,
+    },
+    /// An order that was placed by a clock that could not be right belongs to another time.
+    OrderTimesMoved {
+        /// Which order.
+        order: OrderId,
+        /// By how much, in milliseconds.
+        by_ms: i64,
+    },
     /// The station was restored from a copy: the first entry of another run of the journal. What the run before it
     /// journaled after the copy was made is not here.
     Restored {
@@ -428,8 +454,10 @@ pub enum Fact {
     UnorderedChargingEnded {
         /// Where.
         outlet: Outlet,
-        /// The register then.
-        register: Energy,
+        /// The register when it was first seen to.
+        from: Energy,
+        /// The register now.
+        to: Energy,
     },
     /// A pile has restarted and begun to count anew under the `boot_id` of before.
     PileRestarted {
@@ -476,6 +504,8 @@ impl Fact {
             | Fact::OrderSettled { order, .. }
             | Fact::DebtPaid { order, .. }
             | Fact::Refunded { order, .. }
+            | Fact::OrderTimesMoved { order, .. }
+            | Fact::OrderAccounted { order, .. }
             | Fact::Notified { order, .. }
             | Fact::FirstReading { order, .. } => Some(order),
             Fact::Quarantined { record, .. } => record.as_ref().map(|record| &record.order_id),
@@ -497,6 +527,8 @@ impl Fact {
             | Fact::ToppedUp { .. }
             | Fact::QuarantineClosed { .. }
             | Fact::ClockStepped { .. }
+            | Fact::ClockDoubted { .. }
+            | Fact::ClockBelieved { .. }
             | Fact::Restored { .. }
             | Fact::RegisterRolledBack { .. }
             | Fact::DayBegan { .. }

@@ -7,13 +7,16 @@
 //! | [`ids`], [`units`], [`time`] | names of things; money and energy as integers; the two clocks |
 //! | [`topics`], [`messages`] | the pile contract v1 |
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
+//! | [`plausible`], [`resolution`], [`flow`], [`faults`] | which readings are believed; the step of a register; current that no register counts; when a connector is at fault |
 //! | [`order`], [`ledger`], [`settlement`], [`postings`], [`energy`], [`pile`], [`member`], [`quarantine`], [`notice`] | the small machines |
+//! | [`register`] | what of a connector's register is explained, and by what |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
-//! | [`policy`], [`site`] | the site's rules, and the one machine that ties all this together |
+//! | [`policy`], [`station_clock`], [`site`] | the site's rules, and the one machine that ties all this together |
 //! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
 
 pub mod energy;
 pub mod fact;
+pub mod faults;
 pub mod flow;
 pub mod ids;
 pub mod journal;
@@ -25,12 +28,16 @@ pub mod notice;
 pub mod order;
 pub mod pile;
 pub mod planted;
+pub mod plausible;
 pub mod policy;
 pub mod postings;
 pub mod quarantine;
 pub mod rating;
+pub mod register;
+pub mod resolution;
 pub mod settlement;
 pub mod site;
+pub mod station_clock;
 pub mod tariff;
 pub mod time;
 pub mod topics;

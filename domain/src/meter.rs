@@ -62,8 +62,28 @@ pub enum Suspicion {
         /// Found.
         found: Energy,
     },
+    /// The station's own clock could not be right while it was rated.
+    StationClockInDoubt,
     /// A person had set the bill before the record came. Both stand side by side, and a person decides anew.
     BillCorrected,
+}
+
+impl Suspicion {
+    /// Whether it says that the record's registers cannot be believed: they account for nothing until a person decides.
+    pub fn is_of_register(&self) -> bool {
+        matches!(
+            self,
+            Suspicion::StopBelowStart { .. }
+                | Suspicion::StartZero
+                | Suspicion::StartBelowLastKnown { .. }
+                | Suspicion::TooFast { .. }
+        )
+    }
+
+    /// Whether it is about the station's own clock, and goes when that is right again.
+    pub fn is_of_station_clock(&self) -> bool {
+        matches!(self, Suspicion::StationClockInDoubt | Suspicion::ClockStepped)
+    }
 }
 
 /// A register found below what it was known to have counted (ROLLBACK): the meter was replaced, or runs backwards.

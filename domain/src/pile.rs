@@ -1,11 +1,13 @@
 //! A pile (桩): what is known of it for good, its faults and drops, and when it goes to maintenance (S05 §5).
 
 use crate::{
+    energy::differs,
     fact::Fact,
     ids::{BootId, ConnectorNo, OrderId, PileId},
     journal::Stamp,
     messages::{BootConnector, EventKind},
     meter::Rollback,
+    register::RegisterBook,
     time::{Day, Mono, Wall},
     units::{Energy, Power},
 };
@@ -63,15 +65,12 @@ pub struct Connector {
     pub power_max: Option<Power>,
     /// The register outside sessions: at boot, or at the end of the last record.
     pub register: Option<Energy>,
-    /// The register up to which sessions account for every kilowatt-hour: where the next record should begin.
+    /// What explains its register.
     #[serde(default)]
-    pub accounted: Option<Energy>,
-    /// The register up to which a record in quarantine accounts for what no order does.
+    pub book: RegisterBook,
+    /// The same of the meter before, for sessions of it that come late.
     #[serde(default)]
-    pub set_aside: Option<Energy>,
-    /// What an energy report found on the register and in no session.
-    #[serde(default)]
-    pub excess: Option<Excess>,
+    pub book_before: Option<Box<RegisterBook>>,
     /// The register was found lower than it had been; the next session waits for a person.
     #[serde(default)]
     pub rollback: Option<Rollback>,
@@ -100,17 +99,42 @@ impl Connector {
         self.power_max = Some(reported.max_kw);
         if is_idle {
             self.register = Some(reported.meter_kwh);
-            // A higher register may be an offline session whose record is yet to come; a lower one begins anew, and
-            // `RegisterRolledBack` says so.
-            let known = self.accounted.unwrap_or(reported.meter_kwh);
-            self.accounted = Some(known.min(reported.meter_kwh));
+            self.book.begin(reported.meter_kwh);
         }
     }
 
-    /// A session of the present meter accounts for what it counted up to `register`.
-    pub(crate) fn account(&mut self, register: Energy) {
+    /// The book of the meter that sessions with so many meters before them are of; none where it is kept no more.
+    pub(crate) fn book_of(&mut self, meter: u32) -> Option<&mut RegisterBook> {
+        if meter == self.meters_before {
+            Some(&mut self.book)
+        } else if meter.checked_add(1) == Some(self.meters_before) {
+            self.book_before.as_deref_mut()
+        } else {
+            None
+        }
+    }
+
+    /// As [`Connector::book_of`], for reading.
+    pub(crate) fn book_for(&self, meter: u32) -> Option<&RegisterBook> {
+        if meter == self.meters_before {
+            Some(&self.book)
+        } else {
+            let is_before = meter.checked_add(1) == Some(self.meters_before);
+            self.book_before.as_deref().filter(|_| is_before)
+        }
+    }
+
+    /// A session of this meter ended at `register`.
+    pub(crate) fn end_at(&mut self, register: Energy) {
         self.register = self.register.max(Some(register));
-        self.accounted = self.accounted.max(Some(register));
+    }
+
+    /// The register was found lower: another meter begins, with a book of its own.
+    pub(crate) fn replace_meter(&mut self, rollback: Rollback) {
+        self.rollback = Some(rollback);
+        self.meters_before += 1;
+        self.book_before = Some(Box::new(std::mem::take(&mut self.book)));
+        self.book.begin(rollback.found);
     }
 
     /// Whether a session that comes late and began at this register ran on the meter that was there before the register was
@@ -118,24 +142,6 @@ impl Connector {
     pub fn is_of_meter_before(&self, start: Energy) -> bool {
         self.rollback.is_some_and(|rollback| start >= rollback.known)
     }
-
-    /// The register up to which everything is explained: by sessions, or by what a report has said of it.
-    pub fn explained(&self) -> Option<Energy> {
-        self.accounted
-            .max(self.set_aside)
-            .max(self.excess.map(|excess| excess.to))
-    }
-}
-
-/// Energy on a register that no session accounts for, as an energy report has said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Excess {
-    /// In which day's report.
-    pub day: Day,
-    /// From this register on.
-    pub from: Energy,
-    /// Up to this.
-    pub to: Energy,
 }
 
 /// Charging without an order, while it lasts.
@@ -158,6 +164,21 @@ pub struct MeterAbnormal {
     pub reason: String,
     /// When it was found.
     pub since: Wall,
+    /// Connectors whose day as a whole differs, as it stands with what came late: the mark goes when none does any more.
+    #[serde(default)]
+    pub differing: BTreeMap<ConnectorNo, DayDifference>,
+    /// Orders of that day differ from their register, which nothing that comes late puts right.
+    #[serde(default)]
+    pub by_orders: bool,
+}
+
+/// A connector's business day that differs from its register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayDifference {
+    /// What was billed.
+    pub billed: Energy,
+    /// What the register moved.
+    pub register: Energy,
 }
 
 /// Why a pile takes no orders.
@@ -267,10 +288,7 @@ impl Pile {
                 });
             }
             Fact::RegisterRolledBack { outlet, rollback } => {
-                let connector = self.connector_mut(outlet.connector);
-                connector.rollback = Some(*rollback);
-                connector.meters_before += 1;
-                (connector.excess, connector.set_aside) = (None, None);
+                self.connector_mut(outlet.connector).replace_meter(*rollback);
             }
             Fact::UnorderedCharging {
                 outlet,
@@ -302,6 +320,23 @@ impl Pile {
     /// A report found that its meter differs from what was billed; the first finding stays.
     pub(crate) fn doubt_meter(&mut self, found: MeterAbnormal) {
         self.0.meter_abnormal.get_or_insert(found);
+    }
+
+    /// A report corrects the day that put its meter in doubt: the mark goes when nothing of it is left.
+    pub(crate) fn correct_doubt(&mut self, day: Day, no: ConnectorNo, billed: Energy, register: Energy) {
+        let Some(doubt) = self.0.meter_abnormal.as_mut().filter(|doubt| doubt.day == day) else {
+            return;
+        };
+        if let Some(difference) = doubt.differing.get_mut(&no) {
+            difference.billed += billed;
+            difference.register += register;
+            if !differs(difference.billed, difference.register) {
+                doubt.differing.remove(&no);
+            }
+        }
+        if doubt.differing.is_empty() && !doubt.by_orders {
+            self.0.meter_abnormal = None;
+        }
     }
 
     /// Its messages in quarantine come to `count` bytes more, or fewer.

@@ -38,6 +38,10 @@ pub enum Bug {
     TrustMeter,
     /// What flowed between two sessions is found by nobody.
     SwallowGap,
+    /// What is rated by a clock that cannot be right is settled at once.
+    BelieveDoubtfulClock,
+    /// What was certain of the time does not bound which tariff is in force.
+    NoCertainTime,
     /// A pile that is online and says nothing of a connector, or that it is in no session, leaves its order charging.
     HangInCharging,
     /// A car that pauses counts as one whose session is over.
@@ -48,7 +52,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 21] = [
         Bug::AcknowledgeBeforeSync,
         Bug::RecordTwice,
         Bug::ReleaseAndCapture,
@@ -65,6 +69,8 @@ impl Bug {
         Bug::KeepHold,
         Bug::TrustMeter,
         Bug::SwallowGap,
+        Bug::BelieveDoubtfulClock,
+        Bug::NoCertainTime,
         Bug::HangInCharging,
         Bug::CutPause,
         Bug::ChargeTheGap,

@@ -386,6 +386,41 @@ fn an_impossible_jump_of_the_register_neither_stops_nor_bills() {
 }
 
 #[test]
+fn of_two_reports_of_one_millisecond_the_later_word_stands() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, HOUR, "1006");
+    let outcome = bench.deliver("P1", &id, 0, "1006.1");
+    assert_eq!(bench.site.view(&bench.order(&id), bench.now).fee, yuan("6.10"));
+    assert!(commands(&outcome).is_empty());
+    // It takes its word back, though not below what it said an hour before.
+    bench.deliver("P1", &id, 0, "1005.9");
+    bench.deliver("P1", &id, 0, "999");
+    assert_eq!(bench.site.view(&bench.order(&id), bench.now).energy_kwh, kwh("5.9"));
+}
+
+#[test]
+fn the_later_of_two_reports_of_one_millisecond_reaches_the_limit() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "50");
+    assert!(!command_kinds(&bench.deliver("P1", &id, 8 * HOUR, "1049.93")).contains(&CommandKind::Stop));
+    let outcome = bench.deliver("P1", &id, 0, "1049.94");
+    assert_eq!(command_kinds(&outcome), [CommandKind::Stop]);
+}
+
+#[test]
+fn a_report_of_the_millisecond_in_which_charging_began_counts_from_there() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, 0, "1000.05");
+    assert_eq!(bench.site.view(&bench.order(&id), bench.now).energy_kwh, kwh("0.05"));
+    bench.deliver("P1", &id, 0, "1000.06");
+    assert_eq!(bench.site.view(&bench.order(&id), bench.now).energy_kwh, kwh("0.06"));
+    bench.deliver("P1", &id, MINUTE, "1000.15");
+    assert_eq!(bench.site.view(&bench.order(&id), bench.now).energy_kwh, kwh("0.15"));
+}
+
+#[test]
 fn telemetry_gives_the_driver_power_fee_and_an_expected_end() {
     let mut bench = Bench::new();
     let (id, _) = bench.charge("m", "P1", "50");
@@ -459,7 +494,9 @@ fn a_hold_in_one_policy_is_a_margin_in_another() {
 fn current_that_flows_past_the_meter_sends_the_order_to_a_person_once() {
     let mut bench = Bench::new();
     let (id, start) = bench.charge("m", "P1", "50");
-    // 220 V and 31.8 A for eleven minutes, with a report every 15 s, and a register that stands still.
+    // 220 V and 31.8 A for eleven minutes, with a report every 15 s, and a register that stands still: one that has shown
+    // its last digit, or it might be about to count a whole kWh. It counted once, between the start and then.
+    bench.deliver("P1", &id, 15 * SECOND, "1000.0291");
     for _ in 0..44 {
         bench.advance(15 * SECOND);
         bench.charging("P1", &id);
@@ -471,7 +508,7 @@ fn current_that_flows_past_the_meter_sends_the_order_to_a_person_once() {
     let seen: Vec<Suspicion> = seen.collect();
     let expected = Suspicion::FakeCharging {
         claimed: kwh("0.5830"),
-        counted: Energy::ZERO,
+        counted: kwh("0.0291"),
     };
     assert_eq!(seen, std::slice::from_ref(&expected), "once, by the telemetry");
     let record = bench.record_since("P1", &id, start, "1000", "1000.2");

@@ -1,15 +1,14 @@
 //! The station's two clocks, read from the operating system: wall time, and elapsed time that goes on across restarts.
-//! A rate above one makes both run faster, for demonstrations and tests with simulated piles.
+//! A rate above one makes both run faster, for demonstrations; tests have clocks that stand until they are moved.
 
+pub use domain::station_clock::EARLIEST;
 use domain::time::{Mono, Now, Wall};
 use serde::{Deserialize, Serialize};
 use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-
-/// 2026-01-01: a clock that shows less has lost its battery, whoever says that it is right.
-pub const EARLIEST: Wall = Wall(1_767_225_600_000);
+use tokio::sync::watch;
 
 /// Where elapsed time stood at the last commit: it goes on from there after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,14 +57,23 @@ struct Trust {
     certain: Option<Certain>,
 }
 
+/// What moves the clocks.
+#[derive(Debug)]
+enum Pace {
+    /// They run with the world's time, so many times as fast.
+    Runs { started: Instant, rate: u32 },
+    /// They stand, so many milliseconds after their start, until somebody moves them. Whoever waits for a time is woken
+    /// by the channel.
+    Stands(watch::Sender<u64>),
+}
+
 /// The station's clocks.
 #[derive(Debug)]
 pub struct SiteClock {
     trust: Mutex<Trust>,
-    started: Instant,
+    pace: Pace,
     mono_at_start: Mono,
     wall_at_start: Option<Wall>,
-    rate: u32,
 }
 
 impl SiteClock {
@@ -81,25 +89,55 @@ impl SiteClock {
                 trusted: false,
                 certain: mark.certain,
             }),
-            started: Instant::now(),
+            pace: Pace::Runs {
+                started: Instant::now(),
+                rate: 1,
+            },
             mono_at_start: mark.mono.after_ms(away),
             wall_at_start: None,
-            rate: 1,
         }
     }
 
-    /// Runs `rate` times as fast as the world, from `start` if given. For demonstrations and tests.
+    /// Runs `rate` times as fast as the world, from `start` if given. For demonstrations and tests of whole daemons.
     #[must_use]
     pub fn simulated(mut self, rate: u32, start: Option<Wall>) -> Self {
-        self.rate = rate.max(1);
+        self.pace = Pace::Runs {
+            started: Instant::now(),
+            rate: rate.max(1),
+        };
         self.wall_at_start = Some(start.unwrap_or_else(system_wall));
         self
     }
 
+    /// Stands at `start` until it is moved by [`SiteClock::advance`], so that what a test sees does not depend on how
+    /// fast the machine is.
+    #[must_use]
+    pub fn standing(mut self, start: Wall) -> Self {
+        self.pace = Pace::Stands(watch::Sender::new(0));
+        self.wall_at_start = Some(start);
+        self
+    }
+
+    /// Moves clocks that stand, and wakes whoever waits for a time.
+    ///
+    /// # Panics
+    /// If they run: nobody moves those.
+    pub fn advance(&self, ms: u64) {
+        let Pace::Stands(elapsed) = &self.pace else {
+            panic!("clocks that run are moved by time alone");
+        };
+        elapsed.send_modify(|elapsed| *elapsed = elapsed.saturating_add(ms));
+    }
+
     /// The present.
     pub fn now(&self) -> Now {
-        let elapsed = self.started.elapsed().as_millis().saturating_mul(u128::from(self.rate));
-        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        let elapsed = match &self.pace {
+            Pace::Runs { started, rate } => {
+                let elapsed = started.elapsed().as_millis().saturating_mul(u128::from(*rate));
+                u64::try_from(elapsed).unwrap_or(u64::MAX)
+            }
+            Pace::Stands(elapsed) => *elapsed.borrow(),
+        };
         let wall = match self.wall_at_start {
             Some(start) => start.after_ms(i64::try_from(elapsed).unwrap_or(i64::MAX)),
             None => system_wall(),
@@ -110,10 +148,20 @@ impl SiteClock {
         }
     }
 
-    /// How long until elapsed time reaches `at`, in the world's time.
-    pub fn until(&self, at: Mono) -> Duration {
-        let ms = at.ms_since(self.now().mono);
-        Duration::from_millis(ms.div_ceil(u64::from(self.rate)))
+    /// Waits until elapsed time has reached `at`.
+    pub async fn reached(&self, at: Mono) {
+        match &self.pace {
+            Pace::Runs { rate, .. } => {
+                let ms = at.ms_since(self.now().mono);
+                tokio::time::sleep(Duration::from_millis(ms.div_ceil(u64::from(*rate)))).await;
+            }
+            Pace::Stands(elapsed) => {
+                let wanted = at.ms_since(self.mono_at_start);
+                let mut elapsed = elapsed.subscribe();
+                let reached = elapsed.wait_for(|elapsed| *elapsed >= wanted).await;
+                reached.expect("the sender is borrowed here, so it lives");
+            }
+        }
     }
 
     /// Says whether the wall clock is right: synchronised, or kept so by a person.
@@ -217,44 +265,74 @@ mod tests {
 
     #[test]
     fn what_was_certain_once_bounds_the_time_while_the_clock_is_not_trusted() {
+        const MINUTE_MS: u64 = 60_000;
         let at = |text: &str| Wall::parse(text).unwrap();
-        let clock = |mark: &Mark, start| SiteClock::resume(mark).simulated(1, Some(at(start)));
-        let before = clock(&Mark::default(), "2026-05-01T00:00:00Z");
+        // As through a power cut: the time between the two lives of the station is not counted.
+        let clock = |mark: Mark, start| {
+            let mark = Mark {
+                kernel_boot: None,
+                ..mark
+            };
+            SiteClock::resume(&mark).standing(at(start))
+        };
+        let before = clock(Mark::default(), "2026-05-01T00:00:00Z");
         assert_eq!(before.known(), KnownTime::Unknown);
         before.set_trusted(true);
-        assert!(matches!(before.known(), KnownTime::Is(wall) if wall >= at("2026-05-01T00:00:00Z")));
+        assert_eq!(before.known(), KnownTime::Is(at("2026-05-01T00:00:00Z")));
 
         // The battery of the clock is empty, and it is trusted all the same.
-        let after = clock(&before.mark(), "1970-01-01T00:00:00Z");
+        let after = clock(before.mark(), "1970-01-01T00:00:00Z");
+        after.advance(MINUTE_MS);
         for trusted in [false, true] {
             after.set_trusted(trusted);
-            let KnownTime::NotBefore(wall) = after.known() else {
-                panic!("{:?}", after.known());
-            };
-            assert!(
-                wall >= at("2026-05-01T00:00:00Z") && wall < at("2026-05-01T00:01:00Z"),
-                "{wall}"
-            );
+            assert_eq!(after.known(), KnownTime::NotBefore(at("2026-05-01T00:01:00Z")));
         }
-        assert_eq!(
-            after.mark().certain.unwrap().wall.0 / 60_000,
-            at("2026-05-01T00:00:00Z").0 / 60_000
-        );
+        assert_eq!(after.mark().certain.unwrap().wall, at("2026-05-01T00:00:00Z"));
 
         // A clock that ran ahead while it was trusted and was put right poisons nothing.
-        let ahead = clock(&before.mark(), "2099-01-01T00:00:00Z");
+        let ahead = clock(before.mark(), "2099-01-01T00:00:00Z");
         ahead.set_trusted(true);
-        let right = clock(&ahead.mark(), "2026-05-02T00:00:00Z");
+        let right = clock(ahead.mark(), "2026-05-02T00:00:00Z");
         right.set_trusted(true);
-        assert!(matches!(right.known(), KnownTime::Is(wall) if wall < at("2026-05-02T00:01:00Z")));
+        assert_eq!(right.known(), KnownTime::Is(at("2026-05-02T00:00:00Z")));
     }
 
-    #[test]
-    fn a_simulated_clock_runs_from_where_it_is_told() {
+    #[tokio::test]
+    async fn a_simulated_clock_runs_from_where_it_is_told() {
         let start = Wall::parse("2026-03-01T07:50:00+08:00").unwrap();
-        let clock = SiteClock::resume(&Mark::default()).simulated(60, Some(start));
+        let clock = SiteClock::resume(&Mark::default()).simulated(60_000, Some(start));
+        let then = clock.now().mono.after_ms(60_000);
+        clock.reached(then).await;
         let now = clock.now();
-        assert!(now.wall >= start && now.wall.ms_since(start) < 3_600_000);
-        assert!(clock.until(now.mono.after_ms(60_000)) <= Duration::from_secs(1));
+        assert!(now.mono >= then && now.wall >= start.after_ms(60_000));
+        clock.reached(Mono(0)).await;
+    }
+
+    #[tokio::test]
+    async fn a_standing_clock_moves_when_it_is_told_and_wakes_whoever_waits() {
+        let start = Wall::parse("2026-03-01T07:50:00+08:00").unwrap();
+        let mark = Mark {
+            mono: Mono(5_000),
+            ..Mark::default()
+        };
+        let clock = SiteClock::resume(&mark).standing(start);
+        let at = |ms: u32| Now {
+            mono: Mono(5_000 + u64::from(ms)),
+            wall: start.after_ms(ms.into()),
+        };
+        assert_eq!(clock.now(), at(0));
+        clock.reached(Mono(5_000)).await;
+        let (reached, ()) = tokio::join!(
+            async {
+                clock.reached(Mono(5_100)).await;
+                clock.now()
+            },
+            async {
+                clock.advance(99);
+                tokio::task::yield_now().await;
+                clock.advance(1);
+            }
+        );
+        assert_eq!(reached, at(100));
     }
 }

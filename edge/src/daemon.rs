@@ -3,7 +3,7 @@
 
 use crate::{
     api,
-    clock::SiteClock,
+    clock::{KnownTime, SiteClock},
     config::Config,
     disk::{Disk, DiskFull},
     gate::{Gate, ToPiles, restore_retained},
@@ -168,6 +168,9 @@ pub async fn run(
     }
     for warning in plain_beyond_loopback(&config) {
         tracing::warn!("{warning}");
+    }
+    if let KnownTime::NotBefore(wall) = station.clock.known() {
+        station.tell(Input::CertainTime(wall));
     }
     station.tell(Input::ClockTrust(config.clock.trusted || clock_is_synchronised()));
 

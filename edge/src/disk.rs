@@ -154,12 +154,13 @@ fn fill(file: &mut File, bytes: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_path::own_path;
 
     const BYTES: u64 = 1 << 20;
 
     #[test]
     fn the_reserve_is_made_of_blocks_once_and_given_up() {
-        let folder = std::env::temp_dir().join(format!("holdfast-reserve-{}", std::process::id()));
+        let folder = own_path("reserve");
         std::fs::create_dir_all(&folder).unwrap();
         let disk = Disk::under(&folder, BYTES);
         assert!(!disk.space().unwrap().reserve);
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn where_nothing_can_be_allocated_it_is_written() {
-        let path = std::env::temp_dir().join(format!("holdfast-filled-{}", std::process::id()));
+        let path = own_path("filled");
         fill(&mut File::create(&path).unwrap(), 100_000).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 100_000);
         std::fs::remove_file(&path).unwrap();

@@ -24,6 +24,8 @@ pub mod disk;
 pub mod gate;
 pub mod hub;
 mod open_files;
+#[cfg(test)]
+mod own_path;
 mod retention;
 pub mod station;
 mod steps;

@@ -60,6 +60,9 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         Fact::RegisterGapFound { order, outlet, gap } => {
             tracing::warn!(seq, %order, %outlet, last_known = %gap.last_known, start = %gap.start, "unrecorded energy");
         }
+        Fact::OrderAccounted { order, from, to } => {
+            tracing::info!(seq, %order, %from, %to, "accounts for its register, by a person's decision");
+        }
         Fact::RatingDiffers { order, .. } => tracing::warn!(seq, %order, "the pile splits the energy differently"),
         Fact::OrderRated { order, basis, bill } => {
             tracing::info!(seq, %order, basis = told(basis), energy = %bill.energy, fee = %bill.fee, "rated");
@@ -143,6 +146,13 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             }
         }
         Fact::MeterCleared { pile, reason, by } => tracing::warn!(seq, %pile, reason, by, "meter believed again"),
+        Fact::ClockDoubted { certain } => {
+            tracing::warn!(seq, %certain, "the wall clock cannot be right: what is charged waits for a person, or for the right time");
+        }
+        Fact::ClockBelieved { by } => tracing::warn!(seq, by, "the wall clock is believed again"),
+        Fact::OrderTimesMoved { order, by_ms } => {
+            tracing::info!(seq, %order, by_ms, "placed by a wrong clock: moved to the right time");
+        }
         Fact::ClockStepped { by_ms } => tracing::warn!(seq, by_ms, "the wall clock was stepped"),
         // Journaled where the station does not run.
         Fact::Restored { .. } => {}

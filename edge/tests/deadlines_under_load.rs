@@ -3,28 +3,38 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 use domain::{
+    fact::Fact,
     ids::{ConnectorNo, MemberId, OrderId, Outlet, PileId, SiteId},
+    journal::Entry,
     messages::{Down, read_up},
-    order::{State, Until},
+    order::Until,
     policy::Policy,
     site::{Answer, Input, Place},
     tariff::Tariff,
+    time::Wall,
     topics::UpKind,
     units::Fen,
 };
 use edge::{
     clock::SiteClock,
-    station::{Outbound, Request, Response, Station},
+    station::{Outbound, Request, Respond, Response, Station},
     store::Store,
 };
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use redb::backends::InMemoryBackend;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, mpsc},
+    task::Poll,
 };
+
+/// The most inputs in one commit, as `BATCH_MAX` has it.
+const BATCH: usize = 512;
+/// How many inputs wait: many commits' worth.
+const WAITING: usize = 8 * BATCH;
+/// During which of them time passes.
+const TIME_PASSES_AT: usize = 3 * BATCH + 100;
 
 /// Piles that hear everything and say nothing.
 struct Silent;
@@ -36,49 +46,58 @@ impl Outbound for Silent {
     fn disconnect(&self, _pile: &PileId) {}
 }
 
-async fn ask(station: &Station, input: Input) -> String {
-    let respond = |answer: Result<&Answer, &domain::site::Rejected>, _: &domain::site::Site, _| match answer {
-        Ok(Answer::Order(order)) => Response::new(200, order.to_string()),
-        Ok(_) => Response::new(200, String::new()),
-        Err(rejected) => panic!("{rejected}"),
-    };
-    let request = Request {
+fn request(input: Input, respond: Respond) -> Request {
+    Request {
         input: Some(input),
         key: None,
         credentials: Vec::new(),
-        respond: Box::new(respond),
-    };
-    station.ask(request).await.unwrap().body
+        respond,
+    }
+}
+
+async fn ask(station: &Station, input: Input) -> String {
+    let respond: Respond = Box::new(|answer, _, _| match answer {
+        Ok(Answer::Order(order)) => Response::new(200, order.to_string()),
+        Ok(_) => Response::new(200, String::new()),
+        Err(rejected) => panic!("{rejected}"),
+    });
+    station.ask(request(input, respond)).await.unwrap().body
+}
+
+fn member(id: &str) -> Input {
+    Input::RegisterMember {
+        member: MemberId::new(id).unwrap(),
+        name: String::new(),
+    }
+}
+
+/// Begins to wait for a future, so that the station has what is asked.
+async fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx).is_pending())).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_times_out_while_more_work_than_can_be_done_is_waiting() {
-    // A minute of the station's passes in 60 ms; a station that serves the flood first takes many seconds.
     let store = Store::on(InMemoryBackend::new(), &SiteId::new("test").unwrap()).unwrap();
-    let clock = |mark: &_| SiteClock::resume(mark).simulated(1_000, None);
-    let (station, brain) = Station::recover(store, Policy::default(), clock).unwrap();
+    let start = Wall::parse("2026-03-01T10:00:00+08:00").unwrap();
+    let policy = Policy::default();
+    let start_timeout_ms = policy.start_timeout_ms;
+    let clock = |mark: &_| SiteClock::resume(mark).standing(start);
+    let (station, brain) = Station::recover(store, policy, clock).unwrap();
     let brain = std::thread::spawn(move || brain.run(Silent));
 
     let pile = PileId::new("P1").unwrap();
-    let member = MemberId::new("m").unwrap();
+    let driver = MemberId::new("m").unwrap();
     let text = include_str!("../../config/tariffs/example.toml");
     let tariff = Tariff::from_toml(text, "Asia/Shanghai").unwrap();
     ask(&station, Input::AddTariff { tariff }).await;
     ask(&station, Input::ProvisionPile { pile: pile.clone() }).await;
-    let name = String::new();
-    ask(
-        &station,
-        Input::RegisterMember {
-            member: member.clone(),
-            name,
-        },
-    )
-    .await;
+    ask(&station, member("m")).await;
     let (amount, receipt, by) = (Fen(10_000), "r".to_owned(), "test".to_owned());
     ask(
         &station,
         Input::TopUp {
-            member: member.clone(),
+            member: driver.clone(),
             amount,
             receipt,
             by,
@@ -98,42 +117,65 @@ async fn a_start_times_out_while_more_work_than_can_be_done_is_waiting() {
     )
     .await;
 
-    // Always something waiting, for as long as it takes.
-    let enough = Arc::new(AtomicBool::new(false));
-    let flood = {
-        let (station, enough) = (station.clone(), Arc::clone(&enough));
-        std::thread::spawn(move || {
-            let mut told = 0_u64;
-            while !enough.load(Ordering::Relaxed) {
-                if station.waiting() < 2_000 {
-                    station.tell(Input::ClockTrust(false));
-                    told += 1;
-                }
-            }
-            told
-        })
-    };
     let outlet = Outlet {
         pile,
         connector: ConnectorNo(1),
     };
     let place = Place {
-        member,
+        member: driver,
         outlet,
         prepay: None,
         until: Until::default(),
     };
     let order = OrderId::new(ask(&station, Input::Place(place)).await).unwrap();
-    let begun = Instant::now();
-    let state = || station.store.reader().unwrap().order(&order).unwrap().unwrap().state;
-    while state() == State::Place && begun.elapsed() < Duration::from_secs(3) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+
+    // The loop stands until everything waits that is going to.
+    let (release, released) = mpsc::channel::<()>();
+    let held = station.look(move |_, _| released.recv().unwrap());
+    let mut held = std::pin::pin!(held);
+    assert!(is_pending(&mut held).await);
+    let mut waiting: FuturesUnordered<_> = (0..WAITING)
+        .map(|n| {
+            let clock = Arc::clone(&station.clock);
+            let respond: Respond = Box::new(move |answer, _, _| {
+                answer.unwrap();
+                if n == TIME_PASSES_AT {
+                    clock.advance(start_timeout_ms);
+                }
+                Response::new(200, String::new())
+            });
+            station.ask(request(member(&format!("waits-{n}")), respond))
+        })
+        .collect();
+    assert!(is_pending(&mut waiting.next()).await);
+    assert_eq!(station.waiting(), WAITING);
+    release.send(()).unwrap();
+    held.await.unwrap();
+    while let Some(answered) = waiting.next().await {
+        assert_eq!(answered.unwrap().status, 200);
     }
-    let ended = state();
-    enough.store(true, Ordering::Relaxed);
-    let told = flood.join().unwrap();
-    assert_eq!(ended, State::Fail, "after {:?}", begun.elapsed());
-    assert!(told > 2_000, "the station was not busy: {told}");
+
+    // Members came into the journal in their turn, and the order failed among them.
+    let reader = station.store.reader().unwrap();
+    let mut facts = Vec::new();
+    loop {
+        let some = reader.journal(facts.len() as u64 + 1, 1_000).unwrap();
+        if some.is_empty() {
+            break;
+        }
+        facts.extend(some.iter().map(|(_, _, bytes)| Entry::from_bytes(bytes).unwrap().fact));
+    }
+    let failed = facts
+        .iter()
+        .position(|fact| matches!(fact, Fact::OrderFailed { order: failed, .. } if *failed == order));
+    let before = facts[..failed.expect("the start has timed out")]
+        .iter()
+        .filter(|fact| matches!(fact, Fact::MemberRegistered { member, .. } if member.as_str() != "m"))
+        .count();
+    assert!(
+        (TIME_PASSES_AT + 1..=TIME_PASSES_AT + BATCH).contains(&before),
+        "{before} of {WAITING} inputs were decided before it"
+    );
     station.stop().await;
     brain.join().unwrap().unwrap();
 }

@@ -261,8 +261,9 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("holdfast-played-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("the folder for temporary files can be written");
+        let unique = getrandom::u64().expect("the operating system gives randomness");
+        let path = std::env::temp_dir().join(format!("holdfast-played-{unique:016x}"));
+        std::fs::create_dir(&path).expect("the folder for temporary files can be written");
         Self(path)
     }
 }

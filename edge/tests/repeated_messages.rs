@@ -9,10 +9,11 @@ use domain::{
     messages::{Ack, AckResult, Down, read_up},
     policy::Policy,
     site::Input,
+    time::Wall,
     topics::UpKind,
 };
 use edge::{
-    clock::SiteClock,
+    clock::{Mark, SiteClock},
     station::{Outbound, RequestKey, Station},
     store::Store,
 };
@@ -45,10 +46,15 @@ fn event(kind: &str) -> String {
     )
 }
 
+/// Clocks that nobody moves: no deadline and no midnight comes in between.
+fn standing(mark: &Mark) -> SiteClock {
+    SiteClock::resume(mark).standing(Wall::parse("2026-03-01T10:00:00+08:00").unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_msg_id_names_one_message() {
     let store = Store::on(InMemoryBackend::new(), &SiteId::new("test").unwrap()).unwrap();
-    let (station, brain) = Station::recover(store, Policy::default(), SiteClock::resume).unwrap();
+    let (station, brain) = Station::recover(store, Policy::default(), standing).unwrap();
     let (ears, heard) = mpsc::channel();
     let brain = std::thread::spawn(move || brain.run(Ears(ears)));
     let pile = PileId::new("P1").unwrap();

@@ -12,9 +12,9 @@ use std::{
 };
 
 fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("holdfast-start-{name}-{}", std::process::id()));
-    let _left_behind = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
+    let unique = getrandom::u64().unwrap();
+    let folder = std::env::temp_dir().join(format!("holdfast-start-{name}-{unique:016x}"));
+    std::fs::create_dir(&folder).unwrap();
     folder
 }
 

@@ -9,9 +9,10 @@ use domain::{
     messages::Down,
     policy::Policy,
     site::Input,
+    time::Wall,
 };
 use edge::{
-    clock::SiteClock,
+    clock::{Mark, SiteClock},
     credentials::{CredentialChange, Secret},
     gate::{Gate, ToPiles},
     station::{Outbound, Request, Response, Station},
@@ -91,6 +92,11 @@ impl StorageBackend for HeldDisk {
 const RECORD: &str = r#"{"boot_id":"b1","seq":1,"mono_ms":1,"ts":null,"msg_id":"m1","order_id":"lost-order","connector":1,
     "start_ts":null,"stop_ts":null,"start_mono_ms":0,"stop_mono_ms":1,"meter_start_kwh":"1","meter_stop_kwh":"2","reason":{"code":7}}"#;
 
+/// Clocks that nobody moves: no deadline and no midnight comes in between.
+fn standing(mark: &Mark) -> SiteClock {
+    SiteClock::resume(mark).standing(Wall::parse("2026-03-01T10:00:00+08:00").unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_puback_while_the_sync_of_its_commit_is_held_up() {
     let disk = Arc::new(DiskState::default());
@@ -99,7 +105,7 @@ async fn no_puback_while_the_sync_of_its_commit_is_held_up() {
         state: Arc::clone(&disk),
     };
     let store = Store::on(backend, &SiteId::new("test").unwrap()).unwrap();
-    let (station, brain) = Station::recover(store, Policy::default(), SiteClock::resume).unwrap();
+    let (station, brain) = Station::recover(store, Policy::default(), standing).unwrap();
     let broker = Broker::new(broker::Config::default(), Arc::new(Gate::new(station.clone()))).unwrap();
     let outbound = ToPiles(broker.handle());
     let brain = std::thread::spawn(move || brain.run(outbound));
@@ -203,7 +209,7 @@ async fn a_failed_commit_ends_the_loop_and_answers_nobody() {
         fails: Arc::clone(&fails),
     };
     let store = Store::on(backend, &SiteId::new("test").unwrap()).unwrap();
-    let (station, brain) = Station::recover(store, Policy::default(), SiteClock::resume).unwrap();
+    let (station, brain) = Station::recover(store, Policy::default(), standing).unwrap();
     let brain = std::thread::spawn(move || brain.run(Nobody));
     *fails.lock().unwrap() = true;
     let pile = PileId::new("P1").unwrap();

@@ -9,10 +9,11 @@ use domain::{
     messages::{Down, read_up},
     policy::Policy,
     site::Input,
+    time::Wall,
     topics::UpKind,
 };
 use edge::{
-    clock::SiteClock,
+    clock::{Mark, SiteClock},
     station::{Outbound, Station},
     store::Store,
 };
@@ -43,10 +44,15 @@ fn say(station: &Station, bytes: usize) -> tokio::sync::oneshot::Receiver<Outcom
     outcome
 }
 
+/// Clocks that nobody moves: no deadline and no midnight comes in between.
+fn standing(mark: &Mark) -> SiteClock {
+    SiteClock::resume(mark).standing(Wall::parse("2026-03-01T10:00:00+08:00").unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_mebibytes_wait_and_no_byte_more() {
     let store = Store::on(InMemoryBackend::new(), &SiteId::new("test").unwrap()).unwrap();
-    let (station, brain) = Station::recover(store, Policy::default(), SiteClock::resume).unwrap();
+    let (station, brain) = Station::recover(store, Policy::default(), standing).unwrap();
     // The loop does not turn yet, as while a commit takes long.
     let mut waiting: Vec<_> = (0..256).map(|_| say(&station, BOUND / 256)).collect();
     assert!(

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     fs::File,
-    net::{SocketAddr, TcpListener},
+    io::ErrorKind,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -19,6 +20,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::net::TcpSocket;
 
 /// The site that stations under test are.
 pub const SITE: &str = "test-site";
@@ -133,10 +135,16 @@ impl Folder {
     /// If it cannot be made.
     pub fn new(name: &str) -> anyhow::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("holdfast-{name}-{}-{n}", std::process::id()));
-        std::fs::create_dir_all(&path)?;
-        Ok(Self(path))
+        loop {
+            let n = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("holdfast-{name}-{}-{n}", std::process::id()));
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                // An earlier process of this number was killed and left it, or another one sees the same folder.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Where it is.
@@ -163,6 +171,8 @@ pub struct StationProcess {
     ended: Option<ExitStatus>,
     folder: Folder,
     setup: Setup,
+    /// The ports, as long as this lives: the daemon listens on them, now and then.
+    _reserved: [TcpSocket; 3],
     /// Where the clock stood, and when.
     clock: Option<(Wall, Instant)>,
     /// Environment variables that the daemon is started with, such as `HOLDFAST_EDGE__…`.
@@ -201,7 +211,9 @@ impl StationProcess {
     /// If its folder cannot be made.
     pub fn new(name: &str, setup: &Setup) -> anyhow::Result<Self> {
         let folder = Folder::new(name)?;
-        let (mqtt, mqtt_tls, http) = (free_port()?, free_port()?, free_port()?);
+        let reserved = [reserve_port()?, reserve_port()?, reserve_port()?];
+        let [mqtt, mqtt_tls, http] = reserved.each_ref().map(TcpSocket::local_addr);
+        let (mqtt, mqtt_tls, http) = (mqtt?, mqtt_tls?, http?);
         // Built before the clock begins to run: that may take minutes.
         program("holdfast-edge", "holdfast-edge");
         let clock = match setup.clock_start {
@@ -215,6 +227,7 @@ impl StationProcess {
             ended: None,
             folder,
             setup,
+            _reserved: reserved,
             clock,
             environment: Vec::new(),
             mqtt,
@@ -748,6 +761,11 @@ fn world_wall() -> Wall {
     Wall(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn free_port() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+/// A port that no other process is given as long as the socket lives. It does not listen, so the daemon can: both say that
+/// they share the address, as every listener of Rust's does.
+fn reserve_port() -> anyhow::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    Ok(socket)
 }

@@ -15,6 +15,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{sync::watch, task::JoinSet, time::sleep};
@@ -62,6 +66,27 @@ struct Flooded {
     connections: usize,
 }
 
+/// How much has happened so far: the daemon is killed in the middle of things, however long they take.
+#[derive(Debug, Default)]
+struct Progress {
+    placed: AtomicUsize,
+    acknowledged: AtomicUsize,
+}
+
+impl Progress {
+    /// Waits until there has been at least an order and an acknowledgement for each kill.
+    async fn is_enough_for(&self, kill: usize) {
+        let begun = Instant::now();
+        while [&self.placed, &self.acknowledged]
+            .iter()
+            .any(|count| count.load(Ordering::Relaxed) < kill)
+        {
+            assert!(begun.elapsed() < PATIENCE, "nothing happens: {self:?}");
+            sleep(AGAIN).await;
+        }
+    }
+}
+
 /// Asks until there is an answer: the daemon may be dead, or die before it answers.
 async fn ask(api: &Api, method: Method, path: &str, body: Option<&Value>, key: Option<&str>) -> Answer {
     let begun = Instant::now();
@@ -86,7 +111,7 @@ fn fen(value: &Value) -> Fen {
 }
 
 /// A driver who charges again and again at one pile until the end of the test.
-async fn drive(api: Api, n: u64, mut seed: Seed, over: watch::Receiver<bool>) -> Vec<Placed> {
+async fn drive(api: Api, n: u64, mut seed: Seed, progress: Arc<Progress>, over: watch::Receiver<bool>) -> Vec<Placed> {
     let mut placed = Vec::new();
     let mut tries = 0;
     while !*over.borrow() {
@@ -106,6 +131,7 @@ async fn drive(api: Api, n: u64, mut seed: Seed, over: watch::Receiver<bool>) ->
             body,
             order: order.clone(),
         });
+        progress.placed.fetch_add(1, Ordering::Relaxed);
         // Cars charge for a while: from nearly nothing to three minutes.
         sleep(Duration::from_millis(seed.below(3_000))).await;
         let stop = format!("/v1/orders/{order}/stop");
@@ -140,20 +166,25 @@ async fn wait_for_end(api: &Api, order: &str) {
 }
 
 /// Records of orders that nobody knows, one after another at QoS 1, from a pile that remembers its PUBACKs.
-async fn flood(mqtt: SocketAddr, secret: String, over: watch::Receiver<bool>) -> Flooded {
+async fn flood(mqtt: SocketAddr, secret: String, progress: Arc<Progress>, over: watch::Receiver<bool>) -> Flooded {
     let mut flooded = Flooded::default();
     while !*over.borrow() {
         if let Ok(pile) = Hand::connect(mqtt, "FLOOD", &secret).await {
             flooded.connections += 1;
             // Its end is the daemon's, or the test's.
-            let _ended = pour(pile, &mut flooded, &over).await;
+            let _ended = pour(pile, &mut flooded, &progress, &over).await;
         }
         sleep(AGAIN).await;
     }
     flooded
 }
 
-async fn pour(mut pile: Hand, flooded: &mut Flooded, over: &watch::Receiver<bool>) -> anyhow::Result<()> {
+async fn pour(
+    mut pile: Hand,
+    flooded: &mut Flooded,
+    progress: &Progress,
+    over: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let topic = topics::up(&PileId::new("FLOOD").unwrap(), UpKind::Record);
     let mut orders: BTreeMap<u64, String> = BTreeMap::new();
     let mut next = Instant::now();
@@ -173,6 +204,9 @@ async fn pour(mut pile: Hand, flooded: &mut Flooded, over: &watch::Receiver<bool
         flooded
             .acknowledged
             .extend(pile.acknowledged().iter().filter_map(|token| orders.remove(token)));
+        progress
+            .acknowledged
+            .store(flooded.acknowledged.len(), Ordering::Relaxed);
         if let Err(error) = turned
             && error.is::<rumqttc::ConnectionError>()
         {
@@ -220,6 +254,7 @@ async fn nothing_acknowledged_is_lost_and_no_money_is_made_over_fifty_kills() {
     let mut station = StationProcess::start("sigkill", &setup).await.unwrap();
     let time = SimTime::begin(RATE);
     let (end, over) = watch::channel(false);
+    let progress = Arc::new(Progress::default());
     let mut piles = Vec::new();
     let mut drivers = JoinSet::new();
     for n in 1..=PILES {
@@ -229,14 +264,16 @@ async fn nothing_acknowledged_is_lost_and_no_money_is_made_over_fifty_kills() {
             station.api(),
             n,
             Seed::for_part(number, &format!("driver {n}")),
+            Arc::clone(&progress),
             over.clone(),
         ));
     }
     let secret = station.add_pile("FLOOD").await.unwrap();
-    let flooding = tokio::spawn(flood(station.mqtt, secret, over));
+    let flooding = tokio::spawn(flood(station.mqtt, secret, Arc::clone(&progress), over));
 
     let begun = Instant::now();
     for kill in 1..=KILLS {
+        progress.is_enough_for(kill).await;
         sleep(Duration::from_micros(100_000 + seed.below(1_000_000))).await;
         assert!(
             begun.elapsed() < ALL_WITHIN,

@@ -543,7 +543,8 @@ async fn peers_that_say_nothing_on_the_tls_port_stop_nobody() {
         .collect();
     let begun = Instant::now();
     assert_eq!(world.come(&ca, Some(&identity), "P1").await, Met::LetIn);
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    // Nobody has waited for the others' handshakes to take too long, which is after five seconds.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     drop(silent);
 }
 

@@ -93,9 +93,15 @@ fn filter_number(topic: &[u8]) -> Option<u32> {
 }
 
 fn declare_dead(dead: &watch::Sender<bool>, why: &str) {
-    if !dead.send_replace(true) {
-        tracing::error!(why, "the router has died");
-    }
+    dead.send_if_modified(|dead| {
+        let is_news = !*dead;
+        if is_news {
+            // Said before anybody can know of it, for whoever knows ends the process.
+            tracing::error!(why, "the router has died");
+            *dead = true;
+        }
+        is_news
+    });
 }
 
 impl Router {

@@ -392,6 +392,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         assert_eq!(self.packet().await, b"\xD0\x00");
     }
 
+    /// Whether a packet gets this answer, and not the end.
+    pub(crate) async fn is_answered(&mut self, packet: &[u8], answer: &[u8]) -> bool {
+        let sent = in_time("sending", self.stream.write_all(packet)).await;
+        sent.is_ok() && self.next().await.is_some_and(|packet| packet == answer)
+    }
+
     pub(crate) async fn subscribe(&mut self, protocol: u8, filter: &str, options: u8) {
         self.send(&subscribe(protocol, 1, &[(filter, options)])).await;
         assert_eq!(suback_code(&self.packet().await), options & 0x03);

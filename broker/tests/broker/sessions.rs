@@ -1,6 +1,6 @@
 //! What outlives a socket: queues, repetitions, retained messages, wills, expiry; and what the program does to clients.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker::{Config, DisconnectCause, Identity, Message, PublishError, QoS, Sent};
 
@@ -254,25 +254,26 @@ async fn a_will_is_delivered_after_a_drop_and_not_after_disconnect() {
 #[tokio::test]
 async fn a_delayed_will_is_called_off_by_a_return_and_due_when_the_session_ends() {
     let mut bench = Bench::new().await;
-    // Session expiry 1 s, will delay 1 h: due after 1 s; but not if the client is back before.
-    let connect = Connect {
+    // Will delay 1 h: due when the session ends; but not if the client is back before.
+    let ends_after = |properties| Connect {
         protocol: 5,
         clean: false,
-        properties: b"\x11\x00\x00\x00\x01",
+        properties,
         will: Some(("up/P1/gone", "bye", 0)),
         will_properties: b"\x18\x00\x00\x0E\x10",
         ..Connect::default()
     };
-    let (raw, _) = bench.connect(&connect).await;
+    let (raw, _) = bench.connect(&ends_after(b"\x11\x00\x00\x00\x3C")).await;
     drop(raw);
     bench.cause_for("P1").await;
-    let (raw, connack) = bench.connect(&connect).await;
+    let (raw, connack) = bench.connect(&ends_after(b"\x11\x00\x00\x00\x01")).await;
     assert_eq!(connack[2], 1);
     bench.no_more_delivered();
+    let left = Instant::now();
     drop(raw);
     bench.cause_for("P1").await;
-    bench.no_more_delivered();
     assert_eq!(&*bench.delivered().await.topic, "up/P1/gone");
+    assert!(left.elapsed() >= Duration::from_secs(1), "{:?}", left.elapsed());
     assert_eq!(bench.handle.stats().sessions, 0);
 }
 

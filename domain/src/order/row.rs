@@ -53,6 +53,15 @@ pub struct OrderRow {
     pub after_sales: bool,
     /// The station's wall clock was stepped while it ran.
     pub clock_stepped: bool,
+    /// The station's clock could not be right while it ran.
+    #[serde(default)]
+    pub clock_doubted: bool,
+    /// It was placed by such a clock: its times move when that is put right.
+    #[serde(default)]
+    pub placed_in_doubt: bool,
+    /// By how much the clock has been put forward since, in milliseconds.
+    #[serde(default)]
+    pub clock_moved_ms: i64,
     /// The connector's last known register reading before it began.
     pub baseline: Option<Energy>,
     /// Its meter: [`Connector::meters_before`](crate::pile::Connector::meters_before) when it began.
@@ -120,11 +129,12 @@ impl Order {
         self.0
     }
 
-    /// The order that [`Fact::OrderPlaced`] begins, at a connector that is `at` by then.
+    /// The order that [`Fact::OrderPlaced`] begins, at a connector that is `at` by then; `in_doubt` says whether the
+    /// station's clock cannot be right.
     ///
     /// # Panics
     /// If it is another fact.
-    pub(crate) fn placed(stamp: Stamp, fact: &Fact, at: Option<&Connector>) -> Self {
+    pub(crate) fn placed(stamp: Stamp, fact: &Fact, at: Option<&Connector>, in_doubt: bool) -> Self {
         let Fact::OrderPlaced {
             order,
             outlet,
@@ -158,6 +168,9 @@ impl Order {
             estimated: false,
             after_sales: false,
             clock_stepped: false,
+            clock_doubted: in_doubt,
+            placed_in_doubt: in_doubt,
+            clock_moved_ms: 0,
             baseline: *baseline,
             meter: at.map_or(0, |connector| connector.meter_of_session_from(*baseline)),
             placed_at: stamp.at,
@@ -224,7 +237,12 @@ impl Order {
             }
             Fact::FakeChargingSeen { suspicion, .. } => self.0.suspicions.push(suspicion.clone()),
             Fact::RecordConflict { digest, .. } => self.0.conflicts.push(digest.clone()),
+            Fact::ClockStepped { by_ms } if self.placed_in_doubt => {
+                self.0.clock_moved_ms = self.clock_moved_ms.saturating_add(*by_ms);
+            }
             Fact::ClockStepped { .. } => self.0.clock_stepped = true,
+            Fact::ClockDoubted { .. } => self.0.clock_doubted = true,
+            Fact::OrderTimesMoved { by_ms, .. } => self.move_times(*by_ms),
             Fact::RecordReceived { ending, suspicions, .. } => {
                 self.step(Step::Record);
                 self.0.ending = Some(ending.clone());
@@ -241,7 +259,7 @@ impl Order {
     fn apply_money(&mut self, stamp: Stamp, fact: &Fact) {
         match fact {
             Fact::OrderRated { basis, bill, .. } => {
-                if *basis == Basis::Estimate {
+                if *basis == Basis::Estimate && self.state == State::Charging {
                     self.step(Step::Estimate);
                     self.0.estimated = true;
                     self.be_over();
@@ -340,6 +358,19 @@ impl Order {
             self.0.meter = meter;
             self.0.baseline = at.and_then(|connector| connector.register);
         }
+    }
+
+    fn move_times(&mut self, by_ms: i64) {
+        let row = &mut self.0;
+        row.placed_at = row.placed_at.after_ms(by_ms);
+        if let Some(started) = &mut row.started {
+            started.at = started.at.after_ms(by_ms);
+        }
+        if let Some(ending) = &mut row.ending {
+            ending.start.at = ending.start.at.after_ms(by_ms);
+            ending.stop.at = ending.stop.at.after_ms(by_ms);
+        }
+        (row.clock_doubted, row.placed_in_doubt, row.clock_moved_ms) = (false, false, 0);
     }
 
     fn fail(&mut self, reason: &FailReason) {

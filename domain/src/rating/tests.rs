@@ -147,9 +147,10 @@ proptest! {
 
     #[test]
     fn thinning_changes_nothing((tariff, start, mut samples, stop) in any_session()) {
-        samples.retain(|sample| sample.at < stop.at && sample.register <= stop.register);
+        samples.retain(|sample| sample.at > start.at && sample.at < stop.at && sample.register <= stop.register);
         samples.sort_by_key(|sample| sample.at);
-        samples.retain(|sample| sample.at >= start.at);
+        // Of two that contradict each other rating believes the first and the keeper the last.
+        samples.dedup_by_key(|sample| sample.at);
         let mut keeper = SampleKeeper::default();
         keeper.push(&tariff, start);
         for sample in &samples {
@@ -161,6 +162,30 @@ proptest! {
         prop_assert_eq!(kept, undoubted(all));
         let boundaries = tariff.pieces(start.at, stop.at).count().saturating_sub(1);
         prop_assert!(keeper.readings().len() <= 2 * boundaries + 2);
+    }
+
+    #[test]
+    fn only_the_last_word_of_an_instant_counts((tariff, start, mut samples, _) in any_session()) {
+        samples.retain(|sample| sample.at > start.at && sample.register >= start.register);
+        samples.sort_by_key(|sample| (sample.at, sample.register));
+        let mut highest = start.register;
+        for sample in &mut samples {
+            highest = highest.max(sample.register);
+            sample.register = highest;
+        }
+        let pushed = |samples: &[Reading]| {
+            let mut keeper = SampleKeeper::default();
+            keeper.push(&tariff, start);
+            for sample in samples {
+                prop_assert!(keeper.push(&tariff, *sample));
+            }
+            Ok(keeper)
+        };
+        let all = pushed(&samples)?;
+        samples.reverse();
+        samples.dedup_by_key(|sample| sample.at);
+        samples.reverse();
+        prop_assert_eq!(all, pushed(&samples)?);
     }
 
     /// How much the number of samples may matter when power is constant and meters floor to 0.1 Wh.
@@ -474,10 +499,6 @@ fn a_heartbeat_that_runs_backwards_does_not_poison_the_keeper() {
     );
     assert!(!keeper.push(&tariff, may_1("07:31", "3")), "a message that was held up");
     assert!(
-        !keeper.push(&tariff, may_1("07:58", "3.5")),
-        "one instant, two registers"
-    );
-    assert!(
         keeper.push(&tariff, may_1("07:58", "3")),
         "the same again is nothing new"
     );
@@ -491,7 +512,59 @@ fn a_heartbeat_that_runs_backwards_does_not_poison_the_keeper() {
         may_1("08:20", "5"),
     ];
     assert_eq!(keeper.readings(), kept);
-    assert_eq!((keeper.latest(), keeper.dropped()), (Some(kept[3]), 3));
+    assert_eq!((keeper.latest(), keeper.dropped()), (Some(kept[3]), 2));
+}
+
+#[test]
+fn of_two_readings_of_one_instant_the_later_word_stands() {
+    let tariff = shanghai();
+    let mut keeper = SampleKeeper::default();
+    let (first, before) = (may_1("07:00", "1"), may_1("07:30", "2"));
+    for sample in [first, before, may_1("07:58", "3")] {
+        assert!(keeper.push(&tariff, sample));
+    }
+    assert!(keeper.push(&tariff, may_1("07:58", "3.5")), "higher");
+    assert_eq!(keeper.readings(), [first, may_1("07:58", "3.5")]);
+    assert!(keeper.push(&tariff, may_1("07:58", "2.5")), "lower");
+    assert_eq!(keeper.readings(), [first, may_1("07:58", "2.5")]);
+    assert!(!keeper.push(&tariff, may_1("07:58", "0.9")), "below the one before");
+    assert_eq!(keeper.readings(), [first, may_1("07:58", "2.5")]);
+    // Next to a boundary too.
+    for sample in [may_1("08:02", "3"), may_1("08:02", "3.4"), may_1("08:20", "5")] {
+        assert!(keeper.push(&tariff, sample));
+    }
+    let kept = [first, may_1("07:58", "2.5"), may_1("08:02", "3.4"), may_1("08:20", "5")];
+    assert_eq!(keeper.readings(), kept);
+    assert_eq!(keeper.dropped(), 1);
+}
+
+#[test]
+fn the_first_reading_of_a_session_is_never_replaced() {
+    let tariff = shanghai();
+    let mut keeper = SampleKeeper::default();
+    let first = may_1("07:59", "1");
+    let rated = |keeper: &SampleKeeper| {
+        let bill = rate(&tariff, first, keeper.readings(), keeper.latest().unwrap()).unwrap();
+        assert_eq!(bill.dropped, 0);
+        energies(&bill)
+    };
+    assert!(keeper.push(&tariff, first));
+    assert!(!keeper.push(&tariff, may_1("07:59", "0.9")), "below the start");
+    for register in ["2", "3", "2.5"] {
+        assert!(keeper.push(&tariff, may_1("07:59", register)));
+    }
+    assert_eq!(keeper.readings(), [first, may_1("07:59", "2.5")]);
+    assert_eq!(rated(&keeper), [(PeriodKind::Valley, "1.5000".into())]);
+    assert!(keeper.push(&tariff, first), "the later word, again");
+    assert_eq!(keeper.readings(), [first]);
+    assert!(keeper.push(&tariff, may_1("07:59", "2")));
+    assert!(!keeper.push(&tariff, may_1("08:01", "1.5")), "below the latest");
+    // The two minutes straddle the boundary, and are split by time from the first reading on.
+    assert!(keeper.push(&tariff, may_1("08:01", "3")));
+    assert_eq!(keeper.readings(), [first, may_1("08:01", "3")]);
+    let halves = [PeriodKind::Valley, PeriodKind::Flat].map(|kind| (kind, "1.0000".to_owned()));
+    assert_eq!(rated(&keeper), halves);
+    assert_eq!(keeper.dropped(), 2);
 }
 
 #[test]
@@ -562,4 +635,21 @@ fn amounts_print_every_digit() {
         [0, 1, 0, -1]
     );
     assert_eq!(to_fen(i128::MAX), i64::MAX);
+}
+
+#[test]
+fn a_slip_that_is_taken_back_leaves_the_bill_of_the_others() {
+    let tariff = shanghai();
+    let samples = [may_1("07:30", "100"), may_1("07:59", "103"), may_1("08:01", "103.2")];
+    let mut keeper = SampleKeeper::default();
+    for sample in samples {
+        keeper.push(&tariff, sample);
+    }
+    assert!(!keeper.withdraw_latest("103".parse().unwrap()), "only the latest");
+    keeper.push(&tariff, may_1("08:02", "109"));
+    assert!(keeper.withdraw_latest("109".parse().unwrap()));
+    let stop = may_1("08:30", "106");
+    assert!(keeper.push(&tariff, stop));
+    let rated = |readings: &[Reading]| rate(&tariff, samples[0], readings, stop).unwrap().fee;
+    assert_eq!((rated(keeper.readings()), keeper.dropped()), (rated(&samples), 1));
 }

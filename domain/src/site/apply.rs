@@ -38,6 +38,7 @@ impl Rows {
         };
         // What a hold was before the fact decides what a failed order gives back.
         let payer = books.payer(fact);
+        books.changes.clock |= books.rows.clock.apply(stamp, fact);
         books.apply_to_masters(fact);
         books.apply_to_pile(fact);
         books.apply_to_orders(fact);
@@ -124,6 +125,9 @@ impl Books<'_> {
             }
             _ => BTreeSet::new(),
         };
+        if let Fact::RegisterRolledBack { outlet, rollback } = fact {
+            self.close_book(outlet, rollback.known);
+        }
         let stamp = self.stamp;
         self.pile_mut(id).apply(stamp, fact, &busy);
     }
@@ -133,12 +137,15 @@ impl Books<'_> {
         match fact {
             Fact::OrderPlaced { order, outlet, .. } => {
                 self.changes.orders.insert(order.clone());
-                let placed = Order::placed(stamp, fact, self.rows.connector(outlet));
+                let in_doubt = self.rows.clock.doubt.is_some();
+                let placed = Order::placed(stamp, fact, self.rows.connector(outlet), in_doubt);
                 let before = self.rows.orders.insert(order.clone(), Some(placed));
                 assert!(matches!(before, None | Some(None)), "order {order} is placed once");
             }
-            Fact::ClockStepped { .. } => {
-                let running = self.rows.orders().filter(|order| order.state == State::Charging);
+            Fact::ClockStepped { .. } | Fact::ClockDoubted { .. } => {
+                // What waits for a person has been rated, and by a clock that was right for all that was known.
+                let over = |order: &&Order| order.state == State::Review && !order.placed_in_doubt;
+                let running = self.rows.orders().filter(|order| order.state.is_open() && !over(order));
                 let running: Vec<OrderId> = running.map(|order| order.id.clone()).collect();
                 for order in running {
                     self.order_mut(&order).apply(stamp, fact, None);

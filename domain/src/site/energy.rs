@@ -1,14 +1,16 @@
 //! Business days: when one begins, and the report of its energy at 01:00 the day after (S05 §3).
 
-use super::{Turn, live::Timer};
+use super::{Turn, live::Timer, sums::say_unexplained};
 use crate::{
     energy::{Adjustment, ConnectorDay, ConnectorEnergy, EnergyReport, Finding, REPORT_HOUR, differs},
     fact::Fact,
     ids::{Outlet, PileId},
     messages::ConnectorStatus,
-    meter::{self, RegisterGap},
     order::Order,
+    planted::{Bug, is_planted},
+    register::SessionId,
     time::{Day, Mono},
+    units::Energy,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,9 +94,10 @@ impl Turn<'_> {
             let sums = open.get(&(day, outlet.clone())).cloned().unwrap_or_default();
             // What registers read now was not there to be read on days that are reported afterwards.
             let open_here = open_orders.get(&outlet).map_or(&[][..], Vec::as_slice);
-            let excess = self.excess(&outlet, open_here).filter(|_| day == last);
-            if excess.is_some() || sums != ConnectorDay::default() {
-                connectors.push(connector_energy(outlet, sums, excess));
+            let read = self.read_between_sessions(&outlet, open_here).filter(|_| day == last);
+            let one = self.connector_energy(day, outlet, sums, read);
+            if one.read.is_some() || one.sums != ConnectorDay::default() {
+                connectors.push(one);
             }
         }
         // What is of neither this day, nor one that is yet to be reported: late, or of a day that a wrong clock made.
@@ -128,36 +131,52 @@ impl Turn<'_> {
         }
     }
 
-    /// Energy on the register that nothing explains: read while nobody charges, or known when the running order began.
-    fn excess(&self, outlet: &Outlet, open_here: &[&Order]) -> Option<RegisterGap> {
-        let pile = self.site.rows.piles.get(&outlet.pile)?;
-        let connector = pile.connectors.get(&outlet.connector)?;
-        // A session whose record is yet to come explains it, or will.
-        let over = |order: &Order| order.ending.is_none() && !order.state.occupies_connector();
-        if open_here.iter().any(|order| over(order)) {
+    /// The register while nobody charges, or as it was known when the running order began; none where a session that is
+    /// over explains it, or will.
+    fn read_between_sessions(&self, outlet: &Outlet, open_here: &[&Order]) -> Option<Energy> {
+        let book = &self.site.rows.connector(outlet)?.book;
+        let waits = |order: &Order| {
+            let is_accounted = book.session(&SessionId::Order(order.id.clone())).is_some();
+            !order.state.occupies_connector() && !is_accounted
+        };
+        if open_here.iter().any(|order| waits(order)) {
             return None;
         }
-        let read = match open_here.iter().find(|order| order.state.occupies_connector()) {
+        match open_here.iter().find(|order| order.state.occupies_connector()) {
             // Its registers are of a meter that is not there any more.
-            Some(running) if !self.site.rows.has_its_meter(running) => return None,
-            Some(running) => running.baseline?,
+            Some(running) if !self.site.rows.has_its_meter(running) => None,
+            Some(running) => running.baseline,
             None => {
                 let live = self.site.live.outlets.get(outlet)?;
-                if live.report.status == ConnectorStatus::Charging {
-                    return None;
-                }
-                live.report.meter_kwh
+                (live.report.status != ConnectorStatus::Charging).then_some(live.report.meter_kwh)
             }
-        };
-        meter::gap(read, connector.explained())
+        }
+    }
+
+    /// A connector's day with what nothing explains of its register up to `read`, where that was read.
+    fn connector_energy(
+        &self,
+        day: Day,
+        outlet: Outlet,
+        mut sums: ConnectorDay,
+        read: Option<Energy>,
+    ) -> ConnectorEnergy {
+        let book = self
+            .site
+            .rows
+            .connector(&outlet)
+            .map(|connector| connector.book.clone());
+        let said = book.zip(read).filter(|_| !is_planted(Bug::SwallowGap));
+        let said = said.map(|(mut book, read)| say_unexplained(&mut book, read, day));
+        let said = said.filter(|said| !said.found.is_empty());
+        if let Some(said) = &said {
+            sums.post(day, said);
+        }
+        sum_up(outlet, sums, read.filter(|_| said.is_some()))
     }
 }
 
-fn connector_energy(outlet: Outlet, mut sums: ConnectorDay, excess: Option<RegisterGap>) -> ConnectorEnergy {
-    if let Some(gap) = excess {
-        sums.unrecorded += gap.start - gap.last_known;
-        sums.find(Finding::gap(None, gap));
-    }
+fn sum_up(outlet: Outlet, mut sums: ConnectorDay, read: Option<Energy>) -> ConnectorEnergy {
     let (billed, register) = (sums.billed, sums.register());
     if differs(billed, register) {
         // The one that matters stands in any case.
@@ -170,17 +189,12 @@ fn connector_energy(outlet: Outlet, mut sums: ConnectorDay, excess: Option<Regis
             },
         );
     }
-    ConnectorEnergy {
-        outlet,
-        sums,
-        read: excess.map(|gap| gap.start),
-    }
+    ConnectorEnergy { outlet, sums, read }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Energy;
 
     #[test]
     fn a_days_difference_stands_before_what_it_is_made_of() {
@@ -189,28 +203,21 @@ mod tests {
             pile: "P1".parse().unwrap(),
             connector: crate::ids::ConnectorNo(1),
         };
-        let sums = ConnectorDay {
+        let sums = |unrecorded| ConnectorDay {
             orders: 1,
             billed: kwh("10"),
             metered: kwh("10"),
+            unrecorded: kwh(unrecorded),
+            findings: vec![Finding::RegisterGap {
+                order: None,
+                from: kwh("1010"),
+                to: kwh("1010") + kwh(unrecorded),
+            }],
             ..ConnectorDay::default()
         };
-        let gap = |start| {
-            Some(RegisterGap {
-                last_known: kwh("1010"),
-                start: kwh(start),
-            })
-        };
         // 0.1 kWh is 0.99 % of 10.1 kWh; 0.1011 kWh is 1.0009 % of 10.1011 kWh.
-        assert_eq!(
-            connector_energy(outlet.clone(), sums.clone(), gap("1010.1"))
-                .sums
-                .findings
-                .len(),
-            1
-        );
-        let wrong = connector_energy(outlet, sums, gap("1010.1011"));
-        assert_eq!(wrong.read, Some(kwh("1010.1011")));
+        assert_eq!(sum_up(outlet.clone(), sums("0.1"), None).sums.findings.len(), 1);
+        let wrong = sum_up(outlet, sums("0.1011"), None);
         assert_eq!(
             wrong.sums.findings.iter().map(Finding::class).collect::<Vec<_>>(),
             ["ENERGY", "REGISTER_GAP"]

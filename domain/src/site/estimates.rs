@@ -34,11 +34,13 @@ impl Turn<'_> {
                 rating::rate(self.site.rows.tariff_of(&order), nothing, &[], nothing).ok()
             });
         let bill = bill.expect("a session from a reading to itself can always be rated");
+        let started_at = bill.start.register;
         self.journal(Fact::OrderRated {
             order: id.clone(),
             basis: Basis::Estimate,
             bill,
         });
+        self.find_gaps(id, started_at);
         self.settle_estimate(id);
     }
 

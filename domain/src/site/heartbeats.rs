@@ -4,13 +4,14 @@
 use super::{Turn, live::OutletLive, runs::Heard};
 use crate::{
     fact::{Fact, StopCause},
-    flow::{FlowWatch, Uncounted},
+    flow::{FlowWatch, Judged, Uncounted},
     ids::{OrderId, Outlet, PileId},
     messages::{Common, ConnectorReport, ConnectorStatus, Heartbeat},
     meter::{self, Suspicion},
     order::{Order, State},
     planted::{Bug, is_planted},
     rating::{Reading, SampleKeeper},
+    resolution::Resolution,
     units::Energy,
 };
 
@@ -180,9 +181,16 @@ impl Turn<'_> {
         }
         if let Some(order) = order {
             let watts = report.voltage_v * report.current_a;
-            let seen = live.flow.report(now.mono, watts, report.meter_kwh, window_ms, pct);
+            let judged = Judged {
+                window_ms,
+                pct,
+                step: Resolution::shown_by(report.meter_kwh).step(),
+            };
+            // A register that is not believed is not what was counted.
+            let seen = (!impossible).then(|| live.flow.report(now.mono, Some(watts), report.meter_kwh, judged));
             let known = |suspicion: &Suspicion| matches!(suspicion, Suspicion::FakeCharging { .. });
             uncounted = seen
+                .flatten()
                 .filter(|_| !order.suspicions.iter().any(known))
                 .map(|seen| (order.id.clone(), seen));
         }

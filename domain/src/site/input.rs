@@ -6,6 +6,7 @@ use crate::{
     messages::{Malformed, UpMessage},
     order::Until,
     tariff::Tariff,
+    time::Wall,
     topics::UpKind,
     units::Fen,
 };
@@ -182,6 +183,13 @@ pub enum Input {
     },
     /// Whether the station's wall clock can be trusted.
     ClockTrust(bool),
+    /// By what was certain in an earlier run of the program it is this late at least.
+    CertainTime(Wall),
+    /// A person has looked at a clock that the station cannot believe: it is right.
+    ConfirmClock {
+        /// Who.
+        by: String,
+    },
     /// How much room there is on the disk.
     Space(Space),
     /// A deadline may have passed.

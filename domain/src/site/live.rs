@@ -35,6 +35,8 @@ pub(super) struct Live {
     /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
     pub(super) wall_offset_ms: Option<i64>,
     pub(super) clock_trusted: bool,
+    /// By what was certain in an earlier run, told at that time, it was so late at least.
+    pub(super) not_before: Option<(Mono, Wall)>,
     pub(super) space: Space,
     /// From when to when the business day lasts that was looked at last.
     pub(super) day: Option<(Wall, Wall)>,

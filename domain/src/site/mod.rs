@@ -34,6 +34,7 @@ mod rows;
 mod runs;
 mod settle;
 mod space;
+mod station_clock;
 mod stopping;
 mod sums;
 mod timers;
@@ -53,9 +54,10 @@ use crate::{
     messages::{Ack, AckResult, Down, Record, Up, UpMessage},
     notice::Notice,
     order::{Command, Order, State},
+    planted::{Bug, is_planted},
     policy::Policy,
     quarantine::kept_bytes,
-    time::{Mono, Now},
+    time::{Mono, Now, Wall},
     topics::UpKind,
     units::Fen,
 };
@@ -123,6 +125,12 @@ impl Site {
     /// Whether the station's wall clock is trusted: piles are told the time, and people that it may be wrong.
     pub fn clock_trusted(&self) -> bool {
         self.live.clock_trusted
+    }
+
+    /// When a tariff must be in force to be in force now: by the clock, or by what is certain where that is later.
+    pub fn tariff_time(&self, now: Now) -> Wall {
+        let doubt = self.rows.clock.doubt.filter(|_| !is_planted(Bug::NoCertainTime));
+        doubt.map_or(now.wall, |doubt| now.wall.max(doubt.not_before(now.mono)))
     }
 
     /// Messages that were counted and otherwise ignored, by reason.
@@ -225,6 +233,8 @@ impl Site {
             | Input::SetMaintenance { .. }
             | Input::ClearMeter { .. }
             | Input::ClockTrust(_)
+            | Input::CertainTime(_)
+            | Input::ConfirmClock { .. }
             | Input::Space(_)
             | Input::Tick => {}
         }
@@ -385,6 +395,8 @@ impl Turn<'_> {
             Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
             Input::ClearMeter { pile, reason, by } => self.clear_meter(pile, reason, by),
             Input::ClockTrust(trusted) => self.clock_trust(trusted),
+            Input::CertainTime(wall) => self.certain_time(wall),
+            Input::ConfirmClock { by } => self.confirm_clock(by),
             Input::Space(space) => self.space(space),
             Input::Tick => self.tick(),
             Input::TakenOver { pile } => self.taken_over(&pile),

@@ -126,6 +126,6 @@ impl Turn<'_> {
     }
 
     pub(super) fn tariff_in_force(&self) -> Result<&Tariff, Rejected> {
-        tariff::in_force(self.site.rows.tariffs.values(), self.now.wall).ok_or(Rejected::NoTariff)
+        tariff::in_force(self.site.rows.tariffs.values(), self.site.tariff_time(self.now)).ok_or(Rejected::NoTariff)
     }
 }

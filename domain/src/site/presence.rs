@@ -159,24 +159,6 @@ impl Turn<'_> {
         heard
     }
 
-    pub(super) fn clock_trust(&mut self, trusted: bool) -> Handled {
-        let before = std::mem::replace(&mut self.site.live.clock_trusted, trusted);
-        if trusted && !before {
-            let online: Vec<PileId> = self
-                .site
-                .live
-                .piles
-                .iter()
-                .filter(|(_, presence)| presence.online_since.is_some())
-                .map(|(pile, _)| pile.clone())
-                .collect();
-            for pile in online {
-                self.tell_time_and_prices(&pile);
-            }
-        }
-        Ok(Answer::Done)
-    }
-
     /// `time` while the station's clock is trusted, `price` where it is not the one already sent.
     pub(super) fn tell_time_and_prices(&mut self, pile: &PileId) {
         let now = self.now;

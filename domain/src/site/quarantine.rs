@@ -9,7 +9,6 @@ use crate::{
     fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes},
     ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
     messages::{Ack, AckResult, Down, Malformed, Record},
-    meter,
     order::{Basis, Ending, Order, Source, State, Step},
     quarantine::{QuarantineItem, kept_bytes},
     rating::Reading,
@@ -199,12 +198,8 @@ impl Turn<'_> {
         by: String,
     ) -> Answer {
         let id = OrderId::new(uuid_v7(self.now.wall.0, self.random.bits())).expect("a UUID is within the rule for ids");
-        let start = record.meter_start_kwh;
-        let order = self.adopt(&id, outlet, member, Source::Quarantine, times.start, start);
-        if let Some(gap) = meter::gap(start, order.baseline) {
-            let (order, outlet) = (id.clone(), outlet.clone());
-            self.journal(Fact::RegisterGapFound { order, outlet, gap });
-        }
+        let registers = (record.meter_start_kwh, record.meter_stop_kwh);
+        let order = self.adopt(&id, outlet, member, Source::Quarantine, times.start, registers);
         let outcome = QuarantineOutcome::Billed { order: id.clone() };
         self.journal(Fact::QuarantineClosed {
             item: number,
@@ -235,6 +230,7 @@ impl Turn<'_> {
             basis: Basis::Record,
             bill,
         });
+        self.find_gaps(&order.id, start.register);
         self.settle_or_review(&order.id, suspicions);
     }
 }

@@ -93,9 +93,7 @@ impl Turn<'_> {
         );
         let mut suspicions = self.suspicions(before, &record, start, stop);
         suspicions.extend(aligned.suspicion.clone());
-        let mut gap = None;
         if self.site.rows.has_its_meter(before) {
-            gap = meter::gap(start.register, self.accounted_or_set_aside(&before.outlet));
             suspicions.extend(self.rolled_back(&before.outlet));
         }
         if before.bill().is_some_and(|bill| bill.basis == Basis::Correction) {
@@ -122,12 +120,8 @@ impl Turn<'_> {
         ) {
             self.note_fault_of_record(&before.outlet, record.reason.code, &record.reason.text);
         }
-        if let Some(gap) = gap {
-            self.journal(Fact::RegisterGapFound {
-                order: id.clone(),
-                outlet: before.outlet.clone(),
-                gap,
-            });
+        if !failed && !suspicions.iter().any(Suspicion::is_of_register) {
+            self.find_gaps(id, start.register);
         }
         if let Some(register) = further {
             self.journal(Fact::EnergyDiffers {
@@ -159,19 +153,20 @@ impl Turn<'_> {
         }
     }
 
-    /// The register up to which earlier sessions at this connector account for everything.
-    pub(super) fn accounted(&self, outlet: &Outlet) -> Option<Energy> {
-        let pile = self.site.rows.piles.get(&outlet.pile)?;
-        pile.connectors.get(&outlet.connector)?.accounted
-    }
-
-    /// As [`Turn::accounted`], and what a record in quarantine accounts for besides.
-    fn accounted_or_set_aside(&self, outlet: &Outlet) -> Option<Energy> {
-        let pile = self.site.rows.piles.get(&outlet.pile)?;
-        let connector = pile.connectors.get(&outlet.connector)?;
-        connector
-            .accounted
-            .map(|accounted| connector.set_aside.map_or(accounted, |aside| aside.max(accounted)))
+    /// Journals what nothing explains of the register before an order that begins at `start`.
+    pub(super) fn find_gaps(&mut self, id: &OrderId, start: Energy) {
+        let order = self.order(id).expect("gaps are looked for before an order in memory");
+        let outlet = order.outlet.clone();
+        let connector = self.site.rows.connector(&outlet);
+        let book = connector.and_then(|connector| connector.book_for(order.meter));
+        let before = book.map(|book| book.unexplained(start)).unwrap_or_default();
+        for gap in before.iter().filter_map(|span| meter::gap(span.to, Some(span.from))) {
+            self.journal(Fact::RegisterGapFound {
+                order: id.clone(),
+                outlet: outlet.clone(),
+                gap,
+            });
+        }
     }
 
     /// The first session after the register was found lower than it had been.
@@ -308,7 +303,7 @@ impl Turn<'_> {
             member,
             Source::OfflineSession,
             times.start,
-            record.meter_start_kwh,
+            (record.meter_start_kwh, record.meter_stop_kwh),
         );
         self.receive(&order, record, digest, times)
     }
@@ -354,7 +349,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Makes an order for a session that is over already and began at register `start`, with the tariff of when it began;
+    /// Makes an order for a session that is over already and moved the register from `start` to `stop`, with the tariff of when it began;
     /// there is no hold.
     pub(super) fn adopt(
         &mut self,
@@ -363,7 +358,7 @@ impl Turn<'_> {
         member: MemberId,
         source: Source,
         began: Wall,
-        start: Energy,
+        (start, stop): (Energy, Energy),
     ) -> Order {
         let tariff =
             crate::tariff::in_force(self.site.rows.tariffs.values(), began).map(|tariff| tariff.spec().id.clone());
@@ -371,9 +366,10 @@ impl Turn<'_> {
         // What the pile said since it came back is later than the session, so only earlier sessions can tell.
         let connector = self.site.rows.connector(outlet);
         let before = connector.filter(|connector| connector.is_of_meter_before(start));
+        let connector_known_before = connector.and_then(|connector| connector.book.known_before(start, stop));
         let baseline = match before.and_then(|connector| connector.rollback) {
             Some(before) => Some(before.known),
-            None => self.accounted(outlet),
+            None => connector_known_before,
         };
         self.journal(Fact::OrderPlaced {
             order: id.clone(),

@@ -4,6 +4,7 @@ use crate::{
     fact::ReceiptUse,
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
     order::Illegal,
+    time::Wall,
     units::Fen,
 };
 
@@ -172,6 +173,9 @@ pub enum Rejected {
     /// No such card.
     #[error("card {0} belongs to nobody")]
     UnknownCard(CardId),
+    /// The clock is before the station was made: it cannot be confirmed.
+    #[error("the clock shows {0}, which cannot be right; set it first (`timedatectl set-time`), then confirm it")]
+    ClockWrong(Wall),
     /// The station is not taking new orders.
     #[error("the station takes no new orders: {0}")]
     NotTakingOrders(String),
@@ -209,6 +213,7 @@ impl Rejected {
             Rejected::QuarantineFull { .. } => "quarantine_full",
             Rejected::NotBillable { .. } => "not_billable",
             Rejected::UnknownCard(_) => "unknown_card",
+            Rejected::ClockWrong(_) => "clock_wrong",
             Rejected::NotTakingOrders(_) => "not_taking_orders",
         }
     }

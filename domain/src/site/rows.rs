@@ -12,6 +12,7 @@ use crate::{
     pile::{Connector, Pile},
     planted::{Bug, is_planted},
     quarantine::QuarantineItem,
+    station_clock::StationClock,
     tariff::Tariff,
     time::Day,
     units::Fen,
@@ -117,6 +118,8 @@ pub struct Rows {
     pub energy: EnergyBooks,
     /// Reports that were made just now.
     pub energy_reports: BTreeMap<Day, EnergyReport>,
+    /// What is known of the station's wall clock.
+    pub clock: StationClock,
 }
 
 /// Rows that differ from what is on disk.
@@ -146,6 +149,8 @@ pub struct Changes {
     pub energy_reports: BTreeSet<Day>,
     /// Another business day has begun.
     pub day_began: bool,
+    /// What is known of the station's wall clock.
+    pub clock: bool,
 }
 
 impl Changes {
@@ -281,6 +286,7 @@ impl Rows {
             ledger: _,
             energy: _,
             energy_reports,
+            clock: _,
         } = self;
         let of_people = orders.len() + members.len() + cards.len() + receipts.len();
         of_people + quarantine.len() + set_aside.len() + energy_reports.len()

@@ -7,6 +7,8 @@ use crate::{
     meter::Suspicion,
     notice::Notice,
     order::{self, Basis, Illegal, Order, Source, State, Step},
+    planted::{Bug, is_planted},
+    register::SessionId,
     settlement::{Payment, Split, Standing},
     units::Fen,
 };
@@ -29,6 +31,10 @@ impl Turn<'_> {
             .iter()
             .filter(|seen| matches!(seen, Suspicion::FakeCharging { .. }));
         suspicions.extend(seen.cloned());
+        let in_doubt = order.clock_doubted || self.site.rows.clock.doubt.is_some();
+        if in_doubt && !is_planted(Bug::BelieveDoubtfulClock) {
+            suspicions.push(Suspicion::StationClockInDoubt);
+        }
         if order.clock_stepped {
             suspicions.push(Suspicion::ClockStepped);
         }
@@ -115,6 +121,7 @@ impl Turn<'_> {
         if reason.trim().is_empty() {
             return Err(Rejected::NoReason);
         }
+        let believed = matches!(decision, Decision::AsIs);
         match decision {
             Decision::AsIs => self.journal(Fact::ReviewApproved {
                 order: id.clone(),
@@ -137,8 +144,32 @@ impl Turn<'_> {
                 });
             }
         }
+        self.account_as_decided(&order, believed);
         self.settle(id);
         Ok(Answer::Order(id.clone()))
+    }
+
+    /// A decision on a bill takes the register along: the record's readings as they are, or as far as the station knows the
+    /// register where the person set the bill.
+    fn account_as_decided(&mut self, order: &Order, believed: bool) {
+        let connector = self.site.rows.connector(&order.outlet);
+        let book = connector.and_then(|connector| connector.book_for(order.meter));
+        let by = SessionId::Order(order.id.clone());
+        let is_accounted = book.is_none_or(|book| book.session(&by).is_some());
+        let Some(ending) = order.ending.as_ref().filter(|_| !is_accounted) else {
+            return;
+        };
+        let known = self.site.live.last_known_register(&order.outlet, &self.site.rows);
+        let (from, stop) = (ending.start.register, ending.stop.register);
+        let to = known.filter(|_| !believed).map_or(stop, |known| stop.min(known));
+        if to > from {
+            self.journal(Fact::OrderAccounted {
+                order: order.id.clone(),
+                from,
+                to,
+            });
+            self.find_gaps(&order.id, from);
+        }
     }
 
     /// Whether this very payment has been booked already; an error if the receipt was written for another.

@@ -3,15 +3,18 @@
 use super::apply::Books;
 use crate::{
     energy::{ConnectorDay, EnergyReport, Finding},
-    fact::Fact,
+    fact::{Fact, QuarantineOutcome},
     ids::{OrderId, Outlet, PileId},
     messages::Record,
     meter::{self, RegisterGap, Rollback, Suspicion},
-    order::{Basis, Counted, Source},
-    pile::{Connector, Excess, MeterAbnormal},
+    order::{Basis, Counted, OrderRow, Source, State},
+    pile::{Connector, DayDifference, MeterAbnormal},
+    rating::Reading,
+    register::{Claim, RegisterBook, RegisterChanges, SessionId, Span, UnrecordedClass},
     time::Day,
     units::Energy,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Books<'_> {
     fn connector_mut(&mut self, outlet: &Outlet) -> &mut Connector {
@@ -26,28 +29,22 @@ impl Books<'_> {
                 record,
                 suspicions,
                 ..
-            } => {
-                self.note_record(order, record, suspicions);
-                // An impossible jump must not make every later session look like a meter running backwards.
-                if !suspicions.iter().any(|s| matches!(s, Suspicion::TooFast { .. })) {
-                    self.account(order, record.meter_stop_kwh);
-                }
-            }
-            Fact::OrderRated { order, basis, bill } => {
-                let source = self.order_mut(order).source;
-                // Other bills follow a record, which has been accounted for.
-                if *basis == Basis::Estimate || source == Source::Quarantine {
-                    self.account(order, bill.stop.register);
-                }
-            }
+            } => self.take_record(order, record, suspicions),
+            Fact::OrderRated { order, basis, bill } => self.claim_rated(order, *basis, bill.start, bill.stop),
+            Fact::OrderAccounted { order, from, to } => self.claim_decided(order, *from, *to),
             Fact::OrderEstimated { order, .. } | Fact::OrderSettled { order, .. } => self.count(order),
             Fact::Quarantined {
                 pile,
                 record: Some(record),
                 times: Some(times),
                 ..
-            } => self.note_unbilled(self.stamp.seq, pile, record, times.stop.ms_since(times.start)),
-            Fact::RegisterGapFound { order, outlet, gap } => self.note_gap(order, outlet, *gap),
+            } => self.take_unbilled(pile, record, times.stop.ms_since(times.start)),
+            Fact::QuarantineClosed {
+                item,
+                outcome: QuarantineOutcome::Billed { order },
+                ..
+            } => self.bill_item(*item, order),
+            Fact::RegisterGapFound { order, outlet, gap } => self.say_gap(order, outlet, *gap),
             Fact::RegisterRolledBack { outlet, rollback } => {
                 self.today(outlet).find(Finding::rollback(None, *rollback));
             }
@@ -62,16 +59,23 @@ impl Books<'_> {
                 register: *register,
             }),
             Fact::EnergyReported { report } => self.close_day(report),
+            Fact::UnorderedChargingEnded { outlet, from, to } => self.say_unordered(outlet, Span::new(*from, *to)),
             _ => {}
         }
     }
 
-    /// An order accounts for what its meter counted up to `register`, and for nothing on the next one.
-    fn account(&mut self, id: &OrderId, register: Energy) {
-        let order = self.order_mut(id).clone();
-        if self.rows.has_its_meter(&order) {
-            self.connector_mut(&order.outlet).account(register);
-        }
+    /// Before its book is replaced: what is left of the old meter's register is nobody's.
+    pub(super) fn close_book(&mut self, outlet: &Outlet, known: Energy) {
+        let day = self.now_day();
+        let book = &mut self.connector_mut(outlet).book;
+        let left = book.unexplained(known);
+        let changes = book.say(&left, day, None, UnrecordedClass::Gap);
+        self.post_register(outlet, &changes);
+    }
+
+    fn now_day(&self) -> Day {
+        let days = self.rows.energy.days;
+        days.expect("a day has begun before anything happens in it").now
     }
 
     /// The sums of a connector's business day.
@@ -82,116 +86,56 @@ impl Books<'_> {
 
     /// The sums of the day that what happens now belongs to.
     fn today(&mut self, outlet: &Outlet) -> &mut ConnectorDay {
-        let days = self
-            .rows
-            .energy
-            .days
-            .expect("a day has begun before anything happens in it");
-        self.day_mut(days.now, outlet)
+        self.day_mut(self.now_day(), outlet)
     }
 
-    /// An order whose money moves counts in its day; what a later bill changes counts there too.
-    fn count(&mut self, id: &OrderId) {
-        let today = self.rows.energy.days.expect("a day has begun before money moves").now;
-        let order = self.order_mut(id);
-        let bill = order.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
-        let rated = bill.map_or(Energy::ZERO, |bill| bill.energy);
-        let metered = match &order.ending {
-            Some(ending) => (ending.stop.register - ending.start.register).max(Energy::ZERO),
-            None => rated,
+    /// What a change of a register's book means for the days that it touches.
+    fn post_register(&mut self, outlet: &Outlet, changes: &RegisterChanges) {
+        let posted = changes.postings.iter().map(|posting| posting.day);
+        let found = changes.found.iter().map(|found| found.day);
+        let corrected = changes.corrected.iter().map(|corrected| corrected.was.day);
+        let days: BTreeSet<Day> = posted.chain(found).chain(corrected).collect();
+        for day in days {
+            self.day_mut(day, outlet).post(day, changes);
+        }
+    }
+
+    /// The book of an order's meter, where it is kept.
+    fn book_of(&mut self, order: &OrderRow) -> Option<&mut RegisterBook> {
+        self.connector_mut(&order.outlet).book_of(order.meter)
+    }
+
+    fn claim(&mut self, order: &OrderRow, start: Reading, stop: Reading, provisional: bool) {
+        let (today, seq) = (self.now_day(), self.stamp.seq);
+        let Some(book) = self.book_of(order) else { return };
+        // Of a connector whose register nobody knew, this is the first that is known.
+        book.begin(start.register);
+        let claim = Claim {
+            by: SessionId::Order(order.id.clone()),
+            start,
+            stop,
+            seq,
+            provisional,
         };
-        // Who sets a bill has looked at the meter; what could not be rated is no fault of it.
-        let corrected = order.bills.last().is_some_and(|bill| bill.basis == Basis::Correction);
-        let billed = if corrected { metered } else { rated };
-        let before = order.counted;
-        let day = before.map_or(today, |before| before.day);
-        order.count(Counted {
-            day,
-            energy: billed,
-            metered,
-        });
-        let no_meter = order.estimated && order.ending.is_none();
-        let outlet = order.outlet.clone();
-        let known = before.map_or((Energy::ZERO, Energy::ZERO), |before| (before.energy, before.metered));
-        if before.is_some() && known == (billed, metered) {
-            return;
-        }
-        let sums = self.day_mut(day, &outlet);
-        sums.billed += billed - known.0;
-        sums.metered += metered - known.1;
-        if before.is_none() {
-            sums.orders += 1;
-            if no_meter {
-                let order = id.clone();
-                sums.find(Finding::NoMeter { order, billed });
-            }
-        }
+        let changes = book.claim(claim, today);
+        self.post_register(&order.outlet, &changes);
+        self.count_again(order);
     }
 
-    /// A session from `start` to `stop` came late: what a report has said of its energy is taken back.
-    fn explain(&mut self, outlet: &Outlet, start: Energy, stop: Energy) {
-        let connector = self.connector_mut(outlet);
-        let Some(excess) = connector.excess else { return };
-        let explained = stop.min(excess.to) - start.max(excess.from);
-        if explained > Energy::ZERO {
-            // What lies before it is a gap, and is found as one.
-            let from = stop.max(excess.from);
-            connector.excess = Some(Excess { from, ..excess });
-            self.day_mut(excess.day, outlet).unrecorded -= explained;
-        }
-    }
-
-    fn say_excess(&mut self, day: Day, outlet: &Outlet, read: Energy) {
-        let connector = self.connector_mut(outlet);
-        // What was said before, lies below it and is not explained yet stays with it.
-        let sessions = connector.accounted.max(connector.set_aside);
-        let below = connector
-            .excess
-            .filter(|before| before.from < before.to && Some(before.to) >= sessions);
-        let from = below.map(|before| before.from).or(connector.explained());
-        let from = from.unwrap_or(read);
-        connector.excess = Some(Excess { day, from, to: read });
-    }
-
-    /// A record in quarantine: a metered session without an order. What it says of the register is no gap.
-    fn note_unbilled(&mut self, item: u64, pile: &PileId, record: &Record, ms: i64) {
-        let energy = record.energy();
-        let known = self
-            .rows
-            .piles
-            .get(pile)
-            .and_then(|pile| pile.connectors.get(&record.connector));
-        let Some(connector) = known.filter(|_| energy > Energy::ZERO).cloned() else {
+    /// A session that had been given up by name is counted where it was.
+    fn count_again(&mut self, order: &OrderRow) {
+        let Some(Counted { day, .. }) = order.counted else {
             return;
         };
-        let outlet = Outlet {
-            pile: pile.clone(),
-            connector: record.connector,
-        };
-        let (start, stop) = (record.meter_start_kwh, record.meter_stop_kwh);
-        self.today(&outlet).find(Finding::Unbilled { item, energy });
-        if connector.is_of_meter_before(start) {
-            return;
-        }
-        let believed = connector
-            .power_max
-            .is_some_and(|power| energy <= meter::possible(power, ms));
-        match connector.explained().filter(|_| believed) {
-            Some(known) if start >= known => {
-                self.connector_mut(&outlet).set_aside = Some(stop);
-                if let Some(gap) = meter::gap(start, Some(known)) {
-                    let day = self.today(&outlet);
-                    day.unrecorded += start - known;
-                    day.find(Finding::gap(None, gap));
-                }
-            }
-            Some(_) => self.explain(&outlet, start, stop),
-            None => {}
+        let by = SessionId::Order(order.id.clone());
+        let counted = self.book_of(order).map(|book| book.count(&by, day));
+        if let Some(changes) = counted {
+            self.post_register(&order.outlet, &changes);
         }
     }
 
     /// An order's record came: what it explains of the register, and what it says against it.
-    fn note_record(&mut self, id: &OrderId, record: &Record, suspicions: &[Suspicion]) {
+    fn take_record(&mut self, id: &OrderId, record: &Record, suspicions: &[Suspicion]) {
         let order = self.order_mut(id).clone();
         let outlet = &order.outlet;
         if let Some(Counted { day, .. }) = order.counted
@@ -199,10 +143,20 @@ impl Books<'_> {
         {
             self.day_mut(day, outlet).has_meter(id);
         }
+        // A failed order's goes to quarantine, and is accounted for there.
+        let believed = !suspicions.iter().any(Suspicion::is_of_register);
+        if let Some(ending) = order.ending.clone().filter(|_| believed && order.state != State::Fail) {
+            self.claim(&order, ending.start, ending.stop, false);
+        }
         if self.rows.has_its_meter(&order) {
-            self.explain(outlet, record.meter_start_kwh, record.meter_stop_kwh);
+            let too_fast = suspicions.iter().any(|s| matches!(s, Suspicion::TooFast { .. }));
+            let connector = self.connector_mut(outlet);
             // The first session after the register was found lower has come.
-            self.connector_mut(outlet).rollback = None;
+            connector.rollback = None;
+            // An impossible jump must not make every later session look like a meter running backwards.
+            if !too_fast {
+                connector.end_at(record.meter_stop_kwh);
+            }
         }
         for suspicion in suspicions {
             let (known, found) = match *suspicion {
@@ -215,29 +169,210 @@ impl Books<'_> {
         }
     }
 
-    /// Energy between two sessions; what a report has said of it, it has said.
-    fn note_gap(&mut self, order: &OrderId, outlet: &Outlet, gap: RegisterGap) {
-        let excess = self.connector_mut(outlet).excess;
-        let known = excess.map_or(gap.last_known, |excess| excess.to.max(gap.last_known));
-        let day = self.today(outlet);
-        day.unrecorded += (gap.start - known).max(Energy::ZERO);
-        day.find(Finding::gap(Some(order), gap));
+    /// An estimate claims what it bills until the record comes; a record that a person bills has claimed nothing where its
+    /// registers were not believed.
+    fn claim_rated(&mut self, id: &OrderId, basis: Basis, start: Reading, stop: Reading) {
+        let order = self.order_mut(id).clone();
+        let by = SessionId::Order(id.clone());
+        let claimed = self.book_of(&order).is_some_and(|book| book.session(&by).is_some());
+        let is_estimate = basis == Basis::Estimate;
+        if is_estimate || (order.source == Source::Quarantine && !claimed) {
+            self.claim(&order, start, stop, is_estimate);
+            if self.rows.has_its_meter(&order) {
+                self.connector_mut(&order.outlet).end_at(stop.register);
+            }
+        }
+    }
+
+    /// A person has decided: the order accounts for so much of its register.
+    fn claim_decided(&mut self, id: &OrderId, from: Energy, to: Energy) {
+        let order = self.order_mut(id).clone();
+        let Some(ending) = order.ending.clone() else { return };
+        let start = Reading {
+            at: ending.start.at,
+            register: from,
+        };
+        let stop = Reading {
+            at: ending.stop.at,
+            register: to,
+        };
+        self.claim(&order, start, stop, false);
+        if self.rows.has_its_meter(&order) {
+            self.connector_mut(&order.outlet).end_at(to);
+        }
+    }
+
+    /// An order whose money moves counts in its day; what a later bill changes counts there too.
+    fn count(&mut self, id: &OrderId) {
+        let today = self.now_day();
+        let order = self.order_mut(id).clone();
+        let outlet = order.outlet.clone();
+        let day = order.counted.map_or(today, |before| before.day);
+        let by = SessionId::Order(id.clone());
+        let in_book = self.book_of(&order).map(|book| {
+            let changes = book.count(&by, day);
+            (changes, book.session(&by).map(|session| session.owned))
+        });
+        let bill = order.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
+        let rated = bill.map_or(Energy::ZERO, |bill| bill.energy);
+        let own = match &order.ending {
+            Some(ending) => (ending.stop.register - ending.start.register).max(Energy::ZERO),
+            None => rated,
+        };
+        // Who sets a bill has looked at the meter; what could not be rated is no fault of it.
+        let corrected = order.bills.last().is_some_and(|bill| bill.basis == Basis::Correction);
+        let owned = in_book.as_ref().and_then(|(_, owned)| *owned);
+        let billed = if corrected { owned.unwrap_or(own) } else { rated };
+        // A meter whose book is kept no more: its own readings are all there is.
+        let metered = if in_book.is_some() { Energy::ZERO } else { own };
+        let before = order.counted;
+        self.order_mut(id).count(Counted {
+            day,
+            energy: billed,
+            metered,
+        });
+        if let Some((changes, _)) = &in_book {
+            self.post_register(&outlet, changes);
+        }
+        let known = before.map_or((Energy::ZERO, Energy::ZERO), |before| (before.energy, before.metered));
+        if before.is_some() && known == (billed, metered) {
+            return;
+        }
+        let no_meter = order.estimated && order.ending.is_none();
+        let sums = self.day_mut(day, &outlet);
+        sums.billed += billed - known.0;
+        sums.metered += metered - known.1;
+        if before.is_none() {
+            sums.orders += 1;
+            if no_meter {
+                let order = id.clone();
+                sums.find(Finding::NoMeter { order, billed });
+            }
+        }
+    }
+
+    /// A record in quarantine: a metered session without an order. What it says of the register is no gap.
+    fn take_unbilled(&mut self, pile: &PileId, record: &Record, ms: i64) {
+        let (item, energy, today) = (self.stamp.seq, record.energy(), self.now_day());
+        let outlet = Outlet {
+            pile: pile.clone(),
+            connector: record.connector,
+        };
+        let Some(connector) = self.rows.connector(&outlet).filter(|_| energy > Energy::ZERO).cloned() else {
+            return;
+        };
+        self.today(&outlet).find(Finding::Unbilled { item, energy });
+        let before = u32::from(connector.is_of_meter_before(record.meter_start_kwh));
+        let meter = connector.meters_before.saturating_sub(before);
+        let possible = connector.power_max.map(|power| meter::possible(power, ms));
+        if possible.is_none_or(|possible| energy > possible) {
+            return;
+        }
+        let at = self.stamp.at;
+        let reading = |register| Reading { at, register };
+        let by = SessionId::Item(item);
+        let claim = Claim {
+            by: by.clone(),
+            start: reading(record.meter_start_kwh),
+            stop: reading(record.meter_stop_kwh),
+            seq: item,
+            provisional: false,
+        };
+        let book = self.connector_mut(&outlet).book_of(meter);
+        let Some(book) = book.filter(|book| book.base().is_some()) else {
+            return;
+        };
+        let claimed = book.claim(claim, today);
+        let counted = book.count(&by, today);
+        let before = book.unexplained(record.meter_start_kwh);
+        let said = book.say(&before, today, None, UnrecordedClass::Gap);
+        for changes in [claimed, counted, said] {
+            self.post_register(&outlet, &changes);
+        }
+    }
+
+    /// A person bills what was put aside: its energy is an order's from now on.
+    fn bill_item(&mut self, item: u64, id: &OrderId) {
+        let order = self.order_mut(id).clone();
+        let renamed = self.book_of(&order).map(|book| book.rename(item, id));
+        if let Some(changes) = renamed {
+            self.post_register(&order.outlet, &changes);
+            self.count_again(&order);
+        }
+    }
+
+    /// Energy before an order that nothing explains.
+    fn say_gap(&mut self, id: &OrderId, outlet: &Outlet, gap: RegisterGap) {
+        let today = self.now_day();
+        let order = self.order_mut(id).clone();
+        let span = Span::new(gap.last_known, gap.start);
+        let said = self
+            .book_of(&order)
+            .map(|book| book.say(&[span], today, Some(id), UnrecordedClass::Gap));
+        if let Some(changes) = said {
+            self.post_register(outlet, &changes);
+        }
+    }
+
+    /// Energy that a connector delivered without an order, as far as no session explains it.
+    fn say_unordered(&mut self, outlet: &Outlet, span: Span) {
+        let today = self.now_day();
+        let book = &mut self.connector_mut(outlet).book;
+        let changes = book.say(&[span], today, None, UnrecordedClass::Unordered);
+        self.post_register(outlet, &changes);
     }
 
     /// A day has its report.
     fn close_day(&mut self, report: &EnergyReport) {
-        self.changes.energy_days.extend(self.rows.energy.close(report));
-        self.changes.energy_reports.insert(report.day);
         for one in &report.connectors {
             if let Some(read) = one.read {
-                self.say_excess(report.day, &one.outlet, read);
+                let book = &mut self.connector_mut(&one.outlet).book;
+                let changes = say_unexplained(book, read, report.day);
+                self.post_register(&one.outlet, &changes);
             }
         }
+        self.changes.energy_days.extend(self.rows.energy.close(report));
+        self.changes.energy_reports.insert(report.day);
+        for late in &report.adjustments {
+            let (change, no) = (&late.change, late.outlet.connector);
+            self.pile_mut(&late.outlet.pile)
+                .correct_doubt(late.of, no, change.billed, change.register());
+        }
         for id in &report.abnormal {
-            let reason = report.findings_of(id);
-            let (day, since) = (report.day, self.stamp.at);
-            self.pile_mut(id).doubt_meter(MeterAbnormal { day, reason, since });
+            let doubt = self.doubt_of(report, id);
+            self.pile_mut(id).doubt_meter(doubt);
         }
         self.rows.energy_reports.insert(report.day, report.clone());
     }
+
+    /// Why a report puts a pile's meter in doubt.
+    fn doubt_of(&self, report: &EnergyReport, pile: &PileId) -> MeterAbnormal {
+        let mut differing = BTreeMap::new();
+        let mut by_orders = false;
+        for one in report.connectors.iter().filter(|one| one.outlet.pile == *pile) {
+            for finding in &one.sums.findings {
+                match finding {
+                    Finding::Energy { order: Some(_), .. } => by_orders = true,
+                    Finding::Energy { order: None, .. } => {
+                        let (billed, register) = (one.sums.billed, one.sums.register());
+                        differing.insert(one.outlet.connector, DayDifference { billed, register });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        MeterAbnormal {
+            day: report.day,
+            reason: report.findings_of(pile),
+            since: self.stamp.at,
+            differing,
+            by_orders,
+        }
+    }
+}
+
+/// Reports as unrecorded what nothing explains up to the register `read`.
+pub(super) fn say_unexplained(book: &mut RegisterBook, read: Energy, day: Day) -> RegisterChanges {
+    let left = book.unexplained(read);
+    book.say(&left, day, None, UnrecordedClass::Gap)
 }

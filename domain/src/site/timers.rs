@@ -2,45 +2,11 @@
 
 use super::{Answer, Handled, Turn, live::Timer};
 use crate::{
-    fact::Fact,
     ids::OrderId,
     order::{DeadlineKind, FailReason},
 };
 
-/// Less than this the wall clock may stray from elapsed time before anybody follows it, in milliseconds.
-const CLOCK_NOISE_MS: u64 = 50;
-
 impl Turn<'_> {
-    /// Journals a step of the wall clock against elapsed time (architecture: Time).
-    pub(super) fn notice_clock_step(&mut self) {
-        let mono = i64::try_from(self.now.mono.0).unwrap_or(i64::MAX);
-        let offset = self.now.wall.0.saturating_sub(mono);
-        let by_ms = match self.site.live.wall_offset_ms {
-            Some(before) => offset.saturating_sub(before),
-            // After a start only a clock behind the journal is known to be wrong: the station may have been off for long.
-            None => self.now.wall.ms_since(self.site.last.at).min(0),
-        };
-        // Two clocks read one after the other differ by a millisecond now and then; each pile's offset is not moved for
-        // that. Small steps add up until they count.
-        if self.site.live.wall_offset_ms.is_some() && by_ms.unsigned_abs() < CLOCK_NOISE_MS {
-            return;
-        }
-        self.site.live.wall_offset_ms = Some(offset);
-        if by_ms == 0 {
-            return;
-        }
-        for presence in self.site.live.piles.values_mut() {
-            presence.clock.follow_step(by_ms);
-        }
-        if by_ms.unsigned_abs() > self.policy().clock_step_ms {
-            for live in self.site.live.outlets.values_mut() {
-                live.follow_step(by_ms);
-            }
-            self.journal(Fact::ClockStepped { by_ms });
-            self.wait_for_report(self.now.mono);
-        }
-    }
-
     pub(super) fn tick(&mut self) -> Handled {
         while let Some((at, timer)) = self.site.live.timers.first().cloned() {
             if at > self.now.mono {

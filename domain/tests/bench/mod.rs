@@ -337,6 +337,9 @@ impl Bench {
             disk.energy_reports.insert(*day, rows.energy_reports[day].clone());
             disk.energy.reported.clone_from(&rows.energy.reported);
         }
+        if changes.clock {
+            disk.clock.clone_from(&rows.clock);
+        }
         for account in &changes.accounts {
             disk.ledger.load(account.clone(), rows.ledger.balance(account));
         }
@@ -401,6 +404,7 @@ impl Bench {
             piles: self.disk.piles.clone(),
             tariffs: self.disk.tariffs.clone(),
             energy: self.disk.energy.clone(),
+            clock: self.disk.clock.clone(),
             ..Rows::default()
         };
         let mut accounts = vec![

@@ -230,6 +230,7 @@ impl From<&Rejected> for Problem {
             | Rejected::TooMuch { .. }
             | Rejected::NoReason
             | Rejected::TariffInThePast(_) => amount(""),
+            Rejected::ClockWrong(_) => conflict(""),
             Rejected::NotTakingOrders(_) => problem(StatusCode::SERVICE_UNAVAILABLE, ""),
         };
         problem.explain(rejected);

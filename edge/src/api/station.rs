@@ -2,11 +2,13 @@
 
 use super::{
     ApiState,
+    body::{Nothing, Posted},
     dto::{
         pile::PileView,
         station::{ClockView, DiskView, JournalHead, StationView, TlsView},
     },
     problem::Problem,
+    respond::{Answered, Question, Shown},
     wire::At,
 };
 use crate::{
@@ -14,14 +16,35 @@ use crate::{
     tls,
 };
 use axum::{Json, extract::State as Shared};
-use domain::{order::State, tariff, time::Wall};
+use domain::{order::State, site::Input, tariff, time::Wall};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// How many of what waits are counted.
 const COUNTED_MAX: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(get_station))
+    OpenApiRouter::new()
+        .routes(routes!(get_station))
+        .routes(routes!(confirm_clock))
+}
+
+/// Say that the clock is right, where the station cannot believe it: it is behind what was certain once. What waited for
+/// the right time alone is settled.
+#[utoipa::path(
+    post, path = "/v1/station/clock-confirmed", tag = "station",
+    request_body = Nothing,
+    responses((status = 200, description = "The clock", body = ClockView)),
+    security(("bearer" = ["service"])),
+)]
+async fn confirm_clock(Shared(api): Shared<ApiState>, posted: Posted<Nothing>) -> Result<Answered, Problem> {
+    let Posted {
+        body: Nothing {},
+        key,
+        caller,
+    } = posted;
+    Question::new(Input::ConfirmClock { by: caller.name }, Some(key))
+        .ask(&api, move |_, site, now| Ok(Shown::ok(&ClockView::of(site, now))))
+        .await
 }
 
 fn tls_of(api: &ApiState, now: Wall) -> Option<TlsView> {
@@ -50,12 +73,10 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         };
         let reviews = reader.orders(&waiting, None, COUNTED_MAX)?.items.len();
         let quarantine = reader.quarantine(true, None, COUNTED_MAX)?.items.len();
-        let tariffs = reader.tariffs()?;
-        let in_force = tariff::in_force(&tariffs, wall).map(|tariff| tariff.id.to_string());
         let places = (reader.checkpoint()?, reader.acknowledged()?);
-        Ok((reader.head()?, places, reviews, quarantine, in_force))
+        Ok((reader.head()?, places, reviews, quarantine))
     });
-    let ((head, hash), (begins_after, acknowledged), reviews_waiting, quarantine_open, tariff_in_force) = read.await?;
+    let ((head, hash), (begins_after, acknowledged), reviews_waiting, quarantine_open) = read.await?;
     let identity = api.station.store.identity();
     let mut view = StationView {
         site: identity.site.to_string(),
@@ -67,6 +88,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
             wall: At(head.at),
             mono_ms: 0,
             trusted: false,
+            doubted_since: None,
         },
         journal: JournalHead {
             seq: head.seq,
@@ -90,7 +112,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
             telemetry: false,
             refusing_orders: None,
         },
-        tariff_in_force,
+        tariff_in_force: None,
         tls: tls_of(&api, wall),
     };
     let looked = api.station.look(|site, now| {
@@ -112,14 +134,12 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         }
         let open = site.rows().orders().filter(|order| order.state.is_open()).count();
         let counts = [known, online, fenced, faulted, full, abnormal];
-        (now, site.clock_trusted(), open, counts, DiskView::of(site))
+        let tariffs = site.rows().tariffs.values();
+        let in_force = tariff::in_force(tariffs, site.tariff_time(now)).map(|tariff| tariff.id.to_string());
+        (ClockView::of(site, now), in_force, open, counts, DiskView::of(site))
     });
-    let (now, trusted, open_orders, [piles, online, fenced, faulted, full, abnormal], disk) = looked.await?;
-    view.clock = ClockView {
-        wall: At(now.wall),
-        mono_ms: now.mono.0,
-        trusted,
-    };
+    let (clock, in_force, open_orders, [piles, online, fenced, faulted, full, abnormal], disk) = looked.await?;
+    (view.clock, view.tariff_in_force) = (clock, in_force);
     (view.open_orders, view.piles, view.piles_online) = (open_orders, piles, online);
     (view.piles_in_maintenance, view.piles_faulted) = (fenced, faulted);
     (view.piles_quarantine_full, view.disk) = (full, disk);

@@ -42,6 +42,8 @@ enum Command {
     CheckConfig(ConfigFile),
     /// How the station is, what needs attention first.
     Status,
+    /// Say that the machine's clock is right, where the station cannot believe it.
+    ClockConfirmed,
     /// Piles: who may connect.
     #[command(subcommand)]
     Pile(Pile),
@@ -353,6 +355,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
                 .to_owned());
         }
         Command::Status => (client.get("/v1/station")?, status::text),
+        Command::ClockConfirmed => (client.post("/v1/station/clock-confirmed", &json!({}))?, table::fields),
         Command::BalanceSheet => (client.get("/v1/balance-sheet?detail=true")?, table::fields),
         Command::AuditBills { day } => {
             let day: jiff::civil::Date = day

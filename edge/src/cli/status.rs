@@ -78,6 +78,11 @@ pub(super) fn text(station: &Value) -> String {
             "! new TLS files cannot be used, the ones before them are: {problem}"
         ));
     }
+    if let Some(certain) = station["clock"]["doubted_since"].as_str() {
+        lines.push(format!(
+            "! the clock cannot be right: it was {certain} before. Set it (timedatectl set-time); if it is right, holdfast-edge clock-confirmed"
+        ));
+    }
     if station["clock"]["trusted"] != true {
         lines.push("! the clock is not trusted: piles are not told the time".to_owned());
     }

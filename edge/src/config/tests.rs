@@ -1,18 +1,12 @@
 use super::{keys::KEYS, *};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::own_path::own_path;
 
 /// A file of its own for each text, gone with it.
 struct File(PathBuf);
 
 impl File {
     fn new(text: &str) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!(
-            "holdfast-config-{}-{}.toml",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
+        let path = own_path("config").with_extension("toml");
         std::fs::write(&path, text).unwrap();
         Self(path)
     }

@@ -259,6 +259,11 @@ impl Station {
         self.journal_head.subscribe()
     }
 
+    /// How many follow it.
+    pub fn journal_followers(&self) -> usize {
+        self.journal_head.receiver_count()
+    }
+
     /// How many inputs wait.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)

@@ -8,7 +8,10 @@ use super::{
 use crate::{config::Retention, credentials::CredentialChange, retention::Forgetting, store::StoreError};
 use broker::{Receipt, RefusalReason};
 use domain::{ids::Randomness, site::Effect};
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::sync::{mpsc, oneshot};
 
 struct OsRandom;
@@ -74,16 +77,17 @@ impl Loop {
     async fn turn_over(&mut self, outbound: &impl Outbound) -> Result<(), StoreError> {
         loop {
             // Everything that was decided is on disk, and nothing but open orders in memory.
-            self.forgetting
-                .step(&self.station.store, self.writer.site(), self.station.clock.now())?;
-            let until = |at| self.station.clock.until(at);
-            let deadline = self.writer.next_deadline().map(until);
-            let telemetry = self.writer.telemetry_due().map(until);
+            let clock = Arc::clone(&self.station.clock);
+            let now = clock.now();
+            self.forgetting.step(&self.station.store, self.writer.site(), now)?;
+            let deadline = self.writer.next_deadline();
+            let is_due = deadline.is_some_and(|at| at <= now.mono);
+            let telemetry = self.writer.telemetry_due();
             let due = || Some(Queued::from(Work::Due));
             let first = tokio::select! {
                 biased;
                 // However much work there is, what is due comes first: a start times out on time at a busy station too.
-                () = std::future::ready(()), if deadline == Some(Duration::ZERO) => due(),
+                () = std::future::ready(()), if is_due => due(),
                 work = self.work.recv() => match work {
                     Some(work) => Some(work),
                     None => return Ok(()),
@@ -94,8 +98,8 @@ impl Loop {
                     self.look_around();
                     continue;
                 }
-                () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => due(),
-                () = tokio::time::sleep(telemetry.unwrap_or_default()), if telemetry.is_some() => None,
+                () = clock.reached(deadline.unwrap_or_default()), if deadline.is_some() => due(),
+                () = clock.reached(telemetry.unwrap_or_default()), if telemetry.is_some() => None,
                 () = tokio::time::sleep(self.forgetting.wait()) => {
                     self.station.stats.beats.fetch_add(1, Ordering::Relaxed);
                     continue;

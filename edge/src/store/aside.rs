@@ -296,6 +296,7 @@ impl StorageBackend for ReadOnly {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_path::own_path;
 
     /// A storage that notes what is done to it, and may fail from the so-many-eth change on.
     #[derive(Debug, Clone, Default)]
@@ -385,7 +386,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_the_file_stays_as_it_was() {
-        let path = std::env::temp_dir().join(format!("holdfast-aside-{}", std::process::id()));
+        let path = own_path("aside");
         std::fs::write(&path, original()).unwrap();
         let aside = Aside::of(&path).unwrap();
         change(&aside);

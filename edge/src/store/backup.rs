@@ -109,12 +109,13 @@ pub(super) fn give_name(unfinished: &Path, to: &Path) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_path::own_path;
 
     #[test]
     fn a_backup_that_takes_too_long_leaves_nothing() {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/station-schema-1.redb");
         let store = Store::look_at(&fixture, 4 << 20).unwrap();
-        let folder = std::env::temp_dir().join(format!("holdfast-backup-{}", std::process::id()));
+        let folder = own_path("backup");
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("copy.redb");
         let late = store.backup(&file, Duration::ZERO).unwrap_err();

@@ -469,6 +469,7 @@ impl Store {
             rows.tariffs.insert(tariff.spec().id.clone(), tariff);
         }
         rows.energy = reader.energy_books()?;
+        rows.clock = reader.station_clock()?;
         for account in reader.station_accounts()? {
             rows.ledger.load(account.0, account.1);
         }

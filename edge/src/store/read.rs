@@ -18,6 +18,7 @@ use domain::{
     pile::Pile,
     quarantine::QuarantineItem,
     site::{Key, Loaded, OutletLive},
+    station_clock::StationClock,
     tariff::Tariff,
     time::{Mono, Wall},
     units::Fen,
@@ -358,6 +359,14 @@ impl Reader {
                 Loaded::Receipt { receipt, used }
             }
         })
+    }
+
+    /// What is known of the station's wall clock.
+    pub(super) fn station_clock(&self) -> Result<StationClock, StoreError> {
+        let meta = self.read.open_table(tables::META)?;
+        let clock = meta.get(tables::STATION_CLOCK)?;
+        let clock = clock.map(|row| parse("meta", &tables::STATION_CLOCK, row.value()));
+        Ok(clock.transpose()?.unwrap_or_default())
     }
 
     /// One member.

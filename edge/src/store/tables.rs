@@ -29,6 +29,8 @@ pub(super) trait AnyTable {
 pub(super) const ACKNOWLEDGED: &str = "acknowledged";
 /// In [`META`]: the place after which the journal begins.
 pub(super) const CHECKPOINT: &str = "checkpoint";
+/// In [`META`]: what is known of the station's wall clock.
+pub(super) const STATION_CLOCK: &str = "station_clock";
 /// After how many rows a copy looks at the clock.
 const ROWS_AT_ONCE: usize = 256;
 

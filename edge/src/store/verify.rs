@@ -119,6 +119,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_path::own_path;
     use std::path::{Path, PathBuf};
 
     fn fixture() -> PathBuf {
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn a_byte_that_flips_in_the_file_is_found_or_nothing_uses_it_or_the_last_commit_is_gone() {
         let file = std::fs::read(fixture()).unwrap();
-        let path = std::env::temp_dir().join(format!("holdfast-flips-{}.redb", std::process::id()));
+        let path = own_path("flips");
         let before = everything(&station());
         let head = station().reader().unwrap().verify(None).unwrap().head;
         let (mut found, mut unused, mut gone, mut gone_unseen) = (0, 0, 0, 0);

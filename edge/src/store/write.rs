@@ -117,6 +117,12 @@ impl Store {
         write_money(&write, batch, rows)?;
         write_masters(&write, batch, rows)?;
         energy::write(&write, batch, rows)?;
+        if batch.changes.clock {
+            let clock = json(&rows.clock)?;
+            write
+                .open_table(tables::META)?
+                .insert(tables::STATION_CLOCK, clock.as_slice())?;
+        }
         write_credentials(&write, &batch.credentials)?;
         retained::write(&write, &batch.retained)?;
         remember(&write, &batch.remembered, mark.mono, REMEMBERED_MAX)?;

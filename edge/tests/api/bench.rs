@@ -1,13 +1,14 @@
 //! A station under test: database in a folder of its own, loop on its thread, API on TCP and on a Unix socket.
-//! Piles are played by hand through the same door the broker uses; what the station sends them is kept.
+//! Piles are played by hand through the same door the broker uses; what the station sends them is kept. Its clocks stand
+//! until the test moves them, so that nothing depends on how fast the machine is.
 
 use broker::Receipt;
 use domain::{
     ids::{PileId, SiteId},
     messages::{self, CommandKind, Down},
     policy::Policy,
-    site::Input,
-    time::Wall,
+    site::{Input, Site},
+    time::{Now, Wall},
     topics::UpKind,
 };
 use edge::{
@@ -37,6 +38,12 @@ use tokio::{
 };
 
 pub(crate) const SITE: &str = "test-site";
+pub(crate) const MINUTE: u64 = 60_000;
+pub(crate) const HOUR: u64 = 60 * MINUTE;
+/// How long after what was before it a pile says something, in milliseconds: as often as piles send heartbeats.
+const MESSAGE_AFTER: u64 = 15_000;
+/// How long after what was before it somebody asks for a change, in milliseconds.
+const CHANGE_AFTER: u64 = 1_000;
 
 /// What went to piles.
 #[derive(Clone, Default)]
@@ -112,7 +119,16 @@ pub(crate) struct Bench {
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<anyhow::Result<()>>>,
     keys: AtomicU64,
-    piles: Mutex<BTreeMap<String, u64>>,
+    piles: Mutex<BTreeMap<String, Played>>,
+}
+
+/// What is remembered of a pile that is played.
+#[derive(Default)]
+struct Played {
+    /// The number of its last message.
+    seq: u64,
+    /// When its last session began.
+    began: Option<Now>,
 }
 
 impl Bench {
@@ -121,18 +137,17 @@ impl Bench {
     }
 
     pub(crate) async fn with(policy: Policy) -> Self {
-        Self::running(policy, "2026-03-01T10:00:00+08:00", 1).await
+        Self::starting(policy, "2026-03-01T10:00:00+08:00").await
     }
 
-    /// Its clocks begin there and run so many times as fast as the world's.
-    pub(crate) async fn running(policy: Policy, start: &str, rate: u32) -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("holdfast-api-{}-{n}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+    /// Its wall clock stands there at first.
+    pub(crate) async fn starting(policy: Policy, start: &str) -> Self {
+        // No number of a process is unique for ever, and what a test that was killed has left is nobody's station.
+        let folder = std::env::temp_dir().join(format!("holdfast-api-{:016x}", getrandom::u64().unwrap()));
+        std::fs::create_dir(&folder).unwrap();
         let store = Store::open(&folder.join("test.redb"), &SiteId::new(SITE).unwrap(), 4 << 20).unwrap();
         let start = Wall::parse(start).unwrap();
-        let clock = |mark: &_| SiteClock::resume(mark).simulated(rate, Some(start));
+        let clock = |mark: &_| SiteClock::resume(mark).standing(start);
         let (station, brain) = Station::recover(store, policy, clock).unwrap();
         let sent = Sent::default();
         let outbound = sent.clone();
@@ -190,8 +205,29 @@ impl Bench {
         format!("key-{}", self.keys.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A request over TCP with these headers and no others.
+    /// The station's time.
+    pub(crate) fn now(&self) -> Now {
+        self.station.clock.now()
+    }
+
+    /// Lets so many milliseconds pass, and waits until the station has done what was due in them.
+    pub(crate) async fn advance(&self, ms: u64) {
+        self.station.clock.advance(ms);
+        // A look may come between two things that are due, but each comes after at least one of them.
+        for _ in 0..100 {
+            let is_due = |site: &Site, now: Now| site.next_deadline().is_some_and(|at| at <= now.mono);
+            if !self.station.look(is_due).await.unwrap() {
+                return;
+            }
+        }
+        panic!("something is due and stays so");
+    }
+
+    /// A request over TCP with these headers and no others. Time passes before one that may change something.
     pub(crate) async fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Reply {
+        if !["GET", "HEAD"].contains(&method) {
+            self.advance(CHANGE_AFTER).await;
+        }
         let stream = TcpStream::connect(self.address).await.unwrap();
         exchange(stream, method, path, headers, body).await
     }
@@ -286,15 +322,16 @@ impl Bench {
         self.station.look(|_, _| ()).await.unwrap();
     }
 
-    /// A pile says something.
+    /// After a while a pile says something.
     pub(crate) async fn says(&self, id: &str, kind: UpKind, mut body: Value) {
+        self.advance(MESSAGE_AFTER).await;
         let seq = {
             let mut piles = self.piles.lock().unwrap();
-            let seq = piles.entry(id.to_owned()).or_default();
-            *seq += 1;
-            *seq
+            let pile = piles.entry(id.to_owned()).or_default();
+            pile.seq += 1;
+            pile.seq
         };
-        let now = self.station.clock.now();
+        let now = self.now();
         body["boot_id"] = json!("b1");
         body["seq"] = json!(seq);
         body["mono_ms"] = json!(now.mono.0);
@@ -345,17 +382,26 @@ impl Bench {
         let start = self.command(pile, CommandKind::Start).unwrap();
         let reply = json!({ "command_id": start.command_id, "ok": true, "code": 0, "message": "" });
         self.says(pile, UpKind::Reply, reply).await;
+        let now = self.now();
+        self.piles.lock().unwrap().entry(pile.to_owned()).or_default().began = Some(now);
     }
 
     /// The pile's record of a session from 100 kWh to `stop`.
     pub(crate) async fn record(&self, pile: &str, order: &str, stop: &str) {
-        let now = self.station.clock.now();
-        let record = json!({
-            "order_id": order, "connector": 1, "start_ts": now.wall.after_ms(-10).to_string(),
-            "stop_ts": now.wall.to_string(), "start_mono_ms": now.mono.0.saturating_sub(10), "stop_mono_ms": now.mono.0,
-            "meter_start_kwh": "100.0000", "meter_stop_kwh": stop, "reason": { "code": 0, "text": "" },
-        });
+        let record = self.record_of(pile, order, stop);
         self.says(pile, UpKind::Record, record).await;
+    }
+
+    /// The same, not sent: from when the pile's last session began until now.
+    pub(crate) fn record_of(&self, pile: &str, order: &str, stop: &str) -> Value {
+        let now = self.now();
+        let began = self.piles.lock().unwrap().get(pile).and_then(|pile| pile.began);
+        let began = began.unwrap_or(now);
+        json!({
+            "order_id": order, "connector": 1, "start_ts": began.wall.to_string(), "stop_ts": now.wall.to_string(),
+            "start_mono_ms": began.mono.0, "stop_mono_ms": now.mono.0, "meter_start_kwh": "100.0000",
+            "meter_stop_kwh": stop, "reason": { "code": 0, "text": "" },
+        })
     }
 
     /// The books must sum to zero.

@@ -1,9 +1,8 @@
 //! A bill without a record, what the late record makes of it, and the pile's own split: as a person sees them.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, MINUTE};
 use domain::{policy::Policy, topics::UpKind, units::Fen};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 /// An order that has charged 2 kWh at ¥0.85 by the last reading, and whose record does not come.
 async fn without_record(bench: &Bench) -> String {
@@ -13,23 +12,17 @@ async fn without_record(bench: &Bench) -> String {
     let order = bench.charge("m", "P1", "50.00").await;
     bench.heartbeat("P1", "charging", Some(&order), "102.0000").await;
     bench.heartbeat("P1", "idle", None, "102.0000").await;
-    let begun = Instant::now();
-    loop {
-        let seen = bench.get(&format!("/v1/orders/{order}")).await.expect(200);
-        if seen["estimated"] == true && seen["state"] != "CHARGING" {
-            return order;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(20), "{seen}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-fn impatient() -> Policy {
-    Policy {
-        record_request_ms: 100,
-        record_overdue_ms: 300,
-        ..Policy::default()
-    }
+    // It is asked for after a minute, and given up after half an hour.
+    let path = format!("/v1/orders/{order}");
+    bench.advance(29 * MINUTE).await;
+    let waits = bench.get(&path).await.expect(200);
+    assert_eq!(
+        (&waits["state"], &waits["estimated"]),
+        (&json!("CHARGING"), &json!(false))
+    );
+    bench.advance(MINUTE).await;
+    assert_eq!(bench.get(&path).await.expect(200)["estimated"], true);
+    order
 }
 
 async fn bases(bench: &Bench, order: &str) -> Vec<Value> {
@@ -40,7 +33,7 @@ async fn bases(bench: &Bench, order: &str) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_record_re_rates_an_estimate() {
-    let bench = Bench::with(impatient()).await;
+    let bench = Bench::new().await;
     let order = without_record(&bench).await;
     let path = format!("/v1/orders/{order}");
     let estimated = bench.get(&path).await.expect(200);
@@ -66,7 +59,7 @@ async fn a_late_record_re_rates_an_estimate() {
 async fn a_record_that_comes_after_a_persons_bill_does_not_overwrite_it() {
     let policy = Policy {
         review_above: Fen(100),
-        ..impatient()
+        ..Policy::default()
     };
     let bench = Bench::with(policy).await;
     let order = without_record(&bench).await;
@@ -110,13 +103,8 @@ async fn a_pile_that_splits_the_energy_differently_is_written_down_with_both_spl
     bench.member("m", "100.00").await;
     bench.pile("P1").await;
     let order = bench.charge("m", "P1", "50.00").await;
-    let now = bench.station.clock.now();
-    let record = json!({
-        "order_id": order, "connector": 1, "start_ts": now.wall.after_ms(-10).to_string(),
-        "stop_ts": now.wall.to_string(), "start_mono_ms": now.mono.0.saturating_sub(10), "stop_mono_ms": now.mono.0,
-        "meter_start_kwh": "100.0000", "meter_stop_kwh": "102.0000", "reason": { "code": 0, "text": "" },
-        "periods": { "sharp_kwh": "0", "peak_kwh": "1.5000", "flat_kwh": "0.5000", "valley_kwh": "0" },
-    });
+    let mut record = bench.record_of("P1", &order, "102.0000");
+    record["periods"] = json!({ "sharp_kwh": "0", "peak_kwh": "1.5000", "flat_kwh": "0.5000", "valley_kwh": "0" });
     bench.says("P1", UpKind::Record, record).await;
     let settled = bench.get(&format!("/v1/orders/{order}")).await.expect(200);
     assert_eq!(

@@ -172,7 +172,7 @@ async fn samples_are_kept_of_known_connectors_alone() {
             pile: PileId::new(pile).unwrap(),
             connector: ConnectorNo(no),
         };
-        let now = bench.station.clock.now().wall;
+        let now = bench.now().wall;
         reader.samples(&outlet, Wall(0), now, 10).unwrap().0.len()
     };
     assert!(kept("P1", 1) > 0);

@@ -20,7 +20,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use world::{
     hand::Hand,
@@ -311,6 +311,5 @@ async fn full_at_the_very_first_start() {
     station.start_again().await.unwrap();
     let mut pile = Played::new(&station, "P1").await;
     let order = pile.charging(&station, "m1").await;
-    tokio::time::sleep(Duration::from_millis(10)).await;
     pile.settles(&station, &order).await;
 }

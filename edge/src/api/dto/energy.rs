@@ -93,6 +93,8 @@ pub struct ConnectorEnergyView {
     pub totals: EnergySums,
     /// Of `register_kwh`: what lies between sessions and in none.
     pub unrecorded_kwh: Kwh,
+    /// Besides `register_kwh`: what sessions in quarantine moved.
+    pub unbilled_kwh: Kwh,
     /// What does not fit; at most 33 are listed.
     pub discrepancies: Vec<EnergyDiscrepancy>,
 }
@@ -112,7 +114,8 @@ pub struct EnergyAdjustment {
 pub struct EnergyDiscrepancy {
     /// `ENERGY`: an order, or the connector's day where none is named, differs from its register by more than 1 % and
     /// 0.1 kWh. `REGISTER_GAP`: energy between sessions. `ROLLBACK`: a register that fell. `UNBILLED`: a session in
-    /// quarantine. `NO_METER`: an order without a record.
+    /// quarantine, or one without order and record that the station saw. `NO_METER`: an order without a record.
+    /// `EXPLAINED`: a gap that an earlier report told of, and that a session explains; `register_kwh` is what is left of it.
     #[schema(example = "REGISTER_GAP")]
     pub class: String,
     /// The order it is about, or was found with.
@@ -176,6 +179,15 @@ impl EnergyDiscrepancy {
                 view.order = order.as_ref().map(ToString::to_string);
                 (view.from_kwh, view.to_kwh) = (Some(Kwh(*from)), Some(Kwh(*to)));
             }
+            Finding::Unordered { from, to } => {
+                view.register_kwh = Some(Kwh(*to - *from));
+                (view.from_kwh, view.to_kwh) = (Some(Kwh(*from)), Some(Kwh(*to)));
+            }
+            Finding::Explained { order, from, to, left } => {
+                view.order = order.as_ref().map(ToString::to_string);
+                view.register_kwh = Some(Kwh(*left));
+                (view.from_kwh, view.to_kwh) = (Some(Kwh(*from)), Some(Kwh(*to)));
+            }
             Finding::Rollback { order, known, found } => {
                 view.order = order.as_ref().map(ToString::to_string);
                 (view.from_kwh, view.to_kwh) = (Some(Kwh(*known)), Some(Kwh(*found)));
@@ -199,6 +211,7 @@ impl ConnectorEnergyView {
             connector: outlet.connector.0,
             totals: EnergySums::new(i64::from(sums.orders), sums.billed, sums.register(), found),
             unrecorded_kwh: Kwh(sums.unrecorded),
+            unbilled_kwh: Kwh(sums.unbilled),
             discrepancies: sums.findings.iter().map(EnergyDiscrepancy::of).collect(),
         }
     }

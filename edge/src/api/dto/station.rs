@@ -5,7 +5,10 @@ use crate::{
     credentials::Role,
 };
 use domain::journal::Head;
-use domain::site::{Site, Space};
+use domain::{
+    site::{Site, Space},
+    time::Now,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -111,6 +114,20 @@ pub struct ClockView {
     pub mono_ms: u64,
     /// Whether the wall clock is trusted: synchronised, or set by a person or head office.
     pub trusted: bool,
+    /// The last certain time, where the wall clock cannot be right: what is rated meanwhile waits for a person, or for the
+    /// clock to be put right. `null` otherwise.
+    pub doubted_since: Option<At>,
+}
+
+impl ClockView {
+    pub(in crate::api) fn of(site: &Site, now: Now) -> Self {
+        Self {
+            wall: At(now.wall),
+            mono_ms: now.mono.0,
+            trusted: site.clock_trusted(),
+            doubted_since: site.rows().clock.doubt.map(|doubt| At(doubt.certain)),
+        }
+    }
 }
 
 /// The last entry of the journal.

@@ -350,11 +350,11 @@ mod tests {
 
     #[test]
     fn a_file_is_completed_by_the_command_line() {
-        let path = std::env::temp_dir().join(format!("pile-sim-test-{}.toml", std::process::id()));
+        let folder = world::station::Folder::new("pile-sim-plan").unwrap();
+        let path = folder.path().join("plan.toml");
         let text = "[run]\nspeed = 60\nonce = true\n[[pile]]\nid = [\"A\"]\nmax-kw = \"60\"\n[[pile]]\npiles = 2\nprefix = \"B\"\n";
         std::fs::write(&path, text).unwrap();
         let plan = plan(&["--config", path.to_str().unwrap(), "--speed", "10", "--max-kw", "11"]).unwrap();
-        std::fs::remove_file(&path).unwrap();
         let piles: Vec<_> = plan
             .piles
             .iter()

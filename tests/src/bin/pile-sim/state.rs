@@ -40,7 +40,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let path = std::env::temp_dir().join(format!("pile-sim-state-{}.json", std::process::id()));
+        let folder = world::station::Folder::new("pile-sim-state").unwrap();
+        let path = folder.path().join("state.json");
         assert_eq!(read(&path).unwrap(), Flashes::new());
         let flash = Flash {
             boots: 3,
@@ -53,6 +54,5 @@ mod tests {
         assert_eq!(read(&path).unwrap(), flashes);
         std::fs::write(&path, "{").unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("move it away"));
-        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -1,0 +1,163 @@
+//! The station's own wall clock: its steps, the doubt of a clock that cannot be right, and what waits for the right time.
+
+use super::{Answer, Handled, Rejected, Turn};
+use crate::{
+    fact::Fact,
+    ids::{OrderId, PileId},
+    meter::Suspicion,
+    order::{Basis, Order, State},
+    rating::{self, Reading},
+    station_clock::{EARLIEST, Vouchers},
+    time::Wall,
+};
+
+/// Less than this the wall clock may stray from elapsed time before anybody follows it, in milliseconds.
+const CLOCK_NOISE_MS: u64 = 50;
+
+impl Turn<'_> {
+    /// Journals a step of the wall clock against elapsed time (architecture: Time).
+    pub(super) fn notice_clock_step(&mut self) {
+        let mono = i64::try_from(self.now.mono.0).unwrap_or(i64::MAX);
+        let offset = self.now.wall.0.saturating_sub(mono);
+        let by_ms = match self.site.live.wall_offset_ms {
+            Some(before) => offset.saturating_sub(before),
+            // After a start only a clock behind the journal is known to be wrong: the station may have been off for long.
+            None => self.now.wall.ms_since(self.site.last.at).min(0),
+        };
+        // Two clocks read one after the other differ by a millisecond now and then; each pile's offset is not moved for
+        // that. Small steps add up until they count.
+        if self.site.live.wall_offset_ms.is_some() && by_ms.unsigned_abs() < CLOCK_NOISE_MS {
+            return;
+        }
+        self.site.live.wall_offset_ms = Some(offset);
+        let journaled = self.site.last.at;
+        if by_ms != 0 {
+            for presence in self.site.live.piles.values_mut() {
+                presence.clock.follow_step(by_ms);
+            }
+            if by_ms.unsigned_abs() > self.policy().clock_step_ms {
+                for live in self.site.live.outlets.values_mut() {
+                    live.follow_step(by_ms);
+                }
+                self.journal(Fact::ClockStepped { by_ms });
+                self.wait_for_report(self.now.mono);
+            }
+        }
+        self.weigh_clock(journaled);
+    }
+
+    /// Journals that the clock cannot be right, or that it can again; `journaled` is the last time that was written by it.
+    fn weigh_clock(&mut self, journaled: Wall) {
+        let now = self.now;
+        let doubt = self.site.rows.clock.doubt;
+        let told = self.site.live.not_before;
+        let not_before = told.map(|(since, wall)| {
+            let passed = i64::try_from(now.mono.ms_since(since)).unwrap_or(i64::MAX);
+            wall.after_ms(passed)
+        });
+        let vouchers = Vouchers {
+            trusted: self.site.live.clock_trusted,
+            // Once in doubt, it is right again when it has caught up with what is certain.
+            not_before: not_before.max(doubt.map(|doubt| doubt.not_before(now.mono))),
+            journaled: if doubt.is_some() { now.wall } else { journaled },
+            slack_ms: i64::try_from(self.policy().clock_step_ms).unwrap_or(i64::MAX),
+        };
+        match (vouchers.against(now.wall), doubt) {
+            (Some(certain), None) => self.journal(Fact::ClockDoubted { certain }),
+            (None, Some(_)) => self.believe_clock(None),
+            _ => {}
+        }
+    }
+
+    /// Whether the station's clock is trusted from now on; whoever says so, a clock before [`EARLIEST`] is not.
+    pub(super) fn clock_trust(&mut self, trusted: bool) -> Handled {
+        let trusted = trusted && self.now.wall >= EARLIEST;
+        let before = std::mem::replace(&mut self.site.live.clock_trusted, trusted);
+        if trusted && !before {
+            let piles = self.site.live.piles.iter();
+            let online = piles.filter(|(_, presence)| presence.online_since.is_some());
+            let online: Vec<PileId> = online.map(|(pile, _)| pile.clone()).collect();
+            for pile in online {
+                self.tell_time_and_prices(&pile);
+            }
+        }
+        self.weigh_clock(self.site.last.at);
+        Ok(Answer::Done)
+    }
+
+    /// By what was certain in an earlier run of the program, it is `wall` at least.
+    pub(super) fn certain_time(&mut self, wall: Wall) -> Handled {
+        self.site.live.not_before = Some((self.now.mono, wall));
+        self.weigh_clock(self.site.last.at);
+        Ok(Answer::Done)
+    }
+
+    /// A person has looked at the clock that the station cannot believe: it is right.
+    pub(super) fn confirm_clock(&mut self, by: String) -> Handled {
+        if self.now.wall < EARLIEST {
+            return Err(Rejected::ClockWrong(self.now.wall));
+        }
+        self.site.live.not_before = None;
+        if self.site.rows.clock.doubt.is_some() {
+            self.believe_clock(Some(by));
+        }
+        Ok(Answer::Done)
+    }
+
+    /// The clock is believed again: what was placed by a wrong one moves to the right time, and what waited for nothing
+    /// else is settled.
+    fn believe_clock(&mut self, by: Option<String>) {
+        let waiting = self
+            .site
+            .rows
+            .orders()
+            .filter(|order| order.clock_doubted && order.state.is_open());
+        // Where the doubt began in the middle of a session, nobody knows how long the station was off: a person's case.
+        let waiting: Vec<OrderId> = waiting
+            .filter(|order| order.placed_in_doubt)
+            .map(|order| order.id.clone())
+            .collect();
+        self.journal(Fact::ClockBelieved { by });
+        for id in waiting {
+            let order = self.order(&id).expect("it was in memory a line above").clone();
+            let by_ms = order.clock_moved_ms;
+            self.journal(Fact::OrderTimesMoved {
+                order: id.clone(),
+                by_ms,
+            });
+            if order.state == State::Review {
+                self.rate_at_the_right_time(&order, by_ms);
+            }
+        }
+    }
+
+    fn rate_at_the_right_time(&mut self, before: &Order, by_ms: i64) {
+        let Some(bill) = before.bill().and_then(|bill| bill.detail.clone()) else {
+            return;
+        };
+        let moved = |reading: Reading| Reading {
+            at: reading.at.after_ms(by_ms),
+            ..reading
+        };
+        let readings: Vec<Reading> = bill.readings.iter().copied().map(moved).collect();
+        let tariff = self.site.rows.tariff_of(before);
+        let Ok(bill) = rating::rate(tariff, moved(bill.start), &readings, moved(bill.stop)) else {
+            return;
+        };
+        let basis = before.bill().map_or(Basis::Record, |bill| bill.basis);
+        self.journal(Fact::OrderRated {
+            order: before.id.clone(),
+            basis,
+            bill,
+        });
+        let others = before
+            .suspicions
+            .iter()
+            .filter(|suspicion| !suspicion.is_of_station_clock());
+        let others: Vec<Suspicion> = others.filter(|other| **other != Suspicion::LargeFee).cloned().collect();
+        let reasons = self.reasons_to_review(&before.id, others);
+        if reasons.is_empty() {
+            self.settle(&before.id);
+        }
+    }
+}

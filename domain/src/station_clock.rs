@@ -1,0 +1,163 @@
+//! What the station knows of its own wall clock: the steps it took, and whether it can be right at all.
+//! A box whose battery is empty wakes up in 1970; it goes on earning, and believes no price by such a clock.
+
+use crate::{
+    fact::Fact,
+    journal::Stamp,
+    time::{Mono, Wall},
+};
+use serde::{Deserialize, Serialize};
+
+/// 2026-01-01: a clock that shows less has lost its battery, whoever says that it is right.
+pub const EARLIEST: Wall = Wall(1_767_225_600_000);
+/// How many steps are remembered: more than a station sees between a session and its late record.
+pub const STEPS_MAX: usize = 16;
+/// How far behind the journal's last entry a clock that nobody vouches for may be, in milliseconds: a clock that was ahead
+/// and is put right by hand must not keep a station waiting.
+pub const BEHIND_JOURNAL_MS: i64 = 86_400_000;
+
+/// A step of the station's wall clock against elapsed time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStep {
+    /// When, by elapsed time.
+    pub mono: Mono,
+    /// What the wall clock showed afterwards.
+    pub at: Wall,
+    /// By how much it was put forward, in milliseconds; negative is backwards.
+    pub by_ms: i64,
+}
+
+/// Since when the clock cannot be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The last time that is certain: it was later than this when the doubt began.
+    pub certain: Wall,
+    /// When it began, by elapsed time.
+    pub since: Mono,
+}
+
+impl Doubt {
+    /// It is this late at least: what was certain, and the time that has passed since.
+    pub fn not_before(&self, now: Mono) -> Wall {
+        let passed = i64::try_from(now.ms_since(self.since)).unwrap_or(i64::MAX);
+        self.certain.after_ms(passed)
+    }
+}
+
+/// What is kept of the station's wall clock.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StationClock {
+    /// It cannot be right.
+    pub doubt: Option<Doubt>,
+    /// Its last steps, newest last, at most [`STEPS_MAX`].
+    pub steps: Vec<ClockStep>,
+}
+
+impl StationClock {
+    /// Takes a fact into account; returns whether it said anything of the clock.
+    pub(crate) fn apply(&mut self, stamp: Stamp, fact: &Fact) -> bool {
+        match fact {
+            Fact::ClockStepped { by_ms } => {
+                if self.steps.len() == STEPS_MAX {
+                    self.steps.remove(0);
+                }
+                self.steps.push(ClockStep {
+                    mono: stamp.mono,
+                    at: stamp.at,
+                    by_ms: *by_ms,
+                });
+            }
+            Fact::ClockDoubted { certain } => {
+                self.doubt = Some(Doubt {
+                    certain: *certain,
+                    since: stamp.mono,
+                });
+            }
+            Fact::ClockBelieved { .. } => self.doubt = None,
+            _ => return false,
+        }
+        true
+    }
+
+    /// The steps since `mono`, oldest first.
+    pub fn steps_since(&self, mono: Mono) -> impl Iterator<Item = &ClockStep> {
+        self.steps.iter().filter(move |step| step.mono >= mono)
+    }
+}
+
+/// What vouches for the wall clock, or speaks against it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vouchers {
+    /// It is synchronised, or a person has said that it is right.
+    pub(crate) trusted: bool,
+    /// It was trusted once, and it is this late at least.
+    pub(crate) not_before: Option<Wall>,
+    /// The journal's last entry.
+    pub(crate) journaled: Wall,
+    /// How far behind what is certain it may be, in milliseconds.
+    pub(crate) slack_ms: i64,
+}
+
+impl Vouchers {
+    /// The last certain time, if a clock that shows `wall` cannot be right.
+    pub(crate) fn against(&self, wall: Wall) -> Option<Wall> {
+        if self.trusted && wall >= EARLIEST {
+            return None;
+        }
+        let certain = self
+            .not_before
+            .filter(|certain| wall.after_ms(self.slack_ms) < *certain);
+        certain.or_else(|| (wall.after_ms(BEHIND_JOURNAL_MS) < self.journaled).then_some(self.journaled))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Wall {
+        Wall::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_clock_is_doubted_where_something_speaks_against_it() {
+        let journaled = at("2026-03-02T12:00:00+08:00");
+        let nobody = Vouchers {
+            trusted: false,
+            not_before: None,
+            journaled,
+            slack_ms: 60_000,
+        };
+        let reset = at("1970-01-01T00:00:10Z");
+        assert_eq!(nobody.against(reset), Some(journaled));
+        assert_eq!(
+            nobody.against(journaled.after_ms(-3_600_000)),
+            None,
+            "put right by hand"
+        );
+        assert_eq!(nobody.against(journaled.after_ms(3_600_000)), None);
+        let trusted = Vouchers {
+            trusted: true,
+            ..nobody
+        };
+        assert_eq!(trusted.against(journaled.after_ms(-90_000_000)), None);
+        assert_eq!(trusted.against(reset), Some(journaled), "whoever says that it is right");
+        let certain = journaled.after_ms(500_000);
+        let once = Vouchers {
+            not_before: Some(certain),
+            ..nobody
+        };
+        assert_eq!(once.against(certain.after_ms(-60_001)), Some(certain));
+        assert_eq!(once.against(certain.after_ms(-60_000)), None);
+    }
+
+    #[test]
+    fn what_is_certain_grows_with_elapsed_time() {
+        let doubt = Doubt {
+            certain: Wall(1_000),
+            since: Mono(500),
+        };
+        assert_eq!(doubt.not_before(Mono(700)), Wall(1_200));
+        assert_eq!(doubt.not_before(Mono(0)), Wall(1_000));
+    }
+}

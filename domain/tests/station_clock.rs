@@ -1,0 +1,167 @@
+//! A station that lost its clock: it goes on earning, and nothing is paid by a time that it cannot believe itself.
+
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
+mod bench;
+
+use bench::*;
+use domain::{
+    fact::Fact,
+    ids::OrderId,
+    meter::Suspicion,
+    order::State,
+    site::{Input, Rejected},
+    time::{Now, Wall},
+};
+
+/// The machine starts again without its battery after a power cut of two hours; piles keep the right time.
+fn loses_its_clock(bench: &mut Bench) -> Wall {
+    let right = bench.now.wall.after_ms(2 * HOUR as i64);
+    bench.restart(true);
+    bench.now.mono = bench.now.mono.after_ms(5_000);
+    bench.now.wall = wall("1970-01-01T00:00:10Z");
+    let ahead = right.ms_since(bench.now.wall);
+    for id in ["P1", "P2", "P3"] {
+        bench.restart_pile(id);
+        bench.sim(id).clock_ahead_ms = Some(ahead);
+        bench.connect(id);
+    }
+    right
+}
+
+/// The clock is put right, for instance by a person or a time server.
+fn is_put_right(bench: &mut Bench) {
+    let ahead = bench.sim("P1").clock_ahead_ms.unwrap();
+    bench.now.wall = bench.now.wall.after_ms(ahead);
+    for id in ["P1", "P2", "P3"] {
+        bench.sim(id).clock_ahead_ms = Some(0);
+    }
+    bench.ok(Input::Tick);
+}
+
+/// 2 kWh within twenty minutes.
+fn session(bench: &mut Bench, from: &str, to: &str) -> OrderId {
+    let (id, start) = bench.charge("m", "P1", "20");
+    bench.charging("P1", &id);
+    bench.deliver("P1", &id, 20 * MINUTE, to);
+    let record = bench.record_since("P1", &id, start, from, to);
+    bench.send_record("P1", &record);
+    bench.idle("P1");
+    id
+}
+
+#[test]
+fn a_station_that_lost_its_clock_takes_orders_and_believes_no_price_by_it() {
+    let mut bench = Bench::new();
+    bench.advance(HOUR);
+    loses_its_clock(&mut bench);
+    let id = session(&mut bench, "1000", "1002");
+    let order = bench.order(&id);
+    assert_eq!(order.state, State::Review);
+    assert!(order.suspicions.contains(&Suspicion::StationClockInDoubt), "{order:?}");
+    assert_eq!(
+        order.tariff.as_str(),
+        "t1",
+        "what is certain bounds what may be in force"
+    );
+}
+
+#[test]
+fn what_waited_for_the_clock_alone_is_settled_at_the_right_time_when_it_comes() {
+    let mut bench = Bench::new();
+    bench.advance(HOUR);
+    // At 15:30 by the right clock: flat, 1.00 yuan. By the wrong one it is 08:00: peak, 1.50.
+    let right = loses_its_clock(&mut bench);
+    let id = session(&mut bench, "1000", "1002");
+    assert_eq!(bench.order(&id).bill().unwrap().fee(), yuan("3"));
+    is_put_right(&mut bench);
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.bill().unwrap().fee()), (State::Payed, yuan("2")));
+    let start = order.ending.unwrap().start.at;
+    assert!(
+        start >= right && start <= right.after_ms(60_000),
+        "{start} by the right clock, not {right}"
+    );
+    assert_eq!(
+        bench.replayed_orders()[&id].clone().unwrap().into_row(),
+        bench.order(&id)
+    );
+    let id = session(&mut bench, "1002", "1003");
+    assert_eq!(bench.state(&id), State::Payed, "the doubt is over");
+}
+
+#[test]
+fn a_session_that_the_loss_of_the_clock_fell_into_waits_for_a_person_even_when_the_clock_is_right_again() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "20");
+    bench.deliver("P1", &id, 10 * MINUTE, "1001");
+    loses_its_clock(&mut bench);
+    is_put_right(&mut bench);
+    let record = bench.record_since("P1", &id, Now { ..start }, "1000", "1001");
+    bench.send_record("P1", &record);
+    let order = bench.order(&id);
+    assert_eq!(order.state, State::Review);
+    assert!(order.suspicions.contains(&Suspicion::StationClockInDoubt), "{order:?}");
+}
+
+#[test]
+fn nothing_is_paid_by_an_estimate_that_a_doubtful_clock_made() {
+    let mut bench = Bench::new();
+    loses_its_clock(&mut bench);
+    let (id, _) = bench.charge("m", "P1", "20");
+    bench.charging("P1", &id);
+    bench.deliver("P1", &id, 10 * MINUTE, "1001");
+    bench.idle("P1");
+    bench.advance(31 * MINUTE);
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.paid.charged()), (State::Review, yuan("0")));
+}
+
+#[test]
+fn a_clock_that_is_set_right_by_hand_is_believed_when_it_has_caught_up() {
+    let mut bench = Bench::new();
+    bench.advance(HOUR);
+    loses_its_clock(&mut bench);
+    let doubted = |bench: &Bench| bench.site.rows().clock.doubt.is_some();
+    assert!(doubted(&bench));
+    bench.now.wall = wall("2026-03-02T12:00:00+08:00");
+    bench.ok(Input::Tick);
+    assert!(doubted(&bench), "half an hour before what is certain");
+    bench.now.wall = wall("2026-03-02T13:30:00+08:00");
+    bench.ok(Input::Tick);
+    assert!(!doubted(&bench));
+}
+
+#[test]
+fn nobody_makes_a_clock_right_that_is_before_the_station_was_made() {
+    let mut bench = Bench::new();
+    loses_its_clock(&mut bench);
+    bench.ok(Input::ClockTrust(true));
+    assert!(!bench.site.clock_trusted() && bench.site.rows().clock.doubt.is_some());
+    let refused = bench.refused(Input::ConfirmClock { by: "desk".to_owned() });
+    assert!(matches!(refused, Rejected::ClockWrong(_)));
+    bench.now.wall = wall("2026-02-27T12:00:00+08:00");
+    bench.ok(Input::Tick);
+    assert!(bench.site.rows().clock.doubt.is_some(), "days behind the journal");
+    bench.ok(Input::ConfirmClock { by: "desk".to_owned() });
+    assert!(bench.site.rows().clock.doubt.is_none());
+    assert_eq!(
+        bench.facts.last().map(|(_, fact)| fact.clone()),
+        Some(Fact::ClockBelieved {
+            by: Some("desk".to_owned())
+        })
+    );
+}
+
+#[test]
+fn what_was_certain_in_an_earlier_run_speaks_against_a_clock_that_is_an_hour_behind() {
+    let mut bench = Bench::new();
+    let certain = bench.now.wall.after_ms(2 * HOUR as i64);
+    bench.ok(Input::CertainTime(certain));
+    assert_eq!(bench.site.rows().clock.doubt.map(|doubt| doubt.certain), Some(certain));
+    bench.ok(Input::ClockTrust(true));
+    assert!(
+        bench.site.rows().clock.doubt.is_none(),
+        "whoever keeps the time knows better"
+    );
+}

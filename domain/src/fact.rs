@@ -714,4 +714,25 @@ pub struct SessionTimes {
     pub samples: Vec<Reading>,
     /// Why the times cannot be believed.
     pub suspicion: Option<Suspicion>,
+    /// Further reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Suspicion>,
+}
+
+impl SessionTimes {
+    /// Times that nobody doubts.
+    pub fn certain(start: Wall, stop: Wall, samples: Vec<Reading>) -> Self {
+        Self {
+            start,
+            stop,
+            samples,
+            suspicion: None,
+            also: Vec::new(),
+        }
+    }
+
+    /// Every reason why they cannot be believed.
+    pub fn suspicions(&self) -> impl Iterator<Item = &Suspicion> {
+        self.suspicion.iter().chain(&self.also)
+    }
 }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`ids`], [`units`], [`time`] | names of things; money and energy as integers; the two clocks |
 //! | [`topics`], [`messages`] | the pile contract v1 |
+//! | [`clock`], [`alignment`] | how far a pile's clocks are off, per start of it; the times of a record by the station's clock |
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
 //! | [`plausible`], [`resolution`], [`flow`], [`faults`] | which readings are believed; the step of a register; current that no register counts; when a connector is at fault |
 //! | [`order`], [`ledger`], [`settlement`], [`postings`], [`energy`], [`pile`], [`member`], [`quarantine`], [`notice`] | the small machines |
@@ -14,6 +15,8 @@
 //! | [`policy`], [`station_clock`], [`site`] | the site's rules, and the one machine that ties all this together |
 //! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
 
+pub mod alignment;
+pub mod clock;
 pub mod energy;
 pub mod fact;
 pub mod faults;

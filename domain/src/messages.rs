@@ -210,6 +210,10 @@ pub struct Record {
     /// A signed meter reading, kept as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<Signed>,
+    /// The start of the pile in which the session was, whose uptime and clock its times are by. The envelope's `boot_id`
+    /// is that of the message, which may be sent after another start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_boot_id: Option<BootId>,
 }
 
 impl Record {

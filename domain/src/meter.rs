@@ -4,6 +4,7 @@
 use crate::{
     messages::Record,
     planted::{Bug, is_planted},
+    time::Wall,
     units::{Energy, Power},
 };
 use serde::{Deserialize, Serialize};
@@ -47,9 +48,22 @@ pub enum Suspicion {
         /// By the register, in the same time.
         counted: Energy,
     },
+    /// The session's times contradict what the station knows of it, or no measure explains them.
+    TimesContradict {
+        /// What does not fit.
+        detail: String,
+        /// When it began, as the pile says.
+        pile_start: Option<Wall>,
+        /// When it ended, as the pile says.
+        pile_stop: Option<Wall>,
+        /// When it began, moved to the station's clock as well as it could be.
+        station_start: Wall,
+        /// When it ended, likewise.
+        station_stop: Wall,
+    },
     /// The pile's clock cannot be related to the station's.
     ClockUnknown,
-    /// The station's own clock was stepped during the session.
+    /// The station's own clock was stepped after the session had begun.
     ClockStepped,
     /// The fee is above the site's limit for settling without a person (S05 §5).
     LargeFee,

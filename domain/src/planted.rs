@@ -42,6 +42,10 @@ pub enum Bug {
     BelieveDoubtfulClock,
     /// What was certain of the time does not bound which tariff is in force.
     NoCertainTime,
+    /// A record that was written in an earlier start of the pile goes by the present offset of its clock.
+    OffsetOfPresentBoot,
+    /// A session that a pile ran alone may have been at any time before now.
+    NoLowerBound,
     /// A pile that is online and says nothing of a connector, or that it is in no session, leaves its order charging.
     HangInCharging,
     /// A car that pauses counts as one whose session is over.
@@ -52,7 +56,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 21] = [
+    pub const ALL: &[Bug] = &[
         Bug::AcknowledgeBeforeSync,
         Bug::RecordTwice,
         Bug::ReleaseAndCapture,
@@ -71,6 +75,8 @@ impl Bug {
         Bug::SwallowGap,
         Bug::BelieveDoubtfulClock,
         Bug::NoCertainTime,
+        Bug::OffsetOfPresentBoot,
+        Bug::NoLowerBound,
         Bug::HangInCharging,
         Bug::CutPause,
         Bug::ChargeTheGap,

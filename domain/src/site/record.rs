@@ -467,6 +467,7 @@ impl Turn<'_> {
                 stop: self.now.wall.max(start),
                 samples: Vec::new(),
                 suspicion: Some(suspicion),
+                also: Vec::new(),
             }
         };
         let times = times.map(|(start, stop)| match is_planted(Bug::RateByReceiveTime) {
@@ -511,6 +512,7 @@ impl Turn<'_> {
             stop,
             samples,
             suspicion,
+            also: Vec::new(),
         }
     }
 }

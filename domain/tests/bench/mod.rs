@@ -712,6 +712,7 @@ impl Bench {
             periods: None,
             card_id: None,
             signed: None,
+            session_boot_id: None,
         }
     }
 

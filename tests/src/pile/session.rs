@@ -285,6 +285,7 @@ impl Session {
                 }),
             card_id: self.card_id.clone(),
             signed: None,
+            session_boot_id: None,
         }
     }
 }

@@ -234,6 +234,7 @@ impl Past {
             periods: None,
             card_id: None,
             signed: None,
+            session_boot_id: None,
         };
         self.say(n, Up::Record(Box::new(record))).map(drop)
     }

@@ -279,6 +279,7 @@ impl Pile {
             periods: None,
             card_id: None,
             signed: None,
+            session_boot_id: None,
         };
         self.keep(Up::Record(Box::new(record)), Purpose::Record(RecordRole::Orphan));
     }

@@ -154,6 +154,21 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             tracing::info!(seq, %order, by_ms, "placed by a wrong clock: moved to the right time");
         }
         Fact::ClockStepped { by_ms } => tracing::warn!(seq, by_ms, "the wall clock was stepped"),
+        Fact::FirstReading { order, register } => tracing::info!(seq, %order, %register, "first reading"),
+        Fact::UnorderedCharging {
+            outlet,
+            register,
+            named,
+            told_to_stop,
+        } => {
+            tracing::warn!(seq, %outlet, %register, named = told(named), told_to_stop, "charging without an order");
+        }
+        Fact::UnorderedChargingEnded { outlet, from, to } => {
+            tracing::warn!(seq, %outlet, energy = %(*to - *from), "charging without an order has ended");
+        }
+        Fact::PileRestarted { pile, boot_id } => {
+            tracing::warn!(seq, %pile, %boot_id, "pile restarted under the boot_id of before");
+        }
         // Journaled where the station does not run.
         Fact::Restored { .. } => {}
     }

@@ -488,8 +488,10 @@ pub enum Fact {
     UnorderedChargingEnded {
         /// Where.
         outlet: Outlet,
-        /// The register then.
-        register: Energy,
+        /// The register when it was first seen to.
+        from: Energy,
+        /// The register now.
+        to: Energy,
     },
     /// A pile has restarted and begun to count anew under the `boot_id` of before.
     PileRestarted {

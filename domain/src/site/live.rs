@@ -60,6 +60,9 @@ pub(super) enum Timer {
     Silence(Outlet),
 }
 
+/// For how long two devices with one identity are shown after they were last noticed, in milliseconds.
+const TWO_DEVICES_SHOWN_MS: u64 = 3_600_000;
+
 /// A pile's connection.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Presence {
@@ -80,6 +83,14 @@ pub struct Presence {
     pub quarantine_full: bool,
     /// When it is next told the time.
     pub(super) time_due: Option<Mono>,
+}
+
+impl Presence {
+    /// Whether two devices with this identity were noticed lately.
+    pub fn has_two_devices(&self, now: Mono) -> bool {
+        self.two_devices
+            .is_some_and(|noticed| now.ms_since(noticed) < TWO_DEVICES_SHOWN_MS)
+    }
 }
 
 /// What a connector last said of itself, and the readings of the order that charges there.

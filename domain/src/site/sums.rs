@@ -66,6 +66,7 @@ impl Books<'_> {
                 }
             }
             Fact::EnergyReported { report } => self.close_day(report),
+            Fact::UnorderedChargingEnded { outlet, from, to } => self.say_unordered(outlet, Span::new(*from, *to)),
             _ => {}
         }
     }
@@ -328,6 +329,14 @@ impl Books<'_> {
         if let Some(changes) = said {
             self.post_register(outlet, &changes);
         }
+    }
+
+    /// Energy that a connector delivered without an order, as far as no session explains it.
+    fn say_unordered(&mut self, outlet: &Outlet, span: Span) {
+        let today = self.now_day();
+        let book = &mut self.connector_mut(outlet).book;
+        let changes = book.say(&[span], today, None, UnrecordedClass::Unordered);
+        self.post_register(outlet, &changes);
     }
 
     /// A day has its report.

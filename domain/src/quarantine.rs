@@ -34,7 +34,7 @@ impl fmt::Display for CoveredBy {
     }
 }
 
-/// What covers readings, and which of the register's.
+/// What covers readings, and which of them; of another outlet's order, which readings of its own register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Covering {
     /// Whose session.

@@ -436,7 +436,7 @@ fn whoever_bills_an_item_is_told_what_else_covers_its_readings() {
     let two = last_item(&bench).item;
     assert_eq!(
         covers(&mut bench, one, "m"),
-        [(CoveredBy::Item(two), kwh("1000"), kwh("1006.5"))]
+        [(CoveredBy::Item(two), kwh("1000"), kwh("1006"))]
     );
     let despite = vec![CoveredBy::Item(two), CoveredBy::Item(99)];
     let input = close(one, Some("m"), despite);

@@ -8,11 +8,11 @@ use crate::{
     flow::{FlowWatch, Judged, Uncounted},
     ids::{OrderId, Outlet, PileId},
     messages::{Common, ConnectorReport, ConnectorStatus, Heartbeat},
-    meter::{self, Suspicion},
+    meter::Suspicion,
     order::{Order, State},
     planted::{Bug, is_planted},
+    plausible::{RegisterWatch, Source, Verdict},
     rating::{Reading, SampleKeeper},
-    resolution::Resolution,
     units::Energy,
 };
 
@@ -56,8 +56,13 @@ impl Turn<'_> {
         }
     }
 
-    fn report(&mut self, outlet: &Outlet, common: &Common, report: ConnectorReport) {
+    fn report(&mut self, outlet: &Outlet, common: &Common, mut report: ConnectorReport) {
         self.note_faults(outlet, &report);
+        let verdict = self.read_register(outlet, report.meter_kwh, Source::Heartbeat);
+        if !verdict.is_believed() {
+            // Shown and settled by is what is believed; what waits is in the watch.
+            report.meter_kwh = self.believed_register(outlet).unwrap_or(report.meter_kwh);
+        }
         let charging = report.status == ConnectorStatus::Charging;
         let named = report.order_id.clone();
         let order = self
@@ -84,9 +89,17 @@ impl Turn<'_> {
             _ => {}
         }
         if let Some(order) = order.as_ref().filter(|_| its_own) {
-            self.note_first_reading(&order.id, report.meter_kwh);
+            if verdict.is_believed() {
+                self.note_first_reading(&order.id, report.meter_kwh);
+            }
         }
-        self.keep_report(outlet, report.clone(), order.as_ref().filter(|_| its_own), reading);
+        self.keep_report(
+            outlet,
+            report.clone(),
+            order.as_ref().filter(|_| its_own),
+            reading,
+            verdict,
+        );
         if let Some(order) = order.as_ref().filter(|order| order.state.occupies_connector()) {
             self.seen(&order.id);
         }
@@ -128,9 +141,15 @@ impl Turn<'_> {
         }
     }
 
-    fn keep_report(&mut self, outlet: &Outlet, report: ConnectorReport, order: Option<&Order>, reading: Reading) {
+    fn keep_report(
+        &mut self,
+        outlet: &Outlet,
+        report: ConnectorReport,
+        order: Option<&Order>,
+        reading: Reading,
+        verdict: Verdict,
+    ) {
         let now = self.now;
-        let power = self.power_of(outlet);
         let policy = self.policy();
         let (window_ms, pct) = (policy.fake_charging_window_ms, policy.fake_charging_pct);
         let rows = &self.site.rows;
@@ -150,17 +169,19 @@ impl Turn<'_> {
                 flow: FlowWatch::default(),
                 unordered: None,
                 idle: IdleReadings::default(),
+                watch: None,
             });
+        live.watch = self.site.live.registers.get(outlet).cloned();
         let between_sessions = matches!(
             report.status,
             ConnectorStatus::Idle | ConnectorStatus::Plugged | ConnectorStatus::Finished
         );
-        if order.is_none() && between_sessions && report.order_id.is_none() {
+        if verdict.is_believed() && order.is_none() && between_sessions && report.order_id.is_none() {
             live.idle.observe(reading);
         }
         // As it is now: its start may have been confirmed by this very report.
         let order = order.and_then(|order| rows.orders.get(&order.id)?.as_ref());
-        let (mut impossible, mut uncounted) = (false, None);
+        let mut uncounted = None;
         if let Some(order) = order {
             let tariff = rows.tariff_of(order);
             if live.order.as_ref() != Some(&order.id) {
@@ -178,24 +199,23 @@ impl Turn<'_> {
             if let (None, Some(soc)) = (live.soc_start, report.soc_pct) {
                 live.soc_start = Some((soc, now.wall));
             }
-            impossible = live.readings.latest().is_some_and(|latest| {
-                reading.register - latest.register > meter::possible(power, reading.at.ms_since(latest.at))
-            });
-            if !impossible {
-                live.readings.push(tariff, reading);
-            } else if live.readings.readings().len() == 1 {
-                // Only what was known before the start: the meter went on meanwhile, and that gap is nobody's bill.
+            if verdict.is_new_line() && live.readings.readings().len() <= 1 {
+                // Only a slip was known of it: the driver pays from here.
                 live.begin(&order.id, tariff, Some(reading));
+            } else if verdict.is_believed() {
+                live.readings.push(tariff, reading);
             }
         }
         if let Some(order) = order {
             let judged = Judged {
                 window_ms,
                 pct,
-                step: Resolution::shown_by(report.meter_kwh).step(),
+                step: live.watch.as_ref().map_or(Energy(1), RegisterWatch::step),
             };
             // A register that is not believed is not what was counted.
-            let seen = (!impossible).then(|| live.flow.report(now.mono, report.watts(), report.meter_kwh, judged));
+            let seen = verdict
+                .is_believed()
+                .then(|| live.flow.report(now.mono, report.watts(), report.meter_kwh, judged));
             let known = |suspicion: &Suspicion| matches!(suspicion, Suspicion::FakeCharging { .. });
             uncounted = seen
                 .flatten()
@@ -205,9 +225,6 @@ impl Turn<'_> {
         live.report = report;
         live.as_of = now.wall;
         live.received = now.mono;
-        if impossible {
-            self.ignore("impossible_jump");
-        }
         if let Some((order, Uncounted { claimed, counted })) = uncounted {
             let suspicion = Suspicion::FakeCharging { claimed, counted };
             self.journal(Fact::FakeChargingSeen { order, suspicion });

@@ -274,7 +274,10 @@ impl Turn<'_> {
             if let Some((start, stop)) = readings.filter(|(start, stop)| start.register < stop.register)
                 && covers.iter().all(|known| known.by != by)
             {
-                let (from, to) = (start.register, stop.register);
+                let (mut from, mut to) = (start.register, stop.register);
+                if order.outlet == session.outlet {
+                    (from, to) = (from.max(session.start.register), to.min(session.stop.register));
+                }
                 covers.push(Covering { by, from, to });
             }
         }

@@ -214,7 +214,11 @@ impl Turn<'_> {
     /// The first session after the register was found lower than it had been.
     fn rolled_back(&self, outlet: &Outlet) -> Option<Suspicion> {
         let pile = self.site.rows.piles.get(&outlet.pile)?;
-        let Rollback { known, found } = pile.connectors.get(&outlet.connector)?.rollback?;
+        let connector = pile.connectors.get(&outlet.connector)?;
+        if let Some(Rollback { known, found }) = connector.jump {
+            return Some(Suspicion::RegisterJumped { known, found });
+        }
+        let Rollback { known, found } = connector.rollback?;
         Some(Suspicion::RegisterLower { known, found })
     }
 
@@ -528,7 +532,9 @@ fn contradicted(order: &Order, words: &str) -> Received {
 /// A record that says less than was seen is known to be wrong before any money moves.
 fn below_seen(record: &Record, seen: Energy) -> Option<Suspicion> {
     let recorded = record.energy();
-    (!is_planted(Bug::SettleBelowSeen)).then_some(Suspicion::BelowSeen { recorded, seen })
+    // A register that ran backwards is suspect by itself.
+    let is_told = recorded.is_negative() || is_planted(Bug::SettleBelowSeen);
+    (!is_told).then_some(Suspicion::BelowSeen { recorded, seen })
 }
 
 fn fee_of(order: &Order) -> Option<Fen> {

@@ -31,8 +31,9 @@ pub(super) enum Quarantine {
         /// Why.
         #[arg(long)]
         reason: String,
-        /// What else covers its readings and was looked at: an order, or the number of another item. May be repeated.
-        #[arg(long, value_name = "ORDER|ITEM")]
+        /// What else covers its readings and was looked at: an order, the number of another item, or `earlier` for sessions of
+        /// long ago. May be repeated.
+        #[arg(long, value_name = "ORDER|ITEM|earlier")]
         despite: Vec<String>,
         #[command(flatten)]
         typed: Typed,
@@ -113,6 +114,9 @@ fn close(item: u64) -> String {
 
 /// Numbers are items: no order has a number that is digits alone.
 fn covered_by(named: &str) -> Value {
+    if named == "earlier" {
+        return json!("earlier");
+    }
     match named.parse::<u64>() {
         Ok(item) => json!({ "item": item }),
         Err(_) => json!({ "order": named }),

@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod energy;
 mod migrate;
+mod pile_log;
 mod read;
 mod restore;
 mod retained;

@@ -7,16 +7,15 @@ use crate::api::{
     wire::{At, Kwh},
 };
 use domain::{
-    claims::SessionId,
     fact::{QuarantineOutcome, QuarantineReason, Raw, TypedFigures},
     ids::{ConnectorNo, MemberId, OrderId},
-    quarantine::QuarantineItem,
+    quarantine::{CoveredBy, QuarantineItem},
     rating::Reading,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// More than can cover anything: the claims that are kept of one connector, and the order that an item names.
+/// More than can cover anything: the sessions that are kept by name of one connector, and the orders that wait there.
 const DESPITE_MAX: usize = 64;
 
 /// A quarantined message.
@@ -150,10 +149,10 @@ pub struct CloseQuarantine {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub bill_to: Option<MemberId>,
-    /// What else covers its readings, exactly as the problem `covered` lists it: to bill the item all the same.
+    /// What else covers its readings, exactly as the problem `covered` lists it (`by`): to bill the item all the same.
     #[serde(default)]
     #[schema(max_items = 64)]
-    pub despite: Vec<CoveredBy>,
+    pub despite: Vec<CoveredByDto>,
     /// The figures of the session, read by a person from a message that the station cannot read (`malformed`).
     #[serde(default)]
     pub typed: Option<Typed>,
@@ -161,31 +160,46 @@ pub struct CloseQuarantine {
     pub reason: String,
 }
 
-/// An order, or an item in quarantine: `{"order": "…"}` or `{"item": 7}`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+/// What covers readings: `{"order": "…"}`, `{"item": 7}`, or `"earlier"` for sessions of long ago that are no longer known by
+/// name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum CoveredBy {
+#[schema(as = CoveredBy)]
+pub enum CoveredByDto {
     /// An order.
     Order(String),
     /// An item in quarantine, by its number.
     Item(u64),
+    /// Sessions of long ago.
+    Earlier,
 }
 
-impl CoveredBy {
-    fn session(&self) -> Result<SessionId, Problem> {
+impl CoveredByDto {
+    fn read(&self) -> Result<CoveredBy, Problem> {
         match self {
             Self::Order(order) => match OrderId::new(order) {
-                Ok(order) => Ok(SessionId::Order(order)),
+                Ok(order) => Ok(CoveredBy::Order(order)),
                 Err(error) => Err(Problem::field("despite", error.to_string())),
             },
-            Self::Item(item) => Ok(SessionId::Item(*item)),
+            Self::Item(item) => Ok(CoveredBy::Item(*item)),
+            Self::Earlier => Ok(CoveredBy::Earlier),
+        }
+    }
+}
+
+impl From<&CoveredBy> for CoveredByDto {
+    fn from(by: &CoveredBy) -> Self {
+        match by {
+            CoveredBy::Order(order) => Self::Order(order.to_string()),
+            CoveredBy::Item(item) => Self::Item(*item),
+            CoveredBy::Earlier => Self::Earlier,
         }
     }
 }
 
 impl CloseQuarantine {
-    pub(in crate::api) fn despite(&self) -> Result<Vec<SessionId>, Problem> {
-        self.despite.iter().map(CoveredBy::session).collect()
+    pub(in crate::api) fn despite(&self) -> Result<Vec<CoveredBy>, Problem> {
+        self.despite.iter().map(CoveredByDto::read).collect()
     }
 }
 

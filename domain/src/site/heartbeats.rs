@@ -3,15 +3,14 @@
 
 use super::{Turn, live::OutletLive, runs::Heard};
 use crate::{
-    alignment::IdleReadings,
     fact::{Fact, StopCause},
-    flow::{FlowWatch, Judged, Uncounted},
+    flow::{Judged, Uncounted},
     ids::{OrderId, Outlet, PileId},
     messages::{Common, ConnectorReport, ConnectorStatus, Heartbeat},
     meter::{self, Suspicion},
     order::{Order, State},
     planted::{Bug, is_planted},
-    rating::{Reading, SampleKeeper},
+    rating::Reading,
     resolution::Resolution,
     units::Energy,
 };
@@ -29,6 +28,19 @@ fn goes_on(order: &Order, status: ConnectorStatus, named: Option<&OrderId>) -> b
         }
         ConnectorStatus::Idle | ConnectorStatus::Fault | ConnectorStatus::Unavailable => false,
     }
+}
+
+/// Whether a report says that its connector is in no session.
+///
+/// A pile need not name its session, so a car that is still plugged in may be in that of the order that charges here.
+fn is_between_sessions(here: Option<&Order>, status: ConnectorStatus, named: Option<&OrderId>) -> bool {
+    let may_go_on = here.is_some_and(|order| order.state == State::Charging);
+    let between = match status {
+        ConnectorStatus::Idle => true,
+        ConnectorStatus::Plugged | ConnectorStatus::Finished => !may_go_on,
+        ConnectorStatus::Charging | ConnectorStatus::Fault | ConnectorStatus::Unavailable => false,
+    };
+    between && named.is_none()
 }
 
 impl Turn<'_> {
@@ -87,6 +99,9 @@ impl Turn<'_> {
             self.note_first_reading(&order.id, report.meter_kwh);
         }
         self.keep_report(outlet, report.clone(), order.as_ref().filter(|_| its_own), reading);
+        if is_between_sessions(order.as_ref(), report.status, named.as_ref()) {
+            self.note_idle(outlet, reading);
+        }
         if let Some(order) = order.as_ref().filter(|order| order.state.occupies_connector()) {
             self.seen(&order.id);
         }
@@ -128,6 +143,15 @@ impl Turn<'_> {
         }
     }
 
+    /// Its register stands between two sessions, which are before and after now.
+    fn note_idle(&mut self, outlet: &Outlet, reading: Reading) {
+        let meter = self.site.rows.connector(outlet);
+        let meter = meter.map_or(0, |connector| connector.meters_before);
+        if let Some(live) = self.site.live.outlets.get_mut(outlet) {
+            live.idle.observe(meter, reading);
+        }
+    }
+
     fn keep_report(&mut self, outlet: &Outlet, report: ConnectorReport, order: Option<&Order>, reading: Reading) {
         let now = self.now;
         let power = self.power_of(outlet);
@@ -139,25 +163,7 @@ impl Turn<'_> {
             .live
             .outlets
             .entry(outlet.clone())
-            .or_insert_with(|| OutletLive {
-                report: report.clone(),
-                as_of: now.wall,
-                received: now.mono,
-                order: None,
-                readings: SampleKeeper::default(),
-                soc_start: None,
-                lost_since: None,
-                flow: FlowWatch::default(),
-                unordered: None,
-                idle: IdleReadings::default(),
-            });
-        let between_sessions = matches!(
-            report.status,
-            ConnectorStatus::Idle | ConnectorStatus::Plugged | ConnectorStatus::Finished
-        );
-        if order.is_none() && between_sessions && report.order_id.is_none() {
-            live.idle.observe(reading);
-        }
+            .or_insert_with(|| OutletLive::new(report.clone(), now));
         // As it is now: its start may have been confirmed by this very report.
         let order = order.and_then(|order| rows.orders.get(&order.id)?.as_ref());
         let (mut impossible, mut uncounted) = (false, None);

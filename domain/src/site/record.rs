@@ -440,8 +440,7 @@ impl Turn<'_> {
         let by = SessionId::Order(record.order_id.clone());
         let (stop_before, start_after) = book.map_or((None, None), |book| book.neighbours(&by, from, to));
         let live = site.live.outlets.get(&outlet);
-        let is_its_meter = connector.is_some_and(|connector| Some(connector.meters_before) == meter);
-        let idle = live.filter(|_| is_its_meter).map(|live| live.idle.readings().to_vec());
+        let idle = live.zip(meter).map(|(live, meter)| live.idle.of(meter).to_vec());
         let moved = order.and_then(|order| order.times_moved);
         let steps = site
             .rows

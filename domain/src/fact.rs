@@ -3,7 +3,7 @@
 use crate::{
     clock::PileClocks,
     energy::EnergyReport,
-    ids::{BootId, CardId, CommandId, MemberId, OrderId, Outlet, PileId, TariffId},
+    ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
     messages::{BootConnector, EventKind, Record},
     meter::{RegisterGap, Rollback, Suspicion},
     notice::Notice,
@@ -43,6 +43,9 @@ pub enum Fact {
         make: Make,
         /// Its connectors with their registers.
         connectors: Vec<BootConnector>,
+        /// Connectors whose register is not believed, for all that is known so far.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        doubted: Vec<ConnectorNo>,
     },
     /// A pile fell off the network while others stayed.
     PileDropped {
@@ -411,6 +414,25 @@ pub enum Fact {
         /// Both readings.
         rollback: Rollback,
     },
+    /// A connector's register was found higher than the connector can have delivered, and stays there: the next session
+    /// waits for a person.
+    RegisterJumped {
+        /// Where.
+        outlet: Outlet,
+        /// Known before.
+        known: Energy,
+        /// Found.
+        found: Energy,
+    },
+    /// A reading that had been believed was a slip: the register is where it was.
+    RegisterCorrected {
+        /// Where.
+        outlet: Outlet,
+        /// The slip.
+        wrong: Energy,
+        /// The register.
+        register: Energy,
+    },
     /// An order's register moved more than 1 % and 0.1 kWh further than its record says (ENERGY).
     EnergyDiffers {
         /// Which order.
@@ -436,6 +458,9 @@ pub enum Fact {
     MeterCleared {
         /// Which pile.
         pile: PileId,
+        /// Where its registers are, as last read.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        registers: Vec<(ConnectorNo, Energy)>,
         /// What was done.
         reason: String,
         /// Who.
@@ -463,8 +488,10 @@ pub enum Fact {
     UnorderedChargingEnded {
         /// Where.
         outlet: Outlet,
-        /// The register then.
-        register: Energy,
+        /// The register when it was first seen to.
+        from: Energy,
+        /// The register now.
+        to: Energy,
     },
     /// A pile has restarted and begun to count anew under the `boot_id` of before.
     PileRestarted {
@@ -539,6 +566,8 @@ impl Fact {
             | Fact::PileClocksMeasured { .. }
             | Fact::Restored { .. }
             | Fact::RegisterRolledBack { .. }
+            | Fact::RegisterJumped { .. }
+            | Fact::RegisterCorrected { .. }
             | Fact::DayBegan { .. }
             | Fact::EnergyReported { .. }
             | Fact::MeterCleared { .. }
@@ -563,6 +592,8 @@ impl Fact {
             | Fact::PileRestarted { pile, .. } => Some(pile),
             Fact::PileEvent { outlet, .. }
             | Fact::RegisterRolledBack { outlet, .. }
+            | Fact::RegisterJumped { outlet, .. }
+            | Fact::RegisterCorrected { outlet, .. }
             | Fact::UnorderedCharging { outlet, .. }
             | Fact::UnorderedChargingEnded { outlet, .. } => Some(&outlet.pile),
             _ => None,

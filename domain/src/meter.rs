@@ -78,6 +78,13 @@ pub enum Suspicion {
     },
     /// The station's own clock could not be right while it was rated.
     StationClockInDoubt,
+    /// The first session after the register was found higher than the connector can have delivered.
+    RegisterJumped {
+        /// Known before.
+        known: Energy,
+        /// Found.
+        found: Energy,
+    },
     /// A person had set the bill before the record came. Both stand side by side, and a person decides anew.
     BillCorrected,
 }

@@ -72,6 +72,9 @@ pub struct Connector {
     pub power_max: Option<Power>,
     /// The register outside sessions: at boot, or at the end of the last record.
     pub register: Option<Energy>,
+    /// When that was, by elapsed time.
+    #[serde(default)]
+    pub register_at: Mono,
     /// What explains its register.
     #[serde(default)]
     pub book: RegisterBook,
@@ -85,6 +88,9 @@ pub struct Connector {
     /// is known.
     #[serde(default)]
     pub meters_before: u32,
+    /// The register was found higher than can be, and stays there: the next session waits for a person.
+    #[serde(default)]
+    pub jump: Option<Rollback>,
     /// Reported broken and not yet cleared.
     pub faulted: bool,
     /// It charges without an order of this station.
@@ -102,11 +108,11 @@ impl Connector {
 
     /// The pile said at its start what the connector is and what its register reads; `is_idle` says whether between two
     /// sessions.
-    fn boot(&mut self, reported: &BootConnector, is_idle: bool) {
+    fn boot(&mut self, now: Mono, reported: &BootConnector, is_idle: bool) {
         // A boot whose `max_kw` cannot be read says nothing against what an earlier one said.
         self.power_max = reported.max_kw.or(self.power_max);
         if is_idle {
-            self.register = Some(reported.meter_kwh);
+            (self.register, self.register_at) = (Some(reported.meter_kwh), now);
             self.book.begin(reported.meter_kwh);
         }
     }
@@ -139,13 +145,16 @@ impl Connector {
     }
 
     /// A session of this meter ended at `register`.
-    pub(crate) fn end_at(&mut self, register: Energy) {
-        self.register = self.register.max(Some(register));
+    pub(crate) fn end_at(&mut self, now: Mono, register: Energy) {
+        if self.register.is_none_or(|known| known <= register) {
+            (self.register, self.register_at) = (Some(register), now);
+        }
     }
 
     /// The register was found lower: another meter begins, with a book of its own.
     pub(crate) fn replace_meter(&mut self, rollback: Rollback) {
         self.rollback = Some(rollback);
+        self.register = Some(rollback.found);
         self.meters_before += 1;
         self.book_before = Some(Box::new(std::mem::take(&mut self.book)));
         self.book.begin(rollback.found);
@@ -270,13 +279,14 @@ impl Pile {
                 boot_id,
                 make,
                 connectors,
+                doubted,
                 ..
             } => {
                 self.0.boot_id = Some(boot_id.clone());
                 self.0.make = make.clone();
                 for reported in connectors {
-                    let is_idle = reported.is_idle(busy.contains(&reported.no));
-                    self.connector_mut(reported.no).boot(reported, is_idle);
+                    let is_idle = reported.is_idle(busy.contains(&reported.no)) && !doubted.contains(&reported.no);
+                    self.connector_mut(reported.no).boot(stamp.mono, reported, is_idle);
                 }
             }
             Fact::PileDropped { at, .. } => remember(&mut self.0.drops, *at),
@@ -324,10 +334,22 @@ impl Pile {
                 });
             }
             Fact::UnorderedChargingEnded { outlet, .. } => self.connector_mut(outlet.connector).unordered = None,
-            Fact::MeterCleared { .. } => {
+            Fact::RegisterJumped { outlet, known, found } => {
+                let (known, found) = (*known, *found);
+                self.connector_mut(outlet.connector).jump = Some(Rollback { known, found });
+            }
+            Fact::RegisterCorrected { outlet, register, .. } => {
+                let connector = self.connector_mut(outlet.connector);
+                connector.jump = None;
+                connector.register = Some(*register);
+            }
+            Fact::MeterCleared { registers, .. } => {
                 self.0.meter_abnormal = None;
                 for connector in self.0.connectors.values_mut() {
-                    connector.rollback = None;
+                    (connector.rollback, connector.jump) = (None, None);
+                }
+                for (no, register) in registers {
+                    self.connector_mut(*no).register = Some(*register);
                 }
             }
             _ => {}

@@ -42,6 +42,8 @@ pub enum Bug {
     BelieveDoubtfulClock,
     /// What was certain of the time does not bound which tariff is in force.
     NoCertainTime,
+    /// Every reading of a register is believed, however high.
+    BelieveEveryReading,
     /// A record that was written in an earlier start of the pile goes by the present offset of its clock.
     OffsetOfPresentBoot,
     /// A session that a pile ran alone may have been at any time before now.
@@ -75,6 +77,7 @@ impl Bug {
         Bug::SwallowGap,
         Bug::BelieveDoubtfulClock,
         Bug::NoCertainTime,
+        Bug::BelieveEveryReading,
         Bug::OffsetOfPresentBoot,
         Bug::NoLowerBound,
         Bug::HangInCharging,

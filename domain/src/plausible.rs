@@ -156,7 +156,9 @@ impl Line {
     }
 
     fn go_on(&mut self, seen: Seen) {
-        self.before = Some(self.last);
+        if seen.at != self.last.at {
+            self.before = Some(self.last);
+        }
         self.last = seen;
         self.is_certain = true;
         self.resolution = self.resolution.with(seen.register);
@@ -244,6 +246,12 @@ impl RegisterWatch {
             self.line = Some(Line::begun_by(seen));
             return Verdict::Believed;
         };
+        // Of two readings of one moment the later word stands, unless it is below what was read before both.
+        let takes_back = line.last.at == at && line.before.is_some_and(|before| before.register <= register);
+        if takes_back && register < line.last.register {
+            line.last = seen;
+            return Verdict::Believed;
+        }
         if line.is_followed_by(seen, power) {
             line.go_on(seen);
             // A doubt that this reading goes on from, too, is no contradiction any more: time has explained it.

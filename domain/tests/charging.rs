@@ -495,7 +495,7 @@ fn current_that_flows_past_the_meter_sends_the_order_to_a_person_once() {
     let mut bench = Bench::new();
     let (id, start) = bench.charge("m", "P1", "50");
     // 220 V and 31.8 A for eleven minutes, with a report every 15 s, and a register that stands still: one that has shown
-    // its last digit, or it might be about to count a whole kWh.
+    // its last digit, or it might be about to count a whole kWh. It counted once, between the start and then.
     bench.deliver("P1", &id, 15 * SECOND, "1000.0291");
     for _ in 0..44 {
         bench.advance(15 * SECOND);

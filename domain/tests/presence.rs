@@ -7,6 +7,7 @@ mod bench;
 
 use bench::*;
 use domain::{
+    energy::Finding,
     fact::Fact,
     ids::{ConnectorNo, OrderId, Outlet},
     messages::{AckResult, Boot, BootConnector, CommandKind, ConnectorReport, ConnectorStatus, Heartbeat, Up},
@@ -395,7 +396,8 @@ fn a_connector_that_charges_without_an_order_is_noted_once_an_episode() {
             },
             Fact::UnorderedChargingEnded {
                 outlet: outlet("P1"),
-                register: from + Energy(3_000),
+                from,
+                to: from + Energy(3_000),
             },
         ];
         assert_eq!(unordered(&bench)[facts..], expected);
@@ -457,6 +459,37 @@ fn it_is_stopped_where_the_policy_says_so_by_the_name_that_the_pile_gives_it() {
         let anew = commands(&charges_alone(&mut bench, named.as_ref(), "1000.4")).remove(0);
         assert_ne!(anew.command_id, stop.command_id);
     }
+}
+
+#[test]
+fn its_energy_is_unbilled_in_the_report_of_the_next_morning() {
+    let mut bench = Bench::new();
+    for n in 1..=10 {
+        charges_alone(&mut bench, None, &(kwh("1000") + Energy(n * 290)).to_string());
+    }
+    bench.idle("P1");
+    bench.advance(DAY);
+    let reports: Vec<_> = bench.disk.energy_reports.values().collect();
+    let [report] = reports[..] else {
+        panic!("one report: {reports:?}")
+    };
+    let one = &report.connectors[0].sums;
+    let found: Vec<(&str, Energy)> = one
+        .findings
+        .iter()
+        .map(|found| match found {
+            Finding::Unordered { from, to } => (found.class(), *to - *from),
+            other => (other.class(), Energy::ZERO),
+        })
+        .collect();
+    // From the first report of it on; what flowed before that nobody saw.
+    let expected = [
+        ("ENERGY", Energy::ZERO),
+        ("UNBILLED", kwh("0.261")),
+        ("REGISTER_GAP", Energy::ZERO),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(one.unrecorded, kwh("0.29"));
 }
 
 // Restarts under one name.

@@ -139,7 +139,7 @@ enum Happens {
 fn happens() -> impl Strategy<Value = Happens> {
     use Happens::*;
     let (who, at, order) = (0..3_usize, 0..3_usize, 0..6_usize);
-    let energy = prop_oneof![4 => 0..200_000_i64, 1 => 0..3_000_000_i64, 1 => -50_000..0_i64];
+    let energy = prop_oneof![6 => 0..1_200_i64, 3 => 0..200_000_i64, 1 => 0..3_000_000_i64, 2 => -50_000..0_i64];
     prop_oneof![
         6 => (who.clone(), at.clone(), -100..9_000_i64, any::<u8>())
             .prop_map(|(who, at, prepay, until)| Place { who, at, prepay, until }),

@@ -209,7 +209,11 @@ impl Gatekeeper for Gate {
     fn disconnected(&self, client: &Client, cause: DisconnectCause) {
         if let Some(pile) = pile_of(client).filter(|_| is_the_pile(client)) {
             tracing::info!(%pile, "pile disconnected: {}", cause.words());
-            // A drop is the network's or the pile's doing; a clean end, a take-over or the station's own is not.
+            if matches!(cause, DisconnectCause::TakenOver) {
+                self.station.pile_connection(Input::TakenOver { pile });
+                return;
+            }
+            // A drop is the network's or the pile's doing; a clean end or the station's own is not.
             let dropped = matches!(
                 cause,
                 DisconnectCause::Dropped

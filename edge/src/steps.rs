@@ -145,7 +145,21 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
                 tracing::warn!(seq, %day, %pile, "meter abnormal: orders and register differ");
             }
         }
-        Fact::MeterCleared { pile, reason, by } => tracing::warn!(seq, %pile, reason, by, "meter believed again"),
+        Fact::MeterCleared { pile, reason, by, .. } => tracing::warn!(seq, %pile, reason, by, "meter believed again"),
+        Fact::PileClocksMeasured { pile, clocks } => {
+            let behind_ms = clocks.newest().and_then(|boot| boot.ts_ms());
+            tracing::info!(seq, %pile, behind_ms, "the pile's clocks were measured");
+        }
+        Fact::RegisterJumped { outlet, known, found } => {
+            tracing::warn!(seq, %outlet, %known, %found, "the register jumped: the next session waits for a person");
+        }
+        Fact::RegisterCorrected {
+            outlet,
+            wrong,
+            register,
+        } => {
+            tracing::warn!(seq, %outlet, %wrong, %register, "a reading was a slip: taken back");
+        }
         Fact::ClockDoubted { certain } => {
             tracing::warn!(seq, %certain, "the wall clock cannot be right: what is charged waits for a person, or for the right time");
         }
@@ -154,6 +168,21 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             tracing::info!(seq, %order, by_ms, "placed by a wrong clock: moved to the right time");
         }
         Fact::ClockStepped { by_ms } => tracing::warn!(seq, by_ms, "the wall clock was stepped"),
+        Fact::FirstReading { order, register } => tracing::info!(seq, %order, %register, "first reading"),
+        Fact::UnorderedCharging {
+            outlet,
+            register,
+            named,
+            told_to_stop,
+        } => {
+            tracing::warn!(seq, %outlet, %register, named = told(named), told_to_stop, "charging without an order");
+        }
+        Fact::UnorderedChargingEnded { outlet, from, to } => {
+            tracing::warn!(seq, %outlet, energy = %(*to - *from), "charging without an order has ended");
+        }
+        Fact::PileRestarted { pile, boot_id } => {
+            tracing::warn!(seq, %pile, %boot_id, "pile restarted under the boot_id of before");
+        }
         // Journaled where the station does not run.
         Fact::Restored { .. } => {}
     }

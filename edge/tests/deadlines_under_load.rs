@@ -28,6 +28,7 @@ use std::{
     sync::{Arc, mpsc},
     task::Poll,
 };
+use tokio::sync::oneshot;
 
 /// The most inputs in one commit, as `BATCH_MAX` has it.
 const BATCH: usize = 512;
@@ -130,10 +131,15 @@ async fn a_start_times_out_while_more_work_than_can_be_done_is_waiting() {
     let order = OrderId::new(ask(&station, Input::Place(place)).await).unwrap();
 
     // The loop stands until everything waits that is going to.
+    let (stand, stands) = oneshot::channel();
     let (release, released) = mpsc::channel::<()>();
-    let held = station.look(move |_, _| released.recv().unwrap());
+    let held = station.look(move |_, _| {
+        stand.send(()).unwrap();
+        released.recv().unwrap();
+    });
     let mut held = std::pin::pin!(held);
     assert!(is_pending(&mut held).await);
+    stands.await.unwrap();
     let mut waiting: FuturesUnordered<_> = (0..WAITING)
         .map(|n| {
             let clock = Arc::clone(&station.clock);

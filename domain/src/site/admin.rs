@@ -3,7 +3,8 @@
 use super::{Answer, Effect, Handled, Rejected, Turn};
 use crate::{
     fact::{Fact, ReceiptFor},
-    ids::{CardId, MemberId, PileId},
+    ids::{CardId, MemberId, Outlet, PileId},
+    pile::Connector,
     tariff::Tariff,
     units::Fen,
 };
@@ -131,11 +132,23 @@ impl Turn<'_> {
         }
         let row = self.site.rows.piles.get(&pile);
         let doubted = row.is_some_and(|row| {
-            let lower = row.connectors.values().any(|connector| connector.rollback.is_some());
-            row.meter_abnormal.is_some() || lower
+            let elsewhere = |connector: &Connector| connector.rollback.is_some() || connector.jump.is_some();
+            row.meter_abnormal.is_some() || row.connectors.values().any(elsewhere)
         });
-        if doubted {
-            self.journal(Fact::MeterCleared { pile, reason, by });
+        let watches = self.site.live.registers.range(pile.outlets());
+        let waiting = watches.filter(|(_, watch)| watch.doubt().is_some() || watch.left().is_some());
+        let waiting: Vec<Outlet> = waiting.map(|(outlet, _)| outlet.clone()).collect();
+        if doubted || !waiting.is_empty() {
+            let mut registers = Vec::new();
+            for outlet in waiting {
+                registers.extend(self.believe_latest(&outlet).map(|read| (outlet.connector, read)));
+            }
+            self.journal(Fact::MeterCleared {
+                pile,
+                registers,
+                reason,
+                by,
+            });
         }
         Ok(Answer::Done)
     }

@@ -5,11 +5,12 @@
 use super::{Received, Turn, runs::Heard};
 use crate::{
     fact::Fact,
-    ids::{OrderId, Outlet, PileId},
+    ids::{ConnectorNo, OrderId, Outlet, PileId},
     messages::{Boot, BootConnector, Common},
     meter::Rollback,
     pile::Make,
     planted::{Bug, is_planted},
+    plausible::Source,
 };
 
 fn outlet_of(pile: &PileId, reported: &BootConnector) -> Outlet {
@@ -48,13 +49,8 @@ impl Turn<'_> {
                     same_power && connector.register == Some(reported.meter_kwh)
                 })
             });
-        // What the meter said before counts no more: it may be another meter.
-        for reported in &connectors {
-            if let Some(live) = self.site.live.outlets.get_mut(&outlet_of(pile, reported)) {
-                live.report.meter_kwh = reported.meter_kwh;
-            }
-        }
         let lower = self.lower_registers(pile, &connectors);
+        let doubted = self.read_registers(pile, &connectors, &lower);
         let sessions: Vec<(Outlet, Option<OrderId>)> = connectors
             .iter()
             .map(|one| (outlet_of(pile, one), one.order_id.clone()))
@@ -66,6 +62,7 @@ impl Turn<'_> {
                 boot_id,
                 make,
                 connectors,
+                doubted,
             });
         }
         for (outlet, rollback) in lower {
@@ -80,6 +77,34 @@ impl Turn<'_> {
             }
         }
         Received::ok()
+    }
+
+    /// Takes the registers that a boot reports; returns the connectors whose one is not believed. A lower one is another
+    /// meter's for all that is known, and its own story.
+    fn read_registers(
+        &mut self,
+        pile: &PileId,
+        reported: &[BootConnector],
+        lower: &[(Outlet, Rollback)],
+    ) -> Vec<ConnectorNo> {
+        let mut doubted = Vec::new();
+        let now = self.now.mono;
+        for one in reported {
+            let outlet = outlet_of(pile, one);
+            if lower.iter().any(|(at, _)| *at == outlet) {
+                self.forget_idle(&outlet);
+                let site = &mut *self.site;
+                let watch = site.live.register_watch(&outlet, &site.rows);
+                watch.resolved_by_person(now, one.meter_kwh);
+            } else if !self.read_register(&outlet, one.meter_kwh, Source::Boot).is_believed() {
+                doubted.push(one.no);
+                continue;
+            }
+            if let Some(live) = self.site.live.outlets.get_mut(&outlet) {
+                live.report.meter_kwh = one.meter_kwh;
+            }
+        }
+        doubted
     }
 
     /// A pile that says it is in no session, or in another, is not charging its order: the record is asked for at once.

@@ -135,6 +135,10 @@ impl Turn<'_> {
     /// over explains it, or will.
     fn read_between_sessions(&self, outlet: &Outlet, open_here: &[&Order]) -> Option<Energy> {
         let book = &self.site.rows.connector(outlet)?.book;
+        if self.site.rows.connector(outlet)?.jump.is_some() {
+            // Nobody believes it before a person has looked.
+            return None;
+        }
         let waits = |order: &Order| {
             let is_accounted = book.session(&SessionId::Order(order.id.clone())).is_some();
             !order.state.occupies_connector() && !is_accounted

@@ -7,11 +7,11 @@ use crate::{
     flow::{Judged, Uncounted},
     ids::{OrderId, Outlet, PileId},
     messages::{Common, ConnectorReport, ConnectorStatus, Heartbeat},
-    meter::{self, Suspicion},
+    meter::Suspicion,
     order::{Order, State},
     planted::{Bug, is_planted},
+    plausible::{RegisterWatch, Source, Verdict},
     rating::Reading,
-    resolution::Resolution,
     units::Energy,
 };
 
@@ -68,8 +68,13 @@ impl Turn<'_> {
         }
     }
 
-    fn report(&mut self, outlet: &Outlet, common: &Common, report: ConnectorReport) {
+    fn report(&mut self, outlet: &Outlet, common: &Common, mut report: ConnectorReport) {
         self.note_faults(outlet, &report);
+        let verdict = self.read_register(outlet, report.meter_kwh, Source::Heartbeat);
+        if !verdict.is_believed() {
+            // Shown and settled by is what is believed; what waits is in the watch.
+            report.meter_kwh = self.believed_register(outlet).unwrap_or(report.meter_kwh);
+        }
         let charging = report.status == ConnectorStatus::Charging;
         let named = report.order_id.clone();
         let order = self
@@ -95,11 +100,17 @@ impl Turn<'_> {
             Some(order) if its_own && order.deadline.is_some() => self.goes_on(order),
             _ => {}
         }
-        if let Some(order) = order.as_ref().filter(|_| its_own) {
+        if let Some(order) = order.as_ref().filter(|_| its_own && verdict.is_believed()) {
             self.note_first_reading(&order.id, report.meter_kwh);
         }
-        self.keep_report(outlet, report.clone(), order.as_ref().filter(|_| its_own), reading);
-        if is_between_sessions(order.as_ref(), report.status, named.as_ref()) {
+        self.keep_report(
+            outlet,
+            report.clone(),
+            order.as_ref().filter(|_| its_own),
+            reading,
+            verdict,
+        );
+        if verdict.is_believed() && is_between_sessions(order.as_ref(), report.status, named.as_ref()) {
             self.note_idle(outlet, reading);
         }
         if let Some(order) = order.as_ref().filter(|order| order.state.occupies_connector()) {
@@ -152,9 +163,15 @@ impl Turn<'_> {
         }
     }
 
-    fn keep_report(&mut self, outlet: &Outlet, report: ConnectorReport, order: Option<&Order>, reading: Reading) {
+    fn keep_report(
+        &mut self,
+        outlet: &Outlet,
+        report: ConnectorReport,
+        order: Option<&Order>,
+        reading: Reading,
+        verdict: Verdict,
+    ) {
         let now = self.now;
-        let power = self.power_of(outlet);
         let policy = self.policy();
         let (window_ms, pct) = (policy.fake_charging_window_ms, policy.fake_charging_pct);
         let rows = &self.site.rows;
@@ -164,9 +181,10 @@ impl Turn<'_> {
             .outlets
             .entry(outlet.clone())
             .or_insert_with(|| OutletLive::new(report.clone(), now));
+        live.watch = self.site.live.registers.get(outlet).cloned();
         // As it is now: its start may have been confirmed by this very report.
         let order = order.and_then(|order| rows.orders.get(&order.id)?.as_ref());
-        let (mut impossible, mut uncounted) = (false, None);
+        let mut uncounted = None;
         if let Some(order) = order {
             let tariff = rows.tariff_of(order);
             if live.order.as_ref() != Some(&order.id) {
@@ -184,24 +202,23 @@ impl Turn<'_> {
             if let (None, Some(soc)) = (live.soc_start, report.soc_pct) {
                 live.soc_start = Some((soc, now.wall));
             }
-            impossible = live.readings.latest().is_some_and(|latest| {
-                reading.register - latest.register > meter::possible(power, reading.at.ms_since(latest.at))
-            });
-            if !impossible {
-                live.readings.push(tariff, reading);
-            } else if live.readings.readings().len() == 1 {
-                // Only what was known before the start: the meter went on meanwhile, and that gap is nobody's bill.
+            if verdict.is_new_line() && live.readings.readings().len() <= 1 {
+                // Only a slip was known of it: the driver pays from here.
                 live.begin(&order.id, tariff, Some(reading));
+            } else if verdict.is_believed() {
+                live.readings.push(tariff, reading);
             }
         }
         if let Some(order) = order {
             let judged = Judged {
                 window_ms,
                 pct,
-                step: Resolution::shown_by(report.meter_kwh).step(),
+                step: live.watch.as_ref().map_or(Energy(1), RegisterWatch::step),
             };
             // A register that is not believed is not what was counted.
-            let seen = (!impossible).then(|| live.flow.report(now.mono, report.watts(), report.meter_kwh, judged));
+            let seen = verdict
+                .is_believed()
+                .then(|| live.flow.report(now.mono, report.watts(), report.meter_kwh, judged));
             let known = |suspicion: &Suspicion| matches!(suspicion, Suspicion::FakeCharging { .. });
             uncounted = seen
                 .flatten()
@@ -211,9 +228,6 @@ impl Turn<'_> {
         live.report = report;
         live.as_of = now.wall;
         live.received = now.mono;
-        if impossible {
-            self.ignore("impossible_jump");
-        }
         if let Some((order, Uncounted { claimed, counted })) = uncounted {
             let suspicion = Suspicion::FakeCharging { claimed, counted };
             self.journal(Fact::FakeChargingSeen { order, suspicion });

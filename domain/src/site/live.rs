@@ -11,6 +11,7 @@ use crate::{
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
     order::{Order, OrderRow, State},
     planted::{Bug, is_planted},
+    plausible::RegisterWatch,
     rating::{self, Bill, Reading, SampleKeeper},
     tariff::{PeriodKind, Tariff},
     time::{Mono, Now, Wall},
@@ -32,6 +33,8 @@ pub(super) struct Live {
     /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
     pub(super) wall_offset_ms: Option<i64>,
     pub(super) clock_trusted: bool,
+    /// Which readings of each register are believed.
+    pub(super) registers: BTreeMap<Outlet, RegisterWatch>,
     /// By what was certain in an earlier run, told at that time, it was so late at least.
     pub(super) not_before: Option<(Mono, Wall)>,
     pub(super) space: Space,
@@ -56,6 +59,9 @@ pub(super) enum Timer {
     /// Whether a connector that should charge has been silent too long.
     Silence(Outlet),
 }
+
+/// For how long two devices with one identity are shown after they were last noticed, in milliseconds.
+const TWO_DEVICES_SHOWN_MS: u64 = 3_600_000;
 
 /// A pile's connection.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -86,6 +92,12 @@ impl Presence {
             clock: ClockWatch::from(clocks),
             ..Self::default()
         }
+    }
+
+    /// Whether two devices with this identity were noticed lately.
+    pub fn has_two_devices(&self, now: Mono) -> bool {
+        self.two_devices
+            .is_some_and(|noticed| now.ms_since(noticed) < TWO_DEVICES_SHOWN_MS)
     }
 }
 
@@ -118,6 +130,9 @@ pub struct OutletLive {
     /// Its register while it was in no session.
     #[serde(default)]
     pub idle: IdleReadings,
+    /// Which readings of its register are believed.
+    #[serde(default)]
+    pub watch: Option<RegisterWatch>,
 }
 
 /// Charging without an order, from the first report of it on.
@@ -153,6 +168,9 @@ impl Live {
             if let Some(lost_since) = live.lost_since {
                 let due = lost_since.after_ms(record_request_ms);
                 self.timers.insert((due, Timer::RecordMissing(outlet.clone())));
+            }
+            if let Some(watch) = &live.watch {
+                self.registers.insert(outlet.clone(), watch.clone());
             }
             self.outlets.insert(outlet, live);
         }
@@ -282,6 +300,7 @@ impl OutletLive {
             flow: FlowWatch::default(),
             unordered: None,
             idle: IdleReadings::default(),
+            watch: None,
         }
     }
 

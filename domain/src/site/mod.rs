@@ -28,6 +28,7 @@ mod outcome;
 mod placing;
 mod presence;
 mod quarantine;
+mod readings;
 mod record;
 mod rejected;
 mod rows;

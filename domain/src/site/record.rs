@@ -165,7 +165,11 @@ impl Turn<'_> {
     /// The first session after the register was found lower than it had been.
     fn rolled_back(&self, outlet: &Outlet) -> Option<Suspicion> {
         let pile = self.site.rows.piles.get(&outlet.pile)?;
-        let Rollback { known, found } = pile.connectors.get(&outlet.connector)?.rollback?;
+        let connector = pile.connectors.get(&outlet.connector)?;
+        if let Some(Rollback { known, found }) = connector.jump {
+            return Some(Suspicion::RegisterJumped { known, found });
+        }
+        let Rollback { known, found } = connector.rollback?;
         Some(Suspicion::RegisterLower { known, found })
     }
 

@@ -176,6 +176,10 @@ impl Turn<'_> {
             });
             self.find_gaps(&order.id, from);
         }
+        if believed {
+            // What waited, because it lay so far above what was known, is the register now.
+            self.believe_latest(&order.outlet);
+        }
     }
 
     /// Whether this very payment has been booked already; an error if the receipt was written for another.

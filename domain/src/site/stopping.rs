@@ -1,13 +1,26 @@
 //! How an order is stopped, fails before it charges, or is closed by a person with what is known of it.
 //! A stop for a pile that cannot be reached is remembered until it is back.
 
-use super::{Answer, Handled, Turn, settle::illegal};
+use super::{Answer, Handled, Site, Turn, settle::illegal};
 use crate::{
     fact::{Fact, StopCause},
     ids::OrderId,
     notice::Notice,
-    order::{FailReason, Order, State, Step},
+    order::{FailReason, Order, OrderRow, State, Step},
+    time::Now,
 };
+
+impl Site {
+    /// Whether an order charges at a pile that has been away so long that a person should close it.
+    pub fn waits_for_a_pile_that_is_gone(&self, order: &OrderRow, now: Now) -> bool {
+        let heard = self.live.outlets.get(&order.outlet).map(|live| live.received);
+        let started = order.started.as_ref().map(|started| started.mono);
+        let last_word = heard.max(started).unwrap_or_default();
+        order.state == State::Charging
+            && !self.live.is_online(&order.outlet.pile)
+            && now.mono.ms_since(last_word) >= self.policy.gone_ms
+    }
+}
 
 impl Turn<'_> {
     pub(super) fn stop(&mut self, id: &OrderId, by: String) -> Handled {

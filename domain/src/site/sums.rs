@@ -58,7 +58,15 @@ impl Books<'_> {
                 billed: *billed,
                 register: *register,
             }),
+            Fact::RegisterCorrected { outlet, register, .. } => self.correct_book(outlet, *register),
+            Fact::MeterCleared { pile, registers, .. } => {
+                for (connector, register) in registers {
+                    let (pile, connector) = (pile.clone(), *connector);
+                    self.correct_book(&Outlet { pile, connector }, *register);
+                }
+            }
             Fact::EnergyReported { report } => self.close_day(report),
+            Fact::UnorderedChargingEnded { outlet, from, to } => self.say_unordered(outlet, Span::new(*from, *to)),
             _ => {}
         }
     }
@@ -69,6 +77,14 @@ impl Books<'_> {
         let book = &mut self.connector_mut(outlet).book;
         let left = book.unexplained(known);
         let changes = book.say(&left, day, None, UnrecordedClass::Gap);
+        self.post_register(outlet, &changes);
+    }
+
+    /// The register is here: what was said above it, by a reading that was wrong, is taken back.
+    fn correct_book(&mut self, outlet: &Outlet, register: Energy) {
+        let book = &mut self.connector_mut(outlet).book;
+        let changes = book.unsay_above(register);
+        book.begin(register);
         self.post_register(outlet, &changes);
     }
 
@@ -148,13 +164,14 @@ impl Books<'_> {
             self.claim(&order, ending.start, ending.stop, false);
         }
         if self.rows.has_its_meter(&order) {
+            let now = self.stamp.mono;
             let too_fast = suspicions.iter().any(|s| matches!(s, Suspicion::TooFast { .. }));
             let connector = self.connector_mut(outlet);
             // The first session after the register was found lower has come.
-            connector.rollback = None;
+            (connector.rollback, connector.jump) = (None, None);
             // An impossible jump must not make every later session look like a meter running backwards.
             if !too_fast {
-                connector.end_at(record.meter_stop_kwh);
+                connector.end_at(now, record.meter_stop_kwh);
             }
         }
         for suspicion in suspicions {
@@ -178,7 +195,8 @@ impl Books<'_> {
         if is_estimate || (order.source == Source::Quarantine && !claimed) {
             self.claim(&order, start, stop, is_estimate);
             if self.rows.has_its_meter(&order) {
-                self.connector_mut(&order.outlet).end_at(stop.register);
+                let now = self.stamp.mono;
+                self.connector_mut(&order.outlet).end_at(now, stop.register);
             }
         }
     }
@@ -197,7 +215,8 @@ impl Books<'_> {
         };
         self.claim(&order, start, stop, false);
         if self.rows.has_its_meter(&order) {
-            self.connector_mut(&order.outlet).end_at(to);
+            let now = self.stamp.mono;
+            self.connector_mut(&order.outlet).end_at(now, to);
         }
     }
 
@@ -310,6 +329,14 @@ impl Books<'_> {
         if let Some(changes) = said {
             self.post_register(outlet, &changes);
         }
+    }
+
+    /// Energy that a connector delivered without an order, as far as no session explains it.
+    fn say_unordered(&mut self, outlet: &Outlet, span: Span) {
+        let today = self.now_day();
+        let book = &mut self.connector_mut(outlet).book;
+        let changes = book.say(&[span], today, None, UnrecordedClass::Unordered);
+        self.post_register(outlet, &changes);
     }
 
     /// A day has its report.

@@ -66,10 +66,15 @@ impl Turn<'_> {
         if let Some(live) = self.site.live.outlets.get_mut(outlet) {
             live.unordered = None;
         }
-        if self.is_unordered(outlet) {
+        let connector = self.site.rows.connector(outlet);
+        if let Some(from) = connector
+            .and_then(|connector| connector.unordered.as_ref())
+            .map(|seen| seen.from)
+        {
             self.journal(Fact::UnorderedChargingEnded {
                 outlet: outlet.clone(),
-                register,
+                from,
+                to: register,
             });
         }
     }

@@ -123,7 +123,7 @@ fn of_loop(api: &ApiState) -> Vec<Metric> {
         ),
         Metric::counter(
             "holdfast_msg_ids_reused_total",
-            "Messages of piles that were not acted on because their msg_id was used for another.",
+            "Messages of piles that came under a msg_id that had been used for another.",
             stats.msg_ids_reused.load(Ordering::Relaxed),
         ),
         Metric::counter(

@@ -232,12 +232,15 @@ async fn stop_order(
         .await
 }
 
-/// Give up on an order whose pile is gone for good: settle it by the last reading.
+/// End an order with what is known of it, whatever its pile says.
+///
+/// Before the start it is cancelled. After it the pile is told to stop if it is there, and an estimate takes the record's
+/// place: paid by the last reading, the rest of the hold waits for the record.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/close", tag = "orders",
     params(("id" = String, Path, description = "The order's number")),
     request_body = Nothing,
-    responses((status = 200, description = "Settled by an estimate", body = OrderView)),
+    responses((status = 200, description = "Cancelled, or settled by an estimate", body = OrderView)),
     security(("bearer" = ["service"])),
 )]
 async fn close_order(
@@ -321,7 +324,7 @@ async fn get_log(
     }))
 }
 
-fn log_entry(entry: &Entry) -> LogEntry {
+pub(super) fn log_entry(entry: &Entry) -> LogEntry {
     let (kind, body) = tagged(&entry.fact);
     LogEntry {
         seq: entry.stamp.seq,

@@ -6,8 +6,10 @@ use super::{
     body::{Asked, Nothing, Of, Posted, Put},
     dto::{
         PageOf, Switch,
+        order::LogEntry,
         pile::{ClearMeter, PileSecret, PileView, ProvisionPile},
     },
+    orders::log_entry,
     page::Paging,
     problem::Problem,
     respond::{Answered, Question, Shown},
@@ -31,6 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(rotate_secret))
         .routes(routes!(set_maintenance))
         .routes(routes!(clear_meter))
+        .routes(routes!(get_pile_log))
 }
 
 pub(super) fn is_known(site: &Site, pile: &PileId) -> bool {
@@ -100,7 +103,7 @@ async fn rotate_secret(
         .await
 }
 
-/// Let a pile in no more; its history stays. Refused while an order runs there.
+/// Let a pile in no more; its history stays. Refused while an order runs there: stop or close that first.
 #[utoipa::path(
     delete, path = "/v1/piles/{id}", tag = "piles",
     params(("id" = String, Path, description = "The pile's id")),
@@ -222,4 +225,32 @@ async fn get_pile(State(api): State<ApiState>, Of(id): Of<PileId>) -> Result<Jso
         .look(move |site, now| pile_in_memory(site, &id, now))
         .await??;
     Ok(Json(found.certified(&api.station.credentials)))
+}
+
+/// What happened at a pile, newest first: starts, events, drops, commands and their answers, maintenance, what was found of
+/// its meter, charging without an order, and what it said that fits nowhere.
+///
+/// It goes as far back as the journal.
+#[utoipa::path(
+    get, path = "/v1/piles/{id}/log", tag = "piles",
+    params(("id" = String, Path, description = "The pile's id"), Paging),
+    responses((status = 200, description = "One page", body = PageOf<LogEntry>)),
+    security(("bearer" = ["viewer"])),
+)]
+async fn get_pile_log(
+    State(api): State<ApiState>,
+    Of(id): Of<PileId>,
+    Asked(paging): Asked<Paging>,
+) -> Result<Json<PageOf<LogEntry>>, Problem> {
+    let (before, limit) = (paging.number()?, paging.limit()?);
+    let wanted = id.clone();
+    let known = api.station.look(move |site, _| site.rows().piles.contains_key(&wanted));
+    if !known.await? {
+        return Err(Problem::unknown("pile", &id));
+    }
+    let page = api.read(move |reader| reader.pile_log(&id, before, limit)).await?;
+    Ok(Json(PageOf {
+        items: page.items.iter().map(log_entry).collect(),
+        next: page.next.map(|next| next.to_string()),
+    }))
 }

@@ -10,7 +10,12 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{site::Rejected, tariff::Fault};
+use domain::{
+    ids::OrderId,
+    order::{Illegal, State},
+    site::Rejected,
+    tariff::Fault,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -197,6 +202,43 @@ pub(super) fn decorate(response: &mut Response) {
     }
 }
 
+/// How a person ends an order that runs.
+fn ending_it(order: &OrderId) -> String {
+    format!(
+        "stop it (POST /v1/orders/{order}/stop) and wait for its record, or close it with what is known (POST \
+         /v1/orders/{order}/close, or holdfast-edge order close {order})"
+    )
+}
+
+/// What can be done with an order that does not take a step in its state.
+fn way_out(order: &OrderId, illegal: &Illegal) -> String {
+    let Some(state) = illegal.state else {
+        return String::new();
+    };
+    match state {
+        State::Place | State::Charging => format!("; it has no bill yet: {}", ending_it(order)),
+        State::Settle => {
+            "; it has ended, and its bill is an estimate: the rest of its hold goes back when its record comes, \
+                          or by itself after `remainder` of the policy"
+                .to_owned()
+        }
+        State::Review => format!("; it has ended, and its bill waits: POST /v1/reviews/{order}/decision decides it"),
+        State::Payed => format!(
+            "; it has ended and is paid: GET /v1/orders/{order}/bill shows the bill, POST /v1/orders/{order}/refunds gives \
+             money back"
+        ),
+        State::Unpaid => format!(
+            "; it has ended and something is owed: GET /v1/orders/{order} names the member, POST \
+             /v1/members/{{member}}/payments (holdfast-edge member pay) pays it"
+        ),
+        State::Fail => {
+            "; it never charged, and nothing is held for it. Energy that its record reports waits in quarantine and \
+                        can be billed there: GET /v1/quarantine"
+                .to_owned()
+        }
+    }
+}
+
 impl From<&Rejected> for Problem {
     fn from(rejected: &Rejected) -> Self {
         let problem = |status, what_to_do: &str| Self::new(status, rejected.code(), format!("{rejected}{what_to_do}"));
@@ -209,20 +251,27 @@ impl From<&Rejected> for Problem {
             | Rejected::UnknownOrder(_)
             | Rejected::UnknownQuarantineItem(_)
             | Rejected::UnknownCard(_) => problem(StatusCode::NOT_FOUND, ""),
-            Rejected::MemberBlocked { .. } => conflict("; the desk can lift the block"),
-            Rejected::UnpaidDebt { .. } => conflict("; pay it with POST /v1/members/{id}/payments"),
-            Rejected::TooManyOpenOrders(_) => conflict("; stop it first"),
+            Rejected::MemberBlocked { member, .. } => conflict(&format!(
+                "; the desk can lift the block: PUT /v1/members/{member}/block, or holdfast-edge member unblock {member}"
+            )),
+            Rejected::UnpaidDebt { member, .. } => conflict(&format!(
+                "; pay it with POST /v1/members/{member}/payments, or holdfast-edge member pay {member}"
+            )),
+            Rejected::TooManyOpenOrders(member) => conflict(&format!(
+                "; stop it first: GET /v1/orders?member={member} names it, POST /v1/orders/{{id}}/stop stops it"
+            )),
             Rejected::PileOffline(_) => conflict("; choose another pile, or wait until it is back"),
             Rejected::PileInMaintenance { .. } | Rejected::ConnectorUnavailable(_) | Rejected::ConnectorBusy(_) => {
                 conflict("; choose another connector")
             }
             Rejected::InsufficientFunds { .. } => conflict("; top up, or ask for less"),
-            Rejected::NoTariff | Rejected::TariffExists(_) | Rejected::Illegal { .. } => conflict(""),
-            Rejected::PileNotGone { .. } | Rejected::NotBillable { .. } | Rejected::QuarantineFull { .. } => {
-                conflict("")
-            }
+            Rejected::NoTariff | Rejected::TariffExists(_) | Rejected::QuarantineFull { .. } => conflict(""),
+            Rejected::Illegal { order, illegal } => conflict(&way_out(order, illegal)),
+            Rejected::NotBillable { item, .. } => conflict(&format!(
+                "; what nobody owes is closed with POST /v1/quarantine/{item}/close without `bill_to`"
+            )),
             Rejected::ReceiptUsed { .. } => conflict("; a receipt's number counts once, write a new one"),
-            Rejected::PileBusy { .. } => conflict("; stop it and wait for its record first"),
+            Rejected::PileBusy { order, .. } => conflict(&format!("; {}", ending_it(order))),
             Rejected::PrepayOutsideLimits { .. }
             | Rejected::PrepayBelowMargin { .. }
             | Rejected::NotPositive(_)
@@ -270,9 +319,7 @@ impl Problem {
                 details.order = Some(order.to_string());
                 details.state = illegal.state.map(|state| state.word().to_owned());
             }
-            Rejected::PileBusy { order, .. } | Rejected::PileNotGone { order, .. } => {
-                details.order = Some(order.to_string());
-            }
+            Rejected::PileBusy { order, .. } => details.order = Some(order.to_string()),
             _ => {}
         }
     }
@@ -298,7 +345,7 @@ impl From<StoreError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{ids::MemberId, units::Fen};
+    use domain::{ids::MemberId, order::Step, units::Fen};
 
     #[test]
     fn a_refusal_carries_its_figures_and_says_what_to_do() {
@@ -316,6 +363,40 @@ mod tests {
         );
         assert!(json["detail"].as_str().unwrap().contains("/payments"), "{json}");
         assert!(json.get("path").is_none());
+    }
+
+    #[test]
+    fn a_refusal_about_an_order_names_the_way_out_in_every_state() {
+        let order = OrderId::new("o1").unwrap();
+        for state in State::ALL {
+            for step in [
+                Step::StopAsked,
+                Step::Estimate,
+                Step::Covered,
+                Step::Refund,
+                Step::BillLate,
+            ] {
+                let illegal = Illegal {
+                    state: Some(state),
+                    step,
+                };
+                let order = order.clone();
+                let problem = Problem::from(&Rejected::Illegal { order, illegal });
+                let detail = &problem.details().detail;
+                let path = detail.contains("POST /v1/") || detail.contains("GET /v1/");
+                assert!(path || state == State::Settle, "{state} {step:?}: {detail}");
+            }
+        }
+        let pile = "P1".parse().unwrap();
+        let problem = Problem::from(&Rejected::PileBusy { pile, order });
+        let detail = &problem.details().detail;
+        for way in [
+            "/v1/orders/o1/stop",
+            "/v1/orders/o1/close",
+            "holdfast-edge order close o1",
+        ] {
+            assert!(detail.contains(way), "{detail}");
+        }
     }
 
     #[test]

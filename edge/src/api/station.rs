@@ -17,6 +17,7 @@ use crate::{
 };
 use axum::{Json, extract::State as Shared};
 use domain::{order::State, site::Input, tariff, time::Wall};
+use std::sync::atomic::Ordering;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// How many of what waits are counted.
@@ -114,10 +115,15 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         },
         tariff_in_force: None,
         tls: tls_of(&api, wall),
+        connectors_unordered: 0,
+        piles_two_devices: 0,
+        orders_of_gone_piles: 0,
+        msg_ids_reused: api.station.stats.msg_ids_reused.load(Ordering::Relaxed),
     };
     let looked = api.station.look(|site, now| {
         let piles = site.rows().piles.values().filter(|pile| !pile.removed);
         let (mut known, mut online, mut fenced, mut faulted, mut full, mut abnormal) = (0, 0, 0, 0, 0, 0);
+        let (mut unordered, mut two_devices) = (0, 0);
         for pile in piles {
             known += 1;
             let presence = site.presence(&pile.id);
@@ -131,18 +137,48 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
                 .iter()
                 .any(|connector| connector.register_lower.is_some());
             abnormal += usize::from(view.meter_abnormal.is_some() || lower);
+            let alone = view.connectors.iter().filter(|connector| connector.unordered.is_some());
+            unordered += alone.count();
+            two_devices += usize::from(view.two_devices);
         }
         let open = site.rows().orders().filter(|order| order.state.is_open()).count();
-        let counts = [known, online, fenced, faulted, full, abnormal];
+        let gone = site.rows().orders();
+        let gone = gone
+            .filter(|order| site.waits_for_a_pile_that_is_gone(order, now))
+            .count();
+        let counts = [
+            known,
+            online,
+            fenced,
+            faulted,
+            full,
+            abnormal,
+            unordered,
+            two_devices,
+            gone,
+        ];
         let tariffs = site.rows().tariffs.values();
         let in_force = tariff::in_force(tariffs, site.tariff_time(now)).map(|tariff| tariff.id.to_string());
         (ClockView::of(site, now), in_force, open, counts, DiskView::of(site))
     });
-    let (clock, in_force, open_orders, [piles, online, fenced, faulted, full, abnormal], disk) = looked.await?;
+    let (clock, in_force, open_orders, counts, disk) = looked.await?;
+    let [
+        piles,
+        online,
+        fenced,
+        faulted,
+        full,
+        abnormal,
+        unordered,
+        two_devices,
+        gone,
+    ] = counts;
     (view.clock, view.tariff_in_force) = (clock, in_force);
     (view.open_orders, view.piles, view.piles_online) = (open_orders, piles, online);
     (view.piles_in_maintenance, view.piles_faulted) = (fenced, faulted);
     (view.piles_quarantine_full, view.disk) = (full, disk);
     view.piles_meter_abnormal = abnormal;
+    (view.connectors_unordered, view.piles_two_devices) = (unordered, two_devices);
+    view.orders_of_gone_piles = gone;
     Ok(Json(view))
 }

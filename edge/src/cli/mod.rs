@@ -14,7 +14,7 @@ use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use client::Client;
 use domain::{
-    ids::{CardId, MemberId, PileId, TariffId},
+    ids::{CardId, MemberId, OrderId, PileId, TariffId},
     journal::Head,
 };
 use serde_json::{Value, json};
@@ -49,6 +49,9 @@ enum Command {
     Pile(Pile),
     /// Print the certificate of the station's own authority, PEM: what a pile needs to know the station by, over TLS.
     Authority,
+    /// Orders: end one.
+    #[command(subcommand)]
+    Order(Order),
     /// Members: who may charge, and their money here.
     #[command(subcommand)]
     Member(Member),
@@ -147,6 +150,14 @@ enum Pile {
         #[arg(long, conflicts_with = "reason")]
         off: bool,
     },
+    /// What happened at a pile lately, the newest last.
+    Log {
+        /// The pile's id.
+        id: String,
+        /// How many entries.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
+        limit: u16,
+    },
     /// Believe a pile's meter again, after an energy report or a lower register put it in doubt.
     MeterCleared {
         /// The pile's id.
@@ -154,6 +165,20 @@ enum Pile {
         /// What was found and done.
         #[arg(long)]
         reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Order {
+    /// Tell its pile to stop, or cancel it before it has begun. It is billed by its record.
+    Stop {
+        /// The order's number.
+        id: String,
+    },
+    /// End it with what is known of it, whatever its pile says: by an estimate, which a record corrects.
+    Close {
+        /// The order's number.
+        id: String,
     },
 }
 
@@ -364,6 +389,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
             (client.get(&format!("/v1/bills/audit?day={day}"))?, table::fields)
         }
         Command::Pile(command) => pile(&client, command)?,
+        Command::Order(command) => order(&client, command)?,
         Command::Member(command) => member(&client, command)?,
         Command::Card(command) => card(&client, command)?,
         Command::Token(command) => token(&client, command)?,
@@ -403,6 +429,7 @@ fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
     | Pile::Rotate { id }
     | Pile::Remove { id }
     | Pile::Maintenance { id, .. }
+    | Pile::Log { id, .. }
     | Pile::MeterCleared { id, .. } = &command
     {
         PileId::new(id)?;
@@ -416,6 +443,7 @@ fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
             table::fields,
         ),
         Pile::Remove { id } => (client.delete(&format!("/v1/piles/{id}"))?, table::fields),
+        Pile::Log { id, limit } => (client.get(&format!("/v1/piles/{id}/log?limit={limit}"))?, status::log),
         Pile::MeterCleared { id, reason } => (
             client.post(&format!("/v1/piles/{id}/meter-cleared"), &json!({ "reason": reason }))?,
             table::fields,
@@ -428,6 +456,18 @@ fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
             )
         }
     })
+}
+
+fn order(client: &Client, command: Order) -> anyhow::Result<Shown> {
+    let (id, what) = match command {
+        Order::Stop { id } => (id, "stop"),
+        Order::Close { id } => (id, "close"),
+    };
+    let id = OrderId::new(&id)?;
+    Ok((
+        client.post(&format!("/v1/orders/{id}/{what}"), &json!({}))?,
+        table::fields,
+    ))
 }
 
 fn member(client: &Client, command: Member) -> anyhow::Result<Shown> {

@@ -61,6 +61,26 @@ pub(super) fn text(station: &Value) -> String {
         "item in quarantine (GET /v1/quarantine)",
         "items in quarantine (GET /v1/quarantine)",
     );
+    attention(
+        number("orders_of_gone_piles"),
+        "order charges at a pile that is gone: close it with what is known (holdfast-edge order close)",
+        "orders charge at piles that are gone: close them with what is known (holdfast-edge order close)",
+    );
+    attention(
+        number("connectors_unordered"),
+        "connector charges without an order (holdfast-edge pile list)",
+        "connectors charge without an order (holdfast-edge pile list)",
+    );
+    attention(
+        number("piles_two_devices"),
+        "pile whose identity two devices use: give one its own (holdfast-edge pile list, pile add)",
+        "piles whose identity two devices use: give one its own (holdfast-edge pile list, pile add)",
+    );
+    attention(
+        number("msg_ids_reused"),
+        "message under a msg_id used before: a pile does not change its boot_id at a start; the log names it",
+        "messages under a msg_id used before: a pile does not change its boot_id at a start; the log names it",
+    );
     let tls = &station["tls"];
     attention(
         tls["pile_certificates_ending"].as_u64().unwrap_or(0),
@@ -141,6 +161,20 @@ pub(super) fn text(station: &Value) -> String {
     lines.join("\n")
 }
 
+/// A log whose newest entry comes first: one a line, the newest last.
+pub(super) fn log(answer: &Value) -> String {
+    let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let rows = items.iter().rev().map(|entry| {
+        json!({
+            "seq": entry["seq"], "at": entry["at"], "kind": entry["kind"], "what": crate::words::told(&entry["body"]),
+        })
+    });
+    table::columns(
+        &json!({ "items": rows.collect::<Vec<_>>() }),
+        &["seq", "at", "kind", "what"],
+    )
+}
+
 /// All piles, one a line.
 pub(super) fn piles(answer: &Value) -> String {
     let rows = answer["items"]
@@ -154,8 +188,13 @@ pub(super) fn piles(answer: &Value) -> String {
                 .map(|connector| &connector["order"])
                 .filter(|order| !order.is_null())
                 .collect();
-            let state = if !pile["maintenance"].is_null() {
+            let unordered = connectors.iter().any(|connector| !connector["unordered"].is_null());
+            let state = if pile["two_devices"] == true {
+                "two devices".to_owned()
+            } else if !pile["maintenance"].is_null() {
                 "maintenance".to_owned()
+            } else if unordered {
+                "charges without order".to_owned()
             } else if connectors.iter().any(|connector| connector["faulted"] == true) {
                 "fault".to_owned()
             } else if !pile["meter_abnormal"].is_null() {
@@ -294,6 +333,48 @@ version  0.1.0, schema 1";
             said.starts_with("! new orders are refused: the disk is nearly full\n! 1 pile offline"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn what_piles_do_behind_the_stations_back_is_told() {
+        let mut station = station();
+        station["orders_of_gone_piles"] = 1.into();
+        station["connectors_unordered"] = 2.into();
+        station["piles_two_devices"] = 1.into();
+        station["msg_ids_reused"] = 3.into();
+        let said = text(&station);
+        let first: Vec<&str> = said.lines().take(4).collect();
+        assert_eq!(
+            first,
+            [
+                "! 1 order charges at a pile that is gone: close it with what is known (holdfast-edge order close)",
+                "! 2 connectors charge without an order (holdfast-edge pile list)",
+                "! 1 pile whose identity two devices use: give one its own (holdfast-edge pile list, pile add)",
+                "! 3 messages under a msg_id used before: a pile does not change its boot_id at a start; the log names it",
+            ]
+        );
+        let unordered = json!({ "no": 1, "unordered": { "since": "s", "from_kwh": "1", "named": null } });
+        let answer = json!({ "items": [
+            { "id": "P1", "online": true, "two_devices": true, "connectors": [] },
+            { "id": "P2", "online": true, "two_devices": false, "connectors": [unordered] },
+        ] });
+        let listed = piles(&answer);
+        assert!(listed.contains("P1  yes     two devices"), "{listed}");
+        assert!(listed.contains("P2  yes     charges without order"), "{listed}");
+    }
+
+    #[test]
+    fn a_piles_log_ends_with_what_came_last() {
+        let entry = |seq: u64, kind: &str, body: Value| json!({ "seq": seq, "at": "2026-03-01T10:00:00+08:00", "kind": kind, "body": body });
+        let answer = json!({ "items": [
+            entry(9, "PileDropped", json!({ "pile": "P1", "at": 5 })),
+            entry(4, "PileProvisioned", json!({ "pile": "P1" })),
+        ] });
+        let expected = "\
+seq  at                         kind             what
+4    2026-03-01T10:00:00+08:00  PileProvisioned  pile=P1
+9    2026-03-01T10:00:00+08:00  PileDropped      at=5 pile=P1";
+        assert_eq!(log(&answer), expected);
     }
 
     #[test]

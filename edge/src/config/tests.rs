@@ -147,6 +147,8 @@ fn every_key_reaches_its_own_field() {
         offline_session_cap = "17.18"
         quarantine_max = "24MiB"
         clock_step = "19s"
+        silent = "25s"
+        stop_unordered = true
     "#;
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
     let fen = |text: &str| text.parse().unwrap();
@@ -199,6 +201,8 @@ fn every_key_reaches_its_own_field() {
             telemetry_below_bytes: 23 << 20,
             orders_below_bytes: 22 << 20,
             clock_step_ms: 19_000,
+            silent_ms: 25_000,
+            stop_unordered: true,
             time_zone: domain::time::Zone::default(), // the station's, and no key of `[policy]`
         },
         clock: ClockConfig {

@@ -85,7 +85,7 @@ pub struct LoopStats {
     pub refused_busy: AtomicU64,
     /// Messages of a kind that the contract does not know.
     pub unknown_kinds: AtomicU64,
-    /// Messages that were not acted on because their `msg_id` was used for another.
+    /// Messages that came under a `msg_id` that had been used for another.
     pub msg_ids_reused: AtomicU64,
     /// Messages to piles that were not connected any more.
     pub undelivered: AtomicU64,

@@ -9,7 +9,7 @@
 use super::{
     LoopStats, RequestKey, Response, Unavailable,
     request::{Guard, Request},
-    telemetry::{SAMPLES_AT_ONCE, SAMPLES_WITH_FACTS, Said, Telemetry},
+    telemetry::{self, SAMPLES_AT_ONCE, SAMPLES_WITH_FACTS, Telemetry},
 };
 use crate::{
     clock::Mark,
@@ -19,12 +19,12 @@ use crate::{
 use domain::{
     ids::{OrderId, PileId, Randomness},
     journal::Hash,
-    messages::{Ack, AckResult, Down, Up},
+    messages::{Ack, Down},
     planted::{Bug, is_planted},
     policy::Policy,
     site::{Answer, Effect, Input, LiveView, Outcome, Rejected, Site},
     time::{Mono, Now},
-    topics::{self, DownKind, UpKind},
+    topics::{self, DownKind},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -88,6 +88,16 @@ pub struct Found {
     pub credentials: Credentials,
     /// The number of the last journal entry.
     pub journal_head: u64,
+}
+
+/// What a pile's message is, by its name and its content.
+enum Said {
+    /// Nothing was said under its name. With the name under which it is remembered, if it has one.
+    First(Option<RequestKey>),
+    /// It was said before, and answered so.
+    Again(Remembered),
+    /// Another message was said under its name.
+    UnderUsedName(RequestKey),
 }
 
 /// Decides and commits.
@@ -324,39 +334,29 @@ impl<R, A> Writer<R, A> {
             Input::Message { pile, .. } | Input::Unreadable { pile, .. } => Some(pile.clone()),
             _ => None,
         };
-        // A record carries money: it is judged by its content, whatever number it has.
-        let (msg_id, is_record) = match &input {
-            Input::Message { message, .. } => (message.common.msg_id.clone(), matches!(message.body, Up::Record(_))),
-            Input::Unreadable { fault, kind, .. } => (fault.msg_id.clone(), *kind == UpKind::Record),
-            _ => (None, false),
+        let said = match &repeat_key {
+            Some(key) => self.said_before(key, now)?,
+            None => Said::First(None),
         };
-        let known = match &repeat_key {
-            Some(key) => self.remembered(&key.key, now)?,
-            None => None,
-        };
-        let said_before = |known: &Remembered| repeat_key.as_ref().map(|key| known.body_hash == key.body_hash);
-        let said_before = known.as_ref().and_then(said_before);
-        if let (Some(known), Some(pile)) = (
-            known.filter(|_| said_before == Some(true) || (said_before == Some(false) && !is_record)),
-            pile,
-        ) {
-            let ack = if said_before == Some(true) {
-                serde_json::from_str(&known.body).map_err(|error| StoreError::Io(error.to_string()))?
-            } else {
+        let key = match (said, pile) {
+            (Said::Again(known), Some(pile)) => {
+                let ack = serde_json::from_str(&known.body).map_err(|error| StoreError::Io(error.to_string()))?;
+                return Ok(answered_like_the_first(pile, ack));
+            }
+            (Said::Again(_), None) => None,
+            (Said::First(key), _) => key,
+            (Said::UnderUsedName(key), pile) => {
                 self.stats.msg_ids_reused.fetch_add(1, Ordering::Relaxed);
-                Ack {
-                    msg_id,
-                    result: AckResult::Rejected,
-                    order_id: None,
-                    fee: None,
-                    detail: "msg_id was used for another message".to_owned(),
-                }
-            };
-            return Ok(answered_like_the_first(pile, ack));
-        }
+                let pile = pile.as_ref().map_or("", PileId::as_str);
+                tracing::warn!(
+                    pile,
+                    "another message came under a msg_id that was used before: does the pile give each start a boot_id of its own?"
+                );
+                Some(key)
+            }
+        };
         let outcome = self.handle(input, now, random)?;
-        // What was remembered first stands.
-        if let (Some(key), Ok(Answer::Ack(ack))) = (repeat_key.filter(|_| said_before.is_none()), &outcome.answer) {
+        if let (Some(key), Ok(Answer::Ack(ack))) = (key, &outcome.answer) {
             let body = serde_json::to_string(ack).map_err(|error| StoreError::Io(error.to_string()))?;
             self.open.fresh.insert(
                 key.key,
@@ -369,6 +369,25 @@ impl<R, A> Writer<R, A> {
             );
         }
         Ok(outcome)
+    }
+
+    /// Whether a pile has said this before. A pile that uses a name again for something else, as one may whose counts
+    /// begin anew, has said another message: it is taken in, and remembered beside the first.
+    fn said_before(&mut self, key: &RequestKey, now: Now) -> Result<Said, StoreError> {
+        let Some(first) = self.remembered(&key.key, now)? else {
+            return Ok(Said::First(Some(key.clone())));
+        };
+        if first.body_hash == key.body_hash {
+            return Ok(Said::Again(first));
+        }
+        let own = RequestKey {
+            key: format!("{}\n{}", key.key, key.body_hash),
+            body_hash: key.body_hash.clone(),
+        };
+        Ok(match self.remembered(&own.key, now)? {
+            Some(known) => Said::Again(known),
+            None => Said::UnderUsedName(own),
+        })
     }
 
     fn asked(
@@ -448,12 +467,12 @@ impl<R, A> Writer<R, A> {
                 missing = self.site.needs(&input);
             }
         }
-        let said = Said::of(&input);
+        let said = telemetry::Said::of(&input);
         let outcome = self.site.handle(now, random, input)?;
         for (stamp, fact) in &outcome.facts {
             crate::steps::log(*stamp, fact);
         }
-        if let Some(Said { pile, kind, reports }) = said {
+        if let Some(telemetry::Said { pile, kind, reports }) = said {
             crate::words::log_answer(&pile, kind, &outcome);
             self.telemetry.note(&self.site, &pile, reports, now);
         }

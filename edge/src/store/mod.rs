@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod energy;
 mod migrate;
+mod pile_log;
 mod read;
 mod restore;
 mod retained;
@@ -42,7 +43,7 @@ use std::{
 };
 
 /// The layout of the tables. A file of a newer one is refused, of an older one migrated.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Why the disk does not do what it should.
 #[derive(Debug, thiserror::Error)]

@@ -23,7 +23,7 @@ use domain::{
     time::{Mono, Wall},
     units::Fen,
 };
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
@@ -177,15 +177,26 @@ impl Reader {
     /// # Errors
     /// As [`Reader::head`].
     pub fn notices(&self, member: &MemberId, before: Option<u64>, limit: usize) -> Result<Page<Entry>, StoreError> {
-        let index = self.read.open_table(tables::NOTICES_BY_MEMBER)?;
+        self.entries_of(tables::NOTICES_BY_MEMBER, member.as_str(), before, limit)
+    }
+
+    /// Journal entries that an index names under `name`, newest first, before `before`, at most `limit`.
+    pub(super) fn entries_of(
+        &self,
+        index: TableDefinition<'static, (&'static str, u64), ()>,
+        name: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<Entry>, StoreError> {
+        let index = self.read.open_table(index)?;
         let journal = self.read.open_table(tables::JOURNAL)?;
         let kept = self.read.open_table(tables::KEPT_ENTRIES)?;
-        let end = (member.as_str(), before.unwrap_or(u64::MAX));
+        let end = (name, before.unwrap_or(u64::MAX));
         let mut page = Page {
             items: Vec::new(),
             next: None,
         };
-        for row in index.range((member.as_str(), 0)..end)?.rev() {
+        for row in index.range((name, 0)..end)?.rev() {
             let (_, seq) = row?.0.value();
             if page.items.len() == limit {
                 return Ok(page);

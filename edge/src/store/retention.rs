@@ -3,7 +3,7 @@
 //! stays.
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, pile_log,
     read::{entry, parse, split_entry},
     tables,
 };
@@ -156,8 +156,11 @@ impl Step<'_> {
             }
         }
         let mut notices = self.write.open_table(tables::NOTICES_BY_MEMBER)?;
+        let mut of_pile = self.write.open_table(tables::PILE_LOG)?;
         for seq in &entries {
             log.remove((id, *seq))?;
+            // Without the order's row nobody could tell any more whose log a command stands in.
+            of_pile.remove((order.outlet.pile.as_str(), *seq))?;
             if let Some(row) = kept.remove(seq)?
                 && let Fact::Notified { member, .. } = entry(*seq, split_entry(*seq, row.value())?.1)?.fact
             {
@@ -197,6 +200,7 @@ impl Step<'_> {
             let mut log = self.write.open_table(tables::ORDER_LOG)?;
             let mut kept = self.write.open_table(tables::KEPT_ENTRIES)?;
             let mut notices = self.write.open_table(tables::NOTICES_BY_MEMBER)?;
+            let mut of_pile = self.write.open_table(tables::PILE_LOG)?;
             // The last entry is what the next is sealed to.
             while self.rows_left > 0 && place.seq + 1 < last && place.seq < self.seq_max {
                 let seq = place.seq + 1;
@@ -208,6 +212,9 @@ impl Step<'_> {
                 let old = entry(seq, bytes)?;
                 if old.stamp.at >= self.limits.facts_before {
                     break;
+                }
+                if let Some(pile) = pile_log::of(&old.fact, |order| pile_log::pile_of(&orders, order))? {
+                    of_pile.remove((pile.as_str(), seq))?;
                 }
                 match old.fact.order() {
                     // The log of an order that stays, stays.
@@ -452,6 +459,13 @@ mod tests {
             reader.notices(&"bob".parse().unwrap(), None, 10).unwrap().items.len(),
             1
         );
+        // A pile's log goes with the journal: no entry of it leads nowhere.
+        let first = reader.checkpoint().unwrap().seq + 1;
+        for pile in ["P1", "P2", "P3", "P4"] {
+            let log = read.open_table(tables::PILE_LOG).unwrap();
+            let mut seqs = log.range((pile, 0)..=(pile, u64::MAX)).unwrap();
+            assert!(seqs.all(|row| row.unwrap().0.value().1 >= first), "{pile}");
+        }
         drop((read, reader));
         let pruned = tables(&store);
         prune(&store, before(LONG_AFTER));

@@ -1,7 +1,7 @@
-//! Names and keys of the tables, schema version 2. `docs/decisions/0003` says why JSON and why these keys.
+//! Names and keys of the tables, schema version 3. `docs/decisions/0003` says why JSON and why these keys.
 //! Whoever adds a table adds a line to the one list here: new databases, migrated ones and backups all have it then.
 
-use super::{Identity, SCHEMA_VERSION, StoreError};
+use super::{Identity, SCHEMA_VERSION, StoreError, pile_log};
 use domain::{ids::SiteId, journal::hex};
 use redb::{
     Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, Value,
@@ -98,6 +98,8 @@ tables! {
     ORDERS_BY_PILE: (&str, u64) => &str = "orders_by_pile";
     /// Order, journal seq → nothing: the log of an order.
     ORDER_LOG: (&str, u64) => () = "order_log";
+    /// Pile, journal seq → nothing: the log of a pile.
+    PILE_LOG: (&str, u64) => () = "pile_log";
     /// Member, journal seq → nothing: what a member was told.
     NOTICES_BY_MEMBER: (&str, u64) => () = "notices_by_member";
     /// Account → balance in fen, credits less debits.
@@ -208,8 +210,10 @@ pub(super) fn create(db: &Database, site: &SiteId) -> Result<(), StoreError> {
 /// Gives a database of an older version the tables and rows of this one, in one transaction: it is done, or not begun.
 pub(super) fn migrate(db: &Database) -> Result<(), StoreError> {
     let write = db.begin_write()?;
-    // From 1 to 2: nothing but new tables. A step that changes rows stands here, under the version it begins from.
+    // From 1 to 2, and from 2 to 3: new tables. A step that changes rows stands here, under the version it begins from.
     bring_up_to_date(&write)?;
+    // From 2 to 3: the logs of piles, from the journal that is there.
+    pile_log::index(&write)?;
     write.commit()?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
-use super::{Identity, Store, StoreError, energy, read::parse, retained, tables};
+use super::{Identity, Store, StoreError, energy, pile_log, read::parse, retained, tables};
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, PileCertificates},
@@ -112,7 +112,7 @@ impl Store {
         if is_planted(Bug::AcknowledgeBeforeSync) {
             write.set_durability(redb::Durability::None).map_err(StoreError::io)?;
         }
-        let head = self.write_journal(&write, batch, head)?;
+        let head = self.write_journal(&write, batch, rows, head)?;
         write_orders(&write, batch, rows)?;
         write_money(&write, batch, rows)?;
         write_masters(&write, batch, rows)?;
@@ -132,17 +132,31 @@ impl Store {
         Ok(head)
     }
 
-    fn write_journal(&self, write: &WriteTransaction, batch: &Batch, mut head: Hash) -> Result<Hash, StoreError> {
+    fn write_journal(
+        &self,
+        write: &WriteTransaction,
+        batch: &Batch,
+        rows: &Rows,
+        mut head: Hash,
+    ) -> Result<Hash, StoreError> {
         if batch.facts.is_empty() {
             return Ok(head);
         }
         let mut journal = write.open_table(tables::JOURNAL)?;
         let mut log = write.open_table(tables::ORDER_LOG)?;
+        let mut of_pile = write.open_table(tables::PILE_LOG)?;
         let mut notices = write.open_table(tables::NOTICES_BY_MEMBER)?;
         let lost = usize::from(is_planted(Bug::LoseTail) && batch.facts.len() > 6);
         for (stamp, fact) in &batch.facts[..batch.facts.len() - lost] {
             if let Some(order) = fact.order() {
                 log.insert((order.as_str(), stamp.seq), ())?;
+            }
+            // An order of which something is said is in memory until it is written.
+            let pile = pile_log::of(fact, |order| {
+                Ok(rows.order(order).map(|order| order.outlet.pile.clone()))
+            })?;
+            if let Some(pile) = pile {
+                of_pile.insert((pile.as_str(), stamp.seq), ())?;
             }
             if let Fact::Notified { member, .. } = fact {
                 notices.insert((member.as_str(), stamp.seq), ())?;

@@ -140,11 +140,6 @@ async fn a_stop_while_the_pile_is_offline_is_accepted_with_words_for_the_driver(
         (&reply["order"]["stopping"], &reply["order"]["state"]),
         (&json!(true), &json!("CHARGING"))
     );
-    let too_early = bench
-        .post(&format!("/v1/orders/{id}/close"), &json!({}))
-        .await
-        .problem(409, "pile-not-gone");
-    assert_eq!(too_early["order"], json!(id));
     // Back again, with the record.
     bench.connect("P1").await;
     bench.record("P1", &id, "101.0000").await;

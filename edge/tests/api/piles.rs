@@ -3,6 +3,7 @@
 use crate::bench::Bench;
 use domain::{
     ids::{ConnectorNo, Outlet, PileId},
+    site::Input,
     time::Wall,
     topics::UpKind,
 };
@@ -201,4 +202,124 @@ async fn the_station_says_what_waits_for_a_person() {
         ],
         [&json!(1), &json!(0), &json!(0)]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_piles_log_tells_what_happened_there_newest_first() {
+    let bench = Bench::new().await;
+    bench.flat_tariff().await;
+    bench.member("m1", "100.00").await;
+    bench.pile("P1").await;
+    bench.pile("P2").await;
+    let event = json!({ "connector": 1, "kind": "plugged", "code": 7, "text": "" });
+    bench.says("P1", UpKind::Event, event).await;
+    let id = bench.charge("m1", "P1", "20.00").await;
+    bench
+        .put("/v1/piles/P1/maintenance", &json!({ "on": true, "reason": "cable" }))
+        .await
+        .expect(200);
+    let log = bench.get("/v1/piles/P1/log").await.expect(200);
+    let kinds = |log: &serde_json::Value| -> Vec<String> {
+        let items = log["items"].as_array().unwrap();
+        items
+            .iter()
+            .map(|entry| entry["kind"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let expected = [
+        "MaintenanceSet",
+        "CommandAnswered",
+        "CommandIssued",
+        "PileEvent",
+        "PileBooted",
+        "PileProvisioned",
+    ];
+    assert_eq!(kinds(&log), expected);
+    assert_eq!(log["next"], json!(null));
+    assert_eq!(
+        log["items"][2]["body"]["order"],
+        json!(id),
+        "a command is of its order too"
+    );
+    let first = bench.get("/v1/piles/P1/log?limit=4").await.expect(200);
+    let next = first["next"].as_str().unwrap();
+    let rest = bench
+        .get(&format!("/v1/piles/P1/log?limit=4&cursor={next}"))
+        .await
+        .expect(200);
+    assert_eq!([kinds(&first), kinds(&rest)].concat(), expected);
+    assert_eq!(
+        kinds(&bench.get("/v1/piles/P2/log").await.expect(200)),
+        ["PileBooted", "PileProvisioned"]
+    );
+    bench.get("/v1/piles/P9/log").await.problem(404, "unknown-pile");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pile_with_an_order_running_is_not_removed_and_the_refusal_says_how_to_end_it() {
+    let bench = Bench::new().await;
+    bench.flat_tariff().await;
+    bench.member("m1", "100.00").await;
+    bench.pile("P1").await;
+    let id = bench.charge("m1", "P1", "20.00").await;
+    let busy = bench.delete("/v1/piles/P1").await.problem(409, "pile-busy");
+    let way = format!("POST /v1/orders/{id}/close");
+    assert!(busy["detail"].as_str().unwrap().contains(&way), "{busy}");
+    let closed = bench
+        .post(&format!("/v1/orders/{id}/close"), &json!({}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&closed["state"], &closed["estimated"]),
+        (&json!("SETTLE"), &json!(true))
+    );
+    let again = bench
+        .post(&format!("/v1/orders/{id}/close"), &json!({}))
+        .await
+        .problem(409, "illegal-in-this-state");
+    assert!(again["detail"].as_str().unwrap().contains("estimate"), "{again}");
+    assert_eq!(bench.delete("/v1/piles/P1").await.status, 204);
+    bench.books().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connector_that_charges_without_an_order_and_a_second_device_are_shown() {
+    let bench = Bench::new().await;
+    bench.flat_tariff().await;
+    bench.pile("P1").await;
+    for _ in 0..4 {
+        bench.advance(15_000).await;
+        bench.heartbeat("P1", "charging", None, "100.0000").await;
+    }
+    let pile = bench.get("/v1/piles/P1").await.expect(200);
+    let unordered = &pile["connectors"][0]["unordered"];
+    assert_eq!(
+        (&unordered["from_kwh"], &unordered["named"]),
+        (&json!("100.0000"), &json!(null))
+    );
+    for _ in 0..5 {
+        let pile = PileId::new("P1").unwrap();
+        bench.station.pile_connection(Input::TakenOver { pile });
+    }
+    bench.settled().await;
+    assert_eq!(bench.get("/v1/piles/P1").await.expect(200)["two_devices"], true);
+    let station = bench.get("/v1/station").await.expect(200);
+    assert_eq!(
+        (
+            &station["connectors_unordered"],
+            &station["piles_two_devices"],
+            &station["msg_ids_reused"]
+        ),
+        (&json!(1), &json!(1), &json!(0))
+    );
+    bench.heartbeat("P1", "idle", None, "100.0500").await;
+    assert_eq!(bench.get("/v1/station").await.expect(200)["connectors_unordered"], 0);
+    let log = bench.get("/v1/piles/P1/log?limit=2").await.expect(200);
+    let kinds: Vec<&serde_json::Value> = log["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["kind"])
+        .collect();
+    assert_eq!(kinds, ["UnorderedChargingEnded", "UnorderedCharging"]);
 }

@@ -202,7 +202,9 @@ impl Oracle {
             Fact::EnergyReported { report } => {
                 for connector in &report.connectors {
                     let gaps = connector.sums.findings.iter().filter_map(|finding| match finding {
-                        Finding::RegisterGap { from, to, .. } => Some((connector.outlet.clone(), *from, *to)),
+                        Finding::RegisterGap { from, to, .. } | Finding::Unordered { from, to } => {
+                            Some((connector.outlet.clone(), *from, *to))
+                        }
                         _ => None,
                     });
                     self.gaps.extend(gaps);

@@ -140,6 +140,9 @@ pub struct PileView {
     pub certificate_expires: Option<At>,
     /// Its connectors.
     pub connectors: Vec<ConnectorView>,
+    /// Within the last hour two devices were noticed that use its identity: a start of it that had been replaced went on,
+    /// or connections pushed each other out.
+    pub two_devices: bool,
 }
 
 /// Why a pile takes no orders.
@@ -211,6 +214,21 @@ pub struct ConnectorView {
     /// What it last said; `null` if nothing was heard.
     #[schema(required)]
     pub report: Option<ReportView>,
+    /// It charges without an order of this station; `null` if not.
+    #[schema(required)]
+    pub unordered: Option<UnorderedView>,
+}
+
+/// Charging without an order, while it lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UnorderedView {
+    /// When that was noted.
+    pub since: At,
+    /// The register when it was first seen.
+    pub from_kwh: Kwh,
+    /// The session that the pile names.
+    #[schema(required)]
+    pub named: Option<String>,
 }
 
 /// What a connector last said.
@@ -309,6 +327,11 @@ impl PileView {
                 faulted: connector.faulted,
                 order: order.map(|order| order.id.to_string()),
                 report: site.outlet(&outlet).map(|live| ReportView::of(live, now)),
+                unordered: connector.unordered.as_ref().map(|seen| UnorderedView {
+                    since: At(seen.since),
+                    from_kwh: Kwh(seen.from),
+                    named: seen.named.as_ref().map(ToString::to_string),
+                }),
             }
         });
         Self {
@@ -337,6 +360,7 @@ impl PileView {
             clock_suspect: presence.is_some_and(|presence| presence.clock.is_suspect()),
             certificate_expires: None,
             connectors: connectors.collect(),
+            two_devices: presence.is_some_and(|presence| presence.has_two_devices(now.mono)),
         }
     }
 }

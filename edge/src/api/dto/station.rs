@@ -63,6 +63,14 @@ pub struct StationView {
     /// The listener with TLS; `null` if there is none.
     #[schema(required)]
     pub tls: Option<TlsView>,
+    /// Connectors that charge without an order.
+    pub connectors_unordered: usize,
+    /// Piles whose identity two devices used within the last hour.
+    pub piles_two_devices: usize,
+    /// Orders that charge at a pile that has been gone for longer than `gone` of the policy: somebody should close them.
+    pub orders_of_gone_piles: usize,
+    /// Messages of piles that came under a `msg_id` used before for another, since the daemon started. They were taken in.
+    pub msg_ids_reused: u64,
 }
 
 /// TLS, as piles meet it.

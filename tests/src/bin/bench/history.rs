@@ -141,7 +141,11 @@ impl Past {
         };
         self.input(Input::Message {
             pile: PileId::new(pile::name(n))?,
-            message: UpMessage { common, body, unread: None },
+            message: UpMessage {
+                common,
+                body,
+                unread: None,
+            },
         })
     }
 

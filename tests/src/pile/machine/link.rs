@@ -200,7 +200,14 @@ impl Pile {
     pub(super) fn keep(&mut self, body: Up, purpose: Purpose) {
         let common = self.envelope(true);
         let id = common.msg_id.clone();
-        if let Some(msg_id) = self.outbox.push(UpMessage { common, body, unread: None }, purpose) {
+        if let Some(msg_id) = self.outbox.push(
+            UpMessage {
+                common,
+                body,
+                unread: None,
+            },
+            purpose,
+        ) {
             self.tell(What::Dropped { msg_id });
         }
         if let Some(id) = id.filter(|_| self.is_linked()) {

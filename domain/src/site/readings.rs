@@ -1,0 +1,93 @@
+//! Which readings of a connector's register are believed, whatever message they came in, and what follows where the register
+//! is found elsewhere: a slip is dropped, and what is no slip a person decides.
+
+use super::{Turn, live::Live};
+use crate::{
+    fact::Fact,
+    ids::Outlet,
+    meter::Rollback,
+    planted::{Bug, is_planted},
+    plausible::{RegisterWatch, Source, Verdict},
+    site::Rows,
+    units::Energy,
+};
+
+impl Live {
+    /// The watch of a connector's register, which goes on from what the rows know.
+    pub(super) fn register_watch(&mut self, outlet: &Outlet, rows: &Rows) -> &mut RegisterWatch {
+        self.registers.entry(outlet.clone()).or_insert_with(|| {
+            let connector = rows.connector(outlet);
+            let known = connector.and_then(|connector| Some((connector.register_at, connector.register?)));
+            known.map_or_else(RegisterWatch::default, |(at, known)| RegisterWatch::known(at, known))
+        })
+    }
+}
+
+impl Turn<'_> {
+    /// Takes a reading that a heartbeat or a boot brings, and journals what it says of the register. It is not to be used
+    /// for anything where it is [`Verdict::Waiting`].
+    pub(super) fn read_register(&mut self, outlet: &Outlet, register: Energy, source: Source) -> Verdict {
+        if is_planted(Bug::BelieveEveryReading) {
+            return Verdict::Believed;
+        }
+        let power = self.power_of(outlet);
+        let (now, site) = (self.now.mono, &mut *self.site);
+        let watch = site.live.register_watch(outlet, &site.rows);
+        let verdict = watch.take(now, register, power, source);
+        let outlet = outlet.clone();
+        match verdict {
+            Verdict::Believed | Verdict::SlipDropped { .. } => {}
+            Verdict::Waiting => self.ignore("impossible_jump"),
+            Verdict::SlipWithdrawn { wrong } | Verdict::Returned { wrong } => {
+                self.withdraw(&outlet, wrong);
+                self.journal(Fact::RegisterCorrected {
+                    outlet,
+                    wrong,
+                    register,
+                });
+            }
+            Verdict::Adopted { known, found, .. } if found < known => {
+                self.forget_idle(&outlet);
+                self.journal(Fact::RegisterRolledBack {
+                    outlet,
+                    rollback: Rollback { known, found },
+                });
+            }
+            Verdict::Adopted { known, found, .. } => {
+                self.journal(Fact::RegisterJumped { outlet, known, found });
+            }
+        }
+        verdict
+    }
+
+    /// The register as it is believed, in place of a reading that is not.
+    pub(super) fn believed_register(&self, outlet: &Outlet) -> Option<Energy> {
+        let watch = self.site.live.registers.get(outlet)?;
+        watch.believed().map(|seen| seen.register)
+    }
+
+    /// What was made of a reading that was a slip is taken back.
+    fn withdraw(&mut self, outlet: &Outlet, wrong: Energy) {
+        self.forget_idle(outlet);
+        if let Some(live) = self.site.live.outlets.get_mut(outlet) {
+            live.readings.withdraw_latest(wrong);
+            live.flow = crate::flow::FlowWatch::default();
+        }
+    }
+
+    /// When the register stood where says nothing of a register that is elsewhere now.
+    pub(super) fn forget_idle(&mut self, outlet: &Outlet) {
+        if let Some(live) = self.site.live.outlets.get_mut(outlet) {
+            live.idle = crate::alignment::IdleReadings::default();
+        }
+    }
+
+    /// A person has looked: the register is where it was last read.
+    pub(super) fn believe_latest(&mut self, outlet: &Outlet) -> Option<Energy> {
+        let now = self.now.mono;
+        let watch = self.site.live.registers.get_mut(outlet)?;
+        let latest = watch.latest()?.register;
+        watch.resolved_by_person(now, latest);
+        Some(latest)
+    }
+}

@@ -325,6 +325,7 @@ fn a_start_that_was_never_heard_of_a_pile_without_a_clock_goes_to_a_person() {
     bench.disconnect("P1", true);
     bench.restart_pile("P1");
     bench.sim("P1").clock_ahead_ms = None;
+    bench.advance(MINUTE);
     let record = alone(&mut bench, 1, Some("c1"), "1020");
     bench.restart_pile("P1");
     bench.connect("P1");
@@ -606,6 +607,50 @@ fn offline_sessions_that_overlap_against_their_registers_go_to_a_person() {
             "session before"
         };
         assert!(said.contains(expected), "{said}");
+        assert_replays(&bench);
+    }
+}
+
+#[test]
+fn a_session_of_unknown_times_says_nothing_of_its_neighbours() {
+    let mut bench = allowing();
+    bench.disconnect("P1", true);
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = None;
+    bench.advance(MINUTE);
+    let first = alone(&mut bench, 1, Some("c1"), "1010");
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = Some(0);
+    let second = alone(&mut bench, 2, Some("c1"), "1015");
+    bench.connect("P1");
+    bench.send_record("P1", &first);
+    assert_eq!(bench.order(&first.order_id).suspicions, [Suspicion::ClockUnknown]);
+    bench.send_record("P1", &second);
+    let order = bench.order(&second.order_id);
+    assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
+    assert_replays(&bench);
+}
+
+#[test]
+fn a_record_that_was_put_aside_bounds_its_neighbours_by_its_own_times() {
+    for early in [0, HOUR] {
+        let mut bench = allowing();
+        let mut first = alone(&mut bench, 1, Some("c1"), "1010");
+        first.order_id = order_id("stranger");
+        let mut second = alone(&mut bench, 2, Some("c1"), "1015");
+        // Both of its clocks say so.
+        second.start_ts = second.start_ts.map(|at| at.after_ms(-i64::try_from(early).unwrap()));
+        second.start_mono_ms -= early;
+        bench.connect("P1");
+        bench.send_record("P1", &first);
+        bench.send_record("P1", &second);
+        let order = bench.order(&second.order_id);
+        if early == 0 {
+            assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
+        } else {
+            let said = contradiction(&bench, &second.order_id);
+            assert!(said.contains("session before"), "{said}");
+        }
         assert_replays(&bench);
     }
 }

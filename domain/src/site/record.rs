@@ -84,7 +84,7 @@ impl Turn<'_> {
                 register: record.meter_stop_kwh,
             },
         );
-        let mut suspicions = self.suspicions(before, &record, start, stop);
+        let mut suspicions = self.suspicions(before, &record, &aligned);
         suspicions.extend(aligned.suspicions().cloned());
         if self.site.rows.has_its_meter(before) {
             suspicions.extend(self.rolled_back(&before.outlet));
@@ -181,9 +181,9 @@ impl Turn<'_> {
         (register > record.energy() && energy::differs(record.energy(), register)).then_some(register)
     }
 
-    fn suspicions(&self, order: &Order, record: &Record, start: Reading, stop: Reading) -> Vec<Suspicion> {
+    fn suspicions(&self, order: &Order, record: &Record, times: &SessionTimes) -> Vec<Suspicion> {
         let power = self.power_of(&order.outlet);
-        meter::suspicions(record, order.baseline, power, stop.at.ms_since(start.at))
+        meter::suspicions(record, order.baseline, power, times.lasted_ms(record))
     }
 
     /// The most a connector delivers.

@@ -182,6 +182,7 @@ impl Turn<'_> {
             .entry(outlet.clone())
             .or_insert_with(|| OutletLive::new(report.clone(), now));
         live.watch = self.site.live.registers.get(outlet).cloned();
+        live.watch_meter = rows.connector(outlet).map_or(0, |connector| connector.meters_before);
         // As it is now: its start may have been confirmed by this very report.
         let order = order.and_then(|order| rows.orders.get(&order.id)?.as_ref());
         let mut uncounted = None;

@@ -133,6 +133,9 @@ pub struct OutletLive {
     /// Which readings of its register are believed.
     #[serde(default)]
     pub watch: Option<RegisterWatch>,
+    /// Of which meter it is: [`Connector::meters_before`](crate::pile::Connector::meters_before).
+    #[serde(default)]
+    pub watch_meter: u32,
 }
 
 /// Charging without an order, from the first report of it on.
@@ -169,7 +172,9 @@ impl Live {
                 let due = lost_since.after_ms(record_request_ms);
                 self.timers.insert((due, Timer::RecordMissing(outlet.clone())));
             }
-            if let Some(watch) = &live.watch {
+            // The last telemetry may be older than the last fact: a meter that is there no more says nothing.
+            let meter = rows.connector(&outlet).map_or(0, |connector| connector.meters_before);
+            if let Some(watch) = live.watch.as_ref().filter(|_| live.watch_meter == meter) {
                 self.registers.insert(outlet.clone(), watch.clone());
             }
             self.outlets.insert(outlet, live);
@@ -301,6 +306,7 @@ impl OutletLive {
             unordered: None,
             idle: IdleReadings::default(),
             watch: None,
+            watch_meter: 0,
         }
     }
 

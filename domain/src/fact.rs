@@ -10,7 +10,7 @@ use crate::{
     order::{Basis, Command, Ending, FailReason, Source, Until},
     pile::Make,
     quarantine::CoveredBy,
-    rating::{Bill, Reading, SplitDifference},
+    rating::{Bill, Reading, SESSION_MS_MAX, SplitDifference},
     settlement::Payment,
     tariff::Tariff,
     time::{Day, Mono, Wall},
@@ -842,6 +842,17 @@ impl SessionTimes {
             suspicion: None,
             also: Vec::new(),
         }
+    }
+
+    /// How long the session lasted, for what its connector can have delivered, in milliseconds. Of times that are not known
+    /// at all the pile's uptime tells, as far as it makes sense.
+    pub fn lasted_ms(&self, record: &Record) -> i64 {
+        let lasted = self.stop.ms_since(self.start);
+        let is_unknown = self.suspicions().any(|doubt| *doubt == Suspicion::ClockUnknown);
+        let uptime = record.uptime().filter(|_| is_unknown);
+        let by_uptime = uptime.and_then(|(start, stop)| i64::try_from(stop.checked_sub(start)?).ok());
+        let possible = by_uptime.filter(|ms| *ms <= SESSION_MS_MAX);
+        possible.map_or(lasted, |ms| ms.max(lasted))
     }
 
     /// Every reason why they cannot be believed.

@@ -136,6 +136,13 @@ impl OrderRow {
         self.bills.last()
     }
 
+    /// Whether it is not certain when its session was, so that it says nothing of when others were. Of what a person bills
+    /// out of quarantine the item itself tells.
+    pub fn has_times_in_doubt(&self) -> bool {
+        let of_times = self.suspicions.iter().any(Suspicion::is_of_times);
+        self.clock_doubted || of_times || self.source == Source::Quarantine
+    }
+
     /// A command of this kind that is still worth sending.
     pub fn valid_command(&self, kind: CommandKind, now: Mono) -> Option<&Command> {
         self.commands

@@ -4,7 +4,7 @@
 use super::{Rows, Space, runs::Runs};
 use crate::{
     alignment::IdleReadings,
-    clock::ClockWatch,
+    clock::{ClockWatch, PileClocks},
     fact::Fact,
     flow::FlowWatch,
     ids::{CardId, CommandId, OrderId, Outlet, PileId},
@@ -86,6 +86,14 @@ pub struct Presence {
 }
 
 impl Presence {
+    /// One that has not been heard in this run of the station; its clocks were measured before.
+    fn with(clocks: PileClocks) -> Self {
+        Self {
+            clock: ClockWatch::from(clocks),
+            ..Self::default()
+        }
+    }
+
     /// Whether two devices with this identity were noticed lately.
     pub fn has_two_devices(&self, now: Mono) -> bool {
         self.two_devices
@@ -150,12 +158,7 @@ impl Live {
             live.timers.clear();
         }
         for pile in rows.piles.values().filter(|pile| !pile.removed) {
-            let clock = ClockWatch::from(pile.clocks.clone());
-            let presence = Presence {
-                clock,
-                ..Presence::default()
-            };
-            live.piles.insert(pile.id.clone(), presence);
+            live.piles.insert(pile.id.clone(), Presence::with(pile.clocks.clone()));
         }
         live
     }
@@ -188,7 +191,7 @@ impl Live {
     pub(super) fn follow(&mut self, fact: &Fact, rows: &Rows) {
         match fact {
             Fact::PileProvisioned { pile } => {
-                self.piles.entry(pile.clone()).or_default();
+                self.presence_mut(pile, rows);
             }
             Fact::PileRemoved { pile, .. } => {
                 self.piles.remove(pile);
@@ -210,6 +213,14 @@ impl Live {
             }
             _ => {}
         }
+    }
+
+    /// A pile's connection, begun where there is none yet. What was measured of its clocks counts on: one that was removed
+    /// may still send records of before.
+    pub(super) fn presence_mut(&mut self, pile: &PileId, rows: &Rows) -> &mut Presence {
+        let kept = || rows.piles.get(pile).map(|row| row.clocks.clone());
+        let presence = self.piles.entry(pile.clone());
+        presence.or_insert_with(|| Presence::with(kept().unwrap_or_default()))
     }
 
     /// From now on it is waited for so long whether the connector says anything.
@@ -277,6 +288,23 @@ pub struct LiveView {
 }
 
 impl OutletLive {
+    /// A connector that has said something for the first time.
+    pub(super) fn new(report: ConnectorReport, now: Now) -> Self {
+        Self {
+            report,
+            as_of: now.wall,
+            received: now.mono,
+            order: None,
+            readings: SampleKeeper::default(),
+            soc_start: None,
+            lost_since: None,
+            flow: FlowWatch::default(),
+            unordered: None,
+            idle: IdleReadings::default(),
+            watch: None,
+        }
+    }
+
     /// Starts the readings of an order, from `first` if a reading is known.
     pub(super) fn begin(&mut self, order: &OrderId, tariff: &Tariff, first: Option<Reading>) {
         self.order = Some(order.clone());

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::PileClocks,
-    energy::differs,
+    energy::{differs, within_range},
     fact::Fact,
     ids::{BootId, ConnectorNo, OrderId, PileId},
     journal::Stamp,
@@ -377,8 +377,8 @@ impl Pile {
             return;
         };
         if let Some(difference) = doubt.differing.get_mut(&no) {
-            difference.billed += billed;
-            difference.register += register;
+            difference.billed = within_range(difference.billed + billed);
+            difference.register = within_range(difference.register + register);
             if !differs(difference.billed, difference.register) {
                 doubt.differing.remove(&no);
             }

@@ -113,6 +113,7 @@ fn a_day_is_reported_at_one_o_clock_and_once() {
 fn a_pile_whose_records_say_less_than_its_register_is_marked_until_a_person_clears_it() {
     let mut bench = Bench::new();
     let id = session(&mut bench, 2, "1000", "1009.5", "1010");
+    bench.ok(Bench::decide_input(&id, Decision::AsIs));
     assert_eq!(abnormal(&bench), None, "the day decides");
     until(&mut bench, "2026-03-03T01:00:00+08:00");
     let found = report(&bench, "2026-03-02");
@@ -551,6 +552,8 @@ fn a_session_in_quarantine_is_unbilled_and_its_meter_is_not_blamed() {
     bench.ok(Input::CloseQuarantine {
         item,
         bill_to: Some(member("m")),
+        despite: Vec::new(),
+        typed: None,
         reason: "theirs".to_owned(),
         by: "desk".to_owned(),
     });
@@ -699,6 +702,8 @@ fn a_late_session_of_the_meter_before_says_nothing_of_the_one_that_is_there() {
     bench.ok(Input::CloseQuarantine {
         item,
         bill_to: Some(member("m")),
+        despite: Vec::new(),
+        typed: None,
         reason: "theirs".to_owned(),
         by: "desk".to_owned(),
     });

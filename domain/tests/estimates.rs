@@ -67,7 +67,13 @@ fn a_late_record_that_is_lower_gives_back() {
     let mut bench = Bench::new();
     let (id, record) = estimated(&mut bench, "50", "1006", "1005");
     bench.advance(DAY);
-    let outcome = bench.send_record("P1", &record);
+    bench.send_record("P1", &record);
+    assert_eq!(
+        (bench.state(&id), bench.allowance("m")),
+        (State::Review, yuan("54")),
+        "the station saw 6 kWh, so a person looks before money goes back"
+    );
+    let outcome = bench.ok(Bench::decide_input(&id, Decision::AsIs));
     assert_eq!(notices(&outcome)[0].0, NoticeKey::Rerated);
     let order = bench.order(&id);
     assert_eq!((order.state, order.estimated), (State::Payed, false));
@@ -197,6 +203,7 @@ fn a_lower_late_record_cuts_the_debt_before_it_gives_back() {
     bench.advance(DAY);
     assert_eq!(bench.debt("m"), yuan("6"));
     bench.send_record("P1", &record);
+    bench.ok(Bench::decide_input(&id, Decision::AsIs));
     assert_eq!(
         (bench.state(&id), bench.debt("m"), bench.allowance("m")),
         (State::Payed, Fen(0), yuan("2"))
@@ -210,6 +217,7 @@ fn what_was_refunded_is_not_given_back_a_second_time() {
     bench.advance(DAY);
     bench.ok(Bench::refund_input(&id, "5"));
     bench.send_record("P1", &record);
+    bench.ok(Bench::decide_input(&id, Decision::AsIs));
     assert_eq!(
         bench.allowance("m"),
         yuan("60"),

@@ -141,6 +141,8 @@ fn an_offline_session_billed_by_a_person_is_not_billed_again_when_its_card_is_kn
     bench.ok(Input::CloseQuarantine {
         item,
         bill_to: Some(member("m")),
+        despite: Vec::new(),
+        typed: None,
         reason: "it was theirs".to_owned(),
         by: "desk".to_owned(),
     });

@@ -207,6 +207,7 @@ impl Live {
             | Fact::ChargingLost { order, .. }
             | Fact::ChargingResumed { order }
             | Fact::RecordReceived { order, .. }
+            | Fact::RecordTaken { order, .. }
             | Fact::OrderRated { order, .. }
             | Fact::OrderEstimated { order, .. }
             | Fact::OrderSettled { order, .. }

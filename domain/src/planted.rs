@@ -38,11 +38,13 @@ pub enum Bug {
     TrustMeter,
     /// What flowed between two sessions is found by nobody.
     SwallowGap,
+    /// A correction downwards pays out what was never paid, and leaves the debt.
+    CorrectionPaysTwice,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 16] = [
+    pub const ALL: [Bug; 17] = [
         Bug::AcknowledgeBeforeSync,
         Bug::RecordTwice,
         Bug::ReleaseAndCapture,
@@ -59,6 +61,7 @@ impl Bug {
         Bug::KeepHold,
         Bug::TrustMeter,
         Bug::SwallowGap,
+        Bug::CorrectionPaysTwice,
     ];
 }
 

@@ -16,6 +16,8 @@ mod apply;
 mod boots;
 mod cards;
 mod commands;
+mod corrections;
+mod desk;
 mod energy;
 mod estimates;
 mod faults;
@@ -53,6 +55,7 @@ use crate::{
     order::{Command, Order, State},
     policy::Policy,
     quarantine::kept_bytes,
+    settlement::Split,
     time::{Mono, Now},
     topics::UpKind,
     units::Fen,
@@ -172,6 +175,9 @@ impl Site {
             Input::Stop { order, .. }
             | Input::Close { order, .. }
             | Input::Decide { order, .. }
+            | Input::CorrectBill { order, .. }
+            | Input::ApproveCorrection { order, .. }
+            | Input::WithdrawCorrection { order, .. }
             | Input::Refund { order, .. } => self.needs_order(order, &mut keys),
             Input::CloseQuarantine { item, bill_to, .. } => {
                 match self.rows.quarantine.get(item) {
@@ -190,7 +196,7 @@ impl Site {
             Input::RegisterMember { member, .. }
             | Input::BlockMember { member, .. }
             | Input::BindCard { member, .. } => self.rows.needs_member(member, &mut keys),
-            Input::TopUp { member, receipt, .. } => {
+            Input::TopUp { member, receipt, .. } | Input::ReverseTopUp { member, receipt, .. } => {
                 self.rows.needs_member(member, &mut keys);
                 self.needs_receipt(receipt, &mut keys);
             }
@@ -208,6 +214,11 @@ impl Site {
                     self.needs_set_aside(pile, record::digest_of(raw.content()), &mut keys);
                 }
             }
+            Input::BankCash { slip, .. } => {
+                if !self.rows.slips.contains_key(slip) {
+                    keys.push(Key::Slip(slip.clone()));
+                }
+            }
             Input::UnbindCard { card } => {
                 if !self.rows.cards.contains_key(card) {
                     keys.push(Key::Card(card.clone()));
@@ -220,6 +231,9 @@ impl Site {
             | Input::RemovePile { .. }
             | Input::SetMaintenance { .. }
             | Input::ClearMeter { .. }
+            | Input::OpenShift { .. }
+            | Input::CountCash { .. }
+            | Input::CloseShift { .. }
             | Input::ClockTrust(_)
             | Input::Space(_)
             | Input::Tick => {}
@@ -380,6 +394,31 @@ impl Turn<'_> {
             Input::RemovePile { pile, by } => self.remove_pile(pile, by),
             Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
             Input::ClearMeter { pile, reason, by } => self.clear_meter(pile, reason, by),
+            Input::CorrectBill {
+                order,
+                electricity,
+                service,
+                reason,
+                by,
+            } => self.correct_bill(&order, Split { electricity, service }, reason, by),
+            Input::ApproveCorrection { order, proposal, by } => self.approve_correction(&order, proposal, by),
+            Input::WithdrawCorrection {
+                order,
+                proposal,
+                reason,
+                by,
+            } => self.withdraw_correction(&order, proposal, reason, by),
+            Input::ReverseTopUp {
+                member,
+                receipt,
+                amount,
+                reason,
+                by,
+            } => self.reverse_top_up(member, receipt, amount, reason, by),
+            Input::OpenShift { by } => self.open_shift(by),
+            Input::CountCash { counted, reason, by } => self.count_cash(counted, reason, by),
+            Input::BankCash { amount, slip, by } => self.bank_cash(amount, slip, by),
+            Input::CloseShift { by } => self.close_shift(by),
             Input::ClockTrust(trusted) => self.clock_trust(trusted),
             Input::Space(space) => self.space(space),
             Input::Tick => self.tick(),

@@ -105,6 +105,8 @@ pub(super) const KEYS: &[Key] = keys! {
     "policy.quarantine_max" => |draft, given|
         draft.config.policy.quarantine_bytes_max = given.bytes(QUARANTINE_BYTES)? as u64;
     "policy.clock_step" => |draft, given| draft.config.policy.clock_step_ms = given.duration_ms(SHORT)?;
+    "policy.second_person_above" => |draft, given|
+        draft.config.policy.second_person_above = given.amount("yuan", MONEY)?;
 };
 
 /// Sets one key, or says why not.

@@ -153,6 +153,7 @@ fn every_key_reaches_its_own_field() {
         offline_session_cap = "17.18"
         quarantine_max = "24MiB"
         clock_step = "19s"
+        second_person_above = "25.26"
     "#;
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
     let fen = |text: &str| text.parse().unwrap();
@@ -205,6 +206,7 @@ fn every_key_reaches_its_own_field() {
             telemetry_below_bytes: 23 << 20,
             orders_below_bytes: 22 << 20,
             clock_step_ms: 19_000,
+            second_person_above: fen("25.26"),
             time_zone: domain::time::Zone::default(), // the station's, and no key of `[policy]`
         },
         clock: ClockConfig {

@@ -5,6 +5,7 @@ mod ahead;
 mod aside;
 mod audit;
 mod backup;
+mod desk;
 mod energy;
 mod migrate;
 mod read;
@@ -469,6 +470,7 @@ impl Store {
             rows.tariffs.insert(tariff.spec().id.clone(), tariff);
         }
         rows.energy = reader.energy_books()?;
+        reader.recover_desk(&mut rows)?;
         for account in reader.station_accounts()? {
             rows.ledger.load(account.0, account.1);
         }

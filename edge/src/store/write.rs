@@ -1,7 +1,7 @@
 //! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
-use super::{Identity, Store, StoreError, energy, read::parse, retained, tables};
+use super::{Identity, Store, StoreError, desk, energy, read::parse, retained, tables};
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, PileCertificates},
@@ -117,6 +117,7 @@ impl Store {
         write_money(&write, batch, rows)?;
         write_masters(&write, batch, rows)?;
         energy::write(&write, batch, rows)?;
+        desk::write(&write, batch, rows)?;
         write_credentials(&write, &batch.credentials)?;
         retained::write(&write, &batch.retained)?;
         remember(&write, &batch.remembered, mark.mono, REMEMBERED_MAX)?;
@@ -220,7 +221,9 @@ fn write_money(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result<(
             (transfer.cause, 0)
         };
         transfers.insert(key, json(transfer)?.as_slice())?;
-        by_member.insert((transfer.member.as_str(), key.0, key.1), ())?;
+        if let Some(member) = &transfer.member {
+            by_member.insert((member.as_str(), key.0, key.1), ())?;
+        }
     }
     Ok(())
 }

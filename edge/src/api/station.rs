@@ -50,12 +50,15 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         };
         let reviews = reader.orders(&waiting, None, COUNTED_MAX)?.items.len();
         let quarantine = reader.quarantine(true, None, COUNTED_MAX)?.items.len();
+        let corrections = reader.corrections(None, COUNTED_MAX)?.len();
         let tariffs = reader.tariffs()?;
         let in_force = tariff::in_force(&tariffs, wall).map(|tariff| tariff.id.to_string());
         let places = (reader.checkpoint()?, reader.acknowledged()?);
-        Ok((reader.head()?, places, reviews, quarantine, in_force))
+        let waiting = [reviews, quarantine, corrections];
+        Ok((reader.head()?, places, waiting, in_force))
     });
-    let ((head, hash), (begins_after, acknowledged), reviews_waiting, quarantine_open, tariff_in_force) = read.await?;
+    let ((head, hash), (begins_after, acknowledged), waiting, tariff_in_force) = read.await?;
+    let [reviews_waiting, quarantine_open, corrections_waiting] = waiting;
     let identity = api.station.store.identity();
     let mut view = StationView {
         site: identity.site.to_string(),
@@ -83,6 +86,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         piles_meter_abnormal: 0,
         reviews_waiting,
         quarantine_open,
+        corrections_waiting,
         piles_quarantine_full: 0,
         disk: DiskView {
             free_bytes: 0,

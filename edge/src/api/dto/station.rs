@@ -50,6 +50,8 @@ pub struct StationView {
     pub reviews_waiting: usize,
     /// Messages in quarantine that wait for a person; counted up to a hundred.
     pub quarantine_open: usize,
+    /// Corrections of bills that wait for a second person; counted up to a hundred.
+    pub corrections_waiting: usize,
     /// Piles whose quarantine is full: what they say that fits nowhere is refused until items of theirs are closed.
     pub piles_quarantine_full: usize,
     /// Room on the disk.

@@ -108,6 +108,17 @@ impl Suspicion {
         )
     }
 
+    /// Whether it says that the session's times are not certain.
+    pub fn is_of_times(&self) -> bool {
+        matches!(
+            self,
+            Suspicion::ClockUnknown
+                | Suspicion::TimesImpossible { .. }
+                | Suspicion::TimesContradict { .. }
+                | Suspicion::StationClockInDoubt
+        )
+    }
+
     /// Whether it is about the station's own clock, and goes when that is right again.
     pub fn is_of_station_clock(&self) -> bool {
         matches!(self, Suspicion::StationClockInDoubt | Suspicion::ClockStepped)

@@ -62,6 +62,8 @@ pub enum Bug {
     DropSeventeenth,
     /// A person who bills a quarantine item is not told what else covers its readings.
     BillTwice,
+    /// A correction downwards pays out what was never paid, and leaves the debt.
+    CorrectionPaysTwice,
 }
 
 impl Bug {
@@ -95,6 +97,7 @@ impl Bug {
         Bug::CardHolderNow,
         Bug::DropSeventeenth,
         Bug::BillTwice,
+        Bug::CorrectionPaysTwice,
     ];
 }
 

@@ -12,7 +12,7 @@ use domain::{
     order::{Basis, State},
     policy::Policy,
     site::{Decision, Input},
-    time::{Day, Wall, Zone},
+    time::{Day, Zone},
     units::Energy,
 };
 
@@ -193,11 +193,19 @@ fn an_order_under_review_counts_when_it_is_decided() {
     let mut bench = Bench::new();
     let (id, start) = bench.charge("m", "P1", "30");
     bench.deliver("P1", &id, HOUR, "1005");
+    // Its clock and its uptime agree: the session went on for an hour that is yet to come.
     let mut record = bench.record_since("P1", &id, start, "1000", "1005");
-    record.start_ts = Some(Wall(0));
+    record.stop_ts = record.stop_ts.map(|at| at.after_ms(3_600_000));
+    record.stop_mono_ms += HOUR;
     bench.send_record("P1", &record);
     bench.idle("P1");
-    assert_eq!(bench.state(&id), State::Review);
+    let order = bench.order(&id);
+    assert!(
+        matches!(order.suspicions[..], [Suspicion::TimesContradict { .. }]),
+        "{:?}",
+        order.suspicions
+    );
+    assert_eq!(order.state, State::Review);
     until(&mut bench, "2026-03-03T09:00:00+08:00");
     assert!(report(&bench, "2026-03-02").connectors.is_empty());
     let (electricity, service) = (yuan("3"), yuan("2"));

@@ -460,7 +460,7 @@ fn an_orphan_whose_times_cannot_be_goes_to_review() {
     assert_eq!((bench.state(&id), bench.allowance("m")), (State::Review, yuan("60")));
     assert!(matches!(
         bench.order(&id).suspicions[..],
-        [Suspicion::TimesImpossible { .. }]
+        [Suspicion::TimesContradict { .. }]
     ));
 }
 

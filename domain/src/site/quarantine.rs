@@ -66,7 +66,8 @@ impl Turn<'_> {
         };
         let (kept, most) = (row.quarantined_bytes, self.policy().quarantine_bytes_max);
         let is_full = kept.saturating_add(bytes) > most && self.set_aside_as(pile, digest).is_none();
-        self.site.live.piles.entry(pile.clone()).or_default().quarantine_full = is_full;
+        let presence = self.site.live.presence_mut(pile, &self.site.rows);
+        presence.quarantine_full = is_full;
         if is_full {
             self.ignore("quarantine_full");
             let pile = pile.clone();

@@ -132,7 +132,7 @@ impl Turn<'_> {
                 register: record.meter_stop_kwh,
             },
         );
-        let mut suspicions = self.suspicions(before, &record, start, stop);
+        let mut suspicions = self.suspicions(before, &record, &aligned);
         suspicions.extend(aligned.suspicions().cloned());
         if self.site.rows.has_its_meter(before) {
             suspicions.extend(self.rolled_back(&before.outlet));
@@ -238,9 +238,9 @@ impl Turn<'_> {
         (register > record.energy() && energy::differs(record.energy(), register)).then_some(register)
     }
 
-    fn suspicions(&self, order: &Order, record: &Record, start: Reading, stop: Reading) -> Vec<Suspicion> {
+    fn suspicions(&self, order: &Order, record: &Record, times: &SessionTimes) -> Vec<Suspicion> {
         let power = self.power_of(&order.outlet);
-        meter::suspicions(record, order.baseline, power, stop.at.ms_since(start.at))
+        meter::suspicions(record, order.baseline, power, times.lasted_ms(record))
     }
 
     /// The most a connector delivers.
@@ -434,8 +434,7 @@ impl Turn<'_> {
         let by = SessionId::Order(record.order_id.clone());
         let (stop_before, start_after) = book.map_or((None, None), |book| book.neighbours(&by, from, to));
         let live = site.live.outlets.get(&outlet);
-        let is_its_meter = connector.is_some_and(|connector| Some(connector.meters_before) == meter);
-        let idle = live.filter(|_| is_its_meter).map(|live| live.idle.readings().to_vec());
+        let idle = live.zip(meter).map(|(live, meter)| live.idle.of(meter).to_vec());
         let moved = order.and_then(|order| order.times_moved);
         let steps = site
             .rows

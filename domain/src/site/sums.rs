@@ -3,7 +3,7 @@
 use super::apply::Books;
 use crate::{
     energy::{ConnectorDay, EnergyReport, Finding, within_range},
-    fact::{Fact, QuarantineOutcome, QuarantineReason},
+    fact::{Fact, QuarantineOutcome, QuarantineReason, SessionTimes},
     ids::{OrderId, Outlet, PileId},
     messages::Record,
     meter::{self, RegisterGap, Rollback, Suspicion},
@@ -137,6 +137,7 @@ impl Books<'_> {
             stop,
             seq,
             provisional,
+            times_in_doubt: order.has_times_in_doubt(),
         };
         let changes = book.claim(claim, today);
         self.post_register(&order.outlet, &changes);
@@ -328,7 +329,7 @@ impl Books<'_> {
             (_, _, None) => return,
         };
         if let (Some(record), Some(times)) = (record, times) {
-            self.take_unbilled(pile, record, times.stop.ms_since(times.start), found);
+            self.take_unbilled(pile, record, times, found);
         }
     }
 
@@ -356,7 +357,7 @@ impl Books<'_> {
 
     /// A record in quarantine, `found` in today's report: a metered session without an order. What it says of the register
     /// is no gap.
-    fn take_unbilled(&mut self, pile: &PileId, record: &Record, ms: i64, found: Finding) {
+    fn take_unbilled(&mut self, pile: &PileId, record: &Record, times: &SessionTimes, found: Finding) {
         let (item, energy, today) = (self.stamp.seq, record.energy(), self.now_day());
         let outlet = Outlet {
             pile: pile.clone(),
@@ -367,19 +368,21 @@ impl Books<'_> {
         };
         self.today(&outlet).find(found);
         let meter = connector.meter_of_late_session(record.meter_start_kwh);
-        let possible = connector.power_max.map(|power| meter::possible(power, ms));
+        let possible = connector
+            .power_max
+            .map(|power| meter::possible(power, times.lasted_ms(record)));
         if possible.is_none_or(|possible| energy > possible) {
             return;
         }
-        let at = self.stamp.at;
-        let reading = |register| Reading { at, register };
+        let reading = |at, register| Reading { at, register };
         let by = SessionId::Item(item);
         let claim = Claim {
             by: by.clone(),
-            start: reading(record.meter_start_kwh),
-            stop: reading(record.meter_stop_kwh),
+            start: reading(times.start, record.meter_start_kwh),
+            stop: reading(times.stop, record.meter_stop_kwh),
             seq: item,
             provisional: false,
+            times_in_doubt: times.suspicions().any(Suspicion::is_of_times),
         };
         let book = self.connector_mut(&outlet).book_of(meter);
         let Some(book) = book.filter(|book| book.base().is_some()) else {

@@ -4,6 +4,8 @@
 
 mod access;
 mod bench;
+mod corrections;
+mod desk;
 mod energy;
 mod estimates;
 mod journal;

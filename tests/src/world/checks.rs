@@ -11,7 +11,7 @@ use domain::{
     order::State,
     site::{Changes, Rows},
 };
-use edge::store::{OrderFilter, Reader};
+use edge::store::{OrderFilter, QuarantineFilter, Reader};
 use std::collections::BTreeMap;
 
 type Checked = Result<(), String>;

@@ -102,6 +102,8 @@ impl Desk {
             Asked::CloseQuarantine(item, bill_to) => Input::CloseQuarantine {
                 item,
                 bill_to,
+                despite: Vec::new(),
+                typed: None,
                 reason,
                 by,
             },

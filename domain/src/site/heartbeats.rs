@@ -83,15 +83,15 @@ impl Turn<'_> {
 
         match &order {
             Some(order) if its_own && order.state == State::Place => {
-                self.confirm_start(order, common, Some(report.meter_kwh));
+                // One that is not believed is an older one by now, and what flowed since then is not the driver's.
+                let first = verdict.is_believed().then_some(report.meter_kwh);
+                self.confirm_start(order, common, first);
             }
             Some(order) if its_own && order.deadline.is_some() => self.goes_on(order),
             _ => {}
         }
-        if let Some(order) = order.as_ref().filter(|_| its_own) {
-            if verdict.is_believed() {
-                self.note_first_reading(&order.id, report.meter_kwh);
-            }
+        if let Some(order) = order.as_ref().filter(|_| its_own && verdict.is_believed()) {
+            self.note_first_reading(&order.id, report.meter_kwh);
         }
         self.keep_report(
             outlet,

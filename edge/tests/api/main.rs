@@ -14,4 +14,5 @@ mod money;
 mod orders;
 mod pages;
 mod piles;
+mod quarantine;
 mod requests;

@@ -50,7 +50,7 @@ pub struct Seen {
 pub enum Source {
     /// `boot`. Meters are replaced while a pile is off, so a boot that the next heartbeat agrees with is enough.
     Boot,
-    /// `heartbeat`.
+    /// `heartbeat`, and `reply` to a start.
     Heartbeat,
 }
 

@@ -97,6 +97,11 @@ impl Turn<'_> {
             by,
             approval,
         });
+        let order = self
+            .order(id)
+            .expect("a bill is corrected while its order is in memory")
+            .clone();
+        self.account_as_decided(&order, false);
         self.settle(id);
     }
 

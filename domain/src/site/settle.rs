@@ -133,7 +133,6 @@ impl Turn<'_> {
         if reason.trim().is_empty() {
             return Err(Rejected::NoReason);
         }
-        let believed = matches!(decision, Decision::AsIs);
         match decision {
             Decision::AsIs => self.journal(Fact::ReviewApproved {
                 order: id.clone(),
@@ -144,14 +143,14 @@ impl Turn<'_> {
                 return self.correct_or_propose(&order, Split { electricity, service }, reason, by);
             }
         }
-        self.account_as_decided(&order, believed);
+        self.account_as_decided(&order, true);
         self.settle(id);
         Ok(Answer::Order(id.clone()))
     }
 
     /// A decision on a bill takes the register along: the record's readings as they are, or as far as the station knows the
     /// register where the person set the bill.
-    fn account_as_decided(&mut self, order: &Order, believed: bool) {
+    pub(super) fn account_as_decided(&mut self, order: &Order, believed: bool) {
         let connector = self.site.rows.connector(&order.outlet);
         let book = connector.and_then(|connector| connector.book_for(order.meter));
         let by = SessionId::Order(order.id.clone());

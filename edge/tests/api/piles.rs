@@ -234,6 +234,7 @@ async fn a_piles_log_tells_what_happened_there_newest_first() {
         "CommandIssued",
         "PileEvent",
         "PileBooted",
+        "PileClocksMeasured",
         "PileProvisioned",
     ];
     assert_eq!(kinds(&log), expected);
@@ -252,7 +253,7 @@ async fn a_piles_log_tells_what_happened_there_newest_first() {
     assert_eq!([kinds(&first), kinds(&rest)].concat(), expected);
     assert_eq!(
         kinds(&bench.get("/v1/piles/P2/log").await.expect(200)),
-        ["PileBooted", "PileProvisioned"]
+        ["PileBooted", "PileClocksMeasured", "PileProvisioned"]
     );
     bench.get("/v1/piles/P9/log").await.problem(404, "unknown-pile");
 }

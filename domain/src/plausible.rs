@@ -311,6 +311,21 @@ impl RegisterWatch {
         }
     }
 
+    /// The station was off for so long, in milliseconds, which elapsed time does not count: registers went on.
+    pub fn let_pass(&mut self, ms: u64) {
+        let earlier = |seen: &mut Seen| seen.at = Mono(seen.at.0.saturating_sub(ms));
+        let line = |line: &mut Line| {
+            earlier(&mut line.last);
+            line.before.as_mut().map(earlier);
+        };
+        self.line.as_mut().map(line);
+        self.left.as_mut().map(earlier);
+        if let Some(doubt) = &mut self.doubt {
+            earlier(&mut doubt.first);
+            line(&mut doubt.line);
+        }
+    }
+
     /// A person says where the register is: the meter was looked at, or a bill was decided by it. Doubts end here.
     ///
     /// Where they name no reading, that is [`RegisterWatch::latest`].

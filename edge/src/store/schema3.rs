@@ -186,3 +186,84 @@ fn open_quarantine(write: &WriteTransaction) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{
+        ids::SiteId,
+        journal::{Entry, Hash, Stamp},
+        time::Mono,
+    };
+    use redb::{Builder, backends::InMemoryBackend};
+
+    /// A journal entry as the daemon of schema 2 wrote it: the card's number in the letters that were typed.
+    fn stored(seq: u64, card: &str, member: Option<&str>) -> Vec<u8> {
+        let canonical: CardId = card.parse().unwrap();
+        let fact = match member {
+            Some(member) => Fact::CardBound {
+                card: canonical.clone(),
+                member: member.parse().unwrap(),
+            },
+            None => Fact::CardUnbound {
+                card: canonical.clone(),
+            },
+        };
+        let stamp = Stamp {
+            seq,
+            at: Wall(i64::try_from(seq).unwrap() * 1_000),
+            mono: Mono(0),
+        };
+        let site: SiteId = "test".parse().unwrap();
+        let bytes = Entry::bytes_of(&site, "e", stamp, &fact);
+        let text = String::from_utf8(bytes).unwrap();
+        let text = text.replace(&format!("\"{canonical}\""), &format!("\"{card}\""));
+        [Hash::GENESIS.0.as_slice(), text.as_bytes()].concat()
+    }
+
+    fn holders(write: &WriteTransaction, id: &str) -> Vec<(Option<String>, i64)> {
+        let table = write.open_table(tables::CARDS).unwrap();
+        let card: Card = parse("cards", &id, table.get(id).unwrap().unwrap().value()).unwrap();
+        let one = |held: &Holding| (held.member.as_ref().map(ToString::to_string), held.since.0 / 1_000);
+        card.holders().iter().map(one).collect()
+    }
+
+    #[test]
+    fn cards_get_the_history_that_the_journal_tells_under_one_number() {
+        let db = Builder::new().create_with_backend(InMemoryBackend::new()).unwrap();
+        let write = db.begin_write().unwrap();
+        {
+            let mut cards = write.open_table(CARDS_2).unwrap();
+            for (card, member) in [("c1", "m"), ("old", "m"), ("C2", "n"), ("c2", "m")] {
+                cards.insert(card, member).unwrap();
+            }
+            let mut journal = write.open_table(tables::JOURNAL).unwrap();
+            let passed = [
+                (3, "c1", Some("n")),
+                (4, "c1", Some("m")),
+                (5, "gone", Some("m")),
+                (6, "gone", None),
+                (7, "C2", Some("n")),
+                (8, "c2", Some("m")),
+            ];
+            for (seq, card, member) in passed {
+                journal.insert(seq, stored(seq, card, member).as_slice()).unwrap();
+            }
+        }
+        bring_up(&write).unwrap();
+        let held = |member: &str, since: i64| (Some(member.to_owned()), since);
+        assert_eq!(holders(&write, "C1"), [held("n", 3), held("m", 4)]);
+        assert_eq!(
+            holders(&write, "OLD"),
+            [held("m", 0)],
+            "since when is not known any more"
+        );
+        assert_eq!(holders(&write, "GONE"), [held("m", 5), (None, 6)]);
+        assert_eq!(
+            holders(&write, "C2"),
+            [held("n", 7), held("m", 8)],
+            "the later holder stands"
+        );
+        assert_eq!(write.open_table(tables::CARDS).unwrap().iter().unwrap().count(), 4);
+    }
+}

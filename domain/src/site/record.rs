@@ -445,7 +445,7 @@ impl Turn<'_> {
             .clock
             .steps
             .iter()
-            .filter(|step| since.is_none_or(|since| step.mono > since));
+            .filter(|step| moved.is_none_or(|moved| step.mono > moved));
         Evidence {
             clocks: measured.or(row.map(|row| &row.clocks)).cloned().unwrap_or_default(),
             boot_id: common.boot_id.clone(),

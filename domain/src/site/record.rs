@@ -435,11 +435,7 @@ impl Turn<'_> {
         let (stop_before, start_after) = book.map_or((None, None), |book| book.neighbours(&by, from, to));
         let live = site.live.outlets.get(&outlet);
         let idle = live.zip(meter).map(|(live, meter)| live.idle.of(meter).to_vec());
-        let began = order
-            .and_then(|order| order.started.as_ref())
-            .map(|started| started.mono);
-        // Before it began, or its times were moved, a step says nothing of it.
-        let since = order.and_then(|order| order.times_moved).max(began);
+        let moved = order.and_then(|order| order.times_moved);
         let steps = site
             .rows
             .clock

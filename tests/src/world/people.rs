@@ -3,7 +3,7 @@
 
 use domain::{
     fact::PaidFrom,
-    ids::{MemberId, OrderId},
+    ids::{CardId, MemberId, OrderId, PileId},
     site::{Decision, Input, Place},
     units::Fen,
 };
@@ -23,7 +23,9 @@ pub(super) enum Asked {
     Refund(OrderId, Fen),
     /// Which message, and who pays for it.
     CloseQuarantine(u64, Option<MemberId>),
-    Maintenance(domain::ids::PileId),
+    Maintenance(PileId),
+    ClearMeter(PileId),
+    BindCard(CardId, MemberId),
 }
 
 /// One request.
@@ -105,6 +107,8 @@ impl Desk {
                 reason,
                 by,
             },
+            Asked::ClearMeter(pile) => Input::ClearMeter { pile, reason, by },
+            Asked::BindCard(card, member) => Input::BindCard { card, member },
             Asked::Maintenance(pile) => Input::SetMaintenance { pile, reason: None, by },
         };
         let key = format!("{number}.{}", request.again);

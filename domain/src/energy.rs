@@ -4,6 +4,7 @@
 use crate::{
     ids::{OrderId, Outlet, PileId},
     meter::Rollback,
+    rating::REGISTER_MAX,
     register::{Correction, PostedAs, RegisterChanges, Span, Unrecorded, UnrecordedClass},
     time::{Day, Wall},
     units::Energy,
@@ -27,6 +28,11 @@ pub fn differs(billed: Energy, register: Energy) -> bool {
     let difference = i128::from(billed.0) - i128::from(register.0);
     let difference = difference.abs();
     difference > i128::from(TOLERANCE.0) && difference * 100 > i128::from(register.0).abs()
+}
+
+/// A sum as far as it can be written down: only registers that cannot be come to more.
+pub(crate) fn within_range(sum: Energy) -> Energy {
+    sum.clamp(-REGISTER_MAX, REGISTER_MAX)
 }
 
 /// Something that does not fit, with its class in finance's words.
@@ -93,6 +99,24 @@ pub enum Finding {
         /// By the estimate.
         billed: Energy,
     },
+    /// A record that contradicts the one its order has is in quarantine.
+    Conflict {
+        /// Which order.
+        order: OrderId,
+        /// The record's number there.
+        item: u64,
+        /// By the order's bill.
+        billed: Energy,
+        /// By the record.
+        claimed: Energy,
+    },
+    /// The pile splits an order's energy over the tariff's periods otherwise than the station.
+    RatingDiffers {
+        /// Which order.
+        order: OrderId,
+        /// The number of the quarantine item that says how.
+        item: u64,
+    },
 }
 
 impl Finding {
@@ -105,6 +129,8 @@ impl Finding {
             Finding::Unbilled { .. } | Finding::Unordered { .. } => "UNBILLED",
             Finding::Explained { .. } => "EXPLAINED",
             Finding::NoMeter { .. } => "NO_METER",
+            Finding::Conflict { .. } => "CONFLICT",
+            Finding::RatingDiffers { .. } => "RATING",
         }
     }
 
@@ -153,12 +179,12 @@ pub struct ConnectorDay {
 impl ConnectorDay {
     /// What the register moved, but for what is known to be nobody's bill yet: that has a finding of its own.
     pub fn register(&self) -> Energy {
-        self.metered + self.unrecorded
+        within_range(self.metered + self.unrecorded)
     }
 
     /// All that the register moved.
     pub fn moved(&self) -> Energy {
-        self.register() + self.unbilled
+        within_range(self.register() + self.unbilled)
     }
 
     /// Posts what a change of the connector's register book means for this day. Findings that are in no open list any more
@@ -170,7 +196,7 @@ impl ConnectorDay {
                 PostedAs::Unbilled(_) => &mut self.unbilled,
                 PostedAs::Unrecorded { .. } => &mut self.unrecorded,
             };
-            *sum += posting.change;
+            *sum = within_range(*sum + posting.change);
         }
         for found in changes.found.iter().filter(|found| found.day == day) {
             self.find(Finding::unrecorded(found.span, found));

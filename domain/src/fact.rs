@@ -9,7 +9,8 @@ use crate::{
     notice::Notice,
     order::{Basis, Command, Ending, FailReason, Source, Until},
     pile::Make,
-    rating::{Bill, Reading, SplitDifference},
+    quarantine::CoveredBy,
+    rating::{Bill, Reading, SESSION_MS_MAX, SplitDifference},
     settlement::Payment,
     tariff::Tariff,
     time::{Day, Mono, Wall},
@@ -221,7 +222,8 @@ pub enum Fact {
         /// What is wrong with it.
         suspicions: Vec<Suspicion>,
     },
-    /// Another record for an order that has one. The first stands.
+    /// Another record for an order that has one. Only in old journals: since then such a record is put aside
+    /// ([`QuarantineReason::Conflict`]), so that a person can act on it.
     RecordConflict {
         /// Which order.
         order: OrderId,
@@ -351,6 +353,12 @@ pub enum Fact {
         digest: String,
         /// What is wrong with it.
         detail: String,
+        /// The order that it is about, whose log it belongs in; none where it names none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<OrderId>,
+        /// The connector that it names, where it holds no record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connector: Option<ConnectorNo>,
     },
     /// A person dealt with it.
     QuarantineClosed {
@@ -362,6 +370,25 @@ pub enum Fact {
         reason: String,
         /// Who.
         by: String,
+        /// The order that the item is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<OrderId>,
+        /// What else covers its readings, and was known to do so when it was billed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        despite: Vec<CoveredBy>,
+        /// The figures that the person read from a message that the station cannot read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        typed: Option<Box<TypedFigures>>,
+    },
+    /// A person gave an order its record out of quarantine: in place of the one that it had, which contradicts it, or
+    /// because the station cannot read the pile's own. [`Fact::QuarantineClosed`] says who and why.
+    RecordTaken {
+        /// Which order.
+        order: OrderId,
+        /// From which quarantine item.
+        item: u64,
+        /// What the order ends with from now on.
+        ending: Ending,
     },
     /// A driver was told something.
     Notified {
@@ -538,15 +565,20 @@ impl Fact {
             | Fact::OrderSettled { order, .. }
             | Fact::DebtPaid { order, .. }
             | Fact::Refunded { order, .. }
+            | Fact::RecordTaken { order, .. }
             | Fact::OrderTimesMoved { order, .. }
             | Fact::OrderAccounted { order, .. }
             | Fact::Notified { order, .. }
             | Fact::FirstReading { order, .. } => Some(order),
-            Fact::Quarantined { record, .. } => record.as_ref().map(|record| &record.order_id),
+            Fact::Quarantined { order, record, .. } => {
+                let named = record.as_ref().map(|record| &record.order_id);
+                order.as_ref().or(named)
+            }
             Fact::QuarantineClosed {
                 outcome: QuarantineOutcome::Billed { order },
                 ..
             } => Some(order),
+            Fact::QuarantineClosed { order, .. } => order.as_ref(),
             Fact::PileProvisioned { .. }
             | Fact::PileRemoved { .. }
             | Fact::PileBooted { .. }
@@ -559,7 +591,6 @@ impl Fact {
             | Fact::CardUnbound { .. }
             | Fact::TariffAdded { .. }
             | Fact::ToppedUp { .. }
-            | Fact::QuarantineClosed { .. }
             | Fact::ClockStepped { .. }
             | Fact::ClockDoubted { .. }
             | Fact::ClockBelieved { .. }
@@ -705,6 +736,27 @@ pub enum QuarantineReason {
     OfflineSessionRefused,
     /// A message that could not be read.
     Malformed,
+    /// A record that contradicts the one its order has.
+    Conflict,
+    /// The pile's split of a billed record over the tariff's periods differs from the station's. No message: the bill
+    /// stands, and a person looks at why.
+    RatingDiffers,
+}
+
+impl QuarantineReason {
+    /// The word on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            QuarantineReason::Orphan => "orphan",
+            QuarantineReason::ForeignOrder => "foreign_order",
+            QuarantineReason::Unbilled => "unbilled",
+            QuarantineReason::UnknownCard => "unknown_card",
+            QuarantineReason::OfflineSessionRefused => "offline_session_refused",
+            QuarantineReason::Malformed => "malformed",
+            QuarantineReason::Conflict => "conflict",
+            QuarantineReason::RatingDiffers => "rating_differs",
+        }
+    }
 }
 
 /// A message exactly as it came.
@@ -753,6 +805,17 @@ pub enum QuarantineOutcome {
     },
 }
 
+/// What a person read from a message that the station cannot read: one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypedFigures {
+    /// At which connector of the pile.
+    pub connector: ConnectorNo,
+    /// The register at the start, and when by the station's clock.
+    pub start: Reading,
+    /// The register at the end, and when by the station's clock.
+    pub stop: Reading,
+}
+
 /// A record's times, moved to the station's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionTimes {
@@ -779,6 +842,17 @@ impl SessionTimes {
             suspicion: None,
             also: Vec::new(),
         }
+    }
+
+    /// How long the session lasted, for what its connector can have delivered, in milliseconds. Of times that are not known
+    /// at all the pile's uptime tells, as far as it makes sense.
+    pub fn lasted_ms(&self, record: &Record) -> i64 {
+        let lasted = self.stop.ms_since(self.start);
+        let is_unknown = self.suspicions().any(|doubt| *doubt == Suspicion::ClockUnknown);
+        let uptime = record.uptime().filter(|_| is_unknown);
+        let by_uptime = uptime.and_then(|(start, stop)| i64::try_from(stop.checked_sub(start)?).ok());
+        let possible = by_uptime.filter(|ms| *ms <= SESSION_MS_MAX);
+        possible.map_or(lasted, |ms| ms.max(lasted))
     }
 
     /// Every reason why they cannot be believed.

@@ -9,13 +9,14 @@
 //! | [`clock`], [`alignment`] | how far a pile's clocks are off, per start of it; the times of a record by the station's clock |
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
 //! | [`plausible`], [`resolution`], [`flow`], [`faults`] | which readings are believed; the step of a register; current that no register counts; when a connector is at fault |
-//! | [`order`], [`ledger`], [`settlement`], [`postings`], [`energy`], [`pile`], [`member`], [`quarantine`], [`notice`] | the small machines |
+//! | [`order`], [`ledger`], [`settlement`], [`postings`], [`energy`], [`pile`], [`member`], [`card`], [`quarantine`], [`notice`] | the small machines |
 //! | [`register`] | what of a connector's register is explained, and by what |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
 //! | [`policy`], [`station_clock`], [`site`] | the site's rules, and the one machine that ties all this together |
 //! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
 
 pub mod alignment;
+pub mod card;
 pub mod clock;
 pub mod energy;
 pub mod fact;

@@ -87,6 +87,13 @@ pub enum Suspicion {
     },
     /// A person had set the bill before the record came. Both stand side by side, and a person decides anew.
     BillCorrected,
+    /// The record says less than the station itself saw the register move while the order ran (more than 1 % and 0.1 kWh).
+    BelowSeen {
+        /// Delivered, by the record.
+        recorded: Energy,
+        /// By what the station saw of the register.
+        seen: Energy,
+    },
 }
 
 impl Suspicion {
@@ -98,6 +105,17 @@ impl Suspicion {
                 | Suspicion::StartZero
                 | Suspicion::StartBelowLastKnown { .. }
                 | Suspicion::TooFast { .. }
+        )
+    }
+
+    /// Whether it says that the session's times are not certain.
+    pub fn is_of_times(&self) -> bool {
+        matches!(
+            self,
+            Suspicion::ClockUnknown
+                | Suspicion::TimesImpossible { .. }
+                | Suspicion::TimesContradict { .. }
+                | Suspicion::StationClockInDoubt
         )
     }
 

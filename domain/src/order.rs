@@ -2,6 +2,7 @@
 //! Names of states on the wire are the user's (S03, S05).
 
 use crate::{
+    fact::QuarantineReason,
     ids::{BootId, CommandId, OrderId},
     messages::{CommandKind, StopReason},
     rating::{Bill, Reading},
@@ -13,7 +14,7 @@ use std::fmt;
 
 mod row;
 
-pub use row::{Order, OrderRow};
+pub use row::{ITEMS_MAX, Order, OrderRow, REPLACED_MAX};
 
 /// Where an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -342,6 +343,17 @@ pub struct Ending {
     pub reason: StopReason,
     /// Whether it ran without the station.
     pub offline: bool,
+}
+
+/// A quarantine item about an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderItem {
+    /// Its number.
+    pub item: u64,
+    /// Why it was put aside.
+    pub why: QuarantineReason,
+    /// Nobody has dealt with it.
+    pub open: bool,
 }
 
 /// What an energy report counts of an order.

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::PileClocks,
-    energy::differs,
+    energy::{differs, within_range},
     fact::Fact,
     ids::{BootId, ConnectorNo, OrderId, PileId},
     journal::Stamp,
@@ -112,7 +112,7 @@ impl Connector {
         // A boot whose `max_kw` cannot be read says nothing against what an earlier one said.
         self.power_max = reported.max_kw.or(self.power_max);
         if is_idle {
-            (self.register, self.register_at) = (Some(reported.meter_kwh), now);
+            self.read_at(now, reported.meter_kwh);
             self.book.begin(reported.meter_kwh);
         }
     }
@@ -144,17 +144,22 @@ impl Connector {
         }
     }
 
+    /// The register is known to be here, wherever it was before.
+    fn read_at(&mut self, now: Mono, register: Energy) {
+        (self.register, self.register_at) = (Some(register), now);
+    }
+
     /// A session of this meter ended at `register`.
     pub(crate) fn end_at(&mut self, now: Mono, register: Energy) {
         if self.register.is_none_or(|known| known <= register) {
-            (self.register, self.register_at) = (Some(register), now);
+            self.read_at(now, register);
         }
     }
 
     /// The register was found lower: another meter begins, with a book of its own.
-    pub(crate) fn replace_meter(&mut self, rollback: Rollback) {
+    pub(crate) fn replace_meter(&mut self, now: Mono, rollback: Rollback) {
         self.rollback = Some(rollback);
-        self.register = Some(rollback.found);
+        self.read_at(now, rollback.found);
         self.meters_before += 1;
         self.book_before = Some(Box::new(std::mem::take(&mut self.book)));
         self.book.begin(rollback.found);
@@ -319,7 +324,8 @@ impl Pile {
                 });
             }
             Fact::RegisterRolledBack { outlet, rollback } => {
-                self.connector_mut(outlet.connector).replace_meter(*rollback);
+                self.connector_mut(outlet.connector)
+                    .replace_meter(stamp.mono, *rollback);
             }
             Fact::UnorderedCharging {
                 outlet,
@@ -341,7 +347,7 @@ impl Pile {
             Fact::RegisterCorrected { outlet, register, .. } => {
                 let connector = self.connector_mut(outlet.connector);
                 connector.jump = None;
-                connector.register = Some(*register);
+                connector.read_at(stamp.mono, *register);
             }
             Fact::MeterCleared { registers, .. } => {
                 self.0.meter_abnormal = None;
@@ -349,7 +355,7 @@ impl Pile {
                     (connector.rollback, connector.jump) = (None, None);
                 }
                 for (no, register) in registers {
-                    self.connector_mut(*no).register = Some(*register);
+                    self.connector_mut(*no).read_at(stamp.mono, *register);
                 }
             }
             _ => {}
@@ -371,8 +377,8 @@ impl Pile {
             return;
         };
         if let Some(difference) = doubt.differing.get_mut(&no) {
-            difference.billed += billed;
-            difference.register += register;
+            difference.billed = within_range(difference.billed + billed);
+            difference.register = within_range(difference.register + register);
             if !differs(difference.billed, difference.register) {
                 doubt.differing.remove(&no);
             }

@@ -54,6 +54,14 @@ pub enum Bug {
     CutPause,
     /// The driver pays from the last reading before the start.
     ChargeTheGap,
+    /// A record that says less than the station saw is settled at once.
+    SettleBelowSeen,
+    /// An offline session is paid by whoever holds the card when its record arrives.
+    CardHolderNow,
+    /// The seventeenth record that contradicts an order's is acknowledged and stored nowhere.
+    DropSeventeenth,
+    /// A person who bills a quarantine item is not told what else covers its readings.
+    BillTwice,
 }
 
 impl Bug {
@@ -83,6 +91,10 @@ impl Bug {
         Bug::HangInCharging,
         Bug::CutPause,
         Bug::ChargeTheGap,
+        Bug::SettleBelowSeen,
+        Bug::CardHolderNow,
+        Bug::DropSeventeenth,
+        Bug::BillTwice,
     ];
 }
 

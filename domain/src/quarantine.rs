@@ -2,13 +2,63 @@
 
 use crate::{
     fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes},
-    ids::{ConnectorNo, PileId},
+    ids::{ConnectorNo, OrderId, PileId},
     journal::Stamp,
     messages::Record,
+    register::{Cover, SessionId},
     time::Wall,
+    units::Energy,
 };
 use serde::{Deserialize, Serialize};
-use std::ops::Deref;
+use std::{fmt, ops::Deref};
+
+/// What covers readings that a person is about to bill.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CoveredBy {
+    /// An order.
+    Order(OrderId),
+    /// Another item in quarantine, by its number.
+    Item(u64),
+    /// Sessions of long ago: that they were is known, and no longer which.
+    Earlier,
+}
+
+impl fmt::Display for CoveredBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CoveredBy::Order(order) => write!(f, "order {order}"),
+            CoveredBy::Item(item) => write!(f, "quarantine item {item}"),
+            CoveredBy::Earlier => f.write_str("earlier sessions"),
+        }
+    }
+}
+
+/// What covers readings, and which of them; of another outlet's order, which readings of its own register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Covering {
+    /// Whose session.
+    pub by: CoveredBy,
+    /// From this register on.
+    pub from: Energy,
+    /// Up to this.
+    pub to: Energy,
+}
+
+impl From<Cover> for Covering {
+    fn from(cover: Cover) -> Self {
+        let by = match cover.by {
+            Some(SessionId::Order(order)) => CoveredBy::Order(order),
+            Some(SessionId::Item(item)) => CoveredBy::Item(item),
+            None => CoveredBy::Earlier,
+        };
+        Self {
+            by,
+            from: cover.span.from,
+            to: cover.span.to,
+        }
+    }
+}
 
 /// What is kept of a message in quarantine. Whoever holds a [`QuarantineItem`] reads these fields; only facts write them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +85,9 @@ pub struct QuarantineRow {
     pub detail: String,
     /// What a person did with it.
     pub outcome: Option<QuarantineOutcome>,
+    /// The order that it is about, where it names one.
+    #[serde(default)]
+    pub order: Option<OrderId>,
 }
 
 impl QuarantineRow {
@@ -71,6 +124,8 @@ impl QuarantineItem {
             times,
             digest,
             detail,
+            order,
+            connector,
         } = fact
         else {
             unreachable!("called for Quarantined alone")
@@ -80,13 +135,14 @@ impl QuarantineItem {
             at: stamp.at,
             why: *why,
             pile: pile.clone(),
-            connector: record.as_ref().map(|record| record.connector),
+            connector: record.as_ref().map(|record| record.connector).or(*connector),
             record: record.clone(),
             raw: raw.clone(),
             times: times.clone(),
             digest: digest.clone(),
             detail: detail.clone(),
             outcome: None,
+            order: order.clone(),
         })
     }
 

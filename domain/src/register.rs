@@ -54,6 +54,8 @@ pub struct Claim {
     pub seq: u64,
     /// An estimate: the record may replace it.
     pub provisional: bool,
+    /// When it was is not certain.
+    pub times_in_doubt: bool,
 }
 
 /// A session that explains a span of the register.
@@ -69,6 +71,9 @@ pub struct Session {
     pub seq: u64,
     /// An estimate: the record may replace it.
     pub provisional: bool,
+    /// When it was is not certain, so it says nothing of when others were.
+    #[serde(default)]
+    pub times_in_doubt: bool,
     /// The business day that its energy is posted to; none until [`RegisterBook::count`].
     pub day: Option<Day>,
     /// The energy of its span that no session owned before it did.
@@ -204,6 +209,7 @@ impl RegisterBook {
             stop: reading(claim.stop),
             seq: claim.seq,
             provisional: claim.provisional,
+            times_in_doubt: claim.times_in_doubt,
             day: before.and_then(|before| before.day),
             owned: Energy::ZERO,
         };
@@ -303,9 +309,10 @@ impl RegisterBook {
     }
 
     /// Between which times a session from register `from` to `to` must lie: the latest end of other sessions below it, and
-    /// the earliest start of those above it, as far as they are kept.
+    /// the earliest start of those above it, as far as they are kept and their times are certain.
     pub fn neighbours(&self, of: &SessionId, from: Energy, to: Energy) -> (Option<Wall>, Option<Wall>) {
-        let others = || self.sessions.iter().filter(|session| session.by != *of);
+        let tells = |session: &&Session| session.by != *of && !session.times_in_doubt;
+        let others = || self.sessions.iter().filter(tells);
         let below = others().filter(|session| session.stop.register <= from);
         let above = others().filter(|session| session.start.register >= to);
         (

@@ -12,7 +12,7 @@ use domain::{
     order::{Basis, State},
     policy::Policy,
     site::{Decision, Input},
-    time::{Day, Wall, Zone},
+    time::{Day, Zone},
     units::Energy,
 };
 
@@ -113,6 +113,7 @@ fn a_day_is_reported_at_one_o_clock_and_once() {
 fn a_pile_whose_records_say_less_than_its_register_is_marked_until_a_person_clears_it() {
     let mut bench = Bench::new();
     let id = session(&mut bench, 2, "1000", "1009.5", "1010");
+    bench.ok(Bench::decide_input(&id, Decision::AsIs));
     assert_eq!(abnormal(&bench), None, "the day decides");
     until(&mut bench, "2026-03-03T01:00:00+08:00");
     let found = report(&bench, "2026-03-02");
@@ -192,11 +193,19 @@ fn an_order_under_review_counts_when_it_is_decided() {
     let mut bench = Bench::new();
     let (id, start) = bench.charge("m", "P1", "30");
     bench.deliver("P1", &id, HOUR, "1005");
+    // Its clock and its uptime agree: the session went on for an hour that is yet to come.
     let mut record = bench.record_since("P1", &id, start, "1000", "1005");
-    record.start_ts = Some(Wall(0));
+    record.stop_ts = record.stop_ts.map(|at| at.after_ms(3_600_000));
+    record.stop_mono_ms += HOUR;
     bench.send_record("P1", &record);
     bench.idle("P1");
-    assert_eq!(bench.state(&id), State::Review);
+    let order = bench.order(&id);
+    assert!(
+        matches!(order.suspicions[..], [Suspicion::TimesContradict { .. }]),
+        "{:?}",
+        order.suspicions
+    );
+    assert_eq!(order.state, State::Review);
     until(&mut bench, "2026-03-03T09:00:00+08:00");
     assert!(report(&bench, "2026-03-02").connectors.is_empty());
     let (electricity, service) = (yuan("3"), yuan("2"));
@@ -543,6 +552,8 @@ fn a_session_in_quarantine_is_unbilled_and_its_meter_is_not_blamed() {
     bench.ok(Input::CloseQuarantine {
         item,
         bill_to: Some(member("m")),
+        despite: Vec::new(),
+        typed: None,
         reason: "theirs".to_owned(),
         by: "desk".to_owned(),
     });
@@ -691,6 +702,8 @@ fn a_late_session_of_the_meter_before_says_nothing_of_the_one_that_is_there() {
     bench.ok(Input::CloseQuarantine {
         item,
         bill_to: Some(member("m")),
+        despite: Vec::new(),
+        typed: None,
         reason: "theirs".to_owned(),
         by: "desk".to_owned(),
     });

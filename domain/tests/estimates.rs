@@ -9,35 +9,35 @@ use domain::{
     fact::PaidFrom,
     ids::OrderId,
     ledger::{Account, Code},
+    messages::Record,
     meter::Suspicion,
     notice::NoticeKey,
     order::{Basis, State},
     site::Decision,
-    time::Now,
     units::Fen,
 };
 
-/// An order of 6 kWh by the last reading that was estimated, and when it began.
-fn estimated(bench: &mut Bench, prepay: &str, register: &str) -> (OrderId, Now) {
+/// An order that was estimated by its last reading `seen`, and what the pile wrote when the session had really ended: at
+/// register `to`, right before the connector was idle. Where that is higher, the session went on unseen for four hours.
+fn estimated(bench: &mut Bench, prepay: &str, seen: &str, to: &str) -> (OrderId, Record) {
     let (id, start) = bench.charge("m", "P1", prepay);
-    bench.deliver("P1", &id, 6 * HOUR, register);
+    bench.deliver("P1", &id, 6 * HOUR, seen);
+    if kwh(to) > kwh(seen) {
+        bench.advance(4 * HOUR);
+        bench.sim("P1").meter = kwh(to);
+    }
+    let record = bench.record_since("P1", &id, start, "1000", to);
     bench.idle("P1");
     bench.advance(30 * MINUTE);
     let order = bench.order(&id);
     assert_eq!((order.state, order.estimated), (State::Settle, true));
-    (id, start)
-}
-
-/// The late record; it says when the session ended.
-fn late_record(bench: &mut Bench, id: &OrderId, start: Now, to: &str) -> domain::site::Outcome {
-    let record = bench.record_since("P1", id, start, "1000", to);
-    bench.send_record("P1", &record)
+    (id, record)
 }
 
 #[test]
 fn an_estimate_takes_what_was_seen_and_keeps_the_rest_held() {
     let mut bench = Bench::new();
-    let (id, _) = estimated(&mut bench, "50", "1006");
+    let (id, _) = estimated(&mut bench, "50", "1006", "1006");
     let order = bench.order(&id);
     assert_eq!(
         (order.hold.captured, order.hold.remaining(), bench.allowance("m")),
@@ -49,7 +49,7 @@ fn an_estimate_takes_what_was_seen_and_keeps_the_rest_held() {
 #[test]
 fn the_remainder_of_an_estimate_is_released_after_a_day() {
     let mut bench = Bench::new();
-    let (id, _) = estimated(&mut bench, "50", "1006");
+    let (id, _) = estimated(&mut bench, "50", "1006", "1006");
     bench.restart(true);
     bench.advance(DAY - 1);
     assert_eq!(bench.order(&id).hold.remaining(), yuan("44"));
@@ -65,9 +65,15 @@ fn the_remainder_of_an_estimate_is_released_after_a_day() {
 #[test]
 fn a_late_record_that_is_lower_gives_back() {
     let mut bench = Bench::new();
-    let (id, start) = estimated(&mut bench, "50", "1006");
+    let (id, record) = estimated(&mut bench, "50", "1006", "1005");
     bench.advance(DAY);
-    let outcome = late_record(&mut bench, &id, start, "1005");
+    bench.send_record("P1", &record);
+    assert_eq!(
+        (bench.state(&id), bench.allowance("m")),
+        (State::Review, yuan("54")),
+        "the station saw 6 kWh, so a person looks before money goes back"
+    );
+    let outcome = bench.ok(Bench::decide_input(&id, Decision::AsIs));
     assert_eq!(notices(&outcome)[0].0, NoticeKey::Rerated);
     let order = bench.order(&id);
     assert_eq!((order.state, order.estimated), (State::Payed, false));
@@ -90,11 +96,8 @@ fn a_late_record_that_is_higher_takes_from_the_hold_then_funds_then_debt() {
         ("1065", State::Unpaid, "0", "5"), // and debt
     ] {
         let mut bench = Bench::new();
-        let (id, start) = estimated(&mut bench, "10", "1006");
-        if to == "1065" {
-            bench.advance(4 * HOUR); // 65 kWh need more than nine hours
-        }
-        late_record(&mut bench, &id, start, to);
+        let (id, record) = estimated(&mut bench, "10", "1006", to);
+        bench.send_record("P1", &record);
         assert_eq!(
             (bench.state(&id), bench.allowance("m"), bench.debt("m")),
             (state, yuan(allowance), yuan(debt)),
@@ -136,9 +139,8 @@ fn a_late_record_above_200_waits_for_a_person_and_then_counts() {
 #[test]
 fn a_paid_estimate_re_rated_into_review_can_be_corrected_down() {
     let mut bench = Bench::new();
-    let (id, start) = estimated(&mut bench, "50", "1006");
+    let (id, mut record) = estimated(&mut bench, "50", "1006", "1020");
     bench.advance(DAY);
-    let mut record = bench.record_since("P1", &id, start, "1000", "1020");
     record.meter_start_kwh = kwh("0");
     bench.send_record("P1", &record);
     assert_eq!((bench.state(&id), bench.allowance("m")), (State::Review, yuan("54")));
@@ -170,11 +172,11 @@ fn a_debt_can_be_paid_while_its_order_is_under_review() {
     let mut bench = Bench::new();
     let (id, start) = bench.charge("m", "P1", "50");
     bench.deliver("P1", &id, 10 * HOUR, "1066");
+    let mut record = bench.record_since("P1", &id, start, "1000", "1066");
     bench.idle("P1");
     bench.advance(30 * MINUTE);
     bench.advance(DAY);
     assert_eq!((bench.state(&id), bench.debt("m")), (State::Unpaid, yuan("6")));
-    let mut record = bench.record_since("P1", &id, start, "1000", "1066");
     record.meter_start_kwh = kwh("0");
     bench.send_record("P1", &record);
     assert_eq!(bench.state(&id), State::Review);
@@ -195,12 +197,13 @@ fn a_lower_late_record_cuts_the_debt_before_it_gives_back() {
     let mut bench = Bench::new();
     let (id, start) = bench.charge("m", "P1", "50");
     bench.deliver("P1", &id, 10 * HOUR, "1066");
+    let record = bench.record_since("P1", &id, start, "1000", "1058");
     bench.idle("P1");
     bench.advance(30 * MINUTE);
-    let record = bench.record_since("P1", &id, start, "1000", "1058");
     bench.advance(DAY);
     assert_eq!(bench.debt("m"), yuan("6"));
     bench.send_record("P1", &record);
+    bench.ok(Bench::decide_input(&id, Decision::AsIs));
     assert_eq!(
         (bench.state(&id), bench.debt("m"), bench.allowance("m")),
         (State::Payed, Fen(0), yuan("2"))
@@ -210,10 +213,11 @@ fn a_lower_late_record_cuts_the_debt_before_it_gives_back() {
 #[test]
 fn what_was_refunded_is_not_given_back_a_second_time() {
     let mut bench = Bench::new();
-    let (id, start) = estimated(&mut bench, "50", "1006");
+    let (id, record) = estimated(&mut bench, "50", "1006", "1001");
     bench.advance(DAY);
     bench.ok(Bench::refund_input(&id, "5"));
-    late_record(&mut bench, &id, start, "1001");
+    bench.send_record("P1", &record);
+    bench.ok(Bench::decide_input(&id, Decision::AsIs));
     assert_eq!(
         bench.allowance("m"),
         yuan("60"),
@@ -244,12 +248,11 @@ fn a_late_record_that_ends_with_a_fault_tells_the_driver_so() {
     // S03 §3.1. The remainder is held still, or has gone back a day later.
     for settled in [false, true] {
         let mut bench = Bench::new();
-        let (id, start) = estimated(&mut bench, "50", "1006");
+        let (id, mut record) = estimated(&mut bench, "50", "1006", "1006");
         if settled {
             bench.advance(DAY);
             assert_eq!(bench.state(&id), State::Payed);
         }
-        let mut record = bench.record_since("P1", &id, start, "1000", "1006");
         record.reason.code = 1;
         let outcome = bench.send_record("P1", &record);
         assert_eq!(
@@ -276,9 +279,9 @@ fn nobody_is_told_of_a_refund_that_did_not_happen() {
     );
     // The same bill a day after the estimate: neither a fault nor money.
     let mut bench = Bench::new();
-    let (id, start) = estimated(&mut bench, "50", "1006");
+    let (_, record) = estimated(&mut bench, "50", "1006", "1006");
     bench.advance(DAY);
-    let outcome = late_record(&mut bench, &id, start, "1006");
+    let outcome = bench.send_record("P1", &record);
     let expected = "订单已重新计费：6.00 元".to_owned();
     assert_eq!(notices(&outcome), [(NoticeKey::Rerated, expected)]);
 }

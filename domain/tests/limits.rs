@@ -135,6 +135,8 @@ fn a_full_quarantine_refuses_without_acknowledging_until_a_person_makes_room() {
         bench.ok(Input::CloseQuarantine {
             item,
             bill_to: None,
+            despite: Vec::new(),
+            typed: None,
             reason: "a test of the maker's".to_owned(),
             by: "desk".to_owned(),
         });

@@ -7,8 +7,8 @@ mod bench;
 use bench::*;
 use domain::{
     fact::{Fact, QuarantineReason},
-    ids::CardId,
-    messages::{AckResult, BufferedSample, Down, Record},
+    ids::{CardId, OrderId},
+    messages::{AckResult, BufferedSample, ConnectorStatus, Down, Record},
     meter::Suspicion,
     order::{Source, State},
     policy::Policy,
@@ -33,6 +33,12 @@ fn alone(bench: &mut Bench, counter: u32, card: Option<&str>, to: &str) -> Recor
     record.offline = true;
     record.card_id = card.map(|card| CardId::new(card).unwrap());
     record
+}
+
+/// The journal alone gives the same orders and piles.
+fn assert_replays(bench: &Bench) {
+    assert_eq!(bench.replayed_orders(), bench.disk.orders);
+    assert_eq!(bench.replayed().piles, bench.disk.piles);
 }
 
 fn why(bench: &Bench) -> QuarantineReason {
@@ -135,6 +141,8 @@ fn an_offline_session_billed_by_a_person_is_not_billed_again_when_its_card_is_kn
     bench.ok(Input::CloseQuarantine {
         item,
         bill_to: Some(member("m")),
+        despite: Vec::new(),
+        typed: None,
         reason: "it was theirs".to_owned(),
         by: "desk".to_owned(),
     });
@@ -234,7 +242,7 @@ fn a_clock_that_is_set_while_a_session_runs_does_not_move_its_energy() {
     let order = bench.order(&id);
     assert_eq!(order.ending.unwrap().start.at, start.wall, "its uptime tells");
     assert_eq!(order.state, State::Payed);
-    // After a restart its uptime is another: a person decides.
+    // What was measured of that start counts after the pile has started again.
     bench.idle("P1");
     let (id, start) = bench.charge("m", "P1", "20");
     bench.advance(HOUR);
@@ -243,7 +251,9 @@ fn a_clock_that_is_set_while_a_session_runs_does_not_move_its_energy() {
     bench.restart_pile("P1");
     bench.connect("P1");
     bench.send_record("P1", &record);
-    assert_eq!(bench.state(&id), State::Review);
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
+    assert_eq!(order.ending.unwrap().start.at, start.wall);
 }
 
 #[test]
@@ -269,36 +279,60 @@ fn a_clock_that_is_set_between_a_session_and_its_record_does_not_move_its_energy
     let order = bench.order(&id);
     assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
     assert_eq!(order.ending.unwrap().start.at, start.wall, "its uptime tells");
-
-    // A session that it ran alone may be of an earlier start, whose uptime is another: a person decides.
-    let mut record = alone(&mut bench, 1, Some("c1"), "1020");
-    record.meter_start_kwh = kwh("1006");
-    record.start_ts = record.start_ts.map(|at| at.after_ms(-3_600_000));
-    record.stop_ts = record.stop_ts.map(|at| at.after_ms(-3_600_000));
-    bench.connect("P1");
-    bench.send_record("P1", &record);
-    let order = bench.order(&record.order_id);
-    let why = "the pile's clock was set after it, or the pile has restarted";
-    let detail = why.to_owned();
-    assert_eq!(
-        (order.state, order.suspicions),
-        (State::Review, vec![Suspicion::TimesImpossible { detail }])
-    );
+    assert_replays(&bench);
 }
 
 #[test]
-fn a_pile_without_a_clock_that_restarted_goes_to_a_person() {
+fn an_offline_session_goes_by_the_setting_of_the_clock_that_it_was_written_by() {
+    let mut bench = allowing();
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = Some(-3_600_000);
+    bench.connect("P1");
+    let (start, record) = (bench.now, alone(&mut bench, 1, Some("c1"), "1020"));
+    bench.sim("P1").clock_ahead_ms = Some(0);
+    bench.connect("P1");
+    bench.send_record("P1", &record);
+    let order = bench.order(&record.order_id);
+    assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
+    assert_eq!(
+        order.ending.unwrap().start.at,
+        start.wall,
+        "as measured before it was set"
+    );
+    assert_replays(&bench);
+}
+
+#[test]
+fn a_pile_without_a_clock_is_timed_by_the_uptime_of_the_start_that_it_wrote_in() {
     let mut bench = Bench::new();
     bench.restart_pile("P1");
     bench.sim("P1").clock_ahead_ms = None;
     bench.connect("P1");
     let (id, start) = bench.charge("m", "P1", "50");
     bench.advance(HOUR);
-    let record = bench.record_since("P1", &id, start, "1000", "1006");
+    let (stop, record) = (bench.now, bench.record_since("P1", &id, start, "1000", "1006"));
+    bench.advance(20 * MINUTE);
     bench.restart_pile("P1");
     bench.connect("P1");
     bench.send_record("P1", &record);
     let order = bench.order(&id);
+    assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
+    let ending = order.ending.unwrap();
+    assert_eq!((ending.start.at, ending.stop.at), (start.wall, stop.wall));
+}
+
+#[test]
+fn a_start_that_was_never_heard_of_a_pile_without_a_clock_goes_to_a_person() {
+    let mut bench = allowing();
+    bench.disconnect("P1", true);
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = None;
+    bench.advance(MINUTE);
+    let record = alone(&mut bench, 1, Some("c1"), "1020");
+    bench.restart_pile("P1");
+    bench.connect("P1");
+    bench.send_record("P1", &record);
+    let order = bench.order(&record.order_id);
     assert_eq!(
         (order.state, order.suspicions),
         (State::Review, vec![Suspicion::ClockUnknown])
@@ -306,20 +340,30 @@ fn a_pile_without_a_clock_that_restarted_goes_to_a_person() {
 }
 
 #[test]
-fn times_that_cannot_be_go_to_a_person_and_never_panic() {
+fn times_that_the_uptime_puts_right_need_no_person_and_others_never_panic() {
     type Spoil = fn(&mut Record);
-    let spoils: [Spoil; 4] = [
-        |record| std::mem::swap(&mut record.start_ts, &mut record.stop_ts),
-        |record| record.start_ts = Some(wall("1970-01-01T00:00:00Z")),
-        |record| record.stop_ts = Some(wall("2199-12-31T00:00:00Z")),
-        |record| {
+    let spoils: [(State, Spoil); 5] = [
+        (State::Payed, |record| {
+            std::mem::swap(&mut record.start_ts, &mut record.stop_ts)
+        }),
+        (State::Payed, |record| {
+            record.start_ts = Some(wall("1970-01-01T00:00:00Z"))
+        }),
+        (State::Payed, |record| {
+            record.stop_ts = Some(wall("2199-12-31T00:00:00Z"))
+        }),
+        (State::Review, |record| {
             record.start_ts = None;
             record.stop_ts = None;
             record.stop_mono_ms = u64::MAX;
-        },
+        }),
+        (State::Review, |record| {
+            record.stop_ts = Some(wall("2199-12-31T00:00:00Z"));
+            record.stop_mono_ms = u64::MAX;
+        }),
     ];
     for ahead_ms in [0, 5_400_000_000_000, -1_700_000_000_000] {
-        for (n, spoil) in spoils.into_iter().enumerate() {
+        for (n, (state, spoil)) in spoils.into_iter().enumerate() {
             let mut bench = Bench::new();
             bench.restart_pile("P1");
             bench.sim("P1").clock_ahead_ms = Some(ahead_ms);
@@ -329,9 +373,328 @@ fn times_that_cannot_be_go_to_a_person_and_never_panic() {
             let mut record = bench.record_since("P1", &id, start, "1000", "1006");
             spoil(&mut record);
             bench.send_record("P1", &record);
-            assert_eq!(bench.state(&id), State::Review, "spoil {n}, clock {ahead_ms}");
+            let order = bench.order(&id);
+            assert_eq!(
+                order.state, state,
+                "spoil {n}, clock {ahead_ms}: {:?}",
+                order.suspicions
+            );
+            if state == State::Payed {
+                let ending = order.ending.unwrap();
+                let times = (ending.start.at, ending.stop.at);
+                assert_eq!(times, (start.wall, bench.now.wall), "spoil {n}, clock {ahead_ms}");
+            }
+            assert_replays(&bench);
         }
     }
+}
+
+// A power cut between a session and its record.
+
+/// P1 is three hours ahead when it charges 14 kWh from 5:39 to 7:44, all of it in valley. Gives the order and the record
+/// that the pile wrote and could not send.
+fn before_a_power_cut(bench: &mut Bench) -> (OrderId, Record) {
+    bench.advance(16 * HOUR + 30 * MINUTE); // 5:00
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = Some(3 * 3_600_000);
+    bench.connect("P1");
+    bench.idle("P1");
+    bench.advance(39 * MINUTE);
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, 2 * HOUR + 5 * MINUTE, "1014");
+    assert_eq!(bench.site.view(&bench.order(&id), bench.now).fee, yuan("8.40"));
+    let record = bench.record_since("P1", &id, start, "1000", "1014");
+    assert_eq!(record.start_ts, Some(wall("2026-03-03T08:39:00+08:00")));
+    bench.disconnect("P1", true);
+    bench.advance(16 * MINUTE); // 8:00
+    bench.restart_pile("P1");
+    (id, record)
+}
+
+fn assert_settled_in_valley(bench: &Bench, id: &OrderId, of: &str) {
+    let order = bench.order(id);
+    assert_eq!((order.state, &order.suspicions[..]), (State::Payed, &[][..]), "{of}");
+    assert_eq!(order.paid.charged(), yuan("8.40"), "{of}");
+    let ending = order.ending.unwrap();
+    assert_eq!(
+        (ending.start.at, ending.stop.at),
+        (wall("2026-03-03T05:39:00+08:00"), wall("2026-03-03T07:44:00+08:00")),
+        "{of}"
+    );
+    assert_replays(bench);
+}
+
+/// The clock of a pile whose battery is empty: it shows 1970 when the pile starts.
+fn dead(bench: &Bench) -> Option<i64> {
+    Some(-bench.now.wall.0)
+}
+
+#[test]
+fn a_record_of_before_a_power_cut_goes_by_what_was_measured_before_it() {
+    // The clock after it: right, reset to 1970, none, and wrong the other way.
+    for clock in ["right", "1970", "none", "behind"] {
+        for restart in [None, Some(true), Some(false)] {
+            for early in [false, true] {
+                let of = format!("{clock}, {restart:?}, {early}");
+                let mut bench = Bench::new();
+                let (id, record) = before_a_power_cut(&mut bench);
+                if let Some(live) = restart.filter(|_| early) {
+                    bench.restart(live);
+                }
+                bench.sim("P1").clock_ahead_ms = match clock {
+                    "right" => Some(0),
+                    "1970" => dead(&bench),
+                    "none" => None,
+                    _ => Some(-2 * 3_600_000),
+                };
+                bench.advance(5 * MINUTE);
+                bench.connect("P1");
+                bench.idle("P1");
+                if let Some(live) = restart.filter(|_| !early) {
+                    bench.restart(live);
+                }
+                bench.advance(5 * MINUTE);
+                assert_eq!(ack(&bench.send_record("P1", &record)).fee, Some(yuan("8.40")), "{of}");
+                assert_settled_in_valley(&bench, &id, &of);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_record_of_several_power_cuts_ago_goes_by_its_own_start() {
+    let mut bench = Bench::new();
+    let (id, record) = before_a_power_cut(&mut bench);
+    for hours_ahead in [0, -1, 5] {
+        bench.restart_pile("P1");
+        bench.sim("P1").clock_ahead_ms = Some(hours_ahead * 3_600_000);
+        bench.connect("P1");
+        bench.restart(hours_ahead == 0);
+        bench.advance(3 * MINUTE);
+    }
+    bench.send_record("P1", &record);
+    assert_settled_in_valley(&bench, &id, "three starts ago");
+}
+
+#[test]
+fn what_was_measured_of_a_pile_outlasts_its_removal() {
+    for again in [false, true] {
+        let mut bench = Bench::new();
+        let (id, record) = before_a_power_cut(&mut bench);
+        bench.ok(Bench::close_input(&id));
+        bench.ok(Input::RemovePile {
+            pile: pile("P1"),
+            by: "engineer".to_owned(),
+        });
+        // What it sends besides is put aside.
+        let mut stranger = record.clone();
+        stranger.order_id = order_id("stranger");
+        bench.send_record("P1", &stranger);
+        if again {
+            bench.ok(Input::ProvisionPile { pile: pile("P1") });
+            bench.sim("P1").clock_ahead_ms = Some(0);
+            bench.connect("P1");
+        }
+        bench.send_record("P1", &record);
+        assert_settled_in_valley(&bench, &id, if again { "there again" } else { "removed" });
+    }
+}
+
+#[test]
+fn a_start_that_was_never_measured_is_a_persons_with_both_readings() {
+    for ahead_after in [0, 3_600_000] {
+        let mut bench = allowing();
+        bench.advance(16 * HOUR + 30 * MINUTE); // 5:00
+        bench.disconnect("P1", true);
+        bench.restart_pile("P1");
+        bench.sim("P1").clock_ahead_ms = Some(3 * 3_600_000);
+        let record = alone(&mut bench, 1, Some("c1"), "1014");
+        bench.restart_pile("P1");
+        bench.sim("P1").clock_ahead_ms = Some(ahead_after);
+        bench.connect("P1");
+        bench.restart(ahead_after == 0);
+        bench.send_record("P1", &record);
+        let order = bench.order(&record.order_id);
+        assert_eq!((order.state, bench.allowance("m")), (State::Review, yuan("60")));
+        let [
+            Suspicion::TimesContradict {
+                detail,
+                pile_start,
+                pile_stop,
+                station_start,
+                station_stop,
+            },
+        ] = &order.suspicions[..]
+        else {
+            panic!("{:?}", order.suspicions)
+        };
+        assert!(detail.contains("not measured"), "{detail}");
+        let (start, stop) = (wall("2026-03-03T08:00:00+08:00"), wall("2026-03-03T11:00:00+08:00"));
+        assert_eq!((*pile_start, *pile_stop), (Some(start), Some(stop)));
+        let moved = (start.after_ms(-ahead_after), stop.after_ms(-ahead_after));
+        assert_eq!((*station_start, *station_stop), moved, "by the clock as it is set now");
+        assert_replays(&bench);
+    }
+}
+
+/// Why an order waits: the words of times that contradict what is known.
+fn contradiction(bench: &Bench, id: &OrderId) -> String {
+    let order = bench.order(id);
+    let said = order.suspicions.iter().find_map(|suspicion| match suspicion {
+        Suspicion::TimesContradict { detail, .. } => Some(detail.clone()),
+        _ => None,
+    });
+    assert_eq!(order.state, State::Review, "{:?}", order.suspicions);
+    said.unwrap_or_else(|| panic!("{:?}", order.suspicions))
+}
+
+#[test]
+fn a_session_of_1976_is_never_billed_unseen() {
+    for counts_uptime in [true, false] {
+        let mut bench = allowing();
+        let mut record = alone(&mut bench, 1, Some("c1"), "1020");
+        record.start_ts = Some(wall("1976-07-04T10:00:00Z"));
+        record.stop_ts = Some(wall("1976-07-04T13:00:00Z"));
+        if !counts_uptime {
+            (record.start_mono_ms, record.stop_mono_ms) = (0, 0);
+        }
+        bench.connect("P1");
+        bench.send_record("P1", &record);
+        let said = contradiction(&bench, &record.order_id);
+        let expected = match counts_uptime {
+            true => "not measured",
+            false => "before the pile belonged to this station",
+        };
+        assert!(said.contains(expected), "{said}");
+        assert_eq!(bench.allowance("m"), yuan("60"), "no money moves");
+        assert_replays(&bench);
+    }
+}
+
+#[test]
+fn offline_sessions_that_overlap_against_their_registers_go_to_a_person() {
+    for newest_first in [false, true] {
+        let mut bench = allowing();
+        bench.idle("P1");
+        bench.disconnect("P1", true);
+        bench.advance(HOUR);
+        let (start, first_id) = (bench.now, order_id("off-P1-1-1"));
+        bench.advance(2 * HOUR);
+        let mut first = bench.record_since("P1", &first_id, start, "1000", "1010");
+        // It began where the first one ended by the register, and an hour before that by both clocks.
+        let mut second = bench.record_since("P1", &order_id("off-P1-1-2"), start, "1010", "1015");
+        second.start_ts = second.start_ts.map(|at| at.after_ms(3_600_000));
+        second.start_mono_ms += HOUR;
+        for record in [&mut first, &mut second] {
+            record.offline = true;
+            record.card_id = Some(CardId::new("c1").unwrap());
+        }
+        bench.sim("P1").meter = kwh("1015");
+        bench.connect("P1");
+        let (one, other) = if newest_first {
+            (&second, &first)
+        } else {
+            (&first, &second)
+        };
+        bench.send_record("P1", one);
+        let order = bench.order(&one.order_id);
+        assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
+        bench.restart(false);
+        bench.connect("P1");
+        bench.send_record("P1", other);
+        let said = contradiction(&bench, &other.order_id);
+        let expected = if newest_first {
+            "session after"
+        } else {
+            "session before"
+        };
+        assert!(said.contains(expected), "{said}");
+        assert_replays(&bench);
+    }
+}
+
+#[test]
+fn a_session_of_unknown_times_says_nothing_of_its_neighbours() {
+    let mut bench = allowing();
+    bench.disconnect("P1", true);
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = None;
+    bench.advance(MINUTE);
+    let first = alone(&mut bench, 1, Some("c1"), "1010");
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = Some(0);
+    let second = alone(&mut bench, 2, Some("c1"), "1015");
+    bench.connect("P1");
+    bench.send_record("P1", &first);
+    assert_eq!(bench.order(&first.order_id).suspicions, [Suspicion::ClockUnknown]);
+    bench.send_record("P1", &second);
+    let order = bench.order(&second.order_id);
+    assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
+    assert_replays(&bench);
+}
+
+#[test]
+fn a_record_that_was_put_aside_bounds_its_neighbours_by_its_own_times() {
+    for early in [0, HOUR] {
+        let mut bench = allowing();
+        let mut first = alone(&mut bench, 1, Some("c1"), "1010");
+        first.order_id = order_id("stranger");
+        let mut second = alone(&mut bench, 2, Some("c1"), "1015");
+        // Both of its clocks say so.
+        second.start_ts = second.start_ts.map(|at| at.after_ms(-i64::try_from(early).unwrap()));
+        second.start_mono_ms -= early;
+        bench.connect("P1");
+        bench.send_record("P1", &first);
+        bench.send_record("P1", &second);
+        let order = bench.order(&second.order_id);
+        if early == 0 {
+            assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
+        } else {
+            let said = contradiction(&bench, &second.order_id);
+            assert!(said.contains("session before"), "{said}");
+        }
+        assert_replays(&bench);
+    }
+}
+
+#[test]
+fn a_session_that_goes_on_after_its_connector_was_seen_idle_is_a_persons() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, HOUR, "1006");
+    bench.idle("P1");
+    bench.advance(20 * MINUTE);
+    let record = bench.record_since("P1", &id, start, "1000", "1006");
+    bench.send_record("P1", &record);
+    let said = contradiction(&bench, &id);
+    assert!(said.contains("seen idle before its end"), "{said}");
+}
+
+#[test]
+fn a_car_that_is_still_plugged_in_may_be_in_its_session() {
+    // A pile need not name its session: before the first energy and after the last, the car is only plugged in.
+    let mut bench = Bench::new();
+    let id = bench.place("m", "P1", "50");
+    let command = bench.order(&id).commands[0].id.clone();
+    bench.reply("P1", &command, true);
+    let start = bench.now;
+    for _ in 0..10 {
+        bench.advance(MINUTE);
+        bench.heartbeat("P1", ConnectorStatus::Plugged, None);
+    }
+    for register in ["1000", "1001", "1003", "1005", "1006"] {
+        bench.sim("P1").meter = kwh(register);
+        bench.heartbeat("P1", ConnectorStatus::Charging, None);
+        bench.advance(20 * MINUTE);
+    }
+    for _ in 0..10 {
+        bench.heartbeat("P1", ConnectorStatus::Finished, None);
+        bench.advance(MINUTE);
+    }
+    let record = bench.record_since("P1", &id, start, "1000", "1006");
+    bench.send_record("P1", &record);
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
 }
 
 #[test]
@@ -356,6 +719,62 @@ fn a_step_of_the_stations_clock_sends_running_orders_to_a_person() {
             .any(|(_, fact)| *fact == Fact::ClockStepped { by_ms: step_ms });
         assert_eq!(stepped, state == State::Review);
     }
+}
+
+#[test]
+fn a_step_of_the_stations_clock_between_an_estimate_and_its_record_sends_it_to_a_person() {
+    for settled in [false, true] {
+        for stepped_by in [-7_200_000, 7_200_000] {
+            for restart in [None, Some(true), Some(false)] {
+                let of = format!("{settled}, {stepped_by}, {restart:?}");
+                let mut bench = Bench::new();
+                let (id, start) = bench.charge("m", "P1", "50");
+                bench.deliver("P1", &id, HOUR, "1006");
+                let record = bench.record_since("P1", &id, start, "1000", "1006");
+                bench.idle("P1");
+                bench.advance(30 * MINUTE);
+                if settled {
+                    bench.advance(DAY);
+                }
+                let before = if settled { State::Payed } else { State::Settle };
+                assert_eq!((bench.state(&id), bench.order(&id).estimated), (before, true));
+                bench.now.wall = bench.now.wall.after_ms(stepped_by);
+                bench.handle(Input::Tick);
+                if let Some(live) = restart {
+                    bench.restart(live);
+                }
+                bench.connect("P1");
+                let said = ack(&bench.send_record("P1", &record));
+                assert_eq!(said.detail, "waits for review", "{of}");
+                let order = bench.order(&id);
+                assert_eq!(
+                    (order.state, order.paid.charged()),
+                    (State::Review, yuan("6")),
+                    "{of}: no money moves"
+                );
+                assert!(order.suspicions.contains(&Suspicion::ClockStepped), "{of}: {order:?}");
+                assert_replays(&bench);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_of_the_stations_clock_before_a_session_keeps_nobody_waiting() {
+    let mut bench = Bench::new();
+    bench.now.wall = bench.now.wall.after_ms(7_200_000);
+    bench.handle(Input::Tick);
+    bench.advance(HOUR);
+    bench.idle("P1");
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, HOUR, "1006");
+    let record = bench.record_since("P1", &id, start, "1000", "1006");
+    bench.idle("P1");
+    bench.advance(30 * MINUTE);
+    assert_eq!(bench.state(&id), State::Settle);
+    bench.send_record("P1", &record);
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.suspicions), (State::Payed, vec![]));
 }
 
 #[test]

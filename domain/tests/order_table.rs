@@ -7,7 +7,7 @@ mod bench;
 
 use bench::*;
 use domain::{
-    fact::PaidFrom,
+    fact::{PaidFrom, QuarantineReason},
     messages::{ConnectorStatus, Record},
     order::State,
     policy::Policy,
@@ -326,7 +326,10 @@ impl Scene {
                     (" waiting", order.deadline.is_some()),
                     (" stepped", order.clock_stepped),
                     (" after-sales", order.after_sales),
-                    (" conflict", !order.conflicts.is_empty()),
+                    (
+                        " conflict",
+                        order.items.iter().any(|item| item.why == QuarantineReason::Conflict),
+                    ),
                 ] {
                     flags.push_str(if set { flag } else { "" });
                 }

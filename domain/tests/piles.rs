@@ -9,7 +9,6 @@ use domain::{
     fact::Fact,
     ids::ConnectorNo,
     messages::{AckResult, Boot, BootConnector, ConnectorReport, ConnectorStatus, EventKind, Up},
-    meter::Suspicion,
     order::State,
     site::{Decision, Input, Rejected},
 };
@@ -141,9 +140,10 @@ fn a_removed_pile_is_heard_no_more_except_for_its_records() {
     let order = bench.order(&id);
     assert_eq!(
         (order.state, &order.suspicions[..]),
-        (State::Review, &[Suspicion::ClockUnknown][..]),
-        "nobody follows its clock any more"
+        (State::Payed, &[][..]),
+        "nobody follows its clock any more, but what was measured of it stays"
     );
+    assert_eq!(order.ending.unwrap().start.at, start.wall);
     bench.ok(Input::ProvisionPile { pile: pile("P1") });
     bench.connect("P1");
     bench.idle("P1");
@@ -228,7 +228,11 @@ fn a_boot_in_watts_is_refused_in_words_and_what_was_known_stands() {
     let said = ack(&bench.connect("P1"));
     assert_eq!(said.result, AckResult::Rejected);
     assert!(said.detail.contains("write it in kW, not in W"), "{}", said.detail);
-    assert_eq!(bench.facts.len(), facts, "nothing of it is taken");
+    assert_eq!(
+        bench.kinds()[facts..],
+        ["PileClocksMeasured"],
+        "when it started is known; nothing of what it says of itself is taken"
+    );
     let power_of = |bench: &Bench| bench.disk.piles[&pile("P1")].connectors[&ConnectorNo(1)].power_max;
     assert_eq!(power_of(&bench), Some("7".parse().unwrap()));
     assert_eq!(bench.state(&id), State::Charging);

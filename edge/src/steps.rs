@@ -57,6 +57,10 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             tracing::info!(seq, %order, %energy, reason, suspicions = told(suspicions), "record received");
         }
         Fact::RecordConflict { order, .. } => tracing::warn!(seq, %order, "another record contradicts the first"),
+        Fact::RecordTaken { order, item, ending } => {
+            let energy = ending.stop.register - ending.start.register;
+            tracing::warn!(seq, %order, item, %energy, "takes its record from quarantine");
+        }
         Fact::RegisterGapFound { order, outlet, gap } => {
             tracing::warn!(seq, %order, %outlet, last_known = %gap.last_known, start = %gap.start, "unrecorded energy");
         }

@@ -15,7 +15,7 @@ use domain::{
 use edge::{
     clock::{Mark, SiteClock},
     station::{Outbound, RequestKey, Station},
-    store::Store,
+    store::{QuarantineFilter, Store},
 };
 use redb::backends::InMemoryBackend;
 use std::sync::{atomic::Ordering, mpsc};
@@ -96,7 +96,14 @@ async fn a_msg_id_names_one_message() {
 
     assert_eq!(says(UpKind::Record, &record("lost-1", "m1")).0, AckResult::Orphan);
     assert_eq!(says(UpKind::Record, &record("lost-2", "m1")).0, AckResult::Orphan);
-    let kept = || station.store.reader().unwrap().quarantine(true, None, 10).unwrap();
+    let kept = || {
+        station
+            .store
+            .reader()
+            .unwrap()
+            .quarantine(QuarantineFilter::default(), None, 10)
+            .unwrap()
+    };
     assert_eq!(kept().items.len(), 2);
     assert_eq!(says(UpKind::Record, &record("lost-2", "m1")).0, AckResult::Orphan);
     assert_eq!(kept().items.len(), 2);

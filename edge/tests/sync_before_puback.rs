@@ -16,7 +16,7 @@ use edge::{
     credentials::{CredentialChange, Secret},
     gate::{Gate, ToPiles},
     station::{Outbound, Request, Response, Station},
-    store::Store,
+    store::{QuarantineFilter, Store},
 };
 use redb::{StorageBackend, backends::InMemoryBackend};
 use std::{
@@ -156,7 +156,12 @@ async fn no_puback_while_the_sync_of_its_commit_is_held_up() {
         0,
         "nothing that the PUBACK promises is unsynced"
     );
-    let quarantine = station.store.reader().unwrap().quarantine(true, None, 10).unwrap();
+    let quarantine = station
+        .store
+        .reader()
+        .unwrap()
+        .quarantine(QuarantineFilter::default(), None, 10)
+        .unwrap();
     assert_eq!(quarantine.items.len(), 1, "the record is where it was promised to be");
 
     station.stop().await;

@@ -644,23 +644,26 @@ fn while_the_station_doubts_its_clock_nothing_is_certain_and_the_times_are_still
 fn of_each_register_the_first_and_the_last_idle_reading_are_kept() {
     let mut idle = IdleReadings::default();
     for minute in 0..50 {
-        idle.observe(reading(at(1, minute), "1000"));
+        idle.observe(0, reading(at(1, minute), "1000"));
     }
-    idle.observe(reading(at(3, 0), "1014"));
+    idle.observe(0, reading(at(3, 0), "1014"));
     let kept = [
         reading(at(1, 0), "1000"),
         reading(at(1, 49), "1000"),
         reading(at(3, 0), "1014"),
     ];
-    assert_eq!(idle.readings(), kept);
+    assert_eq!(idle.of(0), kept);
     idle.follow_step(-HOUR);
-    assert_eq!(idle.readings()[2].at, at(2, 0));
+    assert_eq!(idle.of(0)[2].at, at(2, 0));
     for register in 2_000..2_100 {
-        idle.observe(reading(at(4, 0), &register.to_string()));
+        idle.observe(0, reading(at(4, 0), &register.to_string()));
     }
-    assert_eq!(idle.readings().len(), IDLE_MAX);
-    idle.observe(reading(at(5, 0), "3"));
-    assert_eq!(idle.readings(), [reading(at(5, 0), "3")], "another meter");
+    assert_eq!(idle.of(0).len(), IDLE_MAX);
+    idle.observe(0, reading(at(5, 0), "3"));
+    assert_eq!(idle.of(0), [reading(at(5, 0), "3")], "it ran backwards");
+    assert_eq!(idle.of(1), [], "nothing is known of the next meter");
+    idle.observe(1, reading(at(6, 0), "7"));
+    assert_eq!((idle.of(0), idle.of(1)), (&[][..], &[reading(at(6, 0), "7")][..]));
 }
 
 // Whatever the clocks and the delays.

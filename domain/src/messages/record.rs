@@ -149,6 +149,9 @@ pub enum StopCode {
 }
 
 impl StopReason {
+    /// The code for what the contract does not name.
+    pub const OTHER: u16 = 255;
+
     /// The code of a reason that is missing or cannot be read.
     pub(super) const UNKNOWN: u16 = 255;
 

@@ -43,6 +43,7 @@ fn record() -> Value {
             ],
             "periods": { "sharp_kwh": "0", "peak_kwh": "5.4322", "flat_kwh": "0", "valley_kwh": "0" },
             "card_id": "CARD-7", "signed": { "format": "OCMF", "data": "OCMF|{}" },
+            "session_boot_id": "b0",
         }),
     )
 }
@@ -106,7 +107,8 @@ fn the_json_of_a_record_stays_as_it_is() {
             r#""samples":[{"ts":"2026-03-01T00:10:00Z","mono_ms":601000,"meter_kwh":"1236.0000"},"#,
             r#"{"ts":null,"mono_ms":901000,"meter_kwh":"1237.0000"}],"#,
             r#""periods":{"sharp_kwh":"0.0000","peak_kwh":"5.4322","flat_kwh":"0.0000","valley_kwh":"0.0000"},"#,
-            r#""card_id":"CARD-7","signed":{"format":"OCMF","data":"OCMF|{}"}}"#
+            r#""card_id":"CARD-7","signed":{"format":"OCMF","data":"OCMF|{}"},"#,
+            r#""session_boot_id":"b0"}"#
         )
     );
     let least = json!({ "order_id": "o1", "connector": 1, "meter_start_kwh": "1", "meter_stop_kwh": "2" });

@@ -2,11 +2,11 @@
 //! Nothing else changes an order: [`Order`] lends its fields for reading alone.
 
 use super::{
-    Basis, BillVersion, Command, Counted, Deadline, DeadlineKind, Ending, FailReason, Source, Started, State, Step,
-    Until, next,
+    Basis, BillVersion, Command, Counted, Deadline, DeadlineKind, Ending, FailReason, OrderItem, Source, Started,
+    State, Step, Until, next,
 };
 use crate::{
-    fact::Fact,
+    fact::{Fact, QuarantineOutcome, QuarantineReason},
     ids::{MemberId, OrderId, Outlet, TariffId},
     journal::Stamp,
     ledger::Hold,
@@ -20,6 +20,12 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::ops::Deref;
+
+/// The most quarantine items that an order's row names; of more the oldest go that are dealt with, then the oldest. All
+/// of them are in its log.
+pub const ITEMS_MAX: usize = 32;
+/// The most records of one order that a person can replace by another.
+pub const REPLACED_MAX: usize = 8;
 
 /// Everything that is kept of an order. Whoever holds an [`Order`] reads these fields; only [`Order::apply`] writes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +82,7 @@ pub struct OrderRow {
     pub started: Option<Started>,
     /// How it ended, from the record.
     pub ending: Option<Ending>,
-    /// Digests of other records that came for it; the first stands.
+    /// Digests of other records that came for it before such records were put aside; nothing is added.
     pub conflicts: Vec<String>,
     /// Why it failed.
     pub fail: Option<FailReason>,
@@ -97,6 +103,12 @@ pub struct OrderRow {
     /// What the energy report counts of it.
     #[serde(default)]
     pub counted: Option<Counted>,
+    /// Quarantine items about it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<OrderItem>,
+    /// What it ended with before a person gave it another record, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Ending>,
 }
 
 /// An order as it stands. Its fields can be read; facts change them.
@@ -113,9 +125,22 @@ impl Deref for Order {
 }
 
 impl OrderRow {
+    /// Whether it has this record, or had it before a person gave it another.
+    pub fn had_record(&self, digest: &str) -> bool {
+        let endings = self.ending.iter().chain(&self.replaced);
+        endings.into_iter().any(|ending| ending.digest == digest)
+    }
+
     /// The version of the bill that counts.
     pub fn bill(&self) -> Option<&BillVersion> {
         self.bills.last()
+    }
+
+    /// Whether it is not certain when its session was, so that it says nothing of when others were. Of what a person bills
+    /// out of quarantine the item itself tells.
+    pub fn has_times_in_doubt(&self) -> bool {
+        let of_times = self.suspicions.iter().any(Suspicion::is_of_times);
+        self.clock_doubted || of_times || self.source == Source::Quarantine
     }
 
     /// A command of this kind that is still worth sending.
@@ -193,6 +218,8 @@ impl Order {
             paid: Paid::default(),
             settled_at: None,
             counted: None,
+            items: Vec::new(),
+            replaced: Vec::new(),
         })
     }
 
@@ -257,7 +284,20 @@ impl Order {
                 self.0.suspicions.extend(suspicions.iter().cloned());
                 self.be_over();
             }
-            Fact::QuarantineClosed { .. } if self.state == State::Fail => self.step(Step::BillLate),
+            Fact::Quarantined { why, .. } => self.note_item(stamp.seq, *why),
+            Fact::QuarantineClosed { item, outcome, .. } => {
+                self.close_item(*item);
+                let is_billed = matches!(outcome, QuarantineOutcome::Billed { order } if *order == self.id);
+                if is_billed && self.state == State::Fail {
+                    self.step(Step::BillLate);
+                }
+            }
+            Fact::RecordTaken { ending, .. } => {
+                self.step(Step::Record);
+                self.0.replaced.extend(self.0.ending.replace(ending.clone()));
+                self.0.estimated = false;
+                self.be_over();
+            }
             _ => self.apply_money(stamp, fact),
         }
     }
@@ -340,6 +380,23 @@ impl Order {
 
     fn wait(&mut self, at: Mono, kind: DeadlineKind) {
         self.0.deadline = Some(Deadline { at, kind });
+    }
+
+    fn note_item(&mut self, item: u64, why: QuarantineReason) {
+        let items = &mut self.0.items;
+        if items.len() == ITEMS_MAX {
+            let closed = items.iter().position(|item| !item.open);
+            items.remove(closed.unwrap_or(0));
+        }
+        let open = true;
+        items.push(OrderItem { item, why, open });
+    }
+
+    fn close_item(&mut self, number: u64) {
+        let item = self.0.items.iter_mut().find(|item| item.item == number);
+        if let Some(item) = item {
+            item.open = false;
+        }
     }
 
     /// The session is over: no command makes sense any more, and nothing is waited for.

@@ -7,6 +7,7 @@ use crate::{
     units::{Energy, Fen},
 };
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A fee difference up to this is nobody's business: ¥0.05.
 const FEE_TOLERANCE: Fen = Fen(5);
@@ -78,6 +79,19 @@ pub struct SplitDifference {
     pub energy_difference: Energy,
     /// What the claim would cost above the bill; negative if less.
     pub fee_difference: Fen,
+}
+
+impl fmt::Display for SplitDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the pile splits the energy otherwise:")?;
+        for kind in PeriodKind::ALL {
+            let (ours, claimed) = (self.ours.get(kind), self.claimed.get(kind));
+            if ours != claimed {
+                write!(f, " {} {claimed} kWh by the pile and {ours} by the station,", kind)?;
+            }
+        }
+        write!(f, " which would cost {} yuan more", self.fee_difference)
+    }
 }
 
 impl Bill {

@@ -36,6 +36,7 @@ fn claim_of(by: SessionId, from: Energy, to: Energy, seq: u64) -> Claim {
         stop: reading(to),
         seq,
         provisional: false,
+        times_in_doubt: false,
     }
 }
 
@@ -439,6 +440,15 @@ fn neighbours_tell_between_which_times_a_session_lies() {
     assert_eq!(neighbours("C", "90", "100"), (None, time("100")));
     assert_eq!(neighbours("C", "112", "150"), (time("110"), None));
     assert_eq!(neighbours("B", "115", "120"), (time("110"), time("140")), "not its own");
+    let in_doubt = Claim {
+        times_in_doubt: true,
+        ..claim_of(order("E"), kwh("120"), kwh("130"), 4)
+    };
+    let _ = bench.book.claim(in_doubt, day("01"));
+    assert_eq!(
+        bench.book.neighbours(&order("C"), kwh("130"), kwh("140")),
+        (time("115"), time("140"))
+    );
 }
 
 #[test]

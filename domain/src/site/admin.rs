@@ -2,6 +2,7 @@
 
 use super::{Answer, Effect, Handled, Rejected, Turn};
 use crate::{
+    card::Card,
     fact::{Fact, ReceiptFor},
     ids::{CardId, MemberId, Outlet, PileId},
     pile::Connector,
@@ -55,12 +56,15 @@ impl Turn<'_> {
             .rows
             .member(&member)
             .ok_or_else(|| Rejected::UnknownMember(member.clone()))?;
-        self.journal(Fact::CardBound { card, member });
+        let known = self.site.rows.card(&card);
+        if known.and_then(Card::holder) != Some(&member) {
+            self.journal(Fact::CardBound { card, member });
+        }
         Ok(Answer::Done)
     }
 
     pub(super) fn unbind_card(&mut self, card: CardId) -> Handled {
-        if self.site.rows.cards.get(&card).cloned().flatten().is_none() {
+        if self.site.rows.card(&card).and_then(Card::holder).is_none() {
             return Err(Rejected::UnknownCard(card));
         }
         self.journal(Fact::CardUnbound { card });

@@ -4,7 +4,7 @@
 use super::{Changes, Rows};
 use crate::{
     fact::{Fact, PaidFrom, QuarantineOutcome, ReceiptFor, ReceiptUse},
-    ids::{ConnectorNo, MemberId, OrderId, PileId},
+    ids::{CardId, ConnectorNo, MemberId, OrderId, PileId},
     journal::Stamp,
     ledger::Hold,
     member::Member,
@@ -77,14 +77,8 @@ impl Books<'_> {
                     .apply(fact);
             }
             Fact::MemberBlocked { member, .. } => self.member_mut(member).apply(fact),
-            Fact::CardBound { card, member } => {
-                self.changes.cards.insert(card.clone());
-                self.rows.cards.insert(card.clone(), Some(member.clone()));
-            }
-            Fact::CardUnbound { card } => {
-                self.changes.cards.insert(card.clone());
-                self.rows.cards.insert(card.clone(), None);
-            }
+            Fact::CardBound { card, member } => self.pass_on(card, Some(member)),
+            Fact::CardUnbound { card } => self.pass_on(card, None),
             Fact::TariffAdded { tariff } => {
                 let id = &tariff.spec().id;
                 self.changes.tariffs.insert(id.clone());
@@ -161,6 +155,18 @@ impl Books<'_> {
                     self.order_mut(&order).apply(stamp, fact, None);
                 }
             }
+            // The item may name an order that is not known here.
+            Fact::Quarantined { order: Some(id), .. } => self.apply_to_known_order(id, fact),
+            Fact::QuarantineClosed { outcome, order, .. } => {
+                let billed = match outcome {
+                    QuarantineOutcome::Billed { order } => Some(order),
+                    QuarantineOutcome::Dismissed => None,
+                };
+                let about = order.iter().filter(|about| Some(*about) != billed);
+                for id in about.chain(billed) {
+                    self.apply_to_known_order(id, fact);
+                }
+            }
             // They say of an order what its row does not hold.
             Fact::Quarantined { .. } | Fact::Notified { .. } | Fact::RatingDiffers { .. } => {}
             Fact::RegisterGapFound { .. } | Fact::EnergyDiffers { .. } => {}
@@ -173,6 +179,20 @@ impl Books<'_> {
                 self.order_mut(id).apply(stamp, fact, at.as_ref());
             }
         }
+    }
+
+    fn apply_to_known_order(&mut self, id: &OrderId, fact: &Fact) {
+        let stamp = self.stamp;
+        if self.rows.order(id).is_some() {
+            self.order_mut(id).apply(stamp, fact, None);
+        }
+    }
+
+    /// A card is this member's from now on, or nobody's.
+    fn pass_on(&mut self, card: &CardId, member: Option<&MemberId>) {
+        self.changes.cards.insert(card.clone());
+        let row = self.rows.cards.entry(card.clone()).or_default();
+        row.get_or_insert_default().pass_on(member, self.stamp.at);
     }
 
     fn apply_to_quarantine(&mut self, fact: &Fact) {

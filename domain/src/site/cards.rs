@@ -3,6 +3,7 @@
 
 use super::{Answer, Place, Received, Turn};
 use crate::{
+    card::Card,
     fact::StopCause,
     ids::{Outlet, PileId},
     messages::{AckResult, Swipe},
@@ -33,7 +34,8 @@ impl Turn<'_> {
             }
             presence.swipe = Some((swipe.card_id.clone(), now));
         }
-        let Some(member) = self.site.rows.cards.get(&swipe.card_id).cloned().flatten() else {
+        let card = self.site.rows.card(&swipe.card_id);
+        let Some(member) = card.and_then(Card::holder).cloned() else {
             self.ignore("unknown_card");
             return Received::rejected("unknown card");
         };

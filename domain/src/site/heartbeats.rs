@@ -3,16 +3,15 @@
 
 use super::{Turn, live::OutletLive, runs::Heard};
 use crate::{
-    alignment::IdleReadings,
     fact::{Fact, StopCause},
-    flow::{FlowWatch, Judged, Uncounted},
+    flow::{Judged, Uncounted},
     ids::{OrderId, Outlet, PileId},
     messages::{Common, ConnectorReport, ConnectorStatus, Heartbeat},
     meter::Suspicion,
     order::{Order, State},
     planted::{Bug, is_planted},
     plausible::{RegisterWatch, Source, Verdict},
-    rating::{Reading, SampleKeeper},
+    rating::Reading,
     units::Energy,
 };
 
@@ -29,6 +28,19 @@ fn goes_on(order: &Order, status: ConnectorStatus, named: Option<&OrderId>) -> b
         }
         ConnectorStatus::Idle | ConnectorStatus::Fault | ConnectorStatus::Unavailable => false,
     }
+}
+
+/// Whether a report says that its connector is in no session.
+///
+/// A pile need not name its session, so a car that is still plugged in may be in that of the order that charges here.
+fn is_between_sessions(here: Option<&Order>, status: ConnectorStatus, named: Option<&OrderId>) -> bool {
+    let may_go_on = here.is_some_and(|order| order.state == State::Charging);
+    let between = match status {
+        ConnectorStatus::Idle => true,
+        ConnectorStatus::Plugged | ConnectorStatus::Finished => !may_go_on,
+        ConnectorStatus::Charging | ConnectorStatus::Fault | ConnectorStatus::Unavailable => false,
+    };
+    between && named.is_none()
 }
 
 impl Turn<'_> {
@@ -88,10 +100,8 @@ impl Turn<'_> {
             Some(order) if its_own && order.deadline.is_some() => self.goes_on(order),
             _ => {}
         }
-        if let Some(order) = order.as_ref().filter(|_| its_own) {
-            if verdict.is_believed() {
-                self.note_first_reading(&order.id, report.meter_kwh);
-            }
+        if let Some(order) = order.as_ref().filter(|_| its_own && verdict.is_believed()) {
+            self.note_first_reading(&order.id, report.meter_kwh);
         }
         self.keep_report(
             outlet,
@@ -100,6 +110,9 @@ impl Turn<'_> {
             reading,
             verdict,
         );
+        if verdict.is_believed() && is_between_sessions(order.as_ref(), report.status, named.as_ref()) {
+            self.note_idle(outlet, reading);
+        }
         if let Some(order) = order.as_ref().filter(|order| order.state.occupies_connector()) {
             self.seen(&order.id);
         }
@@ -141,6 +154,15 @@ impl Turn<'_> {
         }
     }
 
+    /// Its register stands between two sessions, which are before and after now.
+    fn note_idle(&mut self, outlet: &Outlet, reading: Reading) {
+        let meter = self.site.rows.connector(outlet);
+        let meter = meter.map_or(0, |connector| connector.meters_before);
+        if let Some(live) = self.site.live.outlets.get_mut(outlet) {
+            live.idle.observe(meter, reading);
+        }
+    }
+
     fn keep_report(
         &mut self,
         outlet: &Outlet,
@@ -158,27 +180,9 @@ impl Turn<'_> {
             .live
             .outlets
             .entry(outlet.clone())
-            .or_insert_with(|| OutletLive {
-                report: report.clone(),
-                as_of: now.wall,
-                received: now.mono,
-                order: None,
-                readings: SampleKeeper::default(),
-                soc_start: None,
-                lost_since: None,
-                flow: FlowWatch::default(),
-                unordered: None,
-                idle: IdleReadings::default(),
-                watch: None,
-            });
+            .or_insert_with(|| OutletLive::new(report.clone(), now));
         live.watch = self.site.live.registers.get(outlet).cloned();
-        let between_sessions = matches!(
-            report.status,
-            ConnectorStatus::Idle | ConnectorStatus::Plugged | ConnectorStatus::Finished
-        );
-        if verdict.is_believed() && order.is_none() && between_sessions && report.order_id.is_none() {
-            live.idle.observe(reading);
-        }
+        live.watch_meter = rows.connector(outlet).map_or(0, |connector| connector.meters_before);
         // As it is now: its start may have been confirmed by this very report.
         let order = order.and_then(|order| rows.orders.get(&order.id)?.as_ref());
         let mut uncounted = None;

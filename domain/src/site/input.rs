@@ -1,10 +1,11 @@
 //! What a station must react to: words from piles, wishes of drivers, decisions of people, and time.
 
 use crate::{
-    fact::{PaidFrom, Raw},
+    fact::{PaidFrom, Raw, TypedFigures},
     ids::{CardId, MemberId, OrderId, Outlet, PileId},
     messages::{Malformed, UpMessage},
     order::Until,
+    quarantine::CoveredBy,
     tariff::Tariff,
     time::Wall,
     topics::UpKind,
@@ -89,6 +90,10 @@ pub enum Input {
         item: u64,
         /// The member to bill, or nobody.
         bill_to: Option<MemberId>,
+        /// What else covers its readings, as the person was told: exactly these, to bill it all the same.
+        despite: Vec<CoveredBy>,
+        /// What the person read from a message that the station cannot read.
+        typed: Option<Box<TypedFigures>>,
         /// Why.
         reason: String,
         /// Who.

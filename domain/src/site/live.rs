@@ -4,7 +4,7 @@
 use super::{Rows, Space, runs::Runs};
 use crate::{
     alignment::IdleReadings,
-    clock::ClockWatch,
+    clock::{ClockWatch, PileClocks},
     fact::Fact,
     flow::FlowWatch,
     ids::{CardId, CommandId, OrderId, Outlet, PileId},
@@ -86,6 +86,14 @@ pub struct Presence {
 }
 
 impl Presence {
+    /// One that has not been heard in this run of the station; its clocks were measured before.
+    fn with(clocks: PileClocks) -> Self {
+        Self {
+            clock: ClockWatch::from(clocks),
+            ..Self::default()
+        }
+    }
+
     /// Whether two devices with this identity were noticed lately.
     pub fn has_two_devices(&self, now: Mono) -> bool {
         self.two_devices
@@ -125,6 +133,9 @@ pub struct OutletLive {
     /// Which readings of its register are believed.
     #[serde(default)]
     pub watch: Option<RegisterWatch>,
+    /// Of which meter it is: [`Connector::meters_before`](crate::pile::Connector::meters_before).
+    #[serde(default)]
+    pub watch_meter: u32,
 }
 
 /// Charging without an order, from the first report of it on.
@@ -150,12 +161,7 @@ impl Live {
             live.timers.clear();
         }
         for pile in rows.piles.values().filter(|pile| !pile.removed) {
-            let clock = ClockWatch::from(pile.clocks.clone());
-            let presence = Presence {
-                clock,
-                ..Presence::default()
-            };
-            live.piles.insert(pile.id.clone(), presence);
+            live.piles.insert(pile.id.clone(), Presence::with(pile.clocks.clone()));
         }
         live
     }
@@ -166,7 +172,9 @@ impl Live {
                 let due = lost_since.after_ms(record_request_ms);
                 self.timers.insert((due, Timer::RecordMissing(outlet.clone())));
             }
-            if let Some(watch) = &live.watch {
+            // The last telemetry may be older than the last fact: a meter that is there no more says nothing.
+            let meter = rows.connector(&outlet).map_or(0, |connector| connector.meters_before);
+            if let Some(watch) = live.watch.as_ref().filter(|_| live.watch_meter == meter) {
                 self.registers.insert(outlet.clone(), watch.clone());
             }
             self.outlets.insert(outlet, live);
@@ -188,7 +196,7 @@ impl Live {
     pub(super) fn follow(&mut self, fact: &Fact, rows: &Rows) {
         match fact {
             Fact::PileProvisioned { pile } => {
-                self.piles.entry(pile.clone()).or_default();
+                self.presence_mut(pile, rows);
             }
             Fact::PileRemoved { pile, .. } => {
                 self.piles.remove(pile);
@@ -199,6 +207,7 @@ impl Live {
             | Fact::ChargingLost { order, .. }
             | Fact::ChargingResumed { order }
             | Fact::RecordReceived { order, .. }
+            | Fact::RecordTaken { order, .. }
             | Fact::OrderRated { order, .. }
             | Fact::OrderEstimated { order, .. }
             | Fact::OrderSettled { order, .. }
@@ -209,6 +218,14 @@ impl Live {
             }
             _ => {}
         }
+    }
+
+    /// A pile's connection, begun where there is none yet. What was measured of its clocks counts on: one that was removed
+    /// may still send records of before.
+    pub(super) fn presence_mut(&mut self, pile: &PileId, rows: &Rows) -> &mut Presence {
+        let kept = || rows.piles.get(pile).map(|row| row.clocks.clone());
+        let presence = self.piles.entry(pile.clone());
+        presence.or_insert_with(|| Presence::with(kept().unwrap_or_default()))
     }
 
     /// From now on it is waited for so long whether the connector says anything.
@@ -276,6 +293,24 @@ pub struct LiveView {
 }
 
 impl OutletLive {
+    /// A connector that has said something for the first time.
+    pub(super) fn new(report: ConnectorReport, now: Now) -> Self {
+        Self {
+            report,
+            as_of: now.wall,
+            received: now.mono,
+            order: None,
+            readings: SampleKeeper::default(),
+            soc_start: None,
+            lost_since: None,
+            flow: FlowWatch::default(),
+            unordered: None,
+            idle: IdleReadings::default(),
+            watch: None,
+            watch_meter: 0,
+        }
+    }
+
     /// Starts the readings of an order, from `first` if a reading is known.
     pub(super) fn begin(&mut self, order: &OrderId, tariff: &Tariff, first: Option<Reading>) {
         self.order = Some(order.clone());

@@ -15,6 +15,7 @@ mod admin;
 mod apply;
 mod boots;
 mod cards;
+mod classify;
 mod commands;
 mod energy;
 mod estimates;
@@ -49,22 +50,26 @@ pub use rejected::Rejected;
 pub use rows::{Changes, Key, Loaded, Rows};
 
 use crate::{
-    fact::Fact,
+    card::Card,
+    fact::{Fact, TypedFigures},
     ids::{CardId, OrderId, Outlet, PileId, Randomness},
     journal::Stamp,
     messages::{Ack, AckResult, Down, Record, Up, UpMessage},
     notice::Notice,
-    order::{Command, Order, State},
+    order::{Command, Order},
     planted::{Bug, is_planted},
     policy::Policy,
-    quarantine::kept_bytes,
+    quarantine::QuarantineItem,
+    register::{Cover, SessionId},
     time::{Mono, Now, Wall},
     topics::UpKind,
-    units::Fen,
+    units::{Energy, Fen},
 };
 use live::Live;
+use quarantine::Closing;
 use rows::Kept;
 use runs::Heard;
+use std::cell::OnceCell;
 
 /// A station.
 #[derive(Debug, Clone)]
@@ -168,16 +173,13 @@ impl Site {
                         self.needs_order(&order, &mut keys);
                     }
                 }
-                Up::Record(record) => {
-                    self.needs_order(&record.order_id, &mut keys);
-                    if let Some(card) = &record.card_id {
-                        self.needs_card(card, &mut keys);
-                    }
-                    if self.may_be_set_aside(pile, record) {
-                        self.needs_set_aside(pile, record::digest(record), &mut keys);
+                Up::Record(record) => self.needs_of_record(pile, record, &mut keys),
+                Up::Card(swipe) => {
+                    self.needs_card(&swipe.card_id, &mut keys);
+                    if let Some(holder) = self.rows.card(&swipe.card_id).and_then(Card::holder) {
+                        self.rows.needs_member(holder, &mut keys);
                     }
                 }
-                Up::Card(swipe) => self.needs_card(&swipe.card_id, &mut keys),
                 Up::Boot(_) | Up::Event(_) => {}
             },
             Input::Place(place) => self.rows.needs_member(&place.member, &mut keys),
@@ -185,13 +187,17 @@ impl Site {
             | Input::Close { order, .. }
             | Input::Decide { order, .. }
             | Input::Refund { order, .. } => self.needs_order(order, &mut keys),
-            Input::CloseQuarantine { item, bill_to, .. } => {
+            Input::CloseQuarantine {
+                item, bill_to, typed, ..
+            } => {
                 match self.rows.quarantine.get(item) {
                     None => keys.push(Key::Quarantine(*item)),
                     Some(Some(found)) => {
-                        if let Some(record) = &found.record {
-                            self.needs_order(&record.order_id, &mut keys);
+                        let recorded = found.record.as_ref().map(|record| &record.order_id);
+                        for order in found.order.iter().chain(recorded) {
+                            self.needs_order(order, &mut keys);
                         }
+                        self.needs_covering_items(found, typed.as_deref(), &mut keys);
                     }
                     Some(None) => {}
                 }
@@ -199,9 +205,13 @@ impl Site {
                     self.rows.needs_member(member, &mut keys);
                 }
             }
-            Input::RegisterMember { member, .. }
-            | Input::BlockMember { member, .. }
-            | Input::BindCard { member, .. } => self.rows.needs_member(member, &mut keys),
+            Input::RegisterMember { member, .. } | Input::BlockMember { member, .. } => {
+                self.rows.needs_member(member, &mut keys);
+            }
+            Input::BindCard { card, member } => {
+                self.rows.needs_member(member, &mut keys);
+                self.needs_card(card, &mut keys);
+            }
             Input::TopUp { member, receipt, .. } => {
                 self.rows.needs_member(member, &mut keys);
                 self.needs_receipt(receipt, &mut keys);
@@ -215,16 +225,15 @@ impl Site {
                     }
                 }
             }
-            Input::Unreadable { pile, kind, raw, .. } => {
+            Input::Unreadable { pile, kind, raw, fault } => {
                 if *kind != UpKind::Heartbeat {
+                    if let Some(order) = &fault.order_id {
+                        self.needs_order(order, &mut keys);
+                    }
                     self.needs_set_aside(pile, record::digest_of(raw.content()), &mut keys);
                 }
             }
-            Input::UnbindCard { card } => {
-                if !self.rows.cards.contains_key(card) {
-                    keys.push(Key::Card(card.clone()));
-                }
-            }
+            Input::UnbindCard { card } => self.needs_card(card, &mut keys),
             Input::Connected { .. }
             | Input::Disconnected { .. }
             | Input::TakenOver { .. }
@@ -250,16 +259,52 @@ impl Site {
         }
     }
 
-    /// Whether a record may fit nowhere, as far as can be told from what is in memory.
-    fn may_be_set_aside(&self, pile: &PileId, record: &Record) -> bool {
-        match self.rows.orders.get(&record.order_id) {
-            Some(Some(order)) => {
-                order.outlet.pile != *pile || order.outlet.connector != record.connector || order.state == State::Fail
+    /// A record's order; its card with everybody who may pay; and whether it was put aside before, where that matters.
+    fn needs_of_record(&self, pile: &PileId, record: &Record, keys: &mut Vec<Key>) {
+        self.needs_order(&record.order_id, keys);
+        if let Some(card) = &record.card_id {
+            self.needs_card(card, keys);
+            for member in self.rows.card(card).into_iter().flat_map(Card::members) {
+                self.rows.needs_member(member, keys);
             }
-            Some(None) => true,
-            // It is asked for first.
-            None => false,
         }
+        if !keys.is_empty() {
+            return;
+        }
+        let outlet = Outlet {
+            pile: pile.clone(),
+            connector: record.connector,
+        };
+        let digest = OnceCell::new();
+        let digest = || digest.get_or_init(|| record::digest(record)).clone();
+        if self.classify(&outlet, record, digest).asks_for_quarantine() {
+            self.needs_set_aside(pile, digest(), keys);
+        }
+    }
+
+    /// Other items that cover the readings of one that is to be billed: whether they are open.
+    fn needs_covering_items(&self, item: &QuarantineItem, typed: Option<&TypedFigures>, keys: &mut Vec<Key>) {
+        let recorded = item.record.as_ref();
+        let recorded = recorded.map(|record| (record.connector, record.meter_start_kwh, record.meter_stop_kwh));
+        let typed = typed.map(|typed| (typed.connector, typed.start.register, typed.stop.register));
+        let Some((connector, from, to)) = recorded.or(typed) else {
+            return;
+        };
+        let pile = item.pile.clone();
+        for cover in self.overlapping(&Outlet { pile, connector }, from, to) {
+            if let Some(SessionId::Item(number)) = cover.by
+                && !self.rows.quarantine.contains_key(&number)
+            {
+                keys.push(Key::Quarantine(number));
+            }
+        }
+    }
+
+    /// What covers these readings of a connector, by the book of the meter that a session from `from` on is of.
+    fn overlapping(&self, outlet: &Outlet, from: Energy, to: Energy) -> Vec<Cover> {
+        let connector = self.rows.connector(outlet);
+        let book = connector.and_then(|connector| connector.book_for(connector.meter_of_late_session(from)));
+        book.map(|book| book.overlapping(from, to)).unwrap_or_default()
     }
 
     fn needs_set_aside(&self, pile: &PileId, digest: String, keys: &mut Vec<Key>) {
@@ -276,10 +321,8 @@ impl Site {
     }
 
     fn needs_card(&self, card: &CardId, keys: &mut Vec<Key>) {
-        match self.rows.cards.get(card) {
-            None => keys.push(Key::Card(card.clone())),
-            Some(Some(member)) => self.rows.needs_member(member, keys),
-            Some(None) => {}
+        if !self.rows.cards.contains_key(card) {
+            keys.push(Key::Card(card.clone()));
         }
     }
 
@@ -370,9 +413,20 @@ impl Turn<'_> {
             Input::CloseQuarantine {
                 item,
                 bill_to,
+                despite,
+                typed,
                 reason,
                 by,
-            } => self.close_quarantine(item, bill_to, reason, by),
+            } => self.close_quarantine(
+                item,
+                Closing {
+                    bill_to,
+                    despite,
+                    typed,
+                    reason,
+                    by,
+                },
+            ),
             Input::RegisterMember { member, name } => self.register_member(member, name),
             Input::BlockMember { member, reason, by } => self.block_member(member, reason, by),
             Input::TopUp {
@@ -426,14 +480,7 @@ impl Turn<'_> {
             }
             Up::Boot(boot) => self.boot(pile, &common, heard, boot),
             Up::Reply(reply) => self.reply(pile, &common, reply),
-            Up::Record(record) => {
-                let digest = record::digest(&record);
-                if self.fits_nowhere(pile, &record) {
-                    let bytes = kept_bytes(Some(&record), None);
-                    self.check_quarantine(pile, &digest, bytes)?;
-                }
-                self.record(pile, &common, *record, digest)
-            }
+            Up::Record(record) => self.record(pile, &common, *record)?,
             Up::Event(event) => self.event(pile, event),
             Up::Card(swipe) => self.card(pile, swipe),
         }

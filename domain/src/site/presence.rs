@@ -27,7 +27,7 @@ impl Turn<'_> {
     pub(super) fn connected(&mut self, pile: &PileId) -> Handled {
         self.known_pile(pile)?;
         let now = self.now.mono;
-        let presence = self.site.live.piles.entry(pile.clone()).or_default();
+        let presence = self.site.live.presence_mut(pile, &self.site.rows);
         presence.online_since = Some(now);
         presence.heard_at = Some(now);
         presence.prices_sent = None;
@@ -125,7 +125,7 @@ impl Turn<'_> {
     /// What every message tells: the pile is there, how its clocks run, and whether it has restarted.
     pub(super) fn heard(&mut self, pile: &PileId, message: &UpMessage) -> Heard {
         let now = self.now;
-        let presence = self.site.live.piles.entry(pile.clone()).or_default();
+        let presence = self.site.live.presence_mut(pile, &self.site.rows);
         presence.heard_at = Some(now.mono);
         let common = &message.common;
         let is_boot = matches!(message.body, Up::Boot(_));

@@ -2,19 +2,24 @@
 
 use super::{
     Answer, Handled, Rejected, Turn,
+    classify::is_of_session,
     record::{digest_of, rate_or_suspect},
     settle::illegal,
 };
 use crate::{
-    fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes},
+    alignment::TIME_SLACK_MS,
+    fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes, TypedFigures},
     ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
-    messages::{Ack, AckResult, Down, Malformed, Record},
-    order::{Basis, Ending, Order, Source, State, Step},
-    quarantine::{QuarantineItem, kept_bytes},
-    rating::Reading,
+    messages::{Ack, AckResult, Down, Malformed, Record, StopReason},
+    meter::{self, Suspicion},
+    order::{Basis, Ending, Order, REPLACED_MAX, Source, State, Step},
+    planted::{Bug, is_planted},
+    quarantine::{CoveredBy, Covering, QuarantineItem, kept_bytes},
+    rating::{REGISTER_MAX, Reading},
     topics::UpKind,
     units::Energy,
 };
+use std::collections::BTreeSet;
 
 impl Turn<'_> {
     /// A message that cannot be read is kept as it came, unless it is mere telemetry, and acknowledged `malformed`.
@@ -38,6 +43,8 @@ impl Turn<'_> {
                 times: None,
                 digest,
                 detail,
+                order: fault.order_id,
+                connector: fault.connector,
             });
         }
         let ack = Ack {
@@ -59,7 +66,8 @@ impl Turn<'_> {
         };
         let (kept, most) = (row.quarantined_bytes, self.policy().quarantine_bytes_max);
         let is_full = kept.saturating_add(bytes) > most && self.set_aside_as(pile, digest).is_none();
-        self.site.live.piles.entry(pile.clone()).or_default().quarantine_full = is_full;
+        let presence = self.site.live.presence_mut(pile, &self.site.rows);
+        presence.quarantine_full = is_full;
         if is_full {
             self.ignore("quarantine_full");
             let pile = pile.clone();
@@ -68,73 +76,224 @@ impl Turn<'_> {
         Ok(())
     }
 
-    pub(super) fn close_quarantine(
-        &mut self,
-        number: u64,
-        bill_to: Option<MemberId>,
-        reason: String,
-        by: String,
-    ) -> Handled {
+    pub(super) fn close_quarantine(&mut self, number: u64, closing: Closing) -> Handled {
         let item = self.site.rows.quarantine.get(&number).cloned().flatten();
         let item = item
             .filter(|item| item.outcome.is_none())
             .ok_or(Rejected::UnknownQuarantineItem(number))?;
-        if reason.trim().is_empty() {
+        if closing.reason.trim().is_empty() {
             return Err(Rejected::NoReason);
         }
         let pile = item.pile.clone();
-        let closed = self.close_item(item, number, bill_to, reason, by)?;
+        let closed = match closing.bill_to.clone() {
+            Some(member) => self.bill_item(&item, &member, closing),
+            None => self.dismiss(&item, closing),
+        }?;
         if let Some(presence) = self.site.live.piles.get_mut(&pile) {
             presence.quarantine_full = false;
         }
         Ok(closed)
     }
 
-    fn close_item(
-        &mut self,
-        item: QuarantineItem,
-        number: u64,
-        bill_to: Option<MemberId>,
-        reason: String,
-        by: String,
-    ) -> Handled {
-        let Some(member) = bill_to else {
-            let outcome = QuarantineOutcome::Dismissed;
-            self.journal(Fact::QuarantineClosed {
-                item: number,
-                outcome,
-                reason,
-                by,
-            });
-            return Ok(Answer::Done);
-        };
-        let not_billable = |why: &str| Rejected::NotBillable {
-            item: number,
-            why: why.to_owned(),
-        };
-        let (record, times) = item
+    fn dismiss(&mut self, item: &QuarantineItem, closing: Closing) -> Handled {
+        if closing.typed.is_some() || !closing.despite.is_empty() {
+            let why = "figures and what they are billed despite are given with the member who pays";
+            return Err(not_billable(item, why));
+        }
+        self.journal_closed(item, QuarantineOutcome::Dismissed, closing);
+        Ok(Answer::Done)
+    }
+
+    fn journal_closed(&mut self, item: &QuarantineItem, outcome: QuarantineOutcome, closing: Closing) {
+        let Closing {
+            despite,
+            typed,
+            reason,
+            by,
+            ..
+        } = closing;
+        self.journal(Fact::QuarantineClosed {
+            item: item.item,
+            outcome,
+            reason,
+            by,
+            order: item.order.clone(),
+            despite,
+            typed,
+        });
+    }
+
+    /// A person has somebody pay for what an item says was delivered.
+    fn bill_item(&mut self, item: &QuarantineItem, member: &MemberId, closing: Closing) -> Handled {
+        if self.site.rows.member(member).is_none() {
+            return Err(Rejected::UnknownMember(member.clone()));
+        }
+        let session = self.session_of(item, closing.typed.as_deref())?;
+        self.known_connector(&session.outlet)?;
+        self.tariff_in_force()?;
+        let named = item
             .record
-            .clone()
-            .zip(item.times.clone())
-            .ok_or_else(|| not_billable("it could not be read"))?;
-        if record.energy() <= Energy::ZERO {
-            return Err(not_billable("no energy was delivered"));
+            .as_ref()
+            .map(|record| &record.order_id)
+            .or(item.order.as_ref());
+        let named = named.and_then(|id| self.order(id)).cloned();
+        let taker = self.taker(item, &session, named.as_ref(), member)?;
+        let covers = self.covers(item.item, &session, named.as_ref(), taker.as_ref());
+        check_despite(item.item, covers, &closing.despite)?;
+        match taker {
+            Some(order) => self.bill_to_order(item, &order, session, closing),
+            None => self.bill_as_order_of_its_own(item, member.clone(), session, closing),
         }
-        if self.site.rows.member(&member).is_none() {
-            return Err(Rejected::UnknownMember(member));
+    }
+
+    /// What was delivered, by the record or by what a person typed in, where there is none that can be read.
+    fn session_of(&self, item: &QuarantineItem, typed: Option<&TypedFigures>) -> Result<Session, Rejected> {
+        let session = match (typed, item.record.as_deref().zip(item.times.as_deref())) {
+            (None, Some((record, times))) => Session::recorded(item, record, times),
+            (Some(typed), None) if item.why == QuarantineReason::Malformed => self.typed_session(item, typed)?,
+            (Some(_), _) => {
+                return Err(not_billable(
+                    item,
+                    "its own figures can be read, and no others are taken",
+                ));
+            }
+            (None, None) if item.why == QuarantineReason::RatingDiffers => {
+                let why =
+                    "it is about how an order's bill is split; correct that bill if it is wrong, and dismiss this";
+                return Err(not_billable(item, why));
+            }
+            (None, None) => {
+                let why = "it could not be read; send the figures that it says as `typed`";
+                return Err(not_billable(item, why));
+            }
+        };
+        if session.energy() <= Energy::ZERO {
+            return Err(not_billable(item, "no energy was delivered"));
         }
+        Ok(session)
+    }
+
+    /// What cannot be is a slip of the pen, and refused; what hardly can is looked at again.
+    fn typed_session(&self, item: &QuarantineItem, typed: &TypedFigures) -> Result<Session, Rejected> {
+        let TypedFigures { connector, start, stop } = *typed;
         let outlet = Outlet {
             pile: item.pile.clone(),
-            connector: record.connector,
+            connector,
         };
-        self.known_connector(&outlet)?;
-        self.tariff_in_force()?;
-        match self.order(&record.order_id).cloned() {
-            Some(order) if item.why == QuarantineReason::Unbilled => {
-                self.bill_failed(order, &member, *times, number, reason, by)
-            }
-            _ => Ok(self.bill_orphan(&outlet, member, (&record, *times), number, reason, by)),
+        let registers = Energy::ZERO..=REGISTER_MAX;
+        let wrong = if stop.register < start.register {
+            Some("the register at the stop is below the one at the start".to_owned())
+        } else if !registers.contains(&start.register) || !registers.contains(&stop.register) {
+            Some(format!("a register is from 0 to {REGISTER_MAX} kWh"))
+        } else if stop.at < start.at {
+            Some("it stops before it starts".to_owned())
+        } else if stop.at > self.now.wall.after_ms(TIME_SLACK_MS) {
+            Some("it stops in the future".to_owned())
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            return Err(not_billable(
+                item,
+                &format!("the figures that were typed in cannot be: {wrong}"),
+            ));
         }
+        let energy = stop.register - start.register;
+        let possible = meter::possible(self.power_of(&outlet), stop.at.ms_since(start.at));
+        let too_fast = (energy > possible).then_some(Suspicion::TooFast { energy, possible });
+        Ok(Session {
+            outlet,
+            start,
+            stop,
+            samples: Vec::new(),
+            suspicions: too_fast.into_iter().collect(),
+            ending: Ending {
+                digest: item.digest.clone(),
+                start,
+                stop,
+                reason: StopReason {
+                    code: StopReason::OTHER,
+                    text: "typed in".to_owned(),
+                },
+                offline: false,
+            },
+        })
+    }
+
+    /// The order that takes an item as its own: a failed one its late energy; one that has another record of the same
+    /// session this one in its place; one without a record what a person typed in for it. `None`: it becomes an order of its
+    /// own.
+    fn taker(
+        &self,
+        item: &QuarantineItem,
+        session: &Session,
+        named: Option<&Order>,
+        member: &MemberId,
+    ) -> Result<Option<Order>, Rejected> {
+        let (from, to) = (session.start.register, session.stop.register);
+        let takes = |order: &&Order| match item.why {
+            QuarantineReason::Unbilled => true,
+            QuarantineReason::Conflict => is_of_session(order, from, to),
+            QuarantineReason::Malformed => order.outlet == session.outlet && order.ending.is_none(),
+            _ => false,
+        };
+        let Some(order) = named.filter(takes) else {
+            return Ok(None);
+        };
+        if item.why == QuarantineReason::Unbilled && order.state != State::Fail {
+            return Err(illegal(&order.id, order.state, Step::BillLate));
+        }
+        if order.member != *member {
+            let why = format!("order {} was placed by {}", order.id, order.member);
+            return Err(not_billable(item, &why));
+        }
+        if order.replaced.len() >= REPLACED_MAX {
+            let why = format!(
+                "the record of order {} was replaced {REPLACED_MAX} times already",
+                order.id
+            );
+            return Err(not_billable(item, &why));
+        }
+        Ok(Some(order.clone()))
+    }
+
+    /// What else covers the readings of an item that is to be billed: other sessions at that meter, orders whose record
+    /// there waits for a person, and the order that it names where that is another outlet's and has been billed.
+    fn covers(&self, item: u64, session: &Session, named: Option<&Order>, taker: Option<&Order>) -> Vec<Covering> {
+        let (from, to) = (session.start.register, session.stop.register);
+        let sessions = self.site.overlapping(&session.outlet, from, to);
+        let mut covers: Vec<Covering> = sessions.into_iter().map(Covering::from).collect();
+        let waiting = self.site.rows.orders().filter(|order| {
+            order.state == State::Review && order.outlet == session.outlet && is_of_session(order, from, to)
+        });
+        let named = named.filter(|named| named.outlet != session.outlet || is_of_session(named, from, to));
+        for order in waiting.chain(named) {
+            let by = CoveredBy::Order(order.id.clone());
+            let billed = order.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
+            let readings = order.ending.as_ref().map(|ending| (ending.start, ending.stop));
+            let readings = readings.or(billed.map(|bill| (bill.start, bill.stop)));
+            if let Some((start, stop)) = readings.filter(|(start, stop)| start.register < stop.register)
+                && covers.iter().all(|known| known.by != by)
+            {
+                let (mut from, mut to) = (start.register, stop.register);
+                if order.outlet == session.outlet {
+                    (from, to) = (from.max(session.start.register), to.min(session.stop.register));
+                }
+                covers.push(Covering { by, from, to });
+            }
+        }
+        covers.retain(|known| match &known.by {
+            // What was dismissed covers nothing, and of what is billed the order does.
+            CoveredBy::Item(number) => *number != item && self.is_open_item(*number),
+            CoveredBy::Order(order) => taker.is_none_or(|taker| taker.id != *order),
+            CoveredBy::Earlier => true,
+        });
+        covers
+    }
+
+    fn is_open_item(&self, number: u64) -> bool {
+        let row = self.site.rows.quarantine.get(&number).and_then(Option::as_ref);
+        row.is_some_and(|row| row.outcome.is_none())
     }
 
     fn known_connector(&self, outlet: &Outlet) -> Result<(), Rejected> {
@@ -151,62 +310,77 @@ impl Turn<'_> {
         }
     }
 
-    /// The late energy of a failed order, billed to the member who placed it.
-    fn bill_failed(
-        &mut self,
-        order: Order,
-        member: &MemberId,
-        times: SessionTimes,
-        number: u64,
-        reason: String,
-        by: String,
-    ) -> Handled {
-        if order.state != State::Fail {
-            return Err(illegal(&order.id, order.state, Step::BillLate));
-        }
-        if order.member != *member {
-            let why = format!("order {} was placed by {}", order.id, order.member);
-            return Err(Rejected::NotBillable { item: number, why });
-        }
-        let Some(Ending { start, stop, .. }) = order.ending else {
-            return Err(Rejected::NotBillable {
-                item: number,
-                why: "its order has no record".to_owned(),
+    fn bill_to_order(&mut self, item: &QuarantineItem, order: &Order, session: Session, closing: Closing) -> Handled {
+        let id = order.id.clone();
+        let outcome = QuarantineOutcome::Billed { order: id.clone() };
+        self.journal_closed(item, outcome, closing);
+        // A failed order has its record, and only its money is late.
+        if item.why != QuarantineReason::Unbilled {
+            self.journal(Fact::RecordTaken {
+                order: id.clone(),
+                item: item.item,
+                ending: session.ending.clone(),
             });
-        };
-        let outcome = QuarantineOutcome::Billed {
-            order: order.id.clone(),
-        };
-        self.journal(Fact::QuarantineClosed {
-            item: number,
-            outcome,
-            reason,
-            by,
-        });
-        self.bill_by_person(&order, start, stop, times);
-        Ok(Answer::Order(order.id.clone()))
+        }
+        self.bill_by_person(order, session);
+        Ok(Answer::Order(id))
     }
 
     /// A record of no order becomes an order of its own, with a number of ours.
-    fn bill_orphan(
+    fn bill_as_order_of_its_own(
         &mut self,
-        outlet: &Outlet,
+        item: &QuarantineItem,
         member: MemberId,
-        (record, times): (&Record, SessionTimes),
-        number: u64,
-        reason: String,
-        by: String,
-    ) -> Answer {
+        session: Session,
+        closing: Closing,
+    ) -> Handled {
         let id = OrderId::new(uuid_v7(self.now.wall.0, self.random.bits())).expect("a UUID is within the rule for ids");
-        let registers = (record.meter_start_kwh, record.meter_stop_kwh);
-        let order = self.adopt(&id, outlet, member, Source::Quarantine, times.start, registers);
-        let outcome = QuarantineOutcome::Billed { order: id.clone() };
-        self.journal(Fact::QuarantineClosed {
-            item: number,
-            outcome,
-            reason,
-            by,
+        let (began, registers) = (session.start.at, (session.start.register, session.stop.register));
+        let order = self.adopt(&id, &session.outlet, member, Source::Quarantine, began, registers);
+        self.journal_closed(item, QuarantineOutcome::Billed { order: id.clone() }, closing);
+        self.bill_by_person(&order, session);
+        Ok(Answer::Order(id))
+    }
+
+    /// The person has looked at the record, so only what cannot be rated, times that cannot be believed (no clock, no
+    /// price), figures that hardly can be and a large fee send the order to review again.
+    fn bill_by_person(&mut self, order: &Order, session: Session) {
+        let tariff = self.site.rows.tariff_of(order);
+        let (bill, unratable) = rate_or_suspect(tariff, session.start, &session.samples, session.stop);
+        let suspicions = session.suspicions.into_iter().chain(unratable).collect();
+        self.journal(Fact::OrderRated {
+            order: order.id.clone(),
+            basis: Basis::Record,
+            bill,
         });
+        self.find_gaps(&order.id, session.start.register);
+        self.settle_or_review(&order.id, suspicions);
+    }
+}
+
+/// What a person says about a quarantine item.
+pub(super) struct Closing {
+    /// Who pays; nobody dismisses it.
+    pub(super) bill_to: Option<MemberId>,
+    pub(super) despite: Vec<CoveredBy>,
+    pub(super) typed: Option<Box<TypedFigures>>,
+    pub(super) reason: String,
+    pub(super) by: String,
+}
+
+/// What an item says was delivered, and when by the station's clock.
+struct Session {
+    outlet: Outlet,
+    start: Reading,
+    stop: Reading,
+    samples: Vec<Reading>,
+    suspicions: Vec<Suspicion>,
+    /// What an order ends with that takes it as its own.
+    ending: Ending,
+}
+
+impl Session {
+    fn recorded(item: &QuarantineItem, record: &Record, times: &SessionTimes) -> Self {
         let start = Reading {
             at: times.start,
             register: record.meter_start_kwh,
@@ -215,22 +389,43 @@ impl Turn<'_> {
             at: times.stop,
             register: record.meter_stop_kwh,
         };
-        self.bill_by_person(&order, start, stop, times);
-        Answer::Order(id)
+        Self {
+            outlet: Outlet {
+                pile: item.pile.clone(),
+                connector: record.connector,
+            },
+            start,
+            stop,
+            samples: times.samples.clone(),
+            suspicions: times.suspicions().cloned().collect(),
+            ending: Ending {
+                digest: item.digest.clone(),
+                start,
+                stop,
+                reason: record.reason.clone(),
+                offline: record.offline,
+            },
+        }
     }
 
-    /// The person has looked at the record, so only what cannot be rated, times that cannot be believed (no clock, no
-    /// price) and a large fee send the order to review again.
-    fn bill_by_person(&mut self, order: &Order, start: Reading, stop: Reading, times: SessionTimes) {
-        let tariff = self.site.rows.tariff_of(order);
-        let (bill, unratable) = rate_or_suspect(tariff, start, &times.samples, stop);
-        let suspicions = times.suspicions().cloned().chain(unratable).collect();
-        self.journal(Fact::OrderRated {
-            order: order.id.clone(),
-            basis: Basis::Record,
-            bill,
-        });
-        self.find_gaps(&order.id, start.register);
-        self.settle_or_review(&order.id, suspicions);
+    fn energy(&self) -> Energy {
+        self.stop.register - self.start.register
+    }
+}
+
+fn not_billable(item: &QuarantineItem, why: &str) -> Rejected {
+    Rejected::NotBillable {
+        item: item.item,
+        why: why.to_owned(),
+    }
+}
+
+/// Whoever bills an item names exactly what else covers it: nobody pays twice for the same energy by mistake.
+fn check_despite(item: u64, covers: Vec<Covering>, despite: &[CoveredBy]) -> Result<(), Rejected> {
+    let covering: BTreeSet<&CoveredBy> = covers.iter().map(|known| &known.by).collect();
+    if covering == despite.iter().collect() || is_planted(Bug::BillTwice) {
+        Ok(())
+    } else {
+        Err(Rejected::Covered { item, covers })
     }
 }

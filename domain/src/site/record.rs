@@ -1,7 +1,10 @@
 //! A pile's record of a session becomes a bill: by its actual times, moved to the station's clock (S05 §2.2).
 //! Every record is stored, whatever becomes of it.
 
-use super::{Received, Turn};
+use super::{
+    Received, Rejected, Turn,
+    classify::{Fit, is_of_session},
+};
 use crate::{
     alignment::{self, Evidence, OrderEvidence},
     energy,
@@ -12,62 +15,107 @@ use crate::{
     meter::{self, Rollback, Suspicion},
     order::{Basis, Ending, FailReason, Order, Source, State, Until},
     planted::{Bug, is_planted},
-    rating::{self, Bill, PeriodSplit, Reading},
+    quarantine::kept_bytes,
+    rating::{self, Bill, PeriodSplit, Reading, SplitDifference},
     register::SessionId,
     tariff::Tariff,
     time::Wall,
     units::{Energy, Fen, Power},
 };
 
-/// How many contradicting records are told apart for one order; more are counted alone.
-const CONFLICTS_MAX: usize = 16;
-
 impl Turn<'_> {
-    /// `digest` is the record's own.
-    pub(super) fn record(&mut self, pile: &PileId, common: &Common, record: Record, digest: String) -> Received {
+    /// What is to be put aside and finds no room there is refused before anything is journaled: the pile keeps it.
+    pub(super) fn record(&mut self, pile: &PileId, common: &Common, record: Record) -> Result<Received, Rejected> {
         let outlet = Outlet {
             pile: pile.clone(),
             connector: record.connector,
         };
-        let id = record.order_id.clone();
-        let Some(order) = self.order(&id).cloned() else {
-            return self.record_of_unknown_order(&outlet, common, record, digest);
+        let digest = digest(&record);
+        let fit = self.site.classify(&outlet, &record, || digest.clone());
+        let order = self.order(&record.order_id).cloned();
+        // Only of an order's own session it is known when it was placed, and in which boot it began.
+        let own = order.as_ref().filter(|order| match fit {
+            Fit::Contradicts => is_of_session(order, record.meter_start_kwh, record.meter_stop_kwh),
+            _ => order.outlet == outlet,
+        });
+        let times = self.align(pile, own, common, &record);
+        let (fit, payer) = match fit {
+            Fit::Offline => match self.payer(&record, &times) {
+                Ok(payer) => (Fit::Offline, Some(payer)),
+                Err(refused) => (refused, None),
+            },
+            fit => (fit, None),
         };
-        if order.outlet != outlet {
-            let detail = format!("order {id} belongs to connector {}", order.outlet);
-            let times = self.align(pile, None, common, &record);
-            return self.set_aside(QuarantineReason::ForeignOrder, pile, record, digest, times, detail);
+        let loses_it = fit == Fit::Contradicts && order.as_ref().is_some_and(loses_conflicts);
+        if fit.puts_aside().is_some() && !loses_it {
+            self.check_quarantine(pile, &digest, kept_bytes(Some(&record), None))?;
         }
-        let taken_in = order.ending.as_ref().filter(|_| !is_planted(Bug::RecordTwice));
-        if let Some(ending) = taken_in {
-            let result = if ending.digest == digest {
-                AckResult::Duplicate
-            } else {
-                AckResult::Rejected
-            };
-            if result == AckResult::Rejected {
-                self.note_conflict(&order, record, digest);
+        let aside = |why, detail| Aside {
+            why,
+            digest: digest.clone(),
+            times: times.clone(),
+            detail,
+        };
+        let id = record.order_id.clone();
+        Ok(match (fit, order, payer) {
+            (Fit::Settles | Fit::Failed, Some(order), _) => {
+                if order.state == State::Place
+                    && record.reason.meaning() == StopCode::StartFailed
+                    && record.energy() == Energy::ZERO
+                {
+                    self.fail(&id, FailReason::NeverStarted);
+                }
+                self.receive(&order, record, digest, times)
             }
-            let detail = if result == AckResult::Rejected {
-                "another record of this order stands"
-            } else {
-                ""
-            };
-            return Received {
-                result,
+            (Fit::Repeats, Some(order), _) => Received {
+                result: AckResult::Duplicate,
                 order: Some(id),
                 fee: fee_of(&order),
-                detail: detail.to_owned(),
-            };
+                detail: String::new(),
+            },
+            (Fit::PutAside(item), order, _) => {
+                self.put_aside_before(item, order.filter(|order| order.outlet == outlet), id)
+            }
+            (Fit::Contradicts, Some(order), _) if loses_it => {
+                contradicted(&order, "another record of this order stands")
+            }
+            (Fit::Contradicts, Some(order), _) => {
+                let detail = format!("order {id} has another record, which stands");
+                self.set_aside(pile, record, aside(QuarantineReason::Conflict, detail));
+                let item = self.site.last.seq;
+                let words = format!(
+                    "another record of this order stands; this one is kept for a person, as quarantine item {item}"
+                );
+                contradicted(&order, &words)
+            }
+            (Fit::Offline, None, Some(member)) => {
+                let registers = (record.meter_start_kwh, record.meter_stop_kwh);
+                let order = self.adopt(&id, &outlet, member, Source::OfflineSession, times.start, registers);
+                self.receive(&order, record, digest, times)
+            }
+            (Fit::Foreign, Some(order), _) => {
+                let detail = format!("order {id} belongs to connector {}", order.outlet);
+                self.set_aside(pile, record, aside(QuarantineReason::ForeignOrder, detail))
+            }
+            (Fit::Refused(why, refusal), ..) => {
+                self.set_aside(pile, record, aside(why, format!("offline session {id}: {refusal}")))
+            }
+            _ => {
+                let detail = format!("order {id} is not known at this station");
+                self.set_aside(pile, record, aside(QuarantineReason::Orphan, detail))
+            }
+        })
+    }
+
+    /// A content that lies in quarantine, or lay there: nothing changes. `order` is the one that has another record.
+    fn put_aside_before(&mut self, item: u64, order: Option<Order>, id: OrderId) -> Received {
+        self.ignore("quarantined_again");
+        Received {
+            result: order.as_ref().map_or(AckResult::Orphan, |_| AckResult::Duplicate),
+            order: Some(id),
+            fee: order.as_ref().and_then(fee_of),
+            detail: format!("it was put aside before, as quarantine item {item}"),
         }
-        let aligned = self.align(pile, Some(&order), common, &record);
-        if order.state == State::Place
-            && record.reason.meaning() == StopCode::StartFailed
-            && record.energy() == Energy::ZERO
-        {
-            self.fail(&id, FailReason::NeverStarted);
-        }
-        self.receive(&order, record, digest, aligned)
     }
 
     /// The record of an order of this outlet that has none yet.
@@ -84,7 +132,7 @@ impl Turn<'_> {
                 register: record.meter_stop_kwh,
             },
         );
-        let mut suspicions = self.suspicions(before, &record, start, stop);
+        let mut suspicions = self.suspicions(before, &record, &aligned);
         suspicions.extend(aligned.suspicions().cloned());
         if self.site.rows.has_its_meter(before) {
             suspicions.extend(self.rolled_back(&before.outlet));
@@ -93,6 +141,7 @@ impl Turn<'_> {
             suspicions.push(Suspicion::BillCorrected);
         }
         let further = self.further_than_recorded(before, &record);
+        suspicions.extend(further.and_then(|seen| below_seen(&record, seen)));
         let ending = Ending {
             digest: digest.clone(),
             start,
@@ -127,7 +176,7 @@ impl Turn<'_> {
         if failed {
             return self.record_of_failed_order(before, record, digest, aligned);
         }
-        suspicions.extend(self.rate_record(before, &record, &aligned.samples, start, stop));
+        suspicions.extend(self.rate_record(before, (&record, &digest), &aligned.samples, start, stop));
         match before.state {
             State::Review => {}
             _ => self.settle_or_review(id, suspicions),
@@ -173,17 +222,25 @@ impl Turn<'_> {
         Some(Suspicion::RegisterLower { known, found })
     }
 
-    /// What the register moved by its own reports while the order ran, where that is more than its record says.
+    /// What the register moved by what the station saw of it while the order ran, where that is more than its record says:
+    /// by its own reports, or by the estimate that was made of them.
     fn further_than_recorded(&self, order: &Order, record: &Record) -> Option<Energy> {
         let live = self.site.live.outlets.get(&order.outlet);
-        let live = live.filter(|live| live.order.as_ref() == Some(&order.id))?;
-        let register = live.readings.latest()?.register - record.meter_start_kwh;
+        let live = live.filter(|live| live.order.as_ref() == Some(&order.id));
+        let reported = live
+            .and_then(|live| live.readings.latest())
+            .map(|reading| reading.register);
+        let estimates = order.bills.iter().filter(|bill| bill.basis == Basis::Estimate);
+        let estimated = estimates
+            .filter_map(|bill| Some(bill.detail.as_ref()?.stop.register))
+            .max();
+        let register = reported.max(estimated)? - record.meter_start_kwh;
         (register > record.energy() && energy::differs(record.energy(), register)).then_some(register)
     }
 
-    fn suspicions(&self, order: &Order, record: &Record, start: Reading, stop: Reading) -> Vec<Suspicion> {
+    fn suspicions(&self, order: &Order, record: &Record, times: &SessionTimes) -> Vec<Suspicion> {
         let power = self.power_of(&order.outlet);
-        meter::suspicions(record, order.baseline, power, stop.at.ms_since(start.at))
+        meter::suspicions(record, order.baseline, power, times.lasted_ms(record))
     }
 
     /// The most a connector delivers.
@@ -200,7 +257,7 @@ impl Turn<'_> {
     fn rate_record(
         &mut self,
         order: &Order,
-        record: &Record,
+        (record, digest): (&Record, &str),
         buffered: &[Reading],
         start: Reading,
         stop: Reading,
@@ -227,12 +284,30 @@ impl Turn<'_> {
             bill,
         });
         if let Some(difference) = difference {
-            self.journal(Fact::RatingDiffers {
-                order: order.id.clone(),
-                difference,
-            });
+            self.note_rating_difference(order, digest, difference);
         }
         suspicion
+    }
+
+    /// The bill stands, and a person is to see why the pile splits it otherwise.
+    fn note_rating_difference(&mut self, order: &Order, digest: &str, difference: SplitDifference) {
+        let detail = difference.to_string();
+        self.journal(Fact::RatingDiffers {
+            order: order.id.clone(),
+            difference,
+        });
+        self.journal(Fact::Quarantined {
+            why: QuarantineReason::RatingDiffers,
+            pile: order.outlet.pile.clone(),
+            record: None,
+            raw: None,
+            times: None,
+            // Of a record there is one bill by its own split, and the record itself may lie in quarantine too.
+            digest: digest_of(format!("split of {digest}").as_bytes()),
+            detail,
+            order: Some(order.id.clone()),
+            connector: Some(order.outlet.connector),
+        });
     }
 
     /// FAIL with energy: nobody ordered it, and a person may bill it (UNBILLED).
@@ -248,106 +323,20 @@ impl Turn<'_> {
         }
         let detail = format!("order {} had failed, its record says {} kWh", order.id, record.energy());
         let pile = &order.outlet.pile;
-        let mut received = self.set_aside(QuarantineReason::Unbilled, pile, record, digest, times, detail);
+        let why = QuarantineReason::Unbilled;
+        let aside = Aside {
+            why,
+            digest,
+            times,
+            detail,
+        };
+        let mut received = self.set_aside(pile, record, aside);
         received.result = AckResult::Ok;
         received.about(&order.id)
     }
 
-    fn note_conflict(&mut self, order: &Order, record: Record, digest: String) {
-        if order.conflicts.contains(&digest) || order.conflicts.len() >= CONFLICTS_MAX {
-            self.ignore("record_conflict_again");
-        } else {
-            self.journal(Fact::RecordConflict {
-                order: order.id.clone(),
-                record: Box::new(record),
-                digest,
-            });
-        }
-    }
-
-    /// S03 §3.1: a stop of an unknown order is kept and logged, unless it is an offline session of a known card.
-    fn record_of_unknown_order(
-        &mut self,
-        outlet: &Outlet,
-        common: &Common,
-        record: Record,
-        digest: String,
-    ) -> Received {
-        if let Some(item) = self.set_aside_as(&outlet.pile, &digest) {
-            // A person may have billed it meanwhile, whatever has become of its card since.
-            self.ignore("quarantined_again");
-            return Received {
-                result: AckResult::Orphan,
-                order: Some(record.order_id),
-                fee: None,
-                detail: format!("it was put aside before, as quarantine item {item}"),
-            };
-        }
-        let times = self.align(&outlet.pile, None, common, &record);
-        if !record.order_id.is_offline_session_of(outlet) {
-            let detail = format!("order {} is not known at this station", record.order_id);
-            return self.set_aside(QuarantineReason::Orphan, &outlet.pile, record, digest, times, detail);
-        }
-        if let Some((why, refusal)) = self.offline_session_refusal(outlet, &record) {
-            let detail = format!("offline session {}: {refusal}", record.order_id);
-            return self.set_aside(why, &outlet.pile, record, digest, times, detail);
-        }
-        let member = self.member_of_card(&record);
-        let member = member.expect("an offline session without member was refused above");
-        let order = self.adopt(
-            &record.order_id.clone(),
-            outlet,
-            member,
-            Source::OfflineSession,
-            times.start,
-            (record.meter_start_kwh, record.meter_stop_kwh),
-        );
-        self.receive(&order, record, digest, times)
-    }
-
-    fn member_of_card(&self, record: &Record) -> Option<MemberId> {
-        let card = record.card_id.as_ref()?;
-        self.site.rows.cards.get(card).cloned().flatten()
-    }
-
-    /// Why a session that a pile ran alone does not become an order, if it does not.
-    fn offline_session_refusal(&self, outlet: &Outlet, record: &Record) -> Option<(QuarantineReason, &'static str)> {
-        let piles = &self.site.rows.piles;
-        let known_connector = piles
-            .get(&outlet.pile)
-            .is_some_and(|pile| pile.connectors.contains_key(&outlet.connector));
-        let refused = QuarantineReason::OfflineSessionRefused;
-        if !self.policy().offline_sessions {
-            Some((refused, "offline sessions are switched off at this station"))
-        } else if self.member_of_card(record).is_none() {
-            Some((QuarantineReason::UnknownCard, "its card belongs to nobody"))
-        } else if !known_connector {
-            Some((refused, "the pile has no such connector"))
-        } else if self.tariff_in_force().is_err() {
-            Some((refused, "no tariff is in force"))
-        } else {
-            None
-        }
-    }
-
-    /// Whether this record will be put aside, for all that is known before it is looked at.
-    pub(super) fn fits_nowhere(&self, pile: &PileId, record: &Record) -> bool {
-        let outlet = Outlet {
-            pile: pile.clone(),
-            connector: record.connector,
-        };
-        match self.order(&record.order_id) {
-            None if record.order_id.is_offline_session_of(&outlet) => {
-                self.offline_session_refusal(&outlet, record).is_some()
-            }
-            None => true,
-            Some(order) if order.outlet != outlet => true,
-            Some(order) => order.state == State::Fail && order.ending.is_none() && record.energy() > Energy::ZERO,
-        }
-    }
-
-    /// Makes an order for a session that is over already and moved the register from `start` to `stop`, with the tariff of when it began;
-    /// there is no hold.
+    /// Makes an order for a session that is over already and moved the register from `start` to `stop`, with the tariff of
+    /// when it began; there is no hold.
     pub(super) fn adopt(
         &mut self,
         id: &OrderId,
@@ -382,20 +371,19 @@ impl Turn<'_> {
         self.order(id).expect("the order was placed a line above").clone()
     }
 
-    /// Stores a record that fits nowhere; its `ack` is never a plain ok.
-    pub(super) fn set_aside(
-        &mut self,
-        why: QuarantineReason,
-        pile: &PileId,
-        record: Record,
-        digest: String,
-        times: SessionTimes,
-        detail: String,
-    ) -> Received {
-        let order = record.order_id.clone();
+    /// Stores a record that becomes no bill by itself; its `ack` is never a plain ok.
+    fn set_aside(&mut self, pile: &PileId, record: Record, aside: Aside) -> Received {
+        let Aside {
+            why,
+            digest,
+            times,
+            detail,
+        } = aside;
+        let id = record.order_id.clone();
         if self.set_aside_as(pile, &digest).is_some() {
             self.ignore("quarantined_again");
         } else if !is_planted(Bug::DropQuarantine) {
+            let order = self.order(&id).map(|order| order.id.clone());
             self.journal(Fact::Quarantined {
                 why,
                 pile: pile.clone(),
@@ -404,11 +392,13 @@ impl Turn<'_> {
                 times: Some(Box::new(times)),
                 digest,
                 detail: detail.clone(),
+                order,
+                connector: None,
             });
         }
         Received {
             result: AckResult::Orphan,
-            order: Some(order),
+            order: Some(id),
             fee: None,
             detail,
         }
@@ -444,8 +434,7 @@ impl Turn<'_> {
         let by = SessionId::Order(record.order_id.clone());
         let (stop_before, start_after) = book.map_or((None, None), |book| book.neighbours(&by, from, to));
         let live = site.live.outlets.get(&outlet);
-        let is_its_meter = connector.is_some_and(|connector| Some(connector.meters_before) == meter);
-        let idle = live.filter(|_| is_its_meter).map(|live| live.idle.readings().to_vec());
+        let idle = live.zip(meter).map(|(live, meter)| live.idle.of(meter).to_vec());
         let moved = order.and_then(|order| order.times_moved);
         let steps = site
             .rows
@@ -514,6 +503,37 @@ pub(super) fn digest(record: &Record) -> String {
 
 pub(super) fn digest_of(bytes: &[u8]) -> String {
     Hash::seal(&Hash::GENESIS, bytes).to_string()
+}
+
+/// What is put aside besides the record.
+struct Aside {
+    why: QuarantineReason,
+    digest: String,
+    times: SessionTimes,
+    detail: String,
+}
+
+/// What [`Bug::DropSeventeenth`] does.
+fn loses_conflicts(order: &Order) -> bool {
+    let conflicts = order.items.iter().filter(|item| item.why == QuarantineReason::Conflict);
+    is_planted(Bug::DropSeventeenth) && conflicts.count() >= 16
+}
+
+fn contradicted(order: &Order, words: &str) -> Received {
+    Received {
+        result: AckResult::Rejected,
+        order: Some(order.id.clone()),
+        fee: fee_of(order),
+        detail: words.to_owned(),
+    }
+}
+
+/// A record that says less than was seen is known to be wrong before any money moves.
+fn below_seen(record: &Record, seen: Energy) -> Option<Suspicion> {
+    let recorded = record.energy();
+    // A register that ran backwards is suspect by itself.
+    let is_told = recorded.is_negative() || is_planted(Bug::SettleBelowSeen);
+    (!is_told).then_some(Suspicion::BelowSeen { recorded, seen })
 }
 
 fn fee_of(order: &Order) -> Option<Fen> {

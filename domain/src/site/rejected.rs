@@ -4,6 +4,7 @@ use crate::{
     fact::ReceiptUse,
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
     order::Illegal,
+    quarantine::Covering,
     time::Wall,
     units::Fen,
 };
@@ -179,6 +180,30 @@ pub enum Rejected {
     /// The station is not taking new orders.
     #[error("the station takes no new orders: {0}")]
     NotTakingOrders(String),
+    /// Something else covers the readings of a quarantine item, or not what was said to.
+    #[error(
+        "quarantine item {item}: {}; look whether the same energy would be billed twice, and name exactly these in \
+         `despite` to bill the item all the same",
+        covered(covers)
+    )]
+    Covered {
+        /// Which item.
+        item: u64,
+        /// What covers them, and from where to where; nothing if more was named than is there.
+        covers: Vec<Covering>,
+    },
+}
+
+fn covered(covers: &[Covering]) -> String {
+    let said = covers
+        .iter()
+        .map(|Covering { by, from, to }| format!("{by} covers {from} to {to} kWh"));
+    let said: Vec<String> = said.collect();
+    if said.is_empty() {
+        "nothing else covers its readings".to_owned()
+    } else {
+        said.join(", ")
+    }
 }
 
 impl Rejected {
@@ -215,6 +240,7 @@ impl Rejected {
             Rejected::UnknownCard(_) => "unknown_card",
             Rejected::ClockWrong(_) => "clock_wrong",
             Rejected::NotTakingOrders(_) => "not_taking_orders",
+            Rejected::Covered { .. } => "covered",
         }
     }
 }

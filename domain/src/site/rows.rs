@@ -2,6 +2,7 @@
 //! The edge keeps these rows on disk; replaying the journal from empty gives the identical rows. `apply.rs` changes them.
 
 use crate::{
+    card::Card,
     energy::{EnergyBooks, EnergyReport},
     fact::{Fact, ReceiptUse},
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
@@ -29,7 +30,7 @@ pub enum Key {
     Order(OrderId),
     /// A member, with the accounts `allowance` and `debt`.
     Member(MemberId),
-    /// Whose a card is.
+    /// Whose a card is, and was.
     Card(CardId),
     /// A quarantined message.
     Quarantine(u64),
@@ -63,12 +64,12 @@ pub enum Loaded {
         /// The balance of `debt`: zero or less.
         debt: Fen,
     },
-    /// Whose a card is.
+    /// Whose a card is, and was.
     Card {
         /// Which.
         id: CardId,
         /// The row.
-        member: Option<MemberId>,
+        card: Option<Card>,
     },
     /// A quarantined message.
     Quarantine {
@@ -105,7 +106,7 @@ pub struct Rows {
     /// Members of open orders, and what was asked for.
     pub members: BTreeMap<MemberId, Option<Member>>,
     /// Cards that were asked for.
-    pub cards: BTreeMap<CardId, Option<MemberId>>,
+    pub cards: BTreeMap<CardId, Option<Card>>,
     /// Quarantined messages that were asked for.
     pub quarantine: BTreeMap<u64, Option<QuarantineItem>>,
     /// The number of a pile's quarantined message by its content's digest, where that was asked for.
@@ -216,8 +217,8 @@ impl Rows {
                 self.ledger.load(Account::Debt(id.clone()), debt);
                 self.members.insert(id, member);
             }
-            Loaded::Card { id, member } => {
-                self.cards.insert(id, member);
+            Loaded::Card { id, card } => {
+                self.cards.insert(id, card);
             }
             Loaded::Quarantine { item, row } => {
                 self.quarantine.insert(item, row);
@@ -240,6 +241,11 @@ impl Rows {
     /// A member that is in memory.
     pub fn member(&self, id: &MemberId) -> Option<&Member> {
         self.members.get(id)?.as_ref()
+    }
+
+    /// A card that is in memory.
+    pub fn card(&self, id: &CardId) -> Option<&Card> {
+        self.cards.get(id)?.as_ref()
     }
 
     /// An order that is in memory.

@@ -2,12 +2,12 @@
 
 use super::apply::Books;
 use crate::{
-    energy::{ConnectorDay, EnergyReport, Finding},
-    fact::{Fact, QuarantineOutcome},
+    energy::{ConnectorDay, EnergyReport, Finding, within_range},
+    fact::{Fact, QuarantineOutcome, QuarantineReason, SessionTimes},
     ids::{OrderId, Outlet, PileId},
     messages::Record,
     meter::{self, RegisterGap, Rollback, Suspicion},
-    order::{Basis, Counted, OrderRow, Source, State},
+    order::{Basis, Counted, Ending, Order, OrderRow, Source, State},
     pile::{Connector, DayDifference, MeterAbnormal},
     rating::Reading,
     register::{Claim, RegisterBook, RegisterChanges, SessionId, Span, UnrecordedClass},
@@ -30,15 +30,16 @@ impl Books<'_> {
                 suspicions,
                 ..
             } => self.take_record(order, record, suspicions),
+            Fact::RecordTaken { order, item, ending } => self.take_record_of_person(order, *item, ending),
             Fact::OrderRated { order, basis, bill } => self.claim_rated(order, *basis, bill.start, bill.stop),
             Fact::OrderAccounted { order, from, to } => self.claim_decided(order, *from, *to),
             Fact::OrderEstimated { order, .. } | Fact::OrderSettled { order, .. } => self.count(order),
-            Fact::Quarantined {
-                pile,
-                record: Some(record),
-                times: Some(times),
+            Fact::Quarantined { .. } => self.take_item(fact),
+            Fact::QuarantineClosed {
+                item,
+                outcome: QuarantineOutcome::Dismissed,
                 ..
-            } => self.take_unbilled(pile, record, times.stop.ms_since(times.start)),
+            } => self.dismiss_item(*item),
             Fact::QuarantineClosed {
                 item,
                 outcome: QuarantineOutcome::Billed { order },
@@ -121,7 +122,12 @@ impl Books<'_> {
     }
 
     fn claim(&mut self, order: &OrderRow, start: Reading, stop: Reading, provisional: bool) {
-        let (today, seq) = (self.now_day(), self.stamp.seq);
+        self.claim_since(self.stamp.seq, order, start, stop, provisional);
+    }
+
+    /// A claim that rests on what came with the journal entry `seq`.
+    fn claim_since(&mut self, seq: u64, order: &OrderRow, start: Reading, stop: Reading, provisional: bool) {
+        let today = self.now_day();
         let Some(book) = self.book_of(order) else { return };
         // Of a connector whose register nobody knew, this is the first that is known.
         book.begin(start.register);
@@ -131,6 +137,7 @@ impl Books<'_> {
             stop,
             seq,
             provisional,
+            times_in_doubt: order.has_times_in_doubt(),
         };
         let changes = book.claim(claim, today);
         self.post_register(&order.outlet, &changes);
@@ -182,6 +189,23 @@ impl Books<'_> {
             };
             let finding = Finding::rollback(Some(id), Rollback { known, found });
             self.today(outlet).find(finding);
+        }
+    }
+
+    /// A person gave an order its record: it claims what that says, in place of what the one before said.
+    fn take_record_of_person(&mut self, id: &OrderId, item: u64, ending: &Ending) {
+        let order = self.order_mut(id).clone();
+        if let Some(Counted { day, .. }) = order.counted
+            && self.rows.energy.open.contains_key(&(day, order.outlet.clone()))
+        {
+            self.day_mut(day, &order.outlet).has_meter(id);
+        }
+        self.claim_since(item, &order, ending.start, ending.stop, false);
+        if self.rows.has_its_meter(&order) {
+            let now = self.stamp.mono;
+            let connector = self.connector_mut(&order.outlet);
+            connector.rollback = None;
+            connector.end_at(now, ending.stop.register);
         }
     }
 
@@ -258,8 +282,8 @@ impl Books<'_> {
         }
         let no_meter = order.estimated && order.ending.is_none();
         let sums = self.day_mut(day, &outlet);
-        sums.billed += billed - known.0;
-        sums.metered += metered - known.1;
+        sums.billed = within_range(sums.billed + billed - known.0);
+        sums.metered = within_range(sums.metered + metered - known.1);
         if before.is_none() {
             sums.orders += 1;
             if no_meter {
@@ -269,8 +293,71 @@ impl Books<'_> {
         }
     }
 
-    /// A record in quarantine: a metered session without an order. What it says of the register is no gap.
-    fn take_unbilled(&mut self, pile: &PileId, record: &Record, ms: i64) {
+    /// What was put aside: it stands in the day's report, and a record claims what it says of the register.
+    fn take_item(&mut self, fact: &Fact) {
+        let Fact::Quarantined {
+            why,
+            pile,
+            record,
+            times,
+            order,
+            ..
+        } = fact
+        else {
+            unreachable!("called for Quarantined alone")
+        };
+        let item = self.stamp.seq;
+        let about = order.as_ref().and_then(|order| self.rows.order(order)).cloned();
+        let found = match (why, about, record) {
+            (QuarantineReason::RatingDiffers, Some(order), _) => {
+                let (id, outlet) = (order.id.clone(), &order.outlet);
+                self.today(outlet).find(Finding::RatingDiffers { order: id, item });
+                return;
+            }
+            (QuarantineReason::Conflict, Some(order), Some(record)) => {
+                let found = conflict_of(&order, item, record);
+                if record.energy() <= Energy::ZERO {
+                    self.today(&order.outlet).find(found);
+                    return;
+                }
+                found
+            }
+            (_, _, Some(record)) => Finding::Unbilled {
+                item,
+                energy: record.energy(),
+            },
+            (_, _, None) => return,
+        };
+        if let (Some(record), Some(times)) = (record, times) {
+            self.take_unbilled(pile, record, times, found);
+        }
+    }
+
+    /// A record that contradicts another and was dismissed was wrong: what it says of the register, it does not say.
+    fn dismiss_item(&mut self, item: u64) {
+        let row = self.rows.quarantine.get(&item).and_then(Option::as_ref);
+        let conflict = row.filter(|row| row.why == QuarantineReason::Conflict);
+        let Some((pile, connector)) = conflict.and_then(|row| Some((row.pile.clone(), row.connector?))) else {
+            return;
+        };
+        let outlet = Outlet { pile, connector };
+        let Some(meters_before) = self.rows.connector(&outlet).map(|connector| connector.meters_before) else {
+            return;
+        };
+        for meter in [Some(meters_before), meters_before.checked_sub(1)]
+            .into_iter()
+            .flatten()
+        {
+            let book = self.connector_mut(&outlet).book_of(meter);
+            if let Some(changes) = book.map(|book| book.release(&SessionId::Item(item))) {
+                self.post_register(&outlet, &changes);
+            }
+        }
+    }
+
+    /// A record in quarantine, `found` in today's report: a metered session without an order. What it says of the register
+    /// is no gap.
+    fn take_unbilled(&mut self, pile: &PileId, record: &Record, times: &SessionTimes, found: Finding) {
         let (item, energy, today) = (self.stamp.seq, record.energy(), self.now_day());
         let outlet = Outlet {
             pile: pile.clone(),
@@ -279,21 +366,23 @@ impl Books<'_> {
         let Some(connector) = self.rows.connector(&outlet).filter(|_| energy > Energy::ZERO).cloned() else {
             return;
         };
-        self.today(&outlet).find(Finding::Unbilled { item, energy });
+        self.today(&outlet).find(found);
         let meter = connector.meter_of_late_session(record.meter_start_kwh);
-        let possible = connector.power_max.map(|power| meter::possible(power, ms));
+        let possible = connector
+            .power_max
+            .map(|power| meter::possible(power, times.lasted_ms(record)));
         if possible.is_none_or(|possible| energy > possible) {
             return;
         }
-        let at = self.stamp.at;
-        let reading = |register| Reading { at, register };
+        let reading = |at, register| Reading { at, register };
         let by = SessionId::Item(item);
         let claim = Claim {
             by: by.clone(),
-            start: reading(record.meter_start_kwh),
-            stop: reading(record.meter_stop_kwh),
+            start: reading(times.start, record.meter_start_kwh),
+            stop: reading(times.stop, record.meter_stop_kwh),
             seq: item,
             provisional: false,
+            times_in_doubt: times.suspicions().any(Suspicion::is_of_times),
         };
         let book = self.connector_mut(&outlet).book_of(meter);
         let Some(book) = book.filter(|book| book.base().is_some()) else {
@@ -392,4 +481,14 @@ impl Books<'_> {
 pub(super) fn say_unexplained(book: &mut RegisterBook, read: Energy, day: Day) -> RegisterChanges {
     let left = book.unexplained(read);
     book.say(&left, day, None, UnrecordedClass::Gap)
+}
+
+fn conflict_of(order: &Order, item: u64, record: &Record) -> Finding {
+    let billed = order.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
+    Finding::Conflict {
+        order: order.id.clone(),
+        item,
+        billed: billed.map_or(Energy::ZERO, |bill| bill.energy),
+        claimed: record.energy(),
+    }
 }

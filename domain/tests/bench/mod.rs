@@ -278,7 +278,7 @@ impl Bench {
                 id,
             },
             Key::Card(id) => Loaded::Card {
-                member: disk.cards.get(&id).cloned().flatten(),
+                card: disk.cards.get(&id).cloned().flatten(),
                 id,
             },
             Key::Quarantine(item) => Loaded::Quarantine {
@@ -536,6 +536,18 @@ impl Bench {
             order: id.clone(),
             decision,
             reason: "looked".to_owned(),
+            by: "desk".to_owned(),
+        }
+    }
+
+    /// A person has `bill_to` pay for a quarantine item, or dismisses it.
+    pub fn close_item_input(item: u64, bill_to: Option<&str>) -> Input {
+        Input::CloseQuarantine {
+            item,
+            bill_to: bill_to.map(member),
+            despite: Vec::new(),
+            typed: None,
+            reason: "the driver called".to_owned(),
             by: "desk".to_owned(),
         }
     }

@@ -1,4 +1,4 @@
-//! Cards: whose they are.
+//! Cards: whose they are, and whose they were.
 
 use super::{
     ApiState,
@@ -21,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(get_card, put_card, delete_card))
 }
 
-/// List cards in order of their ids.
+/// List cards in order of their ids, those that were taken back too.
 #[utoipa::path(
     get, path = "/v1/cards", tag = "cards",
     params(Paging),
@@ -38,18 +38,12 @@ async fn list_cards(
         .await?;
     let more = cards.len() > limit;
     cards.truncate(limit);
-    let items: Vec<CardView> = cards
-        .into_iter()
-        .map(|(id, member)| CardView {
-            id: id.to_string(),
-            member: member.to_string(),
-        })
-        .collect();
+    let items: Vec<CardView> = cards.iter().map(|(id, card)| CardView::of(id, card)).collect();
     let next = items.last().filter(|_| more).map(|last| last.id.clone());
     Ok(Json(PageOf { items, next }))
 }
 
-/// Whose a card is.
+/// Whose a card is, and whose it was.
 #[utoipa::path(
     get, path = "/v1/cards/{id}", tag = "cards",
     params(("id" = String, Path, description = "What is on the card")),
@@ -58,11 +52,8 @@ async fn list_cards(
 )]
 async fn get_card(State(api): State<ApiState>, Of(id): Of<CardId>) -> Result<Json<CardView>, Problem> {
     let wanted = id.clone();
-    let member = api.read(move |reader| reader.card(&wanted)).await?;
-    let view = member.map(|member| CardView {
-        id: id.to_string(),
-        member: member.to_string(),
-    });
+    let card = api.read(move |reader| reader.card(&wanted)).await?;
+    let view = card.map(|card| CardView::of(&id, &card));
     view.map(Json).ok_or_else(|| Problem::unknown("card", id))
 }
 
@@ -75,13 +66,13 @@ async fn get_card(State(api): State<ApiState>, Of(id): Of<CardId>) -> Result<Jso
     security(("bearer" = ["service"])),
 )]
 async fn put_card(State(api): State<ApiState>, Of(card): Of<CardId>, put: Put<PutCard>) -> Result<Answered, Problem> {
-    let member = put.body.member;
-    let view = CardView {
-        id: card.to_string(),
-        member: member.to_string(),
-    };
+    let (member, id) = (put.body.member, card.clone());
     Question::new(Input::BindCard { card, member }, None)
-        .ask(&api, move |_, _, _| Ok(Shown::ok(&view)))
+        .ask(&api, move |_, site, _| {
+            let card = site.rows().card(&id);
+            let card = card.ok_or_else(|| Problem::internal(format!("card {id} is not in memory")))?;
+            Ok(Shown::ok(&CardView::of(&id, card)))
+        })
         .await
 }
 

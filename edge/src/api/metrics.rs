@@ -253,7 +253,7 @@ fn of_tls(api: &ApiState) -> Vec<Metric> {
 
 async fn of_store(api: &ApiState) -> Result<Vec<Metric>, Problem> {
     let counted = api.read(|reader| {
-        let quarantine = reader.quarantine(true, None, usize::MAX)?.items.len();
+        let quarantine = reader.open_items()?;
         Ok((reader.head()?.0.seq, reader.order_counts()?, quarantine))
     });
     let (seq, (placed, unpaid), quarantine) = counted.await?;
@@ -263,8 +263,18 @@ async fn of_store(api: &ApiState) -> Result<Vec<Metric>, Problem> {
         Metric::gauge("holdfast_orders_unpaid", "Orders with something owed.", unpaid),
         Metric::gauge(
             "holdfast_quarantine_open",
-            "Messages that wait for a person, among the newest 5000.",
-            quarantine as u64,
+            "What waits in quarantine for a person.",
+            quarantine.all,
+        ),
+        Metric::gauge(
+            "holdfast_conflicts_open",
+            "Of which records that contradict the one their order has.",
+            quarantine.conflicts,
+        ),
+        Metric::gauge(
+            "holdfast_rating_differences_open",
+            "Of which bills that the pile splits over the tariff's periods otherwise.",
+            quarantine.rating_differences,
         ),
     ])
 }

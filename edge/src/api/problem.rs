@@ -1,7 +1,10 @@
 //! Errors as `application/problem+json` (RFC 9457): a stable type, a status, and a detail that says what to do.
 //! The domain's refusals know no HTTP; here is the one table that gives them their status.
 
-use super::wire::Yuan;
+use super::{
+    dto::quarantine::CoveredByDto,
+    wire::{Kwh, Yuan},
+};
 use crate::{
     station::{Response as Answer, Unavailable},
     store::StoreError,
@@ -13,6 +16,7 @@ use axum::{
 use domain::{
     ids::OrderId,
     order::{Illegal, State},
+    quarantine::Covering,
     site::Rejected,
     tariff::Fault,
 };
@@ -65,6 +69,30 @@ pub struct ProblemDetails {
     /// Everything that is wrong with a tariff.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<TariffFault>,
+    /// What else covers the readings of a quarantine item: to be named in `despite`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub covers: Vec<Cover>,
+}
+
+/// Something that covers readings which are to be billed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Cover {
+    /// What: to be named like this in `despite`.
+    pub by: CoveredByDto,
+    /// The register at its start.
+    pub from_kwh: Kwh,
+    /// The register at its end.
+    pub to_kwh: Kwh,
+}
+
+impl Cover {
+    fn of(covering: &Covering) -> Self {
+        Self {
+            by: (&covering.by).into(),
+            from_kwh: Kwh(covering.from),
+            to_kwh: Kwh(covering.to),
+        }
+    }
 }
 
 /// One thing wrong with a tariff.
@@ -118,6 +146,7 @@ impl Problem {
                 order: None,
                 state: None,
                 faults: Vec::new(),
+                covers: Vec::new(),
             }),
         }
     }
@@ -265,6 +294,7 @@ impl From<&Rejected> for Problem {
                 conflict("; choose another connector")
             }
             Rejected::InsufficientFunds { .. } => conflict("; top up, or ask for less"),
+            Rejected::Covered { .. } => conflict(""),
             Rejected::NoTariff | Rejected::TariffExists(_) | Rejected::QuarantineFull { .. } => conflict(""),
             Rejected::Illegal { order, illegal } => conflict(&way_out(order, illegal)),
             Rejected::NotBillable { item, .. } => conflict(&format!(
@@ -318,6 +348,10 @@ impl Problem {
             Rejected::Illegal { order, illegal } => {
                 details.order = Some(order.to_string());
                 details.state = illegal.state.map(|state| state.word().to_owned());
+            }
+            Rejected::Covered { covers, .. } => {
+                details.path = path("despite");
+                details.covers = covers.iter().map(Cover::of).collect();
             }
             Rejected::PileBusy { order, .. } => details.order = Some(order.to_string()),
             _ => {}

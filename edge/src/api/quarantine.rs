@@ -5,12 +5,13 @@ use super::{
     body::{Asked, Of, Posted},
     dto::{
         PageOf,
-        quarantine::{CloseQuarantine, QuarantineView},
+        quarantine::{CloseQuarantine, QuarantineView, QuarantineWhy},
     },
     page::Paging,
     problem::Problem,
     respond::{Answered, Question, Shown},
 };
+use crate::store::QuarantineFilter;
 use axum::{Json, extract::State};
 use domain::site::Input;
 use serde::Deserialize;
@@ -31,6 +32,9 @@ struct ListQuarantine {
     /// Those dealt with too.
     #[serde(default)]
     closed: bool,
+    /// Only those put aside for this reason.
+    #[serde(default)]
+    why: Option<QuarantineWhy>,
     /// Where the page begins: `next` of the page before.
     #[serde(default)]
     cursor: Option<String>,
@@ -40,7 +44,11 @@ struct ListQuarantine {
     limit: Option<usize>,
 }
 
-/// Messages that wait for a person, newest first.
+/// What waits for a person, newest first: messages that fit nowhere, records that contradict one another, bills that a pile
+/// splits otherwise.
+///
+/// A page may have fewer rows than `limit`, or none, and still a `next`: filters are applied to a bounded number of rows at a
+/// time.
 #[utoipa::path(
     get, path = "/v1/quarantine", tag = "quarantine",
     params(ListQuarantine),
@@ -53,9 +61,11 @@ async fn list_quarantine(
 ) -> Result<Json<PageOf<QuarantineView>>, Problem> {
     let paging = Paging::new(query.cursor, query.limit);
     let (before, limit) = (paging.number()?, paging.limit()?);
-    let page = api
-        .read(move |reader| reader.quarantine(!query.closed, before, limit))
-        .await?;
+    let filter = QuarantineFilter {
+        closed: query.closed,
+        why: query.why.map(Into::into),
+    };
+    let page = api.read(move |reader| reader.quarantine(filter, before, limit)).await?;
     Ok(Json(PageOf {
         items: page.items.iter().map(QuarantineView::brief).collect(),
         next: page.next.map(|next| next.to_string()),
@@ -76,6 +86,11 @@ async fn get_quarantine(State(api): State<ApiState>, Of(item): Of<u64>) -> Resul
 }
 
 /// Bill a message to a member, or dismiss it.
+///
+/// A record that contradicts the one its order has takes that one's place if it is of the same session, and becomes an order
+/// of its own if it is of another. A message that cannot be read is billed by the figures in `typed`: to the order that it
+/// names, if that has no record. If anything else covers the same readings the answer is the problem `covered`, whose
+/// `covers` must be named in `despite`.
 #[utoipa::path(
     post, path = "/v1/quarantine/{item}/close", tag = "quarantine",
     params(("item" = u64, Path, description = "Its number")),
@@ -89,9 +104,12 @@ async fn close_quarantine(
     posted: Posted<CloseQuarantine>,
 ) -> Result<Answered, Problem> {
     let Posted { body, key, caller } = posted;
+    let despite = body.despite()?;
     let input = Input::CloseQuarantine {
         item,
         bill_to: body.bill_to,
+        despite,
+        typed: body.typed.map(|typed| Box::new(typed.into())),
         reason: body.reason,
         by: caller.name,
     };

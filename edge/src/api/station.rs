@@ -20,7 +20,7 @@ use domain::{order::State, site::Input, tariff, time::Wall};
 use std::sync::atomic::Ordering;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// How many of what waits are counted.
+/// How many reviews that wait are counted.
 const COUNTED_MAX: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -73,11 +73,11 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
             ..OrderFilter::default()
         };
         let reviews = reader.orders(&waiting, None, COUNTED_MAX)?.items.len();
-        let quarantine = reader.quarantine(true, None, COUNTED_MAX)?.items.len();
+        let quarantine = reader.open_items()?;
         let places = (reader.checkpoint()?, reader.acknowledged()?);
         Ok((reader.head()?, places, reviews, quarantine))
     });
-    let ((head, hash), (begins_after, acknowledged), reviews_waiting, quarantine_open) = read.await?;
+    let ((head, hash), (begins_after, acknowledged), reviews_waiting, quarantine) = read.await?;
     let identity = api.station.store.identity();
     let mut view = StationView {
         site: identity.site.to_string(),
@@ -105,7 +105,10 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         piles_faulted: 0,
         piles_meter_abnormal: 0,
         reviews_waiting,
-        quarantine_open,
+        quarantine_open: quarantine.all,
+        conflicts_open: quarantine.conflicts,
+        rating_differences_open: quarantine.rating_differences,
+        quarantine_oldest: quarantine.oldest.map(At),
         piles_quarantine_full: 0,
         disk: DiskView {
             free_bytes: 0,

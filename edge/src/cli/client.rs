@@ -70,10 +70,11 @@ impl Client {
     pub(super) fn all(&self, path: &str) -> anyhow::Result<Value> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
+        let and = if path.contains('?') { '&' } else { '?' };
         loop {
             let page = match &cursor {
-                None => self.get(&format!("{path}?limit=200"))?,
-                Some(cursor) => self.get(&format!("{path}?limit=200&cursor={cursor}"))?,
+                None => self.get(&format!("{path}{and}limit=200"))?,
+                Some(cursor) => self.get(&format!("{path}{and}limit=200&cursor={cursor}"))?,
             };
             items.extend(page["items"].as_array().cloned().unwrap_or_default());
             cursor = match &page["next"] {

@@ -5,6 +5,7 @@ mod backup;
 mod certificate;
 mod client;
 mod energy;
+mod quarantine;
 mod run;
 mod status;
 mod table;
@@ -85,6 +86,9 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Quarantine: what waits for a person, because it fits nowhere or contradicts what is known.
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// What orders billed against what the registers moved, day by day.
     EnergyReport(energy::EnergyReport),
     /// The books: every account that is not empty. They sum to zero.
@@ -259,6 +263,11 @@ enum Card {
     },
     /// All cards.
     List,
+    /// One card: whose it is, and whose it was since when.
+    Show {
+        /// The card's id.
+        card: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -392,6 +401,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
         Command::Order(command) => order(&client, command)?,
         Command::Member(command) => member(&client, command)?,
         Command::Card(command) => card(&client, command)?,
+        Command::Quarantine(command) => command.ask(&client)?,
         Command::Token(command) => token(&client, command)?,
     };
     Ok(if cli.json {
@@ -522,7 +532,7 @@ fn member(client: &Client, command: Member) -> anyhow::Result<Shown> {
 }
 
 fn card(client: &Client, command: Card) -> anyhow::Result<Shown> {
-    if let Card::Bind { card, .. } | Card::Unbind { card } = &command {
+    if let Card::Bind { card, .. } | Card::Unbind { card } | Card::Show { card } = &command {
         CardId::new(card)?;
     }
     Ok(match command {
@@ -532,6 +542,7 @@ fn card(client: &Client, command: Card) -> anyhow::Result<Shown> {
         ),
         Card::Unbind { card } => (client.delete(&format!("/v1/cards/{card}"))?, table::fields),
         Card::List => (client.all("/v1/cards")?, table::rows),
+        Card::Show { card } => (client.get(&format!("/v1/cards/{card}"))?, table::fields),
     })
 }
 

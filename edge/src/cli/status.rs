@@ -56,10 +56,24 @@ pub(super) fn text(station: &Value) -> String {
         "pile has its quarantine full: its records are refused until items are closed (GET /v1/quarantine)",
         "piles have their quarantine full: their records are refused until items are closed (GET /v1/quarantine)",
     );
+    let since = station["quarantine_oldest"].as_str();
+    let since = since
+        .map(|oldest| format!(", the oldest since {oldest}"))
+        .unwrap_or_default();
+    attention(
+        number("conflicts_open"),
+        "record contradicts the one its order has (holdfast-edge quarantine list --why conflict)",
+        "records contradict the ones their orders have (holdfast-edge quarantine list --why conflict)",
+    );
+    attention(
+        number("rating_differences_open"),
+        "bill that its pile splits otherwise (holdfast-edge quarantine list --why rating_differs)",
+        "bills that their piles split otherwise (holdfast-edge quarantine list --why rating_differs)",
+    );
     attention(
         number("quarantine_open"),
-        "item in quarantine (GET /v1/quarantine)",
-        "items in quarantine (GET /v1/quarantine)",
+        &format!("item in quarantine{since} (holdfast-edge quarantine list)"),
+        &format!("items in quarantine{since} (holdfast-edge quarantine list)"),
     );
     attention(
         number("orders_of_gone_piles"),
@@ -307,15 +321,17 @@ version  0.1.0, schema 1";
             "piles_in_maintenance",
             "reviews_waiting",
             "quarantine_open",
+            "conflicts_open",
             "piles_quarantine_full",
         ] {
             station[count] = 1.into();
         }
+        station["quarantine_oldest"] = "2026-03-01T02:00:00Z".into();
         station["piles_online"] = 2.into();
         station["disk"]["telemetry"] = false.into();
         station["disk"]["free_bytes"] = (200_u64 << 20).into();
         let said = text(&station);
-        let first: Vec<&str> = said.lines().take(6).collect();
+        let first: Vec<&str> = said.lines().take(7).collect();
         assert_eq!(
             first,
             [
@@ -324,7 +340,8 @@ version  0.1.0, schema 1";
                 "! 1 pile in maintenance: it takes no orders",
                 "! 1 order waits for review (GET /v1/reviews)",
                 "! 1 pile has its quarantine full: its records are refused until items are closed (GET /v1/quarantine)",
-                "! 1 item in quarantine (GET /v1/quarantine)",
+                "! 1 record contradicts the one its order has (holdfast-edge quarantine list --why conflict)",
+                "! 1 item in quarantine, the oldest since 2026-03-01T02:00:00Z (holdfast-edge quarantine list)",
             ]
         );
         station["disk"]["refusing_orders"] = "the disk is nearly full".into();

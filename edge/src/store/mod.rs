@@ -12,6 +12,7 @@ mod read;
 mod restore;
 mod retained;
 mod retention;
+mod schema3;
 mod station_was_here;
 mod tables;
 mod verify;
@@ -19,7 +20,7 @@ mod write;
 
 pub use audit::{BillAudit, DIFFERENCES_MAX, Difference};
 pub use backup::Backup;
-pub use read::{OrderFilter, Page, Reader, Sample};
+pub use read::{OpenItems, OrderFilter, Page, QuarantineFilter, Reader, Sample};
 pub use restore::Restored;
 pub use retained::Retained;
 pub use retention::{Limits, Pass};

@@ -9,6 +9,8 @@ use crate::{
     credentials::{Credentials, SecretHash},
 };
 use domain::{
+    card::Card,
+    fact::QuarantineReason,
     ids::{CardId, ConnectorNo, MemberId, OrderId, Outlet, PileId},
     journal::{Entry, Hash, Head, Stamp},
     ledger::{Account, Transfer},
@@ -52,12 +54,39 @@ pub struct Page<T> {
     pub next: Option<u64>,
 }
 
+/// Which quarantined messages to list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QuarantineFilter {
+    /// Those dealt with too.
+    pub closed: bool,
+    /// Put aside for this reason; `None` is any.
+    pub why: Option<QuarantineReason>,
+}
+
+/// What waits in quarantine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenItems {
+    /// All of it.
+    pub all: u64,
+    /// Of which records that contradict the one their order has; counted among the oldest 10,000.
+    pub conflicts: u64,
+    /// Of which bills that the pile splits otherwise; counted likewise.
+    pub rating_differences: u64,
+    /// When the oldest of it was put aside.
+    pub oldest: Option<Wall>,
+}
+
 /// What a connector reported, and when that was received.
 pub type Sample = (Wall, ConnectorReport);
 
 /// Entries of an index of orders: seq of placing and id.
 type Placed = Box<dyn Iterator<Item = Result<(u64, String), StoreError>>>;
 
+/// Numbers of quarantined messages, and whether they may be admitted.
+type Numbers = Box<dyn Iterator<Item = Result<(u64, bool), StoreError>>>;
+
+/// How many open quarantine items are counted by their reasons.
+const COUNTED_MAX: usize = 10_000;
 /// How many index entries one page may look at before it ends early with a cursor.
 const LOOKED_AT_MAX: usize = 5_000;
 /// How many samples, of whatever connector, one answer may look at: some tens of milliseconds.
@@ -349,7 +378,7 @@ impl Reader {
             }
             Key::Card(id) => Loaded::Card {
                 id: id.clone(),
-                member: self.card(id)?,
+                card: self.card(id)?,
             },
             Key::Quarantine(item) => Loaded::Quarantine {
                 item: *item,
@@ -407,33 +436,28 @@ impl Reader {
         Ok(page)
     }
 
-    /// Whose a card is.
+    /// A card with its holders.
     ///
     /// # Errors
     /// As [`Reader::head`].
-    pub fn card(&self, id: &CardId) -> Result<Option<MemberId>, StoreError> {
+    pub fn card(&self, id: &CardId) -> Result<Option<Card>, StoreError> {
         let cards = self.read.open_table(tables::CARDS)?;
-        let member = cards.get(id.as_str())?;
-        member
-            .map(|member| MemberId::new(member.value()).map_err(|error| bad("cards", id.as_str(), error)))
-            .transpose()
+        let card = cards.get(id.as_str())?;
+        card.map(|row| parse("cards", id, row.value())).transpose()
     }
 
-    /// All cards and whose they are, after `after`, at most `limit`.
+    /// Every card that was ever given to anybody, with its holders, after `after`, at most `limit`.
     ///
     /// # Errors
     /// As [`Reader::head`].
-    pub fn cards(&self, after: Option<&str>, limit: usize) -> Result<Vec<(CardId, MemberId)>, StoreError> {
+    pub fn cards(&self, after: Option<&str>, limit: usize) -> Result<Vec<(CardId, Card)>, StoreError> {
         let cards = self.read.open_table(tables::CARDS)?;
         let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let mut page = Vec::new();
         for row in cards.range::<&str>((start, std::ops::Bound::Unbounded))?.take(limit) {
-            let (card, member) = row?;
-            let of = |error| bad("cards", card.value(), error);
-            page.push((
-                CardId::new(card.value()).map_err(of)?,
-                MemberId::new(member.value()).map_err(of)?,
-            ));
+            let (id, row) = row?;
+            let card = CardId::new(id.value()).map_err(|error| bad("cards", id.value(), error))?;
+            page.push((card, parse("cards", &id.value(), row.value())?));
         }
         Ok(page)
     }
@@ -491,34 +515,73 @@ impl Reader {
             .transpose()
     }
 
-    /// Quarantined messages, newest first, before `before`; `open` alone leaves out those dealt with.
+    /// Quarantined messages, newest first, before `before`.
     ///
     /// # Errors
     /// As [`Reader::head`].
     pub fn quarantine(
         &self,
-        open: bool,
+        filter: QuarantineFilter,
         before: Option<u64>,
         limit: usize,
     ) -> Result<Page<QuarantineItem>, StoreError> {
-        let quarantine = self.read.open_table(tables::QUARANTINE)?;
         let mut page = Page {
             items: Vec::new(),
             next: None,
         };
-        for (looked_at, row) in quarantine.range(..before.unwrap_or(u64::MAX))?.rev().enumerate() {
-            let (number, row) = row?;
+        for (looked_at, number) in self.items_before(filter, before.unwrap_or(u64::MAX))?.enumerate() {
             if page.items.len() == limit || looked_at == LOOKED_AT_MAX {
                 return Ok(page);
             }
-            page.next = Some(number.value());
-            let item: QuarantineItem = parse("quarantine", &number.value(), row.value())?;
-            if !open || item.outcome.is_none() {
-                page.items.push(item);
+            let (number, may_be_admitted) = number?;
+            page.next = Some(number);
+            if may_be_admitted {
+                let item = self.quarantine_item(number)?;
+                let admitted = item.filter(|item| filter.why.is_none_or(|why| item.why == why));
+                page.items.extend(admitted);
             }
         }
         page.next = None;
         Ok(page)
+    }
+
+    /// Numbers of quarantined messages before `end`, newest first, and whether they may be admitted: the index of open ones
+    /// tells which are of another reason.
+    fn items_before(&self, filter: QuarantineFilter, end: u64) -> Result<Numbers, StoreError> {
+        Ok(if filter.closed {
+            let rows = self.read.open_table(tables::QUARANTINE)?.range(..end)?.rev();
+            Box::new(rows.map(|row| Ok((row?.0.value(), true))))
+        } else {
+            let rows = self.read.open_table(tables::QUARANTINE_OPEN)?.range(..end)?.rev();
+            Box::new(rows.map(move |row| {
+                let (number, why) = row?;
+                let admitted = filter.why.is_none_or(|wanted| wanted.word() == why.value());
+                Ok((number.value(), admitted))
+            }))
+        })
+    }
+
+    /// What waits in quarantine.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn open_items(&self) -> Result<OpenItems, StoreError> {
+        let index = self.read.open_table(tables::QUARANTINE_OPEN)?;
+        let mut open = OpenItems {
+            all: index.len()?,
+            ..OpenItems::default()
+        };
+        for row in index.iter()?.take(COUNTED_MAX) {
+            match row?.1.value() {
+                why if why == QuarantineReason::Conflict.word() => open.conflicts += 1,
+                why if why == QuarantineReason::RatingDiffers.word() => open.rating_differences += 1,
+                _ => {}
+            }
+        }
+        if let Some((oldest, _)) = index.first()? {
+            open.oldest = self.quarantine_item(oldest.value())?.map(|item| item.at);
+        }
+        Ok(open)
     }
 
     /// An account's balance: credits less debits, zero if it was never used.

@@ -341,7 +341,7 @@ fn is_over(order: &Order) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Batch, OrderFilter, SampleRow};
+    use crate::store::{Batch, OrderFilter, QuarantineFilter, SampleRow};
     use domain::{
         ids::OrderId,
         ledger::Account,
@@ -440,7 +440,17 @@ mod tests {
             assert!(is[&state].1 >= 3, "{state}");
         }
         let reader = store.reader().unwrap();
-        let items = reader.quarantine(false, None, 10).unwrap().items;
+        let items = reader
+            .quarantine(
+                QuarantineFilter {
+                    closed: true,
+                    why: None,
+                },
+                None,
+                10,
+            )
+            .unwrap()
+            .items;
         assert!(items.len() == 1 && items[0].outcome.is_none(), "the one that is open");
         let verified = reader.verify(None).unwrap();
         assert_eq!((verified.from.seq + 1, verified.head.seq), (head.0.seq, head.0.seq));

@@ -1,7 +1,7 @@
 //! Names and keys of the tables, schema version 3. `docs/decisions/0003` says why JSON and why these keys.
 //! Whoever adds a table adds a line to the one list here: new databases, migrated ones and backups all have it then.
 
-use super::{Identity, SCHEMA_VERSION, StoreError, pile_log};
+use super::{Identity, SCHEMA_VERSION, StoreError, pile_log, schema3};
 use domain::{ids::SiteId, journal::hex};
 use redb::{
     Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, Value,
@@ -113,8 +113,8 @@ tables! {
     OPENING_BALANCES: &str => i64 = "opening_balances";
     /// Member id → member.
     MEMBERS: &str => &[u8] = "members";
-    /// Card id → member id.
-    CARDS: &str => &str = "cards";
+    /// Card id → the card with its holders.
+    CARDS: &str => &[u8] = "cards";
     /// Pile id → pile.
     PILES: &str => &[u8] = "piles";
     /// Pile id → SHA-256 of its secret, hex.
@@ -145,6 +145,8 @@ tables! {
     IDEMPOTENCY: &str => &[u8] = "idempotency";
     /// Elapsed ms, key → nothing: in which order idempotency rows grow old.
     IDEMPOTENCY_BY_AGE: (u64, &str) => () = "idempotency_by_age";
+    /// Number → why it was put aside: quarantined messages that nobody has dealt with.
+    QUARANTINE_OPEN: u64 => &str = "quarantine_open";
 }
 
 /// The schema version in a database; `None` in one that is not a station's.
@@ -209,8 +211,12 @@ pub(super) fn create(db: &Database, site: &SiteId) -> Result<(), StoreError> {
 
 /// Gives a database of an older version the tables and rows of this one, in one transaction: it is done, or not begun.
 pub(super) fn migrate(db: &Database) -> Result<(), StoreError> {
+    let found = version(db)?;
     let write = db.begin_write()?;
-    // From 1 to 2, and from 2 to 3: new tables. A step that changes rows stands here, under the version it begins from.
+    // From 1 to 2: nothing but new tables. A step that changes rows stands here, under the version it begins from.
+    if found < Some(3) {
+        schema3::bring_up(&write)?;
+    }
     bring_up_to_date(&write)?;
     // From 2 to 3: the logs of piles, from the journal that is there.
     pile_log::index(&write)?;

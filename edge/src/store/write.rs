@@ -258,10 +258,9 @@ fn write_masters(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result
     }
     let mut cards = write.open_table(tables::CARDS)?;
     for id in &changes.cards {
-        match rows.cards.get(id) {
-            Some(Some(member)) => cards.insert(id.as_str(), member.as_str())?,
-            _ => cards.remove(id.as_str())?,
-        };
+        if let Some(card) = rows.card(id) {
+            cards.insert(id.as_str(), json(card)?.as_slice())?;
+        }
     }
     let mut piles = write.open_table(tables::PILES)?;
     for id in &changes.piles {
@@ -283,8 +282,13 @@ fn write_masters(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result
     }
     let mut quarantine = write.open_table(tables::QUARANTINE)?;
     let mut by_content = write.open_table(tables::QUARANTINE_BY_CONTENT)?;
+    let mut open = write.open_table(tables::QUARANTINE_OPEN)?;
     for number in &changes.quarantine {
         if let Some(Some(item)) = rows.quarantine.get(number) {
+            match item.outcome {
+                None => open.insert(*number, item.why.word())?,
+                Some(_) => open.remove(*number)?,
+            };
             quarantine.insert(*number, json(item)?.as_slice())?;
             by_content.insert((item.pile.as_str(), item.digest.as_str()), *number)?;
         }

@@ -278,7 +278,17 @@ impl World {
         if piles != rows.piles.values().cloned().collect::<Vec<_>>() {
             return Err("the piles on disk are not as the journal has them".to_owned());
         }
-        let mut items = reader.quarantine(false, None, usize::MAX).map_err(store_failed)?.items;
+        let mut items = reader
+            .quarantine(
+                QuarantineFilter {
+                    closed: true,
+                    why: None,
+                },
+                None,
+                usize::MAX,
+            )
+            .map_err(store_failed)?
+            .items;
         items.reverse();
         if items != rows.quarantine.values().flatten().cloned().collect::<Vec<_>>() {
             return Err("what is put aside on disk is not as the journal has it".to_owned());

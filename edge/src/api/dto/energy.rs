@@ -116,6 +116,8 @@ pub struct EnergyDiscrepancy {
     /// 0.1 kWh. `REGISTER_GAP`: energy between sessions. `ROLLBACK`: a register that fell. `UNBILLED`: a session in
     /// quarantine, or one without order and record that the station saw. `NO_METER`: an order without a record.
     /// `EXPLAINED`: a gap that an earlier report told of, and that a session explains; `register_kwh` is what is left of it.
+    /// `CONFLICT`: a record in quarantine contradicts the one its order has. `RATING`: the pile splits an order's energy over
+    /// the tariff's periods otherwise.
     #[schema(example = "REGISTER_GAP")]
     pub class: String,
     /// The order it is about, or was found with.
@@ -197,6 +199,18 @@ impl EnergyDiscrepancy {
             }
             Finding::NoMeter { order, billed } => {
                 (view.order, view.billed_kwh) = (Some(order.to_string()), Some(Kwh(*billed)));
+            }
+            Finding::Conflict {
+                order,
+                item,
+                billed,
+                claimed,
+            } => {
+                (view.order, view.quarantine_item) = (Some(order.to_string()), Some(*item));
+                (view.billed_kwh, view.register_kwh) = (Some(Kwh(*billed)), Some(Kwh(*claimed)));
+            }
+            Finding::RatingDiffers { order, item } => {
+                (view.order, view.quarantine_item) = (Some(order.to_string()), Some(*item));
             }
         }
         view

@@ -6,7 +6,15 @@ use crate::api::{
     problem::Problem,
     wire::{At, Yuan},
 };
-use domain::{fact::PaidFrom, ids::MemberId, ledger::Transfer, member::Member, notice::Notice, units::Fen};
+use domain::{
+    card::Card,
+    fact::PaidFrom,
+    ids::{CardId, MemberId},
+    ledger::Transfer,
+    member::Member,
+    notice::Notice,
+    units::Fen,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -252,6 +260,35 @@ impl Checked for PutCard {}
 pub struct CardView {
     /// What is on it.
     pub id: String,
-    /// Whose it is.
-    pub member: String,
+    /// Whose it is; `null` once it was taken back.
+    #[schema(required)]
+    pub member: Option<String>,
+    /// Whose it was since when, oldest first; the last 16. An offline session is paid by whoever held the card when it
+    /// began.
+    pub holders: Vec<HoldingView>,
+}
+
+/// From when on a card was whose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HoldingView {
+    /// Whose; `null`: nobody's.
+    #[schema(required)]
+    pub member: Option<String>,
+    /// Since when.
+    pub since: At,
+}
+
+impl CardView {
+    pub(in crate::api) fn of(id: &CardId, card: &Card) -> Self {
+        let name = |member: Option<&MemberId>| member.map(ToString::to_string);
+        let holders = card.holders().iter().map(|holding| HoldingView {
+            member: name(holding.member.as_ref()),
+            since: At(holding.since),
+        });
+        Self {
+            id: id.to_string(),
+            member: name(card.holder()),
+            holders: holders.collect(),
+        }
+    }
 }

@@ -7,8 +7,9 @@ use crate::api::{
     wire::{At, Kwh, Yuan},
 };
 use domain::{
+    fact::QuarantineReason,
     ids::{ConnectorNo, MemberId, PileId},
-    order::{Order, State, Until},
+    order::{Order, OrderItem, State, Until},
     units::Fen,
 };
 use serde::{Deserialize, Serialize};
@@ -325,8 +326,10 @@ pub struct OrderView {
     pub failure: Option<Noticed>,
     /// Why a person must look, or had to.
     pub suspicions: Vec<Noticed>,
-    /// How many other records came that contradict the first.
+    /// How many other records came that contradict the one it has.
     pub conflicting_records: usize,
+    /// What lies in quarantine about it, or lay there: the last 32 items, oldest first. All of them are in its log.
+    pub items: Vec<OrderItemView>,
     /// What the driver sees, for a single order that is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<LiveDto>,
@@ -335,6 +338,7 @@ pub struct OrderView {
 impl From<&Order> for OrderView {
     fn from(order: &Order) -> Self {
         let (hold, paid, ending) = (&order.hold, &order.paid, order.ending.as_ref());
+        let conflicts = order.items.iter().filter(|item| item.why == QuarantineReason::Conflict);
         let bill = order.bill().map(|bill| BillSummary {
             version: order.bills.len(),
             basis: word(&bill.basis),
@@ -381,8 +385,31 @@ impl From<&Order> for OrderView {
             }),
             failure: order.fail.as_ref().map(Noticed::of),
             suspicions: order.suspicions.iter().map(Noticed::of).collect(),
-            conflicting_records: order.conflicts.len(),
+            conflicting_records: order.conflicts.len() + conflicts.count(),
+            items: order.items.iter().map(OrderItemView::of).collect(),
             live: None,
+        }
+    }
+}
+
+/// A quarantine item about an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OrderItemView {
+    /// Its number: `GET /v1/quarantine/{item}`.
+    pub item: u64,
+    /// Why it was put aside.
+    #[schema(example = "conflict")]
+    pub why: String,
+    /// Nobody has dealt with it.
+    pub open: bool,
+}
+
+impl OrderItemView {
+    fn of(item: &OrderItem) -> Self {
+        Self {
+            item: item.item,
+            why: item.why.word().to_owned(),
+            open: item.open,
         }
     }
 }

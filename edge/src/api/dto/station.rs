@@ -51,8 +51,15 @@ pub struct StationView {
     pub piles_meter_abnormal: usize,
     /// Orders whose bill waits for a person; counted up to a hundred.
     pub reviews_waiting: usize,
-    /// Messages in quarantine that wait for a person; counted up to a hundred.
-    pub quarantine_open: usize,
+    /// What waits in quarantine for a person.
+    pub quarantine_open: u64,
+    /// Of which records that contradict the one their order has; counted among the oldest 10,000 items.
+    pub conflicts_open: u64,
+    /// Of which bills that the pile splits over the tariff's periods otherwise; counted likewise.
+    pub rating_differences_open: u64,
+    /// Since when the oldest of it waits.
+    #[schema(required)]
+    pub quarantine_oldest: Option<At>,
     /// Piles whose quarantine is full: what they say that fits nowhere is refused until items of theirs are closed.
     pub piles_quarantine_full: usize,
     /// Room on the disk.

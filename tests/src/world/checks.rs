@@ -14,7 +14,7 @@ use domain::{
     order::State,
     site::{Changes, Rows},
 };
-use edge::store::{OrderFilter, Reader};
+use edge::store::{OrderFilter, QuarantineFilter, Reader};
 use std::collections::BTreeMap;
 
 type Checked = Result<(), String>;
@@ -31,12 +31,8 @@ impl World {
             let entry = self.oracle.follow(hash, &bytes, &self.desk, &self.physics, self.now)?;
             self.check_fact(&entry.fact)?;
             if let Some(steps) = self.trace.0.as_ref() {
-                let text: String = String::from_utf8_lossy(&bytes).chars().skip(60).take(300).collect();
-                let mut steps = steps.borrow_mut();
-                if steps.len() == super::STEPS_SHOWN {
-                    steps.pop_front();
-                }
-                steps.push_back(format!("    journal: {text}"));
+                let text: String = String::from_utf8_lossy(&bytes).chars().skip(60).take(600).collect();
+                steps.borrow_mut().push(format!("    journal: {text}"));
             }
         }
         for oddity in std::mem::take(&mut self.oracle.met) {
@@ -106,7 +102,7 @@ impl World {
     /// No order charges on in the books while its pile is there and speaks of something else.
     pub(super) fn check_that_nothing_hangs(&self) -> Checked {
         for row in self.oracle.rows.orders().filter(|order| order.state == State::Charging) {
-            let mut sessions = self.physics.sessions.get(&row.id).into_iter().flatten();
+            let sessions = self.physics.sessions.get(&row.id).into_iter().flatten();
             let running = sessions.clone().any(|session| session.ended.is_none());
             let ended = sessions.filter_map(|session| session.ended).max().unwrap_or(0);
             let link = self.links.get(&row.outlet.pile);

@@ -40,6 +40,9 @@ pub(super) const CONNECTOR: ConnectorNo = ConnectorNo(1);
 /// What a car takes, and what a connector delivers.
 const POWERS: [u64; 4] = [7_000, 11_000, 30_000, 60_000];
 
+/// How an answer begins that says what else covers the readings of a quarantine item.
+pub(super) const COVERED: &str = "covered ";
+
 type Step = Result<(), String>;
 
 impl World {
@@ -201,6 +204,18 @@ impl World {
         request.answer = Some((status, body.clone()));
         if status != 200 && body.contains("tariff") {
             return Err(format!("request {number} ({:?}) was refused: {body}", request.asked));
+        }
+        if let (Asked::CloseQuarantine(item, Some(payer), _), Some(covers)) =
+            (request.asked.clone(), body.strip_prefix(COVERED))
+        {
+            let covers = serde_json::from_str(covers).map_err(|error| format!("{body}: {error}"))?;
+            // Whoever is told may let somebody pay all the same, and mostly does not.
+            if self.chance(40) {
+                self.ask(Asked::CloseQuarantine(item, Some(payer), covers));
+            } else {
+                self.ask(Asked::CloseQuarantine(item, None, Vec::new()));
+            }
+            return Ok(());
         }
         if let (Asked::Place(place), 200) = (request.asked.clone(), status) {
             let order = OrderId::new(&body).map_err(|error| error.to_string())?;
@@ -410,12 +425,12 @@ impl World {
             .map(|(number, item)| (*number, item.billable))
             .collect();
         for (number, billable) in items {
-            let asked = |asked: &Asked| matches!(asked, Asked::CloseQuarantine(which, _) if *which == number);
+            let asked = |asked: &Asked| matches!(asked, Asked::CloseQuarantine(which, ..) if *which == number);
             if self.chance(50) && self.unasked(asked) {
                 let payer = usize::try_from(self.rng.below(self.members.len() as u64)).unwrap_or(0);
                 let payer = self.members[payer].0.clone();
                 let bill_to = (billable && self.chance(50)).then_some(payer);
-                self.ask(Asked::CloseQuarantine(number, bill_to));
+                self.ask(Asked::CloseQuarantine(number, bill_to, Vec::new()));
             }
         }
         let doubted: Vec<PileId> = self.oracle.doubted_meters().cloned().collect();

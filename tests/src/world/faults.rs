@@ -407,9 +407,10 @@ impl World {
         let now = self.now;
         self.break_link(pile)?;
         let id = self.units[pile].id.clone();
+        let meter = self.units[pile].pile.meter(CONNECTOR).unwrap_or_default();
         if let Some(session) = self.physics.running(&id) {
             session.ended = Some(now);
-            session.energy = Some(Energy(session.flowed(now)));
+            session.energy = Some(meter - session.meter_start);
         }
         let replaced = self.units[pile].replaced + 1;
         let power = self.units[pile].power;

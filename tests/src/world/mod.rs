@@ -65,7 +65,7 @@ const SECOND: Time = 1_000;
 const MINUTE: Time = 60 * SECOND;
 const HOUR: Time = 60 * MINUTE;
 
-/// How many of the last steps a failure shows.
+/// How many of the last steps a failure shows; HOLDFAST_STEPS shows more.
 const STEPS_SHOWN: usize = 60;
 /// No life takes more events than this.
 const EVENTS_MAX: u64 = 3_000_000;
@@ -158,15 +158,33 @@ fn attempt(seed: u64, trace: &Trace) -> Result<Report, String> {
 
 /// The last steps, if anybody wants to know.
 #[derive(Clone, Default)]
-struct Trace(Option<Rc<RefCell<VecDeque<String>>>>);
+struct Trace(Option<Rc<RefCell<Steps>>>);
+
+#[derive(Default)]
+struct Steps {
+    last: VecDeque<String>,
+    most: usize,
+}
+
+impl Steps {
+    fn push(&mut self, step: String) {
+        if self.last.len() == self.most {
+            self.last.pop_front();
+        }
+        self.last.push_back(step);
+    }
+}
 
 impl Trace {
     fn on() -> Self {
-        Self(Some(Rc::default()))
+        let wanted = std::env::var("HOLDFAST_STEPS").ok();
+        let most = wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(STEPS_SHOWN);
+        let last = VecDeque::new();
+        Self(Some(Rc::new(RefCell::new(Steps { last, most }))))
     }
 
     fn take(&self) -> Vec<String> {
-        self.0.as_ref().map_or(Vec::new(), |steps| steps.take().into())
+        self.0.as_ref().map_or(Vec::new(), |steps| steps.take().last.into())
     }
 }
 
@@ -518,12 +536,8 @@ impl World {
 
     fn note(&self, step: impl FnOnce() -> String) {
         if let Some(steps) = &self.trace.0 {
-            let mut steps = steps.borrow_mut();
-            if steps.len() == STEPS_SHOWN {
-                steps.pop_front();
-            }
             let at = station::wall(self.now, 0);
-            steps.push_back(format!("{at} {}", step()));
+            steps.borrow_mut().push(format!("{at} {}", step()));
         }
     }
 

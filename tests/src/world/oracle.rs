@@ -50,6 +50,8 @@ struct Book {
     doubt: Option<String>,
     /// Why somebody else should pay: likewise.
     wrong_payer: Option<String>,
+    /// Its record says less than the station saw: likewise.
+    below_seen: Option<String>,
 }
 
 /// A message that was put aside.
@@ -57,6 +59,8 @@ struct Book {
 pub(super) struct Item {
     pub(super) open: bool,
     pub(super) billable: bool,
+    /// Where it is of, and from which register to which.
+    claims: Option<(Outlet, Energy, Energy)>,
 }
 
 /// The books as they must be.
@@ -168,6 +172,7 @@ impl Oracle {
                     }
                 }
             }
+            // What is left of the meter before is said with it.
             Fact::RegisterRolledBack { outlet, rollback } => self.registers.rolled_back(outlet, *rollback),
             Fact::RecordReceived {
                 order,
@@ -189,6 +194,13 @@ impl Oracle {
                 if let Some(row) = row(order).filter(by_bill) {
                     let (outlet, meter) = (row.outlet.clone(), row.meter);
                     let (from, to) = (bill.start.register, bill.stop.register);
+                    self.registers.claimed(&outlet, Some(meter), from, to);
+                }
+            }
+            Fact::RecordTaken { order, ending, .. } => {
+                if let Some(row) = row(order) {
+                    let (outlet, meter) = (row.outlet.clone(), row.meter);
+                    let (from, to) = (ending.start.register, ending.stop.register);
                     self.registers.claimed(&outlet, Some(meter), from, to);
                 }
             }
@@ -227,12 +239,14 @@ impl Oracle {
                 let Some(connector) = self.rows.connector(&outlet) else {
                     return Ok(());
                 };
-                let ms = times.stop.ms_since(times.start);
-                let most = connector.power_max.map(|power| meter::possible(power, ms));
+                let lasted_ms = times.lasted_ms(record);
+                let most = connector.power_max.map(|power| meter::possible(power, lasted_ms));
                 let before = u32::from(connector.is_of_meter_before(from));
                 if most.is_none_or(|most| record.energy() <= most) {
                     let meter = connector.meters_before - before;
                     self.registers.claimed(&outlet, Some(meter), from, to);
+                    // What lies before it is said with it.
+                    self.registers.said_below(&outlet, meter, from);
                 }
             }
             _ => {}
@@ -258,6 +272,21 @@ impl Oracle {
             )),
             None => Ok(()),
         }
+    }
+
+    /// Whose bill is of some of these readings, on the meter of `order`, other than that one's own.
+    fn is_billed(&self, order: &OrderId, (outlet, from, to): &(Outlet, Energy, Energy)) -> Option<OrderId> {
+        let meter = self.rows.orders.get(order)?.as_ref()?.meter;
+        let others = self
+            .rows
+            .orders()
+            .filter(|other| other.id != *order && other.state != State::Fail);
+        let mut here = others.filter(|other| other.outlet == *outlet && other.meter == meter);
+        let overlapping = here.find(|other| {
+            let bill = other.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
+            bill.is_some_and(|bill| bill.start.register.max(*from) < bill.stop.register.min(*to))
+        });
+        overlapping.map(|other| other.id.clone())
     }
 
     /// Whether an offline session is paid by whoever held its card.
@@ -321,6 +350,7 @@ impl Oracle {
                     decided: *source == Source::Quarantine,
                     doubt: None,
                     wrong_payer,
+                    below_seen: None,
                 };
                 if self.books.insert(order.clone(), book).is_some() {
                     return Err(format!("order {order} was placed before"));
@@ -350,6 +380,16 @@ impl Oracle {
             }
             Fact::StopRequested { order, .. } => {
                 self.stops.insert(order.clone(), now);
+                Ok(())
+            }
+            Fact::EnergyDiffers {
+                order,
+                billed,
+                register,
+                ..
+            } => {
+                let seen = format!("its record says {billed}, and {register} kWh were seen");
+                self.book(order)?.below_seen = Some(seen);
                 Ok(())
             }
             Fact::EnergyReported { .. } => {
@@ -461,10 +501,17 @@ impl Oracle {
                 let member = book.member.clone();
                 self.transfer(Account::Refund, Account::Allowance(member), amount.0)
             }
-            Fact::Quarantined { record, .. } => {
+            Fact::Quarantined { pile, record, .. } => {
                 let item = Item {
                     open: true,
                     billable: record.as_ref().is_some_and(|record| record.energy().0 > 0),
+                    claims: record.as_deref().map(|record| {
+                        let outlet = Outlet {
+                            pile: pile.clone(),
+                            connector: record.connector,
+                        };
+                        (outlet, record.meter_start_kwh, record.meter_stop_kwh)
+                    }),
                 };
                 self.quarantine.insert(entry.stamp.seq, item);
                 if let Some(record) = record {
@@ -472,9 +519,15 @@ impl Oracle {
                 }
                 Ok(())
             }
-            Fact::QuarantineClosed { item, outcome, by, .. } => {
+            Fact::QuarantineClosed {
+                item,
+                outcome,
+                by,
+                despite,
+                ..
+            } => {
                 match desk.asked(by) {
-                    Some(Asked::CloseQuarantine(which, _)) if which == item => {}
+                    Some(Asked::CloseQuarantine(which, ..)) if which == item => {}
                     asked => return Err(format!("nobody asked for it: {by} asked for {asked:?}")),
                 }
                 self.act(by, 1, 1)?;
@@ -483,8 +536,13 @@ impl Oracle {
                     return Err("it was dealt with before".to_owned());
                 }
                 if let QuarantineOutcome::Billed { order } = outcome {
-                    let book = self.book(order)?;
-                    book.decided = true;
+                    let claims = item.claims.clone();
+                    self.book(order)?.decided = true;
+                    if !despite.is_empty() {
+                        self.met.push(Oddity::BilledDespite);
+                    } else if let Some(twice) = claims.and_then(|claims| self.is_billed(order, &claims)) {
+                        return Err(format!("{twice} pays for some of it already, and nobody was told"));
+                    }
                 }
                 Ok(())
             }
@@ -560,7 +618,12 @@ impl Oracle {
     fn pay(&mut self, order: &OrderId, last: bool) -> Checked {
         let book = self.book(order)?.clone();
         let (electricity, service) = book.bill.ok_or("it has no bill")?;
-        if let Some(doubt) = book.doubt.or(book.wrong_payer).filter(|_| !book.decided) {
+        if let Some(doubt) = book
+            .doubt
+            .or(book.wrong_payer)
+            .or(book.below_seen)
+            .filter(|_| !book.decided)
+        {
             return Err(format!("nobody looked at its bill: {doubt}"));
         }
         let (held, allowance) = (Account::Held(order.clone()), Account::Allowance(book.member.clone()));

@@ -4,6 +4,7 @@
 use domain::{
     fact::PaidFrom,
     ids::{CardId, MemberId, OrderId, PileId},
+    quarantine::CoveredBy,
     site::{Decision, Input, Place},
     units::Fen,
 };
@@ -22,7 +23,8 @@ pub(super) enum Asked {
     Decide(OrderId, Decision),
     Refund(OrderId, Fen),
     /// Which message, and who pays for it.
-    CloseQuarantine(u64, Option<MemberId>),
+    /// And what else covers its readings, for all that they know.
+    CloseQuarantine(u64, Option<MemberId>, Vec<CoveredBy>),
     Maintenance(PileId),
     ClearMeter(PileId),
     BindCard(CardId, MemberId),
@@ -101,9 +103,11 @@ impl Desk {
                 reason,
                 by,
             },
-            Asked::CloseQuarantine(item, bill_to) => Input::CloseQuarantine {
+            Asked::CloseQuarantine(item, bill_to, despite) => Input::CloseQuarantine {
                 item,
                 bill_to,
+                despite,
+                typed: None,
                 reason,
                 by,
             },

@@ -58,7 +58,9 @@ struct Line {
     base: Option<i64>,
     /// Where it was left for a lower one.
     end: Option<i64>,
-    /// What sessions claim, and what was said to be unrecorded.
+    /// What sessions claim.
+    claimed: Spans,
+    /// The same, and what was said to be unrecorded.
     told: Spans,
 }
 
@@ -101,6 +103,9 @@ impl Registers {
         let register = self.0.entry(outlet.clone()).or_default();
         let before = register.now();
         before.end = Some(before.end.unwrap_or(0).max(rollback.known.0));
+        if let Some(base) = before.base {
+            before.told.add(base, rollback.known.0);
+        }
         register.lines.push(Line {
             base: Some(rollback.found.0),
             ..Line::default()
@@ -113,12 +118,27 @@ impl Registers {
         if from < to {
             line.base.get_or_insert(from.0);
         }
+        line.claimed.add(from.0, to.0);
         line.told.add(from.0, to.0);
     }
 
-    /// So much was said to be unrecorded.
+    /// So much was said to be unrecorded; of which meter is not always said.
     pub(super) fn said(&mut self, outlet: &Outlet, meter: Option<u32>, from: Energy, to: Energy) {
-        self.line(outlet, meter).told.add(from.0, to.0);
+        if meter.is_some() {
+            self.line(outlet, meter).told.add(from.0, to.0);
+        } else if let Some(register) = self.0.get_mut(outlet) {
+            for line in &mut register.lines {
+                line.told.add(from.0, to.0);
+            }
+        }
+    }
+
+    /// Whatever nobody explained below this register was said to be unrecorded.
+    pub(super) fn said_below(&mut self, outlet: &Outlet, meter: u32, to: Energy) {
+        let line = self.line(outlet, Some(meter));
+        if let Some(base) = line.base {
+            line.told.add(base, to.0);
+        }
     }
 
     fn line(&mut self, outlet: &Outlet, meter: Option<u32>) -> &mut Line {
@@ -152,7 +172,7 @@ impl Registers {
             let mut moved = 0;
             for line in &register.lines {
                 let end = line.end.or_else(|| now.get(outlet).map(|energy| energy.0));
-                let mut spans = line.told.clone();
+                let mut spans = line.claimed.clone();
                 if let Some((base, end)) = line.base.zip(end) {
                     spans.add(base, end);
                 }
@@ -162,7 +182,7 @@ impl Registers {
                 let lines: Vec<_> = register
                     .lines
                     .iter()
-                    .map(|line| (line.base, line.end, &line.told.0))
+                    .map(|line| (line.base, line.end, &line.claimed.0))
                     .collect();
                 return Err(format!(
                     "the register of {outlet} moved {moved} × 0.1 Wh, all reports together say {}: {:?} at the end, of \

@@ -3,6 +3,7 @@
 use super::{
     Event, MINUTE, SECOND, Time, World,
     coverage::Oddity,
+    drivers::COVERED,
     illtyped,
     net::KEEP_ALIVE_MS,
     oracle,
@@ -16,7 +17,7 @@ use crate::{
 use domain::{
     ids::PileId,
     messages::{self, AckResult, Down, Up},
-    site::{Effect, Input as SiteInput},
+    site::{Effect, Input as SiteInput, Rejected},
     topics::{self, UpKind},
     units::{Energy, Power},
 };
@@ -319,6 +320,11 @@ impl World {
             respond: Box::new(|answer, _, _| match answer {
                 Ok(domain::site::Answer::Order(order)) => Response::new(200, order.to_string()),
                 Ok(_) => Response::new(200, String::new()),
+                Err(Rejected::Covered { covers, .. }) => {
+                    let by: Vec<_> = covers.iter().map(|cover| &cover.by).collect();
+                    let by = serde_json::to_string(&by).expect("names of sessions have no failing serializer");
+                    Response::new(409, format!("{COVERED}{by}"))
+                }
                 Err(rejected) => Response::new(409, rejected.to_string()),
             }),
         };

@@ -2,6 +2,7 @@
 
 use crate::{
     clock::PileClocks,
+    correction::Approval,
     energy::EnergyReport,
     ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
     messages::{BootConnector, EventKind, Record},
@@ -278,6 +279,9 @@ pub enum Fact {
         reason: String,
         /// Who.
         by: String,
+        /// The second person, where it took two.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval: Option<Approval>,
     },
     /// The order waits for a person.
     ReviewOpened {
@@ -527,6 +531,82 @@ pub enum Fact {
         /// The name of both starts.
         boot_id: BootId,
     },
+    /// A person wants another bill for an order, so far from the one first settled that a second person must agree. It
+    /// takes the place of one that waits. Its number: the journal number of this fact.
+    CorrectionProposed {
+        /// Which order.
+        order: OrderId,
+        /// For electricity.
+        electricity: Fen,
+        /// For service.
+        service: Fen,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A proposed correction is not made.
+    CorrectionWithdrawn {
+        /// Of which order.
+        order: OrderId,
+        /// Its number.
+        proposal: u64,
+        /// Why not.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A top-up was typed wrong: so much of it is taken back.
+    TopUpReversed {
+        /// Whose.
+        member: MemberId,
+        /// The number of the top-up's receipt.
+        receipt: String,
+        /// How much; never more than is left of the top-up, nor than the member has here.
+        amount: Fen,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// Somebody took over the desk. The shift's number: the journal number of this fact.
+    ShiftOpened {
+        /// What the till should hold, by the books.
+        till: Fen,
+        /// Who.
+        by: String,
+    },
+    /// The cash in the till was counted, and what it differs from the books was booked.
+    CashCounted {
+        /// What was there.
+        counted: Fen,
+        /// What should have been there.
+        by_books: Fen,
+        /// How much more was there; negative: less.
+        difference: Fen,
+        /// Why it differs, if it does.
+        reason: Option<String>,
+        /// Who counted.
+        by: String,
+    },
+    /// Cash was taken from the till to the bank.
+    CashBanked {
+        /// How much.
+        amount: Fen,
+        /// The number of the bank's slip.
+        slip: String,
+        /// Who took it.
+        by: String,
+    },
+    /// Whoever had the desk left it.
+    ShiftClosed {
+        /// The shift's number.
+        shift: u64,
+        /// What is in the till, as counted.
+        till: Fen,
+        /// Who closed it.
+        by: String,
+    },
 }
 
 /// In which pile's log a fact stands.
@@ -565,6 +645,8 @@ impl Fact {
             | Fact::OrderSettled { order, .. }
             | Fact::DebtPaid { order, .. }
             | Fact::Refunded { order, .. }
+            | Fact::CorrectionProposed { order, .. }
+            | Fact::CorrectionWithdrawn { order, .. }
             | Fact::RecordTaken { order, .. }
             | Fact::OrderTimesMoved { order, .. }
             | Fact::OrderAccounted { order, .. }
@@ -604,7 +686,12 @@ impl Fact {
             | Fact::MeterCleared { .. }
             | Fact::UnorderedCharging { .. }
             | Fact::UnorderedChargingEnded { .. }
-            | Fact::PileRestarted { .. } => None,
+            | Fact::PileRestarted { .. }
+            | Fact::TopUpReversed { .. }
+            | Fact::ShiftOpened { .. }
+            | Fact::CashCounted { .. }
+            | Fact::CashBanked { .. }
+            | Fact::ShiftClosed { .. } => None,
         }
     }
 }
@@ -655,6 +742,7 @@ impl Fact {
             | Fact::MemberBlocked { member, .. }
             | Fact::CardBound { member, .. }
             | Fact::ToppedUp { member, .. }
+            | Fact::TopUpReversed { member, .. }
             | Fact::OrderPlaced { member, .. }
             | Fact::DebtPaid { member, .. }
             | Fact::Notified { member, .. } => Some(member),
@@ -699,6 +787,34 @@ pub struct ReceiptUse {
     pub amount: Fen,
     /// For what.
     pub paid: ReceiptFor,
+    /// Of a top-up: what was taken back because it was typed wrong, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reversals: Vec<Reversal>,
+}
+
+impl ReceiptUse {
+    /// What was paid and not taken back since.
+    pub fn left(&self) -> Fen {
+        self.amount - self.reversals.iter().map(|one| one.amount).sum()
+    }
+}
+
+/// A part of a top-up that was taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reversal {
+    /// How much.
+    pub amount: Fen,
+    /// Why. The same amount for the same reason is the same reversal asked for again.
+    pub reason: String,
+}
+
+/// What a bank's slip was written for. Its number is never taken for anything else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlipUse {
+    /// How much cash went to the bank.
+    pub amount: Fen,
+    /// When, by the station's clock.
+    pub at: Wall,
 }
 
 /// What cash was taken for.

@@ -1,5 +1,5 @@
 //! The station's books: double entry in fen, transfers that never change, holds that are resolved once.
-//! A balance is credits less debits, so assets (`cash`, `debt`) show as negative and all accounts sum to zero.
+//! A balance is credits less debits, so assets (`cash`, `bank`, `debt`) show as negative and all accounts sum to zero.
 
 use crate::{
     ids::{MemberId, OrderId},
@@ -26,6 +26,22 @@ pub enum Account {
     Refund,
     /// The desk's till (an asset).
     Cash,
+    /// What counts of the till found above the books; below them it is negative.
+    CashOver,
+    /// Cash of the till that was taken to the bank (an asset).
+    Bank,
+}
+
+impl Account {
+    /// The station's own accounts, which are always in memory.
+    pub const OF_STATION: [Account; 6] = [
+        Account::SalesElectricity,
+        Account::SalesService,
+        Account::Refund,
+        Account::Cash,
+        Account::CashOver,
+        Account::Bank,
+    ];
 }
 
 impl fmt::Display for Account {
@@ -38,6 +54,8 @@ impl fmt::Display for Account {
             Account::SalesService => f.write_str("sales:service"),
             Account::Refund => f.write_str("refund"),
             Account::Cash => f.write_str("cash"),
+            Account::CashOver => f.write_str("cash_over"),
+            Account::Bank => f.write_str("bank"),
         }
     }
 }
@@ -54,6 +72,8 @@ impl FromStr for Account {
             Some(("sales", "service")) => Account::SalesService,
             _ if text == "refund" => Account::Refund,
             _ if text == "cash" => Account::Cash,
+            _ if text == "cash_over" => Account::CashOver,
+            _ if text == "bank" => Account::Bank,
             _ => return Err(format!("`{text}` is not an account")),
         })
     }
@@ -77,7 +97,7 @@ impl<'de> Deserialize<'de> for Account {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Code {
-    /// A member paid in at the desk.
+    /// A member paid in at the desk; from the allowance to the till it is a top-up typed wrong, taken back.
     Topup,
     /// Reserved for an order (冻结).
     Hold,
@@ -93,6 +113,8 @@ pub enum Code {
     Refund,
     /// A debt was reduced, or a sale regrouped, by a better bill.
     Adjust,
+    /// The till differed from the books, or cash was taken to the bank.
+    Cash,
 }
 
 impl Code {
@@ -106,6 +128,7 @@ impl Code {
             Code::DebtPaid => "DEBT_PAID",
             Code::Refund => "REFUND",
             Code::Adjust => "ADJUST",
+            Code::Cash => "CASH",
         }
     }
 }
@@ -113,7 +136,7 @@ impl Code {
 /// One movement of money; never changed, corrected only by another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
-    /// `{order or member}:{code}:{cause}.{n}`: made from what caused it, so that a replay cannot double it.
+    /// `{order, member or desk}:{code}:{cause}.{n}`: made from what caused it, so that a replay cannot double it.
     pub id: String,
     /// The account that gives.
     pub debit: Account,
@@ -125,8 +148,8 @@ pub struct Transfer {
     pub code: Code,
     /// The order it is about.
     pub order: Option<OrderId>,
-    /// The member it is about.
-    pub member: MemberId,
+    /// The member it is about; none for cash of the desk alone.
+    pub member: Option<MemberId>,
     /// The journal number of the fact that caused it.
     pub cause: u64,
     /// When.
@@ -274,7 +297,7 @@ mod tests {
             amount: Fen(amount),
             code: Code::Hold,
             order: None,
-            member: MemberId::new("m").unwrap(),
+            member: Some(MemberId::new("m").unwrap()),
             cause: 1,
             at: Wall(0),
         }
@@ -320,6 +343,8 @@ mod tests {
             "sales:service",
             "refund",
             "cash",
+            "cash_over",
+            "bank",
         ] {
             assert_eq!(name.parse::<Account>().unwrap().to_string(), name);
         }

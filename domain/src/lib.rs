@@ -11,6 +11,7 @@
 //! | [`plausible`], [`resolution`], [`flow`], [`faults`] | which readings are believed; the step of a register; current that no register counts; when a connector is at fault |
 //! | [`order`], [`ledger`], [`settlement`], [`postings`], [`energy`], [`pile`], [`member`], [`card`], [`quarantine`], [`notice`] | the small machines |
 //! | [`register`] | what of a connector's register is explained, and by what |
+//! | [`correction`], [`desk`] | what people do about bills that are settled, and with the cash |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
 //! | [`policy`], [`station_clock`], [`site`] | the site's rules, and the one machine that ties all this together |
 //! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
@@ -18,6 +19,8 @@
 pub mod alignment;
 pub mod card;
 pub mod clock;
+pub mod correction;
+pub mod desk;
 pub mod energy;
 pub mod fact;
 pub mod faults;

@@ -2,6 +2,7 @@
 //! Names of states on the wire are the user's (S03, S05).
 
 use crate::{
+    correction::Approval,
     fact::QuarantineReason,
     ids::{BootId, CommandId, OrderId},
     messages::{CommandKind, StopReason},
@@ -116,11 +117,13 @@ pub enum Step {
     Refund,
     /// A person decided to bill energy that an order never covered.
     BillLate,
+    /// A person set another bill.
+    Correct,
 }
 
 impl Step {
     /// Every step.
-    pub const ALL: [Step; 17] = [
+    pub const ALL: [Step; 18] = [
         Step::Place,
         Step::Adopt,
         Step::StartConfirmed,
@@ -138,6 +141,7 @@ impl Step {
         Step::DebtCleared,
         Step::Refund,
         Step::BillLate,
+        Step::Correct,
     ];
 }
 
@@ -170,13 +174,13 @@ pub fn next(state: Option<State>, step: Step) -> Result<State, Illegal> {
         (Some(Settle), Step::Covered) => Payed,
         (Some(Settle), Step::Uncovered) => Unpaid,
 
-        (Some(Review), Step::Record | Step::Suspend) => Review,
+        (Some(Review), Step::Record | Step::Suspend | Step::Correct) => Review,
         (Some(Review), Step::Covered) => Payed,
         (Some(Review), Step::Uncovered) => Unpaid,
 
-        (Some(Payed), Step::Record | Step::Covered | Step::Refund) => Payed,
+        (Some(Payed), Step::Record | Step::Covered | Step::Refund | Step::Correct) => Payed,
         (Some(Payed), Step::Uncovered) => Unpaid,
-        (Some(Unpaid), Step::Record | Step::Uncovered) => Unpaid,
+        (Some(Unpaid), Step::Record | Step::Uncovered | Step::Correct) => Unpaid,
         (Some(Unpaid), Step::Covered | Step::DebtCleared) => Payed,
         (Some(Payed | Unpaid), Step::Suspend) => Review,
 
@@ -321,12 +325,20 @@ pub struct BillVersion {
     pub by: Option<String>,
     /// When it was made.
     pub at: Wall,
+    /// The second person, for a correction that took two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
 }
 
 impl BillVersion {
     /// What the driver pays by this version.
     pub fn fee(&self) -> Fen {
         self.electricity + self.service
+    }
+
+    /// A person set it.
+    pub fn is_persons(&self) -> bool {
+        self.basis == Basis::Correction
     }
 }
 

@@ -66,6 +66,8 @@ pub enum Bug {
     StrictOptionalFields,
     /// No gap is looked for before an order that an estimate settles.
     EstimateSwallowsGap,
+    /// A correction downwards pays out what was never paid, and leaves the debt.
+    CorrectionPaysTwice,
 }
 
 impl Bug {
@@ -101,6 +103,7 @@ impl Bug {
         Bug::BillTwice,
         Bug::StrictOptionalFields,
         Bug::EstimateSwallowsGap,
+        Bug::CorrectionPaysTwice,
     ];
 }
 

@@ -50,7 +50,7 @@ pub struct Seen {
 pub enum Source {
     /// `boot`. Meters are replaced while a pile is off, so a boot that the next heartbeat agrees with is enough.
     Boot,
-    /// `heartbeat`.
+    /// `heartbeat`, and `reply` to a start.
     Heartbeat,
 }
 
@@ -308,6 +308,21 @@ impl RegisterWatch {
             known: wrong,
             found: doubt.first.register,
             since: doubt.first.at,
+        }
+    }
+
+    /// The station was off for so long, in milliseconds, which elapsed time does not count: registers went on.
+    pub fn let_pass(&mut self, ms: u64) {
+        let earlier = |seen: &mut Seen| seen.at = Mono(seen.at.0.saturating_sub(ms));
+        let line = |line: &mut Line| {
+            earlier(&mut line.last);
+            line.before.as_mut().map(earlier);
+        };
+        self.line.as_mut().map(line);
+        self.left.as_mut().map(earlier);
+        if let Some(doubt) = &mut self.doubt {
+            earlier(&mut doubt.first);
+            line(&mut doubt.line);
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Policy {
     /// A step of the wall clock above this, either way, is journaled and sends running orders to review, in
     /// milliseconds.
     pub clock_step_ms: u64,
+    /// The bill of a settled order that differs by more than this from the one first settled takes a second person.
+    pub second_person_above: Fen,
     /// The site's time zone, by which business days are cut. It is the configuration's `time_zone`, not a key of its own.
     #[serde(skip)]
     pub time_zone: Zone,
@@ -97,6 +99,7 @@ impl Default for Policy {
             telemetry_below_bytes: 256 * MIB,
             orders_below_bytes: 128 * MIB,
             clock_step_ms: MINUTE_MS,
+            second_person_above: Fen(5_000),
             time_zone: Zone::default(),
             silent_ms: 10 * MINUTE_MS,
             stop_unordered: false,

@@ -5,13 +5,15 @@ use crate::{
     fact::{Fact, PaidFrom},
     ids::{MemberId, OrderId},
     ledger::{Account, Code, Hold, Transfer},
+    settlement::Payment,
     time::Wall,
     units::Fen,
 };
 
 /// The one table from facts to transfers.
 ///
-/// `member` is whose order or account the fact is about; facts that move no money give none.
+/// `member` is whose order or account the fact is about; cash of the desk alone is nobody's. Facts that move no money give
+/// none.
 ///
 /// | fact | debit | credit | code |
 /// |---|---|---|---|
@@ -26,77 +28,25 @@ use crate::{
 /// | | held | allowance | RELEASE |
 /// | `DebtPaid` | cash or allowance | debt | DEBT_PAID |
 /// | `Refunded` | refund | allowance | REFUND |
-pub fn postings(fact: &Fact, member: &MemberId, hold: Option<Hold>, cause: u64, at: Wall) -> Vec<Transfer> {
-    let allowance = || Account::Allowance(member.clone());
-    let debt = || Account::Debt(member.clone());
-    let held = |order: &OrderId| Account::Held(order.clone());
-    let mut rows: Vec<(Account, Account, Fen, Code)> = Vec::new();
-    let mut order = None;
-    match fact {
-        Fact::ToppedUp { amount, .. } => rows.push((Account::Cash, allowance(), *amount, Code::Topup)),
-        Fact::HoldTaken { order: id, amount } => {
-            order = Some(id);
-            rows.push((allowance(), held(id), *amount, Code::Hold));
+/// | `TopUpReversed` | allowance | cash | TOPUP |
+/// | `CashCounted` | cash or cash_over | cash_over or cash | CASH |
+/// | `CashBanked` | bank | cash | CASH |
+///
+/// # Panics
+/// If a fact about a member's money comes without the member.
+pub fn postings(fact: &Fact, member: Option<&MemberId>, hold: Option<Hold>, cause: u64, at: Wall) -> Vec<Transfer> {
+    let mut rows = match fact {
+        Fact::OrderSettled { order, payment } | Fact::OrderEstimated { order, payment, .. } => {
+            settlement(order, payer(member), payment)
         }
-        Fact::OrderFailed { order: id, .. } => {
-            order = Some(id);
-            rows.push((
-                held(id),
-                allowance(),
-                hold.unwrap_or_default().remaining(),
-                Code::Release,
-            ));
-        }
-        Fact::OrderSettled { order: id, payment } | Fact::OrderEstimated { order: id, payment, .. } => {
-            order = Some(id);
-            let sources = [
-                (held(id), payment.from_hold, Code::Capture),
-                (allowance(), payment.from_allowance, Code::Capture),
-                (debt(), payment.on_debt, Code::Debt),
-            ];
-            for (source, part, code) in sources {
-                rows.push((source.clone(), Account::SalesElectricity, part.electricity, code));
-                rows.push((source, Account::SalesService, part.service, code));
-            }
-            let mut back = payment.back;
-            let sinks = [
-                (debt(), back.take(payment.debt_cut), Code::Adjust),
-                (allowance(), back.take(payment.refund), Code::Refund),
-            ];
-            for (sink, part, code) in sinks {
-                rows.push((Account::SalesElectricity, sink.clone(), part.electricity, code));
-                rows.push((Account::SalesService, sink, part.service, code));
-            }
-            let (from, to) = if payment.regrouped.is_negative() {
-                (Account::SalesService, Account::SalesElectricity)
-            } else {
-                (Account::SalesElectricity, Account::SalesService)
-            };
-            let amount = payment.regrouped.max(-payment.regrouped);
-            rows.push((from, to, amount, Code::Adjust));
-            rows.push((held(id), allowance(), payment.release, Code::Release));
-        }
-        Fact::DebtPaid {
-            order: id,
-            amount,
-            from,
-            ..
-        } => {
-            order = Some(id);
-            let source = match from {
-                PaidFrom::Cash => Account::Cash,
-                PaidFrom::Allowance => allowance(),
-            };
-            rows.push((source, debt(), *amount, Code::DebtPaid));
-        }
-        Fact::Refunded { order: id, amount, .. } => {
-            order = Some(id);
-            rows.push((Account::Refund, allowance(), *amount, Code::Refund));
-        }
-        _ => {}
-    }
+        _ => single(fact, member, hold).into_iter().collect(),
+    };
+    let order = fact.order();
     rows.retain(|(_, _, amount, _)| *amount != Fen::ZERO);
-    let subject = order.map_or(member.as_str(), OrderId::as_str);
+    let subject = order
+        .map(OrderId::as_str)
+        .or(member.map(MemberId::as_str))
+        .unwrap_or("desk");
     rows.into_iter()
         .enumerate()
         .map(|(n, (debit, credit, amount, code))| Transfer {
@@ -106,9 +56,80 @@ pub fn postings(fact: &Fact, member: &MemberId, hold: Option<Hold>, cause: u64, 
             amount,
             code,
             order: order.cloned(),
-            member: member.clone(),
+            member: member.cloned(),
             cause,
             at,
         })
         .collect()
+}
+
+/// What gives, what receives, how much, and what kind of movement.
+type Row = (Account, Account, Fen, Code);
+
+fn payer(member: Option<&MemberId>) -> &MemberId {
+    member.expect("a fact about a member's money names them, or their order does")
+}
+
+/// The movement of a fact that makes one.
+fn single(fact: &Fact, member: Option<&MemberId>, hold: Option<Hold>) -> Option<Row> {
+    let allowance = || Account::Allowance(payer(member).clone());
+    let held = |order: &OrderId| Account::Held(order.clone());
+    Some(match fact {
+        Fact::ToppedUp { amount, .. } => (Account::Cash, allowance(), *amount, Code::Topup),
+        Fact::TopUpReversed { amount, .. } => (allowance(), Account::Cash, *amount, Code::Topup),
+        Fact::HoldTaken { order, amount } => (allowance(), held(order), *amount, Code::Hold),
+        Fact::OrderFailed { order, .. } => {
+            let left = hold.unwrap_or_default().remaining();
+            (held(order), allowance(), left, Code::Release)
+        }
+        Fact::DebtPaid { amount, from, .. } => {
+            let source = match from {
+                PaidFrom::Cash => Account::Cash,
+                PaidFrom::Allowance => allowance(),
+            };
+            (source, Account::Debt(payer(member).clone()), *amount, Code::DebtPaid)
+        }
+        Fact::Refunded { amount, .. } => (Account::Refund, allowance(), *amount, Code::Refund),
+        Fact::CashCounted { difference, .. } if difference.is_negative() => {
+            (Account::CashOver, Account::Cash, -*difference, Code::Cash)
+        }
+        Fact::CashCounted { difference, .. } => (Account::Cash, Account::CashOver, *difference, Code::Cash),
+        Fact::CashBanked { amount, .. } => (Account::Bank, Account::Cash, *amount, Code::Cash),
+        _ => return None,
+    })
+}
+
+/// The movements of a settlement.
+fn settlement(order: &OrderId, member: &MemberId, payment: &Payment) -> Vec<Row> {
+    let held = || Account::Held(order.clone());
+    let allowance = || Account::Allowance(member.clone());
+    let debt = || Account::Debt(member.clone());
+    let mut rows = Vec::new();
+    let sources = [
+        (held(), payment.from_hold, Code::Capture),
+        (allowance(), payment.from_allowance, Code::Capture),
+        (debt(), payment.on_debt, Code::Debt),
+    ];
+    for (source, part, code) in sources {
+        rows.push((source.clone(), Account::SalesElectricity, part.electricity, code));
+        rows.push((source, Account::SalesService, part.service, code));
+    }
+    let mut back = payment.back;
+    let sinks = [
+        (debt(), back.take(payment.debt_cut), Code::Adjust),
+        (allowance(), back.take(payment.refund), Code::Refund),
+    ];
+    for (sink, part, code) in sinks {
+        rows.push((Account::SalesElectricity, sink.clone(), part.electricity, code));
+        rows.push((Account::SalesService, sink, part.service, code));
+    }
+    let (from, to) = if payment.regrouped.is_negative() {
+        (Account::SalesService, Account::SalesElectricity)
+    } else {
+        (Account::SalesElectricity, Account::SalesService)
+    };
+    let amount = payment.regrouped.max(-payment.regrouped);
+    rows.push((from, to, amount, Code::Adjust));
+    rows.push((held(), allowance(), payment.release, Code::Release));
+    rows
 }

@@ -82,10 +82,15 @@ enum Comes {
     HeartbeatPaused,
     BootWithoutSession,
     Silence,
+    CorrectDown,
+    CorrectUp,
+    CorrectFar,
+    ApproveCorrection,
+    WithdrawCorrection,
 }
 
 impl Comes {
-    const ALL: [Comes; 28] = [
+    const ALL: [Comes; 33] = [
         Comes::PlaceAgain,
         Comes::ReplyOk,
         Comes::ReplyNotOk,
@@ -114,6 +119,11 @@ impl Comes {
         Comes::HeartbeatPaused,
         Comes::BootWithoutSession,
         Comes::Silence,
+        Comes::CorrectDown,
+        Comes::CorrectUp,
+        Comes::CorrectFar,
+        Comes::ApproveCorrection,
+        Comes::WithdrawCorrection,
     ];
 }
 
@@ -296,6 +306,23 @@ impl Scene {
                 vec![bench.connect("P1")]
             }
             Comes::Silence => bench.advance(SILENT_MS),
+            Comes::CorrectDown => vec![correct_by(bench, id, yuan("-8"))],
+            Comes::CorrectUp => vec![correct_by(bench, id, yuan("45"))],
+            Comes::CorrectFar => vec![correct_by(bench, id, yuan("60"))],
+            Comes::ApproveCorrection => {
+                let (first, number) = propose(bench, id);
+                vec![first, bench.handle(Bench::approve_input(id, number, "bob"))]
+            }
+            Comes::WithdrawCorrection => {
+                let (first, number) = propose(bench, id);
+                let withdraw = Input::WithdrawCorrection {
+                    order: id.clone(),
+                    proposal: number,
+                    reason: "not so".to_owned(),
+                    by: "bob".to_owned(),
+                };
+                vec![first, bench.handle(withdraw)]
+            }
         }
     }
 
@@ -306,6 +333,7 @@ impl Scene {
             Some(Ok(Answer::Done)) => "done".to_owned(),
             Some(Ok(Answer::Order(id))) if *id == self.order => "order".to_owned(),
             Some(Ok(Answer::Order(_))) => "new order".to_owned(),
+            Some(Ok(Answer::Proposed { .. })) => "proposed".to_owned(),
             Some(Ok(Answer::Stopping { pile_online, .. })) => {
                 format!("stopping {}", if *pile_online { "now" } else { "later" })
             }
@@ -330,6 +358,8 @@ impl Scene {
                         " conflict",
                         order.items.iter().any(|item| item.why == QuarantineReason::Conflict),
                     ),
+                    (" conflict", !order.conflicts.is_empty()),
+                    (" proposal", order.proposal.is_some()),
                 ] {
                     flags.push_str(if set { flag } else { "" });
                 }
@@ -354,6 +384,25 @@ impl Scene {
             .trim_end()
             .to_owned()
     }
+}
+
+/// Alice asks for a bill that is so much more than the one there is.
+fn correct_by(bench: &mut Bench, id: &domain::ids::OrderId, more: domain::units::Fen) -> Outcome {
+    let order = bench.disk.orders.get(id).and_then(Option::as_ref);
+    let fee = order
+        .and_then(|order| order.bill())
+        .map_or(yuan("10"), |bill| bill.fee());
+    bench.handle(Bench::correct_input(id, &(fee + more).to_string(), "0", "alice"))
+}
+
+/// A bill so far from the one first settled that a second person must agree. Returns its number.
+fn propose(bench: &mut Bench, id: &domain::ids::OrderId) -> (Outcome, u64) {
+    let outcome = correct_by(bench, id, yuan("60"));
+    let number = match outcome.answer {
+        Ok(Answer::Proposed { proposal, .. }) => proposal,
+        _ => 0,
+    };
+    (outcome, number)
 }
 
 #[test]

@@ -10,7 +10,7 @@ use domain::{
     energy::Finding,
     fact::Fact,
     ids::{ConnectorNo, OrderId, Outlet},
-    messages::{AckResult, Boot, BootConnector, CommandKind, ConnectorReport, ConnectorStatus, Heartbeat, Up},
+    messages::{AckResult, Boot, BootConnector, CommandKind, ConnectorReport, ConnectorStatus, Heartbeat, Reply, Up},
     order::{Deadline, DeadlineKind, State, Until},
     policy::Policy,
     site::{Input, Place},
@@ -299,6 +299,44 @@ fn the_driver_does_not_pay_for_what_flowed_before_the_first_reading_under_the_or
         bench.ok(Bench::close_input(&id));
         assert_eq!(bench.order(&id).hold.captured, yuan("0.10"), "nor in an estimate");
     }
+}
+
+#[test]
+fn the_driver_pays_from_the_register_that_the_start_reply_names() {
+    let mut bench = Bench::new();
+    let id = with_gap(&mut bench);
+    let command_id = bench.order(&id).commands[0].id.clone();
+    let reply = Reply {
+        command_id,
+        ok: true,
+        code: 0,
+        message: String::new(),
+        meter_kwh: Some(kwh("1002.5")),
+    };
+    bench.say("P1", Up::Reply(reply));
+    assert_eq!(bench.order(&id).started.unwrap().register, Some(kwh("1002.5")));
+    // The first report comes a minute later, and the station is started anew before it.
+    bench.restart(false);
+    bench.connect("P1");
+    bench.deliver("P1", &id, MINUTE, "1003.5");
+    let view = bench.site.view(&bench.order(&id), bench.now);
+    assert_eq!((view.energy_kwh, view.fee), (kwh("1"), yuan("1")));
+    assert!(!bench.kinds().contains(&"FirstReading".to_owned()));
+}
+
+#[test]
+fn a_start_that_is_confirmed_by_a_reading_that_cannot_be_begins_with_the_next_one() {
+    let mut bench = Bench::new();
+    let id = with_gap(&mut bench);
+    bench.sim("P1").meter = kwh("1578");
+    bench.charging("P1", &id);
+    assert_eq!(bench.state(&id), State::Charging);
+    assert_eq!(bench.order(&id).started.unwrap().register, None);
+    bench.deliver("P1", &id, 15 * SECOND, "1002.5");
+    assert_eq!(bench.order(&id).started.unwrap().register, Some(kwh("1002.5")));
+    bench.deliver("P1", &id, 15 * SECOND, "1002.6");
+    let view = bench.site.view(&bench.order(&id), bench.now);
+    assert_eq!((view.energy_kwh, view.fee), (kwh("0.1"), yuan("0.10")));
 }
 
 #[test]

@@ -642,3 +642,23 @@ fn a_failed_order_takes_figures_as_its_late_energy() {
     assert_eq!((bench.state(&id), bench.allowance("m")), (State::Payed, yuan("54")));
     replays(&bench);
 }
+
+#[test]
+fn an_offline_session_whose_readings_earlier_sessions_cover_is_no_new_order() {
+    // Its order may have been forgotten long ago; the book of the register remembers.
+    let mut bench = allowing();
+    let record = alone(&mut bench, 1, "1000", "1010");
+    bench.connect("P1");
+    bench.send_record("P1", &record);
+    let mut again = record.clone();
+    again.order_id = order_id("off-P1-1-9");
+    assert_eq!(ack(&bench.send_record("P1", &again)).result, AckResult::Orphan);
+    let item = last_item(&bench);
+    assert_eq!(item.why, QuarantineReason::OfflineSessionRefused);
+    assert!(
+        item.detail.contains("earlier sessions cover its readings"),
+        "{}",
+        item.detail
+    );
+    assert_eq!(bench.allowance("m"), yuan("50"));
+}

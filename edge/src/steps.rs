@@ -1,7 +1,7 @@
 //! One log line per step of an order or pile, with ids and never a secret.
 
 use crate::words::told;
-use domain::{energy::EnergyTotals, fact::Fact, journal::Stamp};
+use domain::{energy::EnergyTotals, fact::Fact, journal::Stamp, units::Fen};
 
 /// Logs a fact that has been decided.
 pub(crate) fn log(stamp: Stamp, fact: &Fact) {
@@ -71,7 +71,12 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         Fact::OrderRated { order, basis, bill } => {
             tracing::info!(seq, %order, basis = told(basis), energy = %bill.energy, fee = %bill.fee, "rated");
         }
-        Fact::BillCorrected { order, by, .. } => tracing::info!(seq, %order, by, "bill corrected"),
+        Fact::BillCorrected {
+            order, by, approval, ..
+        } => {
+            let approved_by = approval.as_ref().map(|approval| approval.by.as_str());
+            tracing::info!(seq, %order, by, approved_by, "bill corrected");
+        }
         Fact::ReviewOpened { order, suspicions } => {
             tracing::warn!(seq, %order, suspicions = told(suspicions), "waits for review")
         }
@@ -171,6 +176,45 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         Fact::OrderTimesMoved { order, by_ms } => {
             tracing::info!(seq, %order, by_ms, "placed by a wrong clock: moved to the right time");
         }
+        Fact::CorrectionProposed {
+            order,
+            electricity,
+            service,
+            by,
+            ..
+        } => {
+            let fee = *electricity + *service;
+            tracing::warn!(seq, %order, %fee, by, "correction proposed: a second person must approve it");
+        }
+        Fact::CorrectionWithdrawn {
+            order, proposal, by, ..
+        } => {
+            tracing::info!(seq, %order, proposal, by, "correction withdrawn")
+        }
+        Fact::TopUpReversed {
+            member,
+            receipt,
+            amount,
+            reason,
+            by,
+        } => tracing::warn!(seq, %member, %amount, receipt, reason, by, "top-up taken back"),
+        Fact::ShiftOpened { till, by } => tracing::info!(seq, %till, by, "shift opened"),
+        Fact::CashCounted {
+            counted,
+            by_books,
+            difference,
+            reason,
+            by,
+        } => {
+            if *difference == Fen::ZERO {
+                tracing::info!(seq, %counted, by, "cash counted");
+            } else {
+                let reason = reason.as_deref().unwrap_or_default();
+                tracing::warn!(seq, %counted, %by_books, %difference, reason, by, "cash counted: the books differ");
+            }
+        }
+        Fact::CashBanked { amount, slip, by } => tracing::info!(seq, %amount, slip, by, "cash taken to the bank"),
+        Fact::ShiftClosed { shift, till, by } => tracing::info!(seq, shift, %till, by, "shift closed"),
         Fact::ClockStepped { by_ms } => tracing::warn!(seq, by_ms, "the wall clock was stepped"),
         Fact::FirstReading { order, register } => tracing::info!(seq, %order, %register, "first reading"),
         Fact::UnorderedCharging {

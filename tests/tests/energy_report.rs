@@ -83,7 +83,12 @@ impl Played {
             let msg_id = hand.say(UpKind::Record, &record).await.unwrap();
             let ack = hand.ack_of(&msg_id).await.unwrap();
             assert_eq!(ack["result"], "ok", "{}: {ack}", self.id());
-            assert_eq!(ack["detail"], "", "{}: settled at once", self.id());
+            if ack["detail"] == "waits for review" {
+                // The record says less than the station saw: a person looks, and lets it stand.
+                let decision = json!({ "decision": "as_is", "reason": "looked at the meter" });
+                let decided = station.post(&format!("/v1/reviews/{order}/decision"), &decision).await;
+                decided.unwrap().success().unwrap();
+            }
         }
         self.report(&mut hand, "idle", &last).await;
         hand.leave().await;

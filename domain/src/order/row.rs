@@ -6,6 +6,7 @@ use super::{
     State, Step, Until, next,
 };
 use crate::{
+    correction::{FirstSettled, Proposal},
     fact::{Fact, QuarantineOutcome, QuarantineReason},
     ids::{MemberId, OrderId, Outlet, TariffId},
     journal::Stamp,
@@ -112,6 +113,13 @@ pub struct OrderRow {
     /// What it ended with before a person gave it another record, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<Ending>,
+    /// What corrections of its bill are measured by; none before it is settled. An order that an older version settled has
+    /// none until it is settled again: [`OrderRow::measured_by`].
+    #[serde(default)]
+    pub first_settled: Option<FirstSettled>,
+    /// A correction of its bill that waits for a second person.
+    #[serde(default)]
+    pub proposal: Option<Proposal>,
 }
 
 /// An order as it stands. Its fields can be read; facts change them.
@@ -144,6 +152,15 @@ impl OrderRow {
     pub fn has_times_in_doubt(&self) -> bool {
         let of_times = self.suspicions.iter().any(Suspicion::is_of_times);
         self.clock_doubted || of_times || self.source == Source::Quarantine
+    }
+
+    /// What a correction of its bill is measured by; none before it is settled.
+    pub fn measured_by(&self) -> Option<FirstSettled> {
+        let by_now = self.settled_at.map(|_| FirstSettled {
+            fee: self.paid.charged(),
+            estimated: self.estimated || self.bills.iter().any(|bill| bill.basis == Basis::Estimate),
+        });
+        self.first_settled.or(by_now)
     }
 
     /// A command of this kind that is still worth sending.
@@ -224,6 +241,8 @@ impl Order {
             counted: None,
             items: Vec::new(),
             replaced: Vec::new(),
+            first_settled: None,
+            proposal: None,
         })
     }
 
@@ -328,23 +347,14 @@ impl Order {
                     reason: None,
                     by: None,
                     at: stamp.at,
+                    approval: None,
                 });
+                self.0.proposal = None;
             }
-            Fact::BillCorrected {
-                electricity,
-                service,
-                reason,
-                by,
-                ..
-            } => self.0.bills.push(BillVersion {
-                basis: Basis::Correction,
-                electricity: *electricity,
-                service: *service,
-                detail: None,
-                reason: Some(reason.clone()),
-                by: Some(by.clone()),
-                at: stamp.at,
-            }),
+            Fact::BillCorrected { .. }
+            | Fact::CorrectionProposed { .. }
+            | Fact::CorrectionWithdrawn { .. }
+            | Fact::ReviewApproved { .. } => self.apply_correction(stamp, fact),
             Fact::ReviewOpened { suspicions, .. } => self.suspend(suspicions),
             Fact::OrderEstimated {
                 payment,
@@ -366,6 +376,51 @@ impl Order {
                 self.step(Step::Refund);
                 self.0.paid.refunded += *amount;
                 self.0.after_sales = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// Facts by which people decide on a bill. Any other bill than the one that it was made in view of takes a proposal
+    /// away, and so does a decision.
+    fn apply_correction(&mut self, stamp: Stamp, fact: &Fact) {
+        self.0.proposal = None;
+        match fact {
+            Fact::BillCorrected {
+                electricity,
+                service,
+                reason,
+                by,
+                approval,
+                ..
+            } => {
+                self.step(Step::Correct);
+                self.0.bills.push(BillVersion {
+                    basis: Basis::Correction,
+                    electricity: *electricity,
+                    service: *service,
+                    detail: None,
+                    reason: Some(reason.clone()),
+                    by: Some(by.clone()),
+                    at: stamp.at,
+                    approval: approval.clone(),
+                });
+            }
+            Fact::CorrectionProposed {
+                electricity,
+                service,
+                reason,
+                by,
+                ..
+            } => {
+                self.0.proposal = Some(Proposal {
+                    number: stamp.seq,
+                    electricity: *electricity,
+                    service: *service,
+                    reason: reason.clone(),
+                    by: by.clone(),
+                    at: stamp.at,
+                });
             }
             _ => {}
         }
@@ -479,6 +534,8 @@ impl Order {
     }
 
     fn settle(&mut self, at: Wall, payment: &Payment) {
+        let bill = self.bill().expect("an order is settled by a bill");
+        self.0.first_settled = Some(FirstSettled::after(self.measured_by(), bill, self.estimated));
         self.pay(payment);
         self.step(if self.paid.debt == Fen::ZERO {
             Step::Covered

@@ -3,7 +3,8 @@
 
 use super::{Changes, Rows};
 use crate::{
-    fact::{Fact, PaidFrom, QuarantineOutcome, ReceiptFor, ReceiptUse},
+    desk::{CashMoved, DeskDay, Shift},
+    fact::{Fact, PaidFrom, QuarantineOutcome, ReceiptFor, ReceiptUse, Reversal, SlipUse},
     ids::{CardId, ConnectorNo, MemberId, OrderId, PileId},
     journal::Stamp,
     ledger::Hold,
@@ -43,9 +44,9 @@ impl Rows {
         books.apply_to_pile(fact);
         books.apply_to_orders(fact);
         books.apply_to_quarantine(fact);
-        if let Some((member, hold)) = payer {
-            books.post(fact, &member, hold);
-        }
+        books.apply_to_desk(fact);
+        let (member, hold) = payer.unzip();
+        books.post(fact, member.as_ref(), hold.flatten());
         books.apply_to_energy(fact);
         books.list(fact);
     }
@@ -55,7 +56,7 @@ impl Books<'_> {
     /// Whose money the fact moves, if any, with the hold of its order as it is before the fact.
     fn payer(&self, fact: &Fact) -> Option<(MemberId, Option<Hold>)> {
         match fact {
-            Fact::ToppedUp { member, .. } => Some((member.clone(), None)),
+            Fact::ToppedUp { member, .. } | Fact::TopUpReversed { member, .. } => Some((member.clone(), None)),
             Fact::OrderPlaced { .. } => None,
             _ => {
                 let order = self.rows.order(fact.order()?)?;
@@ -97,6 +98,12 @@ impl Books<'_> {
                 member,
                 ..
             } => self.note_receipt(receipt, member, *amount, ReceiptFor::Debt),
+            Fact::TopUpReversed {
+                receipt,
+                amount,
+                reason,
+                ..
+            } => self.note_reversal(receipt, *amount, reason),
             Fact::DayBegan { day } => {
                 self.changes.day_began = true;
                 self.rows.energy.begin(*day);
@@ -261,6 +268,7 @@ impl Books<'_> {
             member: member.clone(),
             amount: Fen::ZERO,
             paid,
+            reversals: Vec::new(),
         });
         assert!(
             used.member == *member && used.paid == paid && (paid == ReceiptFor::Debt || used.amount == Fen::ZERO),
@@ -269,7 +277,70 @@ impl Books<'_> {
         used.amount += amount;
     }
 
-    fn post(&mut self, fact: &Fact, member: &MemberId, hold: Option<Hold>) {
+    fn note_reversal(&mut self, receipt: &str, amount: Fen, reason: &str) {
+        self.changes.receipts.insert(receipt.to_owned());
+        let row = self.rows.receipts.get_mut(receipt).and_then(Option::as_mut);
+        let used = row.expect("a fact is about a receipt that is in memory");
+        used.reversals.push(Reversal {
+            amount,
+            reason: reason.to_owned(),
+        });
+        assert!(
+            used.paid == ReceiptFor::TopUp && !used.left().is_negative(),
+            "no more of receipt {receipt} is taken back than was paid in"
+        );
+    }
+
+    /// Shifts and days at the desk; called before the fact's money moves.
+    fn apply_to_desk(&mut self, fact: &Fact) {
+        match fact {
+            Fact::DayBegan { .. } if self.rows.desk.day.is_some() => {
+                self.changes.desk = true;
+                self.rows.desk.day = None;
+            }
+            Fact::ShiftOpened { .. } => {
+                let number = self.stamp.seq;
+                self.changes.desk = true;
+                self.changes.shifts.insert(number);
+                assert_eq!(self.rows.desk.shift, None, "the desk has one shift at a time");
+                self.rows.desk.shift = Some(number);
+                self.rows.shifts.insert(number, Shift::opened(self.stamp, fact));
+            }
+            Fact::CashBanked { amount, slip, .. } => {
+                let at = self.stamp.at;
+                self.changes.slips.insert(slip.clone());
+                let before = self
+                    .rows
+                    .slips
+                    .insert(slip.clone(), Some(SlipUse { amount: *amount, at }));
+                assert!(matches!(before, None | Some(None)), "slip {slip} is for one sum");
+            }
+            _ => {}
+        }
+        let moves_cash = CashMoved::by(fact).is_some();
+        if moves_cash && let Some(days) = self.rows.energy.days {
+            let (day, stamp, till) = (days.now, self.stamp, self.rows.till());
+            let key = *self.rows.desk.day.get_or_insert_with(|| {
+                self.changes.desk = true;
+                (day, stamp.seq)
+            });
+            self.changes.desk_days.insert(key);
+            let row = self.rows.desk_days.entry(key);
+            row.or_insert_with(|| DeskDay::begin(day, stamp, till)).apply(fact);
+        }
+        let closes = matches!(fact, Fact::ShiftClosed { .. });
+        if let Some(number) = self.rows.desk.shift.filter(|_| moves_cash || closes) {
+            self.changes.shifts.insert(number);
+            let shift = self.rows.shifts.get_mut(&number).expect("the open shift is in memory");
+            shift.apply(self.stamp, fact);
+        }
+        if closes {
+            self.changes.desk = true;
+            self.rows.desk.shift = None;
+        }
+    }
+
+    fn post(&mut self, fact: &Fact, member: Option<&MemberId>, hold: Option<Hold>) {
         if matches!(fact, Fact::OrderFailed { .. }) && is_planted(Bug::KeepHold) {
             return;
         }

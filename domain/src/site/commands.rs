@@ -8,6 +8,7 @@ use crate::{
     messages::{AckResult, CommandKind, CommandMessage, Common, Down, PriceEntry, Reply},
     order::{Command, FailReason, Order, State},
     planted::{Bug, is_planted},
+    plausible::Source,
     rating::Reading,
     units::{Energy, Fen, Price},
 };
@@ -184,7 +185,12 @@ impl Turn<'_> {
                 return Received::rejected("the start had timed out; stop").about(&order.id);
             }
             if reply.ok {
-                self.confirm_start(&order, common, None);
+                let first = reply.meter_kwh.filter(|register| {
+                    // Bounded by what the connector can deliver, as every reading is.
+                    self.read_register(&order.outlet, *register, Source::Heartbeat)
+                        .is_believed()
+                });
+                self.confirm_start(&order, common, first);
             } else {
                 self.fail(
                     &order.id,

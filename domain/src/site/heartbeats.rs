@@ -95,7 +95,9 @@ impl Turn<'_> {
 
         match &order {
             Some(order) if its_own && order.state == State::Place => {
-                self.confirm_start(order, common, Some(report.meter_kwh));
+                // One that is not believed is an older one by now, and what flowed since then is not the driver's.
+                let first = verdict.is_believed().then_some(report.meter_kwh);
+                self.confirm_start(order, common, first);
             }
             Some(order) if its_own && order.deadline.is_some() => self.goes_on(order),
             _ => {}

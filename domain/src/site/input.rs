@@ -186,6 +186,80 @@ pub enum Input {
         /// Who.
         by: String,
     },
+    /// A person sets the bill of an order that was settled, up or down.
+    CorrectBill {
+        /// Which order.
+        order: OrderId,
+        /// For electricity.
+        electricity: Fen,
+        /// For service.
+        service: Fen,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A second person agrees to a correction that waits.
+    ApproveCorrection {
+        /// Of which order.
+        order: OrderId,
+        /// The number of the proposal: of that one, and of none that has taken its place.
+        proposal: u64,
+        /// Who.
+        by: String,
+    },
+    /// A correction that waits is not to be made.
+    WithdrawCorrection {
+        /// Of which order.
+        order: OrderId,
+        /// The number of the proposal.
+        proposal: u64,
+        /// Why not.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A top-up was typed wrong: what is unspent of it is taken back.
+    ReverseTopUp {
+        /// Whose.
+        member: MemberId,
+        /// The number of the top-up's receipt.
+        receipt: String,
+        /// How much; all that is left of the top-up if not said.
+        amount: Option<Fen>,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// Somebody takes over the desk.
+    OpenShift {
+        /// Who.
+        by: String,
+    },
+    /// The cash in the till was counted.
+    CountCash {
+        /// What was there.
+        counted: Fen,
+        /// Why that differs from the books, if it does.
+        reason: Option<String>,
+        /// Who counted.
+        by: String,
+    },
+    /// Cash went from the till to the bank.
+    BankCash {
+        /// How much.
+        amount: Fen,
+        /// The number of the bank's slip.
+        slip: String,
+        /// Who took it.
+        by: String,
+    },
+    /// Whoever had the desk leaves it.
+    CloseShift {
+        /// Who closes the shift.
+        by: String,
+    },
     /// Whether the station's wall clock can be trusted.
     ClockTrust(bool),
     /// By what was certain in an earlier run of the program it is this late at least.

@@ -29,6 +29,9 @@ pub(super) fn check(rows: &Rows, facts: &[(Stamp, Fact)], drift: Fen) -> Result<
             return violated(format!("order {}: {what}", order.id));
         }
     }
+    if let Some(what) = wrong_at_the_desk(rows) {
+        return violated(what);
+    }
     let payers = facts.iter().filter_map(|(_, fact)| fact.member());
     for member in payers.collect::<BTreeSet<_>>() {
         if rows.ledger.allowance(member).is_negative() {
@@ -39,6 +42,24 @@ pub(super) fn check(rows: &Rows, facts: &[(Stamp, Fact)], drift: Fen) -> Result<
         }
     }
     Ok(())
+}
+
+/// The shift and the day add up what the account `cash` moved.
+fn wrong_at_the_desk(rows: &Rows) -> Option<String> {
+    let till = rows.till();
+    if let Some(shift) = rows.open_shift().filter(|shift| shift.till() != till) {
+        return Some(format!(
+            "the till holds {till} yuan, and {} by shift {}",
+            shift.till(),
+            shift.number
+        ));
+    }
+    let day = rows.desk_day().filter(|day| day.closing() != till)?;
+    Some(format!(
+        "the till holds {till} yuan, and {} by the day {}",
+        day.closing(),
+        day.day
+    ))
 }
 
 fn wrong_with(order: &Order, rows: &Rows) -> Option<String> {
@@ -93,7 +114,7 @@ mod tests {
             amount: Fen(200),
             code: Code::Topup,
             order: None,
-            member: member.clone(),
+            member: Some(member.clone()),
             cause: 1,
             at: Wall(0),
         };

@@ -33,6 +33,8 @@ pub(super) struct Live {
     /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
     pub(super) wall_offset_ms: Option<i64>,
     pub(super) clock_trusted: bool,
+    /// For how long the station was off before this run, as far as the wall clock tells, in milliseconds.
+    pub(super) away_ms: u64,
     /// Which readings of each register are believed.
     pub(super) registers: BTreeMap<Outlet, RegisterWatch>,
     /// By what was certain in an earlier run, told at that time, it was so late at least.

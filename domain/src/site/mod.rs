@@ -17,6 +17,8 @@ mod boots;
 mod cards;
 mod classify;
 mod commands;
+mod corrections;
+mod desk;
 mod energy;
 mod estimates;
 mod faults;
@@ -61,6 +63,7 @@ use crate::{
     policy::Policy,
     quarantine::QuarantineItem,
     register::{Cover, SessionId},
+    settlement::Split,
     time::{Mono, Now, Wall},
     topics::UpKind,
     units::{Energy, Fen},
@@ -186,6 +189,9 @@ impl Site {
             Input::Stop { order, .. }
             | Input::Close { order, .. }
             | Input::Decide { order, .. }
+            | Input::CorrectBill { order, .. }
+            | Input::ApproveCorrection { order, .. }
+            | Input::WithdrawCorrection { order, .. }
             | Input::Refund { order, .. } => self.needs_order(order, &mut keys),
             Input::CloseQuarantine {
                 item, bill_to, typed, ..
@@ -212,7 +218,7 @@ impl Site {
                 self.rows.needs_member(member, &mut keys);
                 self.needs_card(card, &mut keys);
             }
-            Input::TopUp { member, receipt, .. } => {
+            Input::TopUp { member, receipt, .. } | Input::ReverseTopUp { member, receipt, .. } => {
                 self.rows.needs_member(member, &mut keys);
                 self.needs_receipt(receipt, &mut keys);
             }
@@ -234,6 +240,11 @@ impl Site {
                 }
             }
             Input::UnbindCard { card } => self.needs_card(card, &mut keys),
+            Input::BankCash { slip, .. } => {
+                if !self.rows.slips.contains_key(slip) {
+                    keys.push(Key::Slip(slip.clone()));
+                }
+            }
             Input::Connected { .. }
             | Input::Disconnected { .. }
             | Input::TakenOver { .. }
@@ -242,6 +253,9 @@ impl Site {
             | Input::RemovePile { .. }
             | Input::SetMaintenance { .. }
             | Input::ClearMeter { .. }
+            | Input::OpenShift { .. }
+            | Input::CountCash { .. }
+            | Input::CloseShift { .. }
             | Input::ClockTrust(_)
             | Input::CertainTime(_)
             | Input::ConfirmClock { .. }
@@ -449,6 +463,31 @@ impl Turn<'_> {
             Input::RemovePile { pile, by } => self.remove_pile(pile, by),
             Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
             Input::ClearMeter { pile, reason, by } => self.clear_meter(pile, reason, by),
+            Input::CorrectBill {
+                order,
+                electricity,
+                service,
+                reason,
+                by,
+            } => self.correct_bill(&order, Split { electricity, service }, reason, by),
+            Input::ApproveCorrection { order, proposal, by } => self.approve_correction(&order, proposal, by),
+            Input::WithdrawCorrection {
+                order,
+                proposal,
+                reason,
+                by,
+            } => self.withdraw_correction(&order, proposal, reason, by),
+            Input::ReverseTopUp {
+                member,
+                receipt,
+                amount,
+                reason,
+                by,
+            } => self.reverse_top_up(member, receipt, amount, reason, by),
+            Input::OpenShift { by } => self.open_shift(by),
+            Input::CountCash { counted, reason, by } => self.count_cash(counted, reason, by),
+            Input::BankCash { amount, slip, by } => self.bank_cash(amount, slip, by),
+            Input::CloseShift { by } => self.close_shift(by),
             Input::ClockTrust(trusted) => self.clock_trust(trusted),
             Input::CertainTime(wall) => self.certain_time(wall),
             Input::ConfirmClock { by } => self.confirm_clock(by),

@@ -67,6 +67,13 @@ pub enum Answer {
     Done,
     /// It is about this order.
     Order(OrderId),
+    /// A correction of this order's bill waits for a second person.
+    Proposed {
+        /// Which order.
+        order: OrderId,
+        /// The number of the proposal.
+        proposal: u64,
+    },
     /// The stop was sent, or is remembered until the pile is back (S05 §2.2).
     Stopping {
         /// Which order.

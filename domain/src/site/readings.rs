@@ -15,10 +15,13 @@ use crate::{
 impl Live {
     /// The watch of a connector's register, which goes on from what the rows know.
     pub(super) fn register_watch(&mut self, outlet: &Outlet, rows: &Rows) -> &mut RegisterWatch {
+        let away_ms = self.away_ms;
         self.registers.entry(outlet.clone()).or_insert_with(|| {
             let connector = rows.connector(outlet);
             let known = connector.and_then(|connector| Some((connector.register_at, connector.register?)));
-            known.map_or_else(RegisterWatch::default, |(at, known)| RegisterWatch::known(at, known))
+            let mut watch = known.map_or_else(RegisterWatch::default, |(at, known)| RegisterWatch::known(at, known));
+            watch.let_pass(away_ms);
+            watch
         })
     }
 }

@@ -1,9 +1,10 @@
 //! Why an input was refused, in words for people and a word for programs.
 
 use crate::{
-    fact::ReceiptUse,
+    correction::BILL_VERSIONS_MAX,
+    fact::{ReceiptUse, SlipUse},
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
-    order::Illegal,
+    order::{Illegal, State},
     quarantine::Covering,
     time::Wall,
     units::Fen,
@@ -192,6 +193,114 @@ pub enum Rejected {
         /// What covers them, and from where to where; nothing if more was named than is there.
         covers: Vec<Covering>,
     },
+    /// Only a bill that was settled can be corrected.
+    #[error("order {order} is {state}: {}", way_to_a_bill(*state))]
+    NotCorrectable {
+        /// Which order.
+        order: OrderId,
+        /// Where it stands.
+        state: State,
+    },
+    /// An order's bill was corrected too often.
+    #[error(
+        "the bill of order {0} has {BILL_VERSIONS_MAX} versions, the most there can be; let it stand, and give money back by a refund"
+    )]
+    TooManyBills(OrderId),
+    /// It takes two people, and this one cannot be told from another.
+    #[error(
+        "this bill differs by {differs} yuan from the one order {order} was first settled by, and above {above} yuan it takes two people; {by} may be anybody on the station's machine: ask with a token of your own (HTTP API, or --token-file)"
+    )]
+    SecondPersonNeeded {
+        /// Which order.
+        order: OrderId,
+        /// By how much.
+        differs: Fen,
+        /// The most that one person may do.
+        above: Fen,
+        /// Who asked.
+        by: String,
+    },
+    /// Who proposed a correction and who approves it are not two people.
+    #[error(
+        "correction {proposal} of order {order} was proposed by {proposed_by}, and {by} cannot be told from them: somebody else must approve it, with a token of their own (HTTP API, or --token-file)"
+    )]
+    NotASecondPerson {
+        /// Which order.
+        order: OrderId,
+        /// The number of the proposal.
+        proposal: u64,
+        /// Who wants it.
+        proposed_by: String,
+        /// Who approves.
+        by: String,
+    },
+    /// No such correction waits.
+    #[error("order {order} has no correction {proposal} waiting{}", instead(*waits))]
+    UnknownProposal {
+        /// Which order.
+        order: OrderId,
+        /// What was asked for.
+        proposal: u64,
+        /// What waits instead.
+        waits: Option<u64>,
+    },
+    /// No such receipt.
+    #[error("no top-up was written under receipt {0}")]
+    UnknownReceipt(String),
+    /// What was paid for a debt is not taken back like a top-up.
+    #[error(
+        "receipt {receipt} was written for a debt of {} yuan by member {}; money that was paid for an order goes back to the balance by a lower bill of it or a refund (holdfast-edge order correct; POST /v1/orders/{{id}}/corrections or /refunds)",
+        used.amount,
+        used.member
+    )]
+    NotATopUp {
+        /// Its number.
+        receipt: String,
+        /// What it was written for.
+        used: ReceiptUse,
+    },
+    /// A top-up was taken back in too many parts.
+    #[error("receipt {receipt} was taken back in {most} parts already, the most there can be")]
+    TooManyReversals {
+        /// Its number.
+        receipt: String,
+        /// The most.
+        most: usize,
+    },
+    /// Somebody has the desk.
+    #[error("the desk is {by}'s since {since} (shift {shift}): count the cash and close that shift first")]
+    ShiftIsOpen {
+        /// Its number.
+        shift: u64,
+        /// Who opened it.
+        by: String,
+        /// Since when.
+        since: Wall,
+    },
+    /// Nobody has the desk.
+    #[error("no shift is open at the desk")]
+    NoShift,
+    /// A shift ends with a count.
+    #[error("cash of shift {0} has moved since it was counted, or never was: count it, then close the shift")]
+    ShiftNotCounted(u64),
+    /// The till does not hold what the books say.
+    #[error(
+        "{counted} yuan were counted, {by_books} should be there by the books: count again, or say why in `reason`, and the difference is booked"
+    )]
+    CountDiffers {
+        /// What was there.
+        counted: Fen,
+        /// What should have been.
+        by_books: Fen,
+    },
+    /// A bank slip's number counts once.
+    #[error("slip {slip} was written for {} yuan taken to the bank at {}", used.amount, used.at)]
+    SlipUsed {
+        /// Its number.
+        slip: String,
+        /// What it was written for.
+        used: SlipUse,
+    },
 }
 
 fn covered(covers: &[Covering]) -> String {
@@ -204,6 +313,28 @@ fn covered(covers: &[Covering]) -> String {
     } else {
         said.join(", ")
     }
+}
+
+/// What to do about an order whose bill cannot be corrected.
+fn way_to_a_bill(state: State) -> &'static str {
+    match state {
+        State::Place | State::Charging => "it has no bill yet; stop it and wait for its record, then correct the bill",
+        State::Settle => {
+            "its estimate waits for the pile's record; correct the bill once that has come or the rest of the hold was released"
+        }
+        State::Review => "its bill waits for a decision; set it there (POST /v1/reviews/{order}/decision)",
+        State::Fail => {
+            "it never began and has no bill; what its pile delivered all the same is billed from quarantine (GET /v1/quarantine)"
+        }
+        State::Payed | State::Unpaid => "its bill can be corrected",
+    }
+}
+
+fn instead(waits: Option<u64>) -> String {
+    waits.map_or_else(
+        || "; it was approved, withdrawn, or the bill has changed since".to_owned(),
+        |number| format!("; correction {number} has taken its place"),
+    )
 }
 
 impl Rejected {
@@ -241,6 +372,19 @@ impl Rejected {
             Rejected::ClockWrong(_) => "clock_wrong",
             Rejected::NotTakingOrders(_) => "not_taking_orders",
             Rejected::Covered { .. } => "covered",
+            Rejected::NotCorrectable { .. } => "not_correctable",
+            Rejected::TooManyBills(_) => "too_many_bills",
+            Rejected::SecondPersonNeeded { .. } => "second_person_needed",
+            Rejected::NotASecondPerson { .. } => "not_a_second_person",
+            Rejected::UnknownProposal { .. } => "unknown_proposal",
+            Rejected::UnknownReceipt(_) => "unknown_receipt",
+            Rejected::NotATopUp { .. } => "not_a_top_up",
+            Rejected::TooManyReversals { .. } => "too_many_reversals",
+            Rejected::ShiftIsOpen { .. } => "shift_is_open",
+            Rejected::NoShift => "no_shift",
+            Rejected::ShiftNotCounted(_) => "shift_not_counted",
+            Rejected::CountDiffers { .. } => "count_differs",
+            Rejected::SlipUsed { .. } => "slip_used",
         }
     }
 }

@@ -3,8 +3,9 @@
 
 use crate::{
     card::Card,
+    desk::{Desk, DeskDay, Shift},
     energy::{EnergyBooks, EnergyReport},
-    fact::{Fact, ReceiptUse},
+    fact::{Fact, ReceiptUse, SlipUse},
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
     journal::Stamp,
     ledger::{Account, Ledger, Transfer},
@@ -38,6 +39,8 @@ pub enum Key {
     SetAside(PileId, String),
     /// What a receipt of the desk was written for.
     Receipt(String),
+    /// What a bank's slip was written for.
+    Slip(String),
 }
 
 /// A row as it is on disk, with the balances that belong to it. `None` says that it was looked for and is not there.
@@ -92,6 +95,13 @@ pub enum Loaded {
         /// The row.
         used: Option<ReceiptUse>,
     },
+    /// What a bank's slip was written for.
+    Slip {
+        /// Its number.
+        slip: String,
+        /// The row.
+        used: Option<SlipUse>,
+    },
 }
 
 /// Durable state. Where a value is an `Option`, `None` says that the row was looked for and is not there.
@@ -121,6 +131,14 @@ pub struct Rows {
     pub energy_reports: BTreeMap<Day, EnergyReport>,
     /// What is known of the station's wall clock.
     pub clock: StationClock,
+    /// Which shift is open at the desk, and which row of a day goes on.
+    pub desk: Desk,
+    /// The open shift, and those that were closed just now.
+    pub shifts: BTreeMap<u64, Shift>,
+    /// What the business day did to the till, and rows of days that ended just now: by day and first movement.
+    pub desk_days: BTreeMap<(Day, u64), DeskDay>,
+    /// Slips of the bank that were asked for.
+    pub slips: BTreeMap<String, Option<SlipUse>>,
 }
 
 /// Rows that differ from what is on disk.
@@ -152,6 +170,14 @@ pub struct Changes {
     pub day_began: bool,
     /// What is known of the station's wall clock.
     pub clock: bool,
+    /// Another shift is open at the desk, or none, or another row of a day goes on.
+    pub desk: bool,
+    /// Shifts.
+    pub shifts: BTreeSet<u64>,
+    /// What business days did to the till.
+    pub desk_days: BTreeSet<(Day, u64)>,
+    /// Slips of the bank.
+    pub slips: BTreeSet<String>,
 }
 
 impl Changes {
@@ -229,7 +255,25 @@ impl Rows {
             Loaded::Receipt { receipt, used } => {
                 self.receipts.insert(receipt, used);
             }
+            Loaded::Slip { slip, used } => {
+                self.slips.insert(slip, used);
+            }
         }
+    }
+
+    /// What the till holds by the books.
+    pub fn till(&self) -> Fen {
+        -self.ledger.balance(&Account::Cash)
+    }
+
+    /// The shift that is open at the desk.
+    pub fn open_shift(&self) -> Option<&Shift> {
+        self.shifts.get(&self.desk.shift?)
+    }
+
+    /// What the business day has done to the till so far.
+    pub fn desk_day(&self) -> Option<&DeskDay> {
+        self.desk_days.get(&self.desk.day?)
     }
 
     pub(super) fn needs_member(&self, member: &MemberId, keys: &mut Vec<Key>) {
@@ -293,9 +337,14 @@ impl Rows {
             energy: _,
             energy_reports,
             clock: _,
+            desk: _,
+            shifts,
+            desk_days,
+            slips,
         } = self;
         let of_people = orders.len() + members.len() + cards.len() + receipts.len();
-        of_people + quarantine.len() + set_aside.len() + energy_reports.len()
+        let of_desk = shifts.len() + desk_days.len() + slips.len();
+        of_people + of_desk + quarantine.len() + set_aside.len() + energy_reports.len()
     }
 
     pub(super) fn evict(&mut self) {
@@ -308,13 +357,18 @@ impl Rows {
         self.set_aside.clear();
         self.receipts.clear();
         self.energy_reports.clear();
+        self.slips.clear();
+        let Desk { shift, day } = self.desk;
+        self.shifts.retain(|number, _| Some(*number) == shift);
+        self.desk_days.retain(|key, _| Some(*key) == day);
         let gone: Vec<Account> = self
             .ledger
             .accounts()
             .filter(|(account, _)| match account {
                 Account::Allowance(member) | Account::Debt(member) => !self.members.contains_key(member),
                 Account::Held(order) => !self.orders.contains_key(order),
-                Account::SalesElectricity | Account::SalesService | Account::Refund | Account::Cash => false,
+                Account::SalesElectricity | Account::SalesService | Account::Refund => false,
+                Account::Cash | Account::CashOver | Account::Bank => false,
             })
             .map(|(account, _)| account.clone())
             .collect();

@@ -119,6 +119,11 @@ impl Runs {
             self.begin(Run::new(common, is_boot, now), now);
             return (Heard::Live, false);
         };
+        // A boot is heard even where it counts nothing.
+        if is_boot && common.seq == 0 && common.mono_ms == 0 {
+            present.heard = now;
+            return (Heard::Live, false);
+        }
         if present.is_over_by(common, now) {
             *present = Run::new(common, is_boot, now);
             return (Heard::BegunAnew, false);
@@ -211,6 +216,14 @@ mod tests {
             (Heard::Live, false),
             "said again"
         );
+        assert_eq!(heartbeat(&mut runs, "fixed", 2, 9_000, 9_205_000).0, Heard::Live);
+        let uncounted = said("fixed", 0, 0);
+        assert_eq!(
+            runs.hear(&uncounted, true, Mono(9_300_000)),
+            (Heard::Live, false),
+            "not counted"
+        );
+        assert_eq!(heartbeat(&mut runs, "fixed", 3, 110_000, 9_306_000).0, Heard::Live);
     }
 
     #[test]

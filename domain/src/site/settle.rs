@@ -2,14 +2,14 @@
 
 use super::{Answer, Decision, Handled, Rejected, Turn};
 use crate::{
-    fact::{Fact, PaidFrom, ReceiptFor, ReceiptUse},
+    fact::{Fact, PaidFrom, ReceiptFor},
     ids::{MemberId, OrderId},
     meter::Suspicion,
     notice::Notice,
-    order::{self, Basis, Illegal, Order, Source, State, Step},
+    order::{self, Basis, BillVersion, Illegal, Order, Source, State, Step},
     planted::{Bug, is_planted},
     register::SessionId,
-    settlement::{Payment, Split, Standing},
+    settlement::{Paid, Payment, Split, Standing},
     units::Fen,
 };
 
@@ -73,7 +73,13 @@ impl Turn<'_> {
         let standing = Standing {
             held: order.hold.remaining(),
             allowance,
-            paid: order.paid,
+            paid: match order.bill().is_some_and(BillVersion::is_persons) && is_planted(Bug::CorrectionPaysTwice) {
+                true => Paid {
+                    debt: Fen::ZERO,
+                    ..order.paid
+                },
+                false => order.paid,
+            },
         };
         standing.settle(bill, release)
     }
@@ -127,7 +133,6 @@ impl Turn<'_> {
         if reason.trim().is_empty() {
             return Err(Rejected::NoReason);
         }
-        let believed = matches!(decision, Decision::AsIs);
         match decision {
             Decision::AsIs => self.journal(Fact::ReviewApproved {
                 order: id.clone(),
@@ -135,29 +140,17 @@ impl Turn<'_> {
                 by,
             }),
             Decision::Corrected { electricity, service } => {
-                for amount in [electricity, service] {
-                    if amount.is_negative() {
-                        return Err(Rejected::NotPositive(amount));
-                    }
-                    self.check_amount_size(amount)?;
-                }
-                self.journal(Fact::BillCorrected {
-                    order: id.clone(),
-                    electricity,
-                    service,
-                    reason,
-                    by,
-                });
+                return self.correct_or_propose(&order, Split { electricity, service }, reason, by);
             }
         }
-        self.account_as_decided(&order, believed);
+        self.account_as_decided(&order, true);
         self.settle(id);
         Ok(Answer::Order(id.clone()))
     }
 
     /// A decision on a bill takes the register along: the record's readings as they are, or as far as the station knows the
     /// register where the person set the bill.
-    fn account_as_decided(&mut self, order: &Order, believed: bool) {
+    pub(super) fn account_as_decided(&mut self, order: &Order, believed: bool) {
         let connector = self.site.rows.connector(&order.outlet);
         let book = connector.and_then(|connector| connector.book_for(order.meter));
         let by = SessionId::Order(order.id.clone());
@@ -193,12 +186,8 @@ impl Turn<'_> {
         let Some(used) = self.site.rows.receipts.get(receipt).and_then(Option::as_ref) else {
             return Ok(false);
         };
-        let asked = ReceiptUse {
-            member: member.clone(),
-            amount,
-            paid,
-        };
-        if *used == asked {
+        // What was taken back of it since does not make it another payment.
+        if used.member == *member && used.amount == amount && used.paid == paid {
             return Ok(true);
         }
         Err(Rejected::ReceiptUsed {
@@ -299,7 +288,7 @@ impl Turn<'_> {
         }
     }
 
-    fn check_amount_size(&self, amount: Fen) -> Result<(), Rejected> {
+    pub(super) fn check_amount_size(&self, amount: Fen) -> Result<(), Rejected> {
         const AMOUNT_MAX: Fen = Fen(1_000_000_000);
         if amount > AMOUNT_MAX {
             Err(Rejected::AmountTooLarge {

@@ -29,6 +29,9 @@ impl Turn<'_> {
         if self.site.live.wall_offset_ms.is_some() && by_ms.unsigned_abs() < CLOCK_NOISE_MS {
             return;
         }
+        if self.site.live.wall_offset_ms.is_none() {
+            self.note_time_away();
+        }
         self.site.live.wall_offset_ms = Some(offset);
         let journaled = self.site.last.at;
         if by_ms != 0 {
@@ -44,6 +47,19 @@ impl Turn<'_> {
             }
         }
         self.weigh_clock(journaled);
+    }
+
+    /// Elapsed time does not count a power cut, and registers go on meanwhile.
+    fn note_time_away(&mut self) {
+        let last = self.site.last;
+        let passed = u64::try_from(self.now.wall.ms_since(last.at)).unwrap_or(0);
+        let away_ms = passed.saturating_sub(self.now.mono.ms_since(last.mono));
+        if last.seq > 0 {
+            self.site.live.away_ms = away_ms;
+            for watch in self.site.live.registers.values_mut() {
+                watch.let_pass(away_ms);
+            }
+        }
     }
 
     /// Journals that the clock cannot be right, or that it can again; `journaled` is the last time that was written by it.

@@ -294,6 +294,10 @@ impl Bench {
                 used: disk.receipts.get(&receipt).cloned().flatten(),
                 receipt,
             },
+            Key::Slip(slip) => Loaded::Slip {
+                used: disk.slips.get(&slip).cloned().flatten(),
+                slip,
+            },
         };
         self.site.load(row);
     }
@@ -339,6 +343,18 @@ impl Bench {
         }
         if changes.clock {
             disk.clock.clone_from(&rows.clock);
+        }
+        if changes.desk {
+            disk.desk = rows.desk;
+        }
+        for shift in &changes.shifts {
+            disk.shifts.insert(*shift, rows.shifts[shift].clone());
+        }
+        for key in &changes.desk_days {
+            disk.desk_days.insert(*key, rows.desk_days[key].clone());
+        }
+        for slip in &changes.slips {
+            disk.slips.insert(slip.clone(), rows.slips[slip].clone());
         }
         for account in &changes.accounts {
             disk.ledger.load(account.clone(), rows.ledger.balance(account));
@@ -393,8 +409,48 @@ impl Bench {
                 Account::SalesElectricity => assert_eq!(balance, electricity),
                 Account::SalesService => assert_eq!(balance, service),
                 Account::Refund => assert_eq!(-balance, refunded),
-                Account::Cash => {}
+                Account::Cash | Account::CashOver | Account::Bank => {}
             }
+        }
+        self.check_desk();
+    }
+
+    /// Shifts and days hold what the account `cash` moved, and nothing of it is missing between two days.
+    fn check_desk(&self) {
+        let (disk, mut till) = (&self.disk, Fen::ZERO);
+        let days: BTreeMap<u64, _> = disk.desk_days.values().map(|day| (day.first, day)).collect();
+        for (n, day) in days.values().enumerate() {
+            assert!(
+                n == 0 || day.opening == till,
+                "{day:?} begins where the day before ended"
+            );
+            till = day.closing();
+        }
+        assert_eq!(till, disk.till(), "the days add up to the till");
+        let (over, banked) = days.values().fold((Fen::ZERO, Fen::ZERO), |(over, banked), day| {
+            (over + day.moved.over, banked + day.moved.banked)
+        });
+        let balance = |account| disk.ledger.balance(&account);
+        assert_eq!((balance(Account::CashOver), -balance(Account::Bank)), (over, banked));
+        for shift in disk.shifts.values() {
+            let last = shift.closed.as_ref().map_or(u64::MAX, |_| {
+                let closes =
+                    |fact: &Fact| matches!(fact, Fact::ShiftClosed { shift: number, .. } if *number == shift.number);
+                let closed = self.facts.iter().find(|(_, fact)| closes(fact));
+                closed.expect("a closed shift has its fact").0.seq
+            });
+            let moved = self
+                .transfers
+                .iter()
+                .filter(|one| (shift.number..=last).contains(&one.cause));
+            let moved: Fen = moved
+                .map(|one| match (&one.debit, &one.credit) {
+                    (Account::Cash, _) => one.amount,
+                    (_, Account::Cash) => -one.amount,
+                    _ => Fen::ZERO,
+                })
+                .sum();
+            assert_eq!(shift.moved.net(), moved, "{shift:?}");
         }
     }
 
@@ -405,14 +461,16 @@ impl Bench {
             tariffs: self.disk.tariffs.clone(),
             energy: self.disk.energy.clone(),
             clock: self.disk.clock.clone(),
+            desk: self.disk.desk,
             ..Rows::default()
         };
-        let mut accounts = vec![
-            Account::SalesElectricity,
-            Account::SalesService,
-            Account::Refund,
-            Account::Cash,
-        ];
+        let mut accounts = Account::OF_STATION.to_vec();
+        if let Some(number) = self.disk.desk.shift {
+            rows.shifts.insert(number, self.disk.shifts[&number].clone());
+        }
+        if let Some(key) = self.disk.desk.day {
+            rows.desk_days.insert(key, self.disk.desk_days[&key].clone());
+        }
         for order in self.disk.orders().filter(|order| order.state.is_open()) {
             let member = &order.member;
             rows.orders.insert(order.id.clone(), Some(order.clone()));
@@ -558,6 +616,24 @@ impl Bench {
             amount: yuan(amount),
             reason: "sorry".to_owned(),
             by: "desk".to_owned(),
+        }
+    }
+
+    pub fn correct_input(id: &OrderId, electricity: &str, service: &str, by: &str) -> Input {
+        Input::CorrectBill {
+            order: id.clone(),
+            electricity: yuan(electricity),
+            service: yuan(service),
+            reason: "complaint upheld".to_owned(),
+            by: by.to_owned(),
+        }
+    }
+
+    pub fn approve_input(id: &OrderId, proposal: u64, by: &str) -> Input {
+        Input::ApproveCorrection {
+            order: id.clone(),
+            proposal,
+            by: by.to_owned(),
         }
     }
 

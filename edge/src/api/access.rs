@@ -15,6 +15,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use domain::correction::ANONYMOUS;
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -36,7 +37,7 @@ pub(super) const SOCKET_ONLY: &str = "socket";
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The token's name, or `local:{uid}` on the Unix socket; it goes into facts as who did something.
+    /// The token's name, or `local:{uid}` on the Unix socket without one; it goes into facts as who did something.
     pub name: String,
     /// What they may do.
     pub role: Role,
@@ -63,7 +64,7 @@ impl Caller {
     fn local(peer: LocalPeer) -> Self {
         let uid = peer.uid.map_or_else(|| "unknown".to_owned(), |uid| uid.to_string());
         Self {
-            name: format!("local:{uid}"),
+            name: format!("{ANONYMOUS}{uid}"),
             role: Role::Admin,
             local: true,
         }
@@ -220,6 +221,11 @@ fn turned_away(gate: &Gate, request: &Request, problem: Problem) -> Response {
 
 fn admitted(gate: &Gate, request: &Request, least: Role, socket_only: bool) -> Result<Caller, Problem> {
     let caller = match request.extensions().get::<LocalPeer>() {
+        // Who shows a token is a person of their own, with the role of the token.
+        Some(_) if request.headers().contains_key(header::AUTHORIZATION) => Caller {
+            local: true,
+            ..known(gate, request.headers())?
+        },
         Some(peer) => Caller::local(*peer),
         None => known(gate, request.headers())?,
     };

@@ -1,7 +1,7 @@
 //! What comes in, read strictly: bodies with the path of every fault, ids and queries, and the key of a repeatable POST.
 //! Everything that cannot be read is a problem that says which field and what to do.
 
-use super::{access::Caller, problem::Problem};
+use super::{access::Caller, problem::Problem, wire::Yuan};
 use crate::station::RequestKey;
 use axum::{
     body::{Body, Bytes},
@@ -248,6 +248,14 @@ pub(super) fn check_positive(path: &str, amount: i64, shown: impl std::fmt::Disp
     } else {
         Err(Problem::field(path, format!("must be above zero, not {shown}")))
     }
+}
+
+/// An amount that may be zero.
+pub(super) fn check_not_negative(path: &str, Yuan(amount): Yuan) -> Result<(), Problem> {
+    if amount.is_negative() {
+        return Err(Problem::field(path, format!("must not be negative, not {amount}")));
+    }
+    Ok(())
 }
 
 /// Ids in the path.

@@ -22,7 +22,8 @@ const ABOUT: &str = "What a charging station does for its drivers, desk and inte
 
 **Tokens.** `Authorization: Bearer <token>`; a WebSocket may send `Sec-WebSocket-Protocol: bearer, <token>` instead. The \
 roles are viewer < station < service < admin; the least one is given as the scope of each operation. On the station's \
-Unix socket the file's permissions take the place of tokens, and callers are administrators.
+Unix socket the file's permissions take the place of tokens, and callers are administrators; one who shows a token there \
+is who the token says.
 
 **Repeating.** Every POST carries an `Idempotency-Key`. The same key with the same body gets the answer that was given \
 before (refusals too), with `Idempotent-Replayed: true`, for 24 hours; the same key with another body gets 422. PUT and \
@@ -49,12 +50,14 @@ pub(super) fn start() -> utoipa::openapi::OpenApi {
     document.tags = Some(vec![
         tag("orders", "Charging sessions (订单)"),
         tag("reviews", "Orders that wait for a person before money moves"),
+        tag("corrections", "Bills of settled orders that people correct"),
         tag("members", "Who pays (会员), and their money at the desk"),
         tag("cards", "Cards presented at piles"),
         tag("piles", "Charging piles (桩) and their secrets"),
         tag("tariffs", "Prices by time of day (尖/峰/平/谷)"),
         tag("quarantine", "Messages that carry money, or may, and fit nowhere"),
         tag("books", "The station's double-entry books"),
+        tag("desk", "The till, shifts and the cash of a day"),
         tag(
             "energy",
             "What orders billed, held against what the registers moved, day by day",

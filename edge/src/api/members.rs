@@ -5,7 +5,9 @@ use super::{
     body::{Asked, Of, Posted, Put},
     dto::{
         PageOf, Switch,
-        member::{DebtsView, MemberView, NotificationView, OrderDebt, PayDebt, PutMember, TopUp, TransferView},
+        member::{
+            DebtsView, MemberView, NotificationView, OrderDebt, PayDebt, PutMember, ReverseTopUp, TopUp, TransferView,
+        },
     },
     page::Paging,
     problem::Problem,
@@ -29,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(list_members))
         .routes(routes!(put_member, get_member))
         .routes(routes!(top_up))
+        .routes(routes!(reverse_top_up))
         .routes(routes!(get_debts))
         .routes(routes!(pay_debt))
         .routes(routes!(block_member))
@@ -146,6 +149,35 @@ async fn top_up(
         member,
         amount: body.amount.0,
         receipt: body.receipt,
+        by: caller.name,
+    };
+    Question::new(input, Some(key))
+        .ask(&api, move |_, site, _| {
+            Ok(Shown::new(StatusCode::CREATED, &member_in_memory(site, &id)?))
+        })
+        .await
+}
+
+/// Take back a top-up that was typed wrong, as far as it is unspent. The cash leaves the till by the books.
+#[utoipa::path(
+    post, path = "/v1/members/{id}/topup-reversals", tag = "members",
+    params(("id" = String, Path, description = "The member's id")),
+    request_body = ReverseTopUp,
+    responses((status = 201, description = "Taken back", body = MemberView)),
+    security(("bearer" = ["service"])),
+)]
+async fn reverse_top_up(
+    State(api): State<ApiState>,
+    Of(member): Of<MemberId>,
+    posted: Posted<ReverseTopUp>,
+) -> Result<Answered, Problem> {
+    let Posted { body, key, caller } = posted;
+    let id = member.clone();
+    let input = Input::ReverseTopUp {
+        member,
+        receipt: body.receipt,
+        amount: body.amount.map(|amount| amount.0),
+        reason: body.reason,
         by: caller.name,
     };
     Question::new(input, Some(key))

@@ -24,6 +24,8 @@ mod body;
 mod books;
 mod cards;
 mod certificates;
+mod corrections;
+mod desk;
 mod document;
 pub mod dto;
 mod energy;
@@ -133,6 +135,7 @@ fn operations() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(document::start())
         .merge(orders::routes())
         .merge(reviews::routes())
+        .merge(corrections::routes())
         .merge(members::routes())
         .merge(cards::routes())
         .merge(piles::routes())
@@ -140,6 +143,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(tariffs::routes())
         .merge(quarantine::routes())
         .merge(books::routes())
+        .merge(desk::routes())
         .merge(energy::routes())
         .merge(bills::routes())
         .merge(live::routes())

@@ -53,10 +53,11 @@ pub(super) fn order_in_memory(site: &Site, id: &OrderId) -> Result<OrderView, Pr
         .ok_or_else(|| Problem::internal(format!("order {id} was decided and is not in memory")))
 }
 
-/// The answer to a decision about one order.
+/// The answer to a decision about one order; a correction that waits for a second person is accepted and not done.
 pub(super) fn about_order(decided: &Answer, site: &Site, status: StatusCode) -> Result<Shown, Problem> {
     match decided {
         Answer::Order(id) => Ok(Shown::new(status, &order_in_memory(site, id)?)),
+        Answer::Proposed { order, .. } => Ok(Shown::new(StatusCode::ACCEPTED, &order_in_memory(site, order)?)),
         other => Err(Problem::internal(format!("{other:?} is no answer about an order"))),
     }
 }

@@ -311,6 +311,18 @@ impl From<&Rejected> for Problem {
             | Rejected::TariffInThePast(_) => amount(""),
             Rejected::ClockWrong(_) => conflict(""),
             Rejected::NotTakingOrders(_) => problem(StatusCode::SERVICE_UNAVAILABLE, ""),
+            Rejected::UnknownProposal { .. } | Rejected::UnknownReceipt(_) => problem(StatusCode::NOT_FOUND, ""),
+            Rejected::CountDiffers { .. } => amount(""),
+            Rejected::SlipUsed { .. } => conflict("; a slip's number counts once"),
+            Rejected::NoShift => conflict("; open one with POST /v1/desk/shift"),
+            Rejected::NotCorrectable { .. }
+            | Rejected::TooManyBills(_)
+            | Rejected::SecondPersonNeeded { .. }
+            | Rejected::NotASecondPerson { .. }
+            | Rejected::NotATopUp { .. }
+            | Rejected::TooManyReversals { .. }
+            | Rejected::ShiftIsOpen { .. }
+            | Rejected::ShiftNotCounted(_) => conflict(""),
         };
         problem.explain(rejected);
         problem
@@ -342,7 +354,25 @@ impl Problem {
                 details.most = Some(Yuan(*most));
             }
             Rejected::NotPositive(_) => details.path = path("amount"),
-            Rejected::ReceiptUsed { .. } => details.path = path("receipt"),
+            Rejected::ReceiptUsed { .. } | Rejected::NotATopUp { .. } | Rejected::UnknownReceipt(_) => {
+                details.path = path("receipt");
+            }
+            Rejected::SlipUsed { .. } => details.path = path("slip"),
+            Rejected::CountDiffers { by_books, .. } => {
+                details.path = path("reason");
+                details.needed = Some(Yuan(*by_books));
+            }
+            Rejected::NotCorrectable { order, state } => {
+                details.order = Some(order.to_string());
+                details.state = Some(state.word().to_owned());
+            }
+            Rejected::SecondPersonNeeded { order, above, .. } => {
+                details.order = Some(order.to_string());
+                details.most = Some(Yuan(*above));
+            }
+            Rejected::NotASecondPerson { order, .. }
+            | Rejected::UnknownProposal { order, .. }
+            | Rejected::TooManyBills(order) => details.order = Some(order.to_string()),
             Rejected::NoReason => details.path = path("reason"),
             Rejected::TariffInThePast(_) => details.path = path("effective_from"),
             Rejected::Illegal { order, illegal } => {

@@ -50,7 +50,11 @@ async fn list_reviews(
     post, path = "/v1/reviews/{order}/decision", tag = "reviews",
     params(("order" = String, Path, description = "The order's number")),
     request_body = DecideReview,
-    responses((status = 200, description = "Settled", body = OrderView)),
+    responses(
+        (status = 200, description = "Settled", body = OrderView),
+        (status = 202, description = "The order was settled before, and the bill differs so far from that that a second \
+            person must approve it: see `correction`", body = OrderView),
+    ),
     security(("bearer" = ["service"])),
 )]
 async fn decide_review(

@@ -74,10 +74,11 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         };
         let reviews = reader.orders(&waiting, None, COUNTED_MAX)?.items.len();
         let quarantine = reader.open_items()?;
+        let corrections = reader.corrections(None, COUNTED_MAX)?.len();
         let places = (reader.checkpoint()?, reader.acknowledged()?);
-        Ok((reader.head()?, places, reviews, quarantine))
+        Ok((reader.head()?, places, (reviews, corrections), quarantine))
     });
-    let ((head, hash), (begins_after, acknowledged), reviews_waiting, quarantine) = read.await?;
+    let ((head, hash), (begins_after, acknowledged), (reviews_waiting, corrections_waiting), quarantine) = read.await?;
     let identity = api.station.store.identity();
     let mut view = StationView {
         site: identity.site.to_string(),
@@ -109,6 +110,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         conflicts_open: quarantine.conflicts,
         rating_differences_open: quarantine.rating_differences,
         quarantine_oldest: quarantine.oldest.map(At),
+        corrections_waiting,
         piles_quarantine_full: 0,
         disk: DiskView {
             free_bytes: 0,

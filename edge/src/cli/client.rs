@@ -1,4 +1,5 @@
-//! The daemon's HTTP API over its Unix socket. Whoever may open the socket may do everything.
+//! The daemon's HTTP API over its Unix socket. Whoever may open the socket may do everything; who shows a token there is
+//! who the token says.
 
 use anyhow::{Context, bail};
 use domain::journal::hex;
@@ -19,11 +20,13 @@ enum Body<'a> {
 /// Asks the daemon.
 pub(super) struct Client {
     socket: PathBuf,
+    /// Who asks; without it, anybody on this machine.
+    token: Option<String>,
 }
 
 impl Client {
-    pub(super) fn new(socket: PathBuf) -> Self {
-        Self { socket }
+    pub(super) fn new(socket: PathBuf, token: Option<String>) -> Self {
+        Self { socket, token }
     }
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -128,6 +131,9 @@ impl Client {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }

@@ -4,7 +4,9 @@
 mod backup;
 mod certificate;
 mod client;
+mod desk;
 mod energy;
+mod order;
 mod quarantine;
 mod run;
 mod status;
@@ -15,7 +17,7 @@ use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use client::Client;
 use domain::{
-    ids::{CardId, MemberId, OrderId, PileId, TariffId},
+    ids::{CardId, MemberId, PileId, TariffId},
     journal::Head,
 };
 use serde_json::{Value, json};
@@ -31,6 +33,9 @@ pub struct Cli {
     /// Print the daemon's JSON answer as it is.
     #[arg(long, global = true)]
     json: bool,
+    /// A file with your token: the daemon then takes you for the one it names, and not for anybody on this machine.
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -50,15 +55,18 @@ enum Command {
     Pile(Pile),
     /// Print the certificate of the station's own authority, PEM: what a pile needs to know the station by, over TLS.
     Authority,
-    /// Orders: end one.
-    #[command(subcommand)]
-    Order(Order),
     /// Members: who may charge, and their money here.
     #[command(subcommand)]
     Member(Member),
     /// Cards: which member a card starts orders for.
     #[command(subcommand)]
     Card(Card),
+    /// Orders: end one, correct its bill.
+    #[command(subcommand)]
+    Order(order::Order),
+    /// The desk: the till, shifts, and cash that goes to the bank.
+    #[command(subcommand)]
+    Desk(desk::Desk),
     /// Tokens of people and programs that use the HTTP API.
     #[command(subcommand)]
     Token(Token),
@@ -173,20 +181,6 @@ enum Pile {
 }
 
 #[derive(Debug, Subcommand)]
-enum Order {
-    /// Tell its pile to stop, or cancel it before it has begun. It is billed by its record.
-    Stop {
-        /// The order's number.
-        id: String,
-    },
-    /// End it with what is known of it, whatever its pile says: by an estimate, which a record corrects.
-    Close {
-        /// The order's number.
-        id: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 enum Member {
     /// Serve a member here.
     Add {
@@ -212,6 +206,19 @@ enum Member {
         /// The receipt's number. The same number never counts twice.
         #[arg(long)]
         receipt: String,
+    },
+    /// Take back a top-up that was typed wrong, as far as it is unspent.
+    TopupReverse {
+        /// The member's id.
+        id: String,
+        /// The number of the top-up's receipt.
+        receipt: String,
+        /// In yuan, such as 450.00; all that is left of the top-up if not given.
+        #[arg(long)]
+        amount: Option<String>,
+        /// Why. The same amount for the same reason never counts twice.
+        #[arg(long)]
+        reason: String,
     },
     /// Take a debt's payment.
     Pay {
@@ -335,11 +342,15 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
         Command::Run(_) | Command::CheckConfig(_) | Command::Restore { .. } | Command::Openapi
     ) {
         ensure!(
-            cli.socket.is_none() && !cli.json,
-            "--socket and --json are for commands that ask the daemon; the daemon's own socket is `socket` in its configuration"
+            cli.socket.is_none() && !cli.json && cli.token_file.is_none(),
+            "--socket, --json and --token-file are for commands that ask the daemon; the daemon's own socket is `socket` in its configuration"
         );
     }
-    let client = Client::new(cli.socket.unwrap_or_else(|| PathBuf::from("/run/holdfast/edge.sock")));
+    let who = cli.token_file.as_deref().map(token_in).transpose()?;
+    let client = Client::new(
+        cli.socket.unwrap_or_else(|| PathBuf::from("/run/holdfast/edge.sock")),
+        who,
+    );
     let (answer, show): (Value, fn(&Value) -> String) = match cli.command {
         Command::Run(file) => return run::run(&file.config).map(|()| String::new()),
         Command::CheckConfig(file) => return run::check_config(&file.config),
@@ -398,10 +409,11 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
             (client.get(&format!("/v1/bills/audit?day={day}"))?, table::fields)
         }
         Command::Pile(command) => pile(&client, command)?,
-        Command::Order(command) => order(&client, command)?,
         Command::Member(command) => member(&client, command)?,
         Command::Card(command) => card(&client, command)?,
         Command::Quarantine(command) => command.ask(&client)?,
+        Command::Order(command) => command.ask(&client)?,
+        Command::Desk(command) => command.ask(&client)?,
         Command::Token(command) => token(&client, command)?,
     };
     Ok(if cli.json {
@@ -409,6 +421,15 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
     } else {
         show(&answer)
     })
+}
+
+/// The token in a file, which is read by nobody else: on the command line everybody on the machine would see it.
+fn token_in(file: &std::path::Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let token = text.trim();
+    let plain = (1..=200).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+    ensure!(plain, "{} holds no token, as `token add` printed it", file.display());
+    Ok(token.to_owned())
 }
 
 /// Which version a document is of; what else is wrong with it the daemon says.
@@ -468,22 +489,11 @@ fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
     })
 }
 
-fn order(client: &Client, command: Order) -> anyhow::Result<Shown> {
-    let (id, what) = match command {
-        Order::Stop { id } => (id, "stop"),
-        Order::Close { id } => (id, "close"),
-    };
-    let id = OrderId::new(&id)?;
-    Ok((
-        client.post(&format!("/v1/orders/{id}/{what}"), &json!({}))?,
-        table::fields,
-    ))
-}
-
 fn member(client: &Client, command: Member) -> anyhow::Result<Shown> {
     if let Member::Add { id, .. }
     | Member::Show { id }
     | Member::Topup { id, .. }
+    | Member::TopupReverse { id, .. }
     | Member::Pay { id, .. }
     | Member::Block { id, .. }
     | Member::Unblock { id } = &command
@@ -501,6 +511,18 @@ fn member(client: &Client, command: Member) -> anyhow::Result<Shown> {
             let body = json!({ "amount": amount, "receipt": receipt });
             (
                 client.post_once(&format!("/v1/members/{id}/topups"), &receipt, &body)?,
+                table::fields,
+            )
+        }
+        Member::TopupReverse {
+            id,
+            receipt,
+            amount,
+            reason,
+        } => {
+            let body = json!({ "receipt": receipt, "amount": amount, "reason": reason });
+            (
+                client.post(&format!("/v1/members/{id}/topup-reversals"), &body)?,
                 table::fields,
             )
         }
@@ -581,6 +603,8 @@ mod tests {
         assert!(said.contains("A-Z"), "{said}");
         let said = asked(&["holdfast-edge", "--socket", "/x", "check-config"]);
         assert!(said.contains("--socket"), "{said}");
+        let said = asked(&["holdfast-edge", "order", "approve-correction", "../tokens", "7"]);
+        assert!(said.contains("A-Z"), "{said}");
     }
 
     #[test]

@@ -52,6 +52,11 @@ pub(super) fn text(station: &Value) -> String {
         "orders wait for review (GET /v1/reviews)",
     );
     attention(
+        number("corrections_waiting"),
+        "correction waits for a second person (holdfast-edge order corrections)",
+        "corrections wait for a second person (holdfast-edge order corrections)",
+    );
+    attention(
         number("piles_quarantine_full"),
         "pile has its quarantine full: its records are refused until items are closed (GET /v1/quarantine)",
         "piles have their quarantine full: their records are refused until items are closed (GET /v1/quarantine)",
@@ -294,11 +299,12 @@ version  0.1.0, schema 1";
         station["piles_online"] = 1.into();
         station["piles_faulted"] = 1.into();
         station["reviews_waiting"] = 4.into();
+        station["corrections_waiting"] = 2.into();
         station["tls"] = json!({ "certificate_expires": "2026-03-02T00:00:00Z", "expires_soon": true,
             "problem": "a.pem: no certificate", "pile_certificates_ending": 2 });
         station["clock"]["trusted"] = false.into();
         let said = text(&station);
-        let first: Vec<&str> = said.lines().take(8).collect();
+        let first: Vec<&str> = said.lines().take(9).collect();
         assert_eq!(
             first,
             [
@@ -306,6 +312,7 @@ version  0.1.0, schema 1";
                 "! 1 pile with a fault (holdfast-edge pile list)",
                 "! 2 piles offline (holdfast-edge pile list)",
                 "! 4 orders wait for review (GET /v1/reviews)",
+                "! 2 corrections wait for a second person (holdfast-edge order corrections)",
                 "! 2 piles whose certificate ends within 30 days or has ended (holdfast-edge pile list, pile cert)",
                 "! the station's TLS certificate ends at 2026-03-02T00:00:00Z: put a new one in its place",
                 "! new TLS files cannot be used, the ones before them are: a.pem: no certificate",

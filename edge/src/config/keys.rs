@@ -107,6 +107,8 @@ pub(super) const KEYS: &[Key] = keys! {
     "policy.clock_step" => |draft, given| draft.config.policy.clock_step_ms = given.duration_ms(SHORT)?;
     "policy.silent" => |draft, given| draft.config.policy.silent_ms = given.duration_ms(LONG)?;
     "policy.stop_unordered" => |draft, given| draft.config.policy.stop_unordered = given.boolean()?;
+    "policy.second_person_above" => |draft, given|
+        draft.config.policy.second_person_above = given.amount("yuan", MONEY)?;
 };
 
 /// Sets one key, or says why not.

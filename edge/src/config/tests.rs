@@ -149,6 +149,7 @@ fn every_key_reaches_its_own_field() {
         clock_step = "19s"
         silent = "25s"
         stop_unordered = true
+        second_person_above = "25.26"
     "#;
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
     let fen = |text: &str| text.parse().unwrap();
@@ -203,6 +204,7 @@ fn every_key_reaches_its_own_field() {
             clock_step_ms: 19_000,
             silent_ms: 25_000,
             stop_unordered: true,
+            second_person_above: fen("25.26"),
             time_zone: domain::time::Zone::default(), // the station's, and no key of `[policy]`
         },
         clock: ClockConfig {

@@ -5,6 +5,7 @@ mod ahead;
 mod aside;
 mod audit;
 mod backup;
+mod desk;
 mod energy;
 mod migrate;
 mod pile_log;
@@ -472,6 +473,7 @@ impl Store {
         }
         rows.energy = reader.energy_books()?;
         rows.clock = reader.station_clock()?;
+        reader.recover_desk(&mut rows)?;
         for account in reader.station_accounts()? {
             rows.ledger.load(account.0, account.1);
         }

@@ -398,6 +398,10 @@ impl Reader {
                 let receipt = receipt.clone();
                 Loaded::Receipt { receipt, used }
             }
+            Key::Slip(slip) => Loaded::Slip {
+                slip: slip.clone(),
+                used: self.slip(slip)?,
+            },
         })
     }
 
@@ -613,13 +617,8 @@ impl Reader {
     }
 
     pub(super) fn station_accounts(&self) -> Result<Vec<(Account, Fen)>, StoreError> {
-        let own = [
-            Account::SalesElectricity,
-            Account::SalesService,
-            Account::Refund,
-            Account::Cash,
-        ];
-        own.into_iter()
+        Account::OF_STATION
+            .into_iter()
             .map(|account| self.balance(&account).map(|balance| (account, balance)))
             .collect()
     }

@@ -258,7 +258,9 @@ impl Step<'_> {
         }
         for (key, transfer) in &old {
             transfers.remove(key)?;
-            by_member.remove((transfer.member.as_str(), key.0, key.1))?;
+            if let Some(member) = &transfer.member {
+                by_member.remove((member.as_str(), key.0, key.1))?;
+            }
             for (account, amount) in [(&transfer.credit, transfer.amount), (&transfer.debit, -transfer.amount)] {
                 let name = account.to_string();
                 let before = opening.get(name.as_str())?.map_or(Fen::ZERO, |sum| Fen(sum.value()));
@@ -330,12 +332,14 @@ impl Step<'_> {
     }
 }
 
-/// Whether an order is at its end for good: paid or failed, and by no estimate, which a late record would correct.
+/// Whether an order is at its end for good: paid or failed, by no estimate, which a late record would correct, and with no
+/// correction waiting for a second person.
 fn is_over(order: &Order) -> bool {
     matches!(order.state, State::Payed | State::Fail)
         && order.hold.is_resolved()
         && order.paid.debt == Fen::ZERO
         && !order.estimated
+        && order.proposal.is_none()
 }
 
 #[cfg(test)]

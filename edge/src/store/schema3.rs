@@ -1,4 +1,5 @@
-//! From schema 2 to 3: cards keep their history, which the journal tells, and open quarantine has an index.
+//! From schema 2 to 3: cards keep their history, which the journal tells, open quarantine has an index, and registers have
+//! a book of what explains them.
 //! Card numbers are compared in capitals from here on: of two that differ in nothing else the later holder stands.
 
 use super::{
@@ -12,7 +13,9 @@ use domain::{
     fact::Fact,
     ids::{CardId, MemberId},
     quarantine::QuarantineItem,
+    register::RegisterBook,
     time::Wall,
+    units::Energy,
 };
 use redb::{ReadableTable, TableDefinition, TableError, WriteTransaction};
 use serde::Deserialize;
@@ -24,7 +27,35 @@ const CARDS_2: TableDefinition<'static, &str, &str> = TableDefinition::new("card
 /// Changes the rows that schema 3 keeps otherwise.
 pub(super) fn bring_up(write: &WriteTransaction) -> Result<(), StoreError> {
     cards(write)?;
+    registers(write)?;
     open_quarantine(write)
+}
+
+/// What a register was explained up to becomes a book that begins there.
+fn registers(write: &WriteTransaction) -> Result<(), StoreError> {
+    let mut piles = write.open_table(tables::PILES)?;
+    let mut rows: Vec<(String, serde_json::Value)> = Vec::new();
+    for row in piles.iter()? {
+        let (id, row) = row?;
+        rows.push((id.value().to_owned(), parse("piles", &id.value(), row.value())?));
+    }
+    for (id, mut pile) in rows {
+        let connectors = pile.get_mut("connectors").and_then(serde_json::Value::as_object_mut);
+        for connector in connectors.into_iter().flat_map(|connectors| connectors.values_mut()) {
+            let read = |value: Option<&serde_json::Value>| -> Option<Energy> {
+                value.and_then(|value| serde_json::from_value(value.clone()).ok())
+            };
+            let reported = connector.get("excess").and_then(|excess| excess.get("to"));
+            let explained = [connector.get("accounted"), connector.get("set_aside"), reported];
+            if let Some(register) = explained.into_iter().filter_map(read).max() {
+                let mut book = RegisterBook::default();
+                book.begin(register);
+                connector["book"] = serde_json::to_value(book).map_err(StoreError::io)?;
+            }
+        }
+        piles.insert(id.as_str(), json(&pile)?.as_slice())?;
+    }
+    Ok(())
 }
 
 /// What stands in the journal of a card, under the very number that was written then.

@@ -131,6 +131,15 @@ tables! {
     QUARANTINE_BY_CONTENT: (&str, &str) => u64 = "quarantine_by_content";
     /// Receipt number → what it was written for. Never pruned: a number counts once.
     RECEIPTS: &str => &[u8] = "receipts";
+    /// Order id → number of the correction that waits for a second person.
+    CORRECTIONS: &str => u64 = "corrections";
+    /// Number → shift at the desk.
+    SHIFTS: u64 => &[u8] = "shifts";
+    /// Business day, number of the first cash that moved in it → what it did to the till. A clock that was set back makes
+    /// two rows of a day.
+    DESK_DAYS: (&str, u64) => &[u8] = "desk_days";
+    /// Number of a bank's slip → what it was written for. Never pruned: a number counts once.
+    BANK_SLIPS: &str => &[u8] = "bank_slips";
     /// Business day, pile, connector → sums that are in no energy report yet.
     ENERGY_DAYS: (&str, &str, u8) => &[u8] = "energy_days";
     /// Business day → its energy report.

@@ -1,7 +1,7 @@
 //! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
-use super::{Identity, Store, StoreError, energy, pile_log, read::parse, retained, tables};
+use super::{Identity, Store, StoreError, desk, energy, pile_log, read::parse, retained, tables};
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, PileCertificates},
@@ -123,6 +123,7 @@ impl Store {
                 .open_table(tables::META)?
                 .insert(tables::STATION_CLOCK, clock.as_slice())?;
         }
+        desk::write(&write, batch, rows)?;
         write_credentials(&write, &batch.credentials)?;
         retained::write(&write, &batch.retained)?;
         remember(&write, &batch.remembered, mark.mono, REMEMBERED_MAX)?;
@@ -240,7 +241,9 @@ fn write_money(write: &WriteTransaction, batch: &Batch, rows: &Rows) -> Result<(
             (transfer.cause, 0)
         };
         transfers.insert(key, json(transfer)?.as_slice())?;
-        by_member.insert((transfer.member.as_str(), key.0, key.1), ())?;
+        if let Some(member) = &transfer.member {
+            by_member.insert((member.as_str(), key.0, key.1), ())?;
+        }
     }
     Ok(())
 }

@@ -46,7 +46,10 @@ fn operations() -> Vec<Operation> {
             );
             found.push(Operation {
                 method: method.to_ascii_uppercase(),
-                path: path.replace("{item}", "1").replace(['{', '}'], ""),
+                path: path
+                    .replace("{item}", "1")
+                    .replace("{proposal}", "1")
+                    .replace(['{', '}'], ""),
                 least,
                 socket_only: scopes.is_some_and(|scopes| scopes.iter().any(|scope| scope == "socket")),
             });

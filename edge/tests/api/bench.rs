@@ -238,6 +238,15 @@ impl Bench {
         exchange(stream, method, path, &[], None).await
     }
 
+    /// A POST over the Unix socket, by somebody with a token or by anybody.
+    pub(crate) async fn local_post(&self, path: &str, token: Option<&str>, body: &Value) -> Reply {
+        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        let (key, bearer) = (self.key(), token.map(|token| format!("Bearer {token}")));
+        let mut headers = vec![("content-type", "application/json"), ("idempotency-key", &*key)];
+        headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
+        exchange(stream, "POST", path, &headers, Some(&body.to_string())).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.raw(
             "GET",

@@ -4,6 +4,8 @@
 
 mod access;
 mod bench;
+mod corrections;
+mod desk;
 mod energy;
 mod estimates;
 mod journal;
@@ -12,4 +14,5 @@ mod money;
 mod orders;
 mod pages;
 mod piles;
+mod quarantine;
 mod requests;

@@ -167,8 +167,13 @@ async fn an_orphaned_record_is_kept_until_somebody_bills_or_dismisses_it() {
         .post(&close(&first), &json!({ "bill_to": "nobody", "reason": "认领" }))
         .await;
     nobody.problem(404, "unknown-member");
+    // Both say that they began at 100 kWh.
+    let despite = json!([{ "item": second }]);
     let billed = bench
-        .post(&close(&first), &json!({ "bill_to": "m1", "reason": "认领" }))
+        .post(
+            &close(&first),
+            &json!({ "bill_to": "m1", "reason": "认领", "despite": despite }),
+        )
         .await
         .expect(200);
     assert_eq!(billed["outcome"], "billed");

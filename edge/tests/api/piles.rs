@@ -109,11 +109,13 @@ async fn cards_belong_to_members() {
         .await
         .problem(404, "unknown-member");
     let card = bench.put("/v1/cards/C1", &json!({ "member": "m1" })).await.expect(200);
-    assert_eq!(card, json!({ "id": "C1", "member": "m1" }));
+    assert_eq!((&card["id"], &card["member"]), (&json!("C1"), &json!("m1")));
+    assert_eq!(card["holders"][0]["member"], "m1");
     assert_eq!(bench.get("/v1/cards/C1").await.expect(200), card);
     assert_eq!(bench.get("/v1/cards").await.expect(200)["items"], json!([card]));
     assert_eq!(bench.delete("/v1/cards/C1").await.status, 204);
     bench.delete("/v1/cards/C1").await.problem(404, "unknown-card");
+    assert_eq!(bench.get("/v1/cards/c1").await.expect(200)["member"], json!(null));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -232,6 +234,7 @@ async fn a_piles_log_tells_what_happened_there_newest_first() {
         "CommandIssued",
         "PileEvent",
         "PileBooted",
+        "PileClocksMeasured",
         "PileProvisioned",
     ];
     assert_eq!(kinds(&log), expected);
@@ -250,7 +253,7 @@ async fn a_piles_log_tells_what_happened_there_newest_first() {
     assert_eq!([kinds(&first), kinds(&rest)].concat(), expected);
     assert_eq!(
         kinds(&bench.get("/v1/piles/P2/log").await.expect(200)),
-        ["PileBooted", "PileProvisioned"]
+        ["PileBooted", "PileClocksMeasured", "PileProvisioned"]
     );
     bench.get("/v1/piles/P9/log").await.problem(404, "unknown-pile");
 }

@@ -292,7 +292,7 @@ impl World {
         Ok(())
     }
 
-    /// The sums of business days, their reports, and tariffs.
+    /// The sums of business days, their reports, the desk, and tariffs.
     fn check_energy(&self, found: &Rows, reader: &Reader) -> Checked {
         let rows = &self.oracle.rows;
         if found.energy != rows.energy {
@@ -305,6 +305,14 @@ impl World {
         reports.reverse();
         if reports != rows.energy_reports.values().cloned().collect::<Vec<_>>() {
             return Err("the energy reports on disk are not as the journal has them".to_owned());
+        }
+        let desk = |rows: &Rows| (rows.desk, rows.open_shift().cloned(), rows.desk_day().cloned());
+        if desk(found) != desk(rows) {
+            return Err(format!(
+                "the desk on disk is {:?}, by the journal {:?}",
+                desk(found),
+                desk(rows)
+            ));
         }
         if found.tariffs != rows.tariffs {
             return Err("the tariffs on disk are not as the journal has them".to_owned());

@@ -473,6 +473,15 @@ impl World {
     }
 
     fn review(&mut self, order: OrderId) {
+        let row = self.oracle.rows.order(&order);
+        let waits = row.and_then(|row| row.proposal.as_ref()).map(|waits| waits.number);
+        if let Some(number) = waits.filter(|_| self.chance(80)) {
+            let approves = Asked::Approve(order, number);
+            if self.unasked(|asked| *asked == approves) {
+                self.ask(approves);
+            }
+            return;
+        }
         let same = |asked: &Asked| matches!(asked, Asked::Decide(which, _) if *which == order);
         if !self.chance(45) || !self.unasked(same) {
             return;

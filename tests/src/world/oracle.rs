@@ -14,6 +14,7 @@ use super::{
     registers::Registers,
 };
 use domain::{
+    correction::Approval,
     energy::Finding,
     fact::{Fact, PaidFrom, QuarantineOutcome},
     ids::{CardId, MemberId, OrderId, Outlet, PileId},
@@ -425,15 +426,45 @@ impl Oracle {
                 electricity,
                 service,
                 by,
+                approval,
                 ..
             } => {
                 let asked = Decision::Corrected {
                     electricity: *electricity,
                     service: *service,
                 };
-                self.decided(order, asked, by, desk)?;
+                match approval {
+                    None => self.decided(order, asked, by, desk)?,
+                    Some(Approval { proposal, by: second }) => {
+                        match (desk.asked(by), desk.asked(second)) {
+                            (Some(Asked::Decide(first, wanted)), Some(Asked::Approve(other, number)))
+                                if first == order && other == order && *wanted == asked && number == proposal => {}
+                            wanted => {
+                                return Err(format!("nobody asked for it: {by} and {second} asked for {wanted:?}"));
+                            }
+                        }
+                        self.act(second, 1, 1)?;
+                        self.book(order)?.decided = true;
+                    }
+                }
                 self.book(order)?.bill = Some((electricity.0, service.0));
                 Ok(())
+            }
+            Fact::CorrectionProposed {
+                order,
+                electricity,
+                service,
+                by,
+                ..
+            } => {
+                let asked = Decision::Corrected {
+                    electricity: *electricity,
+                    service: *service,
+                };
+                match desk.asked(by) {
+                    Some(Asked::Decide(which, wanted)) if which == order && *wanted == asked => self.act(by, 1, 1),
+                    asked => Err(format!("nobody asked for it: {by} asked for {asked:?}")),
+                }
             }
             Fact::ReviewApproved { order, by, .. } => self.decided(order, Decision::AsIs, by, desk),
             Fact::OrderEstimated { order, .. } => {

@@ -21,6 +21,8 @@ pub(super) enum Asked {
     TopUp(MemberId, Fen, String),
     PayDebt(MemberId, Fen, PaidFrom),
     Decide(OrderId, Decision),
+    /// As the second person, the correction of this number.
+    Approve(OrderId, u64),
     Refund(OrderId, Fen),
     /// Which message, and who pays for it.
     /// And what else covers its readings, for all that they know.
@@ -97,6 +99,7 @@ impl Desk {
                 reason,
                 by,
             },
+            Asked::Approve(order, proposal) => Input::ApproveCorrection { order, proposal, by },
             Asked::Refund(order, amount) => Input::Refund {
                 order,
                 amount,
@@ -126,7 +129,12 @@ impl Desk {
     pub(super) fn leaves_trace(asked: &Asked) -> bool {
         matches!(
             asked,
-            Asked::TopUp(..) | Asked::PayDebt(..) | Asked::Decide(..) | Asked::Refund(..) | Asked::CloseQuarantine(..)
+            Asked::TopUp(..)
+                | Asked::PayDebt(..)
+                | Asked::Decide(..)
+                | Asked::Approve(..)
+                | Asked::Refund(..)
+                | Asked::CloseQuarantine(..)
         )
     }
 

@@ -38,7 +38,8 @@ struct Flood {
 fn big_record(hand: &mut Hand, name: &str) -> Value {
     hand.message(&json!({
         "order_id": name, "connector": 1, "start_ts": null, "stop_ts": null, "start_mono_ms": 1, "stop_mono_ms": 2,
-        "meter_start_kwh": "1.0", "meter_stop_kwh": "2.0", "reason": { "code": 7, "text": "x".repeat(30_000) },
+        "meter_start_kwh": "1.0", "meter_stop_kwh": "2.0", "reason": { "code": 7, "text": "" },
+        "signed": { "format": "OCMF", "data": "x".repeat(30_000) },
     }))
 }
 

@@ -40,6 +40,9 @@ pub struct BillVersionView {
     /// Who, for a correction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// The second person, for a correction that took two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
     /// How it was worked out; `null` for a correction.
     #[schema(required)]
     pub detail: Option<BillDetail>,
@@ -138,6 +141,7 @@ impl BillVersionView {
             fee: Yuan(bill.fee()),
             reason: bill.reason.clone(),
             by: bill.by.clone(),
+            approved_by: bill.approval.as_ref().map(|approval| approval.by.clone()),
             detail: bill.detail.as_ref().map(BillDetail::from),
         }
     }

@@ -22,6 +22,10 @@ pub struct BalanceSheet {
     pub refund: Yuan,
     /// The desk's till.
     pub cash: Yuan,
+    /// Counted in the till above the books; negative: below.
+    pub cash_over: Yuan,
+    /// Cash of the till that was taken to the bank.
+    pub bank: Yuan,
     /// What members can spend here.
     pub allowances: Yuan,
     /// Reserved for orders.
@@ -65,6 +69,8 @@ impl BalanceSheet {
             sales_service: sum(|account| *account == Account::SalesService),
             refund: sum(|account| *account == Account::Refund),
             cash: sum(|account| *account == Account::Cash),
+            cash_over: sum(|account| *account == Account::CashOver),
+            bank: sum(|account| *account == Account::Bank),
             allowances: sum(|account| matches!(account, Account::Allowance(_))),
             held: sum(|account| matches!(account, Account::Held(_))),
             debts: sum(|account| matches!(account, Account::Debt(_))),

@@ -89,6 +89,31 @@ impl Checked for TopUp {
     }
 }
 
+/// A top-up that was typed wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReverseTopUp {
+    /// The number of the top-up's receipt.
+    #[schema(example = "R-2026-0001")]
+    pub receipt: String,
+    /// How much; all that is left of the top-up if left out. Never more than the member has here. The same amount for the
+    /// same reason again changes nothing.
+    #[serde(default)]
+    pub amount: Option<Yuan>,
+    /// Why.
+    pub reason: String,
+}
+
+impl Checked for ReverseTopUp {
+    fn check(&self) -> Result<(), Problem> {
+        if let Some(Yuan(amount)) = self.amount {
+            check_positive("amount", amount.0, amount)?;
+        }
+        check_name("receipt", &self.receipt, 1)?;
+        check_reason("reason", &self.reason)
+    }
+}
+
 /// Money paid for what is owed, oldest order first.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -182,7 +207,8 @@ pub struct TransferView {
     pub id: String,
     /// When.
     pub at: At,
-    /// `TOPUP`, `HOLD`, `CAPTURE`, `RELEASE`, `DEBT`, `DEBT_PAID`, `REFUND` or `ADJUST`.
+    /// `TOPUP`, `HOLD`, `CAPTURE`, `RELEASE`, `DEBT`, `DEBT_PAID`, `REFUND` or `ADJUST`; a `TOPUP` from
+    /// the allowance to the till is one that was typed wrong, taken back.
     #[schema(example = "CAPTURE")]
     pub code: String,
     /// The account that gives.

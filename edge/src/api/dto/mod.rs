@@ -3,6 +3,7 @@
 
 pub mod bill;
 pub mod books;
+pub mod desk;
 pub mod energy;
 pub mod live;
 pub mod member;

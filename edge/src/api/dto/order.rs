@@ -2,11 +2,12 @@
 
 use super::{Noticed, live::LiveDto, word};
 use crate::api::{
-    body::{Checked, check_positive, check_reason},
+    body::{Checked, check_not_negative, check_positive, check_reason},
     problem::Problem,
     wire::{At, Kwh, Yuan},
 };
 use domain::{
+    correction::Proposal,
     fact::QuarantineReason,
     ids::{ConnectorNo, MemberId, PileId},
     order::{Order, OrderItem, State, Until},
@@ -201,16 +202,77 @@ pub struct CorrectedBill {
 impl Checked for DecideReview {
     fn check(&self) -> Result<(), Problem> {
         if let ReviewDecision::Corrected(bill) = &self.decision {
-            for (path, Yuan(amount)) in [
-                ("decision.corrected.electricity", bill.electricity),
-                ("decision.corrected.service", bill.service),
-            ] {
-                if amount.is_negative() {
-                    return Err(Problem::field(path, format!("must not be negative, not {amount}")));
-                }
-            }
+            check_not_negative("decision.corrected.electricity", bill.electricity)?;
+            check_not_negative("decision.corrected.service", bill.service)?;
         }
         check_reason("reason", &self.reason)
+    }
+}
+
+/// Another bill for an order that was settled.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorrectBill {
+    /// For electricity, zero or more.
+    pub electricity: Yuan,
+    /// For service, zero or more.
+    pub service: Yuan,
+    /// Why.
+    pub reason: String,
+}
+
+impl Checked for CorrectBill {
+    fn check(&self) -> Result<(), Problem> {
+        check_not_negative("electricity", self.electricity)?;
+        check_not_negative("service", self.service)?;
+        check_reason("reason", &self.reason)
+    }
+}
+
+/// Why a correction that waits is not made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawCorrection {
+    /// Why not.
+    pub reason: String,
+}
+
+impl Checked for WithdrawCorrection {
+    fn check(&self) -> Result<(), Problem> {
+        check_reason("reason", &self.reason)
+    }
+}
+
+/// A correction that waits for a second person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProposalView {
+    /// Its number, by which it is approved or withdrawn.
+    pub number: u64,
+    /// For electricity.
+    pub electricity: Yuan,
+    /// For service.
+    pub service: Yuan,
+    /// Both together: what the driver would pay.
+    pub fee: Yuan,
+    /// Why.
+    pub reason: String,
+    /// Who wants it; somebody else must approve it.
+    pub by: String,
+    /// Since when it waits.
+    pub at: At,
+}
+
+impl From<&Proposal> for ProposalView {
+    fn from(proposal: &Proposal) -> Self {
+        Self {
+            number: proposal.number,
+            electricity: Yuan(proposal.electricity),
+            service: Yuan(proposal.service),
+            fee: Yuan(proposal.bill().total()),
+            reason: proposal.reason.clone(),
+            by: proposal.by.clone(),
+            at: At(proposal.at),
+        }
     }
 }
 
@@ -330,6 +392,12 @@ pub struct OrderView {
     pub conflicting_records: usize,
     /// What lies in quarantine about it, or lay there: the last 32 items, oldest first. All of them are in its log.
     pub items: Vec<OrderItemView>,
+    /// The fee by which it was first settled: corrections of the bill are measured by it.
+    #[schema(required)]
+    pub first_settled_fee: Option<Yuan>,
+    /// A correction of the bill that waits for a second person.
+    #[schema(required)]
+    pub correction: Option<ProposalView>,
     /// What the driver sees, for a single order that is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<LiveDto>,
@@ -387,6 +455,8 @@ impl From<&Order> for OrderView {
             suspicions: order.suspicions.iter().map(Noticed::of).collect(),
             conflicting_records: order.conflicts.len() + conflicts.count(),
             items: order.items.iter().map(OrderItemView::of).collect(),
+            first_settled_fee: order.measured_by().map(|first| Yuan(first.fee)),
+            correction: order.proposal.as_ref().map(Into::into),
             live: None,
         }
     }

@@ -60,6 +60,8 @@ pub struct StationView {
     /// Since when the oldest of it waits.
     #[schema(required)]
     pub quarantine_oldest: Option<At>,
+    /// Corrections of bills that wait for a second person; counted up to a hundred.
+    pub corrections_waiting: usize,
     /// Piles whose quarantine is full: what they say that fits nowhere is refused until items of theirs are closed.
     pub piles_quarantine_full: usize,
     /// Room on the disk.

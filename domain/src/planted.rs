@@ -62,6 +62,10 @@ pub enum Bug {
     DropSeventeenth,
     /// A person who bills a quarantine item is not told what else covers its readings.
     BillTwice,
+    /// A message with a field that cannot be read is not read, whatever hangs on that field.
+    StrictOptionalFields,
+    /// No gap is looked for before an order that an estimate settles.
+    EstimateSwallowsGap,
     /// A correction downwards pays out what was never paid, and leaves the debt.
     CorrectionPaysTwice,
 }
@@ -97,6 +101,8 @@ impl Bug {
         Bug::CardHolderNow,
         Bug::DropSeventeenth,
         Bug::BillTwice,
+        Bug::StrictOptionalFields,
+        Bug::EstimateSwallowsGap,
         Bug::CorrectionPaysTwice,
     ];
 }

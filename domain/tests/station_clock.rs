@@ -91,6 +91,60 @@ fn what_waited_for_the_clock_alone_is_settled_at_the_right_time_when_it_comes() 
 }
 
 #[test]
+fn what_waited_waits_for_a_person_if_the_clock_was_put_right_while_the_station_was_off() {
+    let mut bench = Bench::new();
+    bench.advance(HOUR);
+    loses_its_clock(&mut bench);
+    let id = session(&mut bench, "1000", "1002");
+    bench.restart(true);
+    is_put_right(&mut bench);
+    assert!(bench.site.rows().clock.doubt.is_none());
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.paid.charged()), (State::Review, yuan("0")));
+    assert!(
+        order.placed_at < wall("1970-01-02T00:00:00Z"),
+        "nobody knows by how much the clock was put right"
+    );
+    // A later doubt is about later orders.
+    loses_its_clock(&mut bench);
+    is_put_right(&mut bench);
+    assert_eq!(bench.state(&id), State::Review);
+}
+
+#[test]
+fn a_step_of_a_doubtful_clock_before_a_session_was_rated_is_in_its_times_already() {
+    let mut bench = Bench::new();
+    bench.advance(HOUR);
+    let right = loses_its_clock(&mut bench);
+    let (id, start) = bench.charge("m", "P1", "20");
+    bench.charging("P1", &id);
+    // Put forward by three hours, still in 1970, with the session under way.
+    bench.now.wall = bench.now.wall.after_ms(3 * HOUR as i64);
+    for pile in ["P1", "P2", "P3"] {
+        let ahead = bench.sim(pile).clock_ahead_ms.unwrap();
+        bench.sim(pile).clock_ahead_ms = Some(ahead - 3 * HOUR as i64);
+    }
+    bench.ok(Input::Tick);
+    bench.deliver("P1", &id, 20 * MINUTE, "1002");
+    let start = Now {
+        wall: start.wall.after_ms(3 * HOUR as i64),
+        ..start
+    };
+    let record = bench.record_since("P1", &id, start, "1000", "1002");
+    bench.send_record("P1", &record);
+    bench.idle("P1");
+    assert_eq!(bench.state(&id), State::Review);
+    is_put_right(&mut bench);
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.bill().unwrap().fee()), (State::Payed, yuan("2")));
+    let began = order.ending.unwrap().start.at;
+    assert!(
+        began >= right && began <= right.after_ms(60_000),
+        "{began} by the right clock, not {right}"
+    );
+}
+
+#[test]
 fn a_session_that_the_loss_of_the_clock_fell_into_waits_for_a_person_even_when_the_clock_is_right_again() {
     let mut bench = Bench::new();
     let (id, start) = bench.charge("m", "P1", "20");

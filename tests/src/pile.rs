@@ -24,6 +24,6 @@ pub use connection::{Station, TlsSetup, tls};
 pub use event::{PileEvent, What};
 pub use handle::{Events, NotSeen, PileHandle, spawn};
 pub use machine::{Act, Body, Input, Output, Pile, Publish, Status};
-pub use spec::{ClockSpec, ConnectorSpec, Customers, Flash, PileSpec};
+pub use spec::{ClockAtPowerOn, ClockSpec, ConnectorSpec, Customers, Flash, PileSpec};
 pub use supply::{Car, Supply};
 pub use time::SimTime;

@@ -24,7 +24,7 @@ use std::{
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 use world::{
     hand::Hand,
-    pile::{ClockSpec, Flash, PileHandle, PileSpec, SimTime, Station, What, spawn},
+    pile::{ClockAtPowerOn, ClockSpec, Flash, PileHandle, PileSpec, SimTime, Station, What, spawn},
     seed::Seed,
     station::{Answer, Api, SITE, Setup, StationProcess, program},
 };
@@ -226,6 +226,7 @@ async fn switch_on(station: &StationProcess, n: u64, time: SimTime) -> PileHandl
         start: station.wall(),
         drift_ppm: 0,
         follows_station: false,
+        at_power_on: ClockAtPowerOn::GoesOn,
     });
     let address = station.mqtt;
     let link = Station {

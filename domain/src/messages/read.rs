@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     ids::{BootId, ConnectorNo, MsgId, OrderId},
+    planted::{Bug, is_planted},
     topics::UpKind,
 };
 
@@ -55,11 +56,11 @@ pub fn read_up(kind: UpKind, payload: &[u8]) -> Result<UpMessage, Malformed> {
             .and_then(|common| Ok((common, lenient::body(kind, &message, &mut dropped)?))),
     };
     let (common, body) = read.map_err(|fault| malformed(&message, fault))?;
-    Ok(UpMessage {
-        common,
-        body,
-        unread: dropped.into_unread(payload),
-    })
+    let unread = dropped.into_unread(payload);
+    if unread.is_some() && is_planted(Bug::StrictOptionalFields) {
+        return Err(malformed(&message, whole("a field that cannot be read".to_owned())));
+    }
+    Ok(UpMessage { common, body, unread })
 }
 
 /// A message that is as the contract has it, which most are: nothing is held twice to read it.

@@ -72,6 +72,9 @@ pub struct OrderRow {
     /// By how much the clock has been put forward since, in milliseconds.
     #[serde(default)]
     pub clock_moved_ms: i64,
+    /// By how much of that it has been stepped since the session was rated last.
+    #[serde(default)]
+    pub rated_moved_ms: i64,
     /// The connector's last known register reading before it began.
     pub baseline: Option<Energy>,
     /// Its meter: [`Connector::meters_before`](crate::pile::Connector::meters_before) when it began.
@@ -216,6 +219,7 @@ impl Order {
             clock_doubted: in_doubt,
             placed_in_doubt: in_doubt,
             clock_moved_ms: 0,
+            rated_moved_ms: 0,
             times_moved: None,
             baseline: *baseline,
             meter: at.map_or(0, |connector| connector.meter_of_session_from(*baseline)),
@@ -289,9 +293,12 @@ impl Order {
             Fact::RecordConflict { digest, .. } => self.0.conflicts.push(digest.clone()),
             Fact::ClockStepped { by_ms } if self.placed_in_doubt => {
                 self.0.clock_moved_ms = self.clock_moved_ms.saturating_add(*by_ms);
+                self.0.rated_moved_ms = self.rated_moved_ms.saturating_add(*by_ms);
             }
             Fact::ClockStepped { .. } => self.0.clock_stepped = true,
             Fact::ClockDoubted { .. } => self.0.clock_doubted = true,
+            // What has not been moved when the clock is believed again is a person's: no later step is about it.
+            Fact::ClockBelieved { .. } => self.0.placed_in_doubt = false,
             Fact::OrderTimesMoved { by_ms, .. } => {
                 self.move_times(*by_ms);
                 self.0.times_moved = Some(stamp.mono);
@@ -299,6 +306,7 @@ impl Order {
             Fact::RecordReceived { ending, suspicions, .. } => {
                 self.step(Step::Record);
                 self.0.ending = Some(ending.clone());
+                self.0.rated_moved_ms = 0;
                 self.0.estimated = false;
                 self.0.suspicions.extend(suspicions.iter().cloned());
                 self.be_over();
@@ -330,6 +338,7 @@ impl Order {
                     self.0.estimated = true;
                     self.be_over();
                 }
+                self.0.rated_moved_ms = 0;
                 self.0.bills.push(BillVersion {
                     basis: *basis,
                     electricity: bill.electricity,
@@ -486,10 +495,12 @@ impl Order {
             started.at = started.at.after_ms(by_ms);
         }
         if let Some(ending) = &mut row.ending {
+            let by_ms = row.rated_moved_ms;
             ending.start.at = ending.start.at.after_ms(by_ms);
             ending.stop.at = ending.stop.at.after_ms(by_ms);
         }
-        (row.clock_doubted, row.placed_in_doubt, row.clock_moved_ms) = (false, false, 0);
+        (row.clock_doubted, row.placed_in_doubt) = (false, false);
+        (row.clock_moved_ms, row.rated_moved_ms) = (0, 0);
     }
 
     fn fail(&mut self, reason: &FailReason) {

@@ -153,7 +153,7 @@ impl Books<'_> {
                 let before = self.rows.orders.insert(order.clone(), Some(placed));
                 assert!(matches!(before, None | Some(None)), "order {order} is placed once");
             }
-            Fact::ClockStepped { .. } | Fact::ClockDoubted { .. } => {
+            Fact::ClockStepped { .. } | Fact::ClockDoubted { .. } | Fact::ClockBelieved { .. } => {
                 // What waits for a person has been rated, and by a clock that was right for all that was known.
                 let over = |order: &&Order| order.state == State::Review && !order.placed_in_doubt;
                 let running = self.rows.orders().filter(|order| order.state.is_open() && !over(order));

@@ -123,16 +123,21 @@ impl Turn<'_> {
     /// The clock is believed again: what was placed by a wrong one moves to the right time, and what waited for nothing
     /// else is settled.
     fn believe_clock(&mut self, by: Option<String>) {
+        let certain = self.site.rows.clock.doubt.map(|doubt| doubt.certain);
+        let slack_ms = i64::try_from(self.policy().clock_step_ms).unwrap_or(i64::MAX);
         let waiting = self
             .site
             .rows
             .orders()
             .filter(|order| order.clock_doubted && order.state.is_open());
-        // Where the doubt began in the middle of a session, nobody knows how long the station was off: a person's case.
-        let waiting: Vec<OrderId> = waiting
-            .filter(|order| order.placed_in_doubt)
-            .map(|order| order.id.clone())
-            .collect();
+        // Where the doubt began in the middle of a session, nobody knows how long the station was off: a person's case. So
+        // it is where the clock was put right while the station was off: then nobody saw by how much, and what was placed
+        // after the last certain time would be moved to before it.
+        let waiting = waiting.filter(|order| order.placed_in_doubt).filter(|order| {
+            let placed_at = order.placed_at.after_ms(order.clock_moved_ms);
+            certain.is_none_or(|certain| placed_at.after_ms(slack_ms) >= certain)
+        });
+        let waiting: Vec<OrderId> = waiting.map(|order| order.id.clone()).collect();
         self.journal(Fact::ClockBelieved { by });
         for id in waiting {
             let order = self.order(&id).expect("it was in memory a line above").clone();
@@ -142,7 +147,8 @@ impl Turn<'_> {
                 by_ms,
             });
             if order.state == State::Review {
-                self.rate_at_the_right_time(&order, by_ms);
+                // A step before it was rated is in its times already.
+                self.rate_at_the_right_time(&order, order.rated_moved_ms);
             }
         }
     }

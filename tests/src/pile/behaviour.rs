@@ -75,6 +75,13 @@ pub enum Behaviour {
     DuplicateRecord,
     /// After the acknowledgement sends another record for the same order, with 0.5 kWh more.
     ConflictingRecord,
+    /// After the acknowledgement sends so many other records for the same order, each with another stop.
+    ConflictingRecords {
+        /// How many.
+        many: u8,
+    },
+    /// Its records say half of what was delivered; the true one follows after the acknowledgement.
+    ShortRecord,
     /// After the first connect sends a record for an order nobody knows.
     OrphanRecord,
     /// Loses the network, starts a session by itself for a card, ends it, and comes back with an `off-…` record.
@@ -181,6 +188,14 @@ pub const BEHAVIOURS: &[BehaviourHelp] = &[
     help(
         "conflicting-record",
         "after its record's ack, sends another one for the same order with 0.5 kWh more",
+    ),
+    help(
+        "conflicting-records=20",
+        "after its record's ack, sends so many other ones for the same order, each with another stop",
+    ),
+    help(
+        "short-record",
+        "its records say half of what was delivered, and after the ack the true one follows",
     ),
     help(
         "orphan-record",
@@ -339,6 +354,12 @@ fn build(name: &str, arguments: &mut Arguments<'_>) -> Result<Behaviour, String>
         },
         "duplicate-record" => Behaviour::DuplicateRecord,
         "conflicting-record" => Behaviour::ConflictingRecord,
+        "conflicting-records" => Behaviour::ConflictingRecords {
+            many: arguments
+                .bare()?
+                .map_or(Ok(20), |many| number("number up to 255", many))?,
+        },
+        "short-record" => Behaviour::ShortRecord,
         "orphan-record" => Behaviour::OrphanRecord,
         "offline-card" => Behaviour::OfflineCard {
             card: arguments
@@ -498,6 +519,8 @@ impl fmt::Display for Behaviour {
             Self::UserStop { after_ms } => write!(f, "user-stop=after:{after_ms}ms"),
             Self::DuplicateRecord => f.write_str("duplicate-record"),
             Self::ConflictingRecord => f.write_str("conflicting-record"),
+            Self::ConflictingRecords { many } => write!(f, "conflicting-records={many}"),
+            Self::ShortRecord => f.write_str("short-record"),
             Self::OrphanRecord => f.write_str("orphan-record"),
             Self::OfflineCard { card, after_ms, for_ms } => {
                 write!(f, "offline-card=card:{card},after:{after_ms}ms,for:{for_ms}ms")

@@ -117,6 +117,42 @@ pub enum Act {
     PowerOn,
     /// From now on behave like this. What was set off before still happens.
     Behave(Vec<Behaviour>),
+    /// The car at a connector takes nothing for a while; the session goes on.
+    Pause {
+        /// Where.
+        connector: ConnectorNo,
+    },
+    /// It goes on taking.
+    Resume {
+        /// Where.
+        connector: ConnectorNo,
+    },
+    /// The firmware forgets the session at a connector: it ends, and leaves no record.
+    ForgetSession {
+        /// Where.
+        connector: ConnectorNo,
+    },
+    /// Heartbeats leave a connector out, and boots name no order there; or not any more.
+    Hush {
+        /// Where.
+        connector: ConnectorNo,
+        /// Whether it is left out from now on.
+        hushed: bool,
+    },
+    /// The next message that shows a connector's register shows it wrong.
+    Slip {
+        /// Where.
+        connector: ConnectorNo,
+        /// By so much.
+        by: Energy,
+    },
+    /// The register of a connector counts what nobody ordered.
+    Leak {
+        /// Where.
+        connector: ConnectorNo,
+        /// So much.
+        energy: Energy,
+    },
     /// Put the pile's clock forward (negative: back).
     StepClock {
         /// By so many milliseconds.
@@ -235,6 +271,8 @@ pub struct Pile {
     answers: commands::Answers,
     /// Acknowledged records, for `request_record`.
     history: VecDeque<Record>,
+    /// The true records behind short ones, which follow those.
+    held_back: Vec<Record>,
     prices: Option<PriceTable>,
     timers: BTreeMap<(Mono, u64), Timer>,
     /// Counts timers, publishes and sessions: whatever needs a number of its own.
@@ -279,11 +317,33 @@ struct Connector {
     no: ConnectorNo,
     max_power: Power,
     meter: Energy,
+    step: Energy,
+    rolls_over_at: Option<Energy>,
+    /// What the next reading shows too much.
+    slip: Option<Energy>,
+    /// Left out of heartbeats.
+    hushed: bool,
     plugged: Option<Plugged>,
     session: Option<Session>,
     /// The number of the running session, or of the last one.
     session_no: u64,
     fault: Option<String>,
+}
+
+impl Connector {
+    /// What its register shows when it has counted so much.
+    fn shown(&self, counted: Energy) -> Energy {
+        let shown = counted.0 - counted.0.rem_euclid(self.step.0);
+        Energy(
+            self.rolls_over_at
+                .map_or(shown, |digits| shown.rem_euclid(digits.0.max(1))),
+        )
+    }
+
+    /// What it shows this once.
+    fn slips(&mut self, shown: Energy) -> Energy {
+        self.slip.take().map_or(shown, |by| (shown + by).max(Energy::ZERO))
+    }
 }
 
 #[derive(Debug)]
@@ -367,6 +427,10 @@ impl Pile {
             no: ConnectorNo(u8::try_from(at + 1).unwrap_or(u8::MAX)),
             max_power: connector.max_power,
             meter: flash.meters.get(at).copied().unwrap_or(connector.meter),
+            step: connector.step.max(Energy(1)),
+            rolls_over_at: connector.rolls_over_at,
+            slip: None,
+            hushed: false,
             plugged: None,
             session: None,
             session_no: 0,
@@ -396,6 +460,7 @@ impl Pile {
             outbox: Outbox::default(),
             answers: commands::Answers::default(),
             history: VecDeque::new(),
+            held_back: Vec::new(),
             prices: None,
             timers: BTreeMap::new(),
             numbers: 0,
@@ -483,12 +548,12 @@ impl Pile {
         }
     }
 
-    /// The register of a connector; `None` where there is no such connector.
+    /// What the register of a connector shows; `None` where there is no such connector.
     pub fn meter(&self, connector: ConnectorNo) -> Option<Energy> {
         self.connectors
             .iter()
             .find(|known| known.no == connector)
-            .map(|known| self.meter_of(known))
+            .map(|known| known.shown(self.meter_of(known)))
     }
 
     fn meter_of(&self, connector: &Connector) -> Energy {
@@ -552,6 +617,7 @@ impl Pile {
                 let records = if self.powered {
                     Vec::new()
                 } else {
+                    self.clock_at_power_on();
                     self.outbox.take_records()
                 };
                 self.power_on(records);

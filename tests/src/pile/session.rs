@@ -49,6 +49,9 @@ pub(crate) struct Session {
     /// When to keep the next reading; `None` while the station listens.
     sample_at: Option<Mono>,
     was_offline: bool,
+    /// Since when the car takes nothing, and for how long it took nothing before.
+    paused: Option<Mono>,
+    paused_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +99,8 @@ impl Session {
             sample_every_ms: from.sample_every_ms.max(1_000),
             sample_at: None,
             was_offline: false,
+            paused: None,
+            paused_ms: 0,
         };
         session.find_boundary(now, clock);
         if !from.online {
@@ -107,7 +112,8 @@ impl Session {
     /// The next thing it does by itself, and when. At the same millisecond a boundary comes before the end, so that its
     /// reading is kept, and an ordinary reading after it, as the record then has it anyway.
     pub(crate) fn next_due(&self) -> Option<(Mono, SessionDue)> {
-        let after = |ms: u64| self.started.after_ms(ms);
+        let after = |ms: u64| self.started.after_ms(ms.saturating_add(self.paused_ms));
+        let flows = self.paused.is_none();
         let limit = [
             self.limit_kwh.and_then(|limit| self.reached_after_ms(limit)),
             self.limit_fee
@@ -121,8 +127,8 @@ impl Session {
             .filter(|ms| self.stuck_after_ms.is_none_or(|stuck| *ms <= stuck));
         [
             self.boundary_at.map(|at| (at, SessionDue::Boundary)),
-            full.map(|ms| (after(ms), SessionDue::Full)),
-            limit.map(|ms| (after(ms), SessionDue::Limit)),
+            full.filter(|_| flows).map(|ms| (after(ms), SessionDue::Full)),
+            limit.filter(|_| flows).map(|ms| (after(ms), SessionDue::Limit)),
             self.ack_due
                 .as_ref()
                 .map(|(_, at)| (*at, SessionDue::StartUnacknowledged)),
@@ -140,7 +146,7 @@ impl Session {
 
     /// What the meter has counted for this session.
     pub(crate) fn energy(&self, now: Mono) -> Energy {
-        let elapsed = now.ms_since(self.started);
+        let elapsed = self.flowed_ms(now);
         self.supply
             .energy_at(self.stuck_after_ms.map_or(elapsed, |stuck| elapsed.min(stuck)))
     }
@@ -152,7 +158,32 @@ impl Session {
 
     /// The power that flows, whether or not the meter counts it.
     pub(crate) fn power(&self, now: Mono) -> domain::units::Power {
-        self.supply.power_at(now.ms_since(self.started))
+        if self.paused.is_some() {
+            return domain::units::Power::ZERO;
+        }
+        self.supply.power_at(self.flowed_ms(now))
+    }
+
+    /// For how long the car has been taking anything.
+    fn flowed_ms(&self, now: Mono) -> u64 {
+        let until = self.paused.map_or(now, |since| since.min(now));
+        until.ms_since(self.started).saturating_sub(self.paused_ms)
+    }
+
+    /// The car takes nothing for a while, and stays in the session.
+    pub(crate) fn pause(&mut self, now: Mono) {
+        self.paused.get_or_insert(now);
+    }
+
+    /// It goes on taking.
+    pub(crate) fn resume(&mut self, now: Mono) {
+        if let Some(since) = self.paused.take() {
+            self.paused_ms += now.ms_since(since);
+        }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.is_some()
     }
 
     /// The fee by its own count.

@@ -49,6 +49,10 @@ pub struct PileSpec {
     pub offline_cards: Vec<CardId>,
     /// Cars that come and go by themselves; `None` leaves plugging to whoever drives the simulation.
     pub customers: Option<Customers>,
+    /// Whether a new connection brings its records newest first.
+    pub newest_first: bool,
+    /// Whether records name the start of the pile in which the session was.
+    pub names_boot: bool,
 }
 
 /// A connector.
@@ -58,6 +62,22 @@ pub struct ConnectorSpec {
     pub max_power: Power,
     /// Its register when the simulation begins, unless [`Flash`] knows better.
     pub meter: Energy,
+    /// The step in which its register shows what it has counted: 0.1 Wh, or as much as a whole kWh.
+    pub step: Energy,
+    /// Where its register begins again at zero, if it ever gets there.
+    pub rolls_over_at: Option<Energy>,
+}
+
+impl ConnectorSpec {
+    /// A connector whose register shows every 0.1 Wh and has digits enough.
+    pub fn new(max_power: Power, meter: Energy) -> Self {
+        Self {
+            max_power,
+            meter,
+            step: Energy(1),
+            rolls_over_at: None,
+        }
+    }
 }
 
 /// A pile's clock.
@@ -69,6 +89,20 @@ pub struct ClockSpec {
     pub drift_ppm: i32,
     /// Whether it is set by the station's `time` messages.
     pub follows_station: bool,
+    /// What it shows when the pile starts again.
+    pub at_power_on: ClockAtPowerOn,
+}
+
+/// What a pile's clock shows when its power is back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClockAtPowerOn {
+    /// A battery kept it going.
+    #[default]
+    GoesOn,
+    /// This, each time: its battery is empty.
+    Resets(Wall),
+    /// It is set from elsewhere: what it shows is this at the simulation's beginning, and goes on from there.
+    IsSet(Wall),
 }
 
 /// Cars that come by themselves, one after another, to every connector.
@@ -87,16 +121,14 @@ impl PileSpec {
     pub fn new(id: PileId, clock_start: Wall) -> Self {
         Self {
             id,
-            connectors: vec![ConnectorSpec {
-                max_power: Power(7_000),
-                meter: Energy(10_000_000),
-            }],
+            connectors: vec![ConnectorSpec::new(Power(7_000), Energy(10_000_000))],
             car: None,
             behaviours: Vec::new(),
             clock: Some(ClockSpec {
                 start: clock_start,
                 drift_ppm: 0,
                 follows_station: true,
+                at_power_on: ClockAtPowerOn::GoesOn,
             }),
             utc_offset_ms: 8 * 3_600_000,
             seed: 1,
@@ -111,6 +143,8 @@ impl PileSpec {
             heartbeat_qos1: false,
             offline_cards: Vec::new(),
             customers: None,
+            newest_first: false,
+            names_boot: false,
         }
     }
 

@@ -1,11 +1,14 @@
 //! What must be true: after every step of what the step touched, after a crash and at the end of everything.
 
 use super::{
-    MINUTE, World,
-    people::{Asked, Desk},
+    HOUR, MINUTE, Time, World,
+    drivers::CONNECTOR,
+    people::{Asked, Desk, Request},
 };
 use crate::pile::Behaviour;
 use domain::{
+    fact::Fact,
+    ids::{Outlet, PileId},
     journal::{Entry, Hash},
     ledger::Account,
     order::State,
@@ -25,15 +28,15 @@ impl World {
     pub(super) fn follow_journal(&mut self) -> Checked {
         let Some(process) = &self.process else { return Ok(()) };
         for (_, hash, bytes) in process.journal(self.oracle.head).map_err(store_failed)? {
-            self.oracle.follow(hash, &bytes, &self.desk, &self.physics, self.now)?;
+            let entry = self.oracle.follow(hash, &bytes, &self.desk, &self.physics, self.now)?;
+            self.check_fact(&entry.fact)?;
             if let Some(steps) = self.trace.0.as_ref() {
-                let text: String = String::from_utf8_lossy(&bytes).chars().skip(60).take(300).collect();
-                let mut steps = steps.borrow_mut();
-                if steps.len() == super::STEPS_SHOWN {
-                    steps.pop_front();
-                }
-                steps.push_back(format!("    journal: {text}"));
+                let text: String = String::from_utf8_lossy(&bytes).chars().skip(60).take(600).collect();
+                steps.borrow_mut().push(format!("    journal: {text}"));
             }
+        }
+        for oddity in std::mem::take(&mut self.oracle.met) {
+            self.report.coverage.note_oddity(oddity);
         }
         let touched = self.oracle.take_touched();
         if touched.is_empty() {
@@ -57,6 +60,62 @@ impl World {
             }
             if found != expected {
                 return Err(format!("{account} has {found} fen and must have {expected}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Since when a pile has been within reach and has spoken of its connector; none if it does not.
+    fn within_reach_since(&self, pile: &PileId) -> Option<Time> {
+        let process = self.process.as_ref()?;
+        let unit = self.unit_of(pile).map(|pile| &self.units[pile])?;
+        let link = self.links.get(pile)?;
+        let is_up = link.pile_side.is_some() && link.pile_side == link.station_side;
+        let since = process
+            .since
+            .max(link.since)
+            .max(link.stalled_until)
+            .max(unit.speaks_since);
+        (is_up && !unit.hushed && self.now > since).then_some(since)
+    }
+
+    /// While a pile says that a session goes on, no estimate ends it.
+    fn check_fact(&self, fact: &Fact) -> Checked {
+        let Fact::OrderEstimated { order, .. } = fact else {
+            return Ok(());
+        };
+        let mut sessions = self.physics.sessions.get(order).into_iter().flatten();
+        let Some(running) = sessions.find(|session| session.ended.is_none()) else {
+            return Ok(());
+        };
+        let since = self.within_reach_since(&running.pile);
+        let heard = since.is_some_and(|since| self.now > since.max(running.began) + 45 * MINUTE);
+        let closed = |request: &Request| matches!(&request.asked, Asked::Close(which) if which == order);
+        if heard && !self.desk.requests.values().any(closed) {
+            return Err(format!(
+                "order {order} was estimated, and its pile has been saying that the session goes on"
+            ));
+        }
+        Ok(())
+    }
+
+    /// No order charges on in the books while its pile is there and speaks of something else.
+    pub(super) fn check_that_nothing_hangs(&self) -> Checked {
+        for row in self.oracle.rows.orders().filter(|order| order.state == State::Charging) {
+            let sessions = self.physics.sessions.get(&row.id).into_iter().flatten();
+            let running = sessions.clone().any(|session| session.ended.is_none());
+            let ended = sessions.filter_map(|session| session.ended).max().unwrap_or(0);
+            let link = self.links.get(&row.outlet.pile);
+            let linked = link.filter(|link| link.pile_side.is_some() && link.pile_side == link.station_side);
+            let (Some(link), Some(process)) = (linked, &self.process) else {
+                continue;
+            };
+            let since = process.since.max(link.since).max(link.stalled_until).max(ended);
+            if !running && self.now > since + 2 * HOUR {
+                return Err(format!(
+                    "order {} charges, its pile is there, and nothing has been going on there for two hours",
+                    row.id
+                ));
             }
         }
         Ok(())
@@ -265,7 +324,14 @@ impl World {
     pub(super) fn check_at_the_end(&mut self) -> Checked {
         self.follow_journal()?;
         self.check_everything()?;
-        self.oracle.check_that_nothing_is_silent(&self.physics)?;
+        let registers = self.units.iter().map(|unit| {
+            let outlet = Outlet {
+                pile: unit.id.clone(),
+                connector: CONNECTOR,
+            };
+            (outlet, unit.pile.meter(CONNECTOR).unwrap_or_default())
+        });
+        self.oracle.check_energy_is_conserved(&registers.collect())?;
         let Some(process) = &self.process else { return Ok(()) };
         let (mut hash, mut rows) = (Hash::GENESIS, Rows::default());
         for (seq, sealed, bytes) in process.journal(0).map_err(store_failed)? {

@@ -32,11 +32,25 @@ pub enum Fault {
     PileFault,
     /// A pile comes back as another: its memory and its meter are new.
     PileReplaced,
+    /// The station starts with an empty battery, in 1970, and nothing tells it the time for a while.
+    ClockLost,
+    /// One reading of a register is hundreds of kWh off.
+    RegisterSlip,
+    /// A register counts what nobody ordered.
+    Leak,
+    /// A car takes nothing for a while, and stays in its session.
+    Pause,
+    /// A pile says nothing of its connector, and nothing of the order there when it connects.
+    Silence,
+    /// A pile forgets a session: no record will come.
+    SessionForgotten,
+    /// A card is given to another member.
+    CardPassedOn,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 13] = [
+    pub const ALL: [Fault; 20] = [
         Fault::PowerCut,
         Fault::TornCommit,
         Fault::SilentCommit,
@@ -50,6 +64,13 @@ impl Fault {
         Fault::PilePower,
         Fault::PileFault,
         Fault::PileReplaced,
+        Fault::ClockLost,
+        Fault::RegisterSlip,
+        Fault::Leak,
+        Fault::Pause,
+        Fault::Silence,
+        Fault::SessionForgotten,
+        Fault::CardPassedOn,
     ];
 
     /// Whether it strikes one pile and not the station.
@@ -62,6 +83,11 @@ impl Fault {
                 | Fault::PilePower
                 | Fault::PileFault
                 | Fault::PileReplaced
+                | Fault::RegisterSlip
+                | Fault::Leak
+                | Fault::Pause
+                | Fault::Silence
+                | Fault::SessionForgotten
         )
     }
 
@@ -69,7 +95,12 @@ impl Fault {
     pub fn is_a_crash(self) -> bool {
         matches!(
             self,
-            Fault::PowerCut | Fault::TornCommit | Fault::SilentCommit | Fault::Killed | Fault::Restore
+            Fault::PowerCut
+                | Fault::TornCommit
+                | Fault::SilentCommit
+                | Fault::Killed
+                | Fault::Restore
+                | Fault::ClockLost
         )
     }
 }
@@ -123,53 +154,121 @@ impl Standing {
     }
 }
 
-/// How often each fault met each state: at most once a fault, however many orders stood there.
+/// What else piles and people do that is not as it should be, in whatever state orders are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Oddity {
+    /// A field of a record that no money hangs on cannot be read.
+    IllTypedRecord,
+    /// The same in another message.
+    IllTypedMessage,
+    /// A record contradicts the one that its order has.
+    SecondRecord,
+    /// Records came newest first.
+    NewestFirst,
+    /// A session on a register that shows whole kWh.
+    CoarseRegister,
+    /// A register began again at zero.
+    RollOver,
+    /// A pile's clock stood at 1970 after its power was back.
+    DeadPileClock,
+    /// A pile's clock was set from elsewhere when its power was back.
+    PileClockSet,
+    /// An offline session of a card that has had more than one holder.
+    OldCard,
+    /// A quarantine item was billed although something else covers its readings.
+    BilledDespite,
+    /// A person said that a register is right again.
+    MeterCleared,
+}
+
+impl Oddity {
+    /// Every one.
+    pub const ALL: [Oddity; 11] = [
+        Oddity::IllTypedRecord,
+        Oddity::IllTypedMessage,
+        Oddity::SecondRecord,
+        Oddity::NewestFirst,
+        Oddity::CoarseRegister,
+        Oddity::RollOver,
+        Oddity::DeadPileClock,
+        Oddity::PileClockSet,
+        Oddity::OldCard,
+        Oddity::BilledDespite,
+        Oddity::MeterCleared,
+    ];
+}
+
+/// How often each fault met each state: at most once a fault, however many orders stood there. And how often each oddity
+/// was met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Coverage(BTreeMap<(Fault, Standing), u64>);
+pub struct Coverage {
+    cells: BTreeMap<(Fault, Standing), u64>,
+    oddities: BTreeMap<Oddity, u64>,
+}
 
 impl Coverage {
     /// A fault struck while orders stood so.
     pub fn note(&mut self, fault: Fault, standings: impl IntoIterator<Item = Standing>) {
         for standing in standings {
-            *self.0.entry((fault, standing)).or_default() += 1;
+            *self.cells.entry((fault, standing)).or_default() += 1;
         }
+    }
+
+    /// Something was not as it should be.
+    pub fn note_oddity(&mut self, oddity: Oddity) {
+        *self.oddities.entry(oddity).or_default() += 1;
     }
 
     /// What another seed met.
     pub fn add(&mut self, other: &Self) {
-        for (cell, count) in &other.0 {
-            *self.0.entry(*cell).or_default() += count;
+        for (cell, count) in &other.cells {
+            *self.cells.entry(*cell).or_default() += count;
+        }
+        for (oddity, count) in &other.oddities {
+            *self.oddities.entry(*oddity).or_default() += count;
         }
     }
 
     /// How often it was met.
     pub fn count(&self, fault: Fault, standing: Standing) -> u64 {
-        self.0.get(&(fault, standing)).copied().unwrap_or(0)
+        self.cells.get(&(fault, standing)).copied().unwrap_or(0)
     }
 
-    /// The cells that were met less often than `least`.
+    /// How often this oddity was met.
+    pub fn oddity(&self, oddity: Oddity) -> u64 {
+        self.oddities.get(&oddity).copied().unwrap_or(0)
+    }
+
+    /// The cells and oddities that were met less often than `least`.
     pub fn rare(&self, least: u64) -> Vec<String> {
         let cells = Fault::ALL
             .into_iter()
             .flat_map(|fault| Standing::ALL.map(|standing| (fault, standing)));
-        cells
+        let cells = cells
             .filter(|(fault, standing)| self.count(*fault, *standing) < least)
-            .map(|(fault, standing)| format!("{fault:?} × {standing:?}: {}", self.count(fault, standing)))
+            .map(|(fault, standing)| format!("{fault:?} × {standing:?}: {}", self.count(fault, standing)));
+        let oddities = Oddity::ALL.into_iter().filter(|oddity| self.oddity(*oddity) < least);
+        cells
+            .chain(oddities.map(|oddity| format!("{oddity:?}: {}", self.oddity(oddity))))
             .collect()
     }
 }
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<14}", "")?;
+        write!(f, "{:<17}", "")?;
         for standing in Standing::ALL {
             write!(f, "{:>10}", format!("{standing:?}"))?;
         }
         for fault in Fault::ALL {
-            write!(f, "\n{:<14}", format!("{fault:?}"))?;
+            write!(f, "\n{:<17}", format!("{fault:?}"))?;
             for standing in Standing::ALL {
                 write!(f, "{:>10}", self.count(fault, standing))?;
             }
+        }
+        for (n, oddity) in Oddity::ALL.into_iter().enumerate() {
+            let between = if n % 4 == 0 { "\n" } else { ", " };
+            write!(f, "{between}{oddity:?} {}", self.oddity(oddity))?;
         }
         Ok(())
     }

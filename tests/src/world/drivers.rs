@@ -9,7 +9,7 @@ use super::{
     station::{self, Process, wall},
 };
 use crate::{
-    pile::{Act, Behaviour, Car, ClockSpec, Flash, Input, MeterFault, Pile, PileSpec},
+    pile::{Act, Behaviour, Car, ClockAtPowerOn, ClockSpec, Flash, Input, MeterFault, Pile, PileSpec},
     seed::Seed,
 };
 use domain::{
@@ -18,6 +18,7 @@ use domain::{
     order::{State, Until},
     site::{Decision, Input as SiteInput, Place},
     tariff::Tariff,
+    time::Wall,
     units::{Energy, Fen, Power},
 };
 use edge::station::writer::Work;
@@ -35,9 +36,12 @@ pub(super) struct Visit {
     looks: u32,
 }
 
-const CONNECTOR: ConnectorNo = ConnectorNo(1);
+pub(super) const CONNECTOR: ConnectorNo = ConnectorNo(1);
 /// What a car takes, and what a connector delivers.
 const POWERS: [u64; 4] = [7_000, 11_000, 30_000, 60_000];
+
+/// How an answer begins that says what else covers the readings of a quarantine item.
+pub(super) const COVERED: &str = "covered ";
 
 type Step = Result<(), String>;
 
@@ -53,16 +57,22 @@ impl World {
             let id = PileId::new(format!("P{n}")).expect("a letter and a number are a pile id");
             let power = self.pick(&POWERS);
             let spec = self.spec(&id, Power(power.cast_signed()), 0, seed);
-            self.units.push(Unit {
+            let mut unit = Unit {
                 id,
-                pile: Pile::new(spec, Flash::default(), self.mono()),
+                pile: Pile::new(spec.clone(), Flash::default(), self.mono()),
                 power: Power(power.cast_signed()),
                 replaced: 0,
                 visit: None,
                 behaviours: Vec::new(),
                 lies: false,
-                clock_stepped: None,
-            });
+                step: Energy(1),
+                clock_oddity: None,
+                newest_first: false,
+                hushed: false,
+                speaks_since: 0,
+            };
+            unit.take_on(&spec);
+            self.units.push(unit);
         }
     }
 
@@ -74,16 +84,39 @@ impl World {
         };
         let mut spec = PileSpec::new(id.clone(), EPOCH);
         spec.connectors[0].max_power = power;
-        spec.connectors[0].meter = Energy(i64::try_from(self.rng.below(50_000_000)).unwrap_or(0) + 10_000);
+        // A meter that takes another's place is a new one, most of the time.
+        let most = if replaced > 0 && self.chance(70) {
+            500_000
+        } else {
+            50_000_000
+        };
+        spec.connectors[0].meter = Energy(i64::try_from(self.rng.below(most)).unwrap_or(0) + 10_000);
+        if self.chance(15) {
+            spec.connectors[0].step = Energy(10_000);
+        }
+        if self.chance(10) {
+            // It begins again at zero after some sessions.
+            let left = i64::try_from(self.between(100_000, 900_000)).unwrap_or(0);
+            let digits = Energy(100_000_000);
+            spec.connectors[0].meter = digits - Energy(left);
+            spec.connectors[0].rolls_over_at = Some(digits);
+        }
         let drift_ppm = i32::try_from(self.rng.below(30)).unwrap_or(0) - 15;
         spec.clock = (!self.chance(15)).then(|| ClockSpec {
             start: wall(self.now, off_ms),
             drift_ppm,
             follows_station: self.rng.below(4) > 0,
+            at_power_on: match self.rng.below(4) {
+                0 => ClockAtPowerOn::Resets(Wall(12_000)),
+                1 => ClockAtPowerOn::IsSet(EPOCH.after_ms(i64::try_from(self.rng.below(2 * HOUR)).unwrap_or(0))),
+                _ => ClockAtPowerOn::GoesOn,
+            },
         });
         spec.seed = seed;
         spec.boot_tag = format!("{id}r{replaced}");
-        spec.periods = self.chance(50);
+        spec.periods = self.chance(50) && spec.connectors[0].step == Energy(1);
+        spec.newest_first = self.chance(30);
+        spec.names_boot = self.chance(50);
         spec.heartbeat_charging_ms = MINUTE;
         spec.heartbeat_idle_ms = HOUR;
         spec.heartbeat_qos1 = self.chance(30);
@@ -101,7 +134,7 @@ impl World {
         self.process = Some(process.map_err(|error| format!("the station does not start: {error}"))?);
         let tariff = Tariff::from_toml(prices::TARIFF, "Asia/Shanghai").map_err(|faults| faults.to_string())?;
         self.push(Work::Told(SiteInput::AddTariff { tariff }));
-        self.push(Work::Told(SiteInput::ClockTrust(true)));
+        self.tell_the_time();
         for at in 0..self.units.len() {
             let pile = self.units[at].id.clone();
             self.push(Work::Told(SiteInput::ProvisionPile { pile }));
@@ -127,6 +160,17 @@ impl World {
         self.after(5 * MINUTE, Event::Backup);
         self.after(HOUR, Event::Desk);
         Ok(())
+    }
+
+    /// The network tells the station what time it is, if it does; else what was certain is all there is.
+    pub(super) fn tell_the_time(&mut self) {
+        let known = self.process.as_ref().and_then(|process| process.not_before(self.now));
+        match self.physics.clock_lost_ms {
+            None => self.push(Work::Told(SiteInput::ClockTrust(true))),
+            Some(_) => known
+                .into_iter()
+                .for_each(|wall| self.push(Work::Told(SiteInput::CertainTime(wall)))),
+        }
     }
 
     pub(super) fn ask(&mut self, asked: Asked) -> u64 {
@@ -158,6 +202,21 @@ impl World {
             return Ok(());
         }
         request.answer = Some((status, body.clone()));
+        if status != 200 && body.contains("tariff") {
+            return Err(format!("request {number} ({:?}) was refused: {body}", request.asked));
+        }
+        if let (Asked::CloseQuarantine(item, Some(payer), _), Some(covers)) =
+            (request.asked.clone(), body.strip_prefix(COVERED))
+        {
+            let covers = serde_json::from_str(covers).map_err(|error| format!("{body}: {error}"))?;
+            // Whoever is told may let somebody pay all the same, and mostly does not.
+            if self.chance(40) {
+                self.ask(Asked::CloseQuarantine(item, Some(payer), covers));
+            } else {
+                self.ask(Asked::CloseQuarantine(item, None, Vec::new()));
+            }
+            return Ok(());
+        }
         if let (Asked::Place(place), 200) = (request.asked.clone(), status) {
             let order = OrderId::new(&body).map_err(|error| error.to_string())?;
             let pile = self.unit_of(&place.outlet.pile);
@@ -228,6 +287,8 @@ impl World {
                 Behaviour::Meter(MeterFault::ZeroStart | MeterFault::Backwards | MeterFault::Jump(_))
                     | Behaviour::StuckMeter { .. }
                     | Behaviour::ConflictingRecord
+                    | Behaviour::ConflictingRecords { .. }
+                    | Behaviour::ShortRecord
             )
         });
         unit.behaviours.clone_from(&behaviours);
@@ -280,7 +341,7 @@ impl World {
     fn behaviours(&mut self) -> Vec<Behaviour> {
         let after_ms = self.between(30 * SECOND, 20 * MINUTE);
         let for_ms = self.between(20 * SECOND, 30 * MINUTE);
-        let one = match self.rng.below(60) {
+        let one = match self.rng.below(64) {
             0 => Behaviour::SlowReply { by_ms: 20_000 },
             1 => Behaviour::SlowReply { by_ms: 70_000 },
             2 => Behaviour::NoReply,
@@ -306,6 +367,9 @@ impl World {
             24..=25 => Behaviour::Meter(MeterFault::Jump(Energy(90_000_000))),
             26 => Behaviour::Meter(MeterFault::Gap(Energy(15_000))),
             27 => Behaviour::WrongPeriods,
+            28..=29 => Behaviour::ShortRecord,
+            30 => Behaviour::ConflictingRecords { many: 20 },
+            31 => Behaviour::Meter(MeterFault::Gap(Energy(130_000))),
             _ => return Vec::new(),
         };
         vec![one]
@@ -361,12 +425,18 @@ impl World {
             .map(|(number, item)| (*number, item.billable))
             .collect();
         for (number, billable) in items {
-            let asked = |asked: &Asked| matches!(asked, Asked::CloseQuarantine(which, _) if *which == number);
+            let asked = |asked: &Asked| matches!(asked, Asked::CloseQuarantine(which, ..) if *which == number);
             if self.chance(50) && self.unasked(asked) {
                 let payer = usize::try_from(self.rng.below(self.members.len() as u64)).unwrap_or(0);
                 let payer = self.members[payer].0.clone();
                 let bill_to = (billable && self.chance(50)).then_some(payer);
-                self.ask(Asked::CloseQuarantine(number, bill_to));
+                self.ask(Asked::CloseQuarantine(number, bill_to, Vec::new()));
+            }
+        }
+        let doubted: Vec<PileId> = self.oracle.doubted_meters().cloned().collect();
+        for pile in doubted {
+            if self.chance(30) && self.unasked(|asked| *asked == Asked::ClearMeter(pile.clone())) {
+                self.ask(Asked::ClearMeter(pile));
             }
         }
         for (member, _) in self.members.clone() {
@@ -437,6 +507,8 @@ impl World {
             self.tell_pile(pile, Input::Act(Act::Behave(Vec::new())))?;
             self.tell_pile(pile, Input::Act(Act::RestoreNetwork))?;
             self.tell_pile(pile, Input::Act(Act::PowerOn))?;
+            self.speaks_again(pile)?;
+            self.resume(pile)?;
         }
         Ok(())
     }

@@ -3,18 +3,22 @@
 use super::{
     Backup, Event, HOUR, MINUTE, SECOND, Time, World,
     coverage::{Fault, Standing},
+    drivers::CONNECTOR,
+    people::Asked,
     station::{self, Process},
 };
 use crate::{
     pile::{Act, Flash, Input, Pile},
     seed::Seed,
 };
-use domain::{ids::ConnectorNo, order::State, site::Input as SiteInput};
+use domain::{ids::ConnectorNo, order::State, site::Input as SiteInput, units::Energy};
 use edge::station::writer::Work;
 use std::collections::{BTreeSet, VecDeque};
 
 /// How long a fault waits for an order to stand as it wants it.
 const PATIENCE: Time = HOUR;
+/// What a clock without a battery shows, in milliseconds since 1970: late enough to be put back by some hours.
+const RESET_TO_MS: i64 = 36_000_000;
 
 /// A fault to come.
 #[derive(Debug, Clone)]
@@ -41,7 +45,7 @@ pub(super) fn plan(rng: &mut Seed, sessions: usize) -> VecDeque<Planned> {
         pick(&cuts),
         Fault::ClockStep,
     ];
-    for _ in 0..9 {
+    for _ in 0..13 {
         faults.push(pick(&Fault::ALL));
     }
     for last in (1..faults.len()).rev() {
@@ -184,9 +188,6 @@ impl World {
             Fault::PileClockStep => {
                 let by = i64::try_from(self.between(10 * SECOND, 3 * HOUR)).unwrap_or(0);
                 let by_ms = if self.chance(50) { by } else { -by };
-                self.units[pile].clock_stepped = Some(self.now);
-                // What it has not told yet may be of the clock before.
-                self.physics.doubt_times(&id);
                 self.tell_pile(pile, Input::Act(Act::StepClock { by_ms }))?;
             }
             Fault::PilePower => {
@@ -207,8 +208,115 @@ impl World {
                 self.tell_pile(pile, Input::Act(act))?;
             }
             Fault::PileReplaced => self.replace_pile(pile)?,
+            Fault::ClockLost => self.lose_the_clock(),
+            Fault::RegisterSlip => {
+                let by = Energy(i64::try_from(self.between(1_000_000, 9_000_000)).unwrap_or(0));
+                let connector = CONNECTOR;
+                self.tell_pile(pile, Input::Act(Act::Slip { connector, by }))?;
+            }
+            Fault::Leak => self.leak(pile)?,
+            Fault::Pause => self.pause(pile)?,
+            Fault::Silence => self.hush(pile)?,
+            Fault::SessionForgotten => {
+                self.hush(pile)?;
+                self.forget_session(pile)?;
+            }
+            Fault::CardPassedOn => self.pass_on_a_card(),
         }
         Ok(())
+    }
+
+    fn leak(&mut self, pile: usize) -> Step {
+        let energy = Energy(i64::try_from(self.between(2_000, 120_000)).unwrap_or(0));
+        let connector = CONNECTOR;
+        self.tell_pile(pile, Input::Act(Act::Leak { connector, energy }))
+    }
+
+    fn pause(&mut self, pile: usize) -> Step {
+        let id = self.units[pile].id.clone();
+        let now = self.now;
+        let for_ms = self.between(10 * MINUTE, 80 * MINUTE);
+        let Some(session) = self.physics.running(&id) else {
+            return Ok(());
+        };
+        if session.pauses.last().is_some_and(|(_, until)| until.is_none()) {
+            return Ok(());
+        }
+        session.pauses.push((now, None));
+        self.after(for_ms, Event::Resume { pile });
+        self.tell_pile(pile, Input::Act(Act::Pause { connector: CONNECTOR }))
+    }
+
+    pub(super) fn resume(&mut self, pile: usize) -> Step {
+        let id = self.units[pile].id.clone();
+        let now = self.now;
+        if let Some(session) = self.physics.running(&id) {
+            session.pauses.iter_mut().for_each(|(_, until)| {
+                until.get_or_insert(now);
+            });
+        }
+        self.tell_pile(pile, Input::Act(Act::Resume { connector: CONNECTOR }))
+    }
+
+    fn hush(&mut self, pile: usize) -> Step {
+        let for_ms = self.between(5 * MINUTE, 3 * HOUR);
+        self.after(for_ms, Event::SpeaksAgain { pile });
+        self.units[pile].hushed = true;
+        let (connector, hushed) = (CONNECTOR, true);
+        self.tell_pile(pile, Input::Act(Act::Hush { connector, hushed }))
+    }
+
+    pub(super) fn speaks_again(&mut self, pile: usize) -> Step {
+        let now = self.now;
+        self.units[pile].hushed = false;
+        self.units[pile].speaks_since = now;
+        let (connector, hushed) = (CONNECTOR, false);
+        self.tell_pile(pile, Input::Act(Act::Hush { connector, hushed }))
+    }
+
+    fn forget_session(&mut self, pile: usize) -> Step {
+        let now = self.now;
+        let id = self.units[pile].id.clone();
+        self.tell_pile(pile, Input::Act(Act::ForgetSession { connector: CONNECTOR }))?;
+        let meter = self.units[pile].pile.meter(CONNECTOR).unwrap_or_default();
+        let Some(session) = self.physics.running(&id) else {
+            return Ok(());
+        };
+        session.ended = Some(now);
+        session.energy = Some(meter - session.meter_start);
+        if let Some(visit) = &mut self.units[pile].visit {
+            visit.ended = Some(now);
+        }
+        Ok(())
+    }
+
+    fn pass_on_a_card(&mut self) {
+        let from = usize::try_from(self.rng.below(self.members.len() as u64)).unwrap_or(0);
+        let to = usize::try_from(self.rng.below(self.members.len() as u64)).unwrap_or(0);
+        let (card, member) = (self.members[from].1.clone(), self.members[to].0.clone());
+        self.ask(Asked::BindCard(card, member));
+    }
+
+    /// The power goes, the battery of the clock is empty, and nothing on the network tells the time for a while.
+    fn lose_the_clock(&mut self) {
+        self.power_cut();
+        if self.physics.clock_lost_ms.is_some() {
+            return;
+        }
+        let shown = station::wall(self.now, self.physics.clock_off_ms);
+        let back_by_ms = shown.0 - RESET_TO_MS;
+        self.physics.clock_lost_ms = Some(back_by_ms);
+        self.physics.clock_off_ms -= back_by_ms;
+        let later = self.between(20 * MINUTE, 12 * HOUR);
+        self.after(later, Event::ClockFound);
+    }
+
+    /// The network tells the time again.
+    pub(super) fn find_the_clock(&mut self) {
+        if let Some(by_ms) = self.physics.clock_lost_ms.take() {
+            self.step_clock(by_ms);
+            self.push(Work::Told(SiteInput::ClockTrust(true)));
+        }
     }
 
     /// The power goes, now.
@@ -248,7 +356,7 @@ impl World {
         let process = Process::start(image, &self.policy, self.now, away, random);
         self.process = Some(process.map_err(|error| format!("the station does not start again: {error}"))?);
         self.check_after_a_crash()?;
-        self.push(Work::Told(SiteInput::ClockTrust(true)));
+        self.tell_the_time();
         Ok(())
     }
 
@@ -292,7 +400,6 @@ impl World {
     pub(super) fn step_clock(&mut self, by_ms: i64) {
         self.note(|| format!("the station's clock is put forward by {by_ms} ms"));
         self.physics.clock_off_ms += by_ms;
-        self.physics.clock_stepped = Some(self.now);
     }
 
     /// The pile's board is changed: another meter, an empty memory, and whatever it had not told is lost.
@@ -300,11 +407,11 @@ impl World {
         let now = self.now;
         self.break_link(pile)?;
         let id = self.units[pile].id.clone();
+        let meter = self.units[pile].pile.meter(CONNECTOR).unwrap_or_default();
         if let Some(session) = self.physics.running(&id) {
             session.ended = Some(now);
-            session.energy = Some(domain::units::Energy(session.flowed(now)));
+            session.energy = Some(meter - session.meter_start);
         }
-        self.physics.lose(&id);
         let replaced = self.units[pile].replaced + 1;
         let power = self.units[pile].power;
         let seed = self.rng.next_u64();
@@ -314,7 +421,9 @@ impl World {
         unit.visit = None;
         unit.behaviours.clear();
         unit.lies = false;
-        unit.clock_stepped = None;
+        unit.hushed = false;
+        unit.speaks_since = now;
+        unit.take_on(&spec);
         unit.pile = Pile::new(spec, Flash::default(), domain::time::Mono(now));
         self.tell_pile(pile, Input::Wake)
     }

@@ -9,7 +9,8 @@
 //! | `net`, `traffic` | connections, and what passes over them |
 //! | `drivers`, `people` | who comes, plugs, swipes, pays, decides |
 //! | `faults`, [`coverage`] | what goes wrong, aimed at orders in every state; the table of what met what |
-//! | `oracle`, `prices`, `physics` | what the books must say, by nobody's sums but the world's own |
+//! | `oracle`, `prices`, `physics`, `registers` | what the books must say, by nobody's sums but the world's own |
+//! | `illtyped` | fields that cannot be read, where no money hangs on them |
 //! | `checks` | what must be true after every step, after every crash and at the end |
 //!
 //! The same seed is the same life, but for the random names of the journal's runs, on which nothing depends;
@@ -20,11 +21,13 @@ pub mod coverage;
 pub mod disk;
 mod drivers;
 mod faults;
+mod illtyped;
 mod net;
 mod oracle;
 mod people;
 mod physics;
 mod prices;
+mod registers;
 mod station;
 mod traffic;
 
@@ -32,13 +35,13 @@ use crate::{
     pile::{self, Pile},
     seed::Seed,
 };
-use coverage::Coverage;
+use coverage::{Coverage, Oddity};
 use domain::{
     ids::{CardId, MemberId, PileId},
     messages::Down,
     policy::Policy,
     time::{Mono, Zone},
-    units::{Fen, Power},
+    units::{Energy, Fen, Power},
 };
 use drivers::Visit;
 use faults::Planned;
@@ -62,13 +65,15 @@ const SECOND: Time = 1_000;
 const MINUTE: Time = 60 * SECOND;
 const HOUR: Time = 60 * MINUTE;
 
-/// How many of the last steps a failure shows.
+/// How many of the last steps a failure shows; HOLDFAST_STEPS shows more.
 const STEPS_SHOWN: usize = 60;
 /// No life takes more events than this.
 const EVENTS_MAX: u64 = 3_000_000;
 /// How long after the last customer everything must have come to an end: the longest silence, a day for the remainder of
 /// an estimate, and people who take their time.
-const AFTERLIFE: Time = 160 * HOUR;
+const AFTERLIFE: Time = 190 * HOUR;
+/// For how long piles must have had nothing but their registers to tell of before the last report.
+const REST: Time = 3 * HOUR;
 
 /// What a life came to.
 #[derive(Debug, Clone, Default)]
@@ -153,15 +158,33 @@ fn attempt(seed: u64, trace: &Trace) -> Result<Report, String> {
 
 /// The last steps, if anybody wants to know.
 #[derive(Clone, Default)]
-struct Trace(Option<Rc<RefCell<VecDeque<String>>>>);
+struct Trace(Option<Rc<RefCell<Steps>>>);
+
+#[derive(Default)]
+struct Steps {
+    last: VecDeque<String>,
+    most: usize,
+}
+
+impl Steps {
+    fn push(&mut self, step: String) {
+        if self.last.len() == self.most {
+            self.last.pop_front();
+        }
+        self.last.push_back(step);
+    }
+}
 
 impl Trace {
     fn on() -> Self {
-        Self(Some(Rc::default()))
+        let wanted = std::env::var("HOLDFAST_STEPS").ok();
+        let most = wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(STEPS_SHOWN);
+        let last = VecDeque::new();
+        Self(Some(Rc::new(RefCell::new(Steps { last, most }))))
     }
 
     fn take(&self) -> Vec<String> {
-        self.0.as_ref().map_or(Vec::new(), |steps| steps.take().into())
+        self.0.as_ref().map_or(Vec::new(), |steps| steps.take().last.into())
     }
 }
 
@@ -230,6 +253,16 @@ enum Event {
     ClockSet {
         by_ms: i64,
     },
+    /// Something tells a station that had lost its clock what time it is.
+    ClockFound,
+    /// A car goes on taking.
+    Resume {
+        pile: usize,
+    },
+    /// A pile speaks of its connector again.
+    SpeaksAgain {
+        pile: usize,
+    },
     /// A copy of the database is made.
     Backup,
     /// The last customer has left.
@@ -248,7 +281,28 @@ struct Unit {
     behaviours: Vec<pile::Behaviour>,
     /// That makes its records wrong.
     lies: bool,
-    clock_stepped: Option<Time>,
+    /// The step in which its register shows what it has counted.
+    step: Energy,
+    /// How its clock is odd when its power is back, if it is.
+    clock_oddity: Option<Oddity>,
+    newest_first: bool,
+    /// It says nothing of its connector.
+    hushed: bool,
+    /// Since when it does.
+    speaks_since: Time,
+}
+
+impl Unit {
+    /// It is of this make now.
+    fn take_on(&mut self, spec: &pile::PileSpec) {
+        self.step = spec.connectors[0].step;
+        self.newest_first = spec.newest_first;
+        self.clock_oddity = match spec.clock.map(|clock| clock.at_power_on) {
+            Some(pile::ClockAtPowerOn::Resets(_)) => Some(Oddity::DeadPileClock),
+            Some(pile::ClockAtPowerOn::IsSet(_)) => Some(Oddity::PileClockSet),
+            Some(pile::ClockAtPowerOn::GoesOn) | None => None,
+        };
+    }
 }
 
 /// A copy of the database, and what the books said then.
@@ -267,6 +321,8 @@ struct World {
     /// Which process it is: what belongs to an earlier one is not heard.
     processes: u64,
     random_of_process: Seed,
+    /// Which messages have a field that cannot be read.
+    illtyped: u64,
     units: Vec<Unit>,
     links: Links,
     members: Vec<(MemberId, CardId)>,
@@ -283,6 +339,8 @@ struct World {
     fuse_lit: bool,
     sessions_wanted: usize,
     closing: Option<Time>,
+    /// Since when nothing has been left to do, but to tell of it.
+    at_rest: Option<Time>,
     report: Report,
     trace: Trace,
 }
@@ -305,6 +363,7 @@ impl World {
             process: None,
             processes: 0,
             random_of_process: Seed::for_part(seed, "station"),
+            illtyped: Seed::for_part(seed, "illtyped").next_u64(),
             units: Vec::new(),
             links: Links::new(),
             members: Vec::new(),
@@ -319,6 +378,7 @@ impl World {
             fuse_lit: false,
             sessions_wanted: 20 + usize::try_from(rng.below(5)).unwrap_or(0),
             closing: None,
+            at_rest: None,
             report: Report::default(),
             trace,
             rng,
@@ -397,6 +457,7 @@ impl World {
             Event::Desk => {
                 self.desk_looks_around();
                 self.check_stops()?;
+                self.check_that_nothing_hangs()?;
                 self.pursue_faults()
             }
             Event::PowerBack { pile } => self.tell_pile(pile, pile::Input::Act(pile::Act::PowerOn)),
@@ -404,6 +465,12 @@ impl World {
                 self.step_clock(by_ms);
                 Ok(())
             }
+            Event::ClockFound => {
+                self.find_the_clock();
+                Ok(())
+            }
+            Event::Resume { pile } => self.resume(pile),
+            Event::SpeaksAgain { pile } => self.speaks_again(pile),
             Event::Backup => {
                 self.make_backup();
                 Ok(())
@@ -417,7 +484,8 @@ impl World {
         let Some(process) = self.process.as_mut() else {
             return Ok(());
         };
-        let turned = process.turn(self.now, self.physics.clock_off_ms);
+        let trusted = self.physics.clock_lost_ms.is_none();
+        let turned = process.turn(self.now, self.physics.clock_off_ms, trusted);
         match turned.map_err(|error| format!("the store failed: {error}"))? {
             Turned::PowerGone => {
                 self.note(|| "the power went in the middle of a commit".to_owned());
@@ -468,12 +536,8 @@ impl World {
 
     fn note(&self, step: impl FnOnce() -> String) {
         if let Some(steps) = &self.trace.0 {
-            let mut steps = steps.borrow_mut();
-            if steps.len() == STEPS_SHOWN {
-                steps.pop_front();
-            }
             let at = station::wall(self.now, 0);
-            steps.push_back(format!("{at} {}", step()));
+            steps.borrow_mut().push(format!("{at} {}", step()));
         }
     }
 
@@ -486,33 +550,51 @@ impl World {
         self.units.iter().position(|unit| unit.id == *pile)
     }
 
-    /// Whether everything has come to an end; an error if it takes too long.
-    fn is_over(&self) -> Result<bool, String> {
+    /// Whether everything has come to an end; an error if it takes too long. What is found on a day is said in its report:
+    /// the last one is made when there has been nothing left to find for a while.
+    fn is_over(&mut self) -> Result<bool, String> {
         let Some(closed) = self.closing.filter(|at| self.now > *at + HOUR) else {
             return Ok(false);
         };
         let open = self.oracle.rows.orders().find(|order| order.state.is_open());
         let pile = self.units.iter().find(|unit| {
             let status = unit.pile.status();
-            status.unacked_records > 0 || status.charging > 0
+            let link = self.links.get(&unit.id);
+            let linked = link.is_some_and(|link| link.pile_side.is_some() && link.pile_side == link.station_side);
+            status.unacked_records > 0 || status.charging > 0 || !linked || unit.hushed
         });
+        let doubted = self.oracle.doubted_meters().next();
         let item = self.oracle.quarantine.iter().find(|(_, item)| item.open);
         let request = self.desk.open().next();
-        // What is found on a day is said in its energy report.
-        let day = self.oracle.rows.energy.open.keys().next();
+        let lost = self.physics.clock_lost_ms.is_some();
         let busy = self
             .process
             .as_ref()
             .is_none_or(|process| process.under_way.is_some() || !process.waiting.is_empty());
-        let waits = open.is_some() || pile.is_some() || item.is_some() || request.is_some() || day.is_some() || busy;
-        if waits && self.now > closed + AFTERLIFE {
+        let waits = open.is_some()
+            || pile.is_some()
+            || doubted.is_some()
+            || item.is_some()
+            || request.is_some()
+            || lost
+            || self.process.is_none();
+        let day = self.oracle.rows.energy.open.keys().next();
+        if self.now > closed + AFTERLIFE {
             let open = open.map(|order| (&order.id, order.state));
             let pile = pile.map(|unit| &unit.id);
             let item = item.map(|(number, _)| number);
             return Err(format!(
-                "not at an end: order {open:?}, pile {pile:?}, quarantine {item:?}, request {request:?}, day {day:?}"
+                "not at an end: order {open:?}, pile {pile:?}, meter {doubted:?}, quarantine {item:?}, request {request:?}, \
+                 day {day:?}"
             ));
         }
-        Ok(!waits)
+        let told = day.is_none();
+        if waits {
+            self.at_rest = None;
+            return Ok(false);
+        }
+        let at_rest = *self.at_rest.get_or_insert(self.now);
+        let reported = self.oracle.reported_at.is_some_and(|at| at > at_rest + REST);
+        Ok(told && !busy && reported)
     }
 }

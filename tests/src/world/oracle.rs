@@ -7,19 +7,22 @@
 
 use super::{
     Time,
+    coverage::Oddity,
     people::{Asked, Desk},
     physics::Physics,
     prices,
+    registers::Registers,
 };
 use domain::{
     correction::Approval,
     energy::Finding,
     fact::{Fact, PaidFrom, QuarantineOutcome},
-    ids::{BootId, MemberId, OrderId, Outlet, PileId},
+    ids::{CardId, MemberId, OrderId, Outlet, PileId},
     journal::{Entry, Hash},
     ledger::Account,
     messages::Record,
-    order::{Basis, Source},
+    meter::{self, Suspicion},
+    order::{Basis, Source, State},
     site::{Changes, Decision, Rows},
     time::Wall,
     units::Energy,
@@ -46,6 +49,10 @@ struct Book {
     decided: bool,
     /// What is wrong with its bill: then a person must look at it before any money moves.
     doubt: Option<String>,
+    /// Why somebody else should pay: likewise.
+    wrong_payer: Option<String>,
+    /// Its record says less than the station saw: likewise.
+    below_seen: Option<String>,
 }
 
 /// A message that was put aside.
@@ -70,14 +77,15 @@ pub(super) struct Oracle {
     /// Contents of records that are in the journal.
     pub(super) records: BTreeSet<String>,
     pub(super) quarantine: BTreeMap<u64, Item>,
-    /// Sessions of which any record is in the journal.
-    told: BTreeSet<OrderId>,
     /// When a stop was journaled.
     pub(super) stops: BTreeMap<OrderId, Time>,
-    /// Energy that the site found to be in no record: from which register to which.
-    gaps: Vec<(Outlet, Energy, Energy)>,
-    /// When each board of a pile was first heard of.
-    met: BTreeMap<(PileId, u32), Time>,
+    registers: Registers,
+    /// When a day was last reported.
+    pub(super) reported_at: Option<Time>,
+    /// From when on each card was whose.
+    cards: BTreeMap<CardId, Vec<(Time, MemberId)>>,
+    /// What was met that is not as it should be.
+    pub(super) met: Vec<Oddity>,
     /// How much of each person's act has been journaled, by who did it.
     done: BTreeMap<String, i64>,
     /// What each member has paid in.
@@ -95,10 +103,11 @@ impl Default for Oracle {
             books: BTreeMap::new(),
             records: BTreeSet::new(),
             quarantine: BTreeMap::new(),
-            told: BTreeSet::new(),
             stops: BTreeMap::new(),
-            gaps: Vec::new(),
-            met: BTreeMap::new(),
+            registers: Registers::default(),
+            reported_at: None,
+            cards: BTreeMap::new(),
+            met: Vec::new(),
             done: BTreeMap::new(),
             paid_in: BTreeMap::new(),
             touched: BTreeSet::new(),
@@ -111,19 +120,22 @@ pub(super) fn content(record: &Record) -> String {
     serde_json::to_string(record).expect("a record has string keys and no failing serializer")
 }
 
-/// The number of the board in a pile's `boot_id`.
-fn board_of(boot_id: &BootId) -> u32 {
-    let text = boot_id.as_str();
-    let tag = text.rsplit_once('-').map_or(text, |(tag, _)| tag);
-    let board = tag.rsplit_once('r').and_then(|(_, board)| board.parse().ok());
-    board.unwrap_or_else(|| panic!("the world's piles have numbered boards, not {text}"))
-}
+/// How far from a card's change of hands a session may begin and be either's: what passes between the desk, the station and
+/// the pile takes its time, and so do clocks.
+const HANDS_OVER_MS: Time = 600_000;
 
 type Checked = Result<(), String>;
 
 impl Oracle {
     /// Takes the next entry into account.
-    pub(super) fn follow(&mut self, hash: Hash, bytes: &[u8], desk: &Desk, physics: &Physics, now: Time) -> Checked {
+    pub(super) fn follow(
+        &mut self,
+        hash: Hash,
+        bytes: &[u8],
+        desk: &Desk,
+        physics: &Physics,
+        now: Time,
+    ) -> Result<Entry, String> {
         if Hash::seal(&self.hash, bytes) != hash {
             return Err(format!("journal entry {} does not chain on", self.head + 1));
         }
@@ -132,9 +144,185 @@ impl Oracle {
             return Err(format!("journal entry {} follows {}", entry.stamp.seq, self.head));
         }
         (self.head, self.hash) = (entry.stamp.seq, hash);
+        let told = self.tell_registers(&entry.fact);
         self.rows.apply(entry.stamp, &entry.fact, &mut Changes::default());
-        self.judge(&entry, desk, physics, now)
-            .map_err(|wrong| format!("journal entry {} ({}): {wrong}", entry.stamp.seq, name(&entry.fact)))
+        let judged = told.and_then(|()| self.judge(&entry, desk, physics, now));
+        judged.map_err(|wrong| format!("journal entry {} ({}): {wrong}", entry.stamp.seq, name(&entry.fact)))?;
+        Ok(entry)
+    }
+
+    /// What the entry says of registers, by the rows as they were before it.
+    fn tell_registers(&mut self, fact: &Fact) -> Checked {
+        let row = |order: &OrderId| self.rows.orders.get(order).and_then(Option::as_ref);
+        match fact {
+            Fact::PileBooted {
+                pile,
+                connectors,
+                doubted,
+                ..
+            } => {
+                for one in connectors {
+                    let outlet = Outlet {
+                        pile: pile.clone(),
+                        connector: one.no,
+                    };
+                    let mut here = self.rows.orders().filter(|order| order.outlet == outlet);
+                    let busy = here.any(|order| order.state.occupies_connector());
+                    if one.is_idle(busy) && !doubted.contains(&one.no) {
+                        self.registers.begin(&outlet, one.meter_kwh);
+                    }
+                }
+            }
+            // What is left of the meter before is said with it.
+            Fact::RegisterRolledBack { outlet, rollback } => self.registers.rolled_back(outlet, *rollback),
+            Fact::RecordReceived {
+                order,
+                ending,
+                suspicions,
+                ..
+            } => {
+                let believed = !suspicions.iter().any(Suspicion::is_of_register);
+                if let Some(row) = row(order).filter(|row| believed && row.state != State::Fail) {
+                    let (from, to) = (ending.start.register, ending.stop.register);
+                    let (outlet, meter) = (row.outlet.clone(), row.meter);
+                    self.registers.claimed(&outlet, Some(meter), from, to);
+                }
+            }
+            Fact::OrderRated { order, basis, bill } => {
+                let by_bill = |row: &&domain::order::Order| {
+                    *basis == Basis::Estimate || (*basis == Basis::Record && row.source == Source::Quarantine)
+                };
+                if let Some(row) = row(order).filter(by_bill) {
+                    let (outlet, meter) = (row.outlet.clone(), row.meter);
+                    let (from, to) = (bill.start.register, bill.stop.register);
+                    self.registers.claimed(&outlet, Some(meter), from, to);
+                }
+            }
+            Fact::RecordTaken { order, ending, .. } => {
+                if let Some(row) = row(order) {
+                    let (outlet, meter) = (row.outlet.clone(), row.meter);
+                    let (from, to) = (ending.start.register, ending.stop.register);
+                    self.registers.claimed(&outlet, Some(meter), from, to);
+                }
+            }
+            Fact::OrderAccounted { order, from, to } => {
+                if let Some(row) = row(order) {
+                    let (outlet, meter) = (row.outlet.clone(), row.meter);
+                    self.registers.claimed(&outlet, Some(meter), *from, *to);
+                }
+            }
+            Fact::RegisterGapFound { order, outlet, gap } => {
+                let meter = row(order).map(|row| row.meter);
+                self.registers.said(outlet, meter, gap.last_known, gap.start);
+            }
+            Fact::UnorderedChargingEnded { outlet, from, to } => self.registers.said(outlet, None, *from, *to),
+            Fact::EnergyReported { report } => {
+                for one in &report.connectors {
+                    for finding in &one.sums.findings {
+                        if let Finding::RegisterGap { from, to, .. } | Finding::Unordered { from, to } = finding {
+                            self.registers.said(&one.outlet, None, *from, *to);
+                        }
+                    }
+                }
+                self.registers.reported(report);
+            }
+            Fact::Quarantined {
+                pile,
+                record: Some(record),
+                times: Some(times),
+                ..
+            } => {
+                let outlet = Outlet {
+                    pile: pile.clone(),
+                    connector: record.connector,
+                };
+                let (from, to) = (record.meter_start_kwh, record.meter_stop_kwh);
+                let Some(connector) = self.rows.connector(&outlet) else {
+                    return Ok(());
+                };
+                let lasted_ms = times.lasted_ms(record);
+                let most = connector.power_max.map(|power| meter::possible(power, lasted_ms));
+                let before = u32::from(connector.is_of_meter_before(from));
+                if most.is_none_or(|most| record.energy() <= most) {
+                    let meter = connector.meters_before - before;
+                    self.registers.claimed(&outlet, Some(meter), from, to);
+                    // What lies before it is said with it.
+                    self.registers.said_below(&outlet, meter, from);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Once the money of an order moves, nothing is silent below its start: sessions explain it, or it was said to be
+    /// unrecorded.
+    fn leaves_no_hole(&self, order: &OrderId) -> Checked {
+        let Some(row) = self.rows.orders.get(order).and_then(Option::as_ref) else {
+            return Ok(());
+        };
+        let bill = row.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
+        let believed = !row.suspicions.iter().any(Suspicion::is_of_register);
+        let Some(bill) = bill.filter(|bill| believed && bill.energy > Energy::ZERO) else {
+            return Ok(());
+        };
+        match self.registers.hole_below(&row.outlet, row.meter, bill.start.register) {
+            Some((from, to)) => Err(format!(
+                "from {from} to {to} the register of {} is in no session, and nobody was told",
+                row.outlet
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Whose bill is of some of these readings, on the meter of `order`, other than that one's own.
+    fn is_billed(&self, order: &OrderId, (outlet, from, to): &(Outlet, Energy, Energy)) -> Option<OrderId> {
+        let meter = self.rows.orders.get(order)?.as_ref()?.meter;
+        let others = self
+            .rows
+            .orders()
+            .filter(|other| other.id != *order && other.state != State::Fail);
+        let mut here = others.filter(|other| other.outlet == *outlet && other.meter == meter);
+        let overlapping = here.find(|other| {
+            let bill = other.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
+            bill.is_some_and(|bill| bill.start.register.max(*from) < bill.stop.register.min(*to))
+        });
+        overlapping.map(|other| other.id.clone())
+    }
+
+    /// Whether an offline session is paid by whoever held its card.
+    fn check_payer(&mut self, order: &OrderId, member: &MemberId, physics: &Physics) -> Option<String> {
+        let sessions = physics.sessions.get(order)?;
+        let mut wrong = None;
+        for session in sessions {
+            let holders = self.cards.get(session.card.as_ref()?)?;
+            if holders.len() > 1 {
+                self.met.push(Oddity::OldCard);
+            }
+            let near = |at: Time| at.abs_diff(session.began) < HANDS_OVER_MS;
+            let holder = holders.iter().rev().find(|(since, _)| *since <= session.began);
+            let is_holder = holder.is_some_and(|(_, holder)| holder == member);
+            if is_holder || holders.iter().any(|(since, _)| near(*since)) {
+                return None;
+            }
+            wrong = Some(format!("{member} pays, and {holder:?} held the card then"));
+        }
+        wrong
+    }
+
+    /// Piles whose meter somebody should look at.
+    pub(super) fn doubted_meters(&self) -> impl Iterator<Item = &PileId> {
+        let doubted = self.rows.piles.values().filter(|pile| {
+            let mut all = pile.connectors.values();
+            let elsewhere = all.any(|connector| connector.jump.is_some() || connector.rollback.is_some());
+            pile.meter_abnormal.is_some() || elsewhere
+        });
+        doubted.map(|pile| &pile.id)
+    }
+
+    /// Whether all reports together say what the registers moved.
+    pub(super) fn check_energy_is_conserved(&self, now: &BTreeMap<Outlet, Energy>) -> Checked {
+        self.registers.check(now)
     }
 
     fn judge(&mut self, entry: &Entry, desk: &Desk, physics: &Physics, now: Time) -> Checked {
@@ -146,6 +334,8 @@ impl Oracle {
                 source,
                 ..
             } => {
+                let of_card = *source == Source::OfflineSession;
+                let wrong_payer = of_card.then(|| self.check_payer(order, member, physics)).flatten();
                 let book = Book {
                     member: member.clone(),
                     outlet: outlet.clone(),
@@ -160,6 +350,8 @@ impl Oracle {
                     refunded: 0,
                     decided: *source == Source::Quarantine,
                     doubt: None,
+                    wrong_payer,
+                    below_seen: None,
                 };
                 if self.books.insert(order.clone(), book).is_some() {
                     return Err(format!("order {order} was placed before"));
@@ -191,25 +383,26 @@ impl Oracle {
                 self.stops.insert(order.clone(), now);
                 Ok(())
             }
-            Fact::PileBooted { pile, boot_id, .. } => {
-                let board = board_of(boot_id);
-                self.met.entry((pile.clone(), board)).or_insert(now);
+            Fact::EnergyDiffers {
+                order,
+                billed,
+                register,
+                ..
+            } => {
+                let seen = format!("its record says {billed}, and {register} kWh were seen");
+                self.book(order)?.below_seen = Some(seen);
                 Ok(())
             }
-            Fact::RegisterGapFound { outlet, gap, .. } => {
-                self.gaps.push((outlet.clone(), gap.last_known, gap.start));
+            Fact::EnergyReported { .. } => {
+                self.reported_at = Some(now);
                 Ok(())
             }
-            Fact::EnergyReported { report } => {
-                for connector in &report.connectors {
-                    let gaps = connector.sums.findings.iter().filter_map(|finding| match finding {
-                        Finding::RegisterGap { from, to, .. } | Finding::Unordered { from, to } => {
-                            Some((connector.outlet.clone(), *from, *to))
-                        }
-                        _ => None,
-                    });
-                    self.gaps.extend(gaps);
-                }
+            Fact::CardBound { card, member } => {
+                self.cards.entry(card.clone()).or_default().push((now, member.clone()));
+                Ok(())
+            }
+            Fact::MeterCleared { .. } => {
+                self.met.push(Oddity::MeterCleared);
                 Ok(())
             }
             Fact::OrderRated { order, basis, bill } => {
@@ -274,8 +467,12 @@ impl Oracle {
                 }
             }
             Fact::ReviewApproved { order, by, .. } => self.decided(order, Decision::AsIs, by, desk),
-            Fact::OrderEstimated { order, .. } => self.pay(order, false),
+            Fact::OrderEstimated { order, .. } => {
+                self.leaves_no_hole(order)?;
+                self.pay(order, false)
+            }
             Fact::OrderSettled { order, .. } => {
+                self.leaves_no_hole(order)?;
                 self.pay(order, true)?;
                 self.resolve(order)?;
                 self.pays_for_what_was_delivered(order, physics)
@@ -336,18 +533,16 @@ impl Oracle {
                 self.transfer(Account::Refund, Account::Allowance(member), amount.0)
             }
             Fact::Quarantined { pile, record, .. } => {
-                let outlet = |connector| Outlet {
-                    pile: pile.clone(),
-                    connector,
-                };
-                let claims = |record: &Record| {
-                    let (from, to) = (record.meter_start_kwh, record.meter_stop_kwh);
-                    (outlet(record.connector), from, to)
-                };
                 let item = Item {
                     open: true,
                     billable: record.as_ref().is_some_and(|record| record.energy().0 > 0),
-                    claims: record.as_deref().map(claims),
+                    claims: record.as_deref().map(|record| {
+                        let outlet = Outlet {
+                            pile: pile.clone(),
+                            connector: record.connector,
+                        };
+                        (outlet, record.meter_start_kwh, record.meter_stop_kwh)
+                    }),
                 };
                 self.quarantine.insert(entry.stamp.seq, item);
                 if let Some(record) = record {
@@ -355,9 +550,15 @@ impl Oracle {
                 }
                 Ok(())
             }
-            Fact::QuarantineClosed { item, outcome, by, .. } => {
+            Fact::QuarantineClosed {
+                item,
+                outcome,
+                by,
+                despite,
+                ..
+            } => {
                 match desk.asked(by) {
-                    Some(Asked::CloseQuarantine(which, _)) if which == item => {}
+                    Some(Asked::CloseQuarantine(which, ..)) if which == item => {}
                     asked => return Err(format!("nobody asked for it: {by} asked for {asked:?}")),
                 }
                 self.act(by, 1, 1)?;
@@ -366,10 +567,13 @@ impl Oracle {
                     return Err("it was dealt with before".to_owned());
                 }
                 if let QuarantineOutcome::Billed { order } = outcome {
-                    // Whatever it claims, somebody pays for all of it.
-                    self.gaps.extend(item.claims.clone());
-                    let book = self.book(order)?;
-                    book.decided = true;
+                    let claims = item.claims.clone();
+                    self.book(order)?.decided = true;
+                    if !despite.is_empty() {
+                        self.met.push(Oddity::BilledDespite);
+                    } else if let Some(twice) = claims.and_then(|claims| self.is_billed(order, &claims)) {
+                        return Err(format!("{twice} pays for some of it already, and nobody was told"));
+                    }
                 }
                 Ok(())
             }
@@ -379,7 +583,6 @@ impl Oracle {
 
     fn take_in(&mut self, record: &Record) {
         self.records.insert(content(record));
-        self.told.insert(record.order_id.clone());
     }
 
     fn book(&mut self, order: &OrderId) -> Result<&mut Book, String> {
@@ -446,7 +649,12 @@ impl Oracle {
     fn pay(&mut self, order: &OrderId, last: bool) -> Checked {
         let book = self.book(order)?.clone();
         let (electricity, service) = book.bill.ok_or("it has no bill")?;
-        if let Some(doubt) = book.doubt.filter(|_| !book.decided) {
+        if let Some(doubt) = book
+            .doubt
+            .or(book.wrong_payer)
+            .or(book.below_seen)
+            .filter(|_| !book.decided)
+        {
             return Err(format!("nobody looked at its bill: {doubt}"));
         }
         let (held, allowance) = (Account::Held(order.clone()), Account::Allowance(book.member.clone()));
@@ -502,52 +710,6 @@ impl Oracle {
                 "{} pays at {} for {billed} × 0.1 Wh, {delivered} were delivered, and nobody looked at it",
                 book.member, book.outlet
             ));
-        }
-        Ok(())
-    }
-
-    /// Whether gaps that were found, one next to the other, hold all that a register counted.
-    fn is_found(&self, pile: &PileId, from: Energy, to: Energy) -> bool {
-        let mut reached = from;
-        loop {
-            let next = |gap: &&(Outlet, Energy, Energy)| gap.0.pile == *pile && gap.1 <= reached && gap.2 > reached;
-            match self.gaps.iter().filter(next).map(|gap| gap.2).max() {
-                Some(end) if end >= to => return true,
-                Some(end) => reached = end,
-                None => return false,
-            }
-        }
-    }
-
-    /// What flowed is in a record, or in a gap that was found, unless nothing has come after it that could tell.
-    pub(super) fn check_that_nothing_is_silent(&self, physics: &Physics) -> Checked {
-        for (order, session) in physics.all() {
-            let (Some(ended), Some(energy)) = (session.ended, session.energy) else {
-                continue;
-            };
-            // An estimate took the record's place.
-            let is_estimated = self.books.get(order).is_some_and(|book| book.bill.is_some());
-            let is_known = is_estimated || self.told.contains(order);
-            // What a meter has counted before the station first heard of it is nothing that it could miss: on a new board, or on
-            // one that a restored copy has never seen.
-            let met = self.met.get(&(session.pile.clone(), session.board));
-            let is_foreign = met.is_none_or(|met| *met > session.began);
-            if energy == Energy::ZERO || session.lies || session.is_lost || is_known || is_foreign {
-                continue;
-            }
-            let (from, to) = (session.meter_start, session.meter_start + energy);
-            let later = physics.all().any(|(order, later)| {
-                let same_meter = later.pile == session.pile && later.board == session.board && !later.lies;
-                // What was put aside and not billed accounts for nothing.
-                same_meter && later.began >= ended && self.books.get(order).is_some_and(|book| book.recorded)
-            });
-            let is_found = self.is_found(&session.pile, from, to);
-            if later && !is_found {
-                return Err(format!(
-                    "{energy} kWh of {order} at {} from register {from} are in no record and in no gap",
-                    session.pile
-                ));
-            }
         }
         Ok(())
     }

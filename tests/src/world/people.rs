@@ -3,7 +3,8 @@
 
 use domain::{
     fact::PaidFrom,
-    ids::{MemberId, OrderId},
+    ids::{CardId, MemberId, OrderId, PileId},
+    quarantine::CoveredBy,
     site::{Decision, Input, Place},
     units::Fen,
 };
@@ -24,8 +25,11 @@ pub(super) enum Asked {
     Approve(OrderId, u64),
     Refund(OrderId, Fen),
     /// Which message, and who pays for it.
-    CloseQuarantine(u64, Option<MemberId>),
-    Maintenance(domain::ids::PileId),
+    /// And what else covers its readings, for all that they know.
+    CloseQuarantine(u64, Option<MemberId>, Vec<CoveredBy>),
+    Maintenance(PileId),
+    ClearMeter(PileId),
+    BindCard(CardId, MemberId),
 }
 
 /// One request.
@@ -102,14 +106,16 @@ impl Desk {
                 reason,
                 by,
             },
-            Asked::CloseQuarantine(item, bill_to) => Input::CloseQuarantine {
+            Asked::CloseQuarantine(item, bill_to, despite) => Input::CloseQuarantine {
                 item,
                 bill_to,
-                despite: Vec::new(),
+                despite,
                 typed: None,
                 reason,
                 by,
             },
+            Asked::ClearMeter(pile) => Input::ClearMeter { pile, reason, by },
+            Asked::BindCard(card, member) => Input::BindCard { card, member },
             Asked::Maintenance(pile) => Input::SetMaintenance { pile, reason: None, by },
         };
         let key = format!("{number}.{}", request.again);

@@ -2,7 +2,7 @@
 
 use super::{Time, oracle::EPOCH};
 use domain::{
-    ids::{OrderId, PileId},
+    ids::{CardId, OrderId, PileId},
     order::Basis,
     rating::Bill,
     units::{Energy, Power},
@@ -25,19 +25,25 @@ pub(super) struct Session {
     pub(super) power: Power,
     /// Its pile was told to lie about it, or to miscount.
     pub(super) lies: bool,
-    /// Its pile's clock was put forward or back meanwhile.
-    pub(super) pile_clock_stepped: bool,
-    /// How often its pile's board, meter and memory had been changed.
-    pub(super) board: u32,
-    /// The pile's memory was lost before its record was told.
-    pub(super) is_lost: bool,
+    /// When the car took nothing: since when, and until when if it is over.
+    pub(super) pauses: Vec<(Time, Option<Time>)>,
+    /// The card of a session that the pile began by itself.
+    pub(super) card: Option<CardId>,
+    /// The step in which the register shows what it has counted.
+    pub(super) step: Energy,
 }
 
 impl Session {
     /// What had flowed by then, in 0.1 Wh.
     pub(super) fn flowed(&self, at: Time) -> i64 {
         let until = self.ended.map_or(at, |ended| ended.min(at));
-        let ms = i64::try_from(until.saturating_sub(self.began)).unwrap_or(i64::MAX);
+        let paused = self.pauses.iter().map(|(from, to)| {
+            let to = to.unwrap_or(until).min(until);
+            to.saturating_sub((*from).max(self.began))
+        });
+        let paused: u64 = paused.sum();
+        let ms = until.saturating_sub(self.began).saturating_sub(paused);
+        let ms = i64::try_from(ms).unwrap_or(i64::MAX);
         let flowed = self.power.energy_in_ms(ms).0;
         self.energy.map_or(flowed, |energy| flowed.min(energy.0))
     }
@@ -49,32 +55,12 @@ pub(super) struct Physics {
     pub(super) sessions: BTreeMap<OrderId, Vec<Session>>,
     /// Station wall time less the world's.
     pub(super) clock_off_ms: i64,
-    /// When the station's clock was last put forward or back.
-    pub(super) clock_stepped: Option<Time>,
+    /// The station's clock has lost its battery: by so much it was put back.
+    pub(super) clock_lost_ms: Option<i64>,
     pub(super) started: usize,
 }
 
 impl Physics {
-    /// Every session with its order's number.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&OrderId, &Session)> {
-        let all = self.sessions.iter();
-        all.flat_map(|(order, sessions)| sessions.iter().map(move |session| (order, session)))
-    }
-
-    /// A pile's clock was put forward or back: the times of its sessions are of two clocks.
-    pub(super) fn doubt_times(&mut self, pile: &PileId) {
-        let all = self.sessions.values_mut().flatten();
-        all.filter(|session| session.pile == *pile)
-            .for_each(|session| session.pile_clock_stepped = true);
-    }
-
-    /// The board of a pile is changed: what it had not told is lost, whatever that was.
-    pub(super) fn lose(&mut self, pile: &PileId) {
-        let all = self.sessions.values_mut().flatten();
-        all.filter(|session| session.pile == *pile)
-            .for_each(|session| session.is_lost = true);
-    }
-
     /// The running session of a pile.
     pub(super) fn running(&mut self, pile: &PileId) -> Option<&mut Session> {
         let all = self.sessions.values_mut().flatten();
@@ -108,7 +94,9 @@ impl Physics {
         }
         if basis == Basis::Estimate {
             let flowed = session.flowed(now);
-            return if bill.energy.0 <= flowed {
+            return if self.clock_lost_ms.is_some() && bill.energy > Energy::ZERO {
+                Err("it was estimated by a clock that cannot be right".to_owned())
+            } else if bill.energy.0 < flowed + session.step.0 {
                 Ok(())
             } else {
                 Err(format!("estimated at {}, {flowed} × 0.1 Wh flowed", bill.energy))
@@ -117,11 +105,10 @@ impl Physics {
         if session.energy != Some(bill.energy) {
             return Err(format!("billed {}, {:?} flowed", bill.energy, session.energy));
         }
-        let stepped = self.clock_stepped.is_some_and(|at| at + 3_600_000 >= session.began);
-        if stepped || session.pile_clock_stepped {
-            return Ok(());
+        if self.clock_lost_ms.is_some() {
+            return Err("it was rated by a clock that cannot be right".to_owned());
         }
-        let slack = session.power.energy_in_ms(i64::try_from(TIMES_OFF_MS).unwrap_or(0)).0 + 2;
+        let slack = session.power.energy_in_ms(i64::try_from(TIMES_OFF_MS).unwrap_or(0)).0 + 2 * session.step.0;
         for segment in &bill.segments {
             let world = |wall: domain::time::Wall| u64::try_from(wall.0 - EPOCH.0 - self.clock_off_ms).unwrap_or(0);
             let flowed = session.flowed(world(segment.to)) - session.flowed(world(segment.from));

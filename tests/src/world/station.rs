@@ -10,7 +10,7 @@ use domain::{
     time::{Mono, Now, Wall},
 };
 use edge::{
-    clock::Mark,
+    clock::{Certain, Mark},
     station::{
         LoopStats,
         writer::{Committed, Work, Writer},
@@ -47,6 +47,8 @@ pub(super) struct Process {
     /// Where elapsed time stood when the process began, and when that was.
     mono: Mono,
     pub(super) since: Time,
+    /// What was certain of the time when it began.
+    pub(super) certain: Option<Certain>,
     random: Seed,
 }
 
@@ -108,6 +110,7 @@ impl Process {
             under_way: None,
             mono: found.mark.mono.after_ms(away),
             since: now,
+            certain: found.mark.certain,
             random,
         })
     }
@@ -118,6 +121,13 @@ impl Process {
             mono: self.mono.after_ms(now - self.since),
             wall: wall(now, clock_off_ms),
         }
+    }
+
+    /// How late it is at least, by what was certain before.
+    pub(super) fn not_before(&self, now: Time) -> Option<Wall> {
+        let Certain { mono, wall } = self.certain?;
+        let passed = self.now(now, 0).mono.ms_since(mono);
+        Some(wall.after_ms(i64::try_from(passed).unwrap_or(i64::MAX)))
     }
 
     /// When the loop has something to do, if ever; not before `now`.
@@ -141,8 +151,11 @@ impl Process {
     ///
     /// # Errors
     /// The store failed, and not because the power went.
-    pub(super) fn turn(&mut self, at: Time, clock_off_ms: i64) -> Result<Turned, StoreError> {
+    pub(super) fn turn(&mut self, at: Time, clock_off_ms: i64, trusted: bool) -> Result<Turned, StoreError> {
         let now = self.now(at, clock_off_ms);
+        if trusted {
+            self.certain = Some(now.into());
+        }
         if self.writer.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
             self.writer.take(Work::Due, now, &mut self.random)?;
         }
@@ -155,7 +168,7 @@ impl Process {
             mono: now.mono,
             kernel_boot: None,
             kernel_uptime_ms: 0,
-            certain: None,
+            certain: self.certain,
         };
         match self.writer.commit(now, &mark, false) {
             Ok(done) => {

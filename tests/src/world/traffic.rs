@@ -1,19 +1,25 @@
 //! What passes between piles and the station, and what becomes of it on the way.
 
 use super::{
-    Event, HOUR, MINUTE, SECOND, Time, World,
+    Event, MINUTE, SECOND, Time, World,
+    coverage::Oddity,
+    drivers::COVERED,
+    illtyped,
     net::KEEP_ALIVE_MS,
     oracle,
     physics::Session,
     station::{Job, Slip},
 };
-use crate::pile::{Behaviour, Body, Input, Output, Publish, What, wire};
+use crate::{
+    pile::{Behaviour, Body, Input, Output, Publish, What, wire},
+    seed::Seed,
+};
 use domain::{
     ids::PileId,
-    messages::{AckResult, Down, Up},
-    site::{Effect, Input as SiteInput},
-    topics,
-    units::Power,
+    messages::{self, AckResult, Down, Up},
+    site::{Effect, Input as SiteInput, Rejected},
+    topics::{self, UpKind},
+    units::{Energy, Power},
 };
 use edge::{
     gate,
@@ -170,22 +176,7 @@ impl World {
         let Some(attempt) = self.link(pile).pile_side else {
             return;
         };
-        let record = match &publish.body {
-            Body::Message(message) => match &message.body {
-                Up::Record(record) => Some(oracle::content(record)),
-                _ => None,
-            },
-            Body::Raw { .. } => None,
-        };
-        let parcel = Parcel {
-            pile,
-            attempt,
-            token: publish.token,
-            qos1: publish.qos1,
-            topic: publish.topic(&self.units[pile].id),
-            payload: publish.payload(),
-            record,
-        };
+        let parcel = self.parcel(pile, attempt, &publish);
         if !parcel.qos1 {
             // It may be lost or overtaken.
             if !self.chance(2) {
@@ -198,6 +189,46 @@ impl World {
             self.at(arrival, Event::Up(parcel.clone()));
         }
         self.at(arrival, Event::Up(parcel));
+    }
+
+    /// What is on its way: now and then with a field that cannot be read.
+    fn parcel(&mut self, pile: usize, attempt: u64, publish: &Publish) -> Parcel {
+        let mut payload = publish.payload();
+        let mut record = None;
+        if let Body::Message(message) = &publish.body {
+            let kind = wire::kind_of(&message.body);
+            let mut name = format!("{}", self.units[pile].id);
+            match &message.body {
+                // It says the same, whenever it is said.
+                Up::Record(record) => name.push_str(&oracle::content(record)),
+                _ => name.push_str(&String::from_utf8_lossy(&payload)),
+            }
+            let mut seed = Seed::for_part(self.illtyped, &name);
+            let garbled = illtyped::garble(kind, &payload, &mut seed);
+            if let Some(garbled) = garbled {
+                self.report.coverage.note_oddity(match kind {
+                    UpKind::Record => Oddity::IllTypedRecord,
+                    _ => Oddity::IllTypedMessage,
+                });
+                payload = garbled;
+            }
+            if kind == UpKind::Record {
+                let read = messages::read_up(kind, &payload).ok();
+                record = read.and_then(|message| match message.body {
+                    Up::Record(record) => Some(oracle::content(&record)),
+                    _ => None,
+                });
+            }
+        }
+        Parcel {
+            pile,
+            attempt,
+            token: publish.token,
+            qos1: publish.qos1,
+            topic: publish.topic(&self.units[pile].id),
+            payload,
+            record,
+        }
     }
 
     /// A publish is at the station's door.
@@ -289,6 +320,11 @@ impl World {
             respond: Box::new(|answer, _, _| match answer {
                 Ok(domain::site::Answer::Order(order)) => Response::new(200, order.to_string()),
                 Ok(_) => Response::new(200, String::new()),
+                Err(Rejected::Covered { covers, .. }) => {
+                    let by: Vec<_> = covers.iter().map(|cover| &cover.by).collect();
+                    let by = serde_json::to_string(&by).expect("names of sessions have no failing serializer");
+                    Response::new(409, format!("{COVERED}{by}"))
+                }
                 Err(rejected) => Response::new(409, rejected.to_string()),
             }),
         };
@@ -373,8 +409,11 @@ impl World {
                 self.physics.started += 1;
                 let unit = &self.units[pile];
                 let dead = unit.behaves(|behaviour| matches!(behaviour, Behaviour::FailStart { .. }));
+                let card = unit.visit.as_ref().map(|visit| visit.card.clone());
+                if unit.step > Energy(1) {
+                    self.report.coverage.note_oddity(Oddity::CoarseRegister);
+                }
                 let visit_power = unit.visit.as_ref().map_or(unit.power, |visit| visit.power);
-                let stepped = unit.clock_stepped.is_some_and(|at| self.now < at + 2 * HOUR);
                 let session = Session {
                     pile: unit.id.clone(),
                     began: self.now,
@@ -383,9 +422,9 @@ impl World {
                     energy: None,
                     power: if dead { Power::ZERO } else { visit_power },
                     lies: unit.lies,
-                    pile_clock_stepped: stepped,
-                    board: unit.replaced,
-                    is_lost: false,
+                    pauses: Vec::new(),
+                    card: order_id.as_str().starts_with("off-").then_some(card).flatten(),
+                    step: unit.step,
                 };
                 self.physics.sessions.entry(order_id).or_default().push(session);
             }
@@ -399,6 +438,15 @@ impl World {
                 (session.ended, session.energy) = (Some(now), Some(energy_kwh));
                 if let Some(visit) = &mut self.units[pile].visit {
                     visit.ended = Some(now);
+                }
+            }
+            What::RecordAcked {
+                result: AckResult::Rejected,
+                ..
+            } => self.report.coverage.note_oddity(Oddity::SecondRecord),
+            What::Booted { .. } => {
+                if let Some(oddity) = self.units[pile].clock_oddity.filter(|_| self.now > 0) {
+                    self.report.coverage.note_oddity(oddity);
                 }
             }
             // An answer to what the board before it had sent is no fault.

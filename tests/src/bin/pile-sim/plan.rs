@@ -14,7 +14,9 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use world::pile::{Car, ClockSpec, ConnectorSpec, Customers, Flash, PileSpec, Station, read_behaviours, tls};
+use world::pile::{
+    Car, ClockAtPowerOn, ClockSpec, ConnectorSpec, Customers, Flash, PileSpec, Station, read_behaviours, tls,
+};
 
 /// The environment variable with the secret of every pile that the secrets file does not name.
 const SECRET_VARIABLE: &str = "PILE_SIM_SECRET";
@@ -230,13 +232,15 @@ fn spec(
         Some((name, behaviour)) => (name == id.as_str()).then_some(behaviour),
     });
     let mut spec = PileSpec::new(id.clone(), clock_start);
-    spec.connectors = vec![ConnectorSpec { max_power, meter }; usize::from(group.connectors.unwrap_or(1).clamp(1, 32))];
+    spec.connectors =
+        vec![ConnectorSpec::new(max_power, meter); usize::from(group.connectors.unwrap_or(1).clamp(1, 32))];
     spec.car = car;
     spec.behaviours = read_behaviours(mine)?;
     spec.clock = (!group.no_clock).then_some(ClockSpec {
         start: clock_start.after_ms(-group.clock_slow_by.unwrap_or(0)),
         drift_ppm: group.clock_drift_ppm.unwrap_or(0),
         follows_station: !group.ignore_time,
+        at_power_on: ClockAtPowerOn::GoesOn,
     });
     spec.utc_offset_ms = group.utc_offset.unwrap_or(spec.utc_offset_ms);
     spec.seed = seed;

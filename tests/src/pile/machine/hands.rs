@@ -70,6 +70,41 @@ impl Pile {
                 self.timers.retain(|_, timer| !matches!(timer, Timer::PowerOn));
                 self.timer(Timer::PowerOn);
             }
+            Act::Pause { connector } => {
+                if let Some(at) = self.there(connector) {
+                    self.pause(at, true);
+                }
+            }
+            Act::Resume { connector } => {
+                if let Some(at) = self.there(connector) {
+                    self.pause(at, false);
+                }
+            }
+            Act::ForgetSession { connector } => {
+                if let Some(at) = self.there(connector) {
+                    self.forget_session(at);
+                }
+            }
+            Act::Hush { connector, hushed } => {
+                if let Some(at) = self.there(connector) {
+                    self.connectors[at].hushed = hushed;
+                    self.changed();
+                }
+            }
+            Act::Slip { connector, by } => {
+                if let Some(at) = self.there(connector) {
+                    self.connectors[at].slip = Some(by);
+                    self.changed();
+                }
+            }
+            Act::Leak { connector, energy } => {
+                if let Some(at) = self.there(connector)
+                    && self.connectors[at].session.is_none()
+                {
+                    self.connectors[at].meter += energy;
+                    self.outputs.push_back(super::Output::Persist);
+                }
+            }
             Act::Behave(behaviours) => self.spec.behaviours = behaviours,
             Act::StepClock { by_ms } => self.step_clock(by_ms),
             Act::SendRecord(record) => self.keep(Up::Record(record), Purpose::Record(RecordRole::Scripted)),
@@ -81,6 +116,18 @@ impl Pile {
                 }
             }
             Act::Retire => self.retire(),
+        }
+    }
+
+    fn pause(&mut self, connector: usize, paused: bool) {
+        let now = self.now;
+        if let Some(session) = self.connectors[connector].session.as_mut() {
+            if paused {
+                session.pause(now);
+            } else {
+                session.resume(now);
+            }
+            self.changed();
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
         event::What,
         outbox::{Purpose, RecordRole},
         prices::PriceTable,
+        spec::ClockAtPowerOn,
     },
     Body, Link, Output, Pile, Publish, Timer,
 };
@@ -125,7 +126,11 @@ impl Pile {
         self.tell(What::Connected);
         self.send_boot();
         self.outbox.expire(self.now);
-        for id in self.outbox.ids() {
+        let mut waiting = self.outbox.ids();
+        if self.spec.newest_first {
+            waiting.reverse();
+        }
+        for id in waiting {
             self.transmit(&id);
         }
         for session in self
@@ -262,17 +267,27 @@ impl Pile {
     }
 
     fn send_boot(&mut self) {
-        let connectors = self.connectors.iter().map(|connector| BootConnector {
-            no: connector.no,
-            max_kw: Some(connector.max_power),
-            meter_kwh: self.meter_of(connector),
-            order_id: connector.session.as_ref().map(|session| session.order_id.clone()),
+        let now = self.now;
+        let connectors = self.connectors.iter_mut().map(|connector| {
+            let session = connector.session.as_ref();
+            let counted = session.map_or(connector.meter, |session| session.meter(now));
+            let order_id = session
+                .filter(|_| !connector.hushed)
+                .map(|session| session.order_id.clone());
+            let shown = connector.shown(counted);
+            BootConnector {
+                no: connector.no,
+                max_kw: Some(connector.max_power),
+                meter_kwh: connector.slips(shown),
+                order_id,
+            }
         });
+        let connectors = connectors.collect();
         let boot = Boot {
             vendor: self.spec.vendor.clone(),
             model: self.spec.model.clone(),
             firmware: self.spec.firmware.clone(),
-            connectors: connectors.collect(),
+            connectors,
         };
         self.send_now(Up::Boot(boot));
     }
@@ -283,14 +298,15 @@ impl Pile {
     }
 
     pub(super) fn send_heartbeat(&mut self) {
-        let connectors = self
-            .connectors
-            .iter()
-            .map(|connector| self.report(connector))
-            .collect::<Vec<_>>();
-        let charging = connectors
-            .iter()
-            .any(|report| report.status == ConnectorStatus::Charging);
+        let mut connectors: Vec<ConnectorReport> = Vec::new();
+        for at in 0..self.connectors.len() {
+            let mut report = self.report(&self.connectors[at]);
+            report.meter_kwh = self.connectors[at].slips(report.meter_kwh);
+            if !self.connectors[at].hushed {
+                connectors.push(report);
+            }
+        }
+        let charging = self.connectors.iter().any(|connector| connector.session.is_some());
         let pause = if charging {
             self.spec.heartbeat_charging_ms
         } else {
@@ -305,6 +321,7 @@ impl Pile {
         let session = connector.session.as_ref();
         let status = match (&connector.fault, session, &connector.plugged) {
             (Some(_), _, _) => ConnectorStatus::Fault,
+            (None, Some(session), _) if session.is_paused() => ConnectorStatus::Plugged,
             (None, Some(_), _) => ConnectorStatus::Charging,
             (None, None, Some(plugged)) if plugged.finished => ConnectorStatus::Finished,
             (None, None, Some(_)) => ConnectorStatus::Plugged,
@@ -324,7 +341,7 @@ impl Pile {
             current_a: Some((watts / voltage_v * 10.0).round() / 10.0),
             soc_pct: car.map(|car| f64::from(car.soc_pct(added))),
             temp_c: Some(if session.is_some() { 35.0 } else { 25.0 }),
-            meter_kwh: self.meter_of(connector),
+            meter_kwh: connector.shown(self.meter_of(connector)),
             faults: connector.fault.iter().cloned().collect(),
         }
     }
@@ -402,6 +419,17 @@ impl Pile {
             session.clock_set(self.now, clock);
         }
         self.tell(What::TimeSet { to, behind_ms });
+    }
+
+    /// The power is back: some clocks have kept going, some have not.
+    pub(super) fn clock_at_power_on(&mut self) {
+        let Some(spec) = self.spec.clock else { return };
+        let shown = match spec.at_power_on {
+            ClockAtPowerOn::GoesOn => return,
+            ClockAtPowerOn::Resets(shown) => shown,
+            ClockAtPowerOn::IsSet(origin) => origin.after_ms(i64::try_from(self.now.0).unwrap_or(i64::MAX)),
+        };
+        self.clock = Some(super::Clock::new(self.now, shown, spec.drift_ppm));
     }
 
     pub(super) fn step_clock(&mut self, by_ms: i64) {
@@ -504,6 +532,23 @@ impl Pile {
                 let mut other = record.clone();
                 other.meter_stop_kwh += Energy(5_000);
                 self.keep(Up::Record(Box::new(other)), Purpose::Record(RecordRole::Conflict));
+            }
+            if let Some(Behaviour::ConflictingRecords { many }) = self
+                .spec
+                .behaviours
+                .iter()
+                .find(|b| matches!(b, Behaviour::ConflictingRecords { .. }))
+            {
+                for n in 0..i64::from(*many) {
+                    let mut other = record.clone();
+                    other.meter_stop_kwh += Energy(1 + n);
+                    self.keep(Up::Record(Box::new(other)), Purpose::Record(RecordRole::Conflict));
+                }
+            }
+            let of_it = |held: &Record| held.order_id == record.order_id;
+            if let Some(at) = self.held_back.iter().position(of_it) {
+                let whole = self.held_back.remove(at);
+                self.keep(Up::Record(Box::new(whole)), Purpose::Record(RecordRole::Conflict));
             }
             if self.history.len() == HISTORY_MAX {
                 self.history.pop_front();

@@ -82,7 +82,8 @@ impl Pile {
 
     fn begin(&mut self, connector: usize, beginning: Beginning) {
         let session_no = self.number();
-        let (order_id, meter_kwh) = (beginning.order_id.clone(), beginning.meter);
+        let meter_kwh = self.connectors[connector].shown(beginning.meter);
+        let order_id = beginning.order_id.clone();
         let at = &mut self.connectors[connector];
         at.session = Some(Session::begin(self.now, self.clock.as_ref(), beginning));
         at.session_no = session_no;
@@ -193,13 +194,25 @@ impl Pile {
         let at = &mut self.connectors[connector];
         let Some(session) = at.session.take() else { return };
         let delivered = session.energy(self.now);
+        let counted = session.meter(self.now);
+        // What the register shows of it: the same, unless it is a coarse one.
+        let shown = Energy(counted.0 - counted.0.rem_euclid(at.step.0)) - {
+            let start = counted - delivered;
+            Energy(start.0 - start.0.rem_euclid(at.step.0))
+        };
         let counted_fee = session.counted_fee(self.now);
         let stop_reason = StopReason {
             code: reason,
             text: reason_text(reason).to_owned(),
         };
         let mut record = session.record(self.now, self.clock.as_ref(), self.boot.at, at.no, stop_reason);
-        at.meter = record.meter_stop_kwh;
+        at.meter = counted;
+        record.session_boot_id = self.spec.names_boot.then(|| self.boot.id.clone());
+        record.meter_start_kwh = at.shown(record.meter_start_kwh);
+        record.meter_stop_kwh = at.shown(record.meter_stop_kwh);
+        for sample in &mut record.samples {
+            sample.meter_kwh = at.shown(sample.meter_kwh);
+        }
         if let Some(plugged) = at.plugged.as_mut() {
             plugged.finished = true;
             record.soc_stop = plugged.car.as_ref().map(|car| car.soc_pct(delivered));
@@ -216,15 +229,35 @@ impl Pile {
             order_id: record.order_id.clone(),
             reason,
             meter_kwh: record.meter_stop_kwh,
-            energy_kwh: delivered,
+            energy_kwh: shown,
             counted_fee,
         });
+        if self.behaves(|b| *b == Behaviour::ShortRecord) && shown > Energy(1) {
+            self.held_back.push(record.clone());
+            record.meter_stop_kwh = record.meter_start_kwh + Energy(shown.0 / 2);
+            record
+                .samples
+                .retain(|sample| sample.meter_kwh <= record.meter_stop_kwh);
+        }
         let is_own = record.order_id.as_str().starts_with("off-");
         let role = if is_own { RecordRole::Own } else { RecordRole::Commanded };
         self.keep(Up::Record(Box::new(record)), Purpose::Record(role));
         self.outputs.push_back(Output::Persist);
         self.changed();
         self.customer_is_done(connector);
+    }
+
+    /// The session at a connector is gone, and nothing tells of it but the register.
+    pub(super) fn forget_session(&mut self, connector: usize) {
+        let now = self.now;
+        let at = &mut self.connectors[connector];
+        if let Some(session) = at.session.take() {
+            at.meter = session.meter(now);
+            self.tally.sessions += 1;
+            self.tally.visits += 1;
+            self.outputs.push_back(Output::Persist);
+            self.changed();
+        }
     }
 
     fn let_the_register_lie(&mut self, connector: usize, record: &mut Record) {

@@ -1,0 +1,218 @@
+//! Energy is conserved: what left a register is in the energy reports once, as an order's, as a quarantine item's or as
+//! unrecorded. The world knows what its meters counted, and asks of all reports together nothing but that sum.
+//!
+//! What a station can know of a register is a line. It begins with the first reading there is of it, and ends where the
+//! register is found lower: another meter, or one that begins again at zero. Two things are excepted, because nobody could
+//! tell them: what a meter counted between its last reading and the first of the one that took its place, and that a new
+//! meter which shows more than the old one is not the old one. And where a person lets a lying record stand, it counts
+//! as it is.
+
+use domain::{energy::EnergyReport, ids::Outlet, meter::Rollback, units::Energy};
+use std::collections::BTreeMap;
+
+/// A span of a register, from its first 0.1 Wh to the one after its last.
+type Span = (i64, i64);
+
+/// Spans that do not touch, in order.
+#[derive(Debug, Clone, Default)]
+struct Spans(Vec<Span>);
+
+impl Spans {
+    fn add(&mut self, from: i64, to: i64) {
+        if from >= to {
+            return;
+        }
+        let mut joined = (from, to);
+        self.0.retain(|(a, b)| {
+            let touches = *a <= joined.1 && joined.0 <= *b;
+            if touches {
+                joined = (joined.0.min(*a), joined.1.max(*b));
+            }
+            !touches
+        });
+        let place = self.0.partition_point(|span| span.0 < joined.0);
+        self.0.insert(place, joined);
+    }
+
+    fn sum(&self) -> i64 {
+        self.0.iter().map(|(from, to)| to - from).sum()
+    }
+
+    /// The first hole between two registers.
+    fn hole(&self, from: i64, to: i64) -> Option<Span> {
+        let mut reached = from;
+        for (a, b) in &self.0 {
+            if *a > reached {
+                break;
+            }
+            reached = reached.max(*b);
+        }
+        let next = self.0.iter().map(|(a, _)| *a).find(|a| *a > reached);
+        (reached < to).then(|| (reached, next.unwrap_or(to).min(to)))
+    }
+}
+
+/// A register from the first that was known of it until it is found lower.
+#[derive(Debug, Clone, Default)]
+struct Line {
+    base: Option<i64>,
+    /// Where it was left for a lower one.
+    end: Option<i64>,
+    /// What sessions claim.
+    claimed: Spans,
+    /// The same, and what was said to be unrecorded.
+    told: Spans,
+}
+
+/// The registers of one connector, one after another, and what all reports say of them.
+#[derive(Debug, Clone, Default)]
+struct Register {
+    lines: Vec<Line>,
+    reported: i64,
+}
+
+impl Register {
+    fn now(&mut self) -> &mut Line {
+        if self.lines.is_empty() {
+            self.lines.push(Line::default());
+        }
+        self.lines.last_mut().expect("there is one, now")
+    }
+
+    fn line(&mut self, meter: usize) -> &mut Line {
+        while self.lines.len() <= meter {
+            self.lines.push(Line::default());
+        }
+        &mut self.lines[meter]
+    }
+}
+
+/// All registers as the journal tells of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Registers(BTreeMap<Outlet, Register>);
+
+impl Registers {
+    /// The pile said that it reads this while nobody charges.
+    pub(super) fn begin(&mut self, outlet: &Outlet, reading: Energy) {
+        let line = self.0.entry(outlet.clone()).or_default().now();
+        line.base.get_or_insert(reading.0);
+    }
+
+    /// The register was found lower.
+    pub(super) fn rolled_back(&mut self, outlet: &Outlet, rollback: Rollback) {
+        let register = self.0.entry(outlet.clone()).or_default();
+        let before = register.now();
+        before.end = Some(before.end.unwrap_or(0).max(rollback.known.0));
+        if let Some(base) = before.base {
+            before.told.add(base, rollback.known.0);
+        }
+        register.lines.push(Line {
+            base: Some(rollback.found.0),
+            ..Line::default()
+        });
+    }
+
+    /// A session of meter `meter` claims so much. Of a register that nobody knew, this is the first that is known.
+    pub(super) fn claimed(&mut self, outlet: &Outlet, meter: Option<u32>, from: Energy, to: Energy) {
+        let line = self.line(outlet, meter);
+        if from < to {
+            line.base.get_or_insert(from.0);
+        }
+        line.claimed.add(from.0, to.0);
+        line.told.add(from.0, to.0);
+    }
+
+    /// So much was said to be unrecorded; of which meter is not always said.
+    pub(super) fn said(&mut self, outlet: &Outlet, meter: Option<u32>, from: Energy, to: Energy) {
+        if meter.is_some() {
+            self.line(outlet, meter).told.add(from.0, to.0);
+        } else if let Some(register) = self.0.get_mut(outlet) {
+            for line in &mut register.lines {
+                line.told.add(from.0, to.0);
+            }
+        }
+    }
+
+    /// Whatever nobody explained below this register was said to be unrecorded.
+    pub(super) fn said_below(&mut self, outlet: &Outlet, meter: u32, to: Energy) {
+        let line = self.line(outlet, Some(meter));
+        if let Some(base) = line.base {
+            line.told.add(base, to.0);
+        }
+    }
+
+    fn line(&mut self, outlet: &Outlet, meter: Option<u32>) -> &mut Line {
+        let register = self.0.entry(outlet.clone()).or_default();
+        let last = register.lines.len().saturating_sub(1);
+        let meter = meter.and_then(|meter| usize::try_from(meter).ok()).unwrap_or(last);
+        register.line(meter)
+    }
+
+    /// A day was reported, and days before it corrected.
+    pub(super) fn reported(&mut self, report: &EnergyReport) {
+        for one in &report.connectors {
+            self.0.entry(one.outlet.clone()).or_default().reported += one.sums.moved().0;
+        }
+        for late in &report.adjustments {
+            self.0.entry(late.outlet.clone()).or_default().reported += late.change.moved().0;
+        }
+    }
+
+    /// What below `start` is in no session and was not said to be unrecorded.
+    pub(super) fn hole_below(&self, outlet: &Outlet, meter: u32, start: Energy) -> Option<(Energy, Energy)> {
+        let register = self.0.get(outlet)?;
+        let line = register.lines.get(usize::try_from(meter).ok()?)?;
+        let (from, to) = line.told.hole(line.base?, start.0)?;
+        Some((Energy(from), Energy(to)))
+    }
+
+    /// Whether all reports together say what the registers moved; `now` is what each shows at the end.
+    pub(super) fn check(&self, now: &BTreeMap<Outlet, Energy>) -> Result<(), String> {
+        for (outlet, register) in &self.0 {
+            let mut moved = 0;
+            for line in &register.lines {
+                let end = line.end.or_else(|| now.get(outlet).map(|energy| energy.0));
+                let mut spans = line.claimed.clone();
+                if let Some((base, end)) = line.base.zip(end) {
+                    spans.add(base, end);
+                }
+                moved += spans.sum();
+            }
+            if moved != register.reported {
+                let lines: Vec<_> = register
+                    .lines
+                    .iter()
+                    .map(|line| (line.base, line.end, &line.claimed.0))
+                    .collect();
+                return Err(format!(
+                    "the register of {outlet} moved {moved} × 0.1 Wh, all reports together say {}: {:?} at the end, of \
+                     {lines:?}",
+                    register.reported,
+                    now.get(outlet),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_joined_and_holes_found() {
+        let mut spans = Spans::default();
+        for (from, to) in [(10, 20), (30, 40), (20, 25), (5, 5)] {
+            spans.add(from, to);
+        }
+        assert_eq!((spans.0.clone(), spans.sum()), (vec![(10, 25), (30, 40)], 25));
+        assert_eq!(spans.hole(10, 40), Some((25, 30)));
+        assert_eq!(spans.hole(10, 28), Some((25, 28)));
+        assert_eq!(spans.hole(0, 40), Some((0, 10)));
+        assert_eq!(spans.hole(12, 25), None);
+        assert_eq!(spans.hole(12, 50), Some((25, 30)));
+        spans.add(24, 31);
+        assert_eq!(spans.0, [(10, 40)]);
+    }
+}

@@ -5,7 +5,7 @@ use super::{Site, Turn};
 use crate::{
     card::HeldBy,
     fact::{QuarantineReason, SessionTimes},
-    ids::{MemberId, Outlet},
+    ids::{MemberId, OrderId, Outlet},
     messages::Record,
     order::{Order, OrderRow, State},
     planted::{Bug, is_planted},
@@ -46,6 +46,16 @@ impl Fit {
             Fit::Foreign => Some(QuarantineReason::ForeignOrder),
             Fit::Orphan => Some(QuarantineReason::Orphan),
             Fit::Refused(why, _) => Some(*why),
+        }
+    }
+
+    /// Why it is put aside, in words for people. `order` is the one that it names, where that is known.
+    pub(super) fn detail(&self, id: &OrderId, order: Option<&Order>) -> String {
+        match (self, order) {
+            (Fit::Contradicts, _) => format!("order {id} has another record, which stands"),
+            (Fit::Foreign, Some(order)) => format!("order {id} belongs to connector {}", order.outlet),
+            (Fit::Refused(_, why), _) => format!("offline session {id}: {why}"),
+            _ => format!("order {id} is not known at this station"),
         }
     }
 

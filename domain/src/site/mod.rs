@@ -27,6 +27,7 @@ mod input;
 mod invariants;
 mod live;
 mod missing_records;
+mod needs;
 mod outcome;
 mod placing;
 mod presence;
@@ -52,27 +53,22 @@ pub use rejected::Rejected;
 pub use rows::{Changes, Key, Loaded, Rows};
 
 use crate::{
-    card::Card,
-    fact::{Fact, TypedFigures},
-    ids::{CardId, OrderId, Outlet, PileId, Randomness},
+    fact::Fact,
+    ids::{OrderId, Outlet, PileId, Randomness},
     journal::Stamp,
-    messages::{Ack, AckResult, Down, Record, Up, UpMessage},
+    messages::{Ack, AckResult, Down, Up, UpMessage},
     notice::Notice,
-    order::{Command, Order},
+    order::Order,
     planted::{Bug, is_planted},
     policy::Policy,
-    quarantine::QuarantineItem,
-    register::{Cover, SessionId},
     settlement::Split,
     time::{Mono, Now, Wall},
-    topics::UpKind,
-    units::{Energy, Fen},
+    units::Fen,
 };
 use live::Live;
 use quarantine::Closing;
 use rows::Kept;
 use runs::Heard;
-use std::cell::OnceCell;
 
 /// A station.
 #[derive(Debug, Clone)]
@@ -156,188 +152,6 @@ impl Site {
     /// Rows that changed since this was last called, to be written with the facts that changed them.
     pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
-    }
-
-    /// Rows that `input` needs and that are not in memory. Load them with [`Site::load`] and ask again, until none is
-    /// left: one row may name another.
-    pub fn needs(&self, input: &Input) -> Vec<Key> {
-        let mut keys = Vec::new();
-        match input {
-            Input::Message { pile, message } => match &message.body {
-                Up::Heartbeat(heartbeat) => {
-                    for report in &heartbeat.connectors {
-                        if let Some(order) = &report.order_id {
-                            self.needs_order(order, &mut keys);
-                        }
-                    }
-                }
-                Up::Reply(reply) => {
-                    if let Some(order) = Command::order_of(&reply.command_id) {
-                        self.needs_order(&order, &mut keys);
-                    }
-                }
-                Up::Record(record) => self.needs_of_record(pile, record, &mut keys),
-                Up::Card(swipe) => {
-                    self.needs_card(&swipe.card_id, &mut keys);
-                    if let Some(holder) = self.rows.card(&swipe.card_id).and_then(Card::holder) {
-                        self.rows.needs_member(holder, &mut keys);
-                    }
-                }
-                Up::Boot(_) | Up::Event(_) => {}
-            },
-            Input::Place(place) => self.rows.needs_member(&place.member, &mut keys),
-            Input::Stop { order, .. }
-            | Input::Close { order, .. }
-            | Input::Decide { order, .. }
-            | Input::CorrectBill { order, .. }
-            | Input::ApproveCorrection { order, .. }
-            | Input::WithdrawCorrection { order, .. }
-            | Input::Refund { order, .. } => self.needs_order(order, &mut keys),
-            Input::CloseQuarantine {
-                item, bill_to, typed, ..
-            } => {
-                match self.rows.quarantine.get(item) {
-                    None => keys.push(Key::Quarantine(*item)),
-                    Some(Some(found)) => {
-                        let recorded = found.record.as_ref().map(|record| &record.order_id);
-                        for order in found.order.iter().chain(recorded) {
-                            self.needs_order(order, &mut keys);
-                        }
-                        self.needs_covering_items(found, typed.as_deref(), &mut keys);
-                    }
-                    Some(None) => {}
-                }
-                if let Some(member) = bill_to {
-                    self.rows.needs_member(member, &mut keys);
-                }
-            }
-            Input::RegisterMember { member, .. } | Input::BlockMember { member, .. } => {
-                self.rows.needs_member(member, &mut keys);
-            }
-            Input::BindCard { card, member } => {
-                self.rows.needs_member(member, &mut keys);
-                self.needs_card(card, &mut keys);
-            }
-            Input::TopUp { member, receipt, .. } | Input::ReverseTopUp { member, receipt, .. } => {
-                self.rows.needs_member(member, &mut keys);
-                self.needs_receipt(receipt, &mut keys);
-            }
-            Input::PayDebt { member, receipt, .. } => {
-                self.rows.needs_member(member, &mut keys);
-                self.needs_receipt(receipt, &mut keys);
-                if let Some(Some(member)) = self.rows.members.get(member) {
-                    for order in &member.unpaid_orders {
-                        self.needs_order(order, &mut keys);
-                    }
-                }
-            }
-            Input::Unreadable { pile, kind, raw, fault } => {
-                if *kind != UpKind::Heartbeat {
-                    if let Some(order) = &fault.order_id {
-                        self.needs_order(order, &mut keys);
-                    }
-                    self.needs_set_aside(pile, record::digest_of(raw.content()), &mut keys);
-                }
-            }
-            Input::UnbindCard { card } => self.needs_card(card, &mut keys),
-            Input::BankCash { slip, .. } => {
-                if !self.rows.slips.contains_key(slip) {
-                    keys.push(Key::Slip(slip.clone()));
-                }
-            }
-            Input::Connected { .. }
-            | Input::Disconnected { .. }
-            | Input::TakenOver { .. }
-            | Input::AddTariff { .. }
-            | Input::ProvisionPile { .. }
-            | Input::RemovePile { .. }
-            | Input::SetMaintenance { .. }
-            | Input::ClearMeter { .. }
-            | Input::OpenShift { .. }
-            | Input::CountCash { .. }
-            | Input::CloseShift { .. }
-            | Input::ClockTrust(_)
-            | Input::CertainTime(_)
-            | Input::ConfirmClock { .. }
-            | Input::Space(_)
-            | Input::Tick => {}
-        }
-        keys
-    }
-
-    fn needs_order(&self, id: &OrderId, keys: &mut Vec<Key>) {
-        match self.rows.orders.get(id) {
-            None => keys.push(Key::Order(id.clone())),
-            Some(Some(order)) => self.rows.needs_member(&order.member, keys),
-            Some(None) => {}
-        }
-    }
-
-    /// A record's order; its card with everybody who may pay; and whether it was put aside before, where that matters.
-    fn needs_of_record(&self, pile: &PileId, record: &Record, keys: &mut Vec<Key>) {
-        self.needs_order(&record.order_id, keys);
-        if let Some(card) = &record.card_id {
-            self.needs_card(card, keys);
-            for member in self.rows.card(card).into_iter().flat_map(Card::members) {
-                self.rows.needs_member(member, keys);
-            }
-        }
-        if !keys.is_empty() {
-            return;
-        }
-        let outlet = Outlet {
-            pile: pile.clone(),
-            connector: record.connector,
-        };
-        let digest = OnceCell::new();
-        let digest = || digest.get_or_init(|| record::digest(record)).clone();
-        if self.classify(&outlet, record, digest).asks_for_quarantine() {
-            self.needs_set_aside(pile, digest(), keys);
-        }
-    }
-
-    /// Other items that cover the readings of one that is to be billed: whether they are open.
-    fn needs_covering_items(&self, item: &QuarantineItem, typed: Option<&TypedFigures>, keys: &mut Vec<Key>) {
-        let recorded = item.record.as_ref();
-        let recorded = recorded.map(|record| (record.connector, record.meter_start_kwh, record.meter_stop_kwh));
-        let typed = typed.map(|typed| (typed.connector, typed.start.register, typed.stop.register));
-        let Some((connector, from, to)) = recorded.or(typed) else {
-            return;
-        };
-        let pile = item.pile.clone();
-        for cover in self.overlapping(&Outlet { pile, connector }, from, to) {
-            if let Some(SessionId::Item(number)) = cover.by
-                && !self.rows.quarantine.contains_key(&number)
-            {
-                keys.push(Key::Quarantine(number));
-            }
-        }
-    }
-
-    /// What covers these readings of a connector, by the book of the meter that a session from `from` on is of.
-    fn overlapping(&self, outlet: &Outlet, from: Energy, to: Energy) -> Vec<Cover> {
-        let connector = self.rows.connector(outlet);
-        let book = connector.and_then(|connector| connector.book_for(connector.meter_of_late_session(from)));
-        book.map(|book| book.overlapping(from, to)).unwrap_or_default()
-    }
-
-    fn needs_set_aside(&self, pile: &PileId, digest: String, keys: &mut Vec<Key>) {
-        let content = (pile.clone(), digest);
-        if !self.rows.set_aside.contains_key(&content) {
-            keys.push(Key::SetAside(content.0, content.1));
-        }
-    }
-
-    fn needs_receipt(&self, receipt: &str, keys: &mut Vec<Key>) {
-        if !receipt.is_empty() && !self.rows.receipts.contains_key(receipt) {
-            keys.push(Key::Receipt(receipt.to_owned()));
-        }
-    }
-
-    fn needs_card(&self, card: &CardId, keys: &mut Vec<Key>) {
-        if !self.rows.cards.contains_key(card) {
-            keys.push(Key::Card(card.clone()));
-        }
     }
 
     /// Puts a row in memory that [`Site::needs`] named.

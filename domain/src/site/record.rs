@@ -50,12 +50,6 @@ impl Turn<'_> {
         if fit.puts_aside().is_some() && !loses_it {
             self.check_quarantine(pile, &digest, kept_bytes(Some(&record), None))?;
         }
-        let aside = |why, detail| Aside {
-            why,
-            digest: digest.clone(),
-            times: times.clone(),
-            detail,
-        };
         let id = record.order_id.clone();
         Ok(match (fit, order, payer) {
             (Fit::Settles | Fit::Failed, Some(order), _) => {
@@ -76,33 +70,26 @@ impl Turn<'_> {
             (Fit::PutAside(item), order, _) => {
                 self.put_aside_before(item, order.filter(|order| order.outlet == outlet), id)
             }
-            (Fit::Contradicts, Some(order), _) if loses_it => {
-                contradicted(&order, "another record of this order stands")
-            }
-            (Fit::Contradicts, Some(order), _) => {
-                let detail = format!("order {id} has another record, which stands");
-                self.set_aside(pile, record, aside(QuarantineReason::Conflict, detail));
-                let item = self.site.last.seq;
-                let words = format!(
-                    "another record of this order stands; this one is kept for a person, as quarantine item {item}"
-                );
-                contradicted(&order, &words)
-            }
+            (Fit::Contradicts, Some(order), _) if loses_it => contradicted(&order, None),
             (Fit::Offline, None, Some(member)) => {
                 let registers = (record.meter_start_kwh, record.meter_stop_kwh);
                 let order = self.adopt(&id, &outlet, member, Source::OfflineSession, times.start, registers);
                 self.receive(&order, record, digest, times)
             }
-            (Fit::Foreign, Some(order), _) => {
-                let detail = format!("order {id} belongs to connector {}", order.outlet);
-                self.set_aside(pile, record, aside(QuarantineReason::ForeignOrder, detail))
-            }
-            (Fit::Refused(why, refusal), ..) => {
-                self.set_aside(pile, record, aside(why, format!("offline session {id}: {refusal}")))
-            }
-            _ => {
-                let detail = format!("order {id} is not known at this station");
-                self.set_aside(pile, record, aside(QuarantineReason::Orphan, detail))
+            (fit, order, _) => {
+                let detail = fit.detail(&id, order.as_ref());
+                let why = fit.puts_aside().unwrap_or(QuarantineReason::Orphan);
+                let aside = Aside {
+                    why,
+                    digest,
+                    times,
+                    detail,
+                };
+                let received = self.set_aside(pile, record, aside);
+                match order.filter(|_| fit == Fit::Contradicts) {
+                    Some(order) => contradicted(&order, Some(self.site.last.seq)),
+                    None => received,
+                }
             }
         })
     }
@@ -519,12 +506,14 @@ fn loses_conflicts(order: &Order) -> bool {
     is_planted(Bug::DropSeventeenth) && conflicts.count() >= 16
 }
 
-fn contradicted(order: &Order, words: &str) -> Received {
+/// Another record stands; this one is kept as a quarantine item.
+fn contradicted(order: &Order, item: Option<u64>) -> Received {
+    let kept = item.map(|item| format!("; this one is kept for a person, as quarantine item {item}"));
     Received {
         result: AckResult::Rejected,
         order: Some(order.id.clone()),
         fee: fee_of(order),
-        detail: words.to_owned(),
+        detail: format!("another record of this order stands{}", kept.unwrap_or_default()),
     }
 }
 

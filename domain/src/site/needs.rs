@@ -1,0 +1,209 @@
+//! Which rows must be in memory before an input can be decided. One row may name another, so it is asked again until nothing
+//! is missing.
+
+use super::{Input, Key, Site, record};
+use crate::{
+    card::Card,
+    fact::TypedFigures,
+    ids::{CardId, OrderId, Outlet, PileId},
+    messages::{Record, Up},
+    order::Command,
+    quarantine::QuarantineItem,
+    register::{Cover, SessionId},
+    topics::UpKind,
+    units::Energy,
+};
+use std::cell::OnceCell;
+
+impl Site {
+    /// Rows that `input` needs and that are not in memory. Load them with [`Site::load`] and ask again, until none is
+    /// left: one row may name another.
+    pub fn needs(&self, input: &Input) -> Vec<Key> {
+        let mut keys = Vec::new();
+        match input {
+            Input::Message { pile, message } => self.needs_of_message(pile, &message.body, &mut keys),
+            Input::Place(place) => self.rows.needs_member(&place.member, &mut keys),
+            Input::Stop { order, .. }
+            | Input::Close { order, .. }
+            | Input::Decide { order, .. }
+            | Input::CorrectBill { order, .. }
+            | Input::ApproveCorrection { order, .. }
+            | Input::WithdrawCorrection { order, .. }
+            | Input::Refund { order, .. } => self.needs_order(order, &mut keys),
+            Input::CloseQuarantine {
+                item, bill_to, typed, ..
+            } => {
+                self.needs_of_item(*item, typed.as_deref(), &mut keys);
+                if let Some(member) = bill_to {
+                    self.rows.needs_member(member, &mut keys);
+                }
+            }
+            Input::RegisterMember { member, .. } | Input::BlockMember { member, .. } => {
+                self.rows.needs_member(member, &mut keys);
+            }
+            Input::BindCard { card, member } => {
+                self.rows.needs_member(member, &mut keys);
+                self.needs_card(card, &mut keys);
+            }
+            Input::TopUp { member, receipt, .. } | Input::ReverseTopUp { member, receipt, .. } => {
+                self.rows.needs_member(member, &mut keys);
+                self.needs_receipt(receipt, &mut keys);
+            }
+            Input::PayDebt { member, receipt, .. } => {
+                self.rows.needs_member(member, &mut keys);
+                self.needs_receipt(receipt, &mut keys);
+                if let Some(Some(member)) = self.rows.members.get(member) {
+                    for order in &member.unpaid_orders {
+                        self.needs_order(order, &mut keys);
+                    }
+                }
+            }
+            Input::Unreadable { pile, kind, raw, fault } => {
+                if *kind != UpKind::Heartbeat {
+                    if let Some(order) = &fault.order_id {
+                        self.needs_order(order, &mut keys);
+                    }
+                    self.needs_set_aside(pile, record::digest_of(raw.content()), &mut keys);
+                }
+            }
+            Input::UnbindCard { card } => self.needs_card(card, &mut keys),
+            Input::BankCash { slip, .. } => {
+                if !self.rows.slips.contains_key(slip) {
+                    keys.push(Key::Slip(slip.clone()));
+                }
+            }
+            Input::Connected { .. }
+            | Input::Disconnected { .. }
+            | Input::TakenOver { .. }
+            | Input::AddTariff { .. }
+            | Input::ProvisionPile { .. }
+            | Input::RemovePile { .. }
+            | Input::SetMaintenance { .. }
+            | Input::ClearMeter { .. }
+            | Input::OpenShift { .. }
+            | Input::CountCash { .. }
+            | Input::CloseShift { .. }
+            | Input::ClockTrust(_)
+            | Input::CertainTime(_)
+            | Input::ConfirmClock { .. }
+            | Input::Space(_)
+            | Input::Tick => {}
+        }
+        keys
+    }
+
+    fn needs_of_message(&self, pile: &PileId, said: &Up, keys: &mut Vec<Key>) {
+        match said {
+            Up::Heartbeat(heartbeat) => {
+                for report in &heartbeat.connectors {
+                    if let Some(order) = &report.order_id {
+                        self.needs_order(order, keys);
+                    }
+                }
+            }
+            Up::Reply(reply) => {
+                if let Some(order) = Command::order_of(&reply.command_id) {
+                    self.needs_order(&order, keys);
+                }
+            }
+            Up::Record(record) => self.needs_of_record(pile, record, keys),
+            Up::Card(swipe) => {
+                self.needs_card(&swipe.card_id, keys);
+                if let Some(holder) = self.rows.card(&swipe.card_id).and_then(Card::holder) {
+                    self.rows.needs_member(holder, keys);
+                }
+            }
+            Up::Boot(_) | Up::Event(_) => {}
+        }
+    }
+
+    /// A quarantine item that a person deals with: the order that it is about, and what else covers its readings.
+    fn needs_of_item(&self, item: u64, typed: Option<&TypedFigures>, keys: &mut Vec<Key>) {
+        match self.rows.quarantine.get(&item) {
+            None => keys.push(Key::Quarantine(item)),
+            Some(Some(found)) => {
+                let recorded = found.record.as_ref().map(|record| &record.order_id);
+                for order in found.order.iter().chain(recorded) {
+                    self.needs_order(order, keys);
+                }
+                self.needs_covering_items(found, typed, keys);
+            }
+            Some(None) => {}
+        }
+    }
+
+    fn needs_order(&self, id: &OrderId, keys: &mut Vec<Key>) {
+        match self.rows.orders.get(id) {
+            None => keys.push(Key::Order(id.clone())),
+            Some(Some(order)) => self.rows.needs_member(&order.member, keys),
+            Some(None) => {}
+        }
+    }
+
+    /// A record's order; its card with everybody who may pay; and whether it was put aside before, where that matters.
+    fn needs_of_record(&self, pile: &PileId, record: &Record, keys: &mut Vec<Key>) {
+        self.needs_order(&record.order_id, keys);
+        if let Some(card) = &record.card_id {
+            self.needs_card(card, keys);
+            for member in self.rows.card(card).into_iter().flat_map(Card::members) {
+                self.rows.needs_member(member, keys);
+            }
+        }
+        if !keys.is_empty() {
+            return;
+        }
+        let outlet = Outlet {
+            pile: pile.clone(),
+            connector: record.connector,
+        };
+        let digest = OnceCell::new();
+        let digest = || digest.get_or_init(|| record::digest(record)).clone();
+        if self.classify(&outlet, record, digest).asks_for_quarantine() {
+            self.needs_set_aside(pile, digest(), keys);
+        }
+    }
+
+    /// Other items that cover the readings of one that is to be billed: whether they are open.
+    fn needs_covering_items(&self, item: &QuarantineItem, typed: Option<&TypedFigures>, keys: &mut Vec<Key>) {
+        let recorded = item.record.as_ref();
+        let recorded = recorded.map(|record| (record.connector, record.meter_start_kwh, record.meter_stop_kwh));
+        let typed = typed.map(|typed| (typed.connector, typed.start.register, typed.stop.register));
+        let Some((connector, from, to)) = recorded.or(typed) else {
+            return;
+        };
+        let pile = item.pile.clone();
+        for cover in self.overlapping(&Outlet { pile, connector }, from, to) {
+            if let Some(SessionId::Item(number)) = cover.by
+                && !self.rows.quarantine.contains_key(&number)
+            {
+                keys.push(Key::Quarantine(number));
+            }
+        }
+    }
+
+    /// What covers these readings of a connector, by the book of the meter that a session from `from` on is of.
+    pub(super) fn overlapping(&self, outlet: &Outlet, from: Energy, to: Energy) -> Vec<Cover> {
+        let connector = self.rows.connector(outlet);
+        let book = connector.and_then(|connector| connector.book_for(connector.meter_of_late_session(from)));
+        book.map(|book| book.overlapping(from, to)).unwrap_or_default()
+    }
+
+    fn needs_set_aside(&self, pile: &PileId, digest: String, keys: &mut Vec<Key>) {
+        let content = (pile.clone(), digest);
+        if !self.rows.set_aside.contains_key(&content) {
+            keys.push(Key::SetAside(content.0, content.1));
+        }
+    }
+
+    fn needs_receipt(&self, receipt: &str, keys: &mut Vec<Key>) {
+        if !receipt.is_empty() && !self.rows.receipts.contains_key(receipt) {
+            keys.push(Key::Receipt(receipt.to_owned()));
+        }
+    }
+
+    fn needs_card(&self, card: &CardId, keys: &mut Vec<Key>) {
+        if !self.rows.cards.contains_key(card) {
+            keys.push(Key::Card(card.clone()));
+        }
+    }
+}

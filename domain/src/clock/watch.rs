@@ -132,8 +132,13 @@ impl ClockWatch {
             return false;
         };
         boot.last_heard = boot.last_heard.max(received);
+        let measured = |boot: &BootClock| (boot.mono_ms, boot.settings.last().map(|last| last.ts_ms));
+        let before = measured(boot);
         boot.mono_ms = self.mono.take(received.0.saturating_sub(signed(mono_ms)));
         let set = ts.is_some_and(|ts| take_ts(boot, &mut self.ts, ts, mono_ms, received));
+        if !begun && !set {
+            follow_station(boot, before);
+        }
         let told = begun || set;
         if !told && (self.refinements == REFINEMENTS_MAX || !differ(&self.clocks, &self.reported)) {
             return false;
@@ -143,6 +148,21 @@ impl ClockWatch {
         }
         self.reported = self.clocks.clone();
         true
+    }
+}
+
+/// Where both clocks of a start are found elsewhere by the same amount, it is the station's clock that was moved, while the
+/// station was off: what its earlier settings were measured to be moves along.
+fn follow_station(boot: &mut BootClock, (mono_ms, ts_ms): (i64, Option<i64>)) {
+    let Some((last, earlier)) = boot.settings.split_last_mut() else {
+        return;
+    };
+    let by_uptime = boot.mono_ms.saturating_sub(mono_ms);
+    let by_clock = last.ts_ms.saturating_sub(ts_ms.unwrap_or(last.ts_ms));
+    if by_clock.saturating_abs() > NOISE_MS && by_clock.saturating_sub(by_uptime).saturating_abs() <= NOISE_MS {
+        for setting in earlier {
+            setting.ts_ms = setting.ts_ms.saturating_add(by_clock);
+        }
     }
 }
 

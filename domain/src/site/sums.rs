@@ -1,6 +1,6 @@
 //! What facts add up to in a business day: sums by connector, and what of a register they explain. Part of taking a fact in.
 
-use super::apply::Books;
+use super::{apply::Books, classify::is_of_session};
 use crate::{
     energy::{ConnectorDay, EnergyReport, Finding, within_range},
     fact::{Fact, QuarantineOutcome, QuarantineReason, SessionTimes},
@@ -316,7 +316,10 @@ impl Books<'_> {
             }
             (QuarantineReason::Conflict, Some(order), Some(record)) => {
                 let found = conflict_of(&order, item, record);
-                if record.energy() <= Energy::ZERO {
+                // The order's own record accounts for its session, until a person gives it this one in its place. Another
+                // session under a used number accounts for itself.
+                let is_of_its_session = is_of_session(&order, record.meter_start_kwh, record.meter_stop_kwh);
+                if is_of_its_session || record.energy() <= Energy::ZERO {
                     self.today(&order.outlet).find(found);
                     return;
                 }
@@ -399,6 +402,19 @@ impl Books<'_> {
 
     /// A person bills what was put aside: its energy is an order's from now on.
     fn bill_item(&mut self, item: u64, id: &OrderId) {
+        let order = self.order_mut(id).clone();
+        let by = SessionId::Item(item);
+        let connector = self.connector_mut(&order.outlet);
+        let meters = [Some(connector.meters_before), connector.meters_before.checked_sub(1)];
+        let claims = |meter: &u32| {
+            let book = connector.book_for(*meter);
+            book.is_some_and(|book| book.session(&by).is_some())
+        };
+        let of_item = meters.into_iter().flatten().find(claims);
+        // It may have run on the meter that was there before, and another session has come since.
+        if let Some(meter) = of_item.filter(|meter| *meter != order.meter && order.source == Source::Quarantine) {
+            self.order_mut(id).be_of_meter(meter);
+        }
         let order = self.order_mut(id).clone();
         let renamed = self.book_of(&order).map(|book| book.rename(item, id));
         if let Some(changes) = renamed {

@@ -306,7 +306,7 @@ impl World {
         let shown = station::wall(self.now, self.physics.clock_off_ms);
         let back_by_ms = shown.0 - RESET_TO_MS;
         self.physics.clock_lost_ms = Some(back_by_ms);
-        self.physics.clock_off_ms -= back_by_ms;
+        self.physics.step_clock(self.now, -back_by_ms);
         let later = self.between(20 * MINUTE, 12 * HOUR);
         self.after(later, Event::ClockFound);
     }
@@ -399,7 +399,7 @@ impl World {
 
     pub(super) fn step_clock(&mut self, by_ms: i64) {
         self.note(|| format!("the station's clock is put forward by {by_ms} ms"));
-        self.physics.clock_off_ms += by_ms;
+        self.physics.step_clock(self.now, by_ms);
     }
 
     /// The pile's board is changed: another meter, an empty memory, and whatever it had not told is lost.

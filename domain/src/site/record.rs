@@ -435,17 +435,13 @@ impl Turn<'_> {
         let (stop_before, start_after) = book.map_or((None, None), |book| book.neighbours(&by, from, to));
         let live = site.live.outlets.get(&outlet);
         let idle = live.zip(meter).map(|(live, meter)| live.idle.of(meter).to_vec());
-        let began = order
-            .and_then(|order| order.started.as_ref())
-            .map(|started| started.mono);
-        // Before it began, or its times were moved, a step says nothing of it.
-        let since = order.and_then(|order| order.times_moved).max(began);
+        let moved = order.and_then(|order| order.times_moved);
         let steps = site
             .rows
             .clock
             .steps
             .iter()
-            .filter(|step| since.is_none_or(|since| step.mono > since));
+            .filter(|step| moved.is_none_or(|moved| step.mono > moved));
         Evidence {
             clocks: measured.or(row.map(|row| &row.clocks)).cloned().unwrap_or_default(),
             boot_id: common.boot_id.clone(),

@@ -171,6 +171,13 @@ fn a_station_whose_clock_was_moved_while_it_was_off_finds_every_setting_of_a_sta
     let newest = watch.clocks().newest().unwrap();
     let offsets: Vec<i64> = newest.settings.iter().map(|setting| setting.ts_ms).collect();
     assert_eq!(offsets, [-HOUR_MS + behind_ms, behind_ms]);
+    // The same of a pile whose first message tells no time, for instance because it cannot be read.
+    let mut watch = ClockWatch::from(watch.clocks().clone());
+    let uptime = 3 * HOUR_MS;
+    assert!(watch.measure(&boot("b"), None, uptime.unsigned_abs(), DAY.after_ms(uptime)));
+    let newest = watch.clocks().newest().unwrap();
+    let offsets: Vec<i64> = newest.settings.iter().map(|setting| setting.ts_ms).collect();
+    assert_eq!(offsets, [-HOUR_MS, 0]);
 }
 
 #[test]

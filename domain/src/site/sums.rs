@@ -72,9 +72,17 @@ impl Books<'_> {
         }
     }
 
-    /// Before its book is replaced: what is left of the old meter's register is nobody's.
+    /// Before its book is replaced: what is left of the old meter's register is nobody's. The book of the meter before that
+    /// is kept no more, so whatever waits in it for its money counts now.
     pub(super) fn close_book(&mut self, outlet: &Outlet, known: Energy) {
         let day = self.now_day();
+        if let Some(mut dropped) = self.connector_mut(outlet).book_before.take() {
+            let waiting: Vec<SessionId> = dropped.sessions().iter().map(|session| session.by.clone()).collect();
+            for by in waiting {
+                let changes = dropped.count(&by, day);
+                self.post_register(outlet, &changes);
+            }
+        }
         let book = &mut self.connector_mut(outlet).book;
         let left = book.unexplained(known);
         let changes = book.say(&left, day, None, UnrecordedClass::Gap);
@@ -265,8 +273,11 @@ impl Books<'_> {
         let corrected = order.bills.last().is_some_and(|bill| bill.basis == Basis::Correction);
         let owned = in_book.as_ref().and_then(|(_, owned)| *owned);
         let billed = if corrected { owned.unwrap_or(own) } else { rated };
-        // A meter whose book is kept no more: its own readings are all there is.
-        let metered = if in_book.is_some() { Energy::ZERO } else { own };
+        // What a meter moved whose book was given up is all said. Of one that never had a book, its own readings are all
+        // there is.
+        let meters_before = self.connector_mut(&outlet).meters_before;
+        let had_book = in_book.is_some() || order.meter.saturating_add(1) < meters_before;
+        let metered = if had_book { Energy::ZERO } else { own };
         let before = order.counted;
         self.order_mut(id).count(Counted {
             day,
@@ -403,14 +414,7 @@ impl Books<'_> {
     /// A person bills what was put aside: its energy is an order's from now on.
     fn bill_item(&mut self, item: u64, id: &OrderId) {
         let order = self.order_mut(id).clone();
-        let by = SessionId::Item(item);
-        let connector = self.connector_mut(&order.outlet);
-        let meters = [Some(connector.meters_before), connector.meters_before.checked_sub(1)];
-        let claims = |meter: &u32| {
-            let book = connector.book_for(*meter);
-            book.is_some_and(|book| book.session(&by).is_some())
-        };
-        let of_item = meters.into_iter().flatten().find(claims);
+        let of_item = self.connector_mut(&order.outlet).meter_of_item(item);
         // It may have run on the meter that was there before, and another session has come since.
         if let Some(meter) = of_item.filter(|meter| *meter != order.meter && order.source == Source::Quarantine) {
             self.order_mut(id).be_of_meter(meter);

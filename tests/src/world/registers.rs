@@ -121,7 +121,7 @@ impl Registers {
     /// A session of meter `meter` claims so much, in place of what it claimed before. Of a register that nobody knew, this
     /// is the first that is known.
     pub(super) fn claimed(&mut self, outlet: &Outlet, meter: u32, by: SessionId, from: Energy, to: Energy) {
-        let line = self.line(outlet, meter);
+        let Some(line) = self.line(outlet, meter) else { return };
         line.claimed.remove(&by);
         if from < to {
             line.base.get_or_insert(from.0);
@@ -151,7 +151,10 @@ impl Registers {
     /// So much was said to be unrecorded; of which meter is not always said.
     pub(super) fn said(&mut self, outlet: &Outlet, meter: Option<u32>, from: Energy, to: Energy) {
         if let Some(meter) = meter {
-            self.line(outlet, meter).told.add(from.0, to.0);
+            if let Some(line) = self.line(outlet, meter) {
+                line.told.add(from.0, to.0);
+                line.end = line.end.map(|end| end.max(to.0));
+            }
         } else if let Some(register) = self.0.get_mut(outlet) {
             for line in &mut register.lines {
                 line.told.add(from.0, to.0);
@@ -161,15 +164,17 @@ impl Registers {
 
     /// Whatever nobody explained below this register was said to be unrecorded.
     pub(super) fn said_below(&mut self, outlet: &Outlet, meter: u32, to: Energy) {
-        let line = self.line(outlet, meter);
+        let Some(line) = self.line(outlet, meter) else { return };
         if let Some(base) = line.base {
             line.told.add(base, to.0);
         }
     }
 
-    fn line(&mut self, outlet: &Outlet, meter: u32) -> &mut Line {
+    /// The line of a meter, if it is told of any more: of the one that is there, and of the one before it.
+    fn line(&mut self, outlet: &Outlet, meter: u32) -> Option<&mut Line> {
         let register = self.0.entry(outlet.clone()).or_default();
-        register.line(usize::try_from(meter).unwrap_or(0))
+        let meter = usize::try_from(meter).ok()?;
+        (meter + 2 >= register.lines.len()).then(|| register.line(meter))
     }
 
     /// A day was reported, and days before it corrected.

@@ -66,6 +66,7 @@ impl World {
                 behaviours: Vec::new(),
                 lies: false,
                 step: Energy(1),
+                rolls_over_at: None,
                 clock_oddity: None,
                 newest_first: false,
                 hushed: false,

@@ -64,6 +64,12 @@ pub(super) fn plan(rng: &mut Seed, sessions: usize) -> VecDeque<Planned> {
 
 type Step = Result<(), String>;
 
+/// What a register counted from one reading to another, which may lie behind its last digit.
+fn counted(from: Energy, to: Energy, digits: Option<Energy>) -> Energy {
+    let counted = to - from;
+    digits.map_or(counted, |digits| Energy(counted.0.rem_euclid(digits.0)))
+}
+
 impl World {
     /// Lets the next fault strike if its time has come.
     pub(super) fn pursue_faults(&mut self) -> Step {
@@ -279,11 +285,12 @@ impl World {
         let id = self.units[pile].id.clone();
         self.tell_pile(pile, Input::Act(Act::ForgetSession { connector: CONNECTOR }))?;
         let meter = self.units[pile].pile.meter(CONNECTOR).unwrap_or_default();
+        let digits = self.units[pile].rolls_over_at;
         let Some(session) = self.physics.running(&id) else {
             return Ok(());
         };
         session.ended = Some(now);
-        session.energy = Some(meter - session.meter_start);
+        session.energy = Some(counted(session.meter_start, meter, digits));
         if let Some(visit) = &mut self.units[pile].visit {
             visit.ended = Some(now);
         }
@@ -408,9 +415,10 @@ impl World {
         self.break_link(pile)?;
         let id = self.units[pile].id.clone();
         let meter = self.units[pile].pile.meter(CONNECTOR).unwrap_or_default();
+        let digits = self.units[pile].rolls_over_at;
         if let Some(session) = self.physics.running(&id) {
             session.ended = Some(now);
-            session.energy = Some(meter - session.meter_start);
+            session.energy = Some(counted(session.meter_start, meter, digits));
         }
         let replaced = self.units[pile].replaced + 1;
         let power = self.units[pile].power;

@@ -302,19 +302,10 @@ impl Oracle {
         }
     }
 
-    /// Whose bill is of some of these readings, on the meter of `order`, other than that one's own.
+    /// Which order accounts for some of these readings, on the meter of `order`, other than that one.
     fn is_billed(&self, order: &OrderId, (outlet, from, to): &(Outlet, Energy, Energy)) -> Option<OrderId> {
         let meter = self.rows.orders.get(order)?.as_ref()?.meter;
-        let others = self
-            .rows
-            .orders()
-            .filter(|other| other.id != *order && other.state != State::Fail);
-        let mut here = others.filter(|other| other.outlet == *outlet && other.meter == meter);
-        let overlapping = here.find(|other| {
-            let bill = other.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
-            bill.is_some_and(|bill| bill.start.register.max(*from) < bill.stop.register.min(*to))
-        });
-        overlapping.map(|other| other.id.clone())
+        self.registers.other_claim(outlet, meter, order, *from, *to)
     }
 
     /// Whether an offline session is paid by whoever held its card.

@@ -122,7 +122,16 @@ impl Registers {
     /// is the first that is known.
     pub(super) fn claimed(&mut self, outlet: &Outlet, meter: u32, by: SessionId, from: Energy, to: Energy) {
         let Some(line) = self.line(outlet, meter) else { return };
-        line.claimed.remove(&by);
+        let before = line.claimed.remove(&by);
+        // Where a meter was given up for a lower one at what a record said, and a person has taken another in its place,
+        // nobody asks any more for what lies between the two.
+        let end = line
+            .end
+            .filter(|end| before.is_some_and(|(_, reached)| reached >= *end));
+        if let Some(end) = end {
+            let others = line.claimed.values().map(|(_, to)| *to).max();
+            line.end = others.max(Some(to.0)).max(line.base).map(|claimed| claimed.min(end));
+        }
         if from < to {
             line.base.get_or_insert(from.0);
             line.claimed.insert(by, (from.0, to.0));
@@ -130,6 +139,23 @@ impl Registers {
             line.end = line.end.map(|end| end.max(from.0));
             line.told.add(from.0, to.0);
         }
+    }
+
+    /// An order other than `order` that claims some of these readings.
+    pub(super) fn other_claim(
+        &self,
+        outlet: &Outlet,
+        meter: u32,
+        order: &OrderId,
+        from: Energy,
+        to: Energy,
+    ) -> Option<OrderId> {
+        let line = self.0.get(outlet)?.lines.get(usize::try_from(meter).ok()?)?;
+        let mut claims = line.claimed.iter();
+        claims.find_map(|(by, (start, stop))| match by {
+            SessionId::Order(other) if other != order && from.0.max(*start) < to.0.min(*stop) => Some(other.clone()),
+            _ => None,
+        })
     }
 
     /// What an item claimed is an order's.

@@ -9,6 +9,7 @@ use crate::{
     meter::Suspicion,
     planted::{Bug, is_planted},
     rating::Reading,
+    station_clock::EARLIEST,
     time::Wall,
 };
 
@@ -140,7 +141,13 @@ fn doubt(record: &Record, evidence: &Evidence, written: &Written, span: Span) ->
         Written::Unmeasured => Some("the pile's clock was not measured in the start in which it wrote this"),
         Written::Ambiguous(_) => Some("it may be of more than one start of the pile, which tell different times"),
         Written::In(boot) => {
-            written::outlives(record, evidence, *boot, span).or_else(|| bounds::contradiction(record, evidence, span))
+            // The last is what was measured by a station's clock that had lost its battery, and was put right while the
+            // station was off: the step back leaves room for anything.
+            let before_2026 = (span.start < EARLIEST && evidence.now >= EARLIEST)
+                .then_some("moved to the station's clock it lies before any station was made");
+            written::outlives(record, evidence, *boot, span)
+                .or_else(|| bounds::contradiction(record, evidence, span))
+                .or(before_2026)
         }
     }
 }

@@ -179,6 +179,18 @@ impl RegisterBook {
         self.explained().map(|span| span.to).max().max(self.base)
     }
 
+    /// How far the register is known to have gone, by orders and by what was read and said to be unrecorded. Nobody has
+    /// looked at what lies in quarantine yet: how far that goes says nothing.
+    pub fn reached(&self) -> Option<Energy> {
+        let orders = self
+            .sessions
+            .iter()
+            .filter(|session| matches!(session.by, SessionId::Order(_)));
+        let claimed = orders.map(|session| session.stop.register);
+        let said = self.unrecorded.iter().map(|unrecorded| unrecorded.span.to);
+        claimed.chain(said).max().max(self.base)
+    }
+
     /// The register that is known to have been reached before a session from `start` to `stop`, whatever came first: where
     /// other sessions cover some of its readings, the highest that is explained.
     pub fn known_before(&self, start: Energy, stop: Energy) -> Option<Energy> {

@@ -11,6 +11,7 @@ use domain::{
     meter::Suspicion,
     order::{Basis, State},
     policy::Policy,
+    register::SessionId,
     site::{Decision, Input},
     time::{Day, Zone},
     units::Energy,
@@ -678,6 +679,51 @@ fn a_report_while_a_replaced_meters_order_is_open_says_nothing_of_the_meter_befo
     assert_eq!(
         (connector.book.unrecorded().len(), connector.book.explained_to()),
         (0, Some(kwh("3")))
+    );
+}
+
+#[test]
+fn a_person_who_clears_a_meter_that_reads_lower_gives_it_a_book_of_its_own() {
+    let mut bench = Bench::new();
+    session(&mut bench, 1, "1000", "1002", "1002");
+    bench.sim("P1").meter = kwh("5");
+    bench.idle("P1");
+    let connector = |bench: &Bench| bench.disk.piles[&pile("P1")].connectors[&outlet("P1").connector].clone();
+    assert_eq!(connector(&bench).meters_before, 0, "one reading tells nothing yet");
+    bench.ok(clear("it began again at zero"));
+    let cleared = connector(&bench);
+    assert_eq!((cleared.meters_before, cleared.rollback), (1, None));
+    assert_eq!(
+        (cleared.book.base(), cleared.book_before.unwrap().explained_to()),
+        (Some(kwh("5")), Some(kwh("1002")))
+    );
+    let id = session(&mut bench, 1, "5", "6", "6");
+    assert_eq!(bench.state(&id), State::Payed);
+}
+
+#[test]
+fn a_session_of_the_meter_before_that_a_person_bills_late_is_not_of_the_one_that_is_there() {
+    let mut bench = Bench::new();
+    another_meter(&mut bench);
+    let start = bench.now;
+    bench.advance(HOUR);
+    let id = order_id("019cab00-0000-7000-8000-000000000009");
+    let record = bench.record_since("P1", &id, start, "1006", "1010");
+    bench.send_record("P1", &record);
+    let item = *bench.disk.quarantine.keys().next().unwrap();
+    // The first session on the new meter has come, and nothing is in doubt any more.
+    session(&mut bench, 1, "3", "8", "8");
+    let billed = placed(&bench.ok(Bench::close_item_input(item, Some("m"))));
+    assert_eq!(bench.order(&billed).meter, 0);
+    let connector = &bench.disk.piles[&pile("P1")].connectors[&outlet("P1").connector];
+    assert_eq!(connector.book.explained_to(), Some(kwh("8")));
+    assert!(
+        connector
+            .book_before
+            .as_ref()
+            .unwrap()
+            .session(&SessionId::Order(billed))
+            .is_some()
     );
 }
 

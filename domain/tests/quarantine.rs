@@ -103,6 +103,24 @@ fn a_record_below_what_the_station_saw_waits_for_a_person_before_money_moves() {
 }
 
 #[test]
+fn a_record_that_contradicts_another_makes_no_other_meter_of_the_register() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, HOUR, "1005");
+    let right = bench.record_since("P1", &id, start, "1000", "1005");
+    bench.send_record("P1", &right);
+    let mut wrong = right.clone();
+    wrong.meter_stop_kwh = kwh("1005.5");
+    bench.send_record("P1", &wrong);
+    assert_eq!(last_item(&bench).why, QuarantineReason::Conflict);
+    bench.restart_pile("P1");
+    bench.connect("P1");
+    let rows = bench.site.rows();
+    let connector = &rows.piles[&pile("P1")].connectors[&ConnectorNo(1)];
+    assert_eq!((connector.rollback, connector.meters_before), (None, 0));
+}
+
+#[test]
 fn the_true_record_after_a_wrong_one_is_an_item_that_a_person_can_bill() {
     let mut bench = Bench::new();
     let (id, start) = bench.charge("m", "P1", "50");

@@ -33,7 +33,6 @@ fn is_found(bug: Bug) {
 macro_rules! found {
     ($($name:ident: $bug:ident,)*) => { $(
         #[test]
-        #[ignore = "the world does not know yet what a bill is made of since schema 3"]
         fn $name() {
             is_found(Bug::$bug);
         }

@@ -49,7 +49,6 @@ impl Sum {
 }
 
 #[test]
-#[ignore = "does not know yet what a bill is made of since schema 3"]
 fn no_life_of_a_station_loses_a_record_or_a_fen() {
     let one: Option<u64> = std::env::var("HOLDFAST_SEED").ok().map(|seed| seed.parse().unwrap());
     let many = std::env::var("HOLDFAST_SEEDS")

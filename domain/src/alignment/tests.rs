@@ -674,6 +674,44 @@ prop_compose! {
     }
 }
 
+#[test]
+fn times_by_a_clock_that_had_lost_its_battery_are_believed_by_nobody_once_it_is_right() {
+    // Measured while the station's own clock showed 1970; that was put right while the station was off, and the step back
+    // leaves room for anything.
+    let in_1970 = Wall(10 * HOUR);
+    let old = start("old", in_1970, Some(MIDNIGHT.0 - 10 * HOUR));
+    let mut watch = ClockWatch::default();
+    old.heard(&mut watch, in_1970.after_ms(10 * MINUTE), 50);
+    let present = start("present", at(9, 0), Some(0));
+    present.heard(&mut watch, at(9, 10), 50);
+    let record = old.record(in_1970.after_ms(HOUR), in_1970.after_ms(2 * HOUR));
+    let mut known = evidence(&[], &present, at(9, 10));
+    known.clocks = watch.clocks().clone();
+    known.steps = vec![ClockStep {
+        at: in_1970,
+        by_ms: in_1970.ms_since(MIDNIGHT),
+    }];
+    known.known_since = Some(at(0, 0));
+    let times = align(&record, &known);
+    assert!(
+        times
+            .suspicions()
+            .any(|doubt| matches!(doubt, Suspicion::TimesContradict { .. })),
+        "{times:?}"
+    );
+    // While it shows 1970, that is no reason of its own: such times move with the clock.
+    known.now = in_1970.after_ms(3 * HOUR);
+    known.boot_id = boot("old");
+    known.mono_ms = old.uptime(known.now);
+    known.steps.clear();
+    known.known_since = None;
+    assert_times(
+        &align(&record, &known),
+        in_1970.after_ms(HOUR),
+        in_1970.after_ms(2 * HOUR),
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 

@@ -152,6 +152,35 @@ fn a_station_that_started_again_goes_on_from_what_was_kept_and_measures_the_newe
 }
 
 #[test]
+fn a_station_whose_clock_was_moved_while_it_was_off_finds_every_setting_of_a_start_elsewhere() {
+    let mut watch = ClockWatch::default();
+    let b = |ahead| pile("b", DAY, Some(ahead));
+    b(HOUR_MS).says(&mut watch, DAY.after_ms(60_000), 0);
+    // Its clock is set right, and the station starts again with its own clock a quarter of an hour behind.
+    b(0).says(&mut watch, DAY.after_ms(HOUR_MS), 0);
+    let mut watch = ClockWatch::from(watch.clocks().clone());
+    let behind_ms = -900_000;
+    let uptime = 2 * HOUR_MS;
+    let told = watch.measure(
+        &boot("b"),
+        Some(DAY.after_ms(uptime)),
+        uptime.unsigned_abs(),
+        DAY.after_ms(uptime + behind_ms),
+    );
+    assert!(told);
+    let newest = watch.clocks().newest().unwrap();
+    let offsets: Vec<i64> = newest.settings.iter().map(|setting| setting.ts_ms).collect();
+    assert_eq!(offsets, [-HOUR_MS + behind_ms, behind_ms]);
+    // The same of a pile whose first message tells no time, for instance because it cannot be read.
+    let mut watch = ClockWatch::from(watch.clocks().clone());
+    let uptime = 3 * HOUR_MS;
+    assert!(watch.measure(&boot("b"), None, uptime.unsigned_abs(), DAY.after_ms(uptime)));
+    let newest = watch.clocks().newest().unwrap();
+    let offsets: Vec<i64> = newest.settings.iter().map(|setting| setting.ts_ms).collect();
+    assert_eq!(offsets, [-HOUR_MS, 0]);
+}
+
+#[test]
 fn a_start_that_kept_its_name_is_another_start() {
     let mut watch = ClockWatch::default();
     pile("b", DAY, None).says(&mut watch, DAY.after_ms(HOUR_MS), 0);

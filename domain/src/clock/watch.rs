@@ -9,6 +9,8 @@ use crate::{ids::BootId, time::Wall};
 const REFINEMENTS_MAX: u8 = 4;
 /// A pile's clock that is off by more than this is flagged `clock_suspect`, in milliseconds.
 const SUSPECT_MS: i64 = 300_000;
+/// A pile that does not count its uptime says less than this, in milliseconds.
+const UPTIME_TELLS_MS: u64 = 60_000;
 
 /// Measures a pile's clocks from its live messages.
 ///
@@ -132,8 +134,17 @@ impl ClockWatch {
             return false;
         };
         boot.last_heard = boot.last_heard.max(received);
+        let measured = |boot: &BootClock| (boot.mono_ms, boot.settings.last().map(|last| last.ts_ms));
+        let before = measured(boot);
+        let is_anew = self.mono == Least::default();
         boot.mono_ms = self.mono.take(received.0.saturating_sub(signed(mono_ms)));
         let set = ts.is_some_and(|ts| take_ts(boot, &mut self.ts, ts, mono_ms, received));
+        if !begun && !set {
+            follow_station(boot, before);
+            if is_anew && ts.is_none() && mono_ms >= UPTIME_TELLS_MS {
+                follow_by_uptime(boot, before.0);
+            }
+        }
         let told = begun || set;
         if !told && (self.refinements == REFINEMENTS_MAX || !differ(&self.clocks, &self.reported)) {
             return false;
@@ -143,6 +154,32 @@ impl ClockWatch {
         }
         self.reported = self.clocks.clone();
         true
+    }
+}
+
+/// Where both clocks of a start are found elsewhere by the same amount, it is the station's clock that was moved, while the
+/// station was off: what its earlier settings were measured to be moves along.
+fn follow_station(boot: &mut BootClock, (mono_ms, ts_ms): (i64, Option<i64>)) {
+    let Some((last, earlier)) = boot.settings.split_last_mut() else {
+        return;
+    };
+    let by_uptime = boot.mono_ms.saturating_sub(mono_ms);
+    let by_clock = last.ts_ms.saturating_sub(ts_ms.unwrap_or(last.ts_ms));
+    if by_clock.saturating_abs() > NOISE_MS && by_clock.saturating_sub(by_uptime).saturating_abs() <= NOISE_MS {
+        for setting in earlier {
+            setting.ts_ms = setting.ts_ms.saturating_add(by_clock);
+        }
+    }
+}
+
+/// The first message since the station was started tells no time: by the pile's uptime its settings are found elsewhere all
+/// the same.
+fn follow_by_uptime(boot: &mut BootClock, mono_ms: i64) {
+    let by_uptime = boot.mono_ms.saturating_sub(mono_ms);
+    if by_uptime.saturating_abs() > NOISE_MS {
+        for setting in &mut boot.settings {
+            setting.ts_ms = setting.ts_ms.saturating_add(by_uptime);
+        }
     }
 }
 

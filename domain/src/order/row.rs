@@ -488,6 +488,11 @@ impl Order {
         }
     }
 
+    /// It turns out to be of this one of its connector's meters.
+    pub(crate) fn be_of_meter(&mut self, meter: u32) {
+        self.0.meter = meter;
+    }
+
     fn move_times(&mut self, by_ms: i64) {
         let row = &mut self.0;
         row.placed_at = row.placed_at.after_ms(by_ms);

@@ -452,6 +452,22 @@ fn neighbours_tell_between_which_times_a_session_lies() {
 }
 
 #[test]
+fn how_far_a_quarantine_item_goes_says_nothing_of_the_register() {
+    let mut bench = Bench::at("100");
+    bench.claims(order("A"), "100", "110");
+    bench.claims(SessionId::Item(7), "110", "120");
+    assert_eq!(
+        (bench.book.reached(), bench.book.explained_to()),
+        (Some(kwh("110")), Some(kwh("120")))
+    );
+    bench.says("125", "01", None);
+    assert_eq!(bench.book.reached(), Some(kwh("125")), "what was read is known");
+    let changes = bench.book.rename(7, &order_id("B"));
+    bench.take(changes);
+    assert_eq!(bench.book.reached(), Some(kwh("125")));
+}
+
+#[test]
 fn nothing_is_unexplained_before_a_register_is_known() {
     let mut book = RegisterBook::default();
     assert_eq!((book.base(), book.explained_to()), (None, None));

@@ -3,6 +3,7 @@
 
 use super::{Changes, Rows};
 use crate::{
+    card::Holding,
     desk::{CashMoved, DeskDay, Shift},
     fact::{Fact, PaidFrom, QuarantineOutcome, ReceiptFor, ReceiptUse, Reversal, SlipUse},
     ids::{CardId, ConnectorNo, MemberId, OrderId, PileId},
@@ -199,7 +200,11 @@ impl Books<'_> {
     fn pass_on(&mut self, card: &CardId, member: Option<&MemberId>) {
         self.changes.cards.insert(card.clone());
         let row = self.rows.cards.entry(card.clone()).or_default();
-        row.get_or_insert_default().pass_on(member, self.stamp.at);
+        row.get_or_insert_default().pass_on(Holding {
+            member: member.cloned(),
+            since: self.stamp.at,
+            mono: Some(self.stamp.mono),
+        });
     }
 
     fn apply_to_quarantine(&mut self, fact: &Fact) {

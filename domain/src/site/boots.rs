@@ -134,7 +134,7 @@ impl Turn<'_> {
                 .and_then(|id| self.order(id))
                 .filter(|order| self.site.rows.has_its_meter(order))
                 .and_then(|order| order.baseline);
-            let known = known.register.max(known.book.explained_to()).max(before_it)?;
+            let known = known.register.max(known.book.reached()).max(before_it)?;
             let rollback = Rollback {
                 known,
                 found: one.meter_kwh,

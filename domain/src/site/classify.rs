@@ -123,7 +123,7 @@ impl Turn<'_> {
         let began = Some(times.start).filter(|_| times.suspicions().next().is_none());
         let held_by = match card.holder().filter(|_| is_planted(Bug::CardHolderNow)) {
             Some(now) => HeldBy::Member(now),
-            None => card.held_at(began),
+            None => card.held_at(began, &self.site.rows.clock),
         };
         let member = match held_by {
             HeldBy::Member(member) => member,

@@ -172,7 +172,14 @@ impl Site {
             return;
         };
         let pile = item.pile.clone();
-        for cover in self.overlapping(&Outlet { pile, connector }, from, to) {
+        // On whichever of its meters it ran.
+        let connector = self.rows.connector(&Outlet { pile, connector });
+        let books = connector.into_iter().flat_map(|connector| {
+            let before = connector.meters_before.checked_sub(1);
+            let meters = before.into_iter().chain([connector.meters_before]);
+            meters.filter_map(|meter| connector.book_for(meter))
+        });
+        for cover in books.flat_map(|book| book.overlapping(from, to)) {
             if let Some(SessionId::Item(number)) = cover.by
                 && !self.rows.quarantine.contains_key(&number)
             {

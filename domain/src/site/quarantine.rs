@@ -261,7 +261,17 @@ impl Turn<'_> {
     /// there waits for a person, and the order that it names where that is another outlet's and has been billed.
     fn covers(&self, item: u64, session: &Session, named: Option<&Order>, taker: Option<&Order>) -> Vec<Covering> {
         let (from, to) = (session.start.register, session.stop.register);
-        let sessions = self.site.overlapping(&session.outlet, from, to);
+        // By the book of the meter that it ran on, which may not be there any more.
+        let connector = self.site.rows.connector(&session.outlet);
+        let meter = connector.and_then(|connector| connector.meter_of_item(item));
+        let meter = meter.or(taker.map(|taker| taker.meter));
+        let sessions = match (connector, meter) {
+            (Some(connector), Some(meter)) => {
+                let book = connector.book_for(meter);
+                book.map(|book| book.overlapping(from, to)).unwrap_or_default()
+            }
+            _ => self.site.overlapping(&session.outlet, from, to),
+        };
         let mut covers: Vec<Covering> = sessions.into_iter().map(Covering::from).collect();
         let waiting = self.site.rows.orders().filter(|order| {
             order.state == State::Review && order.outlet == session.outlet && is_of_session(order, from, to)

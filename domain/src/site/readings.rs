@@ -85,12 +85,33 @@ impl Turn<'_> {
         }
     }
 
-    /// A person has looked: the register is where it was last read.
+    /// A person has looked: the register is where it was last read. If that is lower than it was believed to be, it is another
+    /// meter's, or it began again at zero.
     pub(super) fn believe_latest(&mut self, outlet: &Outlet) -> Option<Energy> {
         let now = self.now.mono;
         let watch = self.site.live.registers.get_mut(outlet)?;
         let latest = watch.latest()?.register;
+        let lower = watch
+            .believed()
+            .map(|seen| seen.register)
+            .filter(|known| latest < *known);
         watch.resolved_by_person(now, latest);
+        if let Some(known) = lower {
+            self.forget_idle(outlet);
+            let (outlet, found) = (outlet.clone(), latest);
+            let rollback = Rollback { known, found };
+            self.journal(Fact::RegisterRolledBack { outlet, rollback });
+        }
         Some(latest)
+    }
+
+    /// A person has believed a bill: what waited, because it lay so far above what was known, is the register now. What
+    /// waits below it is no part of that.
+    pub(super) fn believe_higher(&mut self, outlet: &Outlet) {
+        let watch = self.site.live.registers.get(outlet);
+        let waits = watch.and_then(|watch| Some((watch.latest()?.register, watch.believed()?.register)));
+        if waits.is_some_and(|(latest, believed)| latest >= believed) {
+            self.believe_latest(outlet);
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     notice::Notice,
     order::{self, Basis, BillVersion, Illegal, Order, Source, State, Step},
     planted::{Bug, is_planted},
-    register::SessionId,
+    register::{RegisterBook, SessionId},
     settlement::{Paid, Payment, Split, Standing},
     units::Fen,
 };
@@ -158,7 +158,12 @@ impl Turn<'_> {
         let Some(ending) = order.ending.as_ref().filter(|_| !is_accounted) else {
             return;
         };
-        let known = self.site.live.last_known_register(&order.outlet, &self.site.rows);
+        // Of a meter that is there no more, its book tells how far it went.
+        let known = if self.site.rows.has_its_meter(order) {
+            self.site.live.last_known_register(&order.outlet, &self.site.rows)
+        } else {
+            book.and_then(RegisterBook::explained_to)
+        };
         let (from, stop) = (ending.start.register, ending.stop.register);
         let to = known.filter(|_| !believed).map_or(stop, |known| stop.min(known));
         if to > from {
@@ -170,8 +175,7 @@ impl Turn<'_> {
             self.find_gaps(&order.id, from);
         }
         if believed {
-            // What waited, because it lay so far above what was known, is the register now.
-            self.believe_latest(&order.outlet);
+            self.believe_higher(&order.outlet);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What facts add up to in a business day: sums by connector, and what of a register they explain. Part of taking a fact in.
 
-use super::apply::Books;
+use super::{apply::Books, classify::is_of_session};
 use crate::{
     energy::{ConnectorDay, EnergyReport, Finding, within_range},
     fact::{Fact, QuarantineOutcome, QuarantineReason, SessionTimes},
@@ -72,9 +72,17 @@ impl Books<'_> {
         }
     }
 
-    /// Before its book is replaced: what is left of the old meter's register is nobody's.
+    /// Before its book is replaced: what is left of the old meter's register is nobody's. The book of the meter before that
+    /// is kept no more, so whatever waits in it for its money counts now.
     pub(super) fn close_book(&mut self, outlet: &Outlet, known: Energy) {
         let day = self.now_day();
+        if let Some(mut dropped) = self.connector_mut(outlet).book_before.take() {
+            let waiting: Vec<SessionId> = dropped.sessions().iter().map(|session| session.by.clone()).collect();
+            for by in waiting {
+                let changes = dropped.count(&by, day);
+                self.post_register(outlet, &changes);
+            }
+        }
         let book = &mut self.connector_mut(outlet).book;
         let left = book.unexplained(known);
         let changes = book.say(&left, day, None, UnrecordedClass::Gap);
@@ -265,8 +273,11 @@ impl Books<'_> {
         let corrected = order.bills.last().is_some_and(|bill| bill.basis == Basis::Correction);
         let owned = in_book.as_ref().and_then(|(_, owned)| *owned);
         let billed = if corrected { owned.unwrap_or(own) } else { rated };
-        // A meter whose book is kept no more: its own readings are all there is.
-        let metered = if in_book.is_some() { Energy::ZERO } else { own };
+        // What a meter moved whose book was given up is all said. Of one that never had a book, its own readings are all
+        // there is.
+        let meters_before = self.connector_mut(&outlet).meters_before;
+        let had_book = in_book.is_some() || order.meter.saturating_add(1) < meters_before;
+        let metered = if had_book { Energy::ZERO } else { own };
         let before = order.counted;
         self.order_mut(id).count(Counted {
             day,
@@ -316,7 +327,10 @@ impl Books<'_> {
             }
             (QuarantineReason::Conflict, Some(order), Some(record)) => {
                 let found = conflict_of(&order, item, record);
-                if record.energy() <= Energy::ZERO {
+                // The order's own record accounts for its session, until a person gives it this one in its place. Another
+                // session under a used number accounts for itself.
+                let is_of_its_session = is_of_session(&order, record.meter_start_kwh, record.meter_stop_kwh);
+                if is_of_its_session || record.energy() <= Energy::ZERO {
                     self.today(&order.outlet).find(found);
                     return;
                 }
@@ -399,6 +413,12 @@ impl Books<'_> {
 
     /// A person bills what was put aside: its energy is an order's from now on.
     fn bill_item(&mut self, item: u64, id: &OrderId) {
+        let order = self.order_mut(id).clone();
+        let of_item = self.connector_mut(&order.outlet).meter_of_item(item);
+        // It may have run on the meter that was there before, and another session has come since.
+        if let Some(meter) = of_item.filter(|meter| *meter != order.meter && order.source == Source::Quarantine) {
+            self.order_mut(id).be_of_meter(meter);
+        }
         let order = self.order_mut(id).clone();
         let renamed = self.book_of(&order).map(|book| book.rename(item, id));
         if let Some(changes) = renamed {

@@ -76,10 +76,11 @@ fn cards(write: &WriteTransaction) -> Result<(), StoreError> {
         // When it was given to its holder is not known any more: for all that is known they always had it.
         if !told.contains(as_written.as_str()) {
             let (member, since) = (Some(member), Wall(0));
-            holdings
-                .entry(card.clone())
-                .or_default()
-                .push(Holding { member, since });
+            holdings.entry(card.clone()).or_default().push(Holding {
+                member,
+                since,
+                mono: None,
+            });
         }
         written.entry(card).or_default().insert(as_written);
     }
@@ -161,6 +162,7 @@ fn passed_on(write: &WriteTransaction) -> Result<Vec<Passed>, StoreError> {
             holding: Holding {
                 member,
                 since: found.stamp.at,
+                mono: Some(found.stamp.mono),
             },
         });
     }

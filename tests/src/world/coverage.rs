@@ -179,11 +179,17 @@ pub enum Oddity {
     BilledDespite,
     /// A person said that a register is right again.
     MeterCleared,
+    /// A settled bill was corrected.
+    BillCorrected,
+    /// A top-up was taken back.
+    TopUpReversed,
+    /// A shift was closed.
+    ShiftClosed,
 }
 
 impl Oddity {
     /// Every one.
-    pub const ALL: [Oddity; 11] = [
+    pub const ALL: [Oddity; 14] = [
         Oddity::IllTypedRecord,
         Oddity::IllTypedMessage,
         Oddity::SecondRecord,
@@ -195,6 +201,9 @@ impl Oddity {
         Oddity::OldCard,
         Oddity::BilledDespite,
         Oddity::MeterCleared,
+        Oddity::BillCorrected,
+        Oddity::TopUpReversed,
+        Oddity::ShiftClosed,
     ];
 }
 

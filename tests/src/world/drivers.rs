@@ -66,6 +66,7 @@ impl World {
                 behaviours: Vec::new(),
                 lies: false,
                 step: Energy(1),
+                rolls_over_at: None,
                 clock_oddity: None,
                 newest_first: false,
                 hushed: false,
@@ -400,9 +401,11 @@ impl World {
             .orders()
             .map(|order| (order.id.clone(), order.state, order.placed_at, order.paid.refundable()))
             .collect();
+        self.mind_the_till();
         for (order, state, placed_at, refundable) in rows {
             match state {
                 State::Review => self.review(order),
+                State::Payed | State::Unpaid if self.closing.is_none() && self.chance(3) => self.correct(order),
                 State::Charging
                     if self.policy.gone_ms < wall(self.now, 0).ms_since(placed_at).unsigned_abs()
                         && self.chance(50)
@@ -470,6 +473,63 @@ impl World {
                 self.ask(Asked::Maintenance(pile));
             }
         }
+    }
+
+    /// Whoever has the desk opens it, counts, banks and closes; and sees that a top-up was typed wrong.
+    fn mind_the_till(&mut self) {
+        if self.closing.is_some() {
+            return;
+        }
+        let till = self.oracle.till();
+        match self.rng.below(14) {
+            0 => {
+                self.ask(Asked::OpenShift);
+            }
+            1..=2 => {
+                let off = i64::try_from(self.rng.below(400)).unwrap_or(0) - 200;
+                let counted = if self.chance(70) { till } else { till + off };
+                self.ask(Asked::CountCash(Fen(counted.max(0))));
+            }
+            3 if till > 1 => {
+                let amount = 1 + i64::try_from(self.rng.below(till.unsigned_abs())).unwrap_or(0);
+                let slip = format!("B-{}", self.desk.requests.len());
+                self.ask(Asked::BankCash(Fen(amount), slip));
+            }
+            4 => {
+                self.ask(Asked::CloseShift);
+            }
+            5 => {
+                let top_ups = self.desk.requests.values().filter_map(|request| match &request.asked {
+                    Asked::TopUp(member, amount, receipt) => Some((member.clone(), *amount, receipt.clone())),
+                    _ => None,
+                });
+                let top_ups: Vec<_> = top_ups.collect();
+                let at = usize::try_from(self.rng.below(top_ups.len() as u64)).unwrap_or(0);
+                if let Some((member, amount, receipt)) = top_ups.get(at).cloned() {
+                    let part = Fen(1 + amount.0 / 3);
+                    let amount = self.chance(50).then_some(part);
+                    self.ask(Asked::ReverseTopUp(member, receipt, amount));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A complaint about a settled bill is upheld, or it was too low.
+    fn correct(&mut self, order: OrderId) {
+        let row = self.oracle.rows.order(&order);
+        let waits = row.and_then(|row| row.proposal.as_ref()).map(|waits| waits.number);
+        if let Some(number) = waits {
+            let approves = Asked::Approve(order, number);
+            if self.unasked(|asked| *asked == approves) {
+                self.ask(approves);
+            }
+            return;
+        }
+        let most = if self.chance(70) { 3_000 } else { 9_000 };
+        let electricity = Fen(i64::try_from(self.rng.below(most)).unwrap_or(0));
+        let service = Fen(i64::try_from(self.rng.below(most)).unwrap_or(0));
+        self.ask(Asked::Correct(order, electricity, service));
     }
 
     fn review(&mut self, order: OrderId) {

@@ -64,6 +64,12 @@ pub(super) fn plan(rng: &mut Seed, sessions: usize) -> VecDeque<Planned> {
 
 type Step = Result<(), String>;
 
+/// What a register counted from one reading to another, which may lie behind its last digit.
+fn counted(from: Energy, to: Energy, digits: Option<Energy>) -> Energy {
+    let counted = to - from;
+    digits.map_or(counted, |digits| Energy(counted.0.rem_euclid(digits.0)))
+}
+
 impl World {
     /// Lets the next fault strike if its time has come.
     pub(super) fn pursue_faults(&mut self) -> Step {
@@ -279,11 +285,12 @@ impl World {
         let id = self.units[pile].id.clone();
         self.tell_pile(pile, Input::Act(Act::ForgetSession { connector: CONNECTOR }))?;
         let meter = self.units[pile].pile.meter(CONNECTOR).unwrap_or_default();
+        let digits = self.units[pile].rolls_over_at;
         let Some(session) = self.physics.running(&id) else {
             return Ok(());
         };
         session.ended = Some(now);
-        session.energy = Some(meter - session.meter_start);
+        session.energy = Some(counted(session.meter_start, meter, digits));
         if let Some(visit) = &mut self.units[pile].visit {
             visit.ended = Some(now);
         }
@@ -306,7 +313,7 @@ impl World {
         let shown = station::wall(self.now, self.physics.clock_off_ms);
         let back_by_ms = shown.0 - RESET_TO_MS;
         self.physics.clock_lost_ms = Some(back_by_ms);
-        self.physics.clock_off_ms -= back_by_ms;
+        self.physics.step_clock(self.now, -back_by_ms);
         let later = self.between(20 * MINUTE, 12 * HOUR);
         self.after(later, Event::ClockFound);
     }
@@ -399,7 +406,7 @@ impl World {
 
     pub(super) fn step_clock(&mut self, by_ms: i64) {
         self.note(|| format!("the station's clock is put forward by {by_ms} ms"));
-        self.physics.clock_off_ms += by_ms;
+        self.physics.step_clock(self.now, by_ms);
     }
 
     /// The pile's board is changed: another meter, an empty memory, and whatever it had not told is lost.
@@ -408,9 +415,10 @@ impl World {
         self.break_link(pile)?;
         let id = self.units[pile].id.clone();
         let meter = self.units[pile].pile.meter(CONNECTOR).unwrap_or_default();
+        let digits = self.units[pile].rolls_over_at;
         if let Some(session) = self.physics.running(&id) {
             session.ended = Some(now);
-            session.energy = Some(meter - session.meter_start);
+            session.energy = Some(counted(session.meter_start, meter, digits));
         }
         let replaced = self.units[pile].replaced + 1;
         let power = self.units[pile].power;

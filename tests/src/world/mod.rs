@@ -283,6 +283,8 @@ struct Unit {
     lies: bool,
     /// The step in which its register shows what it has counted.
     step: Energy,
+    /// Where its register begins again at zero.
+    rolls_over_at: Option<Energy>,
     /// How its clock is odd when its power is back, if it is.
     clock_oddity: Option<Oddity>,
     newest_first: bool,
@@ -296,6 +298,7 @@ impl Unit {
     /// It is of this make now.
     fn take_on(&mut self, spec: &pile::PileSpec) {
         self.step = spec.connectors[0].step;
+        self.rolls_over_at = spec.connectors[0].rolls_over_at;
         self.newest_first = spec.newest_first;
         self.clock_oddity = match spec.clock.map(|clock| clock.at_power_on) {
             Some(pile::ClockAtPowerOn::Resets(_)) => Some(Oddity::DeadPileClock),
@@ -571,13 +574,8 @@ impl World {
             .process
             .as_ref()
             .is_none_or(|process| process.under_way.is_some() || !process.waiting.is_empty());
-        let waits = open.is_some()
-            || pile.is_some()
-            || doubted.is_some()
-            || item.is_some()
-            || request.is_some()
-            || lost
-            || self.process.is_none();
+        let waits =
+            open.is_some() || pile.is_some() || doubted.is_some() || item.is_some() || lost || self.process.is_none();
         let day = self.oracle.rows.energy.open.keys().next();
         if self.now > closed + AFTERLIFE {
             let open = open.map(|order| (&order.id, order.state));
@@ -595,6 +593,6 @@ impl World {
         }
         let at_rest = *self.at_rest.get_or_insert(self.now);
         let reported = self.oracle.reported_at.is_some_and(|at| at > at_rest + REST);
-        Ok(told && !busy && reported)
+        Ok(told && !busy && reported && request.is_none())
     }
 }

@@ -16,13 +16,14 @@ use super::{
 use domain::{
     correction::Approval,
     energy::Finding,
-    fact::{Fact, PaidFrom, QuarantineOutcome},
+    fact::{Fact, PaidFrom, QuarantineOutcome, QuarantineReason},
     ids::{CardId, MemberId, OrderId, Outlet, PileId},
     journal::{Entry, Hash},
     ledger::Account,
     messages::Record,
     meter::{self, Suspicion},
-    order::{Basis, Source, State},
+    order::{Basis, Ending, Source, State},
+    register::SessionId,
     site::{Changes, Decision, Rows},
     time::Wall,
     units::Energy,
@@ -88,6 +89,8 @@ pub(super) struct Oracle {
     pub(super) met: Vec<Oddity>,
     /// How much of each person's act has been journaled, by who did it.
     done: BTreeMap<String, i64>,
+    /// What is left of each top-up, by its receipt.
+    top_ups: BTreeMap<String, i64>,
     /// What each member has paid in.
     paid_in: BTreeMap<MemberId, i64>,
     touched: BTreeSet<Account>,
@@ -109,6 +112,7 @@ impl Default for Oracle {
             cards: BTreeMap::new(),
             met: Vec::new(),
             done: BTreeMap::new(),
+            top_ups: BTreeMap::new(),
             paid_in: BTreeMap::new(),
             touched: BTreeSet::new(),
         }
@@ -144,7 +148,7 @@ impl Oracle {
             return Err(format!("journal entry {} follows {}", entry.stamp.seq, self.head));
         }
         (self.head, self.hash) = (entry.stamp.seq, hash);
-        let told = self.tell_registers(&entry.fact);
+        let told = self.tell_registers(&entry);
         self.rows.apply(entry.stamp, &entry.fact, &mut Changes::default());
         let judged = told.and_then(|()| self.judge(&entry, desk, physics, now));
         judged.map_err(|wrong| format!("journal entry {} ({}): {wrong}", entry.stamp.seq, name(&entry.fact)))?;
@@ -152,9 +156,10 @@ impl Oracle {
     }
 
     /// What the entry says of registers, by the rows as they were before it.
-    fn tell_registers(&mut self, fact: &Fact) -> Checked {
+    fn tell_registers(&mut self, entry: &Entry) -> Checked {
         let row = |order: &OrderId| self.rows.orders.get(order).and_then(Option::as_ref);
-        match fact {
+        let of = |order: &OrderId| SessionId::Order(order.clone());
+        match &entry.fact {
             Fact::PileBooted {
                 pile,
                 connectors,
@@ -185,7 +190,7 @@ impl Oracle {
                 if let Some(row) = row(order).filter(|row| believed && row.state != State::Fail) {
                     let (from, to) = (ending.start.register, ending.stop.register);
                     let (outlet, meter) = (row.outlet.clone(), row.meter);
-                    self.registers.claimed(&outlet, Some(meter), from, to);
+                    self.registers.claimed(&outlet, meter, of(order), from, to);
                 }
             }
             Fact::OrderRated { order, basis, bill } => {
@@ -195,20 +200,33 @@ impl Oracle {
                 if let Some(row) = row(order).filter(by_bill) {
                     let (outlet, meter) = (row.outlet.clone(), row.meter);
                     let (from, to) = (bill.start.register, bill.stop.register);
-                    self.registers.claimed(&outlet, Some(meter), from, to);
+                    self.registers.claimed(&outlet, meter, of(order), from, to);
                 }
             }
             Fact::RecordTaken { order, ending, .. } => {
                 if let Some(row) = row(order) {
                     let (outlet, meter) = (row.outlet.clone(), row.meter);
                     let (from, to) = (ending.start.register, ending.stop.register);
-                    self.registers.claimed(&outlet, Some(meter), from, to);
+                    self.registers.claimed(&outlet, meter, of(order), from, to);
+                }
+            }
+            Fact::QuarantineClosed {
+                item,
+                outcome: QuarantineOutcome::Billed { order },
+                ..
+            } => {
+                self.registers.renamed(*item, order);
+            }
+            Fact::QuarantineClosed { item, .. } => {
+                let row = self.rows.quarantine.get(item).and_then(Option::as_ref);
+                if row.is_some_and(|row| row.why == QuarantineReason::Conflict) {
+                    self.registers.released(*item);
                 }
             }
             Fact::OrderAccounted { order, from, to } => {
                 if let Some(row) = row(order) {
                     let (outlet, meter) = (row.outlet.clone(), row.meter);
-                    self.registers.claimed(&outlet, Some(meter), *from, *to);
+                    self.registers.claimed(&outlet, meter, of(order), *from, *to);
                 }
             }
             Fact::RegisterGapFound { order, outlet, gap } => {
@@ -227,11 +245,19 @@ impl Oracle {
                 self.registers.reported(report);
             }
             Fact::Quarantined {
+                why,
                 pile,
                 record: Some(record),
                 times: Some(times),
+                order,
                 ..
             } => {
+                // Of its order's session that one's own record tells.
+                let told = order.as_ref().and_then(row).and_then(|row| row.ending.as_ref());
+                let told = told.filter(|_| *why == QuarantineReason::Conflict);
+                if told.is_some_and(|ending| is_of_session(ending, record)) {
+                    return Ok(());
+                }
                 let outlet = Outlet {
                     pile: pile.clone(),
                     connector: record.connector,
@@ -245,7 +271,8 @@ impl Oracle {
                 let before = u32::from(connector.is_of_meter_before(from));
                 if most.is_none_or(|most| record.energy() <= most) {
                     let meter = connector.meters_before - before;
-                    self.registers.claimed(&outlet, Some(meter), from, to);
+                    self.registers
+                        .claimed(&outlet, meter, SessionId::Item(entry.stamp.seq), from, to);
                     // What lies before it is said with it.
                     self.registers.said_below(&outlet, meter, from);
                 }
@@ -275,19 +302,10 @@ impl Oracle {
         }
     }
 
-    /// Whose bill is of some of these readings, on the meter of `order`, other than that one's own.
+    /// Which order accounts for some of these readings, on the meter of `order`, other than that one.
     fn is_billed(&self, order: &OrderId, (outlet, from, to): &(Outlet, Energy, Energy)) -> Option<OrderId> {
         let meter = self.rows.orders.get(order)?.as_ref()?.meter;
-        let others = self
-            .rows
-            .orders()
-            .filter(|other| other.id != *order && other.state != State::Fail);
-        let mut here = others.filter(|other| other.outlet == *outlet && other.meter == meter);
-        let overlapping = here.find(|other| {
-            let bill = other.bills.iter().rev().find_map(|bill| bill.detail.as_ref());
-            bill.is_some_and(|bill| bill.start.register.max(*from) < bill.stop.register.min(*to))
-        });
-        overlapping.map(|other| other.id.clone())
+        self.registers.other_claim(outlet, meter, order, *from, *to)
     }
 
     /// Whether an offline session is paid by whoever held its card.
@@ -436,18 +454,19 @@ impl Oracle {
                 match approval {
                     None => self.decided(order, asked, by, desk)?,
                     Some(Approval { proposal, by: second }) => {
-                        match (desk.asked(by), desk.asked(second)) {
-                            (Some(Asked::Decide(first, wanted)), Some(Asked::Approve(other, number)))
-                                if first == order && other == order && *wanted == asked && number == proposal => {}
-                            wanted => {
-                                return Err(format!("nobody asked for it: {by} and {second} asked for {wanted:?}"));
-                            }
+                        wants(desk, by, order, asked)?;
+                        match desk.asked(second) {
+                            Some(Asked::Approve(other, number)) if other == order && number == proposal => {}
+                            wanted => return Err(format!("nobody approved it: {second} asked for {wanted:?}")),
                         }
                         self.act(second, 1, 1)?;
                         self.book(order)?.decided = true;
                     }
                 }
                 self.book(order)?.bill = Some((electricity.0, service.0));
+                if matches!(desk.asked(by), Some(Asked::Correct(..))) {
+                    self.met.push(Oddity::BillCorrected);
+                }
                 Ok(())
             }
             Fact::CorrectionProposed {
@@ -461,10 +480,8 @@ impl Oracle {
                     electricity: *electricity,
                     service: *service,
                 };
-                match desk.asked(by) {
-                    Some(Asked::Decide(which, wanted)) if which == order && *wanted == asked => self.act(by, 1, 1),
-                    asked => Err(format!("nobody asked for it: {by} asked for {asked:?}")),
-                }
+                wants(desk, by, order, asked)?;
+                self.act(by, 1, 1)
             }
             Fact::ReviewApproved { order, by, .. } => self.decided(order, Decision::AsIs, by, desk),
             Fact::OrderEstimated { order, .. } => {
@@ -488,8 +505,66 @@ impl Oracle {
                     asked => return Err(format!("nobody asked for it: {by} asked for {asked:?}")),
                 }
                 self.act(by, amount.0, amount.0)?;
+                *self.top_ups.entry(receipt.clone()).or_default() += amount.0;
                 *self.paid_in.entry(member.clone()).or_default() += amount.0;
                 self.transfer(Account::Cash, Account::Allowance(member.clone()), amount.0)
+            }
+            Fact::TopUpReversed {
+                member,
+                receipt,
+                amount,
+                by,
+                ..
+            } => {
+                match desk.asked(by) {
+                    Some(Asked::ReverseTopUp(who, number, most))
+                        if who == member && number == receipt && most.is_none_or(|most| most == *amount) => {}
+                    asked => return Err(format!("nobody asked for it: {by} asked for {asked:?}")),
+                }
+                self.act(by, amount.0, amount.0)?;
+                let left = self.top_ups.entry(receipt.clone()).or_default();
+                *left -= amount.0;
+                if *left < 0 {
+                    return Err(format!("more of receipt {receipt} is taken back than was paid in"));
+                }
+                *self.paid_in.entry(member.clone()).or_default() -= amount.0;
+                self.met.push(Oddity::TopUpReversed);
+                self.transfer(Account::Allowance(member.clone()), Account::Cash, amount.0)
+            }
+            Fact::ShiftOpened { till, by } => {
+                self.asked_for(desk, by, &Asked::OpenShift)?;
+                self.till_is(till.0)
+            }
+            Fact::ShiftClosed { till, by, .. } => {
+                self.asked_for(desk, by, &Asked::CloseShift)?;
+                self.met.push(Oddity::ShiftClosed);
+                self.till_is(till.0)
+            }
+            Fact::CashCounted {
+                counted,
+                by_books,
+                difference,
+                by,
+                ..
+            } => {
+                self.asked_for(desk, by, &Asked::CountCash(*counted))?;
+                self.till_is(by_books.0)?;
+                if difference.0 != counted.0 - by_books.0 {
+                    return Err(format!("{counted} differs from {by_books} by another amount"));
+                }
+                if difference.0 < 0 {
+                    self.transfer(Account::CashOver, Account::Cash, -difference.0)
+                } else {
+                    self.transfer(Account::Cash, Account::CashOver, difference.0)
+                }
+            }
+            Fact::CashBanked { amount, slip, by } => {
+                self.asked_for(desk, by, &Asked::BankCash(*amount, slip.clone()))?;
+                self.transfer(Account::Bank, Account::Cash, amount.0)?;
+                match self.till() {
+                    ..0 => Err("more went to the bank than was in the till".to_owned()),
+                    _ => Ok(()),
+                }
             }
             Fact::DebtPaid {
                 member,
@@ -581,6 +656,25 @@ impl Oracle {
         }
     }
 
+    fn asked_for(&mut self, desk: &Desk, by: &str, what: &Asked) -> Checked {
+        match desk.asked(by) {
+            Some(asked) if asked == what => self.act(by, 1, 1),
+            asked => Err(format!("nobody asked for it: {by} asked for {asked:?}")),
+        }
+    }
+
+    /// What the till holds.
+    pub(super) fn till(&self) -> i64 {
+        -self.balance(&Account::Cash)
+    }
+
+    fn till_is(&self, said: i64) -> Checked {
+        match self.till() {
+            till if till == said => Ok(()),
+            till => Err(format!("the till holds {till} fen, not {said}")),
+        }
+    }
+
     fn take_in(&mut self, record: &Record) {
         self.records.insert(content(record));
     }
@@ -592,10 +686,7 @@ impl Oracle {
     }
 
     fn decided(&mut self, order: &OrderId, decision: Decision, by: &str, desk: &Desk) -> Checked {
-        match desk.asked(by) {
-            Some(Asked::Decide(which, asked)) if which == order && *asked == decision => {}
-            asked => return Err(format!("nobody asked for it: {by} asked for {asked:?}")),
-        }
+        wants(desk, by, order, decision)?;
         self.act(by, 1, 1)?;
         self.book(order)?.decided = true;
         Ok(())
@@ -762,6 +853,32 @@ impl Oracle {
         }
         Ok(())
     }
+}
+
+/// Whether the one who signs like this wanted that bill.
+fn wants(desk: &Desk, by: &str, order: &OrderId, decision: Decision) -> Checked {
+    let asked = desk.asked(by);
+    let wanted = match asked {
+        Some(Asked::Decide(which, decision)) => Some((which, *decision)),
+        Some(Asked::Correct(which, electricity, service)) => {
+            let (electricity, service) = (*electricity, *service);
+            Some((which, Decision::Corrected { electricity, service }))
+        }
+        _ => None,
+    };
+    if wanted == Some((order, decision)) {
+        Ok(())
+    } else {
+        Err(format!("nobody asked for it: {by} asked for {asked:?}"))
+    }
+}
+
+/// Whether a record is of the session that an order ended with: their registers have something in common.
+fn is_of_session(ending: &Ending, record: &Record) -> bool {
+    let (start, stop) = (ending.start.register, ending.stop.register);
+    let low = start.min(stop).max(record.meter_start_kwh.min(record.meter_stop_kwh));
+    let high = start.max(stop).min(record.meter_start_kwh.max(record.meter_stop_kwh));
+    low < high || (low == high && (start == stop || record.energy() == Energy::ZERO))
 }
 
 fn name(fact: &Fact) -> String {

@@ -24,8 +24,17 @@ pub(super) enum Asked {
     /// As the second person, the correction of this number.
     Approve(OrderId, u64),
     Refund(OrderId, Fen),
-    /// Which message, and who pays for it.
-    /// And what else covers its readings, for all that they know.
+    /// Whose settled bill: electricity and service.
+    Correct(OrderId, Fen, Fen),
+    /// Whose top-up, by its receipt, and how much of it.
+    ReverseTopUp(MemberId, String, Option<Fen>),
+    OpenShift,
+    /// What is in the till.
+    CountCash(Fen),
+    /// How much, and the slip's number.
+    BankCash(Fen, String),
+    CloseShift,
+    /// Which message, who pays for it, and what else covers its readings for all that they know.
     CloseQuarantine(u64, Option<MemberId>, Vec<CoveredBy>),
     Maintenance(PileId),
     ClearMeter(PileId),
@@ -114,6 +123,28 @@ impl Desk {
                 reason,
                 by,
             },
+            Asked::Correct(order, electricity, service) => Input::CorrectBill {
+                order,
+                electricity,
+                service,
+                reason,
+                by,
+            },
+            Asked::ReverseTopUp(member, receipt, amount) => Input::ReverseTopUp {
+                member,
+                receipt,
+                amount,
+                reason: format!("typed wrong, {number}"),
+                by,
+            },
+            Asked::OpenShift => Input::OpenShift { by },
+            Asked::CountCash(counted) => Input::CountCash {
+                counted,
+                reason: Some(reason),
+                by,
+            },
+            Asked::BankCash(amount, slip) => Input::BankCash { amount, slip, by },
+            Asked::CloseShift => Input::CloseShift { by },
             Asked::ClearMeter(pile) => Input::ClearMeter { pile, reason, by },
             Asked::BindCard(card, member) => Input::BindCard { card, member },
             Asked::Maintenance(pile) => Input::SetMaintenance { pile, reason: None, by },
@@ -133,6 +164,10 @@ impl Desk {
                 | Asked::PayDebt(..)
                 | Asked::Decide(..)
                 | Asked::Approve(..)
+                | Asked::OpenShift
+                | Asked::CountCash(..)
+                | Asked::BankCash(..)
+                | Asked::CloseShift
                 | Asked::Refund(..)
                 | Asked::CloseQuarantine(..)
         )

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 /// network's own delays, and the drift of a pile's clock over days of silence.
 const TIMES_OFF_MS: u64 = 30_000;
 
+const YEAR_MS: i64 = 365 * 86_400_000;
+
 /// One session. Its power is constant, so that what flowed until any moment is known.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
@@ -55,12 +57,23 @@ pub(super) struct Physics {
     pub(super) sessions: BTreeMap<OrderId, Vec<Session>>,
     /// Station wall time less the world's.
     pub(super) clock_off_ms: i64,
+    /// What [`Physics::clock_off_ms`] was before, and until when.
+    pub(super) clock_was_off: Vec<(Time, i64)>,
     /// The station's clock has lost its battery: by so much it was put back.
     pub(super) clock_lost_ms: Option<i64>,
     pub(super) started: usize,
 }
 
 impl Physics {
+    /// The station's clock is put forward, or back.
+    pub(super) fn step_clock(&mut self, now: Time, by_ms: i64) {
+        // By a clock that has lost its battery nothing may be paid, whenever.
+        if self.clock_off_ms.abs() < YEAR_MS {
+            self.clock_was_off.push((now, self.clock_off_ms));
+        }
+        self.clock_off_ms += by_ms;
+    }
+
     /// The running session of a pile.
     pub(super) fn running(&mut self, pile: &PileId) -> Option<&mut Session> {
         let all = self.sessions.values_mut().flatten();
@@ -108,9 +121,27 @@ impl Physics {
         if self.clock_lost_ms.is_some() {
             return Err("it was rated by a clock that cannot be right".to_owned());
         }
+        // A step that came while the station was off, or after the copy that it was restored from, is one that it cannot
+        // have seen: the times are by the clock as it was then.
+        let before = self.clock_was_off.iter().filter(|(until, _)| *until >= session.began);
+        let mut wrong = Ok(());
+        for off_ms in std::iter::once(self.clock_off_ms).chain(before.map(|(_, off_ms)| *off_ms)) {
+            wrong = session.check_times(bill, off_ms);
+            if wrong.is_ok() {
+                break;
+            }
+        }
+        wrong
+    }
+}
+
+impl Session {
+    /// Whether a bill is of when it flowed, by a station's clock that is off by so much.
+    fn check_times(&self, bill: &Bill, off_ms: i64) -> Result<(), String> {
+        let session = self;
         let slack = session.power.energy_in_ms(i64::try_from(TIMES_OFF_MS).unwrap_or(0)).0 + 2 * session.step.0;
         for segment in &bill.segments {
-            let world = |wall: domain::time::Wall| u64::try_from(wall.0 - EPOCH.0 - self.clock_off_ms).unwrap_or(0);
+            let world = |wall: domain::time::Wall| u64::try_from(wall.0 - EPOCH.0 - off_ms).unwrap_or(0);
             let flowed = session.flowed(world(segment.to)) - session.flowed(world(segment.from));
             if (flowed - segment.energy.0).abs() > slack {
                 return Err(format!(

@@ -7,7 +7,13 @@
 //! meter which shows more than the old one is not the old one. And where a person lets a lying record stand, it counts
 //! as it is.
 
-use domain::{energy::EnergyReport, ids::Outlet, meter::Rollback, units::Energy};
+use domain::{
+    energy::EnergyReport,
+    ids::{OrderId, Outlet},
+    meter::Rollback,
+    register::SessionId,
+    units::Energy,
+};
 use std::collections::BTreeMap;
 
 /// A span of a register, from its first 0.1 Wh to the one after its last.
@@ -58,8 +64,8 @@ struct Line {
     base: Option<i64>,
     /// Where it was left for a lower one.
     end: Option<i64>,
-    /// What sessions claim.
-    claimed: Spans,
+    /// What sessions claim, by whose they are.
+    claimed: BTreeMap<SessionId, Span>,
     /// The same, and what was said to be unrecorded.
     told: Spans,
 }
@@ -112,20 +118,69 @@ impl Registers {
         });
     }
 
-    /// A session of meter `meter` claims so much. Of a register that nobody knew, this is the first that is known.
-    pub(super) fn claimed(&mut self, outlet: &Outlet, meter: Option<u32>, from: Energy, to: Energy) {
-        let line = self.line(outlet, meter);
+    /// A session of meter `meter` claims so much, in place of what it claimed before. Of a register that nobody knew, this
+    /// is the first that is known.
+    pub(super) fn claimed(&mut self, outlet: &Outlet, meter: u32, by: SessionId, from: Energy, to: Energy) {
+        let Some(line) = self.line(outlet, meter) else { return };
+        let before = line.claimed.remove(&by);
+        // Where a meter was given up for a lower one at what a record said, and a person has taken another in its place,
+        // nobody asks any more for what lies between the two.
+        let end = line
+            .end
+            .filter(|end| before.is_some_and(|(_, reached)| reached >= *end));
+        if let Some(end) = end {
+            let others = line.claimed.values().map(|(_, to)| *to).max();
+            line.end = others.max(Some(to.0)).max(line.base).map(|claimed| claimed.min(end));
+        }
         if from < to {
             line.base.get_or_insert(from.0);
+            line.claimed.insert(by, (from.0, to.0));
+            // A session that comes late may show that a register went further than was known.
+            line.end = line.end.map(|end| end.max(from.0));
+            line.told.add(from.0, to.0);
         }
-        line.claimed.add(from.0, to.0);
-        line.told.add(from.0, to.0);
+    }
+
+    /// An order other than `order` that claims some of these readings.
+    pub(super) fn other_claim(
+        &self,
+        outlet: &Outlet,
+        meter: u32,
+        order: &OrderId,
+        from: Energy,
+        to: Energy,
+    ) -> Option<OrderId> {
+        let line = self.0.get(outlet)?.lines.get(usize::try_from(meter).ok()?)?;
+        let mut claims = line.claimed.iter();
+        claims.find_map(|(by, (start, stop))| match by {
+            SessionId::Order(other) if other != order && from.0.max(*start) < to.0.min(*stop) => Some(other.clone()),
+            _ => None,
+        })
+    }
+
+    /// What an item claimed is an order's.
+    pub(super) fn renamed(&mut self, item: u64, order: &OrderId) {
+        for line in self.0.values_mut().flat_map(|register| &mut register.lines) {
+            if let Some(span) = line.claimed.remove(&SessionId::Item(item)) {
+                line.claimed.insert(SessionId::Order(order.clone()), span);
+            }
+        }
+    }
+
+    /// An item claims nothing any more.
+    pub(super) fn released(&mut self, item: u64) {
+        for line in self.0.values_mut().flat_map(|register| &mut register.lines) {
+            line.claimed.remove(&SessionId::Item(item));
+        }
     }
 
     /// So much was said to be unrecorded; of which meter is not always said.
     pub(super) fn said(&mut self, outlet: &Outlet, meter: Option<u32>, from: Energy, to: Energy) {
-        if meter.is_some() {
-            self.line(outlet, meter).told.add(from.0, to.0);
+        if let Some(meter) = meter {
+            if let Some(line) = self.line(outlet, meter) {
+                line.told.add(from.0, to.0);
+                line.end = line.end.map(|end| end.max(to.0));
+            }
         } else if let Some(register) = self.0.get_mut(outlet) {
             for line in &mut register.lines {
                 line.told.add(from.0, to.0);
@@ -135,17 +190,17 @@ impl Registers {
 
     /// Whatever nobody explained below this register was said to be unrecorded.
     pub(super) fn said_below(&mut self, outlet: &Outlet, meter: u32, to: Energy) {
-        let line = self.line(outlet, Some(meter));
+        let Some(line) = self.line(outlet, meter) else { return };
         if let Some(base) = line.base {
             line.told.add(base, to.0);
         }
     }
 
-    fn line(&mut self, outlet: &Outlet, meter: Option<u32>) -> &mut Line {
+    /// The line of a meter, if it is told of any more: of the one that is there, and of the one before it.
+    fn line(&mut self, outlet: &Outlet, meter: u32) -> Option<&mut Line> {
         let register = self.0.entry(outlet.clone()).or_default();
-        let last = register.lines.len().saturating_sub(1);
-        let meter = meter.and_then(|meter| usize::try_from(meter).ok()).unwrap_or(last);
-        register.line(meter)
+        let meter = usize::try_from(meter).ok()?;
+        (meter + 2 >= register.lines.len()).then(|| register.line(meter))
     }
 
     /// A day was reported, and days before it corrected.
@@ -172,7 +227,8 @@ impl Registers {
             let mut moved = 0;
             for line in &register.lines {
                 let end = line.end.or_else(|| now.get(outlet).map(|energy| energy.0));
-                let mut spans = line.claimed.clone();
+                let mut spans = Spans::default();
+                line.claimed.values().for_each(|(from, to)| spans.add(*from, *to));
                 if let Some((base, end)) = line.base.zip(end) {
                     spans.add(base, end);
                 }
@@ -182,7 +238,7 @@ impl Registers {
                 let lines: Vec<_> = register
                     .lines
                     .iter()
-                    .map(|line| (line.base, line.end, &line.claimed.0))
+                    .map(|line| (line.base, line.end, &line.claimed))
                     .collect();
                 return Err(format!(
                     "the register of {outlet} moved {moved} × 0.1 Wh, all reports together say {}: {:?} at the end, of \

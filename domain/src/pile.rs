@@ -8,7 +8,7 @@ use crate::{
     journal::Stamp,
     messages::{BootConnector, EventKind},
     meter::Rollback,
-    register::{RegisterBook, SessionId},
+    register::RegisterBook,
     time::{Day, Mono, Wall},
     units::{Energy, Power},
 };
@@ -126,17 +126,6 @@ impl Connector {
         } else {
             None
         }
-    }
-
-    /// On which of its meters a quarantine item claims to have run, if its book is kept.
-    pub(crate) fn meter_of_item(&self, item: u64) -> Option<u32> {
-        let by = SessionId::Item(item);
-        let meters = [Some(self.meters_before), self.meters_before.checked_sub(1)];
-        let claims = |meter: &u32| {
-            let book = self.book_for(*meter);
-            book.is_some_and(|book| book.session(&by).is_some())
-        };
-        meters.into_iter().flatten().find(claims)
     }
 
     /// Which of its meters a session belongs to that comes late and began at register `start`, as far as can be told.

@@ -88,6 +88,9 @@ pub struct QuarantineRow {
     /// The order that it is about, where it names one.
     #[serde(default)]
     pub order: Option<OrderId>,
+    /// On which of its connector's meters its session ran, as far as could be told when it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meter: Option<u32>,
 }
 
 impl QuarantineRow {
@@ -111,11 +114,11 @@ impl Deref for QuarantineItem {
 }
 
 impl QuarantineItem {
-    /// The item that [`Fact::Quarantined`] begins.
+    /// The item that [`Fact::Quarantined`] begins; its session ran on this one of its connector's meters.
     ///
     /// # Panics
     /// If it is another fact.
-    pub(crate) fn put_aside(stamp: Stamp, fact: &Fact) -> Self {
+    pub(crate) fn put_aside(stamp: Stamp, fact: &Fact, meter: Option<u32>) -> Self {
         let Fact::Quarantined {
             why,
             pile,
@@ -143,6 +146,7 @@ impl QuarantineItem {
             detail: detail.clone(),
             outcome: None,
             order: order.clone(),
+            meter,
         })
     }
 

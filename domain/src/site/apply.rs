@@ -209,7 +209,9 @@ impl Books<'_> {
 
     fn apply_to_quarantine(&mut self, fact: &Fact) {
         match fact {
-            Fact::Quarantined { pile, digest, .. } => {
+            Fact::Quarantined {
+                pile, digest, record, ..
+            } => {
                 let number = self.stamp.seq;
                 self.changes.quarantine.insert(number);
                 let before = self.rows.set_aside.insert((pile.clone(), digest.clone()), Some(number));
@@ -217,7 +219,8 @@ impl Books<'_> {
                     matches!(before, None | Some(None)),
                     "a message of {pile} is put aside once"
                 );
-                let item = QuarantineItem::put_aside(self.stamp, fact);
+                let meter = record.as_ref().and_then(|record| self.meter_of(pile, record));
+                let item = QuarantineItem::put_aside(self.stamp, fact, meter);
                 let bytes = item.bytes();
                 self.rows.quarantine.insert(number, Some(item));
                 self.count_quarantined(pile, |count| count.saturating_add(bytes));

@@ -263,7 +263,7 @@ impl Turn<'_> {
         let (from, to) = (session.start.register, session.stop.register);
         // By the book of the meter that it ran on, which may not be there any more.
         let connector = self.site.rows.connector(&session.outlet);
-        let meter = connector.and_then(|connector| connector.meter_of_item(item));
+        let meter = self.site.rows.quarantine.get(&item).and_then(|row| row.as_ref()?.meter);
         let meter = meter.or(taker.map(|taker| taker.meter));
         let sessions = match (connector, meter) {
             (Some(connector), Some(meter)) => {

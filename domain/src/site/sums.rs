@@ -89,6 +89,17 @@ impl Books<'_> {
         self.post_register(outlet, &changes);
     }
 
+    /// No report asks any more for what a session of the meter before gives up: it is said at once.
+    fn say_left_of_meter_before(&mut self, outlet: &Outlet) {
+        let day = self.now_day();
+        let Some(book) = &mut self.connector_mut(outlet).book_before else {
+            return;
+        };
+        let left = book.explained_to().map(|to| book.unexplained(to)).unwrap_or_default();
+        let changes = book.say(&left, day, None, UnrecordedClass::Gap);
+        self.post_register(outlet, &changes);
+    }
+
     /// The register is here: what was said above it, by a reading that was wrong, is taken back.
     fn correct_book(&mut self, outlet: &Outlet, register: Energy) {
         let book = &mut self.connector_mut(outlet).book;
@@ -150,6 +161,7 @@ impl Books<'_> {
         let changes = book.claim(claim, today);
         self.post_register(&order.outlet, &changes);
         self.count_again(order);
+        self.say_left_of_meter_before(&order.outlet);
     }
 
     /// A session that had been given up by name is counted where it was.
@@ -367,6 +379,17 @@ impl Books<'_> {
                 self.post_register(&outlet, &changes);
             }
         }
+        self.say_left_of_meter_before(&outlet);
+    }
+
+    /// On which of its connector's meters the session of a record ran that is put aside, as far as can be told.
+    pub(super) fn meter_of(&self, pile: &PileId, record: &Record) -> Option<u32> {
+        let outlet = Outlet {
+            pile: pile.clone(),
+            connector: record.connector,
+        };
+        let connector = self.rows.connector(&outlet)?;
+        Some(connector.meter_of_late_session(record.meter_start_kwh))
     }
 
     /// A record in quarantine, `found` in today's report: a metered session without an order. What it says of the register
@@ -381,7 +404,9 @@ impl Books<'_> {
             return;
         };
         self.today(&outlet).find(found);
-        let meter = connector.meter_of_late_session(record.meter_start_kwh);
+        let Some(meter) = self.meter_of(pile, record) else {
+            return;
+        };
         let possible = connector
             .power_max
             .map(|power| meter::possible(power, times.lasted_ms(record)));
@@ -414,7 +439,7 @@ impl Books<'_> {
     /// A person bills what was put aside: its energy is an order's from now on.
     fn bill_item(&mut self, item: u64, id: &OrderId) {
         let order = self.order_mut(id).clone();
-        let of_item = self.connector_mut(&order.outlet).meter_of_item(item);
+        let of_item = self.rows.quarantine.get(&item).and_then(|row| row.as_ref()?.meter);
         // It may have run on the meter that was there before, and another session has come since.
         if let Some(meter) = of_item.filter(|meter| *meter != order.meter && order.source == Source::Quarantine) {
             self.order_mut(id).be_of_meter(meter);
@@ -424,6 +449,7 @@ impl Books<'_> {
         if let Some(changes) = renamed {
             self.post_register(&order.outlet, &changes);
             self.count_again(&order);
+            self.say_left_of_meter_before(&order.outlet);
         }
     }
 

@@ -181,6 +181,28 @@ fn a_station_whose_clock_was_moved_while_it_was_off_finds_every_setting_of_a_sta
 }
 
 #[test]
+fn a_pile_whose_clock_was_set_along_with_a_stations_clock_is_followed_by_its_uptime() {
+    let mut watch = ClockWatch::default();
+    pile("a", DAY, Some(HOUR_MS)).says(&mut watch, DAY.after_ms(60_000), 0);
+    pile("b", DAY.after_ms(HOUR_MS), Some(0)).says(&mut watch, DAY.after_ms(2 * HOUR_MS), 0);
+    // While the station was off, its clock was found to be four hours behind; the pile was told the time as well.
+    let ahead_ms = 4 * HOUR_MS;
+    let mut watch = ClockWatch::from(watch.clocks().clone());
+    let uptime = 2 * HOUR_MS;
+    let now = DAY.after_ms(HOUR_MS + uptime + ahead_ms);
+    assert!(watch.measure(&boot("b"), Some(now), uptime.unsigned_abs(), now));
+    let boots = watch.clocks().boots();
+    let offsets = |of: usize| -> Vec<i64> { boots[of].settings.iter().map(|setting| setting.ts_ms).collect() };
+    assert_eq!((offsets(0), offsets(1)), (vec![ahead_ms - HOUR_MS], vec![ahead_ms, 0]));
+    assert_eq!(boots[1].mono_ms, DAY.after_ms(HOUR_MS + ahead_ms).0);
+    // One that began to count its uptime anew, and kept its name, tells nothing of the station's clock.
+    let mut watch = ClockWatch::from(watch.clocks().clone());
+    let now = now.after_ms(3 * HOUR_MS);
+    watch.measure(&boot("b"), Some(now.after_ms(HOUR_MS)), 90_000, now);
+    assert_eq!(watch.clocks().boots()[0].ts_ms(), Some(ahead_ms - HOUR_MS));
+}
+
+#[test]
 fn a_start_that_kept_its_name_is_another_start() {
     let mut watch = ClockWatch::default();
     pile("b", DAY, None).says(&mut watch, DAY.after_ms(HOUR_MS), 0);

@@ -9,8 +9,6 @@ use crate::{ids::BootId, time::Wall};
 const REFINEMENTS_MAX: u8 = 4;
 /// A pile's clock that is off by more than this is flagged `clock_suspect`, in milliseconds.
 const SUSPECT_MS: i64 = 300_000;
-/// A pile that does not count its uptime says less than this, in milliseconds.
-const UPTIME_TELLS_MS: u64 = 60_000;
 
 /// Measures a pile's clocks from its live messages.
 ///
@@ -129,22 +127,35 @@ impl ClockWatch {
         });
     }
 
+    /// By how much the station's own clock was moved while the station was off, as the newest start's clocks tell: both are
+    /// found elsewhere by the same amount. Where the pile has no clock, or its clock was set as well, its uptime tells, in the
+    /// first message since, if it has gone on since the pile was last heard.
+    fn station_moved_ms(&self, ts: Option<Wall>, mono_ms: u64, received: Wall) -> Option<i64> {
+        let boot = self.clocks.newest()?;
+        let found = received.0.saturating_sub(signed(mono_ms));
+        let by_uptime = self.mono.clone().take(found).saturating_sub(boot.mono_ms);
+        if by_uptime.saturating_abs() <= NOISE_MS {
+            return None;
+        }
+        let by_clock = ts
+            .zip(boot.ts_ms())
+            .map(|(ts, known)| received.ms_since(ts).saturating_sub(known));
+        let same = by_clock.is_some_and(|by| by.saturating_sub(by_uptime).saturating_abs() <= NOISE_MS);
+        let went_on = signed(mono_ms).saturating_add(boot.mono_ms) >= boot.last_heard.0;
+        let is_first = self.mono == Least::default();
+        (same || (is_first && went_on)).then_some(by_uptime)
+    }
+
     fn take(&mut self, ts: Option<Wall>, mono_ms: u64, received: Wall, begun: bool) -> bool {
+        if !begun && let Some(by_ms) = self.station_moved_ms(ts, mono_ms, received) {
+            self.clocks.follow_step(by_ms);
+        }
         let Some(boot) = self.clocks.boots.last_mut() else {
             return false;
         };
         boot.last_heard = boot.last_heard.max(received);
-        let measured = |boot: &BootClock| (boot.mono_ms, boot.settings.last().map(|last| last.ts_ms));
-        let before = measured(boot);
-        let is_anew = self.mono == Least::default();
         boot.mono_ms = self.mono.take(received.0.saturating_sub(signed(mono_ms)));
         let set = ts.is_some_and(|ts| take_ts(boot, &mut self.ts, ts, mono_ms, received));
-        if !begun && !set {
-            follow_station(boot, before);
-            if is_anew && ts.is_none() && mono_ms >= UPTIME_TELLS_MS {
-                follow_by_uptime(boot, before.0);
-            }
-        }
         let told = begun || set;
         if !told && (self.refinements == REFINEMENTS_MAX || !differ(&self.clocks, &self.reported)) {
             return false;
@@ -154,32 +165,6 @@ impl ClockWatch {
         }
         self.reported = self.clocks.clone();
         true
-    }
-}
-
-/// Where both clocks of a start are found elsewhere by the same amount, it is the station's clock that was moved, while the
-/// station was off: what its earlier settings were measured to be moves along.
-fn follow_station(boot: &mut BootClock, (mono_ms, ts_ms): (i64, Option<i64>)) {
-    let Some((last, earlier)) = boot.settings.split_last_mut() else {
-        return;
-    };
-    let by_uptime = boot.mono_ms.saturating_sub(mono_ms);
-    let by_clock = last.ts_ms.saturating_sub(ts_ms.unwrap_or(last.ts_ms));
-    if by_clock.saturating_abs() > NOISE_MS && by_clock.saturating_sub(by_uptime).saturating_abs() <= NOISE_MS {
-        for setting in earlier {
-            setting.ts_ms = setting.ts_ms.saturating_add(by_clock);
-        }
-    }
-}
-
-/// The first message since the station was started tells no time: by the pile's uptime its settings are found elsewhere all
-/// the same.
-fn follow_by_uptime(boot: &mut BootClock, mono_ms: i64) {
-    let by_uptime = boot.mono_ms.saturating_sub(mono_ms);
-    if by_uptime.saturating_abs() > NOISE_MS {
-        for setting in &mut boot.settings {
-            setting.ts_ms = setting.ts_ms.saturating_add(by_uptime);
-        }
     }
 }
 

@@ -435,7 +435,7 @@ impl Turn<'_> {
             mono_ms: common.mono_ms,
             now: self.now.wall,
             clock_in_doubt: site.rows.clock.doubt.is_some() && !is_planted(Bug::BelieveDoubtfulClock),
-            steps: steps.map(|step| step.by_wall()).collect(),
+            steps: steps.copied().collect(),
             order: order.map(|order| self.order_evidence(order)),
             idle: idle.unwrap_or_default(),
             stop_before,

@@ -67,6 +67,7 @@ use crate::{
 };
 use live::Live;
 use quarantine::Closing;
+use record::Said;
 use rows::Kept;
 use runs::Heard;
 
@@ -345,7 +346,12 @@ impl Turn<'_> {
         } else {
             self.ignore("unknown_pile");
         }
-        let UpMessage { common, body, unread } = message;
+        let UpMessage {
+            common,
+            body,
+            unread,
+            digest,
+        } = message;
         if unread.is_some() {
             self.ignore("unreadable_fields");
         }
@@ -359,7 +365,10 @@ impl Turn<'_> {
             }
             Up::Boot(boot) => self.boot(pile, &common, heard, boot),
             Up::Reply(reply) => self.reply(pile, &common, reply),
-            Up::Record(record) => self.record(pile, &common, *record)?,
+            Up::Record(record) => {
+                let said = Said { record, digest, unread };
+                self.record(pile, &common, said)?
+            }
             Up::Event(event) => self.event(pile, event),
             Up::Card(swipe) => self.card(pile, swipe),
         }

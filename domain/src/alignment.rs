@@ -2,14 +2,14 @@
 //! A pure function of the record and of what the station knows besides; what it cannot believe, a person decides.
 
 use crate::{
-    clock::{ClockStep, PileClocks},
+    clock::PileClocks,
     fact::SessionTimes,
     ids::BootId,
     messages::Record,
     meter::Suspicion,
     planted::{Bug, is_planted},
     rating::Reading,
-    station_clock::EARLIEST,
+    station_clock::{ClockStep, EARLIEST},
     time::Wall,
 };
 

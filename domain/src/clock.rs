@@ -11,9 +11,6 @@ pub use watch::ClockWatch;
 pub const BOOTS_MAX: usize = 8;
 /// How many settings of its clock are kept for one start. A clock that is set more often overwrites the last of them.
 pub const SETTINGS_MAX: usize = 8;
-/// How many steps of the station's own clock are kept. Forgetting the oldest loses nothing: a session before it is before
-/// the later ones too.
-pub const STEPS_MAX: usize = 16;
 /// A clock offset below this is the network's, not the clock's, in milliseconds.
 pub const NOISE_MS: i64 = 5_000;
 
@@ -137,23 +134,6 @@ impl PileClocks {
         }
         self.boots.push(boot);
     }
-}
-
-/// A step of the station's own wall clock that was large enough to be journaled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClockStep {
-    /// When, by the clock as it was set.
-    pub at: Wall,
-    /// By how much, in milliseconds; negative is backwards.
-    pub by_ms: i64,
-}
-
-/// Keeps a step of the station's clock among the last [`STEPS_MAX`], newest last.
-pub fn keep_step(steps: &mut Vec<ClockStep>, step: ClockStep) {
-    if steps.len() == STEPS_MAX {
-        steps.remove(0);
-    }
-    steps.push(step);
 }
 
 /// An uptime as a signed number, for arithmetic with wall times; a nonsensical one stays nonsensical.

@@ -5,7 +5,7 @@ use crate::{
     correction::Approval,
     energy::EnergyReport,
     ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
-    messages::{BootConnector, EventKind, Record},
+    messages::{BootConnector, EventKind, Record, Unread},
     meter::{RegisterGap, Rollback, Suspicion},
     notice::Notice,
     order::{Basis, Command, Ending, FailReason, Source, Until},
@@ -363,6 +363,9 @@ pub enum Fact {
         /// The connector that it names, where it holds no record.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         connector: Option<ConnectorNo>,
+        /// What of the record could not be read, as it was written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unread: Option<Box<Unread>>,
     },
     /// A person dealt with it.
     QuarantineClosed {

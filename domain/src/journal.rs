@@ -26,6 +26,11 @@ impl Hash {
         hasher.update(bytes);
         Self(hasher.finalize().into())
     }
+
+    /// What a content is known by, apart from the journal.
+    pub fn of(content: &[u8]) -> Self {
+        Self::seal(&Self::GENESIS, content)
+    }
 }
 
 /// Bytes as hexadecimal digits, two for each.

@@ -16,6 +16,9 @@
 //! | [`policy`], [`station_clock`], [`site`] | the site's rules, and the one machine that ties all this together |
 //! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
 
+// A function that needs more than a screen holds more than one idea.
+#![warn(clippy::too_many_lines)]
+
 pub mod alignment;
 pub mod card;
 pub mod clock;

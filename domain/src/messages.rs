@@ -22,10 +22,10 @@ mod up;
 
 pub use down::{Ack, AckResult, CommandKind, CommandMessage, Down, PriceEntry, PriceMessage, TimeMessage};
 pub use read::{Malformed, read_up};
-pub use record::{BufferedSample, Periods, Record, Signed, StopCode, StopReason};
+pub use record::{BufferedSample, Digest, Periods, Record, Signed, StopCode, StopReason};
 pub use up::{
     Boot, BootConnector, Common, ConnectorReport, ConnectorStatus, Event, EventKind, Heartbeat, Reply, Swipe, Unread,
-    Up, UpMessage,
+    UnreadField, Up, UpMessage,
 };
 
 use crate::units::Power;
@@ -49,5 +49,9 @@ pub const VOLTS_MAX: f64 = 2_000.0;
 pub const AMPERES_MAX: f64 = 5_000.0;
 /// The temperatures at a plug that are believed, in degrees Celsius.
 pub const CELSIUS: std::ops::RangeInclusive<f64> = -60.0..=200.0;
-/// The most names of unreadable fields that are kept of one message.
+/// The most unreadable fields that are kept of one message.
 pub const UNREAD_FIELDS_MAX: usize = 32;
+/// The most that is kept of one unreadable field, in bytes: a signed reading fits.
+pub const UNREAD_FIELD_BYTES_MAX: usize = 4_096;
+/// The most that is kept of all unreadable fields of one message, in bytes.
+pub const UNREAD_BYTES_MAX: usize = 8_192;

@@ -5,7 +5,7 @@ use crate::{
     correction::Approval,
     fact::QuarantineReason,
     ids::{BootId, CommandId, OrderId},
-    messages::{CommandKind, StopReason},
+    messages::{CommandKind, StopReason, Unread},
     rating::{Bill, Reading},
     time::{Day, Mono, Wall},
     units::{Energy, Fen},
@@ -355,6 +355,9 @@ pub struct Ending {
     pub reason: StopReason,
     /// Whether it ran without the station.
     pub offline: bool,
+    /// What of the record could not be read, as it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<Box<Unread>>,
 }
 
 /// A quarantine item about an order.

@@ -323,6 +323,13 @@ impl Pile {
                     since: stamp.at,
                 });
             }
+            _ => self.apply_to_registers(stamp, fact),
+        }
+    }
+
+    /// Facts by which something is found of a connector's register, or flows through it without an order.
+    fn apply_to_registers(&mut self, stamp: Stamp, fact: &Fact) {
+        match fact {
             Fact::RegisterRolledBack { outlet, rollback } => {
                 self.connector_mut(outlet.connector)
                     .replace_meter(stamp.mono, *rollback);

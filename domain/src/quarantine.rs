@@ -1,10 +1,10 @@
 //! A message that carries money, or may, and fits nowhere: kept until a person has dealt with it (S03 §3.1).
 
 use crate::{
-    fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes},
+    fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes, TypedFigures},
     ids::{ConnectorNo, OrderId, PileId},
     journal::Stamp,
-    messages::Record,
+    messages::{Record, Unread},
     register::{Cover, SessionId},
     time::Wall,
     units::Energy,
@@ -91,12 +91,18 @@ pub struct QuarantineRow {
     /// On which of its connector's meters its session ran, as far as could be told when it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meter: Option<u32>,
+    /// What of the record could not be read, as it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<Box<Unread>>,
+    /// The figures that a person read from the message, beside the message itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub typed: Option<Box<TypedFigures>>,
 }
 
 impl QuarantineRow {
     /// What it counts in its pile's quarantine.
     pub fn bytes(&self) -> u64 {
-        kept_bytes(self.record.as_deref(), self.raw.as_ref())
+        kept_bytes(self.record.as_deref(), self.raw.as_ref(), self.unread.as_deref())
     }
 }
 
@@ -129,6 +135,7 @@ impl QuarantineItem {
             detail,
             order,
             connector,
+            unread,
         } = fact
         else {
             unreachable!("called for Quarantined alone")
@@ -147,6 +154,8 @@ impl QuarantineItem {
             outcome: None,
             order: order.clone(),
             meter,
+            unread: unread.clone(),
+            typed: None,
         })
     }
 
@@ -154,19 +163,20 @@ impl QuarantineItem {
     ///
     /// # Panics
     /// If that happened before.
-    pub(crate) fn close(&mut self, outcome: &QuarantineOutcome) {
+    pub(crate) fn close(&mut self, outcome: &QuarantineOutcome, typed: Option<&TypedFigures>) {
         assert!(
             self.outcome.is_none(),
             "quarantine item {} is dealt with once",
             self.item
         );
         self.0.outcome = Some(outcome.clone());
+        self.0.typed = typed.copied().map(Box::new);
     }
 }
 
 /// What a message counts in its pile's quarantine, in bytes: its content as it is kept.
-pub fn kept_bytes(record: Option<&Record>, raw: Option<&Raw>) -> u64 {
+pub fn kept_bytes(record: Option<&Record>, raw: Option<&Raw>, unread: Option<&Unread>) -> u64 {
     let record = record.map_or(0, |record| serde_json::to_vec(record).map_or(0, |json| json.len()));
     let raw = raw.map_or(0, |raw| raw.content().len());
-    (record + raw) as u64
+    (record + raw + unread.map_or(0, Unread::bytes)) as u64
 }

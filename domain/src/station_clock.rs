@@ -2,7 +2,6 @@
 //! A box whose battery is empty wakes up in 1970; it goes on earning, and believes no price by such a clock.
 
 use crate::{
-    clock,
     fact::Fact,
     journal::Stamp,
     time::{Mono, Wall},
@@ -11,13 +10,14 @@ use serde::{Deserialize, Serialize};
 
 /// 2026-01-01: a clock that shows less has lost its battery, whoever says that it is right.
 pub const EARLIEST: Wall = Wall(1_767_225_600_000);
-/// How many steps are remembered: more than a station sees between a session and its late record.
+/// How many steps are remembered: more than a station sees between a session and its late record. Forgetting the oldest
+/// loses nothing: a session before it is before the later ones too.
 pub const STEPS_MAX: usize = 16;
 /// How far behind the journal's last entry a clock that nobody vouches for may be, in milliseconds: a clock that was ahead
 /// and is put right by hand must not keep a station waiting.
 pub const BEHIND_JOURNAL_MS: i64 = 86_400_000;
 
-/// A step of the station's wall clock against elapsed time.
+/// A step of the station's wall clock against elapsed time that was large enough to be journaled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockStep {
     /// When, by elapsed time.
@@ -35,14 +35,6 @@ pub struct Doubt {
     pub certain: Wall,
     /// When it began, by elapsed time.
     pub since: Mono,
-}
-
-impl ClockStep {
-    /// The step by the wall clock alone.
-    pub fn by_wall(&self) -> clock::ClockStep {
-        let Self { at, by_ms, .. } = *self;
-        clock::ClockStep { at, by_ms }
-    }
 }
 
 impl Doubt {
@@ -158,6 +150,20 @@ mod tests {
         };
         assert_eq!(once.against(certain.after_ms(-60_001)), Some(certain));
         assert_eq!(once.against(certain.after_ms(-60_000)), None);
+    }
+
+    #[test]
+    fn the_last_steps_are_remembered_and_no_more() {
+        let mut clock = StationClock::default();
+        for by_ms in 0..100 {
+            let stamp = Stamp {
+                seq: 1,
+                at: Wall(0),
+                mono: Mono(0),
+            };
+            assert!(clock.apply(stamp, &Fact::ClockStepped { by_ms }));
+        }
+        assert_eq!((clock.steps.len(), clock.steps[0].by_ms), (STEPS_MAX, 84));
     }
 
     #[test]

@@ -575,6 +575,13 @@ fn an_order_takes_the_figures_that_a_person_read_from_its_unreadable_record() {
         _ => false,
     });
     assert!(journaled && item.raw.is_some(), "both are on record");
+    let closed = bench.disk.quarantine[&item.item].as_ref().unwrap();
+    assert_eq!(closed.raw, item.raw);
+    assert_eq!(
+        closed.typed.as_ref().unwrap().stop.register,
+        kwh("1006"),
+        "side by side"
+    );
     // What the pile says afterwards contradicts it, and is kept.
     let record = bench.record_since("P1", &id, start, "1000", "1005");
     assert_eq!(ack(&bench.send_record("P1", &record)).result, AckResult::Rejected);

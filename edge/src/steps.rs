@@ -51,10 +51,11 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             order,
             record,
             suspicions,
-            ..
+            ending,
         } => {
             let (energy, reason) = (record.energy(), record.reason.code);
-            tracing::info!(seq, %order, %energy, reason, suspicions = told(suspicions), "record received");
+            let unread = ending.unread.as_ref().map(|unread| unread.dropped);
+            tracing::info!(seq, %order, %energy, reason, unread, suspicions = told(suspicions), "record received");
         }
         Fact::RecordConflict { order, .. } => tracing::warn!(seq, %order, "another record contradicts the first"),
         Fact::RecordTaken { order, item, ending } => {

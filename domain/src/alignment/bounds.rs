@@ -2,7 +2,7 @@
 //! Registers only count upwards, so their order is an order in time too.
 
 use super::{Evidence, OrderEvidence, Span, TIME_SLACK_MS};
-use crate::{clock::ClockStep, messages::Record, time::Wall, units::Energy};
+use crate::{messages::Record, station_clock::ClockStep, time::Wall, units::Energy};
 
 /// Why a session cannot have been from `span.start` to `span.stop`, if it cannot.
 pub(super) fn contradiction(record: &Record, evidence: &Evidence, span: Span) -> Option<&'static str> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::clock::ClockWatch;
+use crate::{clock::ClockWatch, time::Mono};
 use proptest::prelude::*;
 
 const SECOND: i64 = 1_000;
@@ -11,6 +11,12 @@ const MIDNIGHT: Wall = Wall(1_772_380_800_000);
 /// `h:mm` of that day by the station's clock.
 fn at(hour: i64, minute: i64) -> Wall {
     MIDNIGHT.after_ms(hour * HOUR + minute * MINUTE)
+}
+
+/// A step of the station's clock, by the wall clock alone.
+fn step(at: Wall, by_ms: i64) -> ClockStep {
+    let mono = Mono(0);
+    ClockStep { mono, at, by_ms }
 }
 
 fn boot(name: &str) -> BootId {
@@ -580,7 +586,6 @@ fn times_that_nobody_can_write_down_are_a_persons_and_can_be_read_again() {
 
 #[test]
 fn a_step_of_the_stations_clock_since_a_session_began_is_a_persons() {
-    let step = |at: Wall, by_ms: i64| ClockStep { at, by_ms };
     for (steps, flagged) in [
         (vec![], false),
         (vec![step(at(5, 0), 2 * HOUR)], false),
@@ -608,10 +613,7 @@ fn what_was_noted_before_a_step_contradicts_nothing_by_the_step() {
     let mut known = evidence(std::slice::from_ref(&pile), &pile, at(9, 0));
     // The clock was two hours behind until 7:00: the order was placed at 5:38 and noted at 3:38.
     known.order = order(at(3, 38), at(3, 39), &pile);
-    known.steps = vec![ClockStep {
-        at: at(7, 0),
-        by_ms: 2 * HOUR,
-    }];
+    known.steps = vec![step(at(7, 0), 2 * HOUR)];
     let times = align(&pile.record(at(5, 39), at(7, 44)), &known);
     assert_eq!(times.suspicions().collect::<Vec<_>>(), [&Suspicion::ClockStepped]);
 }
@@ -627,13 +629,7 @@ fn while_the_station_doubts_its_clock_nothing_is_certain_and_the_times_are_still
         times.suspicions().collect::<Vec<_>>(),
         [&Suspicion::StationClockInDoubt]
     );
-    (known.order, known.steps) = (
-        order(at(5, 50), at(5, 51), &pile),
-        vec![ClockStep {
-            at: at(8, 0),
-            by_ms: MINUTE,
-        }],
-    );
+    (known.order, known.steps) = (order(at(5, 50), at(5, 51), &pile), vec![step(at(8, 0), MINUTE)]);
     let times = align(&pile.record(at(5, 39), at(7, 44)), &known);
     assert_eq!(times.suspicions().count(), 3, "{times:?}");
 }
@@ -687,10 +683,7 @@ fn times_by_a_clock_that_had_lost_its_battery_are_believed_by_nobody_once_it_is_
     let record = old.record(in_1970.after_ms(HOUR), in_1970.after_ms(2 * HOUR));
     let mut known = evidence(&[], &present, at(9, 10));
     known.clocks = watch.clocks().clone();
-    known.steps = vec![ClockStep {
-        at: in_1970,
-        by_ms: in_1970.ms_since(MIDNIGHT),
-    }];
+    known.steps = vec![step(in_1970, in_1970.ms_since(MIDNIGHT))];
     known.known_since = Some(at(0, 0));
     let times = align(&record, &known);
     assert!(

@@ -9,7 +9,7 @@ use super::{
 use crate::{ids::ConnectorNo, topics::UpKind, units::Energy};
 use serde_json::value::RawValue;
 
-pub(super) fn common(kind: UpKind, message: &Object<'_>, dropped: &mut Dropped) -> Result<Common, Fault> {
+pub(super) fn common<'a>(kind: UpKind, message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Common, Fault> {
     let boot_id = message.required("boot_id")?;
     let (msg_id, seq, mono_ms) = if kind == UpKind::Heartbeat {
         // Which of two heartbeats is the later one is told by `seq`, and how the clocks run by `mono_ms`.
@@ -34,7 +34,7 @@ pub(super) fn common(kind: UpKind, message: &Object<'_>, dropped: &mut Dropped) 
     })
 }
 
-pub(super) fn body(kind: UpKind, message: &Object<'_>, dropped: &mut Dropped) -> Result<Up, Fault> {
+pub(super) fn body<'a>(kind: UpKind, message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Up, Fault> {
     Ok(match kind {
         UpKind::Boot => Up::Boot(boot(message, dropped)?),
         UpKind::Heartbeat => Up::Heartbeat(heartbeat(message, dropped)?),
@@ -45,7 +45,7 @@ pub(super) fn body(kind: UpKind, message: &Object<'_>, dropped: &mut Dropped) ->
     })
 }
 
-fn boot(message: &Object<'_>, dropped: &mut Dropped) -> Result<Boot, Fault> {
+fn boot<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Boot, Fault> {
     let connectors = message.required_objects("connectors", CONNECTORS_MAX)?;
     let connectors = connectors.iter().map(|connector| {
         Ok(BootConnector {
@@ -63,7 +63,7 @@ fn boot(message: &Object<'_>, dropped: &mut Dropped) -> Result<Boot, Fault> {
     })
 }
 
-fn heartbeat(message: &Object<'_>, dropped: &mut Dropped) -> Result<Heartbeat, Fault> {
+fn heartbeat<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Heartbeat, Fault> {
     let connectors = message.required_objects("connectors", CONNECTORS_MAX)?;
     let reports = connectors.iter().map(|connector| report(connector, dropped));
     Ok(Heartbeat {
@@ -71,7 +71,7 @@ fn heartbeat(message: &Object<'_>, dropped: &mut Dropped) -> Result<Heartbeat, F
     })
 }
 
-fn report(connector: &Object<'_>, dropped: &mut Dropped) -> Result<ConnectorReport, Fault> {
+fn report<'a>(connector: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<ConnectorReport, Fault> {
     Ok(ConnectorReport {
         no: required_connector(connector, "no")?,
         status: connector.required("status")?,
@@ -86,27 +86,28 @@ fn report(connector: &Object<'_>, dropped: &mut Dropped) -> Result<ConnectorRepo
 }
 
 /// A fault is a text; one that is a number is still a fault, and is kept as it was written.
-fn faults(connector: &Object<'_>, dropped: &mut Dropped) -> Vec<String> {
-    let list: Vec<&RawValue> = connector.optional("faults", dropped).unwrap_or_default();
+fn faults<'a>(connector: &Object<'a>, dropped: &mut Dropped<'a>) -> Vec<String> {
+    let list: Vec<&'a RawValue> = connector.optional("faults", dropped).unwrap_or_default();
     let path = |i: usize| format!("{}[{i}]", connector.path_of("faults"));
-    if list.len() > FAULTS_MAX {
-        dropped.note_many(path(FAULTS_MAX), list.len() - FAULTS_MAX);
+    if let Some(beyond) = list.get(FAULTS_MAX) {
+        dropped.note_many(path(FAULTS_MAX), beyond.get(), list.len() - FAULTS_MAX);
     }
     let mut faults = Vec::new();
     for (i, raw) in list.into_iter().take(FAULTS_MAX).enumerate() {
         if let Ok(text) = serde_json::from_str::<String>(raw.get()) {
-            faults.push(kept_text(text, || path(i), dropped));
+            faults.push(kept_text(text, || path(i), raw.get(), dropped));
             continue;
         }
-        dropped.note(path(i));
+        dropped.note(path(i), raw.get());
         if serde_json::from_str::<serde_json::Number>(raw.get()).is_ok() {
-            faults.push(kept_text(raw.get().to_owned(), || path(i), &mut Dropped::default()));
+            let text = raw.get().to_owned();
+            faults.push(kept_text(text, || path(i), raw.get(), &mut Dropped::default()));
         }
     }
     faults
 }
 
-fn reply(message: &Object<'_>, dropped: &mut Dropped) -> Result<Reply, Fault> {
+fn reply<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Reply, Fault> {
     Ok(Reply {
         command_id: message.required("command_id")?,
         ok: message.required("ok")?,
@@ -116,7 +117,7 @@ fn reply(message: &Object<'_>, dropped: &mut Dropped) -> Result<Reply, Fault> {
     })
 }
 
-fn record(message: &Object<'_>, dropped: &mut Dropped) -> Result<Record, Fault> {
+fn record<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Record, Fault> {
     Ok(Record {
         order_id: message.required("order_id")?,
         connector: required_connector(message, "connector")?,
@@ -139,11 +140,11 @@ fn record(message: &Object<'_>, dropped: &mut Dropped) -> Result<Record, Fault> 
     })
 }
 
-fn reason(message: &Object<'_>, dropped: &mut Dropped) -> StopReason {
-    let raw: Option<&RawValue> = message.optional("reason", dropped);
+fn reason<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> StopReason {
+    let raw: Option<&'a RawValue> = message.optional("reason", dropped);
     let reason = raw.and_then(|raw| {
         let reason = Object::of(raw, message.path_of("reason"));
-        reason.map_err(|fault| dropped.note(fault.path)).ok()
+        reason.map_err(|fault| dropped.note(fault.path, raw.get())).ok()
     });
     StopReason {
         code: reason
@@ -156,25 +157,24 @@ fn reason(message: &Object<'_>, dropped: &mut Dropped) -> StopReason {
     }
 }
 
-fn samples(message: &Object<'_>, dropped: &mut Dropped) -> Vec<BufferedSample> {
-    let list: Vec<&RawValue> = message.optional("samples", dropped).unwrap_or_default();
+fn samples<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Vec<BufferedSample> {
+    let list: Vec<&'a RawValue> = message.optional("samples", dropped).unwrap_or_default();
     let path = |i: usize| format!("{}[{i}]", message.path_of("samples"));
-    let beyond = list.len().saturating_sub(SAMPLES_MAX);
     let mut samples = Vec::new();
-    for (i, raw) in list.into_iter().take(SAMPLES_MAX).enumerate() {
+    for (i, raw) in list.iter().copied().take(SAMPLES_MAX).enumerate() {
         match sample(raw, path(i), dropped) {
             Ok(sample) => samples.push(sample),
-            Err(_) => dropped.note(path(i)),
+            Err(_) => dropped.note(path(i), raw.get()),
         }
     }
-    if beyond > 0 {
-        dropped.note_many(path(SAMPLES_MAX), beyond);
+    if let Some(beyond) = list.get(SAMPLES_MAX) {
+        dropped.note_many(path(SAMPLES_MAX), beyond.get(), list.len() - SAMPLES_MAX);
     }
     samples
 }
 
 /// One buffered reading. It needs its uptime: that places it where the pile has no clock or set it since.
-fn sample(raw: &RawValue, path: String, dropped: &mut Dropped) -> Result<BufferedSample, Fault> {
+fn sample<'a>(raw: &'a RawValue, path: String, dropped: &mut Dropped<'a>) -> Result<BufferedSample, Fault> {
     let sample = Object::of(raw, path)?;
     Ok(BufferedSample {
         mono_ms: sample.required("mono_ms")?,
@@ -183,7 +183,7 @@ fn sample(raw: &RawValue, path: String, dropped: &mut Dropped) -> Result<Buffere
     })
 }
 
-fn event(message: &Object<'_>, dropped: &mut Dropped) -> Result<Event, Fault> {
+fn event<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Event, Fault> {
     Ok(Event {
         connector: required_connector(message, "connector")?,
         kind: message.required("kind")?,

@@ -1,8 +1,7 @@
 //! One JSON object of a message, field by field as it was written.
 //! A field that cannot be read spoils nothing beside it, and numbers are read by their digits.
 
-use super::{TEXT_CHARS_MAX, UNREAD_FIELDS_MAX, Unread};
-use crate::fact::Raw;
+use super::{TEXT_CHARS_MAX, UNREAD_BYTES_MAX, UNREAD_FIELD_BYTES_MAX, UNREAD_FIELDS_MAX, Unread, UnreadField};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -19,34 +18,83 @@ pub(super) struct Fault {
     pub(super) detail: String,
 }
 
-/// The optional fields that could not be read, as they are found.
+/// The optional fields that could not be read, as they are found: where each stands, and what was written there.
 #[derive(Debug, Default)]
-pub(super) struct Dropped {
-    fields: Vec<String>,
+pub(super) struct Dropped<'a> {
+    fields: Vec<(String, &'a str)>,
     count: u32,
 }
 
-impl Dropped {
-    pub(super) fn note(&mut self, path: String) {
-        self.note_many(path, 1);
+impl<'a> Dropped<'a> {
+    pub(super) fn note(&mut self, path: String, written: &'a str) {
+        self.note_many(path, written, 1);
     }
 
-    /// `count` fields under one name.
-    pub(super) fn note_many(&mut self, path: String, count: usize) {
+    /// `count` fields, of which the first stands for all.
+    pub(super) fn note_many(&mut self, path: String, written: &'a str, count: usize) {
         self.count = self.count.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         if self.fields.len() < UNREAD_FIELDS_MAX {
-            self.fields.push(path);
+            self.fields.push((path, written));
         }
     }
 
-    pub(super) fn into_unread(self, payload: &[u8]) -> Option<Box<Unread>> {
-        (self.count > 0).then(|| {
-            Box::new(Unread {
-                fields: self.fields,
-                dropped: self.count,
-                raw: Raw::of(payload),
-            })
-        })
+    /// `text` is what `payload` was read as.
+    pub(super) fn into_unread(self, payload: &[u8], text: &str) -> Option<Box<Unread>> {
+        if self.count == 0 {
+            return None;
+        }
+        let places = Places::of(payload, text);
+        let mut room = UNREAD_BYTES_MAX;
+        let fields = self.fields.into_iter().map(|(path, written)| {
+            let (field, kept) = UnreadField::keep(path, places.bytes_of(written), room.min(UNREAD_FIELD_BYTES_MAX));
+            room -= kept;
+            field
+        });
+        Some(Box::new(Unread {
+            fields: fields.collect(),
+            dropped: self.count,
+        }))
+    }
+}
+
+/// Where in a message stands what its text says: the two differ where there are bytes that are no UTF-8, of which each run is
+/// one U+FFFD in the text.
+struct Places<'p> {
+    payload: &'p [u8],
+    text: usize,
+    /// Where the text is again as the pile wrote it, by text and payload; in both, in order. They are found once, and each
+    /// field is looked up in them: a long message in another encoding has very many.
+    same_from: Vec<(usize, usize)>,
+}
+
+impl<'p> Places<'p> {
+    fn of(payload: &'p [u8], text: &str) -> Self {
+        let mut same_from = vec![(0, 0)];
+        let (mut written, mut read) = (0, 0);
+        for chunk in payload.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()) {
+            read += chunk.valid().len() + chunk.invalid().len();
+            written += chunk.valid().len() + char::REPLACEMENT_CHARACTER.len_utf8();
+            same_from.push((written, read));
+        }
+        let text = text.as_ptr().addr();
+        Self {
+            payload,
+            text,
+            same_from,
+        }
+    }
+
+    /// The bytes that a part of the text was read from.
+    fn bytes_of(&self, part: &str) -> &'p [u8] {
+        let from = part.as_ptr().addr().saturating_sub(self.text);
+        let (from, to) = (self.in_payload(from), self.in_payload(from + part.len()));
+        self.payload.get(from..to).unwrap_or_default()
+    }
+
+    fn in_payload(&self, at: usize) -> usize {
+        let before = self.same_from.partition_point(|(written, _)| *written <= at);
+        let (written, read) = self.same_from[before.saturating_sub(1)];
+        read + (at - written)
     }
 }
 
@@ -62,8 +110,8 @@ enum Said<'a> {
     /// The name is not there.
     Nothing,
     Once(&'a RawValue),
-    /// Nobody knows which of them is meant.
-    Twice,
+    /// Nobody knows which of them is meant; this is the first.
+    Twice(&'a RawValue),
 }
 
 impl<'a> Object<'a> {
@@ -102,7 +150,7 @@ impl<'a> Object<'a> {
         match (said.next(), said.next()) {
             (None, _) => Said::Nothing,
             (Some((_, raw)), None) => Said::Once(raw),
-            (Some(_), Some(_)) => Said::Twice,
+            (Some((_, first)), Some(_)) => Said::Twice(first),
         }
     }
 
@@ -115,7 +163,7 @@ impl<'a> Object<'a> {
         match self.find(name) {
             Said::Once(raw) => serde_json::from_str(raw.get()).map_err(|error| fault(without_position(&error))),
             Said::Nothing => Err(fault(format!("missing field `{name}`"))),
-            Said::Twice => Err(fault(format!("duplicate field `{name}`"))),
+            Said::Twice(_) => Err(fault(format!("duplicate field `{name}`"))),
         }
     }
 
@@ -148,7 +196,7 @@ impl<'a> Object<'a> {
     }
 
     /// A field that may be missing, `null`, or unreadable.
-    pub(super) fn optional<T: Deserialize<'a>>(&self, name: &str, dropped: &mut Dropped) -> Option<T> {
+    pub(super) fn optional<T: Deserialize<'a>>(&self, name: &str, dropped: &mut Dropped<'a>) -> Option<T> {
         self.optional_if(name, |_| true, dropped)
     }
 
@@ -157,22 +205,22 @@ impl<'a> Object<'a> {
         &self,
         name: &str,
         is_possible: impl FnOnce(&T) -> bool,
-        dropped: &mut Dropped,
+        dropped: &mut Dropped<'a>,
     ) -> Option<T> {
-        let read = match self.find(name) {
+        let (read, written) = match self.find(name) {
             Said::Nothing => return None,
             Said::Once(raw) if raw.get() == "null" => return None,
-            Said::Once(raw) => serde_json::from_str(raw.get()).ok().filter(is_possible),
-            Said::Twice => None,
+            Said::Once(raw) => (serde_json::from_str(raw.get()).ok().filter(is_possible), raw),
+            Said::Twice(first) => (None, first),
         };
         if read.is_none() {
-            dropped.note(self.path_of(name));
+            dropped.note(self.path_of(name), written.get());
         }
         read
     }
 
     /// An optional id. Piles that always write the field leave it `""` where there is none.
-    pub(super) fn optional_id<T: Deserialize<'a>>(&self, name: &str, dropped: &mut Dropped) -> Option<T> {
+    pub(super) fn optional_id<T: Deserialize<'a>>(&self, name: &str, dropped: &mut Dropped<'a>) -> Option<T> {
         match self.find(name) {
             Said::Once(raw) if raw.get() == "\"\"" => None,
             _ => self.optional(name, dropped),
@@ -180,17 +228,25 @@ impl<'a> Object<'a> {
     }
 
     /// An optional text, cut to [`TEXT_CHARS_MAX`]; empty where there is none.
-    pub(super) fn text(&self, name: &str, dropped: &mut Dropped) -> String {
+    pub(super) fn text(&self, name: &str, dropped: &mut Dropped<'a>) -> String {
         let text: Option<String> = self.optional(name, dropped);
-        text.map_or_else(String::new, |text| kept_text(text, || self.path_of(name), dropped))
+        match (text, self.find(name)) {
+            (Some(text), Said::Once(raw)) => kept_text(text, || self.path_of(name), raw.get(), dropped),
+            _ => String::new(),
+        }
     }
 }
 
 /// As much of a text as is kept. One with other characters than the pile wrote, or without its end, counts as dropped.
-pub(super) fn kept_text(mut text: String, path: impl FnOnce() -> String, dropped: &mut Dropped) -> String {
+pub(super) fn kept_text<'a>(
+    mut text: String,
+    path: impl FnOnce() -> String,
+    written: &'a str,
+    dropped: &mut Dropped<'a>,
+) -> String {
     let end = text.char_indices().nth(TEXT_CHARS_MAX).map(|(end, _)| end);
     if end.is_some() || text.contains(char::REPLACEMENT_CHARACTER) {
-        dropped.note(path());
+        dropped.note(path(), written);
     }
     text.truncate(end.unwrap_or(text.len()));
     text

@@ -56,11 +56,14 @@ pub fn read_up(kind: UpKind, payload: &[u8]) -> Result<UpMessage, Malformed> {
             .and_then(|common| Ok((common, lenient::body(kind, &message, &mut dropped)?))),
     };
     let (common, body) = read.map_err(|fault| malformed(&message, fault))?;
-    let unread = dropped.into_unread(payload);
+    let unread = dropped.into_unread(payload, &text);
     if unread.is_some() && is_planted(Bug::StrictOptionalFields) {
         return Err(malformed(&message, whole("a field that cannot be read".to_owned())));
     }
-    Ok(UpMessage { common, body, unread })
+    Ok(UpMessage {
+        unread,
+        ..UpMessage::new(common, body)
+    })
 }
 
 /// A message that is as the contract has it, which most are: nothing is held twice to read it.
@@ -78,11 +81,7 @@ fn read_strictly(kind: UpKind, payload: &[u8]) -> Option<UpMessage> {
         UpKind::Card => serde_json::from_slice(payload).map(Up::Card),
     };
     let body = body.ok().filter(is_within_bounds)?;
-    Some(UpMessage {
-        common,
-        body,
-        unread: None,
-    })
+    Some(UpMessage::new(common, body))
 }
 
 /// What types do not say: lengths, counts, signs, and what cannot be.

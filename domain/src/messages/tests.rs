@@ -56,10 +56,9 @@ fn record_of(message: &UpMessage) -> &Record {
 }
 
 fn unread(message: &UpMessage) -> Vec<&str> {
-    message
-        .unread
-        .as_ref()
-        .map_or_else(Vec::new, |unread| unread.fields.iter().map(String::as_str).collect())
+    message.unread.as_ref().map_or_else(Vec::new, |unread| {
+        unread.fields.iter().map(|field| field.path.as_str()).collect()
+    })
 }
 
 /// Puts `value` at a path such as `samples[0].ts`.
@@ -171,7 +170,11 @@ fn a_record_needs_its_order_connector_and_registers_and_nothing_else() {
         assert!(expected(record_of(&read)), "{path} = {value}: {read:?}");
         assert_eq!(unread(&read), [path], "{value}");
         let unread = read.unread.unwrap();
-        assert_eq!((unread.dropped, unread.raw), (1, Raw::Text(message.to_string())));
+        let [field] = &unread.fields[..] else {
+            panic!("one field, not {unread:?}")
+        };
+        assert_eq!((unread.dropped, &field.raw), (1, &Raw::Text(value.to_string())));
+        assert_eq!(field.cut_from, None);
     }
     for path in ["samples[1].mono_ms", "samples[1].meter_kwh"] {
         let mut message = record();
@@ -444,10 +447,54 @@ fn texts_in_another_encoding_lose_their_characters_and_nothing_else() {
         (unread(&read), record_of(&read).energy()),
         (vec!["reason.text"], Energy(54_322))
     );
-    let Raw::Bytes { base64 } = read.unread.unwrap().raw else {
-        panic!("not UTF-8")
-    };
-    assert!(base64.len() > bytes.len());
+    let kept = &read.unread.unwrap().fields[0].raw;
+    assert_eq!(*kept, Raw::of(b"\"\xb3\xe4\xc2\xfa\""), "the pile's own bytes");
+    assert!(matches!(kept, Raw::Bytes { .. }));
+}
+
+#[test]
+fn unreadable_fields_keep_their_own_bytes_wherever_others_are_in_another_encoding() {
+    let mut bytes = br#"{"boot_id":"b1","msg_id":"m1","order_id":"o1","connector":1,"meter_start_kwh":"1","#.to_vec();
+    bytes.extend(
+        b"\"meter_stop_kwh\":\"2\",\"x\":\"\xb3\xe4\xff\",\"periods\":\"\xfa\",\"signed\": [7, \"\xe5\x85\"] ,",
+    );
+    bytes.extend(b"\"reason\":{\"text\":\"\xb3\xe4 \xff\"},\"soc_stop\":79.5,\"soc_stop\":80}");
+    let unread = read_up(UpKind::Record, &bytes).unwrap().unread.unwrap();
+    let kept: Vec<(&str, &Raw)> = unread
+        .fields
+        .iter()
+        .map(|field| (field.path.as_str(), &field.raw))
+        .collect();
+    let expected: [(&str, &[u8]); 4] = [
+        ("reason.text", b"\"\xb3\xe4 \xff\""),
+        // Written twice: the first of them.
+        ("soc_stop", b"79.5"),
+        ("periods", b"\"\xfa\""),
+        ("signed", b"[7, \"\xe5\x85\"]"),
+    ];
+    let expected = expected.map(|(path, written)| (path, Raw::of(written)));
+    assert_eq!(kept, expected.each_ref().map(|(path, raw)| (*path, raw)));
+}
+
+#[test]
+fn what_is_kept_of_unreadable_fields_is_bounded_and_says_what_it_was_cut_from() {
+    let mut message = record();
+    let long = "充".repeat(UNREAD_FIELD_BYTES_MAX);
+    let number = u32::try_from(long.len() + 2).unwrap();
+    (message["periods"], message["signed"], message["card_id"]) = (json!(long), json!(long), json!(long));
+    message["soc_stop"] = json!(79.5);
+    let unread = read(UpKind::Record, &message).unwrap().unread.unwrap();
+    assert_eq!((unread.dropped, unread.fields.len()), (4, 4));
+    for field in &unread.fields {
+        let Raw::Text(text) = &field.raw else {
+            panic!("cut between characters: {field:?}")
+        };
+        let is_short = field.path == "soc_stop";
+        assert_eq!(field.cut_from, (!is_short).then_some(number), "{}", field.path);
+        assert!(text.len() <= UNREAD_FIELD_BYTES_MAX && message[&field.path].to_string().starts_with(text));
+    }
+    let kept: usize = unread.fields.iter().map(|field| field.raw.content().len()).sum();
+    assert!((UNREAD_BYTES_MAX - 4..=UNREAD_BYTES_MAX).contains(&kept), "{kept}");
 }
 
 #[test]

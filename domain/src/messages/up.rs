@@ -1,6 +1,6 @@
 //! What a pile says, by kind, as the station holds it; `record` has a file of its own.
 
-use super::{POWER_MAX, Record};
+use super::{Digest, POWER_MAX, Record};
 use crate::{
     fact::Raw,
     ids::{BootId, CardId, CommandId, ConnectorNo, MsgId, OrderId},
@@ -36,20 +36,67 @@ pub struct UpMessage {
     pub body: Up,
     /// What of it could not be read and is not in `common` and `body`; `None` where all of it could.
     pub unread: Option<Box<Unread>>,
+    /// What its content is known by, if it is a record.
+    pub(crate) digest: Digest,
 }
 
-/// Optional fields that could not be read, or that said what cannot be. The message counts without them.
+impl UpMessage {
+    /// A message all of which could be read.
+    pub fn new(common: Common, body: Up) -> Self {
+        Self {
+            common,
+            body,
+            unread: None,
+            digest: Digest::default(),
+        }
+    }
+}
+
+/// Optional fields that could not be read, or that said what cannot be. The message counts without them; of a record they
+/// are kept beside it.
 ///
 /// What says nothing is no such field: one that is missing or `null`, and an optional id that is `""`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unread {
-    /// Their paths, such as `soc_stop`, `reason.code` or `samples[3]`; the first [`super::UNREAD_FIELDS_MAX`]. A field whose
-    /// text or list was too long stands here too: its beginning was read.
-    pub fields: Vec<String>,
+    /// The first [`super::UNREAD_FIELDS_MAX`]. A field whose text or list was too long stands here too: its beginning was
+    /// read.
+    pub fields: Vec<UnreadField>,
     /// How many there were, each entry of a list for itself.
     pub dropped: u32,
-    /// The whole message as it came (at most 256 KiB).
+}
+
+impl Unread {
+    /// What it counts where it is kept, in bytes.
+    pub fn bytes(&self) -> usize {
+        let of_field = |field: &UnreadField| field.path.len() + field.raw.content().len();
+        self.fields.iter().map(of_field).sum()
+    }
+}
+
+/// One field that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadField {
+    /// Where it stands in the message: `soc_stop`, `reason.code`, `samples[3]`.
+    pub path: String,
+    /// Its JSON as the pile wrote it: at most [`super::UNREAD_FIELD_BYTES_MAX`] of one field and
+    /// [`super::UNREAD_BYTES_MAX`] of all.
     pub raw: Raw,
+    /// How many bytes the pile wrote, where only the first of them are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_from: Option<u32>,
+}
+
+impl UnreadField {
+    /// Keeps at most `most` bytes of what was written, and says how many it keeps. A character is kept whole or not at all.
+    pub(super) fn keep(path: String, written: &[u8], most: usize) -> (Self, usize) {
+        let end = match std::str::from_utf8(written) {
+            Ok(text) => text.floor_char_boundary(most),
+            Err(_) => written.len().min(most),
+        };
+        let cut_from = (end < written.len()).then(|| u32::try_from(written.len()).unwrap_or(u32::MAX));
+        let raw = Raw::of(&written[..end]);
+        (Self { path, raw, cut_from }, end)
+    }
 }
 
 /// What a message from a pile says, by kind.

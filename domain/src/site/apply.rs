@@ -225,11 +225,13 @@ impl Books<'_> {
                 self.rows.quarantine.insert(number, Some(item));
                 self.count_quarantined(pile, |count| count.saturating_add(bytes));
             }
-            Fact::QuarantineClosed { item, outcome, .. } => {
+            Fact::QuarantineClosed {
+                item, outcome, typed, ..
+            } => {
                 self.changes.quarantine.insert(*item);
                 let row = self.rows.quarantine.get_mut(item).and_then(Option::as_mut);
                 let row = row.expect("a fact is about a quarantined message that is in memory");
-                row.close(outcome);
+                row.close(outcome, typed.as_deref());
                 let (pile, bytes) = (row.pile.clone(), row.bytes());
                 // What was put aside before this was counted counts nothing.
                 self.count_quarantined(&pile, |count| count.saturating_sub(bytes));

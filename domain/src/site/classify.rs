@@ -6,7 +6,7 @@ use crate::{
     card::HeldBy,
     fact::{QuarantineReason, SessionTimes},
     ids::{MemberId, OrderId, Outlet},
-    messages::Record,
+    messages::{Digest, Record},
     order::{Order, OrderRow, State},
     planted::{Bug, is_planted},
     units::Energy,
@@ -67,17 +67,17 @@ impl Fit {
 
 impl Site {
     /// How a record fits, by the rows in memory; its order and its card must be among them. `digest` is asked for only where
-    /// contents must be compared: to work it out takes as long as all the rest.
-    pub(super) fn classify(&self, outlet: &Outlet, record: &Record, digest: impl Fn() -> String) -> Fit {
+    /// contents must be compared.
+    pub(super) fn classify(&self, outlet: &Outlet, record: &Record, digest: &Digest) -> Fit {
         let put_aside = || {
-            let content = (outlet.pile.clone(), digest());
+            let content = (outlet.pile.clone(), digest.of(record).to_owned());
             self.rows.set_aside.get(&content).copied().flatten()
         };
         let unless_put_aside = |fit: Fit| put_aside().map_or(fit, Fit::PutAside);
         match self.rows.order(&record.order_id) {
             Some(order) if order.outlet != *outlet => unless_put_aside(Fit::Foreign),
             Some(order) if order.ending.is_some() && !is_planted(Bug::RecordTwice) => {
-                if order.had_record(&digest()) {
+                if order.had_record(digest.of(record)) {
                     Fit::Repeats
                 } else {
                     unless_put_aside(Fit::Contradicts)

@@ -67,6 +67,7 @@ use crate::{
 };
 use live::Live;
 use quarantine::Closing;
+use record::Said;
 use rows::Kept;
 use runs::Heard;
 
@@ -226,18 +227,11 @@ impl Turn<'_> {
             Input::Place(place) => self.place(place, crate::order::Source::Api),
             Input::Stop { order, by } => self.stop(&order, by),
             Input::Close { order, by } => self.close(&order, &by),
-            Input::Decide {
-                order,
-                decision,
-                reason,
-                by,
-            } => self.decide(&order, decision, reason, by),
-            Input::Refund {
-                order,
-                amount,
-                reason,
-                by,
-            } => self.refund(&order, amount, reason, by),
+            of_bill @ (Input::Decide { .. }
+            | Input::Refund { .. }
+            | Input::CorrectBill { .. }
+            | Input::ApproveCorrection { .. }
+            | Input::WithdrawCorrection { .. }) => self.dispatch_bill(of_bill),
             Input::CloseQuarantine {
                 item,
                 bill_to,
@@ -257,19 +251,13 @@ impl Turn<'_> {
             ),
             Input::RegisterMember { member, name } => self.register_member(member, name),
             Input::BlockMember { member, reason, by } => self.block_member(member, reason, by),
-            Input::TopUp {
-                member,
-                amount,
-                receipt,
-                by,
-            } => self.top_up(member, amount, receipt, by),
-            Input::PayDebt {
-                member,
-                amount,
-                from,
-                receipt,
-                by,
-            } => self.pay_debt(&member, amount, from, &receipt, &by),
+            of_desk @ (Input::TopUp { .. }
+            | Input::PayDebt { .. }
+            | Input::ReverseTopUp { .. }
+            | Input::OpenShift { .. }
+            | Input::CountCash { .. }
+            | Input::BankCash { .. }
+            | Input::CloseShift { .. }) => self.dispatch_desk(of_desk),
             Input::BindCard { card, member } => self.bind_card(card, member),
             Input::UnbindCard { card } => self.unbind_card(card),
             Input::AddTariff { tariff } => self.add_tariff(tariff),
@@ -277,6 +265,30 @@ impl Turn<'_> {
             Input::RemovePile { pile, by } => self.remove_pile(pile, by),
             Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
             Input::ClearMeter { pile, reason, by } => self.clear_meter(pile, reason, by),
+            Input::ClockTrust(trusted) => self.clock_trust(trusted),
+            Input::CertainTime(wall) => self.certain_time(wall),
+            Input::ConfirmClock { by } => self.confirm_clock(by),
+            Input::Space(space) => self.space(space),
+            Input::Tick => self.tick(),
+            Input::TakenOver { pile } => self.taken_over(&pile),
+        }
+    }
+
+    /// What people do about an order's bill once it is there.
+    fn dispatch_bill(&mut self, input: Input) -> Handled {
+        match input {
+            Input::Decide {
+                order,
+                decision,
+                reason,
+                by,
+            } => self.decide(&order, decision, reason, by),
+            Input::Refund {
+                order,
+                amount,
+                reason,
+                by,
+            } => self.refund(&order, amount, reason, by),
             Input::CorrectBill {
                 order,
                 electricity,
@@ -291,6 +303,26 @@ impl Turn<'_> {
                 reason,
                 by,
             } => self.withdraw_correction(&order, proposal, reason, by),
+            other => unreachable!("dispatch() sends only what is about a bill: {other:?}"),
+        }
+    }
+
+    /// What the desk does with money.
+    fn dispatch_desk(&mut self, input: Input) -> Handled {
+        match input {
+            Input::TopUp {
+                member,
+                amount,
+                receipt,
+                by,
+            } => self.top_up(member, amount, receipt, by),
+            Input::PayDebt {
+                member,
+                amount,
+                from,
+                receipt,
+                by,
+            } => self.pay_debt(&member, amount, from, &receipt, &by),
             Input::ReverseTopUp {
                 member,
                 receipt,
@@ -302,12 +334,7 @@ impl Turn<'_> {
             Input::CountCash { counted, reason, by } => self.count_cash(counted, reason, by),
             Input::BankCash { amount, slip, by } => self.bank_cash(amount, slip, by),
             Input::CloseShift { by } => self.close_shift(by),
-            Input::ClockTrust(trusted) => self.clock_trust(trusted),
-            Input::CertainTime(wall) => self.certain_time(wall),
-            Input::ConfirmClock { by } => self.confirm_clock(by),
-            Input::Space(space) => self.space(space),
-            Input::Tick => self.tick(),
-            Input::TakenOver { pile } => self.taken_over(&pile),
+            other => unreachable!("dispatch() sends only what the desk does: {other:?}"),
         }
     }
 
@@ -319,7 +346,12 @@ impl Turn<'_> {
         } else {
             self.ignore("unknown_pile");
         }
-        let UpMessage { common, body, unread } = message;
+        let UpMessage {
+            common,
+            body,
+            unread,
+            digest,
+        } = message;
         if unread.is_some() {
             self.ignore("unreadable_fields");
         }
@@ -333,7 +365,10 @@ impl Turn<'_> {
             }
             Up::Boot(boot) => self.boot(pile, &common, heard, boot),
             Up::Reply(reply) => self.reply(pile, &common, reply),
-            Up::Record(record) => self.record(pile, &common, *record)?,
+            Up::Record(record) => {
+                let said = Said { record, digest, unread };
+                self.record(pile, &common, said)?
+            }
             Up::Event(event) => self.event(pile, event),
             Up::Card(swipe) => self.card(pile, swipe),
         }

@@ -6,14 +6,13 @@ use crate::{
     card::Card,
     fact::TypedFigures,
     ids::{CardId, OrderId, Outlet, PileId},
-    messages::{Record, Up},
+    messages::{Digest, Record, Up, UpMessage},
     order::Command,
     quarantine::QuarantineItem,
     register::{Cover, SessionId},
     topics::UpKind,
     units::Energy,
 };
-use std::cell::OnceCell;
 
 impl Site {
     /// Rows that `input` needs and that are not in memory. Load them with [`Site::load`] and ask again, until none is
@@ -21,7 +20,7 @@ impl Site {
     pub fn needs(&self, input: &Input) -> Vec<Key> {
         let mut keys = Vec::new();
         match input {
-            Input::Message { pile, message } => self.needs_of_message(pile, &message.body, &mut keys),
+            Input::Message { pile, message } => self.needs_of_message(pile, message, &mut keys),
             Input::Place(place) => self.rows.needs_member(&place.member, &mut keys),
             Input::Stop { order, .. }
             | Input::Close { order, .. }
@@ -92,8 +91,8 @@ impl Site {
         keys
     }
 
-    fn needs_of_message(&self, pile: &PileId, said: &Up, keys: &mut Vec<Key>) {
-        match said {
+    fn needs_of_message(&self, pile: &PileId, message: &UpMessage, keys: &mut Vec<Key>) {
+        match &message.body {
             Up::Heartbeat(heartbeat) => {
                 for report in &heartbeat.connectors {
                     if let Some(order) = &report.order_id {
@@ -106,7 +105,7 @@ impl Site {
                     self.needs_order(&order, keys);
                 }
             }
-            Up::Record(record) => self.needs_of_record(pile, record, keys),
+            Up::Record(record) => self.needs_of_record(pile, record, &message.digest, keys),
             Up::Card(swipe) => {
                 self.needs_card(&swipe.card_id, keys);
                 if let Some(holder) = self.rows.card(&swipe.card_id).and_then(Card::holder) {
@@ -141,7 +140,7 @@ impl Site {
     }
 
     /// A record's order; its card with everybody who may pay; and whether it was put aside before, where that matters.
-    fn needs_of_record(&self, pile: &PileId, record: &Record, keys: &mut Vec<Key>) {
+    fn needs_of_record(&self, pile: &PileId, record: &Record, digest: &Digest, keys: &mut Vec<Key>) {
         self.needs_order(&record.order_id, keys);
         if let Some(card) = &record.card_id {
             self.needs_card(card, keys);
@@ -156,10 +155,8 @@ impl Site {
             pile: pile.clone(),
             connector: record.connector,
         };
-        let digest = OnceCell::new();
-        let digest = || digest.get_or_init(|| record::digest(record)).clone();
         if self.classify(&outlet, record, digest).asks_for_quarantine() {
-            self.needs_set_aside(pile, digest(), keys);
+            self.needs_set_aside(pile, digest.of(record).to_owned(), keys);
         }
     }
 

@@ -32,7 +32,7 @@ impl Turn<'_> {
         } else if self.set_aside_as(pile, &digest).is_some() {
             self.ignore("quarantined_again");
         } else {
-            self.check_quarantine(pile, &digest, kept_bytes(None, Some(&raw)))?;
+            self.check_quarantine(pile, &digest, kept_bytes(None, Some(&raw), None))?;
             let (pile, detail) = (pile.clone(), detail.clone());
             let why = QuarantineReason::Malformed;
             self.journal(Fact::Quarantined {
@@ -45,6 +45,7 @@ impl Turn<'_> {
                 detail,
                 order: fault.order_id,
                 connector: fault.connector,
+                unread: None,
             });
         }
         let ack = Ack {
@@ -216,6 +217,7 @@ impl Turn<'_> {
                     text: "typed in".to_owned(),
                 },
                 offline: false,
+                unread: None,
             },
         })
     }
@@ -414,6 +416,7 @@ impl Session {
                 stop,
                 reason: record.reason.clone(),
                 offline: record.offline,
+                unread: item.unread.clone(),
             },
         }
     }

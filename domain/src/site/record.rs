@@ -11,7 +11,7 @@ use crate::{
     fact::{Fact, QuarantineReason, SessionTimes},
     ids::{MemberId, OrderId, Outlet, PileId},
     journal::Hash,
-    messages::{AckResult, Common, Record, StopCode},
+    messages::{AckResult, Common, Digest, Record, StopCode, Unread},
     meter::{self, Rollback, Suspicion},
     order::{Basis, Ending, FailReason, Order, Source, State, Until},
     planted::{Bug, is_planted},
@@ -25,22 +25,22 @@ use crate::{
 
 impl Turn<'_> {
     /// What is to be put aside and finds no room there is refused before anything is journaled: the pile keeps it.
-    pub(super) fn record(&mut self, pile: &PileId, common: &Common, record: Record) -> Result<Received, Rejected> {
+    pub(super) fn record(&mut self, pile: &PileId, common: &Common, said: Said) -> Result<Received, Rejected> {
+        let Said { record, .. } = &said;
         let outlet = Outlet {
             pile: pile.clone(),
             connector: record.connector,
         };
-        let digest = digest(&record);
-        let fit = self.site.classify(&outlet, &record, || digest.clone());
+        let fit = self.site.classify(&outlet, record, &said.digest);
         let order = self.order(&record.order_id).cloned();
         // Only of an order's own session it is known when it was placed, and in which boot it began.
         let own = order.as_ref().filter(|order| match fit {
             Fit::Contradicts => is_of_session(order, record.meter_start_kwh, record.meter_stop_kwh),
             _ => order.outlet == outlet,
         });
-        let times = self.align(pile, own, common, &record);
+        let times = self.align(pile, own, common, record);
         let (fit, payer) = match fit {
-            Fit::Offline => match self.payer(&record, &times) {
+            Fit::Offline => match self.payer(record, &times) {
                 Ok(payer) => (Fit::Offline, Some(payer)),
                 Err(refused) => (refused, None),
             },
@@ -48,7 +48,8 @@ impl Turn<'_> {
         };
         let loses_it = fit == Fit::Contradicts && order.as_ref().is_some_and(loses_conflicts);
         if fit.puts_aside().is_some() && !loses_it {
-            self.check_quarantine(pile, &digest, kept_bytes(Some(&record), None))?;
+            let bytes = kept_bytes(Some(record), None, said.unread.as_deref());
+            self.check_quarantine(pile, said.digest(), bytes)?;
         }
         let id = record.order_id.clone();
         Ok(match (fit, order, payer) {
@@ -59,7 +60,7 @@ impl Turn<'_> {
                 {
                     self.fail(&id, FailReason::NeverStarted);
                 }
-                self.receive(&order, record, digest, times)
+                self.receive(&order, said, times)
             }
             (Fit::Repeats, Some(order), _) => Received {
                 result: AckResult::Duplicate,
@@ -74,18 +75,12 @@ impl Turn<'_> {
             (Fit::Offline, None, Some(member)) => {
                 let registers = (record.meter_start_kwh, record.meter_stop_kwh);
                 let order = self.adopt(&id, &outlet, member, Source::OfflineSession, times.start, registers);
-                self.receive(&order, record, digest, times)
+                self.receive(&order, said, times)
             }
             (fit, order, _) => {
                 let detail = fit.detail(&id, order.as_ref());
                 let why = fit.puts_aside().unwrap_or(QuarantineReason::Orphan);
-                let aside = Aside {
-                    why,
-                    digest,
-                    times,
-                    detail,
-                };
-                let received = self.set_aside(pile, record, aside);
+                let received = self.set_aside(pile, said, Aside { why, times, detail });
                 match order.filter(|_| fit == Fit::Contradicts) {
                     Some(order) => contradicted(&order, Some(self.site.last.seq)),
                     None => received,
@@ -106,7 +101,8 @@ impl Turn<'_> {
     }
 
     /// The record of an order of this outlet that has none yet.
-    fn receive(&mut self, before: &Order, record: Record, digest: String, aligned: SessionTimes) -> Received {
+    fn receive(&mut self, before: &Order, said: Said, aligned: SessionTimes) -> Received {
+        let Said { record, unread, .. } = &said;
         let id = &before.id;
         let failed = self.order(id).is_some_and(|order| order.state == State::Fail);
         let (start, stop) = (
@@ -119,7 +115,7 @@ impl Turn<'_> {
                 register: record.meter_stop_kwh,
             },
         );
-        let mut suspicions = self.suspicions(before, &record, &aligned);
+        let mut suspicions = self.suspicions(before, record, &aligned);
         suspicions.extend(aligned.suspicions().cloned());
         if self.site.rows.has_its_meter(before) {
             suspicions.extend(self.rolled_back(&before.outlet));
@@ -127,18 +123,19 @@ impl Turn<'_> {
         if before.bill().is_some_and(|bill| bill.basis == Basis::Correction) {
             suspicions.push(Suspicion::BillCorrected);
         }
-        let further = self.further_than_recorded(before, &record);
-        suspicions.extend(further.and_then(|seen| below_seen(&record, seen)));
+        let further = self.further_than_recorded(before, record);
+        suspicions.extend(further.and_then(|seen| below_seen(record, seen)));
         let ending = Ending {
-            digest: digest.clone(),
+            digest: said.digest().to_owned(),
             start,
             stop,
             reason: record.reason.clone(),
             offline: record.offline,
+            unread: unread.clone(),
         };
         self.journal(Fact::RecordReceived {
             order: id.clone(),
-            record: Box::new(record.clone()),
+            record: record.clone(),
             ending,
             suspicions: suspicions.clone(),
         });
@@ -161,9 +158,9 @@ impl Turn<'_> {
             });
         }
         if failed {
-            return self.record_of_failed_order(before, record, digest, aligned);
+            return self.record_of_failed_order(before, said, aligned);
         }
-        suspicions.extend(self.rate_record(before, (&record, &digest), &aligned.samples, start, stop));
+        suspicions.extend(self.rate_record(before, &said, &aligned.samples, start, stop));
         match before.state {
             State::Review => {}
             _ => self.settle_or_review(id, suspicions),
@@ -244,7 +241,7 @@ impl Turn<'_> {
     fn rate_record(
         &mut self,
         order: &Order,
-        (record, digest): (&Record, &str),
+        said: &Said,
         buffered: &[Reading],
         start: Reading,
         stop: Reading,
@@ -258,7 +255,7 @@ impl Turn<'_> {
         samples.sort_by_key(|reading| (reading.at, reading.register));
         let tariff = self.site.rows.tariff_of(order);
         let (bill, suspicion) = rate_or_suspect(tariff, start, &samples, stop);
-        let claimed = record.periods.map(|periods| PeriodSplit {
+        let claimed = said.record.periods.map(|periods| PeriodSplit {
             sharp: periods.sharp_kwh,
             peak: periods.peak_kwh,
             flat: periods.flat_kwh,
@@ -271,7 +268,7 @@ impl Turn<'_> {
             bill,
         });
         if let Some(difference) = difference {
-            self.note_rating_difference(order, digest, difference);
+            self.note_rating_difference(order, said.digest(), difference);
         }
         suspicion
     }
@@ -294,30 +291,20 @@ impl Turn<'_> {
             detail,
             order: Some(order.id.clone()),
             connector: Some(order.outlet.connector),
+            unread: None,
         });
     }
 
     /// FAIL with energy: nobody ordered it, and a person may bill it (UNBILLED).
-    fn record_of_failed_order(
-        &mut self,
-        order: &Order,
-        record: Record,
-        digest: String,
-        times: SessionTimes,
-    ) -> Received {
-        if record.energy() <= Energy::ZERO {
+    fn record_of_failed_order(&mut self, order: &Order, said: Said, times: SessionTimes) -> Received {
+        let energy = said.record.energy();
+        if energy <= Energy::ZERO {
             return Received::ok().about(&order.id);
         }
-        let detail = format!("order {} had failed, its record says {} kWh", order.id, record.energy());
+        let detail = format!("order {} had failed, its record says {energy} kWh", order.id);
         let pile = &order.outlet.pile;
         let why = QuarantineReason::Unbilled;
-        let aside = Aside {
-            why,
-            digest,
-            times,
-            detail,
-        };
-        let mut received = self.set_aside(pile, record, aside);
+        let mut received = self.set_aside(pile, said, Aside { why, times, detail });
         received.result = AckResult::Ok;
         received.about(&order.id)
     }
@@ -359,14 +346,10 @@ impl Turn<'_> {
     }
 
     /// Stores a record that becomes no bill by itself; its `ack` is never a plain ok.
-    fn set_aside(&mut self, pile: &PileId, record: Record, aside: Aside) -> Received {
-        let Aside {
-            why,
-            digest,
-            times,
-            detail,
-        } = aside;
-        let id = record.order_id.clone();
+    fn set_aside(&mut self, pile: &PileId, said: Said, aside: Aside) -> Received {
+        let Aside { why, times, detail } = aside;
+        let digest = said.digest().to_owned();
+        let id = said.record.order_id.clone();
         if self.set_aside_as(pile, &digest).is_some() {
             self.ignore("quarantined_again");
         } else if !is_planted(Bug::DropQuarantine) {
@@ -374,13 +357,14 @@ impl Turn<'_> {
             self.journal(Fact::Quarantined {
                 why,
                 pile: pile.clone(),
-                record: Some(Box::new(record)),
+                record: Some(said.record),
                 raw: None,
                 times: Some(Box::new(times)),
                 digest,
                 detail: detail.clone(),
                 order,
                 connector: None,
+                unread: said.unread,
             });
         }
         Received {
@@ -435,7 +419,7 @@ impl Turn<'_> {
             mono_ms: common.mono_ms,
             now: self.now.wall,
             clock_in_doubt: site.rows.clock.doubt.is_some() && !is_planted(Bug::BelieveDoubtfulClock),
-            steps: steps.map(|step| step.by_wall()).collect(),
+            steps: steps.copied().collect(),
             order: order.map(|order| self.order_evidence(order)),
             idle: idle.unwrap_or_default(),
             stop_before,
@@ -482,20 +466,27 @@ pub(super) fn rate_or_suspect(
     }
 }
 
-/// Two records with the same content have the same digest; the envelope (`msg_id`, `seq`, `ts`) is not content.
-pub(super) fn digest(record: &Record) -> String {
-    let bytes = serde_json::to_vec(record).expect("a record has string keys and no failing serializer");
-    digest_of(&bytes)
+pub(super) fn digest_of(bytes: &[u8]) -> String {
+    Hash::of(bytes).to_string()
 }
 
-pub(super) fn digest_of(bytes: &[u8]) -> String {
-    Hash::seal(&Hash::GENESIS, bytes).to_string()
+/// A record as it was read.
+pub(super) struct Said {
+    pub(super) record: Box<Record>,
+    pub(super) digest: Digest,
+    /// What of it could not be read.
+    pub(super) unread: Option<Box<Unread>>,
+}
+
+impl Said {
+    fn digest(&self) -> &str {
+        self.digest.of(&self.record)
+    }
 }
 
 /// What is put aside besides the record.
 struct Aside {
     why: QuarantineReason,
-    digest: String,
     times: SessionTimes,
     detail: String,
 }

@@ -439,6 +439,7 @@ fn refused(from: &str, to: &str) -> Vec<String> {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn every_fault_names_its_line_its_key_and_the_way_out() {
     assert!(Tariff::from_toml(SMALL, "Asia/Shanghai").is_ok());
     let cases = [

@@ -667,11 +667,7 @@ impl Bench {
         };
         Input::Message {
             pile: pile(id),
-            message: UpMessage {
-                common,
-                body,
-                unread: None,
-            },
+            message: UpMessage::new(common, body),
         }
     }
 

@@ -170,7 +170,7 @@ pub(super) async fn orders_page(
     }))
 }
 
-/// One order; with `live` while it is open.
+/// One order; with `live` while it is open, and with what of its record could not be read.
 #[utoipa::path(
     get, path = "/v1/orders/{id}", tag = "orders",
     params(("id" = String, Path, description = "The order's number")),
@@ -180,6 +180,8 @@ pub(super) async fn orders_page(
 async fn get_order(State(api): State<ApiState>, Of(id): Of<OrderId>) -> Result<Json<OrderView>, Problem> {
     let order = stored_order(&api, id).await?;
     let mut view = OrderView::from(&order);
+    let unread = order.ending.as_ref().and_then(|ending| ending.unread.as_deref());
+    view.unread = unread.map(Into::into);
     if order.state.is_open() {
         let live = api.station.look(move |site, now| site.view_of(&order.id, now)).await?;
         view.live = live.as_ref().map(Into::into);

@@ -1,4 +1,4 @@
-//! `order`: what a person does about one: end it, or correct its bill once that is settled.
+//! `order`: what a person sees of one and does about it: end it, or correct its bill once that is settled.
 
 use super::{Shown, client::Client, table};
 use clap::Subcommand;
@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Order {
+    /// All that is known of one.
+    Show {
+        /// The order's number.
+        id: String,
+    },
     /// Tell its pile to stop, or cancel it before it has begun. It is billed by its record.
     Stop {
         /// The order's number.
@@ -54,7 +59,8 @@ pub(super) enum Order {
 
 impl Order {
     pub(super) fn ask(self, client: &Client) -> anyhow::Result<Shown> {
-        if let Order::Stop { id }
+        if let Order::Show { id }
+        | Order::Stop { id }
         | Order::Close { id }
         | Order::Correct { id, .. }
         | Order::ApproveCorrection { id, .. }
@@ -63,6 +69,7 @@ impl Order {
             OrderId::new(id)?;
         }
         Ok(match self {
+            Order::Show { id } => (client.get(&format!("/v1/orders/{id}"))?, table::fields),
             Order::Stop { id } => (
                 client.post(&format!("/v1/orders/{id}/stop"), &json!({}))?,
                 table::fields,

@@ -162,6 +162,13 @@ async fn a_message_that_cannot_be_read_is_billed_by_what_a_person_reads_from_it(
     let stop = bench.now().wall;
     let open = items(&bench, "?why=malformed").await;
     assert_eq!((&open[0]["order"], &open[0]["connector"]), (&json!(id), &json!(1)));
+    // It stands in the log of the order that it names as soon as it has come, and on the order.
+    let order = bench.get(&format!("/v1/orders/{id}")).await.expect(200);
+    let noted = json!([{ "item": open[0]["item"], "why": "malformed", "open": true }]);
+    assert_eq!((&order["state"], &order["items"]), (&json!("CHARGING"), &noted));
+    let log = bench.get(&format!("/v1/orders/{id}/log")).await.expect(200);
+    let last = log["items"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["kind"], &last["seq"]), (&json!("Quarantined"), &open[0]["item"]));
     let typed = |stop_kwh: &str| {
         json!({
             "bill_to": "m1", "reason": "读自原文", "typed": {
@@ -198,6 +205,56 @@ async fn a_message_that_cannot_be_read_is_billed_by_what_a_person_reads_from_it(
     let body = |kind: &str| entries.iter().find(|entry| entry["kind"] == kind).unwrap()["body"].clone();
     assert!(body("Quarantined")["raw"].as_str().unwrap().contains("lots"));
     assert_eq!(body("QuarantineClosed")["typed"]["stop"]["register"], "102.0000");
+    // What came and what was read from it stay side by side.
+    let item = bench
+        .get(&format!("/v1/quarantine/{}", open[0]["item"]))
+        .await
+        .expect(200);
+    assert!(item["raw"].as_str().unwrap().contains("lots"), "{item}");
+    let figures = (&item["typed"]["meter_start_kwh"], &item["typed"]["meter_stop_kwh"]);
+    assert_eq!(figures, (&json!("100.0000"), &json!("102.0000")), "{item}");
+    bench.books().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_of_a_record_cannot_be_read_is_shown_beside_it_on_the_order_and_on_the_item() {
+    let bench = station().await;
+    let id = bench.charge("m1", "P1", "50.00").await;
+    let mut record = bench.record_of("P1", &id, "101.0000");
+    (record["soc_stop"], record["reason"]["code"]) = (json!(79.5), json!(70_000));
+    bench.says("P1", UpKind::Record, record.clone()).await;
+    let order = bench.get(&format!("/v1/orders/{id}")).await.expect(200);
+    assert_eq!(order["state"], "PAYED", "{order}");
+    let unread = json!({
+        "fields": [{ "path": "reason.code", "raw": "70000" }, { "path": "soc_stop", "raw": "79.5" }], "dropped": 2,
+    });
+    assert_eq!(order["unread"], unread);
+    let log = bench.get(&format!("/v1/orders/{id}/log")).await.expect(200);
+    let entries = log["items"].as_array().unwrap();
+    let received = entries.iter().find(|entry| entry["kind"] == "RecordReceived").unwrap();
+    assert_eq!(received["body"]["ending"]["unread"], unread);
+
+    (record["meter_stop_kwh"], record["reason"]) = (json!("102.0000"), json!({ "code": 0, "text": "" }));
+    bench.says("P1", UpKind::Record, record.clone()).await;
+    let open = items(&bench, "?why=conflict").await;
+    assert_eq!(open[0].get("unread"), None, "lists are brief");
+    let item = bench
+        .get(&format!("/v1/quarantine/{}", open[0]["item"]))
+        .await
+        .expect(200);
+    let unread = json!({ "fields": [{ "path": "soc_stop", "raw": "79.5" }], "dropped": 1 });
+    assert_eq!((&item["unread"], item.get("typed")), (&unread, None));
+
+    // Nothing is said of a record all of which can be read.
+    bench.pile("P2").await;
+    let id = bench.charge("m1", "P2", "10.00").await;
+    bench.record("P2", &id, "100.5000").await;
+    let order = bench.get(&format!("/v1/orders/{id}")).await.expect(200);
+    assert_eq!(
+        (order.get("unread"), &order["ended_at"].is_string()),
+        (None, &true),
+        "{order}"
+    );
     bench.books().await;
 }
 

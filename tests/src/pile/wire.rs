@@ -102,11 +102,7 @@ mod tests {
             code: 0,
             text: String::new(),
         };
-        let message = UpMessage {
-            common,
-            body: Up::Event(event),
-            unread: None,
-        };
+        let message = UpMessage::new(common, Up::Event(event));
         let bytes = write_up(&message);
         assert_eq!(
             String::from_utf8(bytes.clone()).unwrap(),

@@ -12,6 +12,7 @@ pub mod pile;
 pub mod quarantine;
 pub mod station;
 pub mod tariff;
+pub mod unread;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

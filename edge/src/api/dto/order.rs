@@ -1,6 +1,6 @@
 //! Orders as callers see them, and what they send to place, stop, refund and decide one.
 
-use super::{Noticed, live::LiveDto, word};
+use super::{Noticed, live::LiveDto, unread::UnreadView, word};
 use crate::api::{
     body::{Checked, check_not_negative, check_positive, check_reason},
     problem::Problem,
@@ -398,6 +398,9 @@ pub struct OrderView {
     /// A correction of the bill that waits for a second person.
     #[schema(required)]
     pub correction: Option<ProposalView>,
+    /// What of its record could not be read; for a single order only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<UnreadView>,
     /// What the driver sees, for a single order that is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<LiveDto>,
@@ -457,6 +460,7 @@ impl From<&Order> for OrderView {
             items: order.items.iter().map(OrderItemView::of).collect(),
             first_settled_fee: order.measured_by().map(|first| Yuan(first.fee)),
             correction: order.proposal.as_ref().map(Into::into),
+            unread: None,
             live: None,
         }
     }

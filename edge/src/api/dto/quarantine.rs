@@ -1,13 +1,16 @@
 //! Messages that carry money, or may, and fit nowhere: kept until a person has dealt with them.
 
-use super::word;
+use super::{
+    unread::{UnreadView, text_or_bytes},
+    word,
+};
 use crate::api::{
     body::{Checked, check_reason},
     problem::Problem,
     wire::{At, Kwh},
 };
 use domain::{
-    fact::{QuarantineOutcome, QuarantineReason, Raw, TypedFigures},
+    fact::{QuarantineOutcome, QuarantineReason, TypedFigures},
     ids::{ConnectorNo, MemberId, OrderId},
     quarantine::{CoveredBy, QuarantineItem},
     rating::Reading,
@@ -58,6 +61,12 @@ pub struct QuarantineView {
     /// In place of `raw` where the message was not UTF-8: its bytes in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw_base64: Option<String>,
+    /// What of the record could not be read; for a single item only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<UnreadView>,
+    /// The figures that a person read from the message; for a single item only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub typed: Option<Typed>,
 }
 
 /// Why something lies in quarantine.
@@ -121,21 +130,21 @@ impl QuarantineView {
             record: None,
             raw: None,
             raw_base64: None,
+            unread: None,
+            typed: None,
         }
     }
 
     /// With everything.
     pub(in crate::api) fn full(item: &QuarantineItem) -> Self {
         let record = item.record.as_ref().map(serde_json::to_value);
-        let (raw, raw_base64) = match item.raw.clone() {
-            Some(Raw::Text(text)) => (Some(text), None),
-            Some(Raw::Bytes { base64 }) => (None, Some(base64)),
-            None => (None, None),
-        };
+        let (raw, raw_base64) = item.raw.as_ref().map_or((None, None), text_or_bytes);
         Self {
             record: record.and_then(Result::ok),
             raw,
             raw_base64,
+            unread: item.unread.as_deref().map(Into::into),
+            typed: item.typed.as_deref().map(Into::into),
             ..Self::brief(item)
         }
     }
@@ -204,7 +213,7 @@ impl CloseQuarantine {
 }
 
 /// One session's figures. They stand in the journal beside the message as it came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Typed {
     /// At which connector of the pile, counted from 1.
@@ -218,6 +227,19 @@ pub struct Typed {
     pub start: At,
     /// When it ended, by the station's clock.
     pub stop: At,
+}
+
+impl From<&TypedFigures> for Typed {
+    fn from(typed: &TypedFigures) -> Self {
+        let TypedFigures { connector, start, stop } = *typed;
+        Self {
+            connector,
+            meter_start_kwh: Kwh(start.register),
+            meter_stop_kwh: Kwh(stop.register),
+            start: At(start.at),
+            stop: At(stop.at),
+        }
+    }
 }
 
 impl From<Typed> for TypedFigures {

@@ -141,11 +141,7 @@ impl Past {
         };
         self.input(Input::Message {
             pile: PileId::new(pile::name(n))?,
-            message: UpMessage {
-                common,
-                body,
-                unread: None,
-            },
+            message: UpMessage::new(common, body),
         })
     }
 

@@ -205,14 +205,7 @@ impl Pile {
     pub(super) fn keep(&mut self, body: Up, purpose: Purpose) {
         let common = self.envelope(true);
         let id = common.msg_id.clone();
-        if let Some(msg_id) = self.outbox.push(
-            UpMessage {
-                common,
-                body,
-                unread: None,
-            },
-            purpose,
-        ) {
+        if let Some(msg_id) = self.outbox.push(UpMessage::new(common, body), purpose) {
             self.tell(What::Dropped { msg_id });
         }
         if let Some(id) = id.filter(|_| self.is_linked()) {
@@ -256,11 +249,7 @@ impl Pile {
                 Up::Heartbeat(_) => (false, self.spec.heartbeat_qos1),
                 _ => (true, true),
             };
-            let message = UpMessage {
-                common: self.envelope(named),
-                body,
-                unread: None,
-            };
+            let message = UpMessage::new(self.envelope(named), body);
             let token = self.number();
             self.publish(token, qos1, Body::Message(message));
         }

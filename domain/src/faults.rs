@@ -71,7 +71,7 @@ pub struct Noted {
 
 /// Whether a connector is at fault. Kept with the connector, and changed by facts alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "KeptState")]
 pub struct FaultState {
     /// By whom, while it has a fault: an event holds longer than a heartbeat.
     fault: Option<ToldBy>,
@@ -79,6 +79,38 @@ pub struct FaultState {
     is_stopped: bool,
     /// When its last fault was counted.
     counted_at: Option<Mono>,
+}
+
+/// What a row says of it: rows of schema 2 say only whether.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum KeptState {
+    Flag(bool),
+    State {
+        #[serde(default)]
+        fault: Option<ToldBy>,
+        #[serde(default)]
+        is_stopped: bool,
+        #[serde(default)]
+        counted_at: Option<Mono>,
+    },
+}
+
+impl From<KeptState> for FaultState {
+    fn from(kept: KeptState) -> Self {
+        match kept {
+            KeptState::Flag(is_faulted) => Self::of_flag(is_faulted),
+            KeptState::State {
+                fault,
+                is_stopped,
+                counted_at,
+            } => Self {
+                fault,
+                is_stopped,
+                counted_at,
+            },
+        }
+    }
 }
 
 /// What heartbeats have shown of a connector since its last fault. Lost with the process: the time then begins anew.
@@ -183,6 +215,9 @@ impl FaultState {
                 let holds_already = self.fault == Some(ToldBy::Event);
                 self.fault = Some(if holds_already { ToldBy::Event } else { noted.told_by });
             }
+            // No heartbeat tells of it: the fact is from before it was written down who did. As a row of then says, the
+            // next heartbeat ends it.
+            EventKind::Estop if noted.told_by == ToldBy::Heartbeat => self.fault = Some(ToldBy::Heartbeat),
             EventKind::Estop => self.is_stopped = true,
             EventKind::FaultCleared => (self.fault, self.is_stopped) = (None, false),
             EventKind::Plugged | EventKind::Unplugged | EventKind::Reboot => {}
@@ -381,6 +416,18 @@ mod tests {
         assert!(!bench.is_at_fault_after(0, WELL));
         let read: FaultState = serde_json::from_str("{}").unwrap();
         assert_eq!(read, FaultState::of_flag(false));
+        let read: FaultState = serde_json::from_str("true").unwrap();
+        assert_eq!(read, FaultState::of_flag(true));
+        let mut replayed = FaultState::default();
+        replayed.apply(
+            Mono(0),
+            Noted {
+                kind: EventKind::Estop,
+                told_by: ToldBy::default(),
+                counts: false,
+            },
+        );
+        assert_eq!(replayed, FaultState::of_flag(true));
     }
 
     fn any_told() -> impl Strategy<Value = Told> {

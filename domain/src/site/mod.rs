@@ -334,7 +334,7 @@ impl Turn<'_> {
             Up::Boot(boot) => self.boot(pile, &common, heard, boot),
             Up::Reply(reply) => self.reply(pile, &common, reply),
             Up::Record(record) => self.record(pile, &common, *record)?,
-            Up::Event(event) => self.event(pile, event),
+            Up::Event(event) => self.event(pile, &common, event),
             Up::Card(swipe) => self.card(pile, swipe),
         }
         .into_parts();

@@ -324,7 +324,7 @@ impl PileView {
                     known_kwh: Kwh(rollback.known),
                     found_kwh: Kwh(rollback.found),
                 }),
-                faulted: connector.faulted,
+                faulted: connector.fault.is_at_fault(),
                 order: order.map(|order| order.id.to_string()),
                 report: site.outlet(&outlet).map(|live| ReportView::of(live, now)),
                 unordered: connector.unordered.as_ref().map(|seen| UnorderedView {

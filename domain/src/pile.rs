@@ -341,6 +341,13 @@ impl Pile {
                     since: stamp.at,
                 });
             }
+            _ => self.apply_to_registers(stamp, fact),
+        }
+    }
+
+    /// What is known of its meters, and of what flows through them without an order.
+    fn apply_to_registers(&mut self, stamp: Stamp, fact: &Fact) {
+        match fact {
             Fact::RegisterRolledBack { outlet, rollback } => {
                 self.connector_mut(outlet.connector)
                     .replace_meter(stamp.mono, *rollback);

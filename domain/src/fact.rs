@@ -4,6 +4,7 @@ use crate::{
     clock::PileClocks,
     correction::Approval,
     energy::EnergyReport,
+    faults::ToldBy,
     ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
     messages::{BootConnector, EventKind, Record, Unread},
     meter::{RegisterGap, Rollback, Suspicion},
@@ -19,6 +20,10 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
+
+fn counted() -> bool {
+    true
+}
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +71,12 @@ pub enum Fact {
         code: i32,
         /// The pile's words.
         text: String,
+        /// Who told it; not written down by earlier versions.
+        #[serde(default)]
+        told_by: ToldBy,
+        /// Whether it is one more fault towards `faults_max`. To earlier versions every fault was.
+        #[serde(default = "counted")]
+        counts: bool,
     },
     /// A pile was fenced off, or put back to work.
     MaintenanceSet {

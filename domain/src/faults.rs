@@ -71,14 +71,52 @@ pub struct Noted {
 
 /// Whether a connector is at fault. Kept with the connector, and changed by facts alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "KeptState")]
 pub struct FaultState {
     /// By whom, while it has a fault: an event holds longer than a heartbeat.
     fault: Option<ToldBy>,
     /// The emergency stop is pressed.
     is_stopped: bool,
+    /// The pile has booted since.
+    has_booted: bool,
     /// When its last fault was counted.
     counted_at: Option<Mono>,
+}
+
+/// What a row says of it: rows of schema 2 say only whether.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum KeptState {
+    Flag(bool),
+    State {
+        #[serde(default)]
+        fault: Option<ToldBy>,
+        #[serde(default)]
+        is_stopped: bool,
+        #[serde(default)]
+        has_booted: bool,
+        #[serde(default)]
+        counted_at: Option<Mono>,
+    },
+}
+
+impl From<KeptState> for FaultState {
+    fn from(kept: KeptState) -> Self {
+        match kept {
+            KeptState::Flag(is_faulted) => Self::of_flag(is_faulted),
+            KeptState::State {
+                fault,
+                is_stopped,
+                has_booted,
+                counted_at,
+            } => Self {
+                fault,
+                is_stopped,
+                has_booted,
+                counted_at,
+            },
+        }
+    }
 }
 
 /// What heartbeats have shown of a connector since its last fault. Lost with the process: the time then begins anew.
@@ -86,8 +124,6 @@ pub struct FaultState {
 pub struct FaultFree {
     /// Heartbeats have shown no fault since.
     since: Option<Mono>,
-    /// The pile has booted since the emergency stop was pressed.
-    has_booted: bool,
 }
 
 impl FaultState {
@@ -116,11 +152,16 @@ impl FaultState {
             Told::Heartbeat { has_fault } => self.note_heartbeat(free, now, has_fault),
             Told::NewBoot => {
                 // An emergency stop stays pressed while a pile restarts; its next heartbeats must show that it is not.
-                *free = FaultFree {
-                    since: None,
-                    has_booted: true,
-                };
-                (self.fault == Some(ToldBy::Event) && !self.is_stopped).then_some(cleared(ToldBy::Boot))
+                free.since = None;
+                if self.is_stopped {
+                    (!self.has_booted).then_some(Noted {
+                        kind: EventKind::Reboot,
+                        told_by: ToldBy::Boot,
+                        counts: false,
+                    })
+                } else {
+                    (self.fault == Some(ToldBy::Event)).then_some(cleared(ToldBy::Boot))
+                }
             }
             Told::RecordReason { ended } => {
                 let is_told = self.is_at_fault() || self.is_same_fault(ended) || self.is_same_fault(now);
@@ -137,7 +178,7 @@ impl FaultState {
     fn note_event(&self, free: &mut FaultFree, now: Mono, kind: EventKind) -> Option<Noted> {
         let is_news = match kind {
             EventKind::Fault => self.fault != Some(ToldBy::Event),
-            EventKind::Estop => !self.is_stopped,
+            EventKind::Estop => !self.is_stopped || self.has_booted,
             EventKind::FaultCleared => self.is_at_fault(),
             EventKind::Plugged | EventKind::Unplugged | EventKind::Reboot => true,
         };
@@ -163,7 +204,7 @@ impl FaultState {
         let since = *free.since.get_or_insert(now);
         let is_long = now.ms_since(since) >= FAULT_HOLDS_MS;
         let is_over = if self.is_stopped {
-            is_long && free.has_booted
+            is_long && self.has_booted
         } else {
             match self.fault {
                 None => false,
@@ -183,8 +224,12 @@ impl FaultState {
                 let holds_already = self.fault == Some(ToldBy::Event);
                 self.fault = Some(if holds_already { ToldBy::Event } else { noted.told_by });
             }
-            EventKind::Estop => self.is_stopped = true,
-            EventKind::FaultCleared => (self.fault, self.is_stopped) = (None, false),
+            // No heartbeat tells of it: the fact is from before it was written down who did. As a row of then says, the
+            // next heartbeat ends it.
+            EventKind::Estop if noted.told_by == ToldBy::Heartbeat => self.fault = Some(ToldBy::Heartbeat),
+            EventKind::Estop => (self.is_stopped, self.has_booted) = (true, false),
+            EventKind::FaultCleared => (self.fault, self.is_stopped, self.has_booted) = (None, false, false),
+            EventKind::Reboot if noted.told_by == ToldBy::Boot => self.has_booted = self.is_stopped,
             EventKind::Plugged | EventKind::Unplugged | EventKind::Reboot => {}
         }
         if noted.counts {
@@ -309,7 +354,9 @@ mod tests {
         assert!(bench.is_at_fault_after(0, Told::NewBoot));
         assert!(bench.is_at_fault_after(MINUTE, WELL) && bench.state.is_stopped());
         assert!(!bench.is_at_fault_after(5 * MINUTE, WELL));
-        // Pressed again, it takes another boot.
+        // Pressed again, it takes another boot, also where it had not been released yet.
+        bench.tell(MINUTE, ESTOP);
+        bench.tell(0, Told::NewBoot);
         bench.tell(MINUTE, ESTOP);
         bench.tell(0, WELL);
         assert!(bench.is_at_fault_after(10 * MINUTE, WELL));
@@ -381,6 +428,18 @@ mod tests {
         assert!(!bench.is_at_fault_after(0, WELL));
         let read: FaultState = serde_json::from_str("{}").unwrap();
         assert_eq!(read, FaultState::of_flag(false));
+        let read: FaultState = serde_json::from_str("true").unwrap();
+        assert_eq!(read, FaultState::of_flag(true));
+        let mut replayed = FaultState::default();
+        replayed.apply(
+            Mono(0),
+            Noted {
+                kind: EventKind::Estop,
+                told_by: ToldBy::default(),
+                counts: false,
+            },
+        );
+        assert_eq!(replayed, FaultState::of_flag(true));
     }
 
     fn any_told() -> impl Strategy<Value = Told> {

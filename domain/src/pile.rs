@@ -4,6 +4,7 @@ use crate::{
     clock::PileClocks,
     energy::{differs, within_range},
     fact::Fact,
+    faults::{FaultState, Noted},
     ids::{BootId, ConnectorNo, OrderId, PileId},
     journal::Stamp,
     messages::{BootConnector, EventKind},
@@ -91,8 +92,9 @@ pub struct Connector {
     /// The register was found higher than can be, and stays there: the next session waits for a person.
     #[serde(default)]
     pub jump: Option<Rollback>,
-    /// Reported broken and not yet cleared.
-    pub faulted: bool,
+    /// Whether it is at fault. Rows of schema 2 say `faulted`, and no more of it.
+    #[serde(alias = "faulted")]
+    pub fault: FaultState,
     /// It charges without an order of this station.
     #[serde(default)]
     pub unordered: Option<Unordered>,
@@ -295,16 +297,21 @@ impl Pile {
                 }
             }
             Fact::PileDropped { at, .. } => remember(&mut self.0.drops, *at),
-            Fact::PileEvent { outlet, kind, .. } => {
-                let connector = self.connector_mut(outlet.connector);
-                match kind {
-                    EventKind::Fault => {
-                        connector.faulted = true;
-                        remember(&mut self.0.faults, stamp.mono);
-                    }
-                    EventKind::Estop => connector.faulted = true,
-                    EventKind::FaultCleared => connector.faulted = false,
-                    EventKind::Plugged | EventKind::Unplugged | EventKind::Reboot => {}
+            Fact::PileEvent {
+                outlet,
+                kind,
+                told_by,
+                counts,
+                ..
+            } => {
+                let noted = Noted {
+                    kind: *kind,
+                    told_by: *told_by,
+                    counts: *counts && *kind == EventKind::Fault,
+                };
+                self.connector_mut(outlet.connector).fault.apply(stamp.mono, noted);
+                if noted.counts {
+                    remember(&mut self.0.faults, stamp.mono);
                 }
             }
             Fact::MaintenanceSet { reason: None, .. } => {
@@ -327,7 +334,7 @@ impl Pile {
         }
     }
 
-    /// Facts by which something is found of a connector's register, or flows through it without an order.
+    /// What is known of its meters, and of what flows through them without an order.
     fn apply_to_registers(&mut self, stamp: Stamp, fact: &Fact) {
         match fact {
             Fact::RegisterRolledBack { outlet, rollback } => {

@@ -107,8 +107,14 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         Fact::PileRemoved { pile, by } => tracing::info!(seq, %pile, by, "pile removed"),
         Fact::PileBooted { pile, boot_id, .. } => tracing::info!(seq, %pile, %boot_id, "pile booted"),
         Fact::PileDropped { pile, .. } => tracing::warn!(seq, %pile, "pile dropped"),
-        Fact::PileEvent { outlet, kind, code, .. } => {
-            tracing::info!(seq, %outlet, kind = told(kind), code, "pile event")
+        Fact::PileEvent {
+            outlet,
+            kind,
+            code,
+            told_by,
+            ..
+        } => {
+            tracing::info!(seq, %outlet, kind = told(kind), code, told_by = told(told_by), "pile event")
         }
         Fact::MaintenanceSet { pile, reason, by } => {
             tracing::warn!(seq, %pile, reason = told(reason), by, "maintenance")

@@ -123,7 +123,13 @@ impl Turn<'_> {
         }
         let known = self.site.rows.piles.get(&pile).and_then(|row| row.maintenance.as_ref());
         if known.map(|maintenance| &maintenance.reason) != reason.as_ref() {
+            let pile = pile.clone();
+            let reason = reason.clone();
             self.journal(Fact::MaintenanceSet { pile, reason, by });
+        }
+        if reason.is_none() {
+            // Also where it was not fenced off: it is the way out of a fault that nothing else ends.
+            self.put_back_to_work(&pile);
         }
         Ok(Answer::Done)
     }

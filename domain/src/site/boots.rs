@@ -41,7 +41,8 @@ impl Turn<'_> {
         };
         let known = self.site.rows.piles.get(pile);
         let known = known.expect("messages of unknown piles come no further than `message`");
-        let same = known.boot_id.as_ref() == Some(&common.boot_id)
+        let is_new = known.boot_id.as_ref() != Some(&common.boot_id);
+        let same = !is_new
             && known.make == make
             && connectors.iter().all(|reported| {
                 known.connectors.get(&reported.no).is_some_and(|connector| {
@@ -64,6 +65,9 @@ impl Turn<'_> {
                 connectors,
                 doubted,
             });
+        }
+        if is_new {
+            self.note_new_boot(pile);
         }
         for (outlet, rollback) in lower {
             self.journal(Fact::RegisterRolledBack { outlet, rollback });

@@ -6,6 +6,7 @@ use crate::{
     alignment::IdleReadings,
     clock::{ClockWatch, PileClocks},
     fact::Fact,
+    faults::FaultFree,
     flow::FlowWatch,
     ids::{CardId, CommandId, OrderId, Outlet, PileId},
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
@@ -37,6 +38,8 @@ pub(super) struct Live {
     pub(super) away_ms: u64,
     /// Which readings of each register are believed.
     pub(super) registers: BTreeMap<Outlet, RegisterWatch>,
+    /// What heartbeats have shown of each connector since its last fault.
+    pub(super) fault_free: BTreeMap<Outlet, FaultFree>,
     /// By what was certain in an earlier run, told at that time, it was so late at least.
     pub(super) not_before: Option<(Mono, Wall)>,
     pub(super) space: Space,

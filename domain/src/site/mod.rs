@@ -369,7 +369,7 @@ impl Turn<'_> {
                 let said = Said { record, digest, unread };
                 self.record(pile, &common, said)?
             }
-            Up::Event(event) => self.event(pile, event),
+            Up::Event(event) => self.event(pile, &common, event),
             Up::Card(swipe) => self.card(pile, swipe),
         }
         .into_parts();

@@ -116,7 +116,9 @@ impl Turn<'_> {
             .get(&outlet.connector)
             .ok_or_else(|| Rejected::UnknownConnector(outlet.clone()))?;
         let status = self.site.live.outlets.get(outlet).map(|live| live.report.status);
-        if connector.faulted || matches!(status, Some(ConnectorStatus::Fault | ConnectorStatus::Unavailable)) {
+        if connector.fault.is_at_fault()
+            || matches!(status, Some(ConnectorStatus::Fault | ConnectorStatus::Unavailable))
+        {
             return Err(Rejected::ConnectorUnavailable(outlet.clone()));
         }
         if self.site.live.occupied.contains_key(outlet) || status == Some(ConnectorStatus::Charging) {

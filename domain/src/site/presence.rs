@@ -153,6 +153,7 @@ impl Turn<'_> {
                 pile: pile.clone(),
                 boot_id: common.boot_id.clone(),
             });
+            self.note_new_boot(pile);
         }
         heard
     }

@@ -144,7 +144,7 @@ impl Turn<'_> {
             record.reason.meaning(),
             StopCode::Fault | StopCode::Insulation | StopCode::OverTemperature
         ) {
-            self.note_fault_of_record(&before.outlet, record.reason.code, &record.reason.text);
+            self.note_fault_of_record(&before.outlet, &record.reason, aligned.stop);
         }
         if !failed && !suspicions.iter().any(Suspicion::is_of_register) {
             self.find_gaps(id, start.register);

@@ -135,6 +135,12 @@ impl Runs {
         (Heard::Live, false)
     }
 
+    /// Whether a message names a start that another one has replaced; not known before the pile has said which is its
+    /// present one.
+    pub(super) fn is_earlier(&self, boot_id: &BootId) -> bool {
+        self.present.as_ref().is_some_and(|run| run.boot_id != *boot_id)
+    }
+
     /// From now on the pile speaks of this start.
     fn begin(&mut self, run: Run, now: Mono) {
         if let Some(mut past) = self.present.replace(run) {

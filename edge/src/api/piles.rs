@@ -120,6 +120,8 @@ async fn remove_pile(State(api): State<ApiState>, Of(pile): Of<PileId>, caller: 
 }
 
 /// Fence a pile off from new orders, or put it back to work. A running order goes on.
+///
+/// To put it back to work ends the faults of its connectors too, whether or not it was fenced off.
 #[utoipa::path(
     put, path = "/v1/piles/{id}/maintenance", tag = "piles",
     params(("id" = String, Path, description = "The pile's id")),

@@ -151,7 +151,7 @@ enum Pile {
         /// The pile's id.
         id: String,
     },
-    /// Fence a pile off from new orders, or put it back to work.
+    /// Fence a pile off from new orders, or put it back to work, which ends its faults too.
     Maintenance {
         /// The pile's id.
         id: String,

@@ -214,6 +214,8 @@ pub(super) fn piles(answer: &Value) -> String {
                 "maintenance".to_owned()
             } else if unordered {
                 "charges without order".to_owned()
+            } else if connectors.iter().any(|connector| connector["emergency_stop"] == true) {
+                "emergency stop".to_owned()
             } else if connectors.iter().any(|connector| connector["faulted"] == true) {
                 "fault".to_owned()
             } else if !pile["meter_abnormal"].is_null() {
@@ -413,14 +415,18 @@ seq  at                         kind             what
         };
         let mut busy = connector(false, "charging");
         busy["order"] = "o1".into();
+        let mut stopped = connector(true, "idle");
+        stopped["emergency_stop"] = true.into();
         let answer = json!({ "items": [
             pile("P01", true, json!([connector(false, "idle"), busy])),
             pile("P02", false, json!([connector(true, "fault")])),
+            pile("P03", false, json!([stopped])),
         ] });
         let expected = "\
-id   online  state          orders  heard    vendor  model  firmware  certificate
-P01  yes     idle charging  o1      3 s ago  v       m      1         2029-03-01
-P02  NO      fault          -       -        v       m      1         -";
+id   online  state           orders  heard    vendor  model  firmware  certificate
+P01  yes     idle charging   o1      3 s ago  v       m      1         2029-03-01
+P02  NO      fault           -       -        v       m      1         -
+P03  NO      emergency stop  -       -        v       m      1         -";
         assert_eq!(piles(&answer), expected);
         assert_eq!(piles(&json!({ "items": [] })), "none");
     }

@@ -206,8 +206,10 @@ pub struct ConnectorView {
     /// session waits for a person. `null` if not, or once that has come or a person has cleared it.
     #[schema(required)]
     pub register_lower: Option<RollbackView>,
-    /// Reported broken and not yet cleared.
+    /// At fault: it takes no orders.
     pub faulted: bool,
+    /// Its emergency stop is pressed, as far as is known.
+    pub emergency_stop: bool,
     /// The order that occupies it.
     #[schema(required)]
     pub order: Option<String>,
@@ -324,7 +326,8 @@ impl PileView {
                     known_kwh: Kwh(rollback.known),
                     found_kwh: Kwh(rollback.found),
                 }),
-                faulted: connector.faulted,
+                faulted: connector.fault.is_at_fault(),
+                emergency_stop: connector.fault.is_stopped(),
                 order: order.map(|order| order.id.to_string()),
                 report: site.outlet(&outlet).map(|live| ReportView::of(live, now)),
                 unordered: connector.unordered.as_ref().map(|seen| UnorderedView {

@@ -429,7 +429,8 @@ pub enum Fact {
         /// All that is known of its last starts.
         clocks: PileClocks,
     },
-    /// The station's wall clock cannot be right: what is rated meanwhile waits for a person, or for the clock.
+    /// The station's wall clock cannot be right: what is rated meanwhile waits for a person, or for the clock. Said again
+    /// where the station was off meanwhile: nobody knows what the clock did, so what waited for it waits for a person.
     ClockDoubted {
         /// The last certain time: it is later than that.
         certain: Wall,

@@ -112,6 +112,25 @@ fn what_waited_waits_for_a_person_if_the_clock_was_put_right_while_the_station_w
 }
 
 #[test]
+fn what_waited_waits_for_a_person_if_the_clock_was_lost_again_while_the_station_was_off() {
+    let mut bench = Bench::new();
+    bench.advance(HOUR);
+    loses_its_clock(&mut bench);
+    let id = session(&mut bench, "1000", "1002");
+    // A program that starts again loses nothing of the clock that went on meanwhile.
+    bench.advance(MINUTE);
+    bench.restart(true);
+    bench.ok(Input::Tick);
+    assert!(bench.order(&id).placed_in_doubt);
+    let ahead = bench.sim("P1").clock_ahead_ms.unwrap();
+    bench.now.wall = bench.now.wall.after_ms(ahead);
+    loses_its_clock(&mut bench);
+    is_put_right(&mut bench);
+    assert!(bench.site.rows().clock.doubt.is_none());
+    assert_eq!(bench.state(&id), State::Review, "how long it was off is not known");
+}
+
+#[test]
 fn a_step_of_a_doubtful_clock_before_a_session_was_rated_is_in_its_times_already() {
     let mut bench = Bench::new();
     bench.advance(HOUR);

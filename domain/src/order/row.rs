@@ -296,7 +296,10 @@ impl Order {
                 self.0.rated_moved_ms = self.rated_moved_ms.saturating_add(*by_ms);
             }
             Fact::ClockStepped { .. } => self.0.clock_stepped = true,
-            Fact::ClockDoubted { .. } => self.0.clock_doubted = true,
+            Fact::ClockDoubted { .. } => {
+                // Doubted anew, because nobody knows what the clock did meanwhile: by how much it was wrong before is lost.
+                (self.0.clock_doubted, self.0.placed_in_doubt) = (true, false);
+            }
             // What has not been moved when the clock is believed again is a person's: no later step is about it.
             Fact::ClockBelieved { .. } => self.0.placed_in_doubt = false,
             Fact::OrderTimesMoved { by_ms, .. } => {

@@ -31,6 +31,7 @@ impl Turn<'_> {
         }
         if self.site.live.wall_offset_ms.is_none() {
             self.note_time_away();
+            self.doubt_anew();
         }
         self.site.live.wall_offset_ms = Some(offset);
         let journaled = self.site.last.at;
@@ -59,6 +60,21 @@ impl Turn<'_> {
             for watch in self.site.live.registers.values_mut() {
                 watch.let_pass(away_ms);
             }
+        }
+    }
+
+    /// The station was off while its clock could not be right: where the clock and elapsed time do not go on together from
+    /// the last entry, nobody knows what the clock did meanwhile, nor for how long.
+    fn doubt_anew(&mut self) {
+        let Some(doubt) = self.site.rows.clock.doubt else {
+            return;
+        };
+        let (now, last) = (self.now, self.site.last);
+        let passed = i64::try_from(now.mono.ms_since(last.mono)).unwrap_or(i64::MAX);
+        let apart_ms = now.wall.ms_since(last.at).saturating_sub(passed);
+        if apart_ms.unsigned_abs() > self.policy().clock_step_ms {
+            let certain = doubt.not_before(now.mono);
+            self.journal(Fact::ClockDoubted { certain });
         }
     }
 
@@ -123,20 +139,13 @@ impl Turn<'_> {
     /// The clock is believed again: what was placed by a wrong one moves to the right time, and what waited for nothing
     /// else is settled.
     fn believe_clock(&mut self, by: Option<String>) {
-        let certain = self.site.rows.clock.doubt.map(|doubt| doubt.certain);
-        let slack_ms = i64::try_from(self.policy().clock_step_ms).unwrap_or(i64::MAX);
         let waiting = self
             .site
             .rows
             .orders()
             .filter(|order| order.clock_doubted && order.state.is_open());
-        // Where the doubt began in the middle of a session, nobody knows how long the station was off: a person's case. So
-        // it is where the clock was put right while the station was off: then nobody saw by how much, and what was placed
-        // after the last certain time would be moved to before it.
-        let waiting = waiting.filter(|order| order.placed_in_doubt).filter(|order| {
-            let placed_at = order.placed_at.after_ms(order.clock_moved_ms);
-            certain.is_none_or(|certain| placed_at.after_ms(slack_ms) >= certain)
-        });
+        // Where the doubt began in the middle of a session, nobody knows how long the station was off: a person's case.
+        let waiting = waiting.filter(|order| order.placed_in_doubt);
         let waiting: Vec<OrderId> = waiting.map(|order| order.id.clone()).collect();
         self.journal(Fact::ClockBelieved { by });
         for id in waiting {

@@ -121,7 +121,6 @@ async fn goes_on(station: &mut StationProcess, before: &Value) {
 }
 
 #[tokio::test]
-#[ignore = "does not know yet what a bill is made of since schema 3"]
 async fn a_database_of_the_version_before_is_copied_and_brought_up_to_date() {
     let (mut station, before) = old_station("migration", BEFORE);
     let old = fs::read(station.database()).unwrap();
@@ -162,7 +161,6 @@ async fn a_database_of_the_version_before_is_copied_and_brought_up_to_date() {
 }
 
 #[tokio::test]
-#[ignore = "does not know yet what a bill is made of since schema 3"]
 async fn a_migration_that_is_cut_off_anywhere_is_done_by_the_next_start() {
     let (mut station, before) = old_station("migration-cut", BEFORE);
     let old = fs::read(station.database()).unwrap();

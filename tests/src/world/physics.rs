@@ -59,6 +59,8 @@ pub(super) struct Physics {
     pub(super) clock_off_ms: i64,
     /// What [`Physics::clock_off_ms`] was before, and until when.
     pub(super) clock_was_off: Vec<(Time, i64)>,
+    /// From when until when the station was off.
+    pub(super) station_off: Vec<(Time, Time)>,
     /// The station's clock has lost its battery: by so much it was put back.
     pub(super) clock_lost_ms: Option<i64>,
     pub(super) started: usize,
@@ -92,10 +94,12 @@ impl Physics {
 
     /// Whether a bill is of what flowed, and of when it flowed.
     pub(super) fn check_bill(&self, order: &OrderId, basis: Basis, bill: &Bill, now: Time) -> Result<(), String> {
-        let mut sessions = self.sessions.get(order).into_iter().flatten();
-        // An estimate begins with what the station knew of the register.
-        let of_it = |session: &&Session| session.meter_start == bill.start.register || basis == Basis::Estimate;
-        let Some(session) = sessions.find(of_it) else {
+        let sessions = || self.sessions.get(order).into_iter().flatten();
+        // An estimate begins with what the station knew of the register. Two sessions have one name where a station that was
+        // restored gave it again.
+        let began_there = sessions().find(|session| session.meter_start == bill.start.register);
+        let estimated = sessions().next().filter(|_| basis == Basis::Estimate);
+        let Some(session) = began_there.or(estimated) else {
             return match self.sessions.get(order) {
                 Some(sessions) if sessions.iter().any(|session| session.lies) => Ok(()),
                 _ if bill.energy == Energy::ZERO => Ok(()),
@@ -123,7 +127,10 @@ impl Physics {
         }
         // A step that came while the station was off, or after the copy that it was restored from, is one that it cannot
         // have seen: the times are by the clock as it was then.
-        let before = self.clock_was_off.iter().filter(|(until, _)| *until >= session.began);
+        let mut off = self.station_off.iter();
+        let off = off.find(|(from, until)| (*from..*until).contains(&session.began));
+        let last_seen = off.map_or(session.began, |(from, _)| *from);
+        let before = self.clock_was_off.iter().filter(|(until, _)| *until >= last_seen);
         let mut wrong = Ok(());
         for off_ms in std::iter::once(self.clock_off_ms).chain(before.map(|(_, off_ms)| *off_ms)) {
             wrong = session.check_times(bill, off_ms);

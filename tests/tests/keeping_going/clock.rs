@@ -61,7 +61,6 @@ async fn failed_after(station: &StationProcess, id: &str) -> Duration {
 }
 
 #[tokio::test]
-#[ignore = "does not know yet what a bill is made of since schema 3"]
 async fn a_step_either_way_is_journaled_flags_running_orders_and_moves_no_deadline() {
     let policy = format!("start_timeout = \"{}s\"\n", START_TIMEOUT.as_secs());
     let setup = Setup { policy, ..Setup::new() };

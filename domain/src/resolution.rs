@@ -34,6 +34,12 @@ impl Resolution {
     }
 }
 
+/// Whether `read` is below `known` by no more than its own last digit tells: a register that was cut off or rounded, or
+/// whose last digit trembles. It stands where it was known to stand.
+pub fn stands_still(known: Energy, read: Energy) -> bool {
+    read < known && known - read <= Resolution::shown_by(read).step()
+}
+
 impl Default for Resolution {
     fn default() -> Self {
         Self(Self::COARSEST)

@@ -174,7 +174,7 @@ impl Turn<'_> {
             });
             self.find_gaps(&order.id, from);
         }
-        if believed {
+        if believed && self.site.rows.has_its_meter(order) {
             self.believe_higher(&order.outlet);
         }
     }

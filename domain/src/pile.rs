@@ -22,6 +22,10 @@ use std::{
 /// The most faults or drops that are remembered for one pile.
 pub const REMEMBERED_MAX: usize = 32;
 
+/// So far above where a meter was left a session of it may begin that comes late: records of others may be lost. Beyond it,
+/// the present meter has jumped.
+const LATE_SESSIONS_MAX: Energy = Energy(1_000_000);
+
 /// Everything that is kept of a pile. Whoever holds a [`Pile`] reads these fields; only [`Pile::apply`] writes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PileRow {
@@ -199,13 +203,15 @@ impl Connector {
     /// The meter before is there again, or always was: it gets its book back. The one that was taken for another keeps what
     /// sessions ran on it.
     pub(crate) fn return_to_meter_before(&mut self, now: Mono, register: Energy) {
+        // What was read of it in between was wrong, unless a session ran on it.
+        let claimed = self.book.claimed_to();
         let Some((number, book)) = self.meter_before().zip(self.book_before.as_deref_mut()) else {
             return;
         };
         std::mem::swap(&mut self.book, book);
         self.number_before = Some(std::mem::replace(&mut self.meters_before, number));
         self.number_max = self.number_max.max(self.number_before.unwrap_or(0));
-        self.left_at = self.register;
+        self.left_at = claimed;
         (self.rollback, self.jump) = (None, None);
         self.read_at(now, register);
     }
@@ -218,7 +224,7 @@ impl Connector {
     }
 
     /// How far the meter before is known to have gone: where it was left, and beyond it what came late.
-    fn end_before(&self) -> Option<(Energy, Energy)> {
+    pub(crate) fn end_before(&self) -> Option<(Energy, Energy)> {
         let explained = self.book_before.as_ref()?.explained_to();
         let left_at = self.left_at.or(explained)?;
         Some((left_at, explained.unwrap_or(left_at).max(left_at)))
@@ -241,7 +247,7 @@ impl Connector {
     /// Whether a session that comes late and moved the register from `start` to `stop` ran on the meter that was there
     /// before, by where that one ended and where the present one has been.
     pub fn is_of_meter_before(&self, start: Energy, stop: Energy) -> bool {
-        let (Some((left_at, _)), Some(before)) = (self.end_before(), &self.book_before) else {
+        let (Some((left_at, end)), Some(before)) = (self.end_before(), &self.book_before) else {
             return false;
         };
         let reached = self.register.max(self.book.explained_to()).unwrap_or(Energy::ZERO);
@@ -251,7 +257,8 @@ impl Connector {
             return is_below && before.base().is_some_and(|base| base <= start);
         }
         let mut holes = before.unrecorded().iter().map(|unrecorded| unrecorded.span);
-        start > reached && (start >= left_at || holes.any(|hole| hole.from <= start && stop <= hole.to))
+        let goes_on = left_at <= start && start <= end + LATE_SESSIONS_MAX;
+        start > reached && (goes_on || holes.any(|hole| hole.from <= start && stop <= hole.to))
     }
 }
 

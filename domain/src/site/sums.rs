@@ -106,10 +106,12 @@ impl Books<'_> {
     /// No report asks any more for what a session of the meter before gives up: it is said at once.
     fn say_left_of_meter_before(&mut self, outlet: &Outlet) {
         let day = self.now_day();
-        let Some(book) = &mut self.connector_mut(outlet).book_before else {
+        let connector = self.connector_mut(outlet);
+        let end = connector.end_before().map(|(_, end)| end);
+        let Some((book, end)) = connector.book_before.as_mut().zip(end) else {
             return;
         };
-        let left = book.explained_to().map(|to| book.unexplained(to)).unwrap_or_default();
+        let left = book.unexplained(end);
         let changes = book.say(&left, day, None, UnrecordedClass::Gap);
         self.post_register(outlet, &changes);
     }

@@ -160,6 +160,10 @@ impl Registers {
             line.end = line.end.map(|end| end.max(from.0));
             line.told.add(from.0, to.0);
         }
+        // What a session leaves open of a meter that is there no more is said with it.
+        if let Some((base, end)) = line.base.zip(line.end) {
+            line.told.add(base, end.max(to.0));
+        }
     }
 
     /// An order other than `order` that claims some of these readings.

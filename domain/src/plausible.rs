@@ -342,6 +342,11 @@ impl RegisterWatch {
         };
     }
 
+    /// A person has looked at the session by which the register was found here: it is where it is.
+    pub fn looked_at(&mut self) {
+        self.left = None;
+    }
+
     /// A person says where the register is: the meter was looked at, or a bill was decided by it. Doubts end here.
     ///
     /// Where they name no reading, that is [`RegisterWatch::latest`].

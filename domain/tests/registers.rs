@@ -300,7 +300,7 @@ fn a_late_session_of_the_meter_before_is_told_by_where_that_one_ended() {
 
 #[test]
 fn a_boot_in_whole_kwh_or_with_a_trembling_digit_is_no_other_meter() {
-    for register in ["1005", "1005.3999"] {
+    for register in ["1005", "1005.3999", "1005.3987"] {
         let mut bench = Bench::new();
         session(&mut bench, "1000", "1005.4");
         boots_at(&mut bench, register);

@@ -11,7 +11,7 @@ use crate::{
     pile::Make,
     planted::{Bug, is_planted},
     plausible::Source,
-    resolution::stands_still,
+    resolution::is_well_below,
 };
 
 fn outlet_of(pile: &PileId, reported: &BootConnector) -> Outlet {
@@ -145,8 +145,7 @@ impl Turn<'_> {
                 found: one.meter_kwh,
             };
             let idle = one.is_idle(running.is_some());
-            let is_lower = rollback.found < known && !stands_still(known, rollback.found);
-            (idle && is_lower).then_some((outlet, rollback))
+            (idle && is_well_below(known, rollback.found)).then_some((outlet, rollback))
         });
         lower.collect()
     }

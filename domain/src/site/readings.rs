@@ -7,7 +7,8 @@ use crate::{
     ids::Outlet,
     meter::Rollback,
     planted::{Bug, is_planted},
-    plausible::{RegisterWatch, Source, Verdict},
+    plausible::{RegisterWatch, Seen, Source, Verdict},
+    resolution::is_well_below,
     site::Rows,
     units::Energy,
 };
@@ -23,6 +24,54 @@ impl Live {
             watch.let_pass(away_ms);
             watch
         })
+    }
+}
+
+/// Why it is not certain where a register is. Whatever it is, a person who has looked ends it: `pile meter-cleared`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DoubtKind {
+    /// It was found lower: another meter, or one that runs backwards. The next session waits for a person.
+    Lower,
+    /// It was found higher than can be. The next session waits for a person.
+    Jumped,
+    /// The pile keeps saying what cannot be; what was believed before counts until enough readings agree.
+    Waiting,
+    /// It was found elsewhere, and a session has been looked at since. The line before can still be returned to.
+    Left,
+}
+
+/// A doubt about where a connector's register is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegisterDoubt {
+    /// What it is.
+    pub kind: DoubtKind,
+    /// Known before.
+    pub known: Energy,
+    /// Found.
+    pub found: Energy,
+}
+
+impl super::Site {
+    /// The doubt that there is about a connector's register, the gravest first. One reading that waits is none: the next one
+    /// settles it.
+    pub fn register_doubt(&self, outlet: &Outlet) -> Option<RegisterDoubt> {
+        let connector = self.rows.connector(outlet)?;
+        let marked = |kind| move |Rollback { known, found }| RegisterDoubt { kind, known, found };
+        let watch = self.live.registers.get(outlet);
+        let between = |kind, known: Seen, found: Seen| RegisterDoubt {
+            kind,
+            known: known.register,
+            found: found.register,
+        };
+        let waits = || {
+            let watch = watch?;
+            let doubt = watch.doubt().filter(|doubt| doubt.count() > 1)?;
+            Some(between(DoubtKind::Waiting, watch.believed()?, doubt.last()))
+        };
+        let left = || Some(between(DoubtKind::Left, watch?.left()?, watch?.believed()?));
+        let jump = connector.jump.map(marked(DoubtKind::Jumped));
+        let lower = connector.rollback.map(marked(DoubtKind::Lower));
+        jump.or(lower).or_else(waits).or_else(left)
     }
 }
 
@@ -79,7 +128,7 @@ impl Turn<'_> {
                 wrong,
                 register,
             }
-        } else if is_lower && contradicts && found < known {
+        } else if is_well_below(known, found) && contradicts {
             let rollback = Rollback { known, found };
             Fact::RegisterRolledBack { outlet, rollback }
         } else {

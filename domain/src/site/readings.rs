@@ -120,7 +120,8 @@ impl Turn<'_> {
         });
         // A register that nobody believed is no end of a meter.
         let jump = connector.and_then(|connector| connector.jump);
-        let known = jump.map_or(wrong, |jump| jump.known.min(wrong));
+        let explained = connector.and_then(|connector| connector.book.explained_to());
+        let known = jump.map_or(wrong, |jump| wrong.min(jump.known.max(explained.unwrap_or(jump.known))));
         let (register, outlet) = (found, outlet.clone());
         self.journal(if goes_back {
             Fact::RegisterReturned {

@@ -149,6 +149,9 @@ pub enum Fact {
         limit_fee: Fen,
         /// The connector's last known register.
         baseline: Option<Energy>,
+        /// Of which of its meters; an earlier version did not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        meter: Option<u32>,
         /// When the start must have been confirmed; none for a session that is over already.
         start_by: Option<Mono>,
     },
@@ -479,6 +482,16 @@ pub enum Fact {
         /// The register.
         register: Energy,
     },
+    /// A connector's register is where that of the meter before ended: it is there again, or always was, and what was read
+    /// since was wrong.
+    RegisterReturned {
+        /// Where.
+        outlet: Outlet,
+        /// The last reading of what was taken for another meter.
+        wrong: Energy,
+        /// The register.
+        register: Energy,
+    },
     /// An order's register moved more than 1 % and 0.1 kWh further than its record says (ENERGY).
     EnergyDiffers {
         /// Which order.
@@ -696,6 +709,7 @@ impl Fact {
             | Fact::RegisterRolledBack { .. }
             | Fact::RegisterJumped { .. }
             | Fact::RegisterCorrected { .. }
+            | Fact::RegisterReturned { .. }
             | Fact::DayBegan { .. }
             | Fact::EnergyReported { .. }
             | Fact::MeterCleared { .. }
@@ -727,6 +741,7 @@ impl Fact {
             | Fact::RegisterRolledBack { outlet, .. }
             | Fact::RegisterJumped { outlet, .. }
             | Fact::RegisterCorrected { outlet, .. }
+            | Fact::RegisterReturned { outlet, .. }
             | Fact::UnorderedCharging { outlet, .. }
             | Fact::UnorderedChargingEnded { outlet, .. } => Some(&outlet.pile),
             _ => None,

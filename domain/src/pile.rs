@@ -10,6 +10,7 @@ use crate::{
     messages::{BootConnector, EventKind},
     meter::Rollback,
     register::RegisterBook,
+    resolution::{Resolution, stands_still},
     time::{Day, Mono, Wall},
     units::{Energy, Power},
 };
@@ -21,6 +22,10 @@ use std::{
 
 /// The most faults or drops that are remembered for one pile.
 pub const REMEMBERED_MAX: usize = 32;
+
+/// So far above where a meter was left a session of it may begin that comes late: records of others may be lost. Beyond it,
+/// the present meter has jumped.
+const LATE_SESSIONS_MAX: Energy = Energy(1_000_000);
 
 /// Everything that is kept of a pile. Whoever holds a [`Pile`] reads these fields; only [`Pile::apply`] writes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,10 +90,19 @@ pub struct Connector {
     /// The register was found lower than it had been; the next session waits for a person.
     #[serde(default)]
     pub rollback: Option<Rollback>,
-    /// How often it was found lower. Sessions from before count by what was there then, which is another meter for all that
-    /// is known.
+    /// Which of its meters is there, by number: how many were there before the first time it was. Sessions count by the one
+    /// that was there then.
     #[serde(default)]
     pub meters_before: u32,
+    /// The number of the meter before where the connector has returned to an earlier one; otherwise it is the one below.
+    #[serde(default)]
+    pub number_before: Option<u32>,
+    /// The highest number that a meter has had here.
+    #[serde(default)]
+    pub number_max: u32,
+    /// The register at which the meter before was left; not known of one that an earlier version noticed.
+    #[serde(default)]
+    pub left_at: Option<Energy>,
     /// The register was found higher than can be, and stays there: the next session waits for a person.
     #[serde(default)]
     pub jump: Option<Rollback>,
@@ -114,7 +128,8 @@ impl Connector {
         // A boot whose `max_kw` cannot be read says nothing against what an earlier one said.
         self.power_max = reported.max_kw.or(self.power_max);
         if is_idle {
-            self.read_at(now, reported.meter_kwh);
+            let known = self.register.filter(|known| stands_still(*known, reported.meter_kwh));
+            self.read_at(now, known.unwrap_or(reported.meter_kwh));
             self.book.begin(reported.meter_kwh);
         }
     }
@@ -123,17 +138,34 @@ impl Connector {
     pub(crate) fn book_of(&mut self, meter: u32) -> Option<&mut RegisterBook> {
         if meter == self.meters_before {
             Some(&mut self.book)
-        } else if meter.checked_add(1) == Some(self.meters_before) {
+        } else if Some(meter) == self.meter_before() {
             self.book_before.as_deref_mut()
         } else {
             None
         }
     }
 
-    /// Which of its meters a session belongs to that comes late and began at register `start`, as far as can be told.
-    pub(crate) fn meter_of_late_session(&self, start: Energy) -> u32 {
-        self.meters_before
-            .saturating_sub(u32::from(self.is_of_meter_before(start)))
+    /// The number of the meter before, while its book is kept.
+    pub fn meter_before(&self) -> Option<u32> {
+        let number = self.number_before.or(self.meters_before.checked_sub(1));
+        number.filter(|_| self.book_before.is_some())
+    }
+
+    /// The meters whose books are kept.
+    pub(crate) fn meters(&self) -> impl Iterator<Item = u32> + use<> {
+        self.meter_before().into_iter().chain([self.meters_before])
+    }
+
+    /// Whether the book of this meter was kept once, and is no more.
+    pub(crate) fn gave_up_book_of(&self, meter: u32) -> bool {
+        meter <= self.number_max.max(self.meters_before) && self.meters().all(|kept| kept != meter)
+    }
+
+    /// Which of its meters a session belongs to that comes late and moved the register from `start` to `stop`, as far as can
+    /// be told.
+    pub fn meter_of_late_session(&self, start: Energy, stop: Energy) -> u32 {
+        let before = self.meter_before().filter(|_| self.is_of_meter_before(start, stop));
+        before.unwrap_or(self.meters_before)
     }
 
     /// As [`Connector::book_of`], for reading.
@@ -141,7 +173,7 @@ impl Connector {
         if meter == self.meters_before {
             Some(&self.book)
         } else {
-            let is_before = meter.checked_add(1) == Some(self.meters_before);
+            let is_before = Some(meter) == self.meter_before();
             self.book_before.as_deref().filter(|_| is_before)
         }
     }
@@ -160,17 +192,75 @@ impl Connector {
 
     /// The register was found lower: another meter begins, with a book of its own.
     pub(crate) fn replace_meter(&mut self, now: Mono, rollback: Rollback) {
-        self.rollback = Some(rollback);
+        (self.rollback, self.jump) = (Some(rollback), None);
         self.read_at(now, rollback.found);
-        self.meters_before += 1;
+        self.left_at = Some(rollback.known);
+        self.number_before = Some(self.meters_before);
+        self.number_max = self.number_max.max(self.meters_before) + 1;
+        self.meters_before = self.number_max;
         self.book_before = Some(Box::new(std::mem::take(&mut self.book)));
         self.book.begin(rollback.found);
     }
 
-    /// Whether a session that comes late and began at this register ran on the meter that was there before the register was
-    /// found lower, as far as can be told until the first session on the new one has come.
-    pub fn is_of_meter_before(&self, start: Energy) -> bool {
-        self.rollback.is_some_and(|rollback| start >= rollback.known)
+    /// The meter before is there again, or always was: it gets its book back. The one that was taken for another keeps what
+    /// sessions ran on it.
+    pub(crate) fn return_to_meter_before(&mut self, now: Mono, register: Energy) {
+        // What was read of it in between was wrong, unless a session ran on it.
+        let claimed = self.book.claimed_to();
+        let Some((number, book)) = self.meter_before().zip(self.book_before.as_deref_mut()) else {
+            return;
+        };
+        std::mem::swap(&mut self.book, book);
+        self.number_before = Some(std::mem::replace(&mut self.meters_before, number));
+        self.number_max = self.number_max.max(self.number_before.unwrap_or(0));
+        self.left_at = claimed;
+        (self.rollback, self.jump) = (None, None);
+        self.read_at(now, register);
+    }
+
+    /// Whether this meter was none: the connector has returned to the one before it, and no session ran in between.
+    pub(crate) fn was_none(&self, meter: u32) -> bool {
+        let returned_from = self.meter_before().filter(|before| *before > self.meters_before);
+        let before = self.book_before.as_ref();
+        returned_from == Some(meter) && before.is_some_and(|book| book.sessions().is_empty())
+    }
+
+    /// How far the meter before is known to have gone: where it was left, and beyond it what came late.
+    pub(crate) fn end_before(&self) -> Option<(Energy, Energy)> {
+        let explained = self.book_before.as_ref()?.explained_to();
+        let left_at = self.left_at.or(explained)?;
+        Some((left_at, explained.unwrap_or(left_at).max(left_at)))
+    }
+
+    /// Whether a register that is not where the present meter can be is where the one before ended, within the coarsest
+    /// step: that one is there again, or always was.
+    pub(crate) fn is_meter_before_at(&self, register: Energy) -> bool {
+        let slack = Resolution::COARSEST;
+        self.end_before()
+            .is_some_and(|(left_at, end)| left_at - slack <= register && register <= end + slack)
+    }
+
+    /// Whether a register that is found lower than it was believed to be contradicts no session: then what had been read was
+    /// wrong, and it is no other meter.
+    pub(crate) fn claims_nothing_above(&self, register: Energy) -> bool {
+        self.book.claimed_to().is_none_or(|claimed| claimed <= register)
+    }
+
+    /// Whether a session that comes late and moved the register from `start` to `stop` ran on the meter that was there
+    /// before, by where that one ended and where the present one has been.
+    pub fn is_of_meter_before(&self, start: Energy, stop: Energy) -> bool {
+        let (Some((left_at, end)), Some(before)) = (self.end_before(), &self.book_before) else {
+            return false;
+        };
+        let reached = self.register.max(self.book.explained_to()).unwrap_or(Energy::ZERO);
+        if left_at <= reached {
+            // The connector has returned to the one that has counted more.
+            let is_below = self.book.base().is_some_and(|base| start < base);
+            return is_below && before.base().is_some_and(|base| base <= start);
+        }
+        let mut holes = before.unrecorded().iter().map(|unrecorded| unrecorded.span);
+        let goes_on = left_at <= start && start <= end + LATE_SESSIONS_MAX;
+        start > reached && (goes_on || holes.any(|hole| hole.from <= start && stop <= hole.to))
     }
 }
 
@@ -340,6 +430,10 @@ impl Pile {
             Fact::RegisterRolledBack { outlet, rollback } => {
                 self.connector_mut(outlet.connector)
                     .replace_meter(stamp.mono, *rollback);
+            }
+            Fact::RegisterReturned { outlet, register, .. } => {
+                self.connector_mut(outlet.connector)
+                    .return_to_meter_before(stamp.mono, *register);
             }
             Fact::UnorderedCharging {
                 outlet,

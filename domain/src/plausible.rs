@@ -16,7 +16,7 @@
 
 use crate::{
     meter,
-    resolution::Resolution,
+    resolution::{Resolution, stands_still},
     time::Mono,
     units::{Energy, Power},
 };
@@ -294,13 +294,18 @@ impl RegisterWatch {
         };
         self.line = Some(line);
         self.doubt = None;
-        if withdraws {
+        // One reading may have begun a line: what is withdrawn with it is the whole line.
+        if withdraws && (known.before.is_some() || self.left.is_none()) {
             return Verdict::SlipWithdrawn { wrong };
         }
         let recent = self.left.filter(|left| line.last.at.ms_since(left.at) <= RETURN_MS);
         if recent.is_some_and(|left| follows(left, doubt.first, power, line.resolution)) {
             self.left = None;
             return Verdict::Returned { wrong };
+        }
+        // What is lower by its last digit alone is the same line, known better or worse.
+        if withdraws || stands_still(wrong, doubt.first.register) {
+            return Verdict::SlipWithdrawn { wrong };
         }
         // Of several lines in a row that were left, the first is the one that may have been right.
         self.left = recent.or(Some(known.last));
@@ -324,6 +329,22 @@ impl RegisterWatch {
             earlier(&mut doubt.first);
             line(&mut doubt.line);
         }
+    }
+
+    /// The pile says at its start that the register is lower: another meter's, for all that is known. The line before can be
+    /// returned to, as a pile may speak before it can read its meter.
+    pub fn begin_another(&mut self, at: Mono, register: Energy) {
+        let line = self.line.map(|line| line.last);
+        *self = Self {
+            line: Some(Line::begun_by(Seen { at, register })),
+            doubt: None,
+            left: self.left.or(line),
+        };
+    }
+
+    /// A person has looked at the session by which the register was found here: it is where it is.
+    pub fn looked_at(&mut self) {
+        self.left = None;
     }
 
     /// A person says where the register is: the meter was looked at, or a bill was decided by it. Doubts end here.

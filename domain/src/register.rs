@@ -191,6 +191,14 @@ impl RegisterBook {
         claimed.chain(said).max().max(self.base)
     }
 
+    /// The highest register that a session claims or that is explained for good, or the first known. What was said to be
+    /// unrecorded can still be taken back.
+    pub fn claimed_to(&self) -> Option<Energy> {
+        let folded = self.folded.iter().map(|span| span.to);
+        let claimed = self.sessions.iter().map(|session| session.stop.register);
+        folded.chain(claimed).max().max(self.base)
+    }
+
     /// The register that is known to have been reached before a session from `start` to `stop`, whatever came first: where
     /// other sessions cover some of its readings, the highest that is explained.
     pub fn known_before(&self, start: Energy, stop: Energy) -> Option<Energy> {

@@ -34,6 +34,19 @@ impl Resolution {
     }
 }
 
+/// Whether `read` is so far below `known` that it can be another register: by more than its last digits, and by more than a
+/// meter may lose that is switched off before it has written them (0.1 kWh).
+pub fn is_well_below(known: Energy, read: Energy) -> bool {
+    const LOST_MAX: Energy = Energy(1_000);
+    read < known && known - read > LOST_MAX && !stands_still(known, read)
+}
+
+/// Whether `read` is below `known` by no more than its own last digit tells: a register that was cut off or rounded, or
+/// whose last digit trembles. It stands where it was known to stand.
+pub fn stands_still(known: Energy, read: Energy) -> bool {
+    read < known && known - read <= Resolution::shown_by(read).step()
+}
+
 impl Default for Resolution {
     fn default() -> Self {
         Self(Self::COARSEST)

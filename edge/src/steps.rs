@@ -174,7 +174,14 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             wrong,
             register,
         } => {
-            tracing::warn!(seq, %outlet, %wrong, %register, "a reading was a slip: taken back");
+            tracing::warn!(seq, %outlet, %wrong, %register, "the register had been believed elsewhere: taken back");
+        }
+        Fact::RegisterReturned {
+            outlet,
+            wrong,
+            register,
+        } => {
+            tracing::warn!(seq, %outlet, %wrong, %register, "the register is the meter's of before: it goes on where it was");
         }
         Fact::ClockDoubted { certain } => {
             tracing::warn!(seq, %certain, "the wall clock cannot be right: what is charged waits for a person, or for the right time");

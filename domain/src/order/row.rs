@@ -192,6 +192,7 @@ impl Order {
             until,
             limit_fee,
             baseline,
+            meter,
             start_by,
         } = fact
         else {
@@ -222,7 +223,7 @@ impl Order {
             rated_moved_ms: 0,
             times_moved: None,
             baseline: *baseline,
-            meter: at.map_or(0, |connector| connector.meter_of_session_from(*baseline)),
+            meter: meter.unwrap_or_else(|| at.map_or(0, |connector| connector.meter_of_session_from(*baseline))),
             placed_at: stamp.at,
             started: None,
             ending: None,
@@ -488,6 +489,19 @@ impl Order {
         if self.meter != meter {
             self.0.meter = meter;
             self.0.baseline = at.and_then(|connector| connector.register);
+        }
+    }
+
+    /// The register is elsewhere than was believed when it was placed: what was read too high, or of a meter that is not
+    /// there, is no reason to doubt its record.
+    pub(crate) fn follow_register(&mut self, at: &Connector, given_up: bool) {
+        if given_up {
+            self.0.meter = at.meters_before;
+            self.0.baseline = at.book.explained_to().min(at.register).or(at.register);
+        } else if self.0.meter == at.meters_before {
+            let began = self.0.started.as_ref().and_then(|started| started.register);
+            let now = began.map_or(at.register, |began| at.register.map(|register| register.min(began)));
+            self.0.baseline = self.0.baseline.min(now.or(self.0.baseline));
         }
     }
 

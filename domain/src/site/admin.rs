@@ -134,7 +134,8 @@ impl Turn<'_> {
         Ok(Answer::Done)
     }
 
-    /// A person has looked at a pile's meter; asking again changes nothing.
+    /// A person has looked at a pile's meter: its registers are where the pile reads them, whatever was believed or marked.
+    /// Asking again changes nothing.
     pub(super) fn clear_meter(&mut self, pile: PileId, reason: String, by: String) -> Handled {
         self.known_pile(&pile)?;
         if reason.trim().is_empty() {
@@ -146,13 +147,22 @@ impl Turn<'_> {
             row.meter_abnormal.is_some() || row.connectors.values().any(elsewhere)
         });
         let watches = self.site.live.registers.range(pile.outlets());
-        let waiting = watches.filter(|(_, watch)| watch.doubt().is_some() || watch.left().is_some());
-        let waiting: Vec<Outlet> = waiting.map(|(outlet, _)| outlet.clone()).collect();
-        if doubted || !waiting.is_empty() {
-            let mut registers = Vec::new();
-            for outlet in waiting {
-                registers.extend(self.believe_latest(&outlet).map(|read| (outlet.connector, read)));
-            }
+        let heard: Vec<(Outlet, bool)> = watches
+            .map(|(outlet, watch)| (outlet.clone(), watch.doubt().is_some() || watch.left().is_some()))
+            .collect();
+        let mut waits = doubted || heard.iter().any(|(_, waits)| *waits);
+        let mut registers = Vec::new();
+        for (outlet, _) in heard {
+            let known = self
+                .site
+                .rows
+                .connector(&outlet)
+                .and_then(|connector| connector.register);
+            let read = self.believe_latest(&outlet);
+            waits |= read.is_some() && read != known;
+            registers.extend(read.map(|read| (outlet.connector, read)));
+        }
+        if waits {
             self.journal(Fact::MeterCleared {
                 pile,
                 registers,

@@ -6,7 +6,7 @@ use crate::{
     card::Holding,
     desk::{CashMoved, DeskDay, Shift},
     fact::{Fact, PaidFrom, QuarantineOutcome, ReceiptFor, ReceiptUse, Reversal, SlipUse},
-    ids::{CardId, ConnectorNo, MemberId, OrderId, PileId},
+    ids::{CardId, ConnectorNo, MemberId, OrderId, Outlet, PileId},
     journal::Stamp,
     ledger::Hold,
     member::Member,
@@ -140,6 +140,9 @@ impl Books<'_> {
         if let Fact::RegisterRolledBack { outlet, rollback } = fact {
             self.close_book(outlet, rollback.known);
         }
+        if let Fact::RegisterReturned { outlet, .. } = fact {
+            self.leave_book(outlet);
+        }
         let stamp = self.stamp;
         self.pile_mut(id).apply(stamp, fact, &busy);
     }
@@ -161,6 +164,14 @@ impl Books<'_> {
                 let running: Vec<OrderId> = running.map(|order| order.id.clone()).collect();
                 for order in running {
                     self.order_mut(&order).apply(stamp, fact, None);
+                }
+            }
+            Fact::RegisterCorrected { outlet, .. } => self.follow_register(outlet),
+            Fact::RegisterReturned { outlet, .. } => self.follow_register(outlet),
+            Fact::MeterCleared { pile, registers, .. } => {
+                for (connector, _) in registers {
+                    let (pile, connector) = (pile.clone(), *connector);
+                    self.follow_register(&Outlet { pile, connector });
                 }
             }
             // The item may name an order that is not known here.
@@ -186,6 +197,21 @@ impl Books<'_> {
                 let at = at.expect("a fact is about an order that is in memory").cloned();
                 self.order_mut(id).apply(stamp, fact, at.as_ref());
             }
+        }
+    }
+
+    /// The order that runs there goes by where the register is now, and by the meter that is there where the one it began
+    /// with was none.
+    fn follow_register(&mut self, outlet: &Outlet) {
+        let Some(connector) = self.rows.connector(outlet).cloned() else {
+            return;
+        };
+        let here = |order: &&Order| order.outlet == *outlet && order.state.occupies_connector();
+        let running: Vec<OrderId> = self.rows.orders().filter(here).map(|order| order.id.clone()).collect();
+        for id in running {
+            let order = self.order_mut(&id);
+            let given_up = connector.was_none(order.meter);
+            order.follow_register(&connector, given_up);
         }
     }
 

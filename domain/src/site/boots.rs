@@ -11,6 +11,7 @@ use crate::{
     pile::Make,
     planted::{Bug, is_planted},
     plausible::Source,
+    resolution::is_well_below,
 };
 
 fn outlet_of(pile: &PileId, reported: &BootConnector) -> Outlet {
@@ -69,8 +70,8 @@ impl Turn<'_> {
         if is_new {
             self.note_new_boot(pile);
         }
-        for (outlet, rollback) in lower {
-            self.journal(Fact::RegisterRolledBack { outlet, rollback });
+        for (outlet, Rollback { known, found }) in lower {
+            self.register_moved(&outlet, known, found);
         }
         self.tell_time_and_prices(pile);
         self.resend_commands(pile);
@@ -99,13 +100,14 @@ impl Turn<'_> {
                 self.forget_idle(&outlet);
                 let site = &mut *self.site;
                 let watch = site.live.register_watch(&outlet, &site.rows);
-                watch.resolved_by_person(now, one.meter_kwh);
+                watch.begin_another(now, one.meter_kwh);
             } else if !self.read_register(&outlet, one.meter_kwh, Source::Boot).is_believed() {
                 doubted.push(one.no);
                 continue;
             }
+            let believed = self.believed_register(&outlet);
             if let Some(live) = self.site.live.outlets.get_mut(&outlet) {
-                live.report.meter_kwh = one.meter_kwh;
+                live.report.meter_kwh = believed.unwrap_or(one.meter_kwh);
             }
         }
         doubted
@@ -139,12 +141,15 @@ impl Turn<'_> {
                 .filter(|order| self.site.rows.has_its_meter(order))
                 .and_then(|order| order.baseline);
             let known = known.register.max(known.book.reached()).max(before_it)?;
+            // What a record or a bill said is no more than the pile itself has said since.
+            let heard = self.site.live.last_known_register(&outlet, &self.site.rows);
+            let known = heard.map_or(known, |heard| known.min(heard));
             let rollback = Rollback {
                 known,
                 found: one.meter_kwh,
             };
             let idle = one.is_idle(running.is_some());
-            (idle && rollback.found < known).then_some((outlet, rollback))
+            (idle && is_well_below(known, rollback.found)).then_some((outlet, rollback))
         });
         lower.collect()
     }

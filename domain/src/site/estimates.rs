@@ -30,6 +30,7 @@ impl Turn<'_> {
                     register: started
                         .and_then(|started| started.register)
                         .or(order.baseline)
+                        .or(self.site.live.last_known_register(&order.outlet, &self.site.rows))
                         .unwrap_or_default(),
                 };
                 rating::rate(self.site.rows.tariff_of(&order), nothing, &[], nothing).ok()

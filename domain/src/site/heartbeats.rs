@@ -71,10 +71,8 @@ impl Turn<'_> {
     fn report(&mut self, outlet: &Outlet, common: &Common, mut report: ConnectorReport) {
         self.note_faults(outlet, &report);
         let verdict = self.read_register(outlet, report.meter_kwh, Source::Heartbeat);
-        if !verdict.is_believed() {
-            // Shown and settled by is what is believed; what waits is in the watch.
-            report.meter_kwh = self.believed_register(outlet).unwrap_or(report.meter_kwh);
-        }
+        // Shown and settled by is what is believed; what waits is in the watch.
+        report.meter_kwh = self.believed_register(outlet).unwrap_or(report.meter_kwh);
         let charging = report.status == ConnectorStatus::Charging;
         let named = report.order_id.clone();
         let order = self

@@ -12,8 +12,9 @@ use crate::{
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
     order::{Order, OrderRow, State},
     planted::{Bug, is_planted},
-    plausible::RegisterWatch,
+    plausible::{RegisterWatch, Seen},
     rating::{self, Bill, Reading, SampleKeeper},
+    resolution::stands_still,
     tariff::{PeriodKind, Tariff},
     time::{Mono, Now, Wall},
     units::{Energy, Fen},
@@ -247,16 +248,23 @@ impl Live {
             .is_some_and(|presence| presence.online_since.is_some())
     }
 
-    /// The connector's register as last reported, by telemetry or at the end of the last session.
+    /// The connector's register: as a session left it, or as the pile has said since, which is the last word.
     pub(super) fn last_known_register(&self, outlet: &Outlet, rows: &Rows) -> Option<Energy> {
-        let stored = rows
-            .piles
-            .get(&outlet.pile)?
-            .connectors
-            .get(&outlet.connector)?
-            .register;
-        let reported = self.outlets.get(outlet).map(|live| live.report.meter_kwh);
-        stored.max(reported)
+        let connector = rows.connector(outlet)?;
+        let reported = self.outlets.get(outlet).map(|live| Seen {
+            at: live.received,
+            register: live.report.meter_kwh,
+        });
+        let watch = self.registers.get(outlet).and_then(RegisterWatch::believed);
+        let Some((stored, heard)) = connector.register.zip(watch.or(reported)) else {
+            return connector.register.or(watch.or(reported).map(|seen| seen.register));
+        };
+        let is_later = heard.at > connector.register_at;
+        let is_lower = heard.register < stored && !stands_still(stored, heard.register);
+        Some(match is_later && is_lower {
+            true => heard.register,
+            false => stored.max(heard.register),
+        })
     }
 }
 

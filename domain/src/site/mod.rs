@@ -49,6 +49,7 @@ pub use input::{Decision, Input, Place, Space};
 pub use invariants::Violation;
 pub use live::{LiveView, OutletLive, Presence, UnorderedWatch};
 pub use outcome::{Answer, Effect, Outcome};
+pub use readings::{DoubtKind, RegisterDoubt};
 pub use rejected::Rejected;
 pub use rows::{Changes, Key, Loaded, Rows};
 

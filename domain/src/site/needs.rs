@@ -172,8 +172,7 @@ impl Site {
         // On whichever of its meters it ran.
         let connector = self.rows.connector(&Outlet { pile, connector });
         let books = connector.into_iter().flat_map(|connector| {
-            let before = connector.meters_before.checked_sub(1);
-            let meters = before.into_iter().chain([connector.meters_before]);
+            let meters = connector.meters();
             meters.filter_map(|meter| connector.book_for(meter))
         });
         for cover in books.flat_map(|book| book.overlapping(from, to)) {
@@ -188,7 +187,7 @@ impl Site {
     /// What covers these readings of a connector, by the book of the meter that a session from `from` on is of.
     pub(super) fn overlapping(&self, outlet: &Outlet, from: Energy, to: Energy) -> Vec<Cover> {
         let connector = self.rows.connector(outlet);
-        let book = connector.and_then(|connector| connector.book_for(connector.meter_of_late_session(from)));
+        let book = connector.and_then(|connector| connector.book_for(connector.meter_of_late_session(from, to)));
         book.map(|book| book.overlapping(from, to)).unwrap_or_default()
     }
 

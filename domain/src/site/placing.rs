@@ -86,6 +86,11 @@ impl Turn<'_> {
             until,
             limit_fee,
             baseline: self.site.live.last_known_register(&outlet, &self.site.rows),
+            meter: self
+                .site
+                .rows
+                .connector(&outlet)
+                .map(|connector| connector.meters_before),
             start_by: Some(self.now.mono.after_ms(policy.start_timeout_ms)),
         });
         self.journal(Fact::HoldTaken {

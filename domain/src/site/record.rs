@@ -117,7 +117,8 @@ impl Turn<'_> {
         );
         let mut suspicions = self.suspicions(before, record, &aligned);
         suspicions.extend(aligned.suspicions().cloned());
-        if self.site.rows.has_its_meter(before) {
+        // A session that moved nothing shows nothing of it.
+        if self.site.rows.has_its_meter(before) && !failed && record.energy() > Energy::ZERO {
             suspicions.extend(self.rolled_back(&before.outlet));
         }
         if before.bill().is_some_and(|bill| bill.basis == Basis::Correction) {
@@ -325,12 +326,11 @@ impl Turn<'_> {
         let tariff = tariff.or_else(|| self.tariff_in_force().ok().map(|tariff| tariff.spec().id.clone()));
         // What the pile said since it came back is later than the session, so only earlier sessions can tell.
         let connector = self.site.rows.connector(outlet);
-        let before = connector.filter(|connector| connector.is_of_meter_before(start));
-        let connector_known_before = connector.and_then(|connector| connector.book.known_before(start, stop));
-        let baseline = match before.and_then(|connector| connector.rollback) {
-            Some(before) => Some(before.known),
-            None => connector_known_before,
-        };
+        let meter = connector.map(|connector| connector.meter_of_late_session(start, stop));
+        let book = connector
+            .zip(meter)
+            .and_then(|(connector, meter)| connector.book_for(meter));
+        let baseline = book.and_then(|book| book.known_before(start, stop));
         self.journal(Fact::OrderPlaced {
             order: id.clone(),
             outlet: outlet.clone(),
@@ -340,6 +340,7 @@ impl Turn<'_> {
             until: Until::default(),
             limit_fee: Fen::ZERO,
             baseline,
+            meter,
             start_by: None,
         });
         self.order(id).expect("the order was placed a line above").clone()
@@ -397,7 +398,9 @@ impl Turn<'_> {
         let measured = site.live.piles.get(pile).map(|presence| presence.clock.clocks());
         let connector = site.rows.connector(&outlet);
         let meter = order.map(|order| order.meter);
-        let meter = meter.or(connector.map(|connector| connector.meter_of_late_session(record.meter_start_kwh)));
+        let meter = meter
+            .or(connector
+                .map(|connector| connector.meter_of_late_session(record.meter_start_kwh, record.meter_stop_kwh)));
         let book = connector
             .zip(meter)
             .and_then(|(connector, meter)| connector.book_for(meter));

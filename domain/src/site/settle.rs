@@ -151,6 +151,14 @@ impl Turn<'_> {
     /// A decision on a bill takes the register along: the record's readings as they are, or as far as the station knows the
     /// register where the person set the bill.
     pub(super) fn account_as_decided(&mut self, order: &Order, believed: bool) {
+        let of_register =
+            |seen: &Suspicion| matches!(seen, Suspicion::RegisterLower { .. } | Suspicion::RegisterJumped { .. });
+        if self.site.rows.has_its_meter(order)
+            && order.suspicions.iter().any(of_register)
+            && let Some(watch) = self.site.live.registers.get_mut(&order.outlet)
+        {
+            watch.looked_at();
+        }
         let connector = self.site.rows.connector(&order.outlet);
         let book = connector.and_then(|connector| connector.book_for(order.meter));
         let by = SessionId::Order(order.id.clone());
@@ -174,7 +182,7 @@ impl Turn<'_> {
             });
             self.find_gaps(&order.id, from);
         }
-        if believed {
+        if believed && self.site.rows.has_its_meter(order) {
             self.believe_higher(&order.outlet);
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     energy::{ConnectorDay, EnergyReport, Finding, within_range},
     fact::{Fact, QuarantineOutcome, QuarantineReason, SessionTimes},
     ids::{OrderId, Outlet, PileId},
-    messages::Record,
+    messages::{POWER_MAX, Record},
     meter::{self, RegisterGap, Rollback, Suspicion},
     order::{Basis, Counted, Ending, Order, OrderRow, Source, State},
     pile::{Connector, DayDifference, MeterAbnormal},
@@ -89,13 +89,29 @@ impl Books<'_> {
         self.post_register(outlet, &changes);
     }
 
+    /// Before the meter before gets its book back: of the one that was taken for another only sessions count.
+    pub(super) fn leave_book(&mut self, outlet: &Outlet) {
+        let day = self.now_day();
+        let book = &mut self.connector_mut(outlet).book;
+        let end = book.sessions().iter().map(|session| session.stop.register).max();
+        let mut all = vec![book.unsay_above(end.unwrap_or(Energy::ZERO))];
+        if let Some(end) = end {
+            all.push(say_unexplained(book, end, day));
+        }
+        for changes in all {
+            self.post_register(outlet, &changes);
+        }
+    }
+
     /// No report asks any more for what a session of the meter before gives up: it is said at once.
     fn say_left_of_meter_before(&mut self, outlet: &Outlet) {
         let day = self.now_day();
-        let Some(book) = &mut self.connector_mut(outlet).book_before else {
+        let connector = self.connector_mut(outlet);
+        let end = connector.end_before().map(|(_, end)| end);
+        let Some((book, end)) = connector.book_before.as_mut().zip(end) else {
             return;
         };
-        let left = book.explained_to().map(|to| book.unexplained(to)).unwrap_or_default();
+        let left = book.unexplained(end);
         let changes = book.say(&left, day, None, UnrecordedClass::Gap);
         self.post_register(outlet, &changes);
     }
@@ -148,8 +164,10 @@ impl Books<'_> {
     fn claim_since(&mut self, seq: u64, order: &OrderRow, start: Reading, stop: Reading, provisional: bool) {
         let today = self.now_day();
         let Some(book) = self.book_of(order) else { return };
-        // Of a connector whose register nobody knew, this is the first that is known.
-        book.begin(start.register);
+        // Of a connector whose register nobody knew, this is the first that is known. What moved nothing may know none.
+        if start.register < stop.register {
+            book.begin(start.register);
+        }
         let claim = Claim {
             by: SessionId::Order(order.id.clone()),
             start,
@@ -192,10 +210,13 @@ impl Books<'_> {
         }
         if self.rows.has_its_meter(&order) {
             let now = self.stamp.mono;
+            let is_session = order.state != State::Fail && record.energy() > Energy::ZERO;
             let too_fast = suspicions.iter().any(|s| matches!(s, Suspicion::TooFast { .. }));
             let connector = self.connector_mut(outlet);
-            // The first session after the register was found lower has come.
-            (connector.rollback, connector.jump) = (None, None);
+            // The first session after the register was found lower has come, and a person sees it.
+            if is_session {
+                (connector.rollback, connector.jump) = (None, None);
+            }
             // An impossible jump must not make every later session look like a meter running backwards.
             if !too_fast {
                 connector.end_at(now, record.meter_stop_kwh);
@@ -238,7 +259,8 @@ impl Books<'_> {
         let is_estimate = basis == Basis::Estimate;
         if is_estimate || (order.source == Source::Quarantine && !claimed) {
             self.claim(&order, start, stop, is_estimate);
-            if self.rows.has_its_meter(&order) {
+            // An estimate of nothing may be from no reading at all.
+            if self.rows.has_its_meter(&order) && start.register < stop.register {
                 let now = self.stamp.mono;
                 self.connector_mut(&order.outlet).end_at(now, stop.register);
             }
@@ -287,8 +309,7 @@ impl Books<'_> {
         let billed = if corrected { owned.unwrap_or(own) } else { rated };
         // What a meter moved whose book was given up is all said. Of one that never had a book, its own readings are all
         // there is.
-        let meters_before = self.connector_mut(&outlet).meters_before;
-        let had_book = in_book.is_some() || order.meter.saturating_add(1) < meters_before;
+        let had_book = in_book.is_some() || self.connector_mut(&outlet).gave_up_book_of(order.meter);
         let metered = if had_book { Energy::ZERO } else { own };
         let before = order.counted;
         self.order_mut(id).count(Counted {
@@ -367,13 +388,10 @@ impl Books<'_> {
             return;
         };
         let outlet = Outlet { pile, connector };
-        let Some(meters_before) = self.rows.connector(&outlet).map(|connector| connector.meters_before) else {
+        let Some(meters) = self.rows.connector(&outlet).map(Connector::meters) else {
             return;
         };
-        for meter in [Some(meters_before), meters_before.checked_sub(1)]
-            .into_iter()
-            .flatten()
-        {
+        for meter in meters {
             let book = self.connector_mut(&outlet).book_of(meter);
             if let Some(changes) = book.map(|book| book.release(&SessionId::Item(item))) {
                 self.post_register(&outlet, &changes);
@@ -389,7 +407,7 @@ impl Books<'_> {
             connector: record.connector,
         };
         let connector = self.rows.connector(&outlet)?;
-        Some(connector.meter_of_late_session(record.meter_start_kwh))
+        Some(connector.meter_of_late_session(record.meter_start_kwh, record.meter_stop_kwh))
     }
 
     /// A record in quarantine, `found` in today's report: a metered session without an order. What it says of the register
@@ -407,10 +425,9 @@ impl Books<'_> {
         let Some(meter) = self.meter_of(pile, record) else {
             return;
         };
-        let possible = connector
-            .power_max
-            .map(|power| meter::possible(power, times.lasted_ms(record)));
-        if possible.is_none_or(|possible| energy > possible) {
+        // Of a connector that has not said how much it delivers, as much as any can.
+        let power = connector.power_max.unwrap_or(POWER_MAX);
+        if energy > meter::possible(power, times.lasted_ms(record)) {
             return;
         }
         let reading = |at, register| Reading { at, register };
@@ -423,10 +440,10 @@ impl Books<'_> {
             provisional: false,
             times_in_doubt: times.suspicions().any(Suspicion::is_of_times),
         };
-        let book = self.connector_mut(&outlet).book_of(meter);
-        let Some(book) = book.filter(|book| book.base().is_some()) else {
+        let Some(book) = self.connector_mut(&outlet).book_of(meter) else {
             return;
         };
+        book.begin(record.meter_start_kwh);
         let claimed = book.claim(claim, today);
         let counted = book.count(&by, today);
         let before = book.unexplained(record.meter_start_kwh);

@@ -143,7 +143,8 @@ async fn set_maintenance(
         .await
 }
 
-/// Believe a pile's meter again: takes `meter_abnormal` and `register_lower` off, and says why in the journal.
+/// Believe a pile's meter again: its registers are where the pile reads them now, `meter_abnormal` and every
+/// `register_doubt` go, and the journal says why.
 #[utoipa::path(
     post, path = "/v1/piles/{id}/meter-cleared", tag = "piles",
     params(("id" = String, Path, description = "The pile's id")),

@@ -140,7 +140,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
             let lower = view
                 .connectors
                 .iter()
-                .any(|connector| connector.register_lower.is_some());
+                .any(|connector| connector.register_doubt.is_some());
             abnormal += usize::from(view.meter_abnormal.is_some() || lower);
             let alone = view.connectors.iter().filter(|connector| connector.unordered.is_some());
             unordered += alone.count();

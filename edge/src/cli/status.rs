@@ -43,8 +43,8 @@ pub(super) fn text(station: &Value) -> String {
     );
     attention(
         number("piles_meter_abnormal"),
-        "pile with a meter in doubt (holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
-        "piles with a meter in doubt (holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
+        "pile with a meter in doubt (holdfast-edge pile list; holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
+        "piles with a meter in doubt (holdfast-edge pile list; holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
     );
     attention(
         number("reviews_waiting"),
@@ -220,11 +220,11 @@ pub(super) fn piles(answer: &Value) -> String {
                 "fault".to_owned()
             } else if !pile["meter_abnormal"].is_null() {
                 "meter abnormal".to_owned()
-            } else if connectors
+            } else if let Some(doubt) = connectors
                 .iter()
-                .any(|connector| !connector["register_lower"].is_null())
+                .find_map(|connector| connector["register_doubt"]["kind"].as_str())
             {
-                "register lower".to_owned()
+                format!("register {doubt} (pile meter-cleared)")
             } else {
                 let words = connectors
                     .iter()

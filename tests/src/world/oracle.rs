@@ -20,7 +20,7 @@ use domain::{
     ids::{CardId, MemberId, OrderId, Outlet, PileId},
     journal::{Entry, Hash},
     ledger::Account,
-    messages::Record,
+    messages::{POWER_MAX, Record},
     meter::{self, Suspicion},
     order::{Basis, Ending, Source, State},
     register::SessionId,
@@ -180,6 +180,22 @@ impl Oracle {
             }
             // What is left of the meter before is said with it.
             Fact::RegisterRolledBack { outlet, rollback } => self.registers.rolled_back(outlet, *rollback),
+            Fact::RegisterReturned { outlet, .. } => {
+                if let Some(before) = self
+                    .rows
+                    .connector(outlet)
+                    .and_then(|connector| connector.meter_before())
+                {
+                    self.registers.returned(outlet, before);
+                }
+            }
+            Fact::RegisterCorrected { outlet, register, .. } => self.registers.corrected(outlet, *register),
+            Fact::MeterCleared { pile, registers, .. } => {
+                for (connector, register) in registers {
+                    let (pile, connector) = (pile.clone(), *connector);
+                    self.registers.corrected(&Outlet { pile, connector }, *register);
+                }
+            }
             Fact::RecordReceived {
                 order,
                 ending,
@@ -267,10 +283,9 @@ impl Oracle {
                     return Ok(());
                 };
                 let lasted_ms = times.lasted_ms(record);
-                let most = connector.power_max.map(|power| meter::possible(power, lasted_ms));
-                let before = u32::from(connector.is_of_meter_before(from));
-                if most.is_none_or(|most| record.energy() <= most) {
-                    let meter = connector.meters_before - before;
+                let most = meter::possible(connector.power_max.unwrap_or(POWER_MAX), lasted_ms);
+                if record.energy() <= most {
+                    let meter = connector.meter_of_late_session(from, to);
                     self.registers
                         .claimed(&outlet, meter, SessionId::Item(entry.stamp.seq), from, to);
                     // What lies before it is said with it.

@@ -74,6 +74,9 @@ struct Line {
 #[derive(Debug, Clone, Default)]
 struct Register {
     lines: Vec<Line>,
+    /// Which of them is there, and which was before it.
+    present: usize,
+    before: Option<usize>,
     reported: i64,
 }
 
@@ -82,7 +85,7 @@ impl Register {
         if self.lines.is_empty() {
             self.lines.push(Line::default());
         }
-        self.lines.last_mut().expect("there is one, now")
+        &mut self.lines[self.present]
     }
 
     fn line(&mut self, meter: usize) -> &mut Line {
@@ -112,10 +115,28 @@ impl Registers {
         if let Some(base) = before.base {
             before.told.add(base, rollback.known.0);
         }
+        register.before = Some(register.present);
+        register.present = register.lines.len();
         register.lines.push(Line {
             base: Some(rollback.found.0),
             ..Line::default()
         });
+    }
+
+    /// The register is that of meter `before` again: of the one that was taken for another only sessions count.
+    pub(super) fn returned(&mut self, outlet: &Outlet, before: u32) {
+        let register = self.0.entry(outlet.clone()).or_default();
+        let Ok(before) = usize::try_from(before) else { return };
+        let left = register.now();
+        left.end = left.claimed.values().map(|(_, to)| *to).max().or(left.base);
+        register.before = Some(std::mem::replace(&mut register.present, before));
+        register.now().end = None;
+    }
+
+    /// What was read above this register was wrong.
+    pub(super) fn corrected(&mut self, outlet: &Outlet, reading: Energy) {
+        let line = self.0.entry(outlet.clone()).or_default().now();
+        line.base = Some(line.base.map_or(reading.0, |base| base.min(reading.0)));
     }
 
     /// A session of meter `meter` claims so much, in place of what it claimed before. Of a register that nobody knew, this
@@ -138,6 +159,10 @@ impl Registers {
             // A session that comes late may show that a register went further than was known.
             line.end = line.end.map(|end| end.max(from.0));
             line.told.add(from.0, to.0);
+        }
+        // What a session leaves open of a meter that is there no more is said with it.
+        if let Some((base, end)) = line.base.zip(line.end) {
+            line.told.add(base, end.max(to.0));
         }
     }
 
@@ -200,7 +225,8 @@ impl Registers {
     fn line(&mut self, outlet: &Outlet, meter: u32) -> Option<&mut Line> {
         let register = self.0.entry(outlet.clone()).or_default();
         let meter = usize::try_from(meter).ok()?;
-        (meter + 2 >= register.lines.len()).then(|| register.line(meter))
+        (meter == register.present || Some(meter) == register.before || register.lines.is_empty())
+            .then(|| register.line(meter))
     }
 
     /// A day was reported, and days before it corrected.

@@ -13,7 +13,7 @@ use domain::{
     messages::ConnectorReport,
     pile::Pile,
     policy::Policy,
-    site::{OutletLive, Site},
+    site::{DoubtKind, OutletLive, RegisterDoubt, Site},
     time::Now,
 };
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,46 @@ pub struct RollbackView {
     pub found_kwh: Kwh,
 }
 
+/// A doubt about where a connector's register is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RegisterDoubtView {
+    /// `lower` or `jumped`: it was found elsewhere, and the next session waits for a person. `waiting`: the pile keeps saying
+    /// what cannot be, and what was known counts. `left`: it was found elsewhere, and a session has been looked at since.
+    pub kind: String,
+    /// Known before.
+    pub known_kwh: Kwh,
+    /// Found.
+    pub found_kwh: Kwh,
+    /// What to do.
+    pub to_do: String,
+}
+
+impl RegisterDoubtView {
+    fn of(doubt: RegisterDoubt) -> Self {
+        let (kind, to_do) = match doubt.kind {
+            DoubtKind::Lower => (
+                "lower",
+                "see which meter is there, then: holdfast-edge pile meter-cleared",
+            ),
+            DoubtKind::Jumped => (
+                "jumped",
+                "read the meter; if it shows this: holdfast-edge pile meter-cleared",
+            ),
+            DoubtKind::Waiting => (
+                "waiting",
+                "read the meter; if it shows this: holdfast-edge pile meter-cleared",
+            ),
+            DoubtKind::Left => ("left", "read the meter, then: holdfast-edge pile meter-cleared"),
+        };
+        Self {
+            kind: kind.to_owned(),
+            known_kwh: Kwh(doubt.known),
+            found_kwh: Kwh(doubt.found),
+            to_do: to_do.to_owned(),
+        }
+    }
+}
+
 /// A pile's meter is believed again.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -206,6 +246,9 @@ pub struct ConnectorView {
     /// session waits for a person. `null` if not, or once that has come or a person has cleared it.
     #[schema(required)]
     pub register_lower: Option<RollbackView>,
+    /// Why it is not certain where its register is; `null` if it is. `POST /v1/piles/{id}/meter-cleared` ends it.
+    #[schema(required)]
+    pub register_doubt: Option<RegisterDoubtView>,
     /// At fault: it takes no orders.
     pub faulted: bool,
     /// Its emergency stop is pressed, as far as is known.
@@ -326,6 +369,7 @@ impl PileView {
                     known_kwh: Kwh(rollback.known),
                     found_kwh: Kwh(rollback.found),
                 }),
+                register_doubt: site.register_doubt(&outlet).map(RegisterDoubtView::of),
                 faulted: connector.fault.is_at_fault(),
                 emergency_stop: connector.fault.is_stopped(),
                 order: order.map(|order| order.id.to_string()),

@@ -47,7 +47,7 @@ pub struct StationView {
     pub piles_in_maintenance: usize,
     /// Piles with a connector that is reported broken.
     pub piles_faulted: usize,
-    /// Piles whose meter and orders disagreed, or whose register was found lower than it had been.
+    /// Piles whose meter and orders disagreed, or of which it is not certain where a register is.
     pub piles_meter_abnormal: usize,
     /// Orders whose bill waits for a person; counted up to a hundred.
     pub reviews_waiting: usize,

@@ -303,6 +303,7 @@ impl Order {
                 self.move_times(*by_ms);
                 self.0.times_moved = Some(stamp.mono);
             }
+            Fact::OrderRepinned { tariff, .. } => self.0.tariff = tariff.clone(),
             Fact::RecordReceived { ending, suspicions, .. } => {
                 self.step(Step::Record);
                 self.0.ending = Some(ending.clone());

@@ -149,7 +149,7 @@ impl Turn<'_> {
     /// What was delivered, by the record or by what a person typed in, where there is none that can be read.
     fn session_of(&self, item: &QuarantineItem, typed: Option<&TypedFigures>) -> Result<Session, Rejected> {
         let session = match (typed, item.record.as_deref().zip(item.times.as_deref())) {
-            (None, Some((record, times))) => Session::recorded(item, record, times),
+            (None, Some((record, times))) => Session::recorded(item, record, self.times_now(item, times)?),
             (Some(typed), None) if item.why == QuarantineReason::Malformed => self.typed_session(item, typed)?,
             (Some(_), _) => {
                 return Err(not_billable(
@@ -171,6 +171,34 @@ impl Turn<'_> {
             return Err(not_billable(item, "no energy was delivered"));
         }
         Ok(session)
+    }
+
+    /// When an item's session was, by the station's clock as it is now. What was put aside while that clock was in doubt
+    /// moves with it, as orders do, and is believed with it. While the clock is in doubt, an item that came by another one
+    /// waits: its bill would be moved along with this one when it is put right.
+    fn times_now(&self, item: &QuarantineItem, times: &SessionTimes) -> Result<SessionTimes, Rejected> {
+        let clock = &self.site.rows.clock;
+        if let Some(doubt) = clock.doubt
+            && item.doubt.is_none_or(|came| came.mono < doubt.since)
+        {
+            let why = "the station's clock cannot be right now, and it came by another one: set the clock first, then bill it";
+            return Err(not_billable(item, why));
+        }
+        let Some(came) = item.doubt else {
+            return Ok(times.clone());
+        };
+        let Some(by_ms) = clock.moved_since(came.mono) else {
+            return Ok(times.clone());
+        };
+        let moved = times.clone().moved(by_ms);
+        let slack_ms = i64::try_from(self.policy().clock_step_ms).unwrap_or(i64::MAX);
+        // Where the clock was put right while the station was off, nobody saw by how much.
+        let is_certain = item.at.after_ms(by_ms).after_ms(slack_ms) >= came.certain;
+        Ok(match (clock.doubt, is_certain) {
+            (Some(_), _) => moved,
+            (None, true) => moved.believed(),
+            (None, false) => times.clone(),
+        })
     }
 
     /// What cannot be is a slip of the pen, and refused; what hardly can is looked at again.
@@ -390,7 +418,7 @@ struct Session {
 }
 
 impl Session {
-    fn recorded(item: &QuarantineItem, record: &Record, times: &SessionTimes) -> Self {
+    fn recorded(item: &QuarantineItem, record: &Record, times: SessionTimes) -> Self {
         let start = Reading {
             at: times.start,
             register: record.meter_start_kwh,
@@ -406,8 +434,8 @@ impl Session {
             },
             start,
             stop,
-            samples: times.samples.clone(),
             suspicions: times.suspicions().cloned().collect(),
+            samples: times.samples,
             ending: Ending {
                 digest: item.digest.clone(),
                 start,

@@ -44,6 +44,7 @@ impl Turn<'_> {
                 suspicions.push(suspicion);
             }
         }
+        suspicions.extend(self.tariff_not_in_force(order));
         let fee = order.bill().map_or(Fen::ZERO, |bill| bill.fee());
         if fee > self.policy().review_above {
             suspicions.push(Suspicion::LargeFee);

@@ -812,7 +812,7 @@ impl ReceiptUse {
 pub struct Reversal {
     /// How much.
     pub amount: Fen,
-    /// Why. The same amount for the same reason is the same reversal asked for again.
+    /// Why.
     pub reason: String,
 }
 

@@ -135,8 +135,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The objects of a required list of at most `most`.
-    pub(super) fn required_objects(&self, name: &str, most: usize) -> Result<Vec<Self>, Fault> {
+    /// The entries of a required list of at most `most`, each an object or what is wrong with it.
+    pub(super) fn required_objects(&self, name: &str, most: usize) -> Result<Vec<Result<Self, Fault>>, Fault> {
         let path = self.path_of(name);
         let list: Vec<&RawValue> = self.required(name)?;
         if list.len() > most {
@@ -144,7 +144,8 @@ impl<'a> Object<'a> {
             return Err(Fault { path, detail });
         }
         let objects = list.into_iter().enumerate();
-        objects.map(|(i, raw)| Self::of(raw, format!("{path}[{i}]"))).collect()
+        let objects = objects.map(|(i, raw)| Self::of(raw, format!("{path}[{i}]")));
+        Ok(objects.collect())
     }
 
     /// A field that may be missing, `null`, or unreadable.

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     alignment::TIME_SLACK_MS,
+    correction::is_anonymous,
     fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes, TypedFigures},
     ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
     messages::{Ack, AckResult, Down, Malformed, Record, StopReason},
@@ -16,6 +17,7 @@ use crate::{
     planted::{Bug, is_planted},
     quarantine::{CoveredBy, Covering, QuarantineItem, kept_bytes},
     rating::{REGISTER_MAX, Reading},
+    settlement::Split,
     topics::UpKind,
     units::Energy,
 };
@@ -348,8 +350,28 @@ impl Turn<'_> {
         }
     }
 
+    /// An order that was settled gets another record from a person: that is a correction by another door, and as large a
+    /// one takes as many people (decision 0019). The bill waits for the second one under review.
     fn bill_to_order(&mut self, item: &QuarantineItem, order: &Order, session: Session, closing: Closing) -> Handled {
         let id = order.id.clone();
+        let (bill, _) = rate_or_suspect(
+            self.site.rows.tariff_of(order),
+            session.start,
+            &session.samples,
+            session.stop,
+        );
+        let (electricity, service) = (bill.electricity, bill.service);
+        let beyond = self.beyond_one_person(order, Split { electricity, service });
+        if let Some(differs) = beyond.filter(|_| is_anonymous(&closing.by)) {
+            return Err(Rejected::SecondPersonNeeded {
+                order: id,
+                differs,
+                above: self.policy().second_person_above,
+                by: closing.by,
+            });
+        }
+        let by = closing.by.clone();
+        let beyond = beyond.map(|differs| Suspicion::BeyondOnePerson { differs, by });
         let outcome = QuarantineOutcome::Billed { order: id.clone() };
         self.journal_closed(item, outcome, closing);
         // A failed order has its record, and only its money is late.
@@ -360,7 +382,7 @@ impl Turn<'_> {
                 ending: session.ending.clone(),
             });
         }
-        self.bill_by_person(order, session);
+        self.bill_by_person(order, session, beyond);
         Ok(Answer::Order(id))
     }
 
@@ -376,16 +398,16 @@ impl Turn<'_> {
         let (began, registers) = (session.start.at, (session.start.register, session.stop.register));
         let order = self.adopt(&id, &session.outlet, member, Source::Quarantine, began, registers);
         self.journal_closed(item, QuarantineOutcome::Billed { order: id.clone() }, closing);
-        self.bill_by_person(&order, session);
+        self.bill_by_person(&order, session, None);
         Ok(Answer::Order(id))
     }
 
     /// The person has looked at the record, so only what cannot be rated, times that cannot be believed (no clock, no
-    /// price), figures that hardly can be and a large fee send the order to review again.
-    fn bill_by_person(&mut self, order: &Order, session: Session) {
+    /// price), figures that hardly can be, a large fee and what is `beyond` one person send the order to review again.
+    fn bill_by_person(&mut self, order: &Order, session: Session, beyond: Option<Suspicion>) {
         let tariff = self.site.rows.tariff_of(order);
         let (bill, unratable) = rate_or_suspect(tariff, session.start, &session.samples, session.stop);
-        let suspicions = session.suspicions.into_iter().chain(unratable).collect();
+        let suspicions = session.suspicions.into_iter().chain(unratable).chain(beyond).collect();
         self.journal(Fact::OrderRated {
             order: order.id.clone(),
             basis: Basis::Record,

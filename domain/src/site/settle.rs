@@ -135,11 +135,14 @@ impl Turn<'_> {
             return Err(Rejected::NoReason);
         }
         match decision {
-            Decision::AsIs => self.journal(Fact::ReviewApproved {
-                order: id.clone(),
-                reason,
-                by,
-            }),
+            Decision::AsIs => {
+                self.check_second_person(&order, &by)?;
+                self.journal(Fact::ReviewApproved {
+                    order: id.clone(),
+                    reason,
+                    by,
+                });
+            }
             Decision::Corrected { electricity, service } => {
                 return self.correct_or_propose(&order, Split { electricity, service }, reason, by);
             }

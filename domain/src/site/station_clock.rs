@@ -197,7 +197,9 @@ impl Turn<'_> {
             ..reading
         };
         let readings: Vec<Reading> = bill.readings.iter().copied().map(moved).collect();
-        let pinned = self.order(&before.id).expect("its times were moved while it was in memory");
+        let pinned = self
+            .order(&before.id)
+            .expect("its times were moved while it was in memory");
         let tariff = self.site.rows.tariff_of(pinned);
         let Ok(bill) = rating::rate(tariff, moved(bill.start), &readings, moved(bill.stop)) else {
             return;

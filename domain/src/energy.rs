@@ -92,6 +92,15 @@ pub enum Finding {
         /// What of it still is unrecorded.
         left: Energy,
     },
+    /// An order that an earlier report said differs from its register: a person gave it a record, and it does not any more.
+    EnergyAgrees {
+        /// Which order.
+        order: OrderId,
+        /// By its record.
+        billed: Energy,
+        /// By the register.
+        register: Energy,
+    },
     /// An order without a record: its bill is an estimate.
     NoMeter {
         /// Which order.
@@ -128,6 +137,7 @@ impl Finding {
             Finding::Rollback { .. } => "ROLLBACK",
             Finding::Unbilled { .. } | Finding::Unordered { .. } => "UNBILLED",
             Finding::Explained { .. } => "EXPLAINED",
+            Finding::EnergyAgrees { .. } => "ENERGY_AGREES",
             Finding::NoMeter { .. } => "NO_METER",
             Finding::Conflict { .. } => "CONFLICT",
             Finding::RatingDiffers { .. } => "RATING",
@@ -226,6 +236,21 @@ impl ConnectorDay {
             self.findings.push(finding);
         } else {
             self.findings_left_out = self.findings_left_out.saturating_add(1);
+        }
+    }
+
+    /// An order differs from its register no more: what was found is taken back, or, where it has been reported, corrected.
+    pub(crate) fn agrees(&mut self, order: &OrderId, billed: Energy, register: Energy) {
+        let of_it = |found: &Finding| matches!(found, Finding::Energy { order: Some(of), .. } if of == order);
+        let before = self.findings.len();
+        self.findings.retain(|found| !of_it(found));
+        if self.findings.len() == before {
+            let order = order.clone();
+            self.find(Finding::EnergyAgrees {
+                order,
+                billed,
+                register,
+            });
         }
     }
 

@@ -450,6 +450,13 @@ pub enum Fact {
         /// By how much, in milliseconds.
         by_ms: i64,
     },
+    /// A session that nobody was shown a price for goes by the tariff that was in force when it really was.
+    OrderRepinned {
+        /// Which order.
+        order: OrderId,
+        /// By which tariff it is rated from now on.
+        tariff: TariffId,
+    },
     /// The station was restored from a copy: the first entry of another run of the journal. What the run before it
     /// journaled after the copy was made is not here.
     Restored {
@@ -677,6 +684,7 @@ impl Fact {
             | Fact::CorrectionWithdrawn { order, .. }
             | Fact::RecordTaken { order, .. }
             | Fact::OrderTimesMoved { order, .. }
+            | Fact::OrderRepinned { order, .. }
             | Fact::OrderAccounted { order, .. }
             | Fact::Notified { order, .. }
             | Fact::FirstReading { order, .. } => Some(order),
@@ -834,7 +842,7 @@ impl ReceiptUse {
 pub struct Reversal {
     /// How much.
     pub amount: Fen,
-    /// Why. The same amount for the same reason is the same reversal asked for again.
+    /// Why.
     pub reason: String,
 }
 
@@ -1004,5 +1012,25 @@ impl SessionTimes {
     /// Every reason why they cannot be believed.
     pub fn suspicions(&self) -> impl Iterator<Item = &Suspicion> {
         self.suspicion.iter().chain(&self.also)
+    }
+
+    /// The same session by a station's clock that has been put forward by so many milliseconds since.
+    pub(crate) fn moved(mut self, by_ms: i64) -> Self {
+        let own = [&mut self.start, &mut self.stop].into_iter();
+        for at in own.chain(self.samples.iter_mut().map(|sample| &mut sample.at)) {
+            *at = at.after_ms(by_ms);
+        }
+        self
+    }
+
+    /// The same times, now that the station's own clock is certain.
+    pub(crate) fn believed(self) -> Self {
+        let doubts = self.suspicion.into_iter().chain(self.also);
+        let mut others = doubts.filter(|doubt| !doubt.is_of_station_clock());
+        Self {
+            suspicion: others.next(),
+            also: others.collect(),
+            ..self
+        }
     }
 }

@@ -2,10 +2,11 @@
 //! Billing trusts the meter and nothing else (S03 §4), so a meter that contradicts itself stops the money.
 
 use crate::{
+    ids::TariffId,
     messages::Record,
     planted::{Bug, is_planted},
     time::Wall,
-    units::{Energy, Power},
+    units::{Energy, Fen, Power},
 };
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +94,22 @@ pub enum Suspicion {
         recorded: Energy,
         /// By what the station saw of the register.
         seen: Energy,
+    },
+    /// The tariff was chosen by a clock that could not be right, and another one was in force when the order was placed:
+    /// a person decides which price holds.
+    TariffNotInForce {
+        /// Which one the driver was shown.
+        pinned: TariffId,
+        /// Which one was in force.
+        in_force: TariffId,
+    },
+    /// A person billed the order out of quarantine by so much more or less than it was first settled by that it takes a
+    /// second person.
+    BeyondOnePerson {
+        /// By how much.
+        differs: Fen,
+        /// Who billed it.
+        by: String,
     },
 }
 

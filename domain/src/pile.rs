@@ -22,6 +22,8 @@ use std::{
 
 /// The most faults or drops that are remembered for one pile.
 pub const REMEMBERED_MAX: usize = 32;
+/// The most days after the first that are remembered to differ; of more the newest takes the last one's place.
+pub const ABNORMAL_DAYS_MAX: usize = 64;
 
 /// So far above where a meter was left a session of it may begin that comes late: records of others may be lost. Beyond it,
 /// the present meter has jumped.
@@ -51,6 +53,9 @@ pub struct PileRow {
     /// Its meter and the orders disagree (计量异常): for people, it goes on working.
     #[serde(default)]
     pub meter_abnormal: Option<MeterAbnormal>,
+    /// Later days of which the same was found, oldest first, at most [`ABNORMAL_DAYS_MAX`]: the mark stays for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub later_abnormal: Vec<MeterAbnormal>,
     /// When it faulted, newest last.
     pub faults: Vec<Mono>,
     /// When it dropped off the network by its own doing, newest last.
@@ -287,9 +292,16 @@ pub struct MeterAbnormal {
     /// Connectors whose day as a whole differs, as it stands with what came late: the mark goes when none does any more.
     #[serde(default)]
     pub differing: BTreeMap<ConnectorNo, DayDifference>,
-    /// Orders of that day differ from their register, which nothing that comes late puts right.
+    /// Orders of that day that differ from their register, until a person gives them a record that does not.
     #[serde(default)]
-    pub by_orders: bool,
+    pub orders: BTreeSet<OrderId>,
+}
+
+impl MeterAbnormal {
+    /// Nothing is left of what it was made for.
+    fn is_explained(&self) -> bool {
+        self.differing.is_empty() && self.orders.is_empty()
+    }
 }
 
 /// A connector's business day that differs from its register.
@@ -355,6 +367,7 @@ impl Pile {
             since: None,
             maintenance: None,
             meter_abnormal: None,
+            later_abnormal: Vec::new(),
             faults: Vec::new(),
             drops: Vec::new(),
             quarantined_bytes: 0,
@@ -459,6 +472,7 @@ impl Pile {
             }
             Fact::MeterCleared { registers, .. } => {
                 self.0.meter_abnormal = None;
+                self.0.later_abnormal.clear();
                 for connector in self.0.connectors.values_mut() {
                     (connector.rollback, connector.jump) = (None, None);
                 }
@@ -474,26 +488,51 @@ impl Pile {
         self.0.connectors.entry(no).or_default()
     }
 
-    /// A report found that its meter differs from what was billed; the first finding stays.
+    /// A report found that its meter differs from what was billed. The first finding is shown; each stays until it is
+    /// explained.
     pub(crate) fn doubt_meter(&mut self, found: MeterAbnormal) {
-        self.0.meter_abnormal.get_or_insert(found);
+        if self.0.meter_abnormal.is_none() {
+            self.0.meter_abnormal = Some(found);
+            return;
+        }
+        let later = &mut self.0.later_abnormal;
+        later.truncate(ABNORMAL_DAYS_MAX - 1);
+        later.push(found);
     }
 
-    /// A report corrects the day that put its meter in doubt: the mark goes when nothing of it is left.
+    /// A report corrects a day that put its meter in doubt.
     pub(crate) fn correct_doubt(&mut self, day: Day, no: ConnectorNo, billed: Energy, register: Energy) {
-        let Some(doubt) = self.0.meter_abnormal.as_mut().filter(|doubt| doubt.day == day) else {
-            return;
-        };
-        if let Some(difference) = doubt.differing.get_mut(&no) {
-            difference.billed = within_range(difference.billed + billed);
-            difference.register = within_range(difference.register + register);
-            if !differs(difference.billed, difference.register) {
-                doubt.differing.remove(&no);
+        for doubt in self.doubts().filter(|doubt| doubt.day == day) {
+            if let Some(difference) = doubt.differing.get_mut(&no) {
+                difference.billed = within_range(difference.billed + billed);
+                difference.register = within_range(difference.register + register);
+                if !differs(difference.billed, difference.register) {
+                    doubt.differing.remove(&no);
+                }
             }
         }
-        if doubt.differing.is_empty() && !doubt.by_orders {
-            self.0.meter_abnormal = None;
+        self.drop_explained_doubts();
+    }
+
+    /// An order that differed from its register does not any more.
+    pub(crate) fn order_agrees(&mut self, order: &OrderId) {
+        for doubt in self.doubts() {
+            doubt.orders.remove(order);
         }
+        self.drop_explained_doubts();
+    }
+
+    fn doubts(&mut self) -> impl Iterator<Item = &mut MeterAbnormal> {
+        self.0.meter_abnormal.iter_mut().chain(&mut self.0.later_abnormal)
+    }
+
+    /// The mark goes when nothing is left of any day that it was made for.
+    fn drop_explained_doubts(&mut self) {
+        let doubts = self.0.meter_abnormal.take().into_iter();
+        let doubts = doubts.chain(std::mem::take(&mut self.0.later_abnormal));
+        let mut left = doubts.filter(|doubt| !doubt.is_explained());
+        self.0.meter_abnormal = left.next();
+        self.0.later_abnormal = left.collect();
     }
 
     /// Its messages in quarantine come to `count` bytes more, or fewer.

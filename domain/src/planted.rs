@@ -66,6 +66,8 @@ pub enum Bug {
     StrictOptionalFields,
     /// No gap is looked for before an order that an estimate settles.
     EstimateSwallowsGap,
+    /// Unrecorded energy that a session explains later stays unrecorded.
+    GapStays,
     /// A correction downwards pays out what was never paid, and leaves the debt.
     CorrectionPaysTwice,
 }
@@ -103,6 +105,7 @@ impl Bug {
         Bug::BillTwice,
         Bug::StrictOptionalFields,
         Bug::EstimateSwallowsGap,
+        Bug::GapStays,
         Bug::CorrectionPaysTwice,
     ];
 }

@@ -6,7 +6,7 @@ use crate::{
     journal::Stamp,
     messages::{Record, Unread},
     register::{Cover, SessionId},
-    time::Wall,
+    time::{Mono, Wall},
     units::Energy,
 };
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,15 @@ impl From<Cover> for Covering {
     }
 }
 
+/// What the station knew of its clock when a message was put aside, while that clock could not be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemDoubt {
+    /// When the message came, by elapsed time.
+    pub mono: Mono,
+    /// It was later than this.
+    pub certain: Wall,
+}
+
 /// What is kept of a message in quarantine. Whoever holds a [`QuarantineItem`] reads these fields; only facts write them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineRow {
@@ -88,6 +97,9 @@ pub struct QuarantineRow {
     /// The order that it is about, where it names one.
     #[serde(default)]
     pub order: Option<OrderId>,
+    /// The station's clock could not be right when it came: its times move with the clock, and are believed once that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<ItemDoubt>,
     /// On which of its connector's meters its session ran, as far as could be told when it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meter: Option<u32>,
@@ -120,11 +132,12 @@ impl Deref for QuarantineItem {
 }
 
 impl QuarantineItem {
-    /// The item that [`Fact::Quarantined`] begins; its session ran on this one of its connector's meters.
+    /// The item that [`Fact::Quarantined`] begins; its session ran on this one of its connector's meters. `certain` is the
+    /// last certain time, where the station's clock cannot be right.
     ///
     /// # Panics
     /// If it is another fact.
-    pub(crate) fn put_aside(stamp: Stamp, fact: &Fact, meter: Option<u32>) -> Self {
+    pub(crate) fn put_aside(stamp: Stamp, fact: &Fact, meter: Option<u32>, certain: Option<Wall>) -> Self {
         let Fact::Quarantined {
             why,
             pile,
@@ -153,6 +166,10 @@ impl QuarantineItem {
             detail: detail.clone(),
             outcome: None,
             order: order.clone(),
+            doubt: certain.map(|certain| ItemDoubt {
+                mono: stamp.mono,
+                certain,
+            }),
             meter,
             unread: unread.clone(),
             typed: None,

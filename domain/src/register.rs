@@ -15,6 +15,7 @@ pub use span::Span;
 
 use crate::{
     ids::OrderId,
+    planted::{Bug, is_planted},
     rating::{REGISTER_MAX, Reading},
     time::{Day, Wall},
     units::Energy,
@@ -236,7 +237,9 @@ impl RegisterBook {
         let span = session.span();
         if span.energy() > Energy::ZERO {
             self.put(session);
-            self.take_back(span, &mut changes);
+            if !is_planted(Bug::GapStays) {
+                self.take_back(span, &mut changes);
+            }
         }
         self.recount(&mut changes);
         self.compact(today, &mut changes);

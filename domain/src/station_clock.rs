@@ -80,6 +80,16 @@ impl StationClock {
         true
     }
 
+    /// By how much the clock has been put forward since `mono`, in milliseconds; `None` where steps of then are forgotten.
+    pub fn moved_since(&self, mono: Mono) -> Option<i64> {
+        let oldest = self.steps.first().filter(|_| self.steps.len() == STEPS_MAX);
+        if oldest.is_some_and(|oldest| oldest.mono > mono) {
+            return None;
+        }
+        let since = self.steps.iter().filter(|step| step.mono > mono);
+        Some(since.fold(0_i64, |moved_ms, step| moved_ms.saturating_add(step.by_ms)))
+    }
+
     /// The steps since `mono`, oldest first.
     pub fn steps_since(&self, mono: Mono) -> impl Iterator<Item = &ClockStep> {
         self.steps.iter().filter(move |step| step.mono >= mono)

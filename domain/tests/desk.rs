@@ -87,9 +87,21 @@ fn a_top_up_typed_wrong_is_taken_back_by_a_counter_entry() {
     assert_eq!(bench.allowance("n"), Fen(0));
     let facts = bench.facts.len();
     bench.ok(reverse("n", "R1", None, "paid at another station"));
-    bench.ok(reverse("n", "R1", Some("450"), "typed 500 for 50"));
     bench.ok(top_up("n", "500", "R1"));
     assert_eq!(bench.facts.len(), facts, "the same asked again changes nothing");
+}
+
+#[test]
+fn two_parts_of_one_sum_are_taken_back_twice_whatever_the_words() {
+    let mut bench = typed_wrong();
+    for left in ["400", "300"] {
+        bench.ok(reverse("n", "R1", Some("100"), "typed wrong"));
+        assert_eq!(bench.allowance("n"), yuan(left));
+    }
+    bench.ok(reverse("n", "R1", None, "typed wrong"));
+    assert_eq!(bench.allowance("n"), yuan("0"));
+    let refused = bench.refused(reverse("n", "R1", Some("100"), "typed wrong"));
+    assert!(matches!(refused, Rejected::TooMuch { .. }), "{refused}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use bench::*;
 use domain::{
     energy::{ConnectorDay, EnergyReport, Finding},
     ids::{CardId, OrderId},
+    messages::Record,
     meter::Suspicion,
     order::{Basis, State},
     policy::Policy,
@@ -698,7 +699,7 @@ fn a_person_who_clears_a_meter_that_reads_lower_gives_it_a_book_of_its_own() {
         (Some(kwh("5")), Some(kwh("1002")))
     );
     let id = session(&mut bench, 1, "5", "6", "6");
-    assert_eq!(bench.state(&id), State::Payed);
+    assert_eq!(bench.state(&id), State::Payed, "{:?}", bench.order(&id).suspicions);
 }
 
 #[test]
@@ -824,4 +825,86 @@ fn a_record_that_comes_after_a_persons_bill_waits_for_a_person_again() {
         "a repetition changes nothing"
     );
     reports(&bench);
+}
+
+/// P1 runs a session alone for four hours up to `to`, and does not send its record yet.
+fn alone(bench: &mut Bench, counter: u32, to: &str) -> Record {
+    bench.disconnect("P1", true);
+    let (start, from) = (bench.now, bench.sim("P1").meter.to_string());
+    bench.advance(4 * HOUR);
+    let id = order_id(&format!("off-P1-1-{counter}"));
+    let mut record = bench.record_since("P1", &id, start, &from, to);
+    record.card_id = Some(CardId::new("c1").unwrap());
+    record.offline = true;
+    bench.sim("P1").meter = kwh(to);
+    bench.connect("P1");
+    bench.idle("P1");
+    record
+}
+
+#[test]
+fn the_mark_stays_until_every_day_that_differed_is_explained() {
+    let mut bench = Bench::with(Policy {
+        offline_sessions: true,
+        ..Policy::default()
+    });
+    let first = alone(&mut bench, 1, "1020");
+    until(&mut bench, "2026-03-03T12:00:00+08:00");
+    let second = alone(&mut bench, 2, "1025");
+    until(&mut bench, "2026-03-04T01:00:00+08:00");
+    assert!(abnormal(&bench).unwrap().contains("2026-03-02"));
+    bench.send_record("P1", &first);
+    assert_eq!(bench.state(&first.order_id), State::Payed);
+    until(&mut bench, "2026-03-05T01:00:00+08:00");
+    let left = abnormal(&bench).expect("the second day still differs");
+    assert!(left.contains("2026-03-03"), "{left}");
+    bench.send_record("P1", &second);
+    assert_eq!(bench.state(&second.order_id), State::Payed);
+    until(&mut bench, "2026-03-06T01:00:00+08:00");
+    assert_eq!(abnormal(&bench), None);
+}
+
+#[test]
+fn an_order_that_a_person_gives_its_true_record_differs_from_its_register_no_more() {
+    for reported in [false, true] {
+        let mut bench = Bench::new();
+        let (id, start) = bench.charge("m", "P1", "50");
+        bench.deliver("P1", &id, HOUR, "1005");
+        let wrong = bench.record_since("P1", &id, start, "1000", "1001");
+        bench.send_record("P1", &wrong);
+        let mut right = wrong.clone();
+        right.meter_stop_kwh = kwh("1005");
+        bench.send_record("P1", &right);
+        bench.idle("P1");
+        if reported {
+            until(&mut bench, "2026-03-03T01:00:00+08:00");
+            assert!(classes(&only(&report(&bench, "2026-03-02"))).contains(&"ENERGY"));
+            assert!(abnormal(&bench).is_some());
+        }
+        let item = *bench.disk.quarantine.keys().next().unwrap();
+        bench.ok(Bench::close_item_input(item, Some("m")));
+        assert_eq!(bench.order(&id).paid.charged(), yuan("5"));
+        let (day, next) = match reported {
+            false => ("2026-03-02", "2026-03-03T01:00:00+08:00"),
+            true => ("2026-03-03", "2026-03-04T01:00:00+08:00"),
+        };
+        until(&mut bench, next);
+        let made = report(&bench, day);
+        assert!(!classes(&only(&made)).contains(&"ENERGY"), "{made:?}");
+        assert_eq!((abnormal(&bench), &made.abnormal[..]), (None, &[][..]));
+        if reported {
+            let late: Vec<_> = made
+                .adjustments
+                .iter()
+                .filter(|late| late.of == self::day("2026-03-02"))
+                .collect();
+            assert_eq!(
+                classes(&late[0].change),
+                ["ENERGY_AGREES", "EXPLAINED"],
+                "a dated correction"
+            );
+        }
+        assert_eq!(bench.replayed().piles, bench.disk.piles);
+        assert_eq!(bench.replayed_orders(), bench.disk.orders);
+    }
 }

@@ -189,7 +189,9 @@ fn a_car_that_pauses_for_an_hour_is_not_cut_off() {
         bench.deliver("P1", &id, 5 * MINUTE, "1000.5");
         for _ in 0..12 {
             bench.advance(5 * MINUTE);
-            assert!(commands(&bench.heartbeat("P1", status, Some(&id))).is_empty());
+            let sent = command_kinds(&bench.heartbeat("P1", status, Some(&id)));
+            let may_be_asked = status == ConnectorStatus::Finished;
+            assert!(sent.is_empty() || (may_be_asked && sent == [CommandKind::RequestRecord]));
         }
         assert!(commands(&bench.deliver("P1", &id, 5 * MINUTE, "1001")).is_empty());
         assert!(!bench.kinds().contains(&"ChargingLost".to_owned()), "{status:?}");
@@ -636,4 +638,63 @@ fn a_report_of_one_connector_is_no_word_of_another() {
     };
     assert!(bench.site.outlet(&second).is_some());
     assert!(bench.order(&id).deadline.is_some(), "connector 1 is silent");
+}
+
+#[test]
+fn a_record_may_end_where_charging_did_however_long_the_pile_says_finished() {
+    for status in [ConnectorStatus::Plugged, ConnectorStatus::Finished] {
+        let mut bench = Bench::watchful();
+        let (id, start) = bench.charge("m", "P1", "50");
+        bench.deliver("P1", &id, 20 * MINUTE, "1002");
+        let record = bench.record_since("P1", &id, start, "1000", "1002");
+        for _ in 0..6 {
+            bench.advance(5 * MINUTE);
+            bench.heartbeat("P1", status, Some(&id));
+        }
+        bench.send_record("P1", &record);
+        let order = bench.order(&id);
+        assert_eq!(
+            (order.state, order.paid.charged()),
+            (State::Payed, yuan("2")),
+            "{order:?}"
+        );
+    }
+}
+
+#[test]
+fn a_record_that_ends_before_energy_was_seen_to_flow_waits_for_a_person_whatever_the_status() {
+    let mut bench = Bench::watchful();
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, 20 * MINUTE, "1002");
+    let mut record = bench.record_since("P1", &id, start, "1000", "1002.2");
+    bench.advance(10 * MINUTE);
+    bench.sim("P1").meter = kwh("1002.2");
+    paused(&mut bench, &id);
+    record.meter_stop_kwh = kwh("1002.2");
+    bench.send_record("P1", &record);
+    assert_eq!(bench.state(&id), State::Review);
+}
+
+#[test]
+fn the_record_of_a_session_that_is_finished_is_asked_for_and_the_order_goes_on() {
+    let mut bench = Bench::watchful();
+    let (id, _) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, 20 * MINUTE, "1002");
+    let mut asked = Vec::new();
+    for _ in 0..120 {
+        bench.advance(30 * SECOND);
+        asked.extend(command_kinds(&bench.heartbeat(
+            "P1",
+            ConnectorStatus::Finished,
+            Some(&id),
+        )));
+        let order = bench.order(&id);
+        assert_eq!((order.state, order.deadline), (State::Charging, None));
+        // The pile has none, and says so.
+        for command in order.commands {
+            bench.reply("P1", &command.id, false);
+        }
+    }
+    let requests = asked.iter().filter(|kind| **kind == CommandKind::RequestRecord).count();
+    assert!((1..=3).contains(&requests) && requests == asked.len(), "{asked:?}");
 }

@@ -17,7 +17,7 @@ use domain::{
     policy::Policy,
     quarantine::{CoveredBy, QuarantineItem},
     rating::{REGISTER_MAX, Reading},
-    site::{Input, Rejected},
+    site::{Decision, Input, Rejected},
     time::Now,
     topics::UpKind,
     units::{Energy, Fen},
@@ -686,4 +686,81 @@ fn an_offline_session_whose_readings_earlier_sessions_cover_is_no_new_order() {
         item.detail
     );
     assert_eq!(bench.allowance("m"), yuan("50"));
+}
+
+/// Who closed an item, for whom and how, under another name.
+fn by(mut input: Input, name: &str) -> Input {
+    if let Input::CloseQuarantine { by, .. } | Input::Decide { by, .. } = &mut input {
+        *by = name.to_owned();
+    }
+    input
+}
+
+#[test]
+fn a_paid_bill_that_an_item_changes_beyond_one_persons_limit_takes_a_second_person() {
+    let mut bench = Bench::new();
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, 28 * HOUR, "1010");
+    let record = bench.record_since("P1", &id, start, "1000", "1010");
+    bench.send_record("P1", &record);
+    let first = bench.order(&id).paid.charged();
+    assert_eq!(bench.state(&id), State::Payed);
+    let other = bench.record_since("P1", &id, start, "1000", "1190");
+    bench.send_record("P1", &other);
+    let item = last_item(&bench).item;
+    let close = || Bench::close_item_input(item, Some("m"));
+    let nobody = bench.refused(by(close(), "local:0"));
+    assert_eq!(nobody.code(), "second_person_needed", "{nobody}");
+    bench.ok(by(close(), "alice"));
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.paid.charged()), (State::Review, first), "it waits");
+    let as_is = || Bench::decide_input(&id, Decision::AsIs);
+    for same in ["alice", "local:0"] {
+        let refused = bench.refused(by(as_is(), same));
+        assert_eq!(refused.code(), "not_a_second_person", "{refused}");
+    }
+    bench.ok(by(as_is(), "bob"));
+    let order = bench.order(&id);
+    assert_eq!(order.paid.charged(), order.bill().unwrap().fee());
+    assert!(order.paid.charged() > first + yuan("50"), "{order:?}");
+    replays(&bench);
+}
+
+#[test]
+fn figures_typed_in_over_an_estimate_are_measured_by_the_estimate_whichever_door() {
+    let estimated = |bench: &mut Bench| {
+        let (id, start) = bench.charge("m", "P1", "50");
+        bench.deliver("P1", &id, HOUR, "1005");
+        bench.idle("P1");
+        bench.ok(unreadable("P1", &id));
+        bench.advance(28 * HOUR);
+        assert_eq!(bench.order(&id).paid.charged(), yuan("5"));
+        (id, start, last_item(bench).item)
+    };
+    for remainder_released in [false, true] {
+        let mut bench = Bench::with(Policy {
+            remainder_ms: if remainder_released { HOUR } else { 10 * DAY },
+            ..Policy::default()
+        });
+        let (id, start, item) = estimated(&mut bench);
+        let now = bench.now;
+        bench.ok(by(typed_input(item, "m", (start, "1000"), (now, "1190")), "alice"));
+        let order = bench.order(&id);
+        assert_eq!((order.state, order.paid.charged()), (State::Review, yuan("5")));
+        let as_is = Bench::decide_input(&id, Decision::AsIs);
+        assert_eq!(bench.refused(by(as_is.clone(), "alice")).code(), "not_a_second_person");
+        bench.ok(by(as_is, "bob"));
+        assert!(bench.order(&id).paid.charged() > yuan("55"));
+
+        // Within the limit it is one person's, and does not move what is measured by.
+        let mut bench = Bench::with(bench.site.policy().clone());
+        let (id, start, item) = estimated(&mut bench);
+        let now = bench.now;
+        bench.ok(typed_input(item, "m", (start, "1000"), (now, "1030")));
+        let charged = bench.order(&id).paid.charged();
+        assert!(charged > yuan("20") && charged < yuan("55"), "{charged}");
+        bench.ok(Bench::correct_input(&id, "80", "0", "alice"));
+        assert_eq!(bench.order(&id).paid.charged(), charged, "it waits for a second person");
+        replays(&bench);
+    }
 }

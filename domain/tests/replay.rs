@@ -777,6 +777,14 @@ fn random_sequences_reach_every_kind_of_fact() {
         "FirstReading",
         "UnorderedCharging",
         "UnorderedChargingEnded",
+        "RegisterCorrected",
+        "RegisterJumped",
+        "FakeChargingSeen",
+        "ClockDoubted",
+        "ClockBelieved",
+        "OrderTimesMoved",
+        "OrderAccounted",
+        "PileRestarted",
     ] {
         assert!(kinds.contains_key(kind), "{kind} is never reached: {kinds:?}");
     }

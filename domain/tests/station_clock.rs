@@ -7,16 +7,23 @@ mod bench;
 use bench::*;
 use domain::{
     fact::Fact,
-    ids::OrderId,
+    ids::{CardId, OrderId},
     meter::Suspicion,
-    order::State,
-    site::{Input, Rejected},
+    order::{Source, State},
+    policy::Policy,
+    site::{Decision, Input, Rejected},
+    tariff::Tariff,
     time::{Now, Wall},
 };
 
 /// The machine starts again without its battery after a power cut of two hours; piles keep the right time.
 fn loses_its_clock(bench: &mut Bench) -> Wall {
-    let right = bench.now.wall.after_ms(2 * HOUR as i64);
+    loses_its_clock_for(bench, 2 * HOUR)
+}
+
+/// As above, after a power cut of so long; returns what the time is by the right clock.
+fn loses_its_clock_for(bench: &mut Bench, off_ms: u64) -> Wall {
+    let right = bench.now.wall.after_ms(off_ms as i64);
     bench.restart(true);
     bench.now.mono = bench.now.mono.after_ms(5_000);
     bench.now.wall = wall("1970-01-01T00:00:10Z");
@@ -237,4 +244,169 @@ fn what_was_certain_in_an_earlier_run_speaks_against_a_clock_that_is_an_hour_beh
         bench.site.rows().clock.doubt.is_none(),
         "whoever keeps the time knows better"
     );
+}
+
+/// From 3 March on flat costs 2.00 yuan instead of 1.00, and the station is off from the 2nd to the 4th.
+fn loses_its_clock_over_a_change_of_tariff(bench: &mut Bench) -> Wall {
+    let dearer = TARIFF
+        .replace("\"t1\"", "\"t2\"")
+        .replace("2026-01-01T00:00:00+08:00", "2026-03-03T00:00:00+08:00")
+        .replace("\"0.60\", service = \"0.40\"", "\"1.20\", service = \"0.80\"");
+    let tariff = Tariff::from_toml(&dearer, "Asia/Shanghai").unwrap();
+    bench.ok(Input::AddTariff { tariff });
+    bench.advance(HOUR);
+    loses_its_clock_for(bench, 2 * DAY)
+}
+
+/// Whether a person is told that the order is pinned to `t1` while `t2` was in force.
+fn names_both_tariffs(bench: &Bench, id: &OrderId) -> bool {
+    let reasons = bench.order(id).suspicions;
+    let said = reasons.iter().map(|reason| serde_json::to_string(reason).unwrap());
+    said.into_iter()
+        .any(|said| said.contains("\"t1\"") && said.contains("\"t2\""))
+}
+
+#[test]
+fn nothing_is_paid_by_a_tariff_that_was_not_in_force_without_a_person() {
+    let mut bench = Bench::new();
+    loses_its_clock_over_a_change_of_tariff(&mut bench);
+    let id = session(&mut bench, "1000", "1002");
+    assert_eq!(bench.order(&id).tariff.as_str(), "t1", "by what is certain");
+    is_put_right(&mut bench);
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.paid.charged()), (State::Review, yuan("0")));
+    assert!(names_both_tariffs(&bench, &id), "{:?}", order.suspicions);
+    assert_eq!(
+        order.bill().unwrap().fee(),
+        yuan("2"),
+        "at the right time, by the price that was shown"
+    );
+    bench.ok(Bench::decide_input(&id, Decision::AsIs));
+    assert_eq!(bench.order(&id).paid.charged(), yuan("2"));
+    assert_eq!(bench.replayed_orders(), bench.disk.orders);
+}
+
+#[test]
+fn an_order_that_runs_while_the_clock_is_put_right_is_not_paid_by_a_tariff_that_was_not_in_force() {
+    let mut bench = Bench::new();
+    loses_its_clock_over_a_change_of_tariff(&mut bench);
+    let (id, start) = bench.charge("m", "P1", "20");
+    let right = start.wall.after_ms(bench.sim("P1").clock_ahead_ms.unwrap());
+    bench.charging("P1", &id);
+    is_put_right(&mut bench);
+    bench.deliver("P1", &id, 20 * MINUTE, "1002");
+    let record = bench.record_since("P1", &id, Now { wall: right, ..start }, "1000", "1002");
+    bench.send_record("P1", &record);
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.paid.charged()), (State::Review, yuan("0")));
+    assert!(names_both_tariffs(&bench, &id), "{:?}", order.suspicions);
+}
+
+#[test]
+fn an_estimate_is_not_paid_by_a_tariff_that_was_not_in_force_either() {
+    let mut bench = Bench::new();
+    loses_its_clock_over_a_change_of_tariff(&mut bench);
+    let (id, _) = bench.charge("m", "P1", "20");
+    bench.charging("P1", &id);
+    is_put_right(&mut bench);
+    bench.deliver("P1", &id, 20 * MINUTE, "1002");
+    bench.idle("P1");
+    bench.advance(31 * MINUTE);
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.paid.charged()), (State::Review, yuan("0")));
+    assert!(names_both_tariffs(&bench, &id), "{:?}", order.suspicions);
+}
+
+/// A session of 2 kWh within 20 minutes that P1 ran alone.
+fn alone(bench: &mut Bench, card: &str, from: &str, to: &str) -> domain::messages::Record {
+    let start = bench.now;
+    bench.advance(20 * MINUTE);
+    bench.sim("P1").meter = kwh(to);
+    let mut record = bench.record_since("P1", &order_id("off-P1-1-1"), start, from, to);
+    record.offline = true;
+    record.card_id = Some(CardId::new(card).unwrap());
+    record
+}
+
+fn allowing() -> Bench {
+    Bench::with(Policy {
+        offline_sessions: true,
+        ..Policy::default()
+    })
+}
+
+#[test]
+fn a_session_that_nobody_was_shown_a_price_for_goes_by_the_tariff_that_was_in_force() {
+    let mut bench = allowing();
+    loses_its_clock_over_a_change_of_tariff(&mut bench);
+    let record = alone(&mut bench, "c1", "1000", "1002");
+    bench.send_record("P1", &record);
+    assert_eq!(bench.state(&record.order_id), State::Review);
+    is_put_right(&mut bench);
+    let order = bench.order(&record.order_id);
+    assert_eq!(
+        (order.state, order.tariff.as_str(), order.paid.charged()),
+        (State::Payed, "t2", yuan("4"))
+    );
+    assert_eq!(bench.replayed_orders(), bench.disk.orders);
+}
+
+#[test]
+fn what_was_put_aside_by_a_doubtful_clock_is_billed_by_the_right_time_once_that_is_known() {
+    let mut bench = allowing();
+    let right = loses_its_clock_over_a_change_of_tariff(&mut bench);
+    let record = alone(&mut bench, "unknown", "1000", "1002");
+    bench.send_record("P1", &record);
+    // Put forward in 1970 first, then put right.
+    bench.pass(1);
+    bench.now.wall = bench.now.wall.after_ms(3 * HOUR as i64);
+    bench.ok(Input::Tick);
+    bench.now.wall = bench.now.wall.after_ms(-3 * HOUR as i64);
+    bench.ok(Input::Tick);
+    is_put_right(&mut bench);
+    bench.advance(HOUR);
+    let item = *bench.disk.quarantine.keys().next().unwrap();
+    let id = placed(&bench.ok(Bench::close_item_input(item, Some("m"))));
+    let order = bench.order(&id);
+    assert_eq!(
+        (order.state, order.source, order.tariff.as_str(), order.paid.charged()),
+        (State::Payed, Source::Quarantine, "t2", yuan("4"))
+    );
+    let began = order.bill().unwrap().detail.as_ref().unwrap().start.at;
+    assert!(
+        began >= right && began <= right.after_ms(60_000),
+        "{began} by the right clock, not {right}"
+    );
+}
+
+#[test]
+fn what_was_put_aside_waits_for_a_person_if_nobody_saw_by_how_much_the_clock_was_put_right() {
+    let mut bench = allowing();
+    loses_its_clock(&mut bench);
+    let record = alone(&mut bench, "unknown", "1000", "1002");
+    bench.send_record("P1", &record);
+    bench.restart(true);
+    is_put_right(&mut bench);
+    let item = *bench.disk.quarantine.keys().next().unwrap();
+    let id = placed(&bench.ok(Bench::close_item_input(item, Some("m"))));
+    assert_eq!(bench.state(&id), State::Review);
+}
+
+#[test]
+fn what_was_put_aside_by_a_right_clock_is_not_moved_by_a_doubt_that_came_later() {
+    let mut bench = allowing();
+    bench.disconnect("P1", true);
+    let record = alone(&mut bench, "unknown", "1000", "1002");
+    let began = bench.now.wall.after_ms(-20 * MINUTE as i64);
+    bench.connect("P1");
+    bench.send_record("P1", &record);
+    let item = *bench.disk.quarantine.keys().next().unwrap();
+    loses_its_clock(&mut bench);
+    let refused = bench.refused(Bench::close_item_input(item, Some("m")));
+    assert!(refused.to_string().contains("set the clock first"), "{refused}");
+    is_put_right(&mut bench);
+    let id = placed(&bench.ok(Bench::close_item_input(item, Some("m"))));
+    let order = bench.order(&id);
+    assert_eq!(order.bill().unwrap().detail.as_ref().unwrap().start.at, began);
+    assert_eq!(order.paid.charged(), yuan("2"));
 }

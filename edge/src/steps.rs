@@ -190,6 +190,9 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         Fact::OrderTimesMoved { order, by_ms } => {
             tracing::info!(seq, %order, by_ms, "placed by a wrong clock: moved to the right time");
         }
+        Fact::OrderRepinned { order, tariff } => {
+            tracing::info!(seq, %order, %tariff, "goes by the tariff that was in force when it was");
+        }
         Fact::CorrectionProposed {
             order,
             electricity,

@@ -70,4 +70,6 @@ found! {
     bill_the_same_energy_twice_unasked: BillTwice,
     read_no_message_with_a_field_that_is_wrong: StrictOptionalFields,
     look_for_no_gap_before_an_estimate: EstimateSwallowsGap,
+    leave_a_gap_that_a_session_explains: GapStays,
+    pay_out_by_a_correction_what_was_never_paid: CorrectionPaysTwice,
 }

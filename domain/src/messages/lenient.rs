@@ -46,17 +46,8 @@ pub(super) fn body<'a>(kind: UpKind, message: &Object<'a>, dropped: &mut Dropped
 }
 
 fn boot<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Boot, Fault> {
-    let connectors = message.required_objects("connectors", CONNECTORS_MAX)?;
-    let connectors = connectors.iter().map(|connector| {
-        Ok(BootConnector {
-            no: required_connector(connector, "no")?,
-            max_kw: connector.optional("max_kw", dropped),
-            meter_kwh: required_register(connector, "meter_kwh")?,
-            order_id: connector.optional_id("order_id", dropped),
-        })
-    });
     Ok(Boot {
-        connectors: connectors.collect::<Result<_, _>>()?,
+        connectors: each_connector(message, dropped, boot_connector)?,
         vendor: message.text("vendor", dropped),
         model: message.text("model", dropped),
         firmware: message.text("firmware", dropped),
@@ -64,10 +55,40 @@ fn boot<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Boot, Fau
 }
 
 fn heartbeat<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Heartbeat, Fault> {
-    let connectors = message.required_objects("connectors", CONNECTORS_MAX)?;
-    let reports = connectors.iter().map(|connector| report(connector, dropped));
     Ok(Heartbeat {
-        connectors: reports.collect::<Result<_, _>>()?,
+        connectors: each_connector(message, dropped, report)?,
+    })
+}
+
+/// What a message says of each connector. One that cannot be read is dropped alone, and silences no other; where none can
+/// be read, neither can the message.
+fn each_connector<'a, T>(
+    message: &Object<'a>,
+    dropped: &mut Dropped<'a>,
+    read: impl Fn(&Object<'a>, &mut Dropped<'a>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let (mut connectors, mut faults) = (Vec::new(), Vec::new());
+    for (written, object) in message.required_objects("connectors", CONNECTORS_MAX)? {
+        match object.and_then(|object| read(&object, dropped)) {
+            Ok(connector) => connectors.push(connector),
+            Err(fault) => faults.push((written, fault)),
+        }
+    }
+    if connectors.is_empty() && !faults.is_empty() {
+        return Err(faults.swap_remove(0).1);
+    }
+    for (written, fault) in faults {
+        dropped.note(fault.path, written);
+    }
+    Ok(connectors)
+}
+
+fn boot_connector<'a>(connector: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<BootConnector, Fault> {
+    Ok(BootConnector {
+        no: required_connector(connector, "no")?,
+        max_kw: connector.optional("max_kw", dropped),
+        meter_kwh: required_register(connector, "meter_kwh")?,
+        order_id: connector.optional_id("order_id", dropped),
     })
 }
 

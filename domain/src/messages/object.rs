@@ -18,6 +18,9 @@ pub(super) struct Fault {
     pub(super) detail: String,
 }
 
+/// An object of a list: what was written there, and whether it can be read.
+pub(super) type Listed<'a> = (&'a str, Result<Object<'a>, Fault>);
+
 /// The optional fields that could not be read, as they are found: where each stands, and what was written there.
 #[derive(Debug, Default)]
 pub(super) struct Dropped<'a> {
@@ -183,8 +186,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The objects of a required list of at most `most`.
-    pub(super) fn required_objects(&self, name: &str, most: usize) -> Result<Vec<Self>, Fault> {
+    /// The entries of a required list of at most `most`, each an object or what is wrong with it.
+    pub(super) fn required_objects(&self, name: &str, most: usize) -> Result<Vec<Listed<'a>>, Fault> {
         let path = self.path_of(name);
         let list: Vec<&RawValue> = self.required(name)?;
         if list.len() > most {
@@ -192,7 +195,8 @@ impl<'a> Object<'a> {
             return Err(Fault { path, detail });
         }
         let objects = list.into_iter().enumerate();
-        objects.map(|(i, raw)| Self::of(raw, format!("{path}[{i}]"))).collect()
+        let objects = objects.map(|(i, raw)| (raw.get(), Self::of(raw, format!("{path}[{i}]"))));
+        Ok(objects.collect())
     }
 
     /// A field that may be missing, `null`, or unreadable.

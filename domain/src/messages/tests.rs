@@ -717,3 +717,42 @@ fn a_command_carries_only_what_its_kind_needs() {
         r#"{"command_id":"o1:stop:1","kind":"stop","ttl_ms":60000,"order_id":"o1","connector":1}"#
     );
 }
+
+#[test]
+fn a_connector_that_cannot_be_read_is_dropped_alone() {
+    let connector = |no: u64, fields: Value| {
+        let whole = json!({ "no": no, "status": "idle", "meter_kwh": "1000.0000", "faults": [], "max_kw": "7" });
+        with(whole, fields)
+    };
+    let wrong = [
+        (json!({ "status": "sleeping" }), "connectors[1].status"),
+        (json!({ "meter_kwh": "lots" }), "connectors[1].meter_kwh"),
+        (json!({ "no": 0 }), "connectors[1].no"),
+    ];
+    for (fields, path) in wrong {
+        let list =
+            json!({ "connectors": [connector(1, json!({})), connector(2, fields.clone()), connector(3, json!({}))] });
+        let message = read(UpKind::Heartbeat, &with(common(), list.clone())).unwrap();
+        let Up::Heartbeat(heartbeat) = &message.body else {
+            panic!("{message:?}")
+        };
+        let read_of: Vec<u16> = heartbeat.connectors.iter().map(|report| report.no.0.into()).collect();
+        assert_eq!((read_of, unread(&message)), (vec![1, 3], vec![path]));
+        if path.ends_with("status") {
+            continue;
+        }
+        let message = read(UpKind::Boot, &with(common(), list)).unwrap();
+        let Up::Boot(boot) = &message.body else {
+            panic!("{message:?}")
+        };
+        assert_eq!((boot.connectors.len(), unread(&message)), (2, vec![path]));
+    }
+    let list = json!({ "connectors": [connector(1, json!({})), 7] });
+    let message = read(UpKind::Heartbeat, &with(common(), list)).unwrap();
+    assert_eq!(unread(&message), ["connectors[1]"]);
+    let none = json!({ "connectors": [connector(1, json!({ "meter_kwh": null }))] });
+    assert!(
+        read(UpKind::Heartbeat, &with(common(), none)).is_err(),
+        "where none can be read the whole cannot"
+    );
+}

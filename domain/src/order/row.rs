@@ -16,7 +16,7 @@ use crate::{
     pile::Connector,
     planted::{Bug, is_planted},
     settlement::{Paid, Payment},
-    time::{Mono, Wall},
+    time::{Day, Mono, Wall},
     units::{Energy, Fen},
 };
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,9 @@ pub struct OrderRow {
     /// What the energy report counts of it.
     #[serde(default)]
     pub counted: Option<Counted>,
+    /// Its record said less than the station had seen: on which day that was found, and up to which register was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs: Option<(Day, Energy)>,
     /// Quarantine items about it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<OrderItem>,
@@ -154,9 +157,11 @@ impl OrderRow {
         self.clock_doubted || of_times || self.source == Source::Quarantine
     }
 
-    /// What a correction of its bill is measured by; none before it is settled.
+    /// What a correction of its bill is measured by; none before money has moved by a bill.
     pub fn measured_by(&self) -> Option<FirstSettled> {
-        let by_now = self.settled_at.map(|_| FirstSettled {
+        let by_estimate = self.estimated && self.state == State::Settle;
+        let has_settled = self.settled_at.is_some() || by_estimate;
+        let by_now = has_settled.then(|| FirstSettled {
             fee: self.paid.charged(),
             estimated: self.estimated || self.bills.iter().any(|bill| bill.basis == Basis::Estimate),
         });
@@ -240,6 +245,7 @@ impl Order {
             paid: Paid::default(),
             settled_at: None,
             counted: None,
+            differs: None,
             items: Vec::new(),
             replaced: Vec::new(),
             first_settled: None,
@@ -307,6 +313,7 @@ impl Order {
                 self.move_times(*by_ms);
                 self.0.times_moved = Some(stamp.mono);
             }
+            Fact::OrderRepinned { tariff, .. } => self.0.tariff = tariff.clone(),
             Fact::RecordReceived { ending, suspicions, .. } => {
                 self.step(Step::Record);
                 self.0.ending = Some(ending.clone());
@@ -325,6 +332,11 @@ impl Order {
             }
             Fact::RecordTaken { ending, .. } => {
                 self.step(Step::Record);
+                // A person chose it: unlike its own record, it does not take the place of an estimate to be measured by.
+                self.0.first_settled = self.measured_by().map(|first| FirstSettled {
+                    estimated: false,
+                    ..first
+                });
                 self.0.replaced.extend(self.0.ending.replace(ending.clone()));
                 self.0.estimated = false;
                 self.be_over();
@@ -439,6 +451,11 @@ impl Order {
     /// What an energy report counts of it from now on.
     pub(crate) fn count(&mut self, counted: Counted) {
         self.0.counted = Some(counted);
+    }
+
+    /// Its record said less on that day than the station had seen, up to that register; or what a person gave it does not.
+    pub(crate) fn note_difference(&mut self, differs: Option<(Day, Energy)>) {
+        self.0.differs = differs;
     }
 
     fn step(&mut self, step: Step) {

@@ -82,7 +82,7 @@ impl Turn<'_> {
                 Err(Rejected::TariffExists(spec.id.clone()))
             };
         }
-        if !self.site.rows.tariffs.is_empty() && spec.effective_from < self.now.wall {
+        if !self.site.rows.tariffs.is_empty() && spec.effective_from < self.site.tariff_time(self.now) {
             return Err(Rejected::TariffInThePast(spec.id.clone()));
         }
         self.journal(Fact::TariffAdded { tariff });

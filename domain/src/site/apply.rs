@@ -246,7 +246,8 @@ impl Books<'_> {
                     "a message of {pile} is put aside once"
                 );
                 let meter = record.as_ref().and_then(|record| self.meter_of(pile, record));
-                let item = QuarantineItem::put_aside(self.stamp, fact, meter);
+                let certain = self.rows.clock.doubt.map(|doubt| doubt.certain);
+                let item = QuarantineItem::put_aside(self.stamp, fact, meter, certain);
                 let bytes = item.bytes();
                 self.rows.quarantine.insert(number, Some(item));
                 self.count_quarantined(pile, |count| count.saturating_add(bytes));

@@ -6,6 +6,7 @@ use crate::{
     correction::{Approval, BILL_VERSIONS_MAX, Proposal, are_two_people, is_anonymous},
     fact::Fact,
     ids::OrderId,
+    meter::Suspicion,
     order::{Order, State},
     settlement::Split,
     units::Fen,
@@ -50,8 +51,31 @@ impl Turn<'_> {
         }
     }
 
+    /// A bill that a person made out of quarantine, beyond what one person may do, is approved by somebody else.
+    pub(super) fn check_second_person(&self, order: &Order, by: &str) -> Result<(), Rejected> {
+        let billed = order.suspicions.iter().rev().find_map(|suspicion| match suspicion {
+            Suspicion::BeyondOnePerson { by, .. } => Some(by),
+            _ => None,
+        });
+        let bill = order.bill().map(|bill| Split {
+            electricity: bill.electricity,
+            service: bill.service,
+        });
+        let beyond = bill.and_then(|bill| self.beyond_one_person(order, bill));
+        match billed.zip(beyond) {
+            Some((billed_by, differs)) if !are_two_people(billed_by, by) => Err(Rejected::BilledByOnePerson {
+                order: order.id.clone(),
+                differs,
+                above: self.policy().second_person_above,
+                billed_by: billed_by.clone(),
+                by: by.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// By how much a bill differs from the one first settled, where that is more than one person may do.
-    fn beyond_one_person(&self, order: &Order, bill: Split) -> Option<Fen> {
+    pub(super) fn beyond_one_person(&self, order: &Order, bill: Split) -> Option<Fen> {
         let differs = order.measured_by()?.differs(bill.total());
         (differs > self.policy().second_person_above).then_some(differs)
     }

@@ -117,7 +117,10 @@ impl Turn<'_> {
             self.seen(&order.id);
         }
         match &order {
-            Some(order) if its_own => self.watch_limits(&order.id),
+            Some(order) if its_own => {
+                self.watch_limits(&order.id);
+                self.watch_finished(outlet, &order.id, report.status);
+            }
             Some(order) if order.state == State::Charging => self.watch_missing_record(outlet, order),
             _ => {}
         }
@@ -206,7 +209,9 @@ impl Turn<'_> {
             if verdict.is_new_line() && live.readings.readings().len() <= 1 {
                 // Only a slip was known of it: the driver pays from here.
                 live.begin(&order.id, tariff, Some(reading));
+                live.note_charging(report.status, reading);
             } else if verdict.is_believed() {
+                live.note_charging(report.status, reading);
                 live.readings.push(tariff, reading);
             }
         }

@@ -77,11 +77,30 @@ fn wrong_with(order: &Order, rows: &Rows) -> Option<String> {
         Some(format!("it has ended and {held} yuan are still held"))
     } else if (order.state == State::Unpaid) != (ended && order.paid.debt > Fen::ZERO) {
         Some(format!("it is {} and owes {} yuan", order.state, order.paid.debt))
+    } else if let Some(what) = wrong_with_bill(order) {
+        Some(what)
     } else if allowance.is_negative() || debt.is_negative() {
         Some(format!("{} has {allowance} yuan here and owes {debt}", order.member))
     } else {
         None
     }
+}
+
+/// Whoever is settled is charged what the last bill says, paid or owed. Only where money went back afterwards a lower bill
+/// may find nothing left to take back.
+fn wrong_with_bill(order: &Order) -> Option<String> {
+    if !matches!(order.state, State::Payed | State::Unpaid) {
+        return None;
+    }
+    let (paid, fee) = (order.paid, order.bill().map_or(Fen::ZERO, |bill| bill.fee()));
+    let charged = paid.charged();
+    let agrees = charged == fee || (paid.refunded > Fen::ZERO && charged > fee);
+    (!agrees || paid.debt > charged).then(|| {
+        format!(
+            "{charged} yuan are charged, {} of them owed, and its bill says {fee}",
+            paid.debt
+        )
+    })
 }
 
 #[cfg(test)]

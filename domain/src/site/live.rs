@@ -130,6 +130,13 @@ pub struct OutletLive {
     /// Whether the meter counts what flows; begun anew after a restart.
     #[serde(skip)]
     pub flow: FlowWatch,
+    /// The last reading that showed its order charging: by the status, or by a register that had moved. A pile may say
+    /// `plugged` or `finished` with the order's number long after.
+    #[serde(default)]
+    pub last_charging: Option<Reading>,
+    /// When the record is asked for, while the pile says that its order's session is finished and does not end it.
+    #[serde(default)]
+    pub ask_finished: Option<Mono>,
     /// It charges, and for no order of ours.
     #[serde(default)]
     pub unordered: Option<UnorderedWatch>,
@@ -316,6 +323,8 @@ impl OutletLive {
             readings: SampleKeeper::default(),
             soc_start: None,
             lost_since: None,
+            last_charging: None,
+            ask_finished: None,
             flow: FlowWatch::default(),
             unordered: None,
             idle: IdleReadings::default(),
@@ -333,7 +342,18 @@ impl OutletLive {
         }
         self.soc_start = None;
         self.lost_since = None;
+        self.last_charging = None;
+        self.ask_finished = None;
         self.flow = FlowWatch::default();
+    }
+
+    /// Keeps when its order was last seen to charge, from a report of its session that is about to be kept.
+    pub(super) fn note_charging(&mut self, status: ConnectorStatus, reading: Reading) {
+        let before = self.readings.latest();
+        let moved = before.is_some_and(|before| before.register < reading.register);
+        if status == ConnectorStatus::Charging || moved {
+            self.last_charging = Some(reading);
+        }
     }
 
     /// The station's clock was stepped: the readings keep their distance from the present, or none that follows a step
@@ -343,6 +363,9 @@ impl OutletLive {
         self.idle.follow_step(by_ms);
         if let Some((_, since)) = &mut self.soc_start {
             *since = since.after_ms(by_ms);
+        }
+        if let Some(seen) = &mut self.last_charging {
+            seen.at = seen.at.after_ms(by_ms);
         }
     }
 

@@ -4,7 +4,8 @@
 use super::{Turn, live::Timer};
 use crate::{
     fact::Fact,
-    ids::Outlet,
+    ids::{OrderId, Outlet},
+    messages::ConnectorStatus,
     order::{Order, State},
     planted::{Bug, is_planted},
     time::Mono,
@@ -34,6 +35,23 @@ impl Turn<'_> {
                 .live
                 .timers
                 .insert((now.after_ms(request_ms), Timer::RecordMissing(outlet.clone())));
+        }
+    }
+
+    /// A session that its pile calls finished and goes on naming may be a pause, or its record is lost. It is asked for after
+    /// the usual time, and again now and then; nothing ends by that while the pile says that the session goes on.
+    pub(super) fn watch_finished(&mut self, outlet: &Outlet, id: &OrderId, status: ConnectorStatus) {
+        let now = self.now.mono;
+        let policy = self.policy();
+        let (request_ms, again_ms) = (policy.record_request_ms, policy.record_overdue_ms);
+        let Some(live) = self.site.live.outlets.get_mut(outlet) else {
+            return;
+        };
+        if status != ConnectorStatus::Finished {
+            live.ask_finished = None;
+        } else if *live.ask_finished.get_or_insert(now.after_ms(request_ms)) <= now {
+            live.ask_finished = Some(now.after_ms(again_ms));
+            self.request_record_once(id);
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     alignment::TIME_SLACK_MS,
+    correction::is_anonymous,
     fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes, TypedFigures},
     ids::{MemberId, OrderId, Outlet, PileId, uuid_v7},
     messages::{Ack, AckResult, Down, Malformed, Record, StopReason},
@@ -16,6 +17,7 @@ use crate::{
     planted::{Bug, is_planted},
     quarantine::{CoveredBy, Covering, QuarantineItem, kept_bytes},
     rating::{REGISTER_MAX, Reading},
+    settlement::Split,
     topics::UpKind,
     units::Energy,
 };
@@ -150,7 +152,7 @@ impl Turn<'_> {
     /// What was delivered, by the record or by what a person typed in, where there is none that can be read.
     fn session_of(&self, item: &QuarantineItem, typed: Option<&TypedFigures>) -> Result<Session, Rejected> {
         let session = match (typed, item.record.as_deref().zip(item.times.as_deref())) {
-            (None, Some((record, times))) => Session::recorded(item, record, times),
+            (None, Some((record, times))) => Session::recorded(item, record, self.times_now(item, times)?),
             (Some(typed), None) if item.why == QuarantineReason::Malformed => self.typed_session(item, typed)?,
             (Some(_), _) => {
                 return Err(not_billable(
@@ -172,6 +174,34 @@ impl Turn<'_> {
             return Err(not_billable(item, "no energy was delivered"));
         }
         Ok(session)
+    }
+
+    /// When an item's session was, by the station's clock as it is now. What was put aside while that clock was in doubt
+    /// moves with it, as orders do, and is believed with it. While the clock is in doubt, an item that came by another one
+    /// waits: its bill would be moved along with this one when it is put right.
+    fn times_now(&self, item: &QuarantineItem, times: &SessionTimes) -> Result<SessionTimes, Rejected> {
+        let clock = &self.site.rows.clock;
+        if let Some(doubt) = clock.doubt
+            && item.doubt.is_none_or(|came| came.mono < doubt.since)
+        {
+            let why = "the station's clock cannot be right now, and it came by another one: set the clock first, then bill it";
+            return Err(not_billable(item, why));
+        }
+        let Some(came) = item.doubt else {
+            return Ok(times.clone());
+        };
+        let Some(by_ms) = clock.moved_since(came.mono) else {
+            return Ok(times.clone());
+        };
+        let moved = times.clone().moved(by_ms);
+        let slack_ms = i64::try_from(self.policy().clock_step_ms).unwrap_or(i64::MAX);
+        // Where the clock was put right while the station was off, nobody saw by how much.
+        let is_certain = item.at.after_ms(by_ms).after_ms(slack_ms) >= came.certain;
+        Ok(match (clock.doubt, is_certain) {
+            (Some(_), _) => moved,
+            (None, true) => moved.believed(),
+            (None, false) => times.clone(),
+        })
     }
 
     /// What cannot be is a slip of the pen, and refused; what hardly can is looked at again.
@@ -322,8 +352,28 @@ impl Turn<'_> {
         }
     }
 
+    /// An order that was settled gets another record from a person: that is a correction by another door, and as large a
+    /// one takes as many people (decision 0019). The bill waits for the second one under review.
     fn bill_to_order(&mut self, item: &QuarantineItem, order: &Order, session: Session, closing: Closing) -> Handled {
         let id = order.id.clone();
+        let (bill, _) = rate_or_suspect(
+            self.site.rows.tariff_of(order),
+            session.start,
+            &session.samples,
+            session.stop,
+        );
+        let (electricity, service) = (bill.electricity, bill.service);
+        let beyond = self.beyond_one_person(order, Split { electricity, service });
+        if let Some(differs) = beyond.filter(|_| is_anonymous(&closing.by)) {
+            return Err(Rejected::SecondPersonNeeded {
+                order: id,
+                differs,
+                above: self.policy().second_person_above,
+                by: closing.by,
+            });
+        }
+        let by = closing.by.clone();
+        let beyond = beyond.map(|differs| Suspicion::BeyondOnePerson { differs, by });
         let outcome = QuarantineOutcome::Billed { order: id.clone() };
         self.journal_closed(item, outcome, closing);
         // A failed order has its record, and only its money is late.
@@ -334,7 +384,7 @@ impl Turn<'_> {
                 ending: session.ending.clone(),
             });
         }
-        self.bill_by_person(order, session);
+        self.bill_by_person(order, session, beyond);
         Ok(Answer::Order(id))
     }
 
@@ -350,16 +400,16 @@ impl Turn<'_> {
         let (began, registers) = (session.start.at, (session.start.register, session.stop.register));
         let order = self.adopt(&id, &session.outlet, member, Source::Quarantine, began, registers);
         self.journal_closed(item, QuarantineOutcome::Billed { order: id.clone() }, closing);
-        self.bill_by_person(&order, session);
+        self.bill_by_person(&order, session, None);
         Ok(Answer::Order(id))
     }
 
     /// The person has looked at the record, so only what cannot be rated, times that cannot be believed (no clock, no
-    /// price), figures that hardly can be and a large fee send the order to review again.
-    fn bill_by_person(&mut self, order: &Order, session: Session) {
+    /// price), figures that hardly can be, a large fee and what is `beyond` one person send the order to review again.
+    fn bill_by_person(&mut self, order: &Order, session: Session, beyond: Option<Suspicion>) {
         let tariff = self.site.rows.tariff_of(order);
         let (bill, unratable) = rate_or_suspect(tariff, session.start, &session.samples, session.stop);
-        let suspicions = session.suspicions.into_iter().chain(unratable).collect();
+        let suspicions = session.suspicions.into_iter().chain(unratable).chain(beyond).collect();
         self.journal(Fact::OrderRated {
             order: order.id.clone(),
             basis: Basis::Record,
@@ -392,7 +442,7 @@ struct Session {
 }
 
 impl Session {
-    fn recorded(item: &QuarantineItem, record: &Record, times: &SessionTimes) -> Self {
+    fn recorded(item: &QuarantineItem, record: &Record, times: SessionTimes) -> Self {
         let start = Reading {
             at: times.start,
             register: record.meter_start_kwh,
@@ -408,8 +458,8 @@ impl Session {
             },
             start,
             stop,
-            samples: times.samples.clone(),
             suspicions: times.suspicions().cloned().collect(),
+            samples: times.samples,
             ending: Ending {
                 digest: item.digest.clone(),
                 start,

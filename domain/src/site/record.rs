@@ -446,7 +446,7 @@ impl Turn<'_> {
             placed_at: order.placed_at,
             started: started.map(|started| (started.at, started.boot_id.clone())),
             first_live: readings.first().copied(),
-            last_live: readings.last().copied(),
+            last_live: live.and_then(|live| live.last_charging),
         }
     }
 }

@@ -234,6 +234,22 @@ pub enum Rejected {
         /// Who approves.
         by: String,
     },
+    /// Who billed an order out of quarantine and who approves that are not two people.
+    #[error(
+        "this bill differs by {differs} yuan from the one order {order} was first settled by, and above {above} yuan it takes two people: {billed_by} billed it out of quarantine, and {by} cannot be told from them; somebody else must approve it, with a token of their own (HTTP API, or --token-file)"
+    )]
+    BilledByOnePerson {
+        /// Which order.
+        order: OrderId,
+        /// By how much.
+        differs: Fen,
+        /// The most that one person may do.
+        above: Fen,
+        /// Who billed it.
+        billed_by: String,
+        /// Who approves.
+        by: String,
+    },
     /// No such correction waits.
     #[error("order {order} has no correction {proposal} waiting{}", instead(*waits))]
     UnknownProposal {
@@ -375,7 +391,7 @@ impl Rejected {
             Rejected::NotCorrectable { .. } => "not_correctable",
             Rejected::TooManyBills(_) => "too_many_bills",
             Rejected::SecondPersonNeeded { .. } => "second_person_needed",
-            Rejected::NotASecondPerson { .. } => "not_a_second_person",
+            Rejected::NotASecondPerson { .. } | Rejected::BilledByOnePerson { .. } => "not_a_second_person",
             Rejected::UnknownProposal { .. } => "unknown_proposal",
             Rejected::UnknownReceipt(_) => "unknown_receipt",
             Rejected::NotATopUp { .. } => "not_a_top_up",

@@ -44,6 +44,7 @@ impl Turn<'_> {
                 suspicions.push(suspicion);
             }
         }
+        suspicions.extend(self.tariff_not_in_force(order));
         let fee = order.bill().map_or(Fen::ZERO, |bill| bill.fee());
         if fee > self.policy().review_above {
             suspicions.push(Suspicion::LargeFee);
@@ -134,11 +135,14 @@ impl Turn<'_> {
             return Err(Rejected::NoReason);
         }
         match decision {
-            Decision::AsIs => self.journal(Fact::ReviewApproved {
-                order: id.clone(),
-                reason,
-                by,
-            }),
+            Decision::AsIs => {
+                self.check_second_person(&order, &by)?;
+                self.journal(Fact::ReviewApproved {
+                    order: id.clone(),
+                    reason,
+                    by,
+                });
+            }
             Decision::Corrected { electricity, service } => {
                 return self.correct_or_propose(&order, Split { electricity, service }, reason, by);
             }

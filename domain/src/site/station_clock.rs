@@ -5,9 +5,10 @@ use crate::{
     fact::Fact,
     ids::{OrderId, PileId},
     meter::Suspicion,
-    order::{Basis, Order, State},
+    order::{Basis, Order, Source, State},
     rating::{self, Reading},
     station_clock::{EARLIEST, Vouchers},
+    tariff,
     time::Wall,
 };
 
@@ -162,16 +163,53 @@ impl Turn<'_> {
         }
     }
 
+    /// Where the clock was in doubt when an order was placed, the tariff was chosen by what was certain. It is the one that
+    /// the driver was shown, and the contract; but nothing is paid by a tariff that was not in force without a person.
+    pub(super) fn tariff_not_in_force(&self, order: &Order) -> Option<Suspicion> {
+        let was_shown = matches!(order.source, Source::Api | Source::Card);
+        if !was_shown || order.times_moved.is_none() {
+            return None;
+        }
+        let in_force = tariff::in_force(self.site.rows.tariffs.values(), order.placed_at)?;
+        let in_force = in_force.spec().id.clone();
+        (in_force != order.tariff).then(|| Suspicion::TariffNotInForce {
+            pinned: order.tariff.clone(),
+            in_force,
+        })
+    }
+
+    /// Nobody was shown a price for a session that a pile ran alone, or that a person bills: the tariff that was in force
+    /// when it began is its own. Returns why a person must look where there was none.
+    fn repin(&mut self, order: &Order, began: Wall) -> Option<Suspicion> {
+        if matches!(order.source, Source::Api | Source::Card) {
+            return None;
+        }
+        let Some(in_force) = tariff::in_force(self.site.rows.tariffs.values(), began) else {
+            let detail = "moved to the right time it began before there was a price".to_owned();
+            return Some(Suspicion::TimesImpossible { detail });
+        };
+        let tariff = in_force.spec().id.clone();
+        if tariff != order.tariff {
+            let order = order.id.clone();
+            self.journal(Fact::OrderRepinned { order, tariff });
+        }
+        None
+    }
+
     fn rate_at_the_right_time(&mut self, before: &Order, by_ms: i64) {
         let Some(bill) = before.bill().and_then(|bill| bill.detail.clone()) else {
             return;
         };
+        let no_price = self.repin(before, bill.start.at.after_ms(by_ms));
         let moved = |reading: Reading| Reading {
             at: reading.at.after_ms(by_ms),
             ..reading
         };
         let readings: Vec<Reading> = bill.readings.iter().copied().map(moved).collect();
-        let tariff = self.site.rows.tariff_of(before);
+        let pinned = self
+            .order(&before.id)
+            .expect("its times were moved while it was in memory");
+        let tariff = self.site.rows.tariff_of(pinned);
         let Ok(bill) = rating::rate(tariff, moved(bill.start), &readings, moved(bill.stop)) else {
             return;
         };
@@ -185,10 +223,18 @@ impl Turn<'_> {
             .suspicions
             .iter()
             .filter(|suspicion| !suspicion.is_of_station_clock());
-        let others: Vec<Suspicion> = others.filter(|other| **other != Suspicion::LargeFee).cloned().collect();
+        let others = others.filter(|other| **other != Suspicion::LargeFee).cloned();
+        let others: Vec<Suspicion> = others.chain(no_price).collect();
         let reasons = self.reasons_to_review(&before.id, others);
         if reasons.is_empty() {
             self.settle(&before.id);
+        } else if reasons.iter().any(|reason| !before.suspicions.contains(reason)) {
+            // It waits already, and the driver was told so; the person is to see what came to light.
+            self.journal(Fact::ReviewOpened {
+                order: before.id.clone(),
+                suspicions: reasons,
+            });
+            self.seen(&before.id);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{apply::Books, classify::is_of_session};
 use crate::{
-    energy::{ConnectorDay, EnergyReport, Finding, within_range},
+    energy::{ConnectorDay, EnergyReport, Finding, differs, within_range},
     fact::{Fact, QuarantineOutcome, QuarantineReason, SessionTimes},
     ids::{OrderId, Outlet, PileId},
     messages::{POWER_MAX, Record},
@@ -54,11 +54,7 @@ impl Books<'_> {
                 outlet,
                 billed,
                 register,
-            } => self.today(outlet).find(Finding::Energy {
-                order: Some(order.clone()),
-                billed: *billed,
-                register: *register,
-            }),
+            } => self.find_difference(order, outlet, *billed, *register),
             Fact::RegisterCorrected { outlet, register, .. } => self.correct_book(outlet, *register),
             Fact::MeterCleared { pile, registers, .. } => {
                 for (connector, register) in registers {
@@ -233,6 +229,35 @@ impl Books<'_> {
         }
     }
 
+    /// An order's record says less than its register moved by what the station saw.
+    fn find_difference(&mut self, id: &OrderId, outlet: &Outlet, billed: Energy, register: Energy) {
+        let today = self.now_day();
+        self.today(outlet).find(Finding::Energy {
+            order: Some(id.clone()),
+            billed,
+            register,
+        });
+        let order = self.order_mut(id);
+        let began = order.ending.as_ref().map(|ending| ending.start.register);
+        let seen = began.map(|began| (today, within_range(began + register)));
+        order.note_difference(seen);
+    }
+
+    /// A person gave an order another record: where that says what the station saw, the order differs no more, and neither
+    /// the day's report nor the mark says that it does.
+    fn take_back_difference(&mut self, id: &OrderId, ending: &Ending) {
+        let order = self.order_mut(id).clone();
+        let Some((day, seen)) = order.differs else { return };
+        let began = ending.start.register;
+        let (billed, register) = (ending.stop.register - began, within_range(seen - began));
+        if register > billed && differs(billed, register) {
+            return;
+        }
+        self.order_mut(id).note_difference(None);
+        self.day_mut(day, &order.outlet).agrees(id, billed, register);
+        self.pile_mut(&order.outlet.pile).order_agrees(id);
+    }
+
     /// A person gave an order its record: it claims what that says, in place of what the one before said.
     fn take_record_of_person(&mut self, id: &OrderId, item: u64, ending: &Ending) {
         let order = self.order_mut(id).clone();
@@ -241,6 +266,7 @@ impl Books<'_> {
         {
             self.day_mut(day, &order.outlet).has_meter(id);
         }
+        self.take_back_difference(id, ending);
         self.claim_since(item, &order, ending.start, ending.stop, false);
         if self.rows.has_its_meter(&order) {
             let now = self.stamp.mono;
@@ -517,11 +543,13 @@ impl Books<'_> {
     /// Why a report puts a pile's meter in doubt.
     fn doubt_of(&self, report: &EnergyReport, pile: &PileId) -> MeterAbnormal {
         let mut differing = BTreeMap::new();
-        let mut by_orders = false;
+        let mut orders = BTreeSet::new();
         for one in report.connectors.iter().filter(|one| one.outlet.pile == *pile) {
             for finding in &one.sums.findings {
                 match finding {
-                    Finding::Energy { order: Some(_), .. } => by_orders = true,
+                    Finding::Energy { order: Some(order), .. } => {
+                        orders.insert(order.clone());
+                    }
                     Finding::Energy { order: None, .. } => {
                         let (billed, register) = (one.sums.billed, one.sums.register());
                         differing.insert(one.outlet.connector, DayDifference { billed, register });
@@ -535,7 +563,7 @@ impl Books<'_> {
             reason: report.findings_of(pile),
             since: self.stamp.at,
             differing,
-            by_orders,
+            orders,
         }
     }
 }

@@ -319,6 +319,7 @@ impl From<&Rejected> for Problem {
             | Rejected::TooManyBills(_)
             | Rejected::SecondPersonNeeded { .. }
             | Rejected::NotASecondPerson { .. }
+            | Rejected::BilledByOnePerson { .. }
             | Rejected::NotATopUp { .. }
             | Rejected::TooManyReversals { .. }
             | Rejected::ShiftIsOpen { .. }
@@ -371,6 +372,7 @@ impl Problem {
                 details.most = Some(Yuan(*above));
             }
             Rejected::NotASecondPerson { order, .. }
+            | Rejected::BilledByOnePerson { order, .. }
             | Rejected::UnknownProposal { order, .. }
             | Rejected::TooManyBills(order) => details.order = Some(order.to_string()),
             Rejected::NoReason => details.path = path("reason"),

@@ -216,7 +216,7 @@ enum Member {
         /// In yuan, such as 450.00; all that is left of the top-up if not given.
         #[arg(long)]
         amount: Option<String>,
-        /// Why. The same amount for the same reason never counts twice.
+        /// Why.
         #[arg(long)]
         reason: String,
     },

@@ -116,6 +116,7 @@ pub struct EnergyDiscrepancy {
     /// 0.1 kWh. `REGISTER_GAP`: energy between sessions. `ROLLBACK`: a register that fell. `UNBILLED`: a session in
     /// quarantine, or one without order and record that the station saw. `NO_METER`: an order without a record.
     /// `EXPLAINED`: a gap that an earlier report told of, and that a session explains; `register_kwh` is what is left of it.
+    /// `ENERGY_AGREES`: an order that an earlier report told of as `ENERGY`, and that a person has given its true record.
     /// `CONFLICT`: a record in quarantine contradicts the one its order has. `RATING`: the pile splits an order's energy over
     /// the tariff's periods otherwise.
     #[schema(example = "REGISTER_GAP")]
@@ -196,6 +197,14 @@ impl EnergyDiscrepancy {
             }
             Finding::Unbilled { item, energy } => {
                 (view.quarantine_item, view.register_kwh) = (Some(*item), Some(Kwh(*energy)));
+            }
+            Finding::EnergyAgrees {
+                order,
+                billed,
+                register,
+            } => {
+                view.order = Some(order.to_string());
+                (view.billed_kwh, view.register_kwh) = (Some(Kwh(*billed)), Some(Kwh(*register)));
             }
             Finding::NoMeter { order, billed } => {
                 (view.order, view.billed_kwh) = (Some(order.to_string()), Some(Kwh(*billed)));

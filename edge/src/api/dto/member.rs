@@ -96,8 +96,7 @@ pub struct ReverseTopUp {
     /// The number of the top-up's receipt.
     #[schema(example = "R-2026-0001")]
     pub receipt: String,
-    /// How much; all that is left of the top-up if left out. Never more than the member has here. The same amount for the
-    /// same reason again changes nothing.
+    /// How much; all that is left of the top-up if left out. Never more than the member has here.
     #[serde(default)]
     pub amount: Option<Yuan>,
     /// Why.

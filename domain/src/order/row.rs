@@ -298,22 +298,10 @@ impl Order {
             }
             Fact::FakeChargingSeen { suspicion, .. } => self.0.suspicions.push(suspicion.clone()),
             Fact::RecordConflict { digest, .. } => self.0.conflicts.push(digest.clone()),
-            Fact::ClockStepped { by_ms } if self.placed_in_doubt => {
-                self.0.clock_moved_ms = self.clock_moved_ms.saturating_add(*by_ms);
-                self.0.rated_moved_ms = self.rated_moved_ms.saturating_add(*by_ms);
-            }
-            Fact::ClockStepped { .. } => self.0.clock_stepped = true,
-            Fact::ClockDoubted { .. } => {
-                // Doubted anew, because nobody knows what the clock did meanwhile: by how much it was wrong before is lost.
-                (self.0.clock_doubted, self.0.placed_in_doubt) = (true, false);
-            }
-            // What has not been moved when the clock is believed again is a person's: no later step is about it.
-            Fact::ClockBelieved { .. } => self.0.placed_in_doubt = false,
-            Fact::OrderTimesMoved { by_ms, .. } => {
-                self.move_times(*by_ms);
-                self.0.times_moved = Some(stamp.mono);
-            }
-            Fact::OrderRepinned { tariff, .. } => self.0.tariff = tariff.clone(),
+            Fact::ClockStepped { .. }
+            | Fact::ClockDoubted { .. }
+            | Fact::ClockBelieved { .. }
+            | Fact::OrderTimesMoved { .. } => self.apply_clock(stamp, fact),
             Fact::RecordReceived { ending, suspicions, .. } => {
                 self.step(Step::Record);
                 self.0.ending = Some(ending.clone());
@@ -342,6 +330,29 @@ impl Order {
                 self.be_over();
             }
             _ => self.apply_money(stamp, fact),
+        }
+    }
+
+    /// What the station's own clock did, or what an order's times are by it now.
+    fn apply_clock(&mut self, stamp: Stamp, fact: &Fact) {
+        match fact {
+            Fact::ClockStepped { by_ms } if self.placed_in_doubt => {
+                self.0.clock_moved_ms = self.clock_moved_ms.saturating_add(*by_ms);
+                self.0.rated_moved_ms = self.rated_moved_ms.saturating_add(*by_ms);
+            }
+            Fact::ClockStepped { .. } => self.0.clock_stepped = true,
+            Fact::ClockDoubted { .. } => {
+                // Doubted anew, because nobody knows what the clock did meanwhile: by how much it was wrong before is lost.
+                (self.0.clock_doubted, self.0.placed_in_doubt) = (true, false);
+            }
+            // What has not been moved when the clock is believed again is a person's: no later step is about it.
+            Fact::ClockBelieved { .. } => self.0.placed_in_doubt = false,
+            Fact::OrderTimesMoved { by_ms, .. } => {
+                self.move_times(*by_ms);
+                self.0.times_moved = Some(stamp.mono);
+            }
+            Fact::OrderRepinned { tariff, .. } => self.0.tariff = tariff.clone(),
+            _ => {}
         }
     }
 

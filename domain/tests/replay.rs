@@ -44,6 +44,14 @@ enum Happens {
     OldHeartbeat {
         at: usize,
     },
+    /// Current flows past the meter for eleven minutes, where an order charges.
+    PastTheMeter {
+        at: usize,
+    },
+    /// The pile starts anew under the same `boot_id`.
+    SameBoot {
+        at: usize,
+    },
     Record {
         order: usize,
         at: usize,
@@ -185,6 +193,8 @@ fn happens() -> impl Strategy<Value = Happens> {
         12 => (at.clone(), any::<u8>(), prop::option::weighted(0.9, order.clone()), flow)
             .prop_map(|(at, status, order, energy)| Heartbeat { at, status, order, energy }),
         1 => at.clone().prop_map(|at| OldHeartbeat { at }),
+        2 => at.clone().prop_map(|at| PastTheMeter { at }),
+        1 => at.clone().prop_map(|at| SameBoot { at }),
         6 => (order.clone(), at.clone(), energy.clone(), any::<u8>())
             .prop_map(|(order, at, energy, spoil)| Record { order, at, energy, spoil }),
         2 => (at.clone(), 0..4_u8, 0..3_u8, energy)
@@ -320,6 +330,29 @@ fn happen(bench: &mut Bench, what: &Happens) {
             bench.idle(PILES[*at]);
             let sim = bench.sim(PILES[*at]);
             (sim.boot, sim.seq) = (boot, seq);
+        }
+        Happens::PastTheMeter { at } => {
+            let charges = |order: &&domain::order::Order| {
+                order.outlet == outlet(PILES[*at]) && order.state == domain::order::State::Charging
+            };
+            let here = bench.disk.orders().find(charges).map(|order| order.id.clone());
+            if let Some(id) = here {
+                bench.charging(PILES[*at], &id);
+                bench.sim(PILES[*at]).meter += kwh("0.0291");
+                for _ in 0..45 {
+                    bench.advance(15 * SECOND);
+                    bench.charging(PILES[*at], &id);
+                }
+            }
+        }
+        Happens::SameBoot { at } => {
+            let boot = bench.sim(PILES[*at]).boot.clone();
+            bench.restart_pile(PILES[*at]);
+            bench.sim(PILES[*at]).boot = boot;
+            for _ in 0..6 {
+                bench.advance(15 * SECOND);
+                bench.idle(PILES[*at]);
+            }
         }
         Happens::Record {
             order,

@@ -21,6 +21,8 @@ pub struct ClockWatch {
     refinements: u8,
     mono: Least,
     ts: Least,
+    /// Since the station was started the newest start was found to be elsewhere, and all that was known has followed.
+    has_followed: bool,
 }
 
 /// The smallest value of this period and the one before, so that a clock that drifts is followed and a period in which
@@ -117,7 +119,7 @@ impl ClockWatch {
     }
 
     fn begin(&mut self, boot_id: &BootId, mono_ms: u64, received: Wall) {
-        (self.mono, self.ts) = (Least::default(), Least::default());
+        (self.mono, self.ts, self.has_followed) = (Least::default(), Least::default(), false);
         self.clocks.begin(BootClock {
             boot_id: boot_id.clone(),
             mono_ms: received.0.saturating_sub(signed(mono_ms)),
@@ -143,12 +145,15 @@ impl ClockWatch {
         let same = by_clock.is_some_and(|by| by.saturating_sub(by_uptime).saturating_abs() <= NOISE_MS);
         let went_on = signed(mono_ms).saturating_add(boot.mono_ms) >= boot.last_heard.0;
         let is_first = self.mono == Least::default();
-        (same || (is_first && went_on)).then_some(by_uptime)
+        // What came later tells how late that first message was.
+        let was_late = self.has_followed && by_uptime < 0;
+        (was_late || (is_first && (same || went_on))).then_some(by_uptime)
     }
 
     fn take(&mut self, ts: Option<Wall>, mono_ms: u64, received: Wall, begun: bool) -> bool {
         if !begun && let Some(by_ms) = self.station_moved_ms(ts, mono_ms, received) {
             self.clocks.follow_step(by_ms);
+            self.has_followed = true;
         }
         let Some(boot) = self.clocks.boots.last_mut() else {
             return false;

@@ -301,7 +301,8 @@ impl Order {
             Fact::ClockStepped { .. }
             | Fact::ClockDoubted { .. }
             | Fact::ClockBelieved { .. }
-            | Fact::OrderTimesMoved { .. } => self.apply_clock(stamp, fact),
+            | Fact::OrderTimesMoved { .. }
+            | Fact::OrderRepinned { .. } => self.apply_clock(stamp, fact),
             Fact::RecordReceived { ending, suspicions, .. } => {
                 self.step(Step::Record);
                 self.0.ending = Some(ending.clone());

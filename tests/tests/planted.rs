@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout, reason = "says how soon a bug was found")]
 
 use domain::planted::{Bug, plant};
-use world::world::live_through;
+use world::world::{OPEN_LIVES, live_through};
 
 /// Within how many lives a bug must be found.
 const LIVES_MAX: u64 = 60;
@@ -12,7 +12,7 @@ const LIVES_MAX: u64 = 60;
 fn is_found(bug: Bug) {
     // Most bugs show as a broken assertion: its message comes with the failure.
     std::panic::set_hook(Box::new(|_| {}));
-    for seed in 0..LIVES_MAX {
+    for seed in (0..LIVES_MAX).filter(|seed| !OPEN_LIVES.contains(seed)) {
         plant(Some(bug));
         let failure = live_through(seed).err();
         plant(None);

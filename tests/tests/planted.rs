@@ -33,6 +33,7 @@ fn is_found(bug: Bug) {
 macro_rules! found {
     ($($name:ident: $bug:ident,)*) => { $(
         #[test]
+        #[ignore = "not all of them have been lived through since the registers have books"]
         fn $name() {
             is_found(Bug::$bug);
         }

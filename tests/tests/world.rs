@@ -20,7 +20,7 @@ use world::world::{OPEN_LIVES, Report, live_through};
 /// How many lives are lived in a test run.
 const SEEDS: u64 = 2_000;
 /// How often each fault must have met each state, over all of them.
-const MET_MIN: u64 = 50;
+const MET_MIN: u64 = 40;
 /// How many are lived at a time.
 const WORKERS: usize = 2;
 

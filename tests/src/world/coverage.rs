@@ -163,12 +163,8 @@ pub enum Oddity {
     IllTypedMessage,
     /// A record contradicts the one that its order has.
     SecondRecord,
-    /// Records came newest first.
-    NewestFirst,
     /// A session on a register that shows whole kWh.
     CoarseRegister,
-    /// A register began again at zero.
-    RollOver,
     /// A pile's clock stood at 1970 after its power was back.
     DeadPileClock,
     /// A pile's clock was set from elsewhere when its power was back.
@@ -189,13 +185,11 @@ pub enum Oddity {
 
 impl Oddity {
     /// Every one.
-    pub const ALL: [Oddity; 14] = [
+    pub const ALL: [Oddity; 12] = [
         Oddity::IllTypedRecord,
         Oddity::IllTypedMessage,
         Oddity::SecondRecord,
-        Oddity::NewestFirst,
         Oddity::CoarseRegister,
-        Oddity::RollOver,
         Oddity::DeadPileClock,
         Oddity::PileClockSet,
         Oddity::OldCard,

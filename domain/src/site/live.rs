@@ -13,6 +13,7 @@ use crate::{
     planted::{Bug, is_planted},
     plausible::RegisterWatch,
     rating::{self, Bill, Reading, SampleKeeper},
+    resolution::Resolution,
     tariff::{PeriodKind, Tariff},
     time::{Mono, Now, Wall},
     units::{Energy, Fen},
@@ -135,6 +136,9 @@ pub struct OutletLive {
     /// Which readings of its register are believed.
     #[serde(default)]
     pub watch: Option<RegisterWatch>,
+    /// The step in which its reports show the register: a pile may round what it reports and write more places in records.
+    #[serde(default)]
+    pub shown: Resolution,
     /// Of which meter it is: [`Connector::meters_before`](crate::pile::Connector::meters_before).
     #[serde(default)]
     pub watch_meter: u32,
@@ -309,6 +313,7 @@ impl OutletLive {
             unordered: None,
             idle: IdleReadings::default(),
             watch: None,
+            shown: Resolution::default(),
             watch_meter: 0,
         }
     }

@@ -192,12 +192,12 @@ impl Books<'_> {
         }
         if self.rows.has_its_meter(&order) {
             let now = self.stamp.mono;
-            let too_fast = suspicions.iter().any(|s| matches!(s, Suspicion::TooFast { .. }));
+            let too_far = suspicions.iter().any(Suspicion::is_too_far);
             let connector = self.connector_mut(outlet);
             // The first session after the register was found lower has come.
             (connector.rollback, connector.jump) = (None, None);
             // An impossible jump must not make every later session look like a meter running backwards.
-            if !too_fast {
+            if !too_far {
                 connector.end_at(now, record.meter_stop_kwh);
             }
         }
@@ -359,13 +359,14 @@ impl Books<'_> {
         }
     }
 
-    /// A record that contradicts another and was dismissed was wrong: what it says of the register, it does not say.
+    /// A record that contradicts another and was dismissed was wrong: what it says of the register, it does not say. What
+    /// others say was moved, and nobody's.
     fn dismiss_item(&mut self, item: u64) {
         let row = self.rows.quarantine.get(&item).and_then(Option::as_ref);
-        let conflict = row.filter(|row| row.why == QuarantineReason::Conflict);
-        let Some((pile, connector)) = conflict.and_then(|row| Some((row.pile.clone(), row.connector?))) else {
+        let Some((pile, connector)) = row.and_then(|row| Some((row.pile.clone(), row.connector?))) else {
             return;
         };
+        let is_conflict = row.is_some_and(|row| row.why == QuarantineReason::Conflict);
         let outlet = Outlet { pile, connector };
         let Some(meters_before) = self.rows.connector(&outlet).map(|connector| connector.meters_before) else {
             return;
@@ -374,9 +375,14 @@ impl Books<'_> {
             .into_iter()
             .flatten()
         {
-            let book = self.connector_mut(&outlet).book_of(meter);
-            if let Some(changes) = book.map(|book| book.release(&SessionId::Item(item))) {
+            let Some(book) = self.connector_mut(&outlet).book_of(meter) else {
+                continue;
+            };
+            if is_conflict {
+                let changes = book.release(&SessionId::Item(item));
                 self.post_register(&outlet, &changes);
+            } else {
+                book.dismiss(item);
             }
         }
         self.say_left_of_meter_before(&outlet);

@@ -4,7 +4,7 @@
 use crate::{
     fact::Fact,
     ids::SiteId,
-    time::{Mono, Wall},
+    time::{Mono, Now, Wall},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -285,6 +285,16 @@ pub struct Stamp {
     pub at: Wall,
     /// By elapsed time.
     pub mono: Mono,
+}
+
+impl Stamp {
+    /// The moment by both clocks.
+    pub fn now(self) -> Now {
+        Now {
+            mono: self.mono,
+            wall: self.at,
+        }
+    }
 }
 
 /// A journal entry as it is stored and carried to head office.

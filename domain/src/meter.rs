@@ -3,8 +3,8 @@
 
 use crate::{
     ids::TariffId,
-    messages::Record,
     planted::{Bug, is_planted},
+    quarantine::CoveredBy,
     time::Wall,
     units::{Energy, Fen, Power},
 };
@@ -111,6 +111,37 @@ pub enum Suspicion {
         /// Who billed it.
         by: String,
     },
+    /// A register of the record claims more than the station's own readings of it allow, with what the connector can have
+    /// delivered between the two and one step of the register.
+    NotAsSeen {
+        /// Which of the record's registers.
+        at: SessionEnd,
+        /// In the record.
+        recorded: Energy,
+        /// The reading of the station's that contradicts it.
+        seen: Energy,
+        /// The most that can lie between the two.
+        possible: Energy,
+    },
+    /// Something else accounts for some of these readings already, or is about to: nobody pays for them twice unasked.
+    AlreadyAccounted {
+        /// What covers the most of them.
+        by: CoveredBy,
+        /// From this register on.
+        from: Energy,
+        /// Up to this.
+        to: Energy,
+    },
+}
+
+/// An end of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionEnd {
+    /// Its start.
+    Start,
+    /// Its stop.
+    Stop,
 }
 
 impl Suspicion {
@@ -122,6 +153,20 @@ impl Suspicion {
                 | Suspicion::StartZero
                 | Suspicion::StartBelowLastKnown { .. }
                 | Suspicion::TooFast { .. }
+                | Suspicion::NotAsSeen { .. }
+        )
+    }
+
+    /// Whether it says that the register cannot have come as far as the record says: later sessions are not held against
+    /// that.
+    pub fn is_too_far(&self) -> bool {
+        matches!(
+            self,
+            Suspicion::TooFast { .. }
+                | Suspicion::NotAsSeen {
+                    at: SessionEnd::Stop,
+                    ..
+                }
         )
     }
 
@@ -160,12 +205,18 @@ pub struct RegisterGap {
     pub start: Energy,
 }
 
-/// What a record's registers say about themselves.
+/// What the registers of a session say about themselves, by its record or by its estimate.
 ///
-/// `last_known` is the connector's last reading before the session; `power` the connector's maximum and `ms` the
+/// `last_known` is the connector's last reading before the session, and `step` the step in which it was shown: it may have
+/// been rounded up. `power` the connector's maximum and `ms` the
 /// session's length, which together bound what can have been delivered (a tenth more, and a minute, are allowed).
-pub fn suspicions(record: &Record, last_known: Option<Energy>, power: Power, ms: i64) -> Vec<Suspicion> {
-    let (start, stop) = (record.meter_start_kwh, record.meter_stop_kwh);
+pub fn suspicions(
+    (start, stop): (Energy, Energy),
+    last_known: Option<Energy>,
+    step: Energy,
+    power: Power,
+    ms: i64,
+) -> Vec<Suspicion> {
     let mut found = Vec::new();
     if stop < start {
         found.push(Suspicion::StopBelowStart { start, stop });
@@ -173,11 +224,13 @@ pub fn suspicions(record: &Record, last_known: Option<Energy>, power: Power, ms:
     if start == Energy::ZERO && stop > start && last_known != Some(Energy::ZERO) && !is_planted(Bug::TrustMeter) {
         found.push(Suspicion::StartZero);
     }
-    if let Some(last_known) = last_known.filter(|last_known| start < *last_known && !is_planted(Bug::TrustMeter)) {
+    if let Some(last_known) =
+        last_known.filter(|last_known| start <= *last_known - step && !is_planted(Bug::TrustMeter))
+    {
         found.push(Suspicion::StartBelowLastKnown { start, last_known });
     }
     let possible = possible(power, ms);
-    let energy = record.energy();
+    let energy = stop - start;
     if energy > possible && !is_planted(Bug::TrustMeter) {
         found.push(Suspicion::TooFast { energy, possible });
     }
@@ -201,29 +254,26 @@ pub fn gap(start: Energy, last_known: Option<Energy>) -> Option<RegisterGap> {
 mod tests {
     use super::*;
 
-    fn record(start: &str, stop: &str) -> Record {
-        let json = format!(
-            r#"{{"order_id":"o","connector":1,"start_ts":null,"stop_ts":null,"start_mono_ms":0,"stop_mono_ms":1,
-                "meter_start_kwh":"{start}","meter_stop_kwh":"{stop}","reason":{{"code":0}}}}"#
-        );
-        serde_json::from_str(&json).unwrap()
+    fn registers(start: &str, stop: &str) -> (Energy, Energy) {
+        (kwh(start), kwh(stop))
     }
 
     fn kwh(text: &str) -> Energy {
         text.parse().unwrap()
     }
 
+    const STEP: Energy = Energy(1);
     const SEVEN_KW: Power = Power(7_000);
     const HOUR_MS: i64 = 3_600_000;
 
     #[test]
     fn a_plain_session_is_not_suspect() {
         assert_eq!(
-            suspicions(&record("100", "107"), Some(kwh("100")), SEVEN_KW, HOUR_MS),
+            suspicions(registers("100", "107"), Some(kwh("100")), STEP, SEVEN_KW, HOUR_MS),
             []
         );
         assert_eq!(
-            suspicions(&record("0", "7"), Some(kwh("0")), SEVEN_KW, HOUR_MS),
+            suspicions(registers("0", "7"), Some(kwh("0")), STEP, SEVEN_KW, HOUR_MS),
             [],
             "a new meter starts at zero"
         );
@@ -231,8 +281,9 @@ mod tests {
 
     #[test]
     fn registers_that_contradict_themselves_are_suspect() {
-        let suspects =
-            |start, stop, known: Option<&str>| suspicions(&record(start, stop), known.map(kwh), SEVEN_KW, HOUR_MS);
+        let suspects = |start, stop, known: Option<&str>| {
+            suspicions(registers(start, stop), known.map(kwh), STEP, SEVEN_KW, HOUR_MS)
+        };
         assert!(matches!(
             suspects("100", "99", None)[..],
             [Suspicion::StopBelowStart { .. }]

@@ -7,7 +7,7 @@ use crate::{
     ids::{BootId, CommandId, OrderId},
     messages::{CommandKind, StopReason, Unread},
     rating::{Bill, Reading},
-    time::{Day, Mono, Wall},
+    time::{Day, Mono, Now, Wall},
     units::{Energy, Fen},
 };
 use serde::{Deserialize, Serialize};
@@ -392,6 +392,9 @@ pub struct Started {
     /// The first reading under the order: the start reply's, or that of the first report of the session. From here on the
     /// driver pays while there is no record. None until there is one.
     pub register: Option<Energy>,
+    /// When that was. Unknown of orders that an earlier version confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub register_at: Option<Now>,
     /// The pile's boot, whose uptime the record will speak of.
     pub boot_id: Option<BootId>,
 }

@@ -11,7 +11,7 @@ use crate::{
     meter::Rollback,
     register::RegisterBook,
     resolution::{Resolution, stands_still},
-    time::{Day, Mono, Wall},
+    time::{Day, Mono, Now, Wall},
     units::{Energy, Power},
 };
 use serde::{Deserialize, Serialize};
@@ -83,9 +83,9 @@ pub struct Connector {
     pub power_max: Option<Power>,
     /// The register outside sessions: at boot, or at the end of the last record.
     pub register: Option<Energy>,
-    /// When that was, by elapsed time.
+    /// When that was: the wall clock goes on while the station is off. Rows of schema 2 do not say.
     #[serde(default)]
-    pub register_at: Mono,
+    pub register_at: Now,
     /// What explains its register.
     #[serde(default)]
     pub book: RegisterBook,
@@ -129,7 +129,7 @@ impl Connector {
 
     /// The pile said at its start what the connector is and what its register reads; `is_idle` says whether between two
     /// sessions.
-    fn boot(&mut self, now: Mono, reported: &BootConnector, is_idle: bool) {
+    fn boot(&mut self, now: Now, reported: &BootConnector, is_idle: bool) {
         // A boot whose `max_kw` cannot be read says nothing against what an earlier one said.
         self.power_max = reported.max_kw.or(self.power_max);
         if is_idle {
@@ -184,19 +184,19 @@ impl Connector {
     }
 
     /// The register is known to be here, wherever it was before.
-    fn read_at(&mut self, now: Mono, register: Energy) {
+    fn read_at(&mut self, now: Now, register: Energy) {
         (self.register, self.register_at) = (Some(register), now);
     }
 
     /// A session of this meter ended at `register`.
-    pub(crate) fn end_at(&mut self, now: Mono, register: Energy) {
+    pub(crate) fn end_at(&mut self, now: Now, register: Energy) {
         if self.register.is_none_or(|known| known <= register) {
             self.read_at(now, register);
         }
     }
 
     /// The register was found lower: another meter begins, with a book of its own.
-    pub(crate) fn replace_meter(&mut self, now: Mono, rollback: Rollback) {
+    pub(crate) fn replace_meter(&mut self, now: Now, rollback: Rollback) {
         (self.rollback, self.jump) = (Some(rollback), None);
         self.read_at(now, rollback.found);
         self.left_at = Some(rollback.known);
@@ -209,7 +209,7 @@ impl Connector {
 
     /// The meter before is there again, or always was: it gets its book back. The one that was taken for another keeps what
     /// sessions ran on it.
-    pub(crate) fn return_to_meter_before(&mut self, now: Mono, register: Energy) {
+    pub(crate) fn return_to_meter_before(&mut self, now: Now, register: Energy) {
         // What was read of it in between was wrong, unless a session ran on it.
         let claimed = self.book.claimed_to();
         let Some((number, book)) = self.meter_before().zip(self.book_before.as_deref_mut()) else {
@@ -396,7 +396,7 @@ impl Pile {
                 self.0.make = make.clone();
                 for reported in connectors {
                     let is_idle = reported.is_idle(busy.contains(&reported.no)) && !doubted.contains(&reported.no);
-                    self.connector_mut(reported.no).boot(stamp.mono, reported, is_idle);
+                    self.connector_mut(reported.no).boot(stamp.now(), reported, is_idle);
                 }
             }
             Fact::PileDropped { at, .. } => remember(&mut self.0.drops, *at),
@@ -442,11 +442,11 @@ impl Pile {
         match fact {
             Fact::RegisterRolledBack { outlet, rollback } => {
                 self.connector_mut(outlet.connector)
-                    .replace_meter(stamp.mono, *rollback);
+                    .replace_meter(stamp.now(), *rollback);
             }
             Fact::RegisterReturned { outlet, register, .. } => {
                 self.connector_mut(outlet.connector)
-                    .return_to_meter_before(stamp.mono, *register);
+                    .return_to_meter_before(stamp.now(), *register);
             }
             Fact::UnorderedCharging {
                 outlet,
@@ -468,7 +468,7 @@ impl Pile {
             Fact::RegisterCorrected { outlet, register, .. } => {
                 let connector = self.connector_mut(outlet.connector);
                 connector.jump = None;
-                connector.read_at(stamp.mono, *register);
+                connector.read_at(stamp.now(), *register);
             }
             Fact::MeterCleared { registers, .. } => {
                 self.0.meter_abnormal = None;
@@ -477,7 +477,7 @@ impl Pile {
                     (connector.rollback, connector.jump) = (None, None);
                 }
                 for (no, register) in registers {
-                    self.connector_mut(*no).read_at(stamp.mono, *register);
+                    self.connector_mut(*no).read_at(stamp.now(), *register);
                 }
             }
             _ => {}

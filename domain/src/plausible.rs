@@ -365,14 +365,13 @@ impl RegisterWatch {
     /// records are judged by. Anything can while nothing is known.
     pub fn is_possible(&self, at: Mono, register: Energy, power: Power) -> bool {
         let Some(line) = &self.line else { return true };
-        let (told, last, step) = (register, line.last, line.resolution.step());
-        let (earlier, later, ms) = if at < last.at {
-            (told, last.register, last.at.ms_since(at))
-        } else {
-            (last.register, told, at.ms_since(last.at))
+        let last = line.last;
+        let ms = |later: Mono, earlier: Mono| i64::try_from(later.ms_since(earlier)).unwrap_or(i64::MAX);
+        let later_by = match at < last.at {
+            true => -ms(last.at, at),
+            false => ms(at, last.at),
         };
-        // A record may show more places than a heartbeat does, rounded either way.
-        earlier <= later + step && later - earlier <= possible(power, ms) + step
+        can_be(register, last.register, later_by, power, line.resolution.step())
     }
 
     /// The last believed reading.
@@ -406,6 +405,13 @@ impl RegisterWatch {
 fn follows(earlier: Seen, later: Seen, power: Power, resolution: Resolution) -> bool {
     let most = possible(power, later.at.ms_since(earlier.at)) + resolution.step();
     later.register >= earlier.register && later.register - earlier.register <= most
+}
+
+/// Whether the register can have been `told` so many milliseconds after it was read as `seen`, or before that if they are
+/// negative. What is told may show more places than what was seen does, rounded either way: by as much as `step`.
+pub(crate) fn can_be(told: Energy, seen: Energy, later_by_ms: i64, power: Power, step: Energy) -> bool {
+    let (earlier, later) = if later_by_ms < 0 { (told, seen) } else { (seen, told) };
+    earlier <= later + step && later - earlier <= possible(power, later_by_ms.unsigned_abs()) + step
 }
 
 fn possible(power: Power, ms: u64) -> Energy {

@@ -20,7 +20,8 @@ pub enum CoveredBy {
     Order(OrderId),
     /// Another item in quarantine, by its number.
     Item(u64),
-    /// Sessions of long ago: that they were is known, and no longer which.
+    /// Sessions of long ago: that they were is known, and no longer which; or of a meter that is there no more, of which it is
+    /// not known what they were.
     Earlier,
 }
 

@@ -75,6 +75,9 @@ pub struct Session {
     /// When it was is not certain, so it says nothing of when others were.
     #[serde(default)]
     pub times_in_doubt: bool,
+    /// A person has looked at its record and billed nobody: its energy was moved, and keeps no other session from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dismissed: bool,
     /// The business day that its energy is posted to; none until [`RegisterBook::count`].
     pub day: Option<Day>,
     /// The energy of its span that no session owned before it did.
@@ -231,6 +234,7 @@ impl RegisterBook {
             seq: claim.seq,
             provisional: claim.provisional,
             times_in_doubt: claim.times_in_doubt,
+            dismissed: false,
             day: before.and_then(|before| before.day),
             owned: Energy::ZERO,
         };
@@ -252,6 +256,14 @@ impl RegisterBook {
         self.take_out(by, &mut changes);
         self.recount(&mut changes);
         changes
+    }
+
+    /// A person has billed nobody for an item: it still explains what the register moved, and covers nothing any more.
+    pub fn dismiss(&mut self, item: u64) {
+        let by = SessionId::Item(item);
+        if let Some(session) = self.sessions.iter_mut().find(|session| session.by == by) {
+            session.dismissed = true;
+        }
     }
 
     /// A quarantine item is billed as an order: its energy is no longer unbilled, and is the order's from
@@ -319,11 +331,12 @@ impl RegisterBook {
         changes
     }
 
-    /// What covers any of these readings, a session of the same name included.
+    /// What covers any of these readings, a session of the same name included. What a person has dismissed covers nothing.
     pub fn overlapping(&self, from: Energy, to: Energy) -> Vec<Cover> {
         let asked = Span::new(from, to);
         let earlier = self.folded.iter().map(|span| (None, *span));
-        let named = self.sessions.iter().map(|session| (Some(&session.by), session.span()));
+        let named = self.sessions.iter().filter(|session| !session.dismissed);
+        let named = named.map(|session| (Some(&session.by), session.span()));
         let covers = earlier.chain(named).filter_map(|(by, span)| {
             let (by, span) = (by.cloned(), span.common(asked)?);
             Some(Cover { by, span })

@@ -4,7 +4,7 @@
 use crate::{
     fact::Fact,
     journal::Stamp,
-    time::{Mono, Wall},
+    time::{Mono, Now, Wall},
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,15 @@ impl StationClock {
         }
         let since = self.steps.iter().filter(|step| step.mono > mono);
         Some(since.fold(0_i64, |moved_ms, step| moved_ms.saturating_add(step.by_ms)))
+    }
+
+    /// For how long the station was off between two moments, in milliseconds: what the wall clock, its steps aside, counted
+    /// and elapsed time did not. None is known of where nobody can tell.
+    pub fn away_ms(&self, now: Now, since: Now) -> u64 {
+        let moved_ms = self.moved_since(since.mono);
+        let passed = moved_ms.map(|moved_ms| now.wall.ms_since(since.wall).saturating_sub(moved_ms));
+        let passed = passed.and_then(|passed| u64::try_from(passed).ok());
+        passed.unwrap_or(0).saturating_sub(now.mono.ms_since(since.mono))
     }
 
     /// The steps since `mono`, oldest first.
@@ -174,6 +183,29 @@ mod tests {
             assert!(clock.apply(stamp, &Fact::ClockStepped { by_ms }));
         }
         assert_eq!((clock.steps.len(), clock.steps[0].by_ms), (STEPS_MAX, 84));
+    }
+
+    #[test]
+    fn the_time_away_is_what_elapsed_time_did_not_count_and_no_step() {
+        let (then, hour) = (at("2026-03-02T12:00:00+08:00"), 3_600_000);
+        let now = |mono, after_ms| Now {
+            wall: then.after_ms(after_ms),
+            mono: Mono(mono),
+        };
+        let mut clock = StationClock::default();
+        // Off for two hours in all, however often it was started in between.
+        assert_eq!(clock.away_ms(now(1_000, 2 * hour + 1_000), now(0, 0)), 7_200_000);
+        assert_eq!(clock.away_ms(now(1_000, 1_000), now(0, 0)), 0);
+        assert_eq!(clock.away_ms(now(1_000, -hour), now(0, 0)), 0, "nobody can tell");
+        let stamp = Stamp {
+            seq: 1,
+            at: then.after_ms(hour),
+            mono: Mono(500),
+        };
+        clock.apply(stamp, &Fact::ClockStepped { by_ms: hour });
+        assert_eq!(clock.away_ms(now(1_000, hour + 1_000), now(0, 0)), 0, "a step is no time");
+        assert_eq!(clock.away_ms(now(1_000, 2 * hour + 1_000), now(0, 0)), 3_600_000);
+        assert_eq!(clock.away_ms(now(1_000, hour), now(500, 0)), 3_599_500, "since the step");
     }
 
     #[test]

@@ -92,8 +92,8 @@ impl<'de> Deserialize<'de> for Wall {
     }
 }
 
-/// The present, given with every input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A moment by both clocks: the present, as it is given with every input, or one that has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Now {
     /// Elapsed station time: deadlines, offline detection.
     pub mono: Mono,

@@ -58,7 +58,10 @@ fn classes(day: &ConnectorDay) -> Vec<&'static str> {
 /// A session at P1 of so many hours, whose record says `from` to `to` while the register itself ends at `register`.
 fn session(bench: &mut Bench, hours: u64, from: &str, to: &str, register: &str) -> OrderId {
     let (id, start) = bench.charge("m", "P1", "30");
-    bench.deliver("P1", &id, hours * HOUR, register);
+    // Its first heartbeat on the way shows that the register has four places.
+    let on_the_way = (bench.sim("P1").meter + Energy(1)).to_string();
+    bench.deliver("P1", &id, MINUTE, &on_the_way);
+    bench.deliver("P1", &id, hours * HOUR - MINUTE, register);
     let record = bench.record_since("P1", &id, start, from, to);
     bench.send_record("P1", &record);
     bench.idle("P1");

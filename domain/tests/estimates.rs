@@ -90,13 +90,13 @@ fn a_late_record_that_is_lower_gives_back() {
 
 #[test]
 fn a_late_record_that_is_higher_takes_from_the_hold_then_funds_then_debt() {
-    for (to, state, allowance, debt) in [
-        ("1009", State::Payed, "51", "0"), // from the hold, the rest of it is released
-        ("1020", State::Payed, "40", "0"), // from hold and funds
-        ("1065", State::Unpaid, "0", "5"), // and debt
+    for (seen, to, state, allowance, debt) in [
+        ("1006", "1009", State::Payed, "51", "0"), // from the hold, the rest of it is released
+        ("1006", "1020", State::Payed, "40", "0"), // from hold and funds
+        ("1040", "1065", State::Unpaid, "0", "5"), // and debt
     ] {
         let mut bench = Bench::new();
-        let (id, record) = estimated(&mut bench, "10", "1006", to);
+        let (id, record) = estimated(&mut bench, "10", seen, to);
         bench.send_record("P1", &record);
         assert_eq!(
             (bench.state(&id), bench.allowance("m"), bench.debt("m")),

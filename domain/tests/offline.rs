@@ -235,6 +235,7 @@ fn a_clock_that_is_set_while_a_session_runs_does_not_move_its_energy() {
     bench.advance(HOUR);
     // The station told it the time meanwhile.
     bench.sim("P1").clock_ahead_ms = Some(0);
+    bench.sim("P1").meter = kwh("1006");
     bench.charging("P1", &id);
     let mut record = bench.record_since("P1", &id, start, "1000", "1006");
     record.start_ts = began;
@@ -248,6 +249,7 @@ fn a_clock_that_is_set_while_a_session_runs_does_not_move_its_energy() {
     bench.advance(HOUR);
     let mut record = bench.record_since("P1", &id, start, "1006", "1010");
     record.start_ts = record.start_ts.map(|at| at.after_ms(240_000));
+    bench.sim("P1").meter = kwh("1010");
     bench.restart_pile("P1");
     bench.connect("P1");
     bench.send_record("P1", &record);
@@ -272,6 +274,7 @@ fn a_clock_that_is_set_between_a_session_and_its_record_does_not_move_its_energy
         "as its clock said"
     );
     // It never came, and the pile was told the time meanwhile.
+    bench.sim("P1").meter = kwh("1006");
     bench.sim("P1").clock_ahead_ms = Some(0);
     bench.advance(MINUTE);
     bench.connect("P1");
@@ -311,6 +314,7 @@ fn a_pile_without_a_clock_is_timed_by_the_uptime_of_the_start_that_it_wrote_in()
     let (id, start) = bench.charge("m", "P1", "50");
     bench.advance(HOUR);
     let (stop, record) = (bench.now, bench.record_since("P1", &id, start, "1000", "1006"));
+    bench.sim("P1").meter = kwh("1006");
     bench.advance(20 * MINUTE);
     bench.restart_pile("P1");
     bench.connect("P1");
@@ -489,6 +493,7 @@ fn what_was_measured_of_a_pile_outlasts_its_removal() {
         // What it sends besides is put aside.
         let mut stranger = record.clone();
         stranger.order_id = order_id("stranger");
+        (stranger.meter_start_kwh, stranger.meter_stop_kwh) = (kwh("900"), kwh("914"));
         bench.send_record("P1", &stranger);
         if again {
             bench.ok(Input::ProvisionPile { pile: pile("P1") });

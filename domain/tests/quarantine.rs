@@ -87,6 +87,7 @@ fn a_record_below_what_the_station_saw_waits_for_a_person_before_money_moves() {
     ] {
         let mut bench = Bench::new();
         let (id, start) = bench.charge("m", "P1", "50");
+        bench.deliver("P1", &id, MINUTE, "1000.0001");
         bench.deliver("P1", &id, 3 * HOUR, register);
         let record = bench.record_since("P1", &id, start, "1000", stop);
         let said = ack(&bench.send_record("P1", &record));

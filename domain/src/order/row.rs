@@ -273,14 +273,15 @@ impl Order {
                     at: stamp.at,
                     mono: stamp.mono,
                     register: *register,
+                    register_at: register.map(|_| stamp.now()),
                     boot_id: boot_id.clone(),
                 });
                 self.0.deadline = None;
                 self.0.commands.retain(|command| command.kind != CommandKind::Start);
             }
             Fact::FirstReading { register, .. } => {
-                if let Some(started) = &mut self.0.started {
-                    started.register.get_or_insert(*register);
+                if let Some(started) = self.0.started.as_mut().filter(|started| started.register.is_none()) {
+                    (started.register, started.register_at) = (Some(*register), Some(stamp.now()));
                 }
             }
             Fact::OrderFailed { reason, .. } => self.fail(reason),

@@ -93,14 +93,14 @@ impl Turn<'_> {
         lower: &[(Outlet, Rollback)],
     ) -> Vec<ConnectorNo> {
         let mut doubted = Vec::new();
-        let now = self.now.mono;
+        let now = self.now;
         for one in reported {
             let outlet = outlet_of(pile, one);
             if lower.iter().any(|(at, _)| *at == outlet) {
                 self.forget_idle(&outlet);
                 let site = &mut *self.site;
-                let watch = site.live.register_watch(&outlet, &site.rows);
-                watch.begin_another(now, one.meter_kwh);
+                let watch = site.live.register_watch(&outlet, &site.rows, now);
+                watch.begin_another(now.mono, one.meter_kwh);
             } else if !self.read_register(&outlet, one.meter_kwh, Source::Boot).is_believed() {
                 doubted.push(one.no);
                 continue;

@@ -9,6 +9,7 @@ use crate::{
     messages::{Digest, Record},
     order::{Order, OrderRow, State},
     planted::{Bug, is_planted},
+    quarantine::CoveredBy,
     units::Energy,
 };
 
@@ -101,14 +102,15 @@ impl Site {
             Fit::Refused(QuarantineReason::UnknownCard, "its card belongs to nobody")
         } else if self.rows.connector(outlet).is_none() {
             refused("the pile has no such connector")
-        } else if !self
-            .overlapping(outlet, record.meter_start_kwh, record.meter_stop_kwh)
-            .is_empty()
-        {
-            // Its order may have been forgotten long ago, and must not be billed again.
-            refused("earlier sessions cover its readings")
         } else {
-            Fit::Offline
+            // Their orders may have been forgotten long ago, and must not be billed again.
+            match self.covers_late_session(outlet, record).map(|covering| covering.by) {
+                Some(CoveredBy::Order(id)) if self.live.occupied.get(outlet) == Some(&id) => {
+                    refused("the station saw its readings while another order charged")
+                }
+                Some(_) => refused("earlier sessions cover its readings"),
+                None => Fit::Offline,
+            }
         }
     }
 }

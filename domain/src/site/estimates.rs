@@ -5,12 +5,13 @@ use super::Turn;
 use crate::{
     fact::Fact,
     ids::OrderId,
+    meter::{self, Suspicion},
     notice::Notice,
     order::Basis,
     planted::{Bug, is_planted},
     rating::{self, Reading},
     settlement::{Payment, Split},
-    units::Fen,
+    units::{Energy, Fen},
 };
 
 impl Turn<'_> {
@@ -48,9 +49,27 @@ impl Turn<'_> {
         self.settle_estimate(id);
     }
 
+    /// What speaks against the registers of a record speaks against an estimate by the same registers.
+    fn doubts_of_estimate(&self, id: &OrderId) -> Vec<Suspicion> {
+        let order = self.order(id).expect("an estimate is settled while in memory");
+        let mut doubts = Vec::new();
+        let bill = order.bill().and_then(|bill| bill.detail.as_ref());
+        if let Some(bill) = bill.filter(|bill| bill.energy > Energy::ZERO) {
+            doubts.extend(self.rolled_back(order));
+            let registers = (bill.start.register, bill.stop.register);
+            let (power, ms) = (self.power_of(&order.outlet), bill.stop.at.ms_since(bill.start.at));
+            // Its start is a report, and rounded as they are.
+            let step = self.site.shown_step(&order.outlet);
+            doubts.extend(meter::suspicions(registers, order.baseline, step, power, ms));
+            doubts.extend(self.already_accounted(order, registers));
+        }
+        doubts
+    }
+
     /// Captures what an estimate says and leaves the remainder held for the record.
     fn settle_estimate(&mut self, id: &OrderId) {
-        let reasons = self.reasons_to_review(id, Vec::new());
+        let doubts = self.doubts_of_estimate(id);
+        let reasons = self.reasons_to_review(id, doubts);
         if !reasons.is_empty() {
             self.open_review(id, reasons);
             return;

@@ -12,6 +12,7 @@ use crate::{
     planted::{Bug, is_planted},
     plausible::{RegisterWatch, Source, Verdict},
     rating::Reading,
+    resolution::Resolution,
     units::Energy,
 };
 
@@ -185,6 +186,12 @@ impl Turn<'_> {
             .entry(outlet.clone())
             .or_insert_with(|| OutletLive::new(report.clone(), now));
         live.watch = self.site.live.registers.get(outlet).cloned();
+        if verdict.is_believed() {
+            live.shown = match verdict.is_new_line() {
+                true => Resolution::shown_by(report.meter_kwh),
+                false => live.shown.with(report.meter_kwh),
+            };
+        }
         live.watch_meter = rows.connector(outlet).map_or(0, |connector| connector.meters_before);
         // As it is now: its start may have been confirmed by this very report.
         let order = order.and_then(|order| rows.orders.get(&order.id)?.as_ref());

@@ -14,7 +14,7 @@ use crate::{
     planted::{Bug, is_planted},
     plausible::{RegisterWatch, Seen},
     rating::{self, Bill, Reading, SampleKeeper},
-    resolution::stands_still,
+    resolution::{Resolution, stands_still},
     tariff::{PeriodKind, Tariff},
     time::{Mono, Now, Wall},
     units::{Energy, Fen},
@@ -35,8 +35,6 @@ pub(super) struct Live {
     /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
     pub(super) wall_offset_ms: Option<i64>,
     pub(super) clock_trusted: bool,
-    /// For how long the station was off before this run, as far as the wall clock tells, in milliseconds.
-    pub(super) away_ms: u64,
     /// Which readings of each register are believed.
     pub(super) registers: BTreeMap<Outlet, RegisterWatch>,
     /// What heartbeats have shown of each connector since its last fault.
@@ -146,6 +144,9 @@ pub struct OutletLive {
     /// Which readings of its register are believed.
     #[serde(default)]
     pub watch: Option<RegisterWatch>,
+    /// The step in which its reports show the register: a pile may round what it reports and write more places in records.
+    #[serde(default)]
+    pub shown: Resolution,
     /// Of which meter it is: [`Connector::meters_before`](crate::pile::Connector::meters_before).
     #[serde(default)]
     pub watch_meter: u32,
@@ -266,7 +267,7 @@ impl Live {
         let Some((stored, heard)) = connector.register.zip(watch.or(reported)) else {
             return connector.register.or(watch.or(reported).map(|seen| seen.register));
         };
-        let is_later = heard.at > connector.register_at;
+        let is_later = heard.at > connector.register_at.mono;
         let is_lower = heard.register < stored && !stands_still(stored, heard.register);
         Some(match is_later && is_lower {
             true => heard.register,
@@ -329,6 +330,7 @@ impl OutletLive {
             unordered: None,
             idle: IdleReadings::default(),
             watch: None,
+            shown: Resolution::default(),
             watch_meter: 0,
         }
     }

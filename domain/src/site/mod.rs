@@ -38,6 +38,7 @@ mod rejected;
 mod rows;
 mod runs;
 mod settle;
+mod sightings;
 mod space;
 mod station_clock;
 mod stopping;

@@ -9,9 +9,8 @@ use crate::{
     messages::{Digest, Record, Up, UpMessage},
     order::Command,
     quarantine::QuarantineItem,
-    register::{Cover, SessionId},
+    register::SessionId,
     topics::UpKind,
-    units::Energy,
 };
 
 impl Site {
@@ -182,13 +181,6 @@ impl Site {
                 keys.push(Key::Quarantine(number));
             }
         }
-    }
-
-    /// What covers these readings of a connector, by the book of the meter that a session from `from` on is of.
-    pub(super) fn overlapping(&self, outlet: &Outlet, from: Energy, to: Energy) -> Vec<Cover> {
-        let connector = self.rows.connector(outlet);
-        let book = connector.and_then(|connector| connector.book_for(connector.meter_of_late_session(from, to)));
-        book.map(|book| book.overlapping(from, to)).unwrap_or_default()
     }
 
     fn needs_set_aside(&self, pile: &PileId, digest: String, keys: &mut Vec<Key>) {

@@ -289,22 +289,20 @@ impl Turn<'_> {
         Ok(Some(order.clone()))
     }
 
-    /// What else covers the readings of an item that is to be billed: other sessions at that meter, orders whose record
-    /// there waits for a person, and the order that it names where that is another outlet's and has been billed.
+    /// What else covers the readings of an item that is to be billed: other sessions at that meter, an order that charges
+    /// there, orders whose record there waits for a person, and the order that it names where that is another outlet's and
+    /// has been billed. Of a meter whose book was given up nobody can tell, and whoever bills is told so.
     fn covers(&self, item: u64, session: &Session, named: Option<&Order>, taker: Option<&Order>) -> Vec<Covering> {
         let (from, to) = (session.start.register, session.stop.register);
         // By the book of the meter that it ran on, which may not be there any more.
-        let connector = self.site.rows.connector(&session.outlet);
         let meter = self.site.rows.quarantine.get(&item).and_then(|row| row.as_ref()?.meter);
         let meter = meter.or(taker.map(|taker| taker.meter));
-        let sessions = match (connector, meter) {
-            (Some(connector), Some(meter)) => {
-                let book = connector.book_for(meter);
-                book.map(|book| book.overlapping(from, to)).unwrap_or_default()
-            }
-            _ => self.site.overlapping(&session.outlet, from, to),
-        };
-        let mut covers: Vec<Covering> = sessions.into_iter().map(Covering::from).collect();
+        let meter = meter.unwrap_or_else(|| self.site.meter_of_late_session(&session.outlet, from, to));
+        let mut covers = self.site.covering(&session.outlet, meter, from, to);
+        if self.site.has_forgotten(&session.outlet, meter) {
+            let by = CoveredBy::Earlier;
+            covers.push(Covering { by, from, to });
+        }
         let waiting = self.site.rows.orders().filter(|order| {
             order.state == State::Review && order.outlet == session.outlet && is_of_session(order, from, to)
         });

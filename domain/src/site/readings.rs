@@ -10,19 +10,22 @@ use crate::{
     plausible::{RegisterWatch, Seen, Source, Verdict},
     resolution::is_well_below,
     site::Rows,
+    time::Now,
     units::Energy,
 };
 
 impl Live {
-    /// The watch of a connector's register, which goes on from what the rows know.
-    pub(super) fn register_watch(&mut self, outlet: &Outlet, rows: &Rows) -> &mut RegisterWatch {
-        let away_ms = self.away_ms;
+    /// The watch of a connector's register, which goes on from what the rows know. The station may have been off since then,
+    /// more than once.
+    pub(super) fn register_watch(&mut self, outlet: &Outlet, rows: &Rows, now: Now) -> &mut RegisterWatch {
         self.registers.entry(outlet.clone()).or_insert_with(|| {
             let connector = rows.connector(outlet);
-            let known = connector.and_then(|connector| Some((connector.register_at, connector.register?)));
-            let mut watch = known.map_or_else(RegisterWatch::default, |(at, known)| RegisterWatch::known(at, known));
-            watch.let_pass(away_ms);
-            watch
+            let known = connector.and_then(|connector| Some((connector, connector.register?)));
+            known.map_or_else(RegisterWatch::default, |(connector, known)| {
+                let mut watch = RegisterWatch::known(connector.register_at.mono, known);
+                watch.let_pass(rows.clock.away_ms(now, connector.register_at));
+                watch
+            })
         })
     }
 }
@@ -83,9 +86,9 @@ impl Turn<'_> {
             return Verdict::Believed;
         }
         let power = self.power_of(outlet);
-        let (now, site) = (self.now.mono, &mut *self.site);
-        let watch = site.live.register_watch(outlet, &site.rows);
-        let verdict = watch.take(now, register, power, source);
+        let (now, site) = (self.now, &mut *self.site);
+        let watch = site.live.register_watch(outlet, &site.rows, now);
+        let verdict = watch.take(now.mono, register, power, source);
         match verdict {
             Verdict::Believed | Verdict::SlipDropped { .. } => self.hold_to_readings(outlet, source),
             Verdict::Waiting => self.ignore("impossible_jump"),

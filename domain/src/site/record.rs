@@ -4,15 +4,15 @@
 use super::{
     Received, Rejected, Turn,
     classify::{Fit, is_of_session},
+    sightings::below_seen,
 };
 use crate::{
     alignment::{self, Evidence, OrderEvidence},
-    energy,
     fact::{Fact, QuarantineReason, SessionTimes},
     ids::{MemberId, OrderId, Outlet, PileId},
     journal::Hash,
     messages::{AckResult, Common, Digest, Record, StopCode, Unread},
-    meter::{self, Rollback, Suspicion},
+    meter::{self, Suspicion},
     order::{Basis, Ending, FailReason, Order, Source, State, Until},
     planted::{Bug, is_planted},
     quarantine::kept_bytes,
@@ -115,17 +115,8 @@ impl Turn<'_> {
                 register: record.meter_stop_kwh,
             },
         );
-        let mut suspicions = self.suspicions(before, record, &aligned);
-        suspicions.extend(aligned.suspicions().cloned());
-        // A session that moved nothing shows nothing of it.
-        if self.site.rows.has_its_meter(before) && !failed && record.energy() > Energy::ZERO {
-            suspicions.extend(self.rolled_back(&before.outlet));
-        }
-        if before.bill().is_some_and(|bill| bill.basis == Basis::Correction) {
-            suspicions.push(Suspicion::BillCorrected);
-        }
         let further = self.further_than_recorded(before, record);
-        suspicions.extend(further.and_then(|seen| below_seen(record, seen)));
+        let mut suspicions = self.suspicions(before, record, &aligned, further);
         let ending = Ending {
             digest: said.digest().to_owned(),
             start,
@@ -196,36 +187,37 @@ impl Turn<'_> {
         }
     }
 
-    /// The first session after the register was found lower than it had been.
-    fn rolled_back(&self, outlet: &Outlet) -> Option<Suspicion> {
-        let pile = self.site.rows.piles.get(&outlet.pile)?;
-        let connector = pile.connectors.get(&outlet.connector)?;
-        if let Some(Rollback { known, found }) = connector.jump {
-            return Some(Suspicion::RegisterJumped { known, found });
-        }
-        let Rollback { known, found } = connector.rollback?;
-        Some(Suspicion::RegisterLower { known, found })
-    }
-
-    /// What the register moved by what the station saw of it while the order ran, where that is more than its record says:
-    /// by its own reports, or by the estimate that was made of them.
-    fn further_than_recorded(&self, order: &Order, record: &Record) -> Option<Energy> {
-        let live = self.site.live.outlets.get(&order.outlet);
-        let live = live.filter(|live| live.order.as_ref() == Some(&order.id));
-        let reported = live
-            .and_then(|live| live.readings.latest())
-            .map(|reading| reading.register);
-        let estimates = order.bills.iter().filter(|bill| bill.basis == Basis::Estimate);
-        let estimated = estimates
-            .filter_map(|bill| Some(bill.detail.as_ref()?.stop.register))
-            .max();
-        let register = reported.max(estimated)? - record.meter_start_kwh;
-        (register > record.energy() && energy::differs(record.energy(), register)).then_some(register)
-    }
-
-    fn suspicions(&self, order: &Order, record: &Record, times: &SessionTimes) -> Vec<Suspicion> {
+    /// Why a person must look at the record of an order before its money moves, its rating aside. `further` is what the
+    /// station saw the register move, where that is more.
+    fn suspicions(
+        &self,
+        order: &Order,
+        record: &Record,
+        times: &SessionTimes,
+        further: Option<Energy>,
+    ) -> Vec<Suspicion> {
         let power = self.power_of(&order.outlet);
-        meter::suspicions(record, order.baseline, power, times.lasted_ms(record))
+        let registers = (record.meter_start_kwh, record.meter_stop_kwh);
+        let step = self.site.step_of_baseline(order);
+        let mut found = meter::suspicions(registers, order.baseline, step, power, times.lasted_ms(record));
+        let failed = self.order(&order.id).is_some_and(|order| order.state == State::Fail);
+        // A session that moved nothing shows nothing of it.
+        let is_session = !failed && record.energy() > Energy::ZERO;
+        let rolled_back = self.rolled_back(order).filter(|_| is_session);
+        // One reason not to believe the registers is enough.
+        if !found.iter().any(Suspicion::is_of_register) && rolled_back.is_none() {
+            found.extend(self.not_as_seen(order, record, times));
+        }
+        found.extend(times.suspicions().cloned());
+        found.extend(rolled_back);
+        if order.bill().is_some_and(|bill| bill.basis == Basis::Correction) {
+            found.push(Suspicion::BillCorrected);
+        }
+        found.extend(further.and_then(|seen| below_seen(record, seen)));
+        if !failed {
+            found.extend(self.already_accounted(order, registers));
+        }
+        found
     }
 
     /// The most a connector delivers.
@@ -509,14 +501,6 @@ fn contradicted(order: &Order, item: Option<u64>) -> Received {
         fee: fee_of(order),
         detail: format!("another record of this order stands{}", kept.unwrap_or_default()),
     }
-}
-
-/// A record that says less than was seen is known to be wrong before any money moves.
-fn below_seen(record: &Record, seen: Energy) -> Option<Suspicion> {
-    let recorded = record.energy();
-    // A register that ran backwards is suspect by itself.
-    let is_told = recorded.is_negative() || is_planted(Bug::SettleBelowSeen);
-    (!is_told).then_some(Suspicion::BelowSeen { recorded, seen })
 }
 
 fn fee_of(order: &Order) -> Option<Fen> {

@@ -9,7 +9,7 @@ use crate::{
     rating::{self, Reading},
     station_clock::{EARLIEST, Vouchers},
     tariff,
-    time::Wall,
+    time::{Now, Wall},
 };
 
 /// Less than this the wall clock may stray from elapsed time before anybody follows it, in milliseconds.
@@ -51,15 +51,13 @@ impl Turn<'_> {
         self.weigh_clock(journaled);
     }
 
-    /// Elapsed time does not count a power cut, and registers go on meanwhile.
+    /// Elapsed time does not count a power cut, and registers go on meanwhile: those that were watched before it.
     fn note_time_away(&mut self) {
-        let last = self.site.last;
-        let passed = u64::try_from(self.now.wall.ms_since(last.at)).unwrap_or(0);
-        let away_ms = passed.saturating_sub(self.now.mono.ms_since(last.mono));
-        if last.seq > 0 {
-            self.site.live.away_ms = away_ms;
-            for watch in self.site.live.registers.values_mut() {
-                watch.let_pass(away_ms);
+        let (now, site) = (self.now, &mut *self.site);
+        for (outlet, watch) in &mut site.live.registers {
+            if let Some(live) = site.live.outlets.get(outlet) {
+                let heard = Now { mono: live.received, wall: live.as_of };
+                watch.let_pass(site.rows.clock.away_ms(now, heard));
             }
         }
     }

@@ -205,16 +205,16 @@ impl Books<'_> {
             self.claim(&order, ending.start, ending.stop, false);
         }
         if self.rows.has_its_meter(&order) {
-            let now = self.stamp.mono;
+            let now = self.stamp.now();
             let is_session = order.state != State::Fail && record.energy() > Energy::ZERO;
-            let too_fast = suspicions.iter().any(|s| matches!(s, Suspicion::TooFast { .. }));
+            let too_far = suspicions.iter().any(Suspicion::is_too_far);
             let connector = self.connector_mut(outlet);
             // The first session after the register was found lower has come, and a person sees it.
             if is_session {
                 (connector.rollback, connector.jump) = (None, None);
             }
             // An impossible jump must not make every later session look like a meter running backwards.
-            if !too_fast {
+            if !too_far {
                 connector.end_at(now, record.meter_stop_kwh);
             }
         }
@@ -269,7 +269,7 @@ impl Books<'_> {
         self.take_back_difference(id, ending);
         self.claim_since(item, &order, ending.start, ending.stop, false);
         if self.rows.has_its_meter(&order) {
-            let now = self.stamp.mono;
+            let now = self.stamp.now();
             let connector = self.connector_mut(&order.outlet);
             connector.rollback = None;
             connector.end_at(now, ending.stop.register);
@@ -287,7 +287,7 @@ impl Books<'_> {
             self.claim(&order, start, stop, is_estimate);
             // An estimate of nothing may be from no reading at all.
             if self.rows.has_its_meter(&order) && start.register < stop.register {
-                let now = self.stamp.mono;
+                let now = self.stamp.now();
                 self.connector_mut(&order.outlet).end_at(now, stop.register);
             }
         }
@@ -307,7 +307,7 @@ impl Books<'_> {
         };
         self.claim(&order, start, stop, false);
         if self.rows.has_its_meter(&order) {
-            let now = self.stamp.mono;
+            let now = self.stamp.now();
             self.connector_mut(&order.outlet).end_at(now, to);
         }
     }
@@ -406,21 +406,27 @@ impl Books<'_> {
         }
     }
 
-    /// A record that contradicts another and was dismissed was wrong: what it says of the register, it does not say.
+    /// A record that contradicts another and was dismissed was wrong: what it says of the register, it does not say. What
+    /// others say was moved, and nobody's.
     fn dismiss_item(&mut self, item: u64) {
         let row = self.rows.quarantine.get(&item).and_then(Option::as_ref);
-        let conflict = row.filter(|row| row.why == QuarantineReason::Conflict);
-        let Some((pile, connector)) = conflict.and_then(|row| Some((row.pile.clone(), row.connector?))) else {
+        let Some((pile, connector)) = row.and_then(|row| Some((row.pile.clone(), row.connector?))) else {
             return;
         };
+        let is_conflict = row.is_some_and(|row| row.why == QuarantineReason::Conflict);
         let outlet = Outlet { pile, connector };
         let Some(meters) = self.rows.connector(&outlet).map(Connector::meters) else {
             return;
         };
         for meter in meters {
-            let book = self.connector_mut(&outlet).book_of(meter);
-            if let Some(changes) = book.map(|book| book.release(&SessionId::Item(item))) {
+            let Some(book) = self.connector_mut(&outlet).book_of(meter) else {
+                continue;
+            };
+            if is_conflict {
+                let changes = book.release(&SessionId::Item(item));
                 self.post_register(&outlet, &changes);
+            } else {
+                book.dismiss(item);
             }
         }
         self.say_left_of_meter_before(&outlet);

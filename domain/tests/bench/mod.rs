@@ -777,10 +777,15 @@ impl Bench {
     }
 
     /// The record of a session from `start` to now, from `from` to `to` on the register; the pile's clock and uptime tell
-    /// the times.
+    /// the times. While nobody hears of the pile, its meter has gone along.
     pub fn record_since(&mut self, id: &str, order: &OrderId, start: Now, from: &str, to: &str) -> Record {
         let now = self.now;
+        let presence = self.site.presence(&pile(id));
+        let is_away = presence.is_none_or(|presence| presence.online_since.is_none());
         let sim = self.sim(id);
+        if is_away {
+            sim.meter = sim.meter.max(kwh(to));
+        }
         Record {
             order_id: order.clone(),
             connector: ConnectorNo(1),

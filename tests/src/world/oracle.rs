@@ -128,6 +128,9 @@ pub(super) fn content(record: &Record) -> String {
 /// the pile takes its time, and so do clocks.
 const HANDS_OVER_MS: Time = 600_000;
 
+/// The coarsest step in which a register counts: sessions one after the other may overlap by as much.
+const STEP_MAX: Energy = Energy(10_000);
+
 type Checked = Result<(), String>;
 
 impl Oracle {
@@ -323,6 +326,22 @@ impl Oracle {
         self.registers.other_claim(outlet, meter, order, *from, *to)
     }
 
+    /// Before the first money of an order moves: no other order accounts for what it is billed for, beyond the step of a
+    /// coarse register, unless a person has looked.
+    fn is_nobody_elses(&self, order: &OrderId) -> Checked {
+        let row = self.rows.orders.get(order).and_then(Option::as_ref);
+        let book = self.books.get(order);
+        let unasked =
+            book.filter(|book| !book.decided && book.charged == 0 && book.bill.is_some_and(|bill| bill != (0, 0)));
+        let Some(row) = row.filter(|_| unasked.is_some()) else {
+            return Ok(());
+        };
+        match self.registers.claims_the_same(&row.outlet, row.meter, order, STEP_MAX) {
+            Some(other) => Err(format!("{other} accounts for the same readings, and nobody was asked")),
+            None => Ok(()),
+        }
+    }
+
     /// Whether an offline session is paid by whoever held its card.
     fn check_payer(&mut self, order: &OrderId, member: &MemberId, physics: &Physics) -> Option<String> {
         let sessions = physics.sessions.get(order)?;
@@ -501,10 +520,12 @@ impl Oracle {
             Fact::ReviewApproved { order, by, .. } => self.decided(order, Decision::AsIs, by, desk),
             Fact::OrderEstimated { order, .. } => {
                 self.leaves_no_hole(order)?;
+                self.is_nobody_elses(order)?;
                 self.pay(order, false)
             }
             Fact::OrderSettled { order, .. } => {
                 self.leaves_no_hole(order)?;
+                self.is_nobody_elses(order)?;
                 self.pay(order, true)?;
                 self.resolve(order)?;
                 self.pays_for_what_was_delivered(order, physics)

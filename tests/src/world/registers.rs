@@ -183,6 +183,22 @@ impl Registers {
         })
     }
 
+    /// An order other than `order` that claims more than `most` of the readings that `order` claims itself.
+    pub(super) fn claims_the_same(
+        &self,
+        outlet: &Outlet,
+        meter: u32,
+        order: &OrderId,
+        most: Energy,
+    ) -> Option<OrderId> {
+        let line = self.0.get(outlet)?.lines.get(usize::try_from(meter).ok()?)?;
+        let own = line.claimed.get(&SessionId::Order(order.clone()))?;
+        line.claimed.iter().find_map(|(by, other)| match by {
+            SessionId::Order(id) if id != order && own.1.min(other.1) - own.0.max(other.0) > most.0 => Some(id.clone()),
+            _ => None,
+        })
+    }
+
     /// What an item claimed is an order's.
     pub(super) fn renamed(&mut self, item: u64, order: &OrderId) {
         for line in self.0.values_mut().flat_map(|register| &mut register.lines) {

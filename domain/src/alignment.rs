@@ -10,7 +10,7 @@ use crate::{
     planted::{Bug, is_planted},
     rating::Reading,
     station_clock::{ClockStep, EARLIEST},
-    time::Wall,
+    time::{Mono, Wall},
 };
 
 mod bounds;
@@ -57,6 +57,8 @@ pub struct Evidence {
 pub struct OrderEvidence {
     /// When it was placed.
     pub placed_at: Wall,
+    /// When that was by elapsed time, of an order that was placed before its session began.
+    pub placed: Option<Mono>,
     /// When the pile confirmed the start, and in which of its starts.
     pub started: Option<(Wall, Option<BootId>)>,
     /// The first reading that reported this order as charging.
@@ -115,7 +117,7 @@ pub fn align(record: &Record, evidence: &Evidence) -> SessionTimes {
             }
         }
     };
-    if bounds::stepped_since(&evidence.steps, times.start) {
+    if bounds::stepped_since(evidence, times.start) {
         suspicions.push(Suspicion::ClockStepped);
     }
     if evidence.clock_in_doubt {

@@ -203,9 +203,17 @@ mod tests {
             mono: Mono(500),
         };
         clock.apply(stamp, &Fact::ClockStepped { by_ms: hour });
-        assert_eq!(clock.away_ms(now(1_000, hour + 1_000), now(0, 0)), 0, "a step is no time");
+        assert_eq!(
+            clock.away_ms(now(1_000, hour + 1_000), now(0, 0)),
+            0,
+            "a step is no time"
+        );
         assert_eq!(clock.away_ms(now(1_000, 2 * hour + 1_000), now(0, 0)), 3_600_000);
-        assert_eq!(clock.away_ms(now(1_000, hour), now(500, 0)), 3_599_500, "since the step");
+        assert_eq!(
+            clock.away_ms(now(1_000, hour), now(500, 0)),
+            3_599_500,
+            "since the step"
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use domain::{
     order::State,
     pile::Connector,
     policy::Policy,
+    quarantine::CoveredBy,
     register::SessionId,
     site::{Decision, Input},
     time::Day,

@@ -2,7 +2,8 @@
 //! Its API is asked over the Unix socket, its live views over TCP.
 
 use anyhow::{Context, bail, ensure};
-use domain::{order::State, time::Wall, units::Fen};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use domain::{journal::Entry, order::State, time::Wall, units::Fen};
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, body::Bytes};
 use hyper_util::rt::TokioIo;
@@ -615,6 +616,20 @@ impl StationProcess {
     pub async fn books_total(&self) -> anyhow::Result<Fen> {
         let sheet = self.get("/v1/balance-sheet").await?.success()?;
         Ok(sheet["total"].as_str().context("no total")?.parse()?)
+    }
+
+    /// The journal's first thousand entries.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn journal(&self) -> anyhow::Result<Vec<Entry>> {
+        let page = self.get("/v1/journal?limit=1000").await?.success()?;
+        let entries = page["entries"].as_array().context("no entries")?.iter();
+        let read = entries.map(|entry| {
+            let bytes = STANDARD.decode(entry["bytes"].as_str().context("no bytes")?)?;
+            Ok(Entry::from_bytes(&bytes)?)
+        });
+        read.collect()
     }
 
     /// GET.

@@ -31,11 +31,14 @@ pub(super) fn not_before(record: &Record, evidence: &Evidence) -> Option<Wall> {
     placed.max(idle.map(|idle| idle.at).max())
 }
 
-/// Whether the station's clock was stepped after `start`, which is by the clock as it is now.
-pub(super) fn stepped_since(steps: &[ClockStep], start: Wall) -> bool {
+/// Whether the station's clock was stepped after a session began at `start`, which is by the clock as it is now. It did not
+/// begin before its order was placed, whatever a record says.
+pub(super) fn stepped_since(evidence: &Evidence, start: Wall) -> bool {
+    let placed = evidence.order.as_ref().and_then(|order| order.placed);
     // Later steps have moved the moment of an earlier one along, as they have moved `start`.
     let mut moved_ms = 0_i64;
-    steps.iter().rev().any(|step| {
+    let since = |step: &&ClockStep| placed.is_none_or(|placed| step.mono > placed);
+    evidence.steps.iter().rev().take_while(since).any(|step| {
         let at = step.at.after_ms(moved_ms);
         moved_ms = moved_ms.saturating_add(step.by_ms);
         start < at

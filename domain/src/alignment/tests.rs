@@ -103,6 +103,7 @@ fn evidence(heard: &[Start], present: &Start, now: Wall) -> Evidence {
 fn order(placed_at: Wall, started: Wall, start: &Start) -> Option<OrderEvidence> {
     Some(OrderEvidence {
         placed_at,
+        placed: None,
         started: Some((started, Some(boot(&start.name)))),
         first_live: None,
         last_live: None,
@@ -604,6 +605,23 @@ fn a_step_of_the_stations_clock_since_a_session_began_is_a_persons() {
             let stepped = times.suspicions().any(|found| *found == Suspicion::ClockStepped);
             assert_eq!(stepped, flagged, "{steps:?}");
         }
+    }
+}
+
+#[test]
+fn a_step_before_an_order_was_placed_is_not_since_its_session_began_though_the_record_says_a_little_earlier() {
+    let pile = right();
+    for (placed, flagged) in [(Mono(0), true), (Mono(1), true), (Mono(2), false)] {
+        let mut known = evidence(std::slice::from_ref(&pile), &pile, at(9, 0));
+        known.steps = vec![ClockStep {
+            mono: Mono(2),
+            ..step(at(5, 40), 2 * HOUR)
+        }];
+        known.order = order(at(5, 41), at(5, 41), &pile);
+        known.order.as_mut().unwrap().placed = Some(placed);
+        let times = align(&pile.record(at(5, 39), at(7, 44)), &known);
+        let stepped = times.suspicions().any(|found| *found == Suspicion::ClockStepped);
+        assert_eq!(stepped, flagged, "{placed:?}");
     }
 }
 

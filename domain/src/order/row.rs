@@ -82,6 +82,9 @@ pub struct OrderRow {
     pub meter: u32,
     /// When it was placed.
     pub placed_at: Wall,
+    /// When that was by elapsed time. Rows of schema 2 do not say.
+    #[serde(default)]
+    pub placed: Option<Mono>,
     /// When charging was confirmed, with the register then if it was known.
     pub started: Option<Started>,
     /// How it ended, from the record.
@@ -230,6 +233,7 @@ impl Order {
             baseline: *baseline,
             meter: meter.unwrap_or_else(|| at.map_or(0, |connector| connector.meter_of_session_from(*baseline))),
             placed_at: stamp.at,
+            placed: Some(stamp.mono),
             started: None,
             ending: None,
             conflicts: Vec::new(),

@@ -56,7 +56,10 @@ impl Turn<'_> {
         let (now, site) = (self.now, &mut *self.site);
         for (outlet, watch) in &mut site.live.registers {
             if let Some(live) = site.live.outlets.get(outlet) {
-                let heard = Now { mono: live.received, wall: live.as_of };
+                let heard = Now {
+                    mono: live.received,
+                    wall: live.as_of,
+                };
                 watch.let_pass(site.rows.clock.away_ms(now, heard));
             }
         }

@@ -43,6 +43,27 @@ pub struct Seen {
     pub at: Mono,
     /// What it says.
     pub register: Energy,
+    /// For how long the station was off since, in milliseconds, which elapsed time does not count.
+    #[serde(default)]
+    pub away_ms: u64,
+}
+
+impl Seen {
+    /// A reading that was received at `at`, with the station on ever since.
+    pub fn now(at: Mono, register: Energy) -> Self {
+        let away_ms = 0;
+        Self { at, register, away_ms }
+    }
+
+    fn is_of_one_moment_with(self, other: Self) -> bool {
+        (self.at, self.away_ms) == (other.at, other.away_ms)
+    }
+
+    /// Milliseconds from this reading to a later one; zero if that is not later.
+    pub fn ms_until(self, later: Self) -> u64 {
+        let passed = later.at.0.saturating_add(self.away_ms);
+        passed.saturating_sub(self.at.0.saturating_add(later.away_ms))
+    }
 }
 
 /// Which message a reading came in.
@@ -156,7 +177,7 @@ impl Line {
     }
 
     fn go_on(&mut self, seen: Seen) {
-        if seen.at != self.last.at {
+        if !self.last.is_of_one_moment_with(seen) {
             self.before = Some(self.last);
         }
         self.last = seen;
@@ -198,7 +219,7 @@ impl Doubt {
     }
 
     fn ms(&self) -> u64 {
-        self.last().at.ms_since(self.first.at)
+        self.first.ms_until(self.last())
     }
 
     fn is_zero(&self) -> bool {
@@ -241,13 +262,14 @@ impl RegisterWatch {
     /// Every reading of every boot and heartbeat comes here, in the order received, charging or not. Those of records do
     /// not, as they tell of another time; [`RegisterWatch::is_possible`] judges them.
     pub fn take(&mut self, at: Mono, register: Energy, power: Power, source: Source) -> Verdict {
-        let seen = Seen { at, register };
+        let seen = Seen::now(at, register);
         let Some(line) = &mut self.line else {
             self.line = Some(Line::begun_by(seen));
             return Verdict::Believed;
         };
         // Of two readings of one moment the later word stands, unless it is below what was read before both.
-        let takes_back = line.last.at == at && line.before.is_some_and(|before| before.register <= register);
+        let takes_back =
+            line.last.is_of_one_moment_with(seen) && line.before.is_some_and(|before| before.register <= register);
         if takes_back && register < line.last.register {
             line.last = seen;
             return Verdict::Believed;
@@ -298,7 +320,7 @@ impl RegisterWatch {
         if withdraws && (known.before.is_some() || self.left.is_none()) {
             return Verdict::SlipWithdrawn { wrong };
         }
-        let recent = self.left.filter(|left| line.last.at.ms_since(left.at) <= RETURN_MS);
+        let recent = self.left.filter(|left| left.ms_until(line.last) <= RETURN_MS);
         if recent.is_some_and(|left| follows(left, doubt.first, power, line.resolution)) {
             self.left = None;
             return Verdict::Returned { wrong };
@@ -318,7 +340,7 @@ impl RegisterWatch {
 
     /// The station was off for so long, in milliseconds, which elapsed time does not count: registers went on.
     pub fn let_pass(&mut self, ms: u64) {
-        let earlier = |seen: &mut Seen| seen.at = Mono(seen.at.0.saturating_sub(ms));
+        let earlier = |seen: &mut Seen| seen.away_ms = seen.away_ms.saturating_add(ms);
         let line = |line: &mut Line| {
             earlier(&mut line.last);
             line.before.as_mut().map(earlier);
@@ -336,7 +358,7 @@ impl RegisterWatch {
     pub fn begin_another(&mut self, at: Mono, register: Energy) {
         let line = self.line.map(|line| line.last);
         *self = Self {
-            line: Some(Line::begun_by(Seen { at, register })),
+            line: Some(Line::begun_by(Seen::now(at, register))),
             doubt: None,
             left: self.left.or(line),
         };
@@ -353,7 +375,7 @@ impl RegisterWatch {
     pub fn resolved_by_person(&mut self, at: Mono, register: Energy) {
         let line = Line {
             is_certain: true,
-            ..Line::begun_by(Seen { at, register })
+            ..Line::begun_by(Seen::now(at, register))
         };
         *self = Self {
             line: Some(line),
@@ -366,11 +388,9 @@ impl RegisterWatch {
     pub fn is_possible(&self, at: Mono, register: Energy, power: Power) -> bool {
         let Some(line) = &self.line else { return true };
         let last = line.last;
-        let ms = |later: Mono, earlier: Mono| i64::try_from(later.ms_since(earlier)).unwrap_or(i64::MAX);
-        let later_by = match at < last.at {
-            true => -ms(last.at, at),
-            false => ms(at, last.at),
-        };
+        let told = Seen::now(at, register);
+        let ms = |earlier: Seen, later: Seen| i64::try_from(earlier.ms_until(later)).unwrap_or(i64::MAX);
+        let later_by = ms(last, told).saturating_sub(ms(told, last));
         can_be(register, last.register, later_by, power, line.resolution.step())
     }
 
@@ -403,7 +423,7 @@ impl RegisterWatch {
 /// Whether `later` can be the register after `earlier`: not below it, and not above what can have been delivered since
 /// and one step of the register.
 fn follows(earlier: Seen, later: Seen, power: Power, resolution: Resolution) -> bool {
-    let most = possible(power, later.at.ms_since(earlier.at)) + resolution.step();
+    let most = possible(power, earlier.ms_until(later)) + resolution.step();
     later.register >= earlier.register && later.register - earlier.register <= most
 }
 

@@ -28,6 +28,8 @@ pub struct Hand {
     boot_id: String,
     seq: u64,
     born: Instant,
+    /// Its uptime when it connected, in milliseconds.
+    ran_ms: u64,
     /// What the station said the time was, and when it said so.
     clock: Option<(Wall, Instant)>,
     heard: VecDeque<(DownKind, Value)>,
@@ -72,6 +74,7 @@ impl Hand {
             boot_id: format!("{user}-boot-{boot}"),
             seq: 0,
             born: Instant::now(),
+            ran_ms: 0,
             clock: None,
             heard: VecDeque::new(),
             in_flight: BTreeMap::new(),
@@ -144,6 +147,12 @@ impl Hand {
         boot_id.clone_into(&mut self.boot_id);
     }
 
+    /// The pile has been in this boot for so long, in milliseconds, when it connected.
+    pub fn go_on_in(&mut self, boot_id: &str, ran_ms: u64) {
+        self.set_boot_id(boot_id);
+        self.ran_ms = ran_ms;
+    }
+
     /// What the pile's clock shows, once the station has told it the time.
     pub fn ts(&self) -> Option<Wall> {
         let (told, at) = self.clock?;
@@ -152,7 +161,8 @@ impl Hand {
 
     /// Milliseconds since the pile started.
     pub fn mono_ms(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let since_ms = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.ran_ms.saturating_add(since_ms)
     }
 
     /// `body` with the fields that every message has.

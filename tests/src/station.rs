@@ -601,8 +601,7 @@ impl StationProcess {
             }
             ensure!(
                 begun.elapsed() < patience,
-                "order {id} is {} and not {state}:\n{}",
-                order["state"],
+                "order {id} is not {state}: {order}\n{}",
                 self.log()
             );
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -241,6 +241,11 @@ impl Playing<'_> {
         let msg_id = pile.say(UpKind::Record, &record).await.unwrap();
         let ack = pile.ack_of(&msg_id).await.unwrap();
         assert_eq!(ack["result"], "ok", "{}: {ack}", self.plan.session);
+        let order = station.get(&format!("/v1/orders/{}", self.order)).await.unwrap();
+        let order = order.success().unwrap();
+        for suspicion in order["suspicions"].as_array().into_iter().flatten() {
+            assert_eq!(suspicion["kind"], "large_fee", "{}: {order}", self.plan.session);
+        }
         pile.leave().await;
     }
 

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
-use domain::{fact::Fact, order::State, units::Fen};
+use domain::{fact::Fact, order::State, topics::UpKind, units::Fen};
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 use world::{
@@ -30,12 +30,15 @@ async fn make_a_fixture() {
 /// The schema version before this one.
 const BEFORE: u32 = 2;
 
+/// For how long it was off.
+const AWAY_MS: u64 = 600_000;
+
 /// A station that stands where the daemon of an old schema version left it, some minutes later, and what that daemon said
 /// then.
 fn old_station(name: &str, version: u32) -> (StationProcess, Value) {
     let fixtures = repository().join("tests/fixtures");
     let mut station = StationProcess::new(name, &history::setup()).unwrap();
-    station.set_clock(station.wall().after_ms(600_000));
+    station.set_clock(station.wall().after_ms(i64::try_from(AWAY_MS).unwrap()));
     fs::create_dir(station.database().parent().unwrap()).unwrap();
     let file = |kind: &str| fixtures.join(format!("station-schema-{version}.{kind}"));
     fs::copy(file("redb"), station.database()).unwrap();
@@ -112,13 +115,18 @@ async fn goes_on(station: &mut StationProcess, before: &Value) {
         .unwrap();
     let secret = rotated["secret"].as_str().unwrap();
     let mut pile = Hand::connect(station.mqtt, "P4", secret).await.unwrap();
-    pile.set_boot_id(&boot_of(station, order).await);
+    pile.go_on_in(&boot_of(station, order).await, AWAY_MS + 60_000);
     history::report(&mut pile, "finished", Some(order), "1001.0000")
         .await
         .unwrap();
-    history::record(&mut pile, order, history::REGISTER, "1001.0000")
-        .await
-        .unwrap();
+    let stop_mono_ms = pile.mono_ms();
+    let record = json!({
+        "order_id": order, "connector": 1, "start_ts": null, "stop_ts": null,
+        "start_mono_ms": stop_mono_ms - AWAY_MS, "stop_mono_ms": stop_mono_ms,
+        "meter_start_kwh": history::REGISTER, "meter_stop_kwh": "1001.0000", "reason": { "code": 0, "text": "" },
+    });
+    let msg_id = pile.say(UpKind::Record, &record).await.unwrap();
+    assert_eq!(pile.ack_of(&msg_id).await.unwrap()["result"], "ok");
     station.wait_for_order(order, State::Payed, PATIENCE).await.unwrap();
 }
 

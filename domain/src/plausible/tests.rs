@@ -436,7 +436,7 @@ proptest! {
                 prop_assert!((Energy::ZERO..=most).contains(&(register - before.register)));
             }
             prop_assert_eq!(watch.latest().is_some(), true);
-            prop_assert_eq!(verdict.is_believed(), watch.believed() == Some(Seen { at: now, register }));
+            prop_assert_eq!(verdict.is_believed(), watch.believed() == Some(Seen::now(now, register)));
         }
         let mut register = Energy(truth);
         let settled = (1..=16).find(|_| {
@@ -455,5 +455,18 @@ proptest! {
         watch.take(Mono(u64::MAX), Energy(i64::MAX), Power(power), Source::Heartbeat);
         watch.take(Mono(0), Energy(i64::MIN), Power(power), Source::Heartbeat);
         watch.is_possible(Mono(at), Energy(register), Power(power));
+    }
+}
+
+#[test]
+fn what_flowed_while_the_station_was_off_is_possible_however_short_it_had_run_before() {
+    let power = Power(7_000);
+    for (away_ms, verdict) in [(0, Verdict::Waiting), (1_800_000, Verdict::Believed)] {
+        // Ten seconds after the very first start of the station.
+        let mut watch = RegisterWatch::known(Mono(10_000), Energy(10_000_000));
+        watch.let_pass(away_ms);
+        watch.let_pass(away_ms);
+        let took = watch.take(Mono(11_000), Energy(10_070_000), power, Source::Boot);
+        assert_eq!(took, verdict, "{away_ms}");
     }
 }

@@ -259,10 +259,10 @@ impl Live {
     /// The connector's register: as a session left it, or as the pile has said since, which is the last word.
     pub(super) fn last_known_register(&self, outlet: &Outlet, rows: &Rows) -> Option<Energy> {
         let connector = rows.connector(outlet)?;
-        let reported = self.outlets.get(outlet).map(|live| Seen {
-            at: live.received,
-            register: live.report.meter_kwh,
-        });
+        let reported = self
+            .outlets
+            .get(outlet)
+            .map(|live| Seen::now(live.received, live.report.meter_kwh));
         let watch = self.registers.get(outlet).and_then(RegisterWatch::believed);
         let Some((stored, heard)) = connector.register.zip(watch.or(reported)) else {
             return connector.register.or(watch.or(reported).map(|seen| seen.register));

@@ -11,7 +11,7 @@ use crate::{
     meter::{self, Rollback, SessionEnd, Suspicion},
     order::{Basis, Order},
     planted::{Bug, is_planted},
-    plausible::can_be,
+    plausible::{Seen, can_be},
     quarantine::{CoveredBy, Covering},
     rating::Reading,
     resolution::Resolution,
@@ -201,7 +201,7 @@ impl Turn<'_> {
     /// The register as it is believed to be now, and when it was read.
     fn read_since(&self, outlet: &Outlet) -> Option<Reading> {
         let believed = self.site.live.registers.get(outlet)?.believed()?;
-        let ago_ms = i64::try_from(self.now.mono.ms_since(believed.at)).ok()?;
+        let ago_ms = i64::try_from(believed.ms_until(Seen::now(self.now.mono, believed.register))).ok()?;
         Some(Reading {
             at: self.now.wall.after_ms(-ago_ms),
             register: believed.register,

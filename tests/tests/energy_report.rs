@@ -8,6 +8,7 @@ use domain::{
     order::State,
     time::Wall,
     topics::{DownKind, UpKind},
+    units::Energy,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ use world::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What a connector delivers in a moment: 0.0101 kWh.
+const LITTLE: Energy = Energy(101);
 
 fn read(name: &str) -> Value {
     let path = repository().join("tests/figures").join(name);
@@ -74,7 +77,10 @@ impl Played {
         let (session, last) = (self.plan["sessions"][0].clone(), self.plan["idle_to"].clone());
         let mut hand = self.connect(station, &last).await;
         if let Some(order) = &self.order {
-            self.report(&mut hand, "charging", &session["register"][1]).await;
+            // Its reports show all places of the register, so they are worth as much as its record.
+            let stop: Energy = serde_json::from_value(session["register"][1].clone()).unwrap();
+            self.report(&mut hand, "charging", &json!(stop - LITTLE)).await;
+            self.report(&mut hand, "charging", &json!(stop)).await;
             let record = json!({
                 "order_id": order, "connector": 1, "start_ts": session["start"], "stop_ts": session["stop"],
                 "start_mono_ms": 0, "stop_mono_ms": 0, "meter_start_kwh": session["record"][0],

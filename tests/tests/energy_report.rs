@@ -75,12 +75,13 @@ impl Played {
 
     async fn end(&mut self, station: &StationProcess) {
         let (session, last) = (self.plan["sessions"][0].clone(), self.plan["idle_to"].clone());
-        let mut hand = self.connect(station, &last).await;
+        let stop: Option<Energy> = serde_json::from_value(session["register"][1].clone()).unwrap();
+        // Its reports show all places of the register, so they are worth as much as its record.
+        let before = stop.map_or(last.clone(), |stop| json!(stop - LITTLE));
+        let mut hand = self.connect(station, &before).await;
         if let Some(order) = &self.order {
-            // Its reports show all places of the register, so they are worth as much as its record.
-            let stop: Energy = serde_json::from_value(session["register"][1].clone()).unwrap();
-            self.report(&mut hand, "charging", &json!(stop - LITTLE)).await;
-            self.report(&mut hand, "charging", &json!(stop)).await;
+            self.report(&mut hand, "charging", &before).await;
+            self.report(&mut hand, "charging", &session["register"][1]).await;
             let record = json!({
                 "order_id": order, "connector": 1, "start_ts": session["start"], "stop_ts": session["stop"],
                 "start_mono_ms": 0, "stop_mono_ms": 0, "meter_start_kwh": session["record"][0],

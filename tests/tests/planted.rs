@@ -32,8 +32,9 @@ fn is_found(bug: Bug, first: u64) {
 }
 
 macro_rules! found {
-    ($($name:ident: $bug:ident $(from $first:literal)?,)*) => { $(
+    ($($(#[$attribute:meta])* $name:ident: $bug:ident $(from $first:literal)?,)*) => { $(
         #[test]
+        $(#[$attribute])*
         fn $name() {
             is_found(Bug::$bug, 0 $(+ $first)?);
         }
@@ -47,6 +48,7 @@ found! {
     rate_by_receive_time: RateByReceiveTime,
     forget_the_outbox_on_restart: ForgetOutbox,
     lose_the_tail_of_a_batch: LoseTail,
+    #[ignore = "not found in 560 lives: what is said twice is told by its content now"]
     trust_msg_id_without_boot_id: MsgIdWithoutBoot,
     acknowledge_an_orphan_without_keeping_it: DropQuarantine,
     forget_timers_on_restart: ForgetTimers,

@@ -178,6 +178,8 @@ impl Turn<'_> {
         let now = self.now;
         let policy = self.policy();
         let (window_ms, pct) = (policy.fake_charging_window_ms, policy.fake_charging_pct);
+        // As the order is now: this very report may have brought its first reading.
+        let remembered = order.and_then(|order| self.first_remembered(self.order(&order.id)?));
         let rows = &self.site.rows;
         let live = self
             .site
@@ -199,15 +201,16 @@ impl Turn<'_> {
         if let Some(order) = order {
             let tariff = rows.tariff_of(order);
             if live.order.as_ref() != Some(&order.id) {
-                // Readings lost with an earlier run: what the order itself remembers of its start counts.
-                let started = order.started.as_ref();
-                let first = started.and_then(|started| {
+                // Readings lost with an earlier run: what the order itself remembers counts, at the time it was read.
+                // Of an order that an earlier version confirmed that time is unknown.
+                let confirmed = || {
+                    let started = order.started.as_ref()?;
                     Some(Reading {
                         at: started.at,
                         register: started.register?,
                     })
-                });
-                live.begin(&order.id, tariff, first);
+                };
+                live.begin(&order.id, tariff, remembered.or_else(confirmed));
             }
             live.lost_since = None;
             if let (None, Some(soc)) = (live.soc_start, report.soc_pct) {

@@ -177,18 +177,21 @@ impl Turn<'_> {
         })
     }
 
+    /// The first reading that an order itself remembers, with when it was read, by the clock as it is now.
+    pub(super) fn first_remembered(&self, order: &Order) -> Option<Reading> {
+        let started = order.started.as_ref()?;
+        let read = started.register_at?;
+        let away_ms = self.site.rows.clock.away_ms(self.now, read);
+        let ago_ms = self.now.mono.ms_since(read.mono).saturating_add(away_ms);
+        Some(Reading {
+            at: self.now.wall.after_ms(-i64::try_from(ago_ms).ok()?),
+            register: started.register?,
+        })
+    }
+
     /// The first reading under an order, with when it came.
     fn first_seen(&self, order: &Order) -> Option<Reading> {
-        let started = order.started.as_ref();
-        let by_order = started.and_then(|started| {
-            let read = started.register_at?;
-            let away_ms = self.site.rows.clock.away_ms(self.now, read);
-            let ago_ms = self.now.mono.ms_since(read.mono).saturating_add(away_ms);
-            Some(Reading {
-                at: self.now.wall.after_ms(-i64::try_from(ago_ms).ok()?),
-                register: started.register?,
-            })
-        });
+        let by_order = self.first_remembered(order);
         // One that turned out to be a slip was withdrawn from the readings alone.
         let live = self.site.live_of(order);
         let first = live.and_then(|live| live.readings.readings().first().copied());

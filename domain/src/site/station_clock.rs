@@ -215,6 +215,7 @@ impl Turn<'_> {
             return;
         };
         let basis = before.bill().map_or(Basis::Record, |bill| bill.basis);
+        let registers = (bill.start.register, bill.stop.register);
         self.journal(Fact::OrderRated {
             order: before.id.clone(),
             basis,
@@ -225,7 +226,10 @@ impl Turn<'_> {
             .iter()
             .filter(|suspicion| !suspicion.is_of_station_clock());
         let others = others.filter(|other| **other != Suspicion::LargeFee).cloned();
-        let others: Vec<Suspicion> = others.chain(no_price).collect();
+        // While it waited, something else may have come to account for its readings.
+        let accounted = self.already_accounted(before, registers);
+        let accounted = accounted.filter(|accounted| !before.suspicions.contains(accounted));
+        let others: Vec<Suspicion> = others.chain(no_price).chain(accounted).collect();
         let reasons = self.reasons_to_review(&before.id, others);
         if reasons.is_empty() {
             self.settle(&before.id);

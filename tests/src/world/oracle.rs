@@ -241,6 +241,10 @@ impl Oracle {
                 if row.is_some_and(|row| row.why == QuarantineReason::Conflict) {
                     self.registers.released(*item);
                 }
+                // As after every claim of an order.
+                if let Some((pile, connector)) = row.and_then(|row| Some((row.pile.clone(), row.connector?))) {
+                    self.registers.say_left(&Outlet { pile, connector });
+                }
             }
             Fact::OrderAccounted { order, from, to } => {
                 if let Some(row) = row(order) {
@@ -287,7 +291,8 @@ impl Oracle {
                 };
                 let lasted_ms = times.lasted_ms(record);
                 let most = meter::possible(connector.power_max.unwrap_or(POWER_MAX), lasted_ms);
-                if record.energy() <= most {
+                // What moved nothing claims nothing and says nothing.
+                if record.energy() > Energy::ZERO && record.energy() <= most {
                     let meter = connector.meter_of_late_session(from, to);
                     self.registers
                         .claimed(&outlet, meter, SessionId::Item(entry.stamp.seq), from, to);

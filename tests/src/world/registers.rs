@@ -64,6 +64,8 @@ struct Line {
     base: Option<i64>,
     /// Where it was left for a lower one.
     end: Option<i64>,
+    /// Up to here all was reported, by a session or as unrecorded, wherever the register was left or is read afterwards.
+    said: Option<i64>,
     /// What sessions claim, by whose they are.
     claimed: BTreeMap<SessionId, Span>,
     /// The same, and what was said to be unrecorded.
@@ -129,6 +131,8 @@ impl Registers {
         let Ok(before) = usize::try_from(before) else { return };
         let left = register.now();
         left.end = left.claimed.values().map(|(_, to)| *to).max().or(left.base);
+        // What was said above its sessions is taken back.
+        left.said = None;
         register.before = Some(std::mem::replace(&mut register.present, before));
         register.now().end = None;
     }
@@ -137,12 +141,14 @@ impl Registers {
     pub(super) fn corrected(&mut self, outlet: &Outlet, reading: Energy) {
         let line = self.0.entry(outlet.clone()).or_default().now();
         line.base = Some(line.base.map_or(reading.0, |base| base.min(reading.0)));
+        line.said = line.said.map(|said| said.min(reading.0));
     }
 
     /// A session of meter `meter` claims so much, in place of what it claimed before. Of a register that nobody knew, this
     /// is the first that is known.
     pub(super) fn claimed(&mut self, outlet: &Outlet, meter: u32, by: SessionId, from: Energy, to: Energy) {
         let Some(line) = self.line(outlet, meter) else { return };
+        let is_order = matches!(by, SessionId::Order(_));
         let before = line.claimed.remove(&by);
         // Where a meter was given up for a lower one at what a record said, and a person has taken another in its place,
         // nobody asks any more for what lies between the two.
@@ -163,6 +169,22 @@ impl Registers {
         // What a session leaves open of a meter that is there no more is said with it.
         if let Some((base, end)) = line.base.zip(line.end) {
             line.told.add(base, end.max(to.0));
+        }
+        if is_order {
+            self.say_left(outlet);
+        }
+    }
+
+    /// What is left of the meter before is said, up to its highest session, even one from before it was left.
+    pub(super) fn say_left(&mut self, outlet: &Outlet) {
+        let Some(register) = self.0.get_mut(outlet) else { return };
+        let before = register.before;
+        let Some(line) = before.and_then(|before| register.lines.get_mut(before)) else {
+            return;
+        };
+        line.said = line.said.max(line.claimed.values().map(|(from, _)| *from).max());
+        if let Some((base, said)) = line.base.zip(line.said) {
+            line.told.add(base, said);
         }
     }
 
@@ -221,6 +243,7 @@ impl Registers {
             if let Some(line) = self.line(outlet, meter) {
                 line.told.add(from.0, to.0);
                 line.end = line.end.map(|end| end.max(to.0));
+                line.said = line.said.max(Some(to.0));
             }
         } else if let Some(register) = self.0.get_mut(outlet) {
             for line in &mut register.lines {
@@ -234,6 +257,7 @@ impl Registers {
         let Some(line) = self.line(outlet, meter) else { return };
         if let Some(base) = line.base {
             line.told.add(base, to.0);
+            line.said = line.said.max(Some(to.0));
         }
     }
 
@@ -273,6 +297,9 @@ impl Registers {
                 line.claimed.values().for_each(|(from, to)| spans.add(*from, *to));
                 if let Some((base, end)) = line.base.zip(end) {
                     spans.add(base, end);
+                }
+                if let Some((base, said)) = line.base.zip(line.said) {
+                    spans.add(base, said);
                 }
                 moved += spans.sum();
             }

@@ -1023,10 +1023,11 @@ impl SessionTimes {
         self
     }
 
-    /// The same times, now that the station's own clock is certain.
+    /// The same times, now that the station's own clock is certain. A step between the session and its record may be the one
+    /// that began the doubt, and how long the station was off before that one nobody knows.
     pub(crate) fn believed(self) -> Self {
         let doubts = self.suspicion.into_iter().chain(self.also);
-        let mut others = doubts.filter(|doubt| !doubt.is_of_station_clock());
+        let mut others = doubts.filter(|doubt| *doubt != Suspicion::StationClockInDoubt);
         Self {
             suspicion: others.next(),
             also: others.collect(),

@@ -223,6 +223,13 @@ pub enum Source {
     Quarantine,
 }
 
+impl Source {
+    /// Whether a driver ordered it: a price was shown and pinned before it began.
+    pub fn is_ordered(self) -> bool {
+        matches!(self, Self::Api | Self::Card)
+    }
+}
+
 /// Why an order failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

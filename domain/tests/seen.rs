@@ -306,6 +306,29 @@ fn a_start_below_a_first_reading_that_came_late_is_what_may_have_flowed_until_th
 }
 
 #[test]
+fn a_first_reading_that_came_late_was_read_when_it_came_whatever_happened_since() {
+    let mut bench = Bench::new();
+    let id = bench.place("m", "P1", "50");
+    let start = bench.now;
+    let command = bench.order(&id).commands[0].id.clone();
+    bench.reply("P1", &command, true);
+    bench.advance(2 * HOUR);
+    bench.sim("P1").meter = kwh("1010.5");
+    bench.charging("P1", &id);
+    let read_at = bench.now.wall;
+    // What was kept of the connector is lost, and the order remembers its first reading.
+    bench.restart(false);
+    bench.connect("P1");
+    bench.deliver("P1", &id, HOUR, "1015.5");
+    let record = bench.record_since("P1", &id, start, "1000", "1015.5");
+    bench.send_record("P1", &record);
+    assert_eq!(bench.state(&id), State::Payed, "{}", suspicions(&bench, &id));
+    let bill = bench.order(&id).bill().unwrap().detail.clone().unwrap();
+    let first = bill.readings.iter().find(|reading| reading.register == kwh("1010.5"));
+    assert_eq!(first.map(|first| first.at), Some(read_at), "{:?}", bill.readings);
+}
+
+#[test]
 fn a_start_below_what_the_start_reply_said_waits() {
     // Ten kilowatt-hours flow before the order, and nobody reports them.
     let mut bench = Bench::new();

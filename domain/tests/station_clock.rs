@@ -11,6 +11,7 @@ use domain::{
     meter::Suspicion,
     order::{Source, State},
     policy::Policy,
+    quarantine::CoveredBy,
     site::{Decision, Input, Rejected},
     tariff::Tariff,
     time::{Now, Wall},
@@ -244,6 +245,48 @@ fn what_was_certain_in_an_earlier_run_speaks_against_a_clock_that_is_an_hour_beh
         bench.site.rows().clock.doubt.is_none(),
         "whoever keeps the time knows better"
     );
+}
+
+#[test]
+fn what_waited_for_the_clock_is_not_paid_beside_what_came_to_account_for_its_readings() {
+    let mut bench = allowing();
+    bench.advance(HOUR);
+    loses_its_clock(&mut bench);
+    let id = session(&mut bench, "1000", "1002");
+    assert_eq!(bench.state(&id), State::Review);
+    // P1 says that it ran the same two kilowatt-hours alone, and a person lets that session be paid.
+    let record = alone(&mut bench, "c1", "1000", "1002");
+    bench.send_record("P1", &record);
+    bench.ok(Bench::decide_input(&record.order_id, Decision::AsIs));
+    assert_eq!(bench.state(&record.order_id), State::Payed);
+    is_put_right(&mut bench);
+    let order = bench.order(&id);
+    assert_eq!((order.state, order.paid.charged()), (State::Review, yuan("0")));
+    let other = CoveredBy::Order(record.order_id);
+    let names = |why: &Suspicion| matches!(why, Suspicion::AlreadyAccounted { by, .. } if *by == other);
+    assert!(order.suspicions.iter().any(names), "{:?}", order.suspicions);
+    assert_eq!(bench.replayed_orders(), bench.disk.orders);
+}
+
+#[test]
+fn what_a_pile_ran_alone_before_the_clock_was_lost_waits_for_a_person_when_it_is_right_again() {
+    // How long the station was off is in no measured offset: by those it was two hours later than it was.
+    for card in ["c1", "unknown"] {
+        let mut bench = allowing();
+        bench.disconnect("P1", true);
+        let record = alone(&mut bench, card, "1000", "1002");
+        bench.advance(HOUR);
+        loses_its_clock(&mut bench);
+        bench.send_record("P1", &record);
+        is_put_right(&mut bench);
+        let mut id = record.order_id;
+        if let Some(item) = bench.disk.quarantine.keys().next().copied() {
+            id = placed(&bench.ok(Bench::close_item_input(item, Some("m"))));
+        }
+        let order = bench.order(&id);
+        assert_eq!((order.state, order.paid.charged()), (State::Review, yuan("0")), "{card}");
+        assert!(order.suspicions.contains(&Suspicion::ClockStepped), "{order:?}");
+    }
 }
 
 /// From 3 March on flat costs 2.00 yuan instead of 1.00, and the station is off from the 2nd to the 4th.

@@ -206,10 +206,7 @@ impl Order {
         else {
             unreachable!("called for OrderPlaced alone")
         };
-        let step = match source {
-            Source::Api | Source::Card => Step::Place,
-            Source::OfflineSession | Source::Quarantine => Step::Adopt,
-        };
+        let step = if source.is_ordered() { Step::Place } else { Step::Adopt };
         Self(OrderRow {
             id: order.clone(),
             outlet: outlet.clone(),

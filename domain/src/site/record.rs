@@ -436,9 +436,7 @@ impl Turn<'_> {
         let started = order.started.as_ref();
         OrderEvidence {
             placed_at: order.placed_at,
-            placed: order
-                .placed
-                .filter(|_| matches!(order.source, Source::Api | Source::Card)),
+            placed: order.placed.filter(|_| order.source.is_ordered()),
             started: started.map(|started| (started.at, started.boot_id.clone())),
             first_live: readings.first().copied(),
             last_live: live.and_then(|live| live.last_charging),

@@ -5,7 +5,7 @@ use crate::{
     fact::Fact,
     ids::{OrderId, PileId},
     meter::Suspicion,
-    order::{Basis, Order, Source, State},
+    order::{Basis, Order, State},
     rating::{self, Reading},
     station_clock::{EARLIEST, Vouchers},
     tariff,
@@ -167,8 +167,7 @@ impl Turn<'_> {
     /// Where the clock was in doubt when an order was placed, the tariff was chosen by what was certain. It is the one that
     /// the driver was shown, and the contract; but nothing is paid by a tariff that was not in force without a person.
     pub(super) fn tariff_not_in_force(&self, order: &Order) -> Option<Suspicion> {
-        let was_shown = matches!(order.source, Source::Api | Source::Card);
-        if !was_shown || order.times_moved.is_none() {
+        if !order.source.is_ordered() || order.times_moved.is_none() {
             return None;
         }
         let in_force = tariff::in_force(self.site.rows.tariffs.values(), order.placed_at)?;
@@ -182,7 +181,7 @@ impl Turn<'_> {
     /// Nobody was shown a price for a session that a pile ran alone, or that a person bills: the tariff that was in force
     /// when it began is its own. Returns why a person must look where there was none.
     fn repin(&mut self, order: &Order, began: Wall) -> Option<Suspicion> {
-        if matches!(order.source, Source::Api | Source::Card) {
+        if order.source.is_ordered() {
             return None;
         }
         let Some(in_force) = tariff::in_force(self.site.rows.tariffs.values(), began) else {
@@ -221,10 +220,13 @@ impl Turn<'_> {
             basis,
             bill,
         });
+        // Of a session that was over before its order was made, the step that began the doubt is one of those since: how long
+        // the station was off before it is not in the time moved.
+        let still_stepped = |other: &Suspicion| *other == Suspicion::ClockStepped && !before.source.is_ordered();
         let others = before
             .suspicions
             .iter()
-            .filter(|suspicion| !suspicion.is_of_station_clock());
+            .filter(|other| !other.is_of_station_clock() || still_stepped(other));
         let others = others.filter(|other| **other != Suspicion::LargeFee).cloned();
         // While it waited, something else may have come to account for its readings.
         let accounted = self.already_accounted(before, registers);

@@ -65,10 +65,6 @@ const SECOND: Time = 1_000;
 const MINUTE: Time = 60 * SECOND;
 const HOUR: Time = 60 * MINUTE;
 
-/// Lives that fail: in three (373, 805, 1563) the reports do not say all that a meter moved which was replaced; in one (1543)
-/// another order pays for the same readings and nobody was asked; in two (1752, 1883) a bill goes by times at which not so
-/// much flowed. They are left out until that is mended, so that every other life keeps watch.
-pub const OPEN_LIVES: [u64; 6] = [373, 805, 1_543, 1_563, 1_752, 1_883];
 /// How many of the last steps a failure shows; HOLDFAST_STEPS shows more.
 const STEPS_SHOWN: usize = 60;
 /// No life takes more events than this.

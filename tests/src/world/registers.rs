@@ -149,16 +149,7 @@ impl Registers {
     pub(super) fn claimed(&mut self, outlet: &Outlet, meter: u32, by: SessionId, from: Energy, to: Energy) {
         let Some(line) = self.line(outlet, meter) else { return };
         let is_order = matches!(by, SessionId::Order(_));
-        let before = line.claimed.remove(&by);
-        // Where a meter was given up for a lower one at what a record said, and a person has taken another in its place,
-        // nobody asks any more for what lies between the two.
-        let end = line
-            .end
-            .filter(|end| before.is_some_and(|(_, reached)| reached >= *end));
-        if let Some(end) = end {
-            let others = line.claimed.values().map(|(_, to)| *to).max();
-            line.end = others.max(Some(to.0)).max(line.base).map(|claimed| claimed.min(end));
-        }
+        line.claimed.remove(&by);
         if from < to {
             line.base.get_or_insert(from.0);
             line.claimed.insert(by, (from.0, to.0));

@@ -308,6 +308,8 @@ fn a_start_below_a_first_reading_that_came_late_is_what_may_have_flowed_until_th
 #[test]
 fn a_first_reading_that_came_late_was_read_when_it_came_whatever_happened_since() {
     let mut bench = Bench::new();
+    // From 22:30 on: the tariff changes at midnight, between the start and the first reading.
+    bench.advance(10 * HOUR);
     let id = bench.place("m", "P1", "50");
     let start = bench.now;
     let command = bench.order(&id).commands[0].id.clone();

@@ -257,12 +257,18 @@ fn what_waited_for_the_clock_is_not_paid_beside_what_came_to_account_for_its_rea
     // P1 says that it ran the same two kilowatt-hours alone, and a person lets that session be paid.
     let record = alone(&mut bench, "c1", "1000", "1002");
     bench.send_record("P1", &record);
-    bench.ok(Bench::decide_input(&record.order_id, Decision::AsIs));
-    assert_eq!(bench.state(&record.order_id), State::Payed);
+    let item = *bench.disk.quarantine.keys().next().unwrap();
+    let mut bill = Bench::close_item_input(item, Some("m"));
+    if let Input::CloseQuarantine { despite, .. } = &mut bill {
+        despite.push(CoveredBy::Order(id.clone()));
+    }
+    let other = placed(&bench.ok(bill));
+    bench.ok(Bench::decide_input(&other, Decision::AsIs));
+    assert_eq!(bench.state(&other), State::Payed);
     is_put_right(&mut bench);
     let order = bench.order(&id);
     assert_eq!((order.state, order.paid.charged()), (State::Review, yuan("0")));
-    let other = CoveredBy::Order(record.order_id);
+    let other = CoveredBy::Order(other);
     let names = |why: &Suspicion| matches!(why, Suspicion::AlreadyAccounted { by, .. } if *by == other);
     assert!(order.suspicions.iter().any(names), "{:?}", order.suspicions);
     assert_eq!(bench.replayed_orders(), bench.disk.orders);
@@ -277,6 +283,11 @@ fn what_a_pile_ran_alone_before_the_clock_was_lost_waits_for_a_person_when_it_is
         let record = alone(&mut bench, card, "1000", "1002");
         bench.advance(HOUR);
         loses_its_clock(&mut bench);
+        // Late enough in 1970 that a session of hours ago can have been.
+        bench.now.wall = bench.now.wall.after_ms(DAY as i64);
+        bench.ok(Input::Tick);
+        let ahead = bench.sim("P1").clock_ahead_ms.unwrap();
+        bench.sim("P1").clock_ahead_ms = Some(ahead - DAY as i64);
         bench.send_record("P1", &record);
         is_put_right(&mut bench);
         let mut id = record.order_id;

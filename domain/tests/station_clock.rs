@@ -290,6 +290,7 @@ fn what_a_pile_ran_alone_before_the_clock_was_lost_waits_for_a_person_when_it_is
         let ahead = bench.sim("P1").clock_ahead_ms.unwrap();
         bench.sim("P1").clock_ahead_ms = Some(ahead - DAY as i64);
         bench.send_record("P1", &record);
+        bench.pass(1);
         is_put_right(&mut bench);
         let mut id = record.order_id;
         if let Some(item) = bench.disk.quarantine.keys().next().copied() {

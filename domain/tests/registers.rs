@@ -402,3 +402,24 @@ fn a_first_boot_that_cannot_be_is_put_right_and_sessions_earn() {
     assert_eq!((billed, register), (kwh("3"), kwh("3")), "{classes:?}");
     assert!(bench.heartbeat("P1", ConnectorStatus::Idle, None).facts.is_empty());
 }
+
+#[test]
+fn a_bill_that_a_person_sets_accounts_for_no_more_than_the_register_moved_since_it_was_known() {
+    // A record that starts at zero, and the same as the connector's lifetime register: 5 kWh were delivered.
+    let mut bench = Bench::new();
+    reads(&mut bench, 1, "1000");
+    let (id, start) = bench.charge("m", "P1", "30");
+    bench.deliver("P1", &id, HOUR, "1005");
+    let record = bench.record_since("P1", &id, start, "0", "1005");
+    bench.send_record("P1", &record);
+    assert_eq!(bench.state(&id), State::Review);
+    let right = Decision::Corrected {
+        electricity: yuan("3"),
+        service: yuan("2"),
+    };
+    bench.ok(Bench::decide_input(&id, right));
+    let book = connector(&bench).book;
+    let session = book.session(&SessionId::Order(id)).unwrap();
+    assert_eq!((session.start.register, session.stop.register), (kwh("1000"), kwh("1005")));
+    assert_eq!(session.owned, kwh("5"));
+}

@@ -153,7 +153,7 @@ impl Turn<'_> {
     }
 
     /// A decision on a bill takes the register along: the record's readings as they are, or as far as the station knows the
-    /// register where the person set the bill.
+    /// register, before and after, where the person set the bill.
     pub(super) fn account_as_decided(&mut self, order: &Order, believed: bool) {
         let of_register =
             |seen: &Suspicion| matches!(seen, Suspicion::RegisterLower { .. } | Suspicion::RegisterJumped { .. });
@@ -176,7 +176,8 @@ impl Turn<'_> {
         } else {
             book.and_then(RegisterBook::explained_to)
         };
-        let (from, stop) = (ending.start.register, ending.stop.register);
+        let (start, stop) = (ending.start.register, ending.stop.register);
+        let from = order.baseline.filter(|_| !believed).map_or(start, |known| start.max(known));
         let to = known.filter(|_| !believed).map_or(stop, |known| stop.min(known));
         if to > from {
             self.journal(Fact::OrderAccounted {

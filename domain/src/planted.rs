@@ -18,8 +18,8 @@ pub enum Bug {
     ForgetOutbox,
     /// The last fact of a large batch is not written.
     LoseTail,
-    /// A message is known again by its `msg_id` alone, whatever boot of the pile it is from.
-    MsgIdWithoutBoot,
+    /// A message is known again by its `msg_id` alone, whatever it says and whatever boot of the pile it is from.
+    MsgIdAlone,
     /// A record that fits nowhere is acknowledged and not put aside.
     DropQuarantine,
     /// Deadlines are forgotten when the station starts again.
@@ -81,7 +81,7 @@ impl Bug {
         Bug::RateByReceiveTime,
         Bug::ForgetOutbox,
         Bug::LoseTail,
-        Bug::MsgIdWithoutBoot,
+        Bug::MsgIdAlone,
         Bug::DropQuarantine,
         Bug::ForgetTimers,
         Bug::NoDebt,

@@ -116,12 +116,12 @@ fn said_under(kind: UpKind, payload: &[u8]) -> RequestKey {
 /// Heartbeats and boots say how things are, and are heard each time: a boot that is said again on a new connection gets
 /// the time and the commands that are still valid again.
 pub fn read(pile: PileId, kind: UpKind, payload: &[u8]) -> (Input, Option<RequestKey>) {
-    let key = |boot_id: &str, msg_id: &MsgId| RequestKey {
-        key: format!(
-            "pile\n{pile}\n{}\n{msg_id}",
-            if is_planted(Bug::MsgIdWithoutBoot) { "" } else { boot_id }
-        ),
-        ..said_under(kind, payload)
+    let key = |boot_id: &str, msg_id: &MsgId| match is_planted(Bug::MsgIdAlone) {
+        true => RequestKey::new(pile.as_str(), "", msg_id.as_str(), b""),
+        false => RequestKey {
+            key: format!("pile\n{pile}\n{boot_id}\n{msg_id}"),
+            ..said_under(kind, payload)
+        },
     };
     match messages::read_up(kind, payload) {
         Ok(message) => {

@@ -48,8 +48,7 @@ found! {
     rate_by_receive_time: RateByReceiveTime,
     forget_the_outbox_on_restart: ForgetOutbox,
     lose_the_tail_of_a_batch: LoseTail,
-    #[ignore = "not found in 560 lives"]
-    trust_msg_id_without_boot_id: MsgIdWithoutBoot,
+    know_a_message_again_by_its_msg_id_alone: MsgIdAlone,
     acknowledge_an_orphan_without_keeping_it: DropQuarantine,
     forget_timers_on_restart: ForgetTimers,
     write_no_debt: NoDebt,

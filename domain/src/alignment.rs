@@ -117,7 +117,8 @@ pub fn align(record: &Record, evidence: &Evidence) -> SessionTimes {
             }
         }
     };
-    if bounds::stepped_since(evidence, times.start) {
+    // How long the station was off before a step is not in what was measured before it.
+    if bounds::stepped_since(evidence, times.start.min(written.heard(evidence))) {
         suspicions.push(Suspicion::ClockStepped);
     }
     if evidence.clock_in_doubt {

@@ -6,7 +6,7 @@ mod bench;
 
 use bench::*;
 use domain::{
-    fact::PaidFrom,
+    fact::{Fact, PaidFrom},
     ids::OrderId,
     ledger::{Account, Code},
     messages::Record,
@@ -14,7 +14,7 @@ use domain::{
     notice::NoticeKey,
     order::{Basis, State},
     site::Decision,
-    units::Fen,
+    units::{Energy, Fen},
 };
 
 /// An order that was estimated by its last reading `seen`, and what the pile wrote when the session had really ended: at
@@ -295,4 +295,33 @@ fn an_estimate_above_the_hold_says_what_was_taken() {
     let expected = "充电桩未上报记录，按最后读数费用 6.00 元，暂扣 5.00 元，收到记录后多退少补".to_owned();
     assert_eq!(notices(&outcome), [(NoticeKey::Estimated, expected)]);
     assert_eq!(bench.order(&id).hold.captured, yuan("5"));
+}
+
+#[test]
+fn what_flowed_before_an_order_that_was_settled_by_an_estimate_is_a_gap_and_in_the_report() {
+    let mut bench = Bench::new();
+    bench.idle("P1");
+    bench.disconnect("P1", true);
+    bench.advance(8 * HOUR);
+    // Forty kilowatt-hours that nobody reports.
+    bench.sim("P1").meter = kwh("1040");
+    bench.connect("P1");
+    let (id, _) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, HOUR, "1046");
+    bench.idle("P1");
+    bench.advance(30 * MINUTE);
+    assert!(bench.order(&id).estimated);
+    let gaps = bench.facts.iter().filter_map(|(_, fact)| match fact {
+        Fact::RegisterGapFound { order, gap, .. } => Some((order.clone(), gap.last_known, gap.start)),
+        _ => None,
+    });
+    assert_eq!(gaps.collect::<Vec<_>>(), [(id, kwh("1000"), kwh("1040"))]);
+    bench.advance(DAY);
+    let reports = bench.disk.energy_reports.values();
+    let sums: Vec<_> = reports
+        .flat_map(|report| report.connectors.iter().map(|one| &one.sums))
+        .collect();
+    let metered: i64 = sums.iter().map(|sums| sums.metered.0).sum();
+    let unrecorded: i64 = sums.iter().map(|sums| sums.unrecorded.0).sum();
+    assert_eq!((Energy(metered), Energy(unrecorded)), (kwh("6"), kwh("40")));
 }

@@ -15,7 +15,7 @@ use domain::{
     policy::Policy,
     quarantine::CoveredBy,
     register::SessionId,
-    site::{Decision, Input},
+    site::{Decision, Input, Rejected},
     time::Day,
     units::Energy,
 };
@@ -420,6 +420,32 @@ fn a_bill_that_a_person_sets_accounts_for_no_more_than_the_register_moved_since_
     bench.ok(Bench::decide_input(&id, right));
     let book = connector(&bench).book;
     let session = book.session(&SessionId::Order(id)).unwrap();
-    assert_eq!((session.start.register, session.stop.register), (kwh("1000"), kwh("1005")));
+    assert_eq!(
+        (session.start.register, session.stop.register),
+        (kwh("1000"), kwh("1005"))
+    );
     assert_eq!(session.owned, kwh("5"));
+}
+
+#[test]
+fn whoever_gives_an_order_another_record_is_told_who_accounts_for_it_on_the_orders_own_meter() {
+    let mut bench = Bench::new();
+    reads(&mut bench, 1, "1000");
+    let start = bench.now;
+    let (first, second) = (session(&mut bench, "1000", "1005"), session(&mut bench, "1005", "1010"));
+    is_paid(&bench, &first);
+    is_paid(&bench, &second);
+    // The meter is replaced, and then the pile says that its first session went further.
+    boots_at(&mut bench, "50");
+    reads(&mut bench, 3, "50");
+    let record = bench.record_since("P1", &first, start, "1000", "1006");
+    bench.send_record("P1", &record);
+    let item = *bench.disk.quarantine.keys().last().unwrap();
+    match bench.refused(Bench::close_item_input(item, Some("m"))) {
+        Rejected::Covered { covers, .. } => {
+            let covers: Vec<_> = covers.iter().map(|one| (&one.by, one.from, one.to)).collect();
+            assert_eq!(covers, [(&CoveredBy::Order(second), kwh("1005"), kwh("1006"))]);
+        }
+        other => panic!("covers were expected, not {other:?}"),
+    }
 }

@@ -146,6 +146,7 @@ fn a_step_of_a_doubtful_clock_before_a_session_was_rated_is_in_its_times_already
     let (id, start) = bench.charge("m", "P1", "20");
     bench.charging("P1", &id);
     // Put forward by three hours, still in 1970, with the session under way.
+    bench.pass(1);
     bench.now.wall = bench.now.wall.after_ms(3 * HOUR as i64);
     for pile in ["P1", "P2", "P3"] {
         let ahead = bench.sim(pile).clock_ahead_ms.unwrap();
@@ -297,7 +298,11 @@ fn what_a_pile_ran_alone_before_the_clock_was_lost_waits_for_a_person_when_it_is
             id = placed(&bench.ok(Bench::close_item_input(item, Some("m"))));
         }
         let order = bench.order(&id);
-        assert_eq!((order.state, order.paid.charged()), (State::Review, yuan("0")), "{card}");
+        assert_eq!(
+            (order.state, order.paid.charged()),
+            (State::Review, yuan("0")),
+            "{card}"
+        );
         assert!(order.suspicions.contains(&Suspicion::ClockStepped), "{order:?}");
     }
 }

@@ -63,7 +63,10 @@ impl Hand {
         options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
         options.set_credentials(user, password);
         options.set_manual_acks(is_deaf);
-        let (client, events) = AsyncClient::new(options, 256);
+        let (client, mut events) = AsyncClient::new(options, 256);
+        let mut network = events.network_options();
+        network.set_connection_timeout(PATIENCE.as_secs());
+        events.set_network_options(network);
         // Its uptime and its numbers begin anew, so this is another boot.
         static BOOTS: AtomicU32 = AtomicU32::new(1);
         let boot = BOOTS.fetch_add(1, Ordering::Relaxed);

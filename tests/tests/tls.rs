@@ -104,6 +104,9 @@ async fn come(to: SocketAddr, tls: Arc<ClientConfig>, client_id: &str, login: Op
         options.set_credentials(user, password);
     }
     let (client, mut events) = AsyncClient::new(options, 8);
+    let mut network = events.network_options();
+    network.set_connection_timeout(PATIENCE.as_secs());
+    events.set_network_options(network);
     let met = async {
         loop {
             match events.poll().await {
@@ -541,10 +544,9 @@ async fn peers_that_say_nothing_on_the_tls_port_stop_nobody() {
     let silent: Vec<TcpStream> = (0..32)
         .map(|_| TcpStream::connect(world.station.mqtt_tls).unwrap())
         .collect();
-    let begun = Instant::now();
+    // Each of them is given five seconds for its handshake: one after the other they would take longer than a pile waits
+    // here.
     assert_eq!(world.come(&ca, Some(&identity), "P1").await, Met::LetIn);
-    // Nobody has waited for the others' handshakes to take too long, which is after five seconds.
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     drop(silent);
 }
 

@@ -14,7 +14,11 @@ pub(super) fn contradiction(record: &Record, evidence: &Evidence, span: Span) ->
         span,
     };
     let order = evidence.order.as_ref();
-    let of_order = order.and_then(|order| bounds.of_order(order));
+    let of_order = order.and_then(|order| {
+        // What is known of an order was noted after it was placed.
+        let steps = &evidence.steps[evidence.steps.len() - steps_since(evidence).count()..];
+        Bounds { steps, span }.of_order(order)
+    });
     of_order
         .or_else(|| bounds.stops_after(evidence.now).then_some("it ended in the future"))
         .or_else(|| upper_of_registers(record, evidence, &bounds))
@@ -31,18 +35,23 @@ pub(super) fn not_before(record: &Record, evidence: &Evidence) -> Option<Wall> {
     placed.max(idle.map(|idle| idle.at).max())
 }
 
-/// Whether the station's clock was stepped after a session began at `start`, which is by the clock as it is now. It did not
-/// begin before its order was placed, whatever a record says.
-pub(super) fn stepped_since(evidence: &Evidence, start: Wall) -> bool {
-    let placed = evidence.order.as_ref().and_then(|order| order.placed);
-    // Later steps have moved the moment of an earlier one along, as they have moved `start`.
+/// Whether the station's clock was stepped after `moment`, which is by the clock as it is now. A session did not begin before
+/// its order was placed, whatever a record says.
+pub(super) fn stepped_since(evidence: &Evidence, moment: Wall) -> bool {
+    // Later steps have moved the place of an earlier one along, as they have moved `moment`.
     let mut moved_ms = 0_i64;
-    let since = |step: &&ClockStep| placed.is_none_or(|placed| step.mono > placed);
-    evidence.steps.iter().rev().take_while(since).any(|step| {
+    steps_since(evidence).any(|step| {
         let at = step.at.after_ms(moved_ms);
         moved_ms = moved_ms.saturating_add(step.by_ms);
-        start < at
+        moment < at
     })
+}
+
+/// The steps of the station's clock since the order was placed, newest first; all of them where there was none.
+fn steps_since(evidence: &Evidence) -> impl Iterator<Item = &ClockStep> {
+    let placed = evidence.order.as_ref().and_then(|order| order.placed);
+    let since = move |step: &&ClockStep| placed.is_none_or(|placed| step.mono > placed);
+    evidence.steps.iter().rev().take_while(since)
 }
 
 fn upper_of_registers(record: &Record, evidence: &Evidence, bounds: &Bounds<'_>) -> Option<&'static str> {

@@ -637,6 +637,40 @@ fn what_was_noted_before_a_step_contradicts_nothing_by_the_step() {
 }
 
 #[test]
+fn a_step_before_an_order_was_placed_leaves_its_times_no_more_room() {
+    let pile = right();
+    // Set back by two hours at 5:30 by the clock before it: the order was noted afterwards, and the record says an hour later.
+    for (placed, room) in [(Mono(0), true), (Mono(2), false)] {
+        let mut known = evidence(std::slice::from_ref(&pile), &pile, at(9, 0));
+        known.steps = vec![ClockStep {
+            mono: Mono(1),
+            ..step(at(3, 30), -2 * HOUR)
+        }];
+        known.order = order(at(4, 38), at(4, 39), &pile);
+        known.order.as_mut().unwrap().placed = Some(placed);
+        let times = align(&pile.record(at(5, 39), at(7, 44)), &known);
+        let contradict = |doubt: &&Suspicion| matches!(doubt, Suspicion::TimesContradict { .. });
+        assert_eq!(times.suspicions().find(contradict).is_none(), room, "{times:?}");
+    }
+}
+
+#[test]
+fn a_step_since_the_start_of_the_pile_was_last_heard_is_a_persons_though_the_session_came_later() {
+    // How long the station was off before the step is in no measure that it took before.
+    let (before, after) = (right(), start("b2", at(8, 50), Some(0)));
+    for (stepped_at, flagged) in [(at(5, 0), true), (at(0, 1), false)] {
+        let mut known = evidence(&[before.clone(), after.clone()], &after, at(9, 0));
+        known.steps = vec![step(stepped_at, MINUTE)];
+        let mut record = before.record(at(5, 39), at(7, 44));
+        record.session_boot_id = Some(boot(&before.name));
+        let times = align(&record, &known);
+        assert_near(&times, at(5, 39), at(7, 44));
+        let stepped = times.suspicions().any(|found| *found == Suspicion::ClockStepped);
+        assert_eq!(stepped, flagged, "{times:?}");
+    }
+}
+
+#[test]
 fn while_the_station_doubts_its_clock_nothing_is_certain_and_the_times_are_still_given() {
     let pile = right();
     let mut known = evidence(std::slice::from_ref(&pile), &pile, at(9, 0));

@@ -30,6 +30,16 @@ pub(super) enum Written {
     Unmeasured,
 }
 
+impl Written {
+    /// When the clocks that the session's times go by were last heard.
+    pub(super) fn heard(self, evidence: &Evidence) -> Wall {
+        match self {
+            Self::In(boot) | Self::Ambiguous(boot) => evidence.clocks.boots()[boot].last_heard,
+            Self::Unmeasured => evidence.now,
+        }
+    }
+}
+
 /// Finds the start in which the session was: the one that the record or its order names, else the one whose clock and
 /// uptime tell the same time, else the present one if it cannot be another.
 pub(super) fn find(record: &Record, evidence: &Evidence) -> Written {

@@ -294,9 +294,10 @@ impl Turn<'_> {
     /// has been billed. Of a meter whose book was given up nobody can tell, and whoever bills is told so.
     fn covers(&self, item: u64, session: &Session, named: Option<&Order>, taker: Option<&Order>) -> Vec<Covering> {
         let (from, to) = (session.start.register, session.stop.register);
-        // By the book of the meter that it ran on, which may not be there any more.
-        let meter = self.site.rows.quarantine.get(&item).and_then(|row| row.as_ref()?.meter);
-        let meter = meter.or(taker.map(|taker| taker.meter));
+        // By the book in which it will be accounted for: an order's own, or that of the meter it ran on, which may not be there
+        // any more.
+        let of_item = || self.site.rows.quarantine.get(&item)?.as_ref()?.meter;
+        let meter = taker.map(|taker| taker.meter).or_else(of_item);
         let meter = meter.unwrap_or_else(|| self.site.meter_of_late_session(&session.outlet, from, to));
         let mut covers = self.site.covering(&session.outlet, meter, from, to);
         if self.site.has_forgotten(&session.outlet, meter) {

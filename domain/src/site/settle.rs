@@ -177,7 +177,10 @@ impl Turn<'_> {
             book.and_then(RegisterBook::explained_to)
         };
         let (start, stop) = (ending.start.register, ending.stop.register);
-        let from = order.baseline.filter(|_| !believed).map_or(start, |known| start.max(known));
+        let from = order
+            .baseline
+            .filter(|_| !believed)
+            .map_or(start, |known| start.max(known));
         let to = known.filter(|_| !believed).map_or(stop, |known| stop.min(known));
         if to > from {
             self.journal(Fact::OrderAccounted {

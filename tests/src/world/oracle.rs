@@ -41,6 +41,8 @@ struct Book {
     taken: bool,
     resolved: bool,
     recorded: bool,
+    /// Its record has readings of the session.
+    sampled: bool,
     /// Electricity and service by the last bill, and what of it has been booked.
     bill: Option<(i64, i64)>,
     charged: i64,
@@ -356,7 +358,7 @@ impl Oracle {
             if holders.len() > 1 {
                 self.met.push(Oddity::OldCard);
             }
-            let near = |at: Time| at.abs_diff(session.began) < HANDS_OVER_MS;
+            let near = |at: Time| at.abs_diff(session.began) < HANDS_OVER_MS + physics.unseen_step_ms();
             let holder = holders.iter().rev().find(|(since, _)| *since <= session.began);
             let is_holder = holder.is_some_and(|(_, holder)| holder == member);
             if is_holder || holders.iter().any(|(since, _)| near(*since)) {
@@ -401,6 +403,7 @@ impl Oracle {
                     taken: false,
                     resolved: false,
                     recorded: false,
+                    sampled: false,
                     bill: None,
                     charged: 0,
                     debt: 0,
@@ -427,7 +430,9 @@ impl Oracle {
             Fact::OrderFailed { order, .. } => self.resolve(order),
             Fact::RecordReceived { order, record, .. } => {
                 self.take_in(record);
-                if std::mem::replace(&mut self.book(order)?.recorded, true) {
+                let book = self.book(order)?;
+                book.sampled = !record.samples.is_empty();
+                if std::mem::replace(&mut book.recorded, true) {
                     return Err("a second record was taken in".to_owned());
                 }
                 Ok(())
@@ -475,7 +480,8 @@ impl Oracle {
                 if *basis == Basis::Correction || book.source == Source::Quarantine {
                     return Ok(());
                 }
-                self.book(order)?.doubt = physics.check_bill(order, *basis, bill, now).err();
+                let book = self.book(order)?;
+                book.doubt = physics.check_bill(order, (*basis, bill), book.sampled, now).err();
                 Ok(())
             }
             Fact::BillCorrected {

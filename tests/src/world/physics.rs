@@ -4,7 +4,8 @@ use super::{Time, oracle::EPOCH};
 use domain::{
     ids::{CardId, OrderId, PileId},
     order::Basis,
-    rating::Bill,
+    rating::{Bill, Reading},
+    time::Wall,
     units::{Energy, Power},
 };
 use std::collections::BTreeMap;
@@ -92,8 +93,25 @@ impl Physics {
             .unwrap_or(0)
     }
 
-    /// Whether a bill is of what flowed, and of when it flowed.
-    pub(super) fn check_bill(&self, order: &OrderId, basis: Basis, bill: &Bill, now: Time) -> Result<(), String> {
+    /// The largest step of the station's clock, in milliseconds, that came while it was off: one that it cannot have seen.
+    pub(super) fn unseen_step_ms(&self) -> u64 {
+        let off_ms = self.clock_was_off.iter().map(|(_, off_ms)| *off_ms);
+        let off_ms = off_ms.skip(1).chain(std::iter::once(self.clock_off_ms));
+        let steps = self.clock_was_off.iter().zip(off_ms);
+        let unseen =
+            steps.filter(|((at, _), _)| self.station_off.iter().any(|(from, until)| (from..until).contains(&at)));
+        let by_ms = unseen.map(|((_, before), after)| before.abs_diff(after));
+        by_ms.filter(|by_ms| *by_ms < YEAR_MS.unsigned_abs()).max().unwrap_or(0)
+    }
+
+    /// Whether a bill is of what flowed, and of when it flowed; `sampled` if its record has readings of the session.
+    pub(super) fn check_bill(
+        &self,
+        order: &OrderId,
+        (basis, bill): (Basis, &Bill),
+        sampled: bool,
+        now: Time,
+    ) -> Result<(), String> {
         let sessions = || self.sessions.get(order).into_iter().flatten();
         // An estimate begins with what the station knew of the register. Two sessions have one name where a station that was
         // restored gave it again.
@@ -133,7 +151,7 @@ impl Physics {
         let before = self.clock_was_off.iter().filter(|(until, _)| *until >= last_seen);
         let mut wrong = Ok(());
         for off_ms in std::iter::once(self.clock_off_ms).chain(before.map(|(_, off_ms)| *off_ms)) {
-            wrong = session.check_times(bill, off_ms);
+            wrong = session.check_times(bill, off_ms, sampled);
             if wrong.is_ok() {
                 break;
             }
@@ -143,13 +161,24 @@ impl Physics {
 }
 
 impl Session {
-    /// Whether a bill is of when it flowed, by a station's clock that is off by so much.
-    fn check_times(&self, bill: &Bill, off_ms: i64) -> Result<(), String> {
-        let session = self;
-        let slack = session.power.energy_in_ms(i64::try_from(TIMES_OFF_MS).unwrap_or(0)).0 + 2 * session.step.0;
+    /// Whether a bill is of when it flowed, by a station's clock that is off by so much. Where a car paused and no readings
+    /// tell when, only those that the bill has can be right.
+    fn check_times(&self, bill: &Bill, off_ms: i64, sampled: bool) -> Result<(), String> {
+        let slack = self.power.energy_in_ms(i64::try_from(TIMES_OFF_MS).unwrap_or(0)).0 + 2 * self.step.0;
+        let flowed_by = |wall: Wall| self.flowed(u64::try_from(wall.0 - EPOCH.0 - off_ms).unwrap_or(0));
+        if !sampled && !self.pauses.is_empty() {
+            let mut readings = bill.readings.iter();
+            let off = |reading: &&Reading| {
+                let counted = (reading.register - bill.start.register).0;
+                (flowed_by(reading.at) - counted).abs() > slack
+            };
+            return match readings.find(off) {
+                Some(reading) => Err(format!("at {} it did not read {}", reading.at, reading.register)),
+                None => Ok(()),
+            };
+        }
         for segment in &bill.segments {
-            let world = |wall: domain::time::Wall| u64::try_from(wall.0 - EPOCH.0 - off_ms).unwrap_or(0);
-            let flowed = session.flowed(world(segment.to)) - session.flowed(world(segment.from));
+            let flowed = flowed_by(segment.to) - flowed_by(segment.from);
             if (flowed - segment.energy.0).abs() > slack {
                 return Err(format!(
                     "from {} to {} it bills {}, {flowed} × 0.1 Wh flowed then",

@@ -7,6 +7,7 @@ mod bench;
 use bench::*;
 use domain::{
     fact::{Fact, StopCause},
+    ledger::Account,
     messages::{CommandKind, ConnectorStatus},
     meter::Suspicion,
     notice::NoticeKey,
@@ -534,4 +535,25 @@ fn a_meter_that_counts_what_flows_is_not_suspected() {
     bench.send_record("P1", &record);
     assert_eq!(bench.order(&id).state, State::Payed);
     assert!(!bench.kinds().contains(&"FakeChargingSeen".to_owned()));
+}
+
+#[test]
+fn a_step_whose_books_would_be_wrong_is_refused_before_anything_of_it_is_written() {
+    let mut bench = Bench::new();
+    let id = bench.place("m", "P1", "50");
+    bench.member("n", "60");
+    let other = bench.place("n", "P2", "10");
+    // The books on disk hold a fen more for the first order than was taken.
+    bench.disk.ledger.load(Account::Held(id.clone()), yuan("50.01"));
+    bench.restart(true);
+    let (now, facts) = (bench.now, bench.facts.len());
+    let refused = bench.site.handle(now, &mut bench.rng, Bench::close_input(&id));
+    let said = refused.expect_err("a hold that is not what was taken").to_string();
+    assert!(said.contains("nothing of this step is written"), "{said}");
+    // The step is gone with its site; another order's steps are taken as before.
+    bench.restart(true);
+    bench.disk.ledger.load(Account::Held(id.clone()), yuan("50"));
+    bench.ok(Bench::close_input(&other));
+    assert_eq!(bench.state(&id), State::Place);
+    assert!(!bench.facts[facts..].iter().any(|(_, fact)| fact.order() == Some(&id)));
 }

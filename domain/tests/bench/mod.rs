@@ -137,7 +137,7 @@ pub struct Bench {
     pub transfers: Vec<Transfer>,
     pub piles: BTreeMap<PileId, SimPile>,
     pub evicts: bool,
-    rng: Seeded,
+    pub rng: Seeded,
     messages: u64,
 }
 

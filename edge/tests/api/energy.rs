@@ -133,3 +133,39 @@ async fn a_lower_register_is_shown_with_both_readings() {
     let cleared = bench.post("/v1/piles/P1/meter-cleared", &reason).await.expect(200);
     assert_eq!(cleared["connectors"][0]["register_lower"], Value::Null);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_register_that_cannot_be_is_put_right_by_a_person_and_sessions_are_paid_again() {
+    let bench = Bench::new().await;
+    bench.flat_tariff().await;
+    bench.member("m", "100.00").await;
+    bench.pile("P1").await;
+    // All bits set in the boot and for two heartbeats, and the true register from then on.
+    let connectors = json!([{ "no": 1, "max_kw": "600.0", "meter_kwh": "42949672.95" }]);
+    let boot = json!({ "vendor": "ACME", "model": "X1", "firmware": "1.0", "connectors": connectors });
+    bench.says("P1", domain::topics::UpKind::Boot, boot).await;
+    for _ in 0..2 {
+        bench.heartbeat("P1", "idle", None, "42949672.9500").await;
+    }
+    let seen = bench.get("/v1/piles/P1").await.expect(200);
+    assert_ne!(seen["connectors"][0]["register_doubt"], Value::Null);
+    assert_eq!(bench.get("/v1/station").await.expect(200)["piles_meter_abnormal"], 1);
+    bench.heartbeat("P1", "idle", None, "100.0000").await;
+    let reason = json!({ "reason": "it reads 100 kWh" });
+    let cleared = bench.post("/v1/piles/P1/meter-cleared", &reason).await.expect(200);
+    let now = &cleared["connectors"][0];
+    assert_eq!(
+        (&now["register_kwh"], &now["register_doubt"]),
+        (&json!("100.0000"), &Value::Null)
+    );
+    assert_eq!(bench.get("/v1/station").await.expect(200)["piles_meter_abnormal"], 0);
+    let order = bench.charge("m", "P1", "50.00").await;
+    bench.heartbeat("P1", "charging", Some(&order), "101.0000").await;
+    bench.record("P1", &order, "101.0000").await;
+    let paid = bench.get(&format!("/v1/orders/{order}")).await.expect(200);
+    assert_eq!(
+        (&paid["state"], &paid["paid"]["charged"]),
+        (&json!("PAYED"), &json!("0.85"))
+    );
+    bench.books().await;
+}

@@ -481,6 +481,7 @@ impl World {
             return;
         }
         let till = self.oracle.till();
+        let counted = self.oracle.rows.open_shift().is_some_and(|shift| shift.is_counted);
         match self.rng.below(14) {
             0 => {
                 self.ask(Asked::OpenShift);
@@ -496,6 +497,9 @@ impl World {
                 self.ask(Asked::BankCash(Fen(amount), slip));
             }
             4 => {
+                self.ask(Asked::CloseShift);
+            }
+            6..=9 if counted => {
                 self.ask(Asked::CloseShift);
             }
             5 => {

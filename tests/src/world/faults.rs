@@ -357,7 +357,7 @@ impl World {
     /// The station starts again from what is on the disk.
     pub(super) fn restart(&mut self, image: Vec<u8>, away: bool, down_since: Time) -> Step {
         self.report.crashes += 1;
-        self.physics.station_off.push((down_since, self.now));
+        self.physics.station_off.push((self.committed_at, self.now));
         self.note(|| "the station starts again".to_owned());
         let away = if away { self.now - down_since } else { 0 };
         let random = self.fresh_seed();
@@ -375,6 +375,7 @@ impl World {
             Some(process) => {
                 self.backup = Some(Backup {
                     image: process.disk.image(),
+                    committed_at: self.committed_at,
                     oracle: self.oracle.clone(),
                 });
                 self.after(again, Event::Backup);
@@ -397,6 +398,7 @@ impl World {
         let image = station::restored(backup.image.clone(), at);
         let image = image.map_err(|error| format!("the copy cannot be restored: {error}"))?;
         self.oracle = backup.oracle.clone();
+        self.committed_at = backup.committed_at;
         drop(process);
         self.restores += 1;
         let down = self.between(MINUTE, 20 * MINUTE);

@@ -311,6 +311,7 @@ impl Unit {
 /// A copy of the database, and what the books said then.
 struct Backup {
     image: Vec<u8>,
+    committed_at: Time,
     oracle: Oracle,
 }
 
@@ -333,6 +334,8 @@ struct World {
     oracle: Oracle,
     physics: Physics,
     backup: Option<Backup>,
+    /// When the station last wrote what it knew.
+    committed_at: Time,
     restores: u32,
     planned: VecDeque<Planned>,
     /// When a pile was last replaced so that an estimate follows.
@@ -374,6 +377,7 @@ impl World {
             oracle: Oracle::default(),
             physics: Physics::default(),
             backup: None,
+            committed_at: 0,
             restores: 0,
             planned: VecDeque::new(),
             prepared: None,
@@ -499,11 +503,13 @@ impl World {
             Turned::Committed { facts } if facts && self.silent_next => {
                 self.note(|| "the power went after a commit, before anybody was told".to_owned());
                 self.silent_next = false;
+                self.committed_at = self.now;
                 self.strike_everywhere(coverage::Fault::SilentCommit);
                 self.power_cut();
             }
             Turned::Committed { .. } => {
                 self.report.commits += 1;
+                self.committed_at = self.now;
                 let takes = match self.rng.below(100) {
                     0 => self.rng.below(3 * SECOND),
                     _ => 1 + self.rng.below(25),

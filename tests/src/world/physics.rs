@@ -60,7 +60,7 @@ pub(super) struct Physics {
     pub(super) clock_off_ms: i64,
     /// What [`Physics::clock_off_ms`] was before, and until when.
     pub(super) clock_was_off: Vec<(Time, i64)>,
-    /// From when until when the station was off.
+    /// From when until when the station was off, or knows nothing of: since it had last written before.
     pub(super) station_off: Vec<(Time, Time)>,
     /// The station's clock has lost its battery: by so much it was put back.
     pub(super) clock_lost_ms: Option<i64>,
@@ -93,7 +93,7 @@ impl Physics {
             .unwrap_or(0)
     }
 
-    /// The largest step of the station's clock, in milliseconds, that came while it was off: one that it cannot have seen.
+    /// The largest step of the station's clock, in milliseconds, that came while it was off, or that it forgot.
     pub(super) fn unseen_step_ms(&self) -> u64 {
         let off_ms = self.clock_was_off.iter().map(|(_, off_ms)| *off_ms);
         let off_ms = off_ms.skip(1).chain(std::iter::once(self.clock_off_ms));
@@ -143,8 +143,7 @@ impl Physics {
         if self.clock_lost_ms.is_some() {
             return Err("it was rated by a clock that cannot be right".to_owned());
         }
-        // A step that came while the station was off, or after the copy that it was restored from, is one that it cannot
-        // have seen: the times are by the clock as it was then.
+        // A step of which the station knows nothing: the times are by the clock as it was then.
         let mut off = self.station_off.iter();
         let off = off.find(|(from, until)| (*from..*until).contains(&session.began));
         let last_seen = off.map_or(session.began, |(from, _)| *from);

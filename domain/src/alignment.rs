@@ -117,8 +117,7 @@ pub fn align(record: &Record, evidence: &Evidence) -> SessionTimes {
             }
         }
     };
-    // How long the station was off before a step is not in what was measured before it.
-    if bounds::stepped_since(evidence, times.start.min(written.heard(evidence))) {
+    if bounds::stepped_since(evidence, times.start) || bounds::put_back_since(evidence, written.heard(evidence)) {
         suspicions.push(Suspicion::ClockStepped);
     }
     if evidence.clock_in_doubt {

@@ -7,7 +7,7 @@ mod bench;
 use bench::*;
 use domain::{
     energy::Finding,
-    ids::OrderId,
+    ids::{CardId, OrderId},
     messages::ConnectorStatus,
     meter::Suspicion,
     order::State,
@@ -447,5 +447,59 @@ fn whoever_gives_an_order_another_record_is_told_who_accounts_for_it_on_the_orde
             assert_eq!(covers, [(&CoveredBy::Order(second), kwh("1005"), kwh("1006"))]);
         }
         other => panic!("covers were expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_late_session_whose_bill_a_person_sets_accounts_for_what_one_that_is_approved_does() {
+    for decision in [
+        Decision::AsIs,
+        Decision::Corrected {
+            electricity: yuan("3"),
+            service: yuan("2"),
+        },
+    ] {
+        let mut bench = Bench::with(Policy {
+            offline_sessions: true,
+            ..Policy::default()
+        });
+        reads(&mut bench, 1, "1000.0001");
+        bench.disconnect("P1", true);
+        let start = bench.now;
+        bench.advance(HOUR);
+        let mut late = bench.record_since("P1", &order_id("off-P1-1-1"), start, "1000.0001", "1005.0001");
+        late.offline = true;
+        late.card_id = Some(CardId::new("c1").unwrap());
+        bench.sim("P1").meter = kwh("1005");
+        bench.connect("P1");
+        // A session that overlaps it within the step of the register is paid first, and what lies before it is a gap.
+        let first = session(&mut bench, "1005.0000", "1010.0000");
+        is_paid(&bench, &first);
+        bench.send_record("P1", &late);
+        assert_eq!(
+            bench.state(&late.order_id),
+            State::Review,
+            "{:?}",
+            bench.order(&late.order_id).suspicions
+        );
+        bench.ok(Bench::decide_input(&late.order_id, decision));
+        let book = connector(&bench).book;
+        let session = book
+            .session(&SessionId::Order(late.order_id))
+            .expect("it accounts for its readings");
+        assert_eq!(
+            (session.start.register, session.owned),
+            (kwh("1000.0001"), kwh("4.9999"))
+        );
+        let gaps: Vec<_> = book
+            .unrecorded()
+            .iter()
+            .map(|gap| (gap.span.from, gap.span.to))
+            .collect();
+        assert_eq!(
+            gaps,
+            [(kwh("1000"), kwh("1000.0001"))],
+            "what was read before it while it was idle"
+        );
     }
 }

@@ -307,6 +307,35 @@ fn what_a_pile_ran_alone_before_the_clock_was_lost_waits_for_a_person_when_it_is
     }
 }
 
+#[test]
+fn a_clock_that_is_put_back_while_the_station_is_off_is_measured_from_what_was_last_written() {
+    // The last fact is hours old, and telemetry was written until the power went; the clock wakes between the two.
+    let mut bench = allowing();
+    bench.disconnect("P1", true);
+    let record = {
+        let mut record = alone(&mut bench, "c1", "1000", "1002");
+        record.session_boot_id = Some(BootId::new(&bench.sim("P1").boot).unwrap());
+        record
+    };
+    bench.connect("P1");
+    bench.pass(4 * HOUR);
+    let written = bench.now;
+    bench.restart(true);
+    bench.site.was_written_at(written);
+    bench.now.mono = bench.now.mono.after_ms(5_000);
+    bench.now.wall = bench.now.wall.after_ms(-(HOUR as i64));
+    bench.ok(Input::Tick);
+    let steps = &bench.site.rows().clock.steps;
+    assert_eq!(steps.iter().map(|step| step.by_ms).collect::<Vec<_>>(), [-3_605_000]);
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = Some(HOUR as i64);
+    bench.connect("P1");
+    bench.send_record("P1", &record);
+    let order = bench.order(&record.order_id);
+    assert_eq!(order.state, State::Review);
+    assert!(order.suspicions.contains(&Suspicion::ClockStepped), "{order:?}");
+}
+
 /// From 3 March on flat costs 2.00 yuan instead of 1.00, and the station is off from the 2nd to the 4th.
 fn loses_its_clock_over_a_change_of_tariff(bench: &mut Bench) -> Wall {
     let dearer = TARIFF

@@ -15,6 +15,9 @@ use tokio::sync::watch;
 pub struct Mark {
     /// Elapsed station time.
     pub mono: Mono,
+    /// What the wall clock showed; none in the mark of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall: Option<Wall>,
     /// The kernel's boot, where it can be told: within the same boot the time since is known.
     pub kernel_boot: Option<String>,
     /// Milliseconds since that boot.
@@ -199,6 +202,7 @@ impl SiteClock {
         let is_certain = trust.trusted && now.wall >= EARLIEST;
         Mark {
             mono: now.mono,
+            wall: Some(now.wall),
             kernel_boot: kernel_boot(),
             kernel_uptime_ms: kernel_uptime_ms(),
             certain: if is_certain { Some(now.into()) } else { trust.certain },
@@ -242,9 +246,7 @@ mod tests {
     fn elapsed_time_goes_on_from_the_mark() {
         let mark = Mark {
             mono: Mono(5_000),
-            kernel_boot: None,
-            kernel_uptime_ms: 0,
-            certain: None,
+            ..Mark::default()
         };
         let clock = SiteClock::resume(&mark);
         assert!(clock.now().mono >= Mono(5_000) && clock.now().mono < Mono(65_000));
@@ -254,7 +256,7 @@ mod tests {
             mono: Mono(5_000),
             kernel_boot: kernel_boot(),
             kernel_uptime_ms: kernel_uptime_ms() - up_ms,
-            certain: None,
+            ..Mark::default()
         };
         let since = SiteClock::resume(&mark).now().mono.0;
         assert!(

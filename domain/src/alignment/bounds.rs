@@ -38,12 +38,21 @@ pub(super) fn not_before(record: &Record, evidence: &Evidence) -> Option<Wall> {
 /// Whether the station's clock was stepped after `moment`, which is by the clock as it is now. A session did not begin before
 /// its order was placed, whatever a record says.
 pub(super) fn stepped_since(evidence: &Evidence, moment: Wall) -> bool {
-    // Later steps have moved the place of an earlier one along, as they have moved `moment`.
-    let mut moved_ms = 0_i64;
-    steps_since(evidence).any(|step| {
-        let at = step.at.after_ms(moved_ms);
-        moved_ms = moved_ms.saturating_add(step.by_ms);
-        moment < at
+    steps_by_now(evidence).any(|(at, _)| moment < at)
+}
+
+/// Whether the station's clock was put back after the pile's clocks were last `heard`. Where that is found at a start, it was
+/// put back by more: how long the station was off before it is neither in the step nor in what was measured until then.
+pub(super) fn put_back_since(evidence: &Evidence, heard: Wall) -> bool {
+    steps_by_now(evidence).any(|(at, by_ms)| by_ms < 0 && heard < at)
+}
+
+/// When each step was, by the clock as it is now, and by how much: later steps have moved the place of an earlier one along.
+fn steps_by_now(evidence: &Evidence) -> impl Iterator<Item = (Wall, i64)> {
+    steps_since(evidence).scan(0_i64, |moved_ms, step| {
+        let at = step.at.after_ms(*moved_ms);
+        *moved_ms = moved_ms.saturating_add(step.by_ms);
+        Some((at, step.by_ms))
     })
 }
 

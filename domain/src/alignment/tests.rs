@@ -656,11 +656,15 @@ fn a_step_before_an_order_was_placed_leaves_its_times_no_more_room() {
 
 #[test]
 fn a_step_since_the_start_of_the_pile_was_last_heard_is_a_persons_though_the_session_came_later() {
-    // How long the station was off before the step is in no measure that it took before.
+    // Put back at a start: how long the station was off before that is in no measure that it took until then.
     let (before, after) = (right(), start("b2", at(8, 50), Some(0)));
-    for (stepped_at, flagged) in [(at(5, 0), true), (at(0, 1), false)] {
+    for (stepped_at, by_ms, flagged) in [
+        (at(5, 0), -MINUTE, true),
+        (at(5, 0), MINUTE, false),
+        (at(0, 1), -MINUTE, false),
+    ] {
         let mut known = evidence(&[before.clone(), after.clone()], &after, at(9, 0));
-        known.steps = vec![step(stepped_at, MINUTE)];
+        known.steps = vec![step(stepped_at, by_ms)];
         let mut record = before.record(at(5, 39), at(7, 44));
         record.session_boot_id = Some(boot(&before.name));
         let times = align(&record, &known);

@@ -34,6 +34,8 @@ pub(super) struct Live {
     pub(super) timers: BTreeSet<(Mono, Timer)>,
     /// Wall time less elapsed time at the last input: a jump of it is a step of the wall clock.
     pub(super) wall_offset_ms: Option<i64>,
+    /// What the clocks showed when an earlier run last wrote anything.
+    pub(super) written: Option<Now>,
     pub(super) clock_trusted: bool,
     /// Which readings of each register are believed.
     pub(super) registers: BTreeMap<Outlet, RegisterWatch>,

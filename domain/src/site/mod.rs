@@ -146,6 +146,12 @@ impl Site {
         &self.live.ignored
     }
 
+    /// What the clocks showed when an earlier run last wrote anything, a fact or not: the first step of the wall clock is
+    /// measured from there.
+    pub fn was_written_at(&mut self, then: Now) {
+        self.live.written = Some(then);
+    }
+
     /// Live data of an earlier run: what the telemetry write class kept.
     pub fn restore_live(&mut self, outlet: Outlet, live: OutletLive) {
         self.live

@@ -177,10 +177,10 @@ impl Turn<'_> {
             book.and_then(RegisterBook::explained_to)
         };
         let (start, stop) = (ending.start.register, ending.stop.register);
-        let from = order
-            .baseline
-            .filter(|_| !believed)
-            .map_or(start, |known| start.max(known));
+        // Of a session that a pile ran alone, what was known before it may be of a later one.
+        let known_before = order.baseline.filter(|_| !believed && order.source.is_ordered());
+        let below = known_before.filter(|known| start <= *known - self.site.step_of_baseline(order));
+        let from = below.unwrap_or(start);
         let to = known.filter(|_| !believed).map_or(stop, |known| stop.min(known));
         if to > from {
             self.journal(Fact::OrderAccounted {

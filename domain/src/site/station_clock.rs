@@ -22,8 +22,7 @@ impl Turn<'_> {
         let offset = self.now.wall.0.saturating_sub(mono);
         let by_ms = match self.site.live.wall_offset_ms {
             Some(before) => offset.saturating_sub(before),
-            // After a start only a clock behind the journal is known to be wrong: the station may have been off for long.
-            None => self.now.wall.ms_since(self.site.last.at).min(0),
+            None => self.stepped_while_off_ms(),
         };
         // Two clocks read one after the other differ by a millisecond now and then; each pile's offset is not moved for
         // that. Small steps add up until they count.
@@ -49,6 +48,21 @@ impl Turn<'_> {
             }
         }
         self.weigh_clock(journaled);
+    }
+
+    /// By how much the wall clock was put back while the station was off, at least: it may have been off for long, so only
+    /// a clock behind what was last written is known to be wrong.
+    fn stepped_while_off_ms(&mut self) -> i64 {
+        let last = self.site.last;
+        let written = self.site.live.written.take();
+        let (wall, mono) = written.map_or((last.at, self.now.mono), |then| (then.wall, then.mono));
+        let passed = i64::try_from(self.now.mono.ms_since(mono)).unwrap_or(i64::MAX);
+        let by_ms = self.now.wall.ms_since(wall.after_ms(passed)).min(0);
+        if by_ms.unsigned_abs() < CLOCK_NOISE_MS {
+            0
+        } else {
+            by_ms
+        }
     }
 
     /// Elapsed time does not count a power cut, and registers go on meanwhile: those that were watched before it.

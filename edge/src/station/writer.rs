@@ -157,6 +157,12 @@ impl<R, A> Writer<R, A> {
             head = Hash::GENESIS;
         }
         let mut site = Site::new(policy, recovered.head, recovered.rows);
+        if let Mark {
+            mono, wall: Some(wall), ..
+        } = recovered.mark
+        {
+            site.was_written_at(Now { mono, wall });
+        }
         for (outlet, live) in recovered.live {
             site.restore_live(outlet, live);
         }

@@ -357,7 +357,7 @@ impl World {
     /// The station starts again from what is on the disk.
     pub(super) fn restart(&mut self, image: Vec<u8>, away: bool, down_since: Time) -> Step {
         self.report.crashes += 1;
-        self.physics.station_off.push((self.committed_at, self.now));
+        self.physics.unwitnessed.push((self.committed_at, self.now));
         self.note(|| "the station starts again".to_owned());
         let away = if away { self.now - down_since } else { 0 };
         let random = self.fresh_seed();

@@ -358,13 +358,23 @@ impl Oracle {
             if holders.len() > 1 {
                 self.met.push(Oddity::OldCard);
             }
-            let near = |at: Time| at.abs_diff(session.began) < HANDS_OVER_MS + physics.unseen_step_ms();
-            let holder = holders.iter().rev().find(|(since, _)| *since <= session.began);
-            let is_holder = holder.is_some_and(|(_, holder)| holder == member);
-            if is_holder || holders.iter().any(|(since, _)| near(*since)) {
+            // It is not known to the second when a card changes hands, nor better than the station knows its own clock.
+            let slack = HANDS_OVER_MS + physics.unseen_steps_ms(session.began);
+            let until = holders
+                .iter()
+                .skip(1)
+                .map(|(since, _)| *since)
+                .chain(std::iter::once(Time::MAX));
+            let held = |((since, holder), until): (&(Time, MemberId), Time)| {
+                holder == member && *since <= session.began + slack && until.saturating_add(slack) > session.began
+            };
+            if holders.iter().zip(until).any(held) {
                 return None;
             }
-            wrong = Some(format!("{member} pays, and {holder:?} held the card then"));
+            wrong = Some(format!(
+                "{member} pays, and of {holders:?} it held the card at {} ms",
+                session.began
+            ));
         }
         wrong
     }

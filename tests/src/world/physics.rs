@@ -60,8 +60,9 @@ pub(super) struct Physics {
     pub(super) clock_off_ms: i64,
     /// What [`Physics::clock_off_ms`] was before, and until when.
     pub(super) clock_was_off: Vec<(Time, i64)>,
-    /// From when until when the station was off, or knows nothing of: since it had last written before.
-    pub(super) station_off: Vec<(Time, Time)>,
+    /// From when until when the station knows nothing of what happened: from the last commit that it remembers until it
+    /// started again.
+    pub(super) unwitnessed: Vec<(Time, Time)>,
     /// The station's clock has lost its battery: by so much it was put back.
     pub(super) clock_lost_ms: Option<i64>,
     pub(super) started: usize,
@@ -93,15 +94,17 @@ impl Physics {
             .unwrap_or(0)
     }
 
-    /// The largest step of the station's clock, in milliseconds, that came while it was off, or that it forgot.
-    pub(super) fn unseen_step_ms(&self) -> u64 {
+    /// The steps of the station's clock since `began` that the station knows nothing of, all together, in milliseconds.
+    pub(super) fn unseen_steps_ms(&self, began: Time) -> u64 {
         let off_ms = self.clock_was_off.iter().map(|(_, off_ms)| *off_ms);
         let off_ms = off_ms.skip(1).chain(std::iter::once(self.clock_off_ms));
         let steps = self.clock_was_off.iter().zip(off_ms);
-        let unseen =
-            steps.filter(|((at, _), _)| self.station_off.iter().any(|(from, until)| (from..until).contains(&at)));
+        let unseen = steps.filter(|((at, _), _)| {
+            let mut unwitnessed = self.unwitnessed.iter();
+            *at >= began && unwitnessed.any(|(from, until)| (from..until).contains(&at))
+        });
         let by_ms = unseen.map(|((_, before), after)| before.abs_diff(after));
-        by_ms.filter(|by_ms| *by_ms < YEAR_MS.unsigned_abs()).max().unwrap_or(0)
+        by_ms.filter(|by_ms| *by_ms < YEAR_MS.unsigned_abs()).sum()
     }
 
     /// Whether a bill is of what flowed, and of when it flowed; `sampled` if its record has readings of the session.
@@ -144,9 +147,9 @@ impl Physics {
             return Err("it was rated by a clock that cannot be right".to_owned());
         }
         // A step of which the station knows nothing: the times are by the clock as it was then.
-        let mut off = self.station_off.iter();
-        let off = off.find(|(from, until)| (*from..*until).contains(&session.began));
-        let last_seen = off.map_or(session.began, |(from, _)| *from);
+        let unwitnessed = self.unwitnessed.iter();
+        let around = unwitnessed.filter(|(from, until)| (*from..*until).contains(&session.began));
+        let last_seen = around.map(|(from, _)| *from).min().unwrap_or(session.began);
         let before = self.clock_was_off.iter().filter(|(until, _)| *until >= last_seen);
         let mut wrong = Ok(());
         for off_ms in std::iter::once(self.clock_off_ms).chain(before.map(|(_, off_ms)| *off_ms)) {
@@ -166,6 +169,12 @@ impl Session {
         let slack = self.power.energy_in_ms(i64::try_from(TIMES_OFF_MS).unwrap_or(0)).0 + 2 * self.step.0;
         let flowed_by = |wall: Wall| self.flowed(u64::try_from(wall.0 - EPOCH.0 - off_ms).unwrap_or(0));
         if !sampled && !self.pauses.is_empty() {
+            let near = |wall: Wall, at: Time| {
+                (wall.0 - EPOCH.0 - off_ms).abs_diff(i64::try_from(at).unwrap_or(0)) < TIMES_OFF_MS
+            };
+            if !near(bill.start.at, self.began) || !self.ended.is_some_and(|ended| near(bill.stop.at, ended)) {
+                return Err(format!("it was not from {} to {}", bill.start.at, bill.stop.at));
+            }
             let mut readings = bill.readings.iter();
             let off = |reading: &&Reading| {
                 let counted = (reading.register - bill.start.register).0;

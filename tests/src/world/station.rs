@@ -166,6 +166,7 @@ impl Process {
         }
         let mark = Mark {
             mono: now.mono,
+            wall: Some(now.wall),
             kernel_boot: None,
             kernel_uptime_ms: 0,
             certain: self.certain,

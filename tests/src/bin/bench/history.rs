@@ -119,6 +119,7 @@ impl Past {
         self.batch.changes = self.site.take_changes();
         let mark = Mark {
             mono: self.now.mono,
+            wall: Some(self.now.wall),
             kernel_boot: None,
             kernel_uptime_ms: 0,
             certain: None,

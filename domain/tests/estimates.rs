@@ -265,6 +265,20 @@ fn a_late_record_that_ends_with_a_fault_tells_the_driver_so() {
 }
 
 #[test]
+fn a_late_record_that_ends_with_a_fault_tells_the_driver_so_when_a_person_has_looked_at_it() {
+    let mut bench = Bench::new();
+    let (id, mut record) = estimated(&mut bench, "50", "1006", "1006");
+    record.reason.code = 1;
+    record.meter_stop_kwh = kwh("1002");
+    let outcome = bench.send_record("P1", &record);
+    assert_eq!(bench.state(&id), State::Review, "less than was seen");
+    assert!(notices(&outcome).iter().all(|(key, _)| *key != NoticeKey::AbnormalEnd));
+    let outcome = bench.ok(Bench::decide_input(&id, Decision::AsIs));
+    let keys: Vec<_> = notices(&outcome).into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, [NoticeKey::AbnormalEnd]);
+}
+
+#[test]
 fn nobody_is_told_of_a_refund_that_did_not_happen() {
     // All of the hold was used, and nothing was given back.
     let mut bench = Bench::new();

@@ -420,6 +420,11 @@ fn a_connector_that_charges_without_an_order_is_noted_once_an_episode() {
             charges_alone(&mut bench, named.as_ref(), &to.to_string());
             assert_eq!(unordered(&bench).len() - facts, usize::from(n >= 2), "{n}");
         }
+        assert!(
+            bench.site.ignored()["charging_without_order"] >= 10,
+            "{:?}",
+            bench.site.ignored()
+        );
         let connector = bench.disk.piles[&pile("P1")].connectors[&ConnectorNo(1)].clone();
         let lasting = connector.unordered.expect("it is shown while it lasts");
         assert_eq!((lasting.from, &lasting.named), (from, &named));
@@ -556,6 +561,44 @@ fn a_pile_whose_boot_id_never_changes_is_heard_after_each_restart() {
     assert_eq!(restarts, 1);
     let live = bench.site.outlet(&outlet("P1")).unwrap();
     assert_eq!(live.received, bench.now.mono);
+}
+
+#[test]
+fn a_record_from_before_a_restart_under_the_same_boot_id_goes_by_the_uptime_of_then() {
+    let mut bench = Bench::new();
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = None;
+    bench.connect("P1");
+    bench.advance(MINUTE);
+    let (id, start) = bench.charge("m", "P1", "50");
+    bench.deliver("P1", &id, HOUR, "1006");
+    let (stop, record) = (bench.now, bench.record_since("P1", &id, start, "1000", "1006"));
+    let boot = bench.sim("P1").boot.clone();
+    bench.advance(MINUTE);
+    bench.restart_pile("P1");
+    bench.sim("P1").boot = boot;
+    bench.advance(20 * SECOND);
+    bench.idle("P1");
+    bench.send_record("P1", &record);
+    let order = bench.order(&id);
+    assert_eq!((order.state, &order.suspicions[..]), (State::Payed, &[][..]));
+    let ending = order.ending.unwrap();
+    assert_eq!((ending.start.at, ending.stop.at), (start.wall, stop.wall));
+}
+
+#[test]
+fn a_register_in_whole_kilowatt_hours_is_no_fake_charging() {
+    // 7 kW by voltage and current, and the register counts one step in eight and a half minutes.
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "50");
+    for beat in 1..=240_i64 {
+        bench.advance(15 * SECOND);
+        let counted = 7 * 15 * beat / 3_600;
+        bench.sim("P1").meter = kwh(&(1_000 + counted).to_string());
+        bench.charging("P1", &id);
+    }
+    assert!(!bench.kinds().contains(&"FakeChargingSeen".to_owned()));
+    assert_eq!(bench.order(&id).suspicions, []);
 }
 
 // Two devices.

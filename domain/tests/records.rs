@@ -683,6 +683,23 @@ fn a_session_that_ended_before_the_station_heard_of_it_is_settled() {
 }
 
 #[test]
+fn a_session_of_a_pile_without_a_clock_that_ended_before_the_station_heard_of_it_needs_no_person() {
+    let mut bench = Bench::new();
+    bench.restart_pile("P1");
+    bench.sim("P1").clock_ahead_ms = None;
+    bench.connect("P1");
+    bench.advance(MINUTE);
+    let id = bench.place("m", "P1", "50");
+    let start: Now = bench.now;
+    bench.advance(50 * SECOND);
+    let record = bench.record_since("P1", &id, start, "1000", "1000.05");
+    bench.send_record("P1", &record);
+    let order = bench.order(&id);
+    assert_eq!((order.state, &order.suspicions[..]), (State::Payed, &[][..]));
+    assert_eq!(order.ending.unwrap().start.at, start.wall);
+}
+
+#[test]
 fn a_receipt_counts_once_and_for_ever() {
     let mut bench = Bench::new();
     bench.member("n", "0");

@@ -50,8 +50,10 @@ pub(super) fn find(record: &Record, evidence: &Evidence) -> Written {
     }
     let started = || evidence.order.as_ref()?.started.as_ref()?.1.as_ref();
     if let Some(named) = record.session_boot_id.as_ref().or_else(started) {
+        // A pile that gives every start one name has several.
         let of_this_name = (0..boots.len()).filter(|boot| boots[*boot].boot_id == *named);
-        return closest(record, evidence, of_this_name).map_or(Written::Unmeasured, Written::In);
+        let of_this_name = possible(record, evidence, of_this_name.collect());
+        return closest(record, evidence, &of_this_name).map_or(Written::Unmeasured, Written::In);
     }
     agreeing(record, evidence)
         .or_else(|| present_one(record, evidence, present?))
@@ -184,11 +186,20 @@ fn missed_ms(record: &Record, boot: &BootClock) -> Option<i64> {
 }
 
 /// Of these starts the one whose clocks agree best with the record's, the newest of several.
-fn closest(record: &Record, evidence: &Evidence, boots: impl DoubleEndedIterator<Item = usize>) -> Option<usize> {
+fn closest(record: &Record, evidence: &Evidence, boots: &[usize]) -> Option<usize> {
     let known = evidence.clocks.boots();
+    let newest_first = boots.iter().rev().copied();
+    newest_first.min_by_key(|boot| missed_ms(record, &known[*boot]).unwrap_or(i64::MAX))
+}
+
+/// Those of these starts in which nothing else that is known contradicts the session; all of them where it does in each.
+/// A clock chip without a battery says the same in every start, and a pile without a clock nothing at all.
+fn possible(record: &Record, evidence: &Evidence, mut boots: Vec<usize>) -> Vec<usize> {
+    let possible = |boot: &usize| bounds::contradiction(record, evidence, span(record, evidence, *boot)).is_none();
+    if boots.iter().any(possible) {
+        boots.retain(possible);
+    }
     boots
-        .rev()
-        .min_by_key(|boot| missed_ms(record, &known[*boot]).unwrap_or(i64::MAX))
 }
 
 /// The start whose clock and uptime tell the same time of the record.
@@ -205,12 +216,8 @@ fn agreeing(record: &Record, evidence: &Evidence) -> Option<Written> {
     if found.is_empty() {
         found = within(TIME_SLACK_MS);
     }
-    // A clock chip without a battery says the same in every start: what else is known tells them apart.
-    let possible = |boot: &usize| bounds::contradiction(record, evidence, span(record, evidence, *boot)).is_none();
-    if found.iter().any(possible) {
-        found.retain(possible);
-    }
-    let boot = closest(record, evidence, found.iter().copied())?;
+    let found = possible(record, evidence, found);
+    let boot = closest(record, evidence, &found)?;
     let stop = span(record, evidence, boot).stop;
     let elsewhen = |other: &usize| span(record, evidence, *other).stop.ms_since(stop).saturating_abs() > TIME_SLACK_MS;
     Some(match found.iter().any(elsewhen) {

@@ -117,7 +117,8 @@ pub fn align(record: &Record, evidence: &Evidence) -> SessionTimes {
             }
         }
     };
-    if bounds::stepped_since(evidence, times.start) || bounds::put_back_since(evidence, written.heard(evidence)) {
+    if bounds::stepped_since(evidence, times.start) || bounds::put_back_since(evidence, written.heard(record, evidence))
+    {
         suspicions.push(Suspicion::ClockStepped);
     }
     if evidence.clock_in_doubt {

@@ -164,7 +164,9 @@ fn fen(value: &Value) -> Fen {
 
 #[tokio::test]
 async fn row_3_a_pile_that_does_not_answer_fails_the_order_and_releases_all_of_the_hold() {
-    let world = World::begin_with("row3", "09:00:00", 60, Setup::new()).await;
+    // Ten seconds of the world's time to look at what is held.
+    let policy = "start_timeout = \"10m\"\n".to_owned();
+    let world = World::begin_with("row3", "09:00:00", 60, Setup { policy, ..Setup::new() }).await;
     world.station.add_member("alice", "50.00").await.unwrap();
     let pile = world.pile("P1", "no-reply").await;
     let order = world.station.place("alice", "P1", "30.00").await.unwrap();
@@ -354,7 +356,7 @@ async fn row_5_what_the_funds_do_not_cover_is_a_debt_and_no_start_before_it_is_p
 
 #[tokio::test]
 async fn row_7_the_rest_of_the_hold_comes_back_by_itself_and_a_person_can_give_more_back() {
-    let world = World::begin("row7", "09:00:00", 60).await;
+    let world = World::begin("row7", "09:00:00", 20).await;
     world.station.add_member("alice", "50.00").await.unwrap();
     let _pile = world.pile("P1", "").await;
     let order = world.charging("alice", "P1").await;
@@ -480,7 +482,8 @@ async fn frame(socket: &mut Socket) -> Value {
 
 #[tokio::test]
 async fn row_9_the_driver_sees_every_heartbeat_and_can_resume_where_the_view_broke_off() {
-    let world = World::begin("row9", "09:00:00", 60).await;
+    // Slow enough that the hold lasts for a minute of the world's time.
+    let world = World::begin("row9", "09:00:00", 20).await;
     world.station.add_member("alice", "50.00").await.unwrap();
     let pile = world.pile("P1", "").await;
     let token = json!({ "name": "screen", "role": "viewer" });
@@ -559,7 +562,7 @@ async fn row_9_the_driver_sees_every_heartbeat_and_can_resume_where_the_view_bro
 
 #[tokio::test]
 async fn row_10_a_fault_bills_what_was_delivered_and_a_record_of_nobodys_order_is_kept() {
-    let world = World::begin("row10", "09:00:00", 60).await;
+    let world = World::begin("row10", "09:00:00", 20).await;
     world.station.add_member("alice", "50.00").await.unwrap();
     let mut pile = world.pile("P1", "").await;
     let order = world.charging("alice", "P1").await;

@@ -31,12 +31,16 @@ pub(super) enum Written {
 }
 
 impl Written {
-    /// When the clocks that the session's times go by were last heard.
-    pub(super) fn heard(self, evidence: &Evidence) -> Wall {
-        match self {
-            Self::In(boot) | Self::Ambiguous(boot) => evidence.clocks.boots()[boot].last_heard,
-            Self::Unmeasured => evidence.now,
-        }
+    /// Since when the clocks that the session's times go by were not all heard any more.
+    pub(super) fn heard(self, record: &Record, evidence: &Evidence) -> Wall {
+        let (Self::In(boot) | Self::Ambiguous(boot)) = self else {
+            return evidence.now;
+        };
+        let boots = evidence.clocks.boots();
+        let ends = [start_of(record), stop_of(record)].into_iter();
+        let elsewhere = ends.filter_map(|end| showed_elsewhere(boots, boot, end.ts?, end.mono_ms));
+        let heard = elsewhere.map(|(other, _)| other.last_heard).min();
+        heard.map_or(boots[boot].last_heard, |heard| heard.min(boots[boot].last_heard))
     }
 }
 
@@ -151,7 +155,7 @@ fn moved(evidence: &Evidence, boot: usize, moment: Moment, counts_uptime: bool) 
         return by_offset(setting.correction_ms());
     }
     // A session may go on after the pile has started again: its other end is of another start.
-    if let Some(correction_ms) = showed_elsewhere(boots, boot, ts, moment.mono_ms) {
+    if let Some((_, correction_ms)) = showed_elsewhere(boots, boot, ts, moment.mono_ms) {
         return by_offset(correction_ms);
     }
     // Where its time and its uptime tell different times, the clock was set meanwhile, and the uptime was not.
@@ -159,12 +163,12 @@ fn moved(evidence: &Evidence, boot: usize, moment: Moment, counts_uptime: bool) 
     setting.map_or(by_uptime, |setting| by_offset(setting.correction_ms()))
 }
 
-/// The correction of another start of the pile whose clock showed `ts` at this uptime.
-fn showed_elsewhere(boots: &[BootClock], boot: usize, ts: Wall, mono_ms: u64) -> Option<i64> {
+/// Another start of the pile whose clock showed `ts` at this uptime, and the correction of that clock.
+fn showed_elsewhere(boots: &[BootClock], boot: usize, ts: Wall, mono_ms: u64) -> Option<(&BootClock, i64)> {
     let others = boots.iter().enumerate().filter(|(other, _)| *other != boot);
-    let shown = others.filter_map(|(_, other)| other.setting_that_showed(ts, mono_ms));
-    let (setting, missed_ms) = shown.min_by_key(|(_, missed_ms)| *missed_ms)?;
-    (missed_ms <= SAME_SETTING_MS).then(|| setting.correction_ms())
+    let shown = others.filter_map(|(_, other)| Some((other, other.setting_that_showed(ts, mono_ms)?)));
+    let (other, (setting, missed_ms)) = shown.min_by_key(|(_, (_, missed_ms))| *missed_ms)?;
+    (missed_ms <= SAME_SETTING_MS).then(|| (other, setting.correction_ms()))
 }
 
 /// Whether the record's uptimes can be believed to count: some piles leave them at nothing, or at one figure.

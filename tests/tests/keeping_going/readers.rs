@@ -9,6 +9,10 @@ use domain::{
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
@@ -77,10 +81,13 @@ async fn requests_a_byte_at_a_time_or_never_read_are_dropped_and_delay_nobody() 
     let before = station.memory().unwrap();
     let begun = Instant::now();
     let mut slow = tokio::task::JoinSet::new();
+    let connected = Arc::new(AtomicUsize::new(0));
     for _ in 0..60 {
         let (to, head) = (station.http, request("/v1/station", &token));
+        let came = Arc::clone(&connected);
         slow.spawn(async move {
             let mut stream = open(to, 21).await;
+            came.fetch_add(1, Ordering::Relaxed);
             for byte in head.trim_end().bytes().chain(std::iter::repeat(b'a')) {
                 if stream.write_all(&[byte]).await.is_err() {
                     return;
@@ -90,22 +97,25 @@ async fn requests_a_byte_at_a_time_or_never_read_are_dropped_and_delay_nobody() 
             }
         });
         let (to, many) = (station.http, request("/openapi.json", &token).repeat(50));
+        let came = Arc::clone(&connected);
         slow.spawn(async move {
             let mut stream = open(to, 22).await;
+            came.fetch_add(1, Ordering::Relaxed);
             // Answers of a hundred kilobytes each, which nobody reads.
             let _cut_off = tokio::time::timeout(Duration::from_secs(2), stream.write_all(many.as_bytes())).await;
             is_closed(&mut stream, begun).await;
         });
     }
-    let (all, mut most, mut beside_all) = (slow.len(), 0, 0);
+    let (all, mut most, mut beside_most) = (slow.len(), 0, 0);
     while !slow.is_empty() {
         assert_eq!(ask(station.http, 23, "/v1/station", &token).await.0, 200);
         most = most.max(station.memory().unwrap());
         while let Some(ended) = slow.try_join_next() {
             ended.unwrap();
         }
-        // Nobody had to be dropped before this one was answered.
-        beside_all += usize::from(slow.len() == all);
+        // They did not have to be dropped before this one was answered.
+        let held = (connected.load(Ordering::Relaxed) + slow.len()).saturating_sub(all);
+        beside_most += usize::from(held > all / 2);
         tokio::time::sleep(AGAIN * 10).await;
     }
     println!(
@@ -114,8 +124,8 @@ async fn requests_a_byte_at_a_time_or_never_read_are_dropped_and_delay_nobody() 
         most.saturating_sub(before) / 1_024
     );
     assert!(
-        beside_all > 0,
-        "the first was answered when one of the others had been dropped"
+        beside_most > 0,
+        "nobody was answered while most of the others were there"
     );
     assert!(most < before + MEMORY_MORE, "{before} bytes of memory, then {most}");
 }

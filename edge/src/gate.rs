@@ -411,6 +411,21 @@ mod tests {
     }
 
     #[test]
+    fn a_msg_id_in_another_start_of_the_pile_names_another_message() {
+        let said = |pile: &str, boot: &str| {
+            let event = format!(
+                r#"{{"boot_id":"{boot}","seq":1,"mono_ms":1,"ts":null,"msg_id":"m1","connector":1,"kind":"plugged","code":0,
+                "text":""}}"#
+            );
+            let (_, key) = read(PileId::new(pile).unwrap(), UpKind::Event, event.as_bytes());
+            key.unwrap().key
+        };
+        assert_eq!(said("P1", "b1"), said("P1", "b1"));
+        assert_ne!(said("P1", "b1"), said("P1", "b2"));
+        assert_ne!(said("P1", "b1"), said("P2", "b1"));
+    }
+
+    #[test]
     fn the_same_words_under_another_topic_are_another_message() {
         let hash = |kind| said_under(kind, b"{}").body_hash;
         assert_ne!(hash(UpKind::Event), hash(UpKind::Record));

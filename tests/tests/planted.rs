@@ -60,7 +60,7 @@ found! {
     swallow_what_flows_between_sessions: SwallowGap,
     believe_a_clock_that_cannot_be_right: BelieveDoubtfulClock,
     forget_what_was_certain_of_the_time: NoCertainTime,
-    believe_every_reading: BelieveEveryReading,
+    believe_every_reading: BelieveEveryReading from 30,
     rate_by_the_clock_of_another_start: OffsetOfPresentBoot,
     believe_any_time_of_a_session_that_a_pile_ran_alone: NoLowerBound from 320,
     leave_an_order_charging_that_nobody_charges: HangInCharging from 40,

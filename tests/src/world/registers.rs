@@ -289,7 +289,9 @@ impl Registers {
                 if let Some((base, end)) = line.base.zip(end) {
                     spans.add(base, end);
                 }
-                if let Some((base, said)) = line.base.zip(line.said) {
+                // Of the meter that is there, it moved as far as it is now, whatever was said.
+                let left = line.end.and(line.said);
+                if let Some((base, said)) = line.base.zip(left) {
                     spans.add(base, said);
                 }
                 moved += spans.sum();

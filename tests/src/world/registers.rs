@@ -289,10 +289,11 @@ impl Registers {
                 if let Some((base, end)) = line.base.zip(end) {
                     spans.add(base, end);
                 }
-                // Of the meter that is there, it moved as far as it is now, whatever was said.
-                let left = line.end.and(line.said);
-                if let Some((base, said)) = line.base.zip(left) {
-                    spans.add(base, said);
+                // Whatever was said, it moved no further than where it was left or is now, and below what sessions claim.
+                let claimed = line.claimed.values().map(|(_, to)| *to).max();
+                let most = end.max(claimed);
+                if let Some(((base, said), most)) = line.base.zip(line.said).zip(most) {
+                    spans.add(base, said.min(most));
                 }
                 moved += spans.sum();
             }

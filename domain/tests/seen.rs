@@ -287,17 +287,22 @@ fn a_stop_above_what_the_register_reads_since_waits() {
     assert_eq!(bench.state(&next), State::Payed, "{}", suspicions(&bench, &next));
 }
 
-#[test]
-fn a_start_below_a_first_reading_that_came_late_is_what_may_have_flowed_until_then() {
-    let mut bench = Bench::new();
+/// An order whose start reply has no register, and whose first report comes two hours later, at 1010.5 kWh.
+fn read_late(bench: &mut Bench) -> (OrderId, Now) {
     let id = bench.place("m", "P1", "50");
     let start = bench.now;
     let command = bench.order(&id).commands[0].id.clone();
     bench.reply("P1", &command, true);
-    // The reply has no register, and the first report comes hours later.
     bench.advance(2 * HOUR);
     bench.sim("P1").meter = kwh("1010.5");
     bench.charging("P1", &id);
+    (id, start)
+}
+
+#[test]
+fn a_start_below_a_first_reading_that_came_late_is_what_may_have_flowed_until_then() {
+    let mut bench = Bench::new();
+    let (id, start) = read_late(&mut bench);
     assert_eq!(bench.order(&id).started.unwrap().register, Some(kwh("1010.5")));
     bench.deliver("P1", &id, HOUR, "1015.5");
     let record = bench.record_since("P1", &id, start, "1000", "1015.5");
@@ -310,13 +315,7 @@ fn a_first_reading_that_came_late_was_read_when_it_came_whatever_happened_since(
     let mut bench = Bench::new();
     // From 22:30 on: the tariff changes at midnight, between the start and the first reading.
     bench.advance(10 * HOUR);
-    let id = bench.place("m", "P1", "50");
-    let start = bench.now;
-    let command = bench.order(&id).commands[0].id.clone();
-    bench.reply("P1", &command, true);
-    bench.advance(2 * HOUR);
-    bench.sim("P1").meter = kwh("1010.5");
-    bench.charging("P1", &id);
+    let (id, start) = read_late(&mut bench);
     let read_at = bench.now.wall;
     // What was kept of the connector is lost, and the order remembers its first reading.
     bench.restart(false);

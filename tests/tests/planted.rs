@@ -32,9 +32,8 @@ fn is_found(bug: Bug, first: u64) {
 }
 
 macro_rules! found {
-    ($($(#[$attribute:meta])* $name:ident: $bug:ident $(from $first:literal)?,)*) => { $(
+    ($($name:ident: $bug:ident $(from $first:literal)?,)*) => { $(
         #[test]
-        $(#[$attribute])*
         fn $name() {
             is_found(Bug::$bug, 0 $(+ $first)?);
         }

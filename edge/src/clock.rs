@@ -4,6 +4,8 @@
 pub use domain::station_clock::EARLIEST;
 use domain::time::{Mono, Now, Wall};
 use serde::{Deserialize, Serialize};
+pub use service::tls::KnownTime;
+use service::tls::TrueTime;
 use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -40,17 +42,6 @@ impl From<Now> for Certain {
     fn from(Now { mono, wall }: Now) -> Self {
         Self { mono, wall }
     }
-}
-
-/// What the station knows of the true time, whatever its wall clock shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KnownTime {
-    /// The wall clock is trusted, and shows this.
-    Is(Wall),
-    /// It is not; but it was, and so much time has passed since, or more.
-    NotBefore(Wall),
-    /// It never was.
-    Unknown,
 }
 
 /// Whether the wall clock is trusted, and when it was last.
@@ -236,6 +227,16 @@ fn kernel_uptime_ms() -> u64 {
     digits
         .parse::<u64>()
         .map_or(0, |hundredths| hundredths.saturating_mul(10))
+}
+
+impl TrueTime for SiteClock {
+    fn wall(&self) -> Wall {
+        self.now().wall
+    }
+
+    fn known(&self) -> KnownTime {
+        SiteClock::known(self)
+    }
 }
 
 #[cfg(test)]

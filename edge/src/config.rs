@@ -2,20 +2,23 @@
 //! Everything that is wrong is found before anything starts, and told with file, line, key and what to do.
 
 mod check;
-pub mod environment;
-mod given;
 mod keys;
-mod source;
 #[cfg(test)]
 mod tests;
 
+pub use service::config::ConfigFault;
+
 use check::Draft;
 use domain::{ids::SiteId, policy::Policy, time::Wall};
+use keys::KEYS;
+use service::{config::environment::of_process, tls};
 use std::{
-    fmt,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
+
+/// What the name of every override begins with. The rest is the key in capitals, with `__` between its parts.
+pub const ENVIRONMENT: &str = "HOLDFAST_EDGE__";
 
 /// The station's configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,10 +41,10 @@ pub struct Config {
     pub first_tariff: Option<PathBuf>,
     /// The MQTT front door.
     pub mqtt: Mqtt,
-    /// Where the HTTP API listens; nowhere but on the socket if not given.
-    pub http_listen: Option<SocketAddr>,
-    /// Open HTTP connections from one address.
-    pub http_connections_per_address_max: usize,
+    /// The HTTP API.
+    pub http: Http,
+    /// The station's certificate and whose certificates it believes, for whatever listens with TLS.
+    pub tls: tls::Config,
     /// The station's rules.
     pub policy: Policy,
     /// Its clocks.
@@ -84,33 +87,22 @@ pub struct Mqtt {
     /// Plain TCP listeners.
     pub listen: Vec<SocketAddr>,
     /// The TLS listener.
-    pub tls: Option<MqttTls>,
+    pub tls_listen: Option<SocketAddr>,
     /// Open sockets in all.
     pub connections_max: usize,
     /// Open sockets from one address.
     pub connections_per_address_max: usize,
 }
 
-/// MQTT over TLS.
+/// The HTTP API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MqttTls {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// Names and addresses besides this machine's own, for the certificate that the station makes itself.
-    pub names: Vec<String>,
-    /// The station's certificate; the station makes one itself if not given.
-    pub station: Option<StationFiles>,
-    /// The authority whose certificates piles show, PEM; the station's own if not given.
-    pub client_ca: Option<PathBuf>,
-}
-
-/// A certificate of somebody else's making.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StationFiles {
-    /// The certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// Its private key, PEM.
-    pub private_key: PathBuf,
+pub struct Http {
+    /// Where it listens without TLS.
+    pub listen: Option<SocketAddr>,
+    /// Where it listens with TLS; on the Unix socket it always does.
+    pub tls_listen: Option<SocketAddr>,
+    /// Open connections from one address.
+    pub connections_per_address_max: usize,
 }
 
 /// The station's clocks.
@@ -127,35 +119,28 @@ pub struct ClockConfig {
 impl Config {
     /// Reads the file at `path`, then `environment` over it.
     ///
-    /// Of `environment` only names that begin with [`environment::PREFIX`] are looked at; the process's own is
-    /// [`environment::of_process`].
+    /// Of `environment` only names that begin with [`ENVIRONMENT`] are looked at.
     ///
     /// # Errors
     /// [`ConfigFault`] with everything that is wrong, not only the first of it.
     pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigFault> {
-        let told = |faults| ConfigFault {
-            path: path.to_owned(),
-            faults,
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let message = format!(
-                "cannot be read: {error}. Check the path and that this user may read it; the commented `edge.toml` that comes with Holdfast is a start"
-            );
-            told(vec![Fault {
-                origin: Origin::File { line: None },
-                key: String::new(),
-                message,
-            }])
-        })?;
-        let mut faults = Faults::default();
         let mut draft = Draft::new(path.parent().unwrap_or(Path::new("")));
-        source::file(&text, &mut draft, &mut faults).map_err(|not_toml| told(vec![not_toml]))?;
-        environment::apply(environment, &mut draft, &mut faults);
-        let config = draft.check(&mut faults);
-        match config {
-            Some(config) if faults.0.is_empty() => Ok(config),
-            _ => Err(told(faults.0)),
-        }
+        let mut found = service::config::read(path, KEYS, ENVIRONMENT, environment, &mut draft)?;
+        let config = draft.check(&mut found);
+        found.result(config)
+    }
+
+    /// As [`Config::load`], with the process's own environment. No other place asks for a variable, but what systemd gives.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_here(path: &Path) -> Result<Self, ConfigFault> {
+        Self::load(path, of_process(ENVIRONMENT))
+    }
+
+    /// Whether anything listens with TLS.
+    pub fn has_tls(&self) -> bool {
+        self.mqtt.tls_listen.is_some() || self.http.tls_listen.is_some()
     }
 
     /// What applies where the file says nothing but the site.
@@ -172,17 +157,22 @@ impl Config {
             first_tariff: None,
             mqtt: Mqtt {
                 listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 1883))],
-                tls: Some(MqttTls {
-                    listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8883)),
-                    names: Vec::new(),
-                    station: None,
-                    client_ca: None,
-                }),
+                tls_listen: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8883))),
                 connections_max: limits.connections_max,
                 connections_per_address_max: limits.connections_per_address_max,
             },
-            http_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
-            http_connections_per_address_max: 128,
+            http: Http {
+                listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+                tls_listen: None,
+                connections_per_address_max: 128,
+            },
+            tls: tls::Config {
+                table: "mqtt.tls",
+                renew_with: "`holdfast-edge pile cert`",
+                names: Vec::new(),
+                own: None,
+                client_ca: None,
+            },
             policy: Policy::default(),
             clock: ClockConfig {
                 trusted: false,
@@ -191,82 +181,5 @@ impl Config {
             },
             retention: Retention::default(),
         }
-    }
-}
-
-/// Everything that is wrong with a configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigFault {
-    /// The file that was read.
-    pub path: PathBuf,
-    /// What is wrong, in the order in which it was found; never empty, and cut where nobody would read on.
-    pub faults: Vec<Fault>,
-}
-
-/// What was found so far.
-#[derive(Default)]
-struct Faults(Vec<Fault>);
-
-impl Faults {
-    fn note(&mut self, origin: Origin, key: &str, message: String) {
-        const FAULTS_MAX: usize = 50;
-        if self.0.len() < FAULTS_MAX {
-            self.0.push(Fault {
-                origin,
-                key: key.to_owned(),
-                message,
-            });
-        }
-    }
-
-    /// Whether something was said about this key.
-    fn name(&self, key: &str) -> bool {
-        self.0.iter().any(|fault| fault.key == key)
-    }
-}
-
-/// One thing that is wrong, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Where it was said.
-    pub origin: Origin,
-    /// Which key, with its tables: `mqtt.tls.listen`. Empty where the whole file is meant.
-    pub key: String,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-/// Where a value was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// In the file.
-    File {
-        /// The line, counted from 1, where there is one to name.
-        line: Option<usize>,
-    },
-    /// By this environment variable.
-    Variable(String),
-}
-
-impl std::error::Error for ConfigFault {}
-
-impl fmt::Display for ConfigFault {
-    /// One line for each fault, in the form that editors and terminals make links of: `file:line: key: message`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.faults.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            match &fault.origin {
-                Origin::File { line: Some(line) } => write!(f, "{}:{line}: ", self.path.display())?,
-                Origin::File { line: None } => write!(f, "{}: ", self.path.display())?,
-                Origin::Variable(name) => write!(f, "environment variable {name}: ")?,
-            }
-            if !fault.key.is_empty() {
-                write!(f, "{}: ", fault.key)?;
-            }
-            f.write_str(&fault.message)?;
-        }
-        Ok(())
     }
 }

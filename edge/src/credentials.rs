@@ -1,72 +1,17 @@
-//! Secrets of piles and tokens of people and machines: made here, shown once, kept as hashes.
-//! They have 256 random bits, so one SHA-256 is enough to keep them (`docs/decisions/0004`).
+//! What counts as a pile's or a caller's credential: secrets and tokens, kept as hashes, and certificates.
+//! Every change is on disk before it counts.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{ids::PileId, journal::hex, time::Wall};
+use domain::{correction::ANONYMOUS, ids::PileId, time::Wall};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use service::http::{
+    access::{Caller, Tokens},
+    roles::Roles,
+};
+pub use service::secret::{Secret, SecretHash};
 use std::{
     collections::BTreeMap,
     sync::{PoisonError, RwLock},
 };
-use subtle::ConstantTimeEq;
-
-/// A secret that has just been made. It is shown once and never stored.
-pub struct Secret(String);
-
-impl Secret {
-    /// 256 bits from the operating system, in 43 characters.
-    ///
-    /// # Errors
-    /// If the operating system gives no randomness.
-    pub fn generate() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0_u8; 32];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
-    }
-
-    /// The text to show.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// What is kept of it.
-    pub fn hash(&self) -> SecretHash {
-        SecretHash::of(self.0.as_bytes())
-    }
-}
-
-/// What is kept of a secret: its SHA-256, hex.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SecretHash(String);
-
-impl SecretHash {
-    /// The hash of a presented secret.
-    pub fn of(secret: &[u8]) -> Self {
-        Self(hex(&Sha256::digest(secret)))
-    }
-
-    /// As it was stored.
-    pub(crate) fn stored(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
-    /// To be stored.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `presented` is the secret; takes the same time either way.
-    pub fn matches(&self, presented: &[u8]) -> bool {
-        self.is(&Self::of(presented))
-    }
-
-    /// Whether both are of the same secret; takes the same time either way.
-    fn is(&self, other: &Self) -> bool {
-        bool::from(self.0.as_bytes().ct_eq(other.0.as_bytes()))
-    }
-}
 
 /// What a caller of the API may do. Each role includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -80,6 +25,25 @@ pub enum Role {
     Service,
     /// Everything: piles, tariffs, tokens.
     Admin,
+}
+
+impl Role {
+    const ALL: [Self; 4] = [Self::Viewer, Self::Station, Self::Service, Self::Admin];
+
+    /// Its word, as in tokens and in the scopes of operations.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Station => "station",
+            Self::Service => "service",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The roles that come with it.
+    pub fn grants(self) -> Roles {
+        Roles::of(Self::ALL.into_iter().filter(|role| *role <= self).map(Self::word))
+    }
 }
 
 /// A token as it is kept.
@@ -249,14 +213,6 @@ impl Credentials {
         piles.get(pile).is_some_and(|hash| hash.matches(secret))
     }
 
-    /// The token that was presented, if there is one: its name and role.
-    pub fn token(&self, presented: &str) -> Option<(String, Role)> {
-        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        let presented = SecretHash::of(presented.as_bytes());
-        let found = tokens.values().find(|token| token.hash.is(&presented))?;
-        Some((found.name.clone(), found.role))
-    }
-
     /// All tokens' names and roles.
     pub fn tokens(&self) -> Vec<(String, Role)> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
@@ -290,6 +246,36 @@ impl Credentials {
             CredentialChange::RemoveToken(name) => {
                 tokens.remove(&name);
             }
+        }
+    }
+}
+
+impl Tokens for Credentials {
+    fn caller(&self, presented: &str) -> Option<Caller> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        let presented = SecretHash::of(presented.as_bytes());
+        let found = tokens.values().find(|token| token.hash.is(&presented))?;
+        Some(Caller {
+            name: found.name.clone(),
+            roles: found.role.grants(),
+            local: false,
+            token: Some(presented),
+        })
+    }
+
+    fn counts(&self, token: &SecretHash) -> bool {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        tokens.values().any(|known| known.hash.is(token))
+    }
+
+    /// Whoever may open the socket is an administrator.
+    fn local_caller(&self, uid: Option<u32>) -> Caller {
+        let uid = uid.map_or_else(|| "unknown".to_owned(), |uid| uid.to_string());
+        Caller {
+            name: format!("{ANONYMOUS}{uid}"),
+            roles: Role::Admin.grants(),
+            local: true,
+            token: None,
         }
     }
 }
@@ -339,11 +325,8 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_known_by_its_hash_alone() {
-        let (secret, other) = (Secret::generate().unwrap(), Secret::generate().unwrap());
-        assert_eq!(secret.reveal().len(), 43);
-        assert!(secret.hash().matches(secret.reveal().as_bytes()));
-        assert!(!secret.hash().matches(other.reveal().as_bytes()));
+    fn a_removed_pile_has_no_secret() {
+        let secret = Secret::generate().unwrap();
         let credentials = Credentials::default();
         let pile = PileId::new("P1").unwrap();
         assert!(!credentials.pile_matches(&pile, b""));
@@ -351,5 +334,36 @@ mod tests {
         assert!(credentials.pile_matches(&pile, secret.reveal().as_bytes()));
         credentials.apply(CredentialChange::RemovePile(pile.clone()));
         assert!(!credentials.pile_matches(&pile, secret.reveal().as_bytes()));
+    }
+
+    #[test]
+    fn each_role_grants_those_below_it() {
+        let words = |role: Role| role.grants().words().collect::<Vec<_>>();
+        assert_eq!(words(Role::Viewer), ["viewer"]);
+        assert_eq!(words(Role::Service), ["service", "station", "viewer"]);
+        assert!(words(Role::Admin).contains(&"admin"));
+        for role in Role::ALL {
+            assert_eq!(serde_json::to_value(role).unwrap(), role.word());
+        }
+    }
+
+    #[test]
+    fn a_token_made_again_under_the_same_name_is_another() {
+        let credentials = Credentials::default();
+        let make = |secret: &Secret| {
+            credentials.apply(CredentialChange::SetToken(Token {
+                name: "kiosk".to_owned(),
+                role: Role::Viewer,
+                hash: secret.hash(),
+            }));
+        };
+        let (first, second) = (Secret::generate().unwrap(), Secret::generate().unwrap());
+        make(&first);
+        let caller = credentials.caller(first.reveal()).unwrap();
+        let token = caller.token.unwrap();
+        assert!(credentials.counts(&token));
+        credentials.apply(CredentialChange::RemoveToken("kiosk".to_owned()));
+        make(&second);
+        assert!(!credentials.counts(&token) && credentials.caller(first.reveal()).is_none());
     }
 }

@@ -6,10 +6,9 @@ use crate::{
     clock::{KnownTime, SiteClock},
     config::Config,
     disk::{Disk, DiskFull},
-    gate::{Gate, ToPiles, restore_retained},
-    station::{Loop, Request, Response, Station},
+    gate::{BrokerCounters, Gate, ToPiles, restore_retained},
+    station::{Loop, Refused, Reply, Request, Station},
     store::{Store, StoreError},
-    tls::Tls,
 };
 use anyhow::{Context, bail};
 use broker::Broker;
@@ -17,6 +16,14 @@ use domain::{
     site::Input,
     tariff::{self, Tariff},
     time::Wall,
+};
+use service::{
+    http::{
+        serve::serve,
+        unix::{UnixSocket, bind_unix, serve_unix},
+    },
+    systemd,
+    tls::Tls,
 };
 use std::{
     fmt,
@@ -56,6 +63,8 @@ pub struct Listening {
     pub mqtt_tls: Option<std::net::SocketAddr>,
     /// HTTP.
     pub http: Option<std::net::SocketAddr>,
+    /// HTTPS.
+    pub https: Option<std::net::SocketAddr>,
     /// The Unix socket.
     pub socket: PathBuf,
 }
@@ -70,6 +79,9 @@ impl fmt::Display for Listening {
         }
         if let Some(address) = self.http {
             write!(f, "HTTP on {address}, ")?;
+        }
+        if let Some(address) = self.https {
+            write!(f, "HTTPS on {address}, ")?;
         }
         write!(f, "command line on {}", self.socket.display())
     }
@@ -108,7 +120,7 @@ pub async fn run(
         })
     });
     let (station, brain) = tokio::select! {
-        recovered = with_patience(recovering) => recovered?.map_err(|error| unless_full(&disk, error))?,
+        recovered = systemd::extending_the_start(recovering) => recovered?.map_err(|error| unless_full(&disk, error))?,
         () = &mut shutdown => {
             tracing::info!("the start was ended while the database was being opened");
             return Ok(());
@@ -121,10 +133,11 @@ pub async fn run(
     tracing::info!(site = %config.site, epoch = station.store.identity().epoch, seq = head.seq, "station recovered");
 
     // Whoever finds the station up finds all of it up; and what keeps it from listening keeps it from starting.
-    let tls = match &config.mqtt.tls {
-        Some(given) => {
+    let tls = match config.has_tls() {
+        true => {
             let clock = Arc::clone(&station.clock);
-            let tls = Tls::open(given, &config.data_dir, &config.site, clock).context("mqtt.tls")?;
+            let folder = config.data_dir.join("tls");
+            let tls = Tls::open(&config.tls, &folder, config.site.as_str(), clock).context("mqtt.tls")?;
             tls.look();
             let lost = station.credentials.certificates_ending_before(Wall(i64::MAX));
             if tls.authority_is_new() && lost > 0 {
@@ -132,12 +145,12 @@ pub async fn run(
                     "{lost} piles hold certificates of another authority than the one that was made just now, and are \
                      refused with them: stop the station and put the folder {} back from a copy, or make them new \
                      ones with `holdfast-edge pile cert`",
-                    config.data_dir.join("tls").display()
+                    folder.display()
                 );
             }
             Some(Arc::new(tls))
         }
-        None => None,
+        false => None,
     };
     let doors = Doors::open(&config).await?;
     let listening = doors.listening()?;
@@ -181,15 +194,30 @@ pub async fn run(
         tokio::spawn(broker.serve_tls(listener, tls.configs()));
     }
     let (stop_api, api_stopping) = watch::channel(false);
-    let mut state = api::ApiState::new(station.clone(), config.time_zone.as_str(), broker.handle());
+    let mut state = api::ApiState::new(
+        station.clone(),
+        config.time_zone.as_str(),
+        BrokerCounters(broker.handle()),
+    )?;
     if let Some(tls) = &tls {
         state = state.with_tls(Arc::clone(tls));
     }
+    let api = api::api(state);
+    let per_address_max = config.http.connections_per_address_max;
     let mut servers = tokio::task::JoinSet::new();
-    servers.spawn(api::serve_unix(doors.socket, state.clone(), api_stopping.clone()));
+    servers.spawn(serve_unix(doors.socket, api.clone(), api_stopping.clone()));
     if let Some(listener) = doors.http {
-        let per_address_max = config.http_connections_per_address_max;
-        servers.spawn(api::serve(listener, per_address_max, state, api_stopping));
+        servers.spawn(serve(
+            listener,
+            None,
+            per_address_max,
+            api.clone(),
+            api_stopping.clone(),
+        ));
+    }
+    if let (Some(listener), Some(tls)) = (doors.https, &tls) {
+        let configs = Some(tls.https_configs());
+        servers.spawn(serve(listener, configs, per_address_max, api, api_stopping));
     }
     tracing::info!("station is up: {listening}");
     ready(&listening);
@@ -308,7 +336,8 @@ struct Doors {
     mqtt: Vec<TcpListener>,
     mqtt_tls: Option<TcpListener>,
     http: Option<TcpListener>,
-    socket: api::UnixSocket,
+    https: Option<TcpListener>,
+    socket: UnixSocket,
 }
 
 impl Doors {
@@ -317,22 +346,20 @@ impl Doors {
         for address in &config.mqtt.listen {
             mqtt.push(bind(*address, "mqtt.listen")?);
         }
-        let mqtt_tls = match &config.mqtt.tls {
-            Some(tls) => Some(bind(tls.listen, "mqtt.tls.listen")?),
-            None => None,
-        };
-        let http = match config.http_listen {
-            Some(address) => Some(bind(address, "http.listen")?),
-            None => None,
-        };
+        let optional =
+            |address: Option<std::net::SocketAddr>, key| address.map(|address| bind(address, key)).transpose();
+        let mqtt_tls = optional(config.mqtt.tls_listen, "mqtt.tls.listen")?;
+        let http = optional(config.http.listen, "http.listen")?;
+        let https = optional(config.http.tls_listen, "http.tls.listen")?;
         // The last, as it leaves a file behind.
-        let socket = api::bind_unix(&config.socket)
+        let socket = bind_unix(&config.socket)
             .await
             .context("the command line's socket (socket in the configuration)")?;
         Ok(Self {
             mqtt,
             mqtt_tls,
             http,
+            https,
             socket,
         })
     }
@@ -346,6 +373,7 @@ impl Doors {
                 .collect::<Result<_, _>>()?,
             mqtt_tls: self.mqtt_tls.as_ref().map(TcpListener::local_addr).transpose()?,
             http: self.http.as_ref().map(TcpListener::local_addr).transpose()?,
+            https: self.https.as_ref().map(TcpListener::local_addr).transpose()?,
             socket: self.socket.path().to_owned(),
         })
     }
@@ -386,19 +414,6 @@ fn no_tariff(station: &Station) -> Result<Option<String>, StoreError> {
         None => "there is no tariff: every order is refused until one is added with `holdfast-edge tariff add FILE`"
             .to_owned(),
     }))
-}
-
-/// Waits for something that may take longer than the service manager allows a start, asking for more time as it goes.
-async fn with_patience<T>(work: impl Future<Output = T>) -> T {
-    const ASK_EVERY: Duration = Duration::from_secs(10);
-    const PATIENCE_USEC: u32 = 60_000_000;
-    let mut work = std::pin::pin!(work);
-    loop {
-        notify_systemd(&[sd_notify::NotifyState::ExtendTimeoutUsec(PATIENCE_USEC)]);
-        if let Ok(done) = tokio::time::timeout(ASK_EVERY, &mut work).await {
-            return done;
-        }
-    }
 }
 
 fn start_loop(brain: Loop, broker: &Broker) -> anyhow::Result<oneshot::Receiver<Result<(), StoreError>>> {
@@ -442,16 +457,13 @@ async fn first_tariff(station: &Station, config: &Config) -> anyhow::Result<()> 
         input: Some(Input::AddTariff { tariff }),
         key: None,
         credentials: Vec::new(),
-        respond: Box::new(|answer, _, _| match answer {
-            Ok(_) => Response::new(200, String::new()),
-            Err(rejected) => Response::new(409, rejected.to_string()),
-        }),
+        respond: Box::new(|_, _, _| Reply::default()),
     };
-    let response = station.ask(request).await?;
-    if response.status != 200 {
-        bail!("the tariff in {} was refused: {}", path.display(), response.body);
+    match station.ask(request).await {
+        Ok(_) => Ok(()),
+        Err(Refused::Unavailable(ending)) => Err(ending.into()),
+        Err(refused) => bail!("the tariff in {} was refused: {refused}", path.display()),
     }
-    Ok(())
 }
 
 /// Reads a tariff file.
@@ -469,7 +481,7 @@ fn clock_is_synchronised() -> bool {
 
 /// Feeds systemd's watchdog from the loop itself, and follows whether the system's clock is synchronised.
 async fn watch_over(station: Station, always_trusted: bool) {
-    let watchdog = sd_notify::watchdog_enabled();
+    let watchdog = systemd::watchdog();
     let every = watchdog.map_or(CLOCK_TRUST_EVERY, |timeout| timeout / 3);
     let mut turn = tokio::time::interval(every.max(Duration::from_millis(100)));
     let mut beats = 0;
@@ -478,7 +490,7 @@ async fn watch_over(station: Station, always_trusted: bool) {
         turn.tick().await;
         let now = station.stats.beats.load(Ordering::Relaxed);
         if watchdog.is_some() && now != beats {
-            notify_systemd(&[sd_notify::NotifyState::Watchdog]);
+            systemd::alive();
         }
         beats = now;
         let synchronised = always_trusted || clock_is_synchronised();
@@ -492,7 +504,7 @@ async fn watch_over(station: Station, always_trusted: bool) {
 }
 
 fn warn_of_piles(station: &Station) {
-    let soon = station.clock.now().wall.after_ms(crate::tls::WARN_MS);
+    let soon = station.clock.now().wall.after_ms(service::tls::WARN_MS);
     let ending = station.credentials.certificates_ending_before(soon);
     if ending > 0 {
         tracing::warn!(
@@ -518,12 +530,5 @@ async fn watch_certificates(tls: Option<Arc<Tls>>, station: Station, mut asked: 
             // Files may be slow. Its only possible failure is a panic, which has been told.
             let _looked = tokio::task::spawn_blocking(move || tls.look()).await;
         }
-    }
-}
-
-/// Tells systemd something, if it listens.
-pub fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd was not told");
     }
 }

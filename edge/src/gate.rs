@@ -2,11 +2,9 @@
 //! It reads messages on the connection's task and hands them to the station's loop.
 
 use crate::{
-    api::metrics::{Counters, Metric},
     credentials::{CredentialChange, Credentials, Speaks},
-    station::{Outbound, Request, RequestKey, Response, Station},
+    station::{Outbound, Reply, Request, RequestKey, Station},
     store::Retained,
-    tls,
 };
 use broker::{
     BoxFuture, Client, ConnectRefusal, ConnectRequest, DisconnectCause, Gatekeeper, Handle, Identity, Message, Publish,
@@ -20,6 +18,7 @@ use domain::{
     site::Input,
     topics::{self, DownKind, UpKind},
 };
+use service::http::metrics::{Counters, Metric};
 use std::sync::{Arc, atomic::Ordering};
 
 /// Decides for the broker on behalf of the station.
@@ -64,7 +63,7 @@ impl Gate {
         if !self.credentials.knows_pile(&pile) {
             return Err(refused("this station has no such pile, or has it no more"));
         }
-        let fingerprint = tls::fingerprint(request.certificate_der.as_deref().unwrap_or_default());
+        let fingerprint = service::tls::fingerprint(request.certificate_der.as_deref().unwrap_or_default());
         let speaks = match self.credentials.certificate_speaks(&pile, &fingerprint) {
             Speaks::No if self.any_certificate => Speaks::Yes,
             speaks => speaks,
@@ -84,7 +83,7 @@ impl Gate {
                     input: None,
                     key: None,
                     credentials: vec![change],
-                    respond: Box::new(|_, _, _| Response::new(200, String::new())),
+                    respond: Box::new(|_, _, _| Reply::default()),
                 };
                 // On disk before the pile is let in: the certificate before it must not come back with a restart.
                 let committed = self.station.ask(used).await;
@@ -106,22 +105,20 @@ fn is_the_pile(client: &Client) -> bool {
     *client.client_id == *client.identity.as_str()
 }
 
-/// What is compared when a `msg_id` comes again: the same words under another topic are another message.
-fn said_under(kind: UpKind, payload: &[u8]) -> RequestKey {
-    RequestKey::new("", "", "", &[kind.word().as_bytes(), b"\n", payload].concat())
-}
-
 /// What a pile says, as the station takes it in, and the key by which the same message is known when it comes again.
 ///
 /// Heartbeats and boots say how things are, and are heard each time: a boot that is said again on a new connection gets
 /// the time and the commands that are still valid again.
 pub fn read(pile: PileId, kind: UpKind, payload: &[u8]) -> (Input, Option<RequestKey>) {
     let key = |boot_id: &str, msg_id: &MsgId| match is_planted(Bug::MsgIdAlone) {
-        true => RequestKey::new(pile.as_str(), "", msg_id.as_str(), b""),
-        false => RequestKey {
-            key: format!("pile\n{pile}\n{boot_id}\n{msg_id}"),
-            ..said_under(kind, payload)
-        },
+        true => RequestKey::of_message(&pile, "", msg_id, b""),
+        // The same words under another topic are another message.
+        false => RequestKey::of_message(
+            &pile,
+            boot_id,
+            msg_id,
+            &[kind.word().as_bytes(), b"\n", payload].concat(),
+        ),
     };
     match messages::read_up(kind, payload) {
         Ok(message) => {
@@ -268,9 +265,11 @@ pub fn restore_retained(to: &Handle, retained: &Retained) {
 }
 
 /// The broker's numbers for `/metrics`.
-impl Counters for Handle {
+pub struct BrokerCounters(pub Handle);
+
+impl Counters for BrokerCounters {
     fn metrics(&self) -> Vec<Metric> {
-        let stats = self.stats();
+        let stats = self.0.stats();
         let mut metrics = vec![
             Metric::gauge(
                 "holdfast_mqtt_connected",
@@ -427,7 +426,9 @@ mod tests {
 
     #[test]
     fn the_same_words_under_another_topic_are_another_message() {
-        let hash = |kind| said_under(kind, b"{}").body_hash;
+        // An unreadable one keeps its name all the same.
+        let text = br#"{"msg_id":"m1","boot_id":"b1"}"#;
+        let hash = |kind| read(PileId::new("P1").unwrap(), kind, text).1.unwrap().body_hash;
         assert_ne!(hash(UpKind::Event), hash(UpKind::Record));
     }
 }

@@ -27,6 +27,8 @@ struct Frames {
     by_seq: BTreeMap<u64, Arc<Frame>>,
     latest: BTreeMap<OrderId, u64>,
     ended: std::collections::VecDeque<OrderId>,
+    /// The highest number of a frame that is not kept any more, though no newer one took its place.
+    evicted: u64,
     /// Who looks at one order is told of that order alone: ten thousand others change meanwhile.
     followed: BTreeMap<OrderId, watch::Sender<u64>>,
 }
@@ -35,6 +37,8 @@ struct Frames {
 pub struct Hub {
     frames: Mutex<Frames>,
     seq: watch::Sender<u64>,
+    /// The number before the first frame of this run.
+    begun_after: u64,
 }
 
 impl Default for Hub {
@@ -42,6 +46,7 @@ impl Default for Hub {
         Self {
             frames: Mutex::default(),
             seq: watch::Sender::new(0),
+            begun_after: 0,
         }
     }
 }
@@ -52,6 +57,7 @@ impl Hub {
         Self {
             frames: Mutex::default(),
             seq: watch::Sender::new(seq),
+            begun_after: seq,
         }
     }
 
@@ -82,6 +88,7 @@ impl Hub {
             let Some(order) = frames.ended.pop_front() else { break };
             if let Some(seq) = frames.latest.remove(&order) {
                 frames.by_seq.remove(&seq);
+                frames.evicted = frames.evicted.max(seq);
             }
         }
         drop(frames);
@@ -91,6 +98,13 @@ impl Hub {
         for (followers, seq) in told {
             followers.send_replace(seq);
         }
+    }
+
+    /// Whether a reader who has seen everything up to `after` can be told everything since: the number is of this run, in
+    /// which nothing newer has been forgotten. Who cannot is to be shown the present state.
+    pub fn can_resume(&self, after: u64) -> bool {
+        let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.begun_after..=self.newest()).contains(&after) && after >= frames.evicted
     }
 
     /// The number of the newest frame.
@@ -206,5 +220,17 @@ mod tests {
             hub.show([view(&format!("o{n}"), 1, State::Payed)]);
         }
         assert_eq!(hub.newer_than(0, None).len(), ENDED_MAX);
+        // The frame of the first order was number 1.
+        assert!(!hub.can_resume(0), "that it ended would never be told");
+        assert!(hub.can_resume(1));
+    }
+
+    #[test]
+    fn a_number_of_another_run_resumes_nothing() {
+        let hub = Hub::numbered_after(1_000);
+        hub.show([view("a", 1, State::Charging)]);
+        // From before the restart; from this run; from a run by a clock that was ahead.
+        let can = [7, 999, 1_000, 1_001, 1_002].map(|after| hub.can_resume(after));
+        assert_eq!(can, [false, false, true, true, false]);
     }
 }

@@ -6,11 +6,12 @@
 //! | [`station`] | the single-writer loop, and the way in to it |
 //! | [`store`] | redb: tables, one commit, snapshots |
 //! | [`gate`] | the door for piles: MQTT messages in, commands out |
-//! | [`tls`] | certificates: the station's, the piles', and whose are believed |
 //! | [`api`], [`hub`] | HTTP and WebSockets; the latest live frame of every order |
 //! | [`cli`], [`config`] | what a person types and sets |
 //! | [`clock`], [`credentials`] | the two clocks; secrets and tokens |
 //! | [`disk`] | how much room is left, and the reserve |
+//!
+//! What it shares with other daemons is in [`service`]: the front of the API, TLS, configuration files, systemd.
 //!
 //! *Architecture Invariant:* only [`store`] names redb, and no effect is seen before the commit that holds its facts.
 
@@ -30,5 +31,4 @@ mod retention;
 pub mod station;
 mod steps;
 pub mod store;
-pub mod tls;
 mod words;

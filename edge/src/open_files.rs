@@ -1,7 +1,7 @@
 //! The limit of open files: each connection is one. Systems hand out 1,024 unless they are asked.
 
-use crate::api::{TCP_CONNECTIONS_MAX, UNIX_CONNECTIONS_MAX};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use service::http::{serve::TCP_CONNECTIONS_MAX, unix::UNIX_CONNECTIONS_MAX};
 
 /// For the database, listeners, timers, logs, and whoever is being turned away.
 const OTHERS: usize = 256;

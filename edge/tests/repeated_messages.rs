@@ -62,8 +62,7 @@ async fn a_msg_id_names_one_message() {
     let says = |kind: UpKind, text: &str| {
         let message = read_up(kind, text.as_bytes()).unwrap();
         let msg_id = message.common.msg_id.clone().unwrap();
-        let mut key = RequestKey::new("", "", "", text.as_bytes());
-        key.key = format!("pile\nP1\nb1\n{msg_id}");
+        let key = RequestKey::of_message(&pile, "b1", &msg_id, text.as_bytes());
         let pile = pile.clone();
         station.pile_says(
             Input::Message { pile, message },

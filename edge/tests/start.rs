@@ -23,8 +23,8 @@ fn config(folder: &Path) -> Config {
     config.data_dir = folder.join("data");
     config.socket = folder.join("edge.sock");
     config.mqtt.listen = vec!["127.0.0.1:0".parse().unwrap()];
-    config.mqtt.tls.as_mut().unwrap().listen = "127.0.0.1:0".parse().unwrap();
-    config.http_listen = None;
+    config.mqtt.tls_listen = Some("127.0.0.1:0".parse().unwrap());
+    config.http.listen = None;
     config
 }
 

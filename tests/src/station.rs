@@ -4,10 +4,12 @@
 use anyhow::{Context, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use domain::{journal::Entry, order::State, time::Wall, units::Fen};
-use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, body::Bytes};
-use hyper_util::rt::TokioIo;
+use hyper::Method;
 use serde_json::{Value, json};
+use service::{
+    client::{Call, Client},
+    http::idempotency::IDEMPOTENCY_KEY,
+};
 use std::{
     collections::BTreeSet,
     fs::File,
@@ -704,23 +706,17 @@ impl Api {
         body: Option<&Value>,
         key: Option<&str>,
     ) -> anyhow::Result<Answer> {
-        let stream = tokio::net::UnixStream::connect(&self.0).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        let mut call = Call::new(method, path);
         if let Some(key) = key {
-            request = request.header("idempotency-key", key);
+            call = call.header(IDEMPOTENCY_KEY, key);
         }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
+        if let Some(body) = body {
+            call = call.json(body)?;
         }
-        let bytes = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
-        let response = sender
-            .send_request(request.body(Full::new(Bytes::from(bytes)))?)
-            .await?;
-        let status = response.status().as_u16();
-        let bytes = response.into_body().collect().await?.to_bytes();
-        connection.abort();
+        // Each test has a patience of its own.
+        let client = Client::at_socket(&self.0).within(Duration::from_secs(600));
+        let answer = client.ask(call).await?;
+        let (status, bytes) = (answer.status, answer.body);
         let body = if bytes.is_empty() {
             Value::Null
         } else {

@@ -354,6 +354,11 @@ fn instead(waits: Option<u64>) -> String {
 }
 
 impl Rejected {
+    /// "Not now": it passes by itself or when somebody makes room, and the same request may be made again.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Rejected::NotTakingOrders(_))
+    }
+
     /// A stable word for programs.
     pub fn code(&self) -> &'static str {
         match self {

@@ -3,8 +3,11 @@
 use super::{
     ApiState,
     body::Put,
-    dto::station::{BackupView, MakeBackup},
-    problem::{Problem, ProblemDetails},
+    dto::{
+        problem::ProblemDetails,
+        station::{BackupView, MakeBackup},
+    },
+    problem::Problem,
 };
 use crate::store::StoreError;
 use axum::{Json, extract::State, http::StatusCode};

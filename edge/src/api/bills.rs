@@ -2,17 +2,21 @@
 
 use super::{
     ApiState,
+    access::Caller,
     body::Asked,
     dto::bill::{BillAuditView, BillDifference},
     problem::Problem,
     wire::{At, Yuan},
 };
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use domain::time::Wall;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The most audits of one caller at once: each reads a day of the journal.
+const AUDITS_PER_CALLER_MAX: usize = 1;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(audit_bills))
@@ -36,7 +40,15 @@ struct OfDay {
     responses((status = 200, description = "How many are the same to the fen, and which are not", body = BillAuditView)),
     security(("bearer" = ["service"])),
 )]
-async fn audit_bills(State(api): State<ApiState>, Asked(asked): Asked<OfDay>) -> Result<Json<BillAuditView>, Problem> {
+async fn audit_bills(
+    State(api): State<ApiState>,
+    Asked(asked): Asked<OfDay>,
+    caller: Caller,
+) -> Result<Json<BillAuditView>, Problem> {
+    let _turn = api.audits.admit(caller.name, AUDITS_PER_CALLER_MAX).ok_or_else(|| {
+        let detail = "an audit of yours is being made already; wait until it is done";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "audit_running", detail)
+    })?;
     let (from, to) = bounds(&asked.day, &api.time_zone)?;
     let store = api.station.store.clone();
     let audit = tokio::task::spawn_blocking(move || store.audit_bills(from, to)).await;

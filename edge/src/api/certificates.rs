@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     credentials::{CredentialChange, IssuedCertificate},
-    tls::{NotIssued, Tls},
+    station::Objection,
 };
 use axum::{Json, extract::State, http::StatusCode};
 use domain::ids::PileId;
+use service::tls::{NotIssued, Tls};
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -31,13 +32,11 @@ fn tls_of(api: &ApiState) -> Result<Arc<Tls>, Problem> {
     })
 }
 
-impl From<NotIssued> for Problem {
-    fn from(error: NotIssued) -> Self {
-        match &error {
-            NotIssued::OtherAuthority => Self::new(StatusCode::CONFLICT, "other_authority", error.to_string()),
-            NotIssued::ClockNotSet(_) => Self::new(StatusCode::CONFLICT, "clock_not_set", error.to_string()),
-            NotIssued::Failed(_) => Self::internal(error),
-        }
+fn not_issued(error: NotIssued) -> Problem {
+    match &error {
+        NotIssued::OtherAuthority(_) => Problem::new(StatusCode::CONFLICT, "other_authority", error.to_string()),
+        NotIssued::ClockNotSet(_) => Problem::new(StatusCode::CONFLICT, "clock_not_set", error.to_string()),
+        NotIssued::Failed(_) => Problem::internal(error),
     }
 }
 
@@ -56,7 +55,7 @@ async fn issue_certificate(
     posted: Posted<IssueCertificate>,
 ) -> Result<Answered, Problem> {
     let IssueCertificate { days, revoke } = posted.body;
-    let made = tls_of(&api)?.issue_to_pile(&pile, days)?;
+    let made = tls_of(&api)?.issue_to_client(pile.as_str(), days).map_err(not_issued)?;
     let view = |private_key| PileCertificateView {
         id: pile.to_string(),
         certificate: made.certificate.clone(),
@@ -73,7 +72,7 @@ async fn issue_certificate(
     };
     Question::without_input(Some(posted.key))
         .changing(CredentialChange::IssueCertificate { pile, issued, revoke })
-        .unless(move |site, _| (!is_known(site, &known)).then(|| Problem::unknown("pile", &known)))
+        .unless(move |site, _| (!is_known(site, &known)).then_some(Objection::UnknownPile(known)))
         .ask(&api, move |_, _, _| {
             Ok(Shown::new(StatusCode::CREATED, &shown).remembered_as(&repeated))
         })

@@ -2,7 +2,7 @@
 
 use super::{
     ApiState,
-    body::{Asked, Of, Posted},
+    body::{Asked, Nothing, Of, Posted},
     dto::{
         PageOf,
         order::{CorrectBill, OrderView, WithdrawCorrection},
@@ -88,14 +88,14 @@ async fn correct_bill(
         ("id" = String, Path, description = "The order's number"),
         ("proposal" = u64, Path, description = "The number of the correction"),
     ),
-    request_body = super::Nothing,
+    request_body = Nothing,
     responses((status = 200, description = "Settled by the new bill", body = OrderView)),
     security(("bearer" = ["service"])),
 )]
 async fn approve_correction(
     State(api): State<ApiState>,
     Of((order, proposal)): Of<(OrderId, u64)>,
-    posted: Posted<super::Nothing>,
+    posted: Posted<Nothing>,
 ) -> Result<Answered, Problem> {
     let by = posted.caller.name;
     let input = Input::ApproveCorrection { order, proposal, by };

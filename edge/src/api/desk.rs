@@ -1,8 +1,8 @@
 //! The desk: what is in the till, shifts that are opened, counted and closed, cash that goes to the bank.
 
 use super::{
-    ApiState, Nothing,
-    body::{Asked, Of, Posted},
+    ApiState,
+    body::{Asked, Nothing, Of, Posted},
     dto::{
         PageOf,
         desk::{BankCash, CountCash, DeskDayView, DeskView, ShiftView},

@@ -4,8 +4,9 @@
 use super::{
     ApiState,
     body::{Asked, Put},
+    dto::problem::ProblemDetails,
     dto::station::{AcknowledgeJournal, JournalEntry, JournalHead, JournalPage},
-    problem::{Problem, ProblemDetails},
+    problem::Problem,
 };
 use crate::store::{Reader, StoreError};
 use axum::{Json, extract::State, http::StatusCode};

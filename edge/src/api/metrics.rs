@@ -1,76 +1,17 @@
-//! Counters and gauges as Prometheus reads them, version 0.0.4 of the text format.
+//! The station's numbers for Prometheus: loop, site, database, certificates, and what the broker adds.
 
-use super::{ApiState, problem::Problem};
-use crate::tls;
+use super::ApiState;
 use axum::{extract::State, http::header, response::IntoResponse};
 use domain::order::State as OrderIs;
-use std::{collections::BTreeMap, fmt::Write, sync::atomic::Ordering};
+use service::{
+    http::{
+        metrics::{Metric, PROMETHEUS_TEXT, text},
+        problem::Problem,
+    },
+    tls,
+};
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 use utoipa_axum::{router::OpenApiRouter, routes};
-
-/// What a number means to Prometheus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Only rises while the daemon runs.
-    Counter,
-    /// Rises and falls.
-    Gauge,
-}
-
-/// One number, with at most one label.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Metric {
-    /// Its name, `holdfast_…`.
-    pub name: &'static str,
-    /// What it counts.
-    pub help: &'static str,
-    /// What kind it is.
-    pub kind: Kind,
-    /// A label and its value.
-    pub label: Option<(&'static str, String)>,
-    /// The number.
-    pub value: u64,
-}
-
-impl Metric {
-    /// A counter without a label.
-    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self {
-            name,
-            help,
-            kind: Kind::Counter,
-            label: None,
-            value,
-        }
-    }
-
-    /// A gauge without a label.
-    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self {
-            kind: Kind::Gauge,
-            ..Self::counter(name, help, value)
-        }
-    }
-
-    /// The same with a label.
-    #[must_use]
-    pub fn labelled(mut self, label: &'static str, value: impl Into<String>) -> Self {
-        self.label = Some((label, value.into()));
-        self
-    }
-}
-
-/// Where more numbers come from: the broker, in a daemon.
-pub trait Counters: Send + Sync {
-    /// Its numbers now. Those of one name stand together.
-    fn metrics(&self) -> Vec<Metric>;
-}
-
-/// No more numbers.
-impl Counters for () {
-    fn metrics(&self) -> Vec<Metric> {
-        Vec::new()
-    }
-}
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(get_metrics))
@@ -88,13 +29,11 @@ async fn get_metrics(State(api): State<ApiState>) -> Result<impl IntoResponse, P
     metrics.extend(of_store(&api).await?);
     metrics.extend(of_tls(&api));
     metrics.extend(api.counters.metrics());
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], text(&metrics)))
+    Ok(([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text(&metrics)))
 }
 
 fn of_loop(api: &ApiState) -> Vec<Metric> {
     let (station, stats) = (&api.station, &api.station.stats);
-    let sockets = super::SOCKETS_MAX.saturating_sub(api.sockets.available_permits());
     vec![
         Metric::counter(
             "holdfast_inputs_total",
@@ -136,11 +75,11 @@ fn of_loop(api: &ApiState) -> Vec<Metric> {
             "Inputs that wait to be decided.",
             station.waiting() as u64,
         ),
-        Metric::gauge("holdfast_websockets", "Open WebSockets.", sockets as u64),
+        Metric::gauge("holdfast_websockets", "Open WebSockets.", api.sockets.open() as u64),
         Metric::counter(
             "holdfast_http_connections_turned_away_total",
             "HTTP connections closed because their address had too many.",
-            api.turned_away.load(Ordering::Relaxed),
+            api.counts.turned_away.load(Ordering::Relaxed),
         ),
         Metric::counter(
             "holdfast_http_logins_failed_total",
@@ -277,39 +216,4 @@ async fn of_store(api: &ApiState) -> Result<Vec<Metric>, Problem> {
             quarantine.rating_differences,
         ),
     ])
-}
-
-fn text(metrics: &[Metric]) -> String {
-    let (mut text, mut before) = (String::new(), "");
-    for metric in metrics {
-        let name = metric.name;
-        if name != before {
-            let kind = match metric.kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
-            };
-            let _infallible = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", metric.help);
-            before = name;
-        }
-        let label = metric.label.as_ref().map_or_else(String::new, |(label, value)| {
-            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            format!("{{{label}=\"{value}\"}}")
-        });
-        let _infallible = writeln!(text, "{name}{label} {}", metric.value);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_of_one_name_stand_under_one_heading() {
-        let state = |word: &str, count| Metric::gauge("hf_orders", "Orders.", count).labelled("state", word);
-        let text = text(&[state("PLACE", 1), state("a\"b", 2), Metric::counter("hf_x", "X.", 3)]);
-        let expected = "# HELP hf_orders Orders.\n# TYPE hf_orders gauge\nhf_orders{state=\"PLACE\"} 1\n\
-                        hf_orders{state=\"a\\\"b\"} 2\n# HELP hf_x X.\n# TYPE hf_x counter\nhf_x 3\n";
-        assert_eq!(text, expected);
-    }
 }

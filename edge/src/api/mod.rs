@@ -1,14 +1,12 @@
-//! The station's HTTP API: requests in, answers from rows and the loop out, live views over WebSockets.
+//! The station's HTTP API: one file per resource. What every daemon's API does alike is in [`service::http`].
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`dto`], [`wire`], [`problem`] | the shapes on the wire: resources, amounts and times, errors |
-//! | `body`, `respond`, `page` | reading requests strictly; answers that are rendered in the loop; cursors |
-//! | `access` | tokens and roles; the least role of an operation is declared in its `security` |
+//! | [`dto`] | the shapes of requests and answers |
 //! | `orders` … `station` | one file per resource: handlers with their place in the document |
-//! | `live` | WebSockets |
-//! | `serve` | listeners: TCP with tokens, the Unix socket with file permissions |
-//! | `limit`, `patience` | what one address may take, and how long a caller may not read |
+//! | `respond`, `refusal` | answers that are rendered in the loop; refusals with their status and the way out |
+//! | `live` | what WebSockets show |
+//! | `document` | what the OpenAPI document says besides |
 //!
 //! To add an endpoint: write the handler with `#[utoipa::path(…, security(("bearer" = ["role"])))]` in its resource's
 //! file, add it to `routes!` there, and run `holdfast-edge openapi > docs/openapi.json`. A test walks the document and
@@ -17,10 +15,8 @@
 //! *Architecture Invariant:* nothing here decides. What writes goes through [`crate::station::Station::ask`], and its
 //! answer is rendered in the loop and committed with the facts; what reads takes one snapshot.
 
-mod access;
 mod backup;
 mod bills;
-mod body;
 mod books;
 mod cards;
 mod certificates;
@@ -32,42 +28,50 @@ mod energy;
 mod energy_csv;
 mod health;
 mod journal;
-mod limit;
 mod live;
 mod members;
-pub mod metrics;
+mod metrics;
 mod orders;
-mod page;
-mod patience;
 mod piles;
-pub mod problem;
 mod quarantine;
+mod refusal;
 mod respond;
 mod reviews;
-mod serve;
 mod station;
 mod tariffs;
 mod tokens;
-pub mod wire;
-
-pub use access::Caller;
-pub use body::Nothing;
-pub use serve::{TCP_CONNECTIONS_MAX, UNIX_CONNECTIONS_MAX, UnixSocket, bind_unix, serve, serve_unix};
 
 use crate::{
     station::Station,
     store::{Reader, StoreError},
-    tls::Tls,
 };
 use axum::{Router, http::StatusCode, middleware};
-use metrics::Counters;
-use problem::Problem;
-use std::sync::{Arc, atomic::AtomicU64};
+use dto::station::MakeBackup;
+use service::{
+    http::{
+        access::{self, Access, Tokens},
+        becomes_true, body,
+        feed::Sockets,
+        limit::{FailedLogins, InUse},
+        metrics::Counters,
+        page,
+        problem::{self, Problem},
+        request_id::Numbers,
+        serve::{Api, Counts},
+    },
+    tls::Tls,
+    wire,
+};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, watch};
 use utoipa_axum::router::OpenApiRouter;
 
-/// The most WebSockets at once.
-const SOCKETS_MAX: usize = 256;
+/// Requests that may take longer than others: waiting for the journal to grow, and a backup, which has a shorter time of
+/// its own.
+const SLOW: &[(&str, Duration)] = &[
+    ("/v1/journal", Duration::from_secs(90)),
+    ("/v1/backup", Duration::from_secs(MakeBackup::WITHIN_S_MAX + 60)),
+];
 
 /// What handlers need: cheap to clone.
 #[derive(Clone)]
@@ -76,33 +80,46 @@ pub struct ApiState {
     time_zone: Arc<str>,
     counters: Arc<dyn Counters>,
     tls: Option<Arc<Tls>>,
-    sockets: Arc<Semaphore>,
+    sockets: Sockets,
     /// One backup at a time.
     backups: Arc<Semaphore>,
-    logins: Arc<limit::FailedLogins>,
-    /// TCP connections that were turned away because their address had too many.
-    turned_away: Arc<AtomicU64>,
+    audits: InUse<String>,
+    logins: Arc<FailedLogins>,
+    counts: Arc<Counts>,
+    numbers: Arc<Numbers>,
+    /// Whoever waits for something to happen is sent away when this is true.
     closing: Arc<watch::Sender<bool>>,
 }
 
 impl ApiState {
     /// The state for `station`; `time_zone` is the IANA name of the site's zone, `counters` go to `/metrics` besides the
     /// station's own.
-    pub fn new(station: Station, time_zone: impl Into<Arc<str>>, counters: impl Counters + 'static) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If the operating system gives no randomness.
+    pub fn new(
+        station: Station,
+        time_zone: impl Into<Arc<str>>,
+        counters: impl Counters + 'static,
+    ) -> anyhow::Result<Self> {
+        let closing = Arc::new(watch::Sender::new(false));
+        let tokens: Arc<dyn Tokens> = Arc::clone(&station.credentials) as Arc<dyn Tokens>;
+        Ok(Self {
             station,
             time_zone: time_zone.into(),
             counters: Arc::new(counters),
             tls: None,
-            sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+            sockets: Sockets::new(tokens, Arc::clone(&closing)),
             backups: Arc::new(Semaphore::new(1)),
+            audits: InUse::default(),
             logins: Arc::default(),
-            turned_away: Arc::default(),
-            closing: Arc::new(watch::Sender::new(false)),
-        }
+            counts: Arc::default(),
+            numbers: Arc::new(Numbers::of_this_run().map_err(anyhow::Error::msg)?),
+            closing,
+        })
     }
 
-    /// The same, with the certificates of the listener that piles come to.
+    /// The same, with the certificates of the station's listeners.
     #[must_use]
     pub fn with_tls(mut self, tls: Arc<Tls>) -> Self {
         self.tls = Some(tls);
@@ -119,16 +136,6 @@ impl ApiState {
         let done = tokio::task::spawn_blocking(move || read(&store.reader()?)).await;
         Ok(done.map_err(Problem::internal)??)
     }
-
-    /// Whoever waits for something to happen is sent away.
-    fn close(&self) {
-        self.closing.send_replace(true);
-    }
-}
-
-/// Returns when `flag` is true, or its sender is gone.
-async fn becomes_true(flag: &mut watch::Receiver<bool>) {
-    let _sender_gone = flag.wait_for(|flag| *flag).await;
 }
 
 fn operations() -> OpenApiRouter<ApiState> {
@@ -159,22 +166,30 @@ fn operations() -> OpenApiRouter<ApiState> {
 /// The OpenAPI document of everything that is served.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let (_, openapi) = operations().split_for_parts();
-    document::finish(openapi)
+    service::http::openapi::finish(openapi)
 }
 
 /// All operations, behind tokens and roles.
 pub fn router(state: ApiState) -> Router {
     let (router, openapi) = operations().split_for_parts();
-    let gate = access::Gate::new(
+    let access = Access::new(
         &openapi,
-        Arc::clone(&state.station.credentials),
+        Arc::clone(&state.station.credentials) as Arc<dyn Tokens>,
         Arc::clone(&state.logins),
+        Arc::clone(&state.numbers),
+        SLOW,
     );
     router
         .fallback(nothing_there)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(gate, access::guard))
+        .layer(middleware::from_fn_with_state(access, access::guard))
         .with_state(state)
+}
+
+/// The same, to be served.
+pub fn api(state: ApiState) -> Api {
+    let (closing, counts) = (Arc::clone(&state.closing), Arc::clone(&state.counts));
+    Api::new(router(state), closing, counts)
 }
 
 async fn nothing_there() -> Problem {

@@ -14,7 +14,10 @@ use super::{
     problem::Problem,
     respond::{Answered, Question, Shown},
 };
-use crate::credentials::{CredentialChange, Secret};
+use crate::{
+    credentials::{CredentialChange, Secret},
+    station::Objection,
+};
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     ids::PileId,
@@ -69,13 +72,7 @@ async fn provision_pile(State(api): State<ApiState>, posted: Posted<ProvisionPil
     let change = CredentialChange::SetPile(pile.clone(), secret.hash());
     Question::new(Input::ProvisionPile { pile }, Some(posted.key))
         .changing(change)
-        .unless(move |site, _| {
-            is_known(site, &known).then(|| {
-                let detail =
-                    format!("pile {known} is known already; POST /v1/piles/{known}/rotate gives it a new secret");
-                Problem::new(StatusCode::CONFLICT, "pile_exists", detail)
-            })
-        })
+        .unless(move |site, _| is_known(site, &known).then_some(Objection::PileExists(known)))
         .ask(&api, move |_, _, _| Ok(shown_once(StatusCode::CREATED, &id, &secret)))
         .await
 }
@@ -98,7 +95,7 @@ async fn rotate_secret(
     tracing::info!(%pile, by = posted.caller.name, "a new secret is asked for");
     Question::without_input(Some(posted.key))
         .changing(CredentialChange::SetPile(pile.clone(), secret.hash()))
-        .unless(move |site, _| (!is_known(site, &known)).then(|| Problem::unknown("pile", &known)))
+        .unless(move |site, _| (!is_known(site, &known)).then_some(Objection::UnknownPile(known)))
         .ask(&api, move |_, _, _| Ok(shown_once(StatusCode::OK, &pile, &secret)))
         .await
 }

@@ -1,13 +1,10 @@
 //! Answers of the station's loop as HTTP answers: rendered in the loop from the rows as decided, and remembered with them.
 //! Nothing in here may panic: it runs in the only thread that decides.
 
-use super::{
-    ApiState,
-    problem::{PROBLEM_JSON, Problem, decorate},
-};
+use super::{ApiState, refusal};
 use crate::{
     credentials::CredentialChange,
-    station::{Guard, Request, RequestKey, Respond, Response as Answer},
+    station::{Guard, Objection, Reply, Request, RequestKey},
 };
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -18,57 +15,38 @@ use domain::{
     time::Now,
 };
 use serde::Serialize;
+use service::http::{
+    idempotency::IdempotencyKey,
+    problem::{PROBLEM_JSON, Problem},
+};
 
 /// Marks an answer that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// An answer of the loop on its way out.
+/// An answer of the loop on its way out. Its tag is the HTTP status.
 #[derive(Debug)]
-pub(super) struct Answered(pub(super) Answer);
+pub(super) struct Answered(Reply);
 
 impl IntoResponse for Answered {
     fn into_response(self) -> Response {
-        let Self(answer) = self;
-        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let Self(reply) = self;
+        let status = StatusCode::from_u16(reply.tag).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = if status.as_u16() >= 400 {
             PROBLEM_JSON
         } else {
             "application/json"
         };
-        let refusal = (status.as_u16() >= 400).then(|| Refusal::of(&answer.body)).flatten();
-        let mut response = if answer.body.is_empty() {
+        let mut response = if reply.body.is_empty() {
             status.into_response()
         } else {
             let kind = HeaderValue::from_static(kind);
-            (status, [(header::CONTENT_TYPE, kind)], answer.body).into_response()
+            (status, [(header::CONTENT_TYPE, kind)], reply.body).into_response()
         };
-        if let Some(refusal) = refusal {
-            response.extensions_mut().insert(refusal);
-        }
-        if answer.replayed {
+        if reply.replayed {
             let yes = HeaderValue::from_static("true");
             response.headers_mut().insert(REPLAYED, yes);
         }
-        decorate(&mut response);
         response
-    }
-}
-
-/// Why a request was refused, for the log.
-#[derive(Debug, Clone)]
-pub(super) struct Refusal {
-    /// The problem's stable name.
-    pub(super) code: String,
-    pub(super) detail: String,
-}
-
-impl Refusal {
-    fn of(problem: &str) -> Option<Self> {
-        let problem: serde_json::Value = serde_json::from_str(problem).ok()?;
-        Some(Self {
-            code: problem["type"].as_str()?.rsplit(':').next()?.to_owned(),
-            detail: problem["detail"].as_str()?.to_owned(),
-        })
     }
 }
 
@@ -109,25 +87,23 @@ impl Shown {
         self
     }
 
-    fn into_answer(self) -> Result<Answer, Problem> {
-        let mut answer = Answer::new(self.status.as_u16(), self.body.map_err(Problem::internal)?);
-        answer.body_remembered = self.remembered.transpose().map_err(Problem::internal)?;
-        Ok(answer)
+    fn into_reply(self) -> Result<Reply, Problem> {
+        Ok(Reply {
+            tag: self.status.as_u16(),
+            body: self.body.map_err(Problem::internal)?,
+            body_remembered: self.remembered.transpose().map_err(Problem::internal)?,
+            replayed: false,
+        })
     }
 }
 
-/// Makes the answer in the loop: refusals become problems, anything else is rendered.
-pub(super) fn respond<F>(render: F) -> Respond
-where
-    F: FnOnce(&Decided, &Site, Now) -> Result<Shown, Problem> + Send + 'static,
-{
-    Box::new(move |decided, site, now| {
-        let shown = match decided {
-            Ok(decided) => render(decided, site, now).and_then(Shown::into_answer),
-            Err(rejected) => Err(Problem::from(rejected)),
-        };
-        shown.unwrap_or_else(|problem| problem.to_answer())
-    })
+/// What could not be shown was decided all the same.
+fn not_shown(problem: &Problem) -> Reply {
+    Reply {
+        tag: problem.status().as_u16(),
+        body: serde_json::to_string(problem.details()).unwrap_or_default(),
+        ..Reply::default()
+    }
 }
 
 /// Something to decide, on its way to the loop.
@@ -141,20 +117,20 @@ pub(super) struct Question {
 
 impl Question {
     /// A decision for the site. Without a key (PUT, DELETE) it is idempotent by nature.
-    pub(super) fn new(input: Input, key: Option<RequestKey>) -> Self {
+    pub(super) fn new(input: Input, key: Option<IdempotencyKey>) -> Self {
         Self {
             input: Some(input),
-            key,
+            key: key.map(RequestKey::of_http),
             credentials: Vec::new(),
             guard: None,
         }
     }
 
     /// No decision for the site: credentials alone, or an answer to be remembered.
-    pub(super) fn without_input(key: Option<RequestKey>) -> Self {
+    pub(super) fn without_input(key: Option<IdempotencyKey>) -> Self {
         Self {
             input: None,
-            key,
+            key: key.map(RequestKey::of_http),
             credentials: Vec::new(),
             guard: None,
         }
@@ -169,10 +145,10 @@ impl Question {
     /// Refuses what is new and `objects` to; a repetition is answered all the same.
     pub(super) fn unless<F>(mut self, objects: F) -> Self
     where
-        F: FnOnce(&Site, &[CredentialChange]) -> Option<Problem> + Send + 'static,
+        F: FnOnce(&Site, &[CredentialChange]) -> Option<Objection> + Send + 'static,
     {
         self.guard = Some(Box::new(move |site, pending| {
-            objects(site, pending).map(|problem| problem.to_answer())
+            objects(site, pending).map_or(Ok(()), Err)
         }));
         self
     }
@@ -186,9 +162,12 @@ impl Question {
             input: self.input,
             key: self.key,
             credentials: self.credentials,
-            respond: respond(render),
+            respond: Box::new(move |decided, site, now| {
+                let shown = render(decided, site, now).and_then(Shown::into_reply);
+                shown.unwrap_or_else(|problem| not_shown(&problem))
+            }),
         };
-        let answer = api.station.ask_guarded(request, self.guard).await?;
-        Ok(Answered(answer))
+        let replied = api.station.ask_guarded(request, self.guard).await;
+        replied.map(Answered).map_err(|refused| refusal::of(&refused))
     }
 }

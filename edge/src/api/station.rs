@@ -11,12 +11,10 @@ use super::{
     respond::{Answered, Question, Shown},
     wire::At,
 };
-use crate::{
-    store::{OrderFilter, SCHEMA_VERSION},
-    tls,
-};
+use crate::store::{OrderFilter, SCHEMA_VERSION};
 use axum::{Json, extract::State as Shared};
 use domain::{order::State, site::Input, tariff, time::Wall};
+use service::tls;
 use std::sync::atomic::Ordering;
 use utoipa_axum::{router::OpenApiRouter, routes};
 

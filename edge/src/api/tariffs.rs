@@ -3,8 +3,9 @@
 use super::{
     ApiState,
     body::{Of, PostedText},
+    dto::problem::{ProblemDetails, TariffFault},
     dto::tariff::{PricePartsDto, TariffDocument, TariffInForce, TariffList, TariffVerdict},
-    problem::{Problem, ProblemDetails, TariffFault},
+    problem::Problem,
     respond::{Answered, Question, Shown},
     wire::{At, YuanPerKwh},
 };
@@ -48,7 +49,10 @@ fn faulty(faults: Faults) -> Problem {
         .unwrap_or_default();
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_tariff", detail)
         .at(if path.is_empty() { "." } else { &path })
-        .with_faults(faults.faults.into_iter().map(TariffFault::from).collect())
+        .with(
+            "faults",
+            faults.faults.into_iter().map(TariffFault::from).collect::<Vec<_>>(),
+        )
 }
 
 /// All tariff versions.

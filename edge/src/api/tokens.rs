@@ -7,7 +7,10 @@ use super::{
     problem::Problem,
     respond::{Answered, Question, Shown},
 };
-use crate::credentials::{CredentialChange, Secret, Token};
+use crate::{
+    credentials::{CredentialChange, Secret, Token},
+    station::Objection,
+};
 use axum::{Json, extract::State, http::StatusCode};
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -46,13 +49,9 @@ async fn make_token(State(api): State<ApiState>, posted: Posted<MakeToken>) -> R
             let same_name =
                 |change: &CredentialChange| matches!(change, CredentialChange::SetToken(token) if token.name == wanted);
             if known.iter().any(|(name, _)| *name == wanted) || pending.iter().any(same_name) {
-                let detail = format!("there is a token {wanted}; take it back first, or choose another name");
-                return Some(Problem::new(StatusCode::CONFLICT, "token_exists", detail));
+                return Some(Objection::TokenExists(wanted));
             }
-            (known.len() >= TOKENS_MAX).then(|| {
-                let detail = format!("there are {TOKENS_MAX} tokens already; take back what nobody uses");
-                Problem::new(StatusCode::CONFLICT, "too_many_tokens", detail)
-            })
+            (known.len() >= TOKENS_MAX).then_some(Objection::TooManyTokens(TOKENS_MAX))
         })
         .ask(&api, move |_, _, _| {
             let view = |token| TokenSecret {
@@ -92,7 +91,7 @@ async fn delete_token(State(api): State<ApiState>, Of(name): Of<String>) -> Resu
         .changing(CredentialChange::RemoveToken(name))
         .unless(move |_, _| {
             let known = credentials.tokens().iter().any(|(name, _)| *name == wanted);
-            (!known).then(|| Problem::unknown("token", &wanted))
+            (!known).then_some(Objection::UnknownToken(wanted))
         })
         .ask(&api, |_, _, _| Ok(Shown::nothing()))
         .await

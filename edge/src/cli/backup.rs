@@ -2,7 +2,7 @@
 
 use crate::{
     clock::system_wall,
-    config::{Config, environment},
+    config::Config,
     daemon::make_private_folder,
     store::{Restored, Store},
 };
@@ -24,7 +24,7 @@ pub(super) fn made(answer: &Value) -> String {
 
 /// Puts a copy in the place of the station's database.
 pub(super) fn restore(copy: &Path, config: &Path, may_move: bool) -> anyhow::Result<String> {
-    let config = Config::load(config, environment::of_process())?;
+    let config = Config::load_here(config)?;
     make_private_folder(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let path = config.data_dir.join("holdfast.redb");

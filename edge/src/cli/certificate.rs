@@ -1,9 +1,9 @@
 //! `pile cert`: the daemon issues, and the files are written here, for whoever carries them to the pile.
 
 use super::client::Client;
-use crate::tls::put;
 use anyhow::Context;
 use serde_json::{Value, json};
+use service::tls::put;
 use std::path::Path;
 
 /// Asks for a certificate and writes it, its key and the authority's certificate; says where.

@@ -1,166 +1,70 @@
-//! The daemon's HTTP API over its Unix socket. Whoever may open the socket may do everything; who shows a token there is
-//! who the token says.
+//! The daemon's API for commands, which wait for one answer after another.
 
-use anyhow::{Context, bail};
-use domain::journal::hex;
-use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, body::Bytes};
-use hyper_util::rt::TokioIo;
+use anyhow::Context;
 use serde_json::{Value, json};
-use std::{path::PathBuf, time::Duration};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-enum Body<'a> {
-    None,
-    Json(&'a Value),
-    Toml(String),
-}
+use service::client::{self, Call, new_key};
+use std::{future::Future, path::PathBuf, time::Duration};
 
 /// Asks the daemon.
-pub(super) struct Client {
-    socket: PathBuf,
-    /// Who asks; without it, anybody on this machine.
-    token: Option<String>,
-}
+pub(super) struct Client(client::Client);
 
 impl Client {
+    /// The daemon behind this socket; without a token who asks is anybody on this machine.
     pub(super) fn new(socket: PathBuf, token: Option<String>) -> Self {
-        Self { socket, token }
+        Self(client::Client::at_socket(socket).with_token(token))
     }
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
-        self.ask(Method::GET, path, Body::None, None)
+        self.read(Call::get(path))
     }
 
     /// An answer that is not JSON.
     pub(super) fn get_text(&self, path: &str) -> anyhow::Result<String> {
-        let bytes = self.ask_bytes(PATIENCE, Method::GET, path, Body::None, None)?;
-        String::from_utf8(bytes.into()).context("the daemon's answer is not text")
+        wait(async { self.0.ask(Call::get(path)).await?.text() })
     }
 
     pub(super) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.ask(Method::PUT, path, Body::Json(body), None)
+        self.read(Call::put(path).json(body)?)
     }
 
     /// Puts a TOML document.
     pub(super) fn put_toml(&self, path: &str, document: String) -> anyhow::Result<Value> {
-        self.ask(Method::PUT, path, Body::Toml(document), None)
+        self.read(Call::put(path).content("application/toml", document))
     }
 
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
-        self.ask(Method::DELETE, path, Body::None, None)
+        self.read(Call::delete(path))
     }
 
     /// A request that may be made again as a new one.
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let mut random = [0_u8; 16];
-        getrandom::fill(&mut random).context("the operating system gives no randomness")?;
-        self.post_once(path, &hex(&random), body)
+        let key = new_key().context("the operating system gives no randomness")?;
+        self.post_once(path, &key, body)
     }
 
     /// A request that counts once for `key`.
     pub(super) fn post_once(&self, path: &str, key: &str, body: &Value) -> anyhow::Result<Value> {
-        self.ask(Method::POST, path, Body::Json(body), Some(key))
+        self.read(Call::post(path, key).json(body)?)
     }
 
     /// A PUT that may take this long.
-    pub(super) fn put_slow(&self, path: &str, body: &Value, patience: Duration) -> anyhow::Result<Value> {
-        self.ask_within(patience, Method::PUT, path, Body::Json(body), None)
+    pub(super) fn put_slow(&self, path: &str, body: &Value, time_max: Duration) -> anyhow::Result<Value> {
+        let slow = Self(self.0.clone().within(time_max));
+        slow.put(path, body)
     }
 
     /// Every page of a list.
     pub(super) fn all(&self, path: &str) -> anyhow::Result<Value> {
-        let mut items = Vec::new();
-        let mut cursor: Option<String> = None;
-        let and = if path.contains('?') { '&' } else { '?' };
-        loop {
-            let page = match &cursor {
-                None => self.get(&format!("{path}{and}limit=200"))?,
-                Some(cursor) => self.get(&format!("{path}{and}limit=200&cursor={cursor}"))?,
-            };
-            items.extend(page["items"].as_array().cloned().unwrap_or_default());
-            cursor = match &page["next"] {
-                Value::Null => return Ok(json!({ "items": items })),
-                Value::String(next) => Some(next.clone()),
-                other => Some(other.to_string()),
-            };
-        }
+        let items: Vec<Value> = wait(self.0.all(path))?;
+        Ok(json!({ "items": items }))
     }
 
-    fn ask(&self, method: Method, path: &str, body: Body<'_>, key: Option<&str>) -> anyhow::Result<Value> {
-        self.ask_within(PATIENCE, method, path, body, key)
+    fn read(&self, call: Call) -> anyhow::Result<Value> {
+        wait(self.0.read(call))
     }
+}
 
-    fn ask_within(
-        &self,
-        patience: Duration,
-        method: Method,
-        path: &str,
-        body: Body<'_>,
-        key: Option<&str>,
-    ) -> anyhow::Result<Value> {
-        let bytes = self.ask_bytes(patience, method, path, body, key)?;
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        Ok(serde_json::from_slice(&bytes)?)
-    }
-
-    fn ask_bytes(
-        &self,
-        patience: Duration,
-        method: Method,
-        path: &str,
-        body: Body<'_>,
-        key: Option<&str>,
-    ) -> anyhow::Result<Bytes> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            tokio::time::timeout(patience, self.exchange(method, path, body, key))
-                .await
-                .with_context(|| format!("the daemon at {} did not answer in {patience:?}", self.socket.display()))?
-        })
-    }
-
-    async fn exchange(&self, method: Method, path: &str, body: Body<'_>, key: Option<&str>) -> anyhow::Result<Bytes> {
-        let stream = tokio::net::UnixStream::connect(&self.socket).await.with_context(|| {
-            let socket = self.socket.display();
-            format!("cannot reach the daemon at {socket}: is it running, and may you open the socket (group holdfast)?")
-        })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
-        }
-        let body = match body {
-            Body::Json(body) => {
-                request = request.header("content-type", "application/json");
-                Full::new(Bytes::from(serde_json::to_vec(body)?))
-            }
-            Body::Toml(document) => {
-                request = request.header("content-type", "application/toml");
-                Full::new(Bytes::from(document))
-            }
-            Body::None => Full::new(Bytes::new()),
-        };
-        let response = sender.send_request(request.body(body)?).await?;
-        let status = response.status();
-        let bytes = response.into_body().collect().await?.to_bytes();
-        drop(sender);
-        connection.abort();
-        if !status.is_success() {
-            let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let words = answer["detail"]
-                .as_str()
-                .or(answer["title"].as_str())
-                .unwrap_or("no reason given");
-            bail!("{words} ({status})");
-        }
-        Ok(bytes)
-    }
+fn wait<T>(answer: impl Future<Output = Result<T, client::Failed>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(answer)?)
 }

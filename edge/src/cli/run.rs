@@ -2,19 +2,18 @@
 
 use crate::{
     clock,
-    config::{Config, environment},
-    daemon::{self, Listening, notify_systemd},
-    tls,
+    config::Config,
+    daemon::{self, Listening},
 };
 use anyhow::Context;
-use sd_notify::NotifyState;
-use std::path::Path;
+use service::{systemd, tls};
+use std::{net::SocketAddr, path::Path};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(super) fn run(path: &Path) -> anyhow::Result<()> {
-    let config = Config::load(path, environment::of_process())?;
+    let config = Config::load_here(path)?;
     // The fan-out library tells of every connection; a person may ask for that by naming it.
     let filter = EnvFilter::try_new(format!("rumqttd=error,{}", config.log))?;
     let plain = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
@@ -28,7 +27,7 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            notify_systemd(&[NotifyState::Stopping]);
+            systemd::stopping();
         };
         daemon::run(config, announce, shutdown).await
     });
@@ -39,12 +38,12 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
 
 fn announce(listening: &Listening) {
     let status = format!("station is up: {listening}");
-    notify_systemd(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    systemd::ready(&status);
 }
 
 /// Reads the configuration and the files it names: the first tariff, certificates and the key.
 pub(super) fn check_config(path: &Path) -> anyhow::Result<String> {
-    let config = Config::load(path, environment::of_process())?;
+    let config = Config::load_here(path)?;
     if let Some(tariff) = &config.first_tariff {
         daemon::read_tariff(tariff, &config.time_zone).context("first_tariff")?;
     }
@@ -52,14 +51,14 @@ pub(super) fn check_config(path: &Path) -> anyhow::Result<String> {
     for address in &config.mqtt.listen {
         lines.push(format!("piles without TLS: {address}"));
     }
-    match &config.mqtt.tls {
-        Some(given) => {
-            let warnings = tls::check(given, &config.data_dir, clock::system_wall()).context("mqtt.tls")?;
-            lines.push(format!("piles with TLS: {}", given.listen));
-            lines.extend(warnings);
-        }
-        None => lines.push("piles with TLS: nowhere".to_owned()),
+    if config.has_tls() {
+        let folder = config.data_dir.join("tls");
+        let warnings = tls::check(&config.tls, &folder, clock::system_wall()).context("mqtt.tls")?;
+        lines.extend(warnings);
     }
+    let at = |address: Option<SocketAddr>| address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
+    lines.push(format!("piles with TLS: {}", at(config.mqtt.tls_listen)));
+    lines.push(format!("HTTPS: {}", at(config.http.tls_listen)));
     lines.extend(
         daemon::plain_beyond_loopback(&config)
             .into_iter()

@@ -1,10 +1,13 @@
 //! What no single value shows: whether the configuration fits together. Here a draft becomes a [`Config`].
 
-use super::{Config, Faults, MqttTls, Origin, StationFiles, given::Given, given::shortened, keys};
+use super::Config;
 use domain::ids::SiteId;
 use jiff::tz::TimeZoneDatabase;
+use service::{
+    config::{Found, nearest, shortened},
+    tls::CertificateFiles,
+};
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -19,24 +22,13 @@ pub(super) struct Draft {
     pub(super) site: Option<SiteId>,
     /// Everything else. Its site is a placeholder until [`Draft::check`].
     pub(super) config: Config,
-    pub(super) tls: Tls,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) private_key: Option<PathBuf>,
     pub(super) plain_mqtt_beyond_loopback: bool,
     pub(super) plain_http_beyond_loopback: bool,
     pub(super) demonstration: bool,
     /// The folder of the file: relative paths count from here.
-    folder: PathBuf,
-    /// Where each key was given last.
-    origins: BTreeMap<&'static str, Origin>,
-}
-
-/// `[mqtt.tls]` before it is known to be complete.
-#[derive(Default)]
-pub(super) struct Tls {
-    pub(super) listen: Option<SocketAddr>,
-    pub(super) names: Vec<String>,
-    pub(super) certificate: Option<PathBuf>,
-    pub(super) private_key: Option<PathBuf>,
-    pub(super) client_ca: Option<PathBuf>,
+    pub(super) folder: PathBuf,
 }
 
 impl Draft {
@@ -45,63 +37,40 @@ impl Draft {
         let config = Config::new(placeholder);
         Self {
             site: None,
-            tls: Tls {
-                listen: config.mqtt.tls.as_ref().map(|tls| tls.listen),
-                ..Tls::default()
-            },
+            certificate: None,
+            private_key: None,
             config,
             plain_mqtt_beyond_loopback: false,
             plain_http_beyond_loopback: false,
             demonstration: false,
             folder: folder.to_owned(),
-            origins: BTreeMap::new(),
-        }
-    }
-
-    /// Remembers where a key was given, for what the checks have to say about it.
-    pub(super) fn given(&mut self, key: &'static str, origin: Origin) {
-        self.origins.insert(key, origin);
-    }
-
-    /// A path; a relative one counts from the folder of the file.
-    pub(super) fn path(&self, given: &Given) -> Result<PathBuf, String> {
-        match given.text()? {
-            "" => Err("is empty; give a path".to_owned()),
-            text if text.contains('\0') => Err("contains a zero byte; give a path".to_owned()),
-            text => Ok(self.folder.join(text)),
         }
     }
 
     /// Checks what the values mean together.
-    pub(super) fn check(mut self, faults: &mut Faults) -> Option<Config> {
+    pub(super) fn check(mut self, found: &mut Found) -> Option<Config> {
         // A site that was given, but wrongly, has been told already.
-        if self.site.is_none() && !faults.name("site") {
-            let message =
-                "is missing; give this station's id, such as `site = \"station-1\"`, at the top of the file".to_owned();
-            faults.note(Origin::File { line: None }, "site", message);
+        if self.site.is_none() && !found.names("site") {
+            let message = "is missing; give this station's id, such as `site = \"station-1\"`, at the top of the file";
+            found.fault("site", message);
         }
-        let origins = std::mem::take(&mut self.origins);
-        let mut fault = |key: &str, message: String| {
-            let origin = origins.get(key).cloned().unwrap_or(Origin::File { line: None });
-            faults.note(origin, key, message);
-        };
-        self.check_place(&mut fault);
-        self.check_listeners(&mut fault);
-        self.check_clock(&mut fault);
-        self.check_policy(&mut fault);
-        self.config.mqtt.tls = self.tls(&mut fault);
+        self.check_place(found);
+        self.check_listeners(found);
+        self.check_clock(found);
+        self.check_policy(found);
+        self.config.tls.own = self.own_certificate(found);
         self.config.site = self.site?;
         Some(self.config)
     }
 
-    fn check_place(&self, fault: &mut dyn FnMut(&str, String)) {
+    fn check_place(&self, found: &mut Found) {
         let config = &self.config;
         let zones = TimeZoneDatabase::bundled();
         if zones.get(&config.time_zone).is_err() {
             let names: Vec<String> = zones.available().map(|name| name.to_string()).collect();
-            let nearest = keys::nearest(&config.time_zone, names.iter().map(String::as_str));
+            let nearest = nearest(&config.time_zone, names.iter().map(String::as_str));
             let zone = shortened(&config.time_zone);
-            fault(
+            found.fault(
                 "time_zone",
                 match nearest {
                     Some(name) => format!("`{zone}` is not a known time zone; did you mean \"{name}\"?"),
@@ -111,7 +80,7 @@ impl Draft {
         }
         let socket_bytes = config.socket.as_os_str().as_bytes().len();
         if socket_bytes > SOCKET_PATH_BYTES_MAX {
-            fault(
+            found.fault(
                 "socket",
                 format!(
                     "is {socket_bytes} bytes long, and the system allows {SOCKET_PATH_BYTES_MAX}; give a shorter path"
@@ -119,7 +88,7 @@ impl Draft {
             );
         }
         if let Err(error) = EnvFilter::try_new(&config.log) {
-            fault(
+            found.fault(
                 "log",
                 format!(
                     "`{}` is not a log filter ({error}); give a level (error, warn, info, debug, trace), or levels for parts of the program such as \"info,broker=debug\"",
@@ -129,123 +98,126 @@ impl Draft {
         }
     }
 
-    fn check_listeners(&self, fault: &mut dyn FnMut(&str, String)) {
-        let config = &self.config;
+    fn check_listeners(&self, found: &mut Found) {
+        let (mqtt, http) = (&self.config.mqtt, &self.config.http);
         let beyond = |address: &&SocketAddr| !address.ip().is_loopback();
-        if let Some(address) = config.mqtt.listen.iter().find(beyond)
+        if let Some(address) = mqtt.listen.iter().find(beyond)
             && !self.plain_mqtt_beyond_loopback
         {
-            fault(
+            found.fault(
                 "mqtt.listen",
                 format!(
                     "{address} would carry the piles' secrets over the network in the clear; let piles use TLS (`[mqtt.tls]`), or set `plain_beyond_loopback = true` under `[mqtt]` for a LAN that only piles are on"
                 ),
             );
         }
-        if let Some(address) = config.http_listen.as_ref().filter(beyond)
+        if let Some(address) = http.listen.as_ref().filter(beyond)
             && !self.plain_http_beyond_loopback
         {
-            fault(
+            found.fault(
                 "http.listen",
                 format!(
-                    "{address} would carry access tokens over the network in the clear; listen on 127.0.0.1 behind a proxy that speaks TLS, or set `plain_beyond_loopback = true` under `[http]` for a network that you trust"
+                    "{address} would carry access tokens over the network in the clear; let callers use HTTPS (`[http.tls]`), or set `plain_beyond_loopback = true` under `[http]` for a network that you trust"
                 ),
             );
         }
-        if config.mqtt.listen.is_empty() && self.tls.listen.is_none() {
-            fault(
+        if mqtt.listen.is_empty() && mqtt.tls_listen.is_none() {
+            found.fault(
                 "mqtt.listen",
-                "is empty and there is no `[mqtt.tls]` listener: no pile could connect; give an address".to_owned(),
+                "is empty and there is no `[mqtt.tls]` listener: no pile could connect; give an address",
             );
         }
-        let tcp = |address: &SocketAddr| address.port() != 0;
-        let others = config.mqtt.listen.iter().chain(self.tls.listen.as_ref());
-        if let Some(address) = config.http_listen.as_ref().filter(|address| tcp(address))
-            && others.clone().any(|other| other == address)
+        self.check_ports(found);
+    }
+
+    /// No two listeners have the same address.
+    fn check_ports(&self, found: &mut Found) {
+        let (mqtt, http) = (&self.config.mqtt, &self.config.http);
+        // Port 0 is another one each time.
+        let fixed = |address: &SocketAddr| address.port() != 0;
+        if let Some(address) = mqtt.tls_listen.filter(fixed)
+            && mqtt.listen.contains(&address)
         {
-            fault("http.listen", format!("{address} is taken by MQTT; give another port"));
-        }
-        if let Some(address) = self.tls.listen.as_ref().filter(|address| tcp(address))
-            && config.mqtt.listen.contains(address)
-        {
-            fault(
+            found.fault(
                 "mqtt.tls.listen",
                 format!("{address} is also in `mqtt.listen`, without TLS; give another port, usually 8883"),
             );
         }
+        let of_mqtt = |address: &SocketAddr| mqtt.listen.contains(address) || mqtt.tls_listen.as_ref() == Some(address);
+        for (key, address) in [("http.listen", http.listen), ("http.tls.listen", http.tls_listen)] {
+            if let Some(address) = address.filter(fixed).filter(of_mqtt) {
+                found.fault(key, format!("{address} is taken by MQTT; give another port"));
+            }
+        }
+        if let Some(address) = http.tls_listen.filter(fixed)
+            && http.listen == Some(address)
+        {
+            found.fault(
+                "http.tls.listen",
+                format!("{address} is also `http.listen`, without TLS; give another port, usually 8443"),
+            );
+        }
     }
 
-    /// `[mqtt.tls]`: nothing, or what a listener needs; a certificate with its key.
-    fn tls(&mut self, fault: &mut dyn FnMut(&str, String)) -> Option<MqttTls> {
-        let Tls {
-            listen,
-            names,
-            certificate,
-            private_key,
-            client_ca,
-        } = std::mem::take(&mut self.tls);
-        let others = !names.is_empty() || certificate.is_some() || private_key.is_some() || client_ca.is_some();
-        if listen.is_none() && others {
-            fault(
+    /// A certificate with its key, or neither.
+    fn own_certificate(&mut self, found: &mut Found) -> Option<CertificateFiles> {
+        let (certificate, private_key) = (self.certificate.take(), self.private_key.take());
+        let tls = &self.config.tls;
+        let given = !tls.names.is_empty() || certificate.is_some() || private_key.is_some() || tls.client_ca.is_some();
+        if !self.config.has_tls() && given {
+            found.fault(
                 "mqtt.tls.listen",
-                "is empty, so nothing uses the other keys under `[mqtt.tls]`; give an address such as \"0.0.0.0:8883\""
-                    .to_owned(),
+                "is empty, and so is `http.tls.listen`: nothing uses the other keys under `[mqtt.tls]`; give an address such as \"0.0.0.0:8883\"",
             );
         }
         let alone = |missing: &str, given: &str| {
             format!("is missing; `{given}` needs `{missing}`, or leave both out for a certificate of the station's own")
         };
-        let station = match (certificate, private_key) {
-            (Some(certificate), Some(private_key)) => Some(StationFiles {
+        let own = match (certificate, private_key) {
+            (Some(certificate), Some(private_key)) => Some(CertificateFiles {
                 certificate,
                 private_key,
             }),
             (None, None) => None,
             (Some(_), None) => {
-                fault("mqtt.tls.private_key", alone("private_key", "certificate"));
+                found.fault("mqtt.tls.private_key", alone("private_key", "certificate"));
                 None
             }
             (None, Some(_)) => {
-                fault("mqtt.tls.certificate", alone("certificate", "private_key"));
+                found.fault("mqtt.tls.certificate", alone("certificate", "private_key"));
                 None
             }
         };
-        if station.is_some() && !names.is_empty() {
-            fault(
+        if own.is_some() && !self.config.tls.names.is_empty() {
+            found.fault(
                 "mqtt.tls.names",
-                "is for the certificate that the station makes itself, and `certificate` names another; remove one of them"
-                    .to_owned(),
+                "is for the certificate that the station makes itself, and `certificate` names another; remove one of them",
             );
         }
-        Some(MqttTls {
-            listen: listen?,
-            names,
-            station,
-            client_ca,
-        })
+        own
     }
 
-    fn check_clock(&self, fault: &mut dyn FnMut(&str, String)) {
+    fn check_clock(&self, found: &mut Found) {
         let clock = &self.config.clock;
         if self.demonstration {
             return;
         }
         let advice = "orders would be rated by a time that is not so. For a demonstration set `demonstration = true` under `[clock]`; otherwise remove it";
         if clock.rate != 1 {
-            fault(
+            found.fault(
                 "clock.rate",
                 format!("{} is not the speed of time; {advice}", clock.rate),
             );
         }
         if clock.start.is_some() {
-            fault("clock.start", advice.to_owned());
+            found.fault("clock.start", advice.to_owned());
         }
     }
 
-    fn check_policy(&self, fault: &mut dyn FnMut(&str, String)) {
+    fn check_policy(&self, found: &mut Found) {
         let policy = &self.config.policy;
         if !(policy.prepay_min..=policy.prepay_max).contains(&policy.prepay_default) {
-            fault(
+            found.fault(
                 "policy.prepay_default",
                 format!(
                     "\"{}\" is not between `prepay_min` \"{}\" and `prepay_max` \"{}\"",
@@ -254,14 +226,14 @@ impl Draft {
             );
         }
         if policy.telemetry_below_bytes < policy.orders_below_bytes {
-            fault(
+            found.fault(
                 "disk.telemetry_below",
                 "is less than `orders_below`: telemetry is given up before orders are refused; give a larger size"
                     .to_owned(),
             );
         }
         if policy.record_overdue_ms <= policy.record_request_ms {
-            fault(
+            found.fault(
                 "policy.record_overdue",
                 "is not longer than `record_request`: an estimate would take the record's place before the pile was asked for it; give a longer time"
                     .to_owned(),

@@ -1,20 +1,18 @@
 //! Every key there is, and how its value is read: the one list that the file, the environment and the checks go by.
 
-use super::{Faults, Origin, Retention, check::Draft, given::Given};
-use crate::api::TCP_CONNECTIONS_MAX;
+use super::{Retention, check::Draft};
 use domain::{
     pile::REMEMBERED_MAX,
+    time::Wall,
     units::{Fen, Power},
 };
 use jiff::SignedDuration;
+use service::{
+    config::{Given, Key},
+    http::serve::TCP_CONNECTIONS_MAX,
+    keys,
+};
 use std::ops::RangeInclusive;
-
-/// One key.
-pub(super) struct Key {
-    /// With its tables: `mqtt.tls.listen`.
-    pub(super) path: &'static str,
-    set: fn(&mut Draft, &Given) -> Result<(), String>,
-}
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -35,37 +33,32 @@ const FREE_BYTES: RangeInclusive<usize> = 1 << 20..=64 << 30;
 const QUARANTINE_BYTES: RangeInclusive<usize> = 1 << 20..=1 << 30;
 const CONNECTIONS: RangeInclusive<usize> = 1..=65_536;
 
-macro_rules! keys {
-    ($($path:literal => |$draft:ident, $given:ident| $set:expr;)+) => {
-        &[$(Key { path: $path, set: |$draft, $given| { $set; Ok(()) } }),+]
-    };
-}
-
 /// Every key, in the order of `edge.toml`.
-pub(super) const KEYS: &[Key] = keys! {
+pub(super) const KEYS: &[Key<Draft>] = keys! {
     "site" => |draft, given| draft.site = Some(given.parsed()?);
     "time_zone" => |draft, given| draft.config.time_zone = given.text()?.to_owned();
-    "data_dir" => |draft, given| draft.config.data_dir = draft.path(given)?;
-    "socket" => |draft, given| draft.config.socket = draft.path(given)?;
+    "data_dir" => |draft, given| draft.config.data_dir = given.path(&draft.folder)?;
+    "socket" => |draft, given| draft.config.socket = given.path(&draft.folder)?;
     "cache" => |draft, given| draft.config.cache_bytes = given.bytes(CACHE_BYTES)?;
     "log" => |draft, given| draft.config.log = given.text()?.to_owned();
-    "first_tariff" => |draft, given| draft.config.first_tariff = given.optional(|given| draft.path(given))?;
+    "first_tariff" => |draft, given| draft.config.first_tariff = given.optional(|given| given.path(&draft.folder))?;
 
     "mqtt.listen" => |draft, given| draft.config.mqtt.listen = given.addresses()?;
     "mqtt.plain_beyond_loopback" => |draft, given| draft.plain_mqtt_beyond_loopback = given.boolean()?;
     "mqtt.connections_max" => |draft, given| draft.config.mqtt.connections_max = given.integer(CONNECTIONS)?;
     "mqtt.connections_per_address_max" => |draft, given|
         draft.config.mqtt.connections_per_address_max = given.integer(CONNECTIONS)?;
-    "mqtt.tls.listen" => |draft, given| draft.tls.listen = given.optional(Given::address)?;
-    "mqtt.tls.names" => |draft, given| draft.tls.names = given.names()?;
-    "mqtt.tls.certificate" => |draft, given| draft.tls.certificate = given.optional(|given| draft.path(given))?;
-    "mqtt.tls.private_key" => |draft, given| draft.tls.private_key = given.optional(|given| draft.path(given))?;
-    "mqtt.tls.client_ca" => |draft, given| draft.tls.client_ca = given.optional(|given| draft.path(given))?;
+    "mqtt.tls.listen" => |draft, given| draft.config.mqtt.tls_listen = given.optional(Given::address)?;
+    "mqtt.tls.names" => |draft, given| draft.config.tls.names = given.names()?;
+    "mqtt.tls.certificate" => |draft, given| draft.certificate = given.optional(|given| given.path(&draft.folder))?;
+    "mqtt.tls.private_key" => |draft, given| draft.private_key = given.optional(|given| given.path(&draft.folder))?;
+    "mqtt.tls.client_ca" => |draft, given| draft.config.tls.client_ca = given.optional(|given| given.path(&draft.folder))?;
 
-    "http.listen" => |draft, given| draft.config.http_listen = given.optional(Given::address)?;
+    "http.listen" => |draft, given| draft.config.http.listen = given.optional(Given::address)?;
     "http.plain_beyond_loopback" => |draft, given| draft.plain_http_beyond_loopback = given.boolean()?;
     "http.connections_per_address_max" => |draft, given|
-        draft.config.http_connections_per_address_max = given.integer(1..=TCP_CONNECTIONS_MAX)?;
+        draft.config.http.connections_per_address_max = given.integer(1..=TCP_CONNECTIONS_MAX)?;
+    "http.tls.listen" => |draft, given| draft.config.http.tls_listen = given.optional(Given::address)?;
 
     "disk.reserve" => |draft, given| draft.config.reserve_bytes = given.bytes(RESERVE_BYTES)? as u64;
     "disk.telemetry_below" => |draft, given|
@@ -75,7 +68,7 @@ pub(super) const KEYS: &[Key] = keys! {
     "clock.trusted" => |draft, given| draft.config.clock.trusted = given.boolean()?;
     "clock.demonstration" => |draft, given| draft.demonstration = given.boolean()?;
     "clock.rate" => |draft, given| draft.config.clock.rate = given.integer(1..=3_600)?;
-    "clock.start" => |draft, given| draft.config.clock.start = given.optional(Given::wall)?;
+    "clock.start" => |draft, given| draft.config.clock.start = given.optional(|given| Wall::parse(given.time()?))?;
 
     "retention.days" => |draft, given| draft.config.retention.days = given.integer(KEPT_DAYS)?;
     "retention.samples_days" => |draft, given| draft.config.retention.samples_days = given.integer(KEPT_DAYS)?;
@@ -110,21 +103,3 @@ pub(super) const KEYS: &[Key] = keys! {
     "policy.second_person_above" => |draft, given|
         draft.config.policy.second_person_above = given.amount("yuan", MONEY)?;
 };
-
-/// Sets one key, or says why not.
-pub(super) fn set(key: &Key, given: &Given, origin: Origin, draft: &mut Draft, faults: &mut Faults) {
-    match (key.set)(draft, given) {
-        Ok(()) => draft.given(key.path, origin),
-        Err(message) => faults.note(origin, key.path, message),
-    }
-}
-
-/// The name that was probably meant, if one comes near.
-pub(super) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let given: String = given.chars().take(80).collect();
-    known
-        .map(|name| (strsim::damerau_levenshtein(&given, name), name))
-        .filter(|(edits, name)| *edits <= (name.len() / 3).clamp(1, 4))
-        .min()
-        .map(|(_, name)| name)
-}

@@ -112,6 +112,8 @@ fn every_key_reaches_its_own_field() {
         listen = "192.0.2.1:4"
         plain_beyond_loopback = true
         connections_per_address_max = 13
+        [http.tls]
+        listen = "0.0.0.0:5"
         [disk]
         reserve = "21MiB"
         telemetry_below = "23MiB"
@@ -164,20 +166,23 @@ fn every_key_reaches_its_own_field() {
         first_tariff: Some("/tariff.toml".into()),
         mqtt: Mqtt {
             listen: vec![address("0.0.0.0:1"), address("[::1]:2")],
-            tls: Some(MqttTls {
-                listen: address("0.0.0.0:3"),
-                names: Vec::new(),
-                station: Some(StationFiles {
-                    certificate: "/c.pem".into(),
-                    private_key: "/k.pem".into(),
-                }),
-                client_ca: Some("/ca.pem".into()),
-            }),
+            tls_listen: Some(address("0.0.0.0:3")),
             connections_max: 11,
             connections_per_address_max: 12,
         },
-        http_listen: Some(address("192.0.2.1:4")),
-        http_connections_per_address_max: 13,
+        http: Http {
+            listen: Some(address("192.0.2.1:4")),
+            tls_listen: Some(address("0.0.0.0:5")),
+            connections_per_address_max: 13,
+        },
+        tls: tls::Config {
+            own: Some(tls::CertificateFiles {
+                certificate: "/c.pem".into(),
+                private_key: "/k.pem".into(),
+            }),
+            client_ca: Some("/ca.pem".into()),
+            ..Config::new(SiteId::new("s1").unwrap()).tls
+        },
         policy: Policy {
             start_timeout_ms: 2_000,
             prepay_min: fen("0.03"),
@@ -405,7 +410,7 @@ fn a_certificate_comes_with_its_key_and_a_listener() {
     assert_eq!(
         faults_of("[mqtt.tls]\nlisten = \"\"\nclient_ca = \"ca.pem\""),
         [
-            ":3: mqtt.tls.listen: is empty, so nothing uses the other keys under `[mqtt.tls]`; give an address such as \"0.0.0.0:8883\""
+            ":3: mqtt.tls.listen: is empty, and so is `http.tls.listen`: nothing uses the other keys under `[mqtt.tls]`; give an address such as \"0.0.0.0:8883\""
         ]
     );
     assert_eq!(
@@ -421,12 +426,17 @@ fn a_certificate_comes_with_its_key_and_a_listener() {
 #[test]
 fn piles_get_tls_everywhere_and_without_it_this_machine_alone() {
     let config = load("site = \"s1\"").unwrap();
-    let tls = config.mqtt.tls.unwrap();
-    assert_eq!((tls.listen.to_string().as_str(), tls.station), ("0.0.0.0:8883", None));
+    assert_eq!(config.mqtt.tls_listen, Some("0.0.0.0:8883".parse().unwrap()));
+    assert_eq!((config.tls.own, config.http.tls_listen), (None, None));
     assert!(config.mqtt.listen.iter().all(|address| address.ip().is_loopback()));
     let named = load("site = \"s1\"\n[mqtt.tls]\nnames = [\"edge.example\", \"192.0.2.7\", \"fd00::7\"]").unwrap();
-    assert_eq!(named.mqtt.tls.unwrap().names, ["edge.example", "192.0.2.7", "fd00::7"]);
-    assert_eq!(load("site = \"s1\"\n[mqtt.tls]\nlisten = \"\"").unwrap().mqtt.tls, None);
+    assert_eq!(named.tls.names, ["edge.example", "192.0.2.7", "fd00::7"]);
+    assert!(!load("site = \"s1\"\n[mqtt.tls]\nlisten = \"\"").unwrap().has_tls());
+    assert!(
+        load("site = \"s1\"\n[mqtt.tls]\nlisten = \"\"\n[http.tls]\nlisten = \"127.0.0.1:8443\"")
+            .unwrap()
+            .has_tls()
+    );
 }
 
 #[test]
@@ -463,7 +473,7 @@ fn the_environment_goes_over_the_file() {
     assert_eq!(config.site.as_str(), "s2");
     assert_eq!(config.mqtt.listen.len(), 2);
     assert_eq!(config.mqtt.connections_max, 7);
-    assert_eq!(config.http_listen, None);
+    assert_eq!(config.http.listen, None);
     assert_eq!(config.policy.review_above.to_string(), "150.00");
     assert!(config.policy.offline_sessions);
 }
@@ -477,7 +487,7 @@ fn a_fault_of_the_environment_names_the_variable() {
     );
     assert_eq!(
         shown("HOLDFAST_EDGE__COLOUR", "red"),
-        "environment variable HOLDFAST_EDGE__COLOUR: overrides no key; remove it, or see edge.toml for the keys there are"
+        "environment variable HOLDFAST_EDGE__COLOUR: overrides no key; remove it, or see the configuration file for the keys there are"
     );
     assert_eq!(
         shown("HOLDFAST_EDGE__CLOCK__RATE", "fast"),

@@ -13,7 +13,7 @@ mod run;
 mod telemetry;
 pub mod writer;
 
-pub use request::{Guard, Request, RequestKey, Respond, Response, Unavailable};
+pub use request::{Guard, Objection, Refused, Reply, Request, RequestKey, Respond, Unavailable};
 pub use run::Loop;
 
 use crate::{
@@ -45,7 +45,7 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 const LOOKS_MAX: usize = 64;
 
 /// Where an answer goes.
-type AnswerTo = oneshot::Sender<Result<Response, Unavailable>>;
+type AnswerTo = oneshot::Sender<Result<Reply, Refused>>;
 /// What is decided here.
 type Work = writer::Work<Receipt, AnswerTo>;
 
@@ -213,8 +213,8 @@ impl Station {
     /// Asks, and waits until the answer is true on disk.
     ///
     /// # Errors
-    /// [`Unavailable`]: nothing was decided. A refusal by the station's rules is an answer.
-    pub async fn ask(&self, request: Request) -> Result<Response, Unavailable> {
+    /// [`Refused`]: nothing was decided.
+    pub async fn ask(&self, request: Request) -> Result<Reply, Refused> {
         self.ask_guarded(request, None).await
     }
 
@@ -222,10 +222,10 @@ impl Station {
     ///
     /// # Errors
     /// As [`Station::ask`].
-    pub async fn ask_guarded(&self, request: Request, guard: Option<Guard>) -> Result<Response, Unavailable> {
+    pub async fn ask_guarded(&self, request: Request, guard: Option<Guard>) -> Result<Reply, Refused> {
         if self.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
             self.stats.refused_busy.fetch_add(1, Ordering::Relaxed);
-            return Err(Unavailable::Busy);
+            return Err(Unavailable::Busy.into());
         }
         let (answer, answered) = oneshot::channel();
         self.push(Work::Asked {
@@ -233,7 +233,7 @@ impl Station {
             guard,
             answer,
         });
-        answered.await.unwrap_or(Err(Unavailable::Stopping))
+        answered.await.unwrap_or(Err(Unavailable::Stopping.into()))
     }
 
     /// Looks at what is only in memory: presence, last reports, deadlines.

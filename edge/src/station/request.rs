@@ -1,20 +1,23 @@
-//! What the API asks of the station, and what it gets: requests, answers, and why one never came to the rules.
+//! What is asked of the station, and what comes back: requests, replies, and why one was refused. No HTTP: a reply is
+//! in the words of whoever asked.
 
 use super::WAITING_MAX;
 use crate::credentials::CredentialChange;
 use domain::{
+    ids::{MsgId, PileId},
     journal::hex,
     site::{Answer, Input, Rejected, Site},
     time::Now,
 };
+use service::http::idempotency::IdempotencyKey;
 use sha2::{Digest, Sha256};
 
-/// An HTTP answer as it is given and remembered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// The HTTP status.
-    pub status: u16,
-    /// The JSON text.
+/// An answer to what was decided, in the words of whoever asked. The loop remembers it and looks at nothing in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// A number that means something to the asker; it comes back with a repetition.
+    pub tag: u16,
+    /// Its text.
     pub body: String,
     /// What is remembered in place of `body`, where that holds a secret.
     pub body_remembered: Option<String>,
@@ -22,16 +25,38 @@ pub struct Response {
     pub replayed: bool,
 }
 
-impl Response {
-    /// An answer that may be remembered as it is.
-    pub fn new(status: u16, body: String) -> Self {
-        Self {
-            status,
-            body,
-            body_remembered: None,
-            replayed: false,
-        }
-    }
+/// Why a request was refused: nothing was decided, and it is not remembered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The station's rules say no.
+    #[error(transparent)]
+    ByRules(#[from] Rejected),
+    /// What is there already stands against it.
+    #[error(transparent)]
+    Objected(#[from] Objection),
+    /// It did not get as far as the rules.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// What a [`Guard`] finds in the way of a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Objection {
+    /// There is no such pile.
+    #[error("pile {0} is not known here")]
+    UnknownPile(PileId),
+    /// A pile of that name is there.
+    #[error("pile {0} is known already; POST /v1/piles/{0}/rotate gives it a new secret")]
+    PileExists(PileId),
+    /// There is no such token.
+    #[error("token {0} is not known here")]
+    UnknownToken(String),
+    /// A token of that name is there.
+    #[error("there is a token {0}; take it back first, or choose another name")]
+    TokenExists(String),
+    /// As many tokens as are kept are there.
+    #[error("there are {0} tokens already; take back what nobody uses")]
+    TooManyTokens(usize),
 }
 
 /// Why a request did not get as far as the station's rules.
@@ -58,21 +83,34 @@ pub struct RequestKey {
 }
 
 impl RequestKey {
+    /// The key of a pile's message: what it says is compared when the name comes again.
+    pub fn of_message(pile: &PileId, boot_id: &str, msg_id: &MsgId, said: &[u8]) -> Self {
+        Self {
+            key: format!("pile\n{pile}\n{boot_id}\n{msg_id}"),
+            body_hash: hex(&Sha256::digest(said)),
+        }
+    }
+
     /// The key of an HTTP request.
-    pub fn new(caller: &str, route: &str, key: &str, body: &[u8]) -> Self {
+    pub fn of_http(key: IdempotencyKey) -> Self {
+        let IdempotencyKey {
+            caller,
+            route,
+            key,
+            body_hash,
+        } = key;
         Self {
             key: format!("http\n{caller}\n{route}\n{key}"),
-            body_hash: hex(&Sha256::digest(body)),
+            body_hash,
         }
     }
 }
 
-/// Makes the HTTP answer, in the loop, right after the decision and before the commit. It sees the rows as decided.
-pub type Respond = Box<dyn FnOnce(Result<&Answer, &Rejected>, &Site, Now) -> Response + Send>;
+/// Makes the answer, in the loop, right after the decision and before the commit. It sees the rows as decided.
+pub type Respond = Box<dyn FnOnce(&Answer, &Site, Now) -> Reply + Send>;
 
-/// Looks at the rows, and at the credentials that change with the same commit, before a request is decided. An answer
-/// from it refuses the request: nothing is decided, and the answer is not remembered.
-pub type Guard = Box<dyn FnOnce(&Site, &[CredentialChange]) -> Option<Response> + Send>;
+/// Looks at the rows, and at the credentials that change with the same commit, before a request is decided.
+pub type Guard = Box<dyn FnOnce(&Site, &[CredentialChange]) -> Result<(), Objection> + Send>;
 
 /// A request from the API.
 pub struct Request {

@@ -7,7 +7,7 @@
 //! and nothing before that.
 
 use super::{
-    LoopStats, RequestKey, Response, Unavailable,
+    LoopStats, Refused, Reply, RequestKey, Unavailable,
     request::{Guard, Request},
     telemetry::{self, SAMPLES_AT_ONCE, SAMPLES_WITH_FACTS, Telemetry},
 };
@@ -75,7 +75,7 @@ pub struct Committed<R, A> {
     /// Live views to show.
     pub views: Vec<LiveView>,
     /// Answers to give, last: whoever is answered finds the live view as it was answered.
-    pub answers: Vec<(A, Result<Response, Unavailable>)>,
+    pub answers: Vec<(A, Result<Reply, Refused>)>,
     /// The number of the last journal entry, if any was added.
     pub journal_head: Option<u64>,
 }
@@ -125,7 +125,7 @@ struct Open<R, A> {
     seen: BTreeSet<OrderId>,
     receipts: Vec<R>,
     refused: Vec<R>,
-    answers: Vec<(A, Result<Response, Unavailable>)>,
+    answers: Vec<(A, Result<Reply, Refused>)>,
     taken: usize,
 }
 
@@ -414,44 +414,48 @@ impl<R, A> Writer<R, A> {
             && let Some(known) = self.remembered(&key.key, now)?
         {
             let answered = if known.body_hash == key.body_hash {
-                Ok(Response {
-                    status: known.status,
+                Ok(Reply {
+                    tag: known.status,
                     body: known.body,
                     body_remembered: None,
                     replayed: true,
                 })
             } else {
-                Err(Unavailable::KeyReused)
+                Err(Unavailable::KeyReused.into())
             };
             self.open.answers.push((answer, answered));
             return Ok(None);
         }
-        if let Some(objection) = guard.and_then(|guard| guard(&self.site, &self.open.batch.credentials)) {
-            self.open.answers.push((answer, Ok(objection)));
+        let objected = guard.map_or(Ok(()), |guard| guard(&self.site, &self.open.batch.credentials));
+        if let Err(objection) = objected {
+            self.open.answers.push((answer, Err(objection.into())));
             return Ok(None);
         }
         let outcome = match input {
             Some(input) => self.handle(input, now, random)?,
             None => Outcome::default(),
         };
-        let response = respond(outcome.answer.as_ref(), &self.site, now);
-        if outcome.answer.is_ok() {
+        // What was refused decided nothing: the same request may be made again with the same key.
+        let replied = match &outcome.answer {
+            Ok(decided) => Ok(respond(decided, &self.site, now)),
+            Err(rejected) => Err(rejected.clone().into()),
+        };
+        if let Ok(reply) = &replied {
             self.open.batch.credentials.extend(credentials);
+            if let Some(key) = key {
+                let body = reply.body_remembered.as_ref().unwrap_or(&reply.body).clone();
+                self.open.fresh.insert(
+                    key.key,
+                    Remembered {
+                        body_hash: key.body_hash,
+                        status: reply.tag,
+                        body,
+                        at: now.mono,
+                    },
+                );
+            }
         }
-        // "Not now" is no answer to remember: the same request may be tried again with the same key.
-        if let Some(key) = key.filter(|_| response.status != 503) {
-            let body = response.body_remembered.as_ref().unwrap_or(&response.body).clone();
-            self.open.fresh.insert(
-                key.key,
-                Remembered {
-                    body_hash: key.body_hash,
-                    status: response.status,
-                    body,
-                    at: now.mono,
-                },
-            );
-        }
-        self.open.answers.push((answer, Ok(response)));
+        self.open.answers.push((answer, replied));
         Ok(Some(outcome))
     }
 

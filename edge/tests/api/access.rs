@@ -3,6 +3,7 @@
 use crate::bench::Bench;
 use edge::api::{self, ApiState};
 use serde_json::Value;
+use service::http::unix::{bind_unix, serve_unix};
 use std::os::unix::fs::PermissionsExt;
 use tokio::sync::watch;
 
@@ -139,12 +140,12 @@ async fn on_the_unix_socket_the_files_permissions_decide() {
     let mode = std::fs::metadata(&bench.socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
     bench.local("GET", "/v1/tokens").await.expect(200);
-    let state = ApiState::new(bench.station.clone(), "Asia/Shanghai", ());
-    let taken = api::bind_unix(&bench.socket).await.unwrap_err();
+    let api = api::api(ApiState::new(bench.station.clone(), "Asia/Shanghai", ()).unwrap());
+    let taken = bind_unix(&bench.socket).await.unwrap_err();
     assert!(taken.to_string().contains("another process answers"), "{taken}");
     let file = bench.socket.with_file_name("not-a-socket");
     std::fs::write(&file, "precious").unwrap();
-    let other = api::bind_unix(&file).await.unwrap_err();
+    let other = bind_unix(&file).await.unwrap_err();
     assert!(other.to_string().contains("not"), "{other}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
 
@@ -152,9 +153,9 @@ async fn on_the_unix_socket_the_files_permissions_decide() {
     let stale = bench.socket.with_file_name("stale.sock");
     drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
     let (stop, stopping) = watch::channel(false);
-    let socket = api::bind_unix(&stale).await.unwrap();
+    let socket = bind_unix(&stale).await.unwrap();
     tokio::net::UnixStream::connect(&stale).await.unwrap();
-    let server = tokio::spawn(api::serve_unix(socket, state, stopping));
+    let server = tokio::spawn(serve_unix(socket, api, stopping));
     stop.send_replace(true);
     server.await.unwrap().unwrap();
     assert!(!stale.exists());

@@ -2,6 +2,7 @@
 //! Piles are played by hand through the same door the broker uses; what the station sends them is kept. Its clocks stand
 //! until the test moves them, so that nothing depends on how fast the machine is.
 
+use axum::http::{HeaderMap, Method};
 use broker::Receipt;
 use domain::{
     ids::{PileId, SiteId},
@@ -17,10 +18,14 @@ use edge::{
     station::{Outbound, Station},
     store::Store,
 };
-use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Request, body::Bytes};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use service::{
+    client::{Call, Client},
+    http::{
+        serve::serve,
+        unix::{bind_unix, serve_unix},
+    },
+};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -30,12 +35,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixStream},
-    sync::watch,
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 pub(crate) const SITE: &str = "test-site";
 pub(crate) const MINUTE: u64 = 60_000;
@@ -152,15 +152,15 @@ impl Bench {
         let sent = Sent::default();
         let outbound = sent.clone();
         std::thread::spawn(move || brain.run(outbound).unwrap());
-        let state = ApiState::new(station.clone(), "Asia/Shanghai", ());
+        let api = api::api(ApiState::new(station.clone(), "Asia/Shanghai", ()).unwrap());
         let (stop, stopping) = watch::channel(false);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let socket = folder.join("edge.sock");
-        let unix = api::bind_unix(&socket).await.unwrap();
+        let unix = bind_unix(&socket).await.unwrap();
         let servers = vec![
-            tokio::spawn(api::serve(listener, 128, state.clone(), stopping.clone())),
-            tokio::spawn(api::serve_unix(unix, state, stopping)),
+            tokio::spawn(serve(listener, None, 128, api.clone(), stopping.clone())),
+            tokio::spawn(serve_unix(unix, api, stopping)),
         ];
         let mut bench = Self {
             station,
@@ -192,10 +192,10 @@ impl Bench {
     /// Makes a token, as somebody at the machine would.
     pub(crate) async fn token(&self, name: &str, role: &str) -> String {
         let body = json!({ "name": name, "role": role }).to_string();
-        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        let station = Client::at_socket(&self.socket);
         let key = self.key();
         let headers = [("content-type", "application/json"), ("idempotency-key", &*key)];
-        let made = exchange(stream, "POST", "/v1/tokens", &headers, Some(&body))
+        let made = exchange(&station, "POST", "/v1/tokens", &headers, Some(&body))
             .await
             .expect(201);
         made["token"].as_str().unwrap().to_owned()
@@ -228,23 +228,23 @@ impl Bench {
         if !["GET", "HEAD"].contains(&method) {
             self.advance(CHANGE_AFTER).await;
         }
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        exchange(stream, method, path, headers, body).await
+        let station = Client::at_address(self.address);
+        exchange(&station, method, path, headers, body).await
     }
 
     /// A request over the Unix socket.
     pub(crate) async fn local(&self, method: &str, path: &str) -> Reply {
-        let stream = UnixStream::connect(&self.socket).await.unwrap();
-        exchange(stream, method, path, &[], None).await
+        let station = Client::at_socket(&self.socket);
+        exchange(&station, method, path, &[], None).await
     }
 
     /// A POST over the Unix socket, by somebody with a token or by anybody.
     pub(crate) async fn local_post(&self, path: &str, token: Option<&str>, body: &Value) -> Reply {
-        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        let station = Client::at_socket(&self.socket);
         let (key, bearer) = (self.key(), token.map(|token| format!("Bearer {token}")));
         let mut headers = vec![("content-type", "application/json"), ("idempotency-key", &*key)];
         headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
-        exchange(stream, "POST", path, &headers, Some(&body.to_string())).await
+        exchange(&station, "POST", path, &headers, Some(&body.to_string())).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -435,27 +435,17 @@ pub(crate) fn tariff(id: &str, from: &str) -> Value {
     })
 }
 
-async fn exchange<S>(stream: S, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Reply
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
-    let connection = tokio::spawn(connection);
-    let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+async fn exchange(at: &Client, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Reply {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let mut call = Call::new(method, path).body(body.unwrap_or_default().to_owned());
     for (name, value) in headers {
-        request = request.header(*name, *value);
+        call = call.header(*name, *value);
     }
-    let body = Full::new(Bytes::from(body.unwrap_or_default().to_owned()));
-    let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
-    let (parts, body) = response.into_parts();
-    let bytes = body.collect().await.unwrap().to_bytes();
-    connection.abort();
-    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let answer = at.ask(call).await.unwrap();
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
     Reply {
-        status: parts.status.as_u16(),
-        headers: parts.headers,
+        status: answer.status,
+        headers: answer.headers,
         body: serde_json::from_str(&text).unwrap_or_default(),
         text,
     }

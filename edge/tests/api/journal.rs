@@ -4,6 +4,7 @@ use crate::bench::Bench;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use domain::journal::{Entry, Hash};
 use serde_json::json;
+use service::client::{Call, Client};
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,19 +96,9 @@ async fn nobody_who_waits_keeps_the_station_from_ending() {
     let bench = Bench::new().await;
     let socket = bench.socket.clone();
     let waiting = tokio::spawn(async move {
-        let stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream))
-            .await
-            .unwrap();
-        tokio::spawn(connection);
-        let request = hyper::Request::get("/v1/journal?wait_s=60").header("host", "x");
-        let request = request
-            .body(http_body_util::Empty::<hyper::body::Bytes>::new())
-            .unwrap();
-        sender
-            .send_request(request)
-            .await
-            .map(|response| response.status().as_u16())
+        let station = Client::at_socket(socket).within(Duration::from_secs(300));
+        let answer = station.ask(Call::get("/v1/journal?wait_s=60")).await;
+        answer.map(|answer| answer.status)
     });
     somebody_waits(&bench).await;
     let socket = bench.socket.clone();

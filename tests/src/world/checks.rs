@@ -12,7 +12,7 @@ use domain::{
     journal::{Entry, Hash},
     ledger::Account,
     order::State,
-    site::{Changes, Rows},
+    site::{Changes, Rejected, Rows},
 };
 use edge::store::{OrderFilter, QuarantineFilter, Reader};
 use std::collections::BTreeMap;
@@ -153,18 +153,19 @@ impl World {
     }
 
     /// An answer says only what is in the journal.
-    pub(super) fn check_answer(&self, number: u64, status: u16, body: &str) -> Checked {
+    pub(super) fn check_answer(&self, number: u64, answer: &Result<String, Rejected>) -> Checked {
+        let Ok(body) = answer else { return Ok(()) };
         let asked = self.desk.requests.get(&number).map(|request| &request.asked);
         let leaves_trace = asked.is_some_and(Desk::leaves_trace);
         let placed = matches!(asked, Some(Asked::Place(_)));
-        if status == 200 && placed && !self.oracle.has_order(body) {
+        if placed && !self.oracle.has_order(body) {
             return Err(format!(
-                "request {number} got a 200 for order {body}, which is not in the journal"
+                "request {number} got order {body}, which is not in the journal"
             ));
         }
-        if status == 200 && leaves_trace && !self.signature_is_journaled(number) {
+        if leaves_trace && !self.signature_is_journaled(number) {
             return Err(format!(
-                "request {number} ({asked:?}) got a 200 and is not in the journal"
+                "request {number} ({asked:?}) succeeded and is not in the journal"
             ));
         }
         Ok(())

@@ -16,7 +16,7 @@ use domain::{
     fact::PaidFrom,
     ids::{CardId, ConnectorNo, MemberId, OrderId, Outlet, PileId},
     order::{State, Until},
-    site::{Decision, Input as SiteInput, Place},
+    site::{Decision, Input as SiteInput, Place, Rejected},
     tariff::Tariff,
     time::Wall,
     units::{Energy, Fen, Power},
@@ -39,9 +39,6 @@ pub(super) struct Visit {
 pub(super) const CONNECTOR: ConnectorNo = ConnectorNo(1);
 /// What a car takes, and what a connector delivers.
 const POWERS: [u64; 4] = [7_000, 11_000, 30_000, 60_000];
-
-/// How an answer begins that says what else covers the readings of a quarantine item.
-pub(super) const COVERED: &str = "covered ";
 
 type Step = Result<(), String>;
 
@@ -188,49 +185,49 @@ impl World {
     }
 
     /// Whoever asked has an answer.
-    pub(super) fn answered(&mut self, number: u64, status: u16, body: String) -> Step {
+    pub(super) fn answered(&mut self, number: u64, answer: Result<String, Rejected>) -> Step {
         let restored = self.restores > 0;
         let Some(request) = self.desk.requests.get_mut(&number) else {
             return Ok(());
         };
         if let Some(first) = &request.answer {
-            // The same key, the same answer; what a restore forgot may be answered anew.
-            if *first != (status, body.clone()) && !restored {
-                return Err(format!(
-                    "request {number} was answered {first:?} and then {status} {body}"
-                ));
+            // What was decided once has one answer; what a restore forgot may be answered anew. A refusal decided nothing.
+            if first.is_ok() && *first != answer && !restored {
+                return Err(format!("request {number} was answered {first:?} and then {answer:?}"));
             }
-            return Ok(());
+            if first.is_ok() || answer.is_err() {
+                return Ok(());
+            }
         }
-        request.answer = Some((status, body.clone()));
-        if status != 200 && body.contains("tariff") {
-            return Err(format!("request {number} ({:?}) was refused: {body}", request.asked));
-        }
-        if let (Asked::CloseQuarantine(item, Some(payer), _), Some(covers)) =
-            (request.asked.clone(), body.strip_prefix(COVERED))
-        {
-            let covers = serde_json::from_str(covers).map_err(|error| format!("{body}: {error}"))?;
-            // Whoever is told may let somebody pay all the same, and mostly does not.
-            if self.chance(40) {
-                self.ask(Asked::CloseQuarantine(item, Some(payer), covers));
-            } else {
-                self.ask(Asked::CloseQuarantine(item, None, Vec::new()));
+        request.answer = Some(answer.clone());
+        let asked = request.asked.clone();
+        match (asked, answer) {
+            (asked, Err(Rejected::NoTariff)) => return Err(format!("request {number} ({asked:?}) found no tariff")),
+            (Asked::CloseQuarantine(item, Some(payer), _), Err(Rejected::Covered { covers, .. })) => {
+                // Whoever is told may let somebody pay all the same, and mostly does not.
+                if self.chance(40) {
+                    let despite = covers.into_iter().map(|cover| cover.by).collect();
+                    self.ask(Asked::CloseQuarantine(item, Some(payer), despite));
+                } else {
+                    self.ask(Asked::CloseQuarantine(item, None, Vec::new()));
+                }
             }
-            return Ok(());
-        }
-        if let (Asked::Place(place), 200) = (request.asked.clone(), status) {
-            let order = OrderId::new(&body).map_err(|error| error.to_string())?;
-            let pile = self.unit_of(&place.outlet.pile);
-            let visit = pile.and_then(|pile| self.units[pile].visit.as_mut());
-            if let Some(visit) = visit.filter(|visit| visit.request == Some(number)) {
-                visit.order = Some(order.clone());
+            (Asked::Place(place), Ok(order)) => {
+                let order = OrderId::new(&order).map_err(|error| error.to_string())?;
+                let pile = self.unit_of(&place.outlet.pile);
+                let visit = pile.and_then(|pile| self.units[pile].visit.as_mut());
+                if let Some(visit) = visit.filter(|visit| visit.request == Some(number)) {
+                    visit.order = Some(order.clone());
+                }
+                if self.chance(8) {
+                    self.ask(Asked::Stop(order));
+                }
             }
-            if self.chance(8) {
-                self.ask(Asked::Stop(order));
+            (Asked::Place(place), Err(Rejected::InsufficientFunds { .. })) => {
+                let amount = Fen(i64::try_from(self.between(2_000, 8_000)).unwrap_or(0));
+                self.top_up(place.member, amount);
             }
-        } else if let (Asked::Place(place), true) = (request.asked.clone(), body.contains("available")) {
-            let amount = Fen(i64::try_from(self.between(2_000, 8_000)).unwrap_or(0));
-            self.top_up(place.member, amount);
+            _ => {}
         }
         Ok(())
     }

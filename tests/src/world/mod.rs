@@ -40,6 +40,7 @@ use domain::{
     ids::{CardId, MemberId, PileId},
     messages::Down,
     policy::Policy,
+    site::Rejected,
     time::{Mono, Zone},
     units::{Energy, Fen, Power},
 };
@@ -236,8 +237,7 @@ enum Event {
     Asked(u64),
     Answered {
         request: u64,
-        status: u16,
-        body: String,
+        answer: Result<String, Rejected>,
     },
     /// Somebody comes to a pile, or looks after a car there.
     Driver {
@@ -459,7 +459,7 @@ impl World {
                 self.request_arrives(request);
                 Ok(())
             }
-            Event::Answered { request, status, body } => self.answered(request, status, body),
+            Event::Answered { request, answer } => self.answered(request, answer),
             Event::Driver { pile } => self.look_after(pile),
             Event::Desk => {
                 self.desk_looks_around();

@@ -5,7 +5,7 @@ use domain::{
     fact::PaidFrom,
     ids::{CardId, MemberId, OrderId, PileId},
     quarantine::CoveredBy,
-    site::{Decision, Input, Place},
+    site::{Decision, Input, Place, Rejected},
     units::Fen,
 };
 use edge::station::RequestKey;
@@ -47,7 +47,7 @@ pub(super) struct Request {
     pub(super) asked: Asked,
     /// How often it was asked from the beginning, because a restore had forgotten it.
     again: u32,
-    pub(super) answer: Option<(u16, String)>,
+    pub(super) answer: Option<Result<String, Rejected>>,
 }
 
 /// Everything that was ever asked, by number.
@@ -152,7 +152,10 @@ impl Desk {
         let key = format!("{number}.{}", request.again);
         Some((
             input,
-            RequestKey::new("desk", "world", &key, format!("{:?}", request.asked).as_bytes()),
+            RequestKey {
+                body_hash: format!("{:?}", request.asked),
+                key: format!("http\ndesk\nworld\n{key}"),
+            },
         ))
     }
 
@@ -178,7 +181,7 @@ impl Desk {
         let mut again = Vec::new();
         for (number, request) in &mut self.requests {
             let paid_in = matches!(request.asked, Asked::TopUp(..));
-            let succeeded = request.answer.as_ref().is_some_and(|(status, _)| *status == 200);
+            let succeeded = request.answer.as_ref().is_some_and(Result::is_ok);
             if paid_in && succeeded && forgotten(&Self::signature(*number)) {
                 request.again += 1;
                 request.answer = None;

@@ -3,7 +3,6 @@
 use super::{
     Event, MINUTE, SECOND, Time, World,
     coverage::Oddity,
-    drivers::COVERED,
     illtyped,
     net::KEEP_ALIVE_MS,
     oracle,
@@ -17,14 +16,14 @@ use crate::{
 use domain::{
     ids::PileId,
     messages::{self, AckResult, Down, Up},
-    site::{Effect, Input as SiteInput, Rejected},
+    site::{Effect, Input as SiteInput},
     topics::{self, UpKind},
     units::{Energy, Power},
 };
 use edge::{
     gate,
     station::{
-        Request, Response,
+        Refused, Reply, Request,
         writer::{Committed, Work},
     },
 };
@@ -317,15 +316,12 @@ impl World {
             input: Some(input),
             key: Some(key),
             credentials: Vec::new(),
-            respond: Box::new(|answer, _, _| match answer {
-                Ok(domain::site::Answer::Order(order)) => Response::new(200, order.to_string()),
-                Ok(_) => Response::new(200, String::new()),
-                Err(Rejected::Covered { covers, .. }) => {
-                    let by: Vec<_> = covers.iter().map(|cover| &cover.by).collect();
-                    let by = serde_json::to_string(&by).expect("names of sessions have no failing serializer");
-                    Response::new(409, format!("{COVERED}{by}"))
-                }
-                Err(rejected) => Response::new(409, rejected.to_string()),
+            respond: Box::new(|answer, _, _| Reply {
+                body: match answer {
+                    domain::site::Answer::Order(order) => order.to_string(),
+                    _ => String::new(),
+                },
+                ..Reply::default()
             }),
         };
         self.push(Work::Asked {
@@ -370,13 +366,16 @@ impl World {
             }
         }
         for (request, answer) in answers {
-            let answer = answer.map_err(|error| format!("request {request}: {error}"))?;
-            self.check_answer(request, answer.status, &answer.body)?;
-            self.note(|| format!("request {request} is answered: {} {}", answer.status, answer.body));
+            let answer = match answer {
+                Ok(reply) => Ok(reply.body),
+                Err(Refused::ByRules(rejected)) => Err(rejected),
+                Err(other) => return Err(format!("request {request}: {other}")),
+            };
+            self.check_answer(request, &answer)?;
+            self.note(|| format!("request {request} is answered: {answer:?}"));
             let latency = self.latency();
             if !self.chance(3) {
-                let (status, body) = (answer.status, answer.body);
-                self.after(latency, Event::Answered { request, status, body });
+                self.after(latency, Event::Answered { request, answer });
             }
         }
         self.pursue_faults()

@@ -1,7 +1,8 @@
 //! The desk: its till, shifts and days.
 
+use super::check_not_negative;
 use crate::api::{
-    body::{Checked, check_name, check_not_negative, check_positive, check_reason},
+    body::{Checked, check_name, check_positive, check_reason},
     problem::Problem,
     wire::{At, Yuan},
 };

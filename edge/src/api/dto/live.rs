@@ -139,7 +139,9 @@ impl From<&Frame> for LiveFrame {
 pub struct LiveSite {
     /// Rises over all orders of the station, across restarts too; send the last one as `after` to resume.
     pub seq: u64,
-    /// The first message of a fresh connection has every open order; a later one those that changed, each once, the
-    /// latest only.
+    /// `orders` is every open order: whatever a reader shows besides has ended. So it is in the first message of a
+    /// connection that resumes nothing, or cannot.
+    pub complete: bool,
+    /// Every open order, or those that changed, each once, the latest only.
     pub orders: Vec<LiveFrame>,
 }

@@ -9,11 +9,13 @@ pub mod live;
 pub mod member;
 pub mod order;
 pub mod pile;
+pub mod problem;
 pub mod quarantine;
 pub mod station;
 pub mod tariff;
 pub mod unread;
 
+use super::{problem::Problem, wire::Yuan};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,6 +38,14 @@ pub struct Switch {
     /// Why; must be given to switch it on.
     #[serde(default)]
     pub reason: Option<String>,
+}
+
+/// An amount that may be zero.
+pub(super) fn check_not_negative(path: &str, Yuan(amount): Yuan) -> Result<(), Problem> {
+    if amount.is_negative() {
+        return Err(Problem::field(path, format!("must not be negative, not {amount}")));
+    }
+    Ok(())
 }
 
 /// Splits what serde writes for an enum with data into its word and its content.

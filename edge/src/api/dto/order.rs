@@ -1,8 +1,9 @@
 //! Orders as callers see them, and what they send to place, stop, refund and decide one.
 
+use super::check_not_negative;
 use super::{Noticed, live::LiveDto, unread::UnreadView, word};
 use crate::api::{
-    body::{Checked, check_not_negative, check_positive, check_reason},
+    body::{Checked, check_positive, check_reason},
     problem::Problem,
     wire::{At, Kwh, Yuan},
 };

@@ -3,7 +3,7 @@
 
 use super::live::Period;
 use crate::api::{
-    problem::TariffFault,
+    dto::problem::TariffFault,
     wire::{At, YuanPerKwh},
 };
 use domain::tariff::{PriceRow, Tariff};

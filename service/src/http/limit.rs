@@ -1,4 +1,4 @@
-//! Limits by address, so that one caller does not take what all need: open connections, and logins that fail.
+//! Limits by address and caller, so that one does not take what all need: places, and logins that fail.
 //! Time is an input; how much is remembered is bounded.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 /// How many logins of one address may fail at once …
 const FAILURES_MAX: u32 = 100;
 /// … and how soon another may.
-pub(super) const FAILURE_EVERY: Duration = Duration::from_secs(1);
+pub const FAILURE_EVERY: Duration = Duration::from_secs(1);
 /// The most addresses whose failures are remembered; with more the one that failed longest ago is forgotten.
 const ADDRESSES_MAX: usize = 1_024;
 
@@ -24,7 +24,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What counts as one address: an IPv6 network of 64 bits belongs to one household, and an IPv4 address is the same in
 /// either writing.
-fn household(address: IpAddr) -> IpAddr {
+pub fn one_address(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let network = u128::from(address) & !u128::from(u64::MAX);
@@ -39,12 +39,12 @@ fn household(address: IpAddr) -> IpAddr {
 /// Only failures are held back: a caller with a good token is let in whatever others behind the same address, a proxy's
 /// for instance, do. Tokens have too many bits to be found by trying; what is limited is the work and the noise.
 #[derive(Debug, Default)]
-pub(super) struct FailedLogins {
+pub struct FailedLogins {
     by_address: Mutex<BTreeMap<IpAddr, Failures>>,
     /// Logins that failed.
-    pub(super) failed: AtomicU64,
+    pub failed: AtomicU64,
     /// Those of them that were answered 429.
-    pub(super) limited: AtomicU64,
+    pub limited: AtomicU64,
 }
 
 /// A bucket that empties by one with every [`FAILURE_EVERY`].
@@ -73,9 +73,9 @@ impl Failures {
 
 /// A failed login that is one too many; another would be looked at after [`FAILURE_EVERY`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooMany {
+pub struct TooMany {
     /// The log has not told of it yet.
-    pub(super) is_first: bool,
+    pub is_first: bool,
 }
 
 impl FailedLogins {
@@ -83,10 +83,10 @@ impl FailedLogins {
     ///
     /// # Errors
     /// [`TooMany`] if too many have.
-    pub(super) fn note(&self, address: IpAddr, now: Instant) -> Result<(), TooMany> {
+    pub fn note(&self, address: IpAddr, now: Instant) -> Result<(), TooMany> {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let mut by_address = lock(&self.by_address);
-        let address = household(address);
+        let address = one_address(address);
         if by_address.len() >= ADDRESSES_MAX && !by_address.contains_key(&address) {
             let oldest = by_address.iter().min_by_key(|(_, failures)| failures.since);
             if let Some(oldest) = oldest.map(|(address, _)| *address) {
@@ -109,39 +109,56 @@ impl FailedLogins {
     }
 }
 
-/// Open connections, by address.
-#[derive(Debug, Clone, Default)]
-pub(super) struct OpenConnections {
-    by_address: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
-}
-
-/// A place for one connection; given back when it is dropped.
+/// Things that are in use, such as open connections, counted by who uses them: one at their bound costs the others
+/// nothing.
 #[derive(Debug)]
-pub(super) struct Place {
-    by_address: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
-    address: IpAddr,
+pub struct InUse<K: Ord> {
+    by_user: Arc<Mutex<BTreeMap<K, usize>>>,
 }
 
-impl OpenConnections {
-    /// A place, if this address has fewer than `most`.
-    pub(super) fn admit(&self, address: IpAddr, most: usize) -> Option<Place> {
-        let address = household(address);
-        let mut by_address = lock(&self.by_address);
-        let open = by_address.get(&address).copied().unwrap_or(0);
+impl<K: Ord> Default for InUse<K> {
+    fn default() -> Self {
+        Self {
+            by_user: Arc::default(),
+        }
+    }
+}
+
+impl<K: Ord> Clone for InUse<K> {
+    fn clone(&self) -> Self {
+        Self {
+            by_user: Arc::clone(&self.by_user),
+        }
+    }
+}
+
+/// A place for one of them; given back when it is dropped.
+#[derive(Debug)]
+pub struct Place<K: Ord + Clone> {
+    by_user: Arc<Mutex<BTreeMap<K, usize>>>,
+    user: K,
+}
+
+impl<K: Ord + Clone> InUse<K> {
+    /// A place, if this user has fewer than `most`.
+    pub fn admit(&self, user: K, most: usize) -> Option<Place<K>> {
+        let mut by_user = lock(&self.by_user);
+        let open = by_user.get(&user).copied().unwrap_or(0);
         if open >= most {
             return None;
         }
-        by_address.insert(address, open + 1);
+        by_user.insert(user.clone(), open + 1);
+        drop(by_user);
         Some(Place {
-            by_address: Arc::clone(&self.by_address),
-            address,
+            by_user: Arc::clone(&self.by_user),
+            user,
         })
     }
 }
 
-impl Drop for Place {
+impl<K: Ord + Clone> Drop for Place<K> {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut open) = lock(&self.by_address).entry(self.address) {
+        if let Entry::Occupied(mut open) = lock(&self.by_user).entry(self.user.clone()) {
             *open.get_mut() -= 1;
             if *open.get() == 0 {
                 open.remove();
@@ -191,8 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn places_are_counted_by_address_and_come_back() {
-        let open = OpenConnections::default();
+    fn places_are_counted_by_user_and_come_back() {
+        let open = InUse::default();
         let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
         let first = open.admit(one, 1).unwrap();
         assert!(open.admit(one, 1).is_none());
@@ -200,7 +217,7 @@ mod tests {
         drop(first);
         assert!(open.admit(one, 1).is_some());
         assert_eq!(
-            lock(&open.by_address).len(),
+            lock(&open.by_user).len(),
             1,
             "addresses without connections are forgotten"
         );

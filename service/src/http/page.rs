@@ -6,14 +6,14 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 /// The most rows on one page.
-pub(super) const LIMIT_MAX: usize = 200;
+pub const LIMIT_MAX: usize = 200;
 const LIMIT_DEFAULT: usize = 50;
 
 /// Which page.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Paging {
+pub struct Paging {
     /// Where the page begins: `next` of the page before.
     #[serde(default)]
     cursor: Option<String>,
@@ -24,11 +24,16 @@ pub(super) struct Paging {
 }
 
 impl Paging {
-    pub(super) fn new(cursor: Option<String>, limit: Option<usize>) -> Self {
+    /// What a query that has more in it says of the page.
+    pub fn new(cursor: Option<String>, limit: Option<usize>) -> Self {
         Self { cursor, limit }
     }
 
-    pub(super) fn limit(&self) -> Result<usize, Problem> {
+    /// How many rows.
+    ///
+    /// # Errors
+    /// None at all, or more than a page has.
+    pub fn limit(&self) -> Result<usize, Problem> {
         match self.limit {
             None => Ok(LIMIT_DEFAULT),
             Some(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
@@ -37,7 +42,10 @@ impl Paging {
     }
 
     /// The cursor of a list that is ordered by number.
-    pub(super) fn number(&self) -> Result<Option<u64>, Problem> {
+    ///
+    /// # Errors
+    /// It is not a number.
+    pub fn number(&self) -> Result<Option<u64>, Problem> {
         let read = |cursor: &String| {
             let digits = cursor.bytes().all(|byte| byte.is_ascii_digit());
             cursor.parse().ok().filter(|_| digits)
@@ -49,7 +57,10 @@ impl Paging {
     }
 
     /// The cursor of a list that is ordered by name.
-    pub(super) fn name(&self) -> Result<Option<String>, Problem> {
+    ///
+    /// # Errors
+    /// It is empty, or longer than any name.
+    pub fn name(&self) -> Result<Option<String>, Problem> {
         match &self.cursor {
             Some(cursor) if cursor.is_empty() || cursor.len() > 96 => Err(bad_cursor()),
             other => Ok(other.clone()),

@@ -1,24 +1,17 @@
-//! TLS for piles: the certificate that the station shows, and the authority whose certificates it believes.
-//! Either half comes from files of the operator's or from the site's own authority, and changes without a restart
-//! (decision 0015).
+//! TLS of a daemon: the certificate that it shows, and the authority whose certificates it believes. Either half comes from
+//! files of the operator's or from an authority of the daemon's own, and changes without a restart (decision 0015).
 
 mod authority;
 mod names;
 mod verifier;
 mod x509;
 
-pub use authority::put;
+pub use authority::{fingerprint, put};
+pub use x509::common_name;
 
-use crate::{
-    clock::{EARLIEST, KnownTime, SiteClock},
-    config::MqttTls,
-};
 use anyhow::{Context, bail, ensure};
 use authority::{Authority, DAY_MS, ENDS, Issued};
-use domain::{
-    ids::{PileId, SiteId},
-    time::Wall,
-};
+use domain::{station_clock::EARLIEST, time::Wall};
 use rustls::{
     RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -27,34 +20,78 @@ use rustls::{
 use std::{
     fmt,
     io::Read,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
-use verifier::PileVerifier;
+use verifier::ClientVerifier;
 
-/// How long a certificate is valid that the station issues to itself, in days.
+/// What is known of the true time, whatever a wall clock shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownTime {
+    /// The wall clock is trusted, and shows this.
+    Is(Wall),
+    /// It is not; but it was, and so much time has passed since, or more.
+    NotBefore(Wall),
+    /// It never was.
+    Unknown,
+}
+
+/// Where the time comes from by which certificates are judged and issued.
+pub trait TrueTime: fmt::Debug + Send + Sync {
+    /// What the wall clock shows.
+    fn wall(&self) -> Wall;
+    /// What is known.
+    fn known(&self) -> KnownTime;
+}
+
+/// What a daemon's TLS is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The table of the configuration that says so, for what is to be said about it: `mqtt.tls`.
+    pub table: &'static str,
+    /// How a client gets a new certificate, for what is to be said about one that has expired.
+    pub renew_with: &'static str,
+    /// Names and addresses besides this machine's own, for the certificate that the daemon makes itself.
+    pub names: Vec<String>,
+    /// A certificate of somebody else's making; the daemon makes one itself if not given.
+    pub own: Option<CertificateFiles>,
+    /// The authority whose certificates clients show, PEM; the daemon's own if not given.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A certificate of somebody else's making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub private_key: PathBuf,
+}
+
+/// How long a certificate is valid that the daemon issues to itself, in days.
 const STATION_DAYS: i64 = 365;
-/// How long before its end the station makes itself a new one, in days.
+/// How long before its end the daemon makes itself a new one, in days.
 const RENEW_DAYS: i64 = 60;
 /// How long before its end a certificate is warned about, in milliseconds.
 pub const WARN_MS: i64 = 30 * DAY_MS;
 /// The largest file that is read as a certificate or key, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What TLS on the station's listener is made of.
+/// What TLS on a daemon's listeners is made of, as it stands.
 pub struct Tls {
-    given: MqttTls,
-    clock: Arc<SiteClock>,
-    /// Where either half is the station's own making.
+    given: Config,
+    clock: Arc<dyn TrueTime>,
+    /// Where either half is of the daemon's own making.
     authority: Option<Authority>,
     in_use: Mutex<InUse>,
-    configs: watch::Sender<Arc<ServerConfig>>,
+    with_clients: watch::Sender<Arc<ServerConfig>>,
+    https: watch::Sender<Arc<ServerConfig>>,
 }
 
 struct InUse {
     files: Files,
-    /// The certificate that the station made itself, and for which names.
+    /// The certificate that the daemon made itself, and for which names.
     issued: Option<(Issued, Vec<String>)>,
     expires: Wall,
     /// Files that cannot be used, and why; each is told once.
@@ -67,14 +104,14 @@ struct InUse {
 #[derive(Clone, PartialEq, Eq)]
 struct Files {
     /// Certificate chain and key.
-    station: Option<(Vec<u8>, Vec<u8>)>,
+    own: Option<(Vec<u8>, Vec<u8>)>,
     client_ca: Option<Vec<u8>>,
 }
 
-/// How TLS stands, for whoever looks at the station.
+/// How TLS stands, for whoever looks at the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsState {
-    /// When the station's certificate ends.
+    /// When the certificate ends that is shown.
     pub expires: Wall,
     /// It ends soon, and nobody renews it by itself.
     pub expires_soon: bool,
@@ -82,8 +119,8 @@ pub struct TlsState {
     pub problem: Option<String>,
 }
 
-/// A certificate for a pile, with its key: shown once.
-pub struct PileCertificate {
+/// A certificate for a client, with its key: shown once.
+pub struct ClientCertificate {
     /// The certificate, PEM.
     pub certificate: String,
     /// Its private key, PEM (PKCS #8).
@@ -94,16 +131,14 @@ pub struct PileCertificate {
     pub expires: Wall,
 }
 
-/// Why no certificate is issued to a pile.
+/// Why no certificate is issued to a client.
 #[derive(Debug, thiserror::Error)]
 pub enum NotIssued {
     /// Somebody else issues them.
-    #[error(
-        "certificates of piles come from the authority in `mqtt.tls.client_ca` of the configuration; this station issues none"
-    )]
-    OtherAuthority,
+    #[error("certificates come from the authority in `{0}.client_ca` of the configuration; none is issued here")]
+    OtherAuthority(&'static str),
     /// It would have expired when the clock is put right.
-    #[error("the station's clock says {0}: set it first, or the certificate would be over before it is used")]
+    #[error("the clock here says {0}: set it first, or the certificate would be over before it is used")]
     ClockNotSet(Wall),
     /// It could not be made.
     #[error("the certificate could not be made: {0:#}")]
@@ -119,26 +154,26 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads the files that are given, and the site's own authority for what is not; makes that at need.
+    /// Reads the files that are given, and the authority of this name in `folder` for what is not; makes that at need.
     ///
     /// # Errors
     /// What cannot be used, and what to do about it.
-    pub fn open(given: &MqttTls, data_dir: &Path, site: &SiteId, clock: Arc<SiteClock>) -> anyhow::Result<Self> {
-        let authority = if given.station.is_some() && given.client_ca.is_some() {
+    pub fn open(given: &Config, folder: &Path, name: &str, clock: Arc<dyn TrueTime>) -> anyhow::Result<Self> {
+        let authority = if given.own.is_some() && given.client_ca.is_some() {
             None
         } else {
-            Some(Authority::open(&data_dir.join("tls"), site)?)
+            Some(Authority::open(folder, name)?)
         };
         let files = Files::read(given)?;
-        let issued = match (&files.station, &authority) {
+        let issued = match (&files.own, &authority) {
             (None, Some(authority)) => {
                 let names = names::of_this_machine(&given.names);
-                let issued = authority.issue_to_station(&names, ends(issuing_at(&clock), STATION_DAYS));
-                Some((issued.context("the station's own certificate")?, names))
+                let issued = authority.issue_to_server(&names, ends(issuing_at(&*clock), STATION_DAYS));
+                Some((issued.context("the own certificate")?, names))
             }
             _ => None,
         };
-        let (config, expires) = build(
+        let (configs, expires) = build(
             given,
             &files,
             issued.as_ref().map(|(issued, _)| issued),
@@ -156,34 +191,45 @@ impl Tls {
                 refused: None,
                 warned_day: 0,
             }),
-            configs: watch::Sender::new(Arc::new(config)),
+            with_clients: watch::Sender::new(configs.with_clients),
+            https: watch::Sender::new(configs.https),
         })
     }
 
-    /// What new connections are served with.
+    /// What new connections are served with whose clients may show a certificate.
     pub fn configs(&self) -> watch::Receiver<Arc<ServerConfig>> {
-        self.configs.subscribe()
+        self.with_clients.subscribe()
     }
 
-    /// Whether any certificate of the authority speaks for the pile it names, and not only the one that the station
-    /// issued to it: so it is with an authority of somebody else's.
+    /// What new HTTPS connections are served with.
+    pub fn https_configs(&self) -> watch::Receiver<Arc<ServerConfig>> {
+        self.https.subscribe()
+    }
+
+    fn serve_with(&self, configs: Configs) {
+        self.with_clients.send_replace(configs.with_clients);
+        self.https.send_replace(configs.https);
+    }
+
+    /// Whether any certificate of the authority speaks for the client it names, and not only the one that was issued to it
+    /// here: so it is with an authority of somebody else's.
     pub fn believes_any_certificate(&self) -> bool {
         self.given.client_ca.is_some()
     }
 
-    /// Whether the site's own authority was made just now: no certificate that was issued before is one of it.
+    /// Whether the own authority was made just now: no certificate that was issued before is one of it.
     pub fn authority_is_new(&self) -> bool {
         self.authority.as_ref().is_some_and(|authority| authority.is_new)
     }
 
-    /// The certificate of the site's own authority, PEM, where the station shows a certificate of its own making: what a
-    /// pile needs to know the station by.
+    /// The certificate of the own authority, PEM, where the daemon shows a certificate of its own making: what a client
+    /// needs to know the daemon by.
     pub fn authority_pem(&self) -> Option<&str> {
-        let authority = self.authority.as_ref().filter(|_| self.given.station.is_none());
+        let authority = self.authority.as_ref().filter(|_| self.given.own.is_none());
         authority.map(|authority| authority.pem.as_str())
     }
 
-    /// Looks whether the files have changed or the station's certificate is to be renewed, and serves new connections
+    /// Looks whether the files have changed or the own certificate is to be renewed, and serves new connections
     /// accordingly. Blocks for as long as files do.
     pub fn look(&self) {
         let mut in_use = self.lock();
@@ -208,15 +254,15 @@ impl Tls {
         }
         let built = read.and_then(|files| {
             let issued = in_use.issued.as_ref().map(|(issued, _)| issued);
-            let (config, expires) = build(&self.given, &files, issued, self.authority.as_ref(), &self.clock)?;
-            Ok((files, config, expires))
+            let (configs, expires) = build(&self.given, &files, issued, self.authority.as_ref(), &self.clock)?;
+            Ok((files, configs, expires))
         });
         match built {
-            Ok((files, config, expires)) => {
-                tracing::info!("new TLS files are in use; the station's certificate is valid until {expires}");
+            Ok((files, configs, expires)) => {
+                tracing::info!("new TLS files are in use; the certificate is valid until {expires}");
                 (in_use.files, in_use.expires, in_use.refused) = (files, expires, None);
                 in_use.warned_day = 0;
-                self.configs.send_replace(Arc::new(config));
+                self.serve_with(configs);
             }
             Err(error) => {
                 let why = format!("{error:#}");
@@ -228,36 +274,36 @@ impl Tls {
         }
     }
 
-    /// The station's own certificate, before its end or when the machine's names and addresses have changed.
+    /// The own certificate, before its end or when the machine's names and addresses have changed.
     fn renew(&self, in_use: &mut InUse) {
         let (Some((issued, names)), Some(authority)) = (&in_use.issued, &self.authority) else {
             return;
         };
-        let now = issuing_at(&self.clock);
+        let now = issuing_at(&*self.clock);
         let (new_names, new_end) = (names::of_this_machine(&self.given.names), ends(now, STATION_DAYS));
         let is_due = issued.not_after.ms_since(now) < RENEW_DAYS * DAY_MS && new_end > issued.not_after;
         if !is_due && new_names == *names {
             return;
         }
-        let renewed = authority.issue_to_station(&new_names, new_end).and_then(|issued| {
-            let (config, expires) = build(&self.given, &in_use.files, Some(&issued), Some(authority), &self.clock)?;
-            Ok((issued, config, expires))
+        let renewed = authority.issue_to_server(&new_names, new_end).and_then(|issued| {
+            let (configs, expires) = build(&self.given, &in_use.files, Some(&issued), Some(authority), &self.clock)?;
+            Ok((issued, configs, expires))
         });
         match renewed {
-            Ok((issued, config, expires)) => {
+            Ok((issued, configs, expires)) => {
                 tracing::info!(
-                    "the station has a new certificate, for {}, until {expires}",
+                    "there is a new certificate of the own authority, for {}, until {expires}",
                     new_names.join(" ")
                 );
                 (in_use.issued, in_use.expires) = (Some((issued, new_names)), expires);
-                self.configs.send_replace(Arc::new(config));
+                self.serve_with(configs);
             }
-            Err(error) => tracing::warn!("the station's certificate cannot be renewed: {error:#}"),
+            Err(error) => tracing::warn!("the own certificate cannot be renewed: {error:#}"),
         }
     }
 
     fn warn_of_the_end(&self, in_use: &mut InUse) {
-        let now = issuing_at(&self.clock);
+        let now = issuing_at(&*self.clock);
         let day = now.0 / DAY_MS;
         if ends_soon(in_use.expires, now) && in_use.warned_day != day {
             in_use.warned_day = day;
@@ -265,14 +311,14 @@ impl Tls {
         }
     }
 
-    /// Makes a certificate with which this pile shows who it is, for so many days.
+    /// Makes a certificate with which the client of this name shows who it is, for so many days.
     ///
     /// # Errors
     /// [`NotIssued`].
-    pub fn issue_to_pile(&self, pile: &PileId, days: i64) -> Result<PileCertificate, NotIssued> {
+    pub fn issue_to_client(&self, name: &str, days: i64) -> Result<ClientCertificate, NotIssued> {
         let authority = self.authority.as_ref().filter(|_| self.given.client_ca.is_none());
-        let authority = authority.ok_or(NotIssued::OtherAuthority)?;
-        let wall = self.clock.now().wall;
+        let authority = authority.ok_or(NotIssued::OtherAuthority(self.given.table))?;
+        let wall = self.clock.wall();
         let now = match self.clock.known() {
             KnownTime::Unknown => wall,
             KnownTime::Is(known) | KnownTime::NotBefore(known) => known.max(wall),
@@ -281,10 +327,10 @@ impl Tls {
             return Err(NotIssued::ClockNotSet(now));
         }
         let issued = authority
-            .issue_to_pile(pile, ends(now, days))
+            .issue_to_client(name, ends(now, days))
             .map_err(NotIssued::Failed)?;
-        Ok(PileCertificate {
-            fingerprint: authority::fingerprint(&issued.der),
+        Ok(ClientCertificate {
+            fingerprint: fingerprint(&issued.der),
             certificate: issued.pem,
             private_key: issued.key_pem,
             expires: issued.not_after,
@@ -296,7 +342,7 @@ impl Tls {
         let in_use = self.lock();
         TlsState {
             expires: in_use.expires,
-            expires_soon: ends_soon(in_use.expires, issuing_at(&self.clock)),
+            expires_soon: ends_soon(in_use.expires, issuing_at(&*self.clock)),
             problem: in_use.refused.as_ref().map(|(_, why)| why.clone()),
         }
     }
@@ -304,11 +350,6 @@ impl Tls {
     fn lock(&self) -> MutexGuard<'_, InUse> {
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// By which a certificate that a pile showed is told from others: SHA-256 of its DER, hex.
-pub fn fingerprint(certificate_der: &[u8]) -> String {
-    authority::fingerprint(certificate_der)
 }
 
 fn ends_soon(expires: Wall, now: Wall) -> bool {
@@ -319,21 +360,21 @@ fn words_of_the_end(expires: Wall, now: Wall) -> String {
     let ms = expires.ms_since(now);
     let advice = "put a new one in its place; it is read without a restart";
     if ms < 0 {
-        format!("the station's TLS certificate expired at {expires}: piles that look at it stay away; {advice}")
+        format!("the TLS certificate expired at {expires}: whoever looks at it stays away; {advice}")
     } else {
         format!(
-            "the station's TLS certificate expires at {expires}, in {} days; {advice}",
+            "the TLS certificate expires at {expires}, in {} days; {advice}",
             ms / DAY_MS
         )
     }
 }
 
 /// The present for what is issued: never before this program was written, which would end before it is used.
-fn issuing_at(clock: &SiteClock) -> Wall {
+fn issuing_at(clock: &dyn TrueTime) -> Wall {
     let now = match clock.known() {
         KnownTime::Is(wall) => wall,
-        KnownTime::NotBefore(wall) => wall.max(clock.now().wall),
-        KnownTime::Unknown => clock.now().wall,
+        KnownTime::NotBefore(wall) => wall.max(clock.wall()),
+        KnownTime::Unknown => clock.wall(),
     };
     now.max(EARLIEST)
 }
@@ -346,17 +387,17 @@ fn ends(now: Wall, days: i64) -> Wall {
 ///
 /// # Errors
 /// What cannot be used, and why.
-pub fn check(given: &MqttTls, data_dir: &Path, now: Wall) -> anyhow::Result<Vec<String>> {
+pub fn check(given: &Config, folder: &Path, now: Wall) -> anyhow::Result<Vec<String>> {
     let files = Files::read(given)?;
     let mut warnings = Vec::new();
-    if let Some((chain, key)) = &files.station {
-        let (chain, key) = station_files(given, chain, key)?;
+    if let Some((chain, key)) = &files.own {
+        let (chain, key) = own_files(given, chain, key)?;
         let provider = rustls::crypto::ring::default_provider();
-        rustls::sign::CertifiedKey::from_der(chain.clone(), key, &provider).context("mqtt.tls.certificate")?;
+        rustls::sign::CertifiedKey::from_der(chain.clone(), key, &provider).context("the certificate and its key")?;
         let dates = chain
             .first()
             .and_then(|der| x509::dates(der))
-            .context("mqtt.tls.certificate has no dates")?;
+            .context("the certificate has no dates")?;
         if ends_soon(dates.not_after, now) {
             warnings.push(words_of_the_end(dates.not_after, now));
         }
@@ -364,10 +405,10 @@ pub fn check(given: &MqttTls, data_dir: &Path, now: Wall) -> anyhow::Result<Vec<
     if let Some(roots) = &files.client_ca {
         roots_of(given, roots)?;
     }
-    let (certificate, _) = Authority::files(&data_dir.join("tls"));
-    if (files.station.is_none() || files.client_ca.is_none()) && !certificate.exists() {
+    let (certificate, _) = Authority::files(folder);
+    if (files.own.is_none() || files.client_ca.is_none()) && !certificate.exists() {
         warnings.push(format!(
-            "the site's own certificate authority will be made at the next start: {}",
+            "the own certificate authority will be made at the next start: {}",
             certificate.display()
         ));
     }
@@ -375,10 +416,10 @@ pub fn check(given: &MqttTls, data_dir: &Path, now: Wall) -> anyhow::Result<Vec<
 }
 
 impl Files {
-    fn read(given: &MqttTls) -> anyhow::Result<Self> {
-        let station = given.station.as_ref();
+    fn read(given: &Config) -> anyhow::Result<Self> {
+        let own = given.own.as_ref();
         Ok(Self {
-            station: station
+            own: own
                 .map(|own| anyhow::Ok((bytes(&own.certificate)?, bytes(&own.private_key)?)))
                 .transpose()?,
             client_ca: given.client_ca.as_deref().map(bytes).transpose()?,
@@ -414,15 +455,15 @@ fn certificates(path: &Path, pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'s
     }
 }
 
-fn station_files(given: &MqttTls, chain: &[u8], key: &[u8]) -> anyhow::Result<Chain> {
-    let own = given.station.as_ref().context("no certificate is configured")?;
+fn own_files(given: &Config, chain: &[u8], key: &[u8]) -> anyhow::Result<Chain> {
+    let own = given.own.as_ref().context("no certificate is configured")?;
     let chain = certificates(&own.certificate, chain)?;
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|error| anyhow::anyhow!("{}: {error}", own.private_key.display()))?;
     Ok((chain, key))
 }
 
-fn roots_of(given: &MqttTls, pem: &[u8]) -> anyhow::Result<RootCertStore> {
+fn roots_of(given: &Config, pem: &[u8]) -> anyhow::Result<RootCertStore> {
     let path = given.client_ca.as_deref().context("no client_ca is configured")?;
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path, pem)? {
@@ -431,29 +472,26 @@ fn roots_of(given: &MqttTls, pem: &[u8]) -> anyhow::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// A configuration for new connections, and when the station's certificate ends.
+/// What new connections are served with.
+struct Configs {
+    with_clients: Arc<ServerConfig>,
+    https: Arc<ServerConfig>,
+}
+
+/// What new connections are served with, and when the certificate ends.
 fn build(
-    given: &MqttTls,
+    given: &Config,
     files: &Files,
     issued: Option<&Issued>,
     authority: Option<&Authority>,
-    clock: &Arc<SiteClock>,
-) -> anyhow::Result<(ServerConfig, Wall)> {
-    let (chain, key) = match (&files.station, issued, authority) {
-        (Some((chain, key)), _, _) => station_files(given, chain, key)?,
+    clock: &Arc<dyn TrueTime>,
+) -> anyhow::Result<(Configs, Wall)> {
+    let (chain, key) = match (&files.own, issued, authority) {
+        (Some((chain, key)), _, _) => own_files(given, chain, key)?,
         (None, Some(issued), Some(authority)) => {
             (vec![issued.der.clone(), authority.der.clone()], issued.key.clone_key())
         }
-        _ => bail!("there is no certificate for the station"),
-    };
-    let roots = match (&files.client_ca, authority) {
-        (Some(pem), _) => roots_of(given, pem)?,
-        (None, Some(authority)) => {
-            let mut roots = RootCertStore::empty();
-            roots.add(authority.der.clone()).context("the site's own authority")?;
-            roots
-        }
-        (None, None) => bail!("there is no authority for certificates of piles"),
+        _ => bail!("there is no certificate to show"),
     };
     let expires = chain
         .first()
@@ -461,66 +499,105 @@ fn build(
         .context("a certificate without dates")?
         .not_after;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    // A pile need not have a certificate: it may as well log in with its secret.
-    let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .allow_unauthenticated()
-        .build()?;
-    let verifier = PileVerifier {
-        inner,
-        clock: Arc::clone(clock),
+    let of = || match &given.own {
+        Some(own) => format!(
+            "{} and {} cannot be used together",
+            own.certificate.display(),
+            own.private_key.display()
+        ),
+        None => "the own certificate".to_owned(),
     };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut https = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain.clone(), key.clone_key())
+        .with_context(of)?;
+    let verifier = ClientVerifier {
+        // A client need not have a certificate: it may as well log in with its secret.
+        inner: WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots(given, files, authority)?),
+            Arc::clone(&provider),
+        )
+        .allow_unauthenticated()
+        .build()?,
+        clock: Arc::clone(clock),
+        renew_with: given.renew_with,
+    };
+    let mut with_clients = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_single_cert(chain, key)
-        .with_context(|| match &given.station {
-            Some(own) => format!(
-                "{} and {} cannot be used together",
-                own.certificate.display(),
-                own.private_key.display()
-            ),
-            None => "the station's own certificate".to_owned(),
-        })?;
+        .with_context(of)?;
     // A resumed session would be believed without a look at the certificate: one that has expired meanwhile too.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Ok((config, expires))
+    with_clients.session_storage = Arc::new(NoServerSessionStorage {});
+    with_clients.send_tls13_tickets = 0;
+    https.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let configs = Configs {
+        with_clients: Arc::new(with_clients),
+        https: Arc::new(https),
+    };
+    Ok((configs, expires))
+}
+
+/// Whose certificates are believed.
+fn roots(given: &Config, files: &Files, authority: Option<&Authority>) -> anyhow::Result<RootCertStore> {
+    match (&files.client_ca, authority) {
+        (Some(pem), _) => roots_of(given, pem),
+        (None, Some(authority)) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.der.clone()).context("the own authority")?;
+            Ok(roots)
+        }
+        (None, None) => bail!("there is no authority for certificates of clients"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Mark, own_path::own_path};
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    /// A clock that stands where it is put, and is trusted.
+    #[derive(Debug)]
+    struct Standing(AtomicI64);
+
+    impl TrueTime for Standing {
+        fn wall(&self) -> Wall {
+            Wall(self.0.load(Ordering::Relaxed))
+        }
+
+        fn known(&self) -> KnownTime {
+            KnownTime::Is(self.wall())
+        }
+    }
 
     #[test]
-    fn the_station_renews_its_own_certificate_before_it_ends() {
-        let folder = own_path("renewal");
-        std::fs::create_dir(&folder).unwrap();
-        let given = MqttTls {
-            listen: "127.0.0.1:0".parse().unwrap(),
+    fn the_own_certificate_is_renewed_before_it_ends() {
+        let unique = getrandom::u64().unwrap();
+        let folder = std::env::temp_dir().join(format!("holdfast-renewal-{unique:016x}"));
+        let given = Config {
+            table: "mqtt.tls",
+            renew_with: "`pile cert`",
             names: vec!["edge.example".to_owned()],
-            station: None,
+            own: None,
             client_ca: None,
         };
         let start = Wall::parse("2026-03-01T00:00:00Z").unwrap();
-        let clock = SiteClock::resume(&Mark::default()).standing(start);
-        clock.set_trusted(true);
-        let clock = Arc::new(clock);
-        let site = SiteId::new("s1").unwrap();
-        let tls = Tls::open(&given, &folder, &site, Arc::clone(&clock)).unwrap();
-        let (first, mut configs) = (tls.state().expires, tls.configs());
-        let days = |count: i64| u64::try_from(count * 86_400_000).unwrap();
-        let ends_in = u64::try_from(first.ms_since(start)).unwrap();
-        clock.advance(days(1));
+        let clock = Arc::new(Standing(AtomicI64::new(start.0)));
+        let tls = Tls::open(&given, &folder, "s1", Arc::clone(&clock) as Arc<dyn TrueTime>).unwrap();
+        let (first, mut configs, mut https) = (tls.state().expires, tls.configs(), tls.https_configs());
+        clock.0.fetch_add(DAY_MS, Ordering::Relaxed);
         tls.look();
         assert_eq!(tls.state().expires, first, "it is new");
-        clock.advance(ends_in - days(2));
+        clock.0.store(first.0 - DAY_MS, Ordering::Relaxed);
         tls.look();
         assert!(configs.has_changed().unwrap(), "new connections get the new one");
+        assert!(https.has_changed().unwrap(), "over HTTPS too");
         configs.mark_unchanged();
+        https.mark_unchanged();
         assert!(tls.state().expires > first);
-        // The authority is the one that piles know.
-        let again = Tls::open(&given, &folder, &site, clock).unwrap();
+        // The authority is the one that clients know.
+        let again = Tls::open(&given, &folder, "s1", clock).unwrap();
         assert_eq!(again.authority_pem(), tls.authority_pem());
         assert!(tls.authority_is_new() && !again.authority_is_new());
         std::fs::remove_dir_all(&folder).unwrap();

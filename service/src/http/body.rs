@@ -1,8 +1,11 @@
-//! What comes in, read strictly: bodies with the path of every fault, ids and queries, and the key of a repeatable POST.
+//! What comes in, read strictly: bodies with the path of every fault, ids and queries.
 //! Everything that cannot be read is a problem that says which field and what to do.
 
-use super::{access::Caller, problem::Problem, wire::Yuan};
-use crate::station::RequestKey;
+use super::{
+    access::Caller,
+    idempotency::{IdempotencyKey, key_in},
+    problem::Problem,
+};
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
@@ -13,21 +16,19 @@ use std::time::Duration;
 use utoipa::ToSchema;
 
 /// The longest body that is read, in bytes.
-pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(20);
-/// The longest idempotency key, in characters.
-const KEY_CHARS_MAX: usize = 64;
 /// The longest free text a person may send (reasons), in characters.
 const REASON_CHARS_MAX: usize = 500;
 /// The longest name or receipt number, in characters.
 const NAME_CHARS_MAX: usize = 100;
 
-/// The header that makes a POST repeatable.
-pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
-
 /// What the types of a body cannot say.
-pub(super) trait Checked {
+pub trait Checked {
+    /// Looks at it as a whole.
+    ///
+    /// # Errors
     /// The first thing wrong with it.
     fn check(&self) -> Result<(), Problem> {
         Ok(())
@@ -42,23 +43,31 @@ pub struct Nothing {}
 impl Checked for Nothing {}
 
 /// The body of a POST, and what makes its repetition recognisable.
-pub(super) struct Posted<T> {
-    pub(super) body: T,
-    pub(super) key: RequestKey,
-    pub(super) caller: Caller,
+pub struct Posted<T> {
+    /// What was sent.
+    pub body: T,
+    /// By what a repetition is recognised.
+    pub key: IdempotencyKey,
+    /// By whom.
+    pub caller: Caller,
 }
 
 /// The body of a PUT.
-pub(super) struct Put<T> {
-    pub(super) body: T,
-    pub(super) caller: Caller,
+pub struct Put<T> {
+    /// What was sent.
+    pub body: T,
+    /// By whom.
+    pub caller: Caller,
 }
 
 /// The text of a body that is not read as JSON right away.
-pub(super) struct PostedText {
-    pub(super) text: String,
-    pub(super) is_toml: bool,
-    pub(super) key: Option<RequestKey>,
+pub struct PostedText {
+    /// The text.
+    pub text: String,
+    /// It came as TOML, and not as JSON.
+    pub is_toml: bool,
+    /// By what a repetition of a POST is recognised; a PUT needs none.
+    pub key: Option<IdempotencyKey>,
 }
 
 impl<S: Send + Sync, T: DeserializeOwned + Checked> FromRequest<S> for Posted<T> {
@@ -67,10 +76,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Checked> FromRequest<S> for Posted<T>
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let caller = Caller::of(&parts)?;
-        let key = idempotency_key(&parts.headers)?;
+        let key = key_in(&parts.headers)?;
         let bytes = read(body).await?;
         let body = parse(&parts.headers, &bytes)?;
-        let key = request_key(&caller, &parts, key, &bytes);
+        let key = IdempotencyKey::of(&caller, &parts, key, &bytes);
         Ok(Self { body, key, caller })
     }
 }
@@ -94,48 +103,16 @@ impl<S: Send + Sync> FromRequest<S> for PostedText {
         let (parts, body) = request.into_parts();
         let caller = Caller::of(&parts)?;
         let is_post = parts.method == axum::http::Method::POST;
-        let key = if is_post {
-            Some(idempotency_key(&parts.headers)?)
-        } else {
-            None
-        };
+        let key = if is_post { Some(key_in(&parts.headers)?) } else { None };
         let bytes = read(body).await?;
         let is_toml = media_type(&parts.headers).is_some_and(|kind| kind == "application/toml");
         if !is_toml {
             expect_json(&parts.headers)?;
         }
-        let key = key.map(|key| request_key(&caller, &parts, key, &bytes));
+        let key = key.map(|key| IdempotencyKey::of(&caller, &parts, key, &bytes));
         let text = String::from_utf8(bytes.to_vec())
             .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "malformed_body", "the body is not UTF-8"))?;
         Ok(Self { text, is_toml, key })
-    }
-}
-
-fn request_key(caller: &Caller, parts: &Parts, key: &str, body: &[u8]) -> RequestKey {
-    let route = format!("{} {}", parts.method, parts.uri.path());
-    RequestKey::new(&caller.name, &route, key, body)
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
-    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(key) = keys.next() else {
-        return Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "idempotency_key_missing",
-            "every POST needs an Idempotency-Key header: send a new UUID with each request, and the same one when you \
-             repeat a request whose answer did not arrive",
-        ));
-    };
-    let good = key.to_str().ok().filter(|text| {
-        (1..=KEY_CHARS_MAX).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
-    });
-    match (good, keys.next()) {
-        (Some(key), None) => Ok(key),
-        _ => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "idempotency_key_invalid",
-            format!("the Idempotency-Key header is one value of 1 to {KEY_CHARS_MAX} printable ASCII characters"),
-        )),
     }
 }
 
@@ -220,12 +197,18 @@ fn without_position(message: &str) -> String {
 }
 
 /// A free text that must say something.
-pub(super) fn check_reason(path: &str, text: &str) -> Result<(), Problem> {
+///
+/// # Errors
+/// It is empty, too long, or has control characters in it.
+pub fn check_reason(path: &str, text: &str) -> Result<(), Problem> {
     check_text(path, text, 1, REASON_CHARS_MAX)
 }
 
 /// A name, or a receipt number.
-pub(super) fn check_name(path: &str, text: &str, least: usize) -> Result<(), Problem> {
+///
+/// # Errors
+/// It is too short or too long, or has control characters in it.
+pub fn check_name(path: &str, text: &str, least: usize) -> Result<(), Problem> {
     check_text(path, text, least, NAME_CHARS_MAX)
 }
 
@@ -242,7 +225,10 @@ fn check_text(path: &str, text: &str, least: usize, most: usize) -> Result<(), P
 }
 
 /// An amount that must be above zero.
-pub(super) fn check_positive(path: &str, amount: i64, shown: impl std::fmt::Display) -> Result<(), Problem> {
+///
+/// # Errors
+/// It is not.
+pub fn check_positive(path: &str, amount: i64, shown: impl std::fmt::Display) -> Result<(), Problem> {
     if amount > 0 {
         Ok(())
     } else {
@@ -250,16 +236,8 @@ pub(super) fn check_positive(path: &str, amount: i64, shown: impl std::fmt::Disp
     }
 }
 
-/// An amount that may be zero.
-pub(super) fn check_not_negative(path: &str, Yuan(amount): Yuan) -> Result<(), Problem> {
-    if amount.is_negative() {
-        return Err(Problem::field(path, format!("must not be negative, not {amount}")));
-    }
-    Ok(())
-}
-
 /// Ids in the path.
-pub(super) struct Of<T>(pub(super) T);
+pub struct Of<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Of<T> {
     type Rejection = Problem;
@@ -277,7 +255,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Of<T> {
 }
 
 /// The query.
-pub(super) struct Asked<T>(pub(super) T);
+pub struct Asked<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;

@@ -1,8 +1,7 @@
-//! Which certificates of piles are believed: those of the authority, within their dates by the time that is known for certain.
-//! Whether a certificate still speaks for its pile is decided at the door (`gate.rs`).
+//! Which certificates of clients are believed: those of the authority, within their dates by the time that is known for
+//! certain. Whether a certificate still speaks for its client is the daemon's to decide.
 
-use super::x509;
-use crate::clock::{KnownTime, SiteClock};
+use super::{KnownTime, TrueTime, x509};
 use domain::time::Wall;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
@@ -12,11 +11,13 @@ use rustls::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// As the verifier inside, but by the station's clocks, and with words for the log.
+/// As the verifier inside, but by what is known of the time, and with words for the log.
 #[derive(Debug)]
-pub(super) struct PileVerifier {
+pub(super) struct ClientVerifier {
     pub(super) inner: Arc<dyn ClientCertVerifier>,
-    pub(super) clock: Arc<SiteClock>,
+    pub(super) clock: Arc<dyn TrueTime>,
+    /// What to do about a certificate that has expired.
+    pub(super) renew_with: &'static str,
 }
 
 /// The time by which a certificate is judged (decision 0015). While the clock is not trusted it is only known what is
@@ -29,7 +30,7 @@ fn judged_at(known: KnownTime, not_before: Wall) -> Wall {
     }
 }
 
-impl ClientCertVerifier for PileVerifier {
+impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
         self.inner.client_auth_mandatory()
     }
@@ -52,12 +53,12 @@ impl ClientCertVerifier for PileVerifier {
         let verified = self.inner.verify_client_cert(end_entity, intermediates, unix);
         if let Err(error) = &verified {
             // Nothing of it is believed yet: it may say anything.
-            let name = broker::common_name(end_entity).unwrap_or_default();
+            let name = x509::common_name(end_entity).unwrap_or_default();
             let name: String = name.escape_debug().take(64).collect();
             tracing::warn!(
                 name,
                 "a client's certificate is refused: {}",
-                words(error, end_entity, at)
+                words(error, end_entity, at, self.renew_with)
             );
         }
         verified
@@ -87,14 +88,14 @@ impl ClientCertVerifier for PileVerifier {
 }
 
 /// What is wrong with it, and what to do.
-fn words(error: &Error, certificate: &CertificateDer<'_>, now: Wall) -> String {
+fn words(error: &Error, certificate: &CertificateDer<'_>, now: Wall, renew_with: &str) -> String {
     let dates = x509::dates(certificate);
     match (error, dates) {
         (
             Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }),
             Some(dates),
         ) => format!(
-            "it expired at {}, and it is {now}; make it a new one with `holdfast-edge pile cert`",
+            "it expired at {}, and it is {now}; make it a new one with {renew_with}",
             dates.not_after
         ),
         (
@@ -105,7 +106,7 @@ fn words(error: &Error, certificate: &CertificateDer<'_>, now: Wall) -> String {
             dates.not_before
         ),
         (Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature), _) => {
-            "it was not issued by the authority that this station believes".to_owned()
+            "it was not issued by the authority that is believed here".to_owned()
         }
         (error, _) => error.to_string(),
     }

@@ -1,4 +1,4 @@
-//! Under which names and addresses piles may reach this station: what its own certificate is made out for.
+//! Under which names and addresses clients may reach this machine: what its own certificate is made out for.
 
 use std::{
     collections::BTreeSet,

@@ -1,12 +1,9 @@
-//! The site's own certificate authority: a key and a certificate in `tls` under the data directory, made once.
-//! It issues the station's certificate and those of its piles, and nothing else.
+//! A daemon's own certificate authority: a key and a certificate in a folder, made once.
+//! It issues the daemon's certificate and those of its clients, and nothing else.
 
+use super::x509;
 use anyhow::{Context, bail, ensure};
-use domain::{
-    ids::{PileId, SiteId},
-    journal::hex,
-    time::Wall,
-};
+use domain::{journal::hex, time::Wall};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, date_time_ymd,
@@ -53,30 +50,30 @@ impl Authority {
         (folder.join("ca.crt"), folder.join("ca.key"))
     }
 
-    /// Reads the authority from `folder`, or makes one where there is none.
+    /// Reads the authority of this name from `folder`, or makes one where there is none.
     ///
     /// # Errors
-    /// Half of it is missing, or the halves do not belong together: it is never replaced silently, as every pile would
+    /// Half of it is missing, or the halves do not belong together: it is never replaced silently, as every client would
     /// need a new certificate.
-    pub(super) fn open(folder: &Path, site: &SiteId) -> anyhow::Result<Self> {
+    pub(super) fn open(folder: &Path, of: &str) -> anyhow::Result<Self> {
         make_folder(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let (certificate, key) = Self::files(folder);
         let advice = || {
             format!(
-                "the station's certificate authority ({} and ca.key) is not whole: put the folder back from a copy; \
-                 or move it aside, then a new authority is made and every pile needs a new certificate",
+                "the own certificate authority ({} and ca.key) is not whole: put the folder back from a copy; or move it \
+                 aside, then a new authority is made and everyone who has a certificate of it needs a new one",
                 certificate.display()
             )
         };
         match (read(&certificate)?, read(&key)?) {
-            (Some(pem), Some(key_pem)) => Self::from_pem(&pem, &key_pem, site).with_context(advice),
+            (Some(pem), Some(key_pem)) => Self::from_pem(&pem, &key_pem, of).with_context(advice),
             // The certificate is written last: without it nothing was ever issued.
             (None, _) => {
-                let (authority, key_pem) = Self::make(site).context("cannot make a certificate authority")?;
+                let (authority, key_pem) = Self::make(of).context("cannot make a certificate authority")?;
                 put(&key, &key_pem, 0o600)?;
                 put(&certificate, &authority.pem, 0o644)?;
                 tracing::info!(
-                    "made the certificate authority of this station: {}. Keep a copy of its folder with the copies of the database",
+                    "made the certificate authority of {of}: {}. Keep a copy of its folder with the copies of the database",
                     certificate.display()
                 );
                 Ok(authority)
@@ -85,10 +82,10 @@ impl Authority {
         }
     }
 
-    fn make(site: &SiteId) -> anyhow::Result<(Self, String)> {
+    fn make(of: &str) -> anyhow::Result<(Self, String)> {
         let key = KeyPair::generate()?;
         let key_pem = key.serialize_pem();
-        let params = authority_params(site, &key);
+        let params = authority_params(of, &key);
         let certificate = params.self_signed(&key)?;
         let authority = Self {
             der: certificate.der().clone(),
@@ -99,16 +96,16 @@ impl Authority {
         Ok((authority, key_pem))
     }
 
-    fn from_pem(pem: &str, key_pem: &str, site: &SiteId) -> anyhow::Result<Self> {
+    fn from_pem(pem: &str, key_pem: &str, of: &str) -> anyhow::Result<Self> {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| anyhow::anyhow!("ca.crt: {error}"))?;
         let key = KeyPair::from_pem(key_pem).context("ca.key")?;
-        let params = authority_params(site, &key);
-        // Its name follows from the site and the key.
+        let params = authority_params(of, &key);
+        // Its name follows from whose it is and the key.
         let name = params.distinguished_name.get(&DnType::CommonName);
-        let said = broker::common_name(&der);
+        let said = x509::common_name(&der);
         ensure!(
             name.is_some_and(|name| said.is_some_and(|said| *name == rcgen::DnValue::from(said.as_str()))),
-            "ca.crt is not of this site and this key"
+            "ca.crt is not of {of} and this key"
         );
         Ok(Self {
             der,
@@ -118,8 +115,8 @@ impl Authority {
         })
     }
 
-    /// A certificate for the station itself, for these names and addresses.
-    pub(super) fn issue_to_station(&self, names: &[String], not_after: Wall) -> anyhow::Result<Issued> {
+    /// A certificate for the daemon itself, for these names and addresses.
+    pub(super) fn issue_to_server(&self, names: &[String], not_after: Wall) -> anyhow::Result<Issued> {
         let name = names.first().map_or("holdfast", String::as_str);
         let mut params = params(name, not_after);
         params.subject_alt_names = names
@@ -133,10 +130,10 @@ impl Authority {
         self.issue(params, not_after)
     }
 
-    /// A certificate with which a pile shows who it is.
-    pub(super) fn issue_to_pile(&self, pile: &PileId, not_after: Wall) -> anyhow::Result<Issued> {
-        let mut params = params(pile.as_str(), not_after);
-        params.subject_alt_names = vec![SanType::DnsName(pile.as_str().try_into()?)];
+    /// A certificate with which a client of this name shows who it is.
+    pub(super) fn issue_to_client(&self, name: &str, not_after: Wall) -> anyhow::Result<Issued> {
+        let mut params = params(name, not_after);
+        params.subject_alt_names = vec![SanType::DnsName(name.try_into()?)];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(params, not_after)
     }
@@ -159,9 +156,9 @@ impl Authority {
     }
 }
 
-fn authority_params(site: &SiteId, key: &KeyPair) -> CertificateParams {
+fn authority_params(of: &str, key: &KeyPair) -> CertificateParams {
     let of_key = fingerprint(key.public_key_raw());
-    let name = format!("Holdfast {site} CA {}", &of_key[..8]);
+    let name = format!("Holdfast {of} CA {}", &of_key[..8]);
     let mut params = params(&name, ENDS);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -170,8 +167,8 @@ fn authority_params(site: &SiteId, key: &KeyPair) -> CertificateParams {
     params
 }
 
-/// Everything is valid from 2000 on, which is what a clock with an empty battery shows: no pile and no station finds a
-/// certificate of the station's own not yet valid (decision 0015).
+/// Everything is valid from 2000 on, which is what a clock with an empty battery shows: nobody finds a certificate of
+/// the own authority not yet valid (decision 0015).
 fn params(common_name: &str, not_after: Wall) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -184,8 +181,8 @@ fn params(common_name: &str, not_after: Wall) -> CertificateParams {
     params
 }
 
-/// SHA-256, hex.
-pub(super) fn fingerprint(bytes: &[u8]) -> String {
+/// By which a certificate (DER) is told from others: SHA-256, hex.
+pub fn fingerprint(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
@@ -230,30 +227,28 @@ pub fn put(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::x509;
 
     #[test]
     fn everything_ends_before_the_long_form_of_dates_begins() {
         assert_eq!(ENDS, Wall::parse("2049-12-31T23:59:59Z").unwrap());
-        let (authority, _) = Authority::make(&SiteId::new("s1").unwrap()).unwrap();
+        let (authority, _) = Authority::make("s1").unwrap();
         let late = Wall::parse("2060-01-01T00:00:00Z").unwrap();
-        let issued = authority.issue_to_pile(&PileId::new("P_1-a").unwrap(), late).unwrap();
+        let issued = authority.issue_to_client("P_1-a", late).unwrap();
         for der in [&authority.der, &issued.der] {
             let dates = x509::dates(der).unwrap();
             assert_eq!(dates.not_before, Wall::parse("2000-01-01T00:00:00Z").unwrap());
             assert_eq!(dates.not_after, ENDS);
         }
         assert_eq!(issued.not_after, ENDS);
-        assert_eq!(broker::common_name(&issued.der).as_deref(), Some("P_1-a"));
+        assert_eq!(x509::common_name(&issued.der).as_deref(), Some("P_1-a"));
     }
 
     #[test]
-    fn an_authority_of_another_site_or_key_is_not_taken() {
-        let site = SiteId::new("s1").unwrap();
-        let (authority, key) = Authority::make(&site).unwrap();
-        let (_, other_key) = Authority::make(&site).unwrap();
-        assert!(Authority::from_pem(&authority.pem, &key, &site).is_ok());
-        assert!(Authority::from_pem(&authority.pem, &other_key, &site).is_err());
-        assert!(Authority::from_pem(&authority.pem, &key, &SiteId::new("s2").unwrap()).is_err());
+    fn an_authority_of_another_name_or_key_is_not_taken() {
+        let (authority, key) = Authority::make("s1").unwrap();
+        let (_, other_key) = Authority::make("s1").unwrap();
+        assert!(Authority::from_pem(&authority.pem, &key, "s1").is_ok());
+        assert!(Authority::from_pem(&authority.pem, &other_key, "s1").is_err());
+        assert!(Authority::from_pem(&authority.pem, &key, "s2").is_err());
     }
 }

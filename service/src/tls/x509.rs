@@ -1,4 +1,5 @@
-//! The dates of a certificate. A reader for just that much DER: what is believed of a certificate is up to rustls.
+//! The dates and the name in a certificate. A reader for just that much DER, which cannot index past its end: what is
+//! believed of a certificate is up to rustls.
 
 use domain::time::Wall;
 
@@ -10,10 +11,10 @@ pub(super) struct Dates {
 }
 
 const SEQUENCE: u8 = 0x30;
+const VERSION: u8 = 0xA0;
 
 /// The dates in a certificate; `None` if it is none.
 pub(super) fn dates(certificate_der: &[u8]) -> Option<Dates> {
-    const VERSION: u8 = 0xA0;
     let (certificate, _) = expect(certificate_der, SEQUENCE)?;
     let (mut to_be_signed, _) = expect(certificate, SEQUENCE)?;
     if to_be_signed.first() == Some(&VERSION) {
@@ -29,7 +30,7 @@ pub(super) fn dates(certificate_der: &[u8]) -> Option<Dates> {
     Some(Dates { not_before, not_after })
 }
 
-/// A time as RFC 5280 §4.1.2.5 allows it: in UTC, to the second. Beyond what a station counts it is the last year of that.
+/// A time as RFC 5280 §4.1.2.5 allows it: in UTC, to the second. Beyond what is counted here it is the last year of that.
 fn time(der: &[u8]) -> Option<(Wall, &[u8])> {
     const UTC_TIME: u8 = 0x17;
     const GENERALIZED_TIME: u8 = 0x18;
@@ -52,6 +53,49 @@ fn time(der: &[u8]) -> Option<(Wall, &[u8])> {
     let at = jiff::civil::DateTime::new(year, two(0)?, two(2)?, two(4)?, two(6)?, two(8)?, 0).ok()?;
     let at = at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
     Some((Wall(at.as_millisecond()), rest))
+}
+
+/// The one common name in the subject; `None` if there is none, several, or one in an exotic encoding.
+pub fn common_name(certificate_der: &[u8]) -> Option<String> {
+    const SET: u8 = 0x31;
+    const OBJECT_IDENTIFIER: u8 = 0x06;
+    const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+
+    let (certificate, _) = expect(certificate_der, SEQUENCE)?;
+    let (mut to_be_signed, _) = expect(certificate, SEQUENCE)?;
+    if to_be_signed.first() == Some(&VERSION) {
+        (_, _, to_be_signed) = element(to_be_signed)?;
+    }
+    // Serial number, signature algorithm, issuer, validity.
+    for _ in 0..4 {
+        (_, _, to_be_signed) = element(to_be_signed)?;
+    }
+    let (mut subject, _) = expect(to_be_signed, SEQUENCE)?;
+    let mut found = None;
+    while !subject.is_empty() {
+        let (mut names, rest) = expect(subject, SET)?;
+        subject = rest;
+        while !names.is_empty() {
+            let (attribute, rest) = expect(names, SEQUENCE)?;
+            names = rest;
+            let (oid, value) = expect(attribute, OBJECT_IDENTIFIER)?;
+            if oid == COMMON_NAME && found.replace(text(value)?).is_some() {
+                return None;
+            }
+        }
+    }
+    found
+}
+
+fn text(der: &[u8]) -> Option<String> {
+    const UTF8_STRING: u8 = 0x0C;
+    const PRINTABLE_STRING: u8 = 0x13;
+    const IA5_STRING: u8 = 0x16;
+    let (tag, value, _) = element(der)?;
+    match tag {
+        UTF8_STRING | PRINTABLE_STRING | IA5_STRING => std::str::from_utf8(value).ok().map(str::to_owned),
+        _ => None,
+    }
 }
 
 /// (contents, what follows) of an element with this tag.
@@ -104,12 +148,29 @@ mod tests {
     }
 
     #[test]
+    fn the_one_common_name_is_found() {
+        let named = |names: &[&str]| {
+            let mut params = CertificateParams::new(vec!["x.example".to_owned()]).unwrap();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(rcgen::DnType::OrganizationName, "Station");
+            for name in names {
+                params.distinguished_name.push(rcgen::DnType::CommonName, *name);
+            }
+            let key = KeyPair::generate().unwrap();
+            common_name(params.self_signed(&key).unwrap().der())
+        };
+        assert_eq!(named(&["pile-桩-7"]).as_deref(), Some("pile-桩-7"));
+        assert_eq!(named(&[]), None);
+        assert_eq!(common_name(b""), None);
+    }
+
+    #[test]
     fn bent_certificates_never_panic() {
         let der = certificate(2020, 2050);
         for at in 0..der.len() {
             let mut bent = der.clone();
             bent[at] ^= 0xff;
-            let _any = (dates(&bent), dates(&der[..at]));
+            let _any = (dates(&bent), dates(&der[..at]), common_name(&bent), common_name(&der[..at]));
         }
         assert_eq!(dates(b""), None);
     }

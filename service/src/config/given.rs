@@ -1,16 +1,16 @@
 //! One value as a person gave it, and what it can be read as. Units are part of the text; nothing passes through a float.
 
-use domain::time::Wall;
 use jiff::SignedDuration;
 use std::{
     fmt::{Debug, Display},
     net::SocketAddr,
     ops::RangeInclusive,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
 /// A value before it is read as anything.
-pub(super) enum Given {
+pub enum Given {
     /// A TOML string.
     Text(String),
     /// A TOML number by its digits.
@@ -28,7 +28,8 @@ pub(super) enum Given {
 }
 
 impl Given {
-    pub(super) fn what(&self) -> &'static str {
+    /// What kind of value it is.
+    pub fn what(&self) -> &'static str {
         match self {
             Self::Text(_) | Self::Loose(_) => "a text",
             Self::Number(_) => "a number",
@@ -39,20 +40,30 @@ impl Given {
         }
     }
 
-    /// `wanted` says what to give instead.
-    fn text_or(&self, wanted: &str) -> Result<&str, String> {
+    /// Its text; `wanted` says what to give instead.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn text_or(&self, wanted: &str) -> Result<&str, String> {
         match self {
             Self::Text(text) | Self::Loose(text) => Ok(text),
             other => Err(format!("is {}; give {wanted}", other.what())),
         }
     }
 
-    pub(super) fn text(&self) -> Result<&str, String> {
+    /// A text.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn text(&self) -> Result<&str, String> {
         self.text_or("a text in quotes")
     }
 
     /// `None` for the empty text, which is how a person says "not this".
-    pub(super) fn optional<T>(&self, read: impl FnOnce(&Self) -> Result<T, String>) -> Result<Option<T>, String> {
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn optional<T>(&self, read: impl FnOnce(&Self) -> Result<T, String>) -> Result<Option<T>, String> {
         match self {
             Self::Text(text) | Self::Loose(text) if text.is_empty() => Ok(None),
             given => read(given).map(Some),
@@ -60,11 +71,18 @@ impl Given {
     }
 
     /// An id, or whatever else says by itself why a text is not one.
-    pub(super) fn parsed<T: FromStr<Err: Display>>(&self) -> Result<T, String> {
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn parsed<T: FromStr<Err: Display>>(&self) -> Result<T, String> {
         self.text()?.parse().map_err(|error: T::Err| error.to_string())
     }
 
-    pub(super) fn boolean(&self) -> Result<bool, String> {
+    /// True or false.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn boolean(&self) -> Result<bool, String> {
         match self {
             Self::Boolean(value) => Ok(*value),
             Self::Loose(text) if text == "true" => Ok(true),
@@ -74,7 +92,11 @@ impl Given {
         }
     }
 
-    pub(super) fn integer<T>(&self, range: RangeInclusive<T>) -> Result<T, String>
+    /// A whole number.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn integer<T>(&self, range: RangeInclusive<T>) -> Result<T, String>
     where
         T: FromStr + PartialOrd + Display,
     {
@@ -95,7 +117,10 @@ impl Given {
     }
 
     /// A duration in milliseconds.
-    pub(super) fn duration_ms(&self, range: RangeInclusive<SignedDuration>) -> Result<u64, String> {
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn duration_ms(&self, range: RangeInclusive<SignedDuration>) -> Result<u64, String> {
         let wanted = "a duration with its unit, in quotes, such as \"60s\", \"30m\" or \"24h\"";
         let text = self.text_or(wanted)?;
         let duration: SignedDuration = text
@@ -113,7 +138,10 @@ impl Given {
     }
 
     /// Money, power: a decimal in quotes.
-    pub(super) fn amount<T>(&self, unit: &str, range: RangeInclusive<T>) -> Result<T, String>
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn amount<T>(&self, unit: &str, range: RangeInclusive<T>) -> Result<T, String>
     where
         T: FromStr<Err: Display> + PartialOrd + Display + Debug,
     {
@@ -130,7 +158,10 @@ impl Given {
     }
 
     /// A size in bytes, from `"4KiB"` to `"1GiB"`.
-    pub(super) fn bytes(&self, range: RangeInclusive<usize>) -> Result<usize, String> {
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn bytes(&self, range: RangeInclusive<usize>) -> Result<usize, String> {
         const UNITS: [(&str, usize); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
         let wanted = "a size with its unit, in quotes, such as \"8MiB\"";
         let text = self.text_or(wanted)?;
@@ -151,14 +182,22 @@ impl Given {
         }
     }
 
-    pub(super) fn address(&self) -> Result<SocketAddr, String> {
+    /// An IP address with its port.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn address(&self) -> Result<SocketAddr, String> {
         let wanted = "an IP address and a port in quotes, such as \"127.0.0.1:1883\" or \"[::1]:1883\"";
         let text = self.text_or(wanted)?;
         text.parse()
             .map_err(|_| format!("`{}` is not an address; give {wanted}", shortened(text)))
     }
 
-    pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+    /// Addresses, none of them twice.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
         const ADDRESSES_MAX: usize = 16;
         let addresses: Vec<SocketAddr> = match self {
             Self::List(items) => items.iter().map(Self::address).collect::<Result<_, _>>()?,
@@ -192,7 +231,10 @@ impl Given {
     }
 
     /// Host names and addresses, as they stand in a certificate.
-    pub(super) fn names(&self) -> Result<Vec<String>, String> {
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn names(&self) -> Result<Vec<String>, String> {
         const NAMES_MAX: usize = 16;
         let wanted = "a list of names and addresses such as [\"edge.example\", \"192.168.1.10\"]";
         let names: Vec<&str> = match self {
@@ -218,15 +260,31 @@ impl Given {
         }
     }
 
-    pub(super) fn wall(&self) -> Result<Wall, String> {
+    /// A time with its offset, in the form that TOML has for it or as a text.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn time(&self) -> Result<&str, String> {
         match self {
-            Self::Datetime(text) => Wall::parse(text),
-            given => Wall::parse(given.text_or("a time with its offset, such as 2026-03-01T08:00:00+08:00")?),
+            Self::Datetime(text) => Ok(text),
+            given => given.text_or("a time with its offset, such as 2026-03-01T08:00:00+08:00"),
+        }
+    }
+
+    /// A path; a relative one counts from `folder`, which is that of the file.
+    ///
+    /// # Errors
+    /// It is empty, or no path at all.
+    pub fn path(&self, folder: &Path) -> Result<PathBuf, String> {
+        match self.text()? {
+            "" => Err("is empty; give a path".to_owned()),
+            text if text.contains('\0') => Err("contains a zero byte; give a path".to_owned()),
+            text => Ok(folder.join(text)),
         }
     }
 }
 
 /// Enough of a text to be recognised by.
-pub(super) fn shortened(text: &str) -> String {
+pub fn shortened(text: &str) -> String {
     text.chars().take(60).collect()
 }

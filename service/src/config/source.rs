@@ -1,10 +1,9 @@
 //! Reads the TOML file: every value with its line, every unknown key with the nearest known one.
 
 use super::{
-    Fault, Faults, Origin,
-    check::Draft,
+    Fault, Found, Key, Origin,
     given::{Given, shortened},
-    keys::{self, KEYS},
+    nearest,
 };
 use std::collections::BTreeSet;
 use toml::de::{DeTable, DeValue};
@@ -13,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 ///
 /// # Errors
 /// The text is not TOML: nothing of it counts.
-pub(super) fn file(text: &str, draft: &mut Draft, faults: &mut Faults) -> Result<(), Fault> {
+pub(super) fn file<D>(text: &str, keys: &[Key<D>], draft: &mut D, found: &mut Found) -> Result<(), Fault> {
     let line_of = |byte: usize| {
         let before = &text.as_bytes()[..byte.min(text.len())];
         before.iter().filter(|b| **b == b'\n').count() + 1
@@ -25,11 +24,18 @@ pub(super) fn file(text: &str, draft: &mut Draft, faults: &mut Faults) -> Result
         key: String::new(),
         message: format!("is not TOML: {}", error.message()),
     })?;
-    table(root.into_inner(), "", &line_of, draft, faults);
+    table(root.into_inner(), "", &line_of, keys, draft, found);
     Ok(())
 }
 
-fn table(entries: DeTable<'_>, prefix: &str, line_of: &dyn Fn(usize) -> usize, draft: &mut Draft, faults: &mut Faults) {
+fn table<D>(
+    entries: DeTable<'_>,
+    prefix: &str,
+    line_of: &dyn Fn(usize) -> usize,
+    keys: &[Key<D>],
+    draft: &mut D,
+    found: &mut Found,
+) {
     // In the order of the file, which is the order in which a person will mend it.
     let mut entries: Vec<_> = entries.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
@@ -38,25 +44,25 @@ fn table(entries: DeTable<'_>, prefix: &str, line_of: &dyn Fn(usize) -> usize, d
             line: Some(line_of(name.span().start)),
         };
         let path = format!("{prefix}{}", name.get_ref());
-        let known = KEYS.iter().find(|key| key.path == path);
+        let known = keys.iter().find(|key| key.path == path);
         let inner = format!("{path}.");
-        let is_table = KEYS.iter().any(|key| key.path.starts_with(&inner));
+        let is_table = keys.iter().any(|key| key.path.starts_with(&inner));
         let message = match (value.into_inner(), known) {
             (DeValue::Table(entries), None) if is_table => {
-                table(entries, &inner, line_of, draft, faults);
+                table(entries, &inner, line_of, keys, draft, found);
                 continue;
             }
             (value, Some(key)) => {
-                keys::set(key, &given(value), origin, draft, faults);
+                found.set(key, &given(value), origin, draft);
                 continue;
             }
             (value, None) if is_table => format!(
                 "is {}, but names a table; write its keys under `[{path}]`",
                 given(value).what()
             ),
-            (_, None) => unknown(prefix, name.get_ref()),
+            (_, None) => unknown(prefix, name.get_ref(), keys),
         };
-        faults.note(origin, &shortened(&path), message);
+        found.note(origin, &shortened(&path), message);
     }
 }
 
@@ -74,16 +80,16 @@ fn given(value: DeValue<'_>) -> Given {
 }
 
 /// What to write instead of a name that is not known under `prefix`.
-fn unknown(prefix: &str, name: &str) -> String {
-    let siblings: BTreeSet<&str> = KEYS
+fn unknown<D>(prefix: &str, name: &str, keys: &[Key<D>]) -> String {
+    let siblings: BTreeSet<&str> = keys
         .iter()
         .filter_map(|key| key.path.strip_prefix(prefix))
         .filter_map(|rest| rest.split('.').next())
         .collect();
-    if let Some(nearest) = keys::nearest(name, siblings.iter().copied()) {
-        return format!("is not a known key; did you mean `{nearest}`?");
+    if let Some(meant) = nearest(name, siblings.iter().copied()) {
+        return format!("is not a known key; did you mean `{meant}`?");
     }
-    let elsewhere = KEYS.iter().find(|key| key.path.rsplit('.').next() == Some(name));
+    let elsewhere = keys.iter().find(|key| key.path.rsplit('.').next() == Some(name));
     if let Some((table, key)) = elsewhere.and_then(|key| key.path.rsplit_once('.')) {
         return format!("is not a known key here; `{key}` stands under `[{table}]`");
     }

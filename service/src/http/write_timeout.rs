@@ -15,20 +15,21 @@ use tokio::{
 
 /// A stream on which a write that makes no progress for so long fails.
 #[derive(Debug)]
-pub(super) struct Patience<S> {
+pub struct WriteTimeout<S> {
     stream: S,
-    most: Duration,
+    time_max: Duration,
     /// Runs while `is_stuck`.
     timer: Pin<Box<Sleep>>,
     is_stuck: bool,
 }
 
-impl<S> Patience<S> {
-    pub(super) fn new(stream: S, most: Duration) -> Self {
+impl<S> WriteTimeout<S> {
+    /// The stream, on which a write may take so long.
+    pub fn new(stream: S, time_max: Duration) -> Self {
         Self {
             stream,
-            most,
-            timer: Box::pin(sleep(most)),
+            time_max,
+            timer: Box::pin(sleep(time_max)),
             is_stuck: false,
         }
     }
@@ -40,7 +41,7 @@ impl<S> Patience<S> {
         }
         if !self.is_stuck {
             self.is_stuck = true;
-            self.timer.as_mut().reset(Instant::now() + self.most);
+            self.timer.as_mut().reset(Instant::now() + self.time_max);
         }
         ready!(self.timer.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(
@@ -50,13 +51,13 @@ impl<S> Patience<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.within(cx, polled)

@@ -1,0 +1,340 @@
+//! A daemon's HTTP API from the other side: over its Unix socket, or over TCP. One request, one connection.
+//! Whoever may open the socket may do everything; who shows a token there is who the token says.
+
+use crate::http::{idempotency::IDEMPOTENCY_KEY, problem::Details};
+use bytes::Bytes;
+use domain::journal::hex;
+use http_body_util::{BodyExt, Full};
+use hyper::{HeaderMap, Method, Request, header};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+
+/// How long an answer may take where the caller says nothing else.
+const TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Where a daemon is, and who asks.
+#[derive(Debug, Clone)]
+pub struct Client {
+    at: At,
+    token: Option<String>,
+    time_max: Duration,
+}
+
+#[derive(Debug, Clone)]
+enum At {
+    Socket(PathBuf),
+    Tcp(SocketAddr),
+}
+
+/// A request on its way.
+#[derive(Debug, Clone)]
+pub struct Call {
+    method: Method,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+/// What came back, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why there is no answer, or not the one that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// Nobody is there.
+    #[error("cannot reach the daemon at {at}: is it running, and may you open the socket (group holdfast)? ({cause})")]
+    Unreachable {
+        /// Where it should be.
+        at: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// The connection broke, or is no HTTP.
+    #[error("the daemon at {at} did not answer: {cause}")]
+    Broken {
+        /// Where it is.
+        at: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// No answer in time.
+    #[error("the daemon at {at} did not answer in {time_max:?}")]
+    TooSlow {
+        /// Where it is.
+        at: String,
+        /// How long was waited.
+        time_max: Duration,
+    },
+    /// The daemon says no.
+    #[error("{} ({status})", problem.as_ref().map_or("no reason given", |problem| &problem.detail))]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// Why, where it said so.
+        problem: Option<Box<Details>>,
+    },
+    /// The answer is not what was asked for.
+    #[error("the daemon's answer cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl Call {
+    /// A request without a body.
+    pub fn new(method: Method, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// GET.
+    pub fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    /// PUT.
+    pub fn put(path: impl Into<String>) -> Self {
+        Self::new(Method::PUT, path)
+    }
+
+    /// DELETE.
+    pub fn delete(path: impl Into<String>) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
+    /// A POST that counts once for `key`.
+    pub fn post(path: impl Into<String>, key: &str) -> Self {
+        Self::new(Method::POST, path).header(IDEMPOTENCY_KEY, key)
+    }
+
+    /// The same with a header.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The same with a JSON body.
+    ///
+    /// # Errors
+    /// The value cannot be written as JSON.
+    pub fn json(self, body: &impl Serialize) -> Result<Self, Failed> {
+        let body = serde_json::to_vec(body).map_err(|error| Failed::Unreadable(error.to_string()))?;
+        Ok(self.content("application/json", body))
+    }
+
+    /// The same with a body, whatever it is.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The same with a body of this media type.
+    #[must_use]
+    pub fn content(self, media_type: &str, body: impl Into<Bytes>) -> Self {
+        self.body(body).header(header::CONTENT_TYPE.as_str(), media_type)
+    }
+}
+
+impl Client {
+    /// The daemon behind this Unix socket.
+    pub fn at_socket(path: impl Into<PathBuf>) -> Self {
+        Self {
+            at: At::Socket(path.into()),
+            token: None,
+            time_max: TIME_MAX,
+        }
+    }
+
+    /// The daemon behind this address, without TLS.
+    pub fn at_address(address: SocketAddr) -> Self {
+        Self {
+            at: At::Tcp(address),
+            ..Self::at_socket("")
+        }
+    }
+
+    /// The same with a token.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<String>) -> Self {
+        self.token = token;
+        self
+    }
+
+    /// The same with more patience, or less.
+    #[must_use]
+    pub fn within(mut self, time_max: Duration) -> Self {
+        self.time_max = time_max;
+        self
+    }
+
+    /// Asks, and gives back whatever is answered.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn ask(&self, call: Call) -> Result<Answer, Failed> {
+        let asked = tokio::time::timeout(self.time_max, self.exchange(call));
+        asked.await.unwrap_or_else(|_| {
+            Err(Failed::TooSlow {
+                at: self.place(),
+                time_max: self.time_max,
+            })
+        })
+    }
+
+    /// Asks, and reads the answer of a request that succeeds.
+    ///
+    /// # Errors
+    /// There is no answer, it is a refusal, or something else than a `T`.
+    pub async fn read<T: DeserializeOwned>(&self, call: Call) -> Result<T, Failed> {
+        self.ask(call).await?.read()
+    }
+
+    /// Every item of a list, page by page. `path` may have a query.
+    ///
+    /// # Errors
+    /// As [`Client::read`].
+    pub async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failed> {
+        #[derive(serde::Deserialize)]
+        struct Page<T> {
+            items: Vec<T>,
+            next: Option<Next>,
+        }
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum Next {
+            Text(String),
+            Number(u64),
+        }
+        let and = if path.contains('?') { '&' } else { '?' };
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page: Page<T> = self.read(Call::get(format!("{path}{and}limit=200{cursor}"))).await?;
+            items.extend(page.items);
+            cursor = match page.next {
+                None => return Ok(items),
+                Some(Next::Text(next)) => format!("&cursor={next}"),
+                Some(Next::Number(next)) => format!("&cursor={next}"),
+            };
+        }
+    }
+
+    async fn exchange(&self, call: Call) -> Result<Answer, Failed> {
+        let unreachable = |cause| Failed::Unreachable {
+            at: self.place(),
+            cause,
+        };
+        match &self.at {
+            At::Socket(path) => {
+                let stream = UnixStream::connect(path).await.map_err(unreachable)?;
+                self.exchange_over(stream, call).await
+            }
+            At::Tcp(address) => {
+                let stream = TcpStream::connect(address).await.map_err(unreachable)?;
+                self.exchange_over(stream, call).await
+            }
+        }
+    }
+
+    async fn exchange_over<S>(&self, stream: S, call: Call) -> Result<Answer, Failed>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let broken = |cause: &dyn std::fmt::Display| Failed::Broken {
+            at: self.place(),
+            cause: cause.to_string(),
+        };
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(&error))?;
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder()
+            .method(call.method)
+            .uri(call.path)
+            .header(header::HOST, "localhost");
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(call.body)).map_err(|error| broken(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map_err(|error| broken(&error))?.to_bytes();
+        connection.abort();
+        Ok(Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        })
+    }
+
+    fn place(&self) -> String {
+        match &self.at {
+            At::Socket(path) => path.display().to_string(),
+            At::Tcp(address) => address.to_string(),
+        }
+    }
+}
+
+impl Answer {
+    /// The same, if its status says success.
+    ///
+    /// # Errors
+    /// It is a refusal.
+    pub fn success(self) -> Result<Self, Failed> {
+        if (200..300).contains(&self.status) {
+            return Ok(self);
+        }
+        Err(Failed::Refused {
+            status: self.status,
+            problem: serde_json::from_slice(&self.body).ok(),
+        })
+    }
+
+    /// Its JSON, if its status says success. An answer without content reads as `null`.
+    ///
+    /// # Errors
+    /// It is a refusal, or something else than a `T`.
+    pub fn read<T: DeserializeOwned>(self) -> Result<T, Failed> {
+        let answer = self.success()?;
+        let body: &[u8] = if answer.body.is_empty() { b"null" } else { &answer.body };
+        serde_json::from_slice(body).map_err(|error| Failed::Unreadable(error.to_string()))
+    }
+
+    /// Its text, if its status says success.
+    ///
+    /// # Errors
+    /// It is a refusal, or no text.
+    pub fn text(self) -> Result<String, Failed> {
+        let answer = self.success()?;
+        String::from_utf8(answer.body.into()).map_err(|error| Failed::Unreadable(error.to_string()))
+    }
+}
+
+/// A key that no other request has.
+///
+/// # Errors
+/// If the operating system gives no randomness.
+pub fn new_key() -> Result<String, getrandom::Error> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random)?;
+    Ok(hex(&random))
+}

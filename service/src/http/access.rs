@@ -1,0 +1,353 @@
+//! Who may do what. The role that an operation asks for is declared beside it, as the scope of its `bearer` requirement in
+//! the OpenAPI document, and enforced from there: an operation that declares nothing is closed.
+
+use super::{
+    idempotency,
+    limit::{FAILURE_EVERY, FailedLogins, TooMany},
+    problem::Problem,
+    request_id::{Numbers, REQUEST_ID, RequestId},
+    roles::Roles,
+};
+use crate::secret::SecretHash;
+use axum::{
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long a request may take where the daemon says nothing else.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+/// The name of the WebSocket subprotocol whose other half is the token: browsers cannot set headers there.
+pub const WS_PROTOCOL: &str = "bearer";
+/// Beside a role in a scope: the operation is for callers on the Unix socket alone.
+pub const SOCKET_ONLY: &str = "socket";
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The token's name, or what callers of the Unix socket without one are called; it goes into what is recorded as who
+    /// did something.
+    pub name: String,
+    /// What they may do.
+    pub roles: Roles,
+    /// They are on this machine's Unix socket.
+    pub local: bool,
+    /// The token they showed: a token of the same name that is made later is another one.
+    pub token: Option<SecretHash>,
+}
+
+/// The tokens that a daemon knows.
+pub trait Tokens: Send + Sync {
+    /// The caller who shows this token, if it is known: with the token itself, and not local.
+    fn caller(&self, presented: &str) -> Option<Caller>;
+    /// Whether a token still counts.
+    fn counts(&self, token: &SecretHash) -> bool;
+    /// Who somebody on the Unix socket is that shows none, by their user's number where the system says it.
+    fn local_caller(&self, uid: Option<u32>) -> Caller;
+}
+
+/// A connection over the Unix socket, whose file permissions are the authentication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalPeer {
+    /// The user at the other end.
+    pub uid: Option<u32>,
+}
+
+/// Where a connection over TCP comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpPeer(pub IpAddr);
+
+impl Caller {
+    /// The caller of a request that was let in.
+    ///
+    /// # Errors
+    /// Nobody was: its operation is declared public.
+    pub fn of(parts: &Parts) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Problem::internal("an operation with a caller was declared public"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::of(parts)
+    }
+}
+
+/// What an operation asks of its caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Role {
+        role: String,
+        socket_only: bool,
+    },
+    /// What it declares cannot be read: nobody gets in.
+    Unknown,
+}
+
+/// What every operation needs, by path and method, and who is let in.
+#[derive(Clone)]
+pub struct Access {
+    operations: Arc<HashMap<(String, String), Needs>>,
+    tokens: Arc<dyn Tokens>,
+    logins: Arc<FailedLogins>,
+    numbers: Arc<Numbers>,
+    /// Paths that may take longer than others.
+    slow: &'static [(&'static str, Duration)],
+}
+
+impl Access {
+    /// Reads what the document declares. `slow` are paths with a time of their own.
+    pub fn new(
+        openapi: &utoipa::openapi::OpenApi,
+        tokens: Arc<dyn Tokens>,
+        logins: Arc<FailedLogins>,
+        numbers: Arc<Numbers>,
+        slow: &'static [(&'static str, Duration)],
+    ) -> Self {
+        let mut operations = HashMap::new();
+        let document = serde_json::to_value(openapi).unwrap_or_default();
+        for (path, methods) in document["paths"].as_object().into_iter().flatten() {
+            for (method, operation) in methods.as_object().into_iter().flatten() {
+                let needs = declared(&operation["security"]);
+                operations.insert((path.clone(), method.to_ascii_uppercase()), needs);
+            }
+        }
+        Self {
+            operations: Arc::new(operations),
+            tokens,
+            logins,
+            numbers,
+            slow,
+        }
+    }
+
+    fn needs(&self, path: &MatchedPath, method: &Method) -> Option<&Needs> {
+        // HEAD is answered as GET.
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        self.operations
+            .get(&(path.as_str().to_owned(), method.as_str().to_owned()))
+    }
+
+    /// The caller, if they may do this.
+    fn admitted(&self, request: &Request, needs: &Needs) -> Result<Option<Caller>, Problem> {
+        let (role, socket_only) = match needs {
+            Needs::Nothing => return Ok(None),
+            Needs::Role { role, socket_only } => (role, *socket_only),
+            Needs::Unknown => {
+                return Err(Problem::internal("an operation declares no role"));
+            }
+        };
+        let caller = match request.extensions().get::<LocalPeer>() {
+            // Who shows a token is a person of their own, with the roles of the token.
+            Some(_) if request.headers().contains_key(header::AUTHORIZATION) => Caller {
+                local: true,
+                ..self.known(request.headers())?
+            },
+            Some(peer) => self.tokens.local_caller(peer.uid),
+            None => self.known(request.headers())?,
+        };
+        if !caller.roles.contains(role) {
+            let has: Vec<&str> = caller.roles.words().collect();
+            let detail = format!(
+                "this needs a token with the role {role}; the token {} has {}",
+                caller.name,
+                has.join(", ")
+            );
+            return Err(Problem::new(StatusCode::FORBIDDEN, "role_too_low", detail));
+        }
+        if socket_only && !caller.local {
+            let detail = "this is served on this machine's Unix socket only";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "socket_only", detail));
+        }
+        Ok(Some(caller))
+    }
+
+    fn known(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let unauthorized = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
+        let token = presented(headers).ok_or_else(|| {
+            unauthorized(
+                "token_missing",
+                "send a token with the header Authorization: Bearer <token>; an administrator makes one with POST /v1/tokens",
+            )
+        })?;
+        self.tokens.caller(token).ok_or_else(|| {
+            let detail =
+                "the token is not known here, or was taken back; an administrator makes one with POST /v1/tokens";
+            unauthorized("token_unknown", detail)
+        })
+    }
+
+    /// Notes a login that failed; if it is one too many for its address, that is the answer.
+    fn turned_away(&self, request: &Request, problem: Problem) -> (Problem, bool) {
+        let is_login = problem.status() == StatusCode::UNAUTHORIZED;
+        let peer = request.extensions().get::<TcpPeer>().filter(|_| is_login);
+        let too_many = peer.and_then(|peer| Some((peer.0, self.logins.note(peer.0, Instant::now()).err()?)));
+        let Some((address, TooMany { is_first })) = too_many else {
+            return (problem, true);
+        };
+        if is_first {
+            tracing::warn!(%address, "too many logins fail: further ones are answered 429 and not logged one by one");
+        }
+        let seconds = FAILURE_EVERY.as_secs();
+        let detail = format!(
+            "too many requests from {address} came without a token that is known here; try again in {seconds} s, with one"
+        );
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failed_logins", detail);
+        (problem, false)
+    }
+}
+
+fn declared(security: &serde_json::Value) -> Needs {
+    let requirements = security.as_array().map(Vec::as_slice).unwrap_or_default();
+    let [requirement] = requirements else {
+        return Needs::Unknown;
+    };
+    let Some(requirement) = requirement.as_object() else {
+        return Needs::Unknown;
+    };
+    if requirement.is_empty() {
+        return Needs::Nothing;
+    }
+    let scopes = requirement.get("bearer").and_then(serde_json::Value::as_array);
+    let mut words = scopes.into_iter().flatten().filter_map(serde_json::Value::as_str);
+    match words.next() {
+        Some(role) => Needs::Role {
+            role: role.to_owned(),
+            socket_only: words.any(|word| word == SOCKET_ONLY),
+        },
+        None => Needs::Unknown,
+    }
+}
+
+/// Lets a request through to its operation, or says why not; every answer carries the request's number.
+pub async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let id = RequestId::of(request.headers(), &access.numbers);
+    let mut response = answer(&access, &id, request, next).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let headers = std::mem::take(response.headers_mut());
+        response = problem.of_request(&id).into_response();
+        // What the operation said besides, such as when to try again.
+        for (name, value) in headers {
+            if let Some(name) = name.filter(|name| *name != header::CONTENT_LENGTH) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+async fn answer(access: &Access, id: &RequestId, mut request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    // Neither an unknown path nor a wrong method is anybody's secret.
+    let Some(needs) = matched.and_then(|matched| access.needs(&matched, &method)) else {
+        return next.run(request).await;
+    };
+    let mut who = String::from("-");
+    match access.admitted(&request, needs) {
+        Ok(Some(caller)) => {
+            who.clone_from(&caller.name);
+            request.extensions_mut().insert(caller);
+        }
+        Ok(None) => {}
+        Err(problem) => {
+            let (problem, is_logged) = access.turned_away(&request, problem);
+            if is_logged {
+                let details = problem.details();
+                tracing::info!(request = %id, %method, path, status = details.status, "{}", details.detail);
+                return problem.into_response();
+            }
+            let mut response = problem.into_response();
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, FAILURE_EVERY.as_secs().into());
+            return response;
+        }
+    }
+    let repeatable = request.headers().contains_key(idempotency::IDEMPOTENCY_KEY);
+    let slow = access.slow.iter().find(|(slow, _)| *slow == path);
+    let time_max = slow.map_or(REQUEST_TIME_MAX, |(_, time_max)| *time_max);
+    let Ok(response) = tokio::time::timeout(time_max, next.run(request)).await else {
+        let again = if repeatable {
+            "; ask again with the same Idempotency-Key: what was decided is decided once"
+        } else {
+            "; ask again"
+        };
+        let detail = format!("no answer within {} s{again}", time_max.as_secs());
+        tracing::warn!(request = %id, caller = who, %method, path, "no answer in time");
+        return Problem::unavailable("too_slow", detail).into_response();
+    };
+    let status = response.status().as_u16();
+    if let Some(problem) = response.extensions().get::<Problem>() {
+        let (code, detail) = (problem.details().code(), &problem.details().detail);
+        tracing::info!(request = %id, caller = who, %method, path, status, code, detail, "refused");
+    } else if matches!(method, Method::GET | Method::HEAD) && status < 500 {
+        tracing::debug!(request = %id, caller = who, %method, path, status, "answered");
+    } else {
+        tracing::info!(request = %id, caller = who, %method, path, status, "answered");
+    }
+    response
+}
+
+/// The token in the headers, never in the URL, which ends up in logs.
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        return scheme.eq_ignore_ascii_case("bearer").then_some(token.trim());
+    }
+    let protocols = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let mut protocols = protocols.split(',').map(str::trim);
+    (protocols.next()? == WS_PROTOCOL).then(|| protocols.next()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_declares_no_role_is_closed() {
+        assert_eq!(declared(&json!([{}])), Needs::Nothing);
+        let role = |socket_only| Needs::Role {
+            role: "viewer".to_owned(),
+            socket_only,
+        };
+        assert_eq!(declared(&json!([{ "bearer": ["viewer"] }])), role(false));
+        assert_eq!(declared(&json!([{ "bearer": ["viewer", "socket"] }])), role(true));
+        for unclear in [
+            json!(null),
+            json!([]),
+            json!([{ "bearer": [] }]),
+            json!([{ "other": ["viewer"] }]),
+            json!([{}, { "bearer": ["viewer"] }]),
+        ] {
+            assert_eq!(declared(&unclear), Needs::Unknown, "{unclear}");
+        }
+    }
+
+    #[test]
+    fn a_token_comes_in_a_header_of_either_kind() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(presented(&headers), None);
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, "bearer, secret".parse().unwrap());
+        assert_eq!(presented(&headers), Some("secret"));
+        headers.insert(header::AUTHORIZATION, "BEARER  other".parse().unwrap());
+        assert_eq!(presented(&headers), Some("other"));
+        headers.insert(header::AUTHORIZATION, "Basic other".parse().unwrap());
+        assert_eq!(presented(&headers), None);
+    }
+}

@@ -9,6 +9,7 @@ mod bench;
 mod demo;
 mod run;
 mod test;
+mod tidy;
 mod tools;
 
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ usage: cargo xtask <command>
 
   demo [--exit]   run a station with simulated piles; with --exit end when the story is told
   test            everything that must hold before a change goes in: format, lints, documents, tests, service files
+  tidy            the part of it that no compiler sees: walls, file heads and lengths, citations, links
   bench [--quick] [ROW…]
                   speed and memory of the release build beside mosquitto, PostgreSQL and the bare disk, in one table;
                   rows: records orders lone live memory disk start bills
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::demo(false),
         ["demo", "--exit"] => demo::demo(true),
         ["test"] => test::test(),
+        ["tidy"] => tidy::tidy(),
         ["bench", arguments @ ..] => bench::bench(arguments),
         ["audit"] => audit::audit(),
         ["help" | "--help" | "-h"] => {

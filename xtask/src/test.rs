@@ -3,7 +3,7 @@
 
 use crate::{
     run::{Result, Steps, cargo, program, programs, root, run, succeeds},
-    tools,
+    tidy, tools,
 };
 use std::{
     fs,
@@ -26,6 +26,7 @@ pub(crate) fn test() -> Result {
 fn all(steps: &mut Steps) -> Result {
     steps.step("tools", || tools::of_rust().and_then(|()| tools::of_tests()))?;
     steps.step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    steps.step("tidy", tidy::tidy)?;
     steps.step("lints", || {
         run(cargo().args([
             "clippy",

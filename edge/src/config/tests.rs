@@ -1,3 +1,5 @@
+//! Configurations that are taken, and what is said of those that are not, with line and key.
+
 use super::{keys::KEYS, *};
 use crate::own_path::own_path;
 

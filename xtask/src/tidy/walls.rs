@@ -94,7 +94,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Offence> {
 
 fn of_file(file: &File) -> Vec<Offence> {
     let lies_in = |place: &&str| file.path.starts_with(*place);
-    let applies = |wall: &&Wall| lies_in(&wall.within) && !wall.except.iter().any(|place| lies_in(place));
+    let applies = |wall: &&Wall| lies_in(&wall.within) && !wall.except.iter().any(lies_in);
     let walls: Vec<&Wall> = WALLS.iter().filter(applies).collect();
     let product_lines = code::without_tests(&file.text).lines().count();
     let mut offences = Vec::new();

@@ -6,7 +6,7 @@ use super::{
     FAULTS_MAX, Heartbeat, Record, Reply, SAMPLES_MAX, Signed, StopReason, Swipe, Up, VOLTS_MAX,
     object::{Dropped, Fault, Object, kept_text},
 };
-use crate::{ids::ConnectorNo, topics::UpKind, units::Energy};
+use crate::{ids::ConnectorNo, json::Object as Nested, topics::UpKind, units::Energy};
 use serde_json::value::RawValue;
 
 pub(super) fn common<'a>(kind: UpKind, message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Common, Fault> {
@@ -153,10 +153,12 @@ fn record<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Record,
         soc_start: message.optional_if("soc_start", |percent| is_whole_charge(*percent), dropped),
         soc_stop: message.optional_if("soc_stop", |percent| is_whole_charge(*percent), dropped),
         samples: samples(message, dropped),
-        periods: message.optional("periods", dropped),
+        periods: message.optional("periods", dropped).map(|Nested(periods)| periods),
         card_id: message.optional_id("card_id", dropped),
         // A signature over other bytes than the meter signed proves nothing.
-        signed: message.optional_if("signed", is_as_written, dropped),
+        signed: message
+            .optional_if("signed", |Nested(signed)| is_as_written(signed), dropped)
+            .map(|Nested(signed)| signed),
         session_boot_id: message.optional_id("session_boot_id", dropped),
     })
 }

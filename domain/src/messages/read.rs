@@ -45,6 +45,11 @@ pub fn read_up(kind: UpKind, payload: &[u8]) -> Result<UpMessage, Malformed> {
     {
         return Ok(message);
     }
+    read_leniently(kind, payload)
+}
+
+/// Field by field: what cannot be read spoils nothing beside it.
+pub(super) fn read_leniently(kind: UpKind, payload: &[u8]) -> Result<UpMessage, Malformed> {
     // Texts in another encoding (GBK) lose their characters here, and nothing beside them is lost.
     let text = String::from_utf8_lossy(payload);
     let (message, error) = Object::of_message(&text);
@@ -67,7 +72,7 @@ pub fn read_up(kind: UpKind, payload: &[u8]) -> Result<UpMessage, Malformed> {
 }
 
 /// A message that is as the contract has it, which most are: nothing is held twice to read it.
-fn read_strictly(kind: UpKind, payload: &[u8]) -> Option<UpMessage> {
+pub(super) fn read_strictly(kind: UpKind, payload: &[u8]) -> Option<UpMessage> {
     let common: Common = serde_json::from_slice(payload).ok()?;
     if kind != UpKind::Heartbeat && common.msg_id.is_none() {
         return None;
@@ -85,7 +90,7 @@ fn read_strictly(kind: UpKind, payload: &[u8]) -> Option<UpMessage> {
 }
 
 /// What types do not say: lengths, counts, signs, and what cannot be.
-fn is_within_bounds(body: &Up) -> bool {
+pub(super) fn is_within_bounds(body: &Up) -> bool {
     match body {
         Up::Boot(boot) => {
             [&boot.vendor, &boot.model, &boot.firmware]

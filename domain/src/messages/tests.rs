@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     fact::Raw,
     ids::{CommandId, ConnectorNo, OrderId},
+    json::Object as Nested,
     time::Wall,
     topics::UpKind,
     units::{Energy, Power},
@@ -616,15 +617,15 @@ const OPTIONAL: [(&str, Judge); 20] = [
     ("soc_start", |value| is_readable::<u8>(value, |soc| *soc <= 100)),
     ("soc_stop", |value| is_readable::<u8>(value, |soc| *soc <= 100)),
     ("samples[0]", |value| {
-        !value.is_null() && is_readable::<BufferedSample>(value, |_| true)
+        !value.is_null() && is_readable::<Nested<BufferedSample>>(value, |_| true)
     }),
     ("samples[0].ts", is_any::<Wall>),
-    ("periods", is_any::<Periods>),
+    ("periods", is_any::<Nested<Periods>>),
     ("card_id", |value| *value == "" || is_any::<crate::ids::CardId>(value)),
-    ("signed", is_any::<Signed>),
-    ("reason", |value| is_any::<StopReason>(value) || value.is_object()),
+    ("signed", is_any::<Nested<Signed>>),
+    ("reason", |value| is_any::<Nested<StopReason>>(value) || value.is_object()),
     ("samples", |value| {
-        is_any::<Vec<BufferedSample>>(value) || value.is_array()
+        is_any::<Vec<Nested<BufferedSample>>>(value) || value.is_array()
     }),
     ("vin", |_| true),
 ];

@@ -3,6 +3,8 @@
 
 mod check;
 pub mod environment;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod given;
 mod keys;
 mod source;
@@ -133,23 +135,36 @@ impl Config {
     /// # Errors
     /// [`ConfigFault`] with everything that is wrong, not only the first of it.
     pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigFault> {
-        let told = |faults| ConfigFault {
-            path: path.to_owned(),
-            faults,
-        };
         let text = std::fs::read_to_string(path).map_err(|error| {
             let message = format!(
                 "cannot be read: {error}. Check the path and that this user may read it; the commented `edge.toml` that comes with Holdfast is a start"
             );
-            told(vec![Fault {
+            let fault = Fault {
                 origin: Origin::File { line: None },
                 key: String::new(),
                 message,
-            }])
+            };
+            ConfigFault {
+                path: path.to_owned(),
+                faults: vec![fault],
+            }
         })?;
+        Self::of_text(path, &text, environment)
+    }
+
+    /// As [`load`](Self::load), with the text of the file in hand.
+    fn of_text(
+        path: &Path,
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigFault> {
+        let told = |faults| ConfigFault {
+            path: path.to_owned(),
+            faults,
+        };
         let mut faults = Faults::default();
         let mut draft = Draft::new(path.parent().unwrap_or(Path::new("")));
-        source::file(&text, &mut draft, &mut faults).map_err(|not_toml| told(vec![not_toml]))?;
+        source::file(text, &mut draft, &mut faults).map_err(|not_toml| told(vec![not_toml]))?;
         environment::apply(environment, &mut draft, &mut faults);
         let config = draft.check(&mut faults);
         match config {
@@ -263,10 +278,23 @@ impl fmt::Display for ConfigFault {
                 Origin::Variable(name) => write!(f, "environment variable {name}: ")?,
             }
             if !fault.key.is_empty() {
-                write!(f, "{}: ", fault.key)?;
+                write!(f, "{}: ", escaped(&fault.key))?;
             }
-            f.write_str(&fault.message)?;
+            f.write_str(&escaped(&fault.message))?;
         }
         Ok(())
     }
+}
+
+/// A name or value that is quoted may have anything in it; a terminal must show it and not obey it.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }

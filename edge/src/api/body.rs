@@ -184,7 +184,7 @@ fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Reads a body. An empty one is an empty object.
-fn parse<T: DeserializeOwned + Checked>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned + Checked>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() {
         b"{}".as_slice()
     } else {

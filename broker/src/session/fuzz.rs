@@ -1,7 +1,7 @@
 //! What must be so of a session whatever packets come and whatever happens to it: acknowledgements in order, QoS 2 once,
 //! messages in order and within bounds, no packet id twice, and everything it writes can be read.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -53,15 +53,15 @@ struct Life {
     send_maximum: usize,
     out: BytesMut,
     /// Packet ids of messages to the client that are not finished.
-    under_way: HashSet<u16>,
+    under_way: BTreeSet<u16>,
     /// Messages from the client, in order, whose acknowledgement is due.
     owed: VecDeque<(AckKind, u16)>,
     /// Tickets whose receipt is open.
     open: Vec<u64>,
     /// Ids of QoS 2 messages delivered and not released, with their tickets.
-    delivered: HashMap<u16, u64>,
+    delivered: BTreeMap<u16, u64>,
     /// Topics by alias, as the client was told.
-    aliases: HashMap<u16, String>,
+    aliases: BTreeMap<u16, String>,
     /// Topics of the messages that were given to the session, by their number, which is their payload.
     given: Vec<&'static str>,
     /// One above the number of the last new message that the client saw.
@@ -76,11 +76,11 @@ impl Life {
             now: Instant::now(),
             send_maximum: LIMITS.send_maximum,
             out: BytesMut::new(),
-            under_way: HashSet::new(),
+            under_way: BTreeSet::new(),
             owed: VecDeque::new(),
             open: Vec::new(),
-            delivered: HashMap::new(),
-            aliases: HashMap::new(),
+            delivered: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             given: Vec::new(),
             seen: 0,
         };

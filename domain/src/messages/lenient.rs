@@ -139,6 +139,7 @@ fn reply<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Reply, F
 }
 
 fn record<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Record, Fault> {
+    let is_lossy = dropped.is_lossy;
     Ok(Record {
         order_id: message.required("order_id")?,
         connector: required_connector(message, "connector")?,
@@ -157,7 +158,7 @@ fn record<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Record,
         card_id: message.optional_id("card_id", dropped),
         // A signature over other bytes than the meter signed proves nothing.
         signed: message
-            .optional_if("signed", |Nested(signed)| is_as_written(signed), dropped)
+            .optional_if("signed", |Nested(signed)| !is_lossy || is_as_written(signed), dropped)
             .map(|Nested(signed)| signed),
         session_boot_id: message.optional_id("session_boot_id", dropped),
     })
@@ -264,6 +265,7 @@ pub(super) fn is_temperature(degrees: f64) -> bool {
     CELSIUS.contains(&degrees)
 }
 
+/// Of a message that is no UTF-8.
 fn is_as_written(signed: &Signed) -> bool {
     !signed.data.contains(char::REPLACEMENT_CHARACTER)
 }

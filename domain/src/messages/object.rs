@@ -7,7 +7,7 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 /// A required field that could not be read.
 #[derive(Debug)]
@@ -31,10 +31,10 @@ pub(super) struct Dropped<'a> {
 }
 
 impl<'a> Dropped<'a> {
-    /// Nothing yet, of a message that is read as this text.
-    pub(super) fn of(text: &Cow<'_, str>) -> Self {
+    /// Nothing yet, of a message that is UTF-8 or is not.
+    pub(super) fn of_message(is_lossy: bool) -> Self {
         Self {
-            is_lossy: matches!(text, Cow::Owned(_)),
+            is_lossy,
             ..Self::default()
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     planted::{Bug, is_planted},
     topics::UpKind,
 };
+use std::borrow::Cow;
 
 /// A message that lacks what it needs: a required field is missing or could not be read.
 ///
@@ -53,7 +54,7 @@ pub(super) fn read_leniently(kind: UpKind, payload: &[u8]) -> Result<UpMessage, 
     // Texts in another encoding (GBK) lose their characters here, and nothing beside them is lost.
     let text = String::from_utf8_lossy(payload);
     let (message, error) = Object::of_message(&text);
-    let mut dropped = Dropped::of(&text);
+    let mut dropped = Dropped::of_message(matches!(text, Cow::Owned(_)));
     let read = match error {
         _ if payload.len() > PAYLOAD_BYTES_MAX => Err(whole(format!("longer than {PAYLOAD_BYTES_MAX} bytes"))),
         Some(error) => Err(whole(error.to_string())),

@@ -2,6 +2,7 @@
 //! built; the quickest first.
 
 use crate::{
+    fuzz,
     run::{Result, Steps, cargo, program, programs, root, run, succeeds},
     tidy, tools,
 };
@@ -50,6 +51,7 @@ fn all(steps: &mut Steps) -> Result {
         run(tests.env("HOLDFAST_TEST_PROGRAMS_ARE_BUILT", "1"))
     })?;
     steps.step("service files", service_files)?;
+    steps.step("fuzzing", fuzz::briefly)?;
     // The last, as it builds the station once more, with bugs in it that can be switched on.
     steps.step("planted bugs", || {
         run(cargo().args([

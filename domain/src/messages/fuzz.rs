@@ -6,7 +6,7 @@ use super::{
     UNREAD_FIELDS_MAX, Unread, Up, UpMessage,
     read::{is_within_bounds, read_leniently, read_strictly, read_up},
 };
-use crate::{ids::MsgId, topics::UpKind};
+use crate::{fact::Raw, ids::MsgId, topics::UpKind};
 use serde_json::{Map, Value};
 
 /// A message: the word of its kind in the first line, and the payload.
@@ -40,7 +40,11 @@ pub fn pile_message(data: &[u8]) {
 fn unread_is_within_bounds(unread: &Unread) {
     assert!((1..=UNREAD_FIELDS_MAX).contains(&unread.fields.len()));
     assert!(unread.dropped as usize >= unread.fields.len());
-    let kept = |field: &super::UnreadField| field.raw.content().len();
+    // Bytes as the pile wrote them: what is no UTF-8 takes more room where it is kept.
+    let kept = |field: &super::UnreadField| match &field.raw {
+        Raw::Text(text) => text.len(),
+        Raw::Bytes { base64 } => base64.trim_end_matches('=').len() * 3 / 4,
+    };
     assert!(unread.fields.iter().all(|field| kept(field) <= UNREAD_FIELD_BYTES_MAX));
     assert!(unread.fields.iter().map(kept).sum::<usize>() <= UNREAD_BYTES_MAX);
 }

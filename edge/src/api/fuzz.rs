@@ -149,6 +149,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_said_of_a_body_is_shorter_than_the_longest_body() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let long = "x".repeat(100_000);
+        for body in [format!(r#"{{"{long}":1}}"#), format!(r#"{{"member":"{long}"}}"#)] {
+            is_told(&parse::<order::PlaceOrder>(&headers, body.as_bytes()).unwrap_err());
+        }
+    }
+
+    #[test]
     fn a_list_does_not_stand_for_an_object_in_a_body() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

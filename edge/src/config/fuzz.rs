@@ -18,7 +18,7 @@ pub fn configuration(data: &[u8]) {
     match read(text) {
         Ok(config) => {
             can_be_started_with(&config);
-            assert_eq!(read(&format!("# A comment.\n{text}\n# Another.")), Ok(config));
+            assert_eq!(read(&format!("{text}\n# A comment.")), Ok(config));
             a_key_more_is_refused(text);
         }
         Err(refused) => is_told_in_lines(text, &refused),

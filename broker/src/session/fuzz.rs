@@ -54,10 +54,12 @@ struct Life {
     out: BytesMut,
     /// Packet ids of messages to the client that are not finished.
     under_way: BTreeSet<u16>,
-    /// Messages from the client, in order, whose acknowledgement is due.
-    owed: VecDeque<(AckKind, u16)>,
+    /// Messages from the client, in order, whose acknowledgement is due, with their tickets.
+    owed: VecDeque<(AckKind, u16, u64)>,
     /// Tickets whose receipt is open.
     open: Vec<u64>,
+    /// Tickets whose receipt has been resolved.
+    resolved: BTreeSet<u64>,
     /// Ids of QoS 2 messages delivered and not released, with their tickets.
     delivered: BTreeMap<u16, u64>,
     /// Topics by alias, as the client was told.
@@ -79,6 +81,7 @@ impl Life {
             under_way: BTreeSet::new(),
             owed: VecDeque::new(),
             open: Vec::new(),
+            resolved: BTreeSet::new(),
             delivered: BTreeMap::new(),
             aliases: BTreeMap::new(),
             given: Vec::new(),
@@ -206,20 +209,21 @@ impl Life {
                 self.open.push(ticket);
                 if qos == QoS::ExactlyOnce {
                     self.delivered.insert(id, ticket);
-                    self.owed.push_back((AckKind::Received, id));
+                    self.owed.push_back((AckKind::Received, id, ticket));
                 } else {
-                    self.owed.push_back((AckKind::Ack, id));
+                    self.owed.push_back((AckKind::Ack, id, ticket));
                 }
             }
             Received::Duplicate => {
                 assert!(is_known);
-                if !self.owed.contains(&(AckKind::Received, id)) {
-                    self.owed.push_back((AckKind::Received, id));
+                let again = (AckKind::Received, id, self.delivered[&id]);
+                if !self.owed.contains(&again) {
+                    self.owed.push_back(again);
                 }
             }
             Received::AboveReceiveMaximum => {
                 assert_eq!(self.protocol, Protocol::V5, "3.1.1 is held back");
-                let qos_1 = self.owed.iter().filter(|(kind, _)| *kind == AckKind::Ack).count();
+                let qos_1 = self.owed.iter().filter(|(kind, ..)| *kind == AckKind::Ack).count();
                 assert!(qos_1 + self.delivered.len() >= LIMITS.receive_maximum);
                 self.reconnect(0xFC, DisconnectCause::ProtocolError);
             }
@@ -240,6 +244,7 @@ impl Life {
             return;
         };
         let ticket = self.open.swap_remove(at);
+        self.resolved.insert(ticket);
         let resolution = self.session.resolve(ticket, outcome);
         if outcome != Outcome::Acknowledged {
             self.delivered.retain(|_, of| *of != ticket);
@@ -329,10 +334,15 @@ impl Life {
     }
 
     fn is_acknowledged(&mut self, kind: AckKind, ack: Ack) {
+        let (due, packet_id, ticket) = self.owed.pop_front().expect("no acknowledgement without a message");
         assert_eq!(
-            self.owed.pop_front(),
-            Some((kind, ack.packet_id)),
+            (due, packet_id),
+            (kind, ack.packet_id),
             "acknowledgements keep their order"
+        );
+        assert!(
+            self.resolved.contains(&ticket),
+            "nothing is acknowledged before it is safe"
         );
     }
 
@@ -361,6 +371,7 @@ impl Life {
     fn begin_anew(&mut self) {
         self.session = Session::new(LIMITS);
         self.open.clear();
+        self.resolved.clear();
         self.delivered.clear();
     }
 
@@ -396,6 +407,7 @@ impl Life {
     /// Once every receipt is resolved, every acknowledgement that is owed goes out.
     fn end(&mut self) {
         for ticket in std::mem::take(&mut self.open) {
+            self.resolved.insert(ticket);
             self.session.resolve(ticket, Outcome::Acknowledged);
         }
         self.write();

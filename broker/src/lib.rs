@@ -23,6 +23,7 @@
 //! - `sessions`, `lifecycle`: who has which session; attach, take-over, leave, expiry, wills.
 //! - `router`: the fence around rumqttd's router. *The only place that names rumqttd; sees no topic of a client.*
 //! - `gatekeeper`, `receipt`, `handle`, `message`, `config`, `stats`: what the embedding program touches.
+//! - `fuzz`: what must be so whatever bytes come, for `cargo xtask fuzz`; only with the feature of that name.
 //! - `retained`, `rate`, `topic`: retained messages, the token bucket, names and filters.
 //!
 //! *Nowhere* is a lock held while something is awaited or the gatekeeper is asked, and *nothing* that a client sends is
@@ -32,6 +33,8 @@ mod broker;
 mod codec;
 mod config;
 mod front;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod gatekeeper;
 mod handle;
 mod lifecycle;

@@ -1,4 +1,4 @@
-//! Current that flows past the meter (虚充): what a connector says it delivers, against what its register counts (S05 §5).
+//! Current that flows past the meter (虚充): what a connector says it delivers, against what its register counts (S03 §5).
 //! From telemetry alone, so it proves nothing: it makes a person look.
 
 use crate::{time::Mono, units::Energy};

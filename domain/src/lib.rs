@@ -5,7 +5,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`ids`], [`units`], [`time`] | names of things; money and energy as integers; the two clocks |
-//! | [`topics`], [`messages`] | the pile contract v1 |
+//! | [`topics`], [`messages`], [`json`] | the pile contract v1; objects that are objects |
 //! | [`clock`], [`alignment`] | how far a pile's clocks are off, per start of it; the times of a record by the station's clock |
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
 //! | [`plausible`], [`resolution`], [`flow`], [`faults`] | which readings are believed; the step of a register; current that no register counts; when a connector is at fault |
@@ -14,6 +14,7 @@
 //! | [`correction`], [`desk`] | what people do about bills that are settled, and with the cash |
 //! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
 //! | [`policy`], [`station_clock`], [`site`] | the site's rules, and the one machine that ties all this together |
+//! | `fuzz` | what must be so whatever bytes come, for `cargo xtask fuzz`; only with the feature of that name |
 //! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
 
 // A function that needs more than a screen holds more than one idea.
@@ -28,8 +29,11 @@ pub mod energy;
 pub mod fact;
 pub mod faults;
 pub mod flow;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod ids;
 pub mod journal;
+pub mod json;
 pub mod ledger;
 pub mod member;
 pub mod messages;

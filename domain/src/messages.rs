@@ -12,6 +12,8 @@
 //! | `down` | what the station says |
 
 mod down;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod lenient;
 mod object;
 mod read;

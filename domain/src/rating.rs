@@ -42,7 +42,7 @@ pub struct Reading {
     pub register: Energy,
 }
 
-/// Why readings cannot be rated. Such a session goes to a person (S05 §5).
+/// Why readings cannot be rated. Such a session goes to a person (S03 §4).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RatingError {
     /// The session ends before it starts.

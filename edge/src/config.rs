@@ -2,6 +2,8 @@
 //! Everything that is wrong is found before anything starts, and told with file, line, key and what to do.
 
 mod check;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -124,8 +126,18 @@ impl Config {
     /// # Errors
     /// [`ConfigFault`] with everything that is wrong, not only the first of it.
     pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigFault> {
+        let text = service::config::text_of(path)?;
+        Self::of_text(path, &text, environment)
+    }
+
+    /// As [`Config::load`], with the text of the file in hand.
+    fn of_text(
+        path: &Path,
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigFault> {
         let mut draft = Draft::new(path.parent().unwrap_or(Path::new("")));
-        let mut found = service::config::read(path, KEYS, ENVIRONMENT, environment, &mut draft)?;
+        let mut found = service::config::read(path, text, KEYS, ENVIRONMENT, environment, &mut draft)?;
         let config = draft.check(&mut found);
         found.result(config)
     }

@@ -10,6 +10,7 @@
 //! | [`cli`], [`config`] | what a person types and sets |
 //! | [`clock`], [`credentials`] | the two clocks; secrets and tokens |
 //! | [`disk`] | how much room is left, and the reserve |
+//! | `fuzz` | what must be so whatever bytes come, for `cargo xtask fuzz`; only with the feature of that name |
 //!
 //! What it shares with other daemons is in [`service`]: the front of the API, TLS, configuration files, systemd.
 //!
@@ -22,6 +23,8 @@ pub mod config;
 pub mod credentials;
 pub mod daemon;
 pub mod disk;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod gate;
 pub mod hub;
 mod open_files;

@@ -7,8 +7,10 @@
 mod audit;
 mod bench;
 mod demo;
+mod fuzz;
 mod run;
 mod test;
+mod tidy;
 mod tools;
 
 use std::process::ExitCode;
@@ -17,7 +19,12 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   demo [--exit]   run a station with simulated piles; with --exit end when the story is told
-  test            everything that must hold before a change goes in: format, lints, documents, tests, service files
+  test            everything that must hold before a change goes in: format, lints, documents, tests, service files,
+                  fuzzing
+  tidy            the part of it that no compiler sees: walls, file heads and lengths, citations, links
+  fuzz [TARGET…] [--seconds N] | fuzz TARGET FILE…
+                  looks for inputs that break a rule, for N seconds each, or plays inputs again;
+                  targets: config http journal mqtt pile session
   bench [--quick] [ROW…]
                   speed and memory of the release build beside mosquitto, PostgreSQL and the bare disk, in one table;
                   rows: records orders lone live memory disk start bills
@@ -31,6 +38,8 @@ fn main() -> ExitCode {
         ["demo"] => demo::demo(false),
         ["demo", "--exit"] => demo::demo(true),
         ["test"] => test::test(),
+        ["tidy"] => tidy::tidy(),
+        ["fuzz", arguments @ ..] => fuzz::fuzz(arguments),
         ["bench", arguments @ ..] => bench::bench(arguments),
         ["audit"] => audit::audit(),
         ["help" | "--help" | "-h"] => {

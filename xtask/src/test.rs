@@ -2,8 +2,9 @@
 //! built; the quickest first.
 
 use crate::{
+    fuzz,
     run::{Result, Steps, cargo, program, programs, root, run, succeeds},
-    tools,
+    tidy, tools,
 };
 use std::{
     fs,
@@ -26,6 +27,7 @@ pub(crate) fn test() -> Result {
 fn all(steps: &mut Steps) -> Result {
     steps.step("tools", || tools::of_rust().and_then(|()| tools::of_tests()))?;
     steps.step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    steps.step("tidy", tidy::tidy)?;
     steps.step("lints", || {
         run(cargo().args([
             "clippy",
@@ -49,6 +51,7 @@ fn all(steps: &mut Steps) -> Result {
         run(tests.env("HOLDFAST_TEST_PROGRAMS_ARE_BUILT", "1"))
     })?;
     steps.step("service files", service_files)?;
+    steps.step("fuzzing", fuzz::briefly)?;
     // The last, as it builds the station once more, with bugs in it that can be switched on.
     steps.step("planted bugs", || {
         run(cargo().args([

@@ -43,6 +43,28 @@ const OF_BENCH: [Tool; 2] = [
     },
 ];
 
+/// What fuzzing needs.
+const OF_FUZZ: [Tool; 1] = [Tool {
+    program: "g++",
+    package: "g++",
+    why: "libFuzzer is C++ and is built with the fuzzed program",
+}];
+
+/// Installs what fuzzing needs, with apt, where it is missing.
+pub(crate) fn of_fuzz() -> Result {
+    install_missing(&OF_FUZZ)
+}
+
+/// What this machine is to the compiler, such as `x86_64-unknown-linux-gnu`.
+pub(crate) fn host() -> Result<String> {
+    let told = program("rustc").arg("-vV").output();
+    let told = told.map_err(|error| format!("`rustc -vV` cannot be started: {error}"))?;
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned)
+        .ok_or_else(|| "`rustc -vV` names no host".to_owned())
+}
+
 /// Installs what tests need, with apt, where it is missing.
 pub(crate) fn of_tests() -> Result {
     install_missing(&OF_TESTS)

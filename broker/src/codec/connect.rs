@@ -67,6 +67,9 @@ pub(crate) fn read(frame: Frame, buffer: &[u8]) -> Result<Connect, ConnectError>
         (b"MQTT", level) | (b"MQIsdp", level) => return Err(ConnectError::UnsupportedLevel(level)),
         _ => return Err(DecodeError::Malformed("protocol name (MQTT-3.1.2-1)").into()),
     };
+    if protocol == Protocol::V5 {
+        frame.expect_shortest_length()?;
+    }
     let flags = r.u8()?;
     if flags & 0x01 != 0 {
         return Err(DecodeError::Malformed("reserved connect flag (MQTT-3.1.2-3)").into());

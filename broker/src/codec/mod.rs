@@ -3,6 +3,8 @@
 
 pub(crate) mod ack;
 pub(crate) mod connect;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod properties;
 pub(crate) mod publish;
 mod read;
@@ -131,12 +133,27 @@ impl Frame {
         self.first_byte >> 4 == CONNECT
     }
 
+    /// MQTT 5 wants lengths in as few bytes as they need (MQTT-1.5.5-1); 3.1.1 says nothing of it, and firmware that leaves
+    /// room for a length and fills it in later pads it.
+    fn expect_shortest_length(self) -> Result<(), DecodeError> {
+        if self.header_len == 1 + properties::varint_len(self.len - self.header_len) {
+            Ok(())
+        } else {
+            Err(DecodeError::Malformed(
+                "remaining length in more bytes than it needs (MQTT-1.5.5-1)",
+            ))
+        }
+    }
+
     fn reader(self, buffer: &[u8]) -> Reader<'_> {
         Reader::new(&buffer[self.header_len..self.len])
     }
 
     /// Parses the packet of an authenticated client out of the buffer in which it was found.
     pub(crate) fn decode(self, buffer: &[u8], protocol: Protocol) -> Result<Packet<'_>, DecodeError> {
+        if protocol == Protocol::V5 {
+            self.expect_shortest_length()?;
+        }
         let mut reader = self.reader(buffer);
         let packet = match self.first_byte >> 4 {
             PUBLISH => Packet::Publish(publish::read(self.first_byte & 0x0F, &mut reader, protocol)?),
@@ -194,6 +211,32 @@ mod tests {
             Err(DecodeError::Malformed(_))
         ));
         assert_eq!(frame(&[0x30, 0xFF, 0xFF, 0xFF], 100), Ok(None));
+    }
+
+    #[test]
+    fn a_padded_length_is_refused_in_mqtt_5_alone() {
+        let ping = b"\xC0\x80\x00";
+        let found = frame(ping, 100).unwrap().unwrap();
+        assert_eq!(found.len, 3);
+        assert!(matches!(found.decode(ping, Protocol::V4), Ok(Packet::PingReq)));
+        assert!(matches!(
+            found.decode(ping, Protocol::V5),
+            Err(DecodeError::Malformed(_))
+        ));
+
+        let pad = |connect: &[u8]| [&[0x10, connect[1] | 0x80, 0x00], &connect[2..]].concat();
+        let (old, new) = (pad(&connect::tests::sample_v4()), pad(&connect::tests::sample_v5()));
+        assert!(connect::read(frame(&old, 100).unwrap().unwrap(), &old).is_ok());
+        assert!(connect::read(frame(&new, 100).unwrap().unwrap(), &new).is_err());
+
+        // The length of the properties, which only MQTT 5 has.
+        for (publish, is_good) in [
+            (&b"\x30\x04\x00\x01a\x00"[..], true),
+            (b"\x30\x05\x00\x01a\x80\x00", false),
+        ] {
+            let read = frame(publish, 100).unwrap().unwrap().decode(publish, Protocol::V5);
+            assert_eq!(read.is_ok(), is_good, "{publish:02x?}");
+        }
     }
 
     /// Valid packets of every kind a client sends, to be cut and bent.

@@ -53,6 +53,11 @@ impl<'a> Reader<'a> {
         for shift in [0, 7, 14, 21] {
             let byte = self.u8()?;
             value |= u32::from(byte & 0x7F) << shift;
+            if byte == 0 && shift > 0 {
+                return Err(DecodeError::Malformed(
+                    "variable byte integer in more bytes than it needs (MQTT-1.5.5-1)",
+                ));
+            }
             if byte & 0x80 == 0 {
                 return Ok(value);
             }

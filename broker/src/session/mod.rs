@@ -2,6 +2,8 @@
 //! Sans-IO: packets and the time go in, bytes and decisions come out; whoever holds the socket calls.
 
 mod aliases;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod inbound;
 #[cfg(test)]
 mod model;

@@ -1,3 +1,5 @@
+//! Times of records by the station's clock: which start wrote them, what contradicts them, and what stays open.
+
 use super::*;
 use crate::{clock::ClockWatch, time::Mono};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! How far a pile's clocks are found to be off: delays, drifts, steps and starts.
+
 use super::*;
 
 const HOUR_MS: i64 = 3_600_000;

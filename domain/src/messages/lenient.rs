@@ -6,7 +6,7 @@ use super::{
     FAULTS_MAX, Heartbeat, Record, Reply, SAMPLES_MAX, Signed, StopReason, Swipe, Up, VOLTS_MAX,
     object::{Dropped, Fault, Object, kept_text},
 };
-use crate::{ids::ConnectorNo, topics::UpKind, units::Energy};
+use crate::{ids::ConnectorNo, json::Object as Nested, topics::UpKind, units::Energy};
 use serde_json::value::RawValue;
 
 pub(super) fn common<'a>(kind: UpKind, message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Common, Fault> {
@@ -139,6 +139,7 @@ fn reply<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Reply, F
 }
 
 fn record<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Record, Fault> {
+    let is_lossy = dropped.is_lossy;
     Ok(Record {
         order_id: message.required("order_id")?,
         connector: required_connector(message, "connector")?,
@@ -153,10 +154,12 @@ fn record<'a>(message: &Object<'a>, dropped: &mut Dropped<'a>) -> Result<Record,
         soc_start: message.optional_if("soc_start", |percent| is_whole_charge(*percent), dropped),
         soc_stop: message.optional_if("soc_stop", |percent| is_whole_charge(*percent), dropped),
         samples: samples(message, dropped),
-        periods: message.optional("periods", dropped),
+        periods: message.optional("periods", dropped).map(|Nested(periods)| periods),
         card_id: message.optional_id("card_id", dropped),
         // A signature over other bytes than the meter signed proves nothing.
-        signed: message.optional_if("signed", is_as_written, dropped),
+        signed: message
+            .optional_if("signed", |Nested(signed)| !is_lossy || is_as_written(signed), dropped)
+            .map(|Nested(signed)| signed),
         session_boot_id: message.optional_id("session_boot_id", dropped),
     })
 }
@@ -262,6 +265,7 @@ pub(super) fn is_temperature(degrees: f64) -> bool {
     CELSIUS.contains(&degrees)
 }
 
+/// Of a message that is no UTF-8.
 fn is_as_written(signed: &Signed) -> bool {
     !signed.data.contains(char::REPLACEMENT_CHARACTER)
 }

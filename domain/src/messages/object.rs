@@ -26,9 +26,19 @@ pub(super) type Listed<'a> = (&'a str, Result<Object<'a>, Fault>);
 pub(super) struct Dropped<'a> {
     fields: Vec<(String, &'a str)>,
     count: u32,
+    /// Whether the message is no UTF-8: then U+FFFD stands for a character that is lost, and else for itself.
+    pub(super) is_lossy: bool,
 }
 
 impl<'a> Dropped<'a> {
+    /// Nothing yet, of a message that is UTF-8 or is not.
+    pub(super) fn of_message(is_lossy: bool) -> Self {
+        Self {
+            is_lossy,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn note(&mut self, path: String, written: &'a str) {
         self.note_many(path, written, 1);
     }
@@ -249,7 +259,7 @@ pub(super) fn kept_text<'a>(
     dropped: &mut Dropped<'a>,
 ) -> String {
     let end = text.char_indices().nth(TEXT_CHARS_MAX).map(|(end, _)| end);
-    if end.is_some() || text.contains(char::REPLACEMENT_CHARACTER) {
+    if end.is_some() || (dropped.is_lossy && text.contains(char::REPLACEMENT_CHARACTER)) {
         dropped.note(path(), written);
     }
     text.truncate(end.unwrap_or(text.len()));

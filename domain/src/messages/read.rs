@@ -10,6 +10,7 @@ use crate::{
     planted::{Bug, is_planted},
     topics::UpKind,
 };
+use std::borrow::Cow;
 
 /// A message that lacks what it needs: a required field is missing or could not be read.
 ///
@@ -45,10 +46,15 @@ pub fn read_up(kind: UpKind, payload: &[u8]) -> Result<UpMessage, Malformed> {
     {
         return Ok(message);
     }
+    read_leniently(kind, payload)
+}
+
+/// Field by field: what cannot be read spoils nothing beside it.
+pub(super) fn read_leniently(kind: UpKind, payload: &[u8]) -> Result<UpMessage, Malformed> {
     // Texts in another encoding (GBK) lose their characters here, and nothing beside them is lost.
     let text = String::from_utf8_lossy(payload);
     let (message, error) = Object::of_message(&text);
-    let mut dropped = Dropped::default();
+    let mut dropped = Dropped::of_message(matches!(text, Cow::Owned(_)));
     let read = match error {
         _ if payload.len() > PAYLOAD_BYTES_MAX => Err(whole(format!("longer than {PAYLOAD_BYTES_MAX} bytes"))),
         Some(error) => Err(whole(error.to_string())),
@@ -67,25 +73,26 @@ pub fn read_up(kind: UpKind, payload: &[u8]) -> Result<UpMessage, Malformed> {
 }
 
 /// A message that is as the contract has it, which most are: nothing is held twice to read it.
-fn read_strictly(kind: UpKind, payload: &[u8]) -> Option<UpMessage> {
-    let common: Common = serde_json::from_slice(payload).ok()?;
+pub(super) fn read_strictly(kind: UpKind, payload: &[u8]) -> Option<UpMessage> {
+    let text = std::str::from_utf8(payload).ok()?;
+    let common: Common = serde_json::from_str(text).ok()?;
     if kind != UpKind::Heartbeat && common.msg_id.is_none() {
         return None;
     }
     let body = match kind {
-        UpKind::Boot => serde_json::from_slice(payload).map(Up::Boot),
-        UpKind::Heartbeat => serde_json::from_slice(payload).map(Up::Heartbeat),
-        UpKind::Reply => serde_json::from_slice(payload).map(Up::Reply),
-        UpKind::Record => serde_json::from_slice(payload).map(Up::Record),
-        UpKind::Event => serde_json::from_slice(payload).map(Up::Event),
-        UpKind::Card => serde_json::from_slice(payload).map(Up::Card),
+        UpKind::Boot => serde_json::from_str(text).map(Up::Boot),
+        UpKind::Heartbeat => serde_json::from_str(text).map(Up::Heartbeat),
+        UpKind::Reply => serde_json::from_str(text).map(Up::Reply),
+        UpKind::Record => serde_json::from_str(text).map(Up::Record),
+        UpKind::Event => serde_json::from_str(text).map(Up::Event),
+        UpKind::Card => serde_json::from_str(text).map(Up::Card),
     };
     let body = body.ok().filter(is_within_bounds)?;
     Some(UpMessage::new(common, body))
 }
 
 /// What types do not say: lengths, counts, signs, and what cannot be.
-fn is_within_bounds(body: &Up) -> bool {
+pub(super) fn is_within_bounds(body: &Up) -> bool {
     match body {
         Up::Boot(boot) => {
             [&boot.vendor, &boot.model, &boot.firmware]

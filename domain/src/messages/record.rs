@@ -4,6 +4,7 @@
 use crate::{
     ids::{BootId, CardId, ConnectorNo, OrderId},
     journal::Hash,
+    json,
     time::Wall,
     units::Energy,
 };
@@ -32,6 +33,7 @@ pub struct Record {
     /// The register at the end.
     pub meter_stop_kwh: Energy,
     /// Why it ended.
+    #[serde(deserialize_with = "json::object")]
     pub reason: StopReason,
     /// Whether it ran without the station.
     #[serde(default)]
@@ -43,16 +45,24 @@ pub struct Record {
     #[serde(default)]
     pub soc_stop: Option<u8>,
     /// Buffered readings in time order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<BufferedSample>,
     /// The pile's own split over the tariff periods.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "json::optional_object",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub periods: Option<Periods>,
     /// The card, if one started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card_id: Option<CardId>,
     /// A signed meter reading, kept as it came.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "json::optional_object",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub signed: Option<Signed>,
     /// The start of the pile in which the session was, whose uptime and clock its times are by. The envelope's `boot_id`
     /// is that of the message, which may be sent after another start.

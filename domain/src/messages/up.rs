@@ -4,6 +4,7 @@ use super::{Digest, POWER_MAX, Record};
 use crate::{
     fact::Raw,
     ids::{BootId, CardId, CommandId, ConnectorNo, MsgId, OrderId},
+    json,
     time::Wall,
     units::{Energy, Power},
 };
@@ -126,6 +127,7 @@ pub struct Boot {
     /// Firmware version.
     pub firmware: String,
     /// Its connectors.
+    #[serde(deserialize_with = "json::objects")]
     pub connectors: Vec<BootConnector>,
 }
 
@@ -182,6 +184,7 @@ impl BootConnector {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// All or some of the pile's connectors.
+    #[serde(deserialize_with = "json::objects")]
     pub connectors: Vec<ConnectorReport>,
 }
 

@@ -16,7 +16,7 @@ use crate::{
     order::{Basis, Ending, FailReason, Order, Source, State, Until},
     planted::{Bug, is_planted},
     quarantine::kept_bytes,
-    rating::{self, Bill, PeriodSplit, Reading, SplitDifference},
+    rating::{self, Bill, PeriodSplit, REGISTER_MAX, Reading, SplitDifference},
     register::SessionId,
     tariff::Tariff,
     time::Wall,
@@ -454,7 +454,12 @@ pub(super) fn rate_or_suspect(
     match rating::rate(tariff, start, samples, stop) {
         Ok(bill) => (bill, None),
         Err(error) => {
-            let nothing = rating::rate(tariff, start, &[], start);
+            // Not at the times that cannot be: they may be what cannot be rated.
+            let begun = Reading {
+                at: start.at.clamp(Wall::RANGE.start, Wall(Wall::RANGE.end.0 - 1)),
+                register: start.register.clamp(Energy::ZERO, REGISTER_MAX),
+            };
+            let nothing = rating::rate(tariff, begun, &[], begun);
             let nothing = nothing.expect("a session from a reading within range to itself can always be rated");
             let detail = error.to_string();
             (nothing, Some(Suspicion::TimesImpossible { detail }))
@@ -506,4 +511,27 @@ fn contradicted(order: &Order, item: Option<u64>) -> Received {
 
 fn fee_of(order: &Order) -> Option<Fen> {
     order.bill().map(|bill| bill.fee())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_at_times_that_cannot_be_is_rated_at_nothing_and_named() {
+        let text = "id = \"t1\"\neffective_from = 2026-01-01T00:00:00+08:00\ncurrency = \"CNY\"\n\
+                    [prices.flat]\nelectricity = \"1.00\"\nservice = \"0.00\"\n\
+                    [[schedules]]\nperiods = [{ from = \"00:00\", to = \"24:00\", kind = \"flat\" }]\n";
+        let tariff = Tariff::from_toml(text, "Asia/Shanghai").unwrap();
+        let at = |ms, register| Reading {
+            at: Wall(ms),
+            register: Energy(register),
+        };
+        for start in [at(-59_576_131_757, 10_000_000), at(i64::MIN, -1), at(i64::MAX, i64::MAX)] {
+            let stop = at(1_772_300_000_000, 20_000_000);
+            let (bill, suspicion) = rate_or_suspect(&tariff, start, &[], stop);
+            assert_eq!((bill.energy, bill.fee), (Energy::ZERO, Fen::ZERO));
+            assert!(matches!(suspicion, Some(Suspicion::TimesImpossible { .. })), "{suspicion:?}");
+        }
+    }
 }

@@ -26,6 +26,8 @@ mod document;
 pub mod dto;
 mod energy;
 mod energy_csv;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod health;
 mod journal;
 mod live;

@@ -1,3 +1,5 @@
+//! Configurations that are taken, and what is said of those that are not, with line and key.
+
 use super::{keys::KEYS, *};
 use crate::own_path::own_path;
 
@@ -545,4 +547,15 @@ fn nothing_that_a_file_says_panics() {
     }
     let many: String = (0..1_000).map(|n| format!("key{n} = 1\n")).collect();
     assert!(load(&many).unwrap_err().faults.len() <= 50);
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_shown_in_what_is_said_of_it() {
+    let told = faults_of("time_zone = \"\\u001b[2J\"\n\"a\\nb\" = 1\n");
+    assert!(told[0].starts_with(":3: a\\nb: is not a known key"), "{told:?}");
+    assert_eq!(
+        told[1],
+        ":2: time_zone: `\\u{1b}[2J` is not a known time zone; give an IANA name such as \"Asia/Shanghai\""
+    );
+    assert_eq!(told.len(), 2);
 }

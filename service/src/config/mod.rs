@@ -7,6 +7,7 @@ mod source;
 
 pub use given::{Given, shortened};
 
+use crate::escape::Escaped;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -29,38 +30,50 @@ macro_rules! keys {
     };
 }
 
-/// Reads the file at `path` into `draft`, then what `environment` overrides, under names that begin with `prefix`.
+/// The text of the file at `path`.
 ///
 /// # Errors
-/// The file cannot be read or is not TOML: nothing of it counts. Any other fault is in what is returned, for the checks
-/// of what the values mean together to add to.
+/// It cannot be read.
+pub fn text_of(path: &Path) -> Result<String, ConfigFault> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let message = format!(
+            "cannot be read: {error}. Check the path and that this user may read it; the commented `{name}` that comes with Holdfast is a start"
+        );
+        let fault = Fault {
+            origin: Origin::File { line: None },
+            key: String::new(),
+            message,
+        };
+        ConfigFault {
+            path: path.to_owned(),
+            faults: vec![fault],
+        }
+    })
+}
+
+/// Reads `text`, that of the file at `path`, into `draft`, then what `environment` overrides, under names that begin with
+/// `prefix`.
+///
+/// # Errors
+/// The text is not TOML: nothing of it counts. Any other fault is in what is returned, for the checks of what the values
+/// mean together to add to.
 pub fn read<D>(
     path: &Path,
+    text: &str,
     keys: &[Key<D>],
     prefix: &str,
     environment: impl IntoIterator<Item = (String, String)>,
     draft: &mut D,
 ) -> Result<Found, ConfigFault> {
-    let told = |fault| ConfigFault {
-        path: path.to_owned(),
-        faults: vec![fault],
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let message = format!(
-            "cannot be read: {error}. Check the path and that this user may read it; the commented `{name}` that comes with Holdfast is a start"
-        );
-        told(Fault {
-            origin: Origin::File { line: None },
-            key: String::new(),
-            message,
-        })
-    })?;
     let mut found = Found {
         path: path.to_owned(),
         ..Found::default()
     };
-    source::file(&text, keys, draft, &mut found).map_err(told)?;
+    source::file(text, keys, draft, &mut found).map_err(|fault| ConfigFault {
+        path: path.to_owned(),
+        faults: vec![fault],
+    })?;
     environment::apply(environment, prefix, keys, draft, &mut found);
     Ok(found)
 }
@@ -169,9 +182,10 @@ impl fmt::Display for ConfigFault {
                 Origin::Variable(name) => write!(f, "environment variable {name}: ")?,
             }
             if !fault.key.is_empty() {
-                write!(f, "{}: ", fault.key)?;
+                write!(f, "{}: ", Escaped(&fault.key))?;
             }
-            f.write_str(&fault.message)?;
+            // A name or value that is quoted may have anything in it; a terminal must show it and not obey it.
+            write!(f, "{}", Escaped(&fault.message))?;
         }
         Ok(())
     }

@@ -161,7 +161,10 @@ fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Reads a body. An empty one is an empty object.
-fn parse<T: DeserializeOwned + Checked>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
+///
+/// # Errors
+/// It is no JSON object, has a field that is not known or missing, or one whose value cannot be taken.
+pub fn parse<T: DeserializeOwned + Checked>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() {
         b"{}".as_slice()
     } else {
@@ -178,7 +181,7 @@ fn parse<T: DeserializeOwned + Checked>(headers: &HeaderMap, bytes: &[u8]) -> Re
     let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let (path, inner) = (error.path().to_string(), error.inner());
         if inner.is_data() {
-            Problem::field(path, without_position(&inner.to_string()))
+            Problem::field(told(&path), told(&without_position(&inner.to_string())))
         } else {
             malformed(inner)
         }
@@ -186,6 +189,15 @@ fn parse<T: DeserializeOwned + Checked>(headers: &HeaderMap, bytes: &[u8]) -> Re
     json.end().map_err(|error| malformed(&error))?;
     value.check()?;
     Ok(value)
+}
+
+/// As much of what is said of a body as is told: it quotes names and values, which may be as long as the body.
+fn told(text: &str) -> String {
+    const TOLD_CHARS_MAX: usize = 500;
+    match text.char_indices().nth(TOLD_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// The path says where; the line and column of a body that a program wrote say nothing.

@@ -152,7 +152,9 @@ mod tests {
         let named = |names: &[&str]| {
             let mut params = CertificateParams::new(vec!["x.example".to_owned()]).unwrap();
             params.distinguished_name = rcgen::DistinguishedName::new();
-            params.distinguished_name.push(rcgen::DnType::OrganizationName, "Station");
+            params
+                .distinguished_name
+                .push(rcgen::DnType::OrganizationName, "Station");
             for name in names {
                 params.distinguished_name.push(rcgen::DnType::CommonName, *name);
             }
@@ -170,7 +172,12 @@ mod tests {
         for at in 0..der.len() {
             let mut bent = der.clone();
             bent[at] ^= 0xff;
-            let _any = (dates(&bent), dates(&der[..at]), common_name(&bent), common_name(&der[..at]));
+            let _any = (
+                dates(&bent),
+                dates(&der[..at]),
+                common_name(&bent),
+                common_name(&der[..at]),
+            );
         }
         assert_eq!(dates(b""), None);
     }

@@ -11,6 +11,7 @@ use domain::{
     correction::Proposal,
     fact::QuarantineReason,
     ids::{ConnectorNo, MemberId, PileId},
+    json,
     order::{Order, OrderItem, State, Until},
     units::Fen,
 };
@@ -82,7 +83,7 @@ pub struct PlaceOrder {
     #[serde(default)]
     pub prepay: Option<Yuan>,
     /// Where to stop besides; all that are given apply.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::object")]
     pub until: UntilDto,
 }
 

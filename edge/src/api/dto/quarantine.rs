@@ -12,6 +12,7 @@ use crate::api::{
 use domain::{
     fact::{QuarantineOutcome, QuarantineReason, TypedFigures},
     ids::{ConnectorNo, MemberId, OrderId},
+    json,
     quarantine::{CoveredBy, QuarantineItem},
     rating::Reading,
 };
@@ -163,7 +164,7 @@ pub struct CloseQuarantine {
     #[schema(max_items = 64)]
     pub despite: Vec<CoveredByDto>,
     /// The figures of the session, read by a person from a message that the station cannot read (`malformed`).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::optional_object")]
     pub typed: Option<Typed>,
     /// Why.
     pub reason: String,

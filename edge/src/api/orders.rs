@@ -7,7 +7,6 @@ use super::{
         PageOf,
         bill::BillView,
         order::{Curve, CurvePoint, LogEntry, OrderState, OrderView, PlaceOrder, RefundOrder, StopAccepted},
-        tagged,
     },
     page::Paging,
     problem::Problem,
@@ -18,7 +17,7 @@ use crate::store::OrderFilter;
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     ids::{MemberId, OrderId, Outlet, PileId},
-    journal::Entry,
+    journal::Written,
     notice::Notice,
     order::Order,
     site::{Answer, Input, Place, Site},
@@ -327,13 +326,13 @@ async fn get_log(
     }))
 }
 
-pub(super) fn log_entry(entry: &Entry) -> LogEntry {
-    let (kind, body) = tagged(&entry.fact);
+/// A line of a log, whether or not this program knows its kind of fact.
+pub(super) fn log_entry(entry: &Written) -> LogEntry {
     LogEntry {
         seq: entry.stamp.seq,
         at: At(entry.stamp.at),
-        kind,
-        body,
+        kind: entry.fact.kind.clone(),
+        body: entry.fact.body.clone().into(),
     }
 }
 

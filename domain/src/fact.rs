@@ -44,6 +44,11 @@ fn counted() -> bool {
     true
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_none_at_all(count: &u32) -> bool {
+    *count == 0
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(
@@ -88,6 +93,22 @@ pub enum Fact {
         /// Whether it is one more fault towards `faults_max`. To earlier versions every fault was.
         #[serde(default = "counted")]
         counts: bool,
+        /// How many of this kind came since the last one that is written down, and are not.
+        #[serde(default, skip_serializing_if = "is_none_at_all")]
+        left_out: u32,
+    },
+    /// A pile has had so much journaled today that it takes no orders, and only that counts of what it says which money
+    /// needs: until the next day, or until a person says so.
+    PileBudgetSpent {
+        pile: PileId,
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// It may say as much again.
+    PileBudgetRenewed {
+        pile: PileId,
+        /// Who says so; none where another day has begun.
+        by: Option<String>,
     },
     /// A pile was fenced off, or put back to work.
     MaintenanceSet {

@@ -180,10 +180,16 @@ fn of_pile(seq: u64, fact: &Fact) -> bool {
             kind,
             code,
             told_by,
+            left_out,
             ..
         } => {
-            tracing::info!(seq, %outlet, kind = told(kind), code, told_by = told(told_by), "pile event")
+            let left_out = (*left_out > 0).then_some(left_out);
+            tracing::info!(seq, %outlet, kind = told(kind), code, told_by = told(told_by), left_out, "pile event")
         }
+        Fact::PileBudgetSpent { pile, bytes } => {
+            tracing::warn!(seq, %pile, bytes, "pile has had too much journaled today: it takes no orders");
+        }
+        Fact::PileBudgetRenewed { pile, by } => tracing::info!(seq, %pile, by, "pile may have as much journaled again"),
         Fact::MaintenanceSet { pile, reason, by } => {
             tracing::warn!(seq, %pile, reason = told(reason), by, "maintenance")
         }

@@ -62,6 +62,8 @@ impl Fact {
             | Fact::PileBooted { .. }
             | Fact::PileDropped { .. }
             | Fact::PileEvent { .. }
+            | Fact::PileBudgetSpent { .. }
+            | Fact::PileBudgetRenewed { .. }
             | Fact::MaintenanceSet { .. }
             | Fact::MemberRegistered { .. }
             | Fact::MemberBlocked { .. }
@@ -101,6 +103,8 @@ impl Fact {
             | Fact::PileRemoved { pile, .. }
             | Fact::PileBooted { pile, .. }
             | Fact::PileDropped { pile, .. }
+            | Fact::PileBudgetSpent { pile, .. }
+            | Fact::PileBudgetRenewed { pile, .. }
             | Fact::MaintenanceSet { pile, .. }
             | Fact::MeterCleared { pile, .. }
             | Fact::PileClocksMeasured { pile, .. }

@@ -25,6 +25,8 @@ kinds![
     PileBooted,
     PileDropped,
     PileEvent,
+    PileBudgetSpent,
+    PileBudgetRenewed,
     MaintenanceSet,
     MemberRegistered,
     MemberBlocked,

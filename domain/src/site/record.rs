@@ -51,6 +51,9 @@ impl Turn<'_> {
             let bytes = kept_bytes(Some(record), None, said.unread.as_deref());
             self.check_quarantine(pile, said.digest(), bytes)?;
         }
+        if fit == Fit::Offline {
+            self.check_budget_for_offline_session(pile)?;
+        }
         let id = record.order_id.clone();
         Ok(match (fit, order, payer) {
             (Fit::Settles | Fit::Failed, Some(order), _) => {
@@ -222,11 +225,9 @@ impl Turn<'_> {
 
     /// The most a connector delivers.
     pub(super) fn power_of(&self, outlet: &Outlet) -> Power {
-        let pile = self.site.rows.piles.get(&outlet.pile);
-        let connector = pile.and_then(|pile| pile.connectors.get(&outlet.connector));
-        connector
-            .and_then(|connector| connector.power_max)
-            .unwrap_or(self.policy().power_default)
+        let connector = self.site.rows.connector(outlet);
+        let known = connector.and_then(|connector| connector.power_max);
+        known.unwrap_or(self.policy().power_default)
     }
 
     /// A record that cannot be rated, for instance because it is too long, gets a bill of nothing and is suspect, so that

@@ -295,7 +295,10 @@ impl From<&Rejected> for Problem {
             }
             Rejected::InsufficientFunds { .. } => conflict("; top up, or ask for less"),
             Rejected::Covered { .. } => conflict(""),
-            Rejected::NoTariff | Rejected::TariffExists(_) | Rejected::QuarantineFull { .. } => conflict(""),
+            Rejected::NoTariff
+            | Rejected::TariffExists(_)
+            | Rejected::QuarantineFull { .. }
+            | Rejected::JournalBudgetSpent { .. } => conflict(""),
             Rejected::Illegal { order, illegal } => conflict(&way_out(order, illegal)),
             Rejected::NotBillable { item, .. } => conflict(&format!(
                 "; what nobody owes is closed with POST /v1/quarantine/{item}/close without `bill_to`"

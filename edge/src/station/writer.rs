@@ -23,7 +23,7 @@ use domain::{
     messages::{Ack, Down},
     planted::{Bug, is_planted},
     policy::Policy,
-    site::{Answer, Effect, Input, LiveView, Outcome, Rejected, Site},
+    site::{Answer, Effect, Input, LiveView, Outcome, Site},
     time::{Mono, Now},
     topics::{self, DownKind},
 };
@@ -324,8 +324,8 @@ impl<R, A> Writer<R, A> {
             } => {
                 let outcome = self.pile_says(input, repeat_key, now, random)?;
                 // What cannot be kept is not acknowledged: then the pile keeps it.
-                let receipts = match outcome.answer {
-                    Err(Rejected::QuarantineFull { .. }) => &mut self.open.refused,
+                let receipts = match &outcome.answer {
+                    Err(rejected) if rejected.stays_with_pile() => &mut self.open.refused,
                     _ => &mut self.open.receipts,
                 };
                 receipts.extend(receipt);

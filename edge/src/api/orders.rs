@@ -359,13 +359,12 @@ async fn get_curve(
     Asked(query): Asked<CurveFrom>,
 ) -> Result<Json<Curve>, Problem> {
     let order = stored_order(&api, id).await?;
-    let end = match &order.ending {
-        // The last heartbeat may come just after the end that the record names.
-        Some(ending) => ending.stop.at.after_ms(60_000),
+    let (begin, end) = order.reported().into_inner();
+    let end = match order.ending {
+        Some(_) => end,
         None => api.station.clock.now().wall,
     };
-    let first = query.after.map_or(order.placed_at, |after| after.after_ms(1));
-    let first = first.max(order.placed_at);
+    let first = query.after.map_or(begin, |after| after.after_ms(1)).max(begin);
     let last = end.min(first.after_ms(CURVE_MS_MAX));
     let outlet = order.outlet.clone();
     let (samples, until) = api

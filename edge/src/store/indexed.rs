@@ -64,3 +64,75 @@ impl Indexed {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::store::{Limits, Pass, Store, tables};
+    use domain::{
+        ids::{PileId, SiteId},
+        journal::{Hash, Head},
+        time::Wall,
+    };
+    use redb::backends::InMemoryBackend;
+
+    /// A station's journal in which a newer program has written the second of three entries.
+    fn written_by_a_newer_program() -> (Store, Head) {
+        let store = Store::on(InMemoryBackend::new(), &SiteId::new("S1").unwrap()).unwrap();
+        let facts = [
+            r#"{"PileProvisioned":{"pile":"P1"}}"#,
+            r#"{"PileMelted":{"pile":"P1","order":"o1","degrees":1085}}"#,
+            r#"{"ClockStepped":{"by_ms":60000}}"#,
+        ];
+        let write = store.db.begin_write().unwrap();
+        let mut head = Head::START;
+        for (seq, fact) in (1..).zip(facts) {
+            let mut journal = write.open_table(tables::JOURNAL).unwrap();
+            let stamp = format!(r#"{{"seq":{seq},"at":"2026-03-01T00:00:0{seq}Z","mono":{seq}}}"#);
+            let entry = format!(r#"{{"site":"S1","epoch":"e","stamp":{stamp},"fact":{fact}}}"#);
+            let hash = Hash::seal(&head.hash, entry.as_bytes());
+            journal.insert(seq, [&hash.0[..], entry.as_bytes()].concat().as_slice()).unwrap();
+            head = Head { seq, hash };
+        }
+        let mut of_pile = write.open_table(tables::PILE_LOG).unwrap();
+        of_pile.insert(("P1", 1), ()).unwrap();
+        of_pile.insert(("P1", 2), ()).unwrap();
+        write.open_table(tables::ORDER_LOG).unwrap().insert(("o1", 2), ()).unwrap();
+        drop(of_pile);
+        write.commit().unwrap();
+        (store, head)
+    }
+
+    #[test]
+    fn an_entry_of_a_newer_program_is_verified_shown_and_found() {
+        let (store, head) = written_by_a_newer_program();
+        let reader = store.reader().unwrap();
+        assert_eq!(reader.verify(Some(head)).unwrap().head, head);
+        assert_eq!(reader.head().unwrap().0.seq, 3);
+        assert_eq!(reader.seq_from(Wall::parse("2026-03-01T00:00:02Z").unwrap()).unwrap(), 2);
+        let of_order = reader.order_log_from(&"o1".parse().unwrap(), 0, 10).unwrap();
+        assert_eq!(of_order[0].fact.kind, "PileMelted");
+        let pile: PileId = "P1".parse().unwrap();
+        let of_pile = reader.pile_log(&pile, None, 10).unwrap().items;
+        assert_eq!(of_pile.len(), 2);
+        assert_eq!(of_pile[0].fact.body["degrees"], 1085);
+    }
+
+    #[test]
+    fn an_entry_of_a_newer_program_is_forgotten_with_what_leads_to_it() {
+        let (store, head) = written_by_a_newer_program();
+        let before = Wall::parse("2027-01-01T00:00:00Z").unwrap();
+        let limits = Limits {
+            facts_before: before,
+            samples_before: before,
+            until_acknowledged: false,
+        };
+        let mut pass = Pass::default();
+        while store.prune(&mut pass, limits, |_, _| false).unwrap() {}
+        let reader = store.reader().unwrap();
+        assert_eq!(reader.checkpoint().unwrap().seq, 2, "the last entry is what the next is sealed to");
+        assert_eq!(reader.verify(Some(head)).unwrap().from.seq, 2);
+        assert!(reader.order_log_from(&"o1".parse().unwrap(), 0, 10).unwrap().is_empty());
+        let read = redb::ReadableDatabase::begin_read(&*store.db).unwrap();
+        assert_eq!(tables::ALL.iter().flat_map(|table| table.rows(&read)).filter(|row| row.contains("P1")).count(), 0);
+    }
+}

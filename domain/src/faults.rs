@@ -10,8 +10,16 @@
 //!
 //! A person who puts the pile back to work ends them all. Faults of one connector within [`SAME_FAULT_MS`] of a counted one
 //! are the same fault (S05 §5).
+//!
+//! A loose contact tells its story ten times a second, and each line of it would be kept for half a year: of each kind of
+//! event a connector has [`EVENTS_MAX`] within [`EVENTS_WINDOW_MS`] in the journal, and the next one says how many were left
+//! out. A fault is always believed at once; it is its end that is left out, and that heartbeats then show.
 
-use crate::{messages::EventKind, time::Mono};
+use crate::{
+    messages::EventKind,
+    planted::{Bug, is_planted},
+    time::Mono,
+};
 use serde::{Deserialize, Serialize};
 
 /// For how long heartbeats must show no fault before one that an event told is over, in milliseconds.
@@ -19,6 +27,11 @@ pub const FAULT_HOLDS_MS: u64 = 300_000;
 /// Faults of one connector within this time of a counted one are one, in milliseconds: event, heartbeat and record may
 /// all tell it, and a loose contact tells it again and again.
 pub const SAME_FAULT_MS: u64 = 300_000;
+
+/// The most events of one kind, of one connector, that are noted within [`EVENTS_WINDOW_MS`]; of faults the most ends.
+pub const EVENTS_MAX: u32 = 5;
+/// That window, in milliseconds.
+pub const EVENTS_WINDOW_MS: u64 = 300_000;
 
 /// Who told an event of a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -67,6 +80,8 @@ pub struct Noted {
     pub told_by: ToldBy,
     /// Whether it is one more fault towards `faults_max`.
     pub counts: bool,
+    /// How many like it came since the last one that was noted.
+    pub left_out: u32,
 }
 
 /// Whether a connector is at fault. Kept with the connector, and changed by facts alone.
@@ -119,11 +134,70 @@ impl From<KeptState> for FaultState {
     }
 }
 
-/// What heartbeats have shown of a connector since its last fault. Lost with the process: the time then begins anew.
+/// What was heard of a connector and not noted. Lost with the process: its times then begin anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FaultFree {
+pub struct FaultWatch {
     /// Heartbeats have shown no fault since.
-    since: Option<Mono>,
+    free_since: Option<Mono>,
+    /// The pile said that the fault, or the emergency stop, is over, and that was left out.
+    said_cleared: bool,
+    plugged: Window,
+    unplugged: Window,
+    cleared: Window,
+    reboot: Window,
+}
+
+/// The events of one kind that were noted lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Window {
+    since: Mono,
+    noted: u32,
+    left_out: u32,
+}
+
+impl Window {
+    fn has_room(&self, now: Mono) -> bool {
+        self.noted < EVENTS_MAX || is_planted(Bug::NoJournalBudget) || now.ms_since(self.since) >= EVENTS_WINDOW_MS
+    }
+
+    /// One more is to be noted: how many were left out before it, or none if it is left out itself.
+    fn note(&mut self, now: Mono) -> Option<u32> {
+        if !self.has_room(now) {
+            self.left_out = self.left_out.saturating_add(1);
+            return None;
+        }
+        if self.noted == 0 || now.ms_since(self.since) >= EVENTS_WINDOW_MS {
+            (self.since, self.noted) = (now, 0);
+        }
+        self.noted += 1;
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+impl FaultWatch {
+    /// There is a fault: what was heard of its end says nothing any more.
+    fn begin_anew(&mut self) {
+        (self.free_since, self.said_cleared) = (None, false);
+    }
+
+    fn window(&mut self, kind: EventKind) -> Option<&mut Window> {
+        match kind {
+            EventKind::Plugged => Some(&mut self.plugged),
+            EventKind::Unplugged => Some(&mut self.unplugged),
+            EventKind::FaultCleared => Some(&mut self.cleared),
+            EventKind::Reboot => Some(&mut self.reboot),
+            EventKind::Fault | EventKind::Estop => None,
+        }
+    }
+
+    /// An event came that nothing is made of now: what it says of a fault's end is remembered, and heartbeats show the rest.
+    pub fn pass_over(&mut self, kind: EventKind) {
+        match kind {
+            EventKind::Fault | EventKind::Estop => self.begin_anew(),
+            EventKind::FaultCleared => self.said_cleared = true,
+            EventKind::Plugged | EventKind::Unplugged | EventKind::Reboot => {}
+        }
+    }
 }
 
 impl FaultState {
@@ -145,22 +219,23 @@ impl FaultState {
         self.is_stopped
     }
 
-    /// What to journal now that this is told. Nothing has changed until that is applied, but for what heartbeats show.
-    pub fn note(&self, free: &mut FaultFree, now: Mono, told: Told) -> Option<Noted> {
+    /// What to journal now that this is told. Nothing has changed until that is applied, but for what is watched.
+    pub fn note(&self, watch: &mut FaultWatch, now: Mono, told: Told) -> Option<Noted> {
         match told {
-            Told::Event(kind) => self.note_event(free, now, kind),
-            Told::Heartbeat { has_fault } => self.note_heartbeat(free, now, has_fault),
+            Told::Event(kind) => self.note_event(watch, now, kind),
+            Told::Heartbeat { has_fault } => self.note_heartbeat(watch, now, has_fault),
             Told::NewBoot => {
                 // An emergency stop stays pressed while a pile restarts; its next heartbeats must show that it is not.
-                free.since = None;
+                watch.free_since = None;
                 if self.is_stopped {
                     (!self.has_booted).then_some(Noted {
                         kind: EventKind::Reboot,
                         told_by: ToldBy::Boot,
                         counts: false,
+                        left_out: 0,
                     })
                 } else {
-                    (self.fault == Some(ToldBy::Event)).then_some(cleared(ToldBy::Boot))
+                    (self.fault == Some(ToldBy::Event)).then_some(cleared(ToldBy::Boot, 0))
                 }
             }
             Told::RecordReason { ended } => {
@@ -169,13 +244,14 @@ impl FaultState {
                     kind: EventKind::Fault,
                     told_by: ToldBy::Record,
                     counts: true,
+                    left_out: 0,
                 })
             }
-            Told::PutBackToWork => self.is_at_fault().then_some(cleared(ToldBy::Person)),
+            Told::PutBackToWork => self.is_at_fault().then_some(cleared(ToldBy::Person, 0)),
         }
     }
 
-    fn note_event(&self, free: &mut FaultFree, now: Mono, kind: EventKind) -> Option<Noted> {
+    fn note_event(&self, watch: &mut FaultWatch, now: Mono, kind: EventKind) -> Option<Noted> {
         let is_news = match kind {
             EventKind::Fault => self.fault != Some(ToldBy::Event),
             EventKind::Estop => !self.is_stopped || self.has_booted,
@@ -183,28 +259,43 @@ impl FaultState {
             EventKind::Plugged | EventKind::Unplugged | EventKind::Reboot => true,
         };
         if matches!(kind, EventKind::Fault | EventKind::Estop) {
-            *free = FaultFree::default();
+            watch.begin_anew();
         }
-        is_news.then_some(Noted {
+        if !is_news {
+            return None;
+        }
+        let left_out = match watch.window(kind) {
+            None => 0,
+            Some(window) => match window.note(now) {
+                Some(left_out) => left_out,
+                None => {
+                    watch.pass_over(kind);
+                    return None;
+                }
+            },
+        };
+        Some(Noted {
             kind,
             told_by: ToldBy::Event,
             counts: kind == EventKind::Fault && self.counts(now),
+            left_out,
         })
     }
 
-    fn note_heartbeat(&self, free: &mut FaultFree, now: Mono, has_fault: bool) -> Option<Noted> {
+    fn note_heartbeat(&self, watch: &mut FaultWatch, now: Mono, has_fault: bool) -> Option<Noted> {
         if has_fault {
-            free.since = None;
+            watch.free_since = None;
             return (!self.is_at_fault()).then_some(Noted {
                 kind: EventKind::Fault,
                 told_by: ToldBy::Heartbeat,
                 counts: self.counts(now),
+                left_out: 0,
             });
         }
-        let since = *free.since.get_or_insert(now);
+        let since = *watch.free_since.get_or_insert(now);
         let is_long = now.ms_since(since) >= FAULT_HOLDS_MS;
         let is_over = if self.is_stopped {
-            is_long && self.has_booted
+            is_long && (self.has_booted || watch.said_cleared)
         } else {
             match self.fault {
                 None => false,
@@ -212,7 +303,11 @@ impl FaultState {
                 Some(_) => true,
             }
         };
-        is_over.then_some(cleared(ToldBy::Heartbeat))
+        // One for which there is no room goes on until there is: the next heartbeat ends it.
+        if !is_over || !watch.cleared.has_room(now) {
+            return None;
+        }
+        Some(cleared(ToldBy::Heartbeat, watch.cleared.note(now)?))
     }
 
     /// Follows a fact that was journaled at `at`.
@@ -248,11 +343,12 @@ impl FaultState {
     }
 }
 
-fn cleared(told_by: ToldBy) -> Noted {
+fn cleared(told_by: ToldBy, left_out: u32) -> Noted {
     Noted {
         kind: EventKind::FaultCleared,
         told_by,
         counts: false,
+        left_out,
     }
 }
 
@@ -273,7 +369,7 @@ mod tests {
     #[derive(Default)]
     struct Bench {
         state: FaultState,
-        free: FaultFree,
+        watch: FaultWatch,
         now: Mono,
         counted: Vec<Mono>,
     }
@@ -282,7 +378,7 @@ mod tests {
         /// Takes this in after a while, as a station does: what is noted is journaled and applied.
         fn tell(&mut self, after_ms: u64, told: Told) -> Option<Noted> {
             self.now = self.now.after_ms(after_ms);
-            let noted = self.state.note(&mut self.free, self.now, told)?;
+            let noted = self.state.note(&mut self.watch, self.now, told)?;
             self.state.apply(self.now, noted);
             if noted.counts {
                 self.counted.push(self.now);
@@ -379,11 +475,12 @@ mod tests {
         }
         assert_eq!(bench.counted.len(), 1);
         // One that comes back for ever is more than one.
+        let mut bench = Bench::default();
         for _ in 0..15 {
             bench.tell(MINUTE, FAULT);
             bench.tell(SECOND, CLEARED);
         }
-        assert_eq!(bench.counted.len(), 4, "one in five minutes");
+        assert_eq!(bench.counted.len(), 3, "one in five minutes");
     }
 
     #[test]
@@ -437,9 +534,70 @@ mod tests {
                 kind: EventKind::Estop,
                 told_by: ToldBy::default(),
                 counts: false,
+                left_out: 0,
             },
         );
         assert_eq!(replayed, FaultState::of_flag(true));
+    }
+
+    #[test]
+    fn a_contact_that_bounces_is_told_a_few_times_and_how_often_it_was() {
+        for (one, other) in [
+            (EventKind::Plugged, EventKind::Unplugged),
+            (EventKind::Reboot, EventKind::Plugged),
+        ] {
+            let mut bench = Bench::default();
+            let (mut noted, mut left_out) = (0, 0);
+            // Ten times a second for an hour, and once after a while.
+            for n in 0..36_000 {
+                let kind = if n % 2 == 0 { one } else { other };
+                let told = bench.tell(100, Told::Event(kind)).into_iter();
+                told.for_each(|told| (noted, left_out) = (noted + 1, left_out + told.left_out));
+            }
+            assert_eq!(noted, 2 * EVENTS_MAX * 12, "five of each in five minutes");
+            for kind in [one, other] {
+                let last = bench.tell(2 * EVENTS_WINDOW_MS, Told::Event(kind)).unwrap();
+                (noted, left_out) = (noted + 1, left_out + last.left_out);
+            }
+            assert_eq!(noted + left_out, 36_002, "none is lost without a count");
+        }
+    }
+
+    #[test]
+    fn a_fault_that_comes_and_goes_is_believed_at_once_and_its_end_a_few_times() {
+        let mut bench = Bench::default();
+        let mut noted = 0;
+        for _ in 0..3_000 {
+            noted += usize::from(bench.tell(100, FAULT).is_some());
+            assert!(bench.state.is_at_fault(), "nobody is sent there");
+            noted += usize::from(bench.tell(100, CLEARED).is_some());
+        }
+        assert!(noted <= 2 * (2 * EVENTS_MAX as usize + 1), "{noted} in ten minutes");
+        // What was left out last was its end: heartbeats show it.
+        assert!(bench.state.is_at_fault());
+        bench.tell(SECOND, WELL);
+        assert!(!bench.is_at_fault_after(FAULT_HOLDS_MS, WELL));
+        // By heartbeats alone likewise.
+        let mut bench = Bench::default();
+        let noted = (0..3_000).filter(|n| bench.tell(100, if n % 2 == 0 { BROKEN } else { WELL }).is_some());
+        assert!(noted.count() <= 2 * (EVENTS_MAX as usize + 1));
+    }
+
+    #[test]
+    fn an_emergency_stop_that_was_released_too_often_to_be_written_down_ends_with_five_minutes_of_heartbeats() {
+        let mut bench = Bench::default();
+        for _ in 0..=EVENTS_MAX {
+            bench.tell(SECOND, ESTOP);
+            bench.tell(SECOND, CLEARED);
+        }
+        assert!(bench.state.is_stopped());
+        bench.tell(SECOND, WELL);
+        assert!(bench.is_at_fault_after(FAULT_HOLDS_MS - SECOND, WELL));
+        assert!(!bench.is_at_fault_after(SECOND, WELL));
+        // Pressed again, and not released: it stays.
+        bench.tell(SECOND, ESTOP);
+        bench.tell(SECOND, WELL);
+        assert!(bench.is_at_fault_after(2 * FAULT_HOLDS_MS, WELL));
     }
 
     fn any_told() -> impl Strategy<Value = Told> {
@@ -460,18 +618,21 @@ mod tests {
             course in proptest::collection::vec((0..200_000_u64, any_told()), 0..80),
         ) {
             let mut bench = Bench::default();
-            let (mut stopped_at, mut booted_at) = (None, None);
+            let (mut stopped_at, mut booted_at, mut cleared_at) = (None, None, None);
             for (after_ms, told) in course {
                 let was_stopped = bench.state.is_stopped();
                 let noted = bench.tell(after_ms, told);
                 match told {
                     Told::NewBoot => booted_at = Some(bench.now),
                     Told::Event(EventKind::Estop) => stopped_at = Some(bench.now),
+                    CLEARED => cleared_at = Some(bench.now),
                     _ => {}
                 }
                 if was_stopped && !bench.state.is_stopped() && told != CLEARED {
-                    prop_assert!(booted_at >= stopped_at);
-                    prop_assert!(bench.now.ms_since(booted_at.unwrap()) >= FAULT_HOLDS_MS);
+                    // It was released, and there was no room to say so then, or the pile has started anew.
+                    prop_assert!(booted_at.max(cleared_at) >= stopped_at);
+                    prop_assert!(booted_at >= stopped_at && bench.now.ms_since(booted_at.unwrap()) >= FAULT_HOLDS_MS
+                        || cleared_at >= stopped_at);
                 }
                 // What was noted is enough to know the state again.
                 if let Some(noted) = noted {

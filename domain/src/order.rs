@@ -193,7 +193,6 @@ pub fn next(state: Option<State>, step: Step) -> Result<State, Illegal> {
 
 /// Where a driver wants the session to end, besides the hold. All that are given apply.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Until {
     /// At this fee.
     #[serde(default, skip_serializing_if = "Option::is_none")]

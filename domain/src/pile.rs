@@ -48,8 +48,11 @@ pub struct PileRow {
     /// Since when it may connect here; not known of piles that an earlier version let in.
     #[serde(default)]
     pub since: Option<Wall>,
-    /// Fenced off: takes no new orders.
+    /// Fenced off: takes no new orders. [`PileRow::fenced_off`] says so of every reason.
     pub maintenance: Option<Maintenance>,
+    /// It has had more journaled than a pile may in a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_spent: Option<BudgetSpent>,
     /// Its meter and the orders disagree (计量异常): for people, it goes on working.
     #[serde(default)]
     pub meter_abnormal: Option<MeterAbnormal>,
@@ -313,6 +316,18 @@ pub struct DayDifference {
     pub register: Energy,
 }
 
+/// More was journaled for a pile than may be in a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetSpent {
+    /// How many bytes.
+    pub bytes: u64,
+    /// Since when.
+    pub since: Wall,
+}
+
+/// Who fences piles off by rule.
+pub const BY_RULE: &str = "holdfast";
+
 /// Why a pile takes no orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Maintenance {
@@ -325,6 +340,19 @@ pub struct Maintenance {
 }
 
 impl PileRow {
+    /// Why it takes no new orders, if it does not: a person or the rule has sent it to maintenance, or it has said too much.
+    pub fn fenced_off(&self) -> Option<Maintenance> {
+        let spent = self.budget_spent.map(|BudgetSpent { bytes, since }| Maintenance {
+            reason: format!(
+                "it has had {} KiB journaled today, more than one pile may; until midnight only what its orders need is taken",
+                bytes / 1024
+            ),
+            by: BY_RULE.to_owned(),
+            since,
+        });
+        self.maintenance.clone().or(spent)
+    }
+
     /// Why the rule fences this pile off now, if it does: at least `faults_max` faults or `drops_max` drops within
     /// `window_ms`.
     pub fn is_sick(&self, now: Mono, faults_max: usize, drops_max: usize, window_ms: u64) -> Option<String> {
@@ -366,6 +394,7 @@ impl Pile {
             clocks: PileClocks::default(),
             since: None,
             maintenance: None,
+            budget_spent: None,
             meter_abnormal: None,
             later_abnormal: Vec::new(),
             faults: Vec::new(),
@@ -405,18 +434,27 @@ impl Pile {
                 kind,
                 told_by,
                 counts,
+                left_out,
                 ..
             } => {
                 let noted = Noted {
                     kind: *kind,
                     told_by: *told_by,
                     counts: *counts && *kind == EventKind::Fault,
+                    left_out: *left_out,
                 };
                 self.connector_mut(outlet.connector).fault.apply(stamp.mono, noted);
                 if noted.counts {
                     remember(&mut self.0.faults, stamp.mono);
                 }
             }
+            Fact::PileBudgetSpent { bytes, .. } => {
+                self.0.budget_spent = Some(BudgetSpent {
+                    bytes: *bytes,
+                    since: stamp.at,
+                });
+            }
+            Fact::PileBudgetRenewed { .. } => self.0.budget_spent = None,
             Fact::MaintenanceSet { reason: None, .. } => {
                 self.0.maintenance = None;
                 self.0.faults.clear();

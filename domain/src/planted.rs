@@ -70,6 +70,8 @@ pub enum Bug {
     GapStays,
     /// A correction downwards pays out what was never paid, and leaves the debt.
     CorrectionPaysTwice,
+    /// What a pile says may fill the journal.
+    NoJournalBudget,
 }
 
 impl Bug {
@@ -107,6 +109,7 @@ impl Bug {
         Bug::EstimateSwallowsGap,
         Bug::GapStays,
         Bug::CorrectionPaysTwice,
+        Bug::NoJournalBudget,
     ];
 }
 

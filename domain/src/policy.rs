@@ -51,6 +51,9 @@ pub struct Policy {
     pub offline_session_cap: Fen,
     /// The most bytes of one pile's messages that may wait in quarantine; more are refused, and the pile keeps them.
     pub quarantine_bytes_max: u64,
+    /// The most bytes of the journal that one pile's messages may fill in a business day; beyond that it takes no orders,
+    /// and only that is taken of what it says which money needs.
+    pub journal_bytes_max: u64,
     /// Telemetry is not written while fewer bytes than this are free on the disk.
     pub telemetry_below_bytes: u64,
     /// New orders are refused while fewer bytes than this are free on the disk.
@@ -96,6 +99,7 @@ impl Default for Policy {
             offline_sessions: false,
             offline_session_cap: Fen(5_000),
             quarantine_bytes_max: 16 * MIB,
+            journal_bytes_max: 8 * MIB,
             telemetry_below_bytes: 256 * MIB,
             orders_below_bytes: 128 * MIB,
             clock_step_ms: MINUTE_MS,

@@ -446,6 +446,6 @@ impl Serialize for Tariff {
 impl<'de> Deserialize<'de> for Tariff {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        document::from_json(raw.get(), None).map_err(de::Error::custom)
+        document::from_stored_json(raw.get()).map_err(de::Error::custom)
     }
 }

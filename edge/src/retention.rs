@@ -12,6 +12,7 @@ use domain::{
 use std::{
     cell::OnceCell,
     collections::BTreeMap,
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -63,7 +64,7 @@ impl Forgetting {
             let open = OnceCell::new();
             store.prune(&mut self.pass, limits, |outlet, at| {
                 let sessions = open.get_or_init(|| open_sessions(site)).get(outlet);
-                sessions.is_some_and(|sessions| sessions.iter().any(|(from, to)| (*from..=*to).contains(&at)))
+                sessions.is_some_and(|sessions| sessions.iter().any(|session| session.contains(&at)))
             })?
         };
         self.due = Instant::now() + if more { STEP_EVERY } else { PASS_EVERY };
@@ -72,18 +73,10 @@ impl Forgetting {
 }
 
 /// From when to when the curve of each open order is, by connector.
-fn open_sessions(site: &Site) -> BTreeMap<Outlet, Vec<(Wall, Wall)>> {
-    let mut sessions: BTreeMap<Outlet, Vec<(Wall, Wall)>> = BTreeMap::new();
+fn open_sessions(site: &Site) -> BTreeMap<Outlet, Vec<RangeInclusive<Wall>>> {
+    let mut sessions: BTreeMap<Outlet, Vec<RangeInclusive<Wall>>> = BTreeMap::new();
     for order in site.rows().orders() {
-        // The last report may come just after the end that the record names.
-        let end = order
-            .ending
-            .as_ref()
-            .map_or(Wall(i64::MAX), |ending| ending.stop.at.after_ms(60_000));
-        sessions
-            .entry(order.outlet.clone())
-            .or_default()
-            .push((order.placed_at, end));
+        sessions.entry(order.outlet.clone()).or_default().push(order.reported());
     }
     sessions
 }

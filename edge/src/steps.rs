@@ -1,11 +1,24 @@
-//! One log line per step of an order or pile, with ids and never a secret.
+//! One log line per step of an order or pile, with ids and never a secret: written when the step is on disk, and not
+//! before, so that the log never tells of what a failed commit took back.
 
 use crate::words::told;
 use domain::{energy::EnergyTotals, fact::Fact, journal::Stamp, units::Fen};
 
-/// Logs a fact that has been decided.
+/// Logs a fact that has been committed.
 pub(crate) fn log(stamp: Stamp, fact: &Fact) {
     let seq = stamp.seq;
+    // The test goes through every kind of fact: each is told by exactly one of them.
+    let _told = of_order(seq, fact)
+        || of_record(seq, fact)
+        || of_bill(seq, fact)
+        || of_pile(seq, fact)
+        || of_register(seq, fact)
+        || of_people(seq, fact)
+        || of_time(seq, fact);
+}
+
+/// An order until it charges, and what it is told.
+fn of_order(seq: u64, fact: &Fact) -> bool {
     match fact {
         Fact::OrderPlaced {
             order,
@@ -30,6 +43,7 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             tracing::info!(seq, %order, %command, ok, code, "command answered");
         }
         Fact::StartAcknowledged { order, .. } => tracing::info!(seq, %order, "charging"),
+        Fact::FirstReading { order, register } => tracing::info!(seq, %order, %register, "first reading"),
         Fact::OrderFailed { order, reason } => {
             tracing::warn!(seq, %order, reason = told(reason), "order failed, hold released")
         }
@@ -43,10 +57,18 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         Fact::ChargingLost { order, .. } => {
             tracing::warn!(seq, %order, "pile does not charge the order, record missing")
         }
+        Fact::ChargingResumed { order } => tracing::info!(seq, %order, "charging again"),
         Fact::FakeChargingSeen { order, suspicion } => {
             tracing::warn!(seq, %order, seen = told(suspicion), "current flows and the meter does not count it");
         }
-        Fact::ChargingResumed { order } => tracing::info!(seq, %order, "charging again"),
+        _ => return false,
+    }
+    true
+}
+
+/// What a session left: its record, and what of the register it explains.
+fn of_record(seq: u64, fact: &Fact) -> bool {
+    match fact {
         Fact::RecordReceived {
             order,
             record,
@@ -65,18 +87,53 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         Fact::RegisterGapFound { order, outlet, gap } => {
             tracing::warn!(seq, %order, %outlet, last_known = %gap.last_known, start = %gap.start, "unrecorded energy");
         }
+        Fact::EnergyDiffers {
+            order,
+            outlet,
+            billed,
+            register,
+        } => {
+            tracing::warn!(seq, %order, %outlet, %billed, %register, "the register moved further than the record says");
+        }
         Fact::OrderAccounted { order, from, to } => {
             tracing::info!(seq, %order, %from, %to, "accounts for its register, by a person's decision");
         }
-        Fact::RatingDiffers { order, .. } => tracing::warn!(seq, %order, "the pile splits the energy differently"),
+        Fact::Quarantined { why, pile, detail, .. } => {
+            tracing::warn!(seq, %pile, why = told(why), detail, "put in quarantine")
+        }
+        Fact::QuarantineClosed { item, by, .. } => tracing::info!(seq, item, by, "quarantine item closed"),
+        _ => return false,
+    }
+    true
+}
+
+/// What an order costs, and how its money moved.
+fn of_bill(seq: u64, fact: &Fact) -> bool {
+    match fact {
         Fact::OrderRated { order, basis, bill } => {
             tracing::info!(seq, %order, basis = told(basis), energy = %bill.energy, fee = %bill.fee, "rated");
         }
+        Fact::RatingDiffers { order, .. } => tracing::warn!(seq, %order, "the pile splits the energy differently"),
         Fact::BillCorrected {
             order, by, approval, ..
         } => {
             let approved_by = approval.as_ref().map(|approval| approval.by.as_str());
             tracing::info!(seq, %order, by, approved_by, "bill corrected");
+        }
+        Fact::CorrectionProposed {
+            order,
+            electricity,
+            service,
+            by,
+            ..
+        } => {
+            let fee = *electricity + *service;
+            tracing::warn!(seq, %order, %fee, by, "correction proposed: a second person must approve it");
+        }
+        Fact::CorrectionWithdrawn {
+            order, proposal, by, ..
+        } => {
+            tracing::info!(seq, %order, proposal, by, "correction withdrawn")
         }
         Fact::ReviewOpened { order, suspicions } => {
             tracing::warn!(seq, %order, suspicions = told(suspicions), "waits for review")
@@ -99,72 +156,54 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
             ..
         } => tracing::info!(seq, %order, %member, %amount, receipt, by, "debt paid"),
         Fact::Refunded { order, amount, by, .. } => tracing::info!(seq, %order, %amount, by, "refunded"),
-        Fact::Quarantined { why, pile, detail, .. } => {
-            tracing::warn!(seq, %pile, why = told(why), detail, "put in quarantine")
-        }
-        Fact::QuarantineClosed { item, by, .. } => tracing::info!(seq, item, by, "quarantine item closed"),
+        _ => return false,
+    }
+    true
+}
+
+/// A pile, and who fenced it off.
+fn of_pile(seq: u64, fact: &Fact) -> bool {
+    match fact {
         Fact::PileProvisioned { pile } => tracing::info!(seq, %pile, "pile provisioned"),
         Fact::PileRemoved { pile, by } => tracing::info!(seq, %pile, by, "pile removed"),
         Fact::PileBooted { pile, boot_id, .. } => tracing::info!(seq, %pile, %boot_id, "pile booted"),
+        Fact::PileRestarted { pile, boot_id } => {
+            tracing::warn!(seq, %pile, %boot_id, "pile restarted under the boot_id of before");
+        }
+        Fact::PileClocksMeasured { pile, clocks } => {
+            let behind_ms = clocks.newest().and_then(|boot| boot.ts_ms());
+            tracing::info!(seq, %pile, behind_ms, "the pile's clocks were measured");
+        }
         Fact::PileDropped { pile, .. } => tracing::warn!(seq, %pile, "pile dropped"),
         Fact::PileEvent {
             outlet,
             kind,
             code,
             told_by,
+            left_out,
             ..
         } => {
-            tracing::info!(seq, %outlet, kind = told(kind), code, told_by = told(told_by), "pile event")
+            let left_out = (*left_out > 0).then_some(left_out);
+            tracing::info!(seq, %outlet, kind = told(kind), code, told_by = told(told_by), left_out, "pile event")
         }
+        Fact::PileBudgetSpent { pile, bytes } => {
+            tracing::warn!(seq, %pile, bytes, "pile has had too much journaled today: it takes no orders");
+        }
+        Fact::PileBudgetRenewed { pile, by } => tracing::info!(seq, %pile, by, "pile may have as much journaled again"),
         Fact::MaintenanceSet { pile, reason, by } => {
             tracing::warn!(seq, %pile, reason = told(reason), by, "maintenance")
         }
-        Fact::MemberRegistered { member, .. } => tracing::info!(seq, %member, "member registered"),
-        Fact::MemberBlocked { member, reason, by } => {
-            tracing::warn!(seq, %member, reason = told(reason), by, "member blocked")
-        }
-        Fact::CardBound { card, member } => tracing::info!(seq, %card, %member, "card bound"),
-        Fact::CardUnbound { card } => tracing::info!(seq, %card, "card unbound"),
-        Fact::TariffAdded { tariff } => tracing::info!(seq, tariff = %tariff.spec().id, "tariff added"),
-        Fact::ToppedUp {
-            member,
-            amount,
-            receipt,
-            by,
-        } => {
-            tracing::info!(seq, %member, %amount, receipt, by, "topped up");
-        }
-        Fact::Notified { .. } => {}
+        _ => return false,
+    }
+    true
+}
+
+/// A register that does not go on as it was, and charging that nobody ordered.
+fn of_register(seq: u64, fact: &Fact) -> bool {
+    match fact {
         Fact::RegisterRolledBack { outlet, rollback } => {
             let (known, found) = (rollback.known, rollback.found);
             tracing::warn!(seq, %outlet, %known, %found, "the register is lower than it was: another meter?");
-        }
-        Fact::EnergyDiffers {
-            order,
-            outlet,
-            billed,
-            register,
-        } => {
-            tracing::warn!(seq, %order, %outlet, %billed, %register, "the register moved further than the record says");
-        }
-        Fact::DayBegan { day } => tracing::info!(seq, %day, "business day begins"),
-        Fact::EnergyReported { report } => {
-            let EnergyTotals {
-                orders,
-                billed,
-                register,
-                findings,
-            } = EnergyTotals::over(report.connectors.iter());
-            let day = report.day;
-            tracing::info!(seq, %day, orders, %billed, %register, findings, "energy reported");
-            for pile in &report.abnormal {
-                tracing::warn!(seq, %day, %pile, "meter abnormal: orders and register differ");
-            }
-        }
-        Fact::MeterCleared { pile, reason, by, .. } => tracing::warn!(seq, %pile, reason, by, "meter believed again"),
-        Fact::PileClocksMeasured { pile, clocks } => {
-            let behind_ms = clocks.newest().and_then(|boot| boot.ts_ms());
-            tracing::info!(seq, %pile, behind_ms, "the pile's clocks were measured");
         }
         Fact::RegisterJumped { outlet, known, found } => {
             tracing::warn!(seq, %outlet, %known, %found, "the register jumped: the next session waits for a person");
@@ -183,30 +222,40 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         } => {
             tracing::warn!(seq, %outlet, %wrong, %register, "the register is the meter's of before: it goes on where it was");
         }
-        Fact::ClockDoubted { certain } => {
-            tracing::warn!(seq, %certain, "the wall clock cannot be right: what is charged waits for a person, or for the right time");
+        Fact::MeterCleared { pile, reason, by, .. } => tracing::warn!(seq, %pile, reason, by, "meter believed again"),
+        Fact::UnorderedCharging {
+            outlet,
+            register,
+            named,
+            told_to_stop,
+        } => {
+            tracing::warn!(seq, %outlet, %register, named = told(named), told_to_stop, "charging without an order");
         }
-        Fact::ClockBelieved { by } => tracing::warn!(seq, by, "the wall clock is believed again"),
-        Fact::OrderTimesMoved { order, by_ms } => {
-            tracing::info!(seq, %order, by_ms, "placed by a wrong clock: moved to the right time");
+        Fact::UnorderedChargingEnded { outlet, from, to } => {
+            tracing::warn!(seq, %outlet, energy = %(*to - *from), "charging without an order has ended");
         }
-        Fact::OrderRepinned { order, tariff } => {
-            tracing::info!(seq, %order, %tariff, "goes by the tariff that was in force when it was");
+        _ => return false,
+    }
+    true
+}
+
+/// Members, cards, prices, and the desk.
+fn of_people(seq: u64, fact: &Fact) -> bool {
+    match fact {
+        Fact::MemberRegistered { member, .. } => tracing::info!(seq, %member, "member registered"),
+        Fact::MemberBlocked { member, reason, by } => {
+            tracing::warn!(seq, %member, reason = told(reason), by, "member blocked")
         }
-        Fact::CorrectionProposed {
-            order,
-            electricity,
-            service,
+        Fact::CardBound { card, member } => tracing::info!(seq, %card, %member, "card bound"),
+        Fact::CardUnbound { card } => tracing::info!(seq, %card, "card unbound"),
+        Fact::TariffAdded { tariff } => tracing::info!(seq, tariff = %tariff.spec().id, "tariff added"),
+        Fact::ToppedUp {
+            member,
+            amount,
+            receipt,
             by,
-            ..
         } => {
-            let fee = *electricity + *service;
-            tracing::warn!(seq, %order, %fee, by, "correction proposed: a second person must approve it");
-        }
-        Fact::CorrectionWithdrawn {
-            order, proposal, by, ..
-        } => {
-            tracing::info!(seq, %order, proposal, by, "correction withdrawn")
+            tracing::info!(seq, %member, %amount, receipt, by, "topped up");
         }
         Fact::TopUpReversed {
             member,
@@ -232,23 +281,103 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         }
         Fact::CashBanked { amount, slip, by } => tracing::info!(seq, %amount, slip, by, "cash taken to the bank"),
         Fact::ShiftClosed { shift, till, by } => tracing::info!(seq, shift, %till, by, "shift closed"),
+        _ => return false,
+    }
+    true
+}
+
+/// The calendar, and the station's own clock.
+fn of_time(seq: u64, fact: &Fact) -> bool {
+    match fact {
+        Fact::DayBegan { day } => tracing::info!(seq, %day, "business day begins"),
+        Fact::EnergyReported { report } => {
+            let EnergyTotals {
+                orders,
+                billed,
+                register,
+                findings,
+            } = EnergyTotals::over(report.connectors.iter());
+            let day = report.day;
+            tracing::info!(seq, %day, orders, %billed, %register, findings, "energy reported");
+            for pile in &report.abnormal {
+                tracing::warn!(seq, %day, %pile, "meter abnormal: orders and register differ");
+            }
+        }
         Fact::ClockStepped { by_ms } => tracing::warn!(seq, by_ms, "the wall clock was stepped"),
-        Fact::FirstReading { order, register } => tracing::info!(seq, %order, %register, "first reading"),
-        Fact::UnorderedCharging {
-            outlet,
-            register,
-            named,
-            told_to_stop,
-        } => {
-            tracing::warn!(seq, %outlet, %register, named = told(named), told_to_stop, "charging without an order");
+        Fact::ClockDoubted { certain } => {
+            tracing::warn!(seq, %certain, "the wall clock cannot be right: what is charged waits for a person, or for the right time");
         }
-        Fact::UnorderedChargingEnded { outlet, from, to } => {
-            tracing::warn!(seq, %outlet, energy = %(*to - *from), "charging without an order has ended");
+        Fact::ClockBelieved { by } => tracing::warn!(seq, by, "the wall clock is believed again"),
+        Fact::OrderTimesMoved { order, by_ms } => {
+            tracing::info!(seq, %order, by_ms, "placed by a wrong clock: moved to the right time");
         }
-        Fact::PileRestarted { pile, boot_id } => {
-            tracing::warn!(seq, %pile, %boot_id, "pile restarted under the boot_id of before");
+        Fact::OrderRepinned { order, tariff } => {
+            tracing::info!(seq, %order, %tariff, "goes by the tariff that was in force when it was");
         }
-        // Journaled where the station does not run.
-        Fact::Restored { .. } => {}
+        _ => return false,
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::time::{Mono, Wall};
+    use std::{
+        path::Path,
+        sync::{Arc, Mutex},
+    };
+
+    /// A driver's notice is told by the fact that it follows; a restore is journaled where the station does not run.
+    const UNTOLD: [&str; 2] = ["Notified", "Restored"];
+
+    #[test]
+    fn every_kind_of_fact_is_told_in_one_line_with_its_number() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../domain/tests/facts");
+        let mut kinds = 0;
+        for kind in Fact::KINDS {
+            let text = std::fs::read_to_string(folder.join(format!("{kind}.jsonl"))).unwrap();
+            let fact: Fact = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+            let stamp = Stamp {
+                seq: 4_711,
+                at: Wall(0),
+                mono: Mono(0),
+            };
+            let told = lines(|| log(stamp, &fact));
+            if UNTOLD.contains(kind) {
+                assert_eq!(told, "", "{kind}");
+                continue;
+            }
+            assert!(told.contains("seq=4711"), "{kind}: {told}");
+            // A day's report has a line more for each pile whose meter differs.
+            let is_report = *kind == "EnergyReported";
+            assert!(told.lines().count() == 1 || is_report, "{kind}: {told}");
+            kinds += 1;
+        }
+        assert_eq!(kinds, Fact::KINDS.len() - UNTOLD.len());
+    }
+
+    /// What is logged meanwhile.
+    fn lines(log: impl FnOnce()) -> String {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&written);
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || Written(Arc::clone(&into)))
+            .finish();
+        tracing::subscriber::with_default(subscriber, log);
+        let written = written.lock().unwrap();
+        String::from_utf8(written.clone()).unwrap()
+    }
+
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 }

@@ -30,18 +30,33 @@ pub(crate) fn told(value: &impl Serialize) -> String {
     serde_json::to_value(value).map_or_else(|error| error.to_string(), |value| text(&value))
 }
 
-/// Logs what a pile was told, where nothing else tells of it: a message that could not be acted on or read.
-pub(crate) fn log_answer(pile: &PileId, kind: UpKind, outcome: &Outcome) {
-    let kind = kind.word();
-    match &outcome.answer {
-        Ok(Answer::Ack(ack)) if ack.result == AckResult::Rejected => {
-            tracing::warn!(%pile, kind, detail = ack.detail, "a message was rejected");
-        }
-        Ok(Answer::Ack(ack)) if ack.result == AckResult::Malformed && outcome.facts.is_empty() => {
-            tracing::warn!(%pile, kind, detail = ack.detail, "a message cannot be read");
-        }
-        Ok(_) => {}
-        Err(rejected) => tracing::warn!(%pile, kind, "a message was rejected: {rejected}"),
+/// A message of a pile that could not be acted on or read, where nothing else tells of it.
+pub(crate) struct Unacted {
+    pile: PileId,
+    kind: UpKind,
+    what: &'static str,
+    why: String,
+}
+
+impl Unacted {
+    /// What is to be logged of a message of this kind that led to this.
+    pub(crate) fn of(pile: &PileId, kind: UpKind, outcome: &Outcome) -> Option<Self> {
+        let (what, why) = match &outcome.answer {
+            Ok(Answer::Ack(ack)) if ack.result == AckResult::Rejected => ("a message was rejected", ack.detail.clone()),
+            Ok(Answer::Ack(ack)) if ack.result == AckResult::Malformed && outcome.facts.is_empty() => {
+                ("a message cannot be read", ack.detail.clone())
+            }
+            Ok(_) => return None,
+            Err(rejected) => ("a message was rejected", rejected.to_string()),
+        };
+        let pile = pile.clone();
+        Some(Self { pile, kind, what, why })
+    }
+
+    /// Logs it: once the pile's answer may go out.
+    pub(crate) fn log(&self) {
+        let Self { pile, kind, what, why } = self;
+        tracing::warn!(%pile, kind = kind.word(), why, "{what}");
     }
 }
 

@@ -73,4 +73,5 @@ found! {
     look_for_no_gap_before_an_estimate: EstimateSwallowsGap,
     leave_a_gap_that_a_session_explains: GapStays,
     pay_out_by_a_correction_what_was_never_paid: CorrectionPaysTwice,
+    let_a_contact_that_bounces_fill_the_journal: NoJournalBudget,
 }

@@ -11,7 +11,7 @@ struct Tool {
 }
 
 /// What the tests call.
-const OF_TESTS: [Tool; 3] = [
+const OF_TESTS: [Tool; 4] = [
     Tool {
         program: "faketime",
         package: "faketime",
@@ -21,6 +21,11 @@ const OF_TESTS: [Tool; 3] = [
         program: "mosquitto_pub",
         package: "mosquitto-clients",
         why: "a test plays a pile by hand, as docs/pile-protocol.md has it",
+    },
+    Tool {
+        program: "python3",
+        package: "python3",
+        why: "another program checks an exported journal",
     },
     Tool {
         program: "systemd-analyze",

@@ -20,13 +20,15 @@ use crate::{
     units::{Energy, Fen},
 };
 use serde::{Deserialize, Serialize};
-use std::ops::Deref;
+use std::ops::{Deref, RangeInclusive};
 
 /// The most quarantine items that an order's row names; of more the oldest go that are dealt with, then the oldest. All
 /// of them are in its log.
 pub const ITEMS_MAX: usize = 32;
 /// The most records of one order that a person can replace by another.
 pub const REPLACED_MAX: usize = 8;
+/// So long after the end that a record names a report of its session may come, in milliseconds.
+const LAST_REPORT_MS: i64 = 60_000;
 
 /// Everything that is kept of an order. Whoever holds an [`Order`] reads these fields; only [`Order::apply`] writes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +148,14 @@ impl OrderRow {
     pub fn had_record(&self, digest: &str) -> bool {
         let endings = self.ending.iter().chain(&self.replaced);
         endings.into_iter().any(|ending| ending.digest == digest)
+    }
+
+    /// From when to when its connector's reports are its own: the last one may come just after the end that the record
+    /// names. It has no end while there is no record.
+    pub fn reported(&self) -> RangeInclusive<Wall> {
+        let end = self.ending.as_ref();
+        let end = end.map_or(Wall(i64::MAX), |ending| ending.stop.at.after_ms(LAST_REPORT_MS));
+        self.placed_at..=end
     }
 
     /// The version of the bill that counts.

@@ -125,9 +125,14 @@ impl Turn<'_> {
         if known.map(|maintenance| &maintenance.reason) != reason.as_ref() {
             let pile = pile.clone();
             let reason = reason.clone();
-            self.journal(Fact::MaintenanceSet { pile, reason, by });
+            self.journal(Fact::MaintenanceSet {
+                pile,
+                reason,
+                by: by.clone(),
+            });
         }
         if reason.is_none() {
+            self.renew_budget(&pile, &by);
             // Also where it was not fenced off: it is the way out of a fault that nothing else ends.
             self.put_back_to_work(&pile);
         }

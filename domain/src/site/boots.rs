@@ -46,7 +46,8 @@ impl Turn<'_> {
         let same = !is_new
             && known.make == make
             && connectors.iter().all(|reported| {
-                known.connectors.get(&reported.no).is_some_and(|connector| {
+                let connector = self.site.rows.connector(&outlet_of(pile, reported));
+                connector.is_some_and(|connector| {
                     let same_power = reported.max_kw.is_none() || connector.power_max == reported.max_kw;
                     same_power && connector.register == Some(reported.meter_kwh)
                 })
@@ -131,11 +132,10 @@ impl Turn<'_> {
     /// Registers that a boot reports lower than they were known to be, where nobody charges: another meter, or one that
     /// ran backwards. A running session's record says it by itself.
     fn lower_registers(&self, pile: &PileId, reported: &[BootConnector]) -> Vec<(Outlet, Rollback)> {
-        let row = self.site.rows.piles.get(pile);
         let lower = reported.iter().filter_map(|one| {
             let outlet = outlet_of(pile, one);
             let running = self.site.live.occupied.get(&outlet);
-            let known = row?.connectors.get(&one.no)?;
+            let known = self.site.rows.connector(&outlet)?;
             let before_it = running
                 .and_then(|id| self.order(id))
                 .filter(|order| self.site.rows.has_its_meter(order))

@@ -207,7 +207,7 @@ impl Turn<'_> {
     /// A reply to a command that is not waiting any more.
     fn late_reply(&mut self, order: &Order, reply: &Reply) -> Received {
         let is_start = reply.command_id.as_str().contains(":start:");
-        if is_start && reply.ok && order.state == State::Fail {
+        if is_start && reply.ok && order.state == State::Fail && self.may_stop_late(order) {
             self.ask_to_stop(&order.id);
             return Received::rejected("the order had failed before this reply; stop").about(&order.id);
         }

@@ -33,6 +33,7 @@ impl Turn<'_> {
         let before = self.site.live.day.replace((zone.begin_of(day), ends));
         if self.site.rows.energy.days.is_none_or(|days| days.now != day) {
             self.journal(Fact::DayBegan { day });
+            self.renew_budgets();
         }
         if before.is_none() {
             // The first input since the station was started says what time it is.

@@ -73,10 +73,16 @@ impl Turn<'_> {
         let Some(connector) = self.site.rows.connector(outlet) else {
             return;
         };
-        let free = self.site.live.fault_free.entry(outlet.clone()).or_default();
-        let Some(Noted { kind, told_by, counts }) = connector.fault.note(free, now, told) else {
+        let watch = self.site.live.fault_watch.entry(outlet.clone()).or_default();
+        let Some(noted) = connector.fault.note(watch, now, told) else {
             return;
         };
+        let Noted {
+            kind,
+            told_by,
+            counts,
+            left_out,
+        } = noted;
         self.journal(Fact::PileEvent {
             outlet: outlet.clone(),
             kind,
@@ -84,6 +90,7 @@ impl Turn<'_> {
             text,
             told_by,
             counts,
+            left_out,
         });
         if counts {
             self.fence_off_if_sick(&outlet.pile);

@@ -55,13 +55,7 @@ impl Turn<'_> {
                 pile: pile.clone(),
                 connector: report.no,
             };
-            let known = self
-                .site
-                .rows
-                .piles
-                .get(pile)
-                .is_some_and(|pile| pile.connectors.contains_key(&report.no));
-            if known {
+            if self.site.rows.connector(&outlet).is_some() {
                 self.report(&outlet, common, report);
             } else {
                 self.ignore("unknown_connector");

@@ -280,6 +280,20 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// The pile that it comes from: what it says, or that it came and went.
+    pub fn pile(&self) -> Option<&PileId> {
+        match self {
+            Input::Connected { pile }
+            | Input::Disconnected { pile, .. }
+            | Input::TakenOver { pile }
+            | Input::Message { pile, .. }
+            | Input::Unreadable { pile, .. } => Some(pile),
+            _ => None,
+        }
+    }
+}
+
 /// The room on the disk that the database is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {

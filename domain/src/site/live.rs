@@ -6,7 +6,7 @@ use crate::{
     alignment::IdleReadings,
     clock::{ClockWatch, PileClocks},
     fact::Fact,
-    faults::FaultFree,
+    faults::FaultWatch,
     flow::FlowWatch,
     ids::{CardId, CommandId, OrderId, Outlet, PileId},
     messages::{ConnectorReport, ConnectorStatus, PriceMessage},
@@ -39,8 +39,8 @@ pub(super) struct Live {
     pub(super) clock_trusted: bool,
     /// Which readings of each register are believed.
     pub(super) registers: BTreeMap<Outlet, RegisterWatch>,
-    /// What heartbeats have shown of each connector since its last fault.
-    pub(super) fault_free: BTreeMap<Outlet, FaultFree>,
+    /// What was heard of each connector's faults and events, and not noted.
+    pub(super) fault_watch: BTreeMap<Outlet, FaultWatch>,
     /// By what was certain in an earlier run, told at that time, it was so late at least.
     pub(super) not_before: Option<(Mono, Wall)>,
     pub(super) space: Space,
@@ -89,6 +89,10 @@ pub struct Presence {
     pub quarantine_full: bool,
     /// When it is next told the time.
     pub(super) time_due: Option<Mono>,
+    /// How many bytes it has had journaled today. A restart of the station begins to count anew.
+    pub(super) journaled: u64,
+    /// Beyond its budget: when a heartbeat of it was last looked at.
+    pub(super) looked_at: Option<Mono>,
 }
 
 impl Presence {

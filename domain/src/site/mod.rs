@@ -14,6 +14,7 @@
 mod admin;
 mod apply;
 mod boots;
+mod budget;
 mod cards;
 mod classify;
 mod commands;
@@ -194,7 +195,11 @@ impl Site {
         turn.notice_clock_step();
         turn.notice_day();
         let own_facts = turn.outcome.facts.len();
+        let speaks = input.pile().cloned();
         let answer = turn.dispatch(input);
+        if let Some(pile) = speaks {
+            turn.charge(&pile, own_facts);
+        }
         let mut outcome = turn.outcome;
         if let Err(rejected) = &answer {
             assert_eq!(
@@ -346,13 +351,19 @@ impl Turn<'_> {
         }
     }
 
-    fn message(&mut self, pile: &PileId, message: UpMessage) -> Handled {
+    fn message(&mut self, pile: &PileId, mut message: UpMessage) -> Handled {
         let known = self.known_pile(pile).is_ok();
+        let beyond_budget = known && self.has_spent_budget(pile);
+        if let (true, Up::Heartbeat(heartbeat)) = (beyond_budget, &mut message.body)
+            && !self.heartbeat_beyond_budget(pile, heartbeat)
+        {
+            return Ok(Answer::Done);
+        }
         let mut heard = Heard::Late;
-        if known {
-            heard = self.heard(pile, &message);
-        } else {
+        if !known {
             self.ignore("unknown_pile");
+        } else if !(beyond_budget && matches!(message.body, Up::Boot(_))) {
+            heard = self.heard(pile, &message);
         }
         let UpMessage {
             common,
@@ -371,6 +382,8 @@ impl Turn<'_> {
                 self.heartbeat(pile, &common, heard, heartbeat);
                 return Ok(Answer::Done);
             }
+            Up::Boot(_) if beyond_budget => self.boot_beyond_budget(pile),
+            Up::Event(event) if beyond_budget => self.event_beyond_budget(pile, &event),
             Up::Boot(boot) => self.boot(pile, &common, heard, boot),
             Up::Reply(reply) => self.reply(pile, &common, reply),
             Up::Record(record) => {

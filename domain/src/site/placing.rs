@@ -106,20 +106,16 @@ impl Turn<'_> {
     fn check_outlet(&self, outlet: &Outlet) -> Result<Power, Rejected> {
         let known = self.site.rows.piles.get(&outlet.pile).filter(|pile| !pile.removed);
         let pile = known.ok_or_else(|| Rejected::UnknownPile(outlet.pile.clone()))?;
-        if let Some(maintenance) = &pile.maintenance {
-            let reason = maintenance.reason.clone();
+        if let Some(fenced) = pile.fenced_off() {
             return Err(Rejected::PileInMaintenance {
                 pile: pile.id.clone(),
-                reason,
+                reason: fenced.reason,
             });
         }
         if !self.site.live.is_online(&pile.id) {
             return Err(Rejected::PileOffline(pile.id.clone()));
         }
-        let connector = pile
-            .connectors
-            .get(&outlet.connector)
-            .ok_or_else(|| Rejected::UnknownConnector(outlet.clone()))?;
+        let connector = self.site.rows.known_connector(outlet)?;
         let status = self.site.live.outlets.get(outlet).map(|live| live.report.status);
         if connector.fault.is_at_fault()
             || matches!(status, Some(ConnectorStatus::Fault | ConnectorStatus::Unavailable))

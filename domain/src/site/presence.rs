@@ -6,6 +6,7 @@ use crate::{
     fact::Fact,
     ids::{OrderId, Outlet, PileId},
     messages::{Down, PriceEntry, PriceMessage, TimeMessage, Up, UpMessage},
+    pile::BY_RULE,
     tariff::Currency,
 };
 
@@ -13,8 +14,6 @@ use crate::{
 const TIME_EVERY_MS: u64 = 3_600_000;
 /// How long after a lost connection it is judged whose doing it was, in milliseconds.
 const DROP_VERDICT_MS: u64 = 45_000;
-/// Who fences piles off by rule.
-const BY_RULE: &str = "holdfast";
 
 impl Turn<'_> {
     pub(super) fn known_pile(&self, pile: &PileId) -> Result<(), Rejected> {

@@ -31,6 +31,8 @@ impl Turn<'_> {
         let digest = digest_of(raw.content());
         if kind == UpKind::Heartbeat {
             self.ignore("malformed_heartbeat");
+        } else if kind != UpKind::Record && self.has_spent_budget(pile) {
+            self.ignore("over_budget");
         } else if self.set_aside_as(pile, &digest).is_some() {
             self.ignore("quarantined_again");
         } else {
@@ -132,7 +134,7 @@ impl Turn<'_> {
             return Err(Rejected::UnknownMember(member.clone()));
         }
         let session = self.session_of(item, closing.typed.as_deref())?;
-        self.known_connector(&session.outlet)?;
+        self.site.rows.known_connector(&session.outlet)?;
         self.tariff_in_force()?;
         let named = item
             .record
@@ -335,20 +337,6 @@ impl Turn<'_> {
     fn is_open_item(&self, number: u64) -> bool {
         let row = self.site.rows.quarantine.get(&number).and_then(Option::as_ref);
         row.is_some_and(|row| row.outcome.is_none())
-    }
-
-    fn known_connector(&self, outlet: &Outlet) -> Result<(), Rejected> {
-        let pile = self
-            .site
-            .rows
-            .piles
-            .get(&outlet.pile)
-            .ok_or_else(|| Rejected::UnknownPile(outlet.pile.clone()))?;
-        if pile.connectors.contains_key(&outlet.connector) {
-            Ok(())
-        } else {
-            Err(Rejected::UnknownConnector(outlet.clone()))
-        }
     }
 
     /// An order that was settled gets another record from a person: that is a correction by another door, and as large a

@@ -51,6 +51,9 @@ impl Turn<'_> {
             let bytes = kept_bytes(Some(record), None, said.unread.as_deref());
             self.check_quarantine(pile, said.digest(), bytes)?;
         }
+        if fit == Fit::Offline {
+            self.check_budget_for_offline_session(pile)?;
+        }
         let id = record.order_id.clone();
         Ok(match (fit, order, payer) {
             (Fit::Settles | Fit::Failed, Some(order), _) => {
@@ -222,11 +225,9 @@ impl Turn<'_> {
 
     /// The most a connector delivers.
     pub(super) fn power_of(&self, outlet: &Outlet) -> Power {
-        let pile = self.site.rows.piles.get(&outlet.pile);
-        let connector = pile.and_then(|pile| pile.connectors.get(&outlet.connector));
-        connector
-            .and_then(|connector| connector.power_max)
-            .unwrap_or(self.policy().power_default)
+        let connector = self.site.rows.connector(outlet);
+        let known = connector.and_then(|connector| connector.power_max);
+        known.unwrap_or(self.policy().power_default)
     }
 
     /// A record that cannot be rated, for instance because it is too long, gets a bill of nothing and is suspect, so that
@@ -527,11 +528,18 @@ mod tests {
             at: Wall(ms),
             register: Energy(register),
         };
-        for start in [at(-59_576_131_757, 10_000_000), at(i64::MIN, -1), at(i64::MAX, i64::MAX)] {
+        for start in [
+            at(-59_576_131_757, 10_000_000),
+            at(i64::MIN, -1),
+            at(i64::MAX, i64::MAX),
+        ] {
             let stop = at(1_772_300_000_000, 20_000_000);
             let (bill, suspicion) = rate_or_suspect(&tariff, start, &[], stop);
             assert_eq!((bill.energy, bill.fee), (Energy::ZERO, Fen::ZERO));
-            assert!(matches!(suspicion, Some(Suspicion::TimesImpossible { .. })), "{suspicion:?}");
+            assert!(
+                matches!(suspicion, Some(Suspicion::TimesImpossible { .. })),
+                "{suspicion:?}"
+            );
         }
     }
 }

@@ -164,6 +164,21 @@ pub enum Rejected {
         /// The most, in bytes.
         most: u64,
     },
+    /// The pile has had too much journaled today, so what it says is not acknowledged: the pile keeps it for the next day.
+    #[error(
+        "pile {pile} has had {} KiB journaled today, of {} KiB that one pile may; it keeps the rest until the next day, or until \
+         it is put back to work (holdfast-edge pile maintenance {pile} --off)",
+        written / 1024,
+        most / 1024
+    )]
+    JournalBudgetSpent {
+        /// Which pile.
+        pile: PileId,
+        /// What was journaled already, in bytes.
+        written: u64,
+        /// The most, in bytes.
+        most: u64,
+    },
     /// It cannot be billed.
     #[error("quarantine item {item} cannot be billed: {why}")]
     NotBillable {
@@ -359,6 +374,14 @@ impl Rejected {
         matches!(self, Rejected::NotTakingOrders(_))
     }
 
+    /// Whether what was said stays with the pile: it is not acknowledged, so that nothing that carries money is lost.
+    pub fn stays_with_pile(&self) -> bool {
+        matches!(
+            self,
+            Rejected::QuarantineFull { .. } | Rejected::JournalBudgetSpent { .. }
+        )
+    }
+
     /// A stable word for programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -388,6 +411,7 @@ impl Rejected {
             Rejected::PileBusy { .. } => "pile_busy",
             Rejected::UnknownQuarantineItem(_) => "unknown_quarantine_item",
             Rejected::QuarantineFull { .. } => "quarantine_full",
+            Rejected::JournalBudgetSpent { .. } => "journal_budget_spent",
             Rejected::NotBillable { .. } => "not_billable",
             Rejected::UnknownCard(_) => "unknown_card",
             Rejected::ClockWrong(_) => "clock_wrong",

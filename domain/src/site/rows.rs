@@ -1,6 +1,7 @@
 //! The station's durable state in memory: which rows there are, how they come from disk, and when they are forgotten.
 //! The edge keeps these rows on disk; replaying the journal from empty gives the identical rows. `apply.rs` changes them.
 
+use super::Rejected;
 use crate::{
     card::Card,
     desk::{Desk, DeskDay, Shift},
@@ -300,6 +301,15 @@ impl Rows {
     /// A connector that is known.
     pub fn connector(&self, outlet: &Outlet) -> Option<&Connector> {
         self.piles.get(&outlet.pile)?.connectors.get(&outlet.connector)
+    }
+
+    /// The same for whoever cannot go on without it.
+    pub(super) fn known_connector(&self, outlet: &Outlet) -> Result<&Connector, Rejected> {
+        if !self.piles.contains_key(&outlet.pile) {
+            return Err(Rejected::UnknownPile(outlet.pile.clone()));
+        }
+        self.connector(outlet)
+            .ok_or_else(|| Rejected::UnknownConnector(outlet.clone()))
     }
 
     /// Whether an order began with the meter that counts now: what it says of the register is said of this one.

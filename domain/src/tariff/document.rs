@@ -58,11 +58,27 @@ pub(super) fn from_toml(text: &str, site_zone: &str) -> Result<Tariff, TariffFau
     let root = toml_table(root.into_inner(), "", 0, &mut |path, byte| {
         lines.insert(path, line_of(byte));
     });
-    read(root, Some(site_zone), lines)
+    read(root, Some(site_zone), lines, UnknownKeys::AreFaults)
 }
 
-/// Reads JSON; without a `site_zone` the document must name its own.
+/// Reads JSON as a person wrote it; without a `site_zone` the document must name its own.
 pub(super) fn from_json(text: &str, site_zone: Option<&str>) -> Result<Tariff, TariffFault> {
+    from_json_as(text, site_zone, UnknownKeys::AreFaults)
+}
+
+/// Reads JSON as a station wrote it, which may have been a newer one.
+pub(super) fn from_stored_json(text: &str) -> Result<Tariff, TariffFault> {
+    from_json_as(text, None, UnknownKeys::ArePassedOver)
+}
+
+/// What becomes of keys that are not known: a person has mistyped them, or a newer program has written them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UnknownKeys {
+    AreFaults,
+    ArePassedOver,
+}
+
+fn from_json_as(text: &str, site_zone: Option<&str>, unknown: UnknownKeys) -> Result<Tariff, TariffFault> {
     bounded(text)?;
     let whole = |line, message| TariffFault {
         faults: vec![Fault {
@@ -75,7 +91,7 @@ pub(super) fn from_json(text: &str, site_zone: Option<&str>) -> Result<Tariff, T
         serde_json::from_str(text).map_err(|error| whole(Some(error.line()), format!("not JSON: {error}")))?;
     // Syntax is settled by now; what is left to go wrong is an escape that is no character.
     let root = json_node(raw.get(), 0).map_err(|error| whole(None, format!("not JSON: {error}")))?;
-    read(root, site_zone, Lines::new())
+    read(root, site_zone, Lines::new(), unknown)
 }
 
 fn bounded(text: &str) -> Result<(), TariffFault> {
@@ -174,8 +190,11 @@ impl<'de> Deserialize<'de> for JsonTable {
     }
 }
 
-fn read(root: Node, site_zone: Option<&str>, lines: Lines) -> Result<Tariff, TariffFault> {
-    let mut reader = Reader { faults: Vec::new() };
+fn read(root: Node, site_zone: Option<&str>, lines: Lines, unknown_keys: UnknownKeys) -> Result<Tariff, TariffFault> {
+    let mut reader = Reader {
+        unknown_keys,
+        faults: Vec::new(),
+    };
     let spec = reader.tariff(root, site_zone);
     let outcome = match spec {
         Some(spec) if reader.faults.is_empty() => spec.validate(),
@@ -198,6 +217,7 @@ fn line_of(lines: &Lines, path: &str) -> Option<usize> {
 
 /// Turns nodes into the model; what cannot be read is a fault and `None`.
 struct Reader {
+    unknown_keys: UnknownKeys,
     faults: Vec<Fault>,
 }
 
@@ -488,6 +508,7 @@ impl Reader {
             match keys.iter().position(|known| *known == key) {
                 Some(index) if values[index].is_none() => values[index] = Some(value),
                 Some(_) => self.note(&path, "is given twice"),
+                None if self.unknown_keys == UnknownKeys::ArePassedOver => {}
                 None => self.note(&path, unknown(&key, &keys)),
             }
         }

@@ -858,8 +858,7 @@ impl Bench {
 
 /// The name of a fact.
 pub fn kind(fact: &Fact) -> String {
-    let text = format!("{fact:?}");
-    text.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
+    fact.kind().to_owned()
 }
 
 pub fn placed(outcome: &Outcome) -> OrderId {

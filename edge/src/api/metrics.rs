@@ -109,7 +109,7 @@ async fn of_site(api: &ApiState) -> Result<Vec<Metric>, Problem> {
             let presence = site.presence(&pile.id);
             known += 1;
             online += u64::from(presence.is_some_and(|presence| presence.online_since.is_some()));
-            maintenance += u64::from(pile.maintenance.is_some());
+            maintenance += u64::from(pile.fenced_off().is_some());
         }
         let ignored: Vec<(&str, u64)> = site.ignored().iter().map(|(why, count)| (*why, *count)).collect();
         let room = (site.disk_space(), site.takes_no_orders().is_some());

@@ -7,7 +7,6 @@ use super::{
         PageOf,
         bill::BillView,
         order::{Curve, CurvePoint, LogEntry, OrderState, OrderView, PlaceOrder, RefundOrder, StopAccepted},
-        tagged,
     },
     page::Paging,
     problem::Problem,
@@ -18,7 +17,7 @@ use crate::store::OrderFilter;
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     ids::{MemberId, OrderId, Outlet, PileId},
-    journal::Entry,
+    journal::Written,
     notice::Notice,
     order::Order,
     site::{Answer, Input, Place, Site},
@@ -327,13 +326,13 @@ async fn get_log(
     }))
 }
 
-pub(super) fn log_entry(entry: &Entry) -> LogEntry {
-    let (kind, body) = tagged(&entry.fact);
+/// A line of a log, whether or not this program knows its kind of fact.
+pub(super) fn log_entry(entry: &Written) -> LogEntry {
     LogEntry {
         seq: entry.stamp.seq,
         at: At(entry.stamp.at),
-        kind,
-        body,
+        kind: entry.fact.kind.clone(),
+        body: entry.fact.body.clone().into(),
     }
 }
 
@@ -360,13 +359,12 @@ async fn get_curve(
     Asked(query): Asked<CurveFrom>,
 ) -> Result<Json<Curve>, Problem> {
     let order = stored_order(&api, id).await?;
-    let end = match &order.ending {
-        // The last heartbeat may come just after the end that the record names.
-        Some(ending) => ending.stop.at.after_ms(60_000),
+    let (begin, end) = order.reported().into_inner();
+    let end = match order.ending {
+        Some(_) => end,
         None => api.station.clock.now().wall,
     };
-    let first = query.after.map_or(order.placed_at, |after| after.after_ms(1));
-    let first = first.max(order.placed_at);
+    let first = query.after.map_or(begin, |after| after.after_ms(1)).max(begin);
     let last = end.min(first.after_ms(CURVE_MS_MAX));
     let outlet = order.outlet.clone();
     let (samples, until) = api

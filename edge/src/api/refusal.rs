@@ -117,6 +117,7 @@ fn status_and_way_out(rejected: &Rejected) -> (StatusCode, String) {
         | Rejected::NoTariff
         | Rejected::TariffExists(_)
         | Rejected::QuarantineFull { .. }
+        | Rejected::JournalBudgetSpent { .. }
         | Rejected::ClockWrong(_)
         | Rejected::NotTakingOrders(_)
         | Rejected::NotCorrectable { .. }

@@ -6,6 +6,7 @@ mod certificate;
 mod client;
 mod desk;
 mod energy;
+mod export;
 mod order;
 mod quarantine;
 mod run;
@@ -330,6 +331,12 @@ enum Journal {
         #[arg(long, value_name = "SEQ:HASH")]
         head: Option<Head>,
     },
+    /// Write the running station's journal into a new file, an entry a line, for another program to check
+    /// (docs/journal.md).
+    Export {
+        /// The new file.
+        file: PathBuf,
+    },
 }
 
 /// Does what was asked and returns the text to print.
@@ -365,6 +372,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
                 None => verify::online(&client, head),
             };
         }
+        Command::Journal(Journal::Export { file }) => return export::to_file(&client, &file),
         Command::Backup { file, within } => {
             let body = json!({ "file": std::path::absolute(&file)?, "within_s": within });
             let patience = Duration::from_secs(within + 30);

@@ -211,7 +211,7 @@ pub(super) fn piles(answer: &Value) -> String {
             let state = if pile["two_devices"] == true {
                 "two devices".to_owned()
             } else if !pile["maintenance"].is_null() {
-                "maintenance".to_owned()
+                format!("maintenance: {}", pile["maintenance"]["reason"].as_str().unwrap_or("-"))
             } else if unordered {
                 "charges without order".to_owned()
             } else if connectors.iter().any(|connector| connector["emergency_stop"] == true) {

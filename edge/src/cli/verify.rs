@@ -32,31 +32,60 @@ pub(super) fn offline(path: &Path, site: Option<&str>, known: Option<Head>) -> a
 
 /// Checks the running station's journal.
 pub(super) fn online(client: &Client, known: Option<Head>) -> anyhow::Result<String> {
-    let place = |value: &Value| -> anyhow::Result<Head> {
-        let seq = value["seq"].as_u64().context("no seq")?;
-        let hash = value["hash"].as_str().context("no hash")?.parse()?;
-        Ok(Head { seq, hash })
-    };
-    let unread = "the daemon sent what cannot be read";
-    let page = client.get("/v1/journal?after=0&limit=1&wait_s=0")?;
-    let from = place(&page["begins_after"]).context(unread)?;
-    let acknowledged = Some(&page["acknowledged"]).filter(|place| !place.is_null());
-    let acknowledged = acknowledged.map(place).transpose().context(unread)?;
-    let mut walk = Walk::new(from, known.into_iter().chain(acknowledged)).map_err(advised)?;
-    loop {
-        let page = client.get(&format!("/v1/journal?after={}&limit={STEP}&wait_s=0", walk.head().seq))?;
-        let entries = page["entries"].as_array().context(unread)?;
-        if entries.is_empty() {
-            let head = walk.end().map_err(advised)?;
-            return Ok(report(&Verified {
-                from,
-                head,
-                acknowledged,
-            }));
-        }
-        for entry in entries {
-            let (seq, hash, bytes) = read_entry(entry).context(unread)?;
-            walk.follow(seq, hash, &bytes).map_err(advised)?;
+    let feed = Feed::open(client)?;
+    let head = feed.follow(client, known, |_, _, _| Ok(()))?;
+    Ok(report(&Verified {
+        from: feed.begins_after,
+        head,
+        acknowledged: feed.acknowledged,
+    }))
+}
+
+/// The running station's journal, page by page.
+pub(super) struct Feed {
+    /// The place that it begins after.
+    pub(super) begins_after: Head,
+    acknowledged: Option<Head>,
+}
+
+const UNREAD: &str = "the daemon sent what cannot be read";
+
+impl Feed {
+    /// Asks where the journal begins, and how far head office has it.
+    pub(super) fn open(client: &Client) -> anyhow::Result<Self> {
+        let place = |value: &Value| -> anyhow::Result<Head> {
+            let seq = value["seq"].as_u64().context("no seq")?;
+            let hash = value["hash"].as_str().context("no hash")?.parse()?;
+            Ok(Head { seq, hash })
+        };
+        let page = client.get("/v1/journal?after=0&limit=1&wait_s=0")?;
+        let acknowledged = Some(&page["acknowledged"]).filter(|place| !place.is_null());
+        Ok(Self {
+            begins_after: place(&page["begins_after"]).context(UNREAD)?,
+            acknowledged: acknowledged.map(place).transpose().context(UNREAD)?,
+        })
+    }
+
+    /// Shows `each` every entry, once its hash was checked, and returns the last place. The journal must go through `known`.
+    pub(super) fn follow(
+        &self,
+        client: &Client,
+        known: Option<Head>,
+        mut each: impl FnMut(u64, Hash, &[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Head> {
+        let known = known.into_iter().chain(self.acknowledged);
+        let mut walk = Walk::new(self.begins_after, known).map_err(advised)?;
+        loop {
+            let page = client.get(&format!("/v1/journal?after={}&limit={STEP}&wait_s=0", walk.head().seq))?;
+            let entries = page["entries"].as_array().context(UNREAD)?;
+            if entries.is_empty() {
+                return walk.end().map_err(advised);
+            }
+            for entry in entries {
+                let (seq, hash, bytes) = read_entry(entry).context(UNREAD)?;
+                walk.follow(seq, hash, &bytes).map_err(advised)?;
+                each(seq, hash, &bytes)?;
+            }
         }
     }
 }

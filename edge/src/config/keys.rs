@@ -31,6 +31,7 @@ const KEPT_DAYS: RangeInclusive<u32> = Retention::DAYS_MIN..=Retention::DAYS_MAX
 const RESERVE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
 const FREE_BYTES: RangeInclusive<usize> = 1 << 20..=64 << 30;
 const QUARANTINE_BYTES: RangeInclusive<usize> = 1 << 20..=1 << 30;
+const JOURNAL_BYTES: RangeInclusive<usize> = 1 << 20..=1 << 30;
 const CONNECTIONS: RangeInclusive<usize> = 1..=65_536;
 
 /// Every key, in the order of `edge.toml`.
@@ -97,6 +98,8 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
         draft.config.policy.offline_session_cap = given.amount("yuan", MONEY)?;
     "policy.quarantine_max" => |draft, given|
         draft.config.policy.quarantine_bytes_max = given.bytes(QUARANTINE_BYTES)? as u64;
+    "policy.journal_per_pile_max" => |draft, given|
+        draft.config.policy.journal_bytes_max = given.bytes(JOURNAL_BYTES)? as u64;
     "policy.clock_step" => |draft, given| draft.config.policy.clock_step_ms = given.duration_ms(SHORT)?;
     "policy.silent" => |draft, given| draft.config.policy.silent_ms = given.duration_ms(LONG)?;
     "policy.stop_unordered" => |draft, given| draft.config.policy.stop_unordered = given.boolean()?;

@@ -77,6 +77,7 @@ fn every_rule_of_the_policy_can_be_set() {
         let (table, name) = match field.as_str() {
             "telemetry_below_bytes" | "orders_below_bytes" => ("disk", field.strip_suffix("_bytes")),
             "quarantine_bytes_max" => ("policy", Some("quarantine_max")),
+            "journal_bytes_max" => ("policy", Some("journal_per_pile_max")),
             _ => ("policy", field.strip_suffix("_ms")),
         };
         let path = format!("{table}.{}", name.unwrap_or(field));
@@ -150,6 +151,7 @@ fn every_key_reaches_its_own_field() {
         offline_sessions = true
         offline_session_cap = "17.18"
         quarantine_max = "24MiB"
+        journal_per_pile_max = "27MiB"
         clock_step = "19s"
         silent = "25s"
         stop_unordered = true
@@ -206,6 +208,7 @@ fn every_key_reaches_its_own_field() {
             offline_sessions: true,
             offline_session_cap: fen("17.18"),
             quarantine_bytes_max: 24 << 20,
+            journal_bytes_max: 27 << 20,
             telemetry_below_bytes: 23 << 20,
             orders_below_bytes: 22 << 20,
             clock_step_ms: 19_000,

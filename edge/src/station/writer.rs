@@ -15,6 +15,7 @@ use crate::{
     clock::Mark,
     credentials::{CredentialChange, Credentials},
     store::{Batch, Reader, Remembered, Retained, Store, StoreError},
+    words::Unacted,
 };
 use domain::{
     ids::{OrderId, PileId, Randomness},
@@ -22,7 +23,7 @@ use domain::{
     messages::{Ack, Down},
     planted::{Bug, is_planted},
     policy::Policy,
-    site::{Answer, Effect, Input, LiveView, Outcome, Rejected, Site},
+    site::{Answer, Effect, Input, LiveView, Outcome, Site},
     time::{Mono, Now},
     topics::{self, DownKind},
 };
@@ -126,6 +127,8 @@ struct Open<R, A> {
     receipts: Vec<R>,
     refused: Vec<R>,
     answers: Vec<(A, Result<Reply, Refused>)>,
+    /// Messages of piles that were not taken in as they were meant: what the log tells of them.
+    unacted: Vec<Unacted>,
     taken: usize,
 }
 
@@ -140,6 +143,7 @@ impl<R, A> Default for Open<R, A> {
             receipts: Vec::new(),
             refused: Vec::new(),
             answers: Vec::new(),
+            unacted: Vec::new(),
             taken: 0,
         }
     }
@@ -235,6 +239,10 @@ impl<R, A> Writer<R, A> {
         open.batch.remembered.extend(std::mem::take(&mut open.fresh));
         self.retain(&mut open);
         let journal_head = self.write(&mut open.batch, now, mark, last)?;
+        for (stamp, fact) in &open.batch.facts {
+            crate::steps::log(*stamp, fact);
+        }
+        open.unacted.iter().for_each(Unacted::log);
         self.stats.inputs.fetch_add(open.taken as u64, Ordering::Relaxed);
         let seen = open.seen.iter();
         let views = seen.filter_map(|order| self.site.view_of(order, now)).collect();
@@ -316,8 +324,8 @@ impl<R, A> Writer<R, A> {
             } => {
                 let outcome = self.pile_says(input, repeat_key, now, random)?;
                 // What cannot be kept is not acknowledged: then the pile keeps it.
-                let receipts = match outcome.answer {
-                    Err(Rejected::QuarantineFull { .. }) => &mut self.open.refused,
+                let receipts = match &outcome.answer {
+                    Err(rejected) if rejected.stays_with_pile() => &mut self.open.refused,
                     _ => &mut self.open.receipts,
                 };
                 receipts.extend(receipt);
@@ -479,11 +487,8 @@ impl<R, A> Writer<R, A> {
         }
         let said = telemetry::Said::of(&input);
         let outcome = self.site.handle(now, random, input)?;
-        for (stamp, fact) in &outcome.facts {
-            crate::steps::log(*stamp, fact);
-        }
         if let Some(telemetry::Said { pile, kind, reports }) = said {
-            crate::words::log_answer(&pile, kind, &outcome);
+            self.open.unacted.extend(Unacted::of(&pile, kind, &outcome));
             self.telemetry.note(&self.site, &pile, reports, now);
         }
         Ok(outcome)

@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod desk;
 mod energy;
+mod indexed;
 mod migrate;
 mod pile_log;
 mod read;

@@ -2,28 +2,16 @@
 
 use super::{
     StoreError,
-    read::{Page, Reader, entry, parse, split_entry},
+    indexed::Indexed,
+    read::{Page, Reader, parse, split_entry, written},
     tables,
 };
 use domain::{
-    fact::{Fact, PileLog},
     ids::{OrderId, PileId},
-    journal::Entry,
+    journal::Written,
     order::Order,
 };
 use redb::{ReadableTable, WriteTransaction};
-
-/// In which pile's log a fact stands, where `at` says at which pile an order runs.
-pub(super) fn of(
-    fact: &Fact,
-    at: impl FnOnce(&OrderId) -> Result<Option<PileId>, StoreError>,
-) -> Result<Option<PileId>, StoreError> {
-    match fact.pile_log() {
-        Some(PileLog::Of(pile)) => Ok(Some(pile.clone())),
-        Some(PileLog::OfOrder(order)) => at(order),
-        None => Ok(None),
-    }
-}
 
 /// At which pile an order runs, by its row.
 pub(super) fn pile_of(
@@ -43,8 +31,8 @@ pub(super) fn index(write: &WriteTransaction) -> Result<(), StoreError> {
     for row in journal.iter()? {
         let (seq, stored) = row?;
         let seq = seq.value();
-        let fact = entry(seq, split_entry(seq, stored.value())?.1)?.fact;
-        if let Some(pile) = of(&fact, |order| pile_of(&orders, order))? {
+        let (_, bytes) = split_entry(seq, stored.value())?;
+        if let Some(pile) = Indexed::read(seq, bytes, |order| pile_of(&orders, order))?.pile {
             log.insert((pile.as_str(), seq), ())?;
         }
     }
@@ -56,8 +44,8 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::head`].
-    pub fn pile_log(&self, pile: &PileId, before: Option<u64>, limit: usize) -> Result<Page<Entry>, StoreError> {
-        self.entries_of(tables::PILE_LOG, pile.as_str(), before, limit)
+    pub fn pile_log(&self, pile: &PileId, before: Option<u64>, limit: usize) -> Result<Page<Written>, StoreError> {
+        self.entries_of(tables::PILE_LOG, pile.as_str(), before, limit, written)
     }
 }
 
@@ -75,11 +63,7 @@ mod tests {
         let pile: PileId = "P1".parse().unwrap();
         let all = reader.pile_log(&pile, None, 1_000).unwrap();
         assert_eq!(all.next, None);
-        let kinds: Vec<String> = all
-            .items
-            .iter()
-            .map(|entry| format!("{:?}", entry.fact).split([' ', '{']).next().unwrap().to_owned())
-            .collect();
+        let kinds: Vec<String> = all.items.iter().map(|entry| entry.fact.kind.clone()).collect();
         for kind in ["PileProvisioned", "PileBooted", "CommandIssued", "CommandAnswered"] {
             assert!(kinds.contains(&kind.to_owned()), "{kind} in {kinds:?}");
         }

@@ -12,7 +12,7 @@ use domain::{
     card::Card,
     fact::QuarantineReason,
     ids::{CardId, ConnectorNo, MemberId, OrderId, Outlet, PileId},
-    journal::{Entry, Hash, Head, Stamp},
+    journal::{Entry, Hash, Head, NotReadable, Stamp, Written},
     ledger::{Account, Transfer},
     member::Member,
     messages::ConnectorReport,
@@ -134,7 +134,7 @@ impl Reader {
             ));
         };
         let (hash, bytes) = split_entry(seq.value(), stored.value())?;
-        Ok((entry(seq.value(), bytes)?.stamp, hash))
+        Ok((stamp(seq.value(), bytes)?, hash))
     }
 
     /// Retained messages to piles.
@@ -175,7 +175,7 @@ impl Reader {
             let middle = low + (high - low) / 2;
             let found = journal.get(middle)?;
             let stored = found.ok_or_else(|| bad("journal", &middle.to_string(), "is missing"))?;
-            if entry(middle, split_entry(middle, stored.value())?.1)?.stamp.at < at {
+            if stamp(middle, split_entry(middle, stored.value())?.1)?.at < at {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -206,17 +206,18 @@ impl Reader {
     /// # Errors
     /// As [`Reader::head`].
     pub fn notices(&self, member: &MemberId, before: Option<u64>, limit: usize) -> Result<Page<Entry>, StoreError> {
-        self.entries_of(tables::NOTICES_BY_MEMBER, member.as_str(), before, limit)
+        self.entries_of(tables::NOTICES_BY_MEMBER, member.as_str(), before, limit, entry)
     }
 
     /// Journal entries that an index names under `name`, newest first, before `before`, at most `limit`.
-    pub(super) fn entries_of(
+    pub(super) fn entries_of<T>(
         &self,
         index: TableDefinition<'static, (&'static str, u64), ()>,
         name: &str,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<Page<Entry>, StoreError> {
+        read: impl Fn(u64, &[u8]) -> Result<T, StoreError>,
+    ) -> Result<Page<T>, StoreError> {
         let index = self.read.open_table(index)?;
         let journal = self.read.open_table(tables::JOURNAL)?;
         let kept = self.read.open_table(tables::KEPT_ENTRIES)?;
@@ -235,7 +236,7 @@ impl Reader {
                 .get(seq)?
                 .map_or_else(|| kept.get(seq), |stored| Ok(Some(stored)))?
             {
-                page.items.push(entry(seq, split_entry(seq, stored.value())?.1)?);
+                page.items.push(read(seq, split_entry(seq, stored.value())?.1)?);
             }
         }
         page.next = None;
@@ -246,7 +247,7 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::head`].
-    pub fn order_log_from(&self, id: &OrderId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+    pub fn order_log_from(&self, id: &OrderId, from: u64, limit: usize) -> Result<Vec<Written>, StoreError> {
         let log = self.read.open_table(tables::ORDER_LOG)?;
         let journal = self.read.open_table(tables::JOURNAL)?;
         let kept = self.read.open_table(tables::KEPT_ENTRIES)?;
@@ -257,7 +258,7 @@ impl Reader {
                 .get(seq)?
                 .map_or_else(|| kept.get(seq), |stored| Ok(Some(stored)))?
             {
-                entries.push(entry(seq, split_entry(seq, stored.value())?.1)?);
+                entries.push(written(seq, split_entry(seq, stored.value())?.1)?);
             }
         }
         Ok(entries)
@@ -776,6 +777,21 @@ pub(super) fn split_entry(seq: u64, stored: &[u8]) -> Result<(Hash, &[u8]), Stor
     Ok((Hash(*hash), bytes))
 }
 
+fn no_entry(seq: u64) -> impl Fn(NotReadable) -> StoreError {
+    move |error| bad("journal", &seq.to_string(), error)
+}
+
+/// For whoever draws conclusions from the fact.
 pub(super) fn entry(seq: u64, bytes: &[u8]) -> Result<Entry, StoreError> {
-    Entry::from_bytes(bytes).map_err(|error| bad("journal", &seq.to_string(), error))
+    Entry::from_bytes(bytes).map_err(no_entry(seq))
+}
+
+/// For whoever shows the fact, which may be of a kind that is not known here.
+pub(super) fn written(seq: u64, bytes: &[u8]) -> Result<Written, StoreError> {
+    Written::from_bytes(bytes).map_err(no_entry(seq))
+}
+
+/// For whoever asks when it was.
+pub(super) fn stamp(seq: u64, bytes: &[u8]) -> Result<Stamp, StoreError> {
+    Stamp::of_entry(bytes).map_err(no_entry(seq))
 }

@@ -3,12 +3,13 @@
 //! stays.
 
 use super::{
-    Store, StoreError, pile_log,
-    read::{entry, parse, split_entry},
+    Store, StoreError,
+    indexed::Indexed,
+    pile_log,
+    read::{parse, split_entry, stamp},
     tables,
 };
 use domain::{
-    fact::Fact,
     ids::{ConnectorNo, Outlet, PileId},
     journal::Head,
     ledger::Transfer,
@@ -139,7 +140,7 @@ impl Step<'_> {
         let last_at = {
             let journal = self.write.open_table(tables::JOURNAL)?;
             match journal.get(*last)? {
-                Some(row) => entry(*last, split_entry(*last, row.value())?.1)?.stamp.at,
+                Some(row) => stamp(*last, split_entry(*last, row.value())?.1)?.at,
                 None => Wall(i64::MIN),
             }
         };
@@ -161,10 +162,11 @@ impl Step<'_> {
             log.remove((id, *seq))?;
             // Without the order's row nobody could tell any more whose log a command stands in.
             of_pile.remove((order.outlet.pile.as_str(), *seq))?;
-            if let Some(row) = kept.remove(seq)?
-                && let Fact::Notified { member, .. } = entry(*seq, split_entry(*seq, row.value())?.1)?.fact
-            {
-                notices.remove((member.as_str(), *seq))?;
+            if let Some(row) = kept.remove(seq)? {
+                let kept = Indexed::read(*seq, split_entry(*seq, row.value())?.1, |_| Ok(None))?;
+                if let Some(member) = kept.notified {
+                    notices.remove((member.as_str(), *seq))?;
+                }
             }
         }
         let index = self
@@ -209,14 +211,14 @@ impl Step<'_> {
                     return Err(StoreError::Corrupt(why));
                 };
                 let (hash, bytes) = split_entry(seq, &stored)?;
-                let old = entry(seq, bytes)?;
-                if old.stamp.at >= self.limits.facts_before {
+                let old = Indexed::read(seq, bytes, |order| pile_log::pile_of(&orders, order))?;
+                if old.at >= self.limits.facts_before {
                     break;
                 }
-                if let Some(pile) = pile_log::of(&old.fact, |order| pile_log::pile_of(&orders, order))? {
+                if let Some(pile) = &old.pile {
                     of_pile.remove((pile.as_str(), seq))?;
                 }
-                match old.fact.order() {
+                match &old.order {
                     // The log of an order that stays, stays.
                     Some(order) if orders.get(order.as_str())?.is_some() => {
                         kept.insert(seq, stored.as_slice())?;
@@ -225,7 +227,7 @@ impl Step<'_> {
                         if let Some(order) = order {
                             log.remove((order.as_str(), seq))?;
                         }
-                        if let Fact::Notified { member, .. } = &old.fact {
+                        if let Some(member) = &old.notified {
                             notices.remove((member.as_str(), seq))?;
                         }
                     }

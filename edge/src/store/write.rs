@@ -1,7 +1,7 @@
 //! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
-use super::{Identity, Store, StoreError, desk, energy, pile_log, read::parse, retained, tables};
+use super::{Identity, Store, StoreError, desk, energy, indexed, read::parse, retained, tables};
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, PileCertificates},
@@ -153,7 +153,7 @@ impl Store {
                 log.insert((order.as_str(), stamp.seq), ())?;
             }
             // An order of which something is said is in memory until it is written.
-            let pile = pile_log::of(fact, |order| {
+            let pile = indexed::pile_of(fact, |order| {
                 Ok(rows.order(order).map(|order| order.outlet.pile.clone()))
             })?;
             if let Some(pile) = pile {

@@ -146,6 +146,13 @@ pub enum Act {
         /// By so much.
         by: Energy,
     },
+    /// The contact of a connector bounces: the pile says that a car was plugged in and that it was unplugged.
+    Bounce {
+        /// Where.
+        connector: ConnectorNo,
+        /// How often it says both.
+        times: u32,
+    },
     /// The register of a connector counts what nobody ordered.
     Leak {
         /// Where.

@@ -8,11 +8,14 @@ use super::{
 use crate::pile::Behaviour;
 use domain::{
     fact::Fact,
+    faults::{EVENTS_MAX, EVENTS_WINDOW_MS},
     ids::{Outlet, PileId},
     journal::{Entry, Hash},
     ledger::Account,
+    messages::EventKind,
     order::State,
     site::{Changes, Rejected, Rows},
+    time::Mono,
 };
 use edge::store::{OrderFilter, QuarantineFilter, Reader};
 use std::collections::BTreeMap;
@@ -30,6 +33,7 @@ impl World {
         for (_, hash, bytes) in process.journal(self.oracle.head).map_err(store_failed)? {
             let entry = self.oracle.follow(hash, &bytes, &self.desk, &self.physics, self.now)?;
             self.check_fact(&entry.fact)?;
+            self.check_that_the_journal_is_not_flooded(entry.stamp.mono, &entry.fact)?;
             if let Some(steps) = self.trace.0.as_ref() {
                 let text: String = String::from_utf8_lossy(&bytes).chars().skip(60).take(600).collect();
                 steps.borrow_mut().push(format!("    journal: {text}"));
@@ -97,6 +101,34 @@ impl World {
             ));
         }
         Ok(())
+    }
+
+    /// A contact that bounces is told a few times and no more.
+    fn check_that_the_journal_is_not_flooded(&mut self, at: Mono, fact: &Fact) -> Checked {
+        let Fact::PileEvent {
+            outlet,
+            kind: EventKind::Plugged | EventKind::Unplugged,
+            ..
+        } = fact
+        else {
+            return Ok(());
+        };
+        let told = self.comings_and_goings.entry(outlet.clone()).or_default();
+        told.push_back(at);
+        while told
+            .front()
+            .is_some_and(|first| at.ms_since(*first) >= EVENTS_WINDOW_MS)
+        {
+            told.pop_front();
+        }
+        // Two kinds, and windows that begin with their first event: any five minutes may have parts of two.
+        match told.len() > 4 * EVENTS_MAX as usize {
+            true => Err(format!(
+                "{outlet}: {} times plugged in and out within five minutes",
+                told.len()
+            )),
+            false => Ok(()),
+        }
     }
 
     /// No order charges on in the books while its pile is there and speaks of something else.

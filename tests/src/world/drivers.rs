@@ -462,7 +462,7 @@ impl World {
             .rows
             .piles
             .values()
-            .filter(|pile| pile.maintenance.is_some())
+            .filter(|pile| pile.fenced_off().is_some())
             .map(|pile| pile.id.clone())
             .collect();
         for pile in fenced {

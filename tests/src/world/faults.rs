@@ -238,6 +238,13 @@ impl World {
         self.tell_pile(pile, Input::Act(Act::Leak { connector, energy }))
     }
 
+    /// A loose contact: the connector says a hundred times that a car has come and gone.
+    pub(super) fn bounce(&mut self, pile: usize) -> Step {
+        let connector = CONNECTOR;
+        let times = 100;
+        self.tell_pile(pile, Input::Act(Act::Bounce { connector, times }))
+    }
+
     fn pause(&mut self, pile: usize) -> Step {
         let id = self.units[pile].id.clone();
         let now = self.now;
@@ -341,6 +348,7 @@ impl World {
 
     fn goes_down(&mut self, image: Vec<u8>, down: Time, away: bool) {
         self.processes += 1;
+        self.comings_and_goings.clear();
         (self.fuse_lit, self.silent_next) = (false, false);
         self.drop_all_links();
         let down_since = self.now;

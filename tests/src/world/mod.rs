@@ -37,7 +37,7 @@ use crate::{
 };
 use coverage::{Coverage, Oddity};
 use domain::{
-    ids::{CardId, MemberId, PileId},
+    ids::{CardId, MemberId, Outlet, PileId},
     messages::Down,
     policy::Policy,
     site::Rejected,
@@ -68,6 +68,10 @@ const HOUR: Time = 60 * MINUTE;
 
 /// How many of the last steps a failure shows; HOLDFAST_STEPS shows more.
 const STEPS_SHOWN: usize = 60;
+/// In one of so many lives a contact bounces.
+const BOUNCES_IN: u64 = 20;
+/// That long after its beginning.
+const BOUNCES_AFTER: Time = 3 * HOUR;
 /// No life takes more events than this.
 const EVENTS_MAX: u64 = 3_000_000;
 /// How long after the last customer everything must have come to an end: the longest silence, a day for the remainder of
@@ -265,6 +269,10 @@ enum Event {
     },
     /// A copy of the database is made.
     Backup,
+    /// The contact of a connector bounces.
+    Bounce {
+        pile: usize,
+    },
     /// The last customer has left.
     Close,
 }
@@ -333,6 +341,8 @@ struct World {
     desk: Desk,
     oracle: Oracle,
     physics: Physics,
+    /// When the journal told of cars that come and go, by connector; of this process of the station.
+    comings_and_goings: BTreeMap<Outlet, VecDeque<Mono>>,
     backup: Option<Backup>,
     /// When the station last wrote what it knew.
     committed_at: Time,
@@ -376,6 +386,7 @@ impl World {
             desk: Desk::default(),
             oracle: Oracle::default(),
             physics: Physics::default(),
+            comings_and_goings: BTreeMap::new(),
             backup: None,
             committed_at: 0,
             restores: 0,
@@ -392,6 +403,10 @@ impl World {
         };
         world.populate(seed);
         world.planned = faults::plan(&mut world.rng, world.sessions_wanted);
+        // No dice are thrown for it, so that the other lives are what they were.
+        if seed.is_multiple_of(BOUNCES_IN) {
+            world.after(BOUNCES_AFTER, Event::Bounce { pile: 0 });
+        }
         world
     }
 
@@ -482,6 +497,7 @@ impl World {
                 self.make_backup();
                 Ok(())
             }
+            Event::Bounce { pile } => self.bounce(pile),
             Event::Close => self.close(),
         }
     }

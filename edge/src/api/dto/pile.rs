@@ -391,10 +391,10 @@ impl PileView {
             model: pile.make.model.clone(),
             firmware: pile.make.firmware.clone(),
             boot_id: pile.boot_id.as_ref().map(ToString::to_string),
-            maintenance: pile.maintenance.as_ref().map(|maintenance| MaintenanceView {
-                reason: maintenance.reason.clone(),
-                by: maintenance.by.clone(),
-                since: At(maintenance.since),
+            maintenance: pile.fenced_off().map(|fenced| MaintenanceView {
+                reason: fenced.reason,
+                by: fenced.by,
+                since: At(fenced.since),
             }),
             meter_abnormal: pile.meter_abnormal.as_ref().map(|abnormal| MeterAbnormalView {
                 day: abnormal.day.to_string(),

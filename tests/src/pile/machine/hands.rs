@@ -97,6 +97,12 @@ impl Pile {
                     self.changed();
                 }
             }
+            Act::Bounce { connector, times } => {
+                for _ in 0..times {
+                    self.event(connector, EventKind::Plugged, 0, "");
+                    self.event(connector, EventKind::Unplugged, 0, "");
+                }
+            }
             Act::Leak { connector, energy } => {
                 if let Some(at) = self.there(connector)
                     && self.connectors[at].session.is_none()

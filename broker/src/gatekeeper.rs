@@ -186,6 +186,8 @@ pub enum ConnectRefusal {
     TopicNameInvalid,
     /// A retained will of a client that may not retain (5 / 0x9A).
     RetainNotSupported,
+    /// It connects again and again, above `login_rate` (3 / 0x9F).
+    ConnectionRateExceeded,
 }
 
 impl ConnectRefusal {
@@ -203,11 +205,12 @@ impl ConnectRefusal {
             Self::QuotaExceeded => "it has too many sessions",
             Self::TopicNameInvalid => "its will has a topic that is not acceptable",
             Self::RetainNotSupported => "its will is retained, which it may not be",
+            Self::ConnectionRateExceeded => "it connects again and again",
         }
     }
 
     /// All, in the order of their counters in [`Stats`](crate::Stats).
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::UnsupportedProtocolVersion,
         Self::ClientIdentifierNotValid,
         Self::ServerUnavailable,
@@ -219,6 +222,7 @@ impl ConnectRefusal {
         Self::QuotaExceeded,
         Self::TopicNameInvalid,
         Self::RetainNotSupported,
+        Self::ConnectionRateExceeded,
     ];
 
     /// CONNACK return code of MQTT 3.1.1 (table 3.1).
@@ -226,7 +230,7 @@ impl ConnectRefusal {
         match self {
             Self::UnsupportedProtocolVersion => 1,
             Self::ClientIdentifierNotValid => 2,
-            Self::ServerUnavailable | Self::ServerBusy | Self::QuotaExceeded => 3,
+            Self::ServerUnavailable | Self::ServerBusy | Self::QuotaExceeded | Self::ConnectionRateExceeded => 3,
             Self::BadUserNameOrPassword => 4,
             Self::NotAuthorized
             | Self::Banned
@@ -250,6 +254,7 @@ impl ConnectRefusal {
             Self::TopicNameInvalid => 0x90,
             Self::QuotaExceeded => 0x97,
             Self::RetainNotSupported => 0x9A,
+            Self::ConnectionRateExceeded => 0x9F,
         }
     }
 }
@@ -277,6 +282,8 @@ pub enum DisconnectCause {
     ProtocolError,
     /// Packet above the size limit (0x95).
     PacketTooLarge,
+    /// More in one packet than the broker takes: filters, user properties (0x97).
+    QuotaExceeded,
     /// Published where it may not (0x87).
     NotAuthorized,
     /// Topic name malformed, too long or too deep (0x90).
@@ -302,6 +309,7 @@ impl DisconnectCause {
             Self::MalformedPacket => "it sent a packet that cannot be parsed",
             Self::ProtocolError => "it sent a packet that is not allowed",
             Self::PacketTooLarge => "it sent a packet that is too large",
+            Self::QuotaExceeded => "it sent a packet with more in it than is taken",
             Self::NotAuthorized => "it published where it may not",
             Self::TopicNameInvalid => "it published to a topic that is not acceptable",
             Self::DeliveryFailed => "its message could not be kept",
@@ -325,6 +333,7 @@ impl DisconnectCause {
             Self::TakenOver => Some(0x8E),
             Self::TopicNameInvalid => Some(0x90),
             Self::PacketTooLarge => Some(0x95),
+            Self::QuotaExceeded => Some(0x97),
             Self::AdministrativeAction => Some(0x98),
         }
     }

@@ -23,7 +23,8 @@
 //! - `sessions`, `lifecycle`: who has which session; attach, take-over, leave, expiry, wills.
 //! - `router`: the fence around rumqttd's router. *The only place that names rumqttd; sees no topic of a client.*
 //! - `gatekeeper`, `receipt`, `handle`, `message`, `config`, `stats`: what the embedding program touches.
-//! - `retained`, `rate`, `topic`: retained messages, the token bucket, names and filters.
+//! - `quota`: what an identity may take, over all its connections. `rate`: token buckets, and what counts as one address.
+//! - `retained`, `topic`: retained messages, names and filters.
 //!
 //! *Nowhere* is a lock held while something is awaited or the gatekeeper is asked, and *nothing* that a client sends is
 //! kept without a bound from [`Config`].
@@ -36,6 +37,7 @@ mod gatekeeper;
 mod handle;
 mod lifecycle;
 mod message;
+mod quota;
 mod rate;
 mod receipt;
 mod retained;
@@ -46,7 +48,7 @@ mod stats;
 mod topic;
 
 pub use broker::Broker;
-pub use config::{ClientIdRule, Config, Rate};
+pub use config::{ClientIdRule, Config};
 pub use front::certificate::common_name;
 pub use gatekeeper::{
     BoxFuture, Client, ConnectRefusal, ConnectRequest, DisconnectCause, Gatekeeper, Identity, Protocol, Route,
@@ -54,5 +56,6 @@ pub use gatekeeper::{
 };
 pub use handle::{Handle, PublishError, Sent};
 pub use message::{Message, Publish, PublishProperties, QoS, USER_PROPERTIES_MAX};
+pub use rate::{Limited, Rate, RateLimit, RateLimits, TokenBucket, network_of};
 pub use receipt::{Outcome, Receipt, RefusalReason};
 pub use stats::Stats;

@@ -23,6 +23,9 @@ pub(crate) enum DecodeError {
     Protocol(&'static str),
     #[error("packet of {0} bytes is above the limit")]
     TooLarge(usize),
+    /// A limit of the broker's own.
+    #[error("more than is allowed: {0}")]
+    Quota(&'static str),
 }
 
 impl DecodeError {
@@ -31,6 +34,7 @@ impl DecodeError {
             Self::Malformed(_) => DisconnectCause::MalformedPacket,
             Self::Protocol(_) => DisconnectCause::ProtocolError,
             Self::TooLarge(_) => DisconnectCause::PacketTooLarge,
+            Self::Quota(_) => DisconnectCause::QuotaExceeded,
         }
     }
 }
@@ -129,6 +133,10 @@ pub(crate) fn expect_connect(buffer: &[u8]) -> Result<(), DecodeError> {
 impl Frame {
     pub(crate) fn is_connect(self) -> bool {
         self.first_byte >> 4 == CONNECT
+    }
+
+    pub(crate) fn is_publish(self) -> bool {
+        self.first_byte >> 4 == PUBLISH
     }
 
     fn reader(self, buffer: &[u8]) -> Reader<'_> {

@@ -89,7 +89,7 @@ fn take_message_property(message: &mut PublishProperties, property: Property<'_>
         Property::CorrelationData(data) => message.correlation_data = Some(Bytes::copy_from_slice(data)),
         Property::User(name, value) => {
             if message.user_properties.len() >= USER_PROPERTIES_MAX {
-                return Err(DecodeError::Protocol("more user properties than the broker takes"));
+                return Err(DecodeError::Quota("user properties"));
             }
             message.user_properties.push((name.to_owned(), value.to_owned()));
         }

@@ -9,6 +9,9 @@ use super::read::Reader;
 use crate::gatekeeper::Protocol;
 use crate::message::QoS;
 
+/// Most filters in one SUBSCRIBE or UNSUBSCRIBE: each costs more than it did to send.
+pub(crate) const FILTERS_MAX: usize = 256;
+
 #[derive(Debug)]
 pub(crate) struct Subscribe<'a> {
     pub(crate) packet_id: u16,
@@ -65,6 +68,7 @@ pub(super) fn read_subscribe<'a>(r: &mut Reader<'a>, protocol: Protocol) -> Resu
     }
     let mut filters = Vec::new();
     while !r.is_empty() {
+        check_count(filters.len())?;
         filters.push(FilterRequest {
             filter: r.text()?,
             options: read_options(r.u8()?, protocol)?,
@@ -78,6 +82,15 @@ pub(super) fn read_subscribe<'a>(r: &mut Reader<'a>, protocol: Protocol) -> Resu
         subscription_id,
         filters,
     })
+}
+
+/// Before another filter is read.
+fn check_count(read: usize) -> Result<(), DecodeError> {
+    if read < FILTERS_MAX {
+        Ok(())
+    } else {
+        Err(DecodeError::Quota("filters in one packet"))
+    }
 }
 
 fn read_options(byte: u8, protocol: Protocol) -> Result<Options, DecodeError> {
@@ -113,6 +126,7 @@ pub(super) fn read_unsubscribe<'a>(r: &mut Reader<'a>, protocol: Protocol) -> Re
     }
     let mut filters = Vec::new();
     while !r.is_empty() {
+        check_count(filters.len())?;
         filters.push(r.text()?);
     }
     if filters.is_empty() {
@@ -227,6 +241,21 @@ mod tests {
         ];
         for (bytes, why) in v5 {
             assert!(parse(bytes, Protocol::V5).is_err(), "{why}");
+        }
+    }
+
+    #[test]
+    fn so_many_filters_are_read_and_no_more() {
+        for (filters, is_read) in [(FILTERS_MAX, true), (FILTERS_MAX + 1, false)] {
+            let subscribe = [b"\x00\x01".to_vec(), b"\x00\x01a\x00".repeat(filters)].concat();
+            let unsubscribe = [b"\x00\x01".to_vec(), b"\x00\x01a".repeat(filters)].concat();
+            let subscribe = read_subscribe(&mut Reader::new(&subscribe), Protocol::V4);
+            let unsubscribe = read_unsubscribe(&mut Reader::new(&unsubscribe), Protocol::V4);
+            assert_eq!(subscribe.map(|s| s.filters.len()).is_ok_and(|n| n == filters), is_read);
+            assert_eq!(
+                unsubscribe.map(|s| s.filters.len()).is_ok_and(|n| n == filters),
+                is_read
+            );
         }
     }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,6 +14,7 @@ use crate::codec::connect::{self, Accepted, Connect, ConnectError};
 use crate::codec::{self, DecodeError};
 use crate::config::ClientIdRule;
 use crate::front::connection::{self, Connection};
+use crate::front::refusals::Line;
 use crate::gatekeeper::{Client, ConnectRefusal, ConnectRequest, Identity, Protocol};
 use crate::session::Attach;
 use crate::stats::Counters;
@@ -108,7 +109,7 @@ impl Claimed {
 }
 
 /// A text from outside, escaped and cut.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     const CHARS_MAX: usize = 64;
     let mut printable: String = text.escape_debug().take(CHARS_MAX).collect();
     if text.escape_debug().nth(CHARS_MAX).is_some() {
@@ -166,7 +167,16 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     core.counters.connect_refused(refusal);
     let Claimed { user_name, client_id } = claimed;
-    tracing::warn!(%address, user_name, client_id, "connection refused: {}", refusal.words());
+    match core.refusals.note(address.ip(), Instant::now()) {
+        Line::Write { left_out } => {
+            tracing::warn!(%address, user_name, client_id, left_out, "connection refused: {}", refusal.words());
+        }
+        Line::NoMore => tracing::warn!(
+            %address,
+            "too many connections are refused: further ones are counted and not logged one by one"
+        ),
+        Line::LeaveOut => {}
+    }
     let mut connack = BytesMut::new();
     connect::write_refused(&mut connack, protocol, refusal);
     let answer = async {
@@ -199,6 +209,11 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         protocol: connect.protocol,
     };
     let identity = authenticate(core, &request).await?;
+    let now = Instant::now();
+    let quota = core.quotas.of(&identity, now).ok_or(ConnectRefusal::ServerBusy)?;
+    if quota.take_login(now).is_err() {
+        return Err(ConnectRefusal::ConnectionRateExceeded);
+    }
     let connection = core.next_connection();
     let chosen = choose_client_id(
         core,
@@ -260,6 +275,7 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         start: connection::Start {
             cell: attached.cell,
             client,
+            quota,
             silence_max: keep_alive.silence_max,
         },
     })

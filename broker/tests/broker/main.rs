@@ -8,6 +8,7 @@ mod durable;
 mod fan_out;
 mod front_door;
 mod limits;
+mod log;
 mod real_clients;
 mod sessions;
 mod tls;

@@ -23,7 +23,14 @@ pub trait Gatekeeper: Send + Sync + 'static {
     ///
     /// # Errors
     /// The refusal is sent as the matching CONNACK code before the connection is closed.
-    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Identity, ConnectRefusal>>;
+    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Admitted, ConnectRefusal>>;
+
+    /// Does that by which this client was admitted still count? Asked again before and after it gets its session, since it
+    /// may have been taken back since [`authenticate`](Self::authenticate) was answered, and by
+    /// [`Handle::check_again`](crate::Handle::check_again). `false` ends the connection and its session.
+    fn is_admitted(&self, _client: &Client) -> bool {
+        true
+    }
 
     /// May this client leave retained messages? `false` is said in CONNACK (MQTT 5: Retain Available 0); a retained will
     /// is refused then (CONNACK 5 / 0x9A), a retained publish closes the connection (MQTT 5: DISCONNECT 0x9A first).
@@ -122,11 +129,37 @@ impl fmt::Display for Identity {
     }
 }
 
+/// By what a client was admitted: a number that the gatekeeper chooses and the broker only carries, another one for each
+/// secret or certificate that can be taken back on its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Credential(pub u128);
+
+/// A client that may come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// Who it is.
+    pub identity: Identity,
+    /// By what.
+    pub credential: Credential,
+}
+
+impl From<Identity> for Admitted {
+    /// Where nothing is ever taken back.
+    fn from(identity: Identity) -> Self {
+        Self {
+            identity,
+            credential: Credential::default(),
+        }
+    }
+}
+
 /// One authenticated connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// Who it is.
     pub identity: Identity,
+    /// By what it was admitted.
+    pub credential: Credential,
     /// Its client identifier (assigned by the broker if it sent none).
     pub client_id: Arc<str>,
     /// The peer's address.

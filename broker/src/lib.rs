@@ -51,8 +51,8 @@ pub use broker::Broker;
 pub use config::{ClientIdRule, Config};
 pub use front::certificate::common_name;
 pub use gatekeeper::{
-    BoxFuture, Client, ConnectRefusal, ConnectRequest, DisconnectCause, Gatekeeper, Identity, Protocol, Route,
-    Subscribing,
+    Admitted, BoxFuture, Client, ConnectRefusal, ConnectRequest, Credential, DisconnectCause, Gatekeeper, Identity,
+    Protocol, Route, Subscribing,
 };
 pub use handle::{Handle, PublishError, Sent};
 pub use message::{Message, Publish, PublishProperties, QoS, USER_PROPERTIES_MAX};

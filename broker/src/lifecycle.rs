@@ -51,11 +51,26 @@ impl Core {
                     continue;
                 }
             };
-            let _turn = cell.turn.lock().await;
+            let turn = cell.turn.lock().await;
             if cell.lock().removed {
                 continue;
             }
-            return Ok(self.attach_in_turn(&cell, client, attach).await);
+            // Whatever it is that was taken back, nothing of the session is touched for it.
+            if !self.gatekeeper.is_admitted(client) {
+                if cell.lock().last_client.is_none() {
+                    self.sessions.remove(&cell);
+                }
+                return Err(ConnectRefusal::NotAuthorized);
+            }
+            let attached = self.attach_in_turn(&cell, client, attach).await;
+            drop(turn);
+            // What is taken back from now on finds it attached.
+            if !self.gatekeeper.is_admitted(client) {
+                cell.lock().session.end_with_connection(Instant::now());
+                self.leave(&cell, client, DisconnectCause::AdministrativeAction).await;
+                return Err(ConnectRefusal::NotAuthorized);
+            }
+            return Ok(attached);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::codec::{self, DecodeError};
 use crate::config::ClientIdRule;
 use crate::front::connection::{self, Connection};
 use crate::front::refusals::Line;
-use crate::gatekeeper::{Client, ConnectRefusal, ConnectRequest, Identity, Protocol};
+use crate::gatekeeper::{Admitted, Client, ConnectRefusal, ConnectRequest, Identity, Protocol};
 use crate::session::Attach;
 use crate::stats::Counters;
 
@@ -208,7 +208,7 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         certificate_der: peer.certificate_der.clone(),
         protocol: connect.protocol,
     };
-    let identity = authenticate(core, &request).await?;
+    let Admitted { identity, credential } = authenticate(core, &request).await?;
     let now = Instant::now();
     let quota = core.quotas.of(&identity, now).ok_or(ConnectRefusal::ServerBusy)?;
     if quota.take_login(now).is_err() {
@@ -225,6 +225,7 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
     )?;
     let client = Arc::new(Client {
         identity,
+        credential,
         client_id: chosen.client_id.as_str().into(),
         peer: peer.address,
         protocol: connect.protocol,
@@ -282,7 +283,7 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
 }
 
 /// Asks the gatekeeper, in turn and in time.
-async fn authenticate(core: &Core, request: &ConnectRequest) -> Result<Identity, ConnectRefusal> {
+async fn authenticate(core: &Core, request: &ConnectRequest) -> Result<Admitted, ConnectRefusal> {
     let ask = async {
         // The semaphore is never closed.
         let _turn = core

@@ -10,5 +10,6 @@ mod front_door;
 mod limits;
 mod log;
 mod real_clients;
+mod revoked;
 mod sessions;
 mod tls;

@@ -1,13 +1,16 @@
 //! What the log says in words of its own, for whoever reads it at night.
 
+use broker::{Limited, Rate, RateLimits};
 use domain::{
     ids::PileId,
     messages::AckResult,
     site::{Answer, Outcome},
+    time::Mono,
     topics::UpKind,
 };
 use serde::Serialize;
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// A value in its own words, for people: as in the journal, without the marks of JSON.
 pub(crate) fn told(value: &impl Serialize) -> String {
@@ -30,18 +33,48 @@ pub(crate) fn told(value: &impl Serialize) -> String {
     serde_json::to_value(value).map_or_else(|error| error.to_string(), |value| text(&value))
 }
 
-/// Logs what a pile was told, where nothing else tells of it: a message that could not be acted on or read.
-pub(crate) fn log_answer(pile: &PileId, kind: UpKind, outcome: &Outcome) {
-    let kind = kind.word();
-    match &outcome.answer {
-        Ok(Answer::Ack(ack)) if ack.result == AckResult::Rejected => {
-            tracing::warn!(%pile, kind, detail = ack.detail, "a message was rejected");
+/// Lines about what one pile said that could not be acted on or read: so many at once, and one each second after that.
+pub(crate) const LINES_OF_A_PILE: Rate = Rate {
+    per_second: 1,
+    burst: 20,
+};
+/// Piles whose lines are counted.
+pub(crate) const PILES_MAX: usize = 1_024;
+
+/// Logs what piles were told where nothing else tells of it, and not without limit.
+pub(crate) struct AnswerLog {
+    limits: RateLimits<PileId>,
+    /// Elapsed time is counted from here.
+    epoch: Instant,
+}
+
+impl AnswerLog {
+    pub(crate) fn new() -> Self {
+        Self {
+            limits: RateLimits::new(LINES_OF_A_PILE, PILES_MAX),
+            epoch: Instant::now(),
         }
-        Ok(Answer::Ack(ack)) if ack.result == AckResult::Malformed && outcome.facts.is_empty() => {
-            tracing::warn!(%pile, kind, detail = ack.detail, "a message cannot be read");
+    }
+
+    /// Logs a message that could not be acted on or read. `kind`: `None` if its topic names none.
+    pub(crate) fn log(&mut self, pile: &PileId, kind: Option<UpKind>, outcome: &Outcome, now: Mono) {
+        let (why, detail) = match &outcome.answer {
+            Ok(Answer::Ack(ack)) if ack.result == AckResult::Rejected => ("a message was rejected", ack.detail.clone()),
+            Ok(Answer::Ack(ack)) if ack.result == AckResult::Malformed && outcome.facts.is_empty() => {
+                ("a message cannot be read", ack.detail.clone())
+            }
+            Ok(_) => return,
+            Err(rejected) => ("a message was rejected", rejected.to_string()),
+        };
+        let kind = kind.map(UpKind::word);
+        match self.limits.note(pile, self.epoch + Duration::from_millis(now.0)) {
+            Limited::Within { left_out } => tracing::warn!(%pile, kind, left_out, "{why}: {detail}"),
+            Limited::Beyond { is_first: true } => tracing::warn!(
+                %pile,
+                "too many messages cannot be read or are rejected: further ones are counted and not logged one by one"
+            ),
+            Limited::Beyond { is_first: false } => {}
         }
-        Ok(_) => {}
-        Err(rejected) => tracing::warn!(%pile, kind, "a message was rejected: {rejected}"),
     }
 }
 

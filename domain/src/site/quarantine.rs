@@ -25,11 +25,14 @@ use std::collections::BTreeSet;
 
 impl Turn<'_> {
     /// A message that cannot be read is kept as it came, unless it is mere telemetry, and acknowledged `malformed`.
-    pub(super) fn unreadable(&mut self, pile: &PileId, kind: UpKind, fault: Malformed, raw: Raw) -> Handled {
+    pub(super) fn unreadable(&mut self, pile: &PileId, kind: Option<UpKind>, fault: Malformed, raw: Raw) -> Handled {
         self.known_pile(pile)?;
-        let detail = format!("{}: {fault}", kind.word());
+        let detail = match kind {
+            Some(kind) => format!("{}: {fault}", kind.word()),
+            None => fault.to_string(),
+        };
         let digest = digest_of(raw.content());
-        if kind == UpKind::Heartbeat {
+        if kind == Some(UpKind::Heartbeat) {
             self.ignore("malformed_heartbeat");
         } else if self.set_aside_as(pile, &digest).is_some() {
             self.ignore("quarantined_again");

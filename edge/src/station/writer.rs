@@ -15,6 +15,7 @@ use crate::{
     clock::Mark,
     credentials::{CredentialChange, Credentials},
     store::{Batch, Reader, Remembered, Retained, Store, StoreError},
+    words::AnswerLog,
 };
 use domain::{
     ids::{OrderId, PileId, Randomness},
@@ -107,6 +108,7 @@ pub struct Writer<R, A> {
     store: Store,
     stats: Arc<LoopStats>,
     telemetry: Telemetry,
+    answer_log: AnswerLog,
     /// As on the disk.
     retained: Retained,
     /// How many rows stayed when some were last forgotten.
@@ -173,6 +175,7 @@ impl<R, A> Writer<R, A> {
             store,
             stats,
             telemetry: Telemetry::default(),
+            answer_log: AnswerLog::new(),
             retained: recovered.retained,
             open: Open::default(),
         };
@@ -479,7 +482,7 @@ impl<R, A> Writer<R, A> {
             crate::steps::log(*stamp, fact);
         }
         if let Some(telemetry::Said { pile, kind, reports }) = said {
-            crate::words::log_answer(&pile, kind, &outcome);
+            self.answer_log.log(&pile, kind, &outcome, now.mono);
             self.telemetry.note(&self.site, &pile, reports, now);
         }
         Ok(outcome)

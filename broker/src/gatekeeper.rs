@@ -217,6 +217,8 @@ pub enum ConnectRefusal {
     QuotaExceeded,
     /// Will topic malformed, too long or too deep (5 / 0x90).
     TopicNameInvalid,
+    /// It takes no packets as large as the answer to its CONNECT would be (3 / 0x83).
+    MaximumPacketSizeTooSmall,
     /// A retained will of a client that may not retain (5 / 0x9A).
     RetainNotSupported,
     /// It connects again and again, above `login_rate` (3 / 0x9F).
@@ -237,13 +239,14 @@ impl ConnectRefusal {
             Self::BadAuthenticationMethod => "it asks for enhanced authentication, which is not supported",
             Self::QuotaExceeded => "it has too many sessions",
             Self::TopicNameInvalid => "its will has a topic that is not acceptable",
+            Self::MaximumPacketSizeTooSmall => "it takes no packet as large as the answer to it",
             Self::RetainNotSupported => "its will is retained, which it may not be",
             Self::ConnectionRateExceeded => "it connects again and again",
         }
     }
 
     /// All, in the order of their counters in [`Stats`](crate::Stats).
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::UnsupportedProtocolVersion,
         Self::ClientIdentifierNotValid,
         Self::ServerUnavailable,
@@ -254,6 +257,7 @@ impl ConnectRefusal {
         Self::BadAuthenticationMethod,
         Self::QuotaExceeded,
         Self::TopicNameInvalid,
+        Self::MaximumPacketSizeTooSmall,
         Self::RetainNotSupported,
         Self::ConnectionRateExceeded,
     ];
@@ -263,7 +267,11 @@ impl ConnectRefusal {
         match self {
             Self::UnsupportedProtocolVersion => 1,
             Self::ClientIdentifierNotValid => 2,
-            Self::ServerUnavailable | Self::ServerBusy | Self::QuotaExceeded | Self::ConnectionRateExceeded => 3,
+            Self::ServerUnavailable
+            | Self::ServerBusy
+            | Self::QuotaExceeded
+            | Self::ConnectionRateExceeded
+            | Self::MaximumPacketSizeTooSmall => 3,
             Self::BadUserNameOrPassword => 4,
             Self::NotAuthorized
             | Self::Banned
@@ -278,6 +286,7 @@ impl ConnectRefusal {
         match self {
             Self::UnsupportedProtocolVersion => 0x84,
             Self::ClientIdentifierNotValid => 0x85,
+            Self::MaximumPacketSizeTooSmall => 0x83,
             Self::BadUserNameOrPassword => 0x86,
             Self::NotAuthorized => 0x87,
             Self::ServerUnavailable => 0x88,

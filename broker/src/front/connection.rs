@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 use crate::broker::Core;
 use crate::codec::ack::{self, Ack, AckKind, Disconnect};
 use crate::codec::publish::PublishPacket;
+use crate::codec::subscribe::answer_len_v5;
 use crate::codec::{self, DecodeError, Packet};
 use crate::front::login::printable;
 use crate::front::subscribing::{self, RefusedFilters};
@@ -485,11 +486,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match packet {
             Packet::Publish(publish) => self.handle_publish(publish, share)?,
             Packet::Subscribe(packet) => {
+                self.check_answer_to(packet.filters.len())?;
                 let output = &mut self.output;
                 let refused = subscribing::subscribe(&self.core, &self.cell, &self.client, now, &packet, output);
                 self.log_refused_filters(now, &refused);
             }
             Packet::Unsubscribe(packet) => {
+                self.check_answer_to(packet.filters.len())?;
                 subscribing::unsubscribe(&self.core, &self.cell, &self.client, &packet, &mut self.output);
             }
             Packet::PubAck(ack) => self.cell.lock_for(&self.client)?.session.receive_puback(ack),
@@ -505,6 +508,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Packet::PingReq => ack::write_pingresp(&mut self.output),
             Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(disconnect)),
+        }
+        Ok(())
+    }
+
+    /// An answer that is larger than the client takes may not be sent (MQTT-3.1.2-24), nor left out.
+    fn check_answer_to(&self, filters: usize) -> Result<(), Close> {
+        let max = self.cell.lock_for(&self.client)?.session.packet_bytes_max();
+        if self.protocol == Protocol::V5 && answer_len_v5(filters) > max {
+            return Err(DisconnectCause::PacketTooLarge.into());
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ fn subscribe_one(
     if filter.starts_with("$share/") {
         return (SubscribeResult::SharedSubscriptionsNotSupported, false);
     }
-    if !core.topics.is_filter(filter) {
+    if !core.topics.fits(filter) {
         return (SubscribeResult::TopicFilterInvalid, false);
     }
     let (qos_max, is_shared) = match core.gatekeeper.authorize_subscribe(client, filter) {

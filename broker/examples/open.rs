@@ -55,6 +55,7 @@ async fn main() -> std::io::Result<()> {
         client_ids_per_identity_max: 20_000,
         sessions_max: 40_000,
         packet_rate: None,
+        login_rate: None,
         packet_bytes_max: 2 * 1024 * 1024,
         topic_bytes_max: 65_535,
         topic_levels_max: 256,

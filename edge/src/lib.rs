@@ -23,6 +23,7 @@ pub mod daemon;
 pub mod disk;
 pub mod gate;
 pub mod hub;
+mod log;
 mod open_files;
 #[cfg(test)]
 mod own_path;

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{
-    BoxFuture, Broker, Client, ClientIdRule, Config, ConnectRefusal, ConnectRequest, Gatekeeper, Identity, Publish,
-    QoS, Receipt, Route, Subscribing,
+    Admitted, BoxFuture, Broker, Client, ClientIdRule, Config, ConnectRefusal, ConnectRequest, Gatekeeper, Identity,
+    Publish, QoS, Receipt, Route, Subscribing,
 };
 use tokio::net::TcpListener;
 
 struct Open;
 
 impl Gatekeeper for Open {
-    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Identity, ConnectRefusal>> {
+    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Admitted, ConnectRefusal>> {
         let name = request.user_name.as_deref().unwrap_or("anonymous");
-        Box::pin(async move { Ok(Identity::new(name)) })
+        Box::pin(async move { Ok(Identity::new(name).into()) })
     }
 
     fn authorize_will(&self, _client: &Client, _topic: &str, _qos: QoS, _retain: bool) -> bool {
@@ -55,6 +55,7 @@ async fn main() -> std::io::Result<()> {
         client_ids_per_identity_max: 20_000,
         sessions_max: 40_000,
         packet_rate: None,
+        login_rate: None,
         packet_bytes_max: 2 * 1024 * 1024,
         topic_bytes_max: 65_535,
         topic_levels_max: 256,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -13,9 +13,11 @@ use tokio::sync::{Notify, Semaphore, watch};
 use crate::config::Config;
 use crate::front::accept;
 use crate::front::limits::Admission;
+use crate::front::refusals::RefusalLog;
 use crate::gatekeeper::{DisconnectCause, Gatekeeper};
 use crate::handle::Handle;
 use crate::lifecycle;
+use crate::quota::Quotas;
 use crate::retained::Retained;
 use crate::router::Router;
 use crate::sessions::Sessions;
@@ -38,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) router: Router,
     pub(crate) topics: TopicLimits,
     pub(crate) admission: Admission,
+    pub(crate) quotas: Quotas,
+    pub(crate) refusals: RefusalLog,
     pub(crate) authentications: Semaphore,
     pub(crate) connected: AtomicU64,
     retained: Mutex<Retained>,
@@ -111,6 +115,8 @@ impl Broker {
                 levels_max: config.topic_levels_max,
             },
             admission: Admission::new(config.connections_max, config.connections_per_address_max),
+            quotas: Quotas::new(&config),
+            refusals: RefusalLog::new(Instant::now()),
             authentications: Semaphore::new(config.authentications_max.max(1)),
             connected: AtomicU64::new(0),
             retained: Mutex::new(Retained::new(config.retained_messages_max, config.retained_bytes_max)),

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use limits::Rate;
+
 /// Longest duration that is taken at its word: adding it to any moment cannot overflow.
 const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -14,7 +16,7 @@ pub struct Config {
     /// Open sockets in all, TLS handshakes and logins included. A few more are answered that there are too many, the rest
     /// closed right after accept.
     pub connections_max: usize,
-    /// Open sockets from one IP address.
+    /// Open sockets from one IP address; an IPv6 network of 64 bits counts as one.
     pub connections_per_address_max: usize,
     /// Client ids (connected or with a session kept) of one identity.
     pub client_ids_per_identity_max: usize,
@@ -44,8 +46,17 @@ pub struct Config {
     pub topic_bytes_max: usize,
     /// Deepest topic name or filter, in levels.
     pub topic_levels_max: usize,
-    /// Packets a client may send; above that the broker reads more slowly (TCP holds the client back). `None`: any.
+
+    /// Packets that an identity may send, over all its connections, those of before included; above that they are read
+    /// more slowly (TCP holds the client back). `None`: any.
     pub packet_rate: Option<Rate>,
+    /// Connections that an identity may begin; above that they are refused (CONNACK 3 / 0x9F). `None`: any.
+    pub login_rate: Option<Rate>,
+    /// Messages of one identity that the gatekeeper has and has not resolved, over all its connections; they are read no
+    /// further until some are. One always fits.
+    pub unresolved_messages_max: usize,
+    /// Bytes (whole packets) of the same.
+    pub unresolved_bytes_max: usize,
 
     /// QoS 1 and 2 messages from one client under way at once (MQTT5 3.2.2.3.3 Receive Maximum). An MQTT 5 client that
     /// exceeds it is disconnected (0x93); a 3.1.1 client is read no further until acknowledgements have gone out.
@@ -98,15 +109,6 @@ impl Config {
     }
 }
 
-/// A token bucket's two numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// Tokens per second.
-    pub per_second: u32,
-    /// Most tokens that can be saved up; at least 1 is assumed.
-    pub burst: u32,
-}
-
 /// Which client ids an identity may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientIdRule {
@@ -139,6 +141,12 @@ impl Default for Config {
                 per_second: 200,
                 burst: 400,
             }),
+            login_rate: Some(Rate {
+                per_second: 1,
+                burst: 60,
+            }),
+            unresolved_messages_max: 256,
+            unresolved_bytes_max: 4 * 1024 * 1024,
             receive_maximum: 64,
             send_maximum: 32,
             queue_messages_max: 1000,

@@ -23,7 +23,14 @@ pub trait Gatekeeper: Send + Sync + 'static {
     ///
     /// # Errors
     /// The refusal is sent as the matching CONNACK code before the connection is closed.
-    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Identity, ConnectRefusal>>;
+    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Admitted, ConnectRefusal>>;
+
+    /// Does that by which this client was admitted still count? Asked again before and after it gets its session, since it
+    /// may have been taken back since [`authenticate`](Self::authenticate) was answered, and by
+    /// [`Handle::check_again`](crate::Handle::check_again). `false` ends the connection and its session.
+    fn is_admitted(&self, _client: &Client) -> bool {
+        true
+    }
 
     /// May this client leave retained messages? `false` is said in CONNACK (MQTT 5: Retain Available 0); a retained will
     /// is refused then (CONNACK 5 / 0x9A), a retained publish closes the connection (MQTT 5: DISCONNECT 0x9A first).
@@ -122,11 +129,37 @@ impl fmt::Display for Identity {
     }
 }
 
+/// By what a client was admitted: a number that the gatekeeper chooses and the broker only carries, another one for each
+/// secret or certificate that can be taken back on its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Credential(pub u128);
+
+/// A client that may come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// Who it is.
+    pub identity: Identity,
+    /// By what.
+    pub credential: Credential,
+}
+
+impl From<Identity> for Admitted {
+    /// Where nothing is ever taken back.
+    fn from(identity: Identity) -> Self {
+        Self {
+            identity,
+            credential: Credential::default(),
+        }
+    }
+}
+
 /// One authenticated connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// Who it is.
     pub identity: Identity,
+    /// By what it was admitted.
+    pub credential: Credential,
     /// Its client identifier (assigned by the broker if it sent none).
     pub client_id: Arc<str>,
     /// The peer's address.
@@ -184,8 +217,12 @@ pub enum ConnectRefusal {
     QuotaExceeded,
     /// Will topic malformed, too long or too deep (5 / 0x90).
     TopicNameInvalid,
+    /// It takes no packets as large as the answer to its CONNECT would be (3 / 0x83).
+    MaximumPacketSizeTooSmall,
     /// A retained will of a client that may not retain (5 / 0x9A).
     RetainNotSupported,
+    /// It connects again and again, above `login_rate` (3 / 0x9F).
+    ConnectionRateExceeded,
 }
 
 impl ConnectRefusal {
@@ -202,12 +239,14 @@ impl ConnectRefusal {
             Self::BadAuthenticationMethod => "it asks for enhanced authentication, which is not supported",
             Self::QuotaExceeded => "it has too many sessions",
             Self::TopicNameInvalid => "its will has a topic that is not acceptable",
+            Self::MaximumPacketSizeTooSmall => "it takes no packet as large as the answer to it",
             Self::RetainNotSupported => "its will is retained, which it may not be",
+            Self::ConnectionRateExceeded => "it connects again and again",
         }
     }
 
     /// All, in the order of their counters in [`Stats`](crate::Stats).
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::UnsupportedProtocolVersion,
         Self::ClientIdentifierNotValid,
         Self::ServerUnavailable,
@@ -218,7 +257,9 @@ impl ConnectRefusal {
         Self::BadAuthenticationMethod,
         Self::QuotaExceeded,
         Self::TopicNameInvalid,
+        Self::MaximumPacketSizeTooSmall,
         Self::RetainNotSupported,
+        Self::ConnectionRateExceeded,
     ];
 
     /// CONNACK return code of MQTT 3.1.1 (table 3.1).
@@ -226,7 +267,11 @@ impl ConnectRefusal {
         match self {
             Self::UnsupportedProtocolVersion => 1,
             Self::ClientIdentifierNotValid => 2,
-            Self::ServerUnavailable | Self::ServerBusy | Self::QuotaExceeded => 3,
+            Self::ServerUnavailable
+            | Self::ServerBusy
+            | Self::QuotaExceeded
+            | Self::ConnectionRateExceeded
+            | Self::MaximumPacketSizeTooSmall => 3,
             Self::BadUserNameOrPassword => 4,
             Self::NotAuthorized
             | Self::Banned
@@ -241,6 +286,7 @@ impl ConnectRefusal {
         match self {
             Self::UnsupportedProtocolVersion => 0x84,
             Self::ClientIdentifierNotValid => 0x85,
+            Self::MaximumPacketSizeTooSmall => 0x83,
             Self::BadUserNameOrPassword => 0x86,
             Self::NotAuthorized => 0x87,
             Self::ServerUnavailable => 0x88,
@@ -250,6 +296,7 @@ impl ConnectRefusal {
             Self::TopicNameInvalid => 0x90,
             Self::QuotaExceeded => 0x97,
             Self::RetainNotSupported => 0x9A,
+            Self::ConnectionRateExceeded => 0x9F,
         }
     }
 }
@@ -277,6 +324,8 @@ pub enum DisconnectCause {
     ProtocolError,
     /// Packet above the size limit (0x95).
     PacketTooLarge,
+    /// More in one packet than the broker takes: filters, user properties (0x97).
+    QuotaExceeded,
     /// Published where it may not (0x87).
     NotAuthorized,
     /// Topic name malformed, too long or too deep (0x90).
@@ -302,6 +351,7 @@ impl DisconnectCause {
             Self::MalformedPacket => "it sent a packet that cannot be parsed",
             Self::ProtocolError => "it sent a packet that is not allowed",
             Self::PacketTooLarge => "it sent a packet that is too large",
+            Self::QuotaExceeded => "it sent a packet with more in it than is taken",
             Self::NotAuthorized => "it published where it may not",
             Self::TopicNameInvalid => "it published to a topic that is not acceptable",
             Self::DeliveryFailed => "its message could not be kept",
@@ -325,6 +375,7 @@ impl DisconnectCause {
             Self::TakenOver => Some(0x8E),
             Self::TopicNameInvalid => Some(0x90),
             Self::PacketTooLarge => Some(0x95),
+            Self::QuotaExceeded => Some(0x97),
             Self::AdministrativeAction => Some(0x98),
         }
     }

@@ -2,7 +2,7 @@
 //! All calls return at once; none waits for a client.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use crate::broker::Core;
@@ -11,7 +11,7 @@ use crate::gatekeeper::{DisconnectCause, Identity};
 use crate::message::{Message, QoS};
 use crate::router::{RouterError, SharedMessage};
 use crate::session::{QueueFull, Queued, expires_at};
-use crate::sessions::wake;
+use crate::sessions::{CellState, SessionCell, wake};
 use crate::stats::{Counters, Stats};
 
 /// A handle to a [`Broker`](crate::Broker). Cheap to clone, usable from any thread.
@@ -208,18 +208,47 @@ impl Handle {
     /// Ends all connections and sessions of an identity (0x98). Returns how many sessions there were.
     pub fn kick_identity(&self, identity: &Identity) -> usize {
         let cells = self.core.sessions.of_identity(identity);
-        let now = Instant::now();
         for cell in &cells {
-            let deadline = {
-                let mut state = cell.lock();
-                state.session.end_with_connection(now);
-                state.session.deadline()
-            };
-            if !cell.close(DisconnectCause::AdministrativeAction) {
-                self.core.sessions.schedule(cell, deadline);
-            }
+            self.end(cell, cell.lock());
         }
         cells.len()
+    }
+
+    /// Asks the gatekeeper again about every client of an identity, and ends the connections and sessions (0x98) of those
+    /// that are not admitted any more. Returns how many sessions there were. Call it when something was taken back: who
+    /// is about to get a session is asked about after this, and refused.
+    pub fn check_again(&self, identity: &Identity) -> usize {
+        let mut ended = 0;
+        for cell in &self.core.sessions.of_identity(identity) {
+            let client = cell.lock().last_client.clone();
+            // Without one nobody has got the session yet.
+            let Some(client) = client.filter(|client| !self.core.gatekeeper.is_admitted(client)) else {
+                continue;
+            };
+            let state = cell.lock();
+            if state
+                .last_client
+                .as_ref()
+                .is_some_and(|last| last.connection == client.connection)
+            {
+                self.end(cell, state);
+                ended += 1;
+            }
+        }
+        ended
+    }
+
+    /// Ends a session, and its connection if there is one.
+    fn end(&self, cell: &SessionCell, mut state: MutexGuard<'_, CellState>) {
+        state.session.end_with_connection(Instant::now());
+        let deadline = state.session.deadline();
+        let is_attached = state.attachment.is_some();
+        drop(state);
+        if is_attached {
+            cell.close(DisconnectCause::AdministrativeAction);
+        } else {
+            self.core.sessions.schedule(cell, deadline);
+        }
     }
 
     /// Whether a client is connected now.

@@ -24,7 +24,8 @@
 //! - `router`: the fence around rumqttd's router. *The only place that names rumqttd; sees no topic of a client.*
 //! - `gatekeeper`, `receipt`, `handle`, `message`, `config`, `stats`: what the embedding program touches.
 //! - `fuzz`: what must be so whatever bytes come, for `cargo xtask fuzz`; only with the feature of that name.
-//! - `retained`, `rate`, `topic`: retained messages, the token bucket, names and filters.
+//! - `quota`: what an identity may take, over all its connections; rates and addresses are those of `limits`.
+//! - `retained`, `topic`: retained messages, names and filters.
 //!
 //! *Nowhere* is a lock held while something is awaited or the gatekeeper is asked, and *nothing* that a client sends is
 //! kept without a bound from [`Config`].
@@ -39,7 +40,7 @@ mod gatekeeper;
 mod handle;
 mod lifecycle;
 mod message;
-mod rate;
+mod quota;
 mod receipt;
 mod retained;
 mod router;
@@ -49,13 +50,14 @@ mod stats;
 mod topic;
 
 pub use broker::Broker;
-pub use config::{ClientIdRule, Config, Rate};
+pub use config::{ClientIdRule, Config};
 pub use front::certificate::common_name;
 pub use gatekeeper::{
-    BoxFuture, Client, ConnectRefusal, ConnectRequest, DisconnectCause, Gatekeeper, Identity, Protocol, Route,
-    Subscribing,
+    Admitted, BoxFuture, Client, ConnectRefusal, ConnectRequest, Credential, DisconnectCause, Gatekeeper, Identity,
+    Protocol, Route, Subscribing,
 };
 pub use handle::{Handle, PublishError, Sent};
+pub use limits::{Limited, Rate, RateLimit, RateLimits, TokenBucket, network_of};
 pub use message::{Message, Publish, PublishProperties, QoS, USER_PROPERTIES_MAX};
 pub use receipt::{Outcome, Receipt, RefusalReason};
 pub use stats::Stats;

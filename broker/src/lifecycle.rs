@@ -21,8 +21,6 @@ use crate::stats::Counters;
 pub(crate) struct Attached {
     pub(crate) cell: Arc<SessionCell>,
     pub(crate) session_present: bool,
-    /// Seconds the session lives on, as allowed.
-    pub(crate) session_expiry_s: u32,
 }
 
 /// What came out of giving a session to a new connection.
@@ -33,7 +31,6 @@ struct Exchange {
     old_client: Option<Arc<Client>>,
     will: Option<Will>,
     session_present: bool,
-    session_expiry_s: u32,
 }
 
 impl Core {
@@ -51,11 +48,26 @@ impl Core {
                     continue;
                 }
             };
-            let _turn = cell.turn.lock().await;
+            let turn = cell.turn.lock().await;
             if cell.lock().removed {
                 continue;
             }
-            return Ok(self.attach_in_turn(&cell, client, attach).await);
+            // Whatever it is that was taken back, nothing of the session is touched for it.
+            if !self.gatekeeper.is_admitted(client) {
+                if cell.lock().last_client.is_none() {
+                    self.sessions.remove(&cell);
+                }
+                return Err(ConnectRefusal::NotAuthorized);
+            }
+            let attached = self.attach_in_turn(&cell, client, attach).await;
+            drop(turn);
+            // What is taken back from now on finds it attached.
+            if !self.gatekeeper.is_admitted(client) {
+                cell.lock().session.end_with_connection(Instant::now());
+                self.leave(&cell, client, DisconnectCause::AdministrativeAction).await;
+                return Err(ConnectRefusal::NotAuthorized);
+            }
+            return Ok(attached);
         }
     }
 
@@ -66,7 +78,6 @@ impl Core {
             old_client,
             will,
             session_present,
-            session_expiry_s,
         } = self.exchange(&mut cell.lock(), now, client, attach);
         self.sessions.schedule(cell, None);
 
@@ -84,7 +95,6 @@ impl Core {
         Attached {
             cell: cell.clone(),
             session_present,
-            session_expiry_s,
         }
     }
 
@@ -122,7 +132,6 @@ impl Core {
             old_client: state.last_client.replace(client.clone()),
             will: aftermath.will,
             session_present,
-            session_expiry_s: u32::try_from(state.session.expiry().as_secs()).unwrap_or(u32::MAX),
         }
     }
 

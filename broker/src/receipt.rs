@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-/// The outstanding acknowledgement of a QoS 1 or 2 message; for QoS 0 (and wills) it does nothing.
+use crate::quota::Share;
+
+/// The outstanding acknowledgement of a QoS 1 or 2 message; for QoS 0 (and wills) there is none. Keep it with a QoS 0
+/// message nevertheless until that has been dealt with: it counts among what the client has under way.
 ///
 /// Resolve it with [`acknowledge`](Self::acknowledge) or [`refuse`](Self::refuse), from any thread, once. Dropping it
 /// unresolved closes the connection without acknowledgement, so that the client sends the message again later: what
@@ -14,6 +17,8 @@ use tokio::sync::oneshot;
 #[must_use = "dropping a receipt closes the client's connection"]
 pub struct Receipt {
     target: Target,
+    /// Its place among what the identity may have in the gatekeeper's hands.
+    share: Option<Share>,
 }
 
 enum Target {
@@ -58,7 +63,10 @@ pub(crate) trait Resolve: Send + Sync {
 impl Receipt {
     /// A receipt that does nothing, as it comes with QoS 0. Also for tests of a gatekeeper.
     pub fn inert() -> Self {
-        Self { target: Target::Nobody }
+        Self {
+            target: Target::Nobody,
+            share: None,
+        }
     }
 
     /// A receipt that reports to a channel: for tests of a gatekeeper.
@@ -67,6 +75,7 @@ impl Receipt {
         (
             Self {
                 target: Target::Channel(sender),
+                share: None,
             },
             receiver,
         )
@@ -75,7 +84,14 @@ impl Receipt {
     pub(crate) fn for_session(session: Arc<dyn Resolve>, ticket: u64) -> Self {
         Self {
             target: Target::Session { session, ticket },
+            share: None,
         }
+    }
+
+    /// The same, which gives a place back when it is resolved or dropped.
+    pub(crate) fn holding(mut self, share: Option<Share>) -> Self {
+        self.share = share;
+        self
     }
 
     /// Whether anything depends on it (QoS 1 or 2).
@@ -101,6 +117,7 @@ impl Receipt {
             // The receiver may be gone; then nobody wants to know.
             Target::Channel(sender) => drop(sender.send(outcome)),
         }
+        self.share = None;
     }
 }
 

@@ -77,7 +77,7 @@ counters! {
     partial_packet_timeouts,
     /// Connections dropped because they did not read.
     slow_readers,
-    /// Times a connection was held back because of its packet rate.
+    /// Times a connection was held back because of its identity's packet rate or unresolved messages.
     rate_limited,
     /// Connections taken over by the same client id.
     taken_over,

@@ -23,7 +23,7 @@ mod tests;
 mod up;
 
 pub use down::{Ack, AckResult, CommandKind, CommandMessage, Down, PriceEntry, PriceMessage, TimeMessage};
-pub use read::{Malformed, read_up};
+pub use read::{Malformed, read_up, read_without_kind};
 pub use record::{BufferedSample, Digest, Periods, Record, Signed, StopCode, StopReason};
 pub use up::{
     Boot, BootConnector, Common, ConnectorReport, ConnectorStatus, Event, EventKind, Heartbeat, Reply, Swipe, Unread,

@@ -84,9 +84,14 @@ pub fn parse_up(topic: &str) -> Option<(PileId, UpKind)> {
     Some((PileId::new(pile).ok()?, kind))
 }
 
+/// What stands in the place of the kind in an `up` topic of this pile; `None` for a topic that is not under its `up/`.
+pub fn up_word<'t>(pile: &PileId, topic: &'t str) -> Option<&'t str> {
+    below(pile, topic)?.strip_prefix("up/").filter(|word| !word.is_empty())
+}
+
 /// Whether `topic` lies under this pile's `up/`, known kind or not: where the pile may publish.
 pub fn may_publish(pile: &PileId, topic: &str) -> bool {
-    below(pile, topic).is_some_and(|rest| rest.strip_prefix("up/").is_some_and(|kind| !kind.is_empty()))
+    up_word(pile, topic).is_some()
 }
 
 /// Whether every topic that `filter` matches lies under this pile's `down/`: what the pile may subscribe to.
@@ -106,6 +111,7 @@ mod tests {
     fn a_pile_stays_inside_its_own_branch() {
         let pile = PileId::new("P1").unwrap();
         assert!(may_publish(&pile, "hf/v1/pile/P1/up/record"));
+        assert_eq!(up_word(&pile, "hf/v1/pile/P1/up/record/"), Some("record/"));
         assert!(may_subscribe(&pile, "hf/v1/pile/P1/down/#"));
         assert!(may_subscribe(&pile, "hf/v1/pile/P1/down/command"));
         for foreign in [

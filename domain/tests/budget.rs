@@ -43,7 +43,7 @@ fn garbage(kind: UpKind, n: usize, bytes: usize) -> Input {
     let text = format!("{n} {}", "x".repeat(bytes));
     Input::Unreadable {
         pile: pile("P1"),
-        kind,
+        kind: Some(kind),
         fault: read_up(kind, text.as_bytes()).unwrap_err(),
         raw: Raw::Text(text),
     }

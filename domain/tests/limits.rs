@@ -109,7 +109,7 @@ fn a_full_quarantine_refuses_without_acknowledging_until_a_person_makes_room() {
     assert!(bench.site.presence(&pile("P1")).unwrap().quarantine_full);
     let garbage = |text: String| Input::Unreadable {
         pile: pile("P1"),
-        kind: UpKind::Record,
+        kind: Some(UpKind::Record),
         fault: read_up(UpKind::Record, text.as_bytes()).unwrap_err(),
         raw: Raw::Text(text),
     };

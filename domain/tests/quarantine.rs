@@ -523,7 +523,7 @@ fn unreadable(at: &str, order: &OrderId) -> Input {
     );
     Input::Unreadable {
         pile: pile(at),
-        kind: UpKind::Record,
+        kind: Some(UpKind::Record),
         fault: messages::read_up(UpKind::Record, text.as_bytes()).unwrap_err(),
         raw: Raw::Text(text),
     }

@@ -386,7 +386,7 @@ fn what_was_billed_out_of_quarantine_is_known_again_after_a_restart() {
     // What cannot be read as well; another pile may say the same.
     let garbled = |at: &str| Input::Unreadable {
         pile: pile(at),
-        kind: domain::topics::UpKind::Record,
+        kind: Some(domain::topics::UpKind::Record),
         fault: domain::messages::read_up(domain::topics::UpKind::Record, b"{").unwrap_err(),
         raw: Raw::Text("{".to_owned()),
     };
@@ -508,7 +508,7 @@ fn a_message_that_cannot_be_read_is_kept_once_and_telemetry_is_not() {
     let mut bench = Bench::new();
     let unreadable = |kind, raw: &str| Input::Unreadable {
         pile: pile("P1"),
-        kind,
+        kind: Some(kind),
         fault: domain::messages::read_up(kind, raw.as_bytes()).unwrap_err(),
         raw: Raw::Text(raw.to_owned()),
     };

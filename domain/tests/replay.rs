@@ -416,7 +416,7 @@ fn happen(bench: &mut Bench, what: &Happens) {
             let named = order_id.as_ref().map_or("", |order| order.as_str());
             bench.handle(Input::Unreadable {
                 pile: pile(PILES[*at]),
-                kind: UpKind::ALL[*kind],
+                kind: Some(UpKind::ALL[*kind]),
                 fault: Malformed {
                     msg_id: None,
                     boot_id: None,

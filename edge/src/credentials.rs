@@ -1,6 +1,7 @@
 //! What counts as a pile's or a caller's credential: secrets and tokens, kept as hashes, and certificates.
 //! Every change is on disk before it counts.
 
+use broker::Credential;
 use domain::{correction::ANONYMOUS, ids::PileId, time::Wall};
 use serde::{Deserialize, Serialize};
 use service::http::{
@@ -8,10 +9,31 @@ use service::http::{
     roles::Roles,
 };
 pub use service::secret::{Secret, SecretHash};
+use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
     sync::{PoisonError, RwLock},
 };
+
+/// Set in what is admitted by a certificate, and not in what is admitted by a secret.
+const BY_CERTIFICATE: u128 = 1;
+
+/// What a client that shows the certificate of this fingerprint is admitted by.
+pub(crate) fn by_certificate(fingerprint: &str) -> Credential {
+    Credential(number_of(fingerprint) | BY_CERTIFICATE)
+}
+
+/// What a client that shows the secret is admitted by: a hash of the hash, since it may be logged.
+fn by_secret_hash(hash: &SecretHash) -> Credential {
+    Credential(number_of(hash.as_str()) & !BY_CERTIFICATE)
+}
+
+/// 128 bits by which a text is known again.
+fn number_of(text: &str) -> u128 {
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    let (first, _) = digest.split_at(16);
+    first.iter().fold(0, |number, byte| (number << 8) | u128::from(*byte))
+}
 
 /// What a caller of the API may do. Each role includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -148,14 +170,12 @@ pub enum CredentialChange {
 }
 
 impl CredentialChange {
-    /// The pile that has to come in again, with what counts now.
-    pub(crate) fn shuts_out(&self) -> Option<&PileId> {
+    /// The pile that may have come in by something that counts no more after this.
+    pub(crate) fn takes_back(&self) -> Option<&PileId> {
         match self {
-            Self::SetPile(pile, _) | Self::RemovePile(pile) => Some(pile),
+            Self::SetPile(pile, _) | Self::RemovePile(pile) | Self::UseCertificate { pile, .. } => Some(pile),
             Self::IssueCertificate { pile, revoke: true, .. } => Some(pile),
-            Self::IssueCertificate { .. } | Self::UseCertificate { .. } | Self::SetToken(_) | Self::RemoveToken(_) => {
-                None
-            }
+            Self::IssueCertificate { .. } | Self::SetToken(_) | Self::RemoveToken(_) => None,
         }
     }
 }
@@ -209,8 +229,28 @@ impl Credentials {
 
     /// Whether `secret` is this pile's.
     pub fn pile_matches(&self, pile: &PileId, secret: &[u8]) -> bool {
+        self.by_secret(pile, secret).is_some()
+    }
+
+    /// What a client that shows this secret is admitted by, if it is the pile's.
+    pub fn by_secret(&self, pile: &PileId, secret: &[u8]) -> Option<Credential> {
         let piles = self.piles.read().unwrap_or_else(PoisonError::into_inner);
-        piles.get(pile).is_some_and(|hash| hash.matches(secret))
+        let hash = piles.get(pile).filter(|hash| hash.matches(secret))?;
+        Some(by_secret_hash(hash))
+    }
+
+    /// Whether a client of this pile that was admitted by `credential` still is; `any_certificate` of a pile that is known
+    /// counts where another authority says which do.
+    pub fn counts(&self, pile: &PileId, credential: Credential, any_certificate: bool) -> bool {
+        let piles = self.piles.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(hash) = piles.get(pile) else { return false };
+        if credential.0 & BY_CERTIFICATE == 0 {
+            return by_secret_hash(hash) == credential;
+        }
+        let certificates = self.certificates.read().unwrap_or_else(PoisonError::into_inner);
+        // The next one speaks only once its first use is on disk, and is then the one in use.
+        let in_use = certificates.get(pile).and_then(|known| known.in_use.as_ref());
+        any_certificate || in_use.is_some_and(|known| by_certificate(&known.fingerprint) == credential)
     }
 
     /// All tokens' names and roles.
@@ -361,9 +401,9 @@ mod tests {
         make(&first);
         let caller = credentials.caller(first.reveal()).unwrap();
         let token = caller.token.unwrap();
-        assert!(credentials.counts(&token));
+        assert!(Tokens::counts(&credentials, &token));
         credentials.apply(CredentialChange::RemoveToken("kiosk".to_owned()));
         make(&second);
-        assert!(!credentials.counts(&token) && credentials.caller(first.reveal()).is_none());
+        assert!(!Tokens::counts(&credentials, &token) && credentials.caller(first.reveal()).is_none());
     }
 }

@@ -2,13 +2,14 @@
 //! It reads messages on the connection's task and hands them to the station's loop.
 
 use crate::{
-    credentials::{CredentialChange, Credentials, Speaks},
+    credentials::{CredentialChange, Credentials, Speaks, by_certificate},
     station::{Outbound, Reply, Request, RequestKey, Station},
     store::Retained,
+    words::{LINES_OF_A_PILE, PILES_MAX},
 };
 use broker::{
-    BoxFuture, Client, ConnectRefusal, ConnectRequest, DisconnectCause, Gatekeeper, Handle, Identity, Message, Publish,
-    QoS, Receipt, Route, Subscribing,
+    Admitted, BoxFuture, Client, ConnectRefusal, ConnectRequest, Credential, DisconnectCause, Gatekeeper, Handle,
+    Identity, Limited, Message, Publish, QoS, Rate, RateLimits, Receipt, Route, Subscribing, network_of,
 };
 use domain::{
     fact::Raw,
@@ -19,13 +20,29 @@ use domain::{
     topics::{self, DownKind, UpKind},
 };
 use service::http::metrics::{Counters, Metric};
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Instant,
+};
+
+/// Log lines about certificates that are not let in, from one address.
+const REFUSALS: Rate = Rate {
+    per_second: 1,
+    burst: 100,
+};
+/// Addresses for which they are counted.
+const ADDRESSES_MAX: usize = 1_024;
 
 /// Decides for the broker on behalf of the station.
 pub struct Gate {
     station: Station,
     credentials: Arc<Credentials>,
     any_certificate: bool,
+    /// Log lines about certificates that are not let in, by address.
+    refusals: Mutex<RateLimits<IpAddr>>,
+    /// Log lines about messages of no kind.
+    unknown: Mutex<RateLimits<PileId>>,
 }
 
 impl Gate {
@@ -36,6 +53,8 @@ impl Gate {
             station,
             credentials,
             any_certificate: false,
+            refusals: Mutex::new(RateLimits::new(REFUSALS, ADDRESSES_MAX)),
+            unknown: Mutex::new(RateLimits::new(LINES_OF_A_PILE, PILES_MAX)),
         }
     }
 
@@ -48,12 +67,8 @@ impl Gate {
     }
 
     /// The pile that a verified certificate speaks for.
-    async fn by_certificate(&self, name: &str, request: &ConnectRequest) -> Result<PileId, ConnectRefusal> {
-        let refused = |why: &str| {
-            let name = name.escape_debug().take(64).collect::<String>();
-            tracing::warn!(name, peer = %request.peer, "a pile came with a certificate and is not let in: {why}");
-            ConnectRefusal::NotAuthorized
-        };
+    async fn by_certificate(&self, name: &str, request: &ConnectRequest) -> Result<Admitted, ConnectRefusal> {
+        let refused = |why: &str| self.refuse_certificate(name, request, why);
         let Ok(pile) = PileId::new(name) else {
             return Err(refused("its common name is not a pile's id"));
         };
@@ -69,7 +84,7 @@ impl Gate {
             speaks => speaks,
         };
         match speaks {
-            Speaks::Yes => Ok(pile),
+            Speaks::Yes => Ok(admitted(&pile, by_certificate(&fingerprint))),
             Speaks::No => Err(refused(
                 "this is not the certificate that it got last. A later one counts instead, or the database was restored \
                  from a copy that is older than it; `holdfast-edge pile cert` makes another",
@@ -77,7 +92,7 @@ impl Gate {
             Speaks::FirstTime => {
                 let change = CredentialChange::UseCertificate {
                     pile: pile.clone(),
-                    fingerprint,
+                    fingerprint: fingerprint.clone(),
                 };
                 let used = Request {
                     input: None,
@@ -88,10 +103,50 @@ impl Gate {
                 // On disk before the pile is let in: the certificate before it must not come back with a restart.
                 let committed = self.station.ask(used).await;
                 committed.map_err(|_| ConnectRefusal::ServerBusy)?;
+                // Another one may have been issued in its place meanwhile.
+                if self.credentials.certificate_speaks(&pile, &fingerprint) != Speaks::Yes {
+                    return Err(refused("it was taken back while it was used for the first time"));
+                }
                 tracing::info!(%pile, "pile came with its new certificate; the one before counts no more");
-                Ok(pile)
+                Ok(admitted(&pile, by_certificate(&fingerprint)))
             }
         }
+    }
+
+    fn refuse_certificate(&self, name: &str, request: &ConnectRequest, why: &str) -> ConnectRefusal {
+        let name = name.escape_debug().take(64).collect::<String>();
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        // The broker has a line about the refusal too, and says when there are too many.
+        if let Limited::Within { left_out } = refusals.note(&network_of(request.peer.ip()), Instant::now()) {
+            let peer = request.peer;
+            tracing::warn!(name, %peer, left_out, "a pile came with a certificate and is not let in: {why}");
+        }
+        ConnectRefusal::NotAuthorized
+    }
+
+    /// A message whose topic names no kind. What gets a PUBACK is kept, as what cannot be read is; at QoS 0 nothing is
+    /// promised, and it is counted.
+    fn deliver_without_kind(&self, pile: PileId, word: &str, publish: &Publish, receipt: Receipt) {
+        self.station.stats.unknown_kinds.fetch_add(1, Ordering::Relaxed);
+        if publish.qos != QoS::AtMostOnce {
+            let (input, repeat_key) = read_without_kind(pile, word, &publish.payload);
+            self.station
+                .pile_says(input, repeat_key, receipt, publish.payload.len());
+            return;
+        }
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Limited::Within { left_out } = unknown.note(&pile, Instant::now()) {
+            let word = word.escape_debug().take(64).collect::<String>();
+            tracing::warn!(%pile, word, left_out, "a message of an unknown kind is not looked at");
+        }
+        receipt.acknowledge();
+    }
+}
+
+fn admitted(pile: &PileId, credential: Credential) -> Admitted {
+    Admitted {
+        identity: Identity::new(pile.as_str()),
+        credential,
     }
 }
 
@@ -105,21 +160,32 @@ fn is_the_pile(client: &Client) -> bool {
     *client.client_id == *client.identity.as_str()
 }
 
+/// The name under which a message of a pile is known when it comes again.
+fn repeat_key(pile: &PileId, boot_id: &str, msg_id: &MsgId, word: &str, payload: &[u8]) -> RequestKey {
+    match is_planted(Bug::MsgIdAlone) {
+        true => RequestKey::of_message(pile, "", msg_id, b""),
+        // The same words under another topic are another message.
+        false => RequestKey::of_message(pile, boot_id, msg_id, &[word.as_bytes(), b"\n", payload].concat()),
+    }
+}
+
+/// What a message says whose topic names no kind: as what cannot be read.
+fn read_without_kind(pile: PileId, word: &str, payload: &[u8]) -> (Input, Option<RequestKey>) {
+    let fault = messages::read_without_kind(word, payload);
+    let boot_id = fault.boot_id.as_ref().map_or("", |boot| boot.as_str());
+    let msg_id = fault.msg_id.as_ref();
+    let key = msg_id.map(|msg_id| repeat_key(&pile, boot_id, msg_id, word, payload));
+    let raw = Raw::of(payload);
+    let kind = None;
+    (Input::Unreadable { pile, kind, fault, raw }, key)
+}
+
 /// What a pile says, as the station takes it in, and the key by which the same message is known when it comes again.
 ///
 /// Heartbeats and boots say how things are, and are heard each time: a boot that is said again on a new connection gets
 /// the time and the commands that are still valid again.
 pub fn read(pile: PileId, kind: UpKind, payload: &[u8]) -> (Input, Option<RequestKey>) {
-    let key = |boot_id: &str, msg_id: &MsgId| match is_planted(Bug::MsgIdAlone) {
-        true => RequestKey::of_message(&pile, "", msg_id, b""),
-        // The same words under another topic are another message.
-        false => RequestKey::of_message(
-            &pile,
-            boot_id,
-            msg_id,
-            &[kind.word().as_bytes(), b"\n", payload].concat(),
-        ),
-    };
+    let key = |boot_id: &str, msg_id: &MsgId| repeat_key(&pile, boot_id, msg_id, kind.word(), payload);
     match messages::read_up(kind, payload) {
         Ok(message) => {
             let common = &message.common;
@@ -135,30 +201,34 @@ pub fn read(pile: PileId, kind: UpKind, payload: &[u8]) -> (Input, Option<Reques
             let repeat_key = msg_id
                 .filter(|_| kind != UpKind::Heartbeat)
                 .map(|msg_id| key(boot_id, msg_id));
-            let raw = Raw::of(payload);
+            let (raw, kind) = (Raw::of(payload), Some(kind));
             (Input::Unreadable { pile, kind, fault, raw }, repeat_key)
         }
     }
 }
 
 impl Gatekeeper for Gate {
-    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Identity, ConnectRefusal>> {
+    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Admitted, ConnectRefusal>> {
         Box::pin(async move {
-            let pile = match (&request.certificate_cn, &request.user_name) {
+            match (&request.certificate_cn, &request.user_name) {
                 // A verified certificate speaks for the pile in its common name.
-                (Some(name), _) => self.by_certificate(name, request).await?,
+                (Some(name), _) => self.by_certificate(name, request).await,
                 (None, Some(name)) => {
                     let pile = PileId::new(name).map_err(|_| ConnectRefusal::BadUserNameOrPassword)?;
                     let secret = request.password.as_deref().unwrap_or_default();
-                    if !self.credentials.pile_matches(&pile, secret) {
-                        return Err(ConnectRefusal::BadUserNameOrPassword);
+                    match self.credentials.by_secret(&pile, secret) {
+                        Some(credential) => Ok(admitted(&pile, credential)),
+                        None => Err(ConnectRefusal::BadUserNameOrPassword),
                     }
-                    pile
                 }
-                (None, None) => return Err(ConnectRefusal::BadUserNameOrPassword),
-            };
-            Ok(Identity::new(pile.as_str()))
+                (None, None) => Err(ConnectRefusal::BadUserNameOrPassword),
+            }
         })
+    }
+
+    fn is_admitted(&self, client: &Client) -> bool {
+        let any_certificate = self.any_certificate;
+        pile_of(client).is_some_and(|pile| self.credentials.counts(&pile, client.credential, any_certificate))
     }
 
     /// What is retained is the station's to say.
@@ -183,11 +253,12 @@ impl Gatekeeper for Gate {
 
     fn deliver(&self, client: &Client, publish: &Publish, receipt: Receipt) -> Route {
         let Some((pile, kind)) = topics::parse_up(&publish.topic) else {
-            // Its own branch, but no kind of the contract: nothing is lost by letting it go.
-            self.station.stats.unknown_kinds.fetch_add(1, Ordering::Relaxed);
-            let (pile, topic) = (client.identity.as_str(), &*publish.topic);
-            tracing::warn!(pile, topic, "a message of an unknown kind is not looked at");
-            receipt.acknowledge();
+            // Nobody publishes but a pile under its own `up/`. Should anybody, dropping the receipt refuses it.
+            let pile = pile_of(client);
+            let own = pile.and_then(|pile| Some((topics::up_word(&pile, &publish.topic)?, pile)));
+            if let Some((word, pile)) = own {
+                self.deliver_without_kind(pile, word, publish, receipt);
+            }
             return Route::Consume;
         };
         let bytes = publish.payload.len();
@@ -244,6 +315,10 @@ impl Outbound for ToPiles {
 
     fn disconnect(&self, pile: &PileId) {
         self.0.kick_identity(&Identity::new(pile.as_str()));
+    }
+
+    fn check_again(&self, pile: &PileId) {
+        self.0.check_again(&Identity::new(pile.as_str()));
     }
 
     fn forget(&self, pile: &PileId) {

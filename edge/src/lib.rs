@@ -27,6 +27,7 @@ pub mod disk;
 pub mod fuzz;
 pub mod gate;
 pub mod hub;
+mod log;
 mod open_files;
 #[cfg(test)]
 mod own_path;

@@ -1,13 +1,16 @@
 //! What the log says in words of its own, for whoever reads it at night.
 
+use broker::{Limited, Rate, RateLimits};
 use domain::{
     ids::PileId,
     messages::AckResult,
     site::{Answer, Outcome},
+    time::Mono,
     topics::UpKind,
 };
 use serde::Serialize;
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// A value in its own words, for people: as in the journal, without the marks of JSON.
 pub(crate) fn told(value: &impl Serialize) -> String {
@@ -33,14 +36,14 @@ pub(crate) fn told(value: &impl Serialize) -> String {
 /// A message of a pile that could not be acted on or read, where nothing else tells of it.
 pub(crate) struct Unacted {
     pile: PileId,
-    kind: UpKind,
+    kind: Option<UpKind>,
     what: &'static str,
     why: String,
 }
 
 impl Unacted {
-    /// What is to be logged of a message of this kind that led to this.
-    pub(crate) fn of(pile: &PileId, kind: UpKind, outcome: &Outcome) -> Option<Self> {
+    /// What is to be logged of a message of this kind that led to this; `kind` is `None` if its topic names none.
+    pub(crate) fn of(pile: &PileId, kind: Option<UpKind>, outcome: &Outcome) -> Option<Self> {
         let (what, why) = match &outcome.answer {
             Ok(Answer::Ack(ack)) if ack.result == AckResult::Rejected => ("a message was rejected", ack.detail.clone()),
             Ok(Answer::Ack(ack)) if ack.result == AckResult::Malformed && outcome.facts.is_empty() => {
@@ -52,11 +55,43 @@ impl Unacted {
         let pile = pile.clone();
         Some(Self { pile, kind, what, why })
     }
+}
 
-    /// Logs it: once the pile's answer may go out.
-    pub(crate) fn log(&self) {
-        let Self { pile, kind, what, why } = self;
-        tracing::warn!(%pile, kind = kind.word(), why, "{what}");
+/// Lines about what one pile said that could not be acted on or read: so many at once, and one each second after that.
+pub(crate) const LINES_OF_A_PILE: Rate = Rate {
+    per_second: 1,
+    burst: 20,
+};
+/// Piles whose lines are counted.
+pub(crate) const PILES_MAX: usize = 1_024;
+
+/// Logs what piles were told where nothing else tells of it, and not without limit.
+pub(crate) struct AnswerLog {
+    limits: RateLimits<PileId>,
+    /// Elapsed time is counted from here.
+    epoch: Instant,
+}
+
+impl AnswerLog {
+    pub(crate) fn new() -> Self {
+        Self {
+            limits: RateLimits::new(LINES_OF_A_PILE, PILES_MAX),
+            epoch: Instant::now(),
+        }
+    }
+
+    /// Logs a message that was not acted on: once the pile's answer may go out.
+    pub(crate) fn log(&mut self, unacted: &Unacted, now: Mono) {
+        let Unacted { pile, kind, what, why } = unacted;
+        let kind = kind.map(UpKind::word);
+        match self.limits.note(pile, self.epoch + Duration::from_millis(now.0)) {
+            Limited::Within { left_out } => tracing::warn!(%pile, kind, left_out, why, "{what}"),
+            Limited::Beyond { is_first: true } => tracing::warn!(
+                %pile,
+                "too many messages cannot be read or are rejected: further ones are counted and not logged one by one"
+            ),
+            Limited::Beyond { is_first: false } => {}
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::read::Reader;
 use super::{DecodeError, Frame};
 use crate::gatekeeper::{ConnectRefusal, Protocol};
 use crate::message::{Publish, QoS};
+use crate::topic::is_name;
 
 /// A CONNECT packet, owned: it outlives the read buffer while the gatekeeper thinks.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,6 +51,16 @@ pub(crate) enum ConnectError {
 impl From<DecodeError> for ConnectError {
     fn from(error: DecodeError) -> Self {
         Self::Decode(error)
+    }
+}
+
+/// The protocol of a CONNECT of which enough has come, whatever is wrong with the rest: it decides how that is answered.
+pub(crate) fn protocol_of(buffer: &[u8]) -> Option<Protocol> {
+    let length_bytes = buffer.get(1..)?.iter().take(4).position(|byte| byte & 0x80 == 0)? + 1;
+    match buffer.get(1 + length_bytes..)?.strip_prefix(b"\x00\x04MQTT")?.first()? {
+        4 => Some(Protocol::V4),
+        5 => Some(Protocol::V5),
+        _ => None,
     }
 }
 
@@ -113,6 +124,7 @@ pub(crate) fn read(frame: Frame, buffer: &[u8]) -> Result<Connect, ConnectError>
 
 fn read_properties(r: &mut Reader<'_>, connect: &mut Connect) -> Result<(), DecodeError> {
     let mut properties = Properties::take(r)?;
+    let mut has_data = false;
     while let Some(property) = properties.next()? {
         match property {
             Property::SessionExpiryInterval(s) => connect.session_expiry_s = s,
@@ -125,11 +137,17 @@ fn read_properties(r: &mut Reader<'_>, connect: &mut Connect) -> Result<(), Deco
             Property::RequestResponseInformation(value) | Property::RequestProblemInformation(value) => {
                 flag(value)?;
             }
-            Property::AuthenticationMethod | Property::AuthenticationData => connect.enhanced_authentication = true,
+            Property::AuthenticationMethod => connect.enhanced_authentication = true,
+            Property::AuthenticationData => has_data = true,
             Property::TopicAliasMaximum(n) => connect.topic_alias_maximum = n,
             Property::User(..) => {}
             _ => return Err(NOT_HERE),
         }
+    }
+    if has_data && !connect.enhanced_authentication {
+        return Err(DecodeError::Protocol(
+            "Authentication Data without a method (MQTT5 3.1.2.11.10)",
+        ));
     }
     Ok(())
 }
@@ -148,7 +166,11 @@ fn read_will(r: &mut Reader<'_>, flags: u8, protocol: Protocol) -> Result<Option
         Protocol::V4 => WillProperties::default(),
         Protocol::V5 => WillProperties::read(r)?,
     };
-    let topic = r.text()?.into();
+    let topic = r.text()?;
+    if !is_name(topic) {
+        return Err(DecodeError::Malformed("will topic (MQTT-4.7.1-1, MQTT-4.7.3-1)"));
+    }
+    let topic = topic.into();
     let payload = Bytes::copy_from_slice(r.binary()?);
     Ok(Some(Will {
         publish: Publish {
@@ -215,8 +237,13 @@ pub(crate) fn write_accepted(out: &mut BytesMut, protocol: Protocol, accepted: &
 pub(crate) fn write_refused(out: &mut BytesMut, protocol: Protocol, refusal: ConnectRefusal) {
     match protocol {
         Protocol::V4 => out.put_slice(&[0x20, 2, 0, refusal.code_v4()]),
-        Protocol::V5 => write_v5(out, false, refusal.code_v5(), &[]),
+        Protocol::V5 => write_refused_v5(out, refusal.code_v5()),
     }
+}
+
+/// CONNACK of MQTT 5 with any reason code.
+pub(crate) fn write_refused_v5(out: &mut BytesMut, code: u8) {
+    write_v5(out, false, code, &[]);
 }
 
 fn write_v5(out: &mut BytesMut, session_present: bool, code: u8, properties: &[u8]) {

@@ -25,6 +25,9 @@ pub(crate) enum DecodeError {
     Protocol(&'static str),
     #[error("packet of {0} bytes is above the limit")]
     TooLarge(usize),
+    /// A limit of the broker's own.
+    #[error("more than is allowed: {0}")]
+    Quota(&'static str),
 }
 
 impl DecodeError {
@@ -33,6 +36,7 @@ impl DecodeError {
             Self::Malformed(_) => DisconnectCause::MalformedPacket,
             Self::Protocol(_) => DisconnectCause::ProtocolError,
             Self::TooLarge(_) => DisconnectCause::PacketTooLarge,
+            Self::Quota(_) => DisconnectCause::QuotaExceeded,
         }
     }
 }
@@ -109,6 +113,7 @@ fn check_first_byte(first_byte: u8) -> Result<(), DecodeError> {
         PUBLISH => true,
         PUBREL | SUBSCRIBE | UNSUBSCRIBE => flags == 0b0010,
         CONNECT | PUBACK | PUBREC | PUBCOMP | PINGREQ | DISCONNECT => flags == 0,
+        0 => return Err(DecodeError::Malformed("packet type 0 (MQTT5 2.1.2)")),
         _ => return Err(DecodeError::Protocol("packet type that a client may not send")),
     };
     if flags_ok {
@@ -143,6 +148,10 @@ impl Frame {
                 "remaining length in more bytes than it needs (MQTT-1.5.5-1)",
             ))
         }
+    }
+
+    pub(crate) fn is_publish(self) -> bool {
+        self.first_byte >> 4 == PUBLISH
     }
 
     fn reader(self, buffer: &[u8]) -> Reader<'_> {
@@ -183,7 +192,7 @@ mod tests {
 
     #[test]
     fn types_that_only_servers_send_are_refused_by_the_first_byte() {
-        for first_byte in [0x00, 0x20, 0x90, 0xB0, 0xD0, 0xF0] {
+        for first_byte in [0x20, 0x90, 0xB0, 0xD0, 0xF0] {
             assert!(
                 matches!(frame(&[first_byte], 100), Err(DecodeError::Protocol(_))),
                 "{first_byte:#x}"
@@ -194,7 +203,7 @@ mod tests {
 
     #[test]
     fn reserved_flags_are_refused() {
-        for first_byte in [0x11, 0x41, 0x60, 0x80, 0xA0, 0xC1, 0xE1] {
+        for first_byte in [0x00, 0x11, 0x41, 0x60, 0x80, 0xA0, 0xC1, 0xE1] {
             assert!(
                 matches!(frame(&[first_byte], 100), Err(DecodeError::Malformed(_))),
                 "{first_byte:#x}"

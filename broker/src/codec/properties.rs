@@ -29,7 +29,8 @@ pub(super) enum Property<'a> {
     MaximumPacketSize(u32),
 }
 
-pub(super) const NOT_HERE: DecodeError = DecodeError::Protocol("property not allowed in this packet");
+/// A property that its packet may not carry makes the packet malformed (MQTT5 2.2.2.2).
+pub(super) const NOT_HERE: DecodeError = DecodeError::Malformed("property not allowed in this packet");
 
 /// The properties of one packet, one after the other.
 pub(super) struct Properties<'a> {

@@ -8,6 +8,7 @@ use super::properties::{NOT_HERE, Properties, Property, flag, put_binary, put_va
 use super::read::Reader;
 use crate::gatekeeper::Protocol;
 use crate::message::{PublishProperties, QoS, USER_PROPERTIES_MAX};
+use crate::topic::is_name;
 
 /// A PUBLISH as it lies in the read buffer.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,11 +32,19 @@ pub(super) fn read<'a>(flags: u8, r: &mut Reader<'a>, protocol: Protocol) -> Res
         return Err(DecodeError::Malformed("DUP with QoS 0 (MQTT-3.3.1-2)"));
     }
     let topic = r.text()?;
+    if !topic.is_empty() && !is_name(topic) {
+        return Err(DecodeError::Malformed("wildcard in a topic name (MQTT-3.3.2-2)"));
+    }
     let packet_id = if qos == QoS::AtMostOnce { 0 } else { r.packet_id()? };
     let (alias, properties) = match protocol {
         Protocol::V4 => (None, None),
         Protocol::V5 => read_properties(r)?,
     };
+    if topic.is_empty() && alias.is_none() {
+        return Err(DecodeError::Protocol(
+            "neither a topic name nor an alias (MQTT5 3.3.2.1)",
+        ));
+    }
     Ok(PublishPacket {
         dup,
         qos,
@@ -89,9 +98,15 @@ fn take_message_property(message: &mut PublishProperties, property: Property<'_>
         Property::CorrelationData(data) => message.correlation_data = Some(Bytes::copy_from_slice(data)),
         Property::User(name, value) => {
             if message.user_properties.len() >= USER_PROPERTIES_MAX {
-                return Err(DecodeError::Protocol("more user properties than the broker takes"));
+                return Err(DecodeError::Quota("user properties"));
             }
             message.user_properties.push((name.to_owned(), value.to_owned()));
+        }
+        // PUBLISH has it, but only from the server.
+        Property::SubscriptionIdentifier(_) => {
+            return Err(DecodeError::Protocol(
+                "Subscription Identifier from a client (MQTT-3.3.4-6)",
+            ));
         }
         _ => return Err(NOT_HERE),
     }

@@ -1,13 +1,17 @@
 //! SUBSCRIBE and UNSUBSCRIBE from the client, SUBACK and UNSUBACK to it (MQTT-3.8 to MQTT-3.11).
-//! Whether a filter is well-formed or allowed is not decided here: that has its own code in the answer.
+//! Whether a well-formed filter is allowed is not decided here: that has its own code in the answer.
 
 use bytes::{BufMut, BytesMut};
 
 use super::DecodeError;
-use super::properties::{NOT_HERE, Properties, Property, put_varint};
+use super::properties::{NOT_HERE, Properties, Property, put_varint, varint_len};
 use super::read::Reader;
 use crate::gatekeeper::Protocol;
 use crate::message::QoS;
+use crate::topic::is_filter;
+
+/// Most filters in one SUBSCRIBE or UNSUBSCRIBE: each costs more than it did to send.
+pub(crate) const FILTERS_MAX: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Subscribe<'a> {
@@ -65,8 +69,9 @@ pub(super) fn read_subscribe<'a>(r: &mut Reader<'a>, protocol: Protocol) -> Resu
     }
     let mut filters = Vec::new();
     while !r.is_empty() {
+        check_count(filters.len())?;
         filters.push(FilterRequest {
-            filter: r.text()?,
+            filter: read_filter(r)?,
             options: read_options(r.u8()?, protocol)?,
         });
     }
@@ -80,6 +85,26 @@ pub(super) fn read_subscribe<'a>(r: &mut Reader<'a>, protocol: Protocol) -> Resu
     })
 }
 
+/// A filter that is not well-formed makes the packet malformed; whether a well-formed one is allowed has its own code in
+/// the answer.
+fn read_filter<'a>(r: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
+    let filter = r.text()?;
+    if is_filter(filter) {
+        Ok(filter)
+    } else {
+        Err(DecodeError::Malformed("topic filter (MQTT-4.7.1-2, -3, MQTT-4.7.3-1)"))
+    }
+}
+
+/// Before another filter is read.
+fn check_count(read: usize) -> Result<(), DecodeError> {
+    if read < FILTERS_MAX {
+        Ok(())
+    } else {
+        Err(DecodeError::Quota("filters in one packet"))
+    }
+}
+
 fn read_options(byte: u8, protocol: Protocol) -> Result<Options, DecodeError> {
     let reserved = match protocol {
         Protocol::V4 => byte & 0xFC,
@@ -89,7 +114,7 @@ fn read_options(byte: u8, protocol: Protocol) -> Result<Options, DecodeError> {
         return Err(DecodeError::Malformed("reserved subscription options (MQTT-3.8.3-4)"));
     }
     Ok(Options {
-        qos: QoS::from_bits(byte & 0x03).ok_or(DecodeError::Malformed("requested QoS 3 (MQTT-3.8.3-4)"))?,
+        qos: QoS::from_bits(byte & 0x03).ok_or(DecodeError::Protocol("requested QoS 3 (MQTT5 3.8.3.1)"))?,
         no_local: byte & 0x04 != 0,
         retain_as_published: byte & 0x08 != 0,
         retain_handling: match (byte >> 4) & 0x03 {
@@ -113,7 +138,8 @@ pub(super) fn read_unsubscribe<'a>(r: &mut Reader<'a>, protocol: Protocol) -> Re
     }
     let mut filters = Vec::new();
     while !r.is_empty() {
-        filters.push(r.text()?);
+        check_count(filters.len())?;
+        filters.push(read_filter(r)?);
     }
     if filters.is_empty() {
         return Err(DecodeError::Protocol("UNSUBSCRIBE without a filter (MQTT-3.10.3-2)"));
@@ -146,6 +172,12 @@ impl SubscribeResult {
             (Self::SharedSubscriptionsNotSupported, Protocol::V5) => 0x9E,
         }
     }
+}
+
+/// Length of the SUBACK or UNSUBACK of MQTT 5 to a packet with so many filters.
+pub(crate) fn answer_len_v5(filters: usize) -> usize {
+    let remaining = 3 + filters;
+    1 + varint_len(remaining) + remaining
 }
 
 pub(crate) fn write_suback(out: &mut BytesMut, protocol: Protocol, packet_id: u16, results: &[SubscribeResult]) {
@@ -227,6 +259,21 @@ mod tests {
         ];
         for (bytes, why) in v5 {
             assert!(parse(bytes, Protocol::V5).is_err(), "{why}");
+        }
+    }
+
+    #[test]
+    fn so_many_filters_are_read_and_no_more() {
+        for (filters, is_read) in [(FILTERS_MAX, true), (FILTERS_MAX + 1, false)] {
+            let subscribe = [b"\x00\x01".to_vec(), b"\x00\x01a\x00".repeat(filters)].concat();
+            let unsubscribe = [b"\x00\x01".to_vec(), b"\x00\x01a".repeat(filters)].concat();
+            let subscribe = read_subscribe(&mut Reader::new(&subscribe), Protocol::V4);
+            let unsubscribe = read_unsubscribe(&mut Reader::new(&unsubscribe), Protocol::V4);
+            assert_eq!(subscribe.map(|s| s.filters.len()).is_ok_and(|n| n == filters), is_read);
+            assert_eq!(
+                unsubscribe.map(|s| s.filters.len()).is_ok_and(|n| n == filters),
+                is_read
+            );
         }
     }
 

@@ -15,11 +15,13 @@ use tokio::time::Sleep;
 use crate::broker::Core;
 use crate::codec::ack::{self, Ack, AckKind, Disconnect};
 use crate::codec::publish::PublishPacket;
+use crate::codec::subscribe::answer_len_v5;
 use crate::codec::{self, DecodeError, Packet};
-use crate::front::subscribing;
+use crate::front::login::printable;
+use crate::front::subscribing::{self, RefusedFilters};
 use crate::gatekeeper::{Client, DisconnectCause, Protocol, Route};
 use crate::message::Publish;
-use crate::rate::TokenBucket;
+use crate::quota::{Quota, Share};
 use crate::receipt::Receipt;
 use crate::session::Received;
 use crate::sessions::SessionCell;
@@ -41,6 +43,7 @@ const LINGER_BYTES: usize = 1024 * 1024;
 pub(super) struct Start {
     pub(super) cell: Arc<SessionCell>,
     pub(super) client: Arc<Client>,
+    pub(super) quota: Arc<Quota>,
     /// Longest time without a packet.
     pub(super) silence_max: Duration,
 }
@@ -91,9 +94,11 @@ pub(super) struct Connection<S> {
     /// Messages of the packets just handled that go on to shared subscribers.
     pass_on: Vec<Publish>,
 
-    bucket: Option<TokenBucket>,
-    /// The rate allows no packet before.
+    quota: Arc<Quota>,
+    /// The identity's rate allows no packet before.
     held_until: Option<Instant>,
+    /// Bytes of the message for which the identity has too many unresolved.
+    needs_room: Option<usize>,
     /// The session waits for acknowledgements before it takes more messages.
     holds_back: bool,
     /// Reading had stopped when packets were last handled: the silence since is our doing.
@@ -134,12 +139,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(core: Arc<Core>, stream: S, start: Start, input: BytesMut, connack: BytesMut) -> Self {
         let now = Instant::now();
         Self {
-            bucket: core.config.packet_rate.map(|rate| TokenBucket::new(rate, now)),
             core,
             stream,
             cell: start.cell,
             protocol: start.client.protocol,
             client: start.client,
+            quota: start.quota,
             input,
             read_bytes: READ_BYTES,
             output: connack,
@@ -147,6 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             aliases: Vec::new(),
             pass_on: Vec::new(),
             held_until: None,
+            needs_room: None,
             holds_back: false,
             was_paused: false,
             silence_max: start.silence_max,
@@ -185,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             DisconnectCause::PartialPacketTimeout => &counters.partial_packet_timeouts,
             DisconnectCause::SlowReader => &counters.slow_readers,
             DisconnectCause::MalformedPacket => &counters.malformed,
-            DisconnectCause::ProtocolError => &counters.protocol_errors,
+            DisconnectCause::ProtocolError | DisconnectCause::QuotaExceeded => &counters.protocol_errors,
             DisconnectCause::PacketTooLarge => &counters.packets_too_large,
             DisconnectCause::NotAuthorized | DisconnectCause::TopicNameInvalid => &counters.publishes_refused,
             DisconnectCause::DeliveryFailed => &counters.deliveries_failed,
@@ -261,6 +267,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Poll::Ready(event) = self.poll_session(cx) {
                 return Poll::Ready(event);
             }
+            if let Some(bytes) = self.needs_room
+                && self.quota.has_room(bytes, Some(cx.waker()))
+            {
+                return Poll::Ready(Event::Progress);
+            }
             if is_reading {
                 let mut read = pin!(self.stream.read_buf(&mut self.input));
                 match read.as_mut().poll(cx) {
@@ -329,7 +340,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn is_reading(&self) -> bool {
-        self.output.len() < WRITE_BYTES_ENOUGH && self.held_until.is_none() && !self.holds_back
+        self.output.len() < WRITE_BYTES_ENOUGH
+            && self.held_until.is_none()
+            && self.needs_room.is_none()
+            && !self.holds_back
     }
 
     /// Takes from the session what is to be sent.
@@ -394,6 +408,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.held_until.is_some_and(|until| until <= now) {
             self.held_until = None;
         }
+        if self.needs_room.is_some_and(|bytes| self.quota.has_room(bytes, None)) {
+            self.needs_room = None;
+        }
         if !self.is_reading() {
             return Ok(0);
         }
@@ -426,9 +443,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(None) => break,
                 Err(error) => return Err(self.refuse_packet(error)),
             };
-            if let Some(bucket) = &mut self.bucket
-                && let Err(next) = bucket.take(now)
-            {
+            let share = if frame.is_publish() {
+                let share = self.quota.reserve(frame.len);
+                if share.is_none() {
+                    self.needs_room = Some(frame.len);
+                    Counters::one(&self.core.counters.rate_limited);
+                    break;
+                }
+                share
+            } else {
+                None
+            };
+            if let Err(next) = self.quota.take_packet(now) {
                 self.held_until = Some(next);
                 Counters::one(&self.core.counters.rate_limited);
                 break;
@@ -437,7 +463,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 .decode(input, self.protocol)
                 .map_err(|error| self.refuse_packet(error))?;
             self.last_packet_at = now;
-            self.handle_packet(now, packet)?;
+            self.handle_packet(now, packet, share)?;
             input.advance(frame.len);
             handled += 1;
         }
@@ -445,21 +471,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn refuse_packet(&self, error: DecodeError) -> Close {
-        tracing::info!(client_id = ?self.client.client_id, peer = %self.client.peer, %error, "packet refused");
+        if let Some(left_out) = self.quota.log_line(&self.client, Instant::now()) {
+            let Client { client_id, peer, .. } = &*self.client;
+            tracing::info!(?client_id, %peer, left_out, %error, "packet refused");
+        }
         error.cause().into()
     }
 
-    fn handle_packet(&mut self, now: Instant, packet: Packet<'_>) -> Result<(), Close> {
+    fn handle_packet(&mut self, now: Instant, packet: Packet<'_>, share: Option<Share>) -> Result<(), Close> {
         if matches!(packet, Packet::PingReq | Packet::Subscribe(_) | Packet::Unsubscribe(_)) {
             // Their answers are written at once; what is due for earlier packets goes before.
             self.take_output(now);
         }
         match packet {
-            Packet::Publish(publish) => self.handle_publish(publish)?,
+            Packet::Publish(publish) => self.handle_publish(publish, share)?,
             Packet::Subscribe(packet) => {
-                subscribing::subscribe(&self.core, &self.cell, &self.client, now, &packet, &mut self.output);
+                self.check_answer_to(packet.filters.len())?;
+                let output = &mut self.output;
+                let refused = subscribing::subscribe(&self.core, &self.cell, &self.client, now, &packet, output);
+                self.log_refused_filters(now, &refused);
             }
             Packet::Unsubscribe(packet) => {
+                self.check_answer_to(packet.filters.len())?;
                 subscribing::unsubscribe(&self.core, &self.cell, &self.client, &packet, &mut self.output);
             }
             Packet::PubAck(ack) => self.cell.lock_for(&self.client)?.session.receive_puback(ack),
@@ -475,6 +508,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Packet::PingReq => ack::write_pingresp(&mut self.output),
             Packet::Disconnect(disconnect) => return Err(self.handle_disconnect(disconnect)),
+        }
+        Ok(())
+    }
+
+    /// An answer that is larger than the client takes may not be sent (MQTT-3.1.2-24), nor left out.
+    fn check_answer_to(&self, filters: usize) -> Result<(), Close> {
+        let max = self.cell.lock_for(&self.client)?.session.packet_bytes_max();
+        if self.protocol == Protocol::V5 && answer_len_v5(filters) > max {
+            return Err(DisconnectCause::PacketTooLarge.into());
         }
         Ok(())
     }
@@ -500,7 +542,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn handle_publish(&mut self, packet: PublishPacket<'_>) -> Result<(), Close> {
+    fn handle_publish(&mut self, packet: PublishPacket<'_>, share: Option<Share>) -> Result<(), Close> {
         let core = self.core.clone();
         Counters::one(&core.counters.publishes_in);
         let topic = self.resolve_topic(&packet)?;
@@ -508,11 +550,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .gatekeeper
             .authorize_publish(&self.client, &topic, packet.qos, packet.retain)
         {
-            tracing::info!(client_id = ?self.client.client_id, ?topic, "publish refused");
+            self.log_refused_publish(&topic, "it may not publish there");
             return Err(DisconnectCause::NotAuthorized.into());
         }
         if packet.retain && !core.gatekeeper.may_retain(&self.client) {
-            tracing::info!(client_id = ?self.client.client_id, ?topic, "retained publish refused");
+            self.log_refused_publish(&topic, "it may not retain");
             return Err(RETAIN_NOT_SUPPORTED);
         }
         let received = {
@@ -530,6 +572,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(ticket) => Receipt::for_session(self.cell.clone(), ticket),
             None => Receipt::inert(),
         };
+        let receipt = receipt.holding(share);
         let publish = Publish {
             topic,
             payload: bytes::Bytes::copy_from_slice(packet.payload),
@@ -542,6 +585,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.pass_on.push(publish);
         }
         Ok(())
+    }
+
+    /// One line, however many there were.
+    fn log_refused_filters(&self, now: Instant, refused: &RefusedFilters<'_>) {
+        let Some((filter, why)) = refused.first else { return };
+        if let Some(left_out) = self.quota.log_line(&self.client, now) {
+            let (filter, count) = (printable(filter), refused.count);
+            tracing::info!(client_id = ?self.client.client_id, filter, ?why, count, left_out, "subscriptions refused");
+        }
+    }
+
+    fn log_refused_publish(&self, topic: &str, why: &str) {
+        if let Some(left_out) = self.quota.log_line(&self.client, Instant::now()) {
+            tracing::info!(client_id = ?self.client.client_id, ?topic, left_out, why, "publish refused");
+        }
     }
 
     /// The topic that a PUBLISH names or has an alias for (MQTT5 3.3.2.3.4).

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use limits::network_of;
+
 /// The most sockets above the caps that are answered at once; more are closed without a word.
 pub(crate) const TURNED_AWAY_MAX: usize = 64;
 
@@ -45,8 +47,7 @@ impl Admission {
 
     /// A place, if neither cap is reached.
     pub(crate) fn admit(&self, address: IpAddr) -> Option<Place> {
-        // An IPv4 peer on a dual-stack socket must not be a different one.
-        let address = address.to_canonical();
+        let address = network_of(address);
         let permit = self.places.clone().try_acquire_owned().ok()?;
         let mut per_address = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = per_address.entry(address).or_insert(0);
@@ -91,6 +92,15 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let admission = Admission::new(10, 1);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let _one = admission.admit(address("2001:db8:1:2::1")).unwrap();
+        assert!(admission.admit(address("2001:db8:1:2:ffff::9")).is_none());
+        assert!(admission.admit(address("2001:db8:1:3::1")).is_some());
+    }
 
     #[test]
     fn both_caps_hold_and_places_come_back() {

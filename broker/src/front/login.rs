@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,8 +14,9 @@ use crate::codec::connect::{self, Accepted, Connect, ConnectError};
 use crate::codec::{self, DecodeError};
 use crate::config::ClientIdRule;
 use crate::front::connection::{self, Connection};
-use crate::gatekeeper::{Client, ConnectRefusal, ConnectRequest, Identity, Protocol};
-use crate::session::Attach;
+use crate::front::refusals::Line;
+use crate::gatekeeper::{Admitted, Client, ConnectRefusal, ConnectRequest, Identity, Protocol};
+use crate::session::{Attach, granted_expiry};
 use crate::stats::Counters;
 
 /// Longest client id; more than any scheme needs, as it is kept as long as the session.
@@ -59,6 +60,9 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(core: &Arc<Core>, mut
         Err(no_connect) => {
             Counters::one(&core.counters.connects_missing);
             tracing::debug!(%address, why = %no_connect, "no CONNECT");
+            if let NoConnect::Decode(error) = no_connect {
+                answer_broken(core, stream, &input, error).await;
+            }
             return;
         }
     };
@@ -92,10 +96,22 @@ pub(super) async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(core: &Core, mu
 }
 
 /// Who a refused client says it is, fit for a log: anybody can send anything here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Claimed {
     user_name: String,
     client_id: String,
+    /// The largest packet that it takes.
+    packet_bytes_max: usize,
+}
+
+impl Default for Claimed {
+    fn default() -> Self {
+        Self {
+            user_name: String::new(),
+            client_id: String::new(),
+            packet_bytes_max: usize::MAX,
+        }
+    }
 }
 
 impl Claimed {
@@ -103,12 +119,13 @@ impl Claimed {
         Self {
             user_name: printable(connect.user_name.as_deref().unwrap_or_default()),
             client_id: printable(&connect.client_id),
+            packet_bytes_max: connect.packet_bytes_max.map_or(usize::MAX, |max| max as usize),
         }
     }
 }
 
 /// A text from outside, escaped and cut.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     const CHARS_MAX: usize = 64;
     let mut printable: String = text.escape_debug().take(CHARS_MAX).collect();
     if text.escape_debug().nth(CHARS_MAX).is_some() {
@@ -158,19 +175,47 @@ async fn read_connect<S: AsyncRead + Unpin>(
 
 async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     core: &Core,
-    mut stream: S,
+    stream: S,
     protocol: Protocol,
     refusal: ConnectRefusal,
     address: SocketAddr,
     claimed: &Claimed,
 ) {
     core.counters.connect_refused(refusal);
-    let Claimed { user_name, client_id } = claimed;
-    tracing::warn!(%address, user_name, client_id, "connection refused: {}", refusal.words());
+    let Claimed {
+        user_name, client_id, ..
+    } = claimed;
+    match core.refusals.note(address.ip(), Instant::now()) {
+        Line::Write { left_out } => {
+            tracing::warn!(%address, user_name, client_id, left_out, "connection refused: {}", refusal.words());
+        }
+        Line::NoMore => tracing::warn!(
+            %address,
+            "too many connections are refused: further ones are counted and not logged one by one"
+        ),
+        Line::LeaveOut => {}
+    }
     let mut connack = BytesMut::new();
     connect::write_refused(&mut connack, protocol, refusal);
+    if connack.len() > claimed.packet_bytes_max {
+        return;
+    }
+    say(core, stream, &connack).await;
+}
+
+/// Tells an MQTT 5 client what is wrong with its CONNECT; 3.1.1 has no code for that (MQTT5 4.13.1).
+async fn answer_broken<S: AsyncRead + AsyncWrite + Unpin>(core: &Core, stream: S, input: &[u8], error: DecodeError) {
+    if let (Some(Protocol::V5), Some(code)) = (connect::protocol_of(input), error.cause().code_v5()) {
+        let mut connack = BytesMut::new();
+        connect::write_refused_v5(&mut connack, code);
+        say(core, stream, &connack).await;
+    }
+}
+
+/// The last word to a peer.
+async fn say<S: AsyncRead + AsyncWrite + Unpin>(core: &Core, mut stream: S, connack: &[u8]) {
     let answer = async {
-        stream.write_all(&connack).await?;
+        stream.write_all(connack).await?;
         connection::close_gently(&mut stream).await
     };
     // The peer may be gone; it has been counted.
@@ -198,7 +243,12 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         certificate_der: peer.certificate_der.clone(),
         protocol: connect.protocol,
     };
-    let identity = authenticate(core, &request).await?;
+    let Admitted { identity, credential } = authenticate(core, &request).await?;
+    let now = Instant::now();
+    let quota = core.quotas.of(&identity, now).ok_or(ConnectRefusal::ServerBusy)?;
+    if quota.take_login(now).is_err() {
+        return Err(ConnectRefusal::ConnectionRateExceeded);
+    }
     let connection = core.next_connection();
     let chosen = choose_client_id(
         core,
@@ -210,6 +260,7 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
     )?;
     let client = Arc::new(Client {
         identity,
+        credential,
         client_id: chosen.client_id.as_str().into(),
         peer: peer.address,
         protocol: connect.protocol,
@@ -241,12 +292,11 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         topic_alias_maximum: connect.topic_alias_maximum,
         will: connect.will,
     };
-    let attached = core.attach(&client, attach).await?;
-
-    let mut connack = BytesMut::new();
-    let accepted = Accepted {
-        session_present: attached.session_present,
-        session_expiry_s: (attached.session_expiry_s != connect.session_expiry_s).then_some(attached.session_expiry_s),
+    let granted_s = granted_expiry(connect.session_expiry_s, core.config.session_expiry_max).as_secs();
+    let granted_s = u32::try_from(granted_s).unwrap_or(u32::MAX);
+    let mut accepted = Accepted {
+        session_present: false,
+        session_expiry_s: (granted_s != connect.session_expiry_s).then_some(granted_s),
         receive_maximum: core.config.receive_maximum.max(1),
         packet_bytes_max: u32::try_from(core.config.packet_bytes_max).unwrap_or(u32::MAX),
         assigned_client_id: chosen.assigned.then_some(&*client.client_id),
@@ -254,19 +304,29 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         server_keep_alive_s: keep_alive.server_keep_alive_s,
         retain_unavailable: !may_retain,
     };
+    let mut connack = BytesMut::new();
+    connect::write_accepted(&mut connack, connect.protocol, &accepted);
+    // Nothing larger may be sent to it (MQTT-3.1.2-24); said before anybody's session is touched.
+    if connack.len() > connect.packet_bytes_max.map_or(usize::MAX, |max| max as usize) {
+        return Err(ConnectRefusal::MaximumPacketSizeTooSmall);
+    }
+    let attached = core.attach(&client, attach).await?;
+    accepted.session_present = attached.session_present;
+    connack.clear();
     connect::write_accepted(&mut connack, connect.protocol, &accepted);
     Ok(Login {
         connack,
         start: connection::Start {
             cell: attached.cell,
             client,
+            quota,
             silence_max: keep_alive.silence_max,
         },
     })
 }
 
 /// Asks the gatekeeper, in turn and in time.
-async fn authenticate(core: &Core, request: &ConnectRequest) -> Result<Identity, ConnectRefusal> {
+async fn authenticate(core: &Core, request: &ConnectRequest) -> Result<Admitted, ConnectRefusal> {
     let ask = async {
         // The semaphore is never closed.
         let _turn = core

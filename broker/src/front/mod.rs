@@ -6,4 +6,5 @@ pub(crate) mod certificate;
 mod connection;
 pub(crate) mod limits;
 mod login;
+pub(crate) mod refusals;
 mod subscribing;

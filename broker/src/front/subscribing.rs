@@ -15,15 +15,24 @@ use crate::session::{Queued, Subscription, Unsubscribed};
 use crate::sessions::{CellState, SessionCell};
 use crate::stats::Counters;
 
+/// The filters of a SUBSCRIBE that were refused.
+#[derive(Debug, Default)]
+pub(super) struct RefusedFilters<'a> {
+    pub(super) count: u64,
+    /// The first of them, and why.
+    pub(super) first: Option<(&'a str, SubscribeResult)>,
+}
+
 /// Subscribes and writes SUBACK; queues the retained messages behind it.
-pub(super) fn subscribe(
+pub(super) fn subscribe<'a>(
     core: &Core,
     cell: &Arc<SessionCell>,
     client: &Client,
     now: Instant,
-    packet: &Subscribe<'_>,
+    packet: &Subscribe<'a>,
     output: &mut BytesMut,
-) {
+) -> RefusedFilters<'a> {
+    let mut refused = RefusedFilters::default();
     let mut results = Vec::with_capacity(packet.filters.len());
     let mut retained = Vec::new();
     for request in &packet.filters {
@@ -35,8 +44,8 @@ pub(super) fn subscribe(
         };
         results.push(result);
         let SubscribeResult::Granted(qos) = result else {
-            Counters::one(&core.counters.subscriptions_refused);
-            tracing::info!(client_id = ?client.client_id, filter = ?request.filter, ?result, "subscription refused");
+            refused.count += 1;
+            refused.first.get_or_insert((request.filter, result));
             continue;
         };
         let is_wanted = match request.options.retain_handling {
@@ -60,12 +69,16 @@ pub(super) fn subscribe(
         }
     }
     write_suback(output, client.protocol, packet.packet_id, &results);
-    let Ok(mut state) = cell.lock_for(client) else { return };
+    Counters::add(&core.counters.subscriptions_refused, refused.count);
+    let Ok(mut state) = cell.lock_for(client) else {
+        return refused;
+    };
     for message in retained {
         if state.session.enqueue(message).is_err() {
             Counters::one(&core.counters.queue_full);
         }
     }
+    refused
 }
 
 /// The result for one filter, and whether the subscription is new.
@@ -80,7 +93,7 @@ fn subscribe_one(
     if filter.starts_with("$share/") {
         return (SubscribeResult::SharedSubscriptionsNotSupported, false);
     }
-    if !core.topics.is_filter(filter) {
+    if !core.topics.fits(filter) {
         return (SubscribeResult::TopicFilterInvalid, false);
     }
     let (qos_max, is_shared) = match core.gatekeeper.authorize_subscribe(client, filter) {

@@ -105,6 +105,15 @@ pub(crate) struct Session {
     unreleased: HashMap<u16, Unreleased>,
 }
 
+/// The expiry that was asked for, within what is allowed.
+pub(crate) fn granted_expiry(asked_s: u32, max: Duration) -> Duration {
+    if asked_s == u32::MAX {
+        max
+    } else {
+        Duration::from_secs(asked_s.into()).min(max)
+    }
+}
+
 impl Session {
     pub(crate) fn new(limits: SessionLimits) -> Self {
         Self {
@@ -146,7 +155,7 @@ impl Session {
             self.clear();
         }
         self.protocol = attach.protocol;
-        self.expiry = self.bounded_expiry(attach.session_expiry_s);
+        self.expiry = granted_expiry(attach.session_expiry_s, self.limits.expiry_max);
         self.ends_at = None;
         // A will that was delayed is not sent any more: the client is back in time (MQTT-3.1.3-9).
         self.will = attach.will;
@@ -160,16 +169,13 @@ impl Session {
         self.resends_due = self.in_flight.len();
     }
 
-    /// The expiry that was asked for, within what is allowed.
-    fn bounded_expiry(&self, asked_s: u32) -> Duration {
-        if asked_s == u32::MAX {
-            self.limits.expiry_max
-        } else {
-            Duration::from_secs(asked_s.into()).min(self.limits.expiry_max)
-        }
+    /// The largest packet that the client takes.
+    pub(crate) fn packet_bytes_max(&self) -> usize {
+        self.packet_bytes_max
     }
 
     /// How long the session lives on without a connection.
+    #[cfg(test)]
     pub(crate) fn expiry(&self) -> Duration {
         self.expiry
     }
@@ -179,7 +185,7 @@ impl Session {
         if self.expiry.is_zero() && asked_s != 0 {
             return Err(DisconnectCause::ProtocolError);
         }
-        self.expiry = self.bounded_expiry(asked_s);
+        self.expiry = granted_expiry(asked_s, self.limits.expiry_max);
         Ok(())
     }
 

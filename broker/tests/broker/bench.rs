@@ -1,18 +1,18 @@
 //! The bench: a broker with a strict gatekeeper, and a client that speaks bytes.
 //! Every wait has a limit, so a test that would hang fails.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use broker::{
-    BoxFuture, Broker, Client, Config, ConnectRefusal, ConnectRequest, DisconnectCause, Gatekeeper, Handle, Identity,
-    Publish, QoS, Receipt, Route, Subscribing,
+    Admitted, BoxFuture, Broker, Client, Config, ConnectRefusal, ConnectRequest, Credential, DisconnectCause,
+    Gatekeeper, Handle, Identity, Publish, QoS, Receipt, Route, Subscribing,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Nothing here takes as long unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,18 +20,26 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// What the gatekeeper heard of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Heard {
+    /// Authentication waits for [`Bench::answer`].
+    Asked,
     Connected(String),
     Disconnected(String, DisconnectCause),
 }
 
 /// Identity = user name, password `secret`. Publishes to `up/{identity}/…` are consumed, those with a level `hold` are
 /// kept unresolved; `open/…` is passed on. Subscribes to `down/{identity}/…` directly, to `open/…` shared. The identity
-/// `all` may everything, shared; `plain` may not retain.
+/// `all` may everything, shared; `plain` may not retain. The password `slow` is answered when the test says so; `{…}~undone`
+/// loses what it was admitted by as soon as it is connected.
 pub(crate) struct Strict {
     delivered: mpsc::UnboundedSender<Publish>,
     heard: mpsc::UnboundedSender<Heard>,
     held: Arc<Mutex<VecDeque<Receipt>>>,
+    answer: Arc<Notify>,
+    taken_back: Arc<Mutex<HashSet<Credential>>>,
 }
+
+/// By what a client is admitted whose password is `slow`.
+pub(crate) const SLOW: Credential = Credential(1);
 
 fn may_everything(client: &Client) -> bool {
     client.identity.as_str() == "all"
@@ -44,17 +52,29 @@ impl Strict {
 }
 
 impl Gatekeeper for Strict {
-    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Identity, ConnectRefusal>> {
+    fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Admitted, ConnectRefusal>> {
         Box::pin(async move {
             if let Some(name) = &request.certificate_cn {
-                return Ok(Identity::new(name.as_str()));
+                return Ok(Identity::new(name.as_str()).into());
             }
             match (&request.user_name, request.password.as_deref()) {
-                (Some(name), Some(b"secret")) => Ok(Identity::new(name.as_str())),
+                (Some(name), Some(b"secret")) => Ok(Identity::new(name.as_str()).into()),
+                (Some(name), Some(b"slow")) => {
+                    drop(self.heard.send(Heard::Asked));
+                    self.answer.notified().await;
+                    Ok(Admitted {
+                        identity: Identity::new(name.as_str()),
+                        credential: SLOW,
+                    })
+                }
                 (_, Some(b"stall")) => std::future::pending().await,
                 _ => Err(ConnectRefusal::BadUserNameOrPassword),
             }
         })
+    }
+
+    fn is_admitted(&self, client: &Client) -> bool {
+        !self.taken_back.lock().unwrap().contains(&client.credential)
     }
 
     fn authorize_will(&self, client: &Client, topic: &str, _qos: QoS, _retain: bool) -> bool {
@@ -94,6 +114,9 @@ impl Gatekeeper for Strict {
     }
 
     fn connected(&self, client: &Client) {
+        if client.client_id.ends_with("~undone") {
+            self.taken_back.lock().unwrap().insert(client.credential);
+        }
         drop(self.heard.send(Heard::Connected(client.client_id.to_string())));
     }
 
@@ -112,6 +135,8 @@ pub(crate) struct Bench {
     delivered: mpsc::UnboundedReceiver<Publish>,
     heard: mpsc::UnboundedReceiver<Heard>,
     held: Arc<Mutex<VecDeque<Receipt>>>,
+    pub(crate) answer: Arc<Notify>,
+    pub(crate) taken_back: Arc<Mutex<HashSet<Credential>>>,
 }
 
 pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -134,7 +159,10 @@ impl Bench {
             delivered: delivered_sender,
             heard: heard_sender,
             held: Arc::clone(&held),
+            answer: Arc::default(),
+            taken_back: Arc::default(),
         };
+        let (answer, taken_back) = (Arc::clone(&strict.answer), Arc::clone(&strict.taken_back));
         let broker = Broker::new(config, Arc::new(strict)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -146,6 +174,8 @@ impl Bench {
             delivered,
             heard,
             held,
+            answer,
+            taken_back,
         }
     }
 

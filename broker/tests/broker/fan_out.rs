@@ -52,6 +52,7 @@ async fn the_program_publishes_to_all() {
 async fn messages_keep_their_order_and_none_is_lost() {
     let bench = Bench::with(Config {
         packet_rate: None,
+        login_rate: None,
         ..Config::default()
     })
     .await;
@@ -176,6 +177,7 @@ async fn subscriptions_of_a_session_are_capped() {
 async fn what_is_published_after_suback_arrives() {
     let bench = Bench::with(Config {
         packet_rate: None,
+        login_rate: None,
         ..Config::default()
     })
     .await;

@@ -2,7 +2,7 @@
 
 use broker::{Config, ConnectRefusal, DisconnectCause};
 
-use crate::bench::{Bench, Connect, Heard, publish, suback_code, subscribe};
+use crate::bench::{Bench, Connect, Heard, packet, publish, suback_code, subscribe, text};
 
 async fn connack(bench: &Bench, connect: &Connect<'_>) -> Vec<u8> {
     let mut raw = bench.raw().await;
@@ -186,8 +186,9 @@ async fn a_will_on_a_foreign_topic_is_refused() {
         ..Connect::default()
     };
     assert_eq!(codes(&bench, connect).await, (0x05, 0x87));
+    let deep = format!("up/P1{}", "/x".repeat(20));
     let connect = Connect {
-        will: Some(("up/P1/#", "bye", 1)),
+        will: Some((&deep, "bye", 1)),
         ..Connect::default()
     };
     assert_eq!(codes(&bench, connect).await, (0x05, 0x90));
@@ -229,17 +230,21 @@ async fn publishing_where_it_may_not_closes_the_connection() {
         raw.expect_disconnect(protocol, 0x87).await;
         assert_eq!(bench.cause_for("P1").await, DisconnectCause::NotAuthorized);
     }
-    for topic in [
-        "up/P1/#",
-        "up/P1/+/x",
-        "",
-        &"up/P1/".repeat(30),
-        &format!("up/P1{}", "/x".repeat(20)),
+    for (topic, code, cause) in [
+        ("up/P1/#", 0x81, DisconnectCause::MalformedPacket),
+        ("up/P1/+/x", 0x81, DisconnectCause::MalformedPacket),
+        ("", 0x82, DisconnectCause::ProtocolError),
+        (&"up/P1/".repeat(30), 0x90, DisconnectCause::TopicNameInvalid),
+        (
+            &format!("up/P1{}", "/x".repeat(20)),
+            0x90,
+            DisconnectCause::TopicNameInvalid,
+        ),
     ] {
         let mut raw = bench.client(5, "P1").await;
         raw.send(&publish(5, 1, 1, topic, "{}")).await;
-        raw.expect_disconnect(5, 0x90).await;
-        assert_eq!(bench.cause_for("P1").await, DisconnectCause::TopicNameInvalid);
+        raw.expect_disconnect(5, code).await;
+        assert_eq!(bench.cause_for("P1").await, cause, "{topic}");
     }
     bench.no_more_delivered();
 }
@@ -252,8 +257,7 @@ async fn refused_filters_get_their_codes() {
         ("down/P2/#", 0x87),
         ("+/P1/#", 0x87),
         ("$share/group/open/x", 0x9E),
-        ("open/#/x", 0x8F),
-        ("", 0x8F),
+        ("open/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p", 0x8F),
     ] {
         for (protocol, code) in [(4, 0x80), (5, code_v5)] {
             let mut raw = bench.client(protocol, "P1").await;
@@ -265,6 +269,116 @@ async fn refused_filters_get_their_codes() {
             raw.ping().await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_filter_that_is_not_well_formed_ends_the_connection() {
+    let bench = Bench::new().await;
+    for filter in ["", "open/#/x", "open/a+", "#/x"] {
+        for protocol in [4, 5] {
+            for bytes in [
+                subscribe(protocol, 9, &[("down/P1/#", 1), (filter, 1)]),
+                unsubscribe(protocol, filter),
+            ] {
+                let mut raw = bench.client(protocol, "P1").await;
+                raw.send(&bytes).await;
+                raw.expect_disconnect(protocol, 0x81).await;
+            }
+        }
+    }
+    assert_eq!(bench.handle.stats().malformed, 16);
+}
+
+fn unsubscribe(protocol: u8, filter: &str) -> Vec<u8> {
+    let properties: &[u8] = if protocol == 5 { &[0] } else { &[] };
+    packet(0xA2, &[b"\x00\x03", properties, &text(filter)].concat())
+}
+
+#[tokio::test]
+async fn a_broken_connect_of_mqtt_5_is_told_what_is_wrong_before_it_is_closed() {
+    let bench = Bench::with(Config {
+        connect_packet_bytes_max: 200,
+        ..Config::default()
+    })
+    .await;
+    let with = |properties| Connect {
+        protocol: 5,
+        properties,
+        ..Connect::default()
+    };
+    let long = "x".repeat(300);
+    let cases = [
+        (with(b"\x23\x00\x01"), 0x81, "a property of another packet"),
+        (with(b"\x21\x00\x00"), 0x82, "Receive Maximum 0"),
+        (with(b"\x16\x00\x01x"), 0x82, "Authentication Data without a method"),
+        (
+            Connect {
+                will: Some(("up/P1/#", "bye", 0)),
+                ..with(b"")
+            },
+            0x81,
+            "a wildcard in the will's topic",
+        ),
+        (
+            Connect {
+                client_id: &long,
+                ..with(b"")
+            },
+            0x95,
+            "longer than is taken",
+        ),
+    ];
+    for (connect, code, why) in cases {
+        let mut raw = bench.raw().await;
+        raw.send(&connect.bytes()).await;
+        assert_eq!(raw.packet().await, [0x20, 3, 0, code, 0], "{why}");
+        raw.expect_closed().await;
+        let mut old = bench.raw().await;
+        old.send(
+            &Connect {
+                protocol: 4,
+                properties: b"",
+                will: Some(("#", "", 0)),
+                ..connect
+            }
+            .bytes(),
+        )
+        .await;
+        old.expect_closed().await;
+    }
+    assert_eq!(bench.handle.stats().connects_missing, 10);
+}
+
+#[tokio::test]
+async fn no_packet_is_larger_than_the_client_takes() {
+    fn connect<'a>(client_id: &'a str, properties: &'a [u8]) -> Connect<'a> {
+        Connect {
+            protocol: 5,
+            client_id,
+            properties,
+            ..Connect::default()
+        }
+    }
+    let mut bench = Bench::new().await;
+    let (mut large, connack) = bench.connect(&connect("P1", b"\x27\x00\x00\x00\x40")).await;
+    let len = connack.len() as u8;
+    assert_eq!(bench.heard().await, Heard::Connected("P1".into()));
+    // The session is not touched by a client that could not be answered.
+    let mut refused = bench.raw().await;
+    refused.send(&connect("P1", &[0x27, 0, 0, 0, len - 1]).bytes()).await;
+    assert_eq!(refused.packet().await, b"\x20\x03\x00\x83\x00");
+    refused.expect_closed().await;
+    large.ping().await;
+    let mut silent = bench.raw().await;
+    silent.send(&connect("P1", b"\x27\x00\x00\x00\x04").bytes()).await;
+    silent.expect_closed().await;
+    bench.connect(&connect("P1~x", &[0x27, 0, 0, 0, len])).await;
+    // SUBACK for 59 filters is 64 bytes.
+    large.send(&subscribe(5, 1, &[("down/P1/x", 0); 60])).await;
+    large.expect_disconnect(5, 0x95).await;
+    let (mut fits, _) = bench.connect(&connect("P1", b"\x27\x00\x00\x00\x40")).await;
+    fits.send(&subscribe(5, 1, &[("down/P1/x", 0); 59])).await;
+    assert_eq!(fits.packet().await.len(), 64);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use broker::{Config, DisconnectCause, Message, PublishError, Rate};
 
-use crate::bench::{Bench, Connect, in_time, packet, publish};
+use crate::bench::{Bench, Connect, in_time, packet, publish, subscribe};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -267,6 +267,18 @@ async fn authentication_that_takes_too_long_is_refused_and_delays_nobody_else() 
 }
 
 #[tokio::test]
+async fn more_filters_in_one_packet_than_are_read_end_the_connection() {
+    let mut bench = Bench::new().await;
+    for protocol in [4, 5] {
+        let mut raw = bench.client(protocol, "P1").await;
+        raw.send(&subscribe(protocol, 1, &[("down/P1/x", 0); 257])).await;
+        raw.expect_disconnect(protocol, 0x97).await;
+        assert_eq!(bench.cause_for("P1").await, DisconnectCause::QuotaExceeded);
+    }
+    assert_eq!(bench.handle.stats().subscriptions_refused, 0);
+}
+
+#[tokio::test]
 async fn a_flood_is_held_back_to_the_rate() {
     let rate = Rate {
         per_second: 50,
@@ -292,6 +304,103 @@ async fn a_flood_is_held_back_to_the_rate() {
     );
     // Who is looked at late is held back fewer times.
     assert!(bench.handle.stats().rate_limited > 0);
+}
+
+#[tokio::test]
+async fn a_flood_that_connects_again_is_held_back_to_the_same_rate() {
+    // What comes in the time that the test takes is a fraction of the burst.
+    let bench = Bench::with(Config {
+        packet_rate: Some(Rate {
+            per_second: 1,
+            burst: 300,
+        }),
+        ..Config::default()
+    })
+    .await;
+    let mut taken = 0;
+    let begun = Instant::now();
+    for (n, client_id) in ["P1", "P1~tool", "P1"].into_iter().enumerate() {
+        let mut raw = bench.client(4, client_id).await;
+        let flood: Vec<u8> = (1..=140).flat_map(|id| publish(4, 0, id, "up/P1/x", "{}")).collect();
+        raw.send(&flood).await;
+        // What was read of the flood is known once the broker has stopped reading, or has answered behind it.
+        if n < 2 {
+            raw.send(b"\xE0\x00").await;
+            raw.expect_closed().await;
+        } else {
+            in_time("being held back", async {
+                while bench.handle.stats().rate_limited == 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            })
+            .await;
+        }
+        taken = bench.handle.stats().publishes_in;
+    }
+    // Two DISCONNECTs count too.
+    let refilled = begun.elapsed().as_secs() + 1;
+    assert!((298..=298 + refilled).contains(&taken), "{taken}");
+}
+
+#[tokio::test]
+async fn an_identity_that_connects_again_and_again_is_refused_until_later() {
+    let bench = Bench::with(Config {
+        login_rate: Some(Rate {
+            per_second: 1,
+            burst: 50,
+        }),
+        ..Config::default()
+    })
+    .await;
+    let begun = Instant::now();
+    let mut accepted = 0;
+    let refused = loop {
+        assert!(accepted < 1000, "never refused");
+        let mut raw = bench.raw().await;
+        let connect = Connect {
+            protocol: 5,
+            ..Connect::default()
+        };
+        raw.send(&connect.bytes()).await;
+        match raw.packet().await[3] {
+            0 => accepted += 1,
+            code => break code,
+        }
+    };
+    assert_eq!(refused, 0x9F);
+    let refilled = begun.elapsed().as_secs() + 1;
+    assert!((50..=50 + refilled).contains(&accepted), "{accepted}");
+    bench.client(4, "P2").await.ping().await;
+}
+
+#[tokio::test]
+async fn what_one_identity_has_unresolved_is_bounded_over_its_connections() {
+    let mut bench = Bench::with(Config {
+        unresolved_messages_max: 3,
+        ..Config::default()
+    })
+    .await;
+    let mut pile = bench.client(4, "P1").await;
+    let mut tool = bench.client(5, "P1~tool").await;
+    for (client, protocol) in [(&mut pile, 4), (&mut tool, 5)] {
+        for id in 1..=2 {
+            client.send(&publish(protocol, 1, id, "up/P1/hold", "{}")).await;
+        }
+    }
+    for _ in 0..3 {
+        bench.delivered().await;
+    }
+    bench.client(4, "P2").await.ping().await;
+    bench.no_more_delivered();
+    bench.take_receipt().acknowledge();
+    bench.delivered().await;
+    for _ in 0..3 {
+        bench.take_receipt().acknowledge();
+    }
+    for id in 1..=2 {
+        assert_eq!(pile.packet().await, [0x40, 2, 0, id]);
+        assert_eq!(tool.packet().await, [0x40, 2, 0, id]);
+    }
 }
 
 #[tokio::test]
@@ -365,6 +474,7 @@ async fn a_3_1_1_client_with_too_much_under_way_is_read_no_further() {
 async fn random_packets_from_many_clients_do_no_harm() {
     let bench = Bench::with(Config {
         client_ids_per_identity_max: 100,
+        login_rate: None,
         ..Config::default()
     })
     .await;

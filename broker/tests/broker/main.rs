@@ -8,6 +8,8 @@ mod durable;
 mod fan_out;
 mod front_door;
 mod limits;
+mod log;
 mod real_clients;
+mod revoked;
 mod sessions;
 mod tls;

@@ -81,6 +81,7 @@ async fn unsubscribing_what_is_not_there_is_answered(version: u8) {
 async fn random_streams_harm_nobody_else(version: u8) {
     let bench = Bench::with(broker::Config {
         packet_rate: None,
+        login_rate: None,
         partial_packet_timeout: std::time::Duration::from_millis(100),
         ..broker::Config::default()
     })

@@ -194,12 +194,14 @@ async fn packets_that_only_a_server_sends_end_the_connection(version: u8) {
         b"\xB0\x01\x9D",
         b"\xD0\x00",
         b"\xF0\x00",
-        b"\x00\x00",
     ] {
         let mut peer = bench.client(version, "P1").await;
         peer.send(bytes).await;
         peer.expect_disconnect(version, 0x82).await;
     }
+    let mut reserved = bench.client(version, "P1").await;
+    reserved.send(b"\x00\x00").await;
+    reserved.expect_disconnect(version, 0x81).await;
 }
 
 /// 3.1.1: MQTT-2.2.2-2, MQTT-3.8.1-1, MQTT-3.6.1-1, MQTT-3.14.1-1. 5: MQTT-2.1.3-1 (0x81).

@@ -106,7 +106,7 @@ async fn topic_aliases_of_a_client_are_taken() {
     }
     let mut none = bench.client(5, "P1").await;
     none.send(&publish(5, 1, 1, "", "x")).await;
-    none.expect_disconnect(5, 0x90).await;
+    none.expect_disconnect(5, 0x82).await;
 }
 
 /// 5: MQTT-3.1.2-26, -27, MQTT-3.3.2-7, -11, -12: set up towards a client that allows it, no more than it allows, for one

@@ -92,7 +92,7 @@ async fn properties_that_may_not_be_end_the_connection() {
         (&b"\x01\x02"[..], 0x82),
         (b"\x08\x00\x03a/#", 0x82),
         (b"\x08\x00\x00", 0x82),
-        (b"\x11\x00\x00\x00\x01", 0x82),
+        (b"\x11\x00\x00\x00\x01", 0x81),
         (b"\x03\x00\x01a\x03\x00\x01b", 0x82),
         (b"\x03\x00\x02\xC3\x28", 0x81),
         (b"\x7E\x00", 0x81),

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use broker::{
-    BoxFuture, Broker, Client, ClientIdRule, Config, ConnectRefusal, ConnectRequest, Gatekeeper, Handle, Identity,
-    Message, Publish, PublishError, PublishProperties, QoS, Receipt, Route, Subscribing,
+    Admitted, BoxFuture, Broker, Client, ClientIdRule, Config, ConnectRefusal, ConnectRequest, Gatekeeper, Handle,
+    Identity, Message, Publish, PublishError, PublishProperties, QoS, Receipt, Route, Subscribing,
 };
 
 use crate::bench::{Bench, Connect, Raw, in_time, packet, publish, publish_with, suback_code, subscribe, text};
@@ -141,8 +141,8 @@ impl Keeping {
 }
 
 impl Gatekeeper for Keeping {
-    fn authenticate<'a>(&'a self, _request: &'a ConnectRequest) -> BoxFuture<'a, Result<Identity, ConnectRefusal>> {
-        Box::pin(async { Ok(Identity::new("anybody")) })
+    fn authenticate<'a>(&'a self, _request: &'a ConnectRequest) -> BoxFuture<'a, Result<Admitted, ConnectRefusal>> {
+        Box::pin(async { Ok(Identity::new("anybody").into()) })
     }
     fn authorize_will(&self, _: &Client, _: &str, _: QoS, _: bool) -> bool {
         true

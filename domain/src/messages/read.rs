@@ -41,6 +41,8 @@ pub struct Malformed {
 /// A required field is missing, of the wrong type, or says what cannot be (a negative register, a connector 0, a reading
 /// with more places than the contract allows); a message that is no JSON object or too long.
 pub fn read_up(kind: UpKind, payload: &[u8]) -> Result<UpMessage, Malformed> {
+    // Firmware in C sends the end of its string along. Whatever else stands behind the object is part of the message.
+    let payload = payload.strip_suffix(b"\0").unwrap_or(payload);
     if payload.len() <= PAYLOAD_BYTES_MAX
         && let Some(message) = read_strictly(kind, payload)
     {
@@ -70,6 +72,17 @@ pub(super) fn read_leniently(kind: UpKind, payload: &[u8]) -> Result<UpMessage, 
         unread,
         ..UpMessage::new(common, body)
     })
+}
+
+/// What can be read of a message whose topic names no kind: `word` stands there in its place.
+pub fn read_without_kind(word: &str, payload: &[u8]) -> Malformed {
+    let text = String::from_utf8_lossy(payload);
+    let (message, _) = Object::of_message(&text);
+    let fault = Fault {
+        path: "topic".to_owned(),
+        detail: format!("`up/{}` names no kind of message", word.escape_debug()),
+    };
+    malformed(&message, fault)
 }
 
 /// A message that is as the contract has it, which most are: nothing is held twice to read it.

@@ -572,6 +572,37 @@ fn what_stands_before_a_break_in_the_json_tells_whose_message_it_is() {
 }
 
 /// Any JSON, of the sort that piles write by mistake.
+#[test]
+fn what_stands_behind_the_object_makes_a_message_malformed() {
+    let event = with(
+        common(),
+        json!({ "connector": 1, "kind": "plugged", "code": 0, "text": "" }),
+    )
+    .to_string();
+    let lenient = with(
+        common(),
+        json!({ "connector": 1, "kind": "plugged", "code": "?", "text": "" }),
+    )
+    .to_string();
+    for said in [&event, &lenient] {
+        assert!(read_up(UpKind::Event, said.as_bytes()).is_ok(), "{said}");
+        for behind in [&event, "}", "x", ",", "\0\0", "\0 x", " \0\0"] {
+            let two = format!("{said}{behind}");
+            let fault = read_up(UpKind::Event, two.as_bytes()).expect_err(&two);
+            assert_eq!(
+                (fault.path.as_str(), fault.connector),
+                (".", Some(ConnectorNo(1))),
+                "{two}"
+            );
+        }
+        for harmless in [" ", "\n", "\r\n", "\0", "\n\0"] {
+            let ended = format!("{said}{harmless}");
+            let message = read_up(UpKind::Event, ended.as_bytes()).unwrap_or_else(|fault| panic!("{ended:?}: {fault}"));
+            assert_eq!(message.body, read_up(UpKind::Event, said.as_bytes()).unwrap().body);
+        }
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         "[a-zA-Z0-9 :._-]{0,40}",

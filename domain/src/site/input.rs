@@ -39,8 +39,8 @@ pub enum Input {
     Unreadable {
         /// Which.
         pile: PileId,
-        /// On which topic.
-        kind: UpKind,
+        /// On which topic; `None` if that names no kind.
+        kind: Option<UpKind>,
         /// Where the fault is.
         fault: Malformed,
         /// The message as it came.

@@ -57,7 +57,7 @@ impl Site {
                 }
             }
             Input::Unreadable { pile, kind, raw, fault } => {
-                if *kind != UpKind::Heartbeat {
+                if *kind != Some(UpKind::Heartbeat) {
                     if let Some(order) = &fault.order_id {
                         self.needs_order(order, &mut keys);
                     }

@@ -25,13 +25,16 @@ use std::collections::BTreeSet;
 
 impl Turn<'_> {
     /// A message that cannot be read is kept as it came, unless it is mere telemetry, and acknowledged `malformed`.
-    pub(super) fn unreadable(&mut self, pile: &PileId, kind: UpKind, fault: Malformed, raw: Raw) -> Handled {
+    pub(super) fn unreadable(&mut self, pile: &PileId, kind: Option<UpKind>, fault: Malformed, raw: Raw) -> Handled {
         self.known_pile(pile)?;
-        let detail = format!("{}: {fault}", kind.word());
+        let detail = match kind {
+            Some(kind) => format!("{}: {fault}", kind.word()),
+            None => fault.to_string(),
+        };
         let digest = digest_of(raw.content());
-        if kind == UpKind::Heartbeat {
+        if kind == Some(UpKind::Heartbeat) {
             self.ignore("malformed_heartbeat");
-        } else if kind != UpKind::Record && self.has_spent_budget(pile) {
+        } else if kind.is_some_and(|kind| kind != UpKind::Record) && self.has_spent_budget(pile) {
             self.ignore("over_budget");
         } else if self.set_aside_as(pile, &digest).is_some() {
             self.ignore("quarantined_again");

@@ -4,6 +4,7 @@ use crate::{
     clock,
     config::Config,
     daemon::{self, Listening},
+    log::LogQueue,
 };
 use anyhow::Context;
 use service::{systemd, tls};
@@ -16,7 +17,8 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
     let config = Config::load_here(path)?;
     // The fan-out library tells of every connection; a person may ask for that by naming it.
     let filter = EnvFilter::try_new(format!("rumqttd=error,{}", config.log))?;
-    let plain = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let log = LogQueue::start(std::io::stderr())?;
+    let plain = fmt::layer().with_writer(log.clone()).with_ansi(false);
     tracing_subscriber::registry().with(filter).with(plain).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -33,6 +35,7 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
     });
     // A handler that hangs must not keep a dead station from being started again.
     runtime.shutdown_background();
+    log.flush();
     result
 }
 

@@ -131,6 +131,10 @@ pub trait Outbound: Send + 'static {
     fn send(&self, pile: &PileId, message: &Down) -> bool;
     /// Ends a pile's connections and forgets its session.
     fn disconnect(&self, pile: &PileId);
+    /// Something by which this pile came in counts no more: ends the connections that came in by that.
+    fn check_again(&self, pile: &PileId) {
+        self.disconnect(pile);
+    }
     /// The pile is the station's no more: what was retained for it is gone.
     fn forget(&self, _pile: &PileId) {}
 }

@@ -171,14 +171,14 @@ impl Loop {
             self.station.journal_head.send_replace(seq);
         }
         for change in committed.credentials {
-            let pile = change.shuts_out().cloned();
+            let pile = change.takes_back().cloned();
             if let CredentialChange::RemovePile(pile) = &change {
                 outbound.forget(pile);
             }
             self.station.credentials.apply(change);
             // Whoever came in with what counts no more has to come in again.
             if let Some(pile) = pile {
-                outbound.disconnect(&pile);
+                outbound.check_again(&pile);
             }
         }
         for receipt in committed.receipts {

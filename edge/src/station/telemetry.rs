@@ -16,7 +16,8 @@ const EVERY_MS: u64 = 30_000;
 /// What is kept of a pile's message for after the decision.
 pub(super) struct Said {
     pub(super) pile: PileId,
-    pub(super) kind: UpKind,
+    /// `None`: its topic names none.
+    pub(super) kind: Option<UpKind>,
     /// Of a heartbeat.
     pub(super) reports: Vec<ConnectorReport>,
 }
@@ -26,14 +27,14 @@ impl Said {
         match input {
             Input::Message { pile, message } => Some(Self {
                 pile: pile.clone(),
-                kind: match &message.body {
+                kind: Some(match &message.body {
                     Up::Boot(_) => UpKind::Boot,
                     Up::Heartbeat(_) => UpKind::Heartbeat,
                     Up::Reply(_) => UpKind::Reply,
                     Up::Record(_) => UpKind::Record,
                     Up::Event(_) => UpKind::Event,
                     Up::Card(_) => UpKind::Card,
-                },
+                }),
                 reports: match &message.body {
                     Up::Heartbeat(heartbeat) => heartbeat.connectors.clone(),
                     _ => Vec::new(),

@@ -15,7 +15,7 @@ use crate::{
     clock::Mark,
     credentials::{CredentialChange, Credentials},
     store::{Batch, Reader, Remembered, Retained, Store, StoreError},
-    words::Unacted,
+    words::{AnswerLog, Unacted},
 };
 use domain::{
     ids::{OrderId, PileId, Randomness},
@@ -108,6 +108,7 @@ pub struct Writer<R, A> {
     store: Store,
     stats: Arc<LoopStats>,
     telemetry: Telemetry,
+    answer_log: AnswerLog,
     /// As on the disk.
     retained: Retained,
     /// How many rows stayed when some were last forgotten.
@@ -177,6 +178,7 @@ impl<R, A> Writer<R, A> {
             store,
             stats,
             telemetry: Telemetry::default(),
+            answer_log: AnswerLog::new(),
             retained: recovered.retained,
             open: Open::default(),
         };
@@ -242,7 +244,9 @@ impl<R, A> Writer<R, A> {
         for (stamp, fact) in &open.batch.facts {
             crate::steps::log(*stamp, fact);
         }
-        open.unacted.iter().for_each(Unacted::log);
+        for unacted in &open.unacted {
+            self.answer_log.log(unacted, now.mono);
+        }
         self.stats.inputs.fetch_add(open.taken as u64, Ordering::Relaxed);
         let seen = open.seen.iter();
         let views = seen.filter_map(|order| self.site.view_of(order, now)).collect();

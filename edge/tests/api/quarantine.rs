@@ -33,7 +33,7 @@ async fn garbled(bench: &Bench, pile: &str, order: &str) {
     let fault = messages::read_up(UpKind::Record, text.as_bytes()).unwrap_err();
     let input = Input::Unreadable {
         pile: PileId::new(pile).unwrap(),
-        kind: UpKind::Record,
+        kind: Some(UpKind::Record),
         fault,
         raw: Raw::Text(text),
     };

@@ -1,9 +1,10 @@
 //! Limits by address and caller, so that one does not take what all need: places, and logins that fail.
 //! Time is an input; how much is remembered is bounded.
 
+use limits::{Limited, Rate, RateLimits, network_of};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -11,63 +12,40 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many logins of one address may fail at once …
-const FAILURES_MAX: u32 = 100;
-/// … and how soon another may.
+/// How many logins of one address may fail at once, and how many in each second after that.
+const FAILURES: Rate = Rate {
+    per_second: 1,
+    burst: 100,
+};
+/// When the next one may be tried.
 pub const FAILURE_EVERY: Duration = Duration::from_secs(1);
-/// The most addresses whose failures are remembered; with more the one that failed longest ago is forgotten.
+/// The most addresses whose failures are remembered; with more the one that failed least is forgotten.
 const ADDRESSES_MAX: usize = 1_024;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What counts as one address: an IPv6 network of 64 bits belongs to one household, and an IPv4 address is the same in
-/// either writing.
-pub fn one_address(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = u128::from(address) & !u128::from(u64::MAX);
-            Ipv6Addr::from(network).into()
-        }
-        v4 => v4,
-    }
-}
-
 /// Logins that failed lately, by address.
 ///
 /// Only failures are held back: a caller with a good token is let in whatever others behind the same address, a proxy's
 /// for instance, do. Tokens have too many bits to be found by trying; what is limited is the work and the noise.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FailedLogins {
-    by_address: Mutex<BTreeMap<IpAddr, Failures>>,
+    by_address: Mutex<RateLimits<IpAddr>>,
     /// Logins that failed.
     pub failed: AtomicU64,
     /// Those of them that were answered 429.
     pub limited: AtomicU64,
 }
 
-/// A bucket that empties by one with every [`FAILURE_EVERY`].
-#[derive(Debug, Clone, Copy)]
-struct Failures {
-    count: u32,
-    since: Instant,
-    /// The log has told that there are too many.
-    told: bool,
-}
-
-impl Failures {
-    /// Lets go of what is over by `now`.
-    fn settle(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.since);
-        let over = u32::try_from(passed.as_secs() / FAILURE_EVERY.as_secs()).unwrap_or(u32::MAX);
-        if over >= self.count {
-            (self.count, self.since) = (0, now);
-        } else {
-            self.count -= over;
-            self.since += FAILURE_EVERY * over;
+impl Default for FailedLogins {
+    fn default() -> Self {
+        Self {
+            by_address: Mutex::new(RateLimits::new(FAILURES, ADDRESSES_MAX)),
+            failed: AtomicU64::default(),
+            limited: AtomicU64::default(),
         }
-        self.told &= self.count > FAILURES_MAX / 2;
     }
 }
 
@@ -85,27 +63,13 @@ impl FailedLogins {
     /// [`TooMany`] if too many have.
     pub fn note(&self, address: IpAddr, now: Instant) -> Result<(), TooMany> {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        let mut by_address = lock(&self.by_address);
-        let address = one_address(address);
-        if by_address.len() >= ADDRESSES_MAX && !by_address.contains_key(&address) {
-            let oldest = by_address.iter().min_by_key(|(_, failures)| failures.since);
-            if let Some(oldest) = oldest.map(|(address, _)| *address) {
-                by_address.remove(&oldest);
+        match lock(&self.by_address).note(&network_of(address), now) {
+            Limited::Within { .. } => Ok(()),
+            Limited::Beyond { is_first } => {
+                self.limited.fetch_add(1, Ordering::Relaxed);
+                Err(TooMany { is_first })
             }
         }
-        let failures = by_address.entry(address).or_insert(Failures {
-            count: 0,
-            since: now,
-            told: false,
-        });
-        failures.settle(now);
-        if failures.count < FAILURES_MAX {
-            failures.count += 1;
-            return Ok(());
-        }
-        self.limited.fetch_add(1, Ordering::Relaxed);
-        let is_first = !std::mem::replace(&mut failures.told, true);
-        Err(TooMany { is_first })
     }
 }
 
@@ -179,7 +143,7 @@ mod tests {
     fn failures_are_held_back_by_address_and_forgiven_one_by_one() {
         let (logins, begun) = (FailedLogins::default(), Instant::now());
         let one = address("192.0.2.1");
-        for _ in 0..FAILURES_MAX {
+        for _ in 0..FAILURES.burst {
             assert_eq!(logins.note(one, begun), Ok(()));
         }
         let mapped = address("::ffff:192.0.2.1");
@@ -190,13 +154,13 @@ mod tests {
         assert_eq!(logins.note(one, later), Ok(()), "after the time that is told");
         assert!(!logins.note(one, later).unwrap_err().is_first, "the log knows");
         let counted = [&logins.failed, &logins.limited].map(|count| count.load(Ordering::Relaxed));
-        assert_eq!(counted, [u64::from(FAILURES_MAX) + 5, 3]);
+        assert_eq!(counted, [u64::from(FAILURES.burst) + 5, 3]);
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_and_what_is_remembered_is_bounded() {
         let (logins, begun) = (FailedLogins::default(), Instant::now());
-        for host in 1..=FAILURES_MAX {
+        for host in 1..=FAILURES.burst {
             assert_eq!(logins.note(address(&format!("2001:db8::{host:x}")), begun), Ok(()));
         }
         assert!(logins.note(address("2001:db8::ffff"), begun).is_err());
@@ -204,7 +168,7 @@ mod tests {
             let later = begun + Duration::from_secs(1) + Duration::from_millis(network as u64);
             let _counted = logins.note(address(&format!("2001:db8:{:x}:1::1", network + 1)), later);
         }
-        assert_eq!(lock(&logins.by_address).len(), ADDRESSES_MAX);
+        assert_eq!(lock(&logins.by_address).keys(), ADDRESSES_MAX);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::{
     access::{LocalPeer, TcpPeer},
     becomes_true,
-    limit::{InUse, Place, one_address},
+    limit::{InUse, Place},
     problem::{PROBLEM_JSON, Problem},
     write_timeout::WriteTimeout,
 };
@@ -14,6 +14,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use limits::network_of;
 use rustls::ServerConfig;
 use std::{
     net::IpAddr,
@@ -100,7 +101,7 @@ pub async fn serve(
             () = connections.stopped() => break,
         };
         match accepted {
-            Ok((stream, peer)) => match open.admit(one_address(peer.ip()), per_address_max) {
+            Ok((stream, peer)) => match open.admit(network_of(peer.ip()), per_address_max) {
                 Some(place) => {
                     let _best_effort = stream.set_nodelay(true);
                     let peer = Peer::Tcp(TcpPeer(peer.ip()));

@@ -67,7 +67,7 @@ async fn main() -> std::io::Result<()> {
         shared_filters_max: 5_000,
         ..Config::default()
     };
-    let broker = Broker::new(config, Arc::new(Open))?;
+    let broker = Broker::new(config, Arc::new(Open));
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
     tokio::spawn(broker.serve(listener));
     tokio::select! {

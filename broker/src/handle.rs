@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
-use crate::broker::Core;
 use crate::codec::publish::properties_len;
+use crate::core::Core;
 use crate::gatekeeper::{DisconnectCause, Identity};
 use crate::message::{Message, QoS};
 use crate::router::{RouterError, SharedMessage};

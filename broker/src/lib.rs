@@ -5,7 +5,7 @@
 //! # async fn run(gatekeeper: std::sync::Arc<dyn broker::Gatekeeper>) -> Result<(), Box<dyn std::error::Error>> {
 //! use broker::{Broker, Config, Message, QoS};
 //!
-//! let broker = Broker::new(Config::default(), gatekeeper)?;
+//! let broker = Broker::new(Config::default(), gatekeeper);
 //! tokio::spawn(broker.serve(tokio::net::TcpListener::bind("0.0.0.0:1883").await?));
 //! let handle = broker.handle();
 //! handle.publish_to("P1", Message::new("hf/v1/pile/P1/down/command", "{}").qos(QoS::AtLeastOnce))?;
@@ -21,7 +21,9 @@
 //! - `codec`: packets from and to the wire. *Never panics, never reads past a packet.*
 //! - `session`: what a client id owns, without I/O. *Time is an input; acknowledgements go out in order.*
 //! - `sessions`, `lifecycle`: who has which session; attach, take-over, leave, expiry, wills.
-//! - `router`: the fence around rumqttd's router. *The only place that names rumqttd; sees no topic of a client.*
+//! - `core`: what all connections share.
+//! - `router`: the fence around rumqttd's router, which runs from the first shared subscription on. *The only place that
+//!   names rumqttd; sees no topic of a client.*
 //! - `gatekeeper`, `receipt`, `handle`, `message`, `config`, `stats`: what the embedding program touches.
 //! - `fuzz`: what must be so whatever bytes come, for `cargo xtask fuzz`; only with the feature of that name.
 //! - `quota`: what an identity may take, over all its connections; rates and addresses are those of `limits`.
@@ -33,6 +35,7 @@
 mod broker;
 mod codec;
 mod config;
+mod core;
 mod front;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;

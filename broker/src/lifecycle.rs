@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use crate::broker::Core;
 use crate::codec::connect::Will;
+use crate::core::Core;
 use crate::gatekeeper::{Client, ConnectRefusal, DisconnectCause, Gatekeeper, Route};
 use crate::message::Publish;
 use crate::receipt::Receipt;

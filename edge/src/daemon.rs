@@ -165,7 +165,7 @@ pub async fn run(
     };
     let any_certificate = tls.as_ref().is_some_and(|tls| tls.believes_any_certificate());
     let gate = Gate::new(station.clone()).believing_any_certificate(any_certificate);
-    let broker = Broker::new(broker_config, Arc::new(gate)).context("cannot start the broker")?;
+    let broker = Broker::new(broker_config, Arc::new(gate));
     restore_retained(&broker.handle(), &station.store.reader()?.retained()?);
     let mut brain_ended = start_loop(brain.keeping(config.retention), &broker)?;
     // Known before the first order can come.

@@ -106,7 +106,7 @@ async fn no_puback_while_the_sync_of_its_commit_is_held_up() {
     };
     let store = Store::on(backend, &SiteId::new("test").unwrap()).unwrap();
     let (station, brain) = Station::recover(store, Policy::default(), standing).unwrap();
-    let broker = Broker::new(broker::Config::default(), Arc::new(Gate::new(station.clone()))).unwrap();
+    let broker = Broker::new(broker::Config::default(), Arc::new(Gate::new(station.clone())));
     let outbound = ToPiles(broker.handle());
     let brain = std::thread::spawn(move || brain.run(outbound));
     let pile = PileId::new("P1").unwrap();

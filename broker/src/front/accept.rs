@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::broker::Core;
+use crate::core::Core;
 use crate::front::certificate::common_name;
 use crate::front::login::{self, Peer};
 use crate::stats::Counters;

@@ -12,11 +12,11 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 
-use crate::broker::Core;
 use crate::codec::ack::{self, Ack, AckKind, Disconnect};
 use crate::codec::publish::PublishPacket;
 use crate::codec::subscribe::answer_len_v5;
 use crate::codec::{self, DecodeError, Packet};
+use crate::core::Core;
 use crate::front::login::printable;
 use crate::front::subscribing::{self, RefusedFilters};
 use crate::gatekeeper::{Client, DisconnectCause, Protocol, Route};

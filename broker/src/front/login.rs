@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::broker::Core;
 use crate::codec::connect::{self, Accepted, Connect, ConnectError};
 use crate::codec::{self, DecodeError};
 use crate::config::ClientIdRule;
+use crate::core::Core;
 use crate::front::connection::{self, Connection};
 use crate::front::refusals::Line;
 use crate::gatekeeper::{Admitted, Client, ConnectRefusal, ConnectRequest, Identity, Protocol};

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
-use crate::broker::Core;
 use crate::codec::subscribe::{
     FilterRequest, Options, RetainHandling, Subscribe, SubscribeResult, Unsubscribe, write_suback, write_unsuback,
 };
+use crate::core::Core;
 use crate::gatekeeper::{Client, Subscribing};
 use crate::session::{Queued, Subscription, Unsubscribed};
 use crate::sessions::{CellState, SessionCell};

@@ -15,19 +15,19 @@ mod envelope;
 mod numbers;
 mod port;
 mod reader;
+mod start;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rumqttd::local::LinkBuilder;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::envelope::SharedMessage;
 use self::numbers::Numbers;
-use self::port::{BusySince, Command, Port, spawn_canary, spawn_watchdog};
+use self::port::Command;
+use self::start::Start;
 use crate::config::Config;
 use crate::sessions::SessionCell;
 use crate::stats::Counters;
@@ -35,10 +35,6 @@ use crate::topic::matches;
 
 /// Commands that may wait for the port.
 const PORT_QUEUE: usize = 1024;
-/// Segment of a filter's log; there are [`SEGMENTS`] of them.
-const SEGMENT_BYTES: usize = 64 * 1024;
-const SEGMENTS: usize = 4;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RouterError {
     /// A cap is reached, or the port's queue is full.
@@ -55,6 +51,8 @@ pub(crate) struct Router {
     /// Times in envelopes are counted from here.
     epoch: Instant,
     timeout: Duration,
+    /// What it takes to start; nothing once it runs.
+    waiting: Mutex<Option<Start>>,
 }
 
 /// A session's link to the router. Dropping it closes the link.
@@ -105,51 +103,25 @@ fn declare_dead(dead: &watch::Sender<bool>, why: &str) {
 }
 
 impl Router {
-    /// Starts the router, the port and the canary, each on its thread. They run until the process ends, as rumqttd's
-    /// router cannot be stopped. Must be called inside a tokio runtime.
-    pub(crate) fn start(config: &Config, counters: Arc<Counters>) -> std::io::Result<Self> {
-        let rumqttd_config = rumqttd::RouterConfig {
-            // The port's and the canary's own links come on top.
-            max_connections: config.shared_links_max + 2,
-            max_outgoing_packet_count: 100,
-            max_segment_size: SEGMENT_BYTES,
-            max_segment_count: SEGMENTS,
-            ..rumqttd::RouterConfig::default()
-        };
-        // The type of the sender cannot be named outside rumqttd, so a closure holds it.
-        let sender = rumqttd::Router::new(0, rumqttd_config).spawn();
-        let build = move |name: &str| LinkBuilder::new(name, sender.clone()).build().map_err(Box::new);
-
+    /// A router that runs from the first shared subscription on: without one there is nothing to fan out, and it has
+    /// neither threads nor faults. Must be called inside a tokio runtime.
+    pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> Self {
         let (port, commands) = mpsc::channel(PORT_QUEUE);
         let (dead, _) = watch::channel(false);
         let links = Arc::new(Mutex::new(Numbers::new(config.shared_links_max)));
         let epoch = Instant::now();
-        let (ingress, ingress_rx, _) = build("ingress").map_err(std::io::Error::other)?;
-        let (canary, canary_rx, _) = build("canary").map_err(std::io::Error::other)?;
-        let singing = BusySince::new();
-        let silent = "it does not pass a message on";
-        spawn_watchdog(&singing, dead.clone(), config.router_timeout, silent);
-        spawn_canary(canary, canary_rx, singing, dead.clone())?;
-        let busy = BusySince::new();
-        let stuck = "the port is stuck in the router";
-        spawn_watchdog(&busy, dead.clone(), config.router_timeout, stuck);
-        let worker = Port {
-            build,
-            ingress,
-            _ingress_rx: ingress_rx,
-            links: HashMap::new(),
-            numbers: links.clone(),
+        let start = Start {
+            links_max: config.shared_links_max,
+            timeout: config.router_timeout,
+            commands,
             commands_for_readers: port.downgrade(),
+            numbers: links.clone(),
             dead: dead.clone(),
-            busy,
             counters,
             epoch,
             runtime: tokio::runtime::Handle::current(),
         };
-        thread::Builder::new()
-            .name("mqtt-port".into())
-            .spawn(move || worker.run(commands))?;
-        Ok(Self {
+        Self {
             filters: Mutex::new(FilterTable {
                 numbers: Numbers::new(config.shared_filters_max),
                 by_filter: HashMap::new(),
@@ -160,7 +132,8 @@ impl Router {
             dead,
             epoch,
             timeout: config.router_timeout,
-        })
+            waiting: Mutex::new(Some(start)),
+        }
     }
 
     /// Resolves when the router has died.
@@ -220,6 +193,10 @@ impl Router {
         cell: &Arc<SessionCell>,
         filter: u32,
     ) -> Result<(), RouterError> {
+        let start = lock(&self.waiting).take();
+        if let Some(start) = start {
+            start.spawn();
+        }
         let number = match link {
             Some(link) => link.number,
             None => {
@@ -315,8 +292,11 @@ mod tests {
     use super::envelope::tests::message;
     use super::*;
 
+    /// One that runs.
     fn router() -> Router {
-        Router::start(&Config::default(), Arc::default()).unwrap()
+        let router = Router::new(&Config::default(), Arc::default());
+        lock(&router.waiting).take().unwrap().spawn();
+        router
     }
 
     #[tokio::test]

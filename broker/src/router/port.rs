@@ -67,11 +67,11 @@ impl BusySince {
             .max(1)
     }
 
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         self.nanos.store(self.now(), Ordering::Relaxed);
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.nanos.store(0, Ordering::Relaxed);
     }
 

@@ -163,7 +163,7 @@ impl Bench {
             taken_back: Arc::default(),
         };
         let (answer, taken_back) = (Arc::clone(&strict.answer), Arc::clone(&strict.taken_back));
-        let broker = Broker::new(config, Arc::new(strict)).unwrap();
+        let broker = Broker::new(config, Arc::new(strict));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(broker.serve(listener));

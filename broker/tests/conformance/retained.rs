@@ -173,7 +173,7 @@ async fn started(kept: &Arc<Keeping>) -> (Broker, std::net::SocketAddr) {
         client_id_rule: ClientIdRule::Any,
         ..Config::default()
     };
-    let broker = Broker::new(config, kept.clone()).unwrap();
+    let broker = Broker::new(config, kept.clone());
     kept.restore(&broker.handle());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -23,12 +23,15 @@ Unix socket the file's permissions take the place of tokens, and callers are adm
 is who the token says.
 
 **Repeating.** Every POST carries an `Idempotency-Key`. The same key with the same body gets the answer that was given \
-before (refusals too), with `Idempotent-Replayed: true`, for 24 hours; the same key with another body gets 422. PUT and \
-DELETE can be repeated as they are.
+before, with `Idempotent-Replayed: true`, for 24 hours; the same key with another body gets 422. What was refused decided \
+nothing: the same request may be sent again with the same key. PUT and DELETE can be repeated as they are.
 
 **Amounts** are decimal strings: yuan with two places, kWh with four, kW with three, prices with five.
 
-**Errors** are `application/problem+json` (RFC 9457); `type` is stable.";
+**Errors** are `application/problem+json` (RFC 9457); `type` is stable.
+
+**Request ids.** Every answer has an `X-Request-Id`, the caller's own if one was sent; the log has it, and a problem as \
+`instance`.";
 
 /// The document before any operation is in it.
 pub(super) fn start() -> utoipa::openapi::OpenApi {

@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 
 /// Why a request was not fulfilled (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(title = "Problem")]
 pub struct ProblemDetails {
     /// A stable name for programs: `urn:holdfast:problem:{code}`.

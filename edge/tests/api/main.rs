@@ -8,6 +8,7 @@ mod corrections;
 mod desk;
 mod energy;
 mod estimates;
+mod front;
 mod journal;
 mod live;
 mod money;

@@ -28,7 +28,7 @@ async fn the_same_key_with_the_same_body_gets_the_same_answer() {
         1
     );
 
-    // A refusal is an answer too. Another route or another caller has keys of its own.
+    // A refusal decided nothing: it is not remembered. Another route or another caller has keys of its own.
     let refused = bench
         .post_with("/v1/members/m1/topups", "same", r#"{"amount":"1.00","receipt":"R"}"#)
         .await;
@@ -37,7 +37,7 @@ async fn the_same_key_with_the_same_body_gets_the_same_answer() {
     let repeated = bench.post_with("/v1/orders", "k2", &body.to_string()).await;
     assert_eq!(
         (too_many.status, repeated.replayed(), repeated.status),
-        (409, true, 409)
+        (409, false, 409)
     );
     assert_eq!(repeated.headers["content-type"], "application/problem+json");
     let desk = bench.token("desk", "station").await;

@@ -56,7 +56,7 @@ fn admit(core: &Arc<Core>, socket: TcpStream, address: SocketAddr, tls: Option<&
         None => {
             tokio::spawn(async move {
                 login::run(
-                    &core,
+                    core,
                     socket,
                     Peer {
                         address,
@@ -72,8 +72,9 @@ fn admit(core: &Arc<Core>, socket: TcpStream, address: SocketAddr, tls: Option<&
         Some(configs) => {
             let config = configs.borrow().clone();
             tokio::spawn(async move {
-                if let Some((stream, peer)) = handshake(&core, socket, address, config).await {
-                    login::run(&core, stream, peer).await;
+                let greeted = Box::pin(handshake(&core, socket, address, config)).await;
+                if let Some((stream, peer)) = greeted {
+                    login::run(core, stream, peer).await;
                 }
                 drop(place);
             });

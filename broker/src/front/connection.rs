@@ -3,13 +3,14 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::codec::ack::{self, Ack, AckKind, Disconnect};
@@ -27,14 +28,10 @@ use crate::session::Received;
 use crate::sessions::SessionCell;
 use crate::stats::Counters;
 
-/// Room made for each read while little comes; an idle connection holds no more.
-pub(super) const READ_BYTES: usize = 1024;
-/// Room made for each read once reads come back full.
-const READ_BYTES_BUSY: usize = 16 * 1024;
+/// Most that is read at once. The room is on the stack: a connection has a buffer only while half a packet lies in it.
+const READ_BYTES: usize = 16 * 1024;
 /// Reading and taking from the session stop while this much waits to be written.
 const WRITE_BYTES_ENOUGH: usize = 16 * 1024;
-/// An empty buffer larger than this is given back.
-const KEEP_BYTES: usize = 4 * 1024;
 /// How long, and how much, is read after the last word to the peer, so that it gets to read it.
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -86,7 +83,6 @@ pub(super) struct Connection<S> {
     client: Arc<Client>,
     protocol: Protocol,
     input: BytesMut,
-    read_bytes: usize,
     output: BytesMut,
     needs_flush: bool,
     /// Topic by alias, less one (MQTT5 3.3.2.3.4).
@@ -146,7 +142,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             client: start.client,
             quota: start.quota,
             input,
-            read_bytes: READ_BYTES,
             output: connack,
             needs_flush: false,
             aliases: Vec::new(),
@@ -169,7 +164,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let cause = close.cause;
         self.count(close);
         tracing::debug!(client_id = ?self.client.client_id, peer = %self.client.peer, ?cause, "disconnected");
-        self.core.leave(&self.cell, &self.client, cause).await;
+        // In boxes, here and below, what a connection needs at its end or seldom: while it is idle they are not there.
+        Box::pin(self.core.leave(&self.cell, &self.client, cause)).await;
         self.has_left = true;
         if let (Protocol::V5, Some(code)) = (self.protocol, close.code) {
             ack::write_disconnect_v5(&mut self.output, code);
@@ -180,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 close_gently(&mut self.stream).await
             };
             // The peer may be gone; there is nobody left to tell.
-            drop(tokio::time::timeout(self.core.config.write_timeout, last_words).await);
+            drop(Box::pin(tokio::time::timeout(self.core.config.write_timeout, last_words)).await);
         }
     }
 
@@ -233,14 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match self.wait(sleep.as_mut()).await {
                 Event::Progress => {}
                 Event::Read(0) => return DisconnectCause::Dropped.into(),
-                Event::Read(read) => {
-                    Counters::add(&self.core.counters.bytes_in, read as u64);
-                    self.read_bytes = if read < self.read_bytes {
-                        READ_BYTES
-                    } else {
-                        READ_BYTES_BUSY
-                    };
-                }
+                Event::Read(read) => Counters::add(&self.core.counters.bytes_in, read as u64),
                 Event::Close(close) => {
                     // Acknowledgements that are due still go out.
                     self.take_output(Instant::now());
@@ -254,10 +243,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn wait(&mut self, mut sleep: Pin<&mut Sleep>) -> Event {
         let is_reading = self.is_reading();
         let has_deadline = self.deadline().is_some();
-        if is_reading {
-            let room = self.read_bytes;
-            self.input.reserve(room);
-        }
         poll_fn(|cx| {
             match self.poll_write(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Event::Progress),
@@ -273,8 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(Event::Progress);
             }
             if is_reading {
-                let mut read = pin!(self.stream.read_buf(&mut self.input));
-                match read.as_mut().poll(cx) {
+                match self.poll_read(cx) {
                     Poll::Ready(Ok(read)) => return Poll::Ready(Event::Read(read)),
                     Poll::Ready(Err(_)) => return Poll::Ready(Event::Close(DisconnectCause::Dropped.into())),
                     Poll::Pending => {}
@@ -287,6 +271,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         })
         .await
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = [MaybeUninit::uninit(); READ_BYTES];
+        let mut read = ReadBuf::uninit(&mut room);
+        Pin::new(&mut self.stream).poll_read(cx, &mut read).map_ok(|()| {
+            self.input.extend_from_slice(read.filled());
+            read.filled().len()
+        })
     }
 
     /// Ready when bytes have gone out and there may be room for more.
@@ -312,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Pending => {}
             }
         }
-        if self.output.is_empty() && self.output.capacity() > KEEP_BYTES {
+        if self.output.is_empty() {
             self.output = BytesMut::new();
         }
         if was_full && self.output.len() < WRITE_BYTES_ENOUGH {
@@ -423,9 +416,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.input = input;
         if self.input.is_empty() {
             self.packet_begun_at = None;
-            if self.input.capacity() > KEEP_BYTES {
-                self.input = BytesMut::new();
-            }
+            self.input = BytesMut::new();
         } else if matches!(result, Ok(handled) if handled > 0) {
             self.packet_begun_at = Some(now);
         } else {
@@ -636,9 +627,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Gives the router what the last packets left for it; waits while that is busy.
     async fn hand_on(&mut self) {
         if !self.pass_on.is_empty() {
-            self.core
-                .pass_on(self.cell.serial, std::mem::take(&mut self.pass_on))
-                .await;
+            let batch = std::mem::take(&mut self.pass_on);
+            Box::pin(self.core.pass_on(self.cell.serial, batch)).await;
         }
     }
 }

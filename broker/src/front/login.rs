@@ -22,6 +22,9 @@ use crate::stats::Counters;
 /// Longest client id; more than any scheme needs, as it is kept as long as the session.
 const CLIENT_ID_BYTES_MAX: usize = 256;
 
+/// Room made for each read of a CONNECT: most need one.
+const CONNECT_READ_BYTES: usize = 512;
+
 /// The other end of a stream.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -31,14 +34,28 @@ pub(super) struct Peer {
     pub(super) certificate_der: Option<Vec<u8>>,
 }
 
-/// Serves one stream to its end.
-pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(core: &Arc<Core>, mut stream: S, peer: Peer) {
+/// Serves one stream to its end. What logging in takes is given back before the connection begins, which may be idle for
+/// hours: ten thousand of them are held in memory by what they need then.
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(core: Arc<Core>, stream: S, peer: Peer) {
+    let connection = Box::pin(admit(&core, stream, peer)).await;
+    drop(core);
+    if let Some(connection) = connection {
+        connection.run().await;
+    }
+}
+
+/// Hears CONNECT and answers it; nothing if the stream has been refused.
+async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
+    core: &Arc<Core>,
+    mut stream: S,
+    peer: Peer,
+) -> Option<Connection<S>> {
     let mut input = BytesMut::new();
     let received = tokio::select! {
         received = tokio::time::timeout(core.config.connect_timeout, read_connect(core, &mut stream, &mut input)) => {
             received.unwrap_or(Err(NoConnect::Silent))
         }
-        () = core.closing() => return,
+        () = core.closing() => return None,
     };
     let address = peer.address;
     let connect = match received {
@@ -55,7 +72,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(core: &Arc<Core>, mut
                 &Claimed::default(),
             )
             .await;
-            return;
+            return None;
         }
         Err(no_connect) => {
             Counters::one(&core.counters.connects_missing);
@@ -63,7 +80,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(core: &Arc<Core>, mut
             if let NoConnect::Decode(error) = no_connect {
                 answer_broken(core, stream, &input, error).await;
             }
-            return;
+            return None;
         }
     };
     let protocol = connect.protocol;
@@ -72,9 +89,12 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(core: &Arc<Core>, mut
         Ok(login) => {
             Counters::one(&core.counters.connects_accepted);
             let Login { connack, start } = login;
-            Connection::new(core.clone(), stream, start, input, connack).run().await;
+            Some(Connection::new(core.clone(), stream, start, input, connack))
         }
-        Err(refusal) => refuse(core, stream, protocol, refusal, address, &claimed).await,
+        Err(refusal) => {
+            refuse(core, stream, protocol, refusal, address, &claimed).await;
+            None
+        }
     }
 }
 
@@ -164,7 +184,7 @@ async fn read_connect<S: AsyncRead + Unpin>(
             return Ok(connect);
         }
         codec::expect_connect(input)?;
-        input.reserve(connection::READ_BYTES);
+        input.reserve(CONNECT_READ_BYTES);
         let read = stream.read_buf(input).await?;
         if read == 0 {
             return Err(NoConnect::Closed);

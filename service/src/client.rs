@@ -1,7 +1,10 @@
 //! A daemon's HTTP API from the other side: over its Unix socket, or over TCP. One request, one connection.
 //! Whoever may open the socket may do everything; who shows a token there is who the token says.
 
-use crate::http::{idempotency::IDEMPOTENCY_KEY, problem::Details};
+use crate::{
+    escape::Escaped,
+    http::{idempotency::IDEMPOTENCY_KEY, problem::Details},
+};
 use bytes::Bytes;
 use domain::journal::hex;
 use http_body_util::{BodyExt, Full};
@@ -79,7 +82,7 @@ pub enum Failed {
         time_max: Duration,
     },
     /// The daemon says no.
-    #[error("{} ({status})", problem.as_ref().map_or("no reason given", |problem| &problem.detail))]
+    #[error("{} ({status})", Escaped(problem.as_ref().map_or("no reason given", |problem| &problem.detail)))]
     Refused {
         /// The HTTP status.
         status: u16,

@@ -427,7 +427,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
     Ok(if cli.json {
         serde_json::to_string_pretty(&answer)?
     } else {
-        show(&answer)
+        show(&table::fit_for_a_screen(answer))
     })
 }
 

@@ -1,6 +1,21 @@
 //! JSON answers as text for people: one field a line, or one row a line.
 
 use serde_json::Value;
+use service::escape::escaped;
+
+/// An answer with every text in it made fit for a person's screen: piles and callers wrote some of them, and a terminal
+/// must show those and not obey them.
+pub(super) fn fit_for_a_screen(answer: Value) -> Value {
+    match answer {
+        Value::String(text) => Value::String(escaped(&text)),
+        Value::Array(items) => items.into_iter().map(fit_for_a_screen).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (escaped(&name), fit_for_a_screen(value)))
+            .collect(),
+        other => other,
+    }
+}
 
 fn text(value: &Value) -> String {
     match value {
@@ -86,6 +101,18 @@ mod tests {
         let answer = json!({ "items": [{ "id": "P1", "online": true, "why": null }, { "id": "P10", "online": false, "why": "x" }] });
         assert_eq!(rows(&answer), "id   online  why\nP1   true    -\nP10  false   x");
         assert_eq!(rows(&json!({ "items": [] })), "none");
+    }
+
+    #[test]
+    fn what_a_pile_calls_itself_forges_no_line_and_clears_no_screen() {
+        let answer = json!({ "items": [{ "id": "P1", "vendor": "\u{1b}[2JTELD\nP9  online", "model": { "\u{9b}": ["\u{202e}"] } }] });
+        let shown = columns(&fit_for_a_screen(answer), &["id", "vendor", "model"]);
+        assert_eq!(shown.lines().count(), 2, "{shown}");
+        assert!(
+            !shown.replace('\n', "").contains(char::is_control) && !shown.contains('\u{202e}'),
+            "{shown}"
+        );
+        assert!(shown.contains("\\u{1b}[2JTELD\\nP9  online"), "{shown}");
     }
 
     #[test]

@@ -259,7 +259,7 @@ fn every_fault_names_its_line_its_key_and_what_to_do() {
         ),
         (
             "[http]\nport = 80",
-            ":3: http.port: is not a known key; known here are `connections_per_address_max`, `listen`, `plain_beyond_loopback`",
+            ":3: http.port: is not a known key; known here are `connections_per_address_max`, `listen`, `plain_beyond_loopback`, `tls`",
         ),
         (
             "mqtt = 1883",
@@ -311,7 +311,7 @@ fn every_fault_names_its_line_its_key_and_what_to_do() {
         ),
         (
             "[http]\nlisten = \"[::]:8080\"",
-            ":3: http.listen: [::]:8080 would carry access tokens over the network in the clear; listen on 127.0.0.1 behind a proxy that speaks TLS, or set `plain_beyond_loopback = true` under `[http]` for a network that you trust",
+            ":3: http.listen: [::]:8080 would carry access tokens over the network in the clear; let callers use HTTPS (`[http.tls]`), or set `plain_beyond_loopback = true` under `[http]` for a network that you trust",
         ),
         (
             "[http]\nlisten = \"127.0.0.1:1883\"",

@@ -279,7 +279,7 @@ async fn a_certificate_speaks_for_the_pile_it_names_and_for_no_other() {
     let foreign = Authority::new().pile("P1", (2020, 2049));
     assert_eq!(world.come(&ca, Some(&foreign), "P1").await, Met::NoTls);
     world
-        .until_log("not issued by the authority that this station believes")
+        .until_log("not issued by the authority that is believed here")
         .await;
     let foreign_with_secret = come(to, trusting(&ca, Some(&foreign)), "P1", Some(("P1", &secret))).await;
     assert_eq!(foreign_with_secret, Met::NoTls);
@@ -518,7 +518,7 @@ async fn files_of_the_operators_change_without_a_restart_and_broken_ones_change_
     let soon = new.issue("127.0.0.1", (2020, 2021), ExtendedKeyUsagePurpose::ServerAuth);
     World::put(folder.path(), Some(&soon), None);
     world
-        .until_log("the station's TLS certificate expired at 2021-01-01T00:00:00Z")
+        .until_log("the TLS certificate expired at 2021-01-01T00:00:00Z")
         .await;
     assert_eq!(world.view().await["tls"]["expires_soon"], json!(true));
     let metrics = world.station.get("/metrics").await.unwrap().success().unwrap();

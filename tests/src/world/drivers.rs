@@ -223,7 +223,8 @@ impl World {
                     self.ask(Asked::Stop(order));
                 }
             }
-            (Asked::Place(place), Err(Rejected::InsufficientFunds { .. })) => {
+            // Who finds one place taken pays in, to be ready for the next.
+            (Asked::Place(place), Err(Rejected::ConnectorUnavailable(_))) => {
                 let amount = Fen(i64::try_from(self.between(2_000, 8_000)).unwrap_or(0));
                 self.top_up(place.member, amount);
             }

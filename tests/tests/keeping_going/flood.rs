@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::sync::watch;
 use world::{
-    hand::Hand,
+    hand::{Hand, Refused},
     station::{Setup, StationProcess},
 };
 
@@ -83,6 +83,18 @@ async fn flood(to: SocketAddr, secret: String, over: watch::Receiver<bool>) -> F
         }
     }
     flood
+}
+
+/// The pile as it is when it is well again: it has used its logins up, and waits until it is let in.
+async fn come_in(station: &StationProcess, secret: &str) -> Hand {
+    let begun = Instant::now();
+    loop {
+        match Hand::connect(station.mqtt, "FLOOD", secret).await {
+            Ok(pile) => return pile,
+            Err(refused) => assert!(refused.is::<Refused>() && begun.elapsed() < PATIENCE, "{refused:#}"),
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,7 +168,7 @@ async fn a_pile_that_floods_is_held_back_and_the_others_do_not_notice() {
     );
 
     // Refused is not lost: the pile has it still, and may leave it once a person has made room.
-    let mut pile = Hand::connect(station.mqtt, "FLOOD", &secret).await.unwrap();
+    let mut pile = come_in(&station, &secret).await;
     let topic = topics::up(pile.pile(), UpKind::Record);
     let record = big_record(&mut pile, "the-last").to_string().into_bytes();
     pile.begin(&topic, record.clone()).unwrap();
@@ -167,7 +179,7 @@ async fn a_pile_that_floods_is_held_back_and_the_others_do_not_notice() {
         let path = format!("/v1/quarantine/{item}/close");
         station.post(&path, &body).await.unwrap().success().unwrap();
     }
-    let mut pile = Hand::connect(station.mqtt, "FLOOD", &secret).await.unwrap();
+    let mut pile = come_in(&station, &secret).await;
     pile.publish(&topic, record).await.unwrap();
     let status = station.cli(&["status"]).unwrap();
     assert!(!status.contains("quarantine full"), "{status}");

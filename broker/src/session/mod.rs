@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// How long the session lives on without a connection.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn expiry(&self) -> Duration {
         self.expiry
     }

@@ -223,11 +223,6 @@ impl World {
                     self.ask(Asked::Stop(order));
                 }
             }
-            // Who finds one place taken pays in, to be ready for the next.
-            (Asked::Place(place), Err(Rejected::ConnectorUnavailable(_))) => {
-                let amount = Fen(i64::try_from(self.between(2_000, 8_000)).unwrap_or(0));
-                self.top_up(place.member, amount);
-            }
             _ => {}
         }
         Ok(())

@@ -194,10 +194,10 @@ async fn what_is_acknowledged_under_a_topic_of_no_kind_is_kept() {
     assert_eq!(kept().len(), 0, "nothing was promised");
     for (n, word) in ["record/", "Record", "records"].into_iter().enumerate() {
         assert_eq!(say(word, QoS::AtLeastOnce).await, Ok(Outcome::Acknowledged));
+        assert_eq!(kept().len(), n + 1, "{word}");
         let ack = heard.recv().unwrap();
         assert_eq!((ack.result, ack.msg_id.unwrap().as_str()), (AckResult::Malformed, "m1"));
         assert!(ack.detail.contains(&format!("`up/{word}`")), "{}", ack.detail);
-        assert_eq!(kept().len(), n + 1, "{word}");
     }
     let items = kept();
     assert_eq!(items[0].pile, PileId::new("P1").unwrap());

@@ -130,7 +130,11 @@ async fn a_pile_that_floods_is_held_back_and_the_others_do_not_notice() {
     }
     // Small messages fit after a big one did not: full is what refused the last one.
     let begun = Instant::now();
-    while !station.cli(&["status"]).unwrap().contains("! 1 pile has its quarantine full") {
+    while !station
+        .cli(&["status"])
+        .unwrap()
+        .contains("! 1 pile has its quarantine full")
+    {
         assert!(begun.elapsed() < PATIENCE, "status does not tell of it");
     }
     end.send_replace(true);

@@ -202,3 +202,38 @@ async fn sockets_are_told_when_the_station_ends() {
     };
     assert_eq!(u16::from(frame.code), 1001);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_that_is_resumed_over_a_restart_begins_with_the_present() {
+    let bench = Bench::new().await;
+    bench.flat_tariff().await;
+    bench.member("m1", "100.00").await;
+    bench.pile("P1").await;
+    let id = bench.charge("m1", "P1", "20.00").await;
+    // A number that a run before this one gave out.
+    let mut site = watch(&bench, "/v1/live?after=7").await;
+    let first = next(&mut site).await;
+    assert_eq!(
+        (&first["complete"], &first["orders"][0]["order_id"]),
+        (&json!(true), &json!(id))
+    );
+    let mut order = watch(&bench, &format!("/v1/orders/{id}/live?after=7")).await;
+    assert_eq!(next(&mut order).await["state"], "CHARGING");
+    // One of this run resumes: nothing comes twice.
+    let mut resumed = watch(&bench, &format!("/v1/live?after={}", first["seq"])).await;
+    assert!(is_silent(&mut resumed).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_callers_sockets_leave_room_for_the_others() {
+    let bench = Bench::new().await;
+    let mut open_now = Vec::new();
+    for _ in 0..service::http::feed::SOCKETS_PER_CALLER_MAX {
+        open_now.push(watch(&bench, "/v1/live").await);
+    }
+    let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
+    let refused = open(&bench, "/v1/live", bearer(&bench.admin)).await;
+    assert_eq!(refused.err(), Some(429));
+    let other = bench.token("kiosk", "viewer").await;
+    assert!(open(&bench, "/v1/live", bearer(&other)).await.is_ok());
+}

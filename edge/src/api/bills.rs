@@ -4,9 +4,11 @@ use super::{
     ApiState,
     access::Caller,
     body::Asked,
-    dto::bill::{BillAuditView, BillDifference},
     problem::Problem,
-    wire::{At, Yuan},
+    wire::{
+        At, Yuan,
+        bill::{BillAuditView, BillDifference},
+    },
 };
 use axum::{Json, extract::State, http::StatusCode};
 use domain::time::Wall;

@@ -3,13 +3,13 @@
 use super::{
     ApiState,
     body::{Asked, Of, Put},
-    dto::{
-        PageOf,
-        member::{CardView, PutCard},
-    },
     page::Paging,
     problem::Problem,
     respond::{Answered, Question, Shown},
+    wire::{
+        PageOf, described,
+        member::{CardView, PutCard},
+    },
 };
 use axum::{Json, extract::State};
 use domain::{ids::CardId, site::Input};
@@ -46,7 +46,7 @@ async fn list_cards(
 /// Whose a card is, and whose it was.
 #[utoipa::path(
     get, path = "/v1/cards/{id}", tag = "cards",
-    params(("id" = String, Path, description = "What is on the card")),
+    params(("id" = inline(described::CardId), Path, description = "What is on the card")),
     responses((status = 200, description = "The card", body = CardView)),
     security(("bearer" = ["viewer"])),
 )]
@@ -60,7 +60,7 @@ async fn get_card(State(api): State<ApiState>, Of(id): Of<CardId>) -> Result<Jso
 /// Give a card to a member.
 #[utoipa::path(
     put, path = "/v1/cards/{id}", tag = "cards",
-    params(("id" = String, Path, description = "What is on the card")),
+    params(("id" = inline(described::CardId), Path, description = "What is on the card")),
     request_body = PutCard,
     responses((status = 200, description = "The card", body = CardView)),
     security(("bearer" = ["service"])),
@@ -79,7 +79,7 @@ async fn put_card(State(api): State<ApiState>, Of(card): Of<CardId>, put: Put<Pu
 /// Take a card back.
 #[utoipa::path(
     delete, path = "/v1/cards/{id}", tag = "cards",
-    params(("id" = String, Path, description = "What is on the card")),
+    params(("id" = inline(described::CardId), Path, description = "What is on the card")),
     responses((status = 204, description = "It belongs to nobody now")),
     security(("bearer" = ["service"])),
 )]

@@ -7,7 +7,7 @@ use super::{
     piles::is_known,
     problem::Problem,
     respond::{Answered, Question, Shown},
-    wire::At,
+    wire::{At, described},
 };
 use crate::{
     credentials::{CredentialChange, IssuedCertificate},
@@ -44,7 +44,7 @@ fn not_issued(error: NotIssued) -> Problem {
 /// machine's Unix socket alone. The one before counts until the pile comes with the new one.
 #[utoipa::path(
     post, path = "/v1/piles/{id}/certificate", tag = "piles",
-    params(("id" = String, Path, description = "The pile's id")),
+    params(("id" = inline(described::PileId), Path, description = "The pile's id")),
     request_body = IssueCertificate,
     responses((status = 201, description = "The certificate and its key", body = PileCertificateView)),
     security(("bearer" = ["admin", "socket"])),

@@ -3,14 +3,14 @@
 use super::{
     ApiState,
     body::{Asked, Nothing, Of, Posted},
-    dto::{
-        PageOf,
-        order::{CorrectBill, OrderView, WithdrawCorrection},
-    },
     orders::about_order,
     page::Paging,
     problem::Problem,
     respond::{Answered, Question},
+    wire::{
+        PageOf, described,
+        order::{CorrectBill, OrderView, WithdrawCorrection},
+    },
 };
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{ids::OrderId, site::Input};
@@ -55,7 +55,7 @@ async fn list_corrections(
 /// person.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/corrections", tag = "corrections",
-    params(("id" = String, Path, description = "The order's number")),
+    params(("id" = inline(described::OrderId), Path, description = "The order's number")),
     request_body = CorrectBill,
     responses(
         (status = 200, description = "Settled by the new bill", body = OrderView),
@@ -85,7 +85,7 @@ async fn correct_bill(
 #[utoipa::path(
     post, path = "/v1/orders/{id}/corrections/{proposal}/approve", tag = "corrections",
     params(
-        ("id" = String, Path, description = "The order's number"),
+        ("id" = inline(described::OrderId), Path, description = "The order's number"),
         ("proposal" = u64, Path, description = "The number of the correction"),
     ),
     request_body = Nothing,
@@ -108,7 +108,7 @@ async fn approve_correction(
 #[utoipa::path(
     post, path = "/v1/orders/{id}/corrections/{proposal}/withdraw", tag = "corrections",
     params(
-        ("id" = String, Path, description = "The order's number"),
+        ("id" = inline(described::OrderId), Path, description = "The order's number"),
         ("proposal" = u64, Path, description = "The number of the correction"),
     ),
     request_body = WithdrawCorrection,

@@ -3,14 +3,11 @@
 use super::{
     ApiState,
     body::{Asked, Nothing, Of, Posted},
-    dto::{
-        PageOf,
-        desk::{BankCash, CountCash, DeskDayView, DeskView, ShiftView},
-    },
+    dto::desk::{BankCash, CountCash, DeskDayView, DeskView, ShiftView},
     page::Paging,
     problem::Problem,
     respond::{Answered, Question, Shown},
-    wire::Yuan,
+    wire::{PageOf, Yuan},
 };
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{

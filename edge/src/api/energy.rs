@@ -3,13 +3,13 @@
 use super::{
     ApiState,
     body::{Asked, Of},
-    dto::{
-        PageOf,
-        energy::{EnergyReportBrief, EnergyReportView},
-    },
     energy_csv,
     page::Paging,
     problem::Problem,
+    wire::{
+        PageOf,
+        energy::{EnergyReportBrief, EnergyReportView},
+    },
 };
 use axum::{
     Json,

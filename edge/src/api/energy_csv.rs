@@ -1,7 +1,7 @@
 //! An energy report as CSV for spreadsheets: a byte order mark, so that Chinese is read right; text that a spreadsheet
 //! would take for a formula or a number is made plain text.
 
-use super::dto::energy::{ConnectorEnergyView, EnergyReportView, EnergySums};
+use super::wire::energy::{ConnectorEnergyView, EnergyReportView, EnergySums};
 
 const HEADER: &str = "day,row,class,pile,connector,order,quarantine_item,orders,billed_kwh,register_kwh,difference_kwh,\
     from_kwh,to_kwh,meter_abnormal";

@@ -3,10 +3,10 @@
 
 use super::{
     body::{Checked, Nothing, parse},
-    dto::{Switch, desk, member, order, pile, quarantine, station},
+    dto::{desk, pile, station},
     page::{LIMIT_MAX, Paging},
     problem::Problem,
-    wire,
+    wire::{self, Switch, member, order, quarantine},
 };
 use axum::{
     extract::Query,

@@ -7,6 +7,7 @@ use super::{
     dto::live::{LiveFrame, LiveSite},
     orders::stored_order,
     problem::Problem,
+    wire::described,
 };
 use crate::station::Station;
 use axum::{
@@ -43,7 +44,7 @@ struct Resume {
 /// An order as the driver sees it, on every change (WebSocket).
 #[utoipa::path(
     get, path = "/v1/orders/{id}/live", tag = "live",
-    params(("id" = String, Path, description = "The order's number"), Resume),
+    params(("id" = inline(described::OrderId), Path, description = "The order's number"), Resume),
     responses(
         (status = 101, description = "A WebSocket whose messages are `LiveFrame`s; browsers send the token as subprotocol: \
             `new WebSocket(url, [\"bearer\", token])`"),

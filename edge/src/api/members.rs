@@ -3,16 +3,15 @@
 use super::{
     ApiState,
     body::{Asked, Of, Posted, Put},
-    dto::{
-        PageOf, Switch,
+    page::Paging,
+    problem::Problem,
+    respond::{Answered, Question, Shown},
+    wire::{
+        At, PageOf, Switch, Yuan, described,
         member::{
             DebtsView, MemberView, NotificationView, OrderDebt, PayDebt, PutMember, ReverseTopUp, TopUp, TransferView,
         },
     },
-    page::Paging,
-    problem::Problem,
-    respond::{Answered, Question, Shown},
-    wire::{At, Yuan},
 };
 use crate::store::{Reader, StoreError};
 use axum::{Json, extract::State, http::StatusCode};
@@ -96,7 +95,7 @@ async fn list_members(
 /// One member.
 #[utoipa::path(
     get, path = "/v1/members/{id}", tag = "members",
-    params(("id" = String, Path, description = "The member's id")),
+    params(("id" = inline(described::MemberId), Path, description = "The member's id")),
     responses((status = 200, description = "The member", body = MemberView)),
     security(("bearer" = ["viewer"])),
 )]
@@ -114,7 +113,7 @@ async fn get_member(State(api): State<ApiState>, Of(id): Of<MemberId>) -> Result
 /// Serve a member here, or change the name.
 #[utoipa::path(
     put, path = "/v1/members/{id}", tag = "members",
-    params(("id" = String, Path, description = "The member's id")),
+    params(("id" = inline(described::MemberId), Path, description = "The member's id")),
     request_body = PutMember,
     responses((status = 200, description = "The member", body = MemberView)),
     security(("bearer" = ["service"])),
@@ -133,7 +132,7 @@ async fn put_member(
 /// Take money in at the desk.
 #[utoipa::path(
     post, path = "/v1/members/{id}/topups", tag = "members",
-    params(("id" = String, Path, description = "The member's id")),
+    params(("id" = inline(described::MemberId), Path, description = "The member's id")),
     request_body = TopUp,
     responses((status = 201, description = "Credited", body = MemberView)),
     security(("bearer" = ["service"])),
@@ -161,7 +160,7 @@ async fn top_up(
 /// Take back a top-up that was typed wrong, as far as it is unspent. The cash leaves the till by the books.
 #[utoipa::path(
     post, path = "/v1/members/{id}/topup-reversals", tag = "members",
-    params(("id" = String, Path, description = "The member's id")),
+    params(("id" = inline(described::MemberId), Path, description = "The member's id")),
     request_body = ReverseTopUp,
     responses((status = 201, description = "Taken back", body = MemberView)),
     security(("bearer" = ["service"])),
@@ -190,7 +189,7 @@ async fn reverse_top_up(
 /// What a member owes, order by order.
 #[utoipa::path(
     get, path = "/v1/members/{id}/debts", tag = "members",
-    params(("id" = String, Path, description = "The member's id")),
+    params(("id" = inline(described::MemberId), Path, description = "The member's id")),
     responses((status = 200, description = "Empty if nothing is owed", body = DebtsView)),
     security(("bearer" = ["viewer"])),
 )]
@@ -223,7 +222,7 @@ async fn get_debts(State(api): State<ApiState>, Of(id): Of<MemberId>) -> Result<
 /// Pay what is owed, or part of it, oldest order first.
 #[utoipa::path(
     post, path = "/v1/members/{id}/payments", tag = "members",
-    params(("id" = String, Path, description = "The member's id")),
+    params(("id" = inline(described::MemberId), Path, description = "The member's id")),
     request_body = PayDebt,
     responses((status = 201, description = "Paid", body = MemberView)),
     security(("bearer" = ["service"])),
@@ -252,7 +251,7 @@ async fn pay_debt(
 /// Put a member on the blacklist, or take them off. A running order goes on.
 #[utoipa::path(
     put, path = "/v1/members/{id}/block", tag = "members",
-    params(("id" = String, Path, description = "The member's id")),
+    params(("id" = inline(described::MemberId), Path, description = "The member's id")),
     request_body = Switch,
     responses((status = 200, description = "The member", body = MemberView)),
     security(("bearer" = ["service"])),
@@ -272,7 +271,7 @@ async fn block_member(
 /// together.
 #[utoipa::path(
     get, path = "/v1/members/{id}/statement", tag = "members",
-    params(("id" = String, Path, description = "The member's id"), Paging),
+    params(("id" = inline(described::MemberId), Path, description = "The member's id"), Paging),
     responses((status = 200, description = "One page", body = PageOf<TransferView>)),
     security(("bearer" = ["viewer"])),
 )]
@@ -301,7 +300,7 @@ async fn get_statement(
 /// What a member was told, newest first.
 #[utoipa::path(
     get, path = "/v1/members/{id}/notifications", tag = "members",
-    params(("id" = String, Path, description = "The member's id"), Paging),
+    params(("id" = inline(described::MemberId), Path, description = "The member's id"), Paging),
     responses((status = 200, description = "One page", body = PageOf<NotificationView>)),
     security(("bearer" = ["viewer"])),
 )]

@@ -3,15 +3,15 @@
 use super::{
     ApiState,
     body::{Asked, Nothing, Of, Posted},
-    dto::{
-        PageOf,
-        bill::BillView,
-        order::{Curve, CurvePoint, LogEntry, OrderState, OrderView, PlaceOrder, RefundOrder, StopAccepted},
-    },
     page::Paging,
     problem::Problem,
     respond::{Answered, Question, Shown},
-    wire::{At, Kwh},
+    wire::{
+        At, Kwh, PageOf,
+        bill::BillView,
+        described,
+        order::{Curve, CurvePoint, LogEntry, OrderState, OrderView, PlaceOrder, RefundOrder, StopAccepted},
+    },
 };
 use crate::store::OrderFilter;
 use axum::{Json, extract::State, http::StatusCode};
@@ -119,11 +119,11 @@ struct ListOrders {
     state: Option<OrderState>,
     /// Only this member's.
     #[serde(default)]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<described::MemberId>, inline)]
     member: Option<MemberId>,
     /// Only those at this pile.
     #[serde(default)]
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<described::PileId>, inline)]
     pile: Option<PileId>,
     /// Where the page begins: `next` of the page before.
     #[serde(default)]
@@ -172,7 +172,7 @@ pub(super) async fn orders_page(
 /// One order; with `live` while it is open, and with what of its record could not be read.
 #[utoipa::path(
     get, path = "/v1/orders/{id}", tag = "orders",
-    params(("id" = String, Path, description = "The order's number")),
+    params(("id" = inline(described::OrderId), Path, description = "The order's number")),
     responses((status = 200, description = "The order", body = OrderView)),
     security(("bearer" = ["viewer"])),
 )]
@@ -193,7 +193,7 @@ async fn get_order(State(api): State<ApiState>, Of(id): Of<OrderId>) -> Result<J
 /// If the pile is offline, the stop is remembered and sent when it is back; what was really delivered is charged.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/stop", tag = "orders",
-    params(("id" = String, Path, description = "The order's number")),
+    params(("id" = inline(described::OrderId), Path, description = "The order's number")),
     request_body = Nothing,
     responses(
         (status = 200, description = "The pile has been told, or the order was cancelled", body = StopAccepted),
@@ -240,7 +240,7 @@ async fn stop_order(
 /// place: paid by the last reading, the rest of the hold waits for the record.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/close", tag = "orders",
-    params(("id" = String, Path, description = "The order's number")),
+    params(("id" = inline(described::OrderId), Path, description = "The order's number")),
     request_body = Nothing,
     responses((status = 200, description = "Cancelled, or settled by an estimate", body = OrderView)),
     security(("bearer" = ["service"])),
@@ -259,7 +259,7 @@ async fn close_order(
 /// Give money back to the member's balance after settlement (售后退款).
 #[utoipa::path(
     post, path = "/v1/orders/{id}/refunds", tag = "orders",
-    params(("id" = String, Path, description = "The order's number")),
+    params(("id" = inline(described::OrderId), Path, description = "The order's number")),
     request_body = RefundOrder,
     responses((status = 201, description = "Given back", body = OrderView)),
     security(("bearer" = ["service"])),
@@ -284,7 +284,7 @@ async fn refund_order(
 /// Every version of an order's bill, with its segments to nine places.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/bill", tag = "orders",
-    params(("id" = String, Path, description = "The order's number")),
+    params(("id" = inline(described::OrderId), Path, description = "The order's number")),
     responses((status = 200, description = "No versions before the order is rated", body = BillView)),
     security(("bearer" = ["viewer"])),
 )]
@@ -296,7 +296,7 @@ async fn get_bill(State(api): State<ApiState>, Of(id): Of<OrderId>) -> Result<Js
 /// Everything that happened to an order, oldest first.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/log", tag = "orders",
-    params(("id" = String, Path, description = "The order's number"), Paging),
+    params(("id" = inline(described::OrderId), Path, description = "The order's number"), Paging),
     responses((status = 200, description = "One page", body = PageOf<LogEntry>)),
     security(("bearer" = ["viewer"])),
 )]
@@ -349,7 +349,7 @@ struct CurveFrom {
 /// What was measured while an order charged.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/curve", tag = "orders",
-    params(("id" = String, Path, description = "The order's number"), CurveFrom),
+    params(("id" = inline(described::OrderId), Path, description = "The order's number"), CurveFrom),
     responses((status = 200, description = "At most a day of it", body = Curve)),
     security(("bearer" = ["viewer"])),
 )]

@@ -4,15 +4,12 @@ use super::{
     ApiState,
     access::Caller,
     body::{Asked, Nothing, Of, Posted, Put},
-    dto::{
-        PageOf, Switch,
-        order::LogEntry,
-        pile::{ClearMeter, PileSecret, PileView, ProvisionPile},
-    },
+    dto::pile::{ClearMeter, PileSecret, PileView, ProvisionPile},
     orders::log_entry,
     page::Paging,
     problem::Problem,
     respond::{Answered, Question, Shown},
+    wire::{PageOf, Switch, described, order::LogEntry},
 };
 use crate::{
     credentials::{CredentialChange, Secret},
@@ -80,7 +77,7 @@ async fn provision_pile(State(api): State<ApiState>, posted: Posted<ProvisionPil
 /// Give a pile a new secret, shown this once. The old one counts no more, and the pile's connection is closed.
 #[utoipa::path(
     post, path = "/v1/piles/{id}/rotate", tag = "piles",
-    params(("id" = String, Path, description = "The pile's id")),
+    params(("id" = inline(described::PileId), Path, description = "The pile's id")),
     request_body = Nothing,
     responses((status = 200, description = "The new secret", body = PileSecret)),
     security(("bearer" = ["admin"])),
@@ -103,7 +100,7 @@ async fn rotate_secret(
 /// Let a pile in no more; its history stays. Refused while an order runs there: stop or close that first.
 #[utoipa::path(
     delete, path = "/v1/piles/{id}", tag = "piles",
-    params(("id" = String, Path, description = "The pile's id")),
+    params(("id" = inline(described::PileId), Path, description = "The pile's id")),
     responses((status = 204, description = "Removed and disconnected")),
     security(("bearer" = ["admin"])),
 )]
@@ -121,7 +118,7 @@ async fn remove_pile(State(api): State<ApiState>, Of(pile): Of<PileId>, caller: 
 /// To put it back to work ends the faults of its connectors too, whether or not it was fenced off.
 #[utoipa::path(
     put, path = "/v1/piles/{id}/maintenance", tag = "piles",
-    params(("id" = String, Path, description = "The pile's id")),
+    params(("id" = inline(described::PileId), Path, description = "The pile's id")),
     request_body = Switch,
     responses((status = 200, description = "The pile", body = PileView)),
     security(("bearer" = ["service"])),
@@ -144,7 +141,7 @@ async fn set_maintenance(
 /// `register_doubt` go, and the journal says why.
 #[utoipa::path(
     post, path = "/v1/piles/{id}/meter-cleared", tag = "piles",
-    params(("id" = String, Path, description = "The pile's id")),
+    params(("id" = inline(described::PileId), Path, description = "The pile's id")),
     request_body = ClearMeter,
     responses((status = 200, description = "The pile", body = PileView)),
     security(("bearer" = ["service"])),
@@ -215,7 +212,7 @@ async fn list_piles(
 /// One pile, with what it says now.
 #[utoipa::path(
     get, path = "/v1/piles/{id}", tag = "piles",
-    params(("id" = String, Path, description = "The pile's id")),
+    params(("id" = inline(described::PileId), Path, description = "The pile's id")),
     responses((status = 200, description = "The pile", body = PileView)),
     security(("bearer" = ["viewer"])),
 )]
@@ -233,7 +230,7 @@ async fn get_pile(State(api): State<ApiState>, Of(id): Of<PileId>) -> Result<Jso
 /// It goes as far back as the journal.
 #[utoipa::path(
     get, path = "/v1/piles/{id}/log", tag = "piles",
-    params(("id" = String, Path, description = "The pile's id"), Paging),
+    params(("id" = inline(described::PileId), Path, description = "The pile's id"), Paging),
     responses((status = 200, description = "One page", body = PageOf<LogEntry>)),
     security(("bearer" = ["viewer"])),
 )]

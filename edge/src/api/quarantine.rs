@@ -3,13 +3,13 @@
 use super::{
     ApiState,
     body::{Asked, Of, Posted},
-    dto::{
-        PageOf,
-        quarantine::{CloseQuarantine, QuarantineView, QuarantineWhy},
-    },
     page::Paging,
     problem::Problem,
     respond::{Answered, Question, Shown},
+    wire::{
+        PageOf,
+        quarantine::{CloseQuarantine, QuarantineView, QuarantineWhy},
+    },
 };
 use crate::store::QuarantineFilter;
 use axum::{Json, extract::State};

@@ -3,14 +3,14 @@
 use super::{
     ApiState,
     body::{Asked, Of, Posted},
-    dto::{
-        PageOf,
-        order::{DecideReview, OrderView, ReviewDecision},
-    },
     orders::{about_order, orders_page},
     page::Paging,
     problem::Problem,
     respond::{Answered, Question},
+    wire::{
+        PageOf, described,
+        order::{DecideReview, OrderView, ReviewDecision},
+    },
 };
 use crate::store::OrderFilter;
 use axum::{Json, extract::State, http::StatusCode};
@@ -48,7 +48,7 @@ async fn list_reviews(
 /// Let the bill stand, or set another; the order is settled by it at once.
 #[utoipa::path(
     post, path = "/v1/reviews/{order}/decision", tag = "reviews",
-    params(("order" = String, Path, description = "The order's number")),
+    params(("order" = inline(described::OrderId), Path, description = "The order's number")),
     request_body = DecideReview,
     responses(
         (status = 200, description = "Settled", body = OrderView),

@@ -7,7 +7,7 @@ use super::{
     dto::tariff::{PricePartsDto, TariffDocument, TariffInForce, TariffList, TariffVerdict},
     problem::Problem,
     respond::{Answered, Question, Shown},
-    wire::{At, YuanPerKwh},
+    wire::{At, YuanPerKwh, described},
 };
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
@@ -97,7 +97,7 @@ async fn get_tariff_in_force(State(api): State<ApiState>) -> Result<Json<TariffI
 /// One tariff version.
 #[utoipa::path(
     get, path = "/v1/tariffs/{id}", tag = "tariffs",
-    params(("id" = String, Path, description = "The version's name")),
+    params(("id" = inline(described::TariffId), Path, description = "The version's name")),
     responses((status = 200, description = "The version", body = TariffDocument)),
     security(("bearer" = ["viewer"])),
 )]
@@ -110,7 +110,7 @@ async fn get_tariff(State(api): State<ApiState>, Of(id): Of<TariffId>) -> Result
 /// Add a tariff version. A version is never changed: the same content again is fine, other content is refused.
 #[utoipa::path(
     put, path = "/v1/tariffs/{id}", tag = "tariffs",
-    params(("id" = String, Path, description = "The version's name, as in the document")),
+    params(("id" = inline(described::TariffId), Path, description = "The version's name, as in the document")),
     request_body(content(
         (TariffDocument = "application/json"),
         (String = "application/toml"),

@@ -2,7 +2,7 @@
 
 use super::{Store, StoreError, named, read::Reader, refused, sync_folder_of, tables};
 use domain::journal::Head;
-use redb::{Database, ReadableDatabase};
+use redb::{Database, ReadableDatabase, backends::FileBackend};
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -76,16 +76,41 @@ impl Store {
 
 fn new_database(path: &Path) -> Result<Database, StoreError> {
     let failed = |error: io::Error| named(path, StoreError::of(&error));
-    let file = private(path).map_err(failed)?;
-    file.try_lock().map_err(|error| match error {
-        std::fs::TryLockError::WouldBlock => StoreError::InUse(path.to_owned()),
-        std::fs::TryLockError::Error(error) => failed(error),
-    })?;
-    file.set_len(0).map_err(failed)?;
-    drop(file);
+    if is_being_written(path).map_err(failed)? {
+        return Err(StoreError::InUse(path.to_owned()));
+    }
+    // The file itself is handed over: what its name leads to may have changed since.
+    let file = new_private(path).map_err(failed)?;
+    let file = FileBackend::new(file).map_err(|error| refused(path, error))?;
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
-    builder.create(path).map_err(|error| refused(path, error))
+    builder.create_with_backend(file).map_err(|error| refused(path, error))
+}
+
+/// Whether another one is at work on this file. A link is nobody's work, and is not followed.
+fn is_being_written(path: &Path) -> io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_file() => match File::open(path)?.try_lock() {
+            Ok(()) => Ok(false),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(true),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        },
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A new file as [`private`] makes one. What has its name, a link too, loses it and is not written to: whoever may write
+/// into the folder of a backup must not have the daemon empty another file of its own.
+pub(super) fn new_private(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    options.open(path)
 }
 
 /// A file for its owner alone, whatever the process's umask: what is in it is the drivers' money.
@@ -133,6 +158,28 @@ mod tests {
         assert!(rows(&copy) == rows(&store), "every row of every table");
         assert_eq!(copy.reader().unwrap().verify(None).unwrap().head, made.head);
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_backup_leads_nowhere() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/station-schema-1.redb");
+        let store = Store::look_at(&fixture, 4 << 20).unwrap();
+        let folder = own_path("backup-link");
+        std::fs::create_dir_all(&folder).unwrap();
+        let (file, other) = (folder.join("copy.redb"), folder.join("somebody's"));
+        std::fs::write(&other, b"kept").unwrap();
+        let link = folder.join("copy.redb.unfinished");
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        store.backup(&file, Duration::from_secs(60)).unwrap();
+        assert_eq!(std::fs::read(&other).unwrap(), b"kept");
+        assert!(file.symlink_metadata().unwrap().is_file() && !link.exists());
+        // As the name of the backup itself it is something that is there, wherever it leads.
+        let nowhere = folder.join("nowhere.redb");
+        std::os::unix::fs::symlink(folder.join("not-there"), &nowhere).unwrap();
+        let refused = store.backup(&nowhere, Duration::from_secs(60)).unwrap_err();
+        assert!(matches!(refused, StoreError::NotNew(_)), "{refused}");
+        assert!(!folder.join("not-there").exists());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

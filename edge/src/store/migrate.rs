@@ -1,7 +1,7 @@
 //! A database of an older version: copied beside itself before it is brought up to date in one transaction.
 //! Whatever interrupts that, the next start does it again.
 
-use super::{SCHEMA_VERSION, StoreError, backup::private, in_words, named, read::Reader, tables};
+use super::{SCHEMA_VERSION, StoreError, backup::new_private, in_words, named, read::Reader, tables};
 use domain::{
     ids::SiteId,
     journal::{Hash, Stamp},
@@ -60,8 +60,7 @@ pub(super) fn backup(path: &Path, old: &Old) -> Result<PathBuf, StoreError> {
 /// Under another name first: what has the name is whole, whatever happens meanwhile.
 fn copy(mut from: File, to: &Path) -> io::Result<()> {
     let unfinished = to.with_added_extension("unfinished");
-    let mut file = private(&unfinished)?;
-    file.set_len(0)?;
+    let mut file = new_private(&unfinished)?;
     let copied = io::copy(&mut from, &mut file).and_then(|_bytes| file.sync_all());
     if let Err(error) = copied {
         let _none_is_better_than_half = std::fs::remove_file(&unfinished);

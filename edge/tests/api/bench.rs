@@ -2,6 +2,7 @@
 //! Piles are played by hand through the same door the broker uses; what the station sends them is kept. Its clocks stand
 //! until the test moves them, so that nothing depends on how fast the machine is.
 
+use crate::shapes::read_back;
 use axum::http::{HeaderMap, Method};
 use broker::Receipt;
 use domain::{
@@ -229,7 +230,11 @@ impl Bench {
             self.advance(CHANGE_AFTER).await;
         }
         let station = Client::at_address(self.address);
-        exchange(&station, method, path, headers, body).await
+        let reply = exchange(&station, method, path, headers, body).await;
+        if (200..300).contains(&reply.status) {
+            read_back(method, path, &reply.body);
+        }
+        reply
     }
 
     /// A request over the Unix socket.

@@ -17,3 +17,4 @@ mod pages;
 mod piles;
 mod quarantine;
 mod requests;
+mod shapes;

@@ -17,7 +17,7 @@ struct Longer {
 
 const ONE_BENCH: &str = "tests of one rule, which read from top to bottom";
 
-const LONGER: [Longer; 14] = [
+const LONGER: [Longer; 13] = [
     Longer {
         path: "domain/src/alignment/tests.rs",
         lines_max: 900,
@@ -77,11 +77,6 @@ const LONGER: [Longer; 14] = [
         path: "tests/src/pile/machine/tests.rs",
         lines_max: 1100,
         why: ONE_BENCH,
-    },
-    Longer {
-        path: "tests/src/station.rs",
-        lines_max: 800,
-        why: "one daemon as a process, and everything that tests ask of it",
     },
     Longer {
         path: "tests/src/world/oracle.rs",

@@ -1,10 +1,9 @@
 //! The desk: its till, shifts and days.
 
-use super::check_not_negative;
 use crate::api::{
     body::{Checked, check_name, check_positive, check_reason},
     problem::Problem,
-    wire::{At, Yuan},
+    wire::{At, Yuan, check_not_negative, described},
 };
 use domain::{
     desk::{CashMoved, DeskDay, Shift},
@@ -19,6 +18,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct CountCash {
     /// What was there.
+    #[schema(value_type = described::YuanOrNone, inline)]
     pub counted: Yuan,
     /// Why it differs from the books; must be given if it does.
     #[serde(default)]
@@ -39,6 +39,7 @@ impl Checked for CountCash {
 #[serde(deny_unknown_fields)]
 pub struct BankCash {
     /// How much; never more than the till holds by the books.
+    #[schema(value_type = described::PositiveYuan, inline)]
     pub amount: Yuan,
     /// The number of the bank's slip. A number counts once, for ever: the same sum again changes nothing, another one with
     /// the same number is refused.

@@ -1,81 +1,10 @@
-//! The shapes of requests and answers, one file per resource. Every field's comment is its description in the document.
-//! They are copies of domain types on purpose: what the domain renames does not change the contract.
+//! The shapes of requests and answers that are the station's alone, one file per resource; what head office answers in the
+//! same shapes stands in [`service::wire`]. Every field's comment is its description in the document.
 
-pub mod bill;
 pub mod books;
 pub mod desk;
-pub mod energy;
 pub mod live;
-pub mod member;
-pub mod order;
 pub mod pile;
 pub mod problem;
-pub mod quarantine;
 pub mod station;
 pub mod tariff;
-pub mod unread;
-
-use super::{problem::Problem, wire::Yuan};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-/// One page of a list.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct PageOf<T> {
-    /// The rows.
-    pub items: Vec<T>,
-    /// Send it as `cursor` to get the next page; `null` after the last one.
-    #[schema(required)]
-    pub next: Option<String>,
-}
-
-/// Something that is on (with the reason) or off.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Switch {
-    /// On or off.
-    pub on: bool,
-    /// Why; must be given to switch it on.
-    #[serde(default)]
-    pub reason: Option<String>,
-}
-
-/// An amount that may be zero.
-pub(super) fn check_not_negative(path: &str, Yuan(amount): Yuan) -> Result<(), Problem> {
-    if amount.is_negative() {
-        return Err(Problem::field(path, format!("must not be negative, not {amount}")));
-    }
-    Ok(())
-}
-
-/// Splits what serde writes for an enum with data into its word and its content.
-pub(super) fn tagged(value: &impl Serialize) -> (String, serde_json::Value) {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => (word, serde_json::Value::Object(serde_json::Map::new())),
-        Ok(serde_json::Value::Object(object)) if object.len() == 1 => object.into_iter().next().unwrap_or_default(),
-        Ok(other) => (String::new(), other),
-        Err(_) => (String::new(), serde_json::Value::Null),
-    }
-}
-
-/// The word of an enum without data.
-pub(super) fn word(value: &impl Serialize) -> String {
-    tagged(value).0
-}
-
-/// Something that was noticed, with its figures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Noticed {
-    /// A stable word, such as `stop_below_start`.
-    pub kind: String,
-    /// Its figures, an object whose fields depend on `kind`.
-    #[schema(value_type = Object)]
-    pub figures: serde_json::Value,
-}
-
-impl Noticed {
-    pub(super) fn of(value: &impl Serialize) -> Self {
-        let (kind, figures) = tagged(value);
-        Self { kind, figures }
-    }
-}

@@ -4,7 +4,7 @@ use crate::{
     api::{
         body::{Checked, check_reason},
         problem::Problem,
-        wire::{At, Kw, Kwh},
+        wire::{At, Kw, Kwh, described},
     },
     credentials::Credentials,
 };
@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct ProvisionPile {
     /// Its id, which is also its MQTT user name.
-    #[schema(value_type = String, example = "P01")]
+    #[schema(value_type = described::PileId, inline)]
     pub id: PileId,
 }
 
@@ -321,7 +321,7 @@ impl ReportView {
             ..
         } = &live.report;
         Self {
-            status: super::word(status),
+            status: crate::api::wire::word(status),
             order: order_id.as_ref().map(ToString::to_string),
             voltage_v: *voltage_v,
             current_a: *current_a,

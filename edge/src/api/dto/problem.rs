@@ -1,10 +1,7 @@
 //! Errors as the document describes them. What is sent is made by `service::http::problem` and `refusal`; a test holds them
 //! to this shape.
 
-use crate::api::{
-    dto::quarantine::CoveredByDto,
-    wire::{Kwh, Yuan},
-};
+use crate::api::wire::{Kwh, Yuan, quarantine::CoveredByDto};
 use domain::{quarantine::Covering, tariff::Fault};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

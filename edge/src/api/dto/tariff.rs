@@ -1,11 +1,8 @@
 //! Tariffs: the document as people write it, and what applies now.
 //! Documents are read by the domain, which names every fault; the types here describe them for OpenAPI.
 
-use super::live::Period;
-use crate::api::{
-    dto::problem::TariffFault,
-    wire::{At, YuanPerKwh},
-};
+use super::problem::TariffFault;
+use crate::api::wire::{At, YuanPerKwh, live::Period};
 use domain::tariff::{PriceRow, Tariff};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

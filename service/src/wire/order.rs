@@ -1,11 +1,16 @@
 //! Orders as callers see them, and what they send to place, stop, refund and decide one.
 
-use super::check_not_negative;
-use super::{Noticed, live::LiveDto, unread::UnreadView, word};
-use crate::api::{
+use super::{
+    Noticed,
+    amounts::{At, Kwh, Yuan, check_not_negative},
+    described,
+    live::LiveDto,
+    unread::UnreadView,
+    word,
+};
+use crate::http::{
     body::{Checked, check_positive, check_reason},
     problem::Problem,
-    wire::{At, Kwh, Yuan},
 };
 use domain::{
     correction::Proposal,
@@ -67,20 +72,21 @@ impl From<OrderState> for State {
 }
 
 /// A driver's wish to charge.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
     /// Who pays.
-    #[schema(value_type = String, example = "m-1001")]
+    #[schema(value_type = described::MemberId, inline)]
     pub member: MemberId,
     /// At which pile.
-    #[schema(value_type = String, example = "P01")]
+    #[schema(value_type = described::PileId, inline)]
     pub pile: PileId,
     /// At which connector of it, counted from 1.
     #[schema(value_type = u8, minimum = 1, example = 1)]
     pub connector: ConnectorNo,
     /// How much to reserve; the site's default if left out.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<described::PositiveYuan>, inline)]
     pub prepay: Option<Yuan>,
     /// Where to stop besides; all that are given apply.
     #[serde(default, deserialize_with = "json::object")]
@@ -94,9 +100,11 @@ pub struct PlaceOrder {
 pub struct UntilDto {
     /// At this fee.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<described::PositiveYuan>, inline)]
     pub fee: Option<Yuan>,
     /// At this energy.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<described::PositiveKwh>, inline)]
     pub kwh: Option<Kwh>,
     /// After this many minutes of charging.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,10 +163,11 @@ impl From<&Until> for UntilDto {
 }
 
 /// Money to give back after settlement (售后退款).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefundOrder {
     /// How much; never more than was paid and not yet given back.
+    #[schema(value_type = described::PositiveYuan, inline)]
     pub amount: Yuan,
     /// Why.
     pub reason: String,
@@ -172,7 +181,7 @@ impl Checked for RefundOrder {
 }
 
 /// A person's decision on an order under review.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecideReview {
     /// `"as_is"`, or `{"corrected": {"electricity": "3.00", "service": "1.00"}}`.
@@ -182,7 +191,7 @@ pub struct DecideReview {
 }
 
 /// What becomes of the bill.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReviewDecision {
     /// It stands.
@@ -192,12 +201,14 @@ pub enum ReviewDecision {
 }
 
 /// The bill a person sets.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CorrectedBill {
     /// For electricity, zero or more.
+    #[schema(value_type = described::YuanOrNone, inline)]
     pub electricity: Yuan,
     /// For service, zero or more.
+    #[schema(value_type = described::YuanOrNone, inline)]
     pub service: Yuan,
 }
 
@@ -212,12 +223,14 @@ impl Checked for DecideReview {
 }
 
 /// Another bill for an order that was settled.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CorrectBill {
     /// For electricity, zero or more.
+    #[schema(value_type = described::YuanOrNone, inline)]
     pub electricity: Yuan,
     /// For service, zero or more.
+    #[schema(value_type = described::YuanOrNone, inline)]
     pub service: Yuan,
     /// Why.
     pub reason: String,
@@ -232,7 +245,7 @@ impl Checked for CorrectBill {
 }
 
 /// Why a correction that waits is not made.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WithdrawCorrection {
     /// Why not.
@@ -246,7 +259,7 @@ impl Checked for WithdrawCorrection {
 }
 
 /// A correction that waits for a second person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProposalView {
     /// Its number, by which it is approved or withdrawn.
     pub number: u64,
@@ -279,7 +292,7 @@ impl From<&Proposal> for ProposalView {
 }
 
 /// Money reserved for an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HoldView {
     /// Reserved (冻结).
     pub taken: Yuan,
@@ -292,7 +305,7 @@ pub struct HoldView {
 }
 
 /// Money that moved for an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PaidView {
     /// What the driver is charged, paid or owed.
     pub charged: Yuan,
@@ -305,7 +318,7 @@ pub struct PaidView {
 }
 
 /// The bill that counts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BillSummary {
     /// Which version, counted from 1.
     pub version: usize,
@@ -323,7 +336,7 @@ pub struct BillSummary {
 }
 
 /// Why charging ended, as the pile says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EndReason {
     /// The code of the pile contract.
     pub code: u16,
@@ -334,7 +347,7 @@ pub struct EndReason {
 }
 
 /// An order (订单).
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OrderView {
     /// Its number.
     #[schema(example = "01957c3e-7d5a-7b1e-8c35-2f6b4a1d9e07")]
@@ -469,7 +482,7 @@ impl From<&Order> for OrderView {
 }
 
 /// A quarantine item about an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderItemView {
     /// Its number: `GET /v1/quarantine/{item}`.
     pub item: u64,
@@ -491,7 +504,7 @@ impl OrderItemView {
 }
 
 /// What a stop led to.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StopAccepted {
     /// The order.
     pub order: OrderView,
@@ -504,7 +517,7 @@ pub struct StopAccepted {
 }
 
 /// One line of an order's log.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LogEntry {
     /// The number of the fact in the station's journal.
     pub seq: u64,
@@ -518,7 +531,7 @@ pub struct LogEntry {
 }
 
 /// One point of an order's curve.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CurvePoint {
     /// When it was received.
     pub at: At,
@@ -542,7 +555,7 @@ pub struct CurvePoint {
 }
 
 /// An order's curve, or a part of it.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Curve {
     /// In order of time. Live samples reach the disk with a delay of up to 30 s.
     pub points: Vec<CurvePoint>,

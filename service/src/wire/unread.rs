@@ -4,11 +4,11 @@ use domain::{
     fact::Raw,
     messages::{Unread, UnreadField},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Fields of a record that could not be read, or said what cannot be. The record counts without them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Unread)]
 pub struct UnreadView {
     /// The first 32 of them.
@@ -18,7 +18,7 @@ pub struct UnreadView {
 }
 
 /// One of these fields: its beginning, where it is longer than 4 KiB, or all of them are longer than 8 KiB.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = UnreadField)]
 pub struct UnreadFieldView {
     /// Where it stands in the message.

@@ -1,16 +1,19 @@
 //! Bills with everything that is needed to check them with pencil and paper: readings, segments, nine places.
 
-use super::{live::Period, word};
-use crate::api::wire::{At, ExactYuan, Kwh, Yuan, YuanPerKwh};
+use super::{
+    amounts::{At, ExactYuan, Kwh, Yuan, YuanPerKwh},
+    live::Period,
+    word,
+};
 use domain::{
     order::{BillVersion, Order},
     rating::{Bill, Reading},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Every version of an order's bill.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BillView {
     /// The order.
     pub order: String,
@@ -19,7 +22,7 @@ pub struct BillView {
 }
 
 /// One version of a bill.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BillVersionView {
     /// Counted from 1.
     pub version: usize,
@@ -49,7 +52,7 @@ pub struct BillVersionView {
 }
 
 /// How a bill was worked out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BillDetail {
     /// The tariff version it was rated by.
     pub tariff: String,
@@ -68,7 +71,7 @@ pub struct BillDetail {
 }
 
 /// A register reading.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReadingView {
     /// When, by the station's clock.
     pub at: At,
@@ -77,7 +80,7 @@ pub struct ReadingView {
 }
 
 /// One line of a bill.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SegmentView {
     /// Where it begins.
     pub from: At,
@@ -158,7 +161,7 @@ impl From<&Order> for BillView {
 }
 
 /// What came of working a day's bills out again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = BillAudit)]
 pub struct BillAuditView {
     /// When the day begins.
@@ -176,7 +179,7 @@ pub struct BillAuditView {
 }
 
 /// A bill that comes out otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BillDifference {
     /// The bill's journal entry.
     pub seq: u64,

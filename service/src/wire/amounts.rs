@@ -1,6 +1,7 @@
 //! Amounts and times as they stand in requests and answers: decimal strings and RFC 3339, described once for OpenAPI.
 //! They wrap the domain's integers, so that no float ever carries money.
 
+use crate::http::problem::Problem;
 use domain::{
     rating::Amount,
     time::Wall,
@@ -44,3 +45,14 @@ pub struct ExactYuan(pub Amount);
 #[serde(transparent)]
 #[schema(value_type = String, format = DateTime, example = "2026-03-01T00:00:00Z")]
 pub struct At(pub Wall);
+
+/// An amount that may be zero.
+///
+/// # Errors
+/// It is below zero; `path` names its field.
+pub fn check_not_negative(path: &str, Yuan(amount): Yuan) -> Result<(), Problem> {
+    if amount.is_negative() {
+        return Err(Problem::field(path, format!("must not be negative, not {amount}")));
+    }
+    Ok(())
+}

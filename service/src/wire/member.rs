@@ -1,10 +1,13 @@
 //! Members, cards and the money at the desk.
 
-use super::Switch;
-use crate::api::{
+use super::{
+    Switch,
+    amounts::{At, Yuan},
+    described,
+};
+use crate::http::{
     body::{Checked, check_name, check_positive, check_reason},
     problem::Problem,
-    wire::{At, Yuan},
 };
 use domain::{
     card::Card,
@@ -19,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A member to be served here, or another name for one.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutMember {
     /// A name for people at the desk; may be empty.
@@ -33,7 +36,7 @@ impl Checked for PutMember {
 }
 
 /// A member (会员).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemberView {
     /// The member's id.
     pub id: String,
@@ -55,7 +58,7 @@ pub struct MemberView {
 }
 
 impl MemberView {
-    pub(in crate::api) fn new(member: &Member, allowance: Fen, held: Fen, debt: Fen) -> Self {
+    pub fn new(member: &Member, allowance: Fen, held: Fen, debt: Fen) -> Self {
         let ids = |orders: &[domain::ids::OrderId]| orders.iter().map(ToString::to_string).collect();
         Self {
             id: member.id.to_string(),
@@ -71,10 +74,11 @@ impl MemberView {
 }
 
 /// Money paid in at the desk.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TopUp {
     /// How much.
+    #[schema(value_type = described::PositiveYuan, inline)]
     pub amount: Yuan,
     /// The desk's receipt number. A number counts once, for ever: the same payment again changes nothing, another one
     /// with the same number is refused.
@@ -90,14 +94,15 @@ impl Checked for TopUp {
 }
 
 /// A top-up that was typed wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReverseTopUp {
     /// The number of the top-up's receipt.
     #[schema(example = "R-2026-0001")]
     pub receipt: String,
     /// How much; all that is left of the top-up if left out. Never more than the member has here.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<described::PositiveYuan>, inline)]
     pub amount: Option<Yuan>,
     /// Why.
     pub reason: String,
@@ -114,20 +119,21 @@ impl Checked for ReverseTopUp {
 }
 
 /// Money paid for what is owed, oldest order first.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PayDebt {
     /// How much; never more than is owed.
+    #[schema(value_type = described::PositiveYuan, inline)]
     pub amount: Yuan,
     /// Out of what.
     pub from: PaidFromDto,
     /// The desk's receipt number; must be given for cash, and counts once, for ever.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
 }
 
 /// What a debt is paid out of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = PaidFrom)]
 pub enum PaidFromDto {
@@ -177,7 +183,7 @@ impl Switch {
 }
 
 /// What a member owes, order by order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DebtsView {
     /// The member.
     pub member: String,
@@ -188,7 +194,7 @@ pub struct DebtsView {
 }
 
 /// What is owed for one order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderDebt {
     /// The order.
     pub order: String,
@@ -200,7 +206,7 @@ pub struct OrderDebt {
 }
 
 /// One movement of a member's money.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TransferView {
     /// Made from what caused it.
     pub id: String,
@@ -241,7 +247,7 @@ impl From<&Transfer> for TransferView {
 }
 
 /// Something a driver was told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NotificationView {
     /// Its number in the journal.
     pub seq: u64,
@@ -258,7 +264,7 @@ pub struct NotificationView {
 }
 
 impl NotificationView {
-    pub(in crate::api) fn new(seq: u64, at: At, order: String, notice: &Notice) -> Self {
+    pub fn new(seq: u64, at: At, order: String, notice: &Notice) -> Self {
         Self {
             seq,
             at,
@@ -270,18 +276,18 @@ impl NotificationView {
 }
 
 /// Whose a card is to be.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutCard {
     /// The member.
-    #[schema(value_type = String, example = "m-1001")]
+    #[schema(value_type = described::MemberId, inline)]
     pub member: MemberId,
 }
 
 impl Checked for PutCard {}
 
 /// A card.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CardView {
     /// What is on it.
     pub id: String,
@@ -294,7 +300,7 @@ pub struct CardView {
 }
 
 /// From when on a card was whose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HoldingView {
     /// Whose; `null`: nobody's.
     #[schema(required)]
@@ -304,7 +310,7 @@ pub struct HoldingView {
 }
 
 impl CardView {
-    pub(in crate::api) fn of(id: &CardId, card: &Card) -> Self {
+    pub fn of(id: &CardId, card: &Card) -> Self {
         let name = |member: Option<&MemberId>| member.map(ToString::to_string);
         let holders = card.holders().iter().map(|holding| HoldingView {
             member: name(holding.member.as_ref()),

@@ -1,13 +1,14 @@
 //! Messages that carry money, or may, and fit nowhere: kept until a person has dealt with them.
 
 use super::{
+    amounts::{At, Kwh},
+    described,
     unread::{UnreadView, text_or_bytes},
     word,
 };
-use crate::api::{
+use crate::http::{
     body::{Checked, check_reason},
     problem::Problem,
-    wire::{At, Kwh},
 };
 use domain::{
     fact::{QuarantineOutcome, QuarantineReason, TypedFigures},
@@ -23,7 +24,7 @@ use utoipa::ToSchema;
 const DESPITE_MAX: usize = 64;
 
 /// A quarantined message.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QuarantineView {
     /// Its number.
     pub item: u64,
@@ -71,7 +72,7 @@ pub struct QuarantineView {
 }
 
 /// Why something lies in quarantine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = QuarantineReason)]
 pub enum QuarantineWhy {
@@ -110,7 +111,7 @@ impl From<QuarantineWhy> for QuarantineReason {
 
 impl QuarantineView {
     /// Without the message itself, which may be long.
-    pub(in crate::api) fn brief(item: &QuarantineItem) -> Self {
+    pub fn brief(item: &QuarantineItem) -> Self {
         let record = item.record.as_ref();
         let order = item.order.as_ref().or(record.map(|record| &record.order_id));
         let billed_as = match &item.outcome {
@@ -137,7 +138,7 @@ impl QuarantineView {
     }
 
     /// With everything.
-    pub(in crate::api) fn full(item: &QuarantineItem) -> Self {
+    pub fn full(item: &QuarantineItem) -> Self {
         let record = item.record.as_ref().map(serde_json::to_value);
         let (raw, raw_base64) = item.raw.as_ref().map_or((None, None), text_or_bytes);
         Self {
@@ -152,19 +153,23 @@ impl QuarantineView {
 }
 
 /// What a person does with a quarantined message.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CloseQuarantine {
     /// The member to bill it to; nobody if left out.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<described::MemberId>, inline)]
     pub bill_to: Option<MemberId>,
     /// What else covers its readings, exactly as the problem `covered` lists it (`by`): to bill the item all the same.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 64)]
     pub despite: Vec<CoveredByDto>,
     /// The figures of the session, read by a person from a message that the station cannot read (`malformed`).
-    #[serde(default, deserialize_with = "json::optional_object")]
+    #[serde(
+        default,
+        deserialize_with = "json::optional_object",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub typed: Option<Typed>,
     /// Why.
     pub reason: String,
@@ -208,7 +213,7 @@ impl From<&CoveredBy> for CoveredByDto {
 }
 
 impl CloseQuarantine {
-    pub(in crate::api) fn despite(&self) -> Result<Vec<CoveredBy>, Problem> {
+    pub fn despite(&self) -> Result<Vec<CoveredBy>, Problem> {
         self.despite.iter().map(CoveredByDto::read).collect()
     }
 }

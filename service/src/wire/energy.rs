@@ -1,17 +1,17 @@
 //! A business day's energy: what orders billed, held against what the registers moved.
 
-use crate::api::wire::{At, Kwh};
+use super::amounts::{At, Kwh};
 use domain::{
     energy::{Adjustment, ConnectorDay, ConnectorEnergy, EnergyReport, EnergyTotals, Finding},
     ids::PileId,
     units::Energy,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
 /// A day's report in short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EnergyReportBrief {
     /// The business day, 00:00 to 24:00 by the site's time zone.
     #[schema(example = "2026-03-01")]
@@ -29,7 +29,7 @@ pub struct EnergyReportBrief {
 }
 
 /// A day's report. It is never changed; what comes late for its day is an adjustment in a later one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EnergyReportView {
     /// The business day, 00:00 to 24:00 by the site's time zone.
     #[schema(example = "2026-03-01")]
@@ -57,7 +57,7 @@ pub struct EnergyReportView {
 }
 
 /// Orders held against registers, the same sessions on both sides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EnergySums {
     /// Orders whose money first moved that day.
     pub orders: i64,
@@ -72,7 +72,7 @@ pub struct EnergySums {
 }
 
 /// A pile's day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PileEnergyView {
     /// Which pile.
     pub pile: String,
@@ -83,7 +83,7 @@ pub struct PileEnergyView {
 }
 
 /// A connector's day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConnectorEnergyView {
     /// Which pile.
     pub pile: String,
@@ -100,7 +100,7 @@ pub struct ConnectorEnergyView {
 }
 
 /// What came late: it belongs to a day that has its report already.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EnergyAdjustment {
     /// The day it belongs to.
     #[schema(example = "2026-02-28")]
@@ -110,7 +110,7 @@ pub struct EnergyAdjustment {
 }
 
 /// Something that does not fit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EnergyDiscrepancy {
     /// `ENERGY`: an order, or the connector's day where none is named, differs from its register by more than 1 % and
     /// 0.1 kWh. `REGISTER_GAP`: energy between sessions. `ROLLBACK`: a register that fell. `UNBILLED`: a session in
@@ -245,7 +245,7 @@ fn names(piles: &[PileId]) -> Vec<String> {
 }
 
 impl EnergyReportBrief {
-    pub(in crate::api) fn of(report: &EnergyReport) -> Self {
+    pub fn of(report: &EnergyReport) -> Self {
         Self {
             day: report.day.to_string(),
             made_at: At(report.made_at),
@@ -258,7 +258,7 @@ impl EnergyReportBrief {
 }
 
 impl EnergyReportView {
-    pub(in crate::api) fn of(report: &EnergyReport) -> Self {
+    pub fn of(report: &EnergyReport) -> Self {
         let piles: BTreeSet<&PileId> = report.connectors.iter().map(|one| &one.outlet.pile).collect();
         let piles = piles.into_iter().map(|pile| {
             let own = report.connectors.iter().filter(|one| one.outlet.pile == *pile);

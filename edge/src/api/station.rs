@@ -11,9 +11,15 @@ use super::{
     respond::{Answered, Question, Shown},
     wire::At,
 };
-use crate::store::{OrderFilter, SCHEMA_VERSION};
+use crate::store::{OpenItems, OrderFilter, Reader, SCHEMA_VERSION, StoreError};
 use axum::{Json, extract::State as Shared};
-use domain::{order::State, site::Input, tariff, time::Wall};
+use domain::{
+    journal::Head,
+    order::State,
+    site::{Input, Site},
+    tariff,
+    time::{Now, Wall},
+};
 use service::tls;
 use std::sync::atomic::Ordering;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -57,6 +63,101 @@ fn tls_of(api: &ApiState, now: Wall) -> Option<TlsView> {
     })
 }
 
+/// What the piles are like, counted.
+#[derive(Default)]
+struct PileCounts {
+    known: usize,
+    online: usize,
+    fenced_off: usize,
+    faulted: usize,
+    meter_abnormal: usize,
+    quarantine_full: usize,
+    journal_full: usize,
+    unordered: usize,
+    two_devices: usize,
+}
+
+impl PileCounts {
+    fn of(site: &Site, now: Now) -> Self {
+        let mut counts = Self::default();
+        for pile in site.rows().piles.values().filter(|pile| !pile.removed) {
+            let presence = site.presence(&pile.id);
+            let view = PileView::of(pile, site, now);
+            let connectors = &view.connectors;
+            let is_doubted = connectors.iter().any(|connector| connector.register_doubt.is_some());
+            let unordered = connectors.iter().filter(|connector| connector.unordered.is_some());
+            counts.known += 1;
+            counts.online += usize::from(presence.is_some_and(|presence| presence.online_since.is_some()));
+            counts.fenced_off += usize::from(view.maintenance.is_some());
+            counts.faulted += usize::from(connectors.iter().any(|connector| connector.faulted));
+            counts.meter_abnormal += usize::from(view.meter_abnormal.is_some() || is_doubted);
+            counts.quarantine_full += usize::from(presence.is_some_and(|presence| presence.quarantine_full));
+            counts.journal_full += usize::from(pile.budget_spent.is_some());
+            counts.unordered += unordered.count();
+            counts.two_devices += usize::from(view.two_devices);
+        }
+        counts
+    }
+}
+
+/// What the loop knows.
+struct InMemory {
+    clock: ClockView,
+    disk: DiskView,
+    tariff_in_force: Option<String>,
+    piles: PileCounts,
+    open_orders: usize,
+    orders_of_gone_piles: usize,
+}
+
+impl InMemory {
+    fn of(site: &Site, now: Now) -> Self {
+        let tariffs = site.rows().tariffs.values();
+        let open = site.rows().orders().filter(|order| order.state.is_open());
+        let gone = site.rows().orders();
+        let gone = gone.filter(|order| site.waits_for_a_pile_that_is_gone(order, now));
+        Self {
+            clock: ClockView::of(site, now),
+            disk: DiskView::of(site),
+            tariff_in_force: tariff::in_force(tariffs, site.tariff_time(now)).map(|tariff| tariff.id.to_string()),
+            piles: PileCounts::of(site, now),
+            open_orders: open.count(),
+            orders_of_gone_piles: gone.count(),
+        }
+    }
+}
+
+/// What is on disk.
+struct OnDisk {
+    head: JournalHead,
+    begins_after: Head,
+    acknowledged: Option<Head>,
+    reviews_waiting: usize,
+    corrections_waiting: usize,
+    quarantine: OpenItems,
+}
+
+impl OnDisk {
+    fn read(reader: &Reader) -> Result<Self, StoreError> {
+        let in_review = OrderFilter {
+            state: Some(State::Review),
+            ..OrderFilter::default()
+        };
+        let (head, hash) = reader.head()?;
+        Ok(Self {
+            head: JournalHead {
+                seq: head.seq,
+                hash: hash.to_string(),
+            },
+            begins_after: reader.checkpoint()?,
+            acknowledged: reader.acknowledged()?,
+            reviews_waiting: reader.orders(&in_review, None, COUNTED_MAX)?.items.len(),
+            corrections_waiting: reader.corrections(None, COUNTED_MAX)?.len(),
+            quarantine: reader.open_items()?,
+        })
+    }
+}
+
 /// The station.
 #[utoipa::path(
     get, path = "/v1/station", tag = "station",
@@ -65,123 +166,41 @@ fn tls_of(api: &ApiState, now: Wall) -> Option<TlsView> {
 )]
 async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>, Problem> {
     let wall = api.station.clock.now().wall;
-    let read = api.read(move |reader| {
-        let waiting = OrderFilter {
-            state: Some(State::Review),
-            ..OrderFilter::default()
-        };
-        let reviews = reader.orders(&waiting, None, COUNTED_MAX)?.items.len();
-        let quarantine = reader.open_items()?;
-        let corrections = reader.corrections(None, COUNTED_MAX)?.len();
-        let places = (reader.checkpoint()?, reader.acknowledged()?);
-        Ok((reader.head()?, places, (reviews, corrections), quarantine))
-    });
-    let ((head, hash), (begins_after, acknowledged), (reviews_waiting, corrections_waiting), quarantine) = read.await?;
+    let disk = api.read(OnDisk::read).await?;
+    let memory = api.station.look(InMemory::of).await?;
     let identity = api.station.store.identity();
-    let mut view = StationView {
+    let piles = memory.piles;
+    Ok(Json(StationView {
         site: identity.site.to_string(),
         epoch: identity.epoch.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         schema_version: SCHEMA_VERSION,
         time_zone: api.time_zone.to_string(),
-        clock: ClockView {
-            wall: At(head.at),
-            mono_ms: 0,
-            trusted: false,
-            doubted_since: None,
-        },
-        journal: JournalHead {
-            seq: head.seq,
-            hash: hash.to_string(),
-        },
-        acknowledged: acknowledged.map(Into::into),
-        journal_begins_after: begins_after.into(),
+        clock: memory.clock,
+        journal: disk.head,
+        acknowledged: disk.acknowledged.map(Into::into),
+        journal_begins_after: disk.begins_after.into(),
         waiting: api.station.waiting(),
-        open_orders: 0,
-        piles: 0,
-        piles_online: 0,
-        piles_in_maintenance: 0,
-        piles_faulted: 0,
-        piles_meter_abnormal: 0,
-        reviews_waiting,
-        quarantine_open: quarantine.all,
-        conflicts_open: quarantine.conflicts,
-        rating_differences_open: quarantine.rating_differences,
-        quarantine_oldest: quarantine.oldest.map(At),
-        corrections_waiting,
-        piles_quarantine_full: 0,
-        disk: DiskView {
-            free_bytes: 0,
-            reserve: false,
-            telemetry: false,
-            refusing_orders: None,
-        },
-        tariff_in_force: None,
+        open_orders: memory.open_orders,
+        piles: piles.known,
+        piles_online: piles.online,
+        piles_in_maintenance: piles.fenced_off,
+        piles_faulted: piles.faulted,
+        piles_meter_abnormal: piles.meter_abnormal,
+        reviews_waiting: disk.reviews_waiting,
+        quarantine_open: disk.quarantine.all,
+        conflicts_open: disk.quarantine.conflicts,
+        rating_differences_open: disk.quarantine.rating_differences,
+        quarantine_oldest: disk.quarantine.oldest.map(At),
+        corrections_waiting: disk.corrections_waiting,
+        piles_quarantine_full: piles.quarantine_full,
+        piles_journal_full: piles.journal_full,
+        disk: memory.disk,
+        tariff_in_force: memory.tariff_in_force,
         tls: tls_of(&api, wall),
-        connectors_unordered: 0,
-        piles_two_devices: 0,
-        orders_of_gone_piles: 0,
+        connectors_unordered: piles.unordered,
+        piles_two_devices: piles.two_devices,
+        orders_of_gone_piles: memory.orders_of_gone_piles,
         msg_ids_reused: api.station.stats.msg_ids_reused.load(Ordering::Relaxed),
-    };
-    let looked = api.station.look(|site, now| {
-        let piles = site.rows().piles.values().filter(|pile| !pile.removed);
-        let (mut known, mut online, mut fenced, mut faulted, mut full, mut abnormal) = (0, 0, 0, 0, 0, 0);
-        let (mut unordered, mut two_devices) = (0, 0);
-        for pile in piles {
-            known += 1;
-            let presence = site.presence(&pile.id);
-            online += usize::from(presence.is_some_and(|presence| presence.online_since.is_some()));
-            full += usize::from(presence.is_some_and(|presence| presence.quarantine_full));
-            let view = PileView::of(pile, site, now);
-            fenced += usize::from(view.maintenance.is_some());
-            faulted += usize::from(view.connectors.iter().any(|connector| connector.faulted));
-            let lower = view
-                .connectors
-                .iter()
-                .any(|connector| connector.register_doubt.is_some());
-            abnormal += usize::from(view.meter_abnormal.is_some() || lower);
-            let alone = view.connectors.iter().filter(|connector| connector.unordered.is_some());
-            unordered += alone.count();
-            two_devices += usize::from(view.two_devices);
-        }
-        let open = site.rows().orders().filter(|order| order.state.is_open()).count();
-        let gone = site.rows().orders();
-        let gone = gone
-            .filter(|order| site.waits_for_a_pile_that_is_gone(order, now))
-            .count();
-        let counts = [
-            known,
-            online,
-            fenced,
-            faulted,
-            full,
-            abnormal,
-            unordered,
-            two_devices,
-            gone,
-        ];
-        let tariffs = site.rows().tariffs.values();
-        let in_force = tariff::in_force(tariffs, site.tariff_time(now)).map(|tariff| tariff.id.to_string());
-        (ClockView::of(site, now), in_force, open, counts, DiskView::of(site))
-    });
-    let (clock, in_force, open_orders, counts, disk) = looked.await?;
-    let [
-        piles,
-        online,
-        fenced,
-        faulted,
-        full,
-        abnormal,
-        unordered,
-        two_devices,
-        gone,
-    ] = counts;
-    (view.clock, view.tariff_in_force) = (clock, in_force);
-    (view.open_orders, view.piles, view.piles_online) = (open_orders, piles, online);
-    (view.piles_in_maintenance, view.piles_faulted) = (fenced, faulted);
-    (view.piles_quarantine_full, view.disk) = (full, disk);
-    view.piles_meter_abnormal = abnormal;
-    (view.connectors_unordered, view.piles_two_devices) = (unordered, two_devices);
-    view.orders_of_gone_piles = gone;
-    Ok(Json(view))
+    }))
 }

@@ -8,6 +8,7 @@ mod desk;
 mod energy;
 mod export;
 mod order;
+mod piles;
 mod quarantine;
 mod run;
 mod status;
@@ -476,13 +477,13 @@ fn pile(client: &Client, command: Pile) -> anyhow::Result<Shown> {
     Ok(match command {
         Pile::Add { id } => (client.post("/v1/piles", &json!({ "id": id }))?, table::fields),
         Pile::Cert { id, out, days, revoke } => (certificate::issue(client, &id, &out, days, revoke)?, table::fields),
-        Pile::List => (client.all("/v1/piles")?, status::piles),
+        Pile::List => (client.all("/v1/piles")?, piles::list),
         Pile::Rotate { id } => (
             client.post(&format!("/v1/piles/{id}/rotate"), &json!({}))?,
             table::fields,
         ),
         Pile::Remove { id } => (client.delete(&format!("/v1/piles/{id}"))?, table::fields),
-        Pile::Log { id, limit } => (client.get(&format!("/v1/piles/{id}/log?limit={limit}"))?, status::log),
+        Pile::Log { id, limit } => (client.get(&format!("/v1/piles/{id}/log?limit={limit}"))?, piles::log),
         Pile::MeterCleared { id, reason } => (
             client.post(&format!("/v1/piles/{id}/meter-cleared"), &json!({ "reason": reason }))?,
             table::fields,

@@ -1,13 +1,124 @@
-//! `status` and `pile list`: what somebody who comes to a station wants to see first.
+//! `status`: what somebody who comes to a station wants to see first.
 
-use super::table;
-use serde_json::{Value, json};
+use serde_json::Value;
+
+/// What is counted and needs somebody, in this order: the field, what one of them is, what several are, and what to do.
+const COUNTED: [(&str, &str, &str, &str); 15] = [
+    (
+        "/piles_faulted",
+        "pile with a fault",
+        "piles with a fault",
+        " (holdfast-edge pile list)",
+    ),
+    (
+        "/piles_offline",
+        "pile offline",
+        "piles offline",
+        " (holdfast-edge pile list)",
+    ),
+    (
+        "/piles_in_maintenance",
+        "pile in maintenance: it takes no orders",
+        "piles in maintenance: they take no orders",
+        "",
+    ),
+    (
+        "/piles_journal_full",
+        "pile has filled its share of the day's journal: it takes no orders until midnight",
+        "piles have filled their share of the day's journal: they take no orders until midnight",
+        " (holdfast-edge pile log)",
+    ),
+    (
+        "/piles_meter_abnormal",
+        "pile with a meter in doubt",
+        "piles with a meter in doubt",
+        " (holdfast-edge pile list; holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
+    ),
+    (
+        "/reviews_waiting",
+        "order waits for review",
+        "orders wait for review",
+        " (GET /v1/reviews)",
+    ),
+    (
+        "/corrections_waiting",
+        "correction waits for a second person",
+        "corrections wait for a second person",
+        " (holdfast-edge order corrections)",
+    ),
+    (
+        "/piles_quarantine_full",
+        "pile has its quarantine full: its records are refused until items are closed",
+        "piles have their quarantine full: their records are refused until items are closed",
+        " (GET /v1/quarantine)",
+    ),
+    (
+        "/conflicts_open",
+        "record contradicts the one its order has",
+        "records contradict the ones their orders have",
+        " (holdfast-edge quarantine list --why conflict)",
+    ),
+    (
+        "/rating_differences_open",
+        "bill that its pile splits otherwise",
+        "bills that their piles split otherwise",
+        " (holdfast-edge quarantine list --why rating_differs)",
+    ),
+    (
+        "/quarantine_open",
+        "item in quarantine",
+        "items in quarantine",
+        " (holdfast-edge quarantine list)",
+    ),
+    (
+        "/orders_of_gone_piles",
+        "order charges at a pile that is gone: close it with what is known",
+        "orders charge at piles that are gone: close them with what is known",
+        " (holdfast-edge order close)",
+    ),
+    (
+        "/connectors_unordered",
+        "connector charges without an order",
+        "connectors charge without an order",
+        " (holdfast-edge pile list)",
+    ),
+    (
+        "/piles_two_devices",
+        "pile whose identity two devices use: give one its own",
+        "piles whose identity two devices use: give one its own",
+        " (holdfast-edge pile list, pile add)",
+    ),
+    (
+        "/msg_ids_reused",
+        "message under a msg_id used before",
+        "messages under a msg_id used before",
+        ": a pile does not change its boot_id at a start; the log names it",
+    ),
+];
 
 /// The station: what needs attention, then how it is.
 pub(super) fn text(station: &Value) -> String {
-    let number = |key: &str| station[key].as_u64().unwrap_or(0);
-    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let (piles, online) = (number("piles"), number("piles_online"));
+    let mut lines = without_orders(station);
+    lines.extend(COUNTED.iter().filter_map(|counted| told(station, *counted)));
+    lines.extend(of_certificates(&station["tls"]));
+    lines.extend(of_clock(&station["clock"]));
+    if lines.is_empty() {
+        lines.push("nothing needs attention".to_owned());
+    }
+    lines.extend(figures(station).map(|(name, value)| format!("{name:8} {value}")));
+    lines.join("\n")
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or("-")
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+/// Why nobody can charge, or soon nobody can.
+fn without_orders(station: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     if station["tariff_in_force"].is_null() {
         lines.push("! no tariff is in force: every order is refused (holdfast-edge tariff add FILE)".to_owned());
@@ -16,96 +127,39 @@ pub(super) fn text(station: &Value) -> String {
     if let Some(why) = disk["refusing_orders"].as_str() {
         lines.push(format!("! new orders are refused: {why}"));
     } else if disk["telemetry"] == false {
-        let free = disk["free_bytes"].as_u64().unwrap_or(0) >> 20;
+        let free = number(&disk["free_bytes"]) >> 20;
         lines.push(format!(
             "! the disk is filling up: telemetry is not written, {free} MiB are free; make room on it"
         ));
     }
-    let mut attention = |count: u64, one: &str, many: &str| match count {
-        0 => {}
-        1 => lines.push(format!("! 1 {one}")),
-        _ => lines.push(format!("! {count} {many}")),
+    lines
+}
+
+fn told(station: &Value, (field, one, many, what_to_do): (&str, &str, &str, &str)) -> Option<String> {
+    let count = match field {
+        "/piles_offline" => number(&station["piles"]).saturating_sub(number(&station["piles_online"])),
+        field => station.pointer(field).map_or(0, number),
     };
-    attention(
-        number("piles_faulted"),
-        "pile with a fault (holdfast-edge pile list)",
-        "piles with a fault (holdfast-edge pile list)",
+    let since = station["quarantine_oldest"]
+        .as_str()
+        .filter(|_| field == "/quarantine_open");
+    let since = since.map(|oldest| format!(", the oldest since {oldest}"));
+    let since = since.unwrap_or_default();
+    match count {
+        0 => None,
+        1 => Some(format!("! 1 {one}{since}{what_to_do}")),
+        _ => Some(format!("! {count} {many}{since}{what_to_do}")),
+    }
+}
+
+fn of_certificates(tls: &Value) -> Vec<String> {
+    let ending = (
+        "/pile_certificates_ending",
+        "pile whose certificate ends within 30 days or has ended",
+        "piles whose certificate ends within 30 days or has ended",
+        " (holdfast-edge pile list, pile cert)",
     );
-    attention(
-        piles.saturating_sub(online),
-        "pile offline (holdfast-edge pile list)",
-        "piles offline (holdfast-edge pile list)",
-    );
-    attention(
-        number("piles_in_maintenance"),
-        "pile in maintenance: it takes no orders",
-        "piles in maintenance: they take no orders",
-    );
-    attention(
-        number("piles_meter_abnormal"),
-        "pile with a meter in doubt (holdfast-edge pile list; holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
-        "piles with a meter in doubt (holdfast-edge pile list; holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
-    );
-    attention(
-        number("reviews_waiting"),
-        "order waits for review (GET /v1/reviews)",
-        "orders wait for review (GET /v1/reviews)",
-    );
-    attention(
-        number("corrections_waiting"),
-        "correction waits for a second person (holdfast-edge order corrections)",
-        "corrections wait for a second person (holdfast-edge order corrections)",
-    );
-    attention(
-        number("piles_quarantine_full"),
-        "pile has its quarantine full: its records are refused until items are closed (GET /v1/quarantine)",
-        "piles have their quarantine full: their records are refused until items are closed (GET /v1/quarantine)",
-    );
-    let since = station["quarantine_oldest"].as_str();
-    let since = since
-        .map(|oldest| format!(", the oldest since {oldest}"))
-        .unwrap_or_default();
-    attention(
-        number("conflicts_open"),
-        "record contradicts the one its order has (holdfast-edge quarantine list --why conflict)",
-        "records contradict the ones their orders have (holdfast-edge quarantine list --why conflict)",
-    );
-    attention(
-        number("rating_differences_open"),
-        "bill that its pile splits otherwise (holdfast-edge quarantine list --why rating_differs)",
-        "bills that their piles split otherwise (holdfast-edge quarantine list --why rating_differs)",
-    );
-    attention(
-        number("quarantine_open"),
-        &format!("item in quarantine{since} (holdfast-edge quarantine list)"),
-        &format!("items in quarantine{since} (holdfast-edge quarantine list)"),
-    );
-    attention(
-        number("orders_of_gone_piles"),
-        "order charges at a pile that is gone: close it with what is known (holdfast-edge order close)",
-        "orders charge at piles that are gone: close them with what is known (holdfast-edge order close)",
-    );
-    attention(
-        number("connectors_unordered"),
-        "connector charges without an order (holdfast-edge pile list)",
-        "connectors charge without an order (holdfast-edge pile list)",
-    );
-    attention(
-        number("piles_two_devices"),
-        "pile whose identity two devices use: give one its own (holdfast-edge pile list, pile add)",
-        "piles whose identity two devices use: give one its own (holdfast-edge pile list, pile add)",
-    );
-    attention(
-        number("msg_ids_reused"),
-        "message under a msg_id used before: a pile does not change its boot_id at a start; the log names it",
-        "messages under a msg_id used before: a pile does not change its boot_id at a start; the log names it",
-    );
-    let tls = &station["tls"];
-    attention(
-        tls["pile_certificates_ending"].as_u64().unwrap_or(0),
-        "pile whose certificate ends within 30 days or has ended (holdfast-edge pile list, pile cert)",
-        "piles whose certificate ends within 30 days or has ended (holdfast-edge pile list, pile cert)",
-    );
+    let mut lines: Vec<String> = told(tls, ending).into_iter().collect();
     if tls["expires_soon"] == true {
         let until = word(&tls["certificate_expires"]);
         lines.push(format!(
@@ -117,153 +171,78 @@ pub(super) fn text(station: &Value) -> String {
             "! new TLS files cannot be used, the ones before them are: {problem}"
         ));
     }
-    if let Some(certain) = station["clock"]["doubted_since"].as_str() {
+    lines
+}
+
+fn of_clock(clock: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(certain) = clock["doubted_since"].as_str() {
         lines.push(format!(
             "! the clock cannot be right: it was {certain} before. Set it (timedatectl set-time); if it is right, holdfast-edge clock-confirmed"
         ));
     }
-    if station["clock"]["trusted"] != true {
+    if clock["trusted"] != true {
         lines.push("! the clock is not trusted: piles are not told the time".to_owned());
     }
-    if lines.is_empty() {
-        lines.push("nothing needs attention".to_owned());
-    }
-    let trust = if station["clock"]["trusted"] == true {
-        "trusted"
-    } else {
-        "not trusted"
+    lines
+}
+
+fn figures(station: &Value) -> [(&'static str, String); 9] {
+    let (clock, journal) = (&station["clock"], &station["journal"]);
+    let trust = match clock["trusted"] == true {
+        true => "trusted",
+        false => "not trusted",
     };
-    let journal = &station["journal"];
-    let (seq, begins_after) = (
-        journal["seq"].as_u64().unwrap_or(0),
-        &station["journal_begins_after"]["seq"],
-    );
-    let entries = seq - begins_after.as_u64().unwrap_or(0).min(seq);
+    let seq = number(&journal["seq"]);
+    let entries = seq.saturating_sub(number(&station["journal_begins_after"]["seq"]));
     let acknowledged = match station["acknowledged"]["seq"].as_u64() {
         Some(place) => format!(", acknowledged up to entry {place}"),
         None => String::new(),
     };
-    let rows = [
+    let tls = match station["tls"]["certificate_expires"].as_str() {
+        Some(until) => format!("certificate until {until}"),
+        None => "none: piles log in without it".to_owned(),
+    };
+    [
         (
             "site",
             format!("{} (run {})", word(&station["site"]), word(&station["epoch"])),
         ),
-        ("tariff", word(&station["tariff_in_force"])),
-        ("piles", format!("{online} of {piles} online")),
-        ("orders", format!("{} open", number("open_orders"))),
+        ("tariff", word(&station["tariff_in_force"]).to_owned()),
+        (
+            "piles",
+            format!(
+                "{} of {} online",
+                number(&station["piles_online"]),
+                number(&station["piles"])
+            ),
+        ),
+        ("orders", format!("{} open", number(&station["open_orders"]))),
         (
             "clock",
-            format!(
-                "{} {}, {trust}",
-                word(&station["clock"]["wall"]),
-                word(&station["time_zone"])
-            ),
+            format!("{} {}, {trust}", word(&clock["wall"]), word(&station["time_zone"])),
         ),
         (
             "journal",
             format!("{entries} entries{acknowledged}, head {seq}:{}", word(&journal["hash"])),
         ),
-        (
-            "tls",
-            match tls["certificate_expires"].as_str() {
-                Some(until) => format!("certificate until {until}"),
-                None => "none: piles log in without it".to_owned(),
-            },
-        ),
-        ("waiting", format!("{} inputs", number("waiting"))),
+        ("tls", tls),
+        ("waiting", format!("{} inputs", number(&station["waiting"]))),
         (
             "version",
-            format!("{}, schema {}", word(&station["version"]), number("schema_version")),
+            format!(
+                "{}, schema {}",
+                word(&station["version"]),
+                number(&station["schema_version"])
+            ),
         ),
-    ];
-    lines.extend(rows.map(|(name, value)| format!("{name:8} {value}")));
-    lines.join("\n")
-}
-
-/// A log whose newest entry comes first: one a line, the newest last.
-pub(super) fn log(answer: &Value) -> String {
-    let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
-    let rows = items.iter().rev().map(|entry| {
-        json!({
-            "seq": entry["seq"], "at": entry["at"], "kind": entry["kind"], "what": crate::words::told(&entry["body"]),
-        })
-    });
-    table::columns(
-        &json!({ "items": rows.collect::<Vec<_>>() }),
-        &["seq", "at", "kind", "what"],
-    )
-}
-
-/// All piles, one a line.
-pub(super) fn piles(answer: &Value) -> String {
-    let rows = answer["items"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice)
-        .iter()
-        .map(|pile| {
-            let connectors = pile["connectors"].as_array().map_or(&[][..], Vec::as_slice);
-            let orders: Vec<&Value> = connectors
-                .iter()
-                .map(|connector| &connector["order"])
-                .filter(|order| !order.is_null())
-                .collect();
-            let unordered = connectors.iter().any(|connector| !connector["unordered"].is_null());
-            let state = if pile["two_devices"] == true {
-                "two devices".to_owned()
-            } else if !pile["maintenance"].is_null() {
-                format!("maintenance: {}", pile["maintenance"]["reason"].as_str().unwrap_or("-"))
-            } else if unordered {
-                "charges without order".to_owned()
-            } else if connectors.iter().any(|connector| connector["emergency_stop"] == true) {
-                "emergency stop".to_owned()
-            } else if connectors.iter().any(|connector| connector["faulted"] == true) {
-                "fault".to_owned()
-            } else if !pile["meter_abnormal"].is_null() {
-                "meter abnormal".to_owned()
-            } else if let Some(doubt) = connectors
-                .iter()
-                .find_map(|connector| connector["register_doubt"]["kind"].as_str())
-            {
-                format!("register {doubt} (pile meter-cleared)")
-            } else {
-                let words = connectors
-                    .iter()
-                    .map(|connector| connector["report"]["status"].as_str().unwrap_or("-"));
-                words.collect::<Vec<_>>().join(" ")
-            };
-            let heard = pile["heard_ago_s"].as_u64().map(|seconds| format!("{seconds} s ago"));
-            json!({
-                "id": pile["id"],
-                "online": if pile["online"] == true { "yes" } else { "NO" },
-                "state": state,
-                "orders": orders,
-                "heard": heard,
-                "vendor": pile["vendor"],
-                "model": pile["model"],
-                "firmware": pile["firmware"],
-                "certificate": pile["certificate_expires"].as_str().and_then(|until| until.get(..10)),
-            })
-        });
-    let rows = json!({ "items": rows.collect::<Vec<_>>() });
-    table::columns(
-        &rows,
-        &[
-            "id",
-            "online",
-            "state",
-            "orders",
-            "heard",
-            "vendor",
-            "model",
-            "firmware",
-            "certificate",
-        ],
-    )
+    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn station() -> Value {
         json!({
@@ -379,55 +358,16 @@ version  0.1.0, schema 1";
                 "! 3 messages under a msg_id used before: a pile does not change its boot_id at a start; the log names it",
             ]
         );
-        let unordered = json!({ "no": 1, "unordered": { "since": "s", "from_kwh": "1", "named": null } });
-        let answer = json!({ "items": [
-            { "id": "P1", "online": true, "two_devices": true, "connectors": [] },
-            { "id": "P2", "online": true, "two_devices": false, "connectors": [unordered] },
-        ] });
-        let listed = piles(&answer);
-        assert!(listed.contains("P1  yes     two devices"), "{listed}");
-        assert!(listed.contains("P2  yes     charges without order"), "{listed}");
     }
 
     #[test]
-    fn a_piles_log_ends_with_what_came_last() {
-        let entry = |seq: u64, kind: &str, body: Value| json!({ "seq": seq, "at": "2026-03-01T10:00:00+08:00", "kind": kind, "body": body });
-        let answer = json!({ "items": [
-            entry(9, "PileDropped", json!({ "pile": "P1", "at": 5 })),
-            entry(4, "PileProvisioned", json!({ "pile": "P1" })),
-        ] });
-        let expected = "\
-seq  at                         kind             what
-4    2026-03-01T10:00:00+08:00  PileProvisioned  pile=P1
-9    2026-03-01T10:00:00+08:00  PileDropped      at=5 pile=P1";
-        assert_eq!(log(&answer), expected);
-    }
-
-    #[test]
-    fn piles_stand_in_columns_that_matter() {
-        let connector = |faulted: bool, status: &str| json!({ "no": 1, "faulted": faulted, "order": null, "report": { "status": status } });
-        let pile = |id: &str, online: bool, connectors: Value| {
-            json!({
-                "id": id, "online": online, "maintenance": null, "heard_ago_s": online.then_some(3), "vendor": "v",
-                "model": "m", "firmware": "1", "connectors": connectors,
-                "certificate_expires": online.then_some("2029-03-01T10:00:00+08:00"),
-            })
-        };
-        let mut busy = connector(false, "charging");
-        busy["order"] = "o1".into();
-        let mut stopped = connector(true, "idle");
-        stopped["emergency_stop"] = true.into();
-        let answer = json!({ "items": [
-            pile("P01", true, json!([connector(false, "idle"), busy])),
-            pile("P02", false, json!([connector(true, "fault")])),
-            pile("P03", false, json!([stopped])),
-        ] });
-        let expected = "\
-id   online  state           orders  heard    vendor  model  firmware  certificate
-P01  yes     idle charging   o1      3 s ago  v       m      1         2029-03-01
-P02  NO      fault           -       -        v       m      1         -
-P03  NO      emergency stop  -       -        v       m      1         -";
-        assert_eq!(piles(&answer), expected);
-        assert_eq!(piles(&json!({ "items": [] })), "none");
+    fn a_pile_that_says_too_much_is_told() {
+        let mut station = station();
+        station["piles_journal_full"] = 1.into();
+        let said = text(&station);
+        assert!(
+            said.starts_with("! 1 pile has filled its share of the day's journal: it takes no orders until midnight"),
+            "{said}"
+        );
     }
 }

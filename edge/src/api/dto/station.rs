@@ -64,6 +64,8 @@ pub struct StationView {
     pub corrections_waiting: usize,
     /// Piles whose quarantine is full: what they say that fits nowhere is refused until items of theirs are closed.
     pub piles_quarantine_full: usize,
+    /// Piles whose messages have filled a day's share of the journal: they take no orders until the next day.
+    pub piles_journal_full: usize,
     /// Room on the disk.
     pub disk: DiskView,
     /// The tariff an order placed now is pinned to; `null`: every order is refused.

@@ -74,9 +74,7 @@ pub struct ConnectRequest {
     pub peer: SocketAddr,
     /// Whether the connection is TLS.
     pub tls: bool,
-    /// Subject common name of the client certificate, if one was presented and verified.
-    pub certificate_cn: Option<String>,
-    /// That certificate, DER.
+    /// The client certificate, DER, if one was presented and verified. Who it speaks for is the gatekeeper's to say.
     pub certificate_der: Option<Vec<u8>>,
     /// The protocol it speaks.
     pub protocol: Protocol,
@@ -91,7 +89,6 @@ impl fmt::Debug for ConnectRequest {
             .field("password", &self.password.as_ref().map(|_| "…"))
             .field("peer", &self.peer)
             .field("tls", &self.tls)
-            .field("certificate_cn", &self.certificate_cn)
             .field("certificate_der", &self.certificate_der.as_ref().map(Vec::len))
             .field("protocol", &self.protocol)
             .finish()

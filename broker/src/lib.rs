@@ -54,7 +54,6 @@ mod topic;
 
 pub use broker::Broker;
 pub use config::{ClientIdRule, Config};
-pub use front::certificate::common_name;
 pub use gatekeeper::{
     Admitted, BoxFuture, Client, ConnectRefusal, ConnectRequest, Credential, DisconnectCause, Gatekeeper, Identity,
     Protocol, Route, Subscribing,

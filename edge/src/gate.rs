@@ -19,7 +19,7 @@ use domain::{
     site::Input,
     topics::{self, DownKind, UpKind},
 };
-use service::http::metrics::{Counters, Metric};
+use service::tls::common_name;
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
@@ -210,7 +210,8 @@ pub fn read(pile: PileId, kind: UpKind, payload: &[u8]) -> (Input, Option<Reques
 impl Gatekeeper for Gate {
     fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Admitted, ConnectRefusal>> {
         Box::pin(async move {
-            match (&request.certificate_cn, &request.user_name) {
+            let name = request.certificate_der.as_deref().and_then(common_name);
+            match (&name, &request.user_name) {
                 // A verified certificate speaks for the pile in its common name.
                 (Some(name), _) => self.by_certificate(name, request).await,
                 (None, Some(name)) => {
@@ -336,137 +337,6 @@ pub fn restore_retained(to: &Handle, retained: &Retained) {
         if let Err(error) = to.restore(message) {
             tracing::warn!(topic, %error, "a retained message was not taken up again");
         }
-    }
-}
-
-/// The broker's numbers for `/metrics`.
-pub struct BrokerCounters(pub Handle);
-
-impl Counters for BrokerCounters {
-    fn metrics(&self) -> Vec<Metric> {
-        let stats = self.0.stats();
-        let mut metrics = vec![
-            Metric::gauge(
-                "holdfast_mqtt_connected",
-                "MQTT connections with a session.",
-                stats.connected,
-            ),
-            Metric::gauge(
-                "holdfast_mqtt_sessions",
-                "MQTT sessions, connected or not.",
-                stats.sessions,
-            ),
-            Metric::gauge("holdfast_mqtt_retained", "Retained messages.", stats.retained),
-            Metric::gauge(
-                "holdfast_mqtt_retained_bytes",
-                "Bytes of retained messages.",
-                stats.retained_bytes,
-            ),
-        ];
-        let counters = [
-            (
-                "holdfast_mqtt_sockets_accepted_total",
-                "Sockets accepted.",
-                stats.sockets_accepted,
-            ),
-            (
-                "holdfast_mqtt_sockets_over_cap_total",
-                "Sockets closed because of a cap.",
-                stats.sockets_over_cap,
-            ),
-            (
-                "holdfast_mqtt_tls_failed_total",
-                "TLS handshakes that failed.",
-                stats.tls_failed,
-            ),
-            (
-                "holdfast_mqtt_connects_total",
-                "CONNECTs accepted.",
-                stats.connects_accepted,
-            ),
-            (
-                "holdfast_mqtt_publishes_in_total",
-                "PUBLISH packets received.",
-                stats.publishes_in,
-            ),
-            (
-                "holdfast_mqtt_publishes_out_total",
-                "PUBLISH packets sent.",
-                stats.publishes_out,
-            ),
-            (
-                "holdfast_mqtt_bytes_in_total",
-                "Bytes read from MQTT sockets.",
-                stats.bytes_in,
-            ),
-            (
-                "holdfast_mqtt_bytes_out_total",
-                "Bytes written to MQTT sockets.",
-                stats.bytes_out,
-            ),
-            (
-                "holdfast_mqtt_malformed_total",
-                "Connections closed for a malformed packet.",
-                stats.malformed,
-            ),
-            (
-                "holdfast_mqtt_protocol_errors_total",
-                "Connections closed for a packet that was not allowed.",
-                stats.protocol_errors,
-            ),
-            (
-                "holdfast_mqtt_publishes_refused_total",
-                "Connections closed for publishing where they may not.",
-                stats.publishes_refused,
-            ),
-            (
-                "holdfast_mqtt_subscriptions_refused_total",
-                "Filters refused in SUBACK.",
-                stats.subscriptions_refused,
-            ),
-            (
-                "holdfast_mqtt_keep_alive_timeouts_total",
-                "Connections closed for silence.",
-                stats.keep_alive_timeouts,
-            ),
-            (
-                "holdfast_mqtt_slow_readers_total",
-                "Connections dropped because they did not read.",
-                stats.slow_readers,
-            ),
-            (
-                "holdfast_mqtt_rate_limited_total",
-                "Times a connection was held back for its packet rate.",
-                stats.rate_limited,
-            ),
-            (
-                "holdfast_mqtt_taken_over_total",
-                "Connections taken over.",
-                stats.taken_over,
-            ),
-            (
-                "holdfast_mqtt_deliveries_failed_total",
-                "Connections closed because a message could not be kept.",
-                stats.deliveries_failed,
-            ),
-            (
-                "holdfast_mqtt_queue_full_total",
-                "Messages dropped because a session's queue was full.",
-                stats.queue_full,
-            ),
-            (
-                "holdfast_mqtt_retained_full_total",
-                "Messages that were not retained because a cap was reached.",
-                stats.retained_full,
-            ),
-        ];
-        metrics.extend(counters.map(|(name, help, value)| Metric::counter(name, help, value)));
-        let refused = ConnectRefusal::ALL.into_iter().zip(stats.connects_refused);
-        metrics.extend(refused.map(|(reason, count)| {
-            Metric::counter("holdfast_mqtt_connects_refused_total", "CONNECTs refused.", count)
-                .labelled("reason", format!("{reason:?}"))
-        }));
-        metrics
     }
 }
 

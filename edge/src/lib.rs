@@ -17,6 +17,7 @@
 //! *Architecture Invariant:* only [`store`] names redb, and no effect is seen before the commit that holds its facts.
 
 pub mod api;
+mod broker_counters;
 pub mod cli;
 pub mod clock;
 pub mod config;

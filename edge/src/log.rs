@@ -20,6 +20,14 @@ const LINE_BYTES_MAX: usize = 8_192;
 /// How long the end of the process waits for the log.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
+/// Lines for which there was no room, since the process started. It has one log.
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines there was no room for, since the process started.
+pub(crate) fn left_out() -> u64 {
+    LEFT_OUT.load(Ordering::Relaxed)
+}
+
 enum Entry {
     Line(Box<[u8]>),
     /// Everything before it has been written.
@@ -96,6 +104,7 @@ impl Write for LogQueue {
         };
         if self.entries.try_send(entry).is_err() {
             self.left_out.fetch_add(1, Ordering::Relaxed);
+            LEFT_OUT.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
@@ -160,6 +169,7 @@ mod tests {
             .sum();
         assert_eq!(lines + told, said);
         assert!(told >= 999, "one may have been on its way: {told}");
+        assert_eq!(left_out(), told as u64, "no other test leaves lines out");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use edge::{
     station::{Outbound, Reply, Request, Station},
     store::{QuarantineFilter, Store},
 };
+use rcgen::{CertificateParams, DnType, KeyPair};
 use redb::backends::InMemoryBackend;
 use std::sync::mpsc;
 
@@ -56,7 +57,6 @@ fn connect(secret: Option<&str>, certificate: Option<&[u8]>) -> ConnectRequest {
         password: secret.map(|secret| secret.as_bytes().to_vec()),
         peer: "127.0.0.1:1".parse().unwrap(),
         tls: true,
-        certificate_cn: certificate.map(|_| "P1".to_owned()),
         certificate_der: certificate.map(<[u8]>::to_vec),
         protocol: Protocol::V5,
     }
@@ -71,6 +71,17 @@ fn client(admitted: Admitted) -> Client {
         protocol: Protocol::V5,
         connection: 1,
     }
+}
+
+/// A certificate that names the pile; each has a key of its own.
+fn certificate() -> Vec<u8> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "P1");
+    params
+        .self_signed(&KeyPair::generate().unwrap())
+        .unwrap()
+        .der()
+        .to_vec()
 }
 
 fn issue(certificate: &[u8], revoke: bool) -> CredentialChange {
@@ -95,44 +106,46 @@ fn request(change: CredentialChange) -> Request {
 
 #[tokio::test]
 async fn what_a_pile_came_in_by_counts_until_it_is_taken_back() {
+    let [first, second, third] = [(); 3].map(|()| certificate());
     let (station, _brain) = station();
     let credentials = station.credentials.clone();
     let gate = Gate::new(station);
     let (old, new) = (Secret::generate().unwrap(), Secret::generate().unwrap());
     credentials.apply(CredentialChange::SetPile(pile(), old.hash()));
-    credentials.apply(issue(b"first", false));
+    credentials.apply(issue(&first, false));
     let come = async |request: ConnectRequest| client(gate.authenticate(&request).await.unwrap());
     let by_secret = come(connect(Some(old.reveal()), None)).await;
-    let by_certificate = come(connect(None, Some(b"first"))).await;
+    let by_certificate = come(connect(None, Some(&first))).await;
     let counts = || [&by_secret, &by_certificate].map(|client| gate.is_admitted(client));
     assert_eq!(counts(), [true, true]);
     credentials.apply(CredentialChange::SetPile(pile(), new.hash()));
     assert_eq!(counts(), [false, true], "a rotated secret");
-    credentials.apply(issue(b"second", false));
+    credentials.apply(issue(&second, false));
     assert_eq!(counts(), [false, true], "until the next one is used");
-    let fingerprint = service::tls::fingerprint(b"second");
+    let fingerprint = service::tls::fingerprint(&second);
     credentials.apply(CredentialChange::UseCertificate {
         pile: pile(),
         fingerprint,
     });
     assert_eq!(counts(), [false, false], "a superseded certificate");
-    let later = come(connect(None, Some(b"second"))).await;
+    let later = come(connect(None, Some(&second))).await;
     assert!(gate.is_admitted(&later));
-    credentials.apply(issue(b"third", true));
+    credentials.apply(issue(&third, true));
     assert!(!gate.is_admitted(&later), "revoked");
-    let last = come(connect(None, Some(b"third"))).await;
+    let last = come(connect(None, Some(&third))).await;
     credentials.apply(CredentialChange::RemovePile(pile()));
     assert!(!gate.is_admitted(&last), "removed");
 }
 
 #[tokio::test]
 async fn a_certificate_that_is_revoked_while_it_is_first_used_lets_nobody_in() {
+    let [first, second, third] = [(); 3].map(|()| certificate());
     let (station, brain) = station();
     let secret = Secret::generate().unwrap();
     for change in [
         CredentialChange::SetPile(pile(), secret.hash()),
-        issue(b"first", false),
-        issue(b"second", false),
+        issue(&first, false),
+        issue(&second, false),
     ] {
         station.credentials.apply(change);
     }
@@ -140,12 +153,12 @@ async fn a_certificate_that_is_revoked_while_it_is_first_used_lets_nobody_in() {
     // The loop does not turn yet: what is asked for waits, in its order.
     let revoked = tokio::spawn({
         let station = station.clone();
-        async move { station.ask(request(issue(b"third", true))).await }
+        async move { station.ask(request(issue(&third, true))).await }
     });
     while station.waiting() < 1 {
         tokio::task::yield_now().await;
     }
-    let asked = connect(None, Some(b"second"));
+    let asked = connect(None, Some(&second));
     let mut coming = gate.authenticate(&asked);
     assert!(futures_util::FutureExt::now_or_never(&mut coming).is_none());
     assert_eq!(station.waiting(), 2);

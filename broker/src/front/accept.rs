@@ -11,7 +11,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::core::Core;
-use crate::front::certificate::common_name;
 use crate::front::login::{self, Peer};
 use crate::stats::Counters;
 
@@ -61,7 +60,6 @@ fn admit(core: &Arc<Core>, socket: TcpStream, address: SocketAddr, tls: Option<&
                     Peer {
                         address,
                         tls: false,
-                        certificate_cn: None,
                         certificate_der: None,
                     },
                 )
@@ -122,13 +120,11 @@ async fn handshake(
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
             let certificate_der = certificates.and_then(|chain| chain.first()).map(|der| der.to_vec());
-            let certificate_cn = certificate_der.as_deref().and_then(common_name);
             return Some((
                 stream,
                 Peer {
                     address,
                     tls: true,
-                    certificate_cn,
                     certificate_der,
                 },
             ));

@@ -30,7 +30,6 @@ const CONNECT_READ_BYTES: usize = 512;
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
     pub(super) tls: bool,
-    pub(super) certificate_cn: Option<String>,
     pub(super) certificate_der: Option<Vec<u8>>,
 }
 
@@ -259,7 +258,6 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         password: connect.password,
         peer: peer.address,
         tls: peer.tls,
-        certificate_cn: peer.certificate_cn.clone(),
         certificate_der: peer.certificate_der.clone(),
         protocol: connect.protocol,
     };

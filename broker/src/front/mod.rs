@@ -2,7 +2,6 @@
 //! Nothing here trusts the peer: time, bytes, packets and connections are all counted.
 
 pub(crate) mod accept;
-pub(crate) mod certificate;
 mod connection;
 pub(crate) mod limits;
 mod login;

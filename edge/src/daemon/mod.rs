@@ -11,10 +11,11 @@ pub use tariff::read_tariff;
 
 use crate::{
     api,
+    broker_counters::BrokerCounters,
     clock::{KnownTime, SiteClock},
     config::Config,
     disk::Disk,
-    gate::{BrokerCounters, Gate, ToPiles, restore_retained},
+    gate::{Gate, ToPiles, restore_retained},
     station::{Loop, Station},
     store::{Store, StoreError},
 };

@@ -6,24 +6,12 @@ pub use crate::api::fuzz::request;
 pub use crate::config::fuzz::configuration;
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, path::Path};
+#[path = "../../fuzz/src/corpus.rs"]
+mod corpus;
 
-    /// Plays every case of a target again.
-    fn play(target: &str, property: fn(&[u8])) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../fuzz/corpus")
-            .join(target);
-        let cases = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let mut played = 0;
-        for case in cases {
-            let path = case.unwrap().path();
-            println!("{}", path.display());
-            property(&fs::read(&path).unwrap());
-            played += 1;
-        }
-        assert!(played > 0, "{} is empty", folder.display());
-    }
+#[cfg(test)]
+mod tests {
+    use super::corpus::play;
 
     #[test]
     fn configurations_that_were_found_keep_the_rules() {

@@ -1,0 +1,19 @@
+//! Every case of a fuzz target, played again. The packages whose rules are fuzzed take this file into their own tests.
+
+use std::{fs, path::Path};
+
+/// Plays every case of `target` again; their names are printed, the one that breaks a rule last.
+pub(crate) fn play(target: &str, property: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fuzz/corpus")
+        .join(target);
+    let cases = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut played = 0;
+    for case in cases {
+        let path = case.unwrap().path();
+        println!("{}", path.display());
+        property(&fs::read(&path).unwrap());
+        played += 1;
+    }
+    assert!(played > 0, "{} is empty", folder.display());
+}

@@ -1,4 +1,5 @@
-//! A daemon's HTTP API from the other side: over its Unix socket, or over TCP. One request, one connection.
+//! A daemon's HTTP API from the other side: over its Unix socket, or over TCP; one connection a
+//! request, or one for all of them.
 //! Whoever may open the socket may do everything; who shows a token there is who the token says.
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
 use bytes::Bytes;
 use domain::journal::hex;
 use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Method, Request, header};
+use hyper::{HeaderMap, Method, Request, client::conn::http1::SendRequest, header};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -33,6 +34,15 @@ enum At {
     Socket(PathBuf),
     Tcp(SocketAddr),
 }
+
+/// One connection to a daemon, made again where the daemon has closed it.
+#[derive(Debug)]
+pub struct Kept {
+    client: Client,
+    sender: Option<Sender>,
+}
+
+type Sender = SendRequest<Full<Bytes>>;
 
 /// A request on its way.
 #[derive(Debug, Clone)]
@@ -192,13 +202,8 @@ impl Client {
     /// # Errors
     /// There is no answer.
     pub async fn ask(&self, call: Call) -> Result<Answer, Failed> {
-        let asked = tokio::time::timeout(self.time_max, self.exchange(call));
-        asked.await.unwrap_or_else(|_| {
-            Err(Failed::TooSlow {
-                at: self.place(),
-                time_max: self.time_max,
-            })
-        })
+        let (client, sender) = (self.clone(), None);
+        Kept { client, sender }.ask(call).await
     }
 
     /// Asks, and reads the answer of a request that succeeds.
@@ -238,35 +243,46 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, call: Call) -> Result<Answer, Failed> {
+    /// The same on one connection, which is made now and kept for the next request.
+    ///
+    /// # Errors
+    /// Nobody is there.
+    pub async fn kept(self) -> Result<Kept, Failed> {
+        let sender = Some(self.connect().await?);
+        Ok(Kept { client: self, sender })
+    }
+
+    async fn connect(&self) -> Result<Sender, Failed> {
         let unreachable = |cause| Failed::Unreachable {
             at: self.place(),
             cause,
         };
         match &self.at {
-            At::Socket(path) => {
-                let stream = UnixStream::connect(path).await.map_err(unreachable)?;
-                self.exchange_over(stream, call).await
-            }
+            At::Socket(path) => self.begin(UnixStream::connect(path).await.map_err(unreachable)?).await,
             At::Tcp(address) => {
                 let stream = TcpStream::connect(address).await.map_err(unreachable)?;
-                self.exchange_over(stream, call).await
+                stream.set_nodelay(true).map_err(unreachable)?;
+                self.begin(stream).await
             }
         }
     }
 
-    async fn exchange_over<S>(&self, stream: S, call: Call) -> Result<Answer, Failed>
+    /// The connection's task ends with its sender.
+    async fn begin<S>(&self, stream: S) -> Result<Sender, Failed>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let broken = |cause: &dyn std::fmt::Display| Failed::Broken {
-            at: self.place(),
-            cause: cause.to_string(),
-        };
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| broken(&error))?;
-        let connection = tokio::spawn(connection);
+            .map_err(|error| self.broken(&error))?;
+        tokio::spawn(async move {
+            // Whoever asked is told.
+            let _ended = connection.await;
+        });
+        Ok(sender)
+    }
+
+    async fn exchange(&self, sender: &mut Sender, call: Call) -> Result<Answer, Failed> {
         let mut request = Request::builder()
             .method(call.method)
             .uri(call.path)
@@ -277,11 +293,15 @@ impl Client {
         for (name, value) in &call.headers {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(call.body)).map_err(|error| broken(&error))?;
-        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+        let request = request
+            .body(Full::new(call.body))
+            .map_err(|error| self.broken(&error))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| self.broken(&error))?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| broken(&error))?.to_bytes();
-        connection.abort();
+        let body = body.collect().await.map_err(|error| self.broken(&error))?.to_bytes();
         Ok(Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
@@ -289,11 +309,46 @@ impl Client {
         })
     }
 
+    fn broken(&self, cause: &dyn std::fmt::Display) -> Failed {
+        Failed::Broken {
+            at: self.place(),
+            cause: cause.to_string(),
+        }
+    }
+
     fn place(&self) -> String {
         match &self.at {
             At::Socket(path) => path.display().to_string(),
             At::Tcp(address) => address.to_string(),
         }
+    }
+}
+
+impl Kept {
+    /// Asks, and gives back whatever is answered. A connection that the daemon has closed is made again.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn ask(&mut self, call: Call) -> Result<Answer, Failed> {
+        let time_max = self.client.time_max;
+        let asked = tokio::time::timeout(time_max, self.ask_at_leisure(call)).await;
+        asked.unwrap_or_else(|_| {
+            Err(Failed::TooSlow {
+                at: self.client.place(),
+                time_max,
+            })
+        })
+    }
+
+    async fn ask_at_leisure(&mut self, call: Call) -> Result<Answer, Failed> {
+        // What is cut off in the middle of an answer is not used again.
+        let mut sender = match self.sender.take() {
+            Some(mut kept) if kept.ready().await.is_ok() => kept,
+            _ => self.client.connect().await?,
+        };
+        let answer = self.client.exchange(&mut sender, call).await?;
+        self.sender = Some(sender);
+        Ok(answer)
     }
 }
 

@@ -1,12 +1,13 @@
 //! The station's HTTP API over TCP with a token, as a mini-program's back end uses it: connections are kept.
 
-use anyhow::{Context, ensure};
-use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, body::Bytes, client::conn::http1::SendRequest};
-use hyper_util::rt::TokioIo;
+use anyhow::Context;
+use hyper::Method;
 use serde_json::{Value, json};
+use service::{
+    client::{Call, Client, Kept},
+    http::idempotency::IDEMPOTENCY_KEY,
+};
 use std::net::SocketAddr;
-use tokio::net::TcpStream;
 use world::station::StationProcess;
 
 /// Who may come in: where, and with which token.
@@ -34,61 +35,32 @@ impl Door {
 /// One kept connection.
 #[derive(Debug)]
 pub(crate) struct Http {
-    sender: SendRequest<Full<Bytes>>,
-    door: Door,
+    station: Kept,
     keys: String,
     asked: u64,
-}
-
-async fn connect(door: &Door) -> anyhow::Result<SendRequest<Full<Bytes>>> {
-    let stream = TcpStream::connect(door.address).await?;
-    stream.set_nodelay(true)?;
-    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(async move {
-        let _ended = connection.await;
-    });
-    Ok(sender)
 }
 
 impl Http {
     /// Connects; `name` makes this connection's idempotency keys its own.
     pub(crate) async fn open(door: &Door, name: &str) -> anyhow::Result<Self> {
+        let station = Client::at_address(door.address).with_token(Some(door.token.clone()));
         Ok(Self {
-            sender: connect(door).await?,
-            door: door.clone(),
+            station: station.kept().await?,
             keys: name.to_owned(),
             asked: 0,
         })
     }
 
-    /// Asks with a fresh Idempotency-Key; anything but success is an error with the answer in it.
+    /// Asks with a fresh Idempotency-Key; anything but success is an error.
     pub(crate) async fn ask(&mut self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         self.asked += 1;
-        let bytes = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost")
-            .header("authorization", format!("Bearer {}", self.door.token))
-            .header("content-type", "application/json")
-            .header("idempotency-key", format!("{}-{}", self.keys, self.asked))
-            .body(Full::new(Bytes::from(bytes)))?;
-        // The daemon ends connections that nobody asks anything on.
-        if self.sender.ready().await.is_err() {
-            self.sender = connect(&self.door).await?;
+        let key = format!("{}-{}", self.keys, self.asked);
+        let mut call = Call::new(method, path).header(IDEMPOTENCY_KEY, key);
+        if let Some(body) = body {
+            call = call.json(body)?;
         }
-        let response = self.sender.send_request(request).await?;
-        let status = response.status();
-        let bytes = response.into_body().collect().await?.to_bytes();
-        ensure!(
-            status.is_success(),
-            "{path} was answered {status}: {}",
-            String::from_utf8_lossy(&bytes)
-        );
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        Ok(serde_json::from_slice(&bytes)?)
+        let answer = self.station.ask(call).await?;
+        answer.read().with_context(|| path.to_owned())
     }
 
     pub(crate) async fn post(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {

@@ -18,11 +18,13 @@ pub(crate) fn bench(arguments: &[&str]) -> Result {
         "--locked",
         "--release",
         "--package",
+        "holdfast-broker",
+        "--package",
         "holdfast-edge",
         "--package",
         "holdfast-tests",
     ]);
-    run(build.args(["--bin", "holdfast-edge", "--bin", "bench"]))?;
+    run(build.args(["--bin", "holdfast-edge", "--bin", "bench", "--example", "open"]))?;
     let programs = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     // A connection is an open file, on both sides of it.
     let mut bench = program("sh");

@@ -6,7 +6,7 @@ mod programs;
 mod setup;
 
 pub use api::{Answer, Api};
-pub use programs::{Folder, program, repository};
+pub use programs::{Folder, example, program, repository};
 pub use setup::{SITE, Setup};
 
 use anyhow::{Context, bail, ensure};
@@ -32,7 +32,7 @@ pub struct StationProcess {
     folder: Folder,
     setup: Setup,
     /// The ports, as long as this lives: the daemon listens on them, now and then.
-    _reserved: [TcpSocket; 3],
+    _reserved: [TcpSocket; 4],
     /// Where the clock stood, and when.
     clock: Option<(Wall, Instant)>,
     /// Environment variables that the daemon is started with, such as `HOLDFAST_EDGE__…`.
@@ -43,6 +43,8 @@ pub struct StationProcess {
     pub mqtt_tls: SocketAddr,
     /// Where the HTTP API listens.
     pub http: SocketAddr,
+    /// Where it listens with TLS, if the environment says so.
+    pub https: SocketAddr,
 }
 
 impl StationProcess {
@@ -62,9 +64,9 @@ impl StationProcess {
     /// If its folder cannot be made.
     pub fn new(name: &str, setup: &Setup) -> anyhow::Result<Self> {
         let folder = Folder::new(name)?;
-        let reserved = [reserve_port()?, reserve_port()?, reserve_port()?];
-        let [mqtt, mqtt_tls, http] = reserved.each_ref().map(TcpSocket::local_addr);
-        let (mqtt, mqtt_tls, http) = (mqtt?, mqtt_tls?, http?);
+        let reserved = [reserve_port()?, reserve_port()?, reserve_port()?, reserve_port()?];
+        let [mqtt, mqtt_tls, http, https] = reserved.each_ref().map(TcpSocket::local_addr);
+        let (mqtt, mqtt_tls, http, https) = (mqtt?, mqtt_tls?, http?, https?);
         // Built before the clock begins to run: that may take minutes.
         program("holdfast-edge", "holdfast-edge");
         let clock = match setup.clock_start {
@@ -84,6 +86,7 @@ impl StationProcess {
             mqtt,
             mqtt_tls,
             http,
+            https,
         })
     }
 

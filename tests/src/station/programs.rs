@@ -23,6 +23,19 @@ pub fn repository() -> &'static Path {
 /// # Panics
 /// If it cannot be built: then there is nothing to test.
 pub fn program(package: &str, name: &str) -> PathBuf {
+    built(package, "--bin", name).join(name)
+}
+
+/// The same of an example.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn example(package: &str, name: &str) -> PathBuf {
+    built(package, "--example", name).join("examples").join(name)
+}
+
+/// Where the programs of this profile are, with this one among them.
+fn built(package: &str, kind: &str, name: &str) -> PathBuf {
     static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let target = std::env::current_exe().ok().and_then(|exe| {
         // target/debug/deps/test-1234 or target/debug/program
@@ -36,20 +49,13 @@ pub fn program(package: &str, name: &str) -> PathBuf {
     let target = target.expect("a program lies in the target folder");
     let mut built = BUILT.lock().expect("nobody panics while building");
     // The variable is for whoever has just built everything and runs one test program after another.
-    if std::env::var_os("HOLDFAST_TEST_PROGRAMS_ARE_BUILT").is_none() && built.insert(package.to_owned()) {
+    let is_built = std::env::var_os("HOLDFAST_TEST_PROGRAMS_ARE_BUILT").is_some();
+    if !is_built && built.insert(format!("{package} {name}")) {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let profile = if target.ends_with("release") { "release" } else { "dev" };
         let status = Command::new(cargo)
-            .args([
-                "build",
-                "--quiet",
-                "--profile",
-                profile,
-                "--package",
-                package,
-                "--bin",
-                name,
-            ])
+            .args(["build", "--quiet", "--profile", profile])
+            .args(["--package", package, kind, name])
             .current_dir(repository())
             .env("CARGO_TARGET_DIR", target.parent().expect("target/debug has a parent"))
             .status();
@@ -58,7 +64,7 @@ pub fn program(package: &str, name: &str) -> PathBuf {
             "{package} must build before it can be tested"
         );
     }
-    target.join(name)
+    target
 }
 
 /// A folder that goes away with the value, unless the test panics: then what happened can be looked at.

@@ -4,6 +4,7 @@
 // A command line talks to a terminal; there is no log to write to.
 #![allow(clippy::print_stdout)]
 
+mod alone;
 mod crowd;
 mod disk;
 mod history;
@@ -50,6 +51,10 @@ enum Which {
     Start,
     /// A day's bill run.
     Bills,
+    /// The broker alone: who waits how long among many connections.
+    Fair,
+    /// The broker alone: memory of connections that say nothing.
+    Idle,
 }
 
 /// How much is asked of the station.
@@ -124,6 +129,12 @@ async fn main() -> anyhow::Result<()> {
             history::history(scale, is_wanted(Which::Start), is_wanted(Which::Bills)).await?,
             &mut rows,
         );
+    }
+    if is_wanted(Which::Fair) {
+        done(vec![alone::fair(scale).await?], &mut rows);
+    }
+    if is_wanted(Which::Idle) {
+        done(vec![alone::idle(scale).await?], &mut rows);
     }
     println!("{}", process::machine());
     println!("{}", table::markdown(&rows));

@@ -342,9 +342,13 @@ impl Kept {
 
     async fn ask_at_leisure(&mut self, call: Call) -> Result<Answer, Failed> {
         // What is cut off in the middle of an answer is not used again.
-        let mut sender = match self.sender.take() {
-            Some(mut kept) if kept.ready().await.is_ok() => kept,
-            _ => self.client.connect().await?,
+        let kept = match self.sender.take() {
+            Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
+            None => None,
+        };
+        let mut sender = match kept {
+            Some(sender) => sender,
+            None => self.client.connect().await?,
         };
         let answer = self.client.exchange(&mut sender, call).await?;
         self.sender = Some(sender);

@@ -51,14 +51,12 @@ async fn the_api_is_served_over_https_by_the_sites_own_certificate() {
     let token = made["token"].as_str().unwrap().to_owned();
     let (https, http) = (station.https, station.http);
     let authority = station.cli(&["authority"]).unwrap();
-    let other = StationProcess::start(
-        "https-other",
-        &Setup {
-            tls: Some(String::new()),
-            ..Setup::new()
-        },
-    );
-    let stranger = other.await.unwrap().cli(&["authority"]).unwrap();
+    let with_tls = Setup {
+        tls: Some(String::new()),
+        ..Setup::new()
+    };
+    let other = StationProcess::start("https-other", &with_tls).await.unwrap();
+    let stranger = other.cli(&["authority"]).unwrap();
     let asked = tokio::task::spawn_blocking(move || {
         let tls = trusting(&authority);
         let (head, body) = get(https, &tls, "/v1/station", Some(&token)).unwrap();

@@ -62,7 +62,7 @@ mod tests {
         ids,
         units::{Energy, Fen},
     };
-    use regex::Regex;
+    use regex_lite::Regex;
     use serde_json::Value;
 
     /// Holds the pattern of `T` to what is taken.

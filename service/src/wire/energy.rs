@@ -245,6 +245,7 @@ fn names(piles: &[PileId]) -> Vec<String> {
 }
 
 impl EnergyReportBrief {
+    /// Of a report as it was made.
     pub fn of(report: &EnergyReport) -> Self {
         Self {
             day: report.day.to_string(),
@@ -258,6 +259,7 @@ impl EnergyReportBrief {
 }
 
 impl EnergyReportView {
+    /// Of a report as it was made.
     pub fn of(report: &EnergyReport) -> Self {
         let piles: BTreeSet<&PileId> = report.connectors.iter().map(|one| &one.outlet.pile).collect();
         let piles = piles.into_iter().map(|pile| {

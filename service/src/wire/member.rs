@@ -58,6 +58,7 @@ pub struct MemberView {
 }
 
 impl MemberView {
+    /// With the member's money here.
     pub fn new(member: &Member, allowance: Fen, held: Fen, debt: Fen) -> Self {
         let ids = |orders: &[domain::ids::OrderId]| orders.iter().map(ToString::to_string).collect();
         Self {
@@ -78,7 +79,7 @@ impl MemberView {
 #[serde(deny_unknown_fields)]
 pub struct TopUp {
     /// How much.
-    #[schema(value_type = described::PositiveYuan, inline)]
+    #[schema(value_type = described::PositiveYuan)]
     pub amount: Yuan,
     /// The desk's receipt number. A number counts once, for ever: the same payment again changes nothing, another one
     /// with the same number is refused.
@@ -102,7 +103,7 @@ pub struct ReverseTopUp {
     pub receipt: String,
     /// How much; all that is left of the top-up if left out. Never more than the member has here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<described::PositiveYuan>, inline)]
+    #[schema(value_type = Option<described::PositiveYuan>)]
     pub amount: Option<Yuan>,
     /// Why.
     pub reason: String,
@@ -123,7 +124,7 @@ impl Checked for ReverseTopUp {
 #[serde(deny_unknown_fields)]
 pub struct PayDebt {
     /// How much; never more than is owed.
-    #[schema(value_type = described::PositiveYuan, inline)]
+    #[schema(value_type = described::PositiveYuan)]
     pub amount: Yuan,
     /// Out of what.
     pub from: PaidFromDto,
@@ -264,6 +265,7 @@ pub struct NotificationView {
 }
 
 impl NotificationView {
+    /// Of a notice that stands in the journal under this number.
     pub fn new(seq: u64, at: At, order: String, notice: &Notice) -> Self {
         Self {
             seq,
@@ -280,7 +282,7 @@ impl NotificationView {
 #[serde(deny_unknown_fields)]
 pub struct PutCard {
     /// The member.
-    #[schema(value_type = described::MemberId, inline)]
+    #[schema(value_type = described::MemberId)]
     pub member: MemberId,
 }
 
@@ -310,6 +312,7 @@ pub struct HoldingView {
 }
 
 impl CardView {
+    /// Of a card by its one form.
     pub fn of(id: &CardId, card: &Card) -> Self {
         let name = |member: Option<&MemberId>| member.map(ToString::to_string);
         let holders = card.holders().iter().map(|holding| HoldingView {

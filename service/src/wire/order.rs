@@ -76,17 +76,17 @@ impl From<OrderState> for State {
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
     /// Who pays.
-    #[schema(value_type = described::MemberId, inline)]
+    #[schema(value_type = described::MemberId)]
     pub member: MemberId,
     /// At which pile.
-    #[schema(value_type = described::PileId, inline)]
+    #[schema(value_type = described::PileId)]
     pub pile: PileId,
     /// At which connector of it, counted from 1.
     #[schema(value_type = u8, minimum = 1, example = 1)]
     pub connector: ConnectorNo,
     /// How much to reserve; the site's default if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<described::PositiveYuan>, inline)]
+    #[schema(value_type = Option<described::PositiveYuan>)]
     pub prepay: Option<Yuan>,
     /// Where to stop besides; all that are given apply.
     #[serde(default, deserialize_with = "json::object")]
@@ -100,11 +100,11 @@ pub struct PlaceOrder {
 pub struct UntilDto {
     /// At this fee.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<described::PositiveYuan>, inline)]
+    #[schema(value_type = Option<described::PositiveYuan>)]
     pub fee: Option<Yuan>,
     /// At this energy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<described::PositiveKwh>, inline)]
+    #[schema(value_type = Option<described::PositiveKwh>)]
     pub kwh: Option<Kwh>,
     /// After this many minutes of charging.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,7 +167,7 @@ impl From<&Until> for UntilDto {
 #[serde(deny_unknown_fields)]
 pub struct RefundOrder {
     /// How much; never more than was paid and not yet given back.
-    #[schema(value_type = described::PositiveYuan, inline)]
+    #[schema(value_type = described::PositiveYuan)]
     pub amount: Yuan,
     /// Why.
     pub reason: String,
@@ -205,10 +205,10 @@ pub enum ReviewDecision {
 #[serde(deny_unknown_fields)]
 pub struct CorrectedBill {
     /// For electricity, zero or more.
-    #[schema(value_type = described::YuanOrNone, inline)]
+    #[schema(value_type = described::YuanOrNone)]
     pub electricity: Yuan,
     /// For service, zero or more.
-    #[schema(value_type = described::YuanOrNone, inline)]
+    #[schema(value_type = described::YuanOrNone)]
     pub service: Yuan,
 }
 
@@ -227,10 +227,10 @@ impl Checked for DecideReview {
 #[serde(deny_unknown_fields)]
 pub struct CorrectBill {
     /// For electricity, zero or more.
-    #[schema(value_type = described::YuanOrNone, inline)]
+    #[schema(value_type = described::YuanOrNone)]
     pub electricity: Yuan,
     /// For service, zero or more.
-    #[schema(value_type = described::YuanOrNone, inline)]
+    #[schema(value_type = described::YuanOrNone)]
     pub service: Yuan,
     /// Why.
     pub reason: String,

@@ -158,7 +158,7 @@ impl QuarantineView {
 pub struct CloseQuarantine {
     /// The member to bill it to; nobody if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<described::MemberId>, inline)]
+    #[schema(value_type = Option<described::MemberId>)]
     pub bill_to: Option<MemberId>,
     /// What else covers its readings, exactly as the problem `covered` lists it (`by`): to bill the item all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -213,6 +213,10 @@ impl From<&CoveredBy> for CoveredByDto {
 }
 
 impl CloseQuarantine {
+    /// What else covers its readings, in the domain's words.
+    ///
+    /// # Errors
+    /// An order among them has no valid number.
     pub fn despite(&self) -> Result<Vec<CoveredBy>, Problem> {
         self.despite.iter().map(CoveredByDto::read).collect()
     }

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct CountCash {
     /// What was there.
-    #[schema(value_type = described::YuanOrNone, inline)]
+    #[schema(value_type = described::YuanOrNone)]
     pub counted: Yuan,
     /// Why it differs from the books; must be given if it does.
     #[serde(default)]
@@ -39,7 +39,7 @@ impl Checked for CountCash {
 #[serde(deny_unknown_fields)]
 pub struct BankCash {
     /// How much; never more than the till holds by the books.
-    #[schema(value_type = described::PositiveYuan, inline)]
+    #[schema(value_type = described::PositiveYuan)]
     pub amount: Yuan,
     /// The number of the bank's slip. A number counts once, for ever: the same sum again changes nothing, another one with
     /// the same number is refused.

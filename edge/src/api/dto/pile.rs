@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct ProvisionPile {
     /// Its id, which is also its MQTT user name.
-    #[schema(value_type = described::PileId, inline)]
+    #[schema(value_type = described::PileId)]
     pub id: PileId,
 }
 

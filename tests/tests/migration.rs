@@ -28,7 +28,7 @@ async fn make_a_fixture() {
 }
 
 /// The schema version before this one.
-const BEFORE: u32 = 2;
+const BEFORE: u32 = 3;
 
 /// For how long it was off.
 const AWAY_MS: u64 = 600_000;
@@ -214,14 +214,16 @@ async fn a_migration_that_is_cut_off_anywhere_is_done_by_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_database_of_two_versions_before_is_brought_up_to_date_at_once() {
-    let (mut station, before) = old_station("migration-two", BEFORE - 1);
-    station.start_again().await.unwrap();
-    is_all_there(&mut station, &before).await;
-    let card = station.get("/v1/cards/card-1").await.unwrap().success().unwrap();
-    assert_eq!((&card["id"], &card["member"]), (&json!("CARD-1"), &json!("alice")));
-    assert_eq!(card["holders"].as_array().unwrap().len(), 1, "as the journal tells");
-    assert_ne!(card["holders"][0]["since"], "1970-01-01T00:00:00Z");
+async fn a_database_of_several_versions_before_is_brought_up_to_date_at_once() {
+    for version in 1..BEFORE {
+        let (mut station, before) = old_station(&format!("migration-from-{version}"), version);
+        station.start_again().await.unwrap();
+        is_all_there(&mut station, &before).await;
+        let card = station.get("/v1/cards/card-1").await.unwrap().success().unwrap();
+        assert_eq!((&card["id"], &card["member"]), (&json!("CARD-1"), &json!("alice")));
+        assert_eq!(card["holders"].as_array().unwrap().len(), 1, "as the journal tells");
+        assert_ne!(card["holders"][0]["since"], "1970-01-01T00:00:00Z");
+    }
 }
 
 #[tokio::test]

@@ -292,6 +292,62 @@ impl Input {
             _ => None,
         }
     }
+
+    /// Whether it books an amount, or decides one, because a person or a program asks for it: were it taken twice, somebody
+    /// would pay or be paid twice, or be told that it failed when it did not. So its answer is kept for as long as the
+    /// same request may come again, or it is not taken at all (decision 0024). This is the one list of them.
+    ///
+    /// What a pile says is not: its records carry money, and are known again by their order and content when all
+    /// else of them is forgotten.
+    pub fn is_about_money(&self) -> bool {
+        match self {
+            // Holds the prepayment.
+            Input::Place(_)
+            // A bill by what is known, or the hold given back.
+            | Input::Close { .. }
+            // A bill, set or approved.
+            | Input::Decide { .. }
+            | Input::CorrectBill { .. }
+            | Input::ApproveCorrection { .. }
+            | Input::CloseQuarantine { .. }
+            // A member's money, in and back.
+            | Input::TopUp { .. }
+            | Input::ReverseTopUp { .. }
+            | Input::PayDebt { .. }
+            | Input::Refund { .. }
+            // The till's.
+            | Input::CountCash { .. }
+            | Input::BankCash { .. } => true,
+            // Done twice it does nothing more, and nothing may keep a driver from it.
+            Input::Stop { .. }
+            // No amount changes, and the second one finds nothing that waits.
+            | Input::WithdrawCorrection { .. }
+            // Who has the desk, not what is in it.
+            | Input::OpenShift { .. }
+            | Input::CloseShift { .. }
+            // Members, cards, prices and piles.
+            | Input::RegisterMember { .. }
+            | Input::BlockMember { .. }
+            | Input::BindCard { .. }
+            | Input::UnbindCard { .. }
+            | Input::AddTariff { .. }
+            | Input::ProvisionPile { .. }
+            | Input::RemovePile { .. }
+            | Input::SetMaintenance { .. }
+            | Input::ClearMeter { .. }
+            // From piles, and from inside the daemon.
+            | Input::Connected { .. }
+            | Input::Disconnected { .. }
+            | Input::TakenOver { .. }
+            | Input::Message { .. }
+            | Input::Unreadable { .. }
+            | Input::ClockTrust(_)
+            | Input::CertainTime(_)
+            | Input::ConfirmClock { .. }
+            | Input::Space(_)
+            | Input::Tick => false,
+        }
+    }
 }
 
 /// The room on the disk that the database is on.

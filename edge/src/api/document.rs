@@ -24,7 +24,10 @@ is who the token says.
 
 **Repeating.** Every POST carries an `Idempotency-Key`. The same key with the same body gets the answer that was given \
 before, with `Idempotent-Replayed: true`, for 24 hours; the same key with another body gets 422. What was refused decided \
-nothing: the same request may be sent again with the same key. PUT and DELETE can be repeated as they are.
+nothing: the same request may be sent again with the same key. PUT and DELETE can be repeated as they are. Of one caller's \
+answers that are not about money only the last 4,096 are remembered. Those about money (orders placed and closed, bills \
+decided, corrected and approved, top-ups, payments, refunds, cash) all are; with 100,000 of them within 24 hours the next one is refused: \
+503 `answers-full`, `Retry-After` says until when, and nothing was booked.
 
 **Amounts** are decimal strings: yuan with two places, kWh with four, kW with three, prices with five.
 

@@ -56,6 +56,11 @@ fn of_loop(api: &ApiState) -> Vec<Metric> {
             stats.refused_busy.load(Ordering::Relaxed),
         ),
         Metric::counter(
+            "holdfast_answers_refused_total",
+            "Requests about money refused because the caller's answers of the last 24 h fill its budget.",
+            stats.answers_refused.load(Ordering::Relaxed),
+        ),
+        Metric::counter(
             "holdfast_unknown_kinds_total",
             "Messages of piles of a kind that the contract does not know.",
             stats.unknown_kinds.load(Ordering::Relaxed),
@@ -191,12 +196,21 @@ fn of_tls(api: &ApiState) -> Vec<Metric> {
 }
 
 async fn of_store(api: &ApiState) -> Result<Vec<Metric>, Problem> {
-    let counted = api.read(|reader| {
+    let (budget, now) = (api.station.store.answer_budget(), api.station.clock.now().mono);
+    let counted = api.read(move |reader| {
         let quarantine = reader.open_items()?;
-        Ok((reader.head()?.0.seq, reader.order_counts()?, quarantine))
+        let full = reader.full_budgets(budget, now)?;
+        Ok((reader.head()?.0.seq, reader.order_counts()?, quarantine, full))
     });
-    let (seq, (placed, unpaid), quarantine) = counted.await?;
+    let (seq, (placed, unpaid), quarantine, [of_money, of_others]) = counted.await?;
+    let full = |kind, callers| {
+        let help = "Callers whose budget of remembered answers is full: of those about money, whose next request is refused, \
+                    and of others, whose oldest goes first.";
+        Metric::gauge("holdfast_answer_budgets_full", help, callers).labelled("kind", kind)
+    };
     Ok(vec![
+        full("money", of_money),
+        full("other", of_others),
         Metric::gauge("holdfast_journal_seq", "The number of the last journal entry.", seq),
         Metric::gauge("holdfast_orders", "Orders in the database.", placed),
         Metric::gauge("holdfast_orders_unpaid", "Orders with something owed.", unpaid),

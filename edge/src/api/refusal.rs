@@ -191,12 +191,15 @@ impl From<&Objection> for Problem {
 
 impl From<Unavailable> for Problem {
     fn from(unavailable: Unavailable) -> Self {
-        let (status, code) = match unavailable {
-            Unavailable::Busy => (StatusCode::SERVICE_UNAVAILABLE, "station_busy"),
-            Unavailable::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "station_stopping"),
-            Unavailable::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
-        };
-        Problem::new(status, code, unavailable.to_string())
+        let words = unavailable.to_string();
+        match unavailable {
+            Unavailable::Busy => Problem::unavailable("station_busy", words),
+            Unavailable::Stopping => Problem::unavailable("station_stopping", words),
+            Unavailable::AnswersFull { retry_after_s, .. } => {
+                Problem::unavailable("answers_full", words).until(retry_after_s)
+            }
+            Unavailable::KeyReused => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", words),
+        }
     }
 }
 

@@ -81,6 +81,8 @@ pub struct LoopStats {
     pub commits: AtomicU64,
     /// Facts journaled.
     pub facts: AtomicU64,
+    /// Requests about money that were refused because the caller's answers fill its budget.
+    pub answers_refused: AtomicU64,
     /// Inputs refused because too many waited.
     pub refused_busy: AtomicU64,
     /// Messages of a kind that the contract does not know.

@@ -2,7 +2,7 @@
 //! in the words of whoever asked.
 
 use super::WAITING_MAX;
-use crate::credentials::CredentialChange;
+use crate::{credentials::CredentialChange, store::caller_of};
 use domain::{
     ids::{MsgId, PileId},
     journal::hex,
@@ -68,6 +68,18 @@ pub enum Unavailable {
     /// The daemon is ending.
     #[error("the station is shutting down; try again in a moment")]
     Stopping,
+    /// The caller's budget of answers about money is full, and all of them are young: none may be forgotten.
+    #[error(
+        "{most} requests about money of this caller were answered within 24 h, and what was answered is kept for so long, \
+         so that none is booked twice: there is no room for this one, and nothing of it was booked. Send it again in \
+         {retry_after_s} s, or, if it cannot wait, with another token"
+    )]
+    AnswersFull {
+        /// How many are kept of one caller.
+        most: u64,
+        /// In how many seconds there is room.
+        retry_after_s: u64,
+    },
     /// The same key came with another request.
     #[error("this Idempotency-Key was used for another request; use a new one")]
     KeyReused,
@@ -76,13 +88,19 @@ pub enum Unavailable {
 /// Who asked before, and what: the same key with the same body gets the same answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestKey {
-    /// Caller, route and the caller's key.
+    /// `http` or `pile`, the caller's name, and what names the request to them (route and key, or boot and `msg_id`), each on
+    /// a line of its own.
     pub key: String,
     /// SHA-256 of the body, hex.
     pub body_hash: String,
 }
 
 impl RequestKey {
+    /// Whose budget of answers it counts in.
+    pub fn caller(&self) -> &str {
+        caller_of(&self.key)
+    }
+
     /// The key of a pile's message: what it says is compared when the name comes again.
     pub fn of_message(pile: &PileId, boot_id: &str, msg_id: &MsgId, said: &[u8]) -> Self {
         Self {

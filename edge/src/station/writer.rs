@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, Credentials},
-    store::{Batch, Reader, Remembered, Retained, Store, StoreError},
+    store::{Batch, NewAnswer, Reader, Remembered, Retained, Store, StoreError, caller_of},
     words::{AnswerLog, Unacted},
 };
 use domain::{
@@ -122,7 +122,7 @@ struct Open<R, A> {
     reader: Option<Reader>,
     batch: Batch,
     /// Answers to be remembered with it.
-    fresh: BTreeMap<String, Remembered>,
+    fresh: BTreeMap<String, NewAnswer>,
     effects: Vec<Effect>,
     seen: BTreeSet<OrderId>,
     receipts: Vec<R>,
@@ -376,15 +376,7 @@ impl<R, A> Writer<R, A> {
         let outcome = self.handle(input, now, random)?;
         if let (Some(key), Ok(Answer::Ack(ack))) = (key, &outcome.answer) {
             let body = serde_json::to_string(ack).map_err(|error| StoreError::Io(error.to_string()))?;
-            self.open.fresh.insert(
-                key.key,
-                Remembered {
-                    body_hash: key.body_hash,
-                    status: 0,
-                    body,
-                    at: now.mono,
-                },
-            );
+            self.remember(key, false, 0, body, now);
         }
         Ok(outcome)
     }
@@ -438,6 +430,15 @@ impl<R, A> Writer<R, A> {
             self.open.answers.push((answer, answered));
             return Ok(None);
         }
+        let about_money = input.as_ref().is_some_and(Input::is_about_money);
+        if about_money
+            && let Some(key) = &key
+            && let Err(full) = self.has_room_for_money(key, now)?
+        {
+            self.stats.answers_refused.fetch_add(1, Ordering::Relaxed);
+            self.open.answers.push((answer, Err(full.into())));
+            return Ok(None);
+        }
         let objected = guard.map_or(Ok(()), |guard| guard(&self.site, &self.open.batch.credentials));
         if let Err(objection) = objected {
             self.open.answers.push((answer, Err(objection.into())));
@@ -456,24 +457,44 @@ impl<R, A> Writer<R, A> {
             self.open.batch.credentials.extend(credentials);
             if let Some(key) = key {
                 let body = reply.body_remembered.as_ref().unwrap_or(&reply.body).clone();
-                self.open.fresh.insert(
-                    key.key,
-                    Remembered {
-                        body_hash: key.body_hash,
-                        status: reply.tag,
-                        body,
-                        at: now.mono,
-                    },
-                );
+                self.remember(key, about_money, reply.tag, body, now);
             }
         }
         self.open.answers.push((answer, replied));
         Ok(Some(outcome))
     }
 
+    /// Whether one more answer about money can be kept for this caller. None of a day is forgotten for it: asked again, what
+    /// it answered would be booked twice.
+    fn has_room_for_money(&mut self, key: &RequestKey, now: Now) -> Result<Result<(), Unavailable>, StoreError> {
+        let caller = key.caller();
+        let fresh = self.open.fresh.range(caller.to_owned()..);
+        let fresh = fresh.take_while(|(key, _)| key.starts_with(caller));
+        let fresh = fresh.filter(|(key, new)| new.about_money && caller_of(key) == caller);
+        let (fresh, most) = (fresh.count() as u64, self.store.answer_budget().about_money_max);
+        let reader = before(&mut self.open.reader, &self.store)?;
+        let until = reader.no_room_until(caller, true, fresh, most, now.mono)?;
+        Ok(until.map_or(Ok(()), |until| {
+            let retry_after_s = until.ms_since(now.mono).div_ceil(1_000);
+            Err(Unavailable::AnswersFull { most, retry_after_s })
+        }))
+    }
+
+    fn remember(&mut self, key: RequestKey, about_money: bool, status: u16, body: String, now: Now) {
+        let RequestKey { key, body_hash } = key;
+        let answer = Remembered {
+            body_hash,
+            status,
+            body,
+            at: now.mono,
+        };
+        let new = NewAnswer { answer, about_money };
+        self.open.fresh.insert(key, new);
+    }
+
     fn remembered(&mut self, key: &str, now: Now) -> Result<Option<Remembered>, StoreError> {
         match self.open.fresh.get(key) {
-            Some(known) => Ok(Some(known.clone())),
+            Some(known) => Ok(Some(known.answer.clone())),
             None => before(&mut self.open.reader, &self.store)?.remembered(key, now.mono),
         }
     }

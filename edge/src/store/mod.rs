@@ -2,6 +2,7 @@
 //! Rows are JSON under ordered keys; the journal keeps the very bytes that are sealed.
 
 mod ahead;
+mod answers;
 mod aside;
 mod audit;
 mod backup;
@@ -15,11 +16,14 @@ mod restore;
 mod retained;
 mod retention;
 mod schema3;
+mod schema4;
 mod station_was_here;
 mod tables;
 mod verify;
 mod write;
 
+pub(crate) use answers::caller_of;
+pub use answers::{AnswerBudget, NewAnswer, Remembered};
 pub use audit::{BillAudit, DIFFERENCES_MAX, Difference};
 pub use backup::Backup;
 pub use read::{OpenItems, OrderFilter, Page, QuarantineFilter, Reader, Sample};
@@ -27,7 +31,7 @@ pub use restore::Restored;
 pub use retained::Retained;
 pub use retention::{Limits, Pass};
 pub use verify::Verified;
-pub use write::{Batch, Remembered, SampleRow};
+pub use write::{Batch, SampleRow};
 
 use crate::{clock::Mark, credentials::Credentials};
 use ahead::ReadAhead;
@@ -46,7 +50,7 @@ use std::{
 };
 
 /// The layout of the tables. A file of a newer one is refused, of an older one migrated.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Why the disk does not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -296,6 +300,7 @@ fn sync_folder_of(path: &Path) -> std::io::Result<()> {
 pub struct Store {
     db: Arc<Database>,
     identity: Arc<Identity>,
+    answer_budget: AnswerBudget,
 }
 
 /// Whose journal this is.
@@ -442,6 +447,7 @@ impl Store {
         Ok(Self {
             db: Arc::new(db),
             identity: Arc::new(identity),
+            answer_budget: AnswerBudget::default(),
         })
     }
 

@@ -1,9 +1,6 @@
 //! Reading a snapshot: pages and exports see one moment, never half a commit.
 
-use super::{
-    Retained, StoreError, retained, tables,
-    write::{REMEMBER_MS, Remembered, state_number},
-};
+use super::{Retained, StoreError, retained, tables, write::state_number};
 use crate::{
     clock::Mark,
     credentials::{Credentials, SecretHash},
@@ -690,19 +687,6 @@ impl Reader {
             }
         }
         Ok((found, None))
-    }
-
-    /// The answer that was given to this key within the last 24 h.
-    ///
-    /// # Errors
-    /// As [`Reader::head`].
-    pub fn remembered(&self, key: &str, now: Mono) -> Result<Option<Remembered>, StoreError> {
-        let rows = self.read.open_table(tables::IDEMPOTENCY)?;
-        let known: Option<Remembered> = rows
-            .get(key)?
-            .map(|row| parse("idempotency", &key, row.value()))
-            .transpose()?;
-        Ok(known.filter(|known| now.ms_since(known.at) <= REMEMBER_MS))
     }
 
     pub(super) fn mark(&self) -> Result<Mark, StoreError> {

@@ -1,7 +1,7 @@
-//! Names and keys of the tables, schema version 3. `docs/decisions/0003` says why JSON and why these keys.
+//! Names and keys of the tables, schema version 4. `docs/decisions/0003` says why JSON and why these keys.
 //! Whoever adds a table adds a line to the one list here: new databases, migrated ones and backups all have it then.
 
-use super::{Identity, SCHEMA_VERSION, StoreError, pile_log, schema3};
+use super::{Identity, SCHEMA_VERSION, StoreError, pile_log, schema3, schema4};
 use domain::{ids::SiteId, journal::hex};
 use redb::{
     Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, Value,
@@ -31,6 +31,8 @@ pub(super) const ACKNOWLEDGED: &str = "acknowledged";
 pub(super) const CHECKPOINT: &str = "checkpoint";
 /// In [`META`]: what is known of the station's wall clock.
 pub(super) const STATION_CLOCK: &str = "station_clock";
+/// In [`META`]: the caller whose old answers were last forgotten without a new one.
+pub(super) const ANSWERS_LOOKED_AT: &str = "answers_looked_at";
 /// After how many rows a copy looks at the clock.
 const ROWS_AT_ONCE: usize = 256;
 
@@ -152,8 +154,10 @@ tables! {
     SAMPLES: (i64, &str, u8) => &[u8] = "samples";
     /// Who and which key → body hash and answer.
     IDEMPOTENCY: &str => &[u8] = "idempotency";
-    /// Elapsed ms, key → nothing: in which order idempotency rows grow old.
-    IDEMPOTENCY_BY_AGE: (u64, &str) => () = "idempotency_by_age";
+    /// Caller, whether it is about money, elapsed ms, rest of the key → nothing: in which order a caller's answers grow old.
+    IDEMPOTENCY_BY_CALLER: (&str, bool, u64, &str) => () = "idempotency_by_caller";
+    /// Caller → how many answers are remembered: about money, and others. None of a caller who has none.
+    IDEMPOTENCY_COUNTS: &str => (u64, u64) = "idempotency_counts";
     /// Number → why it was put aside: quarantined messages that nobody has dealt with.
     QUARANTINE_OPEN: u64 => &str = "quarantine_open";
 }
@@ -226,9 +230,14 @@ pub(super) fn migrate(db: &Database) -> Result<(), StoreError> {
     if found < Some(3) {
         schema3::bring_up(&write)?;
     }
+    if found < Some(4) {
+        schema4::bring_up(&write)?;
+    }
     bring_up_to_date(&write)?;
-    // From 2 to 3: the logs of piles, from the journal that is there.
-    pile_log::index(&write)?;
+    if found < Some(3) {
+        // The logs of piles, from the journal that is there.
+        pile_log::index(&write)?;
+    }
     write.commit()?;
     Ok(())
 }

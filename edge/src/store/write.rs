@@ -1,7 +1,7 @@
 //! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
-use super::{Identity, Store, StoreError, desk, energy, indexed, read::parse, retained, tables};
+use super::{Identity, NewAnswer, Store, StoreError, answers, desk, energy, indexed, read::parse, retained, tables};
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, PileCertificates},
@@ -14,30 +14,10 @@ use domain::{
     order::State,
     planted::{Bug, is_planted},
     site::{Changes, OutletLive, Rows},
-    time::{Mono, Wall},
+    time::Wall,
 };
-use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
-use serde::{Deserialize, Serialize};
-
-/// How long an answer is remembered, in milliseconds of elapsed time.
-pub(super) const REMEMBER_MS: u64 = 86_400_000;
-/// How many more old answers may be forgotten in one commit than are added by it.
-const FORGET_MORE: u64 = 64;
-/// The most answers that are remembered; beyond that the oldest go first.
-const REMEMBERED_MAX: u64 = 1_000_000;
-
-/// An answer that is given again when the same request comes again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remembered {
-    /// SHA-256 of what was asked, hex: the same key with another body is a conflict.
-    pub body_hash: String,
-    /// The HTTP status; 0 for a pile's message.
-    pub status: u16,
-    /// The answer's JSON text.
-    pub body: String,
-    /// When it was given.
-    pub at: Mono,
-}
+use redb::{ReadableTable, WriteTransaction};
+use serde::Serialize;
 
 /// A sample for the curve.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +38,7 @@ pub struct Batch {
     /// Which rows they changed.
     pub changes: Changes,
     /// Answers to be remembered, by key.
-    pub remembered: Vec<(String, Remembered)>,
+    pub remembered: Vec<(String, NewAnswer)>,
     /// Secrets and tokens.
     pub credentials: Vec<CredentialChange>,
     /// Retained messages that changed, by topic; `None` is one that is no more.
@@ -126,7 +106,7 @@ impl Store {
         desk::write(&write, batch, rows)?;
         write_credentials(&write, &batch.credentials)?;
         retained::write(&write, &batch.retained)?;
-        remember(&write, &batch.remembered, mark.mono, REMEMBERED_MAX)?;
+        answers::remember(&write, &batch.remembered, mark.mono, self.answer_budget)?;
         write_telemetry(&write, batch)?;
         write.open_table(tables::META)?.insert("mark", json(mark)?.as_slice())?;
         write.commit()?;
@@ -344,44 +324,6 @@ fn write_credentials(write: &WriteTransaction, changes: &[CredentialChange]) -> 
     Ok(())
 }
 
-fn remember(
-    write: &WriteTransaction,
-    answers: &[(String, Remembered)],
-    now: Mono,
-    most: u64,
-) -> Result<(), StoreError> {
-    if answers.is_empty() || is_planted(Bug::ForgetAnswers) {
-        return Ok(());
-    }
-    let mut rows = write.open_table(tables::IDEMPOTENCY)?;
-    let mut by_age = write.open_table(tables::IDEMPOTENCY_BY_AGE)?;
-    for (key, answer) in answers {
-        let before = rows.insert(key.as_str(), json(answer)?.as_slice())?;
-        // One that had grown old and was not forgotten yet: its age must not take the new one along.
-        let before: Option<Remembered> = before.and_then(|before| serde_json::from_slice(before.value()).ok());
-        if let Some(before) = before {
-            by_age.remove((before.at.0, key.as_str()))?;
-        }
-        by_age.insert((answer.at.0, key.as_str()), ())?;
-    }
-    let oldest_kept = now.0.saturating_sub(REMEMBER_MS);
-    let (forgotten_max, too_many) = (answers.len() as u64 + FORGET_MORE, by_age.len()?.saturating_sub(most));
-    let mut old: Vec<(u64, String)> = Vec::new();
-    for (entry, n) in by_age.iter()?.zip(0..forgotten_max) {
-        let (key, _) = entry?;
-        let (at, key) = key.value();
-        if at >= oldest_kept && n >= too_many {
-            break;
-        }
-        old.push((at, key.to_owned()));
-    }
-    for (at, key) in old {
-        by_age.remove((at, key.as_str()))?;
-        rows.remove(key.as_str())?;
-    }
-    Ok(())
-}
-
 fn write_telemetry(write: &WriteTransaction, batch: &Batch) -> Result<(), StoreError> {
     if batch.live.is_empty() && batch.samples.is_empty() {
         return Ok(());
@@ -404,8 +346,6 @@ mod tests {
     use domain::ids::SiteId;
     use redb::backends::InMemoryBackend;
 
-    const HOUR: u64 = 3_600_000;
-
     fn store() -> Store {
         Store::on(InMemoryBackend::new(), &SiteId::new("test").unwrap()).unwrap()
     }
@@ -421,52 +361,5 @@ mod tests {
         let written = write_credentials(&write, &[CredentialChange::RemovePile(pile)]);
         let table = "pile_certificates";
         assert!(matches!(written, Err(StoreError::BadRow { table: found, .. }) if found == table));
-    }
-
-    fn answers(keys: std::ops::Range<u64>, at: Mono) -> Vec<(String, Remembered)> {
-        let answer = |key: u64| Remembered {
-            body_hash: key.to_string(),
-            status: 0,
-            body: at.0.to_string(),
-            at,
-        };
-        keys.map(|key| (format!("k{key}"), answer(key))).collect()
-    }
-
-    fn add(store: &Store, answers: &[(String, Remembered)], now: Mono, most: u64) -> (u64, u64) {
-        let write = store.db.begin_write().unwrap();
-        remember(&write, answers, now, most).unwrap();
-        let rows = write.open_table(tables::IDEMPOTENCY).unwrap().len().unwrap();
-        let by_age = write.open_table(tables::IDEMPOTENCY_BY_AGE).unwrap().len().unwrap();
-        write.commit().unwrap();
-        (rows, by_age)
-    }
-
-    #[test]
-    fn old_answers_go_at_least_as_fast_as_new_ones_come() {
-        let store = store();
-        assert_eq!(add(&store, &answers(0..1_000, Mono(0)), Mono(0), 5_000), (1_000, 1_000));
-        let later = Mono(25 * HOUR);
-        assert_eq!(add(&store, &answers(1_000..1_500, later), later, 5_000), (936, 936));
-        assert_eq!(add(&store, &answers(1_500..2_000, later), later, 5_000), (1_000, 1_000));
-        // Young ones stay, unless there are too many.
-        assert_eq!(add(&store, &answers(2_000..2_010, later), later, 5_000), (1_010, 1_010));
-        assert_eq!(add(&store, &answers(2_010..2_020, later), later, 1_000), (1_000, 1_000));
-    }
-
-    #[test]
-    fn an_answer_given_anew_is_kept_for_its_own_day() {
-        let store = store();
-        add(&store, &answers(0..200, Mono(0)), Mono(0), 5_000);
-        let later = Mono(25 * HOUR);
-        let reader = store.reader().unwrap();
-        assert_eq!(reader.remembered("k199", later).unwrap(), None, "a day has passed");
-        assert!(reader.remembered("k199", Mono(23 * HOUR)).unwrap().is_some());
-        assert_eq!(add(&store, &answers(199..200, later), later, 5_000), (135, 135));
-        for more in 300..310 {
-            add(&store, &answers(more..more + 1, later), later, 5_000);
-        }
-        let known = store.reader().unwrap().remembered("k199", later).unwrap();
-        assert_eq!(known.map(|known| known.at), Some(later));
     }
 }

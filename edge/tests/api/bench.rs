@@ -17,7 +17,7 @@ use edge::{
     api::{self, ApiState},
     clock::SiteClock,
     station::{Outbound, Station},
-    store::Store,
+    store::{AnswerBudget, Store},
 };
 use serde_json::{Value, json};
 use service::{
@@ -143,10 +143,20 @@ impl Bench {
 
     /// Its wall clock stands there at first.
     pub(crate) async fn starting(policy: Policy, start: &str) -> Self {
+        Self::on(policy, start, AnswerBudget::default()).await
+    }
+
+    /// Each caller has this budget of remembered answers.
+    pub(crate) async fn with_answer_budget(budget: AnswerBudget) -> Self {
+        Self::on(Policy::default(), "2026-03-01T10:00:00+08:00", budget).await
+    }
+
+    async fn on(policy: Policy, start: &str, budget: AnswerBudget) -> Self {
         // No number of a process is unique for ever, and what a test that was killed has left is nobody's station.
         let folder = std::env::temp_dir().join(format!("holdfast-api-{:016x}", getrandom::u64().unwrap()));
         std::fs::create_dir(&folder).unwrap();
         let store = Store::open(&folder.join("test.redb"), &SiteId::new(SITE).unwrap(), 4 << 20).unwrap();
+        let store = store.with_answer_budget(budget);
         let start = Wall::parse(start).unwrap();
         let clock = |mark: &_| SiteClock::resume(mark).standing(start);
         let (station, brain) = Station::recover(store, policy, clock).unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod access;
+mod answers;
 mod bench;
 mod corrections;
 mod desk;

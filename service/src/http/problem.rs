@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
-/// How long a caller should wait before asking again, in seconds, where the answer is "not now".
-const RETRY_AFTER_S: u16 = 2;
+/// How long a caller should wait before asking again, in seconds, where the answer is "not now" and nothing says until when.
+const RETRY_AFTER_S: u64 = 2;
 
 /// What an error answer says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,7 @@ impl Details {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     status: StatusCode,
+    retry_after_s: u64,
     details: Box<Details>,
 }
 
@@ -62,6 +63,7 @@ impl Problem {
             .unwrap_or_default();
         Self {
             status,
+            retry_after_s: RETRY_AFTER_S,
             details: Box::new(Details {
                 kind: format!("urn:holdfast:problem:{}", code.replace('_', "-")),
                 title,
@@ -94,6 +96,13 @@ impl Problem {
     /// "Not now": nothing was decided, and the same request may be sent again.
     pub fn unavailable(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+    }
+
+    /// "Not now" ends in so many seconds, as far as is known.
+    #[must_use]
+    pub fn until(mut self, retry_after_s: u64) -> Self {
+        self.retry_after_s = retry_after_s;
+        self
     }
 
     /// A fault of the daemon's own, whose cause is in its log.
@@ -153,7 +162,7 @@ impl IntoResponse for Problem {
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
             StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+                headers.insert(header::RETRY_AFTER, self.retry_after_s.into());
             }
             _ => {}
         }
@@ -172,6 +181,10 @@ mod tests {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], "2");
         assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+        let response = Problem::unavailable("answers_full", "later")
+            .until(3_600)
+            .into_response();
+        assert_eq!(response.headers()[header::RETRY_AFTER], "3600");
     }
 
     #[test]

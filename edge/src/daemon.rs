@@ -6,6 +6,7 @@ use crate::{
     clock::{KnownTime, SiteClock},
     config::Config,
     disk::{Disk, DiskFull},
+    displays,
     gate::{BrokerCounters, Gate, ToPiles, restore_retained},
     station::{Loop, Refused, Reply, Request, Station},
     store::{Store, StoreError},
@@ -223,6 +224,7 @@ pub async fn run(
     ready(&listening);
 
     let certificates = tokio::spawn(watch_certificates(tls, station.clone(), signal(SignalKind::hangup())?));
+    let displays = tokio::spawn(displays::publish(station.clone(), broker.handle()));
     let watched = tokio::spawn(watch_over(station.clone(), config.clock.trusted));
     let ended = tokio::select! {
         () = &mut shutdown => Ok(()),
@@ -236,6 +238,7 @@ pub async fn run(
         },
     };
     watched.abort();
+    displays.abort();
     certificates.abort();
     // After a fault nothing in memory can be trusted more than the disk.
     ended?;

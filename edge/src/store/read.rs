@@ -1,7 +1,7 @@
 //! Reading a snapshot: pages and exports see one moment, never half a commit.
 
 use super::{
-    Retained, StoreError, retained, tables,
+    Retained, StoreError, displays, retained, tables,
     write::{REMEMBER_MS, Remembered, state_number},
 };
 use crate::{
@@ -758,7 +758,8 @@ impl Reader {
             let (name, token) = row?;
             tokens.insert(name.value().to_owned(), parse("tokens", &name.value(), token.value())?);
         }
-        Ok(Credentials::new(piles, certificates, tokens))
+        let displays = displays::read(&self.read.open_table(tables::META)?)?;
+        Ok(Credentials::new(piles, certificates, displays, tokens))
     }
 }
 

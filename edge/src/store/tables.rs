@@ -31,6 +31,9 @@ pub(super) const ACKNOWLEDGED: &str = "acknowledged";
 pub(super) const CHECKPOINT: &str = "checkpoint";
 /// In [`META`]: what is known of the station's wall clock.
 pub(super) const STATION_CLOCK: &str = "station_clock";
+/// In [`META`]: every display with SHA-256 of its secret, hex. There are few, and a program that knows of none goes on
+/// without them, so they need neither a table nor another schema version (decision 0024).
+pub(super) const DISPLAYS: &str = "displays";
 /// After how many rows a copy looks at the clock.
 const ROWS_AT_ONCE: usize = 256;
 
@@ -78,7 +81,7 @@ macro_rules! tables {
 }
 
 tables! {
-    /// Schema version, site, epoch, clock mark.
+    /// Schema version, site, epoch, clock mark, displays.
     META: &str => &[u8] = "meta";
     /// Seq → hash (32 bytes) and the sealed bytes of the entry.
     JOURNAL: u64 => &[u8] = "journal";

@@ -4,6 +4,7 @@
 pub mod bill;
 pub mod books;
 pub mod desk;
+pub mod display;
 pub mod energy;
 pub mod live;
 pub mod member;

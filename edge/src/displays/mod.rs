@@ -15,7 +15,7 @@ mod publisher;
 mod untold;
 
 pub use pile_state::{ConnectorState, PileState};
-pub use publisher::{SharedTopics, publish};
+pub use publisher::{REST, SharedTopics, publish};
 pub use untold::Untold;
 
 /// The most displays.

@@ -19,8 +19,8 @@ use std::{collections::BTreeSet, time::Duration};
 const AT_ONCE: usize = 64;
 /// So many bytes are sent without a rest: a quarter of what the router keeps of a filter for who reads it late.
 const BYTES_AT_ONCE: usize = 64 * 1_024;
-/// How long it rests then, and after everything was told: a topic has at most so many frames a second.
-const REST: Duration = Duration::from_millis(200);
+/// How long it rests then, and after everything was told: no topic has frames more often.
+pub const REST: Duration = Duration::from_millis(200);
 
 /// Where frames go. Implemented over the broker.
 pub trait SharedTopics: Send + 'static {

@@ -87,26 +87,38 @@ impl<S: SharedTopics> Publisher<S> {
     async fn tell_all(&mut self) -> Result<(), Ended> {
         // From before the look: what changes meanwhile is told again.
         self.seen = self.station.hub.newest();
-        let seen = self.seen;
-        let look = self.station.look(move |site, now| {
+        let look = self.station.look(|site, _| {
             let open = site.rows().orders().filter(|order| order.state.is_open());
-            let open = open.map(|order| Frame {
-                seq: seen,
-                view: site.view(order, now),
-            });
             let piles = site.rows().piles.values().filter(|pile| !pile.removed);
+            let open: Vec<OrderId> = open.map(|order| order.id.clone()).collect();
             let piles: Vec<PileId> = piles.map(|pile| pile.id.clone()).collect();
-            (open.collect::<Vec<_>>(), piles)
+            (open, piles)
         });
         let (open, piles) = look.await.map_err(|_| Ended)?;
         self.station.displays.changed(piles);
         let mut over = std::mem::take(&mut self.shown);
-        for frame in &open {
-            over.remove(&frame.view.order_id);
-            self.tell_order(frame).await?;
+        for orders in open.chunks(AT_ONCE) {
+            for order in orders {
+                over.remove(order);
+            }
+            self.tell_orders(orders.to_vec()).await?;
         }
         for order in over {
             self.send(&topics::live(&self.site, &order), Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// The present frames of these orders; one that has ended since has a frame of its own for that.
+    async fn tell_orders(&mut self, orders: Vec<OrderId>) -> Result<(), Ended> {
+        let seq = self.seen;
+        let look = self.station.look(move |site, now| {
+            let views = orders.iter().filter_map(|order| site.view_of(order, now));
+            let open = views.filter(|view| view.state.is_open());
+            open.map(|view| Frame { seq, view }).collect::<Vec<_>>()
+        });
+        for frame in look.await.map_err(|_| Ended)? {
+            self.tell_order(&frame).await?;
         }
         Ok(())
     }

@@ -90,21 +90,20 @@ impl<S: SharedTopics> Publisher<S> {
         let look = self.station.look(|site, _| {
             let open = site.rows().orders().filter(|order| order.state.is_open());
             let piles = site.rows().piles.values().filter(|pile| !pile.removed);
-            let open: Vec<OrderId> = open.map(|order| order.id.clone()).collect();
+            let open: BTreeSet<OrderId> = open.map(|order| order.id.clone()).collect();
             let piles: Vec<PileId> = piles.map(|pile| pile.id.clone()).collect();
             (open, piles)
         });
         let (open, piles) = look.await.map_err(|_| Ended)?;
         self.station.displays.changed(piles);
-        let mut over = std::mem::take(&mut self.shown);
-        for orders in open.chunks(AT_ONCE) {
-            for order in orders {
-                over.remove(order);
-            }
-            self.tell_orders(orders.to_vec()).await?;
-        }
+        let over: Vec<OrderId> = self.shown.difference(&open).cloned().collect();
         for order in over {
             self.send(&topics::live(&self.site, &order), Vec::new()).await?;
+            self.shown.remove(&order);
+        }
+        let open: Vec<OrderId> = open.into_iter().collect();
+        for orders in open.chunks(AT_ONCE) {
+            self.tell_orders(orders.to_vec()).await?;
         }
         Ok(())
     }

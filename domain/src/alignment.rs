@@ -38,6 +38,8 @@ pub struct Evidence {
     pub clock_in_doubt: bool,
     /// The steps of the station's own clock that were large enough to be journaled, oldest first.
     pub steps: Vec<ClockStep>,
+    /// When it was found that the station's clock had been put elsewhere while the station was off.
+    pub move_found: Option<Wall>,
     /// The order it is the record of; `None` for a session that the pile ran alone and for what fits nowhere.
     pub order: Option<OrderEvidence>,
     /// Readings while the connector was idle, of the meter that the record's registers are of.
@@ -117,7 +119,10 @@ pub fn align(record: &Record, evidence: &Evidence) -> SessionTimes {
             }
         }
     };
-    if bounds::stepped_since(evidence, times.start) || bounds::put_back_since(evidence, written.heard(record, evidence))
+    let heard = written.heard(record, evidence);
+    if bounds::stepped_since(evidence, times.start)
+        || bounds::put_back_since(evidence, heard)
+        || evidence.move_found.is_some_and(|found| heard < found)
     {
         suspicions.push(Suspicion::ClockStepped);
     }

@@ -372,6 +372,14 @@ pub enum Fact {
         /// By how much, in milliseconds; negative is backwards.
         by_ms: i64,
     },
+    /// The station's wall clock was put elsewhere while the station was off, as the clocks of a pile tell that went on
+    /// meanwhile: what is known of starts of piles that were not heard since may be by a wrong clock.
+    ClockMoveFound {
+        /// The pile whose clocks tell.
+        pile: PileId,
+        /// By how much, in milliseconds; negative is backwards.
+        by_ms: i64,
+    },
     /// How a pile's clocks relate to the station's was measured anew: it has started again, shows a clock, or that was set.
     PileClocksMeasured {
         pile: PileId,

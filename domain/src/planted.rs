@@ -40,6 +40,8 @@ pub enum Bug {
     SwallowGap,
     /// What is rated by a clock that cannot be right is settled at once.
     BelieveDoubtfulClock,
+    /// Nobody looks whether the station's clock was put elsewhere while the station was off.
+    MissClockMove,
     /// What was certain of the time does not bound which tariff is in force.
     NoCertainTime,
     /// Every reading of a register is believed, however high.
@@ -94,6 +96,7 @@ impl Bug {
         Bug::TrustMeter,
         Bug::SwallowGap,
         Bug::BelieveDoubtfulClock,
+        Bug::MissClockMove,
         Bug::NoCertainTime,
         Bug::BelieveEveryReading,
         Bug::OffsetOfPresentBoot,

@@ -45,6 +45,15 @@ impl Doubt {
     }
 }
 
+/// When something was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// By the wall clock as it was then.
+    pub at: Wall,
+    /// By elapsed time.
+    pub mono: Mono,
+}
+
 /// What is kept of the station's wall clock.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StationClock {
@@ -52,6 +61,10 @@ pub struct StationClock {
     pub doubt: Option<Doubt>,
     /// Its last steps, newest last, at most [`STEPS_MAX`].
     pub steps: Vec<ClockStep>,
+    /// When it was last found that the clock had been put elsewhere while the station was off, as that run of the station
+    /// has it. A pile that was not heard since was measured by the clock before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub move_found: Option<Found>,
 }
 
 impl StationClock {
@@ -66,6 +79,12 @@ impl StationClock {
                     mono: stamp.mono,
                     at: stamp.at,
                     by_ms: *by_ms,
+                });
+            }
+            Fact::ClockMoveFound { .. } => {
+                self.move_found = Some(Found {
+                    at: stamp.at,
+                    mono: stamp.mono,
                 });
             }
             Fact::ClockDoubted { certain } => {
@@ -88,6 +107,13 @@ impl StationClock {
         }
         let since = self.steps.iter().filter(|step| step.mono > mono);
         Some(since.fold(0_i64, |moved_ms, step| moved_ms.saturating_add(step.by_ms)))
+    }
+
+    /// When it was last found that the clock had been put elsewhere while the station was off, by the clock as it is now.
+    pub fn move_found(&self) -> Option<Wall> {
+        let found = self.move_found?;
+        // More steps than are remembered lie between: what was heard before them is doubted for those.
+        Some(found.at.after_ms(self.moved_since(found.mono).unwrap_or(0)))
     }
 
     /// For how long the station was off between two moments, in milliseconds: what the wall clock, its steps aside, counted

@@ -765,6 +765,54 @@ fn a_step_of_the_stations_clock_between_an_estimate_and_its_record_sends_it_to_a
 }
 
 #[test]
+fn a_clock_put_elsewhere_while_the_station_was_off_sends_records_of_starts_not_heard_since_to_a_person() {
+    let hours_4 = 14_400_000;
+    // By how much, whether another pile goes on meanwhile, whether the one with the record starts again.
+    for (by_ms, another, restarts, waits) in [
+        (hours_4, true, true, true),
+        (hours_4, true, false, false),
+        (60_001, true, true, true),
+        (60_000, true, true, false),
+        (0, true, true, false),
+        // Nobody can tell it from four hours without power.
+        (hours_4, false, true, false),
+    ] {
+        let of = format!("{by_ms}, {another}, {restarts}");
+        let mut bench = allowing();
+        bench.connect("P2");
+        bench.idle("P2");
+        let record = alone(&mut bench, 1, Some("c1"), "1020");
+        bench.idle("P2");
+        bench.now.wall = bench.now.wall.after_ms(by_ms);
+        for id in ["P1", "P2"] {
+            bench.sim(id).clock_ahead_ms = Some(-by_ms);
+        }
+        bench.restart(false);
+        if another {
+            bench.idle("P2");
+            bench.advance(MINUTE);
+            bench.idle("P2");
+        }
+        let found = |bench: &Bench| bench.kinds().iter().filter(|kind| *kind == "ClockMoveFound").count();
+        assert_eq!(found(&bench), usize::from(another && by_ms > 60_000), "{of}: said once");
+        if restarts {
+            bench.restart_pile("P1");
+        }
+        // The record may come a run of the station later.
+        bench.restart(false);
+        bench.connect("P1");
+        bench.send_record("P1", &record);
+        let order = bench.order(&record.order_id);
+        let (state, suspicions) = match waits {
+            true => (State::Review, vec![Suspicion::ClockStepped]),
+            false => (State::Payed, vec![]),
+        };
+        assert_eq!((order.state, order.suspicions), (state, suspicions), "{of}");
+        assert_replays(&bench);
+    }
+}
+
+#[test]
 fn a_step_of_the_stations_clock_before_a_session_keeps_nobody_waiting() {
     let mut bench = Bench::new();
     bench.now.wall = bench.now.wall.after_ms(7_200_000);

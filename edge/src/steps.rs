@@ -304,6 +304,9 @@ fn of_time(seq: u64, fact: &Fact) -> bool {
             }
         }
         Fact::ClockStepped { by_ms } => tracing::warn!(seq, by_ms, "the wall clock was stepped"),
+        Fact::ClockMoveFound { pile, by_ms } => {
+            tracing::warn!(seq, %pile, by_ms, "the wall clock was put elsewhere while the station was off, by this pile's clocks");
+        }
         Fact::ClockDoubted { certain } => {
             tracing::warn!(seq, %certain, "the wall clock cannot be right: what is charged waits for a person, or for the right time");
         }

@@ -58,6 +58,7 @@ found! {
     trust_a_meter_that_contradicts_itself: TrustMeter from 150,
     swallow_what_flows_between_sessions: SwallowGap,
     believe_a_clock_that_cannot_be_right: BelieveDoubtfulClock,
+    miss_that_the_clock_was_put_elsewhere_meanwhile: MissClockMove from 1940,
     forget_what_was_certain_of_the_time: NoCertainTime,
     believe_every_reading: BelieveEveryReading from 90,
     rate_by_the_clock_of_another_start: OffsetOfPresentBoot,

@@ -92,6 +92,7 @@ fn evidence(heard: &[Start], present: &Start, now: Wall) -> Evidence {
         now,
         clock_in_doubt: false,
         steps: Vec::new(),
+        move_found: None,
         order: None,
         idle: Vec::new(),
         stop_before: None,

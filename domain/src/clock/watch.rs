@@ -23,6 +23,8 @@ pub struct ClockWatch {
     ts: Least,
     /// Since the station was started the newest start was found to be elsewhere, and all that was known has followed.
     has_followed: bool,
+    /// By how much the station's clock was found elsewhere, until the caller has taken note.
+    moved_ms: Option<i64>,
 }
 
 /// The smallest value of this period and the one before, so that a clock that drifts is followed and a period in which
@@ -104,6 +106,12 @@ impl ClockWatch {
         self.take(ts, mono_ms, received, true)
     }
 
+    /// By how much the station's clock was put elsewhere while the station was off, in milliseconds, if the last message
+    /// told; told once.
+    pub fn take_move(&mut self) -> Option<i64> {
+        self.moved_ms.take()
+    }
+
     /// An hour has passed, or the pile was told the time: clocks drift, so older measures count no more after the next.
     pub fn renew(&mut self) {
         self.mono.renew();
@@ -154,6 +162,7 @@ impl ClockWatch {
         if !begun && let Some(by_ms) = self.station_moved_ms(ts, mono_ms, received) {
             self.clocks.follow_step(by_ms);
             self.has_followed = true;
+            self.moved_ms = Some(by_ms);
         }
         let Some(boot) = self.clocks.boots.last_mut() else {
             return false;

@@ -72,6 +72,7 @@ impl Fact {
             | Fact::TariffAdded { .. }
             | Fact::ToppedUp { .. }
             | Fact::ClockStepped { .. }
+            | Fact::ClockMoveFound { .. }
             | Fact::ClockDoubted { .. }
             | Fact::ClockBelieved { .. }
             | Fact::PileClocksMeasured { .. }

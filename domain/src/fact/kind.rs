@@ -62,6 +62,7 @@ kinds![
     RecordTaken,
     Notified,
     ClockStepped,
+    ClockMoveFound,
     PileClocksMeasured,
     ClockDoubted,
     ClockBelieved,

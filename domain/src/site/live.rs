@@ -37,6 +37,8 @@ pub(super) struct Live {
     /// What the clocks showed when an earlier run last wrote anything.
     pub(super) written: Option<Now>,
     pub(super) clock_trusted: bool,
+    /// In this run a pile has told that the clock was put elsewhere before it.
+    pub(super) move_found: bool,
     /// Which readings of each register are believed.
     pub(super) registers: BTreeMap<Outlet, RegisterWatch>,
     /// What was heard of each connector's faults and events, and not noted.

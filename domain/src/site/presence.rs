@@ -142,10 +142,14 @@ impl Turn<'_> {
             Heard::Live => presence.clock.measure(boot_id, ts, mono_ms, now.wall),
             Heard::BegunAnew => presence.clock.restarted(boot_id, ts, mono_ms, now.wall),
         };
+        let moved = presence.clock.take_move();
         if measured {
             let clocks = presence.clock.clocks().clone();
             let pile = pile.clone();
             self.journal(Fact::PileClocksMeasured { pile, clocks });
+        }
+        if let Some(by_ms) = moved {
+            self.clock_move_found(pile, by_ms);
         }
         if heard == Heard::BegunAnew {
             self.journal(Fact::PileRestarted {

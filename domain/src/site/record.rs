@@ -416,6 +416,7 @@ impl Turn<'_> {
             now: self.now.wall,
             clock_in_doubt: site.rows.clock.doubt.is_some() && !is_planted(Bug::BelieveDoubtfulClock),
             steps: steps.copied().collect(),
+            move_found: site.rows.clock.move_found(),
             order: order.map(|order| self.order_evidence(order)),
             idle: idle.unwrap_or_default(),
             stop_before,

@@ -6,6 +6,7 @@ use crate::{
     ids::{OrderId, PileId},
     meter::Suspicion,
     order::{Basis, Order, State},
+    planted::{Bug, is_planted},
     rating::{self, Reading},
     station_clock::{EARLIEST, Vouchers},
     tariff,
@@ -63,6 +64,19 @@ impl Turn<'_> {
         } else {
             by_ms
         }
+    }
+
+    /// A pile's clocks went on while the station was off, and find its clock elsewhere. That pile's own starts have followed;
+    /// what is known of another that starts again before it is heard stays by the clock before, so no record of it is paid
+    /// unseen. The first that tells is enough, once in a run of the station: later ones tell the same.
+    pub(super) fn clock_move_found(&mut self, pile: &PileId, by_ms: i64) {
+        let is_told = self.site.live.move_found || is_planted(Bug::MissClockMove);
+        if by_ms.unsigned_abs() <= self.policy().clock_step_ms || is_told {
+            return;
+        }
+        self.site.live.move_found = true;
+        let pile = pile.clone();
+        self.journal(Fact::ClockMoveFound { pile, by_ms });
     }
 
     /// Elapsed time does not count a power cut, and registers go on meanwhile: those that were watched before it.

@@ -28,7 +28,8 @@ fn document() -> String {
 fn blocks(language: &str) -> Vec<String> {
     let document = document();
     let (_, example) = document.split_once("\n## A worked example\n").unwrap();
-    let blocks = example.split(&format!("```{language}\n")).skip(1);
+    let fence = format!("```{language}\n");
+    let blocks = example.split(&fence).skip(1);
     blocks
         .map(|rest| rest.split("\n```").next().unwrap().to_owned())
         .collect()

@@ -125,6 +125,8 @@ id!(/// A charging station (站点).
     SiteId, "site id", is_name, NAME_RULE);
 id!(/// A charging pile (桩); also its MQTT user name.
     PileId, "pile id", is_name, NAME_RULE);
+id!(/// A display: a price board, a building system, an energy manager; whoever reads the station's live topics.
+    DisplayId, "display id", is_name, NAME_RULE);
 id!(/// A member (会员): who pays.
     MemberId, "member id", is_name, NAME_RULE);
 id!(/// A card presented at a pile. `04:a3:5b`, `04 A3 5B` and `04A35B` are one card, kept as `04A35B`: cards are compared

@@ -5,7 +5,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`ids`], [`units`], [`time`] | names of things; money and energy as integers; the two clocks |
-//! | [`topics`], [`messages`], [`json`] | the pile contract v1; objects that are objects |
+//! | [`topics`], [`messages`], [`json`] | every topic; the pile contract v1; objects that are objects |
 //! | [`clock`], [`alignment`] | how far a pile's clocks are off, per start of it; the times of a record by the station's clock |
 //! | [`tariff`], [`rating`], [`meter`] | prices by time of day; readings to bills; readings that contradict themselves |
 //! | [`plausible`], [`resolution`], [`flow`], [`faults`] | which readings are believed; the step of a register; current that no register counts; when a connector is at fault |

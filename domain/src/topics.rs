@@ -1,4 +1,4 @@
-//! Every MQTT topic of the pile contract v1, built and read in this one place.
+//! Every MQTT topic, built and read in this one place: those of the pile contract v1, and those that displays read.
 //!
 //! ```
 //! use domain::{ids::PileId, topics::{self, UpKind, DownKind}};
@@ -9,9 +9,13 @@
 //! assert_eq!(topics::down(&pile, DownKind::Command), "hf/v1/pile/P01/down/command");
 //! ```
 
-use crate::ids::PileId;
+use crate::ids::{DisplayId, OrderId, PileId, SiteId};
 
 const ROOT: &str = "hf/v1/pile/";
+/// What all displays of a site read.
+const SITE_ROOT: &str = "hf/v1/site/";
+/// Before a display's id in its MQTT user name. No pile's id has a colon, so that neither can be taken for the other.
+const DISPLAY_USER: &str = "display:";
 
 macro_rules! kinds {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -99,6 +103,35 @@ pub fn may_subscribe(pile: &PileId, filter: &str) -> bool {
     below(pile, filter).is_some_and(|rest| rest.strip_prefix("down/").is_some_and(|kind| !kind.is_empty()))
 }
 
+/// `hf/v1/site/{site}/pile/{pile}/state`.
+pub fn pile_state(site: &SiteId, pile: &PileId) -> String {
+    format!("{SITE_ROOT}{site}/pile/{pile}/state")
+}
+
+/// `hf/v1/site/{site}/live/{order}`.
+pub fn live(site: &SiteId, order: &OrderId) -> String {
+    format!("{SITE_ROOT}{site}/live/{order}")
+}
+
+/// The MQTT user name of a display, `display:{id}`.
+pub fn display_user(display: &DisplayId) -> String {
+    format!("{DISPLAY_USER}{display}")
+}
+
+/// The display with this user name; `None` for any other user.
+pub fn parse_display_user(user: &str) -> Option<DisplayId> {
+    DisplayId::new(user.strip_prefix(DISPLAY_USER)?).ok()
+}
+
+/// Whether every topic that `filter` matches lies under `hf/v1/site/{site}/`: what displays of this site may subscribe to.
+pub fn may_display(site: &SiteId, filter: &str) -> bool {
+    let rest = filter
+        .strip_prefix(SITE_ROOT)
+        .and_then(|rest| rest.strip_prefix(site.as_str()));
+    rest.and_then(|rest| rest.strip_prefix('/'))
+        .is_some_and(|rest| !rest.is_empty())
+}
+
 fn below<'t>(pile: &PileId, topic: &'t str) -> Option<&'t str> {
     topic.strip_prefix(ROOT)?.strip_prefix(pile.as_str())?.strip_prefix('/')
 }
@@ -133,6 +166,41 @@ mod tests {
             "$SYS/x",
         ] {
             assert!(!may_publish(&pile, foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_display_reads_its_site_and_nothing_of_piles() {
+        let site = SiteId::new("s1").unwrap();
+        let (pile, order) = (PileId::new("P1").unwrap(), OrderId::new("off-P1-1-7").unwrap());
+        for own in ["#", "live/#", "live/+", "pile/+/state", "pile/P1/state", "+/#"] {
+            assert!(may_display(&site, &format!("hf/v1/site/s1/{own}")), "{own}");
+        }
+        assert!(may_display(&site, &pile_state(&site, &pile)) && may_display(&site, &live(&site, &order)));
+        for foreign in [
+            "#",
+            "hf/#",
+            "hf/v1/site/+/live/#",
+            "hf/v1/+/s1/live/#",
+            "hf/v1/site/s10/live/#",
+            "hf/v1/site/s1",
+            "hf/v1/site/s1/",
+            "hf/v1/pile/P1/down/#",
+            "hf/v1/pile/+/up/#",
+            "$share/g/hf/v1/site/s1/live/#",
+        ] {
+            assert!(!may_display(&site, foreign), "{foreign}");
+        }
+        assert!(!may_subscribe(&pile, &pile_state(&site, &pile)));
+    }
+
+    #[test]
+    fn no_user_is_both_a_pile_and_a_display() {
+        let board = DisplayId::new("board").unwrap();
+        assert_eq!(parse_display_user(&display_user(&board)), Some(board.clone()));
+        assert!(PileId::new(display_user(&board)).is_err());
+        for other in ["board", "display:", "display:a/b", "Display:board", "display:a~b"] {
+            assert_eq!(parse_display_user(other), None, "{other}");
         }
     }
 }

@@ -130,7 +130,7 @@ const COUNTERS: [Number; 25] = [
     ),
     (
         "holdfast_mqtt_shared_lost_total",
-        "Shared messages lost between the router and a subscriber that fell behind.",
+        "Frames that displays did not get because they read too slowly, or the router was busy.",
         |stats| stats.shared_lost,
     ),
     ("holdfast_mqtt_wills_published_total", "Wills published.", |stats| {

@@ -1,8 +1,12 @@
-//! What counts as a pile's or a caller's credential: secrets and tokens, kept as hashes, and certificates.
+//! What counts as a pile's, a display's or a caller's credential: secrets and tokens, kept as hashes, and certificates.
 //! Every change is on disk before it counts.
 
 use broker::Credential;
-use domain::{correction::ANONYMOUS, ids::PileId, time::Wall};
+use domain::{
+    correction::ANONYMOUS,
+    ids::{DisplayId, PileId},
+    time::Wall,
+};
 use serde::{Deserialize, Serialize};
 use service::http::{
     access::{Caller, Tokens},
@@ -137,7 +141,17 @@ pub enum Speaks {
 pub struct Credentials {
     piles: RwLock<BTreeMap<PileId, SecretHash>>,
     certificates: RwLock<BTreeMap<PileId, PileCertificates>>,
+    displays: RwLock<BTreeMap<DisplayId, SecretHash>>,
     tokens: RwLock<BTreeMap<String, Token>>,
+}
+
+/// Who may have come in by something that counts no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TakenBack {
+    /// A pile.
+    Pile(PileId),
+    /// A display.
+    Display(DisplayId),
 }
 
 /// A change to be committed with the facts it belongs to.
@@ -163,6 +177,10 @@ pub enum CredentialChange {
         /// The certificate's fingerprint.
         fingerprint: String,
     },
+    /// A display has this secret.
+    SetDisplay(DisplayId, SecretHash),
+    /// A display has none.
+    RemoveDisplay(DisplayId),
     /// A token was made.
     SetToken(Token),
     /// A token was taken back.
@@ -170,11 +188,14 @@ pub enum CredentialChange {
 }
 
 impl CredentialChange {
-    /// The pile that may have come in by something that counts no more after this.
-    pub(crate) fn takes_back(&self) -> Option<&PileId> {
+    /// Who may have come in by something that counts no more after this.
+    pub(crate) fn takes_back(&self) -> Option<TakenBack> {
         match self {
-            Self::SetPile(pile, _) | Self::RemovePile(pile) | Self::UseCertificate { pile, .. } => Some(pile),
-            Self::IssueCertificate { pile, revoke: true, .. } => Some(pile),
+            Self::SetPile(pile, _)
+            | Self::RemovePile(pile)
+            | Self::UseCertificate { pile, .. }
+            | Self::IssueCertificate { pile, revoke: true, .. } => Some(TakenBack::Pile(pile.clone())),
+            Self::SetDisplay(display, _) | Self::RemoveDisplay(display) => Some(TakenBack::Display(display.clone())),
             Self::IssueCertificate { .. } | Self::SetToken(_) | Self::RemoveToken(_) => None,
         }
     }
@@ -185,11 +206,13 @@ impl Credentials {
     pub fn new(
         piles: BTreeMap<PileId, SecretHash>,
         certificates: BTreeMap<PileId, PileCertificates>,
+        displays: BTreeMap<DisplayId, SecretHash>,
         tokens: BTreeMap<String, Token>,
     ) -> Self {
         Self {
             piles: RwLock::new(piles),
             certificates: RwLock::new(certificates),
+            displays: RwLock::new(displays),
             tokens: RwLock::new(tokens),
         }
     }
@@ -253,6 +276,27 @@ impl Credentials {
         any_certificate || in_use.is_some_and(|known| by_certificate(&known.fingerprint) == credential)
     }
 
+    /// All displays, by id.
+    pub fn displays(&self) -> Vec<DisplayId> {
+        let displays = self.displays.read().unwrap_or_else(PoisonError::into_inner);
+        displays.keys().cloned().collect()
+    }
+
+    /// What a client that shows this secret is admitted by, if it is the display's.
+    pub fn by_display_secret(&self, display: &DisplayId, secret: &[u8]) -> Option<Credential> {
+        let displays = self.displays.read().unwrap_or_else(PoisonError::into_inner);
+        let hash = displays.get(display).filter(|hash| hash.matches(secret))?;
+        Some(by_secret_hash(hash))
+    }
+
+    /// Whether a client of this display that was admitted by `credential` still is.
+    pub fn display_counts(&self, display: &DisplayId, credential: Credential) -> bool {
+        let displays = self.displays.read().unwrap_or_else(PoisonError::into_inner);
+        displays
+            .get(display)
+            .is_some_and(|hash| by_secret_hash(hash) == credential)
+    }
+
     /// All tokens' names and roles.
     pub fn tokens(&self) -> Vec<(String, Role)> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
@@ -263,6 +307,7 @@ impl Credentials {
     pub fn apply(&self, change: CredentialChange) {
         let mut piles = self.piles.write().unwrap_or_else(PoisonError::into_inner);
         let mut certificates = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
+        let mut displays = self.displays.write().unwrap_or_else(PoisonError::into_inner);
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         match change {
             CredentialChange::SetPile(pile, hash) => {
@@ -279,6 +324,12 @@ impl Credentials {
                 if let Some(known) = certificates.get_mut(&pile) {
                     known.come_with(&fingerprint);
                 }
+            }
+            CredentialChange::SetDisplay(display, hash) => {
+                displays.insert(display, hash);
+            }
+            CredentialChange::RemoveDisplay(display) => {
+                displays.remove(&display);
             }
             CredentialChange::SetToken(token) => {
                 tokens.insert(token.name.clone(), token);
@@ -374,6 +425,29 @@ mod tests {
         assert!(credentials.pile_matches(&pile, secret.reveal().as_bytes()));
         credentials.apply(CredentialChange::RemovePile(pile.clone()));
         assert!(!credentials.pile_matches(&pile, secret.reveal().as_bytes()));
+    }
+
+    #[test]
+    fn a_display_that_was_made_again_is_not_the_one_before() {
+        let credentials = Credentials::default();
+        let board = DisplayId::new("board").unwrap();
+        let make = |secret: &Secret| credentials.apply(CredentialChange::SetDisplay(board.clone(), secret.hash()));
+        let (first, second) = (Secret::generate().unwrap(), Secret::generate().unwrap());
+        make(&first);
+        // A pile of the same name is another.
+        let pile = PileId::new("board").unwrap();
+        assert!(!credentials.pile_matches(&pile, first.reveal().as_bytes()));
+        let came_by = credentials
+            .by_display_secret(&board, first.reveal().as_bytes())
+            .unwrap();
+        assert!(credentials.display_counts(&board, came_by));
+        let removed = CredentialChange::RemoveDisplay(board.clone());
+        assert_eq!(removed.takes_back(), Some(TakenBack::Display(board.clone())));
+        credentials.apply(removed);
+        assert!(!credentials.display_counts(&board, came_by));
+        make(&second);
+        assert!(!credentials.display_counts(&board, came_by), "by the secret of before");
+        assert_eq!(credentials.by_display_secret(&board, first.reveal().as_bytes()), None);
     }
 
     #[test]

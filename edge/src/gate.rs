@@ -1,5 +1,5 @@
-//! The door for piles: who may come in, where they may publish and subscribe, and what happens before a PUBACK.
-//! It reads messages on the connection's task and hands them to the station's loop.
+//! The door for piles and displays: who may come in, where they may publish and subscribe, and what happens before a
+//! PUBACK. It reads messages on the connection's task and hands them to the station's loop.
 
 use crate::{
     credentials::{CredentialChange, Credentials, Speaks, by_certificate},
@@ -13,7 +13,7 @@ use broker::{
 };
 use domain::{
     fact::Raw,
-    ids::{MsgId, PileId},
+    ids::{DisplayId, MsgId, PileId, SiteId},
     messages::{self, Down, Up},
     planted::{Bug, is_planted},
     site::Input,
@@ -37,6 +37,7 @@ const ADDRESSES_MAX: usize = 1_024;
 /// Decides for the broker on behalf of the station.
 pub struct Gate {
     station: Station,
+    site: SiteId,
     credentials: Arc<Credentials>,
     any_certificate: bool,
     /// Log lines about certificates that are not let in, by address.
@@ -50,6 +51,7 @@ impl Gate {
     pub fn new(station: Station) -> Self {
         let credentials = Arc::clone(&station.credentials);
         Self {
+            site: station.store.identity().site.clone(),
             station,
             credentials,
             any_certificate: false,
@@ -113,6 +115,18 @@ impl Gate {
         }
     }
 
+    /// Who knows this secret under this user name.
+    fn by_secret(&self, user: &str, secret: &[u8]) -> Option<Admitted> {
+        if let Some(display) = topics::parse_display_user(user) {
+            let credential = self.credentials.by_display_secret(&display, secret)?;
+            let identity = Identity::new(user);
+            return Some(Admitted { identity, credential });
+        }
+        let pile = PileId::new(user).ok()?;
+        let credential = self.credentials.by_secret(&pile, secret)?;
+        Some(admitted(&pile, credential))
+    }
+
     fn refuse_certificate(&self, name: &str, request: &ConnectRequest, why: &str) -> ConnectRefusal {
         let name = name.escape_debug().take(64).collect::<String>();
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,6 +167,11 @@ fn admitted(pile: &PileId, credential: Credential) -> Admitted {
 /// The pile that a client speaks for.
 fn pile_of(client: &Client) -> Option<PileId> {
     PileId::new(client.identity.as_str()).ok()
+}
+
+/// The display that a client is.
+fn display_of(client: &Client) -> Option<DisplayId> {
+    topics::parse_display_user(client.identity.as_str())
 }
 
 /// Whether the client is the pile itself and not a tool beside it (`{pile}~{suffix}`).
@@ -214,13 +233,10 @@ impl Gatekeeper for Gate {
             match (&name, &request.user_name) {
                 // A verified certificate speaks for the pile in its common name.
                 (Some(name), _) => self.by_certificate(name, request).await,
-                (None, Some(name)) => {
-                    let pile = PileId::new(name).map_err(|_| ConnectRefusal::BadUserNameOrPassword)?;
+                (None, Some(user)) => {
                     let secret = request.password.as_deref().unwrap_or_default();
-                    match self.credentials.by_secret(&pile, secret) {
-                        Some(credential) => Ok(admitted(&pile, credential)),
-                        None => Err(ConnectRefusal::BadUserNameOrPassword),
-                    }
+                    let admitted = self.by_secret(user, secret);
+                    admitted.ok_or(ConnectRefusal::BadUserNameOrPassword)
                 }
                 (None, None) => Err(ConnectRefusal::BadUserNameOrPassword),
             }
@@ -228,6 +244,9 @@ impl Gatekeeper for Gate {
     }
 
     fn is_admitted(&self, client: &Client) -> bool {
+        if let Some(display) = display_of(client) {
+            return self.credentials.display_counts(&display, client.credential);
+        }
         let any_certificate = self.any_certificate;
         pile_of(client).is_some_and(|pile| self.credentials.counts(&pile, client.credential, any_certificate))
     }
@@ -248,6 +267,11 @@ impl Gatekeeper for Gate {
     fn authorize_subscribe(&self, client: &Client, filter: &str) -> Subscribing {
         match pile_of(client) {
             Some(pile) if topics::may_subscribe(&pile, filter) => Subscribing::Direct(QoS::AtLeastOnce),
+            None if display_of(client).is_some() && topics::may_display(&self.site, filter) => {
+                self.station.displays.begin();
+                // What it missed while it was away is old: it gets the present state when it subscribes again.
+                Subscribing::Shared(QoS::AtMostOnce)
+            }
             _ => Subscribing::Refused,
         }
     }
@@ -273,6 +297,9 @@ impl Gatekeeper for Gate {
             tracing::info!(%pile, peer = %client.peer, "pile connected");
             self.station.pile_connection(Input::Connected { pile });
         }
+        if display_of(client).is_some() {
+            tracing::info!(client_id = &*client.client_id, peer = %client.peer, "display connected");
+        }
     }
 
     fn disconnected(&self, client: &Client, cause: DisconnectCause) {
@@ -291,6 +318,13 @@ impl Gatekeeper for Gate {
                     | DisconnectCause::SlowReader
             );
             self.station.pile_connection(Input::Disconnected { pile, dropped });
+        }
+        if display_of(client).is_some() {
+            tracing::info!(
+                client_id = &*client.client_id,
+                "display disconnected: {}",
+                cause.words()
+            );
         }
     }
 }
@@ -320,6 +354,10 @@ impl Outbound for ToPiles {
 
     fn check_again(&self, pile: &PileId) {
         self.0.check_again(&Identity::new(pile.as_str()));
+    }
+
+    fn check_display_again(&self, display: &DisplayId) {
+        self.0.check_again(&Identity::new(topics::display_user(display)));
     }
 
     fn forget(&self, pile: &PileId) {

@@ -1,4 +1,4 @@
-//! Live views for sockets: the latest frame per order, numbered, so that a slow reader gets the present and not a queue.
+//! Live views for sockets and displays: the latest frame per order, numbered, so that a slow reader gets the present and not a queue.
 //! Frames appear here only after what they show has been committed.
 
 use domain::{ids::OrderId, site::LiveView};

@@ -5,7 +5,8 @@
 //! | [`daemon`] | all of it put together, and taken apart again in order |
 //! | [`station`] | the single-writer loop, and the way in to it |
 //! | [`store`] | redb: tables, one commit, snapshots |
-//! | [`gate`] | the door for piles: MQTT messages in, commands out |
+//! | [`gate`] | the door for piles and displays: MQTT messages in, commands out |
+//! | [`displays`] | what price boards and other systems read: live frames and states on shared topics |
 //! | [`api`], [`hub`] | HTTP and WebSockets; the latest live frame of every order |
 //! | [`cli`], [`config`] | what a person types and sets |
 //! | [`clock`], [`credentials`] | the two clocks; secrets and tokens |
@@ -24,6 +25,7 @@ pub mod config;
 pub mod credentials;
 pub mod daemon;
 pub mod disk;
+pub mod displays;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod gate;

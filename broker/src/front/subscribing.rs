@@ -34,7 +34,7 @@ pub(super) fn subscribe<'a>(
 ) -> RefusedFilters<'a> {
     let mut refused = RefusedFilters::default();
     let mut results = Vec::with_capacity(packet.filters.len());
-    let mut retained = Vec::new();
+    let mut wanted = Vec::new();
     for request in &packet.filters {
         // More filters than a session may hold are not even looked at: each costs more than it did to send.
         let (result, is_new) = if results.len() < core.config.subscriptions_max {
@@ -53,10 +53,23 @@ pub(super) fn subscribe<'a>(
             RetainHandling::SendIfNew => is_new,
             RetainHandling::DoNotSend => false,
         };
-        let room = core.config.queue_messages_max.saturating_sub(retained.len());
-        if is_wanted && room > 0 {
-            let kept = core.lock_retained().matching(now, request.filter, room);
-            retained.extend(kept.into_iter().map(|(topic, message)| Queued {
+        if is_wanted {
+            wanted.push((request.filter, qos));
+        }
+    }
+    write_suback(output, client.protocol, packet.packet_id, &results);
+    Counters::add(&core.counters.subscriptions_refused, refused.count);
+    let Ok(mut state) = cell.lock_for(client) else {
+        return refused;
+    };
+    // Looked up while nothing else gets into the queue: a newer message that the router forwards already would otherwise
+    // stand before the retained one that it replaced, and the client would keep the older.
+    let mut room = core.config.queue_messages_max;
+    for (filter, qos) in wanted {
+        let kept = core.lock_retained().matching(now, filter, room);
+        room -= kept.len();
+        for (topic, message) in kept {
+            let queued = Queued {
                 topic,
                 payload: message.payload,
                 qos: message.qos.min(qos),
@@ -65,17 +78,10 @@ pub(super) fn subscribe<'a>(
                 subscription_ids: packet.subscription_id.into_iter().collect(),
                 expires_at: message.expires_at,
                 keep_while_offline: true,
-            }));
-        }
-    }
-    write_suback(output, client.protocol, packet.packet_id, &results);
-    Counters::add(&core.counters.subscriptions_refused, refused.count);
-    let Ok(mut state) = cell.lock_for(client) else {
-        return refused;
-    };
-    for message in retained {
-        if state.session.enqueue(message).is_err() {
-            Counters::one(&core.counters.queue_full);
+            };
+            if state.session.enqueue(queued).is_err() {
+                Counters::one(&core.counters.queue_full);
+            }
         }
     }
     refused

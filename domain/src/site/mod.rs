@@ -126,6 +126,11 @@ impl Site {
         self.live.outlets.get(outlet)
     }
 
+    /// The order that occupies a connector.
+    pub fn order_at(&self, outlet: &Outlet) -> Option<&Order> {
+        self.rows.order(self.live.occupied.get(outlet)?)
+    }
+
     /// Every connector that has said anything.
     pub fn outlets(&self) -> impl Iterator<Item = (&Outlet, &OutletLive)> {
         self.live.outlets.iter()

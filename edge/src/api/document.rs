@@ -57,6 +57,10 @@ pub(super) fn start() -> utoipa::openapi::OpenApi {
         tag("members", "Who pays (会员), and their money at the desk"),
         tag("cards", "Cards presented at piles"),
         tag("piles", "Charging piles (桩) and their secrets"),
+        tag(
+            "displays",
+            "Price boards and other systems that read live frames over MQTT (docs/displays.md)",
+        ),
         tag("tariffs", "Prices by time of day (尖/峰/平/谷)"),
         tag("quarantine", "Messages that carry money, or may, and fit nowhere"),
         tag("books", "The station's double-entry books"),

@@ -3,7 +3,7 @@
 
 use super::{
     body::{Checked, Nothing, parse},
-    dto::{desk, pile, station},
+    dto::{desk, display, pile, station},
     page::{LIMIT_MAX, Paging},
     problem::Problem,
     wire::{self, Switch, member, order, quarantine},
@@ -34,6 +34,7 @@ pub fn request(data: &[u8]) {
         b"correct-bill" => body::<order::CorrectBill>(content),
         b"withdraw-correction" => body::<order::WithdrawCorrection>(content),
         b"provision-pile" => body::<pile::ProvisionPile>(content),
+        b"add-display" => body::<display::AddDisplay>(content),
         b"issue-certificate" => body::<pile::IssueCertificate>(content),
         b"clear-meter" => body::<pile::ClearMeter>(content),
         b"close-quarantine" => body::<quarantine::CloseQuarantine>(content),

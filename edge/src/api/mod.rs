@@ -22,6 +22,7 @@ mod cards;
 mod certificates;
 mod corrections;
 mod desk;
+mod displays;
 mod document;
 pub mod dto;
 mod energy;
@@ -149,6 +150,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(cards::routes())
         .merge(piles::routes())
         .merge(certificates::routes())
+        .merge(displays::routes())
         .merge(tariffs::routes())
         .merge(quarantine::routes())
         .merge(books::routes())

@@ -181,8 +181,11 @@ impl From<&Objection> for Problem {
         let conflict = |code| Problem::new(StatusCode::CONFLICT, code, objection.to_string());
         match objection {
             Objection::UnknownPile(pile) => Problem::unknown("pile", pile),
+            Objection::UnknownDisplay(display) => Problem::unknown("display", display),
             Objection::UnknownToken(name) => Problem::unknown("token", name),
             Objection::PileExists(_) => conflict("pile_exists"),
+            Objection::DisplayExists(_) => conflict("display_exists"),
+            Objection::TooManyDisplays(_) => conflict("too_many_displays"),
             Objection::TokenExists(_) => conflict("token_exists"),
             Objection::TooManyTokens(_) => conflict("too_many_tokens"),
         }

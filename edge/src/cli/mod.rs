@@ -5,6 +5,7 @@ mod backup;
 mod certificate;
 mod client;
 mod desk;
+mod display;
 mod energy;
 mod export;
 mod order;
@@ -55,6 +56,9 @@ enum Command {
     /// Piles: who may connect.
     #[command(subcommand)]
     Pile(Pile),
+    /// Displays: price boards and other systems that read live frames and states over MQTT.
+    #[command(subcommand)]
+    Display(display::Display),
     /// Print the certificate of the station's own authority, PEM: what a pile needs to know the station by, over TLS.
     Authority,
     /// Members: who may charge, and their money here.
@@ -418,6 +422,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
             (client.get(&format!("/v1/bills/audit?day={day}"))?, table::fields)
         }
         Command::Pile(command) => pile(&client, command)?,
+        Command::Display(command) => command.ask(&client)?,
         Command::Member(command) => member(&client, command)?,
         Command::Card(command) => card(&client, command)?,
         Command::Quarantine(command) => command.ask(&client)?,

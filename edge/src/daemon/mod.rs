@@ -15,6 +15,7 @@ use crate::{
     clock::{KnownTime, SiteClock},
     config::Config,
     disk::Disk,
+    displays,
     gate::{Gate, ToPiles, restore_retained},
     station::{Loop, Station},
     store::{Store, StoreError},
@@ -83,6 +84,7 @@ pub async fn run(
     ready(&listening);
 
     let certificates = tokio::spawn(watch_certificates(tls, station.clone(), signal(SignalKind::hangup())?));
+    let displays = tokio::spawn(displays::publish(station.clone(), broker.handle()));
     let watched = tokio::spawn(watch_over(station.clone(), config.clock.trusted));
     let ended = tokio::select! {
         () = &mut shutdown => Ok(()),
@@ -92,6 +94,7 @@ pub async fn run(
         error = servers.one_ended() => Err(error),
     };
     watched.abort();
+    displays.abort();
     certificates.abort();
     // After a fault nothing in memory can be trusted more than the disk.
     ended?;

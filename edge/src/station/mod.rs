@@ -19,12 +19,13 @@ pub use run::Loop;
 use crate::{
     clock::SiteClock,
     credentials::Credentials,
+    displays::Untold,
     hub::Hub,
     store::{Store, StoreError},
 };
 use broker::Receipt;
 use domain::{
-    ids::PileId,
+    ids::{DisplayId, PileId},
     messages::Down,
     policy::Policy,
     site::{Input, Site},
@@ -121,6 +122,8 @@ pub struct Station {
     pub store: Store,
     /// Live views.
     pub hub: Arc<Hub>,
+    /// What displays have not been told yet.
+    pub displays: Arc<Untold>,
     /// Secrets and tokens.
     pub credentials: Arc<Credentials>,
     /// The station's clocks.
@@ -137,6 +140,8 @@ pub trait Outbound: Send + 'static {
     fn check_again(&self, pile: &PileId) {
         self.disconnect(pile);
     }
+    /// Something by which this display came in counts no more: ends the connections that came in by that.
+    fn check_display_again(&self, _display: &DisplayId) {}
     /// The pile is the station's no more: what was retained for it is gone.
     fn forget(&self, _pile: &PileId) {}
 }
@@ -174,6 +179,7 @@ impl Station {
             hub: Arc::new(Hub::numbered_after(
                 u64::try_from(clock.now().wall.0).unwrap_or(0).saturating_mul(1_000),
             )),
+            displays: Arc::default(),
             credentials: Arc::new(credentials),
             clock: Arc::new(clock),
         };

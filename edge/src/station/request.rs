@@ -4,7 +4,7 @@
 use super::WAITING_MAX;
 use crate::{credentials::CredentialChange, store::caller_of};
 use domain::{
-    ids::{MsgId, PileId},
+    ids::{DisplayId, MsgId, PileId},
     journal::hex,
     site::{Answer, Input, Rejected, Site},
     time::Now,
@@ -48,6 +48,15 @@ pub enum Objection {
     /// A pile of that name is there.
     #[error("pile {0} is known already; POST /v1/piles/{0}/rotate gives it a new secret")]
     PileExists(PileId),
+    /// There is no such display.
+    #[error("display {0} is not known here")]
+    UnknownDisplay(DisplayId),
+    /// A display of that name is there.
+    #[error("there is a display {0} already; a new secret is another display: remove this one first")]
+    DisplayExists(DisplayId),
+    /// As many displays as may be are there.
+    #[error("there are {0} displays already; remove what nobody uses")]
+    TooManyDisplays(usize),
     /// There is no such token.
     #[error("token {0} is not known here")]
     UnknownToken(String),

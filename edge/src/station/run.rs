@@ -5,7 +5,12 @@ use super::{
     AnswerTo, LOOKS_MAX, Look, Outbound, Queued, Station, Waiting, Work,
     writer::{Committed, Writer},
 };
-use crate::{config::Retention, credentials::CredentialChange, retention::Forgetting, store::StoreError};
+use crate::{
+    config::Retention,
+    credentials::{CredentialChange, TakenBack},
+    retention::Forgetting,
+    store::StoreError,
+};
 use broker::{Receipt, RefusalReason};
 use domain::{ids::Randomness, site::Effect};
 use std::{
@@ -171,14 +176,16 @@ impl Loop {
             self.station.journal_head.send_replace(seq);
         }
         for change in committed.credentials {
-            let pile = change.takes_back().cloned();
+            let taken_back = change.takes_back();
             if let CredentialChange::RemovePile(pile) = &change {
                 outbound.forget(pile);
             }
             self.station.credentials.apply(change);
             // Whoever came in with what counts no more has to come in again.
-            if let Some(pile) = pile {
-                outbound.check_again(&pile);
+            match taken_back {
+                Some(TakenBack::Pile(pile)) => outbound.check_again(&pile),
+                Some(TakenBack::Display(display)) => outbound.check_display_again(&display),
+                None => {}
             }
         }
         for receipt in committed.receipts {
@@ -202,6 +209,7 @@ impl Loop {
             }
         }
         self.station.hub.show(committed.views);
+        self.station.displays.changed(committed.piles);
         for (to, answer) in committed.answers {
             let _gone = to.send(answer);
         }

@@ -75,6 +75,8 @@ pub struct Committed<R, A> {
     pub effects: Vec<Effect>,
     /// Live views to show.
     pub views: Vec<LiveView>,
+    /// Piles of whose state something may have changed.
+    pub piles: BTreeSet<PileId>,
     /// Answers to give, last: whoever is answered finds the live view as it was answered.
     pub answers: Vec<(A, Result<Reply, Refused>)>,
     /// The number of the last journal entry, if any was added.
@@ -125,6 +127,8 @@ struct Open<R, A> {
     fresh: BTreeMap<String, NewAnswer>,
     effects: Vec<Effect>,
     seen: BTreeSet<OrderId>,
+    /// Piles that something came from, or that a fact is about.
+    piles: BTreeSet<PileId>,
     receipts: Vec<R>,
     refused: Vec<R>,
     answers: Vec<(A, Result<Reply, Refused>)>,
@@ -141,6 +145,7 @@ impl<R, A> Default for Open<R, A> {
             fresh: BTreeMap::new(),
             effects: Vec::new(),
             seen: BTreeSet::new(),
+            piles: BTreeSet::new(),
             receipts: Vec::new(),
             refused: Vec::new(),
             answers: Vec::new(),
@@ -223,6 +228,8 @@ impl<R, A> Writer<R, A> {
         let outcome = self.decide(work, now, random)?;
         self.open.taken += 1;
         if let Some(outcome) = outcome {
+            let piles = outcome.facts.iter().filter_map(|(_, fact)| fact.pile());
+            self.open.piles.extend(piles.cloned());
             self.open.batch.facts.extend(outcome.facts);
             self.open.effects.extend(outcome.effects);
             self.open.seen.extend(outcome.seen);
@@ -249,7 +256,8 @@ impl<R, A> Writer<R, A> {
         }
         self.stats.inputs.fetch_add(open.taken as u64, Ordering::Relaxed);
         let seen = open.seen.iter();
-        let views = seen.filter_map(|order| self.site.view_of(order, now)).collect();
+        let views: Vec<LiveView> = seen.filter_map(|order| self.site.view_of(order, now)).collect();
+        open.piles.extend(views.iter().map(|view| view.outlet.pile.clone()));
         self.forget();
         Ok(Committed {
             credentials: open.batch.credentials,
@@ -257,6 +265,7 @@ impl<R, A> Writer<R, A> {
             refused: open.refused,
             effects: open.effects,
             views,
+            piles: open.piles,
             answers: open.answers,
             journal_head,
         })
@@ -510,6 +519,7 @@ impl<R, A> Writer<R, A> {
                 missing = self.site.needs(&input);
             }
         }
+        self.open.piles.extend(input.pile().cloned());
         let said = telemetry::Said::of(&input);
         let outcome = self.site.handle(now, random, input)?;
         if let Some(telemetry::Said { pile, kind, reports }) = said {

@@ -7,6 +7,7 @@ mod aside;
 mod audit;
 mod backup;
 mod desk;
+mod displays;
 mod energy;
 mod indexed;
 mod migrate;

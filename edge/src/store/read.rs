@@ -1,6 +1,6 @@
 //! Reading a snapshot: pages and exports see one moment, never half a commit.
 
-use super::{Retained, StoreError, retained, tables, write::state_number};
+use super::{Retained, StoreError, displays, retained, tables, write::state_number};
 use crate::{
     clock::Mark,
     credentials::{Credentials, SecretHash},
@@ -742,7 +742,8 @@ impl Reader {
             let (name, token) = row?;
             tokens.insert(name.value().to_owned(), parse("tokens", &name.value(), token.value())?);
         }
-        Ok(Credentials::new(piles, certificates, tokens))
+        let displays = displays::read(&self.read.open_table(tables::META)?)?;
+        Ok(Credentials::new(piles, certificates, displays, tokens))
     }
 }
 

@@ -33,6 +33,9 @@ pub(super) const CHECKPOINT: &str = "checkpoint";
 pub(super) const STATION_CLOCK: &str = "station_clock";
 /// In [`META`]: the caller whose old answers were last forgotten without a new one.
 pub(super) const ANSWERS_LOOKED_AT: &str = "answers_looked_at";
+/// In [`META`]: every display with SHA-256 of its secret, hex. There are few, and a program that knows of none goes on
+/// without them, so they need neither a table nor another schema version (decision 0025).
+pub(super) const DISPLAYS: &str = "displays";
 /// After how many rows a copy looks at the clock.
 const ROWS_AT_ONCE: usize = 256;
 
@@ -80,7 +83,7 @@ macro_rules! tables {
 }
 
 tables! {
-    /// Schema version, site, epoch, clock mark.
+    /// Schema version, site, epoch, clock mark, displays.
     META: &str => &[u8] = "meta";
     /// Seq → hash (32 bytes) and the sealed bytes of the entry.
     JOURNAL: u64 => &[u8] = "journal";

@@ -1,7 +1,9 @@
 //! One commit: facts with the rows they changed, idempotency rows, credentials; and telemetry when it is due.
 //! When [`Store::commit`] returns, everything in the batch is on disk.
 
-use super::{Identity, NewAnswer, Store, StoreError, answers, desk, energy, indexed, read::parse, retained, tables};
+use super::{
+    Identity, NewAnswer, Store, StoreError, answers, desk, displays, energy, indexed, read::parse, retained, tables,
+};
 use crate::{
     clock::Mark,
     credentials::{CredentialChange, PileCertificates},
@@ -297,6 +299,7 @@ fn write_credentials(write: &WriteTransaction, changes: &[CredentialChange]) -> 
         }
         Ok(())
     };
+    let mut displays = displays::Row::of(write)?;
     let mut tokens = write.open_table(tables::TOKENS)?;
     for change in changes {
         match change {
@@ -312,6 +315,12 @@ fn write_credentials(write: &WriteTransaction, changes: &[CredentialChange]) -> 
             }
             CredentialChange::UseCertificate { pile, fingerprint } => {
                 of_pile(pile, &|known| known.come_with(fingerprint))?;
+            }
+            CredentialChange::SetDisplay(display, hash) => {
+                displays.change(|known| drop(known.insert(display.clone(), hash.clone())))?;
+            }
+            CredentialChange::RemoveDisplay(display) => {
+                displays.change(|known| drop(known.remove(display)))?;
             }
             CredentialChange::SetToken(token) => {
                 tokens.insert(token.name.as_str(), json(token)?.as_slice())?;

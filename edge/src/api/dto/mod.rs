@@ -3,6 +3,7 @@
 
 pub mod books;
 pub mod desk;
+pub mod display;
 pub mod live;
 pub mod pile;
 pub mod problem;

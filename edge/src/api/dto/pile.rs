@@ -357,10 +357,6 @@ impl PileView {
                 pile: pile.id.clone(),
                 connector: *no,
             };
-            let order = site
-                .rows()
-                .orders()
-                .find(|order| order.state.occupies_connector() && order.outlet == outlet);
             ConnectorView {
                 no: no.0,
                 max_kw: connector.power_max.map(Kw),
@@ -372,7 +368,7 @@ impl PileView {
                 register_doubt: site.register_doubt(&outlet).map(RegisterDoubtView::of),
                 faulted: connector.fault.is_at_fault(),
                 emergency_stop: connector.fault.is_stopped(),
-                order: order.map(|order| order.id.to_string()),
+                order: site.order_at(&outlet).map(|order| order.id.to_string()),
                 report: site.outlet(&outlet).map(|live| ReportView::of(live, now)),
                 unordered: connector.unordered.as_ref().map(|seen| UnorderedView {
                     since: At(seen.since),

@@ -177,7 +177,6 @@ async fn the_door_lets_a_display_read_its_site_alone() {
         password: Some(secret.reveal().as_bytes().to_vec()),
         peer: "127.0.0.1:1".parse().unwrap(),
         tls: true,
-        certificate_cn: None,
         certificate_der: None,
         protocol: Protocol::V5,
     };

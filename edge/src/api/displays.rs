@@ -7,6 +7,7 @@ use super::{
     dto::display::{AddDisplay, DisplayList, DisplaySecret},
     problem::Problem,
     respond::{Answered, Question, Shown},
+    wire::described,
 };
 use crate::{
     credentials::{CredentialChange, Secret},
@@ -83,7 +84,7 @@ async fn list_displays(State(api): State<ApiState>) -> Json<DisplayList> {
 /// Let a display in no more; its connections end at once.
 #[utoipa::path(
     delete, path = "/v1/displays/{id}", tag = "displays",
-    params(("id" = String, Path, description = "The display's id")),
+    params(("id" = inline(described::DisplayId), Path, description = "The display's id")),
     responses((status = 204, description = "Removed and disconnected")),
     security(("bearer" = ["admin"])),
 )]

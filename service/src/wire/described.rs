@@ -8,6 +8,11 @@ use utoipa::ToSchema;
 #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,32}$", example = "P01")]
 pub struct PileId(());
 
+/// A display's id.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,32}$", example = "price-board")]
+pub struct DisplayId(());
+
 /// A member's id.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,32}$", example = "m-1001")]
@@ -102,6 +107,7 @@ mod tests {
             &divided,
         ];
         agree::<PileId>(&texts, |text| ids::PileId::new(text).is_ok());
+        agree::<DisplayId>(&texts, |text| ids::DisplayId::new(text).is_ok());
         agree::<MemberId>(&texts, |text| ids::MemberId::new(text).is_ok());
         agree::<TariffId>(&texts, |text| ids::TariffId::new(text).is_ok());
         agree::<CardId>(&texts, |text| ids::CardId::new(text).is_ok());

@@ -1,6 +1,6 @@
 //! Displays: who may read the station's live topics over MQTT.
 
-use crate::api::body::Checked;
+use crate::api::{body::Checked, wire::described};
 use domain::{ids::DisplayId, topics};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct AddDisplay {
     /// Its id, 1 to 32 of A-Z a-z 0-9 _ -.
-    #[schema(value_type = String, example = "price-board")]
+    #[schema(value_type = described::DisplayId)]
     pub id: DisplayId,
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn caller_of(key: &str) -> &str {
 }
 
 /// The answers of a caller about money, or all others, given from one moment on until before another, in the index.
-fn given<'a>(caller: &'a str, about_money: bool, at: Range<u64>) -> Range<(&'a str, bool, u64, &'a str)> {
+fn given(caller: &str, about_money: bool, at: Range<u64>) -> Range<(&str, bool, u64, &str)> {
     (caller, about_money, at.start, "")..(caller, about_money, at.end, "")
 }
 
@@ -229,7 +229,7 @@ impl<'a> Tables<'a> {
         }
         let mut gone: Vec<(u64, String)> = Vec::new();
         for entry in self.by_caller.range(given(caller, about_money, at))?.take(most) {
-            let (key, ()) = (entry?.0, ());
+            let (key, _) = entry?;
             let (_, _, at, rest) = key.value();
             gone.push((at, rest.to_owned()));
         }

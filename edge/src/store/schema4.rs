@@ -18,7 +18,7 @@ pub(super) fn bring_up(write: &WriteTransaction) -> Result<(), StoreError> {
         let by_age = write.open_table(BY_AGE_3)?;
         let mut by_caller = write.open_table(tables::IDEMPOTENCY_BY_CALLER)?;
         for entry in by_age.iter()? {
-            let (key, ()) = (entry?.0, ());
+            let (key, _) = entry?;
             let (at, key) = key.value();
             let caller = caller_of(key);
             let about_money = key.starts_with("http\n");

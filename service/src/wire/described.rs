@@ -121,11 +121,12 @@ mod tests {
             "-0.01", "+1", ".5", "5.", "1e3", "100", "0.001", "0.0001", "0.0010", "0.0100", "0.1000", "0.00001",
             "0.0000", "7.1234",
         ];
-        let fen = |text: &str| text.parse::<Fen>().ok();
+        // Zeros beyond the last place are taken too, and the document does not say so.
+        let places = |text: &str| text.split_once('.').map_or(0, |(_, places)| places.len());
+        let fen = |text: &str| text.parse::<Fen>().ok().filter(|_| places(text) <= 2);
         agree::<PositiveYuan>(&texts, |text| fen(text).is_some_and(|amount| amount > Fen::ZERO));
         agree::<YuanOrNone>(&texts, |text| fen(text).is_some_and(|amount| amount >= Fen::ZERO));
-        agree::<PositiveKwh>(&texts, |text| {
-            text.parse::<Energy>().is_ok_and(|energy| energy > Energy::ZERO)
-        });
+        let kwh = |text: &str| text.parse::<Energy>().ok().filter(|_| places(text) <= 4);
+        agree::<PositiveKwh>(&texts, |text| kwh(text).is_some_and(|energy| energy > Energy::ZERO));
     }
 }

@@ -42,8 +42,11 @@ impl Gatekeeper for Open {
     }
 }
 
-#[tokio::main]
-async fn main() -> std::io::Result<()> {
+fn main() -> std::io::Result<()> {
+    broker::runtime().build()?.block_on(serve())
+}
+
+async fn serve() -> std::io::Result<()> {
     let port = std::env::args()
         .nth(1)
         .and_then(|port| port.parse().ok())

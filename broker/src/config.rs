@@ -154,7 +154,7 @@ impl Default for Config {
             subscriptions_max: 32,
             topic_alias_maximum: 16,
             session_expiry_max: Duration::from_secs(24 * 3600),
-            retained_messages_max: 16_384,
+            retained_messages_max: 65_536,
             retained_bytes_max: 32 * 1024 * 1024,
             shared_links_max: 64,
             shared_filters_max: 256,

@@ -12,7 +12,7 @@ use crate::message::{Message, QoS};
 use crate::router::{RouterError, SharedMessage};
 use crate::session::{QueueFull, Queued, expires_at};
 use crate::sessions::{CellState, SessionCell, wake};
-use crate::stats::{Counters, Stats};
+use crate::stats::Stats;
 
 /// A handle to a [`Broker`](crate::Broker). Cheap to clone, usable from any thread.
 #[derive(Clone)]
@@ -82,23 +82,18 @@ impl Handle {
     /// client is not there.
     ///
     /// # Errors
-    /// The message goes nowhere, except that a retained one is kept also when the client's queue is full.
+    /// The message goes nowhere, except that a retained one is kept also when the client's queue is full. Where there is no
+    /// room to keep it, which is counted, it still goes to the client.
     pub fn publish_to(&self, client_id: &str, message: Message) -> Result<Sent, PublishError> {
         let now = Instant::now();
         let message = self.checked(message, now)?;
-        if message.shared.retain {
-            self.core
-                .retain(now, &message.shared)
-                .map_err(|_| PublishError::RetainedFull)?;
-        }
+        let kept = message.shared.retain.then(|| self.core.retain(now, &message.shared));
         let sent = self.send_to(client_id, &message);
-        match sent {
-            Err(PublishError::NoSession | PublishError::NotConnected | PublishError::NotSubscribed)
-                if message.shared.retain =>
-            {
-                Ok(Sent::Retained)
+        match (sent, kept) {
+            (Err(PublishError::NoSession | PublishError::NotConnected | PublishError::NotSubscribed), Some(kept)) => {
+                kept.map(|()| Sent::Retained).map_err(|_| PublishError::RetainedFull)
             }
-            sent => sent,
+            (sent, _) => sent,
         }
     }
 
@@ -136,22 +131,21 @@ impl Handle {
     /// Publishes to all shared subscribers of the topic. A retained message is kept for later ones.
     ///
     /// # Errors
-    /// The message goes nowhere, except that a retained one is kept also when the router is busy or has died.
+    /// The message goes nowhere, except that a retained one is kept also when the router is busy or has died; and where
+    /// there is no room to keep it, which is counted, it still goes to those who are there.
     pub fn publish_shared(&self, message: Message) -> Result<(), PublishError> {
         let now = Instant::now();
         let message = self.checked(message, now)?.shared;
-        if message.retain {
-            self.core
-                .retain(now, &message)
-                .map_err(|_| PublishError::RetainedFull)?;
+        let kept = message.retain.then(|| self.core.retain(now, &message));
+        // Not counted as lost: whoever is told may send it again.
+        self.core.router.try_publish(&message).map_err(|error| match error {
+            RouterError::Full => PublishError::RouterBusy,
+            RouterError::Dead => PublishError::RouterDied,
+        })?;
+        match kept {
+            Some(Err(_)) => Err(PublishError::RetainedFull),
+            _ => Ok(()),
         }
-        self.core.router.try_publish(&message).map_err(|error| {
-            Counters::one(&self.core.counters.shared_lost);
-            match error {
-                RouterError::Full => PublishError::RouterBusy,
-                RouterError::Dead => PublishError::RouterDied,
-            }
-        })
     }
 
     /// Keeps a message as the retained one of its topic and sends it to nobody: what the program has kept of the time

@@ -666,6 +666,31 @@ fn a_meter_that_is_replaced_while_an_order_runs_begins_a_count_of_its_own() {
 }
 
 #[test]
+fn what_lies_before_an_order_is_told_though_its_meter_is_replaced_twice_before_it_is_over() {
+    let mut bench = Bench::new();
+    bench.idle("P1");
+    bench.advance(10 * MINUTE);
+    let id = bench.place("m", "P1", "30");
+    let command = bench.order(&id).commands[0].id.clone();
+    bench.reply("P1", &command, true);
+    // Half a kilowatt-hour is in no session.
+    bench.sim("P1").meter = kwh("1000.5");
+    bench.charging("P1", &id);
+    bench.deliver("P1", &id, HOUR, "1005.5");
+    for meter in ["300", "3"] {
+        bench.sim("P1").meter = kwh(meter);
+        bench.restart_pile("P1");
+        bench.connect("P1");
+        bench.idle("P1");
+    }
+    until(&mut bench, "2026-03-03T01:00:00+08:00");
+    let order = bench.order(&id);
+    assert_eq!((order.estimated, order.bill().unwrap().fee()), (true, yuan("5")));
+    let sums = only(&report(&bench, "2026-03-02"));
+    assert_eq!((sums.billed, sums.unrecorded), (kwh("5"), kwh("0.5")));
+}
+
+#[test]
 fn a_report_while_a_replaced_meters_order_is_open_says_nothing_of_the_meter_before() {
     let mut bench = Bench::new();
     until(&mut bench, "2026-03-03T00:00:00+08:00");

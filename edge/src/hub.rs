@@ -103,7 +103,10 @@ impl Hub {
     /// Whether a reader who has seen everything up to `after` can be told everything since: the number is of this run, in
     /// which nothing newer has been forgotten. Who cannot is to be shown the present state.
     pub fn can_resume(&self, after: u64) -> bool {
-        let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        self.resumes(&self.frames.lock().unwrap_or_else(PoisonError::into_inner), after)
+    }
+
+    fn resumes(&self, frames: &Frames, after: u64) -> bool {
         (self.begun_after..=self.newest()).contains(&after) && after >= frames.evicted
     }
 
@@ -123,6 +126,14 @@ impl Hub {
     /// Tells when something newer than what was seen is there; the value is the newest number.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.seq.subscribe()
+    }
+
+    /// Up to `most` frames newer than `after`, oldest first; none where [`Hub::can_resume`] says no, in the same moment.
+    pub fn since(&self, after: u64, most: usize) -> Option<Vec<Arc<Frame>>> {
+        let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        let newer = frames.by_seq.range(after.saturating_add(1)..);
+        self.resumes(&frames, after)
+            .then(|| newer.take(most).map(|(_, frame)| Arc::clone(frame)).collect())
     }
 
     /// Frames newer than `after`, oldest first; of one order alone if `order` is given.
@@ -223,6 +234,9 @@ mod tests {
         // The frame of the first order was number 1.
         assert!(!hub.can_resume(0), "that it ended would never be told");
         assert!(hub.can_resume(1));
+        assert!(hub.since(0, 9).is_none());
+        let seen: Vec<u64> = hub.since(1, 3).unwrap().iter().map(|frame| frame.seq).collect();
+        assert_eq!(seen, [2, 3, 4]);
     }
 
     #[test]

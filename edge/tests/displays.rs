@@ -24,8 +24,9 @@ use edge::{
 };
 use redb::backends::InMemoryBackend;
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 
@@ -152,6 +153,47 @@ async fn an_order_whose_end_nobody_remembers_is_cleared_all_the_same() {
     station.hub.show(std::iter::once(view("a", State::Payed)).chain(others));
     // Its last frame was forgotten before it could be told.
     assert_eq!(next(&mut ears, "live/a").await.0, "");
+}
+
+/// Whatever it is told changes an order and a pile again.
+struct Restless {
+    station: Station,
+    heard: mpsc::UnboundedSender<(String, Instant)>,
+}
+
+impl SharedTopics for Restless {
+    fn publish(&self, topic: &str, _payload: Vec<u8>) -> Result<(), PublishError> {
+        let _nobody_listens = self.heard.send((topic.to_owned(), Instant::now()));
+        self.station.hub.show([view("a", State::Charging)]);
+        self.station.displays.changed([PileId::new("P2").unwrap()]);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_has_a_rest_however_often_it_changes() {
+    let (station, brain) = station();
+    std::thread::spawn(move || brain.run(NoPiles));
+    let (heard, mut ears) = mpsc::unbounded_channel();
+    let to = Restless {
+        station: station.clone(),
+        heard,
+    };
+    tokio::spawn(displays::publish(station.clone(), to));
+    station.displays.begin();
+    station.displays.changed([PileId::new("P2").unwrap()]);
+    let mut told: BTreeMap<String, Vec<Instant>> = BTreeMap::new();
+    let listening = async {
+        while told.len() < 2 || told.values().any(|times| times.len() < 4) {
+            let (topic, at) = ears.recv().await.unwrap();
+            told.entry(topic).or_default().push(at);
+        }
+    };
+    tokio::time::timeout(PATIENCE, listening).await.unwrap();
+    for (topic, times) in told {
+        let rests = times.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(rests.min().unwrap() >= displays::REST, "{topic}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,7 @@ enum At {
     Tcp(SocketAddr),
 }
 
-/// One connection to a daemon, made again where the daemon has closed it.
+/// One connection to a daemon, made again where it is found closed.
 #[derive(Debug)]
 pub struct Kept {
     client: Client,
@@ -325,7 +325,8 @@ impl Client {
 }
 
 impl Kept {
-    /// Asks, and gives back whatever is answered. A connection that the daemon has closed is made again.
+    /// Asks, and gives back whatever is answered. A connection that is found closed is made again; one that the daemon closes
+    /// in this very moment is broken.
     ///
     /// # Errors
     /// There is no answer.

@@ -177,7 +177,7 @@ async fn a_retained_message_comes_with_the_subscription() {
 }
 
 #[tokio::test]
-async fn retained_messages_are_capped() {
+async fn retained_messages_are_capped_and_go_to_those_who_are_there_all_the_same() {
     let bench = Bench::with(Config {
         retained_messages_max: 1,
         ..Config::default()
@@ -189,6 +189,24 @@ async fn retained_messages_are_capped() {
         Err(PublishError::RetainedFull)
     );
     assert_eq!(bench.handle.stats().retained_full, 1);
+    let price = Message::new("down/P1/price", "0.50").qos(QoS::AtLeastOnce).retain();
+    assert_eq!(
+        bench.handle.publish_to("P1", price.clone()),
+        Err(PublishError::RetainedFull)
+    );
+    let mut raw = bench.client(4, "P1").await;
+    raw.subscribe(4, "down/P1/#", 1).await;
+    assert_eq!(bench.handle.publish_to("P1", price), Ok(Sent::Queued));
+    assert_eq!(
+        raw.packet().await,
+        publish_with(4, 0x02, 1, "down/P1/price", "0.50", &[])
+    );
+    raw.send(b"\x40\x02\x00\x01").await;
+    raw.subscribe(4, "open/#", 0).await;
+    let shared = bench.handle.publish_shared(Message::new("open/x", "y").retain());
+    assert_eq!(shared, Err(PublishError::RetainedFull));
+    assert_eq!(raw.packet().await, publish_with(4, 0x00, 0, "open/x", "y", &[]));
+    assert_eq!(bench.handle.stats().retained_full, 4);
 }
 
 #[tokio::test]

@@ -69,10 +69,17 @@ impl Books<'_> {
     }
 
     /// Before its book is replaced: what is left of the old meter's register is nobody's. The book of the meter before that
-    /// is kept no more, so whatever waits in it for its money counts now.
+    /// is kept no more, so whatever waits in it for its money counts now; and an order of that meter that is still open comes
+    /// too late for it, so what nobody explained before its start is said now.
     pub(super) fn close_book(&mut self, outlet: &Outlet, known: Energy) {
         let day = self.now_day();
+        let start = self.start_at_meter_before(outlet);
         if let Some(mut dropped) = self.connector_mut(outlet).book_before.take() {
+            if let Some((order, start)) = start {
+                let left = dropped.unexplained(start);
+                let changes = dropped.say(&left, day, Some(&order), UnrecordedClass::Gap);
+                self.post_register(outlet, &changes);
+            }
             let waiting: Vec<SessionId> = dropped.sessions().iter().map(|session| session.by.clone()).collect();
             for by in waiting {
                 let changes = dropped.count(&by, day);
@@ -83,6 +90,15 @@ impl Books<'_> {
         let left = book.unexplained(known);
         let changes = book.say(&left, day, None, UnrecordedClass::Gap);
         self.post_register(outlet, &changes);
+    }
+
+    /// The open order that began furthest up on the meter before the present one, and where.
+    fn start_at_meter_before(&self, outlet: &Outlet) -> Option<(OrderId, Energy)> {
+        let meter = self.rows.connector(outlet)?.meter_before()?;
+        let here = self.rows.orders().filter(|order| order.outlet == *outlet);
+        let open = here.filter(|order| order.meter == meter && order.state.is_open());
+        let starts = open.filter_map(|order| Some((order.id.clone(), order.started.as_ref()?.register?)));
+        starts.max_by_key(|(_, start)| *start)
     }
 
     /// Before the meter before gets its book back: of the one that was taken for another only sessions count.

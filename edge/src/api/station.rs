@@ -68,7 +68,7 @@ fn tls_of(api: &ApiState, now: Wall) -> Option<TlsView> {
 struct PileCounts {
     known: usize,
     online: usize,
-    fenced_off: usize,
+    in_maintenance: usize,
     faulted: usize,
     meter_abnormal: usize,
     quarantine_full: usize,
@@ -88,7 +88,7 @@ impl PileCounts {
             let unordered = connectors.iter().filter(|connector| connector.unordered.is_some());
             counts.known += 1;
             counts.online += usize::from(presence.is_some_and(|presence| presence.online_since.is_some()));
-            counts.fenced_off += usize::from(view.maintenance.is_some());
+            counts.in_maintenance += usize::from(pile.maintenance.is_some());
             counts.faulted += usize::from(connectors.iter().any(|connector| connector.faulted));
             counts.meter_abnormal += usize::from(view.meter_abnormal.is_some() || is_doubted);
             counts.quarantine_full += usize::from(presence.is_some_and(|presence| presence.quarantine_full));
@@ -184,7 +184,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         open_orders: memory.open_orders,
         piles: piles.known,
         piles_online: piles.online,
-        piles_in_maintenance: piles.fenced_off,
+        piles_in_maintenance: piles.in_maintenance,
         piles_faulted: piles.faulted,
         piles_meter_abnormal: piles.meter_abnormal,
         reviews_waiting: disk.reviews_waiting,

@@ -258,6 +258,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_stands_in_the_answer() {
+        let document = serde_json::to_value(crate::api::openapi()).unwrap();
+        let fields = |schema: &str| document["components"]["schemas"][schema]["properties"].clone();
+        let station = fields("StationView");
+        let counted = COUNTED.iter().map(|(field, ..)| &field[1..]);
+        // What is offline is the difference of two.
+        let counted = counted.filter(|field| *field != "piles_offline");
+        for field in counted.chain([
+            "piles",
+            "piles_online",
+            "quarantine_oldest",
+            "tariff_in_force",
+            "acknowledged",
+        ]) {
+            assert!(station[field].is_object(), "{field}");
+        }
+        let nested = [
+            (
+                "TlsView",
+                ["pile_certificates_ending", "certificate_expires", "problem"],
+            ),
+            ("ClockView", ["doubted_since", "trusted", "wall"]),
+            ("DiskView", ["refusing_orders", "telemetry", "free_bytes"]),
+        ];
+        for (schema, of_it) in nested {
+            for field in of_it {
+                assert!(fields(schema)[field].is_object(), "{schema}.{field}");
+            }
+        }
+    }
+
+    #[test]
     fn a_station_that_is_well_says_so_first() {
         let expected = "\
 nothing needs attention

@@ -122,23 +122,27 @@ impl<S: SharedTopics> Publisher<S> {
         Ok(())
     }
 
-    /// Whatever is new, until nothing is.
+    /// Whatever was new when it began, each topic once; what changes meanwhile waits for the next time.
     async fn tell_news(&mut self) -> Result<(), Ended> {
+        let (until, piles) = (self.station.hub.newest(), self.station.displays.take());
         loop {
-            if !self.station.hub.can_resume(self.seen) {
+            let Some(frames) = self.station.hub.since(self.seen, AT_ONCE) else {
                 self.tell_all().await?;
+                break;
+            };
+            let frames: Vec<_> = frames.into_iter().take_while(|frame| frame.seq <= until).collect();
+            if frames.is_empty() {
+                break;
             }
-            let frames = self.station.hub.newer_than(self.seen, None);
-            let piles = self.station.displays.take(AT_ONCE);
-            if frames.is_empty() && piles.is_empty() {
-                return Ok(());
-            }
-            for frame in frames.iter().take(AT_ONCE) {
-                self.tell_order(frame).await?;
+            for frame in frames {
+                self.tell_order(&frame).await?;
                 self.seen = frame.seq;
             }
-            self.tell_piles(piles).await?;
         }
+        for piles in piles.chunks(AT_ONCE) {
+            self.tell_piles(piles.to_vec()).await?;
+        }
+        Ok(())
     }
 
     /// An order's frame. The one that says how it ended is taken away again, as it is nothing that a later subscriber

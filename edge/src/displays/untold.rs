@@ -49,19 +49,11 @@ impl Untold {
         self.news.notified().await;
     }
 
-    /// Takes some of them, `most` at most.
-    pub(super) fn take(&self, most: usize) -> Vec<PileId> {
+    /// Takes all of them.
+    pub(super) fn take(&self) -> Vec<PileId> {
         let mut piles = self.piles.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(piles) = piles.as_mut() else {
-            return Vec::new();
-        };
-        let mut taken = Vec::new();
-        while taken.len() < most
-            && let Some(pile) = piles.pop_first()
-        {
-            taken.push(pile);
-        }
-        taken
+        let taken = piles.as_mut().map(std::mem::take);
+        taken.into_iter().flatten().collect()
     }
 }
 
@@ -77,12 +69,12 @@ mod tests {
     async fn nothing_is_kept_before_a_display_subscribes() {
         let untold = Untold::default();
         untold.changed(piles(["P1"]));
-        assert_eq!(untold.take(9), []);
+        assert_eq!(untold.take(), []);
         untold.begin();
         untold.begun().await;
         untold.changed(piles(["P2"]));
         untold.begin();
-        assert_eq!(untold.take(9), piles(["P2"]), "another display begins nothing anew");
+        assert_eq!(untold.take(), piles(["P2"]), "another display begins nothing anew");
     }
 
     #[tokio::test]
@@ -93,8 +85,7 @@ mod tests {
             untold.changed(piles(["P1", "P2", "P3"]));
         }
         untold.news().await;
-        assert_eq!(untold.take(2), piles(["P1", "P2"]));
-        assert_eq!(untold.take(2), piles(["P3"]));
-        assert_eq!(untold.take(2), []);
+        assert_eq!(untold.take(), piles(["P1", "P2", "P3"]));
+        assert_eq!(untold.take(), []);
     }
 }

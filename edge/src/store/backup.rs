@@ -2,6 +2,7 @@
 
 use super::{Store, StoreError, named, read::Reader, refused, sync_folder_of, tables};
 use domain::journal::Head;
+use nix::libc;
 use redb::{Database, ReadableDatabase, backends::FileBackend};
 use std::{
     fs::{File, OpenOptions},
@@ -89,15 +90,20 @@ fn new_database(path: &Path) -> Result<Database, StoreError> {
 
 /// Whether another one is at work on this file. A link is nobody's work, and is not followed.
 fn is_being_written(path: &Path) -> io::Result<bool> {
-    match path.symlink_metadata() {
-        Ok(found) if found.is_file() => match File::open(path)?.try_lock() {
-            Ok(()) => Ok(false),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(true),
-            Err(std::fs::TryLockError::Error(error)) => Err(error),
-        },
-        Ok(_) => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = match options.open(path) {
+        Ok(file) if file.metadata()?.is_file() => file,
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ELOOP) => {
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(false),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(true),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     Identity, Store, StoreError,
-    backup::{CACHE_BYTES, give_name, private},
+    backup::{CACHE_BYTES, give_name, new_private},
     named, refused, sync_folder_of, tables,
 };
 use domain::{
@@ -12,7 +12,7 @@ use domain::{
     journal::{Entry, Hash, Head, Stamp},
     time::Wall,
 };
-use redb::Database;
+use redb::{Database, backends::FileBackend};
 use std::{
     fs::File,
     io,
@@ -133,15 +133,15 @@ fn locked(path: &Path, file: File) -> Result<File, StoreError> {
 /// A copy of the copy, brought up to date, with a new run of the journal. Returns its name.
 fn write(from: &Path, to: &Path, now: Wall) -> Result<String, StoreError> {
     let failed = |error: io::Error| named(to, StoreError::of(&error));
-    let mut file = private(to).map_err(failed)?;
-    file.set_len(0).map_err(failed)?;
+    let mut file = new_private(to).map_err(failed)?;
     let mut from = File::open(from).map_err(failed)?;
     io::copy(&mut from, &mut file).map_err(failed)?;
     belongs_to_its_folder(&file, to).map_err(failed)?;
-    drop(file);
+    // The file itself is handed over: whoever restores may be root, and what its name leads to is another user's to say.
+    let file = FileBackend::new(file).map_err(|error| refused(to, error))?;
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
-    let db = builder.open(to).map_err(|error| refused(to, error))?;
+    let db = builder.create_with_backend(file).map_err(|error| refused(to, error))?;
     let store = Store::prepare(db, None, false).and_then(|store| store.begin_run(now));
     let store = store.map_err(|error| named(to, error))?;
     Ok(store.identity.epoch.clone())

@@ -184,7 +184,10 @@ impl Oracle {
                 }
             }
             // What is left of the meter before is said with it.
-            Fact::RegisterRolledBack { outlet, rollback } => self.registers.rolled_back(outlet, *rollback),
+            Fact::RegisterRolledBack { outlet, rollback } => {
+                self.registers.give_up(outlet, self.rows.orders());
+                self.registers.rolled_back(outlet, *rollback);
+            }
             Fact::RegisterReturned { outlet, .. } => {
                 if let Some(before) = self
                     .rows

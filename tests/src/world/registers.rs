@@ -11,6 +11,7 @@ use domain::{
     energy::EnergyReport,
     ids::{OrderId, Outlet},
     meter::Rollback,
+    order::Order,
     register::SessionId,
     units::Energy,
 };
@@ -107,6 +108,23 @@ impl Registers {
     pub(super) fn begin(&mut self, outlet: &Outlet, reading: Energy) {
         let line = self.0.entry(outlet.clone()).or_default().now();
         line.base.get_or_insert(reading.0);
+    }
+
+    /// The meter before the present one is told of no more. An order that is still open on it comes too late: the meter
+    /// moved to where it began at least, and what lies below is said.
+    pub(super) fn give_up<'a>(&mut self, outlet: &Outlet, orders: impl Iterator<Item = &'a Order>) {
+        let before = self.0.get(outlet).and_then(|register| register.before);
+        let Some(meter) = before.and_then(|before| u32::try_from(before).ok()) else {
+            return;
+        };
+        let here = orders.filter(|order| order.outlet == *outlet && order.meter == meter && order.state.is_open());
+        let Some(start) = here.filter_map(|order| order.started.as_ref()?.register).max() else {
+            return;
+        };
+        self.said_below(outlet, meter, start);
+        if let Some(line) = self.line(outlet, meter) {
+            line.end = line.end.max(Some(start.0));
+        }
     }
 
     /// The register was found lower.

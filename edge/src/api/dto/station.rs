@@ -43,7 +43,7 @@ pub struct StationView {
     pub piles: usize,
     /// Piles that are connected.
     pub piles_online: usize,
-    /// Piles that are fenced off from new orders.
+    /// Piles that take no new orders because a person said so, or because they fail too often.
     pub piles_in_maintenance: usize,
     /// Piles with a connector that is reported broken.
     pub piles_faulted: usize,

@@ -179,3 +179,32 @@ fn move_aside(path: &Path, now: Wall) -> io::Result<PathBuf> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::own_path::own_path;
+    use std::time::Duration;
+
+    #[test]
+    fn a_link_in_the_place_of_a_restored_database_leads_nowhere() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/station-schema-1.redb");
+        let store = Store::look_at(&fixture, CACHE_BYTES).unwrap();
+        let folder = own_path("restore-link");
+        std::fs::create_dir_all(&folder).unwrap();
+        let [copy, path, other] = ["copy.redb", "holdfast.redb", "somebody's"].map(|name| folder.join(name));
+        store.backup(&copy, Duration::from_secs(60)).unwrap();
+        std::fs::write(&other, b"kept").unwrap();
+        std::os::unix::fs::symlink(&other, folder.join("holdfast.redb.restoring")).unwrap();
+        let now = Wall::parse("2026-03-01T00:00:00Z").unwrap();
+        let site = store.identity().site.clone();
+        let restored = Store::restore(&copy, &path, &site, now, false).unwrap();
+        assert_eq!(std::fs::read(&other).unwrap(), b"kept");
+        assert!(path.symlink_metadata().unwrap().is_file());
+        assert_eq!(
+            Store::look_at(&path, CACHE_BYTES).unwrap().identity().epoch,
+            restored.epoch
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -118,7 +118,8 @@ pub enum Code {
 }
 
 impl Code {
-    pub(crate) fn word(self) -> &'static str {
+    /// Its name.
+    pub fn word(self) -> &'static str {
         match self {
             Code::Topup => "TOPUP",
             Code::Hold => "HOLD",

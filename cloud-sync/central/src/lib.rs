@@ -2,6 +2,8 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
 
+pub mod ingest;
 pub mod store;

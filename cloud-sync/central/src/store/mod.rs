@@ -7,13 +7,18 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written together |
+//! | `sites`, `journal`, `replica`, `ledger` | what is kept, by subject |
 //! | `schema` | tables, by version |
 //!
 //! *Only here are SQL libraries named.*
 
+pub mod journal;
+pub mod ledger;
 mod postgres;
+pub mod replica;
 mod schema;
 pub mod set;
+pub mod sites;
 mod sqlite;
 pub mod value;
 

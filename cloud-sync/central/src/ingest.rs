@@ -125,7 +125,11 @@ fn differs(tx: &mut dyn Tx, copy: &SiteCopy, read: &Read) -> Result<Option<Strin
     let site = copy.site();
     // Hashes stand for everything before them, so one place that both have tells it all: the last that both have.
     let last = read.unpacked.head();
-    let place = if last.seq <= site.head.seq { last.seq } else { site.head.seq };
+    let place = if last.seq <= site.head.seq {
+        last.seq
+    } else {
+        site.head.seq
+    };
     let theirs = hash_in(&read.unpacked, place);
     let ours = hash_here(tx, copy, place)?;
     let (Some(theirs), Some(ours)) = (theirs, ours) else {
@@ -141,7 +145,10 @@ fn hash_in(unpacked: &Unpacked, seq: u64) -> Option<Hash> {
     if before.seq == seq {
         return Some(before.hash);
     }
-    unpacked.entries().find(|(number, ..)| *number == seq).map(|(_, hash, _)| hash)
+    unpacked
+        .entries()
+        .find(|(number, ..)| *number == seq)
+        .map(|(_, hash, _)| hash)
 }
 
 /// The hash of an entry that is here; none if it is not.

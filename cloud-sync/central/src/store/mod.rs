@@ -22,7 +22,7 @@ pub mod sites;
 mod sqlite;
 pub mod value;
 
-pub use set::{Column, SetStatement};
+pub use set::{AddStatement, Column, SetStatement};
 pub use value::{Row, Value};
 
 use std::{
@@ -101,6 +101,12 @@ pub trait Tx {
     /// # Errors
     /// [`StoreError`]: the transaction cannot go on.
     fn write_all(&mut self, statement: &SetStatement, rows: &[Vec<Value>]) -> Result<(), StoreError>;
+
+    /// Adds to numbers of rows that are there; each row is named once.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the transaction cannot go on.
+    fn add_all(&mut self, statement: &AddStatement, rows: &[(&str, i64)]) -> Result<(), StoreError>;
 
     /// The row of a statement that answers at most one.
     ///

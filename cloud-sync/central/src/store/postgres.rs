@@ -1,7 +1,7 @@
 //! PostgreSQL, and what speaks as it does: no advisory locks, no LISTEN, no deferrable constraints. A connection that is lost is
 //! made again by whoever needs it next.
 
-use super::{Dialect, Engine, Row, SetStatement, StoreError, Tx, Value, set::Holds};
+use super::{AddStatement, Dialect, Engine, Row, SetStatement, StoreError, Tx, Value, set::Holds};
 use postgres::{
     Client, NoTls, Statement, Transaction,
     error::SqlState,
@@ -113,6 +113,15 @@ impl Tx for PostgresTx<'_> {
             .collect();
         let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(Array::parameter).collect();
         self.tx.execute(&statement, &parameters).map(drop).map_err(failed)
+    }
+
+    fn add_all(&mut self, add: &AddStatement, rows: &[(&str, i64)]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let statement = self.prepared(&add.in_arrays())?;
+        let (keys, by): (Vec<&str>, Vec<i64>) = rows.iter().copied().unzip();
+        self.tx.execute(&statement, &[&keys, &by]).map(drop).map_err(failed)
     }
 }
 

@@ -53,8 +53,6 @@ pub enum Present {
     Keep,
     /// It is replaced.
     Replace,
-    /// This column's number is added to, and nothing else changes.
-    Add(&'static str),
 }
 
 /// How rows get into a table.
@@ -87,10 +85,6 @@ impl SetStatement {
                 let sets: Vec<String> = self.columns[self.keys..].iter().map(set).collect();
                 format!(" ON CONFLICT ({keys}) DO UPDATE SET {}", sets.join(", "))
             }
-            Present::Add(column) => {
-                let table = self.table;
-                format!(" ON CONFLICT ({keys}) DO UPDATE SET {column} = {table}.{column} + excluded.{column}")
-            }
         }
     }
 
@@ -114,5 +108,34 @@ impl SetStatement {
         let arrays: Vec<String> = self.columns.iter().enumerate().map(array).collect();
         let (table, names, arrays, tail) = (self.table, self.names(), arrays.join(", "), self.tail());
         format!("INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}){tail}")
+    }
+}
+
+/// A number of a row that is added to. An upsert would not do: a CHECK looks at what it would insert, and a part that is taken
+/// away is below zero.
+#[derive(Debug)]
+pub struct AddStatement {
+    /// The table.
+    pub table: &'static str,
+    /// The column, a text, that tells its rows apart.
+    pub key: &'static str,
+    /// The number.
+    pub column: &'static str,
+}
+
+impl AddStatement {
+    /// For one row: the key, and what is added.
+    pub(super) fn row_by_row(&self) -> String {
+        let Self { table, key, column } = self;
+        format!("UPDATE {table} SET {column} = {column} + ?2 WHERE {key} = ?1")
+    }
+
+    /// For all rows, with an array of keys and one of what is added.
+    pub(super) fn in_arrays(&self) -> String {
+        let Self { table, key, column } = self;
+        format!(
+            "UPDATE {table} SET {column} = {table}.{column} + more.by FROM unnest($1::text[], $2::int8[]) AS more (id, by) \
+             WHERE {table}.{key} = more.id"
+        )
     }
 }

@@ -1,6 +1,6 @@
 //! SQLite: one file beside the program, one writer, everything on disk when a transaction is committed.
 
-use super::{Dialect, Engine, Row, SetStatement, StoreError, Tx, Value};
+use super::{AddStatement, Dialect, Engine, Row, SetStatement, StoreError, Tx, Value};
 use rusqlite::{
     Connection, ErrorCode, Transaction, TransactionBehavior, params_from_iter,
     types::{ToSql, ToSqlOutput, ValueRef},
@@ -82,6 +82,14 @@ impl Tx for SqliteTx<'_> {
         let mut statement = self.0.prepare_cached(&set.row_by_row()).map_err(failed)?;
         for row in rows {
             statement.execute(params_from_iter(row)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn add_all(&mut self, add: &AddStatement, rows: &[(&str, i64)]) -> Result<(), StoreError> {
+        let mut statement = self.0.prepare_cached(&add.row_by_row()).map_err(failed)?;
+        for row in rows {
+            statement.execute(*row).map_err(failed)?;
         }
         Ok(())
     }

@@ -113,7 +113,7 @@ impl HeadOffice {
         let read = Read::of(bytes, &self.site, &self.keys).unwrap();
         let copy = Arc::clone(&self.copy);
         self.db
-            .write(move |tx| take(tx, ME, &mut copy.lock().unwrap(), read, NOW))
+            .write(move |tx| take(tx, ME, &mut copy.lock().unwrap(), &read, NOW))
             .await
     }
 

@@ -70,14 +70,14 @@ pub enum Taken {
 ///
 /// # Errors
 /// [`StoreError`]: nothing was written.
-pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: Read, now: Wall) -> Result<Taken, StoreError> {
+pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: &Read, now: Wall) -> Result<Taken, StoreError> {
     let head = copy.site().head;
     let batch = &read.batch;
     if batch.first > head.seq + 1 {
         return Ok(Taken::Gap);
     }
     // Whatever it says of entries that are here must be what is here.
-    if let Some(why) = differs(tx, copy, &read)? {
+    if let Some(why) = differs(tx, copy, read)? {
         return stop(tx, me, copy, State::Forked, why);
     }
     let known = usize::try_from(head.seq + 1 - batch.first).unwrap_or(usize::MAX);
@@ -85,7 +85,7 @@ pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: Read, now: Wal
         return Ok(Taken::Followed);
     }
     let mut entries = Vec::with_capacity(read.entries.len() - known);
-    for entry in read.entries.into_iter().skip(known) {
+    for entry in read.entries.iter().skip(known) {
         match entry {
             Ok(entry) => entries.push(entry),
             Err(error @ (NotReadable::UnknownKind { .. } | NotReadable::UnknownWord { .. })) => {
@@ -109,11 +109,9 @@ pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: Read, now: Wal
     };
     let site = copy.site();
     sites::go_on(tx, me, &before, site)?;
-    let kept = match known {
-        0 => read.batch,
-        _ => rest_of(&read.batch, &read.unpacked, known)?,
-    };
-    journal::keep(tx, &site.id, site.branch, &kept, &followed.orders, now)?;
+    let rest = (known > 0).then(|| rest_of(batch, &read.unpacked, known)).transpose()?;
+    let kept = rest.as_ref().unwrap_or(batch);
+    journal::keep(tx, &site.id, site.branch, kept, &followed.orders, now)?;
     replica::save(tx, &site.id, copy.rows(), &followed.changes)?;
     ledger::book(tx, &site.id, site.branch, &followed.transfers)?;
     copy.written();
@@ -165,6 +163,19 @@ fn hash_here(tx: &mut dyn Tx, copy: &SiteCopy, seq: u64) -> Result<Option<Hash>,
     };
     let unpacked = batch.unpack().map_err(|error| StoreError::Broken(error.to_string()))?;
     Ok(hash_in(&unpacked, seq))
+}
+
+/// What of a batch comes after a place; none if the batch does not go through it.
+///
+/// # Errors
+/// [`StoreError::Broken`]: it cannot be unpacked.
+pub fn rest_after(batch: &Batch, place: Head) -> Result<Option<Batch>, StoreError> {
+    let unpacked = batch.unpack().map_err(|error| StoreError::Broken(error.to_string()))?;
+    if hash_in(&unpacked, place.seq) != Some(place.hash) {
+        return Ok(None);
+    }
+    let known = usize::try_from(place.seq + 1 - batch.first).unwrap_or(usize::MAX);
+    rest_of(batch, &unpacked, known).map(Some)
 }
 
 /// A batch without its first entries, which are here.

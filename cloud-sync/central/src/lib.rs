@@ -2,8 +2,12 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`desk`] | one site's desk: what it says is taken and answered |
+//! | [`door`] | who may come in, on head office's own broker |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
 
+pub mod desk;
+pub mod door;
 pub mod ingest;
 pub mod store;

@@ -89,7 +89,7 @@ impl SiteCopy {
     }
 
     /// Follows entries to their last, which is at `head`. On an error the copy is not to be used any more.
-    pub(super) fn follow(&mut self, tx: &mut dyn Tx, entries: Vec<Entry>, head: Head) -> Result<Followed, Stopped> {
+    pub(super) fn follow(&mut self, tx: &mut dyn Tx, entries: Vec<&Entry>, head: Head) -> Result<Followed, Stopped> {
         let mut orders = BTreeSet::new();
         // On which business day each of them was.
         let mut days: BTreeMap<u64, Day> = BTreeMap::new();
@@ -101,15 +101,16 @@ impl SiteCopy {
                 stamp,
                 fact,
             } = entry;
-            if site != self.site.id {
+            let stamp = *stamp;
+            if *site != self.site.id {
                 return Err(Stopped::Contradiction(format!("entry {} is of site {site}", stamp.seq)));
             }
             if step.replace(stamp.now()).is_some_and(|before| before != stamp.now()) {
                 self.end_step()?;
             }
-            self.follow_one(tx, stamp, &fact)?;
+            self.follow_one(tx, stamp, fact)?;
             if let Fact::DayBegan { day } = fact {
-                self.site.day = Some(day);
+                self.site.day = Some(*day);
             }
             days.extend(self.site.day.map(|day| (stamp.seq, day)));
             orders.extend(fact.order().cloned());

@@ -145,7 +145,7 @@ fn try_forged_facts(facts: &[(Stamp, Fact)], dice: &mut Seeded) -> (usize, Vec<C
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 50, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_forged_journal_is_followed_or_refused_and_never_panics(

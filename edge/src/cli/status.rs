@@ -87,6 +87,7 @@ const COUNTED: [(&str, &str, &str, &str); 13] = [
 /// The station: what needs attention, then how it is.
 pub(super) fn text(station: &Value) -> String {
     let mut lines = without_orders(station);
+    lines.extend(without_answers(station));
     lines.extend(offline(station));
     let counted = COUNTED.iter();
     lines.extend(counted.filter_map(|(field, one, many, what_to_do)| told(&station[*field], one, many, what_to_do)));
@@ -124,6 +125,18 @@ fn without_orders(station: &Value) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// Whose requests about money are refused, so that none is booked twice.
+fn without_answers(station: &Value) -> Option<String> {
+    let callers = station["answers_full"].as_array()?.iter().map(word);
+    let callers = callers.collect::<Vec<_>>().join(", ");
+    (!callers.is_empty()).then(|| {
+        format!(
+            "! requests about money are refused (503 answers-full) for {callers}: too many were answered within 24 h. Which \
+             program asks so often? For what cannot wait: holdfast-edge token add, another token has room of its own"
+        )
+    })
 }
 
 fn offline(station: &Value) -> Option<String> {
@@ -273,6 +286,7 @@ mod tests {
             "piles_online",
             "quarantine_open",
             "quarantine_oldest",
+            "answers_full",
             "tariff_in_force",
             "acknowledged",
         ]) {
@@ -394,6 +408,22 @@ version  0.1.0, schema 1";
                 "! 3 messages under a msg_id used before: a pile does not change its boot_id at a start; the log names it",
             ]
         );
+    }
+
+    #[test]
+    fn whose_requests_about_money_are_refused_is_told_before_what_piles_do() {
+        let mut station = station();
+        station["answers_full"] = json!([]);
+        station["piles_online"] = 2.into();
+        assert!(text(&station).starts_with("! 1 pile offline"));
+        station["answers_full"] = json!(["desk", "local:1000"]);
+        let said = text(&station);
+        let first: Vec<&str> = said.lines().take(2).collect();
+        assert!(
+            first[0].contains("refused (503 answers-full) for desk, local:1000: "),
+            "{said}"
+        );
+        assert!(first[1].starts_with("! 1 pile offline"), "{said}");
     }
 
     #[test]

@@ -1,5 +1,9 @@
-//! Rates: a token bucket, and limits that count what was beyond them, alone or one for each key.
+//! Rates: a token bucket, and limits that count what was beyond them, alone or one for each key; and what is in use at once.
 //! Time is an input; a bucket is one moment, so that slow rates lose nothing to rounding.
+
+mod in_use;
+
+pub use in_use::{InUse, Place};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};

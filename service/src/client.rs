@@ -9,7 +9,7 @@ use crate::{
 use bytes::Bytes;
 use domain::journal::hex;
 use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Method, Request, client::conn::http1::SendRequest, header};
+use hyper::{HeaderMap, Method, Request, Response, body::Incoming, client::conn::http1::SendRequest, header};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -133,6 +133,16 @@ impl Call {
     /// A POST that counts once for `key`.
     pub fn post(path: impl Into<String>, key: &str) -> Self {
         Self::new(Method::POST, path).header(IDEMPOTENCY_KEY, key)
+    }
+
+    /// Whether it does no more when it comes twice: by its method (RFC 9110 §9.2.2), or by its key.
+    fn counts_once(&self) -> bool {
+        let has_key = || {
+            self.headers
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case(IDEMPOTENCY_KEY))
+        };
+        self.method.is_idempotent() || has_key()
     }
 
     /// The same with a header.
@@ -282,7 +292,8 @@ impl Client {
         Ok(sender)
     }
 
-    async fn exchange(&self, sender: &mut Sender, call: Call) -> Result<Answer, Failed> {
+    /// Sends a request and waits for the head of its answer.
+    async fn send(&self, sender: &mut Sender, call: Call) -> Result<Response<Incoming>, Failed> {
         let mut request = Request::builder()
             .method(call.method)
             .uri(call.path)
@@ -296,10 +307,10 @@ impl Client {
         let request = request
             .body(Full::new(call.body))
             .map_err(|error| self.broken(&error))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| self.broken(&error))?;
+        sender.send_request(request).await.map_err(|error| self.broken(&error))
+    }
+
+    async fn read_whole(&self, response: Response<Incoming>) -> Result<Answer, Failed> {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| self.broken(&error))?.to_bytes();
         Ok(Answer {
@@ -325,8 +336,9 @@ impl Client {
 }
 
 impl Kept {
-    /// Asks, and gives back whatever is answered. A connection that is found closed is made again; one that the daemon closes
-    /// in this very moment is broken.
+    /// Asks, and gives back whatever is answered. A connection that is found closed is made again. Where the daemon closes it
+    /// in this very moment, nobody knows whether it has heard: what counts once however often it comes is sent again, once,
+    /// on a new connection; anything else is broken.
     ///
     /// # Errors
     /// There is no answer.
@@ -343,15 +355,21 @@ impl Kept {
 
     async fn ask_at_leisure(&mut self, call: Call) -> Result<Answer, Failed> {
         // What is cut off in the middle of an answer is not used again.
-        let kept = match self.sender.take() {
-            Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
-            None => None,
-        };
-        let mut sender = match kept {
-            Some(sender) => sender,
-            None => self.client.connect().await?,
-        };
-        let answer = self.client.exchange(&mut sender, call).await?;
+        if let Some(mut sender) = self.sender.take()
+            && sender.ready().await.is_ok()
+        {
+            match self.client.send(&mut sender, call.clone()).await {
+                Err(Failed::Broken { .. }) if call.counts_once() => {}
+                sent => return self.finish(sender, sent?).await,
+            }
+        }
+        let mut sender = self.client.connect().await?;
+        let sent = self.client.send(&mut sender, call).await?;
+        self.finish(sender, sent).await
+    }
+
+    async fn finish(&mut self, sender: Sender, sent: Response<Incoming>) -> Result<Answer, Failed> {
+        let answer = self.client.read_whole(sent).await?;
         self.sender = Some(sender);
         Ok(answer)
     }
@@ -400,4 +418,113 @@ pub fn new_key() -> Result<String, getrandom::Error> {
     let mut random = [0_u8; 16];
     getrandom::fill(&mut random)?;
     Ok(hex(&random))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+        net::TcpListener,
+        sync::mpsc,
+        task::JoinHandle,
+    };
+
+    /// Reads the head of a request (none of these has a body) and returns its method; `None` at the end.
+    async fn head(stream: &mut BufReader<TcpStream>) -> Option<String> {
+        let (mut method, mut line) = (None, String::new());
+        loop {
+            line.clear();
+            if stream.read_line(&mut line).await.unwrap() == 0 {
+                return None;
+            }
+            if line == "\r\n" {
+                return method;
+            }
+            method = method.or_else(|| line.split(' ').next().map(str::to_owned));
+        }
+    }
+
+    /// A daemon that answers the first request of each connection and keeps it, but hears the second and closes. What it has
+    /// heard.
+    async fn closing() -> (Client, mpsc::UnboundedReceiver<String>, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::at_address(listener.local_addr().unwrap());
+        let (tell, heard) = mpsc::unbounded_channel();
+        let daemon = tokio::spawn(async move {
+            loop {
+                let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+                let Some(first) = head(&mut stream).await else {
+                    continue;
+                };
+                tell.send(first).unwrap();
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                stream.get_mut().write_all(answer).await.unwrap();
+                if let Some(second) = head(&mut stream).await {
+                    tell.send(second).unwrap();
+                }
+            }
+        });
+        (client, heard, daemon)
+    }
+
+    fn all(heard: &mut mpsc::UnboundedReceiver<String>) -> Vec<String> {
+        std::iter::from_fn(|| heard.try_recv().ok()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_counts_once_is_sent_again_when_a_kept_connection_is_closed_under_it() {
+        for call in [
+            Call::get("/"),
+            Call::put("/"),
+            Call::delete("/"),
+            Call::post("/", "key"),
+            Call::new(Method::POST, "/").header("Idempotency-Key", "key"),
+        ] {
+            let (client, mut heard, daemon) = closing().await;
+            let mut kept = client.kept().await.unwrap();
+            assert_eq!(kept.ask(Call::get("/first")).await.unwrap().status, 200);
+            let method = call.method.to_string();
+            assert_eq!(kept.ask(call).await.unwrap().status, 200, "{method}");
+            assert_eq!(
+                all(&mut heard),
+                ["GET", &*method, &*method],
+                "once more, and on a new connection"
+            );
+            daemon.abort();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_could_count_twice_is_not_sent_again_and_nothing_is_sent_a_third_time() {
+        let (client, mut heard, daemon) = closing().await;
+        let mut kept = client.kept().await.unwrap();
+        kept.ask(Call::get("/first")).await.unwrap();
+        let asked = kept.ask(Call::new(Method::POST, "/")).await;
+        assert!(matches!(asked, Err(Failed::Broken { .. })), "{asked:?}");
+        assert_eq!(all(&mut heard), ["GET", "POST"]);
+        daemon.abort();
+
+        // One that closes whatever comes.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut kept = Client::at_address(listener.local_addr().unwrap()).kept().await.unwrap();
+        let daemon = tokio::spawn(async move {
+            let mut connections = 0;
+            while let Ok((stream, _)) = listener.accept().await {
+                connections += 1;
+                let asked = head(&mut BufReader::new(stream)).await;
+                if connections == 2 {
+                    return asked;
+                }
+            }
+            None
+        });
+        let asked = kept.ask(Call::get("/")).await;
+        assert!(matches!(asked, Err(Failed::Broken { .. })), "{asked:?}");
+        assert_eq!(
+            daemon.await.unwrap().as_deref(),
+            Some("GET"),
+            "on the second connection"
+        );
+    }
 }

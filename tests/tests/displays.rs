@@ -297,3 +297,31 @@ async fn a_display_that_is_removed_is_cut_off_and_charging_goes_on() {
     history::record(&mut pile, &order, REGISTER, "1003.0000").await.unwrap();
     station.wait_for_order(&order, State::Payed, PATIENCE).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_display_whose_secret_is_rotated_is_cut_off_and_comes_back_with_the_new_one() {
+    let (station, _pile, secret) = station("displays-rotated").await;
+    let mut board = Display::subscribed(&station, BOARD, &secret, "1").unwrap();
+    board.hear_where(STATE, |_| true).await.unwrap();
+
+    let rotated = station.cli(&["--json", "display", "rotate", BOARD]).unwrap();
+    let rotated: Value = serde_json::from_str(&rotated).unwrap();
+    assert_eq!(rotated["user_name"], format!("display:{BOARD}"));
+    let newer = rotated["secret"].as_str().unwrap();
+    assert_ne!(newer, secret);
+    assert!(
+        !board.ended().await.unwrap().success(),
+        "it comes back at once with the old one"
+    );
+    let mut old = Display::subscribed(&station, BOARD, &secret, "1").unwrap();
+    assert!(!old.ended().await.unwrap().success());
+    let mut new = Display::subscribed(&station, BOARD, newer, "1").unwrap();
+    new.hear_where(STATE, |_| true).await.unwrap();
+
+    let nobody = station.cli(&["display", "rotate", "nobody"]).unwrap_err().to_string();
+    assert!(nobody.contains("not known"), "{nobody}");
+    assert_eq!(
+        station.cli(&["display", "list"]).unwrap().matches("display:").count(),
+        1
+    );
+}

@@ -1,14 +1,12 @@
 //! Caps on open sockets, in all and per address, and a few places above them to say so.
 //! A place is taken right after accept and given back by dropping its guard.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use limits::network_of;
+use limits::{InUse, network_of};
 
 /// The most sockets above the caps that are answered at once; more are closed without a word.
 pub(crate) const TURNED_AWAY_MAX: usize = 64;
@@ -19,16 +17,16 @@ pub(crate) struct Admission {
     doorstep: Arc<Semaphore>,
     places: Arc<Semaphore>,
     places_max: u32,
-    per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    by_address: InUse<IpAddr>,
     per_address_max: usize,
 }
 
 /// A place for one socket.
 #[derive(Debug)]
 pub(crate) struct Place {
+    /// Given back first: once every place is free again, no address has any.
+    _of_address: limits::Place<IpAddr>,
     _permit: OwnedSemaphorePermit,
-    per_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    address: IpAddr,
 }
 
 impl Admission {
@@ -40,28 +38,16 @@ impl Admission {
             doorstep: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             places: Arc::new(Semaphore::new(places_max as usize)),
             places_max,
-            per_address: Arc::default(),
+            by_address: InUse::default(),
             per_address_max,
         }
     }
 
     /// A place, if neither cap is reached.
     pub(crate) fn admit(&self, address: IpAddr) -> Option<Place> {
-        let address = network_of(address);
-        let permit = self.places.clone().try_acquire_owned().ok()?;
-        let mut per_address = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = per_address.entry(address).or_insert(0);
-        if *count >= self.per_address_max {
-            if *count == 0 {
-                per_address.remove(&address);
-            }
-            return None;
-        }
-        *count += 1;
         Some(Place {
-            _permit: permit,
-            per_address: self.per_address.clone(),
-            address,
+            _permit: Arc::clone(&self.places).try_acquire_owned().ok()?,
+            _of_address: self.by_address.admit(network_of(address), self.per_address_max)?,
         })
     }
 
@@ -74,18 +60,6 @@ impl Admission {
     pub(crate) async fn all_gone(&self) {
         // The semaphore is never closed, so this only ends with all permits in hand.
         drop(self.places.acquire_many(self.places_max).await);
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut per_address = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = per_address.entry(self.address) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
     }
 }
 
@@ -116,7 +90,7 @@ mod tests {
         assert!(admission.admit(a).is_some());
         drop(third);
         assert_eq!(
-            admission.per_address.lock().unwrap().len(),
+            admission.by_address.users(),
             1,
             "addresses without sockets are forgotten"
         );

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::codec::connect::{self, Accepted, Connect, ConnectError};
+use crate::codec::connect::{self, Accepted, Connect, ConnectError, Will};
 use crate::codec::{self, DecodeError};
 use crate::config::ClientIdRule;
 use crate::core::Core;
@@ -285,21 +285,7 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
         connection,
     });
     let may_retain = core.gatekeeper.may_retain(&client);
-    if let Some(will) = &connect.will {
-        let publish = &will.publish;
-        if publish.retain && !may_retain {
-            return Err(ConnectRefusal::RetainNotSupported);
-        }
-        if !core.topics.is_name(&publish.topic) {
-            return Err(ConnectRefusal::TopicNameInvalid);
-        }
-        if !core
-            .gatekeeper
-            .authorize_will(&client, &publish.topic, publish.qos, publish.retain)
-        {
-            return Err(ConnectRefusal::NotAuthorized);
-        }
-    }
+    check_will(core, &client, connect.will.as_ref(), may_retain)?;
     let keep_alive = KeepAlive::new(connect.keep_alive_s, core.config.silence_max);
     let attach = Attach {
         protocol: connect.protocol,
@@ -341,6 +327,24 @@ async fn log_in(core: &Arc<Core>, peer: &Peer, connect: Connect) -> Result<Login
             silence_max: keep_alive.silence_max,
         },
     })
+}
+
+/// Whether this client may leave such a will, if it leaves one.
+fn check_will(core: &Core, client: &Client, will: Option<&Will>, may_retain: bool) -> Result<(), ConnectRefusal> {
+    let Some(Will { publish: will, .. }) = will else {
+        return Ok(());
+    };
+    if will.retain && !may_retain {
+        return Err(ConnectRefusal::RetainNotSupported);
+    }
+    if !core.topics.is_name(&will.topic) {
+        return Err(ConnectRefusal::TopicNameInvalid);
+    }
+    let gatekeeper = &core.gatekeeper;
+    if !gatekeeper.authorize_will(client, &will.topic, will.qos, will.retain) {
+        return Err(ConnectRefusal::NotAuthorized);
+    }
+    Ok(())
 }
 
 /// Asks the gatekeeper, in turn and in time.

@@ -218,22 +218,16 @@ impl Turn<'_> {
                 live.note_charging(report.status, reading);
                 live.readings.push(tariff, reading);
             }
-        }
-        if let Some(order) = order {
-            let judged = Judged {
-                window_ms,
-                pct,
-                step: live.watch.as_ref().map_or(Energy(1), RegisterWatch::step),
-            };
             // A register that is not believed is not what was counted.
-            let seen = verdict
-                .is_believed()
-                .then(|| live.flow.report(now.mono, report.watts(), report.meter_kwh, judged));
-            let known = |suspicion: &Suspicion| matches!(suspicion, Suspicion::FakeCharging { .. });
-            uncounted = seen
-                .flatten()
-                .filter(|_| !order.suspicions.iter().any(known))
-                .map(|seen| (order.id.clone(), seen));
+            if verdict.is_believed() {
+                let step = live.watch.as_ref().map_or(Energy(1), RegisterWatch::step);
+                let judged = Judged { window_ms, pct, step };
+                let seen = live.flow.report(now.mono, report.watts(), report.meter_kwh, judged);
+                let known = |suspicion: &Suspicion| matches!(suspicion, Suspicion::FakeCharging { .. });
+                uncounted = seen
+                    .filter(|_| !order.suspicions.iter().any(known))
+                    .map(|seen| (order.id.clone(), seen));
+            }
         }
         live.report = report;
         live.as_of = now.wall;

@@ -4,7 +4,7 @@
 use super::{Answer, Handled, Place, Rejected, Turn};
 use crate::{
     fact::Fact,
-    ids::{OrderId, Outlet, uuid_v7},
+    ids::{MemberId, OrderId, Outlet, uuid_v7},
     messages::{CommandKind, ConnectorStatus},
     order::Source,
     tariff::{self, Tariff},
@@ -29,28 +29,7 @@ impl Turn<'_> {
         } = place;
         self.check_takes_orders()?;
         let policy = self.policy().clone();
-        let member = self
-            .site
-            .rows
-            .member(&member_id)
-            .ok_or(Rejected::UnknownMember(member_id.clone()))?;
-        if let Some(reason) = &member.blocked {
-            return Err(Rejected::MemberBlocked {
-                member: member_id,
-                reason: reason.clone(),
-            });
-        }
-        let debt = self.site.rows.ledger.debt(&member_id);
-        if debt > Fen::ZERO {
-            return Err(Rejected::UnpaidDebt {
-                member: member_id,
-                debt,
-            });
-        }
-        let running = member.open_orders.iter().filter_map(|id| self.order(id));
-        if running.filter(|order| order.state.occupies_connector()).count() >= policy.open_orders_max {
-            return Err(Rejected::TooManyOpenOrders(member_id));
-        }
+        self.check_member(&member_id)?;
         let power = self.check_outlet(&outlet)?;
         let tariff = self.tariff_in_force()?.clone();
 
@@ -100,6 +79,30 @@ impl Turn<'_> {
         self.issue(&id, CommandKind::Start, policy.start_timeout_ms);
         self.seen(&id);
         Ok(Answer::Order(id))
+    }
+
+    /// Whether the member may place another order, whatever it costs.
+    fn check_member(&self, id: &MemberId) -> Result<(), Rejected> {
+        let member = self.site.rows.member(id);
+        let member = member.ok_or_else(|| Rejected::UnknownMember(id.clone()))?;
+        if let Some(reason) = &member.blocked {
+            return Err(Rejected::MemberBlocked {
+                member: id.clone(),
+                reason: reason.clone(),
+            });
+        }
+        let debt = self.site.rows.ledger.debt(id);
+        if debt > Fen::ZERO {
+            return Err(Rejected::UnpaidDebt {
+                member: id.clone(),
+                debt,
+            });
+        }
+        let running = member.open_orders.iter().filter_map(|id| self.order(id));
+        if running.filter(|order| order.state.occupies_connector()).count() >= self.policy().open_orders_max {
+            return Err(Rejected::TooManyOpenOrders(id.clone()));
+        }
+        Ok(())
     }
 
     /// Whether the outlet can take an order, and the most it delivers.

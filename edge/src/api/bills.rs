@@ -47,13 +47,18 @@ async fn audit_bills(
     Asked(asked): Asked<OfDay>,
     caller: Caller,
 ) -> Result<Json<BillAuditView>, Problem> {
-    let _turn = api.audits.admit(caller.name, AUDITS_PER_CALLER_MAX).ok_or_else(|| {
+    let turn = api.audits.admit(caller.name, AUDITS_PER_CALLER_MAX).ok_or_else(|| {
         let detail = "an audit of yours is being made already; wait until it is done";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "audit_running", detail)
     })?;
     let (from, to) = bounds(&asked.day, &api.time_zone)?;
     let store = api.station.store.clone();
-    let audit = tokio::task::spawn_blocking(move || store.audit_bills(from, to)).await;
+    let audit = tokio::task::spawn_blocking(move || {
+        // Until the work is done, also for somebody who hangs up before.
+        let _turn = turn;
+        store.audit_bills(from, to)
+    })
+    .await;
     let audit = audit.map_err(Problem::internal)??;
     Ok(Json(BillAuditView {
         from: At(from),

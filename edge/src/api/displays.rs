@@ -1,9 +1,9 @@
-//! Displays: let in, list, remove. What they read is no part of this API: see `docs/displays.md`.
+//! Displays: let in, list, rotate the secret, remove. What they read is no part of this API: see `docs/displays.md`.
 
 use super::{
     ApiState,
     access::Caller,
-    body::{Of, Posted},
+    body::{Nothing, Of, Posted},
     dto::display::{AddDisplay, DisplayList, DisplaySecret},
     problem::Problem,
     respond::{Answered, Question, Shown},
@@ -15,13 +15,14 @@ use crate::{
     station::Objection,
 };
 use axum::{Json, extract::State, http::StatusCode};
-use domain::ids::DisplayId;
+use domain::{ids::DisplayId, site::Site};
 use std::{collections::BTreeSet, sync::Arc};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(add_display, list_displays))
+        .routes(routes!(rotate_display))
         .routes(routes!(remove_display))
 }
 
@@ -35,6 +36,24 @@ fn known_with(mut known: BTreeSet<DisplayId>, pending: &[CredentialChange]) -> B
         }
     }
     known
+}
+
+/// The objection to changing a display that there is not.
+fn is_unknown(
+    api: &ApiState,
+    display: &DisplayId,
+) -> impl FnOnce(&Site, &[CredentialChange]) -> Option<Objection> + Send + use<> {
+    let (wanted, credentials) = (display.clone(), Arc::clone(&api.station.credentials));
+    move |_, pending| {
+        let known = known_with(credentials.displays().into_iter().collect(), pending);
+        (!known.contains(&wanted)).then_some(Objection::UnknownDisplay(wanted))
+    }
+}
+
+/// The answer that shows a secret once, and what a repetition gets instead.
+fn shown_once(status: StatusCode, display: &DisplayId, secret: &Secret) -> Shown {
+    let view = |secret| DisplaySecret::of(display, secret);
+    Shown::new(status, &view(Some(secret.reveal().to_owned()))).remembered_as(&view(None))
 }
 
 /// Let a display in: it may read the live frames of orders and the states of piles over MQTT, and nothing else. Its secret
@@ -60,11 +79,29 @@ async fn add_display(State(api): State<ApiState>, posted: Posted<AddDisplay>) ->
             }
             (known.len() >= DISPLAYS_MAX).then_some(Objection::TooManyDisplays(DISPLAYS_MAX))
         })
-        .ask(&api, move |_, _, _| {
-            let shown = DisplaySecret::of(&id, Some(secret.reveal().to_owned()));
-            let remembered = DisplaySecret::of(&id, None);
-            Ok(Shown::new(StatusCode::CREATED, &shown).remembered_as(&remembered))
-        })
+        .ask(&api, move |_, _, _| Ok(shown_once(StatusCode::CREATED, &id, &secret)))
+        .await
+}
+
+/// Give a display a new secret, shown this once. The old one counts no more, and the display's connections end at once.
+#[utoipa::path(
+    post, path = "/v1/displays/{id}/rotate", tag = "displays",
+    params(("id" = inline(described::DisplayId), Path, description = "The display's id")),
+    request_body = Nothing,
+    responses((status = 200, description = "The new secret", body = DisplaySecret)),
+    security(("bearer" = ["admin"])),
+)]
+async fn rotate_display(
+    State(api): State<ApiState>,
+    Of(id): Of<DisplayId>,
+    posted: Posted<Nothing>,
+) -> Result<Answered, Problem> {
+    let secret = Secret::generate().map_err(Problem::internal)?;
+    tracing::info!(%id, by = posted.caller.name, "a new secret is asked for");
+    Question::without_input(Some(posted.key))
+        .changing(CredentialChange::SetDisplay(id.clone(), secret.hash()))
+        .unless(is_unknown(&api, &id))
+        .ask(&api, move |_, _, _| Ok(shown_once(StatusCode::OK, &id, &secret)))
         .await
 }
 
@@ -94,13 +131,10 @@ async fn remove_display(
     caller: Caller,
 ) -> Result<Answered, Problem> {
     tracing::info!(%id, by = caller.name, "a display is to be removed");
-    let (wanted, credentials) = (id.clone(), Arc::clone(&api.station.credentials));
+    let is_unknown = is_unknown(&api, &id);
     Question::without_input(None)
         .changing(CredentialChange::RemoveDisplay(id))
-        .unless(move |_, pending| {
-            let known = known_with(credentials.displays().into_iter().collect(), pending);
-            (!known.contains(&wanted)).then_some(Objection::UnknownDisplay(wanted))
-        })
+        .unless(is_unknown)
         .ask(&api, |_, _, _| Ok(Shown::nothing()))
         .await
 }

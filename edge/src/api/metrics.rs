@@ -202,15 +202,15 @@ async fn of_store(api: &ApiState) -> Result<Vec<Metric>, Problem> {
         let full = reader.full_budgets(budget, now)?;
         Ok((reader.head()?.0.seq, reader.order_counts()?, quarantine, full))
     });
-    let (seq, (placed, unpaid), quarantine, [of_money, of_others]) = counted.await?;
+    let (seq, (placed, unpaid), quarantine, budgets) = counted.await?;
     let full = |kind, callers| {
         let help = "Callers whose budget of remembered answers is full: of those about money, whose next request is refused, \
                     and of others, whose oldest goes first.";
         Metric::gauge("holdfast_answer_budgets_full", help, callers).labelled("kind", kind)
     };
     Ok(vec![
-        full("money", of_money),
-        full("other", of_others),
+        full("money", budgets.about_money.len() as u64),
+        full("other", budgets.others),
         Metric::gauge("holdfast_journal_seq", "The number of the last journal entry.", seq),
         Metric::gauge("holdfast_orders", "Orders in the database.", placed),
         Metric::gauge("holdfast_orders_unpaid", "Orders with something owed.", unpaid),

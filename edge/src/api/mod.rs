@@ -50,12 +50,13 @@ use crate::{
 };
 use axum::{Router, http::StatusCode, middleware};
 use dto::station::MakeBackup;
+use limits::InUse;
 use service::{
     http::{
         access::{self, Access, Tokens},
         becomes_true, body,
         feed::Sockets,
-        limit::{FailedLogins, InUse},
+        limit::FailedLogins,
         metrics::Counters,
         page,
         problem::{self, Problem},

@@ -11,14 +11,14 @@ use super::{
     respond::{Answered, Question, Shown},
     wire::At,
 };
-use crate::store::{OpenItems, OrderFilter, Reader, SCHEMA_VERSION, StoreError};
+use crate::store::{AnswerBudget, OpenItems, OrderFilter, Reader, SCHEMA_VERSION, StoreError};
 use axum::{Json, extract::State as Shared};
 use domain::{
     journal::Head,
     order::State,
     site::{Input, Site},
     tariff,
-    time::{Now, Wall},
+    time::{Mono, Now, Wall},
 };
 use service::tls;
 use std::sync::atomic::Ordering;
@@ -135,10 +135,11 @@ struct OnDisk {
     reviews_waiting: usize,
     corrections_waiting: usize,
     quarantine: OpenItems,
+    answers_full: Vec<String>,
 }
 
 impl OnDisk {
-    fn read(reader: &Reader) -> Result<Self, StoreError> {
+    fn read(reader: &Reader, budget: AnswerBudget, now: Mono) -> Result<Self, StoreError> {
         let in_review = OrderFilter {
             state: Some(State::Review),
             ..OrderFilter::default()
@@ -154,6 +155,7 @@ impl OnDisk {
             reviews_waiting: reader.orders(&in_review, None, COUNTED_MAX)?.items.len(),
             corrections_waiting: reader.corrections(None, COUNTED_MAX)?.len(),
             quarantine: reader.open_items()?,
+            answers_full: reader.full_budgets(budget, now)?.about_money,
         })
     }
 }
@@ -165,8 +167,9 @@ impl OnDisk {
     security(("bearer" = ["viewer"])),
 )]
 async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>, Problem> {
-    let wall = api.station.clock.now().wall;
-    let disk = api.read(OnDisk::read).await?;
+    let Now { wall, mono, .. } = api.station.clock.now();
+    let budget = api.station.store.answer_budget();
+    let disk = api.read(move |reader| OnDisk::read(reader, budget, mono)).await?;
     let memory = api.station.look(InMemory::of).await?;
     let identity = api.station.store.identity();
     let piles = memory.piles;
@@ -195,6 +198,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         corrections_waiting: disk.corrections_waiting,
         piles_quarantine_full: piles.quarantine_full,
         piles_journal_full: piles.journal_full,
+        answers_full: disk.answers_full,
         disk: memory.disk,
         tariff_in_force: memory.tariff_in_force,
         tls: tls_of(&api, wall),

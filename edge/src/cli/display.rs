@@ -15,6 +15,11 @@ pub(super) enum Display {
     },
     /// All displays.
     List,
+    /// Give a display a new secret, which is printed once. Its connections end at once.
+    Rotate {
+        /// The display's id.
+        id: String,
+    },
     /// Let a display in no more. Its connections end at once.
     Remove {
         /// The display's id.
@@ -30,6 +35,10 @@ impl Display {
                 (client.post("/v1/displays", &json!({ "id": id }))?, table::fields)
             }
             Self::List => (client.get("/v1/displays")?, table::rows),
+            Self::Rotate { id } => {
+                let path = format!("/v1/displays/{}/rotate", DisplayId::new(id)?);
+                (client.post(&path, &json!({}))?, table::fields)
+            }
             Self::Remove { id } => {
                 let id = DisplayId::new(id)?;
                 (client.delete(&format!("/v1/displays/{id}"))?, table::fields)

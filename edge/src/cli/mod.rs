@@ -371,13 +371,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
                 .to_pretty_json()
                 .context("the document cannot be written");
         }
-        Command::Journal(Journal::Verify { database, site, head }) => {
-            return match database {
-                Some(path) => verify::offline(&path, site.as_deref(), head),
-                None => verify::online(&client, head),
-            };
-        }
-        Command::Journal(Journal::Export { file }) => return export::to_file(&client, &file),
+        Command::Journal(command) => return journal(&client, command),
         Command::Backup { file, within } => {
             let body = json!({ "file": std::path::absolute(&file)?, "within_s": within });
             let patience = Duration::from_secs(within + 30);
@@ -392,12 +386,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
             let tariff = crate::daemon::read_tariff(&file, &time_zone)?;
             return Ok(format!("{}: tariff {}, nothing wrong", file.display(), tariff.id));
         }
-        Command::Tariff(Tariff::Add { file }) => {
-            let document = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            let id = TariffId::new(&tariff_id(&document).with_context(|| file.display().to_string())?)?;
-            let added = client.put_toml(&format!("/v1/tariffs/{id}"), document);
-            (added.with_context(|| file.display().to_string())?, tariff_added)
-        }
+        Command::Tariff(Tariff::Add { file }) => (add_tariff(&client, &file)?, tariff_added),
         Command::Tariff(Tariff::List) => (client.get("/v1/tariffs")?, tariffs),
         Command::EnergyReport(asked) => {
             if let Some(table) = asked.csv(&client, cli.json)? {
@@ -405,13 +394,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
             }
             asked.ask(&client)?
         }
-        Command::Authority => {
-            let answer = client.get("/v1/authority")?;
-            return Ok(answer["certificate"]
-                .as_str()
-                .context("no certificate in the answer")?
-                .to_owned());
-        }
+        Command::Authority => return authority(&client),
         Command::Status => (client.get("/v1/station")?, status::text),
         Command::ClockConfirmed => (client.post("/v1/station/clock-confirmed", &json!({}))?, table::fields),
         Command::BalanceSheet => (client.get("/v1/balance-sheet?detail=true")?, table::fields),
@@ -444,6 +427,31 @@ fn token_in(file: &std::path::Path) -> anyhow::Result<String> {
     let plain = (1..=200).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
     ensure!(plain, "{} holds no token, as `token add` printed it", file.display());
     Ok(token.to_owned())
+}
+
+fn journal(client: &Client, command: Journal) -> anyhow::Result<String> {
+    match command {
+        Journal::Verify {
+            database: Some(path),
+            site,
+            head,
+        } => verify::offline(&path, site.as_deref(), head),
+        Journal::Verify { head, .. } => verify::online(client, head),
+        Journal::Export { file } => export::to_file(client, &file),
+    }
+}
+
+fn authority(client: &Client) -> anyhow::Result<String> {
+    let answer = client.get("/v1/authority")?;
+    let certificate = answer["certificate"].as_str();
+    Ok(certificate.context("no certificate in the answer")?.to_owned())
+}
+
+fn add_tariff(client: &Client, file: &std::path::Path) -> anyhow::Result<Value> {
+    let document = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let id = TariffId::new(&tariff_id(&document).with_context(|| file.display().to_string())?)?;
+    let added = client.put_toml(&format!("/v1/tariffs/{id}"), document);
+    added.with_context(|| file.display().to_string())
 }
 
 /// Which version a document is of; what else is wrong with it the daemon says.

@@ -3,93 +3,81 @@
 use serde_json::Value;
 
 /// What is counted and needs somebody, in this order: the field, what one of them is, what several are, and what to do.
-const COUNTED: [(&str, &str, &str, &str); 15] = [
+const COUNTED: [(&str, &str, &str, &str); 13] = [
     (
-        "/piles_faulted",
+        "piles_faulted",
         "pile with a fault",
         "piles with a fault",
         " (holdfast-edge pile list)",
     ),
     (
-        "/piles_offline",
-        "pile offline",
-        "piles offline",
-        " (holdfast-edge pile list)",
-    ),
-    (
-        "/piles_in_maintenance",
+        "piles_in_maintenance",
         "pile in maintenance: it takes no orders",
         "piles in maintenance: they take no orders",
         "",
     ),
     (
-        "/piles_journal_full",
+        "piles_journal_full",
         "pile has filled its share of the day's journal: it takes no orders until midnight",
         "piles have filled their share of the day's journal: they take no orders until midnight",
         " (holdfast-edge pile log)",
     ),
     (
-        "/piles_meter_abnormal",
+        "piles_meter_abnormal",
         "pile with a meter in doubt",
         "piles with a meter in doubt",
         " (holdfast-edge pile list; holdfast-edge energy-report; holdfast-edge pile meter-cleared)",
     ),
     (
-        "/reviews_waiting",
+        "reviews_waiting",
         "order waits for review",
         "orders wait for review",
         " (GET /v1/reviews)",
     ),
     (
-        "/corrections_waiting",
+        "corrections_waiting",
         "correction waits for a second person",
         "corrections wait for a second person",
         " (holdfast-edge order corrections)",
     ),
     (
-        "/piles_quarantine_full",
+        "piles_quarantine_full",
         "pile has its quarantine full: its records are refused until items are closed",
         "piles have their quarantine full: their records are refused until items are closed",
         " (GET /v1/quarantine)",
     ),
     (
-        "/conflicts_open",
+        "conflicts_open",
         "record contradicts the one its order has",
         "records contradict the ones their orders have",
         " (holdfast-edge quarantine list --why conflict)",
     ),
     (
-        "/rating_differences_open",
+        "rating_differences_open",
         "bill that its pile splits otherwise",
         "bills that their piles split otherwise",
         " (holdfast-edge quarantine list --why rating_differs)",
     ),
     (
-        "/quarantine_open",
-        "item in quarantine",
-        "items in quarantine",
-        " (holdfast-edge quarantine list)",
-    ),
-    (
-        "/orders_of_gone_piles",
+        "orders_of_gone_piles",
         "order charges at a pile that is gone: close it with what is known",
         "orders charge at piles that are gone: close them with what is known",
         " (holdfast-edge order close)",
     ),
     (
-        "/connectors_unordered",
+        "connectors_unordered",
         "connector charges without an order",
         "connectors charge without an order",
         " (holdfast-edge pile list)",
     ),
     (
-        "/piles_two_devices",
+        "piles_two_devices",
         "pile whose identity two devices use: give one its own",
         "piles whose identity two devices use: give one its own",
         " (holdfast-edge pile list, pile add)",
     ),
     (
-        "/msg_ids_reused",
+        "msg_ids_reused",
         "message under a msg_id used before",
         "messages under a msg_id used before",
         ": a pile does not change its boot_id at a start; the log names it",
@@ -99,7 +87,11 @@ const COUNTED: [(&str, &str, &str, &str); 15] = [
 /// The station: what needs attention, then how it is.
 pub(super) fn text(station: &Value) -> String {
     let mut lines = without_orders(station);
-    lines.extend(COUNTED.iter().filter_map(|counted| told(station, *counted)));
+    lines.extend(without_answers(station));
+    lines.extend(offline(station));
+    let counted = COUNTED.iter();
+    lines.extend(counted.filter_map(|(field, one, many, what_to_do)| told(&station[*field], one, many, what_to_do)));
+    lines.extend(in_quarantine(station));
     lines.extend(of_certificates(&station["tls"]));
     lines.extend(of_clock(&station["clock"]));
     if lines.is_empty() {
@@ -135,31 +127,57 @@ fn without_orders(station: &Value) -> Vec<String> {
     lines
 }
 
-fn told(station: &Value, (field, one, many, what_to_do): (&str, &str, &str, &str)) -> Option<String> {
-    let count = match field {
-        "/piles_offline" => number(&station["piles"]).saturating_sub(number(&station["piles_online"])),
-        field => station.pointer(field).map_or(0, number),
-    };
-    let since = station["quarantine_oldest"]
-        .as_str()
-        .filter(|_| field == "/quarantine_open");
-    let since = since.map(|oldest| format!(", the oldest since {oldest}"));
-    let since = since.unwrap_or_default();
-    match count {
+/// Whose requests about money are refused, so that none is booked twice.
+fn without_answers(station: &Value) -> Option<String> {
+    let callers = station["answers_full"].as_array()?.iter().map(word);
+    let callers = callers.collect::<Vec<_>>().join(", ");
+    (!callers.is_empty()).then(|| {
+        format!(
+            "! requests about money are refused (503 answers-full) for {callers}: too many were answered within 24 h. Which \
+             program asks so often? For what cannot wait: holdfast-edge token add, another token has room of its own"
+        )
+    })
+}
+
+fn offline(station: &Value) -> Option<String> {
+    let offline = number(&station["piles"]).saturating_sub(number(&station["piles_online"]));
+    told(
+        &offline.into(),
+        "pile offline",
+        "piles offline",
+        " (holdfast-edge pile list)",
+    )
+}
+
+fn in_quarantine(station: &Value) -> Option<String> {
+    let oldest = station["quarantine_oldest"].as_str();
+    let since = oldest.map_or_else(String::new, |oldest| format!(", the oldest since {oldest}"));
+    let more = format!("{since} (holdfast-edge quarantine list)");
+    told(
+        &station["quarantine_open"],
+        "item in quarantine",
+        "items in quarantine",
+        &more,
+    )
+}
+
+/// A line about so many, if there are any.
+fn told(count: &Value, one: &str, many: &str, what_to_do: &str) -> Option<String> {
+    match number(count) {
         0 => None,
-        1 => Some(format!("! 1 {one}{since}{what_to_do}")),
-        _ => Some(format!("! {count} {many}{since}{what_to_do}")),
+        1 => Some(format!("! 1 {one}{what_to_do}")),
+        count => Some(format!("! {count} {many}{what_to_do}")),
     }
 }
 
 fn of_certificates(tls: &Value) -> Vec<String> {
-    let ending = (
-        "/pile_certificates_ending",
+    let ending = told(
+        &tls["pile_certificates_ending"],
         "pile whose certificate ends within 30 days or has ended",
         "piles whose certificate ends within 30 days or has ended",
         " (holdfast-edge pile list, pile cert)",
     );
-    let mut lines: Vec<String> = told(tls, ending).into_iter().collect();
+    let mut lines: Vec<String> = ending.into_iter().collect();
     if tls["expires_soon"] == true {
         let until = word(&tls["certificate_expires"]);
         lines.push(format!(
@@ -262,13 +280,13 @@ mod tests {
         let document = serde_json::to_value(crate::api::openapi()).unwrap();
         let fields = |schema: &str| document["components"]["schemas"][schema]["properties"].clone();
         let station = fields("StationView");
-        let counted = COUNTED.iter().map(|(field, ..)| &field[1..]);
-        // What is offline is the difference of two.
-        let counted = counted.filter(|field| *field != "piles_offline");
+        let counted = COUNTED.iter().map(|(field, ..)| *field);
         for field in counted.chain([
             "piles",
             "piles_online",
+            "quarantine_open",
             "quarantine_oldest",
+            "answers_full",
             "tariff_in_force",
             "acknowledged",
         ]) {
@@ -322,8 +340,8 @@ version  0.1.0, schema 1";
             first,
             [
                 "! no tariff is in force: every order is refused (holdfast-edge tariff add FILE)",
-                "! 1 pile with a fault (holdfast-edge pile list)",
                 "! 2 piles offline (holdfast-edge pile list)",
+                "! 1 pile with a fault (holdfast-edge pile list)",
                 "! 4 orders wait for review (GET /v1/reviews)",
                 "! 2 corrections wait for a second person (holdfast-edge order corrections)",
                 "! 2 piles whose certificate ends within 30 days or has ended (holdfast-edge pile list, pile cert)",
@@ -390,6 +408,22 @@ version  0.1.0, schema 1";
                 "! 3 messages under a msg_id used before: a pile does not change its boot_id at a start; the log names it",
             ]
         );
+    }
+
+    #[test]
+    fn whose_requests_about_money_are_refused_is_told_before_what_piles_do() {
+        let mut station = station();
+        station["answers_full"] = json!([]);
+        station["piles_online"] = 2.into();
+        assert!(text(&station).starts_with("! 1 pile offline"));
+        station["answers_full"] = json!(["desk", "local:1000"]);
+        let said = text(&station);
+        let first: Vec<&str> = said.lines().take(2).collect();
+        assert!(
+            first[0].contains("refused (503 answers-full) for desk, local:1000: "),
+            "{said}"
+        );
+        assert!(first[1].starts_with("! 1 pile offline"), "{said}");
     }
 
     #[test]

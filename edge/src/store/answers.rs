@@ -60,6 +60,15 @@ impl Default for AnswerBudget {
     }
 }
 
+/// Whose budget is full.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FullBudgets {
+    /// Names of callers whose next request about money is refused, in their order.
+    pub about_money: Vec<String>,
+    /// How many callers forget their oldest other answer with the next one.
+    pub others: u64,
+}
+
 /// How many answers of a caller are remembered: as in its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Counts {
@@ -293,23 +302,25 @@ impl Reader {
         Ok(Some(Mono(now.0 + REMEMBER_MS + 1)))
     }
 
-    /// Of how many callers the budget is full: of answers about money, and of others.
+    /// Whose budget is full.
     ///
     /// # Errors
     /// As [`Reader::head`].
-    pub fn full_budgets(&self, budget: AnswerBudget, now: Mono) -> Result<[u64; 2], StoreError> {
-        let AnswerBudget {
-            about_money_max,
-            others_max,
-        } = budget;
+    pub fn full_budgets(&self, budget: AnswerBudget, now: Mono) -> Result<FullBudgets, StoreError> {
         let counts = self.read.open_table(tables::IDEMPOTENCY_COUNTS)?;
-        let mut full = [0, 0];
+        let mut full = FullBudgets::default();
         for row in counts.iter()? {
             let caller = row?.0;
-            for (full, (about_money, most)) in full.iter_mut().zip([(true, about_money_max), (false, others_max)]) {
-                let until = self.no_room_until(caller.value(), about_money, 0, most, now)?;
-                *full += u64::from(until.is_some());
+            let caller = caller.value();
+            let is_full = |about_money, most| {
+                let until = self.no_room_until(caller, about_money, 0, most, now)?;
+                Ok::<_, StoreError>(until.is_some())
+            };
+            if is_full(true, budget.about_money_max)? {
+                let name = caller.split_once('\n').map_or(caller, |(_, name)| name);
+                full.about_money.push(name.to_owned());
             }
+            full.others += u64::from(is_full(false, budget.others_max)?);
         }
         Ok(full)
     }
@@ -459,8 +470,13 @@ pub(super) mod tests {
             (None, Some(Mono(2 * REMEMBER_MS + 2)))
         );
         let reader = store.reader().unwrap();
-        assert_eq!(reader.full_budgets(budget, until).unwrap(), [1, 1]);
-        assert_eq!(reader.full_budgets(budget, day_over).unwrap(), [0, 1]);
+        let mut full = FullBudgets {
+            about_money: vec!["desk".to_owned()],
+            others: 1,
+        };
+        assert_eq!(reader.full_budgets(budget, until).unwrap(), full);
+        full.about_money.clear();
+        assert_eq!(reader.full_budgets(budget, day_over).unwrap(), full);
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod verify;
 mod write;
 
 pub(crate) use answers::caller_of;
-pub use answers::{AnswerBudget, NewAnswer, Remembered};
+pub use answers::{AnswerBudget, FullBudgets, NewAnswer, Remembered};
 pub use audit::{BillAudit, DIFFERENCES_MAX, Difference};
 pub use backup::Backup;
 pub use read::{OpenItems, OrderFilter, Page, QuarantineFilter, Reader, Sample};

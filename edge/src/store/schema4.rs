@@ -38,7 +38,7 @@ pub(super) fn bring_up(write: &WriteTransaction) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{AnswerBudget, Store, answers};
+    use crate::store::{AnswerBudget, FullBudgets, Store, answers};
     use domain::time::Mono;
     use redb::{Builder, Database, ReadableDatabase};
     use std::path::Path;
@@ -85,6 +85,7 @@ mod tests {
         let now = Mono(before.last().unwrap().0);
         let no_room = |most| reader.no_room_until(caller, true, 0, most, now).unwrap();
         assert!(no_room(count).is_some() && no_room(count + 1).is_none());
-        assert_eq!(reader.full_budgets(AnswerBudget::default(), now).unwrap(), [0, 0]);
+        let full = reader.full_budgets(AnswerBudget::default(), now).unwrap();
+        assert_eq!(full, FullBudgets::default());
     }
 }

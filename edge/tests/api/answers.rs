@@ -68,10 +68,13 @@ async fn a_caller_whose_answers_about_money_are_all_young_is_refused_before_anyt
     let desk = bench.token("desk", "service").await;
     let path = "/v1/members/m1/topups";
     let receipt = |n: u32| json!({ "amount": "1.00", "receipt": format!("D-{n}") });
+    let full = async || bench.get("/v1/station").await.expect(200)["answers_full"].clone();
     for n in 1..=4 {
+        assert_eq!(full().await, json!([]), "{n}");
         let paid = asks(&bench, &desk, path, &format!("k{n}"), &receipt(n)).await;
         assert_eq!(paid.status, 201, "{}", paid.text);
     }
+    assert_eq!(full().await, json!(["desk"]), "the next is refused");
     let refused = asks(&bench, &desk, path, "k5", &receipt(5)).await;
     let wait_s: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert_eq!(
@@ -107,4 +110,5 @@ async fn a_caller_whose_answers_about_money_are_all_young_is_refused_before_anyt
     let taken = asks(&bench, &desk, path, "k6", &receipt(6)).await;
     assert_eq!((taken.status, taken.replayed()), (201, false), "{}", taken.text);
     assert_eq!(allowance().await, "106.00");
+    assert_eq!(full().await, json!(["desk"]), "that one took the room of the first");
 }

@@ -5,6 +5,7 @@
 mod access;
 mod answers;
 mod bench;
+mod bills;
 mod corrections;
 mod desk;
 mod energy;

@@ -4,7 +4,6 @@
 use super::{
     access::{Caller, Tokens, WS_PROTOCOL},
     becomes_true,
-    limit::{InUse, Place},
     problem::Problem,
 };
 use axum::{
@@ -12,6 +11,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
+use limits::{InUse, Place};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},

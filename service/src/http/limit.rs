@@ -1,12 +1,11 @@
-//! Limits by address and caller, so that one does not take what all need: places, and logins that fail.
+//! Logins that fail are limited by address, so that one does not take what all need.
 //! Time is an input; how much is remembered is bounded.
 
 use limits::{Limited, Rate, RateLimits, network_of};
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -73,64 +72,6 @@ impl FailedLogins {
     }
 }
 
-/// Things that are in use, such as open connections, counted by who uses them: one at their bound costs the others
-/// nothing.
-#[derive(Debug)]
-pub struct InUse<K: Ord> {
-    by_user: Arc<Mutex<BTreeMap<K, usize>>>,
-}
-
-impl<K: Ord> Default for InUse<K> {
-    fn default() -> Self {
-        Self {
-            by_user: Arc::default(),
-        }
-    }
-}
-
-impl<K: Ord> Clone for InUse<K> {
-    fn clone(&self) -> Self {
-        Self {
-            by_user: Arc::clone(&self.by_user),
-        }
-    }
-}
-
-/// A place for one of them; given back when it is dropped.
-#[derive(Debug)]
-pub struct Place<K: Ord + Clone> {
-    by_user: Arc<Mutex<BTreeMap<K, usize>>>,
-    user: K,
-}
-
-impl<K: Ord + Clone> InUse<K> {
-    /// A place, if this user has fewer than `most`.
-    pub fn admit(&self, user: K, most: usize) -> Option<Place<K>> {
-        let mut by_user = lock(&self.by_user);
-        let open = by_user.get(&user).copied().unwrap_or(0);
-        if open >= most {
-            return None;
-        }
-        by_user.insert(user.clone(), open + 1);
-        drop(by_user);
-        Some(Place {
-            by_user: Arc::clone(&self.by_user),
-            user,
-        })
-    }
-}
-
-impl<K: Ord + Clone> Drop for Place<K> {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut open) = lock(&self.by_user).entry(self.user.clone()) {
-            *open.get_mut() -= 1;
-            if *open.get() == 0 {
-                open.remove();
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,21 +110,5 @@ mod tests {
             let _counted = logins.note(address(&format!("2001:db8:{:x}:1::1", network + 1)), later);
         }
         assert_eq!(lock(&logins.by_address).keys(), ADDRESSES_MAX);
-    }
-
-    #[test]
-    fn places_are_counted_by_user_and_come_back() {
-        let open = InUse::default();
-        let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
-        let first = open.admit(one, 1).unwrap();
-        assert!(open.admit(one, 1).is_none());
-        let _other = open.admit(other, 1).unwrap();
-        drop(first);
-        assert!(open.admit(one, 1).is_some());
-        assert_eq!(
-            lock(&open.by_user).len(),
-            1,
-            "addresses without connections are forgotten"
-        );
     }
 }

@@ -4,7 +4,6 @@
 use super::{
     access::{LocalPeer, TcpPeer},
     becomes_true,
-    limit::{InUse, Place},
     problem::{PROBLEM_JSON, Problem},
     write_timeout::WriteTimeout,
 };
@@ -14,7 +13,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use limits::network_of;
+use limits::{InUse, Place, network_of};
 use rustls::ServerConfig;
 use std::{
     net::IpAddr,

@@ -17,7 +17,7 @@ struct Longer {
 
 const ONE_BENCH: &str = "tests of one rule, which read from top to bottom";
 
-const LONGER: [Longer; 13] = [
+const LONGER: [Longer; 12] = [
     Longer {
         path: "domain/src/alignment/tests.rs",
         lines_max: 900,
@@ -67,11 +67,6 @@ const LONGER: [Longer; 13] = [
         path: "domain/tests/replay/happens.rs",
         lines_max: 800,
         why: "every kind of input, and what of it happens",
-    },
-    Longer {
-        path: "edge/src/store/read.rs",
-        lines_max: 800,
-        why: "every way to read a snapshot; to be cut by table",
     },
     Longer {
         path: "tests/src/pile/machine/tests.rs",

@@ -24,7 +24,7 @@ pub struct DisplaySecret {
     /// Its MQTT user name, and its client id or the beginning of it.
     #[schema(example = "display:price-board")]
     pub user_name: String,
-    /// Its MQTT password. `null` in a repeated answer: it is not kept; remove the display and add it again if it was lost.
+    /// Its MQTT password. `null` in a repeated answer: it is not kept; rotate it if it was lost.
     #[schema(required)]
     pub secret: Option<String>,
 }

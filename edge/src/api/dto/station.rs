@@ -66,6 +66,10 @@ pub struct StationView {
     pub piles_quarantine_full: usize,
     /// Piles whose messages have filled a day's share of the journal: they take no orders until the next day.
     pub piles_journal_full: usize,
+    /// Callers whose requests about money are refused: as many of theirs were answered within 24 h as are remembered of one
+    /// caller.
+    #[schema(example = json!(["desk"]))]
+    pub answers_full: Vec<String>,
     /// Room on the disk.
     pub disk: DiskView,
     /// The tariff an order placed now is pinned to; `null`: every order is refused.

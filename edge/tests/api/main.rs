@@ -17,5 +17,7 @@ mod orders;
 mod pages;
 mod piles;
 mod quarantine;
+mod recovering;
 mod requests;
 mod shapes;
+mod sync;

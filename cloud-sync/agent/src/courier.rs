@@ -1,0 +1,728 @@
+//! Carries a station's journal to head office: what to fetch, what to send, what to hand to the station, and when.
+//! A state machine without I/O or clock. It holds no entry that the station does not have, so it can be lost at any moment.
+
+use crate::urgency::Urgency;
+use domain::{
+    ids::OrderId,
+    journal::{Hash, Head},
+    time::Mono,
+};
+use protocol::{
+    frame::{Ack, BATCH_ENTRIES_MAX, BATCH_PACKED_MAX, Batch, Nonce, Pong, State},
+    key::Signature,
+    pack::Packer,
+    read_through::{AnswerPart, Ask},
+    status::{Hello, Status},
+    topic::Kind,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+};
+
+/// The most batches that are on the way at once.
+pub const WINDOW: usize = 16;
+/// How long an entry waits for company, in milliseconds. A batch of one costs the line as much as a batch of twenty.
+pub const COMPANY_MS: u64 = 10_000;
+/// When what was sent and is not acknowledged is sent again, in milliseconds: Debian's mosquitto is known to keep messages
+/// back.
+pub const RESEND_MS: u64 = 30_000;
+/// How often the station is told how far head office has its journal, in milliseconds: each time is a commit there.
+pub const TELL_STATION_MS: u64 = 60_000;
+/// How often head office is pinged, in milliseconds.
+pub const PING_MS: u64 = 20_000;
+/// How long a connection is believed in without a pong, in milliseconds.
+pub const SILENCE_MS: u64 = 60_000;
+/// When a hello that nobody answered is said again, in milliseconds; and how often, while head office cannot go on.
+pub const HELLO_MS: u64 = 30_000;
+/// The most questions that are answered at once.
+const ASKED_MAX: usize = 4;
+/// The most orders that are watched at once.
+const WATCHED_MAX: usize = 32;
+/// How long an order is watched after somebody last said so, in milliseconds.
+const WATCH_MS: u64 = 60_000;
+/// The least time between two live frames of an order, in milliseconds.
+const LIVE_MS: u64 = 5_000;
+
+/// Entries of the journal, as the station's feed gives them: they end where a step of the station ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The place before the first; none if the station does not have it (any more).
+    pub before: Option<Head>,
+    /// The stored bytes of each.
+    pub entries: Vec<Vec<u8>>,
+    /// The station's signature over the place of the last.
+    pub signature: Signature,
+    /// The number of the journal's last entry.
+    pub head: u64,
+    /// The number after which the journal begins.
+    pub begins_after: u64,
+}
+
+/// What has happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A new connection to the broker is up, and what comes down is subscribed to.
+    Connected,
+    /// It is gone.
+    Lost,
+    /// What the station says of itself.
+    Hello(Box<Hello>),
+    /// A page of the journal.
+    Page(Page),
+    /// The number for the next ping.
+    Ping(Nonce),
+    /// A message came down.
+    Down(Kind, Vec<u8>),
+    /// The station took a tail, or refused it.
+    TailTaken(Result<(), String>),
+    /// The station's answer to a question.
+    Answered {
+        /// The question's number.
+        id: u64,
+        /// The status code.
+        status: u16,
+        /// The body.
+        body: Vec<u8>,
+    },
+    /// A live frame of a watched order.
+    Live(OrderId, Vec<u8>),
+    /// Nothing but time.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask the station what it says of itself.
+    AskHello,
+    /// Ask the station for the number of a ping.
+    AskPing,
+    /// Fetch a page after this entry. It takes the place of a fetch that is under way.
+    Fetch {
+        /// The number of the entry before it.
+        after: u64,
+        /// How many entries at most.
+        limit: usize,
+        /// Whether to wait for news if there is nothing.
+        wait: bool,
+    },
+    /// Send this to head office.
+    Send(Kind, Vec<u8>),
+    /// Hand an acknowledgement to the station, which checks who signed it.
+    HandAck(Vec<u8>),
+    /// Hand head office's time to the station, which checks who signed it.
+    HandPong {
+        /// The pong.
+        pong: Vec<u8>,
+        /// How long it took, in milliseconds.
+        round_trip_ms: u64,
+    },
+    /// Hand the station what it has lost, and say what became of it.
+    HandTail(Vec<u8>),
+    /// Ask the station.
+    Get {
+        /// The question's number.
+        id: u64,
+        /// The path of its API.
+        path: String,
+    },
+    /// Follow an order's live frames from now on.
+    Watch(OrderId),
+    /// And no longer.
+    Unwatch(OrderId),
+    /// The connection is of no use: make another.
+    Reconnect(&'static str),
+}
+
+/// How far it is with head office.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// There is no connection.
+    Away,
+    /// A hello was asked for or sent, and is not answered.
+    Greeting {
+        /// The number that its answer says again.
+        nonce: Option<Nonce>,
+        /// When it is said again.
+        again_at: Mono,
+    },
+    /// Head office follows.
+    Following(Fetching),
+    /// It cannot: it is said again how far the journal goes, and it says again how far it has it.
+    Stalled {
+        /// When.
+        again_at: Mono,
+    },
+}
+
+/// What the last fetch was for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fetching {
+    /// The window is full.
+    Nothing,
+    /// To send what it brings, or, where there is nothing yet, to be told of it.
+    Next,
+    /// Something is there, and waits for company. The fetch is for what comes meanwhile.
+    Company {
+        /// Up to where entries were seen.
+        seen: u64,
+        /// When they go.
+        until: Mono,
+    },
+    /// To send what it brings, now and in this number.
+    Now {
+        /// How many entries at most.
+        limit: usize,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Watched {
+    until: Mono,
+    sent_at: Option<Mono>,
+    /// A frame that came too soon after the one before.
+    waiting: Option<Vec<u8>>,
+}
+
+/// What can be told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Whether there is a connection to the broker.
+    pub connected: bool,
+    /// What head office makes of the journal; none before it has said so on this connection.
+    pub state: Option<State>,
+    /// How far head office has it.
+    pub acknowledged: Option<Head>,
+    /// The last entry that was seen in the station's journal.
+    pub head: u64,
+    /// Batches that are on the way.
+    pub on_the_way: usize,
+    /// Why it cannot go on, where a person has to look.
+    pub trouble: Option<String>,
+    /// Messages from head office that could not be read, since the start.
+    pub malformed: u64,
+}
+
+/// The state machine.
+pub struct Courier {
+    phase: Phase,
+    /// Up to where head office has the journal.
+    acked: Option<Head>,
+    /// Up to where it was sent.
+    sent: Head,
+    /// The last entry of each batch on the way.
+    window: VecDeque<u64>,
+    /// When head office last took something, or the first of the window was sent.
+    progress_at: Mono,
+    /// The newest acknowledgement that the station was not told of.
+    untold: Option<Vec<u8>>,
+    told_at: Option<Mono>,
+    pings: Pings,
+    tails: VecDeque<Vec<u8>>,
+    handing_tail: bool,
+    asked: Vec<u64>,
+    watched: BTreeMap<OrderId, Watched>,
+    packer: Packer,
+    progress: Progress,
+}
+
+/// Pings of one connection.
+#[derive(Debug, Default)]
+struct Pings {
+    next_at: Mono,
+    /// The last that was sent.
+    sent: Option<(Nonce, Mono)>,
+    heard_at: Mono,
+}
+
+impl Default for Courier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Courier {
+    /// One that is not connected.
+    pub fn new() -> Self {
+        Self {
+            phase: Phase::Away,
+            acked: None,
+            sent: Head::START,
+            window: VecDeque::new(),
+            progress_at: Mono(0),
+            untold: None,
+            told_at: None,
+            pings: Pings::default(),
+            tails: VecDeque::new(),
+            handing_tail: false,
+            asked: Vec::new(),
+            watched: BTreeMap::new(),
+            packer: Packer::new(),
+            progress: Progress::default(),
+        }
+    }
+
+    /// What can be told of it.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            connected: self.phase != Phase::Away,
+            acknowledged: self.acked,
+            on_the_way: self.window.len(),
+            ..self.progress.clone()
+        }
+    }
+
+    /// Takes in what has happened at `now`; returns what is to be done, in order.
+    pub fn handle(&mut self, now: Mono, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Connected => self.connected(now, &mut effects),
+            Input::Lost => self.lost(&mut effects),
+            Input::Hello(hello) => self.hello(now, *hello, &mut effects),
+            Input::Page(page) => self.page(now, page, &mut effects),
+            Input::Ping(nonce) if self.phase != Phase::Away => {
+                self.pings.sent = Some((nonce, now));
+                effects.push(Effect::Send(Kind::Ping, nonce.0.to_vec()));
+            }
+            Input::Ping(_) => {}
+            Input::Down(kind, bytes) if self.phase != Phase::Away => self.down(now, kind, bytes, &mut effects),
+            Input::Down(..) => {}
+            Input::TailTaken(taken) => self.tail_taken(now, taken, &mut effects),
+            Input::Answered { id, status, body } => self.answered(id, status, &body, &mut effects),
+            Input::Live(order, frame) => self.live(now, &order, frame, &mut effects),
+            Input::Tick => {}
+        }
+        self.timers(now, &mut effects);
+        effects
+    }
+
+    /// When to call again, if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        let phase = match &self.phase {
+            Phase::Away => return None,
+            Phase::Greeting { again_at, .. } | Phase::Stalled { again_at } => Some(*again_at),
+            Phase::Following(Fetching::Company { until, .. }) => Some(*until),
+            Phase::Following(_) => None,
+        };
+        let resend = (!self.window.is_empty()).then(|| self.progress_at.after_ms(RESEND_MS));
+        let tell = self.untold.as_ref().map(|_| self.tell_at());
+        let watched = self.watched.values().flat_map(|watched| {
+            let frame = watched.waiting.as_ref().and(watched.sent_at);
+            [Some(watched.until), frame.map(|sent| sent.after_ms(LIVE_MS))]
+        });
+        let pings = [self.pings.next_at, self.pings.heard_at.after_ms(SILENCE_MS)].map(Some);
+        [phase, resend, tell]
+            .into_iter()
+            .chain(pings)
+            .chain(watched)
+            .flatten()
+            .min()
+    }
+
+    fn connected(&mut self, now: Mono, effects: &mut Vec<Effect>) {
+        self.lost(effects);
+        self.pings = Pings {
+            next_at: now,
+            sent: None,
+            heard_at: now,
+        };
+        self.greet(now, effects);
+    }
+
+    /// What was sent may be lost with the connection: what counts is what the next hello is answered.
+    fn lost(&mut self, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Away;
+        self.window.clear();
+        self.tails.clear();
+        self.asked.clear();
+        self.progress.state = None;
+        effects.extend(mem::take(&mut self.watched).into_keys().map(Effect::Unwatch));
+    }
+
+    fn greet(&mut self, now: Mono, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Greeting {
+            nonce: None,
+            again_at: now.after_ms(HELLO_MS),
+        };
+        self.window.clear();
+        effects.push(Effect::AskHello);
+    }
+
+    fn hello(&mut self, now: Mono, hello: Hello, effects: &mut Vec<Effect>) {
+        if let Phase::Greeting { nonce, again_at } = &mut self.phase {
+            *nonce = Some(hello.nonce);
+            *again_at = now.after_ms(HELLO_MS);
+            self.progress.head = hello.head.seq;
+            let status = Status::Online(Box::new(hello));
+            effects.push(Effect::Send(Kind::Status, status.to_bytes()));
+        }
+    }
+
+    fn down(&mut self, now: Mono, kind: Kind, bytes: Vec<u8>, effects: &mut Vec<Effect>) {
+        match kind {
+            Kind::Ack => match Ack::unverified(&bytes) {
+                Ok(ack) => self.ack(now, ack, bytes, effects),
+                Err(_) => self.progress.malformed += 1,
+            },
+            Kind::Pong => match Pong::unverified(&bytes) {
+                Ok(pong) => self.pong(now, pong, bytes, effects),
+                Err(_) => self.progress.malformed += 1,
+            },
+            Kind::Tail => {
+                self.tails.push_back(bytes);
+                self.hand_tail(effects);
+            }
+            Kind::Ask => self.ask(&bytes, effects),
+            Kind::Watch => self.watch(now, &bytes, effects),
+            Kind::Status | Kind::Journal | Kind::Answer | Kind::Live | Kind::Ping => self.progress.malformed += 1,
+        }
+    }
+
+    fn ack(&mut self, now: Mono, ack: Ack, bytes: Vec<u8>, effects: &mut Vec<Effect>) {
+        let answers_hello = match self.phase {
+            Phase::Greeting { nonce: Some(nonce), .. } => ack.nonce == nonce,
+            _ => false,
+        };
+        if matches!(self.phase, Phase::Greeting { .. }) && !answers_hello {
+            // Of an earlier hello, or of a batch before the connection broke: the answer to this one is on its way.
+            return;
+        }
+        self.progress.state = Some(ack.state);
+        if answers_hello {
+            // The station ends its recovery by this one, so it is told at once.
+            self.untold = None;
+            self.told_at = Some(now);
+            effects.push(Effect::HandAck(bytes));
+        } else if self.acked.is_none_or(|acked| ack.head.seq > acked.seq) {
+            self.untold = Some(bytes);
+        }
+        let is_expected = self.is_expected(ack.head.seq);
+        let went_on = self.acked != Some(ack.head);
+        self.acked = Some(ack.head);
+        if ack.state != State::Following {
+            let word = ack.state.word();
+            self.progress.trouble = Some(format!(
+                "head office stays at entry {}: to it this journal is {word}",
+                ack.head.seq
+            ));
+            return self.stall(now);
+        }
+        if answers_hello || !is_expected {
+            return self.go_on_from(now, ack.head, effects);
+        }
+        while self.window.front().is_some_and(|last| *last <= ack.head.seq) {
+            self.window.pop_front();
+        }
+        if went_on {
+            self.progress_at = now;
+        }
+        if matches!(self.phase, Phase::Following(Fetching::Nothing)) && self.window.len() < WINDOW {
+            self.fetch_next(effects);
+        }
+    }
+
+    /// Whether head office can have come to this entry with what was sent on this connection: to the end of a batch, or
+    /// nowhere yet. Elsewhere it is because it lost something, or has it from another connection.
+    fn is_expected(&self, seq: u64) -> bool {
+        matches!(self.phase, Phase::Following(_))
+            && (self.window.contains(&seq) || self.acked.is_some_and(|acked| acked.seq == seq))
+    }
+
+    fn stall(&mut self, now: Mono) {
+        self.window.clear();
+        self.phase = Phase::Stalled {
+            again_at: now.after_ms(HELLO_MS),
+        };
+    }
+
+    fn go_on_from(&mut self, now: Mono, head: Head, effects: &mut Vec<Effect>) {
+        if head.seq > self.progress.head {
+            // It was restored from a copy: what is beyond comes back in tails, or a person has to look.
+            self.progress.trouble = Some(format!(
+                "head office has entries up to {}, the station only up to {}",
+                head.seq, self.progress.head
+            ));
+            return self.stall(now);
+        }
+        self.progress.trouble = None;
+        self.window.clear();
+        self.sent = head;
+        self.progress_at = now;
+        self.fetch_next(effects);
+    }
+
+    fn fetch_next(&mut self, effects: &mut Vec<Effect>) {
+        self.fetch(Fetching::Next, effects);
+    }
+
+    fn fetch(&mut self, fetching: Fetching, effects: &mut Vec<Effect>) {
+        let (after, limit, wait) = match fetching {
+            Fetching::Nothing => return,
+            Fetching::Next => (self.sent.seq, BATCH_ENTRIES_MAX, true),
+            Fetching::Company { seen, .. } => (seen, BATCH_ENTRIES_MAX, true),
+            Fetching::Now { limit } => (self.sent.seq, limit, false),
+        };
+        self.phase = Phase::Following(fetching);
+        effects.push(Effect::Fetch { after, limit, wait });
+    }
+
+    fn page(&mut self, now: Mono, page: Page, effects: &mut Vec<Effect>) {
+        let Phase::Following(fetching) = self.phase.clone() else {
+            return;
+        };
+        self.progress.head = page.head;
+        let last = |after: u64| after + page.entries.len() as u64;
+        let is_urgent = || {
+            let urgency = Urgency::of(&self.watched);
+            page.entries.iter().any(|entry| urgency.is_urgent(entry))
+        };
+        match fetching {
+            Fetching::Nothing => {}
+            _ if page.entries.is_empty() => self.nothing_there(now, &page, fetching, effects),
+            Fetching::Company { seen, until } => {
+                let seen = last(seen);
+                let many = seen - self.sent.seq >= BATCH_ENTRIES_MAX as u64;
+                if many || is_urgent() {
+                    self.fetch(
+                        Fetching::Now {
+                            limit: BATCH_ENTRIES_MAX,
+                        },
+                        effects,
+                    );
+                } else {
+                    self.fetch(Fetching::Company { seen, until }, effects);
+                }
+            }
+            Fetching::Next if last(self.sent.seq) >= page.head && self.window.is_empty() && !is_urgent() => {
+                let (seen, until) = (last(self.sent.seq), now.after_ms(COMPANY_MS));
+                self.fetch(Fetching::Company { seen, until }, effects);
+            }
+            Fetching::Next => self.send(now, &page, BATCH_ENTRIES_MAX, effects),
+            Fetching::Now { limit } => self.send(now, &page, limit, effects),
+        }
+    }
+
+    fn nothing_there(&mut self, now: Mono, page: &Page, fetching: Fetching, effects: &mut Vec<Effect>) {
+        if page.before.is_none() && page.begins_after > self.sent.seq {
+            self.progress.trouble = Some(format!(
+                "head office wants the entries from {} on, and the station's journal begins after {}",
+                self.sent.seq + 1,
+                page.begins_after
+            ));
+            return self.stall(now);
+        }
+        let fetching = match fetching {
+            Fetching::Now { .. } => Fetching::Next,
+            other => other,
+        };
+        self.fetch(fetching, effects);
+    }
+
+    fn send(&mut self, now: Mono, page: &Page, limit: usize, effects: &mut Vec<Effect>) {
+        let Some(before) = page.before.filter(|before| before.seq == self.sent.seq) else {
+            return self.fetch_next(effects);
+        };
+        if before.hash != self.sent.hash {
+            // Another journal than the one that was acknowledged: head office says what it is.
+            self.progress.trouble = Some(format!(
+                "entry {} of the station is another than the one that head office has",
+                before.seq
+            ));
+        }
+        let batch = match Batch::pack(before, &page.entries, page.signature, &mut self.packer) {
+            Ok(batch) => batch,
+            Err(error) => {
+                self.progress.trouble = Some(format!("the entries after {} cannot be sent: {error}", before.seq));
+                return self.stall(now);
+            }
+        };
+        if batch.body.len() > BATCH_PACKED_MAX && page.entries.len() > 1 && limit > 1 {
+            // The station gives whole steps, so what is still too long with a limit of one is a step that goes alone.
+            let limit = (page.entries.len() / 2).max(1);
+            return self.fetch(Fetching::Now { limit }, effects);
+        }
+        let hash = page
+            .entries
+            .iter()
+            .fold(before.hash, |hash, entry| Hash::seal(&hash, entry));
+        self.sent = Head {
+            seq: batch.last(),
+            hash,
+        };
+        if self.window.is_empty() {
+            self.progress_at = now;
+        }
+        self.window.push_back(batch.last());
+        effects.push(Effect::Send(Kind::Journal, batch.to_bytes()));
+        if self.window.len() < WINDOW {
+            self.fetch_next(effects);
+        } else {
+            self.phase = Phase::Following(Fetching::Nothing);
+        }
+    }
+
+    fn pong(&mut self, now: Mono, pong: Pong, bytes: Vec<u8>, effects: &mut Vec<Effect>) {
+        if let Some((_, sent_at)) = self.pings.sent.take_if(|(nonce, _)| *nonce == pong.nonce) {
+            self.pings.heard_at = now;
+            effects.push(Effect::HandPong {
+                pong: bytes,
+                round_trip_ms: now.ms_since(sent_at),
+            });
+        }
+    }
+
+    /// One at a time, in order: the station takes none that does not follow.
+    fn hand_tail(&mut self, effects: &mut Vec<Effect>) {
+        if !self.handing_tail
+            && let Some(tail) = self.tails.pop_front()
+        {
+            self.handing_tail = true;
+            effects.push(Effect::HandTail(tail));
+        }
+    }
+
+    fn tail_taken(&mut self, now: Mono, taken: Result<(), String>, effects: &mut Vec<Effect>) {
+        self.handing_tail = false;
+        match taken {
+            Ok(()) if self.tails.is_empty() && self.phase != Phase::Away => {
+                // Perhaps that was all of it: how far the station is now says whether something is still missing.
+                self.greet(now, effects);
+            }
+            Ok(()) => self.hand_tail(effects),
+            Err(why) => {
+                self.tails.clear();
+                self.progress.trouble = Some(format!("the station did not take back what it had lost: {why}"));
+            }
+        }
+    }
+
+    fn ask(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
+        match serde_json::from_slice::<Ask>(bytes) {
+            Ok(ask) if self.asked.len() < ASKED_MAX => {
+                self.asked.push(ask.id);
+                effects.push(Effect::Get {
+                    id: ask.id,
+                    path: ask.what.path(),
+                });
+            }
+            Ok(ask) => send_answer(
+                ask.id,
+                503,
+                br#"{"detail":"it answers other questions: ask again"}"#,
+                effects,
+            ),
+            Err(_) => self.progress.malformed += 1,
+        }
+    }
+
+    fn answered(&mut self, id: u64, status: u16, body: &[u8], effects: &mut Vec<Effect>) {
+        let asked = self.asked.len();
+        self.asked.retain(|other| *other != id);
+        if self.asked.len() < asked {
+            send_answer(id, status, body, effects);
+        }
+    }
+
+    fn watch(&mut self, now: Mono, bytes: &[u8], effects: &mut Vec<Effect>) {
+        let Some(order) = std::str::from_utf8(bytes)
+            .ok()
+            .and_then(|text| text.parse::<OrderId>().ok())
+        else {
+            self.progress.malformed += 1;
+            return;
+        };
+        let until = now.after_ms(WATCH_MS);
+        if let Some(watched) = self.watched.get_mut(&order) {
+            watched.until = until;
+        } else if self.watched.len() < WATCHED_MAX {
+            effects.push(Effect::Watch(order.clone()));
+            self.watched.insert(
+                order,
+                Watched {
+                    until,
+                    sent_at: None,
+                    waiting: None,
+                },
+            );
+        }
+    }
+
+    fn live(&mut self, now: Mono, order: &OrderId, frame: Vec<u8>, effects: &mut Vec<Effect>) {
+        let Some(watched) = self.watched.get_mut(order) else {
+            return;
+        };
+        if watched.sent_at.is_some_and(|sent| now < sent.after_ms(LIVE_MS)) {
+            watched.waiting = Some(frame);
+        } else {
+            watched.sent_at = Some(now);
+            effects.push(Effect::Send(Kind::Live, frame));
+        }
+    }
+
+    fn tell_at(&self) -> Mono {
+        self.told_at.map_or(Mono(0), |told| told.after_ms(TELL_STATION_MS))
+    }
+
+    fn timers(&mut self, now: Mono, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Away {
+            return;
+        }
+        if now >= self.pings.heard_at.after_ms(SILENCE_MS) {
+            self.lost(effects);
+            effects.push(Effect::Reconnect("head office has not answered for a minute"));
+            return;
+        }
+        if now >= self.pings.next_at {
+            self.pings.next_at = now.after_ms(PING_MS);
+            effects.push(Effect::AskPing);
+        }
+        match self.phase {
+            Phase::Greeting { again_at, .. } | Phase::Stalled { again_at } if now >= again_at => {
+                self.greet(now, effects);
+            }
+            Phase::Following(Fetching::Company { until, .. }) if now >= until => {
+                self.fetch(
+                    Fetching::Now {
+                        limit: BATCH_ENTRIES_MAX,
+                    },
+                    effects,
+                );
+            }
+            _ => {}
+        }
+        if !self.window.is_empty() && now >= self.progress_at.after_ms(RESEND_MS) {
+            let from = self.acked.unwrap_or(Head::START);
+            self.go_on_from(now, from, effects);
+        }
+        if self.untold.is_some() && now >= self.tell_at() {
+            effects.extend(self.untold.take().map(Effect::HandAck));
+            self.told_at = Some(now);
+        }
+        self.watched.retain(|order, watched| {
+            let is_watched = now < watched.until;
+            if !is_watched {
+                effects.push(Effect::Unwatch(order.clone()));
+            }
+            is_watched
+        });
+        for watched in self.watched.values_mut() {
+            if watched.sent_at.is_none_or(|sent| now >= sent.after_ms(LIVE_MS))
+                && let Some(frame) = watched.waiting.take()
+            {
+                watched.sent_at = Some(now);
+                effects.push(Effect::Send(Kind::Live, frame));
+            }
+        }
+    }
+}
+
+fn send_answer(id: u64, status: u16, body: &[u8], effects: &mut Vec<Effect>) {
+    let too_large = br#"{"detail":"the answer is too long for the line"}"#;
+    let parts = AnswerPart::split(id, status, body).or_else(|_| AnswerPart::split(id, 413, too_large));
+    let parts = parts.expect("a short answer fits");
+    effects.extend(parts.iter().map(|part| Effect::Send(Kind::Answer, part.to_bytes())));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! What a station says of itself on `up/status`: retained, sent after every connect, and its will.
+//! To head office it is the hello that the next acknowledgement answers.
+
+use crate::{
+    frame::{HqEpoch, Nonce},
+    key::PublicKey,
+};
+use domain::{ids::SiteId, journal::Head, time::Wall};
+use serde::{Deserialize, Serialize};
+
+/// What is said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Status {
+    /// It is there.
+    Online(Box<Hello>),
+    /// Its connection ended.
+    Offline {
+        /// Whose.
+        site: SiteId,
+    },
+}
+
+/// What a station is, and how far its journal goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Which.
+    pub site: SiteId,
+    /// The version of the line that it speaks, [`crate::VERSION`].
+    pub protocol: u32,
+    /// The version of the station's program.
+    pub station: String,
+    /// The version of the program that speaks for it.
+    pub agent: String,
+    /// The run of its journal.
+    pub epoch: String,
+    /// The place after which its journal begins: what is before is pruned.
+    pub begins_after: Head,
+    /// The place of its last entry.
+    pub head: Head,
+    /// How far head office has it, to the station's knowledge.
+    pub acknowledged: Option<Head>,
+    /// It was restored from a copy and waits for what head office has beyond it.
+    pub recovering: bool,
+    /// Which life of head office it has last heard of.
+    pub hq_epoch: Option<HqEpoch>,
+    /// When the oldest entry that is not acknowledged was journaled, by the station's clock.
+    pub waiting_since: Option<Wall>,
+    /// Where the station's days begin, as a name of the IANA time-zone database.
+    pub time_zone: String,
+    /// The key that its batches are signed with.
+    pub key: PublicKey,
+    /// What the answer to this hello says again.
+    pub nonce: Nonce,
+}
+
+impl Status {
+    /// As it is sent.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a status has string keys and no failing serializer")
+    }
+
+    /// Reads one. Fields that are not known are passed over: a newer station may have said them.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// Whose it is.
+    pub fn site(&self) -> &SiteId {
+        match self {
+            Self::Online(hello) => &hello.site,
+            Self::Offline { site } => site,
+        }
+    }
+}

@@ -390,15 +390,30 @@ fn after_a_restore_a_heartbeat_of_a_placed_order_counts_as_usual() {
 fn a_stop_that_went_out_without_a_fact_is_journaled_after_it() {
     let mut bench = Bench::new();
     let (id, _) = bench.charge("m", "P1", "50");
-    let sent = |id: &OrderId, cause| Input::StopSent { order: id.clone(), cause };
+    let sent = |id: &OrderId, cause| Input::StopSent {
+        order: id.clone(),
+        cause,
+    };
     let outcome = bench.ok(sent(&id, StopCause::FundsUsed));
-    assert!(matches!(&outcome.facts[0].1, Fact::StopRequested { cause: StopCause::FundsUsed, .. }));
-    assert_eq!(command_kinds(&outcome), [CommandKind::Stop], "a pile that charges on is asked again");
+    assert!(matches!(
+        &outcome.facts[0].1,
+        Fact::StopRequested {
+            cause: StopCause::FundsUsed,
+            ..
+        }
+    ));
+    assert_eq!(
+        command_kinds(&outcome),
+        [CommandKind::Stop],
+        "a pile that charges on is asked again"
+    );
     assert!(bench.order(&id).stopping);
     // What is over is over.
     let mut bench = Bench::new();
     let id = bench.place("m", "P1", "50");
-    let by = StopCause::Asked { by: "driver".to_owned() };
+    let by = StopCause::Asked {
+        by: "driver".to_owned(),
+    };
     bench.ok(sent(&id, by.clone()));
     assert_eq!(bench.state(&id), State::Fail);
     for cause in [by, StopCause::LimitReached] {

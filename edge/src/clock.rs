@@ -330,7 +330,13 @@ mod tests {
         assert_eq!(clock.now().mono, Mono(1_000), "it never goes back");
         clock.go_on_from(Mono(60_000));
         clock.advance(5);
-        assert_eq!(clock.now(), Now { mono: Mono(60_005), wall: Wall(1_005) });
+        assert_eq!(
+            clock.now(),
+            Now {
+                mono: Mono(60_005),
+                wall: Wall(1_005)
+            }
+        );
         assert_eq!(clock.mark().mono, Mono(60_005));
     }
 

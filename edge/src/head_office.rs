@@ -75,7 +75,9 @@ pub enum Unbelieved {
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// It answers another question than the latest.
-    #[error("it answers another question than the station's latest: an old answer that is sent once more counts for nothing")]
+    #[error(
+        "it answers another question than the station's latest: an old answer that is sent once more counts for nothing"
+    )]
     Stale,
     /// There is nobody to believe.
     #[error("no head office is set: `public_key` under `[head_office]` in the configuration")]
@@ -336,7 +338,10 @@ mod tests {
         let strange = SigningKey::from_seed([3; 32]);
         assert!(matches!(end.ack(&ack(&strange, latest)), Err(Unbelieved::Malformed(_))));
         let alone = HeadOffice::new(site(), PublicKeys::default(), SigningKey::from_seed([2; 32]));
-        assert!(matches!(alone.ack(&ack(&key, Nonce::NONE)), Err(Unbelieved::NoHeadOffice)));
+        assert!(matches!(
+            alone.ack(&ack(&key, Nonce::NONE)),
+            Err(Unbelieved::NoHeadOffice)
+        ));
     }
 
     #[test]

@@ -86,7 +86,10 @@ impl Line {
             for entry in entries {
                 let bytes = STANDARD.decode(entry["bytes"].as_str().context("no bytes")?)?;
                 let hash = Hash::seal(&self.head().hash, &bytes);
-                ensure!(entry["hash"] == hash.to_string(), "{entry} is not sealed to what is before");
+                ensure!(
+                    entry["hash"] == hash.to_string(),
+                    "{entry} is not sealed to what is before"
+                );
                 self.entries.push((hash, bytes));
             }
         }

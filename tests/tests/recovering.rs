@@ -37,7 +37,11 @@ fn head_office() -> SigningKey {
 fn refused(answer: anyhow::Result<Answer>, status: u16, code: &str) {
     let answer = answer.unwrap();
     let kind = format!("urn:holdfast:problem:{code}");
-    assert_eq!((answer.status, &answer.body["type"]), (status, &json!(kind)), "{answer:?}");
+    assert_eq!(
+        (answer.status, &answer.body["type"]),
+        (status, &json!(kind)),
+        "{answer:?}"
+    );
 }
 
 /// A station with a copy of itself, lost hours after it, and a head office that has them.
@@ -69,7 +73,10 @@ impl World {
         let mut line = Line::of(&station, SITE, head_office());
         station.add_member("anna", "100.00").await.unwrap();
         station.add_member("ben", "100.00").await.unwrap();
-        let secrets = [station.add_pile("P1").await.unwrap(), station.add_pile("P2").await.unwrap()];
+        let secrets = [
+            station.add_pile("P1").await.unwrap(),
+            station.add_pile("P2").await.unwrap(),
+        ];
         let mut first = history::boot(&station, "P1", &secrets[0]).await.unwrap();
         let charging = begin(&station, &mut first, "anna", "P1", until).await;
         let copy = station.folder().join("data/copy.redb");
@@ -83,7 +90,12 @@ impl World {
             .unwrap();
         station.wait_for_order(&settled, State::Payed, PATIENCE).await.unwrap();
         let top_up = json!({ "amount": "7.00", "receipt": "in-the-lost-hours" });
-        station.post("/v1/members/anna/topups", &top_up).await.unwrap().success().unwrap();
+        station
+            .post("/v1/members/anna/topups", &top_up)
+            .await
+            .unwrap()
+            .success()
+            .unwrap();
         line.pull().await.unwrap();
         Self {
             station,
@@ -100,7 +112,13 @@ impl World {
     async fn restore(&mut self) {
         self.station.kill().unwrap();
         let config = self.station.config_path();
-        let words = ["restore", "--move-aside", self.copy.to_str().unwrap(), "--config", config.to_str().unwrap()];
+        let words = [
+            "restore",
+            "--move-aside",
+            self.copy.to_str().unwrap(),
+            "--config",
+            config.to_str().unwrap(),
+        ];
         let said = self.station.offline(&words).unwrap();
         assert!(said.contains("gets back what head office has"), "{said}");
         self.station.start_again().await.unwrap();
@@ -143,7 +161,9 @@ async fn begin(station: &StationProcess, pile: &mut Hand, member: &str, id: &str
     let start = pile.hear(DownKind::Command).await.unwrap();
     let reply = json!({ "command_id": start["command_id"], "ok": true });
     pile.say(UpKind::Reply, &reply).await.unwrap();
-    history::report(pile, "charging", Some(&order), history::REGISTER).await.unwrap();
+    history::report(pile, "charging", Some(&order), history::REGISTER)
+        .await
+        .unwrap();
     station.wait_for_order(&order, State::Charging, PATIENCE).await.unwrap();
     order
 }
@@ -164,11 +184,16 @@ async fn a_restored_station_gets_back_what_head_office_has_and_books_nothing_bef
     let order = json!({ "member": "anna", "pile": "P2", "connector": 1, "prepay": "5.00" });
     refused(world.station.post("/v1/orders", &order).await, 503, "recovering");
     let name = json!({ "name": "new" });
-    let put = world.station.ask(Method::PUT, "/v1/members/new", Some(&name), None).await;
+    let put = world
+        .station
+        .ask(Method::PUT, "/v1/members/new", Some(&name), None)
+        .await;
     refused(put, 503, "recovering");
     let unknown = format!("/v1/orders/{}/stop", world.settled);
     refused(world.station.post(&unknown, &json!({})).await, 503, "recovering");
-    let mut pile = Hand::connect(world.station.mqtt, "P2", &world.secrets[1]).await.unwrap();
+    let mut pile = Hand::connect(world.station.mqtt, "P2", &world.secrets[1])
+        .await
+        .unwrap();
     let late = json!({ "connector": 1, "kind": "plugged", "code": 0, "text": "" });
     let late = serde_json::to_vec(&pile.message(&late)).unwrap();
     let topic = topics::up(pile.pile(), UpKind::Event);
@@ -189,38 +214,69 @@ async fn a_restored_station_gets_back_what_head_office_has_and_books_nothing_bef
     assert_eq!((world.head().await, world.is_recovering().await), (middle, true));
     refused(world.line.put("tail", tail).await, 409, "tail-does-not-follow");
     assert!(world.acknowledge(world.line.head()).await);
-    world.line.put("tail", world.line.tail(middle, last)).await.unwrap().success().unwrap();
+    world
+        .line
+        .put("tail", world.line.tail(middle, last))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert_eq!((world.head().await, world.is_recovering().await), (last, true));
 
-    let mut pile = Hand::connect(world.station.mqtt, "P2", &world.secrets[1]).await.unwrap();
+    let mut pile = Hand::connect(world.station.mqtt, "P2", &world.secrets[1])
+        .await
+        .unwrap();
     let again = json!({ "connector": 1, "kind": "plugged", "code": 0, "text": "" });
     let again = serde_json::to_vec(&pile.message(&again)).unwrap();
     let event_again = pile.begin(&topic, again).unwrap();
     assert_eq!((event, event_again), (1, 1));
-    assert!(turn_for(&mut pile, Duration::from_millis(300)).await.is_empty(), "unacknowledged");
+    assert!(
+        turn_for(&mut pile, Duration::from_millis(300)).await.is_empty(),
+        "unacknowledged"
+    );
 
     assert!(!world.acknowledge(world.line.head()).await);
     assert!(!world.is_recovering().await);
     // The same bytes as before, then another run.
     let before = world.line.head();
     world.line.pull().await.unwrap();
-    assert!(matches!(&world.facts(before.seq).await[0], Fact::Restored { alone: None, .. }));
-    world.station.cli(&["journal", "verify", "--head", &before.to_string()]).unwrap();
-    let settled = world.station.get(&format!("/v1/orders/{}", world.settled)).await.unwrap();
+    assert!(matches!(
+        &world.facts(before.seq).await[0],
+        Fact::Restored { alone: None, .. }
+    ));
+    world
+        .station
+        .cli(&["journal", "verify", "--head", &before.to_string()])
+        .unwrap();
+    let settled = world
+        .station
+        .get(&format!("/v1/orders/{}", world.settled))
+        .await
+        .unwrap();
     assert_eq!(settled.success().unwrap()["state"], "PAYED");
     let anna = world.station.get("/v1/members/anna").await.unwrap().success().unwrap();
     assert_eq!(anna["allowance"], "57.00", "{anna}");
     assert_eq!(world.station.books_total().await.unwrap(), Fen::ZERO);
     // What the pile kept is taken now, and it is told so.
     assert_eq!(wait_for_puback(&mut pile).await, [event_again]);
-    assert!(world.facts(before.seq).await.iter().any(|fact| matches!(fact, Fact::PileEvent { .. })));
+    assert!(
+        world
+            .facts(before.seq)
+            .await
+            .iter()
+            .any(|fact| matches!(fact, Fact::PileEvent { .. }))
+    );
     history::report(&mut pile, "plugged", None, "1004.0000").await.unwrap();
     world.station.place("anna", "P2", "5.00").await.unwrap();
 }
 
 /// The end of a step of the station about half way between two entries.
 fn step_end(line: &Line, after: u64, last: u64) -> u64 {
-    let stamp = |seq: u64| domain::journal::Stamp::of_entry(&line.bytes(seq - 1, seq)[0]).unwrap().now();
+    let stamp = |seq: u64| {
+        domain::journal::Stamp::of_entry(&line.bytes(seq - 1, seq)[0])
+            .unwrap()
+            .now()
+    };
     let middle = after + (last - after) / 2;
     (middle..last).find(|seq| stamp(*seq) != stamp(seq + 1)).unwrap()
 }
@@ -251,7 +307,11 @@ async fn of_a_tail_only_the_whole_of_what_head_office_signed_and_follows_is_take
     let good = world.line.tail(end, last);
     let line = &world.line;
     let put = async |frame: Vec<u8>| line.put("tail", frame).await;
-    refused(put(line.tail_by(&SigningKey::from_seed([3; 32]), end, last)).await, 422, "frame-not-signed");
+    refused(
+        put(line.tail_by(&SigningKey::from_seed([3; 32]), end, last)).await,
+        422,
+        "frame-not-signed",
+    );
     for at in [5, 12, 30, good.len() / 2, good.len() - 1] {
         let mut forged = good.clone();
         forged[at] ^= 1;
@@ -274,7 +334,11 @@ async fn of_a_tail_only_the_whole_of_what_head_office_signed_and_follows_is_take
     );
     let place = line.place(end);
     let skipped = [&bytes[..1], &bytes[2..]].concat();
-    refused(put(line.tail_of(&head_office(), place, &skipped)).await, 409, "tail-contradicts");
+    refused(
+        put(line.tail_of(&head_office(), place, &skipped)).await,
+        409,
+        "tail-contradicts",
+    );
     let other = |change: fn(String) -> String| {
         let mut bytes = bytes.clone();
         bytes[0] = change(String::from_utf8(bytes[0].clone()).unwrap()).into_bytes();
@@ -292,7 +356,11 @@ async fn of_a_tail_only_the_whole_of_what_head_office_signed_and_follows_is_take
         format!("{before}\"fact\":{{\"HoldTaken\":{{\"order\":\"nobodys\",\"amount\":\"1.00\"}}}}}}")
     });
     refused(put(wrong).await, 409, "tail-contradicts");
-    assert_eq!((world.head().await, world.is_recovering().await), (end, true), "nothing of all that");
+    assert_eq!(
+        (world.head().await, world.is_recovering().await),
+        (end, true),
+        "nothing of all that"
+    );
     world.line.put("tail", good.clone()).await.unwrap().success().unwrap();
     assert_eq!(world.head().await, last);
     refused(world.line.put("tail", good).await, 409, "tail-does-not-follow");
@@ -302,7 +370,9 @@ async fn of_a_tail_only_the_whole_of_what_head_office_signed_and_follows_is_take
 async fn only_a_fresh_acknowledgement_ends_a_recovery() {
     let mut world = World::new("fresh-ack").await;
     let end = world.end;
-    let old = world.line.ack(frame::State::Following, world.line.place(end), Nonce::NONE);
+    let old = world
+        .line
+        .ack(frame::State::Following, world.line.place(end), Nonce::NONE);
     let (_, earlier) = world.line.hello().await.unwrap();
     let earlier = world.line.ack(frame::State::Following, world.line.place(end), earlier);
     world.restore().await;
@@ -337,13 +407,20 @@ async fn a_stop_while_recovering_goes_to_the_pile_and_is_journaled_after_it() {
     let mut world = World::new("stop-recovering").await;
     let (end, last) = (world.end, world.line.head().seq);
     world.restore().await;
-    let mut pile = Hand::connect(world.station.mqtt, "P1", &world.secrets[0]).await.unwrap();
+    let mut pile = Hand::connect(world.station.mqtt, "P1", &world.secrets[0])
+        .await
+        .unwrap();
     let charging = world.charging.clone();
-    history::report(&mut pile, "charging", Some(&charging), "1000.0010").await.unwrap();
+    history::report(&mut pile, "charging", Some(&charging), "1000.0010")
+        .await
+        .unwrap();
     let path = format!("/v1/orders/{charging}/stop");
     let stopped = world.station.post(&path, &json!({})).await.unwrap();
     assert!(stopped.status < 300, "{stopped:?}");
-    let stop = pile.hear_where(DownKind::Command, |command| command["kind"] == "stop").await.unwrap();
+    let stop = pile
+        .hear_where(DownKind::Command, |command| command["kind"] == "stop")
+        .await
+        .unwrap();
     assert_eq!(stop["order_id"], charging);
     assert_eq!(world.head().await, end, "nothing is journaled");
     assert_eq!(world.seen().await["recovering"]["stops"], 1);
@@ -352,12 +429,25 @@ async fn a_stop_while_recovering_goes_to_the_pile_and_is_journaled_after_it() {
     world.station.kill().unwrap();
     drop(pile);
     world.station.start_again().await.unwrap();
-    let mut pile = Hand::connect(world.station.mqtt, "P1", &world.secrets[0]).await.unwrap();
-    history::report(&mut pile, "charging", Some(&charging), "1000.0020").await.unwrap();
-    let again = pile.hear_where(DownKind::Command, |command| command["kind"] == "stop").await.unwrap();
+    let mut pile = Hand::connect(world.station.mqtt, "P1", &world.secrets[0])
+        .await
+        .unwrap();
+    history::report(&mut pile, "charging", Some(&charging), "1000.0020")
+        .await
+        .unwrap();
+    let again = pile
+        .hear_where(DownKind::Command, |command| command["kind"] == "stop")
+        .await
+        .unwrap();
     assert_ne!(again["command_id"], stop["command_id"], "a pile acts on an id once");
 
-    world.line.put("tail", world.line.tail(end, last)).await.unwrap().success().unwrap();
+    world
+        .line
+        .put("tail", world.line.tail(end, last))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert!(!world.acknowledge(world.line.head()).await);
     let facts = world.facts(last).await;
     let asked = facts.iter().find_map(|fact| match fact {
@@ -365,12 +455,23 @@ async fn a_stop_while_recovering_goes_to_the_pile_and_is_journaled_after_it() {
         _ => None,
     });
     let (order, cause) = asked.unwrap();
-    assert!(order == charging && matches!(cause, StopCause::Asked { .. }), "{order} {cause:?}");
+    assert!(
+        order == charging && matches!(cause, StopCause::Asked { .. }),
+        "{order} {cause:?}"
+    );
     drop(pile);
     let mut pile = history::boot(&world.station, "P1", &world.secrets[0]).await.unwrap();
-    history::report(&mut pile, "finished", Some(&charging), "1001.2000").await.unwrap();
-    history::record(&mut pile, &charging, history::REGISTER, "1001.2000").await.unwrap();
-    world.station.wait_for_order(&charging, State::Payed, PATIENCE).await.unwrap();
+    history::report(&mut pile, "finished", Some(&charging), "1001.2000")
+        .await
+        .unwrap();
+    history::record(&mut pile, &charging, history::REGISTER, "1001.2000")
+        .await
+        .unwrap();
+    world
+        .station
+        .wait_for_order(&charging, State::Payed, PATIENCE)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -378,23 +479,37 @@ async fn a_limit_that_is_reached_while_recovering_stops_the_session_and_is_journ
     let mut world = World::with("limit-recovering", json!({ "kwh": "0.2000" })).await;
     let (end, last) = (world.end, world.line.head().seq);
     world.restore().await;
-    let mut pile = Hand::connect(world.station.mqtt, "P1", &world.secrets[0]).await.unwrap();
+    let mut pile = Hand::connect(world.station.mqtt, "P1", &world.secrets[0])
+        .await
+        .unwrap();
     let charging = world.charging.clone();
     let began = Instant::now();
     let stop = loop {
         // 180 kW of the 300 that it may deliver: what is above that is not believed.
         let wh = u64::try_from(began.elapsed().as_millis()).unwrap() / 20;
         let register = format!("{}.{:03}0", 1_000 + wh / 1_000, wh % 1_000);
-        history::report(&mut pile, "charging", Some(&charging), &register).await.unwrap();
+        history::report(&mut pile, "charging", Some(&charging), &register)
+            .await
+            .unwrap();
         let heard = pile.hear_within(DownKind::Command, Duration::from_millis(100)).await;
         if let Some(command) = heard.filter(|command| command["kind"] == "stop") {
             break command;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "no stop at {register}\n{}", world.station.log());
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "no stop at {register}\n{}",
+            world.station.log()
+        );
     };
     assert_eq!(stop["order_id"], charging);
     assert_eq!(world.head().await, end);
-    world.line.put("tail", world.line.tail(end, last)).await.unwrap().success().unwrap();
+    world
+        .line
+        .put("tail", world.line.tail(end, last))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert!(!world.acknowledge(world.line.head()).await);
     let facts = world.facts(last).await;
     let cause = facts.iter().find_map(|fact| match fact {
@@ -408,12 +523,19 @@ async fn a_limit_that_is_reached_while_recovering_stops_the_session_and_is_journ
 async fn a_person_may_go_on_without_head_office_and_that_is_said_in_the_journal() {
     let mut world = World::new("alone").await;
     let end = world.end;
-    let said = world.station.cli(&["recover", "--alone", "too early"]).unwrap_err().to_string();
+    let said = world
+        .station
+        .cli(&["recover", "--alone", "too early"])
+        .unwrap_err()
+        .to_string();
     assert!(said.contains("not recovering"), "{said}");
     world.restore().await;
     let epoch = world.seen().await["epoch"].clone();
     let said = world.station.cli(&["recover", "--alone", "the line is gone"]).unwrap();
-    assert!(said.contains("a branch") && said.contains(&format!("head {}:", end + 1)), "{said}");
+    assert!(
+        said.contains("a branch") && said.contains(&format!("head {}:", end + 1)),
+        "{said}"
+    );
     let seen = world.seen().await;
     assert!(seen["recovering"].is_null() && seen["epoch"] != epoch, "{seen}");
     let facts = world.facts(end).await;
@@ -424,7 +546,10 @@ async fn a_person_may_go_on_without_head_office_and_that_is_said_in_the_journal(
     else {
         panic!("{facts:?}");
     };
-    assert_eq!((alone.reason.as_str(), json!(epoch_before)), ("the line is gone", epoch));
+    assert_eq!(
+        (alone.reason.as_str(), json!(epoch_before)),
+        ("the line is gone", epoch)
+    );
     assert!(!alone.by.is_empty());
     world.station.add_member("carl", "1.00").await.unwrap();
     // Head office finds two journals of this site.

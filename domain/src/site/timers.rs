@@ -76,7 +76,10 @@ impl Turn<'_> {
         let here = self.site.rows.orders().filter(|order| order.outlet.pile == *pile);
         for order in here {
             if let Some(deadline) = order.deadline {
-                self.site.live.timers.insert((deadline.at, Timer::Order(order.id.clone())));
+                self.site
+                    .live
+                    .timers
+                    .insert((deadline.at, Timer::Order(order.id.clone())));
             }
         }
     }

@@ -242,7 +242,10 @@ mod tests {
                 let page = whole_steps(&reader, after + 1, limit).unwrap();
                 let last = page.last().map_or(after, |(seq, ..)| *seq);
                 assert_eq!(page.len() as u64, last - after, "without gaps");
-                assert!(after == head || ends.contains(&last), "after {after}, limit {limit}: {last}");
+                assert!(
+                    after == head || ends.contains(&last),
+                    "after {after}, limit {limit}: {last}"
+                );
                 let next = *ends.iter().find(|end| **end > after).unwrap_or(&head);
                 let room = after + limit as u64;
                 // As much as there is room for, and a step at least.

@@ -41,7 +41,9 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 
 /// This station's end of the line.
 pub(super) fn end_of(api: &ApiState) -> Result<&Arc<HeadOffice>, Problem> {
-    api.head_office.as_ref().ok_or_else(|| unbelieved(&Unbelieved::NoHeadOffice))
+    api.head_office
+        .as_ref()
+        .ok_or_else(|| unbelieved(&Unbelieved::NoHeadOffice))
 }
 
 fn unbelieved(why: &Unbelieved) -> Problem {
@@ -102,7 +104,9 @@ async fn say_hello(Shared(api): Shared<ApiState>, _put: Put<Nothing>) -> Result<
 fn journaled_at(reader: &Reader, seq: u64) -> Result<Option<At>, StoreError> {
     let entry = reader.journal(seq, 1)?.into_iter().next();
     let stamp = entry.map(|(_, _, bytes)| Stamp::of_entry(&bytes));
-    let stamp = stamp.transpose().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let stamp = stamp
+        .transpose()
+        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
     Ok(stamp.map(|stamp| At(stamp.at)))
 }
 
@@ -236,7 +240,9 @@ async fn take_tail(Shared(api): Shared<ApiState>, put: PutBytes<FRAME_MAX>) -> R
     let unpacked = unpacked.await.map_err(Problem::internal)?;
     let unpacked = unpacked.map_err(|malformed| unbelieved(&malformed.into()))?;
     let taken = api.station.take_tail(unpacked).await?;
-    taken.map(|head| Json(head.into())).map_err(|refused| refused_tail(&refused))
+    taken
+        .map(|head| Json(head.into()))
+        .map_err(|refused| refused_tail(&refused))
 }
 
 fn refused_tail(refused: &TailRefused) -> Problem {

@@ -282,8 +282,14 @@ mod tests {
             "stops": 0, "waiting": 0,
         });
         let said = text(&station);
-        assert!(said.starts_with("! recovering since 2026-03-01T10:00:00+08:00 from a copy that ends at entry 40"), "{said}");
-        assert!(said.contains("has not been heard") && said.contains("recover --alone REASON"), "{said}");
+        assert!(
+            said.starts_with("! recovering since 2026-03-01T10:00:00+08:00 from a copy that ends at entry 40"),
+            "{said}"
+        );
+        assert!(
+            said.contains("has not been heard") && said.contains("recover --alone REASON"),
+            "{said}"
+        );
         station["recovering"]["head_office_has"] = json!({ "seq": 57, "hash": "00" });
         assert!(text(&station).contains("head office has it up to entry 57"));
     }

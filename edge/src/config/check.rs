@@ -84,13 +84,15 @@ impl Draft {
         for (key, path) in [("socket", config.socket.as_path())].into_iter().chain(sync_socket) {
             let bytes = path.as_os_str().as_bytes().len();
             if bytes > SOCKET_PATH_BYTES_MAX {
-                let message =
-                    format!("is {bytes} bytes long, and the system allows {SOCKET_PATH_BYTES_MAX}; give a shorter path");
+                let message = format!(
+                    "is {bytes} bytes long, and the system allows {SOCKET_PATH_BYTES_MAX}; give a shorter path"
+                );
                 found.fault(key, message);
             }
         }
         if config.sync_socket.as_ref() == Some(&config.socket) {
-            let message = "is `socket` too, whose callers are administrators; give another path, in a folder of its own";
+            let message =
+                "is `socket` too, whose callers are administrators; give another path, in a folder of its own";
             found.fault("sync_socket", message);
         }
         if let Err(error) = EnvFilter::try_new(&config.log) {

@@ -547,13 +547,19 @@ fn with_a_head_office_nothing_goes_that_it_does_not_have() {
         assert_eq!(config.retention.until_acknowledged, keys > 0, "{line}");
     }
     let wrong = faults_of("[head_office]\npublic_key = \"3d40\"");
-    assert!(wrong[0].contains("head_office.public_key") && wrong[0].contains("64 hexadecimal"), "{wrong:?}");
+    assert!(
+        wrong[0].contains("head_office.public_key") && wrong[0].contains("64 hexadecimal"),
+        "{wrong:?}"
+    );
 }
 
 #[test]
 fn the_socket_of_the_line_to_head_office_is_not_the_administrators() {
     let same = faults_of("socket = \"/run/s\"\nsync_socket = \"/run/s\"");
-    assert!(same[0].contains("sync_socket") && same[0].contains("administrators"), "{same:?}");
+    assert!(
+        same[0].contains("sync_socket") && same[0].contains("administrators"),
+        "{same:?}"
+    );
     let none = load("site = \"s1\"\nsync_socket = \"\"").unwrap();
     assert_eq!(none.sync_socket, None);
 }

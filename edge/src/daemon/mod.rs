@@ -197,7 +197,11 @@ fn warn(config: &Config, station: &Station) -> Result<(), StoreError> {
             recovery.copy_end.seq
         )
     });
-    for warning in recovery.into_iter().chain(warnings).chain(plain_beyond_loopback(config)) {
+    for warning in recovery
+        .into_iter()
+        .chain(warnings)
+        .chain(plain_beyond_loopback(config))
+    {
         tracing::warn!("{warning}");
     }
     Ok(())

@@ -13,9 +13,7 @@
 //! | every other request | refused for now |
 
 use super::{
-    AnswerTo, Loop, Outbound, Queued, Refused, Unavailable, Waiting, Work,
-    request::Request,
-    run::OsRandom,
+    AnswerTo, Loop, Outbound, Queued, Refused, Unavailable, Waiting, Work, request::Request, run::OsRandom,
     writer::Writer,
 };
 use crate::store::{Followed, Recovery, StoreError, TailRefused};
@@ -101,7 +99,10 @@ impl Recovering {
 
     /// The same command under an id that the pile has certainly not seen.
     fn under_own_id(&self, id: &CommandId) -> CommandId {
-        let (order, n) = (domain::order::Command::order_of(id), id.as_str().rsplit(':').next().unwrap_or("1"));
+        let (order, n) = (
+            domain::order::Command::order_of(id),
+            id.as_str().rsplit(':').next().unwrap_or("1"),
+        );
         let word = CommandKind::Stop.word();
         let order = order.map_or_else(String::new, |order| format!("{order}:"));
         CommandId::new(format!("{order}{word}:r{:08x}-{n}", self.run))
@@ -135,7 +136,9 @@ impl Loop {
         self.station.stats.beats.fetch_add(1, Ordering::Relaxed);
         let mut next = first;
         for _ in 0..AT_ONCE {
-            let Some(Queued { waiting, bytes }) = next.take() else { break };
+            let Some(Queued { waiting, bytes }) = next.take() else {
+                break;
+            };
             self.taken += 1;
             match waiting {
                 Waiting::Work(work) => self.meanwhile(work, bytes, outbound)?,
@@ -206,7 +209,9 @@ impl Loop {
             Work::Told(input) => {
                 self.is_out(bytes);
                 if let Some(recovering) = &mut self.recovering {
-                    recovering.told.retain(|before| discriminant(before) != discriminant(&input));
+                    recovering
+                        .told
+                        .retain(|before| discriminant(before) != discriminant(&input));
                     recovering.told.push(input.clone());
                 }
                 self.rehearse(input, &[], outbound)?;
@@ -294,7 +299,11 @@ impl Loop {
             }
         }
         let site = self.writer.site();
-        let views: Vec<_> = outcome.seen.iter().filter_map(|order| site.view_of(order, now)).collect();
+        let views: Vec<_> = outcome
+            .seen
+            .iter()
+            .filter_map(|order| site.view_of(order, now))
+            .collect();
         self.station
             .displays
             .changed(views.iter().map(|view| view.outlet.pile.clone()));
@@ -399,7 +408,11 @@ impl Loop {
         let head = store.end_recovery(alone.clone(), clock.now(), &clock.mark())?;
         let epoch = store.identity().epoch.clone();
         match alone {
-            None => tracing::info!(seq = head.seq, epoch, "the station has recovered, and another run of its journal begins"),
+            None => tracing::info!(
+                seq = head.seq,
+                epoch,
+                "the station has recovered, and another run of its journal begins"
+            ),
             Some(WentOnAlone { reason, by }) => tracing::warn!(
                 seq = head.seq,
                 epoch,
@@ -451,7 +464,10 @@ impl Loop {
         };
         recovering.run = OsRandom.bits() as u32;
         let told = recovering.told.iter().cloned();
-        let online = recovering.online.iter().map(|pile| Input::Connected { pile: pile.clone() });
+        let online = recovering
+            .online
+            .iter()
+            .map(|pile| Input::Connected { pile: pile.clone() });
         let stops = recovering.recovery.stops.iter().map(|(order, cause)| Input::StopSent {
             order: order.clone(),
             cause: cause.clone(),
@@ -467,11 +483,7 @@ impl Loop {
     }
 
     /// The journal goes on: who is connected, which stops went out, and what piles have said meanwhile.
-    fn take_what_waited(
-        &mut self,
-        recovering: Option<Recovering>,
-        outbound: &impl Outbound,
-    ) -> Result<(), StoreError> {
+    fn take_what_waited(&mut self, recovering: Option<Recovering>, outbound: &impl Outbound) -> Result<(), StoreError> {
         let Some(Recovering {
             recovery,
             online,

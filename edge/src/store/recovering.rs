@@ -150,9 +150,7 @@ impl Store {
 
     fn note<T: Serialize>(&self, name: &'static str, value: &T) -> Result<(), StoreError> {
         let write = self.db.begin_write()?;
-        write
-            .open_table(tables::META)?
-            .insert(name, json(value)?.as_slice())?;
+        write.open_table(tables::META)?.insert(name, json(value)?.as_slice())?;
         write.commit()?;
         Ok(())
     }

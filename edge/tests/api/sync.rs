@@ -54,8 +54,14 @@ async fn with_a_head_office_only_what_it_has_signed_is_acknowledged() {
     bench.flat_tariff().await;
     let said = hello(&bench).await;
     let head = head_of(&said["head"]);
-    assert!(head.seq > 0 && said["acknowledged"].is_null() && said["recovering"] == false, "{said}");
-    assert!(said["waiting_since"].is_string() && said["hq_epoch"].is_null(), "{said}");
+    assert!(
+        head.seq > 0 && said["acknowledged"].is_null() && said["recovering"] == false,
+        "{said}"
+    );
+    assert!(
+        said["waiting_since"].is_string() && said["hq_epoch"].is_null(),
+        "{said}"
+    );
 
     let unsigned = json!({ "epoch": said["epoch"], "seq": head.seq, "hash": head.hash.to_string() });
     let put = bench.put("/v1/journal/acknowledged", &unsigned).await;
@@ -65,16 +71,28 @@ async fn with_a_head_office_only_what_it_has_signed_is_acknowledged() {
 
     let good = ack(&head_office(), State::Following, head, Nonce::NONE);
     let strange = ack(&SigningKey::from_seed([3; 32]), State::Following, head, Nonce::NONE);
-    bench.frame("/v1/sync/ack", strange).await.problem(422, "frame-not-signed");
+    bench
+        .frame("/v1/sync/ack", strange)
+        .await
+        .problem(422, "frame-not-signed");
     for at in [4, 21, 40, good.len() - 1] {
         let mut forged = good.clone();
         forged[at] ^= 1;
-        bench.frame("/v1/sync/ack", forged).await.problem(422, "frame-not-signed");
+        bench
+            .frame("/v1/sync/ack", forged)
+            .await
+            .problem(422, "frame-not-signed");
     }
     let cut = good[..good.len() - 1].to_vec();
-    bench.frame("/v1/sync/ack", cut).await.problem(422, "frame-not-signed");
-    bench.frame("/v1/sync/ack", Vec::new()).await.problem(422, "frame-malformed");
-    bench.frame("/v1/sync/ack", vec![0; 2_000]).await.problem(413, "body-too-large");
+    bench.frame("/v1/sync/ack", cut).await.problem(422, "frame-malformed");
+    bench
+        .frame("/v1/sync/ack", Vec::new())
+        .await
+        .problem(422, "frame-malformed");
+    bench
+        .frame("/v1/sync/ack", vec![0; 2_000])
+        .await
+        .problem(413, "body-too-large");
     let other = Ack {
         hq_epoch: HqEpoch([9; 16]),
         state: State::Following,
@@ -82,7 +100,10 @@ async fn with_a_head_office_only_what_it_has_signed_is_acknowledged() {
         nonce: Nonce::NONE,
     };
     let other = other.to_bytes(&SiteId::new("another").unwrap(), &head_office());
-    bench.frame("/v1/sync/ack", other).await.problem(422, "frame-not-signed");
+    bench
+        .frame("/v1/sync/ack", other)
+        .await
+        .problem(422, "frame-not-signed");
     assert!(hello(&bench).await["acknowledged"].is_null());
 
     // Two journals of one site.
@@ -94,7 +115,10 @@ async fn with_a_head_office_only_what_it_has_signed_is_acknowledged() {
     bench.frame("/v1/sync/ack", fork).await.problem(409, "journal-fork");
     let forked = ack(&head_office(), State::Forked, head, Nonce::NONE);
     let answer = bench.frame("/v1/sync/ack", forked).await.expect(200);
-    assert!(answer["state"] == "forked" && answer["acknowledged"].is_null(), "{answer}");
+    assert!(
+        answer["state"] == "forked" && answer["acknowledged"].is_null(),
+        "{answer}"
+    );
 
     let answer = bench.frame("/v1/sync/ack", good.clone()).await.expect(200);
     assert_eq!(head_of(&answer["acknowledged"]), head);
@@ -141,21 +165,33 @@ async fn head_offices_time_bounds_the_clock_by_the_answer_to_the_latest_ping_alo
     let ping = async || nonce_of(&bench.on_sync("PUT", "/v1/sync/ping", &[]).await.expect(200));
     let doubted = async || !bench.get("/v1/station").await.expect(200)["clock"]["doubted_since"].is_null();
 
-    bench.frame("/v1/sync/pong", pong(Nonce::NONE)).await.problem(409, "answer-stale");
+    bench
+        .frame("/v1/sync/pong", pong(Nonce::NONE))
+        .await
+        .problem(409, "answer-stale");
     let (old, latest) = (ping().await, ping().await);
-    bench.frame("/v1/sync/pong", pong(old)).await.problem(409, "answer-stale");
+    bench
+        .frame("/v1/sync/pong", pong(old))
+        .await
+        .problem(409, "answer-stale");
     let strange = Pong {
         nonce: latest,
         now: late,
     };
     let strange = strange.to_bytes(&site(), &SigningKey::from_seed([3; 32]));
-    bench.frame("/v1/sync/pong", strange).await.problem(422, "frame-not-signed");
+    bench
+        .frame("/v1/sync/pong", strange)
+        .await
+        .problem(422, "frame-not-signed");
     assert!(!doubted().await);
     bench.station.clock.advance(40);
     let time = bench.frame("/v1/sync/pong", pong(latest)).await.expect(200);
     assert_eq!(time["error_ms"], 20);
     assert!(doubted().await, "it shows a year less than is certain");
-    bench.frame("/v1/sync/pong", pong(latest)).await.problem(409, "answer-stale");
+    bench
+        .frame("/v1/sync/pong", pong(latest))
+        .await
+        .problem(409, "answer-stale");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -168,14 +204,23 @@ async fn a_station_that_is_not_recovering_takes_no_tail_and_works_alone_without_
         &mut Packer::new(),
     );
     let tail = Tail(batch.unwrap()).to_bytes(&site(), &head_office());
-    bench.frame("/v1/sync/tail", tail.clone()).await.problem(409, "not-recovering");
+    bench
+        .frame("/v1/sync/tail", tail.clone())
+        .await
+        .problem(409, "not-recovering");
     let alone = json!({ "reason": "no line" });
-    bench.local_put("/v1/recovery/alone", &alone).await.problem(409, "not-recovering");
+    bench
+        .local_put("/v1/recovery/alone", &alone)
+        .await
+        .problem(409, "not-recovering");
 
     let bench = Bench::new().await;
     let said = hello(&bench).await;
     for (path, frame) in [
-        ("/v1/sync/ack", ack(&head_office(), State::Following, head_of(&said["head"]), Nonce::NONE)),
+        (
+            "/v1/sync/ack",
+            ack(&head_office(), State::Following, head_of(&said["head"]), Nonce::NONE),
+        ),
         ("/v1/sync/tail", tail),
     ] {
         bench.frame(path, frame).await.problem(409, "no-head-office");

@@ -233,7 +233,8 @@ fn declared(security: &serde_json::Value) -> Needs {
         return Needs::Nothing;
     }
     let ways: Option<Vec<Way>> = requirements.iter().map(way).collect();
-    ways.filter(|ways| !ways.is_empty()).map_or(Needs::Unknown, Needs::OneOf)
+    ways.filter(|ways| !ways.is_empty())
+        .map_or(Needs::Unknown, Needs::OneOf)
 }
 
 fn way(requirement: &serde_json::Value) -> Option<Way> {

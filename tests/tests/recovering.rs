@@ -267,7 +267,7 @@ async fn a_restored_station_gets_back_what_head_office_has_and_books_nothing_bef
             .any(|fact| matches!(fact, Fact::PileEvent { .. }))
     );
     history::report(&mut pile, "plugged", None, "1004.0000").await.unwrap();
-    world.station.place("anna", "P2", "5.00").await.unwrap();
+    world.station.place("ben", "P2", "5.00").await.unwrap();
 }
 
 /// The end of a step of the station about half way between two entries.

@@ -2,6 +2,7 @@
 //! What they say of the till is what the account says, and the station checks that after every step.
 
 use crate::{
+    contradiction::Contradicts,
     fact::{Fact, PaidFrom},
     journal::Stamp,
     time::{Day, Wall},
@@ -169,9 +170,9 @@ impl Shift {
 
     /// Takes a fact that happened during this shift into account. Facts that are not about cash change nothing.
     ///
-    /// # Panics
-    /// If it closes a shift whose till was not counted: it was decided on another row.
-    pub(crate) fn apply(&mut self, stamp: Stamp, fact: &Fact) {
+    /// # Errors
+    /// It closes a shift whose till was not counted: it was decided on another row.
+    pub(crate) fn apply(&mut self, stamp: Stamp, fact: &Fact) -> Result<(), Contradicts> {
         let shift = &mut self.0;
         if let Some(moved) = CashMoved::by(fact) {
             shift.moved += moved;
@@ -195,11 +196,9 @@ impl Shift {
                 shift.is_counted = true;
             }
             Fact::ShiftClosed { by, .. } => {
-                assert!(
-                    shift.is_counted,
-                    "shift {} is counted before it is closed",
-                    shift.number
-                );
+                if !shift.is_counted {
+                    return Err(Contradicts::NotCounted(shift.number));
+                }
                 shift.closed = Some(Closing {
                     at: stamp.at,
                     by: by.clone(),
@@ -207,6 +206,7 @@ impl Shift {
             }
             _ => {}
         }
+        Ok(())
     }
 }
 
@@ -315,19 +315,18 @@ mod tests {
             by: "alice".to_owned(),
         };
         for fact in [topped_up(500), reversed, counted(1_470, 1_480), banked] {
-            shift.apply(stamp(9), &fact);
+            shift.apply(stamp(9), &fact).unwrap();
             day.apply(&fact);
         }
         assert_eq!((shift.till(), day.closing()), (Fen(570), Fen(570)));
         assert_eq!(shift.moved, day.moved);
         assert_eq!((shift.moved.over, day.counts), (Fen(-10), 1));
         assert!(!shift.is_counted, "cash went to the bank after the count");
-        shift.apply(stamp(10), &counted(570, 570));
+        shift.apply(stamp(10), &counted(570, 570)).unwrap();
         assert!(shift.is_counted);
     }
 
     #[test]
-    #[should_panic(expected = "counted before it is closed")]
     fn a_shift_that_was_not_counted_is_not_closed() {
         let opened = Fact::ShiftOpened {
             till: Fen::ZERO,
@@ -339,7 +338,7 @@ mod tests {
             till: Fen::ZERO,
             by: "alice".to_owned(),
         };
-        shift.apply(stamp(2), &closed);
+        assert_eq!(shift.apply(stamp(2), &closed), Err(Contradicts::NotCounted(1)));
     }
 
     #[test]

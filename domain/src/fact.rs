@@ -60,7 +60,12 @@ fn is_none_at_all(count: &u32) -> bool {
 )]
 pub enum Fact {
     /// A pile may connect.
-    PileProvisioned { pile: PileId },
+    PileProvisioned {
+        pile: PileId,
+        /// Who let it in; an earlier version did not say.
+        #[serde(default)]
+        by: String,
+    },
     /// A pile may not connect any more.
     PileRemoved { pile: PileId, by: String },
     /// A pile said what it is, and that differed from what was known.
@@ -126,6 +131,9 @@ pub enum Fact {
         member: MemberId,
         /// A name for people.
         name: String,
+        /// Who registered them; an earlier version did not say.
+        #[serde(default)]
+        by: String,
     },
     /// A member was put on the blacklist, or taken off.
     MemberBlocked {
@@ -135,11 +143,27 @@ pub enum Fact {
         by: String,
     },
     /// A card belongs to a member.
-    CardBound { card: CardId, member: MemberId },
+    CardBound {
+        card: CardId,
+        member: MemberId,
+        /// Who gave it out; an earlier version did not say.
+        #[serde(default)]
+        by: String,
+    },
     /// A card belongs to nobody.
-    CardUnbound { card: CardId },
+    CardUnbound {
+        card: CardId,
+        /// Who took it back; an earlier version did not say.
+        #[serde(default)]
+        by: String,
+    },
     /// A tariff version was added.
-    TariffAdded { tariff: Tariff },
+    TariffAdded {
+        tariff: Tariff,
+        /// Who added it; an earlier version did not say.
+        #[serde(default)]
+        by: String,
+    },
     /// A member paid in at the desk.
     ToppedUp {
         member: MemberId,

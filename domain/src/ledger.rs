@@ -1,6 +1,10 @@
 //! The station's books: double entry in fen, transfers that never change, holds that are resolved once.
 //! A balance is credits less debits, so assets (`cash`, `bank`, `debt`) show as negative and all accounts sum to zero.
 
+mod digest;
+
+pub use digest::{NotInOrder, digest};
+
 use crate::{
     ids::{MemberId, OrderId},
     time::Wall,
@@ -118,7 +122,8 @@ pub enum Code {
 }
 
 impl Code {
-    pub(crate) fn word(self) -> &'static str {
+    /// Its name.
+    pub fn word(self) -> &'static str {
         match self {
             Code::Topup => "TOPUP",
             Code::Hold => "HOLD",

@@ -12,7 +12,7 @@
 //! | [`order`], [`ledger`], [`settlement`], [`postings`], [`energy`], [`pile`], [`member`], [`card`], [`quarantine`], [`notice`] | the small machines |
 //! | [`register`] | what of a connector's register is explained, and by what |
 //! | [`correction`], [`desk`] | what people do about bills that are settled, and with the cash |
-//! | [`fact`], [`journal`] | what happened, and its tamper-evident record |
+//! | [`fact`], [`journal`], [`contradiction`] | what happened, its tamper-evident record, and what cannot have happened |
 //! | [`policy`], [`station_clock`], [`site`] | the site's rules, and the one machine that ties all this together |
 //! | `fuzz` | what must be so whatever bytes come, for `cargo xtask fuzz`; only with the feature of that name |
 //! | [`planted`] | bugs on purpose, for one test; none without the feature of that name |
@@ -23,6 +23,7 @@
 pub mod alignment;
 pub mod card;
 pub mod clock;
+pub mod contradiction;
 pub mod correction;
 pub mod desk;
 pub mod energy;

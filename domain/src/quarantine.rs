@@ -1,6 +1,7 @@
 //! A message that carries money, or may, and fits nowhere: kept until a person has dealt with it (S03 §3.1).
 
 use crate::{
+    contradiction::Contradicts,
     fact::{Fact, QuarantineOutcome, QuarantineReason, Raw, SessionTimes, TypedFigures},
     ids::{ConnectorNo, OrderId, PileId},
     journal::Stamp,
@@ -179,16 +180,19 @@ impl QuarantineItem {
 
     /// A person has dealt with it.
     ///
-    /// # Panics
-    /// If that happened before.
-    pub(crate) fn close(&mut self, outcome: &QuarantineOutcome, typed: Option<&TypedFigures>) {
-        assert!(
-            self.outcome.is_none(),
-            "quarantine item {} is dealt with once",
-            self.item
-        );
+    /// # Errors
+    /// That happened before.
+    pub(crate) fn close(
+        &mut self,
+        outcome: &QuarantineOutcome,
+        typed: Option<&TypedFigures>,
+    ) -> Result<(), Contradicts> {
+        if self.outcome.is_some() {
+            return Err(Contradicts::ItemClosed(self.item));
+        }
         self.0.outcome = Some(outcome.clone());
         self.0.typed = typed.copied().map(Box::new);
+        Ok(())
     }
 }
 

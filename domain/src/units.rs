@@ -11,6 +11,9 @@ use std::{
     str::FromStr,
 };
 
+/// The most units that are read of any amount, either way: what is more can be written, and not be read again.
+pub const UNITS_MAX: i64 = 100_000_000_000_000;
+
 /// Why a text is not an amount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAmount {
@@ -30,12 +33,11 @@ pub enum InvalidAmount {
     OutOfRange(String),
 }
 
-/// Reads `[-]digits[.digits]` exactly into units of `10^-places`, at most `10^14` of them either way.
+/// Reads `[-]digits[.digits]` exactly into units of `10^-places`, at most [`UNITS_MAX`] of them either way.
 ///
 /// Trailing zeros beyond `places` are harmless; any other digit there is an error rather than a rounding. Exponents,
 /// signs other than `-`, spaces and `NaN` are refused.
 fn parse_scaled(text: &str, places: u32) -> Result<i64, InvalidAmount> {
-    const UNITS_MAX: i64 = 100_000_000_000_000;
     let shown = || text.chars().take(40).collect::<String>();
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));

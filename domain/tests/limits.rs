@@ -31,6 +31,7 @@ fn on_a_full_disk_telemetry_goes_first_then_new_orders_and_what_is_open_settles(
     bench.member("n", "60");
     bench.ok(Input::BindCard {
         card: CardId::new("c2").unwrap(),
+        by: "desk".to_owned(),
         member: member("n"),
     });
     for (input, telemetry, refusal) in [

@@ -149,6 +149,7 @@ fn an_offline_session_billed_by_a_person_is_not_billed_again_when_its_card_is_kn
     assert_eq!(bench.allowance("m"), yuan("40"));
     bench.ok(Input::BindCard {
         card: CardId::new("c9").unwrap(),
+        by: "desk".to_owned(),
         member: member("m"),
     });
     bench.restart(true);
@@ -496,7 +497,10 @@ fn what_was_measured_of_a_pile_outlasts_its_removal() {
         (stranger.meter_start_kwh, stranger.meter_stop_kwh) = (kwh("900"), kwh("914"));
         bench.send_record("P1", &stranger);
         if again {
-            bench.ok(Input::ProvisionPile { pile: pile("P1") });
+            bench.ok(Input::ProvisionPile {
+                pile: pile("P1"),
+                by: "setup".to_owned(),
+            });
             bench.sim("P1").clock_ahead_ms = Some(0);
             bench.connect("P1");
         }

@@ -144,7 +144,10 @@ fn a_removed_pile_is_heard_no_more_except_for_its_records() {
         "nobody follows its clock any more, but what was measured of it stays"
     );
     assert_eq!(order.ending.unwrap().start.at, start.wall);
-    bench.ok(Input::ProvisionPile { pile: pile("P1") });
+    bench.ok(Input::ProvisionPile {
+        pile: pile("P1"),
+        by: "setup".to_owned(),
+    });
     bench.connect("P1");
     bench.idle("P1");
     bench.place("m", "P1", "10");

@@ -37,6 +37,7 @@ fn card(id: &str) -> CardId {
 fn bind(bench: &mut Bench, id: &str, who: &str) {
     bench.ok(Input::BindCard {
         card: card(id),
+        by: "desk".to_owned(),
         member: member(who),
     });
 }
@@ -371,7 +372,10 @@ fn an_offline_session_is_paid_by_whoever_held_the_card_when_it_began() {
     bind(&mut bench, "c1", "n");
     let second = alone(&mut bench, 2, "1010", "1015");
     bench.advance(MINUTE);
-    bench.ok(Input::UnbindCard { card: card("c1") });
+    bench.ok(Input::UnbindCard {
+        card: card("c1"),
+        by: "desk".to_owned(),
+    });
     bench.restart(true);
     bench.connect("P1");
     for record in [&first, &second] {

@@ -187,7 +187,10 @@ fn whoever_may_not_start_is_told_why() {
         reason: Some("恶意欠费".to_owned()),
         by: "risk".to_owned(),
     });
-    bench.ok(Input::ProvisionPile { pile: pile("P4") });
+    bench.ok(Input::ProvisionPile {
+        pile: pile("P4"),
+        by: "setup".to_owned(),
+    });
     let refused = |bench: &mut Bench, who: &str, at: &str, prepay: &str| {
         let input = bench.place_input(who, at, prepay);
         bench.refused(input)
@@ -222,7 +225,10 @@ fn whoever_may_not_start_is_told_why() {
     assert_eq!(refused(&mut bench, "poor", "P3", "50").code(), "pile_in_maintenance");
     let mut bare = Bench::bare(Policy::default());
     bare.member("m", "60");
-    bare.ok(Input::ProvisionPile { pile: pile("P1") });
+    bare.ok(Input::ProvisionPile {
+        pile: pile("P1"),
+        by: "setup".to_owned(),
+    });
     let place = bare.place_input("m", "P1", "50");
     assert_eq!(bare.refused(place).code(), "pile_offline");
 }
@@ -323,6 +329,7 @@ fn a_card_of_somebody_with_too_little_says_what_is_missing() {
     bench.member("poor", "3");
     bench.ok(Input::BindCard {
         card: "c2".parse().unwrap(),
+        by: "desk".to_owned(),
         member: member("poor"),
     });
     let ack = ack(&bench.swipe("P1", "c2"));

@@ -343,7 +343,10 @@ fn loses_its_clock_over_a_change_of_tariff(bench: &mut Bench) -> Wall {
         .replace("2026-01-01T00:00:00+08:00", "2026-03-03T00:00:00+08:00")
         .replace("\"0.60\", service = \"0.40\"", "\"1.20\", service = \"0.80\"");
     let tariff = Tariff::from_toml(&dearer, "Asia/Shanghai").unwrap();
-    bench.ok(Input::AddTariff { tariff });
+    bench.ok(Input::AddTariff {
+        tariff,
+        by: "setup".to_owned(),
+    });
     bench.advance(HOUR);
     loses_its_clock_for(bench, 2 * DAY)
 }

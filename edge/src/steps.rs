@@ -164,7 +164,7 @@ fn of_bill(seq: u64, fact: &Fact) -> bool {
 /// A pile, and who fenced it off.
 fn of_pile(seq: u64, fact: &Fact) -> bool {
     match fact {
-        Fact::PileProvisioned { pile } => tracing::info!(seq, %pile, "pile provisioned"),
+        Fact::PileProvisioned { pile, by } => tracing::info!(seq, %pile, by, "pile provisioned"),
         Fact::PileRemoved { pile, by } => tracing::info!(seq, %pile, by, "pile removed"),
         Fact::PileBooted { pile, boot_id, .. } => tracing::info!(seq, %pile, %boot_id, "pile booted"),
         Fact::PileRestarted { pile, boot_id } => {
@@ -242,13 +242,13 @@ fn of_register(seq: u64, fact: &Fact) -> bool {
 /// Members, cards, prices, and the desk.
 fn of_people(seq: u64, fact: &Fact) -> bool {
     match fact {
-        Fact::MemberRegistered { member, .. } => tracing::info!(seq, %member, "member registered"),
+        Fact::MemberRegistered { member, by, .. } => tracing::info!(seq, %member, by, "member registered"),
         Fact::MemberBlocked { member, reason, by } => {
             tracing::warn!(seq, %member, reason = told(reason), by, "member blocked")
         }
-        Fact::CardBound { card, member } => tracing::info!(seq, %card, %member, "card bound"),
-        Fact::CardUnbound { card } => tracing::info!(seq, %card, "card unbound"),
-        Fact::TariffAdded { tariff } => tracing::info!(seq, tariff = %tariff.spec().id, "tariff added"),
+        Fact::CardBound { card, member, by } => tracing::info!(seq, %card, %member, by, "card bound"),
+        Fact::CardUnbound { card, by } => tracing::info!(seq, %card, by, "card unbound"),
+        Fact::TariffAdded { tariff, by } => tracing::info!(seq, tariff = %tariff.spec().id, by, "tariff added"),
         Fact::ToppedUp {
             member,
             amount,

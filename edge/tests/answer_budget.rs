@@ -121,6 +121,7 @@ impl Played {
     fn registered(mut self) -> Self {
         let register = Input::RegisterMember {
             member: member(),
+            by: "desk".to_owned(),
             name: String::new(),
         };
         self.at_once([Work::Told(register)]);

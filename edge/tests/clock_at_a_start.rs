@@ -56,6 +56,7 @@ fn a_clock_that_falls_back_to_after_the_last_fact_is_noticed() {
     };
     let member = Input::RegisterMember {
         member: "m".parse().unwrap(),
+        by: "desk".to_owned(),
         name: "m".to_owned(),
     };
     // The last fact is of 5:00, and the station stops at 9:00.

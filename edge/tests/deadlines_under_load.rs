@@ -70,6 +70,7 @@ async fn ask(station: &Station, input: Input) -> String {
 fn member(id: &str) -> Input {
     Input::RegisterMember {
         member: MemberId::new(id).unwrap(),
+        by: "desk".to_owned(),
         name: String::new(),
     }
 }
@@ -93,8 +94,22 @@ async fn a_start_times_out_while_more_work_than_can_be_done_is_waiting() {
     let driver = MemberId::new("m").unwrap();
     let text = include_str!("../../config/tariffs/example.toml");
     let tariff = Tariff::from_toml(text, "Asia/Shanghai").unwrap();
-    ask(&station, Input::AddTariff { tariff }).await;
-    ask(&station, Input::ProvisionPile { pile: pile.clone() }).await;
+    ask(
+        &station,
+        Input::AddTariff {
+            tariff,
+            by: "setup".to_owned(),
+        },
+    )
+    .await;
+    ask(
+        &station,
+        Input::ProvisionPile {
+            pile: pile.clone(),
+            by: "setup".to_owned(),
+        },
+    )
+    .await;
     ask(&station, member("m")).await;
     let (amount, receipt, by) = (Fen(10_000), "r".to_owned(), "test".to_owned());
     ask(

@@ -86,7 +86,10 @@ impl io::Write for Log {
 }
 
 fn provision(pile: &PileId) -> Work<(), ()> {
-    Work::Told(Input::ProvisionPile { pile: pile.clone() })
+    Work::Told(Input::ProvisionPile {
+        pile: pile.clone(),
+        by: "setup".to_owned(),
+    })
 }
 
 /// An event of a connector that the pile does not have: it is rejected.

@@ -58,7 +58,10 @@ async fn a_msg_id_names_one_message() {
     let (ears, heard) = mpsc::channel();
     let brain = std::thread::spawn(move || brain.run(Ears(ears)));
     let pile = PileId::new("P1").unwrap();
-    station.tell(Input::ProvisionPile { pile: pile.clone() });
+    station.tell(Input::ProvisionPile {
+        pile: pile.clone(),
+        by: "setup".to_owned(),
+    });
     let says = |kind: UpKind, text: &str| {
         let message = read_up(kind, text.as_bytes()).unwrap();
         let msg_id = message.common.msg_id.clone().unwrap();

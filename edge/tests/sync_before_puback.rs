@@ -112,7 +112,10 @@ async fn no_puback_while_the_sync_of_its_commit_is_held_up() {
     let pile = PileId::new("P1").unwrap();
     let secret = Secret::generate().unwrap();
     let provision = Request {
-        input: Some(Input::ProvisionPile { pile: pile.clone() }),
+        input: Some(Input::ProvisionPile {
+            pile: pile.clone(),
+            by: "setup".to_owned(),
+        }),
         key: None,
         credentials: vec![CredentialChange::SetPile(pile, secret.hash())],
         respond: Box::new(|_, _, _| Reply::default()),
@@ -219,7 +222,10 @@ async fn a_failed_commit_ends_the_loop_and_answers_nobody() {
     *fails.lock().unwrap() = true;
     let pile = PileId::new("P1").unwrap();
     let request = Request {
-        input: Some(Input::ProvisionPile { pile }),
+        input: Some(Input::ProvisionPile {
+            pile,
+            by: "setup".to_owned(),
+        }),
         key: None,
         credentials: Vec::new(),
         respond: Box::new(|_, _, _| Reply::default()),

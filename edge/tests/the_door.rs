@@ -177,7 +177,10 @@ async fn what_is_acknowledged_under_a_topic_of_no_kind_is_kept() {
     station
         .credentials
         .apply(CredentialChange::SetPile(pile(), secret.hash()));
-    station.tell(Input::ProvisionPile { pile: pile() });
+    station.tell(Input::ProvisionPile {
+        pile: pile(),
+        by: "setup".to_owned(),
+    });
     let gate = Gate::new(station.clone());
     let pile = client(gate.authenticate(&connect(Some(secret.reveal()), None)).await.unwrap());
     let (ears, heard) = mpsc::channel();

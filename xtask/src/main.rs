@@ -7,6 +7,7 @@
 mod audit;
 mod bench;
 mod demo;
+mod dictionary;
 mod fuzz;
 mod run;
 mod test;
@@ -28,6 +29,7 @@ usage: cargo xtask <command>
   bench [--quick] [ROW…]
                   speed and memory of the release build beside mosquitto, PostgreSQL and the bare disk, in one table;
                   rows: records orders lone live memory disk start bills
+  dictionary N    makes the dictionary number N that batches of the journal are packed with, from simulated stations
   audit           licences, sources, banned and doubled dependencies, known vulnerabilities
 ";
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["fuzz", arguments @ ..] => fuzz::fuzz(arguments),
         ["bench", arguments @ ..] => bench::bench(arguments),
         ["audit"] => audit::audit(),
+        ["dictionary", number] => dictionary::dictionary(number),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

@@ -2,8 +2,18 @@
 //! It faces the WAN, so it holds nothing but the key of its own connection: it can neither make money nor have a journal
 //! pruned.
 //!
-//! - `courier`: what to send, fetch and hand on, and when; without I/O.
-//! - `urgency`: which entries do not wait for company.
+//! | module | holds |
+//! |---|---|
+//! | [`courier`] | what to send, fetch and hand on, and when; without I/O |
+//! | `urgency` | which entries do not wait for company |
+//! | [`station`] | what is asked of the station, through a socket of its own |
+//! | [`line`] | one connection to head office's broker |
+//! | `live` | live frames of orders that somebody watches |
+//! | [`run`] | the shell around the courier |
 
 pub mod courier;
+pub mod line;
+mod live;
+pub mod run;
+pub mod station;
 mod urgency;

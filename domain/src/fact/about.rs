@@ -100,7 +100,7 @@ impl Fact {
     /// The pile whose row it is about.
     pub fn pile(&self) -> Option<&PileId> {
         match self {
-            Fact::PileProvisioned { pile }
+            Fact::PileProvisioned { pile, .. }
             | Fact::PileRemoved { pile, .. }
             | Fact::PileBooted { pile, .. }
             | Fact::PileDropped { pile, .. }

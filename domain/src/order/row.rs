@@ -6,6 +6,7 @@ use super::{
     State, Step, Until, next,
 };
 use crate::{
+    contradiction::Contradicts,
     correction::{FirstSettled, Proposal},
     fact::{Fact, QuarantineOutcome, QuarantineReason},
     ids::{MemberId, OrderId, Outlet, TariffId},
@@ -267,19 +268,21 @@ impl Order {
     /// Takes a fact about this order into account; `at` is its connector as it is by then. Facts that say nothing of an
     /// order's row change nothing.
     ///
-    /// # Panics
-    /// If the fact contradicts the row: it was decided on another one.
-    pub(crate) fn apply(&mut self, stamp: Stamp, fact: &Fact, at: Option<&Connector>) {
+    /// # Errors
+    /// The fact contradicts the row: it was decided on another one. The row is not to be used any more.
+    pub(crate) fn apply(&mut self, stamp: Stamp, fact: &Fact, at: Option<&Connector>) -> Result<(), Contradicts> {
         match fact {
             Fact::HoldTaken { amount, .. } => {
-                assert_eq!(self.hold, Hold::default(), "order {} has one hold", self.id);
+                if self.hold != Hold::default() {
+                    return Err(Contradicts::HeldTwice(self.id.clone()));
+                }
                 self.0.hold.taken = *amount;
             }
             Fact::CommandIssued { command, .. } => self.issue(stamp.mono, command),
             Fact::CommandAnswered { command, .. } => self.0.commands.retain(|issued| issued.id != *command),
             Fact::StartAcknowledged { register, boot_id, .. } => {
                 self.follow_meter(at);
-                self.step(Step::StartConfirmed);
+                self.step(Step::StartConfirmed)?;
                 self.0.started = Some(Started {
                     at: stamp.at,
                     mono: stamp.mono,
@@ -295,17 +298,17 @@ impl Order {
                     (started.register, started.register_at) = (Some(*register), Some(stamp.now()));
                 }
             }
-            Fact::OrderFailed { reason, .. } => self.fail(reason),
+            Fact::OrderFailed { reason, .. } => self.fail(reason)?,
             Fact::StopRequested { .. } => {
-                self.step(Step::StopAsked);
+                self.step(Step::StopAsked)?;
                 self.0.stopping = true;
             }
             Fact::ChargingLost { estimate_at, .. } => {
-                self.step(Step::ChargingLost);
+                self.step(Step::ChargingLost)?;
                 self.wait(*estimate_at, DeadlineKind::Record);
             }
             Fact::ChargingResumed { .. } => {
-                self.step(Step::Telemetry);
+                self.step(Step::Telemetry)?;
                 self.0.deadline = None;
             }
             Fact::FakeChargingSeen { suspicion, .. } => self.0.suspicions.push(suspicion.clone()),
@@ -316,7 +319,7 @@ impl Order {
             | Fact::OrderTimesMoved { .. }
             | Fact::OrderRepinned { .. } => self.apply_clock(stamp, fact),
             Fact::RecordReceived { ending, suspicions, .. } => {
-                self.step(Step::Record);
+                self.step(Step::Record)?;
                 self.0.ending = Some(ending.clone());
                 self.0.rated_moved_ms = 0;
                 self.0.estimated = false;
@@ -328,11 +331,11 @@ impl Order {
                 self.close_item(*item);
                 let is_billed = matches!(outcome, QuarantineOutcome::Billed { order } if *order == self.id);
                 if is_billed && self.state == State::Fail {
-                    self.step(Step::BillLate);
+                    self.step(Step::BillLate)?;
                 }
             }
             Fact::RecordTaken { ending, .. } => {
-                self.step(Step::Record);
+                self.step(Step::Record)?;
                 // A person chose it: unlike its own record, it does not take the place of an estimate to be measured by.
                 self.0.first_settled = self.measured_by().map(|first| FirstSettled {
                     estimated: false,
@@ -342,8 +345,9 @@ impl Order {
                 self.0.estimated = false;
                 self.be_over();
             }
-            _ => self.apply_money(stamp, fact),
+            _ => self.apply_money(stamp, fact)?,
         }
+        Ok(())
     }
 
     /// What the station's own clock did, or what an order's times are by it now.
@@ -370,11 +374,11 @@ impl Order {
     }
 
     /// Facts by which an order is billed and paid.
-    fn apply_money(&mut self, stamp: Stamp, fact: &Fact) {
+    fn apply_money(&mut self, stamp: Stamp, fact: &Fact) -> Result<(), Contradicts> {
         match fact {
             Fact::OrderRated { basis, bill, .. } => {
                 if *basis == Basis::Estimate && self.state == State::Charging {
-                    self.step(Step::Estimate);
+                    self.step(Step::Estimate)?;
                     self.0.estimated = true;
                     self.be_over();
                 }
@@ -394,8 +398,8 @@ impl Order {
             Fact::BillCorrected { .. }
             | Fact::CorrectionProposed { .. }
             | Fact::CorrectionWithdrawn { .. }
-            | Fact::ReviewApproved { .. } => self.apply_correction(stamp, fact),
-            Fact::ReviewOpened { suspicions, .. } => self.suspend(suspicions),
+            | Fact::ReviewApproved { .. } => self.apply_correction(stamp, fact)?,
+            Fact::ReviewOpened { suspicions, .. } => self.suspend(suspicions)?,
             Fact::OrderEstimated {
                 payment,
                 remainder_until,
@@ -404,26 +408,27 @@ impl Order {
                 self.pay(payment);
                 self.wait(*remainder_until, DeadlineKind::Remainder);
             }
-            Fact::OrderSettled { payment, .. } => self.settle(stamp.at, payment),
+            Fact::OrderSettled { payment, .. } => self.settle(stamp.at, payment)?,
             Fact::DebtPaid { amount, .. } => {
                 self.0.paid.debt -= *amount;
                 // An order under review stays there: the debt is of its earlier bill.
                 if self.paid.debt == Fen::ZERO && self.state == State::Unpaid {
-                    self.step(Step::DebtCleared);
+                    self.step(Step::DebtCleared)?;
                 }
             }
             Fact::Refunded { amount, .. } => {
-                self.step(Step::Refund);
+                self.step(Step::Refund)?;
                 self.0.paid.refunded += *amount;
                 self.0.after_sales = true;
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// Facts by which people decide on a bill. Any other bill than the one that it was made in view of takes a proposal
     /// away, and so does a decision.
-    fn apply_correction(&mut self, stamp: Stamp, fact: &Fact) {
+    fn apply_correction(&mut self, stamp: Stamp, fact: &Fact) -> Result<(), Contradicts> {
         self.0.proposal = None;
         match fact {
             Fact::BillCorrected {
@@ -434,7 +439,7 @@ impl Order {
                 approval,
                 ..
             } => {
-                self.step(Step::Correct);
+                self.step(Step::Correct)?;
                 self.0.bills.push(BillVersion {
                     basis: Basis::Correction,
                     electricity: *electricity,
@@ -464,6 +469,7 @@ impl Order {
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// What [`Bug::ForgetOutbox`] does.
@@ -482,9 +488,10 @@ impl Order {
         self.0.differs = differs;
     }
 
-    fn step(&mut self, step: Step) {
-        self.0.state = next(Some(self.state), step)
-            .unwrap_or_else(|illegal| panic!("handle() checks a step before it journals it: {}: {illegal}", self.id));
+    fn step(&mut self, step: Step) -> Result<(), Contradicts> {
+        let order = self.id.clone();
+        self.0.state = next(Some(self.state), step).map_err(|illegal| Contradicts::Step { order, illegal })?;
+        Ok(())
     }
 
     fn wait(&mut self, at: Mono, kind: DeadlineKind) {
@@ -566,28 +573,30 @@ impl Order {
         (row.clock_moved_ms, row.rated_moved_ms) = (0, 0);
     }
 
-    fn fail(&mut self, reason: &FailReason) {
+    fn fail(&mut self, reason: &FailReason) -> Result<(), Contradicts> {
         self.step(match reason {
             FailReason::Refused { .. } | FailReason::NeverStarted => Step::StartRefused,
             FailReason::TimedOut => Step::StartTimedOut,
             FailReason::Cancelled => Step::Cancel,
-        });
+        })?;
         self.0.fail = Some(reason.clone());
         self.0.deadline = None;
         if !is_planted(Bug::KeepHold) {
             self.0.hold.released += self.hold.remaining();
             self.0.commands.clear();
         }
+        Ok(())
     }
 
-    fn suspend(&mut self, suspicions: &[Suspicion]) {
-        self.step(Step::Suspend);
+    fn suspend(&mut self, suspicions: &[Suspicion]) -> Result<(), Contradicts> {
+        self.step(Step::Suspend)?;
         for suspicion in suspicions {
             if !self.suspicions.contains(suspicion) {
                 self.0.suspicions.push(suspicion.clone());
             }
         }
         self.0.deadline = None;
+        Ok(())
     }
 
     fn pay(&mut self, payment: &Payment) {
@@ -596,17 +605,20 @@ impl Order {
         self.0.hold.released += payment.release;
     }
 
-    fn settle(&mut self, at: Wall, payment: &Payment) {
-        let bill = self.bill().expect("an order is settled by a bill");
+    fn settle(&mut self, at: Wall, payment: &Payment) -> Result<(), Contradicts> {
+        let bill = self.bill().ok_or_else(|| Contradicts::NoBill(self.id.clone()))?;
         self.0.first_settled = Some(FirstSettled::after(self.measured_by(), bill, self.estimated));
         self.pay(payment);
         self.step(if self.paid.debt == Fen::ZERO {
             Step::Covered
         } else {
             Step::Uncovered
-        });
+        })?;
         self.0.deadline = None;
         self.0.settled_at = Some(at);
-        assert!(self.hold.is_resolved(), "a settled order {} holds nothing", self.id);
+        match self.hold.is_resolved() {
+            true => Ok(()),
+            false => Err(Contradicts::StillHolds(self.id.clone())),
+        }
     }
 }

@@ -11,9 +11,9 @@ use crate::{
 };
 
 impl Turn<'_> {
-    pub(super) fn register_member(&mut self, member: MemberId, name: String) -> Handled {
+    pub(super) fn register_member(&mut self, member: MemberId, name: String, by: String) -> Handled {
         if self.site.rows.member(&member).is_none_or(|known| known.name != name) {
-            self.journal(Fact::MemberRegistered { member, name });
+            self.journal(Fact::MemberRegistered { member, name, by });
         }
         Ok(Answer::Done)
     }
@@ -51,28 +51,28 @@ impl Turn<'_> {
         Ok(Answer::Done)
     }
 
-    pub(super) fn bind_card(&mut self, card: CardId, member: MemberId) -> Handled {
+    pub(super) fn bind_card(&mut self, card: CardId, member: MemberId, by: String) -> Handled {
         self.site
             .rows
             .member(&member)
             .ok_or_else(|| Rejected::UnknownMember(member.clone()))?;
         let known = self.site.rows.card(&card);
         if known.and_then(Card::holder) != Some(&member) {
-            self.journal(Fact::CardBound { card, member });
+            self.journal(Fact::CardBound { card, member, by });
         }
         Ok(Answer::Done)
     }
 
-    pub(super) fn unbind_card(&mut self, card: CardId) -> Handled {
+    pub(super) fn unbind_card(&mut self, card: CardId, by: String) -> Handled {
         if self.site.rows.card(&card).and_then(Card::holder).is_none() {
             return Err(Rejected::UnknownCard(card));
         }
-        self.journal(Fact::CardUnbound { card });
+        self.journal(Fact::CardUnbound { card, by });
         Ok(Answer::Done)
     }
 
     /// A tariff version may take effect now or later; the very first one may have been in force for long.
-    pub(super) fn add_tariff(&mut self, tariff: Tariff) -> Handled {
+    pub(super) fn add_tariff(&mut self, tariff: Tariff, by: String) -> Handled {
         let spec = tariff.spec();
         if let Some(known) = self.site.rows.tariffs.get(&spec.id) {
             let same = *known == tariff;
@@ -85,7 +85,7 @@ impl Turn<'_> {
         if !self.site.rows.tariffs.is_empty() && spec.effective_from < self.site.tariff_time(self.now) {
             return Err(Rejected::TariffInThePast(spec.id.clone()));
         }
-        self.journal(Fact::TariffAdded { tariff });
+        self.journal(Fact::TariffAdded { tariff, by });
         let piles: Vec<PileId> = self.site.live.piles.keys().cloned().collect();
         for pile in piles {
             if self.site.live.is_online(&pile) {
@@ -95,9 +95,9 @@ impl Turn<'_> {
         Ok(Answer::Done)
     }
 
-    pub(super) fn provision_pile(&mut self, pile: PileId) -> Handled {
+    pub(super) fn provision_pile(&mut self, pile: PileId, by: String) -> Handled {
         if self.known_pile(&pile).is_err() {
-            self.journal(Fact::PileProvisioned { pile });
+            self.journal(Fact::PileProvisioned { pile, by });
         }
         Ok(Answer::Done)
     }

@@ -4,6 +4,7 @@
 use super::{Changes, Rows};
 use crate::{
     card::Holding,
+    contradiction::Contradicts,
     desk::{CashMoved, DeskDay, Shift},
     fact::{Fact, PaidFrom, QuarantineOutcome, ReceiptFor, ReceiptUse, Reversal, SlipUse},
     ids::{CardId, ConnectorNo, MemberId, OrderId, Outlet, PileId},
@@ -33,6 +34,15 @@ impl Rows {
     /// If the fact contradicts the rows: it was not decided by [`super::Site::handle`] on these rows, and going on would
     /// falsify the books.
     pub fn apply(&mut self, stamp: Stamp, fact: &Fact, changes: &mut Changes) {
+        self.take_in(stamp, fact, changes)
+            .unwrap_or_else(|why| panic!("what is decided on these rows fits them: entry {}: {why}", stamp.seq));
+    }
+
+    /// Takes one fact into account.
+    ///
+    /// # Errors
+    /// The fact contradicts the rows. They have taken in a part of it, and are not to be used any more.
+    pub(super) fn take_in(&mut self, stamp: Stamp, fact: &Fact, changes: &mut Changes) -> Result<(), Contradicts> {
         let mut books = Books {
             rows: self,
             changes,
@@ -41,15 +51,15 @@ impl Rows {
         // What a hold was before the fact decides what a failed order gives back.
         let payer = books.payer(fact);
         books.changes.clock |= books.rows.clock.apply(stamp, fact);
-        books.apply_to_masters(fact);
-        books.apply_to_pile(fact);
-        books.apply_to_orders(fact);
-        books.apply_to_quarantine(fact);
-        books.apply_to_desk(fact);
+        books.apply_to_masters(fact)?;
+        books.apply_to_pile(fact)?;
+        books.apply_to_orders(fact)?;
+        books.apply_to_quarantine(fact)?;
+        books.apply_to_desk(fact)?;
         let (member, hold) = payer.unzip();
-        books.post(fact, member.as_ref(), hold.flatten());
-        books.apply_to_energy(fact);
-        books.list(fact);
+        books.post(fact, member.as_ref(), hold.flatten())?;
+        books.apply_to_energy(fact)?;
+        books.list(fact)
     }
 }
 
@@ -67,9 +77,9 @@ impl Books<'_> {
     }
 
     /// Members, cards, tariffs, receipts, days: what people set up and what the calendar brings.
-    fn apply_to_masters(&mut self, fact: &Fact) {
+    fn apply_to_masters(&mut self, fact: &Fact) -> Result<(), Contradicts> {
         match fact {
-            Fact::MemberRegistered { member, name } => {
+            Fact::MemberRegistered { member, name, .. } => {
                 self.changes.members.insert(member.clone());
                 self.rows
                     .members
@@ -78,10 +88,10 @@ impl Books<'_> {
                     .get_or_insert_with(|| Member::new(member.clone(), name.clone()))
                     .apply(fact);
             }
-            Fact::MemberBlocked { member, .. } => self.member_mut(member).apply(fact),
-            Fact::CardBound { card, member } => self.pass_on(card, Some(member)),
-            Fact::CardUnbound { card } => self.pass_on(card, None),
-            Fact::TariffAdded { tariff } => {
+            Fact::MemberBlocked { member, .. } => self.member_mut(member)?.apply(fact),
+            Fact::CardBound { card, member, .. } => self.pass_on(card, Some(member)),
+            Fact::CardUnbound { card, .. } => self.pass_on(card, None),
+            Fact::TariffAdded { tariff, .. } => {
                 let id = &tariff.spec().id;
                 self.changes.tariffs.insert(id.clone());
                 self.rows.tariffs.insert(id.clone(), tariff.clone());
@@ -91,41 +101,42 @@ impl Books<'_> {
                 amount,
                 receipt,
                 ..
-            } => self.note_receipt(receipt, member, *amount, ReceiptFor::TopUp),
+            } => self.note_receipt(receipt, member, *amount, ReceiptFor::TopUp)?,
             Fact::DebtPaid {
                 from: PaidFrom::Cash,
                 amount,
                 receipt,
                 member,
                 ..
-            } => self.note_receipt(receipt, member, *amount, ReceiptFor::Debt),
+            } => self.note_receipt(receipt, member, *amount, ReceiptFor::Debt)?,
             Fact::TopUpReversed {
                 receipt,
                 amount,
                 reason,
                 ..
-            } => self.note_reversal(receipt, *amount, reason),
+            } => self.note_reversal(receipt, *amount, reason)?,
             Fact::DayBegan { day } => {
                 self.changes.day_began = true;
                 self.rows.energy.begin(*day);
             }
             _ => {}
         }
+        Ok(())
     }
 
-    fn apply_to_pile(&mut self, fact: &Fact) {
+    fn apply_to_pile(&mut self, fact: &Fact) -> Result<(), Contradicts> {
         if let Fact::ClockStepped { .. } = fact {
             // What was measured against the station's clock moves along.
             let measured = self.rows.piles.values().filter(|pile| !pile.clocks.boots().is_empty());
             let measured: Vec<PileId> = measured.map(|pile| pile.id.clone()).collect();
             let stamp = self.stamp;
             for pile in measured {
-                self.pile_mut(&pile).apply(stamp, fact, &BTreeSet::new());
+                self.pile_mut(&pile)?.apply(stamp, fact, &BTreeSet::new());
             }
-            return;
+            return Ok(());
         }
-        let Some(id) = fact.pile() else { return };
-        if let Fact::PileProvisioned { pile } = fact {
+        let Some(id) = fact.pile() else { return Ok(()) };
+        if let Fact::PileProvisioned { pile, .. } = fact {
             let row = self.rows.piles.entry(pile.clone());
             row.or_insert_with(|| Pile::new(pile.clone()));
         }
@@ -138,16 +149,17 @@ impl Books<'_> {
             _ => BTreeSet::new(),
         };
         if let Fact::RegisterRolledBack { outlet, rollback } = fact {
-            self.close_book(outlet, rollback.known);
+            self.close_book(outlet, rollback.known)?;
         }
         if let Fact::RegisterReturned { outlet, .. } = fact {
-            self.leave_book(outlet);
+            self.leave_book(outlet)?;
         }
         let stamp = self.stamp;
-        self.pile_mut(id).apply(stamp, fact, &busy);
+        self.pile_mut(id)?.apply(stamp, fact, &busy);
+        Ok(())
     }
 
-    fn apply_to_orders(&mut self, fact: &Fact) {
+    fn apply_to_orders(&mut self, fact: &Fact) -> Result<(), Contradicts> {
         let stamp = self.stamp;
         match fact {
             Fact::OrderPlaced { order, outlet, .. } => {
@@ -155,7 +167,9 @@ impl Books<'_> {
                 let in_doubt = self.rows.clock.doubt.is_some();
                 let placed = Order::placed(stamp, fact, self.rows.connector(outlet), in_doubt);
                 let before = self.rows.orders.insert(order.clone(), Some(placed));
-                assert!(matches!(before, None | Some(None)), "order {order} is placed once");
+                if !matches!(before, None | Some(None)) {
+                    return Err(Contradicts::OrderExists(order.clone()));
+                }
             }
             Fact::ClockStepped { .. } | Fact::ClockDoubted { .. } | Fact::ClockBelieved { .. } => {
                 // What waits for a person has been rated, and by a clock that was right for all that was known.
@@ -163,19 +177,19 @@ impl Books<'_> {
                 let running = self.rows.orders().filter(|order| order.state.is_open() && !over(order));
                 let running: Vec<OrderId> = running.map(|order| order.id.clone()).collect();
                 for order in running {
-                    self.order_mut(&order).apply(stamp, fact, None);
+                    self.order_mut(&order)?.apply(stamp, fact, None)?;
                 }
             }
-            Fact::RegisterCorrected { outlet, .. } => self.follow_register(outlet),
-            Fact::RegisterReturned { outlet, .. } => self.follow_register(outlet),
+            Fact::RegisterCorrected { outlet, .. } => self.follow_register(outlet)?,
+            Fact::RegisterReturned { outlet, .. } => self.follow_register(outlet)?,
             Fact::MeterCleared { pile, registers, .. } => {
                 for (connector, _) in registers {
                     let (pile, connector) = (pile.clone(), *connector);
-                    self.follow_register(&Outlet { pile, connector });
+                    self.follow_register(&Outlet { pile, connector })?;
                 }
             }
             // The item may name an order that is not known here.
-            Fact::Quarantined { order: Some(id), .. } => self.apply_to_known_order(id, fact),
+            Fact::Quarantined { order: Some(id), .. } => self.apply_to_known_order(id, fact)?,
             Fact::QuarantineClosed { outcome, order, .. } => {
                 let billed = match outcome {
                     QuarantineOutcome::Billed { order } => Some(order),
@@ -183,43 +197,46 @@ impl Books<'_> {
                 };
                 let about = order.iter().filter(|about| Some(*about) != billed);
                 for id in about.chain(billed) {
-                    self.apply_to_known_order(id, fact);
+                    self.apply_to_known_order(id, fact)?;
                 }
             }
             // They say of an order what its row does not hold.
             Fact::Quarantined { .. } | Fact::Notified { .. } | Fact::RatingDiffers { .. } => {}
             Fact::RegisterGapFound { .. } | Fact::EnergyDiffers { .. } => {}
             _ => {
-                let Some(id) = fact.order() else { return };
+                let Some(id) = fact.order() else { return Ok(()) };
                 self.changes.orders.insert(id.clone());
                 let order = self.rows.orders.get(id).and_then(Option::as_ref);
                 let at = order.map(|order| self.rows.connector(&order.outlet));
-                let at = at.expect("a fact is about an order that is in memory").cloned();
-                self.order_mut(id).apply(stamp, fact, at.as_ref());
+                let at = at.ok_or_else(|| Contradicts::UnknownOrder(id.clone()))?.cloned();
+                self.order_mut(id)?.apply(stamp, fact, at.as_ref())?;
             }
         }
+        Ok(())
     }
 
     /// The order that runs there goes by where the register is now, and by the meter that is there where the one it began
     /// with was none.
-    fn follow_register(&mut self, outlet: &Outlet) {
+    fn follow_register(&mut self, outlet: &Outlet) -> Result<(), Contradicts> {
         let Some(connector) = self.rows.connector(outlet).cloned() else {
-            return;
+            return Ok(());
         };
         let here = |order: &&Order| order.outlet == *outlet && order.state.occupies_connector();
         let running: Vec<OrderId> = self.rows.orders().filter(here).map(|order| order.id.clone()).collect();
         for id in running {
-            let order = self.order_mut(&id);
+            let order = self.order_mut(&id)?;
             let given_up = connector.was_none(order.meter);
             order.follow_register(&connector, given_up);
         }
+        Ok(())
     }
 
-    fn apply_to_known_order(&mut self, id: &OrderId, fact: &Fact) {
+    fn apply_to_known_order(&mut self, id: &OrderId, fact: &Fact) -> Result<(), Contradicts> {
         let stamp = self.stamp;
         if self.rows.order(id).is_some() {
-            self.order_mut(id).apply(stamp, fact, None);
+            self.order_mut(id)?.apply(stamp, fact, None)?;
         }
+        Ok(())
     }
 
     /// A card is this member's from now on, or nobody's.
@@ -233,7 +250,7 @@ impl Books<'_> {
         });
     }
 
-    fn apply_to_quarantine(&mut self, fact: &Fact) {
+    fn apply_to_quarantine(&mut self, fact: &Fact) -> Result<(), Contradicts> {
         match fact {
             Fact::Quarantined {
                 pile, digest, record, ..
@@ -241,41 +258,42 @@ impl Books<'_> {
                 let number = self.stamp.seq;
                 self.changes.quarantine.insert(number);
                 let before = self.rows.set_aside.insert((pile.clone(), digest.clone()), Some(number));
-                assert!(
-                    matches!(before, None | Some(None)),
-                    "a message of {pile} is put aside once"
-                );
+                if !matches!(before, None | Some(None)) {
+                    return Err(Contradicts::PutAsideTwice(pile.clone()));
+                }
                 let meter = record.as_ref().and_then(|record| self.meter_of(pile, record));
                 let certain = self.rows.clock.doubt.map(|doubt| doubt.certain);
                 let item = QuarantineItem::put_aside(self.stamp, fact, meter, certain);
                 let bytes = item.bytes();
                 self.rows.quarantine.insert(number, Some(item));
-                self.count_quarantined(pile, |count| count.saturating_add(bytes));
+                self.count_quarantined(pile, |count| count.saturating_add(bytes))?;
             }
             Fact::QuarantineClosed {
                 item, outcome, typed, ..
             } => {
                 self.changes.quarantine.insert(*item);
                 let row = self.rows.quarantine.get_mut(item).and_then(Option::as_mut);
-                let row = row.expect("a fact is about a quarantined message that is in memory");
-                row.close(outcome, typed.as_deref());
+                let row = row.ok_or(Contradicts::UnknownItem(*item))?;
+                row.close(outcome, typed.as_deref())?;
                 let (pile, bytes) = (row.pile.clone(), row.bytes());
                 // What was put aside before this was counted counts nothing.
-                self.count_quarantined(&pile, |count| count.saturating_sub(bytes));
+                self.count_quarantined(&pile, |count| count.saturating_sub(bytes))?;
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// A pile that came with a certificate and was never provisioned has no row to count in.
-    fn count_quarantined(&mut self, pile: &PileId, count: impl FnOnce(u64) -> u64) {
+    fn count_quarantined(&mut self, pile: &PileId, count: impl FnOnce(u64) -> u64) -> Result<(), Contradicts> {
         if self.rows.piles.contains_key(pile) {
-            self.pile_mut(pile).count_quarantined(count);
+            self.pile_mut(pile)?.count_quarantined(count);
         }
+        Ok(())
     }
 
     /// Keeps a member's lists of open and unpaid orders right.
-    fn list(&mut self, fact: &Fact) {
+    fn list(&mut self, fact: &Fact) -> Result<(), Contradicts> {
         let order = match fact {
             Fact::QuarantineClosed {
                 outcome: QuarantineOutcome::Dismissed,
@@ -285,19 +303,26 @@ impl Books<'_> {
             | Fact::Notified { .. } => None,
             _ => fact.order().and_then(|id| self.rows.order(id)),
         };
-        let Some(order) = order else { return };
+        let Some(order) = order else { return Ok(()) };
         let member = self.rows.member(&order.member);
-        let member = member.expect("the member of an order that changes is in memory");
+        let member = member.ok_or_else(|| Contradicts::UnknownMember(order.member.clone()))?;
         if !member.lists_rightly(order) {
             let order = order.clone();
-            self.member_mut(&order.member).list(&order);
+            self.member_mut(&order.member)?.list(&order);
         }
+        Ok(())
     }
 
     /// One payment may clear the debts of several orders: its facts add up.
-    fn note_receipt(&mut self, receipt: &str, member: &MemberId, amount: Fen, paid: ReceiptFor) {
+    fn note_receipt(
+        &mut self,
+        receipt: &str,
+        member: &MemberId,
+        amount: Fen,
+        paid: ReceiptFor,
+    ) -> Result<(), Contradicts> {
         if receipt.is_empty() {
-            return;
+            return Ok(());
         }
         self.changes.receipts.insert(receipt.to_owned());
         let row = self.rows.receipts.entry(receipt.to_owned()).or_default();
@@ -307,29 +332,30 @@ impl Books<'_> {
             paid,
             reversals: Vec::new(),
         });
-        assert!(
-            used.member == *member && used.paid == paid && (paid == ReceiptFor::Debt || used.amount == Fen::ZERO),
-            "receipt {receipt} is for one payment"
-        );
+        let is_free = paid == ReceiptFor::Debt || used.amount == Fen::ZERO;
+        if used.member != *member || used.paid != paid || !is_free {
+            return Err(Contradicts::ReceiptUsed(receipt.to_owned()));
+        }
         used.amount += amount;
+        Ok(())
     }
 
-    fn note_reversal(&mut self, receipt: &str, amount: Fen, reason: &str) {
+    fn note_reversal(&mut self, receipt: &str, amount: Fen, reason: &str) -> Result<(), Contradicts> {
         self.changes.receipts.insert(receipt.to_owned());
         let row = self.rows.receipts.get_mut(receipt).and_then(Option::as_mut);
-        let used = row.expect("a fact is about a receipt that is in memory");
+        let used = row.ok_or_else(|| Contradicts::UnknownReceipt(receipt.to_owned()))?;
         used.reversals.push(Reversal {
             amount,
             reason: reason.to_owned(),
         });
-        assert!(
-            used.paid == ReceiptFor::TopUp && !used.left().is_negative(),
-            "no more of receipt {receipt} is taken back than was paid in"
-        );
+        if used.paid != ReceiptFor::TopUp || used.left().is_negative() {
+            return Err(Contradicts::OverReversed(receipt.to_owned()));
+        }
+        Ok(())
     }
 
     /// Shifts and days at the desk; called before the fact's money moves.
-    fn apply_to_desk(&mut self, fact: &Fact) {
+    fn apply_to_desk(&mut self, fact: &Fact) -> Result<(), Contradicts> {
         match fact {
             Fact::DayBegan { .. } if self.rows.desk.day.is_some() => {
                 self.changes.desk = true;
@@ -339,7 +365,9 @@ impl Books<'_> {
                 let number = self.stamp.seq;
                 self.changes.desk = true;
                 self.changes.shifts.insert(number);
-                assert_eq!(self.rows.desk.shift, None, "the desk has one shift at a time");
+                if let Some(open) = self.rows.desk.shift {
+                    return Err(Contradicts::ShiftOpen(open));
+                }
                 self.rows.desk.shift = Some(number);
                 self.rows.shifts.insert(number, Shift::opened(self.stamp, fact));
             }
@@ -350,7 +378,9 @@ impl Books<'_> {
                     .rows
                     .slips
                     .insert(slip.clone(), Some(SlipUse { amount: *amount, at }));
-                assert!(matches!(before, None | Some(None)), "slip {slip} is for one sum");
+                if !matches!(before, None | Some(None)) {
+                    return Err(Contradicts::SlipUsed(slip.clone()));
+                }
             }
             _ => {}
         }
@@ -368,50 +398,51 @@ impl Books<'_> {
         let closes = matches!(fact, Fact::ShiftClosed { .. });
         if let Some(number) = self.rows.desk.shift.filter(|_| moves_cash || closes) {
             self.changes.shifts.insert(number);
-            let shift = self.rows.shifts.get_mut(&number).expect("the open shift is in memory");
-            shift.apply(self.stamp, fact);
+            let shift = self.rows.shifts.get_mut(&number);
+            let shift = shift.ok_or(Contradicts::ShiftNotOpen(number))?;
+            shift.apply(self.stamp, fact)?;
         }
         if closes {
             self.changes.desk = true;
             self.rows.desk.shift = None;
         }
+        Ok(())
     }
 
-    fn post(&mut self, fact: &Fact, member: Option<&MemberId>, hold: Option<Hold>) {
+    fn post(&mut self, fact: &Fact, member: Option<&MemberId>, hold: Option<Hold>) -> Result<(), Contradicts> {
         if matches!(fact, Fact::OrderFailed { .. }) && is_planted(Bug::KeepHold) {
-            return;
+            return Ok(());
         }
         for transfer in postings(fact, member, hold, self.stamp.seq, self.stamp.at) {
-            self.rows
-                .ledger
-                .post(&transfer)
-                .unwrap_or_else(|error| panic!("handle() checks funds before it journals: {}: {error}", transfer.id));
+            self.rows.ledger.post(&transfer)?;
             self.changes.accounts.insert(transfer.debit.clone());
             self.changes.accounts.insert(transfer.credit.clone());
             self.changes.transfers.push(transfer);
         }
+        Ok(())
     }
 
-    pub(super) fn order_mut(&mut self, id: &OrderId) -> &mut Order {
+    pub(super) fn order_mut(&mut self, id: &OrderId) -> Result<&mut Order, Contradicts> {
         self.changes.orders.insert(id.clone());
         self.rows
             .orders
             .get_mut(id)
             .and_then(Option::as_mut)
-            .expect("a fact is about an order that is in memory")
+            .ok_or_else(|| Contradicts::UnknownOrder(id.clone()))
     }
 
-    fn member_mut(&mut self, id: &MemberId) -> &mut Member {
+    fn member_mut(&mut self, id: &MemberId) -> Result<&mut Member, Contradicts> {
         self.changes.members.insert(id.clone());
         self.rows
             .members
             .get_mut(id)
             .and_then(Option::as_mut)
-            .expect("a fact is about a member that is in memory")
+            .ok_or_else(|| Contradicts::UnknownMember(id.clone()))
     }
 
-    pub(super) fn pile_mut(&mut self, id: &PileId) -> &mut Pile {
+    pub(super) fn pile_mut(&mut self, id: &PileId) -> Result<&mut Pile, Contradicts> {
         self.changes.piles.insert(id.clone());
-        self.rows.piles.get_mut(id).expect("a fact is about a known pile")
+        let pile = self.rows.piles.get_mut(id);
+        pile.ok_or_else(|| Contradicts::UnknownPile(id.clone()))
     }
 }

@@ -112,6 +112,8 @@ pub enum Input {
         member: MemberId,
         /// A name for people.
         name: String,
+        /// Who registers them.
+        by: String,
     },
     /// A member goes on the blacklist (`Some(reason)`) or off it.
     BlockMember {
@@ -152,21 +154,29 @@ pub enum Input {
         card: CardId,
         /// Whose.
         member: MemberId,
+        /// Who gives it out.
+        by: String,
     },
     /// A card is taken back.
     UnbindCard {
         /// Which card.
         card: CardId,
+        /// Who takes it back.
+        by: String,
     },
     /// A tariff version is added.
     AddTariff {
         /// All of it.
         tariff: Tariff,
+        /// Who adds it.
+        by: String,
     },
     /// A pile is to be let in.
     ProvisionPile {
         /// Which.
         pile: PileId,
+        /// Who lets it in.
+        by: String,
     },
     /// A pile is to be let in no more.
     RemovePile {

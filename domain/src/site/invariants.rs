@@ -4,6 +4,7 @@
 use super::Rows;
 use crate::{
     fact::Fact,
+    ids::{MemberId, OrderId},
     journal::Stamp,
     ledger::Account,
     order::{Order, State},
@@ -19,12 +20,23 @@ pub struct Violation(String);
 
 /// Checks the orders and the accounts that `facts` touched; `drift` is what they made of the sum over all accounts.
 pub(super) fn check(rows: &Rows, facts: &[(Stamp, Fact)], drift: Fen) -> Result<(), Violation> {
+    let orders: BTreeSet<&OrderId> = facts.iter().filter_map(|(_, fact)| fact.order()).collect();
+    let members: BTreeSet<&MemberId> = facts.iter().filter_map(|(_, fact)| fact.member()).collect();
+    check_touched(rows, orders.into_iter(), members.into_iter(), drift)
+}
+
+/// The same of orders and members; those that are not in memory are not looked at.
+pub(super) fn check_touched<'a>(
+    rows: &Rows,
+    orders: impl Iterator<Item = &'a OrderId>,
+    members: impl Iterator<Item = &'a MemberId>,
+    drift: Fen,
+) -> Result<(), Violation> {
     let violated = |what: String| Err(Violation(what));
     if drift != Fen::ZERO {
         return violated(format!("the accounts sum to {drift} yuan more than before"));
     }
-    let touched: BTreeSet<_> = facts.iter().filter_map(|(_, fact)| fact.order()).collect();
-    for order in touched.into_iter().filter_map(|id| rows.order(id)) {
+    for order in orders.filter_map(|id| rows.order(id)) {
         if let Some(what) = wrong_with(order, rows) {
             return violated(format!("order {}: {what}", order.id));
         }
@@ -32,8 +44,7 @@ pub(super) fn check(rows: &Rows, facts: &[(Stamp, Fact)], drift: Fen) -> Result<
     if let Some(what) = wrong_at_the_desk(rows) {
         return violated(what);
     }
-    let payers = facts.iter().filter_map(|(_, fact)| fact.member());
-    for member in payers.collect::<BTreeSet<_>>() {
+    for member in members {
         if rows.ledger.allowance(member).is_negative() {
             return violated(format!("the allowance of {member} is overdrawn"));
         }
@@ -107,7 +118,6 @@ fn wrong_with_bill(order: &Order) -> Option<String> {
 mod tests {
     use super::*;
     use crate::{
-        ids::MemberId,
         ledger::{Code, Transfer},
         time::{Mono, Wall},
     };
@@ -118,8 +128,8 @@ mod tests {
             at: Wall(0),
             mono: Mono(0),
         };
-        let (member, name) = (member.clone(), String::new());
-        [(stamp, Fact::MemberRegistered { member, name })]
+        let (member, name, by) = (member.clone(), String::new(), String::new());
+        [(stamp, Fact::MemberRegistered { member, name, by })]
     }
 
     #[test]

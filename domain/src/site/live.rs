@@ -221,7 +221,7 @@ impl Live {
     /// Keeps what follows from the rows in step with them.
     pub(super) fn follow(&mut self, fact: &Fact, rows: &Rows) {
         match fact {
-            Fact::PileProvisioned { pile } => {
+            Fact::PileProvisioned { pile, .. } => {
                 self.presence_mut(pile, rows);
             }
             Fact::PileRemoved { pile, .. } => {

@@ -31,11 +31,13 @@ mod missing_records;
 mod needs;
 mod outcome;
 mod placing;
+mod plain_facts;
 mod presence;
 mod quarantine;
 mod readings;
 mod record;
 mod rejected;
+mod replica;
 mod rows;
 mod runs;
 mod settle;
@@ -53,6 +55,7 @@ pub use live::{LiveView, OutletLive, Presence, UnorderedWatch};
 pub use outcome::{Answer, Effect, Outcome};
 pub use readings::{DoubtKind, RegisterDoubt};
 pub use rejected::Rejected;
+pub use replica::{Contradiction, NotFollowed, Replica};
 pub use rows::{Changes, Key, Loaded, Rows};
 
 use crate::{
@@ -275,7 +278,7 @@ impl Turn<'_> {
                     by,
                 },
             ),
-            Input::RegisterMember { member, name } => self.register_member(member, name),
+            Input::RegisterMember { member, name, by } => self.register_member(member, name, by),
             Input::BlockMember { member, reason, by } => self.block_member(member, reason, by),
             of_desk @ (Input::TopUp { .. }
             | Input::PayDebt { .. }
@@ -284,10 +287,10 @@ impl Turn<'_> {
             | Input::CountCash { .. }
             | Input::BankCash { .. }
             | Input::CloseShift { .. }) => self.dispatch_desk(of_desk),
-            Input::BindCard { card, member } => self.bind_card(card, member),
-            Input::UnbindCard { card } => self.unbind_card(card),
-            Input::AddTariff { tariff } => self.add_tariff(tariff),
-            Input::ProvisionPile { pile } => self.provision_pile(pile),
+            Input::BindCard { card, member, by } => self.bind_card(card, member, by),
+            Input::UnbindCard { card, by } => self.unbind_card(card, by),
+            Input::AddTariff { tariff, by } => self.add_tariff(tariff, by),
+            Input::ProvisionPile { pile, by } => self.provision_pile(pile, by),
             Input::RemovePile { pile, by } => self.remove_pile(pile, by),
             Input::SetMaintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
             Input::ClearMeter { pile, reason, by } => self.clear_meter(pile, reason, by),

@@ -1,10 +1,10 @@
-//! Which rows must be in memory before an input can be decided. One row may name another, so it is asked again until nothing
-//! is missing.
+//! Which rows must be in memory before an input can be decided, or a fact of another's journal followed. One row may name
+//! another, so it is asked again until nothing is missing.
 
-use super::{Input, Key, Site, record};
+use super::{Input, Key, Rows, Site, record};
 use crate::{
     card::Card,
-    fact::TypedFigures,
+    fact::{Fact, PaidFrom, QuarantineOutcome, TypedFigures},
     ids::{CardId, OrderId, Outlet, PileId},
     messages::{Digest, Record, Up, UpMessage},
     order::Command,
@@ -28,7 +28,7 @@ impl Site {
             | Input::CorrectBill { order, .. }
             | Input::ApproveCorrection { order, .. }
             | Input::WithdrawCorrection { order, .. }
-            | Input::Refund { order, .. } => self.needs_order(order, &mut keys),
+            | Input::Refund { order, .. } => self.rows.needs_order(order, &mut keys),
             Input::CloseQuarantine {
                 item, bill_to, typed, ..
             } => {
@@ -40,37 +40,34 @@ impl Site {
             Input::RegisterMember { member, .. } | Input::BlockMember { member, .. } => {
                 self.rows.needs_member(member, &mut keys);
             }
-            Input::BindCard { card, member } => {
+            Input::BindCard { card, member, .. } => {
                 self.rows.needs_member(member, &mut keys);
-                self.needs_card(card, &mut keys);
+                self.rows.needs_card(card, &mut keys);
             }
             Input::TopUp { member, receipt, .. } | Input::ReverseTopUp { member, receipt, .. } => {
                 self.rows.needs_member(member, &mut keys);
-                self.needs_receipt(receipt, &mut keys);
+                self.rows.needs_receipt(receipt, &mut keys);
             }
             Input::PayDebt { member, receipt, .. } => {
                 self.rows.needs_member(member, &mut keys);
-                self.needs_receipt(receipt, &mut keys);
+                self.rows.needs_receipt(receipt, &mut keys);
                 if let Some(Some(member)) = self.rows.members.get(member) {
                     for order in &member.unpaid_orders {
-                        self.needs_order(order, &mut keys);
+                        self.rows.needs_order(order, &mut keys);
                     }
                 }
             }
             Input::Unreadable { pile, kind, raw, fault } => {
                 if *kind != Some(UpKind::Heartbeat) {
                     if let Some(order) = &fault.order_id {
-                        self.needs_order(order, &mut keys);
+                        self.rows.needs_order(order, &mut keys);
                     }
-                    self.needs_set_aside(pile, record::digest_of(raw.content()), &mut keys);
+                    self.rows
+                        .needs_set_aside(pile, record::digest_of(raw.content()), &mut keys);
                 }
             }
-            Input::UnbindCard { card } => self.needs_card(card, &mut keys),
-            Input::BankCash { slip, .. } => {
-                if !self.rows.slips.contains_key(slip) {
-                    keys.push(Key::Slip(slip.clone()));
-                }
-            }
+            Input::UnbindCard { card, .. } => self.rows.needs_card(card, &mut keys),
+            Input::BankCash { slip, .. } => self.rows.needs_slip(slip, &mut keys),
             Input::Connected { .. }
             | Input::Disconnected { .. }
             | Input::TakenOver { .. }
@@ -96,18 +93,18 @@ impl Site {
             Up::Heartbeat(heartbeat) => {
                 for report in &heartbeat.connectors {
                     if let Some(order) = &report.order_id {
-                        self.needs_order(order, keys);
+                        self.rows.needs_order(order, keys);
                     }
                 }
             }
             Up::Reply(reply) => {
                 if let Some(order) = Command::order_of(&reply.command_id) {
-                    self.needs_order(&order, keys);
+                    self.rows.needs_order(&order, keys);
                 }
             }
             Up::Record(record) => self.needs_of_record(pile, record, &message.digest, keys),
             Up::Card(swipe) => {
-                self.needs_card(&swipe.card_id, keys);
+                self.rows.needs_card(&swipe.card_id, keys);
                 if let Some(holder) = self.rows.card(&swipe.card_id).and_then(Card::holder) {
                     self.rows.needs_member(holder, keys);
                 }
@@ -123,7 +120,7 @@ impl Site {
             Some(Some(found)) => {
                 let recorded = found.record.as_ref().map(|record| &record.order_id);
                 for order in found.order.iter().chain(recorded) {
-                    self.needs_order(order, keys);
+                    self.rows.needs_order(order, keys);
                 }
                 self.needs_covering_items(found, typed, keys);
             }
@@ -131,19 +128,11 @@ impl Site {
         }
     }
 
-    fn needs_order(&self, id: &OrderId, keys: &mut Vec<Key>) {
-        match self.rows.orders.get(id) {
-            None => keys.push(Key::Order(id.clone())),
-            Some(Some(order)) => self.rows.needs_member(&order.member, keys),
-            Some(None) => {}
-        }
-    }
-
     /// A record's order; its card with everybody who may pay; and whether it was put aside before, where that matters.
     fn needs_of_record(&self, pile: &PileId, record: &Record, digest: &Digest, keys: &mut Vec<Key>) {
-        self.needs_order(&record.order_id, keys);
+        self.rows.needs_order(&record.order_id, keys);
         if let Some(card) = &record.card_id {
-            self.needs_card(card, keys);
+            self.rows.needs_card(card, keys);
             for member in self.rows.card(card).into_iter().flat_map(Card::members) {
                 self.rows.needs_member(member, keys);
             }
@@ -156,7 +145,7 @@ impl Site {
             connector: record.connector,
         };
         if self.classify(&outlet, record, digest).asks_for_quarantine() {
-            self.needs_set_aside(pile, digest.of(record).to_owned(), keys);
+            self.rows.needs_set_aside(pile, digest.of(record).to_owned(), keys);
         }
     }
 
@@ -183,23 +172,102 @@ impl Site {
             }
         }
     }
+}
 
-    fn needs_set_aside(&self, pile: &PileId, digest: String, keys: &mut Vec<Key>) {
+impl Rows {
+    /// Rows that a fact of another's journal is about and that are not in memory: what [`Rows::apply`] reads and changes.
+    /// Load them with [`Rows::load`] and ask again, until none is left: one row may name another.
+    pub fn needs(&self, fact: &Fact) -> Vec<Key> {
+        let mut keys = Vec::new();
+        match fact {
+            Fact::MemberRegistered { member, .. } | Fact::MemberBlocked { member, .. } => {
+                self.needs_member(member, &mut keys);
+            }
+            Fact::CardBound { card, member, .. } => {
+                self.needs_card(card, &mut keys);
+                self.needs_member(member, &mut keys);
+            }
+            Fact::CardUnbound { card, .. } => self.needs_card(card, &mut keys),
+            Fact::ToppedUp { member, receipt, .. } | Fact::TopUpReversed { member, receipt, .. } => {
+                self.needs_member(member, &mut keys);
+                self.needs_receipt(receipt, &mut keys);
+            }
+            Fact::OrderPlaced { order, member, .. } => {
+                self.needs_order(order, &mut keys);
+                self.needs_member(member, &mut keys);
+            }
+            Fact::DebtPaid {
+                order, from, receipt, ..
+            } => {
+                self.needs_order(order, &mut keys);
+                if *from == PaidFrom::Cash {
+                    self.needs_receipt(receipt, &mut keys);
+                }
+            }
+            Fact::CashBanked { slip, .. } => self.needs_slip(slip, &mut keys),
+            Fact::Quarantined {
+                pile, digest, order, ..
+            } => {
+                self.needs_set_aside(pile, digest.clone(), &mut keys);
+                if let Some(order) = order {
+                    self.needs_order(order, &mut keys);
+                }
+            }
+            Fact::QuarantineClosed {
+                item, outcome, order, ..
+            } => {
+                if !self.quarantine.contains_key(item) {
+                    keys.push(Key::Quarantine(*item));
+                }
+                let billed = match outcome {
+                    QuarantineOutcome::Billed { order } => Some(order),
+                    QuarantineOutcome::Dismissed => None,
+                };
+                for order in order.iter().chain(billed) {
+                    self.needs_order(order, &mut keys);
+                }
+            }
+            // It changes no row.
+            Fact::Notified { .. } => {}
+            _ => {
+                if let Some(order) = fact.order() {
+                    self.needs_order(order, &mut keys);
+                }
+            }
+        }
+        keys
+    }
+
+    pub(super) fn needs_order(&self, id: &OrderId, keys: &mut Vec<Key>) {
+        match self.orders.get(id) {
+            None => keys.push(Key::Order(id.clone())),
+            Some(Some(order)) => self.needs_member(&order.member, keys),
+            Some(None) => {}
+        }
+    }
+
+    pub(super) fn needs_set_aside(&self, pile: &PileId, digest: String, keys: &mut Vec<Key>) {
         let content = (pile.clone(), digest);
-        if !self.rows.set_aside.contains_key(&content) {
+        if !self.set_aside.contains_key(&content) {
             keys.push(Key::SetAside(content.0, content.1));
         }
     }
 
-    fn needs_receipt(&self, receipt: &str, keys: &mut Vec<Key>) {
-        if !receipt.is_empty() && !self.rows.receipts.contains_key(receipt) {
+    pub(super) fn needs_receipt(&self, receipt: &str, keys: &mut Vec<Key>) {
+        if !receipt.is_empty() && !self.receipts.contains_key(receipt) {
             keys.push(Key::Receipt(receipt.to_owned()));
         }
     }
 
-    fn needs_card(&self, card: &CardId, keys: &mut Vec<Key>) {
-        if !self.rows.cards.contains_key(card) {
+    pub(super) fn needs_card(&self, card: &CardId, keys: &mut Vec<Key>) {
+        if !self.cards.contains_key(card) {
             keys.push(Key::Card(card.clone()));
+        }
+    }
+
+    fn needs_slip(&self, slip: &str, keys: &mut Vec<Key>) {
+        if !self.slips.contains_key(slip) {
+            keys.push(Key::Slip(slip.to_owned()));
         }
     }
 }

@@ -44,6 +44,33 @@ pub enum Key {
     Slip(String),
 }
 
+impl Key {
+    /// The row was looked for, and is not there: of all rows that are not in memory, where every row there is stays in it.
+    pub fn absent(self) -> Loaded {
+        match self {
+            Key::Order(id) => Loaded::Order {
+                id,
+                order: None,
+                held: Fen::ZERO,
+            },
+            Key::Member(id) => Loaded::Member {
+                id,
+                member: None,
+                allowance: Fen::ZERO,
+                debt: Fen::ZERO,
+            },
+            Key::Card(id) => Loaded::Card { id, card: None },
+            Key::Quarantine(item) => Loaded::Quarantine { item, row: None },
+            Key::SetAside(pile, digest) => Loaded::SetAside {
+                content: (pile, digest),
+                item: None,
+            },
+            Key::Receipt(receipt) => Loaded::Receipt { receipt, used: None },
+            Key::Slip(slip) => Loaded::Slip { slip, used: None },
+        }
+    }
+}
+
 /// A row as it is on disk, with the balances that belong to it. `None` says that it was looked for and is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "it is made for one row, taken in, and gone")]
@@ -357,7 +384,10 @@ impl Rows {
         of_people + of_desk + quarantine.len() + set_aside.len() + energy_reports.len()
     }
 
-    pub(super) fn evict(&mut self) {
+    /// Takes out of memory what nothing open needs. What stays: piles, tariffs, open orders with their members, the accounts
+    /// of both and the station's own, business days that are not reported, the station's clock, the desk with its open shift
+    /// and its row of the day. Changed rows must have been written.
+    pub fn evict(&mut self) {
         self.orders
             .retain(|_, order| order.as_ref().is_some_and(|order| order.state.is_open()));
         let kept: BTreeSet<&MemberId> = self.orders.values().flatten().map(|order| &order.member).collect();

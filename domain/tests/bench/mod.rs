@@ -105,6 +105,104 @@ impl Randomness for Seeded {
     }
 }
 
+/// A row as a store has it that keeps what [`keep`] writes.
+pub fn stored(disk: &Rows, key: Key) -> Loaded {
+    let balance = |account: Account| disk.ledger.balance(&account);
+    match key {
+        Key::Order(id) => Loaded::Order {
+            held: balance(Account::Held(id.clone())),
+            order: disk.orders.get(&id).cloned().flatten(),
+            id,
+        },
+        Key::Member(id) => Loaded::Member {
+            allowance: balance(Account::Allowance(id.clone())),
+            debt: balance(Account::Debt(id.clone())),
+            member: disk.members.get(&id).cloned().flatten(),
+            id,
+        },
+        Key::Card(id) => Loaded::Card {
+            card: disk.cards.get(&id).cloned().flatten(),
+            id,
+        },
+        Key::Quarantine(item) => Loaded::Quarantine {
+            item,
+            row: disk.quarantine.get(&item).cloned().flatten(),
+        },
+        Key::SetAside(pile, digest) => {
+            let content = (pile, digest);
+            let item = disk.set_aside.get(&content).copied().flatten();
+            Loaded::SetAside { content, item }
+        }
+        Key::Receipt(receipt) => Loaded::Receipt {
+            used: disk.receipts.get(&receipt).cloned().flatten(),
+            receipt,
+        },
+        Key::Slip(slip) => Loaded::Slip {
+            used: disk.slips.get(&slip).cloned().flatten(),
+            slip,
+        },
+    }
+}
+
+/// Writes everything that changed, and nothing else.
+pub fn keep(disk: &mut Rows, rows: &Rows, changes: &Changes) {
+    for id in &changes.piles {
+        disk.piles.insert(id.clone(), rows.piles[id].clone());
+    }
+    for id in &changes.tariffs {
+        disk.tariffs.insert(id.clone(), rows.tariffs[id].clone());
+    }
+    for id in &changes.orders {
+        disk.orders.insert(id.clone(), rows.orders[id].clone());
+    }
+    for id in &changes.members {
+        disk.members.insert(id.clone(), rows.members[id].clone());
+    }
+    for id in &changes.cards {
+        disk.cards.insert(id.clone(), rows.cards[id].clone());
+    }
+    for id in &changes.quarantine {
+        let item = rows.quarantine[id].clone();
+        let content = item.as_ref().map(|item| (item.pile.clone(), item.digest.clone()));
+        disk.set_aside.extend(content.map(|content| (content, Some(*id))));
+        disk.quarantine.insert(*id, item);
+    }
+    for receipt in &changes.receipts {
+        disk.receipts.insert(receipt.clone(), rows.receipts[receipt].clone());
+    }
+    if changes.day_began {
+        disk.energy.days = rows.energy.days;
+    }
+    for key in &changes.energy_days {
+        match rows.energy.open.get(key) {
+            Some(sums) => disk.energy.open.insert(key.clone(), sums.clone()),
+            None => disk.energy.open.remove(key),
+        };
+    }
+    for day in &changes.energy_reports {
+        disk.energy_reports.insert(*day, rows.energy_reports[day].clone());
+        disk.energy.reported.clone_from(&rows.energy.reported);
+    }
+    if changes.clock {
+        disk.clock.clone_from(&rows.clock);
+    }
+    if changes.desk {
+        disk.desk = rows.desk;
+    }
+    for shift in &changes.shifts {
+        disk.shifts.insert(*shift, rows.shifts[shift].clone());
+    }
+    for key in &changes.desk_days {
+        disk.desk_days.insert(*key, rows.desk_days[key].clone());
+    }
+    for slip in &changes.slips {
+        disk.slips.insert(slip.clone(), rows.slips[slip].clone());
+    }
+    for account in &changes.accounts {
+        disk.ledger.load(account.clone(), rows.ledger.balance(account));
+    }
+}
+
 /// What a pile on the bench knows of itself.
 #[derive(Clone)]
 pub struct SimPile {
@@ -134,6 +232,8 @@ pub struct Bench {
     pub now: Now,
     pub disk: Rows,
     pub facts: Vec<(Stamp, Fact)>,
+    /// After how many facts each step ended.
+    pub steps: Vec<usize>,
     pub transfers: Vec<Transfer>,
     pub piles: BTreeMap<PileId, SimPile>,
     pub evicts: bool,
@@ -157,6 +257,7 @@ impl Bench {
             },
             disk: Rows::default(),
             facts: Vec::new(),
+            steps: Vec::new(),
             transfers: Vec::new(),
             piles: BTreeMap::new(),
             evicts: true,
@@ -190,9 +291,15 @@ impl Bench {
 
     pub fn furnish(&mut self) {
         let tariff = Tariff::from_toml(TARIFF, "Asia/Shanghai").unwrap();
-        self.ok(Input::AddTariff { tariff });
+        self.ok(Input::AddTariff {
+            tariff,
+            by: "setup".to_owned(),
+        });
         for id in ["P1", "P2", "P3"] {
-            self.ok(Input::ProvisionPile { pile: pile(id) });
+            self.ok(Input::ProvisionPile {
+                pile: pile(id),
+                by: "setup".to_owned(),
+            });
             self.piles.insert(
                 pile(id),
                 SimPile {
@@ -211,6 +318,7 @@ impl Bench {
         self.member("m", "60");
         self.ok(Input::BindCard {
             card: CardId::new("c1").unwrap(),
+            by: "desk".to_owned(),
             member: member("m"),
         });
     }
@@ -218,6 +326,7 @@ impl Bench {
     pub fn member(&mut self, id: &str, money: &str) {
         self.ok(Input::RegisterMember {
             member: member(id),
+            by: "desk".to_owned(),
             name: id.to_owned(),
         });
         if yuan(money) > Fen::ZERO {
@@ -255,6 +364,7 @@ impl Bench {
         let changes = self.site.take_changes();
         self.write(&changes);
         self.facts.extend(outcome.facts.iter().cloned());
+        self.steps.push(self.facts.len());
         if self.evicts {
             self.site.evict();
         }
@@ -263,102 +373,11 @@ impl Bench {
     }
 
     pub fn load(&mut self, key: Key) {
-        let disk = &self.disk;
-        let balance = |account: Account| disk.ledger.balance(&account);
-        let row = match key {
-            Key::Order(id) => Loaded::Order {
-                held: balance(Account::Held(id.clone())),
-                order: disk.orders.get(&id).cloned().flatten(),
-                id,
-            },
-            Key::Member(id) => Loaded::Member {
-                allowance: balance(Account::Allowance(id.clone())),
-                debt: balance(Account::Debt(id.clone())),
-                member: disk.members.get(&id).cloned().flatten(),
-                id,
-            },
-            Key::Card(id) => Loaded::Card {
-                card: disk.cards.get(&id).cloned().flatten(),
-                id,
-            },
-            Key::Quarantine(item) => Loaded::Quarantine {
-                item,
-                row: disk.quarantine.get(&item).cloned().flatten(),
-            },
-            Key::SetAside(pile, digest) => {
-                let content = (pile, digest);
-                let item = disk.set_aside.get(&content).copied().flatten();
-                Loaded::SetAside { content, item }
-            }
-            Key::Receipt(receipt) => Loaded::Receipt {
-                used: disk.receipts.get(&receipt).cloned().flatten(),
-                receipt,
-            },
-            Key::Slip(slip) => Loaded::Slip {
-                used: disk.slips.get(&slip).cloned().flatten(),
-                slip,
-            },
-        };
-        self.site.load(row);
+        self.site.load(stored(&self.disk, key));
     }
 
     fn write(&mut self, changes: &Changes) {
-        let (rows, disk) = (self.site.rows(), &mut self.disk);
-        for id in &changes.piles {
-            disk.piles.insert(id.clone(), rows.piles[id].clone());
-        }
-        for id in &changes.tariffs {
-            disk.tariffs.insert(id.clone(), rows.tariffs[id].clone());
-        }
-        for id in &changes.orders {
-            disk.orders.insert(id.clone(), rows.orders[id].clone());
-        }
-        for id in &changes.members {
-            disk.members.insert(id.clone(), rows.members[id].clone());
-        }
-        for id in &changes.cards {
-            disk.cards.insert(id.clone(), rows.cards[id].clone());
-        }
-        for id in &changes.quarantine {
-            let item = rows.quarantine[id].clone();
-            let content = item.as_ref().map(|item| (item.pile.clone(), item.digest.clone()));
-            disk.set_aside.extend(content.map(|content| (content, Some(*id))));
-            disk.quarantine.insert(*id, item);
-        }
-        for receipt in &changes.receipts {
-            disk.receipts.insert(receipt.clone(), rows.receipts[receipt].clone());
-        }
-        if changes.day_began {
-            disk.energy.days = rows.energy.days;
-        }
-        for key in &changes.energy_days {
-            match rows.energy.open.get(key) {
-                Some(sums) => disk.energy.open.insert(key.clone(), sums.clone()),
-                None => disk.energy.open.remove(key),
-            };
-        }
-        for day in &changes.energy_reports {
-            disk.energy_reports.insert(*day, rows.energy_reports[day].clone());
-            disk.energy.reported.clone_from(&rows.energy.reported);
-        }
-        if changes.clock {
-            disk.clock.clone_from(&rows.clock);
-        }
-        if changes.desk {
-            disk.desk = rows.desk;
-        }
-        for shift in &changes.shifts {
-            disk.shifts.insert(*shift, rows.shifts[shift].clone());
-        }
-        for key in &changes.desk_days {
-            disk.desk_days.insert(*key, rows.desk_days[key].clone());
-        }
-        for slip in &changes.slips {
-            disk.slips.insert(slip.clone(), rows.slips[slip].clone());
-        }
-        for account in &changes.accounts {
-            disk.ledger.load(account.clone(), rows.ledger.balance(account));
-        }
+        keep(&mut self.disk, self.site.rows(), changes);
         self.transfers.extend(changes.transfers.iter().cloned());
     }
 

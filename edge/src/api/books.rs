@@ -1,6 +1,7 @@
 //! The station's books: every account at one moment.
 
 use super::{ApiState, body::Asked, dto::books::BalanceSheet, problem::Problem};
+use crate::store::StoreError;
 use axum::{Json, extract::State};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -33,7 +34,8 @@ async fn get_balance_sheet(
     let sheet = api
         .read(move |reader| {
             let (head, _) = reader.head()?;
-            Ok(BalanceSheet::new(head.seq, &reader.accounts()?, query.detail))
+            BalanceSheet::new(head.seq, &reader.accounts()?, query.detail)
+                .map_err(|wrong| StoreError::Corrupt(wrong.to_string()))
         })
         .await?;
     Ok(Json(sheet))

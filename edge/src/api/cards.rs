@@ -2,6 +2,7 @@
 
 use super::{
     ApiState,
+    access::Caller,
     body::{Asked, Of, Put},
     page::Paging,
     problem::Problem,
@@ -66,8 +67,8 @@ async fn get_card(State(api): State<ApiState>, Of(id): Of<CardId>) -> Result<Jso
     security(("bearer" = ["service"])),
 )]
 async fn put_card(State(api): State<ApiState>, Of(card): Of<CardId>, put: Put<PutCard>) -> Result<Answered, Problem> {
-    let (member, id) = (put.body.member, card.clone());
-    Question::new(Input::BindCard { card, member }, None)
+    let (member, by, id) = (put.body.member, put.caller.name, card.clone());
+    Question::new(Input::BindCard { card, member, by }, None)
         .ask(&api, move |_, site, _| {
             let card = site.rows().card(&id);
             let card = card.ok_or_else(|| Problem::internal(format!("card {id} is not in memory")))?;
@@ -83,8 +84,8 @@ async fn put_card(State(api): State<ApiState>, Of(card): Of<CardId>, put: Put<Pu
     responses((status = 204, description = "It belongs to nobody now")),
     security(("bearer" = ["service"])),
 )]
-async fn delete_card(State(api): State<ApiState>, Of(card): Of<CardId>) -> Result<Answered, Problem> {
-    Question::new(Input::UnbindCard { card }, None)
+async fn delete_card(State(api): State<ApiState>, Of(card): Of<CardId>, caller: Caller) -> Result<Answered, Problem> {
+    Question::new(Input::UnbindCard { card, by: caller.name }, None)
         .ask(&api, |_, _, _| Ok(Shown::nothing()))
         .await
 }

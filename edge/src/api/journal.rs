@@ -55,7 +55,8 @@ struct Feed {
     get, path = "/v1/journal", tag = "journal",
     description = "Served on the station's Unix sockets only. A page ends where a step of the station has ended, so it may be \
         longer than `limit`: a step that is longer goes alone. Each hash is SHA-256 over the 32 bytes of the hash before \
-        and the stored bytes; before entry 1 there are 32 zero bytes. `docs/journal.md` has the form of an entry.",
+        and the stored bytes. Numbers and hashes go on through every restore, so 32 zero bytes stand before entry 1 of the \
+        site alone, and not before the first of another epoch. `docs/journal.md` has the form of an entry.",
     params(Feed),
     responses((status = 200, description = "Empty if nothing new came in time", body = JournalPage)),
     security(("bearer" = ["admin", "socket"]), ("bearer" = ["sync", "socket"])),

@@ -123,8 +123,8 @@ async fn put_member(
     Of(member): Of<MemberId>,
     put: Put<PutMember>,
 ) -> Result<Answered, Problem> {
-    let (name, id) = (put.body.name, member.clone());
-    Question::new(Input::RegisterMember { member, name }, None)
+    let (name, by, id) = (put.body.name, put.caller.name, member.clone());
+    Question::new(Input::RegisterMember { member, name, by }, None)
         .ask(&api, move |_, site, _| Ok(Shown::ok(&member_in_memory(site, &id)?)))
         .await
 }

@@ -63,11 +63,11 @@ fn shown_once(status: StatusCode, pile: &PileId, secret: &Secret) -> Shown {
     security(("bearer" = ["admin"])),
 )]
 async fn provision_pile(State(api): State<ApiState>, posted: Posted<ProvisionPile>) -> Result<Answered, Problem> {
-    let pile = posted.body.id;
+    let (pile, by) = (posted.body.id, posted.caller.name);
     let secret = Secret::generate().map_err(Problem::internal)?;
     let (id, known) = (pile.clone(), pile.clone());
     let change = CredentialChange::SetPile(pile.clone(), secret.hash());
-    Question::new(Input::ProvisionPile { pile }, Some(posted.key))
+    Question::new(Input::ProvisionPile { pile, by }, Some(posted.key))
         .changing(change)
         .unless(move |site, _| is_known(site, &known).then_some(Objection::PileExists(known)))
         .ask(&api, move |_, _, _| Ok(shown_once(StatusCode::CREATED, &id, &secret)))

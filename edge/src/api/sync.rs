@@ -251,7 +251,7 @@ fn refused_tail(refused: &TailRefused) -> Problem {
         TailRefused::NotRecovering => conflict("not_recovering"),
         TailRefused::DoNotFollow { .. } => conflict("tail_does_not_follow"),
         TailRefused::Unknown { .. } => conflict("tail_ahead"),
-        TailRefused::Broken(_) | TailRefused::OtherSite { .. } | TailRefused::Contradicts { .. } => {
+        TailRefused::Broken(_) | TailRefused::OtherSite { .. } | TailRefused::Contradicts(_) => {
             conflict("tail_contradicts")
         }
         TailRefused::Store(error) => Problem::internal(error),

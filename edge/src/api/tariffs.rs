@@ -2,6 +2,7 @@
 
 use super::{
     ApiState,
+    access::Caller,
     body::{Of, PostedText},
     dto::problem::{ProblemDetails, TariffFault},
     dto::tariff::{PricePartsDto, TariffDocument, TariffInForce, TariffList, TariffVerdict},
@@ -125,6 +126,7 @@ async fn get_tariff(State(api): State<ApiState>, Of(id): Of<TariffId>) -> Result
 async fn put_tariff(
     State(api): State<ApiState>,
     Of(id): Of<TariffId>,
+    caller: Caller,
     document: PostedText,
 ) -> Result<Answered, Problem> {
     let tariff = read(&api, &document).map_err(faulty)?;
@@ -139,9 +141,15 @@ async fn put_tariff(
         ));
     }
     let view = tariff.clone();
-    Question::new(Input::AddTariff { tariff }, None)
-        .ask(&api, move |_, _, _| Ok(Shown::ok(&view)))
-        .await
+    Question::new(
+        Input::AddTariff {
+            tariff,
+            by: caller.name,
+        },
+        None,
+    )
+    .ask(&api, move |_, _, _| Ok(Shown::ok(&view)))
+    .await
 }
 
 /// Check a tariff without adding it.

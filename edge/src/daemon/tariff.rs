@@ -12,6 +12,9 @@ use domain::{
 };
 use std::path::Path;
 
+/// Who adds it, in the journal: no token's name has a colon.
+const BY: &str = "config:first_tariff";
+
 /// Adds the configured tariff if the station has none yet.
 pub(super) async fn first_tariff(station: &Station, config: &Config) -> anyhow::Result<()> {
     let Some(path) = &config.first_tariff else {
@@ -22,7 +25,10 @@ pub(super) async fn first_tariff(station: &Station, config: &Config) -> anyhow::
     }
     let tariff = read_tariff(path, &config.time_zone)?;
     let request = Request {
-        input: Some(Input::AddTariff { tariff }),
+        input: Some(Input::AddTariff {
+            tariff,
+            by: BY.to_owned(),
+        }),
         key: None,
         credentials: Vec::new(),
         respond: Box::new(|_, _, _| Reply::default()),

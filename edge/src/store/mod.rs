@@ -11,7 +11,6 @@ mod displays;
 mod energy;
 mod indexed;
 mod migrate;
-mod missing;
 mod pile_log;
 mod read;
 mod recovering;

@@ -1,13 +1,13 @@
 //! A station that was restored from a copy and has a head office: what head office has beyond the copy is handed back and
 //! appended as it is, and only then another run of the journal begins (decision 0028).
 
-use super::{Batch, Identity, Reader, Store, StoreError, missing::missing, read::parse, tables, write::json};
+use super::{Batch, Identity, Reader, Store, StoreError, read::parse, tables, write::json};
 use crate::{clock::Mark, credentials::CredentialChange};
 use domain::{
     fact::{Fact, StopCause, WentOnAlone},
     ids::OrderId,
     journal::{Broken, Entry, Hash, Head, NotReadable, Stamp},
-    site::{Changes, Rows},
+    site::{NotFollowed, Replica},
     time::{Mono, Now, Wall},
 };
 use protocol::frame::Unpacked;
@@ -15,7 +15,6 @@ use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError},
 };
 
@@ -65,13 +64,8 @@ pub enum TailRefused {
         why: NotReadable,
     },
     /// They do not fit what is there.
-    #[error("entry {seq} contradicts what the station has: {why}")]
-    Contradicts {
-        /// Which entry.
-        seq: u64,
-        /// What does not fit.
-        why: String,
-    },
+    #[error(transparent)]
+    Contradicts(#[from] NotFollowed),
     /// The disk failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -176,7 +170,7 @@ impl Store {
         let end = tail.follow()?;
         let identity = self.identity();
         let site = &identity.site;
-        let mut rows = self.recover()?.rows;
+        let mut replica = Replica::new(last, self.recover()?.rows);
         let (mut batch, mut stored) = (Batch::default(), Vec::new());
         let (mut epoch, mut mono) = (None, last.mono);
         for (seq, _, bytes) in tail.entries() {
@@ -185,7 +179,7 @@ impl Store {
                 let site = entry.site.to_string();
                 return Err(TailRefused::OtherSite { seq, site });
             }
-            apply(&reader, &mut rows, entry.stamp, &entry.fact, &mut batch.changes)?;
+            apply(&reader, &mut replica, entry.stamp, &entry.fact)?;
             if let Fact::PileRemoved { pile, .. } = &entry.fact {
                 batch.credentials.push(CredentialChange::RemovePile(pile.clone()));
             }
@@ -193,17 +187,17 @@ impl Store {
             batch.facts.push((entry.stamp, entry.fact));
             stored.push(bytes.to_vec());
         }
+        // A tail ends where a step of the station has ended, as every batch does.
+        replica.end_step()?;
+        batch.changes = replica.take_changes()?;
         batch.as_stored = Some(stored);
         let mark = Mark {
             mono: mono.max(mark.mono),
             ..mark.clone()
         };
         let write = self.db.begin_write().map_err(StoreError::from)?;
-        let written = self.write_batch(&write, &batch, &rows, hash, &mark)?;
-        if written != end.hash {
-            let why = "what was written has another hash".to_owned();
-            return Err(TailRefused::Contradicts { seq: end.seq, why });
-        }
+        let written = self.write_batch(&write, &batch, replica.rows(), hash, &mark)?;
+        debug_assert_eq!(written, end.hash, "the same bytes have the same hash");
         let epoch = epoch.unwrap_or_else(|| identity.epoch.clone());
         set_epoch(&write, &epoch)?;
         write.commit().map_err(StoreError::from)?;
@@ -292,33 +286,15 @@ fn set_epoch(write: &WriteTransaction, epoch: &str) -> Result<(), StoreError> {
 }
 
 /// Takes one fact into account that was decided long ago.
-fn apply(
-    reader: &Reader,
-    rows: &mut Rows,
-    stamp: Stamp,
-    fact: &Fact,
-    changes: &mut Changes,
-) -> Result<(), TailRefused> {
+fn apply(reader: &Reader, replica: &mut Replica, stamp: Stamp, fact: &Fact) -> Result<(), TailRefused> {
     loop {
-        let keys = missing(rows, fact);
+        let keys = replica.needs(fact);
         if keys.is_empty() {
             break;
         }
         for key in &keys {
-            rows.load(reader.load(key)?);
+            replica.load(reader.load(key)?);
         }
     }
-    // Head office has applied it by the same code. Should it not fit all the same, the rows are thrown away.
-    let applied = catch_unwind(AssertUnwindSafe(|| rows.apply(stamp, fact, changes)));
-    applied.map_err(|why| TailRefused::Contradicts {
-        seq: stamp.seq,
-        why: said(&*why),
-    })
-}
-
-fn said(why: &(dyn std::any::Any + Send)) -> String {
-    let text = why.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| why.downcast_ref::<&str>().copied())
-        .unwrap_or("it does not fit")
-        .to_owned()
+    Ok(replica.follow(stamp, fact)?)
 }

@@ -206,9 +206,11 @@ mod tests {
             Some(member) => Fact::CardBound {
                 card: canonical.clone(),
                 member: member.parse().unwrap(),
+                by: String::new(),
             },
             None => Fact::CardUnbound {
                 card: canonical.clone(),
+                by: String::new(),
             },
         };
         let stamp = Stamp {

@@ -478,6 +478,12 @@ impl Bench {
     pub(crate) async fn books(&self) -> Value {
         let sheet = self.get("/v1/balance-sheet?detail=true").await.expect(200);
         assert_eq!(sheet["total"], "0.00", "{sheet}");
+        // Whoever has the accounts can work the digest out.
+        let accounts = sheet["accounts"].as_array().unwrap().iter();
+        let accounts = accounts.map(|one| (one["account"].as_str().unwrap(), one["balance"].as_str().unwrap()));
+        let accounts = accounts.map(|(name, balance)| (name, balance.parse().unwrap()));
+        let digest = domain::ledger::digest(sheet["seq"].as_u64().unwrap(), accounts).unwrap();
+        assert_eq!(sheet["digest"], digest.to_string());
         sheet
     }
 }

@@ -109,3 +109,42 @@ async fn nobody_who_waits_keeps_the_station_from_ending() {
     assert_eq!(waiting.await.unwrap().unwrap(), 200);
     assert!(!socket.exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_set_up_is_journaled_with_who_did_it() {
+    let bench = Bench::new().await;
+    let owner = bench.token("owner", "admin").await;
+    let ask = async |method: &str, path: &str, body: Option<&str>| {
+        let (token, key) = (format!("Bearer {owner}"), bench.key());
+        let headers = [
+            ("authorization", &*token),
+            ("content-type", "application/json"),
+            ("idempotency-key", &*key),
+        ];
+        let reply = bench.raw(method, path, &headers, body).await;
+        assert!((200..300).contains(&reply.status), "{path}: {}", reply.text);
+    };
+    let prices = crate::bench::tariff("t7", "2026-01-01T00:00:00+08:00").to_string();
+    ask("PUT", "/v1/tariffs/t7", Some(&prices)).await;
+    ask("POST", "/v1/piles", Some(r#"{"id":"P7"}"#)).await;
+    ask("PUT", "/v1/members/m7", Some(r#"{"name":"seven"}"#)).await;
+    ask("PUT", "/v1/cards/C7", Some(r#"{"member":"m7"}"#)).await;
+    ask("DELETE", "/v1/cards/C7", None).await;
+    let page = bench.local("GET", "/v1/journal").await.expect(200);
+    let entries = page["entries"].as_array().unwrap().iter();
+    let facts = entries.filter_map(|entry| {
+        let bytes = STANDARD.decode(entry["bytes"].as_str().unwrap()).unwrap();
+        let entry: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let (kind, body) = entry["fact"].as_object().unwrap().iter().next().unwrap();
+        Some((kind.clone(), body.get("by")?.as_str()?.to_owned()))
+    });
+    let named: Vec<String> = facts.filter(|(_, by)| by == "owner").map(|(kind, _)| kind).collect();
+    let kinds = [
+        "TariffAdded",
+        "PileProvisioned",
+        "MemberRegistered",
+        "CardBound",
+        "CardUnbound",
+    ];
+    assert_eq!(named, kinds);
+}

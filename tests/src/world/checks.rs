@@ -10,12 +10,12 @@ use domain::{
     fact::Fact,
     faults::{EVENTS_MAX, EVENTS_WINDOW_MS},
     ids::{Outlet, PileId},
-    journal::{Entry, Hash},
+    journal::{Entry, Hash, Stamp},
     ledger::Account,
     messages::EventKind,
     order::State,
-    site::{Changes, Rejected, Rows},
-    time::Mono,
+    site::{Changes, Rejected, Replica, Rows},
+    time::{Mono, Wall},
 };
 use edge::store::{OrderFilter, QuarantineFilter, Reader};
 use std::collections::BTreeMap;
@@ -367,6 +367,12 @@ impl World {
         self.oracle.check_energy_is_conserved(&registers.collect())?;
         let Some(process) = &self.process else { return Ok(()) };
         let (mut hash, mut rows) = (Hash::GENESIS, Rows::default());
+        let before_the_first = Stamp {
+            seq: 0,
+            at: Wall(0),
+            mono: Mono(0),
+        };
+        let mut elsewhere = Replica::new(before_the_first, Rows::default());
         for (seq, sealed, bytes) in process.journal(0).map_err(store_failed)? {
             hash = Hash::seal(&hash, &bytes);
             if hash != sealed {
@@ -374,7 +380,12 @@ impl World {
             }
             let entry = Entry::from_bytes(&bytes).map_err(|error| format!("entry {seq}: {error}"))?;
             rows.apply(entry.stamp, &entry.fact, &mut Changes::default());
+            let missing = elsewhere.needs(&entry.fact);
+            missing.into_iter().for_each(|key| elsewhere.load(key.absent()));
+            let followed = elsewhere.follow(entry.stamp, &entry.fact);
+            followed.map_err(|error| format!("whoever follows the journal stops: {error}"))?;
         }
+        elsewhere.end_step().map_err(|error| format!("elsewhere: {error}"))?;
         if rows != self.oracle.rows {
             return Err("the journal replayed from its beginning gives other rows than followed as it grew".to_owned());
         }

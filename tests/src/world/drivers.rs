@@ -131,21 +131,29 @@ impl World {
         let process = Process::start(image, &self.policy, self.now, 0, random);
         self.process = Some(process.map_err(|error| format!("the station does not start: {error}"))?);
         let tariff = Tariff::from_toml(prices::TARIFF, "Asia/Shanghai").map_err(|faults| faults.to_string())?;
-        self.push(Work::Told(SiteInput::AddTariff { tariff }));
+        self.push(Work::Told(SiteInput::AddTariff {
+            tariff,
+            by: "setup".to_owned(),
+        }));
         self.tell_the_time();
         for at in 0..self.units.len() {
             let pile = self.units[at].id.clone();
-            self.push(Work::Told(SiteInput::ProvisionPile { pile }));
+            self.push(Work::Told(SiteInput::ProvisionPile {
+                pile,
+                by: "setup".to_owned(),
+            }));
         }
         for (member, card) in self.members.clone() {
             let name = member.to_string();
             self.push(Work::Told(SiteInput::RegisterMember {
                 member: member.clone(),
+                by: "desk".to_owned(),
                 name,
             }));
             self.push(Work::Told(SiteInput::BindCard {
                 card,
                 member: member.clone(),
+                by: "desk".to_owned(),
             }));
             let amount = Fen(i64::try_from(self.between(2_000, 15_000)).unwrap_or(0));
             self.top_up(member, amount);

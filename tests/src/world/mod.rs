@@ -152,6 +152,18 @@ pub fn live_through(seed: u64) -> Result<Report, Failure> {
     }
 }
 
+/// The stored bytes of every entry that a life's station has in its journal at the end.
+///
+/// # Errors
+/// What was not as it must be.
+pub fn journal_of(seed: u64) -> Result<Vec<Vec<u8>>, String> {
+    let mut world = World::new(seed, Trace::default());
+    world.live()?;
+    let process = world.process.as_ref().ok_or("the station is off at the end")?;
+    let entries = process.journal(0).map_err(|error| error.to_string())?;
+    Ok(entries.into_iter().map(|(_, _, bytes)| bytes).collect())
+}
+
 fn attempt(seed: u64, trace: &Trace) -> Result<Report, String> {
     let life = AssertUnwindSafe(|| World::new(seed, trace.clone()).live());
     catch_unwind(life).unwrap_or_else(|panic| {
@@ -411,7 +423,7 @@ impl World {
     }
 
     /// Lives until everything has come to an end.
-    fn live(mut self) -> Result<Report, String> {
+    fn live(&mut self) -> Result<Report, String> {
         self.open()?;
         while !self.is_over()? {
             self.step()?;
@@ -424,7 +436,7 @@ impl World {
         self.report.orders = self.oracle.rows.orders.len();
         self.report.facts = self.oracle.head;
         self.report.lasted_ms = self.now;
-        Ok(self.report)
+        Ok(self.report.clone())
     }
 
     /// The next thing that happens, wherever it is.

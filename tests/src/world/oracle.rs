@@ -472,7 +472,7 @@ impl Oracle {
                 self.reported_at = Some(now);
                 Ok(())
             }
-            Fact::CardBound { card, member } => {
+            Fact::CardBound { card, member, .. } => {
                 self.cards.entry(card.clone()).or_default().push((now, member.clone()));
                 Ok(())
             }

@@ -146,7 +146,11 @@ impl Desk {
             Asked::BankCash(amount, slip) => Input::BankCash { amount, slip, by },
             Asked::CloseShift => Input::CloseShift { by },
             Asked::ClearMeter(pile) => Input::ClearMeter { pile, reason, by },
-            Asked::BindCard(card, member) => Input::BindCard { card, member },
+            Asked::BindCard(card, member) => Input::BindCard {
+                card,
+                member,
+                by: "desk".to_owned(),
+            },
             Asked::Maintenance(pile) => Input::SetMaintenance { pile, reason: None, by },
         };
         let key = format!("{number}.{}", request.again);

@@ -35,7 +35,7 @@ const LONGER: [Longer; 13] = [
     },
     Longer {
         path: "domain/tests/bench/mod.rs",
-        lines_max: 900,
+        lines_max: 950,
         why: "the words in which all tests of the site are written",
     },
     Longer {
@@ -64,9 +64,9 @@ const LONGER: [Longer; 13] = [
         why: ONE_BENCH,
     },
     Longer {
-        path: "domain/tests/replay.rs",
-        lines_max: 900,
-        why: "one property over every kind of input",
+        path: "domain/tests/replay/happens.rs",
+        lines_max: 800,
+        why: "every kind of input, and what of it happens",
     },
     Longer {
         path: "edge/src/store/read.rs",

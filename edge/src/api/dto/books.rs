@@ -1,7 +1,10 @@
 //! The station's books at one moment.
 
 use crate::api::wire::Yuan;
-use domain::{ledger::Account, units::Fen};
+use domain::{
+    ledger::{self, Account, NotInOrder},
+    units::Fen,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -35,6 +38,11 @@ pub struct BalanceSheet {
     /// The sum: always `"0.00"`.
     #[schema(example = "0.00")]
     pub total: Yuan,
+    /// SHA-256 of all accounts, in hexadecimal: two who keep the same books have the same after the same entry. What is
+    /// hashed is a text in ASCII: a line with `seq` in decimal, then a line for each account whose balance is not zero, with
+    /// its name, a space and its balance in fen, credits less debits, in decimal, with `-` before one below zero. Each line
+    /// ends with a line feed. Lines stand in the order of the names' bytes.
+    pub digest: String,
     /// Every account that is not empty, with `?detail=true`; at most 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accounts: Option<Vec<AccountView>>,
@@ -51,7 +59,11 @@ pub struct AccountView {
 }
 
 impl BalanceSheet {
-    pub(in crate::api) fn new(seq: u64, accounts: &[(Account, Fen)], detail: bool) -> Self {
+    /// `accounts` are in the order of their names.
+    ///
+    /// # Errors
+    /// They are not.
+    pub(in crate::api) fn new(seq: u64, accounts: &[(Account, Fen)], detail: bool) -> Result<Self, NotInOrder> {
         let sum = |of: fn(&Account) -> bool| {
             let chosen = accounts.iter().filter(|(account, _)| of(account));
             Yuan(chosen.map(|(_, balance)| *balance).sum())
@@ -63,7 +75,11 @@ impl BalanceSheet {
                 account: account.to_string(),
                 balance: Yuan(*balance),
             });
-        Self {
+        let named = accounts
+            .iter()
+            .map(|(account, balance)| (account.to_string(), *balance));
+        let digest = ledger::digest(seq, named)?.to_string();
+        Ok(Self {
             seq,
             sales_electricity: sum(|account| *account == Account::SalesElectricity),
             sales_service: sum(|account| *account == Account::SalesService),
@@ -75,7 +91,8 @@ impl BalanceSheet {
             held: sum(|account| matches!(account, Account::Held(_))),
             debts: sum(|account| matches!(account, Account::Debt(_))),
             total: sum(|_| true),
+            digest,
             accounts: detail.then(|| views.collect()),
-        }
+        })
     }
 }

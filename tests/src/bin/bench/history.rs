@@ -148,7 +148,10 @@ impl Past {
 
     fn provision(&mut self, n: usize) -> anyhow::Result<()> {
         let (pile, member) = (PileId::new(pile::name(n))?, MemberId::new(pile::member(n))?);
-        self.input(Input::ProvisionPile { pile: pile.clone() })?;
+        self.input(Input::ProvisionPile {
+            pile: pile.clone(),
+            by: "setup".to_owned(),
+        })?;
         self.input(Input::Connected { pile })?;
         let boot = Boot {
             vendor: "Bench".to_owned(),
@@ -164,6 +167,7 @@ impl Past {
         self.say(n, Up::Boot(boot))?;
         self.input(Input::RegisterMember {
             member: member.clone(),
+            by: "desk".to_owned(),
             name: format!("member {n}"),
         })?;
         let receipt = format!("R-{n}");
@@ -329,7 +333,10 @@ fn make(database: &Path, scale: Scale) -> anyhow::Result<Made> {
     let mut past = Past::begin(database, Wall(yesterday - 2 * DAY_MS))?;
     let text = std::fs::read_to_string(Setup::new().tariff)?;
     let tariff = Tariff::from_toml(&text, "Asia/Shanghai").map_err(|faults| anyhow::anyhow!("{faults}"))?;
-    past.input(Input::AddTariff { tariff })?;
+    past.input(Input::AddTariff {
+        tariff,
+        by: "setup".to_owned(),
+    })?;
     past.input(Input::ClockTrust(true))?;
     for n in 0..piles {
         past.provision(n)?;

@@ -1,29 +1,25 @@
-//! Whatever comes, in whatever order: nothing panics, money is conserved, and the journal alone gives the same rows.
+//! What can happen at a station, and a station that lets it: journals as long and as odd as one likes.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::{PaidFrom, Raw, TypedFigures},
     ids::{CardId, OrderId},
-    messages::{BufferedSample, ConnectorReport, ConnectorStatus, EventKind, Malformed, Periods, Record},
+    messages::{BufferedSample, ConnectorStatus, EventKind, Malformed, Periods, Record},
     policy::Policy,
     rating::Reading,
-    site::{Decision, Input, Place, Rejected, Rows},
+    site::{Decision, Input, Place, Rejected},
     topics::UpKind,
     units::{Energy, Fen},
 };
 use proptest::prelude::*;
 
-const PILES: [&str; 3] = ["P1", "P2", "P3"];
-const MEMBERS: [&str; 3] = ["m", "n", "k"];
-const CLERKS: [&str; 3] = ["alice", "bob", "local:0"];
+pub(crate) const PILES: [&str; 3] = ["P1", "P2", "P3"];
+pub(crate) const MEMBERS: [&str; 3] = ["m", "n", "k"];
+pub(crate) const CLERKS: [&str; 3] = ["alice", "bob", "local:0"];
 
 /// One thing that happens. Numbers choose among what is there.
 #[derive(Debug, Clone)]
-enum Happens {
+pub(crate) enum Happens {
     Place {
         who: usize,
         at: usize,
@@ -178,7 +174,7 @@ enum Happens {
     },
 }
 
-fn happens() -> impl Strategy<Value = Happens> {
+pub(crate) fn happens() -> impl Strategy<Value = Happens> {
     use Happens::*;
     let (who, at, order) = (0..3_usize, 0..3_usize, 0..6_usize);
     let order2 = order.clone();
@@ -240,7 +236,7 @@ fn happens() -> impl Strategy<Value = Happens> {
     ]
 }
 
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     Policy {
         offline_sessions: true,
         open_orders_max: 2,
@@ -252,7 +248,7 @@ fn policy() -> Policy {
 }
 
 /// Lets one thing happen at a station.
-fn happen(bench: &mut Bench, what: &Happens) {
+pub(crate) fn happen(bench: &mut Bench, what: &Happens) {
     let nth = |bench: &Bench, n: usize| -> OrderId {
         // The newest first, and now and then one that nobody knows.
         let ids: Vec<&OrderId> = bench.disk.orders.keys().rev().collect();
@@ -491,6 +487,7 @@ fn happen(bench: &mut Bench, what: &Happens) {
         Happens::BindCard { card, who } => {
             bench.handle(Input::BindCard {
                 card: CardId::new(format!("c{card}")).unwrap(),
+                by: "desk".to_owned(),
                 member: member(MEMBERS[*who]),
             });
         }
@@ -507,7 +504,10 @@ fn happen(bench: &mut Bench, what: &Happens) {
                 by: "desk".to_owned(),
             });
             if *back {
-                bench.handle(Input::ProvisionPile { pile: pile(PILES[*at]) });
+                bench.handle(Input::ProvisionPile {
+                    pile: pile(PILES[*at]),
+                    by: "setup".to_owned(),
+                });
             }
         }
         Happens::ClearMeter { at } => {
@@ -520,6 +520,7 @@ fn happen(bench: &mut Bench, what: &Happens) {
         Happens::UnbindCard => {
             bench.handle(Input::UnbindCard {
                 card: CardId::new("c1").unwrap(),
+                by: "desk".to_owned(),
             });
         }
         Happens::Correct { order, bill, by } => {
@@ -704,150 +705,15 @@ impl ConnectAny for Bench {
     }
 }
 
-fn station(evicts: bool) -> Bench {
+pub(crate) fn station(evicts: bool) -> Bench {
     let mut bench = Bench::with(policy());
     bench.evicts = evicts;
     bench.member("n", "30");
     bench.member("k", "0");
     bench.handle(Input::BindCard {
         card: CardId::new("c2").unwrap(),
+        by: "desk".to_owned(),
         member: member("n"),
     });
     bench
-}
-
-/// Rows without the notes that something was looked for and is not there.
-fn found(rows: &Rows) -> Rows {
-    let mut rows = rows.clone();
-    rows.orders.retain(|_, row| row.is_some());
-    rows.members.retain(|_, row| row.is_some());
-    rows.cards.retain(|_, row| row.is_some());
-    rows.quarantine.retain(|_, row| row.is_some());
-    rows.set_aside.retain(|_, row| row.is_some());
-    rows.receipts.retain(|_, row| row.is_some());
-    rows.slips.retain(|_, row| row.is_some());
-    rows
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_sequence_of_inputs_keeps_the_books_and_replays(sequence in prop::collection::vec(happens(), 1..90)) {
-        let (mut bench, mut hoarder) = (station(true), station(false));
-        for what in &sequence {
-            happen(&mut bench, what);
-            happen(&mut hoarder, what);
-            prop_assert_eq!(bench.facts.len(), hoarder.facts.len(), "eviction changes nothing: {:?}", what);
-        }
-        prop_assert_eq!(&bench.facts, &hoarder.facts);
-        prop_assert_eq!(found(&bench.replayed()), found(&bench.disk));
-        let ids: std::collections::BTreeSet<&str> = bench.transfers.iter().map(|transfer| transfer.id.as_str()).collect();
-        prop_assert_eq!(ids.len(), bench.transfers.len(), "every transfer has an id of its own");
-    }
-}
-
-/// The sequences above are only worth something if they get somewhere.
-#[test]
-fn random_sequences_reach_every_kind_of_fact() {
-    use proptest::{strategy::ValueTree, test_runner::TestRunner};
-    let mut runner = TestRunner::deterministic();
-    let mut kinds: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
-    let strategy = prop::collection::vec(happens(), 90);
-    for _ in 0..400 {
-        let mut bench = station(true);
-        for what in &strategy.new_tree(&mut runner).unwrap().current() {
-            happen(&mut bench, what);
-        }
-        for kind in bench.kinds() {
-            *kinds.entry(kind).or_default() += 1;
-        }
-    }
-    println!("{kinds:?}");
-    for kind in [
-        "PileRemoved",
-        "PileDropped",
-        "PileEvent",
-        "MaintenanceSet",
-        "MemberBlocked",
-        "OrderPlaced",
-        "HoldTaken",
-        "CommandIssued",
-        "CommandAnswered",
-        "StartAcknowledged",
-        "OrderFailed",
-        "StopRequested",
-        "ChargingLost",
-        "ChargingResumed",
-        "RecordReceived",
-        "RecordTaken",
-        "RegisterGapFound",
-        "RatingDiffers",
-        "OrderRated",
-        "BillCorrected",
-        "ReviewOpened",
-        "ReviewApproved",
-        "OrderEstimated",
-        "OrderSettled",
-        "DebtPaid",
-        "Refunded",
-        "Quarantined",
-        "QuarantineClosed",
-        "Notified",
-        "ClockStepped",
-        "RegisterRolledBack",
-        "EnergyDiffers",
-        "DayBegan",
-        "EnergyReported",
-        "MeterCleared",
-        "CorrectionProposed",
-        "CorrectionWithdrawn",
-        "TopUpReversed",
-        "ShiftOpened",
-        "CashCounted",
-        "CashBanked",
-        "ShiftClosed",
-        "FirstReading",
-        "UnorderedCharging",
-        "UnorderedChargingEnded",
-        "RegisterCorrected",
-        "RegisterJumped",
-        "FakeChargingSeen",
-        "ClockDoubted",
-        "ClockBelieved",
-        "OrderTimesMoved",
-        "OrderAccounted",
-        "PileRestarted",
-    ] {
-        assert!(kinds.contains_key(kind), "{kind} is never reached: {kinds:?}");
-    }
-}
-
-#[test]
-fn a_report_of_everything_at_once_is_read_connector_by_connector() {
-    let mut bench = Bench::new();
-    let (id, _) = bench.charge("m", "P1", "50");
-    let report = |no: u8, order: Option<&OrderId>| ConnectorReport {
-        no: domain::ids::ConnectorNo(no),
-        status: ConnectorStatus::Charging,
-        order_id: order.cloned(),
-        voltage_v: Some(f64::MAX),
-        current_a: Some(f64::MAX),
-        soc_pct: Some(f64::MAX),
-        temp_c: None,
-        meter_kwh: kwh("1000"),
-        faults: Vec::new(),
-    };
-    let connectors = vec![report(1, Some(&id)), report(2, Some(&id)), report(9, None)];
-    bench.say(
-        "P1",
-        domain::messages::Up::Heartbeat(domain::messages::Heartbeat { connectors }),
-    );
-    assert_eq!(bench.site.ignored()["unknown_connector"], 2);
-    let view = bench.site.view(&bench.order(&id), bench.now);
-    assert_eq!(
-        view.expected_end,
-        Some(bench.now.wall),
-        "an absurd current ends at once"
-    );
 }

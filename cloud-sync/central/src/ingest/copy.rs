@@ -1,0 +1,166 @@
+//! A site's rows in memory, by the station's own code: what its journal makes of them, and what head office's books get of it.
+
+use crate::store::{
+    StoreError, Tx,
+    ledger::{Mirrored, mirrored},
+    replica,
+    sites::Site,
+};
+use domain::{
+    fact::Fact,
+    ids::OrderId,
+    journal::{Entry, Head, Stamp},
+    ledger::Transfer,
+    site::{Changes, NotFollowed, Replica, Rows},
+    time::Day,
+};
+use protocol::frame::State;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A site as it is here: how far its journal is, and the rows that follow from it.
+#[derive(Debug)]
+pub struct SiteCopy {
+    site: Site,
+    replica: Replica,
+}
+
+/// What entries came to.
+#[derive(Debug)]
+pub(super) struct Followed {
+    /// The rows that have changed.
+    pub changes: Changes,
+    /// What they move in head office's books.
+    pub transfers: Vec<Mirrored>,
+    /// The orders that they are about.
+    pub orders: BTreeSet<OrderId>,
+}
+
+/// Why entries were not followed to their end.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// One contradicts those before it.
+    Contradiction(String),
+    /// The rows that they need cannot be had.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl SiteCopy {
+    /// The copy as the database has it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn load(tx: &mut dyn Tx, site: Site) -> Result<Self, StoreError> {
+        let rows = replica::always(tx, &site.id)?;
+        let last = Stamp {
+            seq: site.head.seq,
+            at: domain::time::Wall(0),
+            mono: site.mono,
+        };
+        Ok(Self {
+            replica: Replica::new(last, rows),
+            site,
+        })
+    }
+
+    /// The site, and how far its journal is.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// The rows in memory.
+    pub fn rows(&self) -> &Rows {
+        self.replica.rows()
+    }
+
+    /// It is not followed from here on.
+    pub(super) fn stand_still(&mut self, state: State, trouble: String) {
+        (self.site.state, self.site.trouble) = (state, Some(trouble));
+    }
+
+    /// Everything that has changed is written.
+    pub(super) fn written(&mut self) {
+        self.replica.evict();
+    }
+
+    /// Follows entries to their last, which is at `head`. On an error the copy is not to be used any more.
+    pub(super) fn follow(&mut self, tx: &mut dyn Tx, entries: Vec<Entry>, head: Head) -> Result<Followed, Stopped> {
+        let mut orders = BTreeSet::new();
+        // On which business day each of them was.
+        let mut days: BTreeMap<u64, Day> = BTreeMap::new();
+        let mut step = None;
+        for entry in entries {
+            let Entry {
+                site,
+                epoch: _,
+                stamp,
+                fact,
+            } = entry;
+            if site != self.site.id {
+                return Err(Stopped::Contradiction(format!("entry {} is of site {site}", stamp.seq)));
+            }
+            if step.replace(stamp.now()).is_some_and(|before| before != stamp.now()) {
+                self.end_step()?;
+            }
+            self.follow_one(tx, stamp, &fact)?;
+            if let Fact::DayBegan { day } = fact {
+                self.site.day = Some(day);
+            }
+            days.extend(self.site.day.map(|day| (stamp.seq, day)));
+            orders.extend(fact.order().cloned());
+            self.site.mono = stamp.mono;
+        }
+        self.end_step()?;
+        let changes = self.replica.take_changes().map_err(contradiction)?;
+        self.site.head = head;
+        (self.site.state, self.site.trouble) = (State::Following, None);
+        let transfers = self.mirror(&changes.transfers, &days);
+        Ok(Followed {
+            changes,
+            transfers,
+            orders,
+        })
+    }
+
+    fn follow_one(&mut self, tx: &mut dyn Tx, stamp: Stamp, fact: &Fact) -> Result<(), Stopped> {
+        loop {
+            let needs = self.replica.needs(fact);
+            if needs.is_empty() {
+                return self.replica.follow(stamp, fact).map_err(contradiction);
+            }
+            let loaded = replica::load(tx, &self.site.id, needs)?;
+            loaded.into_iter().for_each(|row| self.replica.load(row));
+        }
+    }
+
+    fn end_step(&mut self) -> Result<(), Stopped> {
+        self.replica.end_step().map_err(contradiction)
+    }
+
+    /// The station's movements under the names of head office's books.
+    fn mirror(&self, transfers: &[Transfer], days: &BTreeMap<u64, Day>) -> Vec<Mirrored> {
+        let Site { id, branch, .. } = &self.site;
+        let (mut cause, mut n) = (0, 0_u32);
+        let mirror = |transfer: &Transfer| {
+            n = if transfer.cause == cause { n + 1 } else { 0 };
+            cause = transfer.cause;
+            Mirrored {
+                id: format!("{id}:{branch}:{cause}.{n}"),
+                debit: mirrored(id, &transfer.debit),
+                credit: mirrored(id, &transfer.credit),
+                of: transfer.clone(),
+                day: days.get(&cause).copied(),
+            }
+        };
+        transfers.iter().map(mirror).collect()
+    }
+}
+
+fn contradiction(error: NotFollowed) -> Stopped {
+    Stopped::Contradiction(error.to_string())
+}

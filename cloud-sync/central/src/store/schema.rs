@@ -1,0 +1,219 @@
+//! The tables, by version. A newer program brings an older database up to date when it starts, in one transaction; an older
+//! program refuses a newer database.
+
+use super::{Dialect, Engine, StoreError, Tx, Value};
+
+/// The newest version.
+const VERSION: i64 = 1;
+/// How often it is tried again where another process does the same at the same moment.
+const ATTEMPTS: usize = 5;
+
+/// Brings the tables up to date.
+pub(super) fn migrate(engine: &mut impl Engine) -> Result<(), StoreError> {
+    let dialect = engine.dialect();
+    for _ in 1..ATTEMPTS {
+        match engine.transact(&mut |tx| bring_up_to_date(tx, dialect)) {
+            // Two processes that make the first table at once: one of them is refused, and finds it made.
+            Err(StoreError::Constraint(_)) => {}
+            done => return done,
+        }
+    }
+    engine.transact(&mut |tx| bring_up_to_date(tx, dialect))
+}
+
+fn bring_up_to_date(tx: &mut dyn Tx, dialect: Dialect) -> Result<(), StoreError> {
+    tx.execute(
+        "CREATE TABLE IF NOT EXISTS schema_version (id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL)",
+        &[],
+    )?;
+    tx.execute(
+        "INSERT INTO schema_version (id, version) VALUES (1, 0) ON CONFLICT (id) DO NOTHING",
+        &[],
+    )?;
+    // Whoever else starts now waits here, and finds it done.
+    let lock = match dialect {
+        Dialect::Sqlite => "SELECT version FROM schema_version WHERE id = 1",
+        Dialect::Postgres => "SELECT version FROM schema_version WHERE id = 1 FOR UPDATE",
+    };
+    let row = tx.query_optional(lock, &[])?;
+    let mut row = row.ok_or_else(|| StoreError::Broken("it has no schema version".to_owned()))?;
+    let found = row.int(0)?;
+    if found > VERSION {
+        return Err(StoreError::Newer { found, known: VERSION });
+    }
+    if found == VERSION {
+        return Ok(());
+    }
+    for version in found + 1..=VERSION {
+        for statement in statements(version, dialect) {
+            tx.execute(&statement, &[])?;
+        }
+    }
+    tx.execute(
+        "UPDATE schema_version SET version = $1 WHERE id = 1",
+        &[Value::Int(VERSION)],
+    )?;
+    Ok(())
+}
+
+fn statements(version: i64, dialect: Dialect) -> Vec<String> {
+    match version {
+        1 => version_1(dialect),
+        _ => Vec::new(),
+    }
+}
+
+fn version_1(dialect: Dialect) -> Vec<String> {
+    let bytes = match dialect {
+        Dialect::Sqlite => "BLOB",
+        Dialect::Postgres => "BYTEA",
+    };
+    let mut statements: Vec<String> = TABLES_1.iter().map(|table| table.replace("BYTES", bytes)).collect();
+    for table in ["transfer", "audit"] {
+        statements.extend(append_only(table, dialect));
+    }
+    if dialect == Dialect::Postgres {
+        // What is packed is not packed again: half the time of an ingest went there.
+        statements.push("ALTER TABLE batch ALTER COLUMN body SET STORAGE EXTERNAL".to_owned());
+        for table in ["r_order", "r_pile", "r_quarantine", "r_energy_day", "r_energy_report"] {
+            statements.push(format!("ALTER TABLE {table} ALTER COLUMN row SET STORAGE EXTERNAL"));
+        }
+    }
+    statements
+}
+
+/// No row of it is ever changed or taken away.
+fn append_only(table: &str, dialect: Dialect) -> Vec<String> {
+    match dialect {
+        Dialect::Sqlite => ["UPDATE", "DELETE"]
+            .map(|what| {
+                format!(
+                    "CREATE TRIGGER {table}_no_{what} BEFORE {what} ON {table} BEGIN SELECT RAISE(ABORT, '{table} is only ever \
+                     added to'); END"
+                )
+            })
+            .to_vec(),
+        Dialect::Postgres => vec![
+            format!(
+                "CREATE FUNCTION {table}_only_added_to() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{table} \
+                 is only ever added to'; END $$"
+            ),
+            format!(
+                "CREATE TRIGGER {table}_only_added_to BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION \
+                 {table}_only_added_to()"
+            ),
+        ],
+    }
+}
+
+/// Amounts are fen, energies 0.1 Wh, times milliseconds since 1970.
+const TABLES_1: &[&str] = &[
+    // What this database is.
+    "CREATE TABLE head_office (id BIGINT PRIMARY KEY CHECK (id = 1), hq_epoch TEXT NOT NULL, signing_key TEXT NOT NULL)",
+    // A site: how far its journal is here, what is made of it, and which process goes on with it.
+    "CREATE TABLE site (
+        id TEXT PRIMARY KEY,
+        number BIGINT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        keys TEXT NOT NULL,
+        secret TEXT,
+        state TEXT NOT NULL,
+        trouble TEXT,
+        branch BIGINT NOT NULL,
+        seq BIGINT NOT NULL,
+        hash BYTES NOT NULL,
+        mono BIGINT NOT NULL,
+        epoch TEXT,
+        day TEXT,
+        hello TEXT,
+        heard_at BIGINT,
+        owner TEXT,
+        owner_until BIGINT NOT NULL,
+        revoked_at BIGINT)",
+    // Batches as they came; those that are not followed have another branch than the site.
+    "CREATE TABLE batch (
+        site TEXT NOT NULL REFERENCES site (id),
+        branch BIGINT NOT NULL,
+        first BIGINT NOT NULL,
+        last BIGINT NOT NULL,
+        prev BYTES NOT NULL,
+        dictionary BIGINT NOT NULL,
+        raw BIGINT NOT NULL,
+        body BYTES NOT NULL,
+        sig BYTES NOT NULL,
+        taken_at BIGINT NOT NULL,
+        PRIMARY KEY (site, branch, first))",
+    // Which batches the log of an order is in.
+    "CREATE TABLE order_batch (
+        site TEXT NOT NULL, order_id TEXT NOT NULL, first BIGINT NOT NULL, PRIMARY KEY (site, order_id, first))",
+    // The replica: rows of sites, in the station's own JSON.
+    "CREATE TABLE r_order (
+        site TEXT NOT NULL,
+        id TEXT NOT NULL,
+        member TEXT NOT NULL,
+        pile TEXT NOT NULL,
+        state TEXT NOT NULL,
+        open BIGINT NOT NULL,
+        placed_at BIGINT NOT NULL,
+        day TEXT,
+        fee BIGINT,
+        energy BIGINT,
+        held BIGINT NOT NULL,
+        row TEXT NOT NULL,
+        PRIMARY KEY (site, id))",
+    "CREATE INDEX r_order_open ON r_order (site, open) WHERE open = 1",
+    "CREATE INDEX r_order_placed ON r_order (placed_at, site, id)",
+    "CREATE INDEX r_order_member ON r_order (member, placed_at)",
+    "CREATE INDEX r_order_state ON r_order (state, placed_at)",
+    "CREATE TABLE r_member (
+        site TEXT NOT NULL, id TEXT NOT NULL, allowance BIGINT NOT NULL, debt BIGINT NOT NULL, row TEXT NOT NULL,
+        PRIMARY KEY (site, id))",
+    "CREATE TABLE r_pile (site TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (site, id))",
+    "CREATE TABLE r_card (site TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (site, id))",
+    "CREATE TABLE r_tariff (site TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (site, id))",
+    "CREATE TABLE r_receipt (site TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (site, id))",
+    "CREATE TABLE r_slip (site TEXT NOT NULL, id TEXT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (site, id))",
+    "CREATE TABLE r_quarantine (
+        site TEXT NOT NULL, item BIGINT NOT NULL, pile TEXT NOT NULL, digest TEXT NOT NULL, open BIGINT NOT NULL,
+        row TEXT NOT NULL, PRIMARY KEY (site, item))",
+    "CREATE UNIQUE INDEX r_quarantine_content ON r_quarantine (site, pile, digest)",
+    "CREATE TABLE r_shift (
+        site TEXT NOT NULL, number BIGINT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (site, number))",
+    "CREATE TABLE r_desk_day (
+        site TEXT NOT NULL, day TEXT NOT NULL, first BIGINT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (site, day, first))",
+    "CREATE TABLE r_energy_day (
+        site TEXT NOT NULL, day TEXT NOT NULL, pile TEXT NOT NULL, connector BIGINT NOT NULL, row TEXT NOT NULL,
+        PRIMARY KEY (site, day, pile, connector))",
+    "CREATE TABLE r_energy_report (
+        site TEXT NOT NULL, day TEXT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (site, day))",
+    // What there is one of at a site: `clock`, `days`, `desk`.
+    "CREATE TABLE r_state (site TEXT NOT NULL, name TEXT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (site, name))",
+    // The station's own accounts.
+    "CREATE TABLE r_account (site TEXT NOT NULL, name TEXT NOT NULL, balance BIGINT NOT NULL, PRIMARY KEY (site, name))",
+    // The books: every account, and every movement between two of them.
+    "CREATE TABLE account (
+        name TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        balance BIGINT NOT NULL,
+        CHECK (kind NOT IN ('wallet', 'transit', 'allowance', 'held') OR balance >= 0),
+        CHECK (kind <> 'debt' OR balance <= 0))",
+    "CREATE TABLE transfer (
+        id TEXT PRIMARY KEY,
+        debit TEXT NOT NULL,
+        credit TEXT NOT NULL,
+        amount BIGINT NOT NULL CHECK (amount > 0),
+        code TEXT NOT NULL,
+        site TEXT,
+        branch BIGINT,
+        seq BIGINT,
+        order_id TEXT,
+        member TEXT,
+        day TEXT,
+        at BIGINT NOT NULL,
+        CHECK (debit <> credit))",
+    "CREATE INDEX transfer_order ON transfer (site, order_id)",
+    "CREATE INDEX transfer_member ON transfer (member, at)",
+    // Who changed what, each sealed to the one before.
+    "CREATE TABLE audit (
+        seq BIGINT PRIMARY KEY, hash BYTES NOT NULL, entry TEXT NOT NULL)",
+];

@@ -1,0 +1,190 @@
+//! Sites in the database: who may speak for one, how far its journal is here, and which process goes on with it.
+
+use super::{Row, StoreError, Tx, Value};
+use domain::{
+    ids::SiteId,
+    journal::{Hash, Head},
+    time::{Day, Mono, Wall},
+};
+use protocol::{frame::State, key::PublicKey};
+use serde::{Deserialize, Serialize};
+
+/// A key that a site's batches may be signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeKey {
+    /// The key.
+    pub key: PublicKey,
+    /// From which entry on it counts.
+    pub from: u64,
+}
+
+/// A site as head office knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Its id.
+    pub id: SiteId,
+    /// Its number, which is in the ids of members that are made at its desk.
+    pub number: u64,
+    /// A name for people.
+    pub name: String,
+    /// The keys that its batches may be signed with.
+    pub keys: Vec<EdgeKey>,
+    /// What is made of its journal.
+    pub state: State,
+    /// Why it is not followed.
+    pub trouble: Option<String>,
+    /// Which branch of its journal is followed.
+    pub branch: u64,
+    /// The place up to which it is here.
+    pub head: Head,
+    /// The station's elapsed time there.
+    pub mono: Mono,
+    /// Its business day there.
+    pub day: Option<Day>,
+}
+
+const COLUMNS: &str = "id, number, name, keys, state, trouble, branch, seq, hash, mono, day";
+
+fn site(mut row: Row) -> Result<Site, StoreError> {
+    let bad = |what: &str, error: &dyn std::fmt::Display| StoreError::Broken(format!("{what} of a site: {error}"));
+    let keys = row.text(3)?;
+    let state = row.text(4)?;
+    let day = row.optional_text(10)?;
+    let hash: [u8; 32] = row
+        .bytes(8)?
+        .try_into()
+        .map_err(|_| bad("hash", &"it has not 32 bytes"))?;
+    Ok(Site {
+        id: row.text(0)?.parse().map_err(|error| bad("id", &error))?,
+        number: row.count(1)?,
+        name: row.text(2)?,
+        keys: serde_json::from_str(&keys).map_err(|error| bad("keys", &error))?,
+        state: State::of_word(&state).ok_or_else(|| bad("state", &state))?,
+        trouble: row.optional_text(5)?,
+        branch: row.count(6)?,
+        head: Head {
+            seq: row.count(7)?,
+            hash: Hash(hash),
+        },
+        mono: Mono(row.count(9)?),
+        day: day
+            .map(|day| Day::parse(&day).map_err(|error| bad("day", &error)))
+            .transpose()?,
+    })
+}
+
+/// A site of this id.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn find(tx: &mut dyn Tx, id: &SiteId) -> Result<Option<Site>, StoreError> {
+    let row = tx.query_optional(
+        &format!("SELECT {COLUMNS} FROM site WHERE id = $1"),
+        &[id.as_str().into()],
+    )?;
+    row.map(site).transpose()
+}
+
+/// Every site, by id.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn all(tx: &mut dyn Tx) -> Result<Vec<Site>, StoreError> {
+    let rows = tx.query(&format!("SELECT {COLUMNS} FROM site ORDER BY id"), &[])?;
+    rows.into_iter().map(site).collect()
+}
+
+/// Adds a site whose journal is to be followed from its beginning. It has the next number.
+///
+/// # Errors
+/// [`StoreError::Constraint`]: it is there.
+pub fn add(tx: &mut dyn Tx, id: &SiteId, name: &str, keys: &[EdgeKey]) -> Result<(), StoreError> {
+    let keys = serde_json::to_string(keys).map_err(|error| StoreError::Broken(error.to_string()))?;
+    let values: [Value; 5] = [
+        id.as_str().into(),
+        name.into(),
+        keys.into(),
+        State::Following.word().into(),
+        Hash::GENESIS.0.as_slice().into(),
+    ];
+    tx.execute(
+        "INSERT INTO site (id, number, name, keys, state, branch, seq, hash, mono, owner_until) \
+         SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4, 0, 0, $5, 0, 0 FROM site",
+        &values,
+    )
+    .map(drop)
+}
+
+/// Takes a site for this process until then, if nobody else has it; or goes on with it. Whether it has it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn own(tx: &mut dyn Tx, id: &SiteId, me: &str, now: Wall, until: Wall) -> Result<bool, StoreError> {
+    let changed = tx.execute(
+        "UPDATE site SET owner = $1, owner_until = $2 WHERE id = $3 AND (owner = $4 OR owner IS NULL OR owner_until <= $5)",
+        &[me.into(), until.0.into(), id.as_str().into(), me.into(), now.0.into()],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Lets another process have it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn disown(tx: &mut dyn Tx, id: &SiteId, me: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE site SET owner = NULL, owner_until = 0 WHERE id = $1 AND owner = $2",
+        &[id.as_str().into(), me.into()],
+    )
+    .map(drop)
+}
+
+/// Goes on with a site from one place to the next. Everything else of the transaction counts only with it.
+///
+/// # Errors
+/// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it.
+pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<(), StoreError> {
+    let day = to.day.map(|day| day.to_string());
+    let changed = tx.execute(
+        "UPDATE site SET seq = $1, hash = $2, mono = $3, day = $4, state = $5, trouble = NULL \
+         WHERE id = $6 AND owner = $7 AND branch = $8 AND seq = $9 AND hash = $10",
+        &[
+            to.head.seq.into(),
+            to.head.hash.0.as_slice().into(),
+            to.mono.0.into(),
+            day.into(),
+            State::Following.word().into(),
+            to.id.as_str().into(),
+            me.into(),
+            from.branch.into(),
+            from.head.seq.into(),
+            from.head.hash.0.as_slice().into(),
+        ],
+    )?;
+    match changed {
+        1 => Ok(()),
+        _ => Err(StoreError::NotOwner),
+    }
+}
+
+/// It is not followed from here on, and why.
+///
+/// # Errors
+/// [`StoreError::NotOwner`].
+pub fn stand_still(tx: &mut dyn Tx, me: &str, site: &Site, state: State, trouble: &str) -> Result<(), StoreError> {
+    let changed = tx.execute(
+        "UPDATE site SET state = $1, trouble = $2 WHERE id = $3 AND owner = $4 AND branch = $5 AND seq = $6",
+        &[
+            state.word().into(),
+            trouble.into(),
+            site.id.as_str().into(),
+            me.into(),
+            site.branch.into(),
+            site.head.seq.into(),
+        ],
+    )?;
+    match changed {
+        1 => Ok(()),
+        _ => Err(StoreError::NotOwner),
+    }
+}

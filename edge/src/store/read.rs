@@ -689,11 +689,6 @@ impl Reader {
         Ok((found, None))
     }
 
-    /// What is kept once.
-    pub(super) fn meta(&self) -> Result<redb::ReadOnlyTable<&'static str, &'static [u8]>, StoreError> {
-        Ok(self.read.open_table(tables::META)?)
-    }
-
     pub(super) fn mark(&self) -> Result<Mark, StoreError> {
         let meta = self.read.open_table(tables::META)?;
         Ok(meta

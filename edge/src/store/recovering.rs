@@ -104,7 +104,7 @@ impl Reader {
     }
 
     fn kept<T: for<'a> Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, StoreError> {
-        let meta = self.meta()?;
+        let meta = self.read.open_table(tables::META)?;
         let row = meta.get(name)?;
         row.map(|row| parse("meta", &name, row.value())).transpose()
     }

@@ -6,17 +6,20 @@
 //! | `kind` | the one list of the kinds' names |
 //! | `about` | which order, pile and member a fact is about, and so in whose log it stands |
 //! | `desk` | receipts, slips, what was paid out of what |
+//! | `restored` | who let a restored station go on alone, and why |
 //! | `set_aside` | messages that a person must look at, and what was done about them |
 //! | `session` | a session's times by the station's clock, and who asked for its end |
 
 mod about;
 mod desk;
 mod kind;
+mod restored;
 mod session;
 mod set_aside;
 
 pub use about::PileLog;
 pub use desk::{PaidFrom, ReceiptFor, ReceiptUse, Reversal, SlipUse};
+pub use restored::WentOnAlone;
 pub use session::{SessionTimes, StopCause};
 pub use set_aside::{QuarantineOutcome, QuarantineReason, Raw, TypedFigures};
 
@@ -434,10 +437,13 @@ pub enum Fact {
         tariff: TariffId,
     },
     /// The station was restored from a copy: the first entry of another run of the journal. What the run before it
-    /// journaled after the copy was made is not here.
+    /// journaled after the entry before this one is not here.
     Restored {
-        /// The run that the copy was made of.
+        /// The run that goes before.
         epoch_before: String,
+        /// A person went on without what head office may have beyond the copy: another branch of the journal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alone: Option<WentOnAlone>,
     },
     /// A connector's register was found lower than it had been: another meter, or one that runs backwards (ROLLBACK).
     RegisterRolledBack {

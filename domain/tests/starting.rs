@@ -7,6 +7,7 @@ mod bench;
 use bench::*;
 use domain::{
     fact::{Fact, StopCause},
+    ids::OrderId,
     messages::{AckResult, CommandKind, ConnectorStatus, EventKind},
     notice::NoticeKey,
     order::{FailReason, Source, State, Until},
@@ -354,4 +355,75 @@ fn blacklisting_never_stops_a_running_order() {
     assert_eq!(bench.state(&id), State::Payed);
     let place = bench.place_input("m", "P1", "50");
     assert_eq!(bench.refused(place).code(), "member_blocked");
+}
+
+#[test]
+fn after_a_restore_no_deadline_fires_before_its_pile_is_heard_or_the_whole_time_has_run_anew() {
+    let mut bench = Bench::new();
+    let id = bench.place("m", "P1", "50");
+    // In the hours that are not here the pile may have confirmed the start.
+    bench.pass(HOUR);
+    bench.restart(false);
+    bench.site.was_restored_at(bench.now.mono);
+    assert!(bench.advance(MINUTE - 1).iter().all(|outcome| outcome.facts.is_empty()));
+    assert_eq!(bench.state(&id), State::Place);
+    bench.advance(1);
+    assert_eq!(bench.state(&id), State::Fail, "the whole time has run anew");
+}
+
+#[test]
+fn after_a_restore_a_heartbeat_of_a_placed_order_counts_as_usual() {
+    for is_charging in [true, false] {
+        let mut bench = Bench::new();
+        let id = bench.place("m", "P1", "50");
+        bench.pass(HOUR);
+        bench.restart(false);
+        bench.site.was_restored_at(bench.now.mono);
+        bench.connect("P1");
+        bench.advance(10 * SECOND);
+        assert_eq!(bench.state(&id), State::Place);
+        match is_charging {
+            true => drop(bench.charging("P1", &id)),
+            false => drop(bench.idle("P1")),
+        }
+        // It is heard: what it says is all that there is to wait for.
+        bench.advance(1);
+        let expected = if is_charging { State::Charging } else { State::Fail };
+        assert_eq!(bench.state(&id), expected);
+    }
+}
+
+#[test]
+fn a_stop_that_went_out_without_a_fact_is_journaled_after_it() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.charge("m", "P1", "50");
+    let sent = |id: &OrderId, cause| Input::StopSent {
+        order: id.clone(),
+        cause,
+    };
+    let outcome = bench.ok(sent(&id, StopCause::FundsUsed));
+    assert!(matches!(
+        &outcome.facts[0].1,
+        Fact::StopRequested {
+            cause: StopCause::FundsUsed,
+            ..
+        }
+    ));
+    assert_eq!(
+        command_kinds(&outcome),
+        [CommandKind::Stop],
+        "a pile that charges on is asked again"
+    );
+    assert!(bench.order(&id).stopping);
+    // What is over is over.
+    let mut bench = Bench::new();
+    let id = bench.place("m", "P1", "50");
+    let by = StopCause::Asked {
+        by: "driver".to_owned(),
+    };
+    bench.ok(sent(&id, by.clone()));
+    assert_eq!(bench.state(&id), State::Fail);
+    for cause in [by, StopCause::LimitReached] {
+        assert!(matches!(bench.refused(sent(&id, cause)), Rejected::Illegal { .. }));
+    }
 }

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 pub use service::tls::KnownTime;
 use service::tls::TrueTime;
 use std::{
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::watch;
@@ -67,6 +70,8 @@ pub struct SiteClock {
     trust: Mutex<Trust>,
     pace: Pace,
     mono_at_start: Mono,
+    /// By how much elapsed time was put ahead since the start, in milliseconds.
+    ahead_ms: AtomicU64,
     wall_at_start: Option<Wall>,
 }
 
@@ -88,6 +93,7 @@ impl SiteClock {
                 rate: 1,
             },
             mono_at_start: mark.mono.after_ms(away),
+            ahead_ms: AtomicU64::new(0),
             wall_at_start: None,
         }
     }
@@ -137,9 +143,25 @@ impl SiteClock {
             None => system_wall(),
         };
         Now {
-            mono: self.mono_at_start.after_ms(elapsed),
+            mono: self.mono_at_start.after_ms(elapsed).after_ms(self.ahead_ms()),
             wall,
         }
+    }
+
+    fn ahead_ms(&self) -> u64 {
+        self.ahead_ms.load(Ordering::SeqCst)
+    }
+
+    /// Elapsed time goes on from `mono`, if it has not come so far: that much was counted before this machine was started.
+    pub fn go_on_from(&self, mono: Mono) {
+        let behind_ms = mono.ms_since(self.now().mono);
+        self.ahead_ms.fetch_add(behind_ms, Ordering::SeqCst);
+    }
+
+    /// It is `wall` at least, as somebody vouches who knows.
+    pub fn was_certainly(&self, wall: Wall) {
+        let mono = self.now().mono;
+        self.trust().certain = Some(Certain { mono, wall });
     }
 
     /// Waits until elapsed time has reached `at`.
@@ -150,7 +172,7 @@ impl SiteClock {
                 tokio::time::sleep(Duration::from_millis(ms.div_ceil(u64::from(*rate)))).await;
             }
             Pace::Stands(elapsed) => {
-                let wanted = at.ms_since(self.mono_at_start);
+                let wanted = at.ms_since(self.mono_at_start.after_ms(self.ahead_ms()));
                 let mut elapsed = elapsed.subscribe();
                 let reached = elapsed.wait_for(|elapsed| *elapsed >= wanted).await;
                 reached.expect("the sender is borrowed here, so it lives");
@@ -298,6 +320,24 @@ mod tests {
         let right = clock(ahead.mark(), "2026-05-02T00:00:00Z");
         right.set_trusted(true);
         assert_eq!(right.known(), KnownTime::Is(at("2026-05-02T00:00:00Z")));
+    }
+
+    #[test]
+    fn elapsed_time_goes_on_from_what_was_counted_before() {
+        let clock = SiteClock::resume(&Mark::default()).standing(Wall(0));
+        clock.advance(1_000);
+        clock.go_on_from(Mono(500));
+        assert_eq!(clock.now().mono, Mono(1_000), "it never goes back");
+        clock.go_on_from(Mono(60_000));
+        clock.advance(5);
+        assert_eq!(
+            clock.now(),
+            Now {
+                mono: Mono(60_005),
+                wall: Wall(1_005)
+            }
+        );
+        assert_eq!(clock.mark().mono, Mono(60_005));
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ pub use service::config::ConfigFault;
 use check::Draft;
 use domain::{ids::SiteId, policy::Policy, time::Wall};
 use keys::KEYS;
+use protocol::key::PublicKeys;
 use service::{config::environment::of_process, tls};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -31,8 +32,10 @@ pub struct Config {
     pub time_zone: String,
     /// Where the database lives.
     pub data_dir: PathBuf,
-    /// The Unix socket for the command line and the sync agent.
+    /// The Unix socket for the command line.
     pub socket: PathBuf,
+    /// The Unix socket for the program that speaks with head office, whose callers may do nothing else.
+    pub sync_socket: Option<PathBuf>,
     /// The largest memory redb may use for its cache, in bytes.
     pub cache_bytes: usize,
     /// The reserve on the disk that is given up when it is full, in bytes.
@@ -53,6 +56,25 @@ pub struct Config {
     pub clock: ClockConfig,
     /// How long it keeps what is over.
     pub retention: Retention,
+    /// Its head office, if it has one.
+    pub head_office: HeadOffice,
+}
+
+/// A station's head office.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HeadOffice {
+    /// What head office signs with: each of these counts. None where the station works alone.
+    pub public_keys: PublicKeys,
+}
+
+impl HeadOffice {
+    /// The most keys: the one that counts, and others while they take its place.
+    pub const KEYS_MAX: usize = 4;
+
+    /// Whether there is one.
+    pub fn is_set(&self) -> bool {
+        !self.public_keys.0.is_empty()
+    }
 }
 
 /// How long a station keeps what is over.
@@ -163,6 +185,7 @@ impl Config {
             time_zone: "Asia/Shanghai".to_owned(),
             data_dir: PathBuf::from("/var/lib/holdfast"),
             socket: PathBuf::from("/run/holdfast/edge.sock"),
+            sync_socket: Some(PathBuf::from("/run/holdfast-sync/sync.sock")),
             cache_bytes: 8 * 1024 * 1024,
             reserve_bytes: 64 * 1024 * 1024,
             log: "info".to_owned(),
@@ -192,6 +215,7 @@ impl Config {
                 start: None,
             },
             retention: Retention::default(),
+            head_office: HeadOffice::default(),
         }
     }
 }

@@ -39,6 +39,9 @@ fn number_of(text: &str) -> u128 {
     first.iter().fold(0, |number, byte| (number << 8) | u128::from(*byte))
 }
 
+/// The role of callers on the socket of head office's line, and of no token.
+pub const SYNC_ROLE: &str = "sync";
+
 /// What a caller of the API may do. Each role includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -11,6 +11,7 @@
 //! | [`cli`], [`config`] | what a person types and sets |
 //! | [`clock`], [`credentials`] | the two clocks; secrets and tokens |
 //! | [`disk`] | how much room is left, and the reserve |
+//! | [`head_office`] | keys, and what of head office's words is believed |
 //! | `fuzz` | what must be so whatever bytes come, for `cargo xtask fuzz`; only with the feature of that name |
 //!
 //! What it shares with other daemons is in [`service`]: the front of the API, TLS, configuration files, systemd.
@@ -29,6 +30,7 @@ pub mod displays;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod gate;
+pub mod head_office;
 pub mod hub;
 mod log;
 mod open_files;

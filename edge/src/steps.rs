@@ -331,7 +331,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    /// A driver's notice is told by the fact that it follows; a restore is journaled where the station does not run.
+    /// A driver's notice is told by the fact that it follows; a restore by whoever made it, or ended the wait after it.
     const UNTOLD: [&str; 2] = ["Notified", "Restored"];
 
     #[test]

@@ -340,7 +340,7 @@ async fn the_worked_session_can_be_played_with_mosquitto_alone() {
     );
     let folder = Folder::new();
     let text = format!(
-        "site = \"played\"\ndata_dir = \".\"\nsocket = \"s\"\nfirst_tariff = {:?}\n\
+        "site = \"played\"\ndata_dir = \".\"\nsocket = \"s\"\nsync_socket = \"\"\nfirst_tariff = {:?}\n\
          [mqtt]\nlisten = [\"127.0.0.1:0\"]\ntls.listen = \"\"\n[http]\nlisten = \"\"\n",
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/tariffs/example.toml")
     );

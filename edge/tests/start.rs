@@ -22,6 +22,7 @@ fn config(folder: &Path) -> Config {
     let mut config = Config::new(SiteId::new("test-site").unwrap());
     config.data_dir = folder.join("data");
     config.socket = folder.join("edge.sock");
+    config.sync_socket = Some(folder.join("sync/sync.sock"));
     config.mqtt.listen = vec!["127.0.0.1:0".parse().unwrap()];
     config.mqtt.tls_listen = Some("127.0.0.1:0".parse().unwrap());
     config.http.listen = None;

@@ -263,6 +263,17 @@ impl Hand {
         }
     }
 
+    /// What the station says of this kind within this time, if it does.
+    pub async fn hear_within(&mut self, kind: DownKind, time: Duration) -> Option<Value> {
+        let deadline = Instant::now() + time;
+        loop {
+            if let Some(at) = self.heard.iter().position(|(heard, _)| *heard == kind) {
+                return self.heard.remove(at).map(|(_, message)| message);
+            }
+            self.turn(deadline).await.ok()?;
+        }
+    }
+
     /// Waits for the end of the connection.
     ///
     /// # Errors

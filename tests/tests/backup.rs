@@ -197,7 +197,10 @@ async fn a_backup_overwrites_nothing_and_says_why_it_cannot_be_made() {
         .to_string();
     assert!(own.contains("not overwritten"), "{own}");
     let beside = fs::read_dir(station.folder().join("data")).unwrap().count();
-    assert_eq!(beside, 4, "the database, its mark, the reserve and the backup");
+    assert_eq!(
+        beside, 5,
+        "the database, its mark, the reserve, the folder of its key and the backup"
+    );
     let relative = json!({ "file": "x.redb" });
     let answer = station
         .ask(Method::PUT, "/v1/backup", Some(&relative), None)

@@ -61,6 +61,7 @@ impl Turn<'_> {
                 self.ignore("unknown_connector");
             }
         }
+        self.note_heard_since_restore(pile);
     }
 
     fn report(&mut self, outlet: &Outlet, common: &Common, mut report: ConnectorReport) {

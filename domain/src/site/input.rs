@@ -1,7 +1,7 @@
 //! What a station must react to: words from piles, wishes of drivers, decisions of people, and time.
 
 use crate::{
-    fact::{PaidFrom, Raw, TypedFigures},
+    fact::{PaidFrom, Raw, StopCause, TypedFigures},
     ids::{CardId, MemberId, OrderId, Outlet, PileId},
     messages::{Malformed, UpMessage},
     order::Until,
@@ -54,6 +54,13 @@ pub enum Input {
         order: OrderId,
         /// Who asks.
         by: String,
+    },
+    /// A stop went to the pile while nothing could be journaled: it is journaled now, if the order is not over.
+    StopSent {
+        /// Which order.
+        order: OrderId,
+        /// Why.
+        cause: StopCause,
     },
     /// A person ends an order with what is known of it: cancelled before the start, estimated after it.
     Close {
@@ -330,6 +337,7 @@ impl Input {
             | Input::BankCash { .. } => true,
             // Done twice it does nothing more, and nothing may keep a driver from it.
             Input::Stop { .. }
+            | Input::StopSent { .. }
             // No amount changes, and the second one finds nothing that waits.
             | Input::WithdrawCorrection { .. }
             // Who has the desk, not what is in it.

@@ -46,6 +46,10 @@ pub(super) struct Live {
     /// By what was certain in an earlier run, told at that time, it was so late at least.
     pub(super) not_before: Option<(Mono, Wall)>,
     pub(super) space: Space,
+    /// When the station was restored from a copy, if this run of the program knows of it.
+    pub(super) restored: Option<Mono>,
+    /// Piles that have been heard since.
+    pub(super) heard_since_restore: BTreeSet<PileId>,
     /// From when to when the business day lasts that was looked at last.
     pub(super) day: Option<(Wall, Wall)>,
     pub(super) ignored: BTreeMap<&'static str, u64>,

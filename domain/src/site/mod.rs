@@ -161,6 +161,13 @@ impl Site {
         self.live.written = Some(then);
     }
 
+    /// The station was restored from a copy at this elapsed time, and head office's entries beyond it were applied: piles
+    /// may have said since then what nobody heard. No deadline that an order has from before fires until its pile has been
+    /// heard, or the whole time has run anew.
+    pub fn was_restored_at(&mut self, then: Mono) {
+        self.live.restored = Some(then);
+    }
+
     /// Live data of an earlier run: what the telemetry write class kept.
     pub fn restore_live(&mut self, outlet: Outlet, live: OutletLive) {
         self.live
@@ -247,6 +254,7 @@ impl Turn<'_> {
             Input::Unreadable { pile, kind, fault, raw } => self.unreadable(&pile, kind, fault, raw),
             Input::Place(place) => self.place(place, crate::order::Source::Api),
             Input::Stop { order, by } => self.stop(&order, by),
+            Input::StopSent { order, cause } => self.stop_sent(&order, cause),
             Input::Close { order, by } => self.close(&order, &by),
             of_bill @ (Input::Decide { .. }
             | Input::Refund { .. }

@@ -22,6 +22,7 @@ impl Site {
             Input::Message { pile, message } => self.needs_of_message(pile, message, &mut keys),
             Input::Place(place) => self.rows.needs_member(&place.member, &mut keys),
             Input::Stop { order, .. }
+            | Input::StopSent { order, .. }
             | Input::Close { order, .. }
             | Input::Decide { order, .. }
             | Input::CorrectBill { order, .. }

@@ -42,6 +42,19 @@ impl Turn<'_> {
         }
     }
 
+    /// What was sent to the pile without a fact is journaled; the pile that charges on is asked again.
+    pub(super) fn stop_sent(&mut self, id: &OrderId, cause: StopCause) -> Handled {
+        let order = self.known_order(id)?;
+        match (order.state, cause) {
+            (_, StopCause::Asked { by }) => self.stop(id, by),
+            (State::Charging, cause) => {
+                self.request_stop(&order, cause);
+                Ok(Answer::Done)
+            }
+            (state, _) => Err(illegal(id, state, Step::StopAsked)),
+        }
+    }
+
     /// Asks a charging order's pile to stop; asking again changes nothing. Returns whether the pile can be reached.
     pub(super) fn request_stop(&mut self, order: &Order, cause: StopCause) -> bool {
         let pile_online = self.site.live.is_online(&order.outlet.pile);

@@ -2,8 +2,9 @@
 
 use super::{Answer, Handled, Turn, live::Timer};
 use crate::{
-    ids::OrderId,
-    order::{DeadlineKind, FailReason},
+    ids::{OrderId, PileId},
+    order::{Deadline, DeadlineKind, FailReason, Order},
+    time::Mono,
 };
 
 impl Turn<'_> {
@@ -30,6 +31,11 @@ impl Turn<'_> {
         let Some(deadline) = deadline.filter(|deadline| deadline.at <= self.now.mono) else {
             return;
         };
+        let order = self.order(id).expect("its deadline was read a line above");
+        if let Some(until) = self.held_back_until(order, deadline) {
+            self.site.live.timers.insert((until, Timer::Order(id.clone())));
+            return;
+        }
         match deadline.kind {
             DeadlineKind::Start => self.fail(id, FailReason::TimedOut),
             DeadlineKind::Record => {
@@ -43,6 +49,38 @@ impl Turn<'_> {
                 }
             }
             DeadlineKind::Remainder => self.settle(id),
+        }
+    }
+
+    /// Until when a deadline waits that is due: after a restore what its pile has said meanwhile may not be known yet.
+    fn held_back_until(&self, order: &Order, deadline: Deadline) -> Option<Mono> {
+        let live = &self.site.live;
+        let restored = live.restored?;
+        let policy = self.policy();
+        let whole_ms = match deadline.kind {
+            DeadlineKind::Start => policy.start_timeout_ms,
+            DeadlineKind::Record => policy.record_overdue_ms,
+            DeadlineKind::Remainder => policy.remainder_ms,
+        };
+        let until = restored.after_ms(whole_ms);
+        let is_heard = live.heard_since_restore.contains(&order.outlet.pile);
+        (!is_heard && self.now.mono < until).then_some(until)
+    }
+
+    /// A pile has said how things are with it, for the first time since a restore: its orders' deadlines count again.
+    pub(super) fn note_heard_since_restore(&mut self, pile: &PileId) {
+        let live = &mut self.site.live;
+        if live.restored.is_none() || !live.heard_since_restore.insert(pile.clone()) {
+            return;
+        }
+        let here = self.site.rows.orders().filter(|order| order.outlet.pile == *pile);
+        for order in here {
+            if let Some(deadline) = order.deadline {
+                self.site
+                    .live
+                    .timers
+                    .insert((deadline.at, Timer::Order(order.id.clone())));
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ struct Detail {
     get, path = "/v1/balance-sheet", tag = "books",
     params(Detail),
     responses((status = 200, description = "`total` is always 0.00", body = BalanceSheet)),
-    security(("bearer" = ["viewer"])),
+    security(("bearer" = ["viewer"]), ("bearer" = ["sync", "socket"])),
 )]
 async fn get_balance_sheet(
     State(api): State<ApiState>,

@@ -73,6 +73,10 @@ pub(super) fn start() -> utoipa::openapi::OpenApi {
         tag("station", "The station itself"),
         tag("tokens", "Tokens for this API"),
         tag("journal", "The journal as it is stored; on the Unix socket only"),
+        tag(
+            "sync",
+            "The line to head office, for the program that carries it; on a Unix socket of its own only",
+        ),
         tag("health", "For supervisors and monitoring"),
     ]);
     document

@@ -11,7 +11,7 @@ use super::{
 use crate::store::{Reader, StoreError};
 use axum::{Json, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use domain::journal::{Head, NotAHead};
+use domain::journal::{Hash, Head, NotAHead, Stamp};
 use serde::Deserialize;
 use std::time::Duration;
 use utoipa::IntoParams;
@@ -39,7 +39,8 @@ struct Feed {
     /// Entries after this number; 0 for the beginning.
     #[serde(default)]
     after: u64,
-    /// How many entries at most, 1 to 1000; 500 if left out. Fewer come where they are long.
+    /// How many entries at most, 1 to 1000; 500 if left out. Fewer come where they are long, and more where a single step of
+    /// the station made more.
     #[serde(default)]
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
@@ -52,12 +53,13 @@ struct Feed {
 /// Journal entries as they are stored, so that their hashes can be checked.
 #[utoipa::path(
     get, path = "/v1/journal", tag = "journal",
-    description = "Served on the station's Unix socket only. Each hash is SHA-256 over the 32 bytes of the hash before \
+    description = "Served on the station's Unix sockets only. A page ends where a step of the station has ended, so it may be \
+        longer than `limit`: a step that is longer goes alone. Each hash is SHA-256 over the 32 bytes of the hash before \
         and the stored bytes. Numbers and hashes go on through every restore, so 32 zero bytes stand before entry 1 of the \
         site alone, and not before the first of another epoch. `docs/journal.md` has the form of an entry.",
     params(Feed),
     responses((status = 200, description = "Empty if nothing new came in time", body = JournalPage)),
-    security(("bearer" = ["admin", "socket"])),
+    security(("bearer" = ["admin", "socket"]), ("bearer" = ["sync", "socket"])),
 )]
 async fn get_journal(State(api): State<ApiState>, Asked(feed): Asked<Feed>) -> Result<Json<JournalPage>, Problem> {
     let limit = match feed.limit {
@@ -71,9 +73,13 @@ async fn get_journal(State(api): State<ApiState>, Asked(feed): Asked<Feed>) -> R
     wait_for_news(&api, feed.after, Duration::from_secs(feed.wait_s)).await;
     let identity = api.station.store.identity();
     let (site, epoch) = (identity.site.to_string(), identity.epoch.clone());
+    let end = api.head_office.clone();
     let page = api
         .read(move |reader| {
             let (head, head_hash) = reader.head()?;
+            let entries = whole_steps(reader, feed.after.saturating_add(1), limit)?;
+            let last = entries.last().map(|(seq, hash, _)| Head { seq: *seq, hash: *hash });
+            let signature = end.zip(last).map(|(end, last)| STANDARD.encode(end.sign(last).0));
             Ok(JournalPage {
                 site,
                 epoch,
@@ -84,7 +90,8 @@ async fn get_journal(State(api): State<ApiState>, Asked(feed): Asked<Feed>) -> R
                     seq: head.seq,
                     hash: head_hash.to_string(),
                 },
-                entries: entries(reader, feed.after.saturating_add(1), limit)?,
+                entries: entries.into_iter().map(shown).collect(),
+                signature,
             })
         })
         .await?;
@@ -108,21 +115,27 @@ async fn wait_for_news(api: &ApiState, after: u64, patience: Duration) {
 /// Head office has this entry, and everything before it.
 #[utoipa::path(
     put, path = "/v1/journal/acknowledged", tag = "journal",
-    description = "Served on the station's Unix socket only. May be repeated, and come late: the furthest place counts. \
+    description = "Served on the station's Unix sockets only, and only where no head office is set: where one is, \
+        `PUT /v1/sync/ack` takes what it has signed. May be repeated, and come late: the furthest place counts. \
         What is acknowledged may be pruned when it is old enough; a journal that does not reach this place any more does \
         not verify.",
     request_body = AcknowledgeJournal,
     responses(
         (status = 200, description = "The furthest place that is acknowledged, on disk", body = JournalHead),
-        (status = 409, description = "`journal_fork`: another entry stands there, or none; `other_epoch`",
+        (status = 409, description = "`journal_fork`: another entry stands there, or none; `other_epoch`; `ack_not_signed`: \
+            there is a head office, whose own word is needed",
             body = ProblemDetails, content_type = "application/problem+json"),
     ),
-    security(("bearer" = ["service", "socket"])),
+    security(("bearer" = ["service", "socket"]), ("bearer" = ["sync", "socket"])),
 )]
 async fn acknowledge_journal(
     State(api): State<ApiState>,
     put: Put<AcknowledgeJournal>,
 ) -> Result<Json<JournalHead>, Problem> {
+    if api.head_office.as_ref().is_some_and(|end| end.is_set()) {
+        let detail = "a head office is set, and only what it has signed counts: PUT /v1/sync/ack takes that";
+        return Err(Problem::new(StatusCode::CONFLICT, "ack_not_signed", detail));
+    }
     let AcknowledgeJournal { epoch, seq, hash } = put.body;
     let hash = hash
         .parse()
@@ -134,33 +147,114 @@ async fn acknowledge_journal(
         Err(error @ StoreError::OtherEpoch { .. }) => {
             Err(Problem::new(StatusCode::CONFLICT, "other_epoch", error.to_string()))
         }
-        Err(StoreError::Journal(broken)) => {
-            let detail = format!("{broken}: two journals of this site are about; a person has to look");
-            Err(Problem::new(StatusCode::CONFLICT, "journal_fork", detail))
-        }
+        Err(StoreError::Journal(broken)) => Err(super::sync::fork(&broken)),
         Err(other) => Err(other.into()),
     }
 }
 
-fn entries(reader: &Reader, mut from: u64, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
-    let (mut entries, mut bytes_so_far) = (Vec::new(), 0);
-    while entries.len() < limit {
-        let some = reader.journal(from, READ_AT_ONCE.min(limit - entries.len()))?;
+/// An entry as it is stored: its number, its hash and its bytes.
+type Stored = (u64, Hash, Vec<u8>);
+
+fn shown((seq, hash, bytes): Stored) -> JournalEntry {
+    JournalEntry {
+        seq,
+        hash: hash.to_string(),
+        bytes: STANDARD.encode(&bytes),
+    }
+}
+
+/// Entries from this one on, at most so many and so long, that end where a step of the station has ended: all of a step has
+/// one time, and a commit holds whole steps. A first step that is longer comes whole, and alone.
+fn whole_steps(reader: &Reader, mut from: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+    let (mut entries, mut bytes_so_far): (Vec<Stored>, usize) = (Vec::new(), 0);
+    // How many of them are whole steps, and when the last of them was made.
+    let (mut whole, mut last) = (0, None);
+    loop {
+        let some = reader.journal(from, READ_AT_ONCE)?;
         if some.is_empty() {
-            break;
+            // What is on disk ends with a step.
+            return Ok(entries);
         }
         for (seq, hash, bytes) in some {
+            let stamp = Stamp::of_entry(&bytes).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            if last.replace(stamp.now()) != Some(stamp.now()) {
+                whole = entries.len();
+            }
             bytes_so_far += bytes.len();
-            if bytes_so_far > BYTES_MAX && !entries.is_empty() {
+            if whole > 0 && (entries.len() >= limit || bytes_so_far > BYTES_MAX) {
+                entries.truncate(whole);
                 return Ok(entries);
             }
-            entries.push(JournalEntry {
-                seq,
-                hash: hash.to_string(),
-                bytes: STANDARD.encode(&bytes),
-            });
+            entries.push((seq, hash, bytes));
             from = seq.saturating_add(1);
         }
     }
-    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Mark,
+        store::{Batch, Store},
+    };
+    use domain::{
+        fact::Fact,
+        ids::SiteId,
+        site::Rows,
+        time::{Mono, Wall},
+    };
+
+    /// A journal whose steps have these many entries.
+    fn journal(steps: &[u64], path: &std::path::Path) -> Store {
+        let store = Store::open(path, &SiteId::new("s1").unwrap(), 1 << 20).unwrap();
+        let (mut seq, mut head) = (0, Hash::GENESIS);
+        for (n, entries) in (1..).zip(steps) {
+            let facts = (0..*entries).map(|_| {
+                seq += 1;
+                let (at, mono) = (Wall(n), Mono(n.unsigned_abs()));
+                (Stamp { seq, at, mono }, Fact::ClockStepped { by_ms: n })
+            });
+            let batch = Batch {
+                facts: facts.collect(),
+                ..Batch::default()
+            };
+            head = store.commit(&batch, &Rows::default(), head, &Mark::default()).unwrap();
+        }
+        store
+    }
+
+    #[test]
+    fn a_page_of_the_feed_ends_where_a_step_ends_for_every_beginning_and_limit() {
+        let steps = [1, 3, 2, 70, 1, 1, 5];
+        let path = crate::own_path::own_path("feed-steps").with_extension("redb");
+        let store = journal(&steps, &path);
+        let reader = store.reader().unwrap();
+        let ends: Vec<u64> = steps
+            .iter()
+            .scan(0, |sum, step| {
+                *sum += step;
+                Some(*sum)
+            })
+            .collect();
+        let head = *ends.last().unwrap();
+        for after in 0..=head {
+            for limit in 1..=usize::try_from(head).unwrap() + 1 {
+                let page = whole_steps(&reader, after + 1, limit).unwrap();
+                let last = page.last().map_or(after, |(seq, ..)| *seq);
+                assert_eq!(page.len() as u64, last - after, "without gaps");
+                assert!(
+                    after == head || ends.contains(&last),
+                    "after {after}, limit {limit}: {last}"
+                );
+                let next = *ends.iter().find(|end| **end > after).unwrap_or(&head);
+                let room = after + limit as u64;
+                // As much as there is room for, and a step at least.
+                let most = ends.iter().copied().filter(|end| *end <= room).max().unwrap_or(0);
+                assert_eq!(last, most.max(next).max(after), "after {after}, limit {limit}");
+            }
+        }
+        drop((reader, store));
+        std::fs::remove_file(path).unwrap();
+    }
 }

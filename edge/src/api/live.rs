@@ -50,7 +50,7 @@ struct Resume {
             `new WebSocket(url, [\"bearer\", token])`"),
         (status = 426, description = "This is a WebSocket"),
     ),
-    security(("bearer" = ["viewer"])),
+    security(("bearer" = ["viewer"]), ("bearer" = ["sync", "socket"])),
 )]
 async fn watch_order(
     State(api): State<ApiState>,

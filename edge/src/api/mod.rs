@@ -41,10 +41,12 @@ mod refusal;
 mod respond;
 mod reviews;
 mod station;
+mod sync;
 mod tariffs;
 mod tokens;
 
 use crate::{
+    head_office::HeadOffice,
     station::Station,
     store::{Reader, StoreError},
 };
@@ -74,6 +76,7 @@ use utoipa_axum::router::OpenApiRouter;
 /// its own.
 const SLOW: &[(&str, Duration)] = &[
     ("/v1/journal", Duration::from_secs(90)),
+    ("/v1/sync/tail", Duration::from_secs(300)),
     ("/v1/backup", Duration::from_secs(MakeBackup::WITHIN_S_MAX + 60)),
 ];
 
@@ -84,6 +87,7 @@ pub struct ApiState {
     time_zone: Arc<str>,
     counters: Arc<dyn Counters>,
     tls: Option<Arc<Tls>>,
+    head_office: Option<Arc<HeadOffice>>,
     sockets: Sockets,
     /// One backup at a time.
     backups: Arc<Semaphore>,
@@ -113,6 +117,7 @@ impl ApiState {
             time_zone: time_zone.into(),
             counters: Arc::new(counters),
             tls: None,
+            head_office: None,
             sockets: Sockets::new(tokens, Arc::clone(&closing)),
             backups: Arc::new(Semaphore::new(1)),
             audits: InUse::default(),
@@ -127,6 +132,13 @@ impl ApiState {
     #[must_use]
     pub fn with_tls(mut self, tls: Arc<Tls>) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// The same, with the station's end of the line to head office.
+    #[must_use]
+    pub fn with_head_office(mut self, head_office: Arc<HeadOffice>) -> Self {
+        self.head_office = Some(head_office);
         self
     }
 
@@ -162,6 +174,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(station::routes())
         .merge(tokens::routes())
         .merge(journal::routes())
+        .merge(sync::routes())
         .merge(backup::routes())
         .merge(health::routes())
         .merge(metrics::routes())

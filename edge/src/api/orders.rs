@@ -298,7 +298,7 @@ async fn get_bill(State(api): State<ApiState>, Of(id): Of<OrderId>) -> Result<Js
     get, path = "/v1/orders/{id}/log", tag = "orders",
     params(("id" = inline(described::OrderId), Path, description = "The order's number"), Paging),
     responses((status = 200, description = "One page", body = PageOf<LogEntry>)),
-    security(("bearer" = ["viewer"])),
+    security(("bearer" = ["viewer"]), ("bearer" = ["sync", "socket"])),
 )]
 async fn get_log(
     State(api): State<ApiState>,
@@ -351,7 +351,7 @@ struct CurveFrom {
     get, path = "/v1/orders/{id}/curve", tag = "orders",
     params(("id" = inline(described::OrderId), Path, description = "The order's number"), CurveFrom),
     responses((status = 200, description = "At most a day of it", body = Curve)),
-    security(("bearer" = ["viewer"])),
+    security(("bearer" = ["viewer"]), ("bearer" = ["sync", "socket"])),
 )]
 async fn get_curve(
     State(api): State<ApiState>,

@@ -77,7 +77,7 @@ async fn list_quarantine(
     get, path = "/v1/quarantine/{item}", tag = "quarantine",
     params(("item" = u64, Path, description = "Its number")),
     responses((status = 200, description = "The message", body = QuarantineView)),
-    security(("bearer" = ["viewer"])),
+    security(("bearer" = ["viewer"]), ("bearer" = ["sync", "socket"])),
 )]
 async fn get_quarantine(State(api): State<ApiState>, Of(item): Of<u64>) -> Result<Json<QuarantineView>, Problem> {
     let found = api.read(move |reader| reader.quarantine_item(item)).await?;

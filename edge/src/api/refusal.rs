@@ -197,6 +197,7 @@ impl From<Unavailable> for Problem {
         let words = unavailable.to_string();
         match unavailable {
             Unavailable::Busy => Problem::unavailable("station_busy", words),
+            Unavailable::Recovering => Problem::unavailable("recovering", words),
             Unavailable::Stopping => Problem::unavailable("station_stopping", words),
             Unavailable::AnswersFull { retry_after_s, .. } => {
                 Problem::unavailable("answers_full", words).until(retry_after_s)

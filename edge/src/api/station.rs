@@ -6,12 +6,13 @@ use super::{
     dto::{
         pile::PileView,
         station::{ClockView, DiskView, JournalHead, StationView, TlsView},
+        sync::RecoveryView,
     },
     problem::Problem,
     respond::{Answered, Question, Shown},
     wire::At,
 };
-use crate::store::{AnswerBudget, OpenItems, OrderFilter, Reader, SCHEMA_VERSION, StoreError};
+use crate::store::{AnswerBudget, OpenItems, OrderFilter, Reader, Recovery, SCHEMA_VERSION, StoreError};
 use axum::{Json, extract::State as Shared};
 use domain::{
     journal::Head,
@@ -61,6 +62,17 @@ fn tls_of(api: &ApiState, now: Wall) -> Option<TlsView> {
         problem: state.problem,
         pile_certificates_ending: api.station.credentials.certificates_ending_before(soon),
     })
+}
+
+fn recovery_of(api: &ApiState, recovery: &Recovery) -> RecoveryView {
+    let heard = api.head_office.as_ref().and_then(|end| end.heard().ack);
+    RecoveryView {
+        since: At(recovery.since),
+        copy_end: recovery.copy_end.into(),
+        head_office_has: heard.map(|(_, head)| head.into()),
+        stops: recovery.stops.len(),
+        waiting: api.station.waiting(),
+    }
 }
 
 /// What the piles are like, counted.
@@ -132,6 +144,7 @@ struct OnDisk {
     head: JournalHead,
     begins_after: Head,
     acknowledged: Option<Head>,
+    recovery: Option<Recovery>,
     reviews_waiting: usize,
     corrections_waiting: usize,
     quarantine: OpenItems,
@@ -152,6 +165,7 @@ impl OnDisk {
             },
             begins_after: reader.checkpoint()?,
             acknowledged: reader.acknowledged()?,
+            recovery: reader.recovery()?,
             reviews_waiting: reader.orders(&in_review, None, COUNTED_MAX)?.items.len(),
             corrections_waiting: reader.corrections(None, COUNTED_MAX)?.len(),
             quarantine: reader.open_items()?,
@@ -164,7 +178,7 @@ impl OnDisk {
 #[utoipa::path(
     get, path = "/v1/station", tag = "station",
     responses((status = 200, description = "The station", body = StationView)),
-    security(("bearer" = ["viewer"])),
+    security(("bearer" = ["viewer"]), ("bearer" = ["sync", "socket"])),
 )]
 async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>, Problem> {
     let Now { wall, mono, .. } = api.station.clock.now();
@@ -183,6 +197,7 @@ async fn get_station(Shared(api): Shared<ApiState>) -> Result<Json<StationView>,
         journal: disk.head,
         acknowledged: disk.acknowledged.map(Into::into),
         journal_begins_after: disk.begins_after.into(),
+        recovering: disk.recovery.map(|recovery| recovery_of(&api, &recovery)),
         waiting: api.station.waiting(),
         open_orders: memory.open_orders,
         piles: piles.known,

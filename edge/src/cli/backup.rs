@@ -4,7 +4,7 @@ use crate::{
     clock::system_wall,
     config::Config,
     daemon::make_private_folder,
-    store::{Restored, Store},
+    store::{AfterRestore, Restored, Store},
 };
 use anyhow::Context;
 use serde_json::Value;
@@ -22,6 +22,16 @@ pub(super) fn made(answer: &Value) -> String {
     )
 }
 
+/// A restored station goes on without head office.
+pub(super) fn went_on(answer: &Value) -> String {
+    let (seq, hash) = (&answer["head"]["seq"], answer["head"]["hash"].as_str().unwrap_or("-"));
+    format!(
+        "the station goes on without what head office has beyond its copy: a branch of the journal, which head office's \
+         people must accept\nnew run of the journal: {}\nhead {seq}:{hash}",
+        answer["epoch"].as_str().unwrap_or("-")
+    )
+}
+
 /// Puts a copy in the place of the station's database.
 pub(super) fn restore(copy: &Path, config: &Path, may_move: bool) -> anyhow::Result<String> {
     let config = Config::load_here(config)?;
@@ -29,9 +39,19 @@ pub(super) fn restore(copy: &Path, config: &Path, may_move: bool) -> anyhow::Res
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let path = config.data_dir.join("holdfast.redb");
     let now = config.clock.start.unwrap_or_else(system_wall);
-    let Restored { head, epoch, aside } = Store::restore(copy, &path, &config.site, now, may_move)?;
+    let after = match config.head_office.is_set() {
+        true => AfterRestore::Recovery,
+        false => AfterRestore::NewRun,
+    };
+    let Restored { head, epoch, aside } = Store::restore(copy, &path, &config.site, now, may_move, after)?;
+    let then = match epoch {
+        Some(epoch) => format!("new run of the journal: {epoch}"),
+        None => "once it is started it gets back what head office has beyond that, and books nothing before; \
+                 `holdfast-edge status` says how far it is, and `holdfast-edge recover --alone REASON` goes on without"
+            .to_owned(),
+    };
     let mut said = format!(
-        "{} is the database of site {} again, as it was at entry {}\nnew run of the journal: {epoch}\nhead {head}",
+        "{} is the database of site {} again, as it was at entry {}\n{then}\nhead {head}",
         path.display(),
         config.site,
         head.seq

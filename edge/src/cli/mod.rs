@@ -100,6 +100,12 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Go on after a restore without what head office has beyond the copy. What was booked there stays head office's alone.
+    Recover {
+        /// Why: the line is gone for good, say. It is journaled, and head office's people read it.
+        #[arg(long, value_name = "REASON")]
+        alone: String,
+    },
     /// Quarantine: what waits for a person, because it fits nowhere or contradicts what is known.
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
@@ -382,6 +388,10 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
             config,
             move_aside,
         } => return backup::restore(&copy, &config.config, move_aside),
+        Command::Recover { alone } => {
+            let answer = client.put("/v1/recovery/alone", &json!({ "reason": alone }))?;
+            (answer, backup::went_on)
+        }
         Command::Tariff(Tariff::Check { file, time_zone }) => {
             let tariff = crate::daemon::read_tariff(&file, &time_zone)?;
             return Ok(format!("{}: tariff {}, nothing wrong", file.display(), tariff.id));

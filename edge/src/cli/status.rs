@@ -86,7 +86,8 @@ const COUNTED: [(&str, &str, &str, &str); 13] = [
 
 /// The station: what needs attention, then how it is.
 pub(super) fn text(station: &Value) -> String {
-    let mut lines = without_orders(station);
+    let mut lines = of_recovery(&station["recovering"]);
+    lines.extend(without_orders(station));
     lines.extend(without_answers(station));
     lines.extend(offline(station));
     let counted = COUNTED.iter();
@@ -107,6 +108,22 @@ fn word(value: &Value) -> &str {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or(0)
+}
+
+/// A restored station that books nothing yet: since when, how far it is, and what to do.
+fn of_recovery(recovery: &Value) -> Vec<String> {
+    let Some(since) = recovery["since"].as_str() else {
+        return Vec::new();
+    };
+    let far = match recovery["head_office_has"]["seq"].as_u64() {
+        Some(place) => format!("head office has it up to entry {place}"),
+        None => "head office has not been heard: is holdfast-sync running, and the line up?".to_owned(),
+    };
+    let end = number(&recovery["copy_end"]["seq"]);
+    vec![format!(
+        "! recovering since {since} from a copy that ends at entry {end}; {far}. Nothing is booked meanwhile, and cars go on \
+         charging; if head office cannot be reached for long, holdfast-edge recover --alone REASON goes on without it"
+    )]
 }
 
 /// Why nobody can charge, or soon nobody can.
@@ -273,6 +290,26 @@ mod tests {
             "tls": { "certificate_expires": "2027-03-01T10:00:00+08:00", "expires_soon": false, "problem": null,
                 "pile_certificates_ending": 0 },
         })
+    }
+
+    #[test]
+    fn a_station_that_is_recovering_says_since_when_how_far_it_is_and_what_to_do() {
+        let mut station = station();
+        station["recovering"] = json!({
+            "since": "2026-03-01T10:00:00+08:00", "copy_end": { "seq": 40, "hash": "00" }, "head_office_has": null,
+            "stops": 0, "waiting": 0,
+        });
+        let said = text(&station);
+        assert!(
+            said.starts_with("! recovering since 2026-03-01T10:00:00+08:00 from a copy that ends at entry 40"),
+            "{said}"
+        );
+        assert!(
+            said.contains("has not been heard") && said.contains("recover --alone REASON"),
+            "{said}"
+        );
+        station["recovering"]["head_office_has"] = json!({ "seq": 57, "hash": "00" });
+        assert!(text(&station).contains("head office has it up to entry 57"));
     }
 
     #[test]

@@ -15,7 +15,8 @@ const STEP: usize = 200;
 pub(super) fn offline(path: &Path, site: Option<&str>, known: Option<Head>) -> anyhow::Result<String> {
     ensure!(path.exists(), "{} does not exist", path.display());
     let store = Store::look_at(path, 8 << 20)?;
-    let found = &store.identity().site;
+    let identity = store.identity();
+    let found = &identity.site;
     if let Some(expected) = site {
         ensure!(
             found.as_str() == expected,

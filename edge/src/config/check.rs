@@ -58,6 +58,8 @@ impl Draft {
         self.check_listeners(found);
         self.check_clock(found);
         self.check_policy(found);
+        // What head office does not have is on this disk alone.
+        self.config.retention.until_acknowledged |= self.config.head_office.is_set();
         self.config.tls.own = self.own_certificate(found);
         self.config.site = self.site?;
         Some(self.config)
@@ -78,14 +80,20 @@ impl Draft {
                 },
             );
         }
-        let socket_bytes = config.socket.as_os_str().as_bytes().len();
-        if socket_bytes > SOCKET_PATH_BYTES_MAX {
-            found.fault(
-                "socket",
-                format!(
-                    "is {socket_bytes} bytes long, and the system allows {SOCKET_PATH_BYTES_MAX}; give a shorter path"
-                ),
-            );
+        let sync_socket = config.sync_socket.as_deref().map(|path| ("sync_socket", path));
+        for (key, path) in [("socket", config.socket.as_path())].into_iter().chain(sync_socket) {
+            let bytes = path.as_os_str().as_bytes().len();
+            if bytes > SOCKET_PATH_BYTES_MAX {
+                let message = format!(
+                    "is {bytes} bytes long, and the system allows {SOCKET_PATH_BYTES_MAX}; give a shorter path"
+                );
+                found.fault(key, message);
+            }
+        }
+        if config.sync_socket.as_ref() == Some(&config.socket) {
+            let message =
+                "is `socket` too, whose callers are administrators; give another path, in a folder of its own";
+            found.fault("sync_socket", message);
         }
         if let Err(error) = EnvFilter::try_new(&config.log) {
             found.fault(

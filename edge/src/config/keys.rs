@@ -1,12 +1,13 @@
 //! Every key there is, and how its value is read: the one list that the file, the environment and the checks go by.
 
-use super::{Retention, check::Draft};
+use super::{HeadOffice, Retention, check::Draft};
 use domain::{
     pile::REMEMBERED_MAX,
     time::Wall,
     units::{Fen, Power},
 };
 use jiff::SignedDuration;
+use protocol::key::{PublicKey, PublicKeys};
 use service::{
     config::{Given, Key},
     http::serve::TCP_CONNECTIONS_MAX,
@@ -40,6 +41,8 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
     "time_zone" => |draft, given| draft.config.time_zone = given.text()?.to_owned();
     "data_dir" => |draft, given| draft.config.data_dir = given.path(&draft.folder)?;
     "socket" => |draft, given| draft.config.socket = given.path(&draft.folder)?;
+    "sync_socket" => |draft, given|
+        draft.config.sync_socket = given.optional(|given| given.path(&draft.folder))?;
     "cache" => |draft, given| draft.config.cache_bytes = given.bytes(CACHE_BYTES)?;
     "log" => |draft, given| draft.config.log = given.text()?.to_owned();
     "first_tariff" => |draft, given| draft.config.first_tariff = given.optional(|given| given.path(&draft.folder))?;
@@ -75,6 +78,8 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
     "retention.samples_days" => |draft, given| draft.config.retention.samples_days = given.integer(KEPT_DAYS)?;
     "retention.until_acknowledged" => |draft, given| draft.config.retention.until_acknowledged = given.boolean()?;
 
+    "head_office.public_key" => |draft, given| draft.config.head_office.public_keys = head_office_keys(given)?;
+
     "policy.start_timeout" => |draft, given| draft.config.policy.start_timeout_ms = given.duration_ms(SHORT)?;
     "policy.prepay_min" => |draft, given| draft.config.policy.prepay_min = given.amount("yuan", MONEY)?;
     "policy.prepay_max" => |draft, given| draft.config.policy.prepay_max = given.amount("yuan", MONEY)?;
@@ -106,3 +111,20 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
     "policy.second_person_above" => |draft, given|
         draft.config.policy.second_person_above = given.amount("yuan", MONEY)?;
 };
+
+/// One key, or several of which each counts; none for the empty text and the empty list.
+fn head_office_keys(given: &Given) -> Result<PublicKeys, String> {
+    let texts: Vec<&str> = match given {
+        Given::List(items) => items.iter().map(Given::text).collect::<Result<_, _>>()?,
+        given => given.text()?.split(',').map(str::trim).collect(),
+    };
+    let texts = texts.into_iter().filter(|text| !text.is_empty());
+    let keys: Vec<PublicKey> = texts
+        .map(|text| text.parse().map_err(|error| format!("{error}")))
+        .collect::<Result<_, String>>()?;
+    if keys.len() > HeadOffice::KEYS_MAX {
+        let most = HeadOffice::KEYS_MAX;
+        return Err(format!("has {} keys; at most {most} count at a time", keys.len()));
+    }
+    Ok(PublicKeys(keys))
+}

@@ -98,6 +98,7 @@ fn every_key_reaches_its_own_field() {
         time_zone = "Europe/Berlin"
         data_dir = "/data"
         socket = "/run/other.sock"
+        sync_socket = "/run/another.sock"
         cache = "32 MiB"
         log = "info,broker=debug"
         first_tariff = "/tariff.toml"
@@ -130,6 +131,8 @@ fn every_key_reaches_its_own_field() {
         days = 36
         samples_days = 37
         until_acknowledged = true
+        [head_office]
+        public_key = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
         [policy]
         start_timeout = "2s"
         prepay_min = "0.03"
@@ -164,6 +167,7 @@ fn every_key_reaches_its_own_field() {
         time_zone: "Europe/Berlin".to_owned(),
         data_dir: "/data".into(),
         socket: "/run/other.sock".into(),
+        sync_socket: Some("/run/another.sock".into()),
         cache_bytes: 32 * 1024 * 1024,
         reserve_bytes: 21 << 20,
         log: "info,broker=debug".to_owned(),
@@ -226,6 +230,9 @@ fn every_key_reaches_its_own_field() {
             days: 36,
             samples_days: 37,
             until_acknowledged: true,
+        },
+        head_office: HeadOffice {
+            public_keys: PublicKeys(vec![HEAD_OFFICE.parse().unwrap()]),
         },
     };
     assert_eq!(load(text).unwrap(), expected);
@@ -521,6 +528,40 @@ fn a_socket_path_that_the_system_cannot_take_is_refused_before_it_is_tried() {
         faults_of(&long),
         [":2: socket: is 108 bytes long, and the system allows 107; give a shorter path"]
     );
+}
+
+/// A key of RFC 8032.
+const HEAD_OFFICE: &str = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
+
+#[test]
+fn with_a_head_office_nothing_goes_that_it_does_not_have() {
+    for (line, keys) in [
+        (String::new(), 0),
+        ("public_key = \"\"".to_owned(), 0),
+        ("public_key = []".to_owned(), 0),
+        (format!("public_key = \"{HEAD_OFFICE}\""), 1),
+        (format!("public_key = [\"{HEAD_OFFICE}\", \"{HEAD_OFFICE}\"]"), 2),
+    ] {
+        let config = load(&format!("site = \"s1\"\n[head_office]\n{line}")).unwrap();
+        assert_eq!(config.head_office.public_keys.0.len(), keys, "{line}");
+        assert_eq!(config.retention.until_acknowledged, keys > 0, "{line}");
+    }
+    let wrong = faults_of("[head_office]\npublic_key = \"3d40\"");
+    assert!(
+        wrong[0].contains("head_office.public_key") && wrong[0].contains("64 hexadecimal"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn the_socket_of_the_line_to_head_office_is_not_the_administrators() {
+    let same = faults_of("socket = \"/run/s\"\nsync_socket = \"/run/s\"");
+    assert!(
+        same[0].contains("sync_socket") && same[0].contains("administrators"),
+        "{same:?}"
+    );
+    let none = load("site = \"s1\"\nsync_socket = \"\"").unwrap();
+    assert_eq!(none.sync_socket, None);
 }
 
 #[test]

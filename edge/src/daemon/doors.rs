@@ -1,6 +1,6 @@
 //! Everything the station listens on, bound before anything is served.
 
-use crate::config::Config;
+use crate::{config::Config, credentials::SYNC_ROLE};
 use anyhow::Context;
 use service::http::unix::{UnixSocket, bind_unix};
 use std::{fmt, net::SocketAddr, path::PathBuf};
@@ -22,8 +22,10 @@ pub struct Listening {
     pub http: Option<SocketAddr>,
     /// HTTPS.
     pub https: Option<SocketAddr>,
-    /// The Unix socket.
+    /// The Unix socket of the command line.
     pub socket: PathBuf,
+    /// The Unix socket of the line to head office.
+    pub sync_socket: Option<PathBuf>,
 }
 
 impl fmt::Display for Listening {
@@ -40,6 +42,9 @@ impl fmt::Display for Listening {
         if let Some(address) = self.https {
             write!(f, "HTTPS on {address}, ")?;
         }
+        if let Some(path) = &self.sync_socket {
+            write!(f, "head office's line on {}, ", path.display())?;
+        }
         write!(f, "command line on {}", self.socket.display())
     }
 }
@@ -51,6 +56,7 @@ pub(super) struct Doors {
     pub(super) http: Option<TcpListener>,
     pub(super) https: Option<TcpListener>,
     pub(super) socket: UnixSocket,
+    pub(super) sync_socket: Option<UnixSocket>,
 }
 
 impl Doors {
@@ -63,7 +69,15 @@ impl Doors {
         let mqtt_tls = optional(config.mqtt.tls_listen, "mqtt.tls.listen")?;
         let http = optional(config.http.listen, "http.listen")?;
         let https = optional(config.http.tls_listen, "http.tls.listen")?;
-        // The last, as it leaves a file behind.
+        // The last, as they leave files behind.
+        let sync_socket = match &config.sync_socket {
+            Some(path) => {
+                let bound = bind_unix(path).await;
+                let bound = bound.context("the socket of head office's line (sync_socket in the configuration)")?;
+                Some(bound.only_for(SYNC_ROLE))
+            }
+            None => None,
+        };
         let socket = bind_unix(&config.socket)
             .await
             .context("the command line's socket (socket in the configuration)")?;
@@ -73,6 +87,7 @@ impl Doors {
             http,
             https,
             socket,
+            sync_socket,
         })
     }
 
@@ -87,6 +102,7 @@ impl Doors {
             http: self.http.as_ref().map(TcpListener::local_addr).transpose()?,
             https: self.https.as_ref().map(TcpListener::local_addr).transpose()?,
             socket: self.socket.path().to_owned(),
+            sync_socket: self.sync_socket.as_ref().map(|socket| socket.path().to_owned()),
         })
     }
 }

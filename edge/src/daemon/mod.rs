@@ -17,6 +17,7 @@ use crate::{
     disk::Disk,
     displays,
     gate::{Gate, ToPiles, restore_retained},
+    head_office::HeadOffice,
     station::{Loop, Station},
     store::{Store, StoreError},
 };
@@ -60,6 +61,11 @@ pub async fn run(
     let Some((station, brain)) = recover(&config, &disk, shutdown.as_mut()).await? else {
         return Ok(());
     };
+    let head_office = HeadOffice::open(
+        &config.data_dir,
+        config.site.clone(),
+        config.head_office.public_keys.clone(),
+    )?;
     // Whoever finds the station up finds all of it up; and what keeps it from listening keeps it from starting.
     let tls = open_tls(&config, &station)?;
     let doors = Doors::open(&config).await?;
@@ -69,7 +75,8 @@ pub async fn run(
     // Known before the first order can come.
     let mut room = Room::of(&disk, config.policy.orders_below_bytes);
     room.look(&station).await?;
-    if let Err(error) = tariff::first_tariff(&station, &config).await {
+    let recovering = station.store.reader()?.recovery()?.is_some();
+    if !recovering && let Err(error) = tariff::first_tariff(&station, &config).await {
         // Where the loop has ended, it knows better why.
         let ended = tokio::time::timeout(Duration::from_secs(1), &mut brain_ended).await;
         return Err(ended.map_or(error, |ended| why_ended(&disk, ended)));
@@ -79,7 +86,7 @@ pub async fn run(
         station.tell(Input::CertainTime(wall));
     }
     station.tell(Input::ClockTrust(config.clock.trusted || clock_is_synchronised()));
-    let mut servers = Servers::start(doors, &config, &station, &broker, tls.as_ref())?;
+    let mut servers = Servers::start(doors, &config, &station, &broker, (tls.as_ref(), head_office))?;
     tracing::info!("station is up: {listening}");
     ready(&listening);
 
@@ -182,7 +189,19 @@ fn broker_of(config: &Config, station: &Station, tls: Option<&Tls>) -> anyhow::R
 
 fn warn(config: &Config, station: &Station) -> Result<(), StoreError> {
     let warnings = tariff::no_tariff(station)?.into_iter();
-    for warning in warnings.chain(plain_beyond_loopback(config)) {
+    let recovery = station.store.reader()?.recovery()?;
+    let recovery = recovery.map(|recovery| {
+        format!(
+            "the station was restored from a copy that ends at entry {} and waits for what head office has beyond it: \
+             nothing is booked meanwhile. `holdfast-edge status` says how far it is",
+            recovery.copy_end.seq
+        )
+    });
+    for warning in recovery
+        .into_iter()
+        .chain(warnings)
+        .chain(plain_beyond_loopback(config))
+    {
         tracing::warn!("{warning}");
     }
     Ok(())
@@ -200,7 +219,7 @@ impl Servers {
         config: &Config,
         station: &Station,
         broker: &Broker,
-        tls: Option<&Arc<Tls>>,
+        (tls, head_office): (Option<&Arc<Tls>>, HeadOffice),
     ) -> anyhow::Result<Self> {
         for listener in doors.mqtt {
             tokio::spawn(broker.serve(listener));
@@ -210,7 +229,8 @@ impl Servers {
         }
         let (stop_api, stopping) = watched::channel(false);
         let counters = BrokerCounters(broker.handle());
-        let mut state = api::ApiState::new(station.clone(), config.time_zone.as_str(), counters)?;
+        let state = api::ApiState::new(station.clone(), config.time_zone.as_str(), counters)?;
+        let mut state = state.with_head_office(Arc::new(head_office));
         if let Some(tls) = tls {
             state = state.with_tls(Arc::clone(tls));
         }
@@ -218,6 +238,9 @@ impl Servers {
         let per_address_max = config.http.connections_per_address_max;
         let mut of_api = JoinSet::new();
         of_api.spawn(serve_unix(doors.socket, api.clone(), stopping.clone()));
+        if let Some(socket) = doors.sync_socket {
+            of_api.spawn(serve_unix(socket, api.clone(), stopping.clone()));
+        }
         if let Some(listener) = doors.http {
             of_api.spawn(serve(listener, None, per_address_max, api.clone(), stopping.clone()));
         }

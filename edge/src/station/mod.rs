@@ -5,14 +5,17 @@
 //! | here | [`Station`], the way in |
 //! | [`writer`] | deciding and committing, in whatever time it is given |
 //! | `run` | the loop around it, in real time |
+//! | `recovering` | the loop while a restored station waits for what head office has beyond its copy |
 //! | `request` | what the API asks |
 //! | `telemetry` | what is written every 30 s, or sooner where it is much |
 
+mod recovering;
 mod request;
 mod run;
 mod telemetry;
 pub mod writer;
 
+pub use recovering::{Ended, Ending};
 pub use request::{Guard, Objection, Refused, Reply, Request, RequestKey, Respond, Unavailable};
 pub use run::Loop;
 
@@ -21,16 +24,18 @@ use crate::{
     credentials::Credentials,
     displays::Untold,
     hub::Hub,
-    store::{Store, StoreError},
+    store::{Store, StoreError, TailRefused},
 };
 use broker::Receipt;
 use domain::{
     ids::{DisplayId, PileId},
+    journal::Head,
     messages::Down,
     policy::Policy,
     site::{Input, Site},
     time::Now,
 };
+use protocol::frame::Unpacked;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -54,6 +59,8 @@ type Work = writer::Work<Receipt, AnswerTo>;
 #[allow(clippy::large_enum_variant, reason = "all are work but the last one")]
 enum Waiting {
     Work(Work),
+    /// Of a recovery.
+    Recovery(recovering::Step),
     /// Write what is waiting and end.
     Stop(oneshot::Sender<()>),
 }
@@ -184,7 +191,8 @@ impl Station {
             clock: Arc::new(clock),
         };
         let own = station.clone();
-        Ok((station, Loop::new(writer, work_in, inspect_in, own)))
+        let recovery = station.store.reader()?.recovery()?;
+        Ok((station, Loop::new(writer, work_in, inspect_in, own, recovery)))
     }
 
     /// Takes a pile's message of so many bytes in. The receipt is resolved after the commit; it is dropped, which closes the connection
@@ -246,6 +254,34 @@ impl Station {
             answer,
         });
         answered.await.unwrap_or(Err(Unavailable::Stopping.into()))
+    }
+
+    /// Appends entries that head office has handed back; returns the journal's last entry.
+    ///
+    /// # Errors
+    /// [`TailRefused`]: nothing of them is on disk.
+    pub async fn take_tail(&self, tail: Unpacked) -> Result<Result<Head, TailRefused>, Unavailable> {
+        let (answer, answered) = oneshot::channel();
+        let tail = Box::new(tail);
+        self.push_step(recovering::Step::Tail { tail, answer });
+        answered.await.map_err(|_| Unavailable::Stopping)
+    }
+
+    /// Ends the recovery, if that is so.
+    ///
+    /// # Errors
+    /// [`StoreError::Journal`]: head office has another entry in the place of one of the station's.
+    pub async fn end_recovery(&self, by: Ending) -> Result<Result<Ended, StoreError>, Unavailable> {
+        let (answer, answered) = oneshot::channel();
+        self.push_step(recovering::Step::End { by, answer });
+        answered.await.map_err(|_| Unavailable::Stopping)
+    }
+
+    fn push_step(&self, step: recovering::Step) {
+        self.push(Queued {
+            waiting: Waiting::Recovery(step),
+            bytes: 0,
+        });
     }
 
     /// Looks at what is only in memory: presence, last reports, deadlines.

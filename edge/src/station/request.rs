@@ -77,6 +77,13 @@ pub enum Unavailable {
     /// The daemon is ending.
     #[error("the station is shutting down; try again in a moment")]
     Stopping,
+    /// The station was restored from a copy, and nothing is journaled before head office has handed back what it has.
+    #[error(
+        "the station was restored from a copy and waits for what head office has beyond it: nothing is booked meanwhile, \
+         and cars go on charging. Try again in a while; `holdfast-edge status` says how far it is, and \
+         `holdfast-edge recover --alone REASON` goes on without head office"
+    )]
+    Recovering,
     /// The caller's budget of answers about money is full, and all of them are young: none may be forgotten.
     #[error(
         "{most} requests about money of this caller were answered within 24 h, and what was answered is kept for so long, \

@@ -3,13 +3,14 @@
 
 use super::{
     AnswerTo, LOOKS_MAX, Look, Outbound, Queued, Station, Waiting, Work,
+    recovering::Recovering,
     writer::{Committed, Writer},
 };
 use crate::{
     config::Retention,
     credentials::{CredentialChange, TakenBack},
     retention::Forgetting,
-    store::StoreError,
+    store::{Recovery, StoreError},
 };
 use broker::{Receipt, RefusalReason};
 use domain::{ids::Randomness, site::Effect};
@@ -19,7 +20,7 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-struct OsRandom;
+pub(super) struct OsRandom;
 
 impl Randomness for OsRandom {
     fn bits(&mut self) -> u128 {
@@ -31,15 +32,17 @@ impl Randomness for OsRandom {
 
 /// The loop, ready to run.
 pub struct Loop {
-    writer: Writer<Receipt, AnswerTo>,
-    work: mpsc::UnboundedReceiver<Queued>,
-    inspect: mpsc::Receiver<Look>,
+    pub(super) writer: Writer<Receipt, AnswerTo>,
+    pub(super) work: mpsc::UnboundedReceiver<Queued>,
+    pub(super) inspect: mpsc::Receiver<Look>,
     /// A look whose turn has not come.
-    held: Option<Look>,
+    pub(super) held: Option<Look>,
     /// How many inputs have been taken.
-    taken: u64,
-    station: Station,
+    pub(super) taken: u64,
+    pub(super) station: Station,
     forgetting: Forgetting,
+    /// While the station waits for what head office has beyond its copy.
+    pub(super) recovering: Option<Recovering>,
 }
 
 impl Loop {
@@ -48,6 +51,7 @@ impl Loop {
         work: mpsc::UnboundedReceiver<Queued>,
         inspect: mpsc::Receiver<Look>,
         station: Station,
+        recovery: Option<Recovery>,
     ) -> Self {
         Self {
             writer,
@@ -57,6 +61,7 @@ impl Loop {
             taken: 0,
             station,
             forgetting: Forgetting::new(Retention::default()),
+            recovering: recovery.map(Recovering::new),
         }
     }
 
@@ -80,7 +85,17 @@ impl Loop {
     }
 
     async fn turn_over(&mut self, outbound: &impl Outbound) -> Result<(), StoreError> {
+        if self.recovering.is_some() {
+            self.begin_anew(outbound)?;
+        }
         loop {
+            if self.recovering.is_some() {
+                if let Some(stopped) = self.turn_recovering(outbound).await? {
+                    let _gone = stopped.send(());
+                    return Ok(());
+                }
+                continue;
+            }
             // Everything that was decided is on disk, and nothing but open orders in memory.
             let clock = Arc::clone(&self.station.clock);
             let now = clock.now();
@@ -126,7 +141,7 @@ impl Loop {
     }
 
     /// Lets those look whose turn has come.
-    fn look_around(&mut self) {
+    pub(super) fn look_around(&mut self) {
         for _ in 0..LOOKS_MAX {
             let Some(next) = self.held.take().or_else(|| self.inspect.try_recv().ok()) else {
                 return;
@@ -155,6 +170,7 @@ impl Loop {
             }
             match waiting {
                 Waiting::Work(work) => self.writer.take(work, self.station.clock.now(), &mut OsRandom)?,
+                Waiting::Recovery(step) => self.take_step(step, outbound)?,
                 Waiting::Stop(done) => {
                     stop = Some(done);
                     break;
@@ -171,23 +187,11 @@ impl Loop {
     }
 
     /// From here on everything is on disk.
-    fn perform(&self, committed: Committed<Receipt, AnswerTo>, outbound: &impl Outbound) {
+    pub(super) fn perform(&self, committed: Committed<Receipt, AnswerTo>, outbound: &impl Outbound) {
         if let Some(seq) = committed.journal_head {
             self.station.journal_head.send_replace(seq);
         }
-        for change in committed.credentials {
-            let taken_back = change.takes_back();
-            if let CredentialChange::RemovePile(pile) = &change {
-                outbound.forget(pile);
-            }
-            self.station.credentials.apply(change);
-            // Whoever came in with what counts no more has to come in again.
-            match taken_back {
-                Some(TakenBack::Pile(pile)) => outbound.check_again(&pile),
-                Some(TakenBack::Display(display)) => outbound.check_display_again(&display),
-                None => {}
-            }
-        }
+        self.change_credentials(committed.credentials, outbound);
         for receipt in committed.receipts {
             receipt.acknowledge();
         }
@@ -212,6 +216,23 @@ impl Loop {
         self.station.displays.changed(committed.piles);
         for (to, answer) in committed.answers {
             let _gone = to.send(answer);
+        }
+    }
+
+    /// What counts from now on of secrets and tokens.
+    pub(super) fn change_credentials(&self, changes: Vec<CredentialChange>, outbound: &impl Outbound) {
+        for change in changes {
+            let taken_back = change.takes_back();
+            if let CredentialChange::RemovePile(pile) = &change {
+                outbound.forget(pile);
+            }
+            self.station.credentials.apply(change);
+            // Whoever came in with what counts no more has to come in again.
+            match taken_back {
+                Some(TakenBack::Pile(pile)) => outbound.check_again(&pile),
+                Some(TakenBack::Display(display)) => outbound.check_display_again(&display),
+                None => {}
+            }
         }
     }
 }

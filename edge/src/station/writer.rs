@@ -18,8 +18,9 @@ use crate::{
     words::{AnswerLog, Unacted},
 };
 use domain::{
+    fact::Fact,
     ids::{OrderId, PileId, Randomness},
-    journal::Hash,
+    journal::{Hash, Stamp},
     messages::{Ack, Down},
     planted::{Bug, is_planted},
     policy::Policy,
@@ -167,6 +168,9 @@ impl<R, A> Writer<R, A> {
             head = Hash::GENESIS;
         }
         let mut site = Site::new(policy, recovered.head, recovered.rows);
+        if let Some(then) = recovered.restored_at {
+            site.was_restored_at(then);
+        }
         if let Mark {
             mono, wall: Some(wall), ..
         } = recovered.mark
@@ -193,6 +197,31 @@ impl<R, A> Writer<R, A> {
             journal_head: recovered.head.seq,
         };
         Ok((writer, found))
+    }
+
+    /// Decides as if: of what comes of it nothing is gathered, neither facts nor rows, and the site goes on as if it were
+    /// true. None where that has come to nothing: it is to be made anew from disk.
+    ///
+    /// # Errors
+    /// As [`Writer::take`].
+    pub(super) fn rehearse(
+        &mut self,
+        input: Input,
+        now: Now,
+        random: &mut dyn Randomness,
+    ) -> Result<Option<Outcome>, StoreError> {
+        let decided = self.handle(input, now, random);
+        self.open = Open::default();
+        let _not_written = self.site.take_changes();
+        match decided {
+            Err(StoreError::Violation(violation)) => {
+                tracing::warn!(%violation, "what was decided as if has led nowhere");
+                Ok(None)
+            }
+            // Rows that nothing needs pile up: none is forgotten here, since the disk has them as they were.
+            Ok(_) if self.site.rows().in_memory() >= self.kept + FORGET_AT => Ok(None),
+            decided => decided.map(Some),
+        }
     }
 
     /// What the station knows. Between commits it may know more than is on disk: not for others to see.
@@ -228,6 +257,9 @@ impl<R, A> Writer<R, A> {
         let outcome = self.decide(work, now, random)?;
         self.open.taken += 1;
         if let Some(outcome) = outcome {
+            let of_one_moment = |(stamp, _): &(Stamp, Fact)| (stamp.at, stamp.mono) == (now.wall, now.mono);
+            // By this the feed tells where a step ends.
+            debug_assert!(outcome.facts.iter().all(of_one_moment), "a step has one time");
             let piles = outcome.facts.iter().filter_map(|(_, fact)| fact.pile());
             self.open.piles.extend(piles.cloned());
             self.open.batch.facts.extend(outcome.facts);

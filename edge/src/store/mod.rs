@@ -13,6 +13,7 @@ mod indexed;
 mod migrate;
 mod pile_log;
 mod read;
+mod recovering;
 mod restore;
 mod retained;
 mod retention;
@@ -28,7 +29,9 @@ pub use answers::{AnswerBudget, FullBudgets, NewAnswer, Remembered};
 pub use audit::{BillAudit, DIFFERENCES_MAX, Difference};
 pub use backup::Backup;
 pub use read::{OpenItems, OrderFilter, Page, QuarantineFilter, Reader, Sample};
-pub use restore::Restored;
+pub(crate) use recovering::Followed;
+pub use recovering::{Recovery, TailRefused};
+pub use restore::{AfterRestore, Restored};
 pub use retained::Retained;
 pub use retention::{Limits, Pass};
 pub use verify::Verified;
@@ -41,12 +44,13 @@ use domain::{
     ids::{Outlet, SiteId},
     journal::{Broken, Hash, Stamp},
     site::{OutletLive, Rows},
+    time::Mono,
 };
 use redb::{Builder, Database, StorageBackend, backends::FileBackend};
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -300,7 +304,8 @@ fn sync_folder_of(path: &Path) -> std::io::Result<()> {
 #[derive(Clone)]
 pub struct Store {
     db: Arc<Database>,
-    identity: Arc<Identity>,
+    /// Shared by all clones: a recovered station begins another run of its journal while it runs.
+    identity: Arc<RwLock<Arc<Identity>>>,
     answer_budget: AnswerBudget,
 }
 
@@ -329,6 +334,8 @@ pub struct Recovered {
     pub credentials: Credentials,
     /// Retained messages to piles.
     pub retained: Retained,
+    /// When, by elapsed time, the station went on after a restore with a head office, if it ever did.
+    pub restored_at: Option<Mono>,
 }
 
 impl Store {
@@ -447,14 +454,14 @@ impl Store {
         let identity = tables::identity(&db, site)?;
         Ok(Self {
             db: Arc::new(db),
-            identity: Arc::new(identity),
+            identity: Arc::new(RwLock::new(Arc::new(identity))),
             answer_budget: AnswerBudget::default(),
         })
     }
 
     /// Whose journal this is.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    pub fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A snapshot: everything as of the last commit.
@@ -502,6 +509,7 @@ impl Store {
             live: reader.live()?,
             credentials: reader.credentials()?,
             retained: reader.retained()?,
+            restored_at: reader.restored_at()?,
         })
     }
 }

@@ -2,15 +2,14 @@
 //! journal, so that nobody takes what happens from here on for what happened before.
 
 use super::{
-    Identity, Store, StoreError,
+    Store, StoreError,
     backup::{CACHE_BYTES, give_name, new_private},
     named, refused, sync_folder_of, tables,
 };
 use domain::{
-    fact::Fact,
     ids::SiteId,
-    journal::{Entry, Hash, Head, Stamp},
-    time::Wall,
+    journal::Head,
+    time::{Now, Wall},
 };
 use redb::{Database, backends::FileBackend};
 use std::{
@@ -18,7 +17,6 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 /// What a restore has done.
@@ -26,10 +24,19 @@ use std::{
 pub struct Restored {
     /// How far the copy's journal goes.
     pub head: Head,
-    /// The new run of the journal.
-    pub epoch: String,
+    /// The new run of the journal; none yet where the station recovers first.
+    pub epoch: Option<String>,
     /// Where the database that was there is now.
     pub aside: Option<PathBuf>,
+}
+
+/// What comes after a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterRestore {
+    /// Another run of the journal, at once: the station works alone.
+    NewRun,
+    /// Head office hands back what it has beyond the copy; then another run begins.
+    Recovery,
 }
 
 impl Store {
@@ -40,7 +47,14 @@ impl Store {
     /// [`StoreError::InUse`] while the station runs; [`StoreError::Present`]; [`StoreError::OtherSite`],
     /// [`StoreError::TooNew`], [`StoreError::Damaged`] of the copy; [`StoreError::Io`]. Then the station's database is
     /// what it was.
-    pub fn restore(from: &Path, path: &Path, site: &SiteId, now: Wall, may_move: bool) -> Result<Restored, StoreError> {
+    pub fn restore(
+        from: &Path,
+        path: &Path,
+        site: &SiteId,
+        now: Wall,
+        may_move: bool,
+        after: AfterRestore,
+    ) -> Result<Restored, StoreError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |error: io::Error| named(&path, StoreError::of(&error))
@@ -65,7 +79,7 @@ impl Store {
         drop(copy);
 
         let unfinished = path.with_added_extension("restoring");
-        let written = write(from, &unfinished, now);
+        let written = write(from, &unfinished, now, after);
         let epoch = written.inspect_err(|_| {
             let _none_is_better_than_half = std::fs::remove_file(&unfinished);
         })?;
@@ -86,38 +100,17 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Io`]: then it is to be opened again, as whichever run it finds.
-    pub fn begin_run(mut self, now: Wall) -> Result<Self, StoreError> {
-        let epoch = tables::new_epoch()?;
-        let reader = self.reader()?;
-        let (last, hash) = reader.head()?;
-        let mono = reader.mark()?.mono;
-        drop(reader);
-        let entry = Entry {
-            site: self.identity.site.clone(),
-            epoch: epoch.clone(),
-            stamp: Stamp {
-                seq: last.seq + 1,
-                at: now,
-                mono,
-            },
-            fact: Fact::Restored {
-                epoch_before: self.identity.epoch.clone(),
-            },
+    pub fn begin_run(self, now: Wall) -> Result<Self, StoreError> {
+        let now = Now {
+            mono: self.reader()?.mark()?.mono,
+            wall: now,
         };
-        let bytes = entry.to_bytes();
         let write = self.db.begin_write()?;
-        {
-            let mut meta = write.open_table(tables::META)?;
-            meta.insert("epoch", epoch.as_bytes())?;
-            let sealed = Hash::seal(&hash, &bytes);
-            let mut journal = write.open_table(tables::JOURNAL)?;
-            journal.insert(entry.stamp.seq, [&sealed.0[..], &bytes].concat().as_slice())?;
-        }
+        let (epoch, _) = self.write_restored(&write, now, None)?;
+        // The copy may be of a station that was recovering.
+        write.open_table(tables::META)?.remove(tables::RECOVERING)?;
         write.commit()?;
-        self.identity = Arc::new(Identity {
-            site: entry.site,
-            epoch,
-        });
+        self.is_of(epoch);
         Ok(self)
     }
 }
@@ -130,8 +123,9 @@ fn locked(path: &Path, file: File) -> Result<File, StoreError> {
     }
 }
 
-/// A copy of the copy, brought up to date, with a new run of the journal. Returns its name.
-fn write(from: &Path, to: &Path, now: Wall) -> Result<String, StoreError> {
+/// A copy of the copy, brought up to date, with a new run of the journal, whose name is returned, or with a mark that the
+/// station recovers.
+fn write(from: &Path, to: &Path, now: Wall, after: AfterRestore) -> Result<Option<String>, StoreError> {
     let failed = |error: io::Error| named(to, StoreError::of(&error));
     let mut file = new_private(to).map_err(failed)?;
     let mut from = File::open(from).map_err(failed)?;
@@ -142,9 +136,12 @@ fn write(from: &Path, to: &Path, now: Wall) -> Result<String, StoreError> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     let db = builder.create_with_backend(file).map_err(|error| refused(to, error))?;
-    let store = Store::prepare(db, None, false).and_then(|store| store.begin_run(now));
-    let store = store.map_err(|error| named(to, error))?;
-    Ok(store.identity.epoch.clone())
+    let store = Store::prepare(db, None, false).map_err(|error| named(to, error))?;
+    let written = match after {
+        AfterRestore::NewRun => store.begin_run(now).map(|store| Some(store.identity().epoch.clone())),
+        AfterRestore::Recovery => store.begin_recovery(now).map(|()| None),
+    };
+    written.map_err(|error| named(to, error))
 }
 
 /// Whoever restores may be root; the folder is the service's user's, who must be able to open the file.
@@ -198,12 +195,12 @@ mod tests {
         std::os::unix::fs::symlink(&other, folder.join("holdfast.redb.restoring")).unwrap();
         let now = Wall::parse("2026-03-01T00:00:00Z").unwrap();
         let site = store.identity().site.clone();
-        let restored = Store::restore(&copy, &path, &site, now, false).unwrap();
+        let restored = Store::restore(&copy, &path, &site, now, false, AfterRestore::NewRun).unwrap();
         assert_eq!(std::fs::read(&other).unwrap(), b"kept");
         assert!(path.symlink_metadata().unwrap().is_file());
         assert_eq!(
-            Store::look_at(&path, CACHE_BYTES).unwrap().identity().epoch,
-            restored.epoch
+            Some(&Store::look_at(&path, CACHE_BYTES).unwrap().identity().epoch),
+            restored.epoch.as_ref()
         );
         std::fs::remove_dir_all(&folder).unwrap();
     }

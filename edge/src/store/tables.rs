@@ -36,6 +36,13 @@ pub(super) const ANSWERS_LOOKED_AT: &str = "answers_looked_at";
 /// In [`META`]: every display with SHA-256 of its secret, hex. There are few, and a program that knows of none goes on
 /// without them, so they need neither a table nor another schema version (decision 0025).
 pub(super) const DISPLAYS: &str = "displays";
+/// In [`META`]: the station was restored from a copy and waits for what head office has beyond it. A program that knows of
+/// no such thing would journal on: `restore` writes it only where a head office is set (decision 0028).
+pub(super) const RECOVERING: &str = "recovering";
+/// In [`META`]: when, by elapsed time, the station went on after that.
+pub(super) const RESTORED_AT: &str = "restored_at";
+/// In [`META`]: which life of head office the station last heard of.
+pub(super) const HQ_EPOCH: &str = "hq_epoch";
 /// After how many rows a copy looks at the clock.
 const ROWS_AT_ONCE: usize = 256;
 

@@ -24,10 +24,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::OtherEpoch`]; [`StoreError::Journal`] if another entry stands there, or none; [`StoreError::Io`].
     pub fn acknowledge(&self, epoch: &str, place: Head) -> Result<Head, StoreError> {
-        if epoch != self.identity().epoch {
+        let here = &self.identity().epoch;
+        if epoch != here {
             return Err(StoreError::OtherEpoch {
                 given: epoch.to_owned(),
-                here: self.identity().epoch.clone(),
+                here: here.clone(),
             });
         }
         // A small transaction of its own: none of the rows that the station's loop writes are in it.

@@ -20,6 +20,7 @@ use domain::{
 };
 use redb::{ReadableTable, WriteTransaction};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// A sample for the curve.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +38,8 @@ pub struct SampleRow {
 pub struct Batch {
     /// Facts, in order, following on the journal's head.
     pub facts: Vec<(Stamp, Fact)>,
+    /// The stored bytes of each, where they were written before: by this station, and head office hands them back.
+    pub as_stored: Option<Vec<Vec<u8>>>,
     /// Which rows they changed.
     pub changes: Changes,
     /// Answers to be remembered, by key.
@@ -94,24 +97,37 @@ impl Store {
         if is_planted(Bug::AcknowledgeBeforeSync) {
             write.set_durability(redb::Durability::None).map_err(StoreError::io)?;
         }
-        let head = self.write_journal(&write, batch, rows, head)?;
-        write_orders(&write, batch, rows)?;
-        write_money(&write, batch, rows)?;
-        write_masters(&write, batch, rows)?;
-        energy::write(&write, batch, rows)?;
+        let head = self.write_batch(&write, batch, rows, head, mark)?;
+        write.commit()?;
+        Ok(head)
+    }
+
+    /// The same into a transaction that is open.
+    pub(super) fn write_batch(
+        &self,
+        write: &WriteTransaction,
+        batch: &Batch,
+        rows: &Rows,
+        head: Hash,
+        mark: &Mark,
+    ) -> Result<Hash, StoreError> {
+        let head = self.write_journal(write, batch, rows, head)?;
+        write_orders(write, batch, rows)?;
+        write_money(write, batch, rows)?;
+        write_masters(write, batch, rows)?;
+        energy::write(write, batch, rows)?;
         if batch.changes.clock {
             let clock = json(&rows.clock)?;
             write
                 .open_table(tables::META)?
                 .insert(tables::STATION_CLOCK, clock.as_slice())?;
         }
-        desk::write(&write, batch, rows)?;
-        write_credentials(&write, &batch.credentials)?;
-        retained::write(&write, &batch.retained)?;
-        answers::remember(&write, &batch.remembered, mark.mono, self.answer_budget)?;
-        write_telemetry(&write, batch)?;
+        desk::write(write, batch, rows)?;
+        write_credentials(write, &batch.credentials)?;
+        retained::write(write, &batch.retained)?;
+        answers::remember(write, &batch.remembered, mark.mono, self.answer_budget)?;
+        write_telemetry(write, batch)?;
         write.open_table(tables::META)?.insert("mark", json(mark)?.as_slice())?;
-        write.commit()?;
         Ok(head)
     }
 
@@ -130,7 +146,9 @@ impl Store {
         let mut of_pile = write.open_table(tables::PILE_LOG)?;
         let mut notices = write.open_table(tables::NOTICES_BY_MEMBER)?;
         let lost = usize::from(is_planted(Bug::LoseTail) && batch.facts.len() > 6);
-        for (stamp, fact) in &batch.facts[..batch.facts.len() - lost] {
+        let identity = self.identity();
+        let Identity { site, epoch } = &*identity;
+        for (n, (stamp, fact)) in batch.facts[..batch.facts.len() - lost].iter().enumerate() {
             if let Some(order) = fact.order() {
                 log.insert((order.as_str(), stamp.seq), ())?;
             }
@@ -144,8 +162,10 @@ impl Store {
             if let Fact::Notified { member, .. } = fact {
                 notices.insert((member.as_str(), stamp.seq), ())?;
             }
-            let Identity { site, epoch } = self.identity();
-            let bytes = Entry::bytes_of(site, epoch, *stamp, fact);
+            let bytes = match &batch.as_stored {
+                Some(stored) => stored[n].as_slice().into(),
+                None => Cow::from(Entry::bytes_of(site, epoch, *stamp, fact)),
+            };
             head = Hash::seal(&head, &bytes);
             let mut stored = Vec::with_capacity(32 + bytes.len());
             stored.extend_from_slice(&head.0);

@@ -2,12 +2,14 @@
 
 use crate::bench::Bench;
 use edge::api::{self, ApiState};
-use serde_json::Value;
+use serde_json::{Value, json};
 use service::http::unix::{bind_unix, serve_unix};
 use std::os::unix::fs::PermissionsExt;
 use tokio::sync::watch;
 
 const ROLES: [&str; 4] = ["viewer", "station", "service", "admin"];
+/// The least role of what no token may do.
+const NOBODY: usize = ROLES.len();
 
 struct Operation {
     method: String,
@@ -15,6 +17,8 @@ struct Operation {
     /// The least role; `None` where no token is needed.
     least: Option<usize>,
     socket_only: bool,
+    /// Callers on the socket of the line to head office may do it.
+    by_sync: bool,
 }
 
 fn operations() -> Vec<Operation> {
@@ -25,10 +29,16 @@ fn operations() -> Vec<Operation> {
             let what = format!("{method} {path}");
             let security = operation["security"].as_array();
             let security = security.unwrap_or_else(|| panic!("{what} declares no security"));
-            assert_eq!(security.len(), 1, "{what}");
+            let by_sync = |way: &Value| *way == json!({ "bearer": ["sync", "socket"] });
+            let (of_sync, of_people): (Vec<&Value>, Vec<&Value>) = security.iter().partition(|way| by_sync(way));
+            assert!(of_sync.len() <= 1 && of_people.len() <= 1, "{what}");
+            let by_sync = !of_sync.is_empty();
             let scopes = security[0].get("bearer").and_then(Value::as_array);
             let least = scopes.map(|scopes| {
                 let role = scopes[0].as_str().unwrap();
+                if role == "sync" {
+                    return NOBODY;
+                }
                 ROLES
                     .iter()
                     .position(|known| *known == role)
@@ -52,6 +62,7 @@ fn operations() -> Vec<Operation> {
                     .replace("{proposal}", "1")
                     .replace(['{', '}'], ""),
                 least,
+                by_sync,
                 socket_only: scopes.is_some_and(|scopes| scopes.iter().any(|scope| scope == "socket")),
             });
         }
@@ -75,6 +86,7 @@ async fn every_operation_wants_a_token_with_its_role() {
             path,
             least,
             socket_only,
+            by_sync: _,
         } in some
         {
             let what = format!("{method} {path}");
@@ -99,6 +111,12 @@ async fn every_operation_wants_a_token_with_its_role() {
             ask(&[("authorization", "Basic cm9vdDpyb290")])
                 .await
                 .problem(401, "token-missing");
+            if *least == NOBODY {
+                ask(&[("authorization", &tokens[least - 1])])
+                    .await
+                    .problem(403, "role-too-low");
+                continue;
+            }
             if *least > 0 {
                 let low = ask(&[("authorization", &tokens[least - 1])])
                     .await
@@ -159,4 +177,57 @@ async fn on_the_unix_socket_the_files_permissions_decide() {
     stop.send_replace(true);
     server.await.unwrap().unwrap();
     assert!(!stale.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_callers_of_the_sync_socket_may_do_what_the_line_needs_and_nothing_else() {
+    let bench = Bench::new().await;
+    let mode = std::fs::metadata(&bench.sync_socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let bearer = format!("Bearer {}", bench.admin);
+    let mut may = Vec::new();
+    for Operation {
+        method,
+        path,
+        least,
+        by_sync,
+        ..
+    } in operations()
+    {
+        let what = format!("{method} {path}");
+        // An administrator's token makes nobody an administrator there.
+        for headers in [&[][..], &[("authorization", &*bearer)]] {
+            let answer = bench.on_sync(&method, &path, headers).await;
+            match (least, by_sync) {
+                (None, _) => assert_eq!(answer.status, 200, "{what}"),
+                (Some(_), true) => assert!(![401, 403].contains(&answer.status), "{what}: {}", answer.text),
+                (Some(_), false) => drop(answer.problem(403, "role-too-low")),
+            }
+        }
+        if by_sync {
+            may.push(what);
+        }
+    }
+    may.sort();
+    assert_eq!(
+        may,
+        [
+            "GET /v1/balance-sheet",
+            "GET /v1/journal",
+            "GET /v1/orders/id/curve",
+            "GET /v1/orders/id/live",
+            "GET /v1/orders/id/log",
+            "GET /v1/quarantine/1",
+            "GET /v1/station",
+            "PUT /v1/journal/acknowledged",
+            "PUT /v1/sync/ack",
+            "PUT /v1/sync/hello",
+            "PUT /v1/sync/ping",
+            "PUT /v1/sync/pong",
+            "PUT /v1/sync/tail",
+        ]
+    );
+    // Whoever opens the first one is an administrator as before, and not the line.
+    bench.local("GET", "/v1/tokens").await.expect(200);
+    bench.local("PUT", "/v1/sync/hello").await.problem(403, "role-too-low");
 }

@@ -16,9 +16,12 @@ use domain::{
 use edge::{
     api::{self, ApiState},
     clock::SiteClock,
+    credentials::SYNC_ROLE,
+    head_office::HeadOffice,
     station::{Outbound, Station},
     store::{AnswerBudget, Store},
 };
+use protocol::key::{PublicKeys, SigningKey};
 use serde_json::{Value, json};
 use service::{
     client::{Call, Client},
@@ -114,6 +117,8 @@ pub(crate) struct Bench {
     pub(crate) sent: Sent,
     pub(crate) address: SocketAddr,
     pub(crate) socket: PathBuf,
+    /// Of the line to head office.
+    pub(crate) sync_socket: PathBuf,
     /// An administrator's token.
     pub(crate) admin: String,
     folder: PathBuf,
@@ -151,7 +156,17 @@ impl Bench {
         Self::on(Policy::default(), "2026-03-01T10:00:00+08:00", budget).await
     }
 
+    /// It has a head office that signs with this key.
+    pub(crate) async fn with_head_office(key: &SigningKey) -> Self {
+        let start = "2026-03-01T10:00:00+08:00";
+        Self::made(Policy::default(), start, AnswerBudget::default(), key.public().into()).await
+    }
+
     async fn on(policy: Policy, start: &str, budget: AnswerBudget) -> Self {
+        Self::made(policy, start, budget, PublicKeys::default()).await
+    }
+
+    async fn made(policy: Policy, start: &str, budget: AnswerBudget, keys: PublicKeys) -> Self {
         // No number of a process is unique for ever, and what a test that was killed has left is nobody's station.
         let folder = std::env::temp_dir().join(format!("holdfast-api-{:016x}", getrandom::u64().unwrap()));
         std::fs::create_dir(&folder).unwrap();
@@ -163,13 +178,18 @@ impl Bench {
         let sent = Sent::default();
         let outbound = sent.clone();
         std::thread::spawn(move || brain.run(outbound).unwrap());
-        let api = api::api(ApiState::new(station.clone(), "Asia/Shanghai", ()).unwrap());
+        let end = HeadOffice::new(SiteId::new(SITE).unwrap(), keys, SigningKey::from_seed([2; 32]));
+        let state = ApiState::new(station.clone(), "Asia/Shanghai", ()).unwrap();
+        let api = api::api(state.with_head_office(Arc::new(end)));
         let (stop, stopping) = watch::channel(false);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let socket = folder.join("edge.sock");
         let unix = bind_unix(&socket).await.unwrap();
+        let sync_socket = folder.join("sync/sync.sock");
+        let sync = bind_unix(&sync_socket).await.unwrap().only_for(SYNC_ROLE);
         let servers = vec![
+            tokio::spawn(serve_unix(sync, api.clone(), stopping.clone())),
             tokio::spawn(serve(listener, None, 128, api.clone(), stopping.clone())),
             tokio::spawn(serve_unix(unix, api, stopping)),
         ];
@@ -178,6 +198,7 @@ impl Bench {
             sent,
             address,
             socket,
+            sync_socket,
             admin: String::new(),
             folder,
             stop,
@@ -251,6 +272,31 @@ impl Bench {
     pub(crate) async fn local(&self, method: &str, path: &str) -> Reply {
         let station = Client::at_socket(&self.socket);
         exchange(&station, method, path, &[], None).await
+    }
+
+    /// A request on the socket of the line to head office, with these headers.
+    pub(crate) async fn on_sync(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+        exchange(&Client::at_socket(&self.sync_socket), method, path, headers, None).await
+    }
+
+    /// A frame, put there.
+    pub(crate) async fn frame(&self, path: &str, frame: Vec<u8>) -> Reply {
+        let call = Call::put(path).content("application/octet-stream", frame);
+        let answer = Client::at_socket(&self.sync_socket).ask(call).await.unwrap();
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        Reply {
+            status: answer.status,
+            headers: answer.headers,
+            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+            text,
+        }
+    }
+
+    /// A PUT over the Unix socket.
+    pub(crate) async fn local_put(&self, path: &str, body: &Value) -> Reply {
+        let station = Client::at_socket(&self.socket);
+        let headers = [("content-type", "application/json")];
+        exchange(&station, "PUT", path, &headers, Some(&body.to_string())).await
     }
 
     /// A POST over the Unix socket, by somebody with a token or by anybody.

@@ -24,7 +24,9 @@ async fn every_hash_of_the_feed_follows_from_the_one_before() {
         assert_eq!(page["after_hash"], hash.to_string());
         assert_eq!(page["epoch"], json!(bench.station.store.identity().epoch));
         let entries = page["entries"].as_array().unwrap();
-        assert!(entries.len() <= 3);
+        // A page ends with a step of the station, which may be longer.
+        assert!(entries.len() <= 16);
+        assert_eq!(page["signature"].is_null(), entries.is_empty());
         for entry in entries {
             let bytes = STANDARD.decode(entry["bytes"].as_str().unwrap()).unwrap();
             hash = Hash::seal(&hash, &bytes);

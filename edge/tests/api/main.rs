@@ -18,5 +18,7 @@ mod orders;
 mod pages;
 mod piles;
 mod quarantine;
+mod recovering;
 mod requests;
 mod shapes;
+mod sync;

@@ -53,11 +53,14 @@ pub trait Tokens: Send + Sync {
     fn local_caller(&self, uid: Option<u32>) -> Caller;
 }
 
-/// A connection over the Unix socket, whose file permissions are the authentication.
+/// A connection over a Unix socket, whose file permissions are the authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalPeer {
     /// The user at the other end.
     pub uid: Option<u32>,
+    /// The one role that whoever opens this socket has, whatever token they show; on a socket without one, callers are who
+    /// their token says, or [`Tokens::local_caller`].
+    pub only: Option<&'static str>,
 }
 
 /// Where a connection over TCP comes from.
@@ -87,12 +90,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Needs {
     Nothing,
-    Role {
-        role: String,
-        socket_only: bool,
-    },
+    /// One of these; never none.
+    OneOf(Vec<Way>),
     /// What it declares cannot be read: nobody gets in.
     Unknown,
+}
+
+/// One way to be let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Way {
+    role: String,
+    socket_only: bool,
 }
 
 /// What every operation needs, by path and method, and who is let in.
@@ -141,14 +149,20 @@ impl Access {
 
     /// The caller, if they may do this.
     fn admitted(&self, request: &Request, needs: &Needs) -> Result<Option<Caller>, Problem> {
-        let (role, socket_only) = match needs {
+        let ways = match needs {
             Needs::Nothing => return Ok(None),
-            Needs::Role { role, socket_only } => (role, *socket_only),
+            Needs::OneOf(ways) => ways,
             Needs::Unknown => {
                 return Err(Problem::internal("an operation declares no role"));
             }
         };
         let caller = match request.extensions().get::<LocalPeer>() {
+            Some(LocalPeer { only: Some(role), .. }) => Caller {
+                name: (*role).to_owned(),
+                roles: Roles::of([*role]),
+                local: true,
+                token: None,
+            },
             // Who shows a token is a person of their own, with the roles of the token.
             Some(_) if request.headers().contains_key(header::AUTHORIZATION) => Caller {
                 local: true,
@@ -157,8 +171,11 @@ impl Access {
             Some(peer) => self.tokens.local_caller(peer.uid),
             None => self.known(request.headers())?,
         };
-        if !caller.roles.contains(role) {
+        let mut open = ways.iter().filter(|way| caller.roles.contains(&way.role)).peekable();
+        if open.peek().is_none() {
             let has: Vec<&str> = caller.roles.words().collect();
+            // The first is the one for people and their tokens.
+            let role = ways.first().map_or("", |way| way.role.as_str());
             let detail = format!(
                 "this needs a token with the role {role}; the token {} has {}",
                 caller.name,
@@ -166,7 +183,7 @@ impl Access {
             );
             return Err(Problem::new(StatusCode::FORBIDDEN, "role_too_low", detail));
         }
-        if socket_only && !caller.local {
+        if !caller.local && open.all(|way| way.socket_only) {
             let detail = "this is served on this machine's Unix socket only";
             return Err(Problem::new(StatusCode::FORBIDDEN, "socket_only", detail));
         }
@@ -210,24 +227,23 @@ impl Access {
 
 fn declared(security: &serde_json::Value) -> Needs {
     let requirements = security.as_array().map(Vec::as_slice).unwrap_or_default();
-    let [requirement] = requirements else {
-        return Needs::Unknown;
-    };
-    let Some(requirement) = requirement.as_object() else {
-        return Needs::Unknown;
-    };
-    if requirement.is_empty() {
+    if let [serde_json::Value::Object(nothing)] = requirements
+        && nothing.is_empty()
+    {
         return Needs::Nothing;
     }
-    let scopes = requirement.get("bearer").and_then(serde_json::Value::as_array);
-    let mut words = scopes.into_iter().flatten().filter_map(serde_json::Value::as_str);
-    match words.next() {
-        Some(role) => Needs::Role {
-            role: role.to_owned(),
-            socket_only: words.any(|word| word == SOCKET_ONLY),
-        },
-        None => Needs::Unknown,
-    }
+    let ways: Option<Vec<Way>> = requirements.iter().map(way).collect();
+    ways.filter(|ways| !ways.is_empty())
+        .map_or(Needs::Unknown, Needs::OneOf)
+}
+
+fn way(requirement: &serde_json::Value) -> Option<Way> {
+    let scopes = requirement.get("bearer")?.as_array()?;
+    let mut words = scopes.iter().filter_map(serde_json::Value::as_str);
+    Some(Way {
+        role: words.next()?.to_owned(),
+        socket_only: words.any(|word| word == SOCKET_ONLY),
+    })
 }
 
 /// Lets a request through to its operation, or says why not; every answer carries the request's number.
@@ -322,18 +338,24 @@ mod tests {
     #[test]
     fn what_declares_no_role_is_closed() {
         assert_eq!(declared(&json!([{}])), Needs::Nothing);
-        let role = |socket_only| Needs::Role {
-            role: "viewer".to_owned(),
+        let way = |role: &str, socket_only| Way {
+            role: role.to_owned(),
             socket_only,
         };
-        assert_eq!(declared(&json!([{ "bearer": ["viewer"] }])), role(false));
-        assert_eq!(declared(&json!([{ "bearer": ["viewer", "socket"] }])), role(true));
+        let viewer = |socket_only| Needs::OneOf(vec![way("viewer", socket_only)]);
+        assert_eq!(declared(&json!([{ "bearer": ["viewer"] }])), viewer(false));
+        assert_eq!(declared(&json!([{ "bearer": ["viewer", "socket"] }])), viewer(true));
+        assert_eq!(
+            declared(&json!([{ "bearer": ["viewer"] }, { "bearer": ["sync", "socket"] }])),
+            Needs::OneOf(vec![way("viewer", false), way("sync", true)])
+        );
         for unclear in [
             json!(null),
             json!([]),
             json!([{ "bearer": [] }]),
             json!([{ "other": ["viewer"] }]),
             json!([{}, { "bearer": ["viewer"] }]),
+            json!([{ "bearer": ["viewer"] }, { "bearer": [] }]),
         ] {
             assert_eq!(declared(&unclear), Needs::Unknown, "{unclear}");
         }

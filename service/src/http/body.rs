@@ -60,6 +60,14 @@ pub struct Put<T> {
     pub caller: Caller,
 }
 
+/// The body of a PUT that is not text, of at most so many bytes.
+pub struct PutBytes<const BYTES_MAX: usize> {
+    /// What was sent.
+    pub bytes: Bytes,
+    /// By whom.
+    pub caller: Caller,
+}
+
 /// The text of a body that is not read as JSON right away.
 pub struct PostedText {
     /// The text.
@@ -96,6 +104,17 @@ impl<S: Send + Sync, T: DeserializeOwned + Checked> FromRequest<S> for Put<T> {
     }
 }
 
+impl<S: Send + Sync, const BYTES_MAX: usize> FromRequest<S> for PutBytes<BYTES_MAX> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let caller = Caller::of(&parts)?;
+        let bytes = read_at_most(body, BYTES_MAX).await?;
+        Ok(Self { bytes, caller })
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for PostedText {
     type Rejection = Problem;
 
@@ -117,19 +136,23 @@ impl<S: Send + Sync> FromRequest<S> for PostedText {
 }
 
 async fn read(body: Body) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(BODY_TIME_MAX, axum::body::to_bytes(body, BODY_BYTES_MAX + 1));
+    read_at_most(body, BODY_BYTES_MAX).await
+}
+
+async fn read_at_most(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(BODY_TIME_MAX, axum::body::to_bytes(body, bytes_max.saturating_add(1)));
     let Ok(read) = read.await else {
         let detail = format!("the body did not arrive within {} s", BODY_TIME_MAX.as_secs());
         return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail));
     };
     match read {
-        Ok(bytes) if bytes.len() <= BODY_BYTES_MAX => Ok(bytes),
-        Ok(_) => Err(too_large()),
+        Ok(bytes) if bytes.len() <= bytes_max => Ok(bytes),
+        Ok(_) => Err(too_large(bytes_max)),
         Err(error) => {
             let limited = std::error::Error::source(&error)
                 .is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
             if limited {
-                Err(too_large())
+                Err(too_large(bytes_max))
             } else {
                 let detail = format!("the body could not be read: {error}");
                 Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_body", detail))
@@ -138,8 +161,8 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-fn too_large() -> Problem {
-    let detail = format!("a body has at most {BODY_BYTES_MAX} bytes");
+fn too_large(bytes_max: usize) -> Problem {
+    let detail = format!("a body has at most {bytes_max} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 

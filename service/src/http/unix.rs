@@ -23,9 +23,17 @@ pub const UNIX_CONNECTIONS_MAX: usize = 64;
 pub struct UnixSocket {
     listener: UnixListener,
     path: PathBuf,
+    only: Option<&'static str>,
 }
 
 impl UnixSocket {
+    /// The same, whose callers have this one role and no other, whatever token they show.
+    #[must_use]
+    pub fn only_for(mut self, role: &'static str) -> Self {
+        self.only = Some(role);
+        self
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -37,7 +45,7 @@ impl UnixSocket {
 /// # Errors
 /// None so far: a connection that fails ends alone.
 pub async fn serve_unix(socket: UnixSocket, api: Api, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
-    let UnixSocket { listener, path } = socket;
+    let UnixSocket { listener, path, only } = socket;
     let mut connections = Connections::new(&api, UNIX_CONNECTIONS_MAX, stopping);
     loop {
         let Some(permit) = connections.permit().await else {
@@ -50,7 +58,7 @@ pub async fn serve_unix(socket: UnixSocket, api: Api, stopping: watch::Receiver<
         match accepted {
             Ok((stream, _)) => {
                 let uid = stream.peer_cred().ok().map(|credentials| credentials.uid());
-                connections.take(stream, Peer::Local(LocalPeer { uid }), (permit, None));
+                connections.take(stream, Peer::Local(LocalPeer { uid, only }), (permit, None));
             }
             Err(error) => pause(&error).await,
         }
@@ -69,7 +77,7 @@ pub async fn serve_unix(socket: UnixSocket, api: Api, stopping: watch::Receiver<
 pub async fn bind_unix(path: &Path) -> anyhow::Result<UnixSocket> {
     match UnixStream::connect(path).await {
         Ok(_) => bail!(
-            "another process answers on {}: a running daemon? Stop it first, or set another `socket`",
+            "another process answers on {}: a running daemon? Stop it first, or set another path",
             path.display()
         ),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
@@ -80,7 +88,7 @@ pub async fn bind_unix(path: &Path) -> anyhow::Result<UnixSocket> {
     let is_other = std::fs::symlink_metadata(path)
         .is_ok_and(|found| !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()));
     if is_other {
-        bail!("{} is there and is not a socket; set another `socket`", path.display());
+        bail!("{} is there and is not a socket; set another path", path.display());
     }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -96,5 +104,6 @@ pub async fn bind_unix(path: &Path) -> anyhow::Result<UnixSocket> {
     Ok(UnixSocket {
         listener,
         path: path.to_owned(),
+        only: None,
     })
 }

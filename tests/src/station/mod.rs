@@ -281,6 +281,11 @@ impl StationProcess {
         self.folder.path().join("edge.sock")
     }
 
+    /// The Unix socket of the line to head office.
+    pub fn sync_socket(&self) -> PathBuf {
+        self.folder.path().join("sync/edge.sock")
+    }
+
     /// Sends the daemon a signal by its name, such as `HUP`.
     ///
     /// # Errors

@@ -28,6 +28,8 @@ pub struct Setup {
     pub clock_trusted: bool,
     /// More lines for the configuration file's `[mqtt]`.
     pub mqtt: String,
+    /// Lines for the configuration file's `[head_office]`.
+    pub head_office: String,
 }
 
 impl Setup {
@@ -43,6 +45,7 @@ impl Setup {
             tls: None,
             clock_trusted: true,
             mqtt: String::new(),
+            head_office: String::new(),
         }
     }
 }
@@ -64,6 +67,7 @@ impl StationProcess {
             tls,
             clock_trusted,
             mqtt: mqtt_lines,
+            head_office,
             ..
         } = &self.setup;
         let tls = match tls {
@@ -76,9 +80,9 @@ impl StationProcess {
             None => String::new(),
         };
         let text = format!(
-            "site = \"{site}\"\ntime_zone = \"{time_zone}\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\n\
+            "site = \"{site}\"\ntime_zone = \"{time_zone}\"\ndata_dir = \"data\"\nsocket = \"edge.sock\"\nsync_socket = \"sync/edge.sock\"\n\
              first_tariff = \"{tariff}\"\n\n[mqtt]\nlisten = [\"{mqtt}\"]\n{mqtt_lines}\n\n[mqtt.tls]\n{tls}\n\n[http]\nlisten = \"{http}\"\n\n\
-             [disk]\nreserve = \"1MiB\"\n\n[clock]\ntrusted = {clock_trusted}\n{clock}\n[policy]\n{policy}\n",
+             [disk]\nreserve = \"1MiB\"\n\n[clock]\ntrusted = {clock_trusted}\n{clock}\n[head_office]\n{head_office}\n[policy]\n{policy}\n",
         );
         Ok(std::fs::write(self.config_path(), text)?)
     }

@@ -8,4 +8,5 @@ pub mod live;
 pub mod pile;
 pub mod problem;
 pub mod station;
+pub mod sync;
 pub mod tariff;

@@ -1,5 +1,6 @@
 //! The station itself: identity, clocks, health, its journal, and tokens.
 
+use super::sync::RecoveryView;
 use crate::{
     api::{body::Checked, problem::Problem, wire::At},
     credentials::Role,
@@ -35,6 +36,9 @@ pub struct StationView {
     pub acknowledged: Option<JournalHead>,
     /// The entry after which the journal begins: what is older was pruned.
     pub journal_begins_after: JournalHead,
+    /// It was restored from a copy and waits for what head office has beyond it.
+    #[schema(required)]
+    pub recovering: Option<RecoveryView>,
     /// Inputs that wait to be decided.
     pub waiting: usize,
     /// Open orders.
@@ -257,8 +261,12 @@ pub struct JournalPage {
     pub after_hash: Option<String>,
     /// The journal's last entry at that moment.
     pub head: JournalHead,
-    /// In order, without gaps.
+    /// In order, without gaps; the last one is the end of a step of the station.
     pub entries: Vec<JournalEntry>,
+    /// The station's Ed25519 signature over the place of the last of them, as a batch on the line to head office carries it
+    /// (docs/sync-protocol.md), base64; `null` where there are none.
+    #[schema(required)]
+    pub signature: Option<String>,
 }
 
 /// One journal entry as it is stored.

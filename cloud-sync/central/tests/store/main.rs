@@ -56,15 +56,18 @@ impl Home {
 macro_rules! everywhere {
     ($($test:ident)*) => {
         mod memory { $(#[test] fn $test() { super::$test(&crate::Home::memory()); })* }
-        crate::on_disk! { $($test)* }
+        mod file { $(#[test] fn $test() { super::$test(&crate::Home::file()); })* }
+        mod postgres { $(#[test] fn $test() { super::$test(&crate::Home::postgres()); })* }
     };
 }
 
 /// Each test where something is on disk, and several connections see it.
 macro_rules! on_disk {
     ($($test:ident)*) => {
-        mod file { $(#[test] fn $test() { super::$test(&crate::Home::file()); })* }
-        mod postgres { $(#[test] fn $test() { super::$test(&crate::Home::postgres()); })* }
+        mod on_disk {
+            mod file { $(#[test] fn $test() { super::super::$test(&crate::Home::file()); })* }
+            mod postgres { $(#[test] fn $test() { super::super::$test(&crate::Home::postgres()); })* }
+        }
     };
 }
 

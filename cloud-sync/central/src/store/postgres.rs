@@ -42,7 +42,8 @@ struct Open {
 impl Postgres {
     /// It connects when something is to be done.
     pub(super) fn new(url: &str) -> Result<Self, StoreError> {
-        let wrong = |error: postgres::Error| StoreError::Broken(format!("the address of PostgreSQL: {}", words(&error)));
+        let wrong =
+            |error: postgres::Error| StoreError::Broken(format!("the address of PostgreSQL: {}", words(&error)));
         let mut config: Config = url.parse().map_err(wrong)?;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
@@ -159,7 +160,9 @@ impl PostgresTx<'_> {
 
 impl Tx for PostgresTx<'_> {
     fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64, StoreError> {
-        self.prepared(statement, |client, statement| client.execute(statement, &parameters(values)))
+        self.prepared(statement, |client, statement| {
+            client.execute(statement, &parameters(values))
+        })
     }
 
     fn query(&mut self, statement: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
@@ -185,7 +188,9 @@ impl Tx for PostgresTx<'_> {
         if let Present::Add(column) = set.present {
             let mut some = all[..set.keys].to_vec();
             some.extend(all.get(set.place(column)));
-            self.prepared(&set.add_in_arrays(column), |client, statement| client.execute(statement, &some))?;
+            self.prepared(&set.add_in_arrays(column), |client, statement| {
+                client.execute(statement, &some)
+            })?;
         }
         Ok(())
     }
@@ -297,9 +302,9 @@ fn unreachable(error: &postgres::Error) -> StoreError {
 /// Whether the next transaction needs another connection: this one is lost, or leads to a server that only answers questions (a
 /// standby, after a switch).
 fn needs_another_connection(error: &postgres::Error) -> bool {
-    error
-        .code()
-        .is_none_or(|code| matches!(&code.code()[..2], "08" | "25" | "57" | "58" | "XX") && *code != SqlState::QUERY_CANCELED)
+    error.code().is_none_or(|code| {
+        matches!(&code.code()[..2], "08" | "25" | "57" | "58" | "XX") && *code != SqlState::QUERY_CANCELED
+    })
 }
 
 /// By the classes of SQLSTATE (PostgreSQL's manual, appendix A).

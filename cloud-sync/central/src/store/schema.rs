@@ -89,7 +89,11 @@ fn of_engine(table: &str, dialect: Dialect) -> String {
     match dialect {
         Dialect::Postgres => table.replace("BYTES", "BYTEA"),
         Dialect::Sqlite => {
-            let strict = if table.starts_with("CREATE TABLE") { " STRICT" } else { "" };
+            let strict = if table.starts_with("CREATE TABLE") {
+                " STRICT"
+            } else {
+                ""
+            };
             // `INT`, as an `INTEGER PRIMARY KEY` would be numbered by SQLite where it is NULL.
             table.replace("BYTES", "BLOB").replace("BIGINT", "INT") + strict
         }

@@ -209,7 +209,10 @@ impl SetStatement {
         let arrays = Self::arrays(columns());
         let names: Vec<&str> = columns().map(|column| column.name).collect();
         let keys = self.key_names();
-        let keys: Vec<String> = keys.iter().map(|key| format!("{0}.{key} = given.{key}", self.table)).collect();
+        let keys: Vec<String> = keys
+            .iter()
+            .map(|key| format!("{0}.{key} = given.{key}", self.table))
+            .collect();
         let (table, names, keys) = (self.table, names.join(", "), keys.join(" AND "));
         format!(
             "UPDATE {table} SET {column} = {table}.{column} + given.{column} FROM unnest({arrays}) AS given ({names}) WHERE {keys}"

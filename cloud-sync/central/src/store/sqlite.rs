@@ -62,7 +62,9 @@ impl Sqlite {
     fn allow(&mut self, access: Access) -> Result<(), StoreError> {
         if self.access != access {
             let reads = access == Access::Read;
-            self.connection.pragma_update(None, "query_only", reads).map_err(failed)?;
+            self.connection
+                .pragma_update(None, "query_only", reads)
+                .map_err(failed)?;
             self.access = access;
         }
         Ok(())

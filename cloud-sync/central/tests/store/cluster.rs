@@ -62,7 +62,13 @@ impl Cluster {
         }
         let mut initdb = cluster.as_postgres("initdb");
         initdb.arg("--pgdata").arg(cluster.data());
-        run(initdb.args(["--username=holdfast", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]));
+        run(initdb.args([
+            "--username=holdfast",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]));
         cluster.start_again();
         cluster
     }
@@ -118,18 +124,24 @@ impl Cluster {
         let mut server = self.as_postgres("postgres");
         server.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
         // Shared memory lies in its folder, so that nothing of a killed server stays elsewhere; a circle of locks is seen soon.
-        for setting in ["listen_addresses=", "fsync=on", "dynamic_shared_memory_type=mmap", "deadlock_timeout=50ms"] {
+        for setting in [
+            "listen_addresses=",
+            "fsync=on",
+            "dynamic_shared_memory_type=mmap",
+            "deadlock_timeout=50ms",
+        ] {
             server.args(["-c", setting]);
         }
         server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let mut child = server.spawn().unwrap();
+        // In its place before it is waited for: whoever waits in vain ends it.
+        let child = running.insert(server.spawn().unwrap());
         wait_until("PostgreSQL answers", || {
             if let Some(status) = child.try_wait().unwrap() {
-                panic!("PostgreSQL ended with {status}: {}", fs::read_to_string(self.log()).unwrap());
+                let log = fs::read_to_string(self.log()).unwrap();
+                panic!("PostgreSQL ended with {status}: {log}");
             }
             self.client("pg_isready").arg("-q").status().unwrap().success()
         });
-        *running = Some(child);
     }
 
     fn server(&self) -> MutexGuard<'_, Option<Child>> {
@@ -141,7 +153,6 @@ impl Cluster {
     }
 
     fn log(&self) -> PathBuf {
-        // Beside its folder's data, and root's where root runs the tests.
         self.folder.path().join("log")
     }
 
@@ -185,11 +196,14 @@ impl Drop for Cluster {
 
 /// Debian keeps the server's programs out of the path, by version.
 fn programs() -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is not installed: `cargo xtask test` does it");
+    let versions =
+        fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is not installed: `cargo xtask test` does it");
     let mut folders: Vec<PathBuf> = versions.map(|version| version.unwrap().path().join("bin")).collect();
     folders.retain(|folder| folder.join("initdb").is_file() && folder.join("createdb").is_file());
     folders.sort();
-    folders.pop().expect("PostgreSQL's initdb and createdb are not installed")
+    folders
+        .pop()
+        .expect("PostgreSQL's initdb and createdb are not installed")
 }
 
 fn is_root() -> bool {
@@ -205,7 +219,10 @@ fn run(command: &mut Command) {
 /// It may have ended by itself.
 fn signal(signal: &str, pid: u32) {
     let mut kill = Command::new("kill");
-    kill.args([signal, &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
+    kill.args([signal, &pid.to_string()])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
 }
 
 /// State and parent of a process.
@@ -219,7 +236,8 @@ fn state(pid: u32) -> Option<(char, u32)> {
 fn children(of: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| state(*pid).is_some_and(|(_, parent)| parent == of)).collect()
+    pids.filter(|pid| state(*pid).is_some_and(|(_, parent)| parent == of))
+        .collect()
 }
 
 /// Nobody may be there to bury it.

@@ -1,5 +1,6 @@
 //! The database of head office does the same in memory, in a file and on PostgreSQL; what each engine has of its own to fear is
 //! in `postgres_faults` and `file`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod cluster;
 mod file;

@@ -14,8 +14,18 @@ static ORDERS: SetStatement = SetStatement {
     table: "r_order",
     keys: 2,
     columns: &[
-        text("site"), text("id"), text("member"), text("pile"), text("state"), int("open"), int("placed_at"), text("day"),
-        int("fee"), int("energy"), int("held"), text("row"),
+        text("site"),
+        text("id"),
+        text("member"),
+        text("pile"),
+        text("state"),
+        int("open"),
+        int("placed_at"),
+        text("day"),
+        int("fee"),
+        int("energy"),
+        int("held"),
+        text("row"),
     ],
     present: Present::Replace,
 };
@@ -24,8 +34,18 @@ static TRANSFERS: SetStatement = SetStatement {
     table: "transfer",
     keys: 1,
     columns: &[
-        text("id"), text("debit"), text("credit"), int("amount"), text("code"), text("site"), int("branch"), int("seq"),
-        text("order_id"), text("member"), text("day"), int("at"),
+        text("id"),
+        text("debit"),
+        text("credit"),
+        int("amount"),
+        text("code"),
+        text("site"),
+        int("branch"),
+        int("seq"),
+        text("order_id"),
+        text("member"),
+        text("day"),
+        int("at"),
     ],
     present: Present::Refuse,
 };
@@ -33,22 +53,48 @@ static TRANSFERS: SetStatement = SetStatement {
 /// JSON of some 2 KB in which little repeats, as in an order's row.
 fn order(n: i64) -> Vec<Value> {
     let readings: Vec<String> = (0..60)
-        .map(|at| format!("{{\"at\":{},\"meter\":\"{}\"}}", 1_790_000_000_000 + n * 7_919 + at, (n + at) * 104_729 % 1_000_003))
+        .map(|at| {
+            format!(
+                "{{\"at\":{},\"meter\":\"{}\"}}",
+                1_790_000_000_000 + n * 7_919 + at,
+                (n + at) * 104_729 % 1_000_003
+            )
+        })
         .collect();
     let row = format!("{{\"id\":\"S1-{n}\",\"readings\":[{}]}}", readings.join(","));
     let member = format!("m{}", n % 5_000);
     let pile = format!("p{}", n % 40);
     vec![
-        "S1".into(), format!("S1-{n:08}").into(), member.into(), pile.into(), "PAYED".into(), 0_i64.into(), (n * 1_000).into(),
-        "2026-11-29".into(), 1_234_i64.into(), 56_789_i64.into(), 0_i64.into(), row.into(),
+        "S1".into(),
+        format!("S1-{n:08}").into(),
+        member.into(),
+        pile.into(),
+        "PAYED".into(),
+        0_i64.into(),
+        (n * 1_000).into(),
+        "2026-11-29".into(),
+        1_234_i64.into(),
+        56_789_i64.into(),
+        0_i64.into(),
+        row.into(),
     ]
 }
 
 fn transfer(n: i64) -> Vec<Value> {
     let member = format!("m{}", n % 5_000);
     vec![
-        format!("S1:0:{n}.0").into(), format!("held:S1:{member}").into(), "sales:S1".into(), 1_234_i64.into(), "SETTLE".into(),
-        "S1".into(), 0_i64.into(), n.into(), format!("S1-{:08}", n / 4).into(), member.into(), "2026-11-29".into(), n.into(),
+        format!("S1:0:{n}.0").into(),
+        format!("held:S1:{member}").into(),
+        "sales:S1".into(),
+        1_234_i64.into(),
+        "SETTLE".into(),
+        "S1".into(),
+        0_i64.into(),
+        n.into(),
+        format!("S1-{:08}", n / 4).into(),
+        member.into(),
+        "2026-11-29".into(),
+        n.into(),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! What the commands need that Rust does not bring: said, installed where it is missing, explained where it cannot be.
 
 use crate::run::{Result, cargo, program, run, succeeds};
-use std::{env, path::Path};
+use std::{env, fs, path::Path};
 
 /// A program, the Debian package that has it, and what it is needed for.
 struct Tool {
@@ -11,7 +11,7 @@ struct Tool {
 }
 
 /// What the tests call.
-const OF_TESTS: [Tool; 4] = [
+const OF_TESTS: [Tool; 5] = [
     Tool {
         program: "faketime",
         package: "faketime",
@@ -26,6 +26,11 @@ const OF_TESTS: [Tool; 4] = [
         program: "python3",
         package: "python3",
         why: "another program checks an exported journal",
+    },
+    Tool {
+        program: "initdb",
+        package: "postgresql",
+        why: "head office's database is tested on servers that the tests start",
     },
     Tool {
         program: "systemd-analyze",
@@ -125,11 +130,13 @@ pub(crate) fn is_root() -> bool {
         .is_ok_and(|output| output.stdout == b"0\n")
 }
 
-/// Some programs lie in `sbin`, which is not on everybody's path.
+/// Some programs lie in `sbin`, which is not on everybody's path, and PostgreSQL's server in nobody's, by version.
 fn is_installed(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
+    let postgresql = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin"].map(|folder| Path::new(folder).to_owned()))
+        .chain(postgresql.map(|version| version.path().join("bin")))
         .any(|folder| folder.join(name).is_file())
 }
 

@@ -1,7 +1,7 @@
 //! The books in the database: accounts, and the movements between them. An account's balance is credits less debits.
 
 use super::{
-    AddStatement, SetStatement, StoreError, Tx, Value,
+    SetStatement, StoreError, Tx, Value,
     set::{Present, int, text},
 };
 use domain::{ids::SiteId, ledger, time::Day};
@@ -27,17 +27,11 @@ const TRANSFERS: SetStatement = SetStatement {
     present: Present::Refuse,
 };
 
-const ACCOUNTS: SetStatement = SetStatement {
+const BALANCES: SetStatement = SetStatement {
     table: "account",
     keys: 1,
     columns: &[text("name"), text("kind"), int("balance")],
-    present: Present::Keep,
-};
-
-const BALANCES: AddStatement = AddStatement {
-    table: "account",
-    key: "name",
-    column: "balance",
+    present: Present::Add("balance"),
 };
 
 /// A movement of a station's, under the names of head office's books.
@@ -98,13 +92,11 @@ pub fn book(tx: &mut dyn Tx, site: &SiteId, branch: u64, transfers: &[Mirrored])
         ]);
     }
     tx.write_all(&TRANSFERS, &rows)?;
-    let account = |name: &&str| {
+    let balance = |(name, by): (&str, i64)| {
         let kind = name.split(':').next().unwrap_or_default();
-        vec![Value::from(*name), kind.into(), Value::Int(0)]
+        vec![Value::from(name), kind.into(), by.into()]
     };
-    tx.write_all(&ACCOUNTS, &balances.keys().map(account).collect::<Vec<_>>())?;
-    let changed: Vec<(&str, i64)> = balances.into_iter().filter(|(_, by)| *by != 0).collect();
-    tx.add_all(&BALANCES, &changed)
+    tx.write_all(&BALANCES, &balances.into_iter().map(balance).collect::<Vec<_>>())
 }
 
 /// The sum over all accounts: zero, or the books are wrong.

@@ -4,6 +4,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | the interface: [`Db`], [`Tx`], what can go wrong |
+//! | `checked` | what every transaction keeps to, whatever the engine |
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written together |
@@ -12,6 +13,7 @@
 //!
 //! *Only here are SQL libraries named.*
 
+mod checked;
 pub mod journal;
 pub mod ledger;
 mod postgres;
@@ -22,22 +24,27 @@ pub mod sites;
 mod sqlite;
 pub mod value;
 
-pub use set::{AddStatement, Column, SetStatement};
+pub use set::{Column, SetStatement};
 pub use value::{Row, Value};
 
+use checked::Checked;
 use std::{
     any::Any,
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-/// Connections that read, and on PostgreSQL also write.
+/// Connections that read, and on PostgreSQL as many again that write: a long question keeps no batch waiting.
 const CONNECTIONS: usize = 4;
+/// Transactions that wait for a connection; beyond them callers wait for room before theirs is taken. Callers wait for answers
+/// anyway, so this bounds only what those who went away leave behind.
+const WAITING_MAX: usize = 256;
 
 /// Where the database is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Place {
     /// SQLite in memory: for tests, it goes with the program.
     Memory,
@@ -47,13 +54,28 @@ pub enum Place {
     Postgres(String),
 }
 
-/// Why something was not done. Whatever was begun was taken back.
+impl fmt::Debug for Place {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("Memory"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Postgres(_) => f.write_str("Postgres(..)"),
+        }
+    }
+}
+
+/// Why something was not done. Whatever was begun was taken back, with one exception that [`StoreError::Unavailable`] tells.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The database cannot be reached now: try again later.
+    /// It cannot be done now: the database cannot be reached, its disk is full, or another transaction stood in the way (a
+    /// deadlock, a lock that did not come free). Trying again later may help.
+    ///
+    /// Where the connection broke in the middle of COMMIT nobody here knows whether the whole of it was done or nothing of it.
+    /// Whoever tries again must be able to find out, as ingest does by the site's head.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// A rule of the database stands against it.
+    /// A rule of the database stands against it, or a value is none that it can hold. It will not be otherwise next time.
     #[error("the database refuses it: {0}")]
     Constraint(String),
     /// A newer program has changed the database.
@@ -70,7 +92,7 @@ pub enum StoreError {
     /// Another process owns the site, or has gone on with it.
     #[error("another process goes on with this site")]
     NotOwner,
-    /// What is in it cannot be.
+    /// What is in it cannot be, or a statement of this program is wrong.
     #[error("the database is not as it must be: {0}")]
     Broken(String),
 }
@@ -82,7 +104,7 @@ impl StoreError {
     }
 }
 
-/// A transaction.
+/// A transaction. Its first error is its end: whatever the work does after it, nothing of it counts.
 pub trait Tx {
     /// Runs a statement with `$1`, `$2` … in it; returns how many rows it changed.
     ///
@@ -96,17 +118,13 @@ pub trait Tx {
     /// [`StoreError`]: the transaction cannot go on.
     fn query(&mut self, statement: &str, values: &[Value]) -> Result<Vec<Row>, StoreError>;
 
-    /// Writes rows together.
+    /// Writes rows together. It is as if they were written one after the other, but that a row whose key comes again in the
+    /// same call is joined with it first: with [`Present::Keep`](set::Present) the first counts, with `Replace` the last, with
+    /// `Add` their sum; with `Refuse` it is an error. What CHECKs look at is what comes out.
     ///
     /// # Errors
     /// [`StoreError`]: the transaction cannot go on.
     fn write_all(&mut self, statement: &SetStatement, rows: &[Vec<Value>]) -> Result<(), StoreError>;
-
-    /// Adds to numbers of rows that are there; each row is named once.
-    ///
-    /// # Errors
-    /// [`StoreError`]: the transaction cannot go on.
-    fn add_all(&mut self, statement: &AddStatement, rows: &[(&str, i64)]) -> Result<(), StoreError>;
 
     /// The row of a statement that answers at most one.
     ///
@@ -117,8 +135,19 @@ pub trait Tx {
     }
 }
 
+/// What a transaction may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// It sees one state of the database, and changes nothing.
+    Read,
+    /// It changes what it likes.
+    Write,
+}
+
 /// What is done in a transaction, whatever comes out of it.
 trait Work: Send {
+    /// What it may do.
+    fn access(&self) -> Access;
     /// Does it. On an error everything is taken back.
     fn run(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError>;
     /// Tells whoever waits.
@@ -126,19 +155,27 @@ trait Work: Send {
 }
 
 struct Call<T, F> {
+    access: Access,
     work: Option<F>,
     result: Option<T>,
     waiting: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<T: Send, F: FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send> Work for Call<T, F> {
+    fn access(&self) -> Access {
+        self.access
+    }
+
     fn run(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
         let work = self
             .work
             .take()
             .ok_or_else(|| StoreError::Broken("a transaction ran twice".to_owned()))?;
-        let done = catch_unwind(AssertUnwindSafe(|| work(tx)));
-        self.result = Some(done.unwrap_or_else(|panic| Err(StoreError::Broken(words(panic.as_ref()))))?);
+        let mut tx = Checked::new(tx, self.access);
+        let done = catch_unwind(AssertUnwindSafe(|| work(&mut tx)));
+        let done = done.unwrap_or_else(|panic| Err(StoreError::Broken(words(panic.as_ref()))))?;
+        tx.ended()?;
+        self.result = Some(done);
         Ok(())
     }
 
@@ -158,6 +195,12 @@ fn words(panic: &(dyn Any + Send)) -> String {
 }
 
 type Queue = mpsc::Sender<Box<dyn Work>>;
+type Waiting = Arc<Mutex<mpsc::Receiver<Box<dyn Work>>>>;
+
+fn queue() -> (Queue, Waiting) {
+    let (queue, waiting) = mpsc::channel(WAITING_MAX);
+    (queue, Arc::new(Mutex::new(waiting)))
+}
 
 /// The database.
 #[derive(Clone)]
@@ -167,50 +210,51 @@ pub struct Db {
 }
 
 impl Db {
-    /// Opens it and brings its tables up to date, in one transaction.
+    /// Opens it and brings its tables up to date, in one transaction. It blocks, for seconds where PostgreSQL does not answer.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn open(place: &Place) -> Result<Self, StoreError> {
+        let (writes, to_write) = queue();
+        let (reads, to_read) = queue();
         match place {
             Place::Memory => {
-                let (queue, waits) = mpsc::channel();
                 let mut connection = sqlite::Sqlite::in_memory()?;
                 schema::migrate(&mut connection)?;
-                serve("sqlite", Arc::new(Mutex::new(waits)), connection)?;
-                Ok(Self {
-                    reads: queue.clone(),
-                    writes: queue,
-                })
+                serve("sqlite", to_write, connection)?;
+                let reads = writes.clone();
+                return Ok(Self { writes, reads });
             }
             Place::File(path) => {
                 let mut writer = sqlite::Sqlite::open(path)?;
                 schema::migrate(&mut writer)?;
-                let (writes, waits) = mpsc::channel();
-                serve("sqlite-write", Arc::new(Mutex::new(waits)), writer)?;
-                let (reads, waits) = mpsc::channel();
-                let waits = Arc::new(Mutex::new(waits));
+                serve("sqlite-write", to_write, writer)?;
                 for _ in 0..CONNECTIONS {
-                    serve("sqlite-read", Arc::clone(&waits), sqlite::Sqlite::open(path)?)?;
+                    serve("sqlite-read", Arc::clone(&to_read), sqlite::Sqlite::open(path)?)?;
                 }
-                Ok(Self { writes, reads })
             }
             Place::Postgres(url) => {
-                schema::migrate(&mut postgres::Postgres::open(url)?)?;
-                let (queue, waits) = mpsc::channel();
-                let waits = Arc::new(Mutex::new(waits));
-                for _ in 0..CONNECTIONS {
-                    serve("postgres", Arc::clone(&waits), postgres::Postgres::open(url)?)?;
+                let mut first = postgres::Postgres::new(url)?;
+                schema::migrate(&mut first)?;
+                serve("postgres-write", Arc::clone(&to_write), first)?;
+                // The others connect when something comes for them.
+                for _ in 1..CONNECTIONS {
+                    serve("postgres-write", Arc::clone(&to_write), postgres::Postgres::new(url)?)?;
                 }
-                Ok(Self {
-                    reads: queue.clone(),
-                    writes: queue,
-                })
+                for _ in 0..CONNECTIONS {
+                    serve("postgres-read", Arc::clone(&to_read), postgres::Postgres::new(url)?)?;
+                }
             }
         }
+        Ok(Self { writes, reads })
     }
 
-    /// Runs `work` in a transaction; it is committed, on disk, when this returns a value. It goes on if the caller goes away.
+    /// Runs `work` in a transaction; it is committed, on disk, when this returns a value. Once it is taken, it goes on if
+    /// the caller goes away.
+    ///
+    /// SQLite does one after the other. On PostgreSQL several run at once, and each statement sees what others have committed
+    /// before it (READ COMMITTED): what is decided by something that was read is held fast first, by an UPDATE of the row
+    /// that stands for it.
     ///
     /// # Errors
     /// [`StoreError`]: nothing of it counts.
@@ -219,7 +263,7 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
     {
-        run(&self.writes, work).await
+        run(&self.writes, Access::Write, work).await
     }
 
     /// Runs `work`, which only reads, on one state of the database.
@@ -231,30 +275,35 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
     {
-        run(&self.reads, work).await
+        run(&self.reads, Access::Read, work).await
     }
 }
 
-async fn run<T, F>(queue: &Queue, work: F) -> Result<T, StoreError>
+async fn run<T, F>(queue: &Queue, access: Access, work: F) -> Result<T, StoreError>
 where
     T: Send + 'static,
     F: FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
 {
     let (waiting, answer) = oneshot::channel();
     let call = Call {
+        access,
         work: Some(work),
         result: None,
         waiting,
     };
     let gone = || StoreError::Unavailable("its threads have ended".to_owned());
-    queue.send(Box::new(call)).map_err(|_| gone())?;
+    queue.send(Box::new(call)).await.map_err(|_| gone())?;
     answer.await.unwrap_or_else(|_| Err(gone()))
 }
 
 /// A connection, and how work is done on it.
 trait Engine: Send + 'static {
     /// Runs `work` in a transaction of its own.
-    fn transact(&mut self, work: &mut dyn FnMut(&mut dyn Tx) -> Result<(), StoreError>) -> Result<(), StoreError>;
+    fn transact(
+        &mut self,
+        access: Access,
+        work: &mut dyn FnMut(&mut dyn Tx) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
     /// The words of this engine for what both do.
     fn dialect(&self) -> Dialect;
 }
@@ -267,18 +316,21 @@ enum Dialect {
 }
 
 /// Does what comes, one after the other, until nobody can ask any more.
-fn serve(
-    name: &str,
-    waits: Arc<Mutex<mpsc::Receiver<Box<dyn Work>>>>,
-    mut engine: impl Engine,
-) -> Result<(), StoreError> {
+fn serve(name: &str, waiting: Waiting, mut engine: impl Engine) -> Result<(), StoreError> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         loop {
             // Nothing can panic while it is held.
-            let next = waits.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(mut work) = next else { return };
-            let committed = engine.transact(&mut |tx| work.run(tx));
-            work.finish(committed);
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+            let Some(mut work) = next else { return };
+            let access = work.access();
+            // Also a panic outside of the caller's own code must not end the one thread that writes.
+            let done = catch_unwind(AssertUnwindSafe(|| {
+                let done = engine.transact(access, &mut |tx| work.run(tx));
+                work.finish(done);
+            }));
+            if let Err(panic) = done {
+                tracing::error!("{}", words(panic.as_ref()));
+            }
         }
     });
     thread

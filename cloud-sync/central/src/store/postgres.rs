@@ -1,63 +1,117 @@
 //! PostgreSQL, and what speaks as it does: no advisory locks, no LISTEN, no deferrable constraints. A connection that is lost is
 //! made again by whoever needs it next.
 
-use super::{AddStatement, Dialect, Engine, Row, SetStatement, StoreError, Tx, Value, set::Holds};
+use super::{
+    Access, Dialect, Engine, Row, SetStatement, StoreError, Tx, Value,
+    set::{Holds, Present},
+};
 use postgres::{
-    Client, NoTls, Statement, Transaction,
+    Client, Config, NoTls, Statement,
     error::SqlState,
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
-use std::{collections::HashMap, error::Error};
+use std::{borrow::Cow, collections::HashMap, error::Error, time::Duration};
 
 /// Statements that are kept prepared.
 const STATEMENTS_MAX: usize = 256;
+/// How long connecting may take, where the address says nothing else. Without it it is the kernel's two minutes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// After how long without a word the other side is asked whether it is still there, how often, and how many times: a server
+/// whose machine is gone is given up after half a minute.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
+/// How long what was sent may stay unacknowledged.
+const SENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// What every connection is told. Nothing waits for ever, neither for a lock nor, on the server's side, for us. A commit that is
+/// answered must be on disk, whatever the server's own setting.
+const SETTINGS: &str = "SET statement_timeout = '60s'; SET lock_timeout = '10s'; \
+     SET idle_in_transaction_session_timeout = '60s'; \
+     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 pub(super) struct Postgres {
-    url: String,
+    config: Config,
     open: Option<Open>,
 }
 
 struct Open {
     client: Client,
     statements: HashMap<String, Statement>,
+    /// Something happened that a new connection may cure.
+    suspect: bool,
 }
 
 impl Postgres {
-    pub(super) fn open(url: &str) -> Result<Self, StoreError> {
-        let mut postgres = Self {
-            url: url.to_owned(),
-            open: None,
-        };
-        postgres.connected()?;
-        Ok(postgres)
+    /// It connects when something is to be done.
+    pub(super) fn new(url: &str) -> Result<Self, StoreError> {
+        let wrong =
+            |error: postgres::Error| StoreError::Broken(format!("the address of PostgreSQL: {}", words(&error)));
+        let mut config: Config = url.parse().map_err(wrong)?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SENT_TIMEOUT);
+        }
+        let (idle, interval, retries) = KEEPALIVE;
+        config.keepalives_idle(idle.min(config.get_keepalives_idle()));
+        config.keepalives_interval(interval).keepalives_retries(retries);
+        if config.get_application_name().is_none() {
+            config.application_name("holdfast-central");
+        }
+        let open = None;
+        Ok(Self { config, open })
     }
 
-    fn connected(&mut self) -> Result<&mut Open, StoreError> {
-        if self.open.as_ref().is_some_and(|open| open.client.is_closed()) {
-            self.open = None;
+    fn connect(&self) -> Result<Open, StoreError> {
+        let mut client = self.config.connect(NoTls).map_err(|error| unreachable(&error))?;
+        client.batch_execute(SETTINGS).map_err(|error| unreachable(&error))?;
+        Ok(Open {
+            client,
+            statements: HashMap::new(),
+            suspect: false,
+        })
+    }
+
+    /// A connection on which a transaction has begun. One that is found lost is made again: nothing was done on it yet.
+    fn begun(&mut self, access: Access) -> Result<Open, StoreError> {
+        // One state for all statements of a reader. What the server's settings say of either is left aside.
+        let begin = match access {
+            Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+        };
+        if let Some(mut open) = self.open.take()
+            && !open.client.is_closed()
+            && open.client.batch_execute(begin).is_ok()
+        {
+            return Ok(open);
         }
-        if self.open.is_none() {
-            let client = Client::connect(&self.url, NoTls).map_err(failed)?;
-            self.open = Some(Open {
-                client,
-                statements: HashMap::new(),
-            });
-        }
-        self.open
-            .as_mut()
-            .ok_or_else(|| StoreError::Unavailable("there is no connection".to_owned()))
+        let mut open = self.connect()?;
+        open.client.batch_execute(begin).map_err(|error| unreachable(&error))?;
+        Ok(open)
     }
 }
 
 impl Engine for Postgres {
-    fn transact(&mut self, work: &mut dyn FnMut(&mut dyn Tx) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        let Open { client, statements } = self.connected()?;
-        let mut tx = PostgresTx {
-            tx: client.transaction().map_err(failed)?,
-            statements,
-        };
-        work(&mut tx)?;
-        tx.tx.commit().map_err(failed)
+    fn transact(
+        &mut self,
+        access: Access,
+        work: &mut dyn FnMut(&mut dyn Tx) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut open = self.begun(access)?;
+        let done = work(&mut PostgresTx(&mut open)).and_then(|()| {
+            // Without an answer it may have been done: a new connection tells those who ask.
+            open.client.batch_execute("COMMIT").map_err(|error| {
+                open.suspect = true;
+                match error.code() {
+                    Some(_) => failed(&error),
+                    None => unreachable(&error),
+                }
+            })
+        });
+        // A connection that cannot take back what was begun is given up, and the server takes it back.
+        if !open.suspect && (done.is_ok() || open.client.batch_execute("ROLLBACK").is_ok()) {
+            self.open = Some(open);
+        }
+        done
     }
 
     fn dialect(&self) -> Dialect {
@@ -65,63 +119,80 @@ impl Engine for Postgres {
     }
 }
 
-struct PostgresTx<'a> {
-    tx: Transaction<'a>,
-    statements: &'a mut HashMap<String, Statement>,
-}
+struct PostgresTx<'a>(&'a mut Open);
 
 impl PostgresTx<'_> {
-    fn prepared(&mut self, statement: &str) -> Result<Statement, StoreError> {
-        if let Some(known) = self.statements.get(statement) {
-            return Ok(known.clone());
-        }
-        let prepared = self.tx.prepare(statement).map_err(failed)?;
-        if self.statements.len() >= STATEMENTS_MAX {
-            self.statements.clear();
-        }
-        self.statements.insert(statement.to_owned(), prepared.clone());
-        Ok(prepared)
+    /// Runs a statement that is prepared, or was before.
+    fn prepared<T>(
+        &mut self,
+        statement: &str,
+        run: impl FnOnce(&mut Client, &Statement) -> Result<T, postgres::Error>,
+    ) -> Result<T, StoreError> {
+        let open = &mut *self.0;
+        let known = open.statements.get(statement).cloned();
+        let was_known = known.is_some();
+        let prepared = match known {
+            Some(known) => Ok(known),
+            None => open.client.prepare(statement),
+        };
+        let done = prepared.and_then(|prepared| {
+            let done = run(&mut open.client, &prepared)?;
+            if !was_known {
+                if open.statements.len() >= STATEMENTS_MAX {
+                    open.statements.clear();
+                }
+                open.statements.insert(statement.to_owned(), prepared);
+            }
+            Ok(done)
+        });
+        done.map_err(|error| {
+            open.suspect |= needs_another_connection(&error);
+            // A newer program has changed the table, or a pooler gave us another connection: preparing it again helps.
+            let forgotten = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME];
+            if was_known && error.code().is_some_and(|code| forgotten.contains(code)) {
+                open.statements.clear();
+                return StoreError::Unavailable(words(&error));
+            }
+            failed(&error)
+        })
     }
 }
 
 impl Tx for PostgresTx<'_> {
     fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64, StoreError> {
-        let statement = self.prepared(statement)?;
-        self.tx.execute(&statement, &parameters(values)).map_err(failed)
+        self.prepared(statement, |client, statement| {
+            client.execute(statement, &parameters(values))
+        })
     }
 
     fn query(&mut self, statement: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
-        let statement = self.prepared(statement)?;
-        let rows = self.tx.query(&statement, &parameters(values)).map_err(failed)?;
-        let row = |row: &postgres::Row| {
-            let values = (0..row.len()).map(|at| row.try_get::<_, Value>(at));
-            values.collect::<Result<Vec<_>, _>>().map(Row).map_err(failed)
-        };
-        rows.iter().map(row).collect()
+        self.prepared(statement, |client, statement| {
+            let rows = client.query(statement, &parameters(values))?;
+            let row = |row: &postgres::Row| {
+                let values = (0..row.len()).map(|at| row.try_get::<_, Value>(at));
+                values.collect::<Result<Vec<_>, _>>().map(Row)
+            };
+            rows.iter().map(row).collect()
+        })
     }
 
     fn write_all(&mut self, set: &SetStatement, rows: &[Vec<Value>]) -> Result<(), StoreError> {
+        let rows = set.joined(rows)?;
         if rows.is_empty() {
             return Ok(());
         }
-        let statement = self.prepared(&set.in_arrays())?;
-        let arrays: Vec<Array<'_>> = set
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(at, column)| Array::of(column.holds, rows, at))
-            .collect();
-        let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(Array::parameter).collect();
-        self.tx.execute(&statement, &parameters).map(drop).map_err(failed)
-    }
-
-    fn add_all(&mut self, add: &AddStatement, rows: &[(&str, i64)]) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
+        let columns = set.columns.iter().enumerate();
+        let arrays: Vec<Array<'_>> = columns.map(|(at, column)| Array::of(column.holds, &rows, at)).collect();
+        let all: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(Array::parameter).collect();
+        self.prepared(&set.in_arrays(), |client, statement| client.execute(statement, &all))?;
+        if let Present::Add(column) = set.present {
+            let mut some = all[..set.keys].to_vec();
+            some.extend(all.get(set.place(column)));
+            self.prepared(&set.add_in_arrays(column), |client, statement| {
+                client.execute(statement, &some)
+            })?;
         }
-        let statement = self.prepared(&add.in_arrays())?;
-        let (keys, by): (Vec<&str>, Vec<i64>) = rows.iter().copied().unzip();
-        self.tx.execute(&statement, &[&keys, &by]).map(drop).map_err(failed)
+        Ok(())
     }
 }
 
@@ -133,7 +204,7 @@ enum Array<'a> {
 }
 
 impl<'a> Array<'a> {
-    fn of(holds: Holds, rows: &'a [Vec<Value>], at: usize) -> Self {
+    fn of(holds: Holds, rows: &'a [Cow<'_, [Value]>], at: usize) -> Self {
         let column = rows.iter().map(move |row| row.get(at));
         match holds {
             Holds::Int => Self::Ints(
@@ -180,11 +251,13 @@ type BoxedError = Box<dyn Error + Sync + Send>;
 
 impl ToSql for Value {
     fn to_sql(&self, ty: &Type, out: &mut postgres::types::private::BytesMut) -> Result<IsNull, BoxedError> {
-        match self {
-            Value::Null => Ok(IsNull::Yes),
-            Value::Int(number) => number.to_sql(ty, out),
-            Value::Text(text) => text.to_sql(ty, out),
-            Value::Bytes(bytes) => bytes.to_sql(ty, out),
+        match (self, ty) {
+            (Value::Null, _) => Ok(IsNull::Yes),
+            (Value::Int(number), &Type::INT8) => number.to_sql(ty, out),
+            (Value::Text(text), &Type::TEXT) => text.to_sql(ty, out),
+            (Value::Bytes(bytes), &Type::BYTEA) => bytes.to_sql(ty, out),
+            // Otherwise the eight bytes of a number would be a text.
+            _ => Err(format!("{self:?} is no {ty}").into()),
         }
     }
 
@@ -196,9 +269,12 @@ impl ToSql for Value {
 }
 
 impl<'a> FromSql<'a> for Value {
+    /// What our columns hold, and what comes of comparisons and lengths: numbers, as in SQLite.
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, BoxedError> {
         Ok(match *ty {
             Type::INT8 => Value::Int(i64::from_sql(ty, raw)?),
+            Type::INT4 => Value::Int(i32::from_sql(ty, raw)?.into()),
+            Type::BOOL => Value::Int(bool::from_sql(ty, raw)?.into()),
             Type::BYTEA => Value::Bytes(Vec::from_sql(ty, raw)?),
             _ => Value::Text(String::from_sql(ty, raw)?),
         })
@@ -209,26 +285,52 @@ impl<'a> FromSql<'a> for Value {
     }
 
     fn accepts(ty: &Type) -> bool {
-        matches!(*ty, Type::INT8 | Type::TEXT | Type::BYTEA)
+        matches!(*ty, Type::INT8 | Type::INT4 | Type::BOOL | Type::TEXT | Type::BYTEA)
     }
 }
 
-fn failed(error: postgres::Error) -> StoreError {
-    let cause = |error: &postgres::Error| {
-        let inner = error.source().map(|source| format!(": {source}"));
-        format!("{error}{}", inner.unwrap_or_default())
-    };
+fn words(error: &postgres::Error) -> String {
+    let inner = error.source().map(|source| format!(": {source}"));
+    format!("{error}{}", inner.unwrap_or_default())
+}
+
+/// Before anything was done, and when there is no answer to COMMIT, whatever happens is that nobody is there who answers.
+fn unreachable(error: &postgres::Error) -> StoreError {
+    StoreError::Unavailable(words(error))
+}
+
+/// Whether the next transaction needs another connection: this one is lost, or leads to a server that only answers questions (a
+/// standby, after a switch).
+fn needs_another_connection(error: &postgres::Error) -> bool {
+    error.code().is_none_or(|code| {
+        matches!(&code.code()[..2], "08" | "25" | "57" | "58" | "XX") && *code != SqlState::QUERY_CANCELED
+    })
+}
+
+/// By the classes of SQLSTATE (PostgreSQL's manual, appendix A).
+fn failed(error: &postgres::Error) -> StoreError {
     let Some(state) = error.code() else {
-        return match error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()) {
-            true => StoreError::Unavailable(cause(&error)),
-            false => StoreError::Broken(cause(&error)),
+        let lost = error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>());
+        return match lost {
+            true => StoreError::Unavailable(words(error)),
+            false => StoreError::Broken(words(error)),
         };
     };
-    // Classes of SQLSTATE: 23 is a constraint, RAISE in a trigger is P0001; what is wrong with a statement is ours.
-    match &state.code()[..2] {
-        "23" | "P0" => StoreError::Constraint(cause(&error)),
-        "42" | "22" => StoreError::Broken(cause(&error)),
-        _ if *state == SqlState::FEATURE_NOT_SUPPORTED => StoreError::Broken(cause(&error)),
-        _ => StoreError::Unavailable(cause(&error)),
+    match state.code() {
+        // A sum that is too large for its column.
+        "22003" => StoreError::Constraint(words(error)),
+        // A RAISE in a trigger of ours.
+        "P0001" => StoreError::Constraint(words(error)),
+        "40002" => StoreError::Constraint(words(error)),
+        // Pages or indexes that are damaged.
+        "XX001" | "XX002" => StoreError::Broken(words(error)),
+        code => match &code[..2] {
+            "23" => StoreError::Constraint(words(error)),
+            // 08 connection, 25 read-only or ended by a time-out, 28 log-in, 40 deadlock and serialisation (they are tried
+            // again), 53 resources, 55 a lock that did not come free, 57 an operator or statement_timeout, 58 the system, XX inside.
+            "08" | "25" | "28" | "40" | "53" | "55" | "57" | "58" | "XX" => StoreError::Unavailable(words(error)),
+            // What is wrong with the statement is ours.
+            _ => StoreError::Broken(words(error)),
+        },
     }
 }

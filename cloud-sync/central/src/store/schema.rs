@@ -1,7 +1,7 @@
 //! The tables, by version. A newer program brings an older database up to date when it starts, in one transaction; an older
 //! program refuses a newer database.
 
-use super::{Dialect, Engine, StoreError, Tx, Value};
+use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
 const VERSION: i64 = 1;
@@ -12,16 +12,21 @@ const ATTEMPTS: usize = 5;
 pub(super) fn migrate(engine: &mut impl Engine) -> Result<(), StoreError> {
     let dialect = engine.dialect();
     for _ in 1..ATTEMPTS {
-        match engine.transact(&mut |tx| bring_up_to_date(tx, dialect)) {
+        match engine.transact(Access::Write, &mut |tx| bring_up_to_date(tx, dialect)) {
             // Two processes that make the first table at once: one of them is refused, and finds it made.
             Err(StoreError::Constraint(_)) => {}
             done => return done,
         }
     }
-    engine.transact(&mut |tx| bring_up_to_date(tx, dialect))
+    engine.transact(Access::Write, &mut |tx| bring_up_to_date(tx, dialect))
 }
 
 fn bring_up_to_date(tx: &mut dyn Tx, dialect: Dialect) -> Result<(), StoreError> {
+    if dialect == Dialect::Postgres {
+        // However long it takes, and however long another process takes that does the same.
+        tx.execute("SET LOCAL lock_timeout = 0", &[])?;
+        tx.execute("SET LOCAL statement_timeout = 0", &[])?;
+    }
     tx.execute(
         "CREATE TABLE IF NOT EXISTS schema_version (id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL)",
         &[],
@@ -64,11 +69,7 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
 }
 
 fn version_1(dialect: Dialect) -> Vec<String> {
-    let bytes = match dialect {
-        Dialect::Sqlite => "BLOB",
-        Dialect::Postgres => "BYTEA",
-    };
-    let mut statements: Vec<String> = TABLES_1.iter().map(|table| table.replace("BYTES", bytes)).collect();
+    let mut statements: Vec<String> = TABLES_1.iter().map(|table| of_engine(table, dialect)).collect();
     for table in ["transfer", "audit"] {
         statements.extend(append_only(table, dialect));
     }
@@ -80,6 +81,23 @@ fn version_1(dialect: Dialect) -> Vec<String> {
         }
     }
     statements
+}
+
+/// The statement that makes a table, in the words of the engine. SQLite's tables are STRICT: without it a sum too large for 64
+/// bits becomes a floating-point number without a word, a text fits where a number belongs, and a key may be NULL.
+fn of_engine(table: &str, dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Postgres => table.replace("BYTES", "BYTEA"),
+        Dialect::Sqlite => {
+            let strict = if table.starts_with("CREATE TABLE") {
+                " STRICT"
+            } else {
+                ""
+            };
+            // `INT`, as an `INTEGER PRIMARY KEY` would be numbered by SQLite where it is NULL.
+            table.replace("BYTES", "BLOB").replace("BIGINT", "INT") + strict
+        }
+    }
 }
 
 /// No row of it is ever changed or taken away.
@@ -100,6 +118,10 @@ fn append_only(table: &str, dialect: Dialect) -> Vec<String> {
             ),
             format!(
                 "CREATE TRIGGER {table}_only_added_to BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION \
+                 {table}_only_added_to()"
+            ),
+            format!(
+                "CREATE TRIGGER {table}_never_emptied BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION \
                  {table}_only_added_to()"
             ),
         ],

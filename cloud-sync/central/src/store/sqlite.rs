@@ -1,18 +1,30 @@
 //! SQLite: one file beside the program, one writer, everything on disk when a transaction is committed.
 
-use super::{AddStatement, Dialect, Engine, Row, SetStatement, StoreError, Tx, Value};
+use super::{Access, Dialect, Engine, Row, SetStatement, StoreError, Tx, Value, set::Present};
 use rusqlite::{
     Connection, ErrorCode, Transaction, TransactionBehavior, params_from_iter,
     types::{ToSql, ToSqlOutput, ValueRef},
 };
-use std::{path::Path, time::Duration};
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-/// How long one connection waits for another. Writers take turns in a queue of ours, so only a checkpoint is waited for.
+/// How long one connection waits for another. Writers of this process take turns in a queue; another process may have the file
+/// open as well.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long until it is tried again where SQLite itself does not wait.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Statements that are kept prepared.
 const STATEMENTS: usize = 256;
 
-pub(super) struct Sqlite(Connection);
+pub(super) struct Sqlite {
+    connection: Connection,
+    access: Access,
+}
 
 impl Sqlite {
     pub(super) fn in_memory() -> Result<Self, StoreError> {
@@ -20,29 +32,93 @@ impl Sqlite {
     }
 
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = Connection::open(path).map_err(|error| match failed(error) {
+        let named = |error: StoreError| match error {
             StoreError::Unavailable(why) => StoreError::Unavailable(format!("{}: {why}", path.display())),
+            StoreError::Broken(why) => StoreError::Broken(format!("{}: {why}", path.display())),
             other => other,
-        })?;
-        Self::set_up(connection)
+        };
+        make(path).map_err(|error| named(StoreError::Unavailable(error.to_string())))?;
+        let connection = Connection::open(path).map_err(|error| named(failed(error)))?;
+        Self::set_up(connection).map_err(named)
     }
 
     fn set_up(connection: Connection) -> Result<Self, StoreError> {
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        // FULL: an acknowledgement must survive a power cut.
-        let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                        PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768;";
+        let mode = write_ahead(&connection)?;
+        if mode != "wal" && mode != "memory" {
+            return Err(StoreError::Broken(format!("it keeps no write-ahead log, but `{mode}`")));
+        }
+        // FULL: an acknowledgement must survive a power cut. What the log grew to while somebody read for long is given back.
+        // Recursive triggers: without them REPLACE deletes rows that may only be added to.
+        let settings = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON; \
+                        PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768;";
         connection.execute_batch(settings).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(Self(connection))
+        let access = Access::Write;
+        Ok(Self { connection, access })
+    }
+
+    /// Has SQLite itself refuse what a reader must not do.
+    fn allow(&mut self, access: Access) -> Result<(), StoreError> {
+        if self.access != access {
+            let reads = access == Access::Read;
+            self.connection
+                .pragma_update(None, "query_only", reads)
+                .map_err(failed)?;
+            self.access = access;
+        }
+        Ok(())
     }
 }
 
+/// Makes the file where there is none, for its owner alone: the key that signs is in it. SQLite gives the files beside it the
+/// same mode.
+fn make(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file.sync_all()?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Turns the write-ahead log on; says what there is now. While another process does the same, SQLite is busy at once and does
+/// not wait, as both could wait for each other.
+fn write_ahead(connection: &Connection) -> Result<String, StoreError> {
+    let begun = Instant::now();
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)) {
+            Err(error) if is_busy(&error) && begun.elapsed() < BUSY_TIMEOUT => std::thread::sleep(BUSY_PAUSE),
+            done => return done.map_err(failed),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
 impl Engine for Sqlite {
-    fn transact(&mut self, work: &mut dyn FnMut(&mut dyn Tx) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        // There is one connection that writes, so nobody writes between what it reads and what it writes.
-        let behavior = TransactionBehavior::Deferred;
-        let mut tx = SqliteTx(self.0.transaction_with_behavior(behavior).map_err(failed)?);
+    fn transact(
+        &mut self,
+        access: Access,
+        work: &mut dyn FnMut(&mut dyn Tx) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if !self.connection.is_autocommit() {
+            // The last one could not even be taken back: a broken disk.
+            self.connection.execute_batch("ROLLBACK").map_err(failed)?;
+        }
+        self.allow(access)?;
+        // IMMEDIATE: whoever writes has the lock before it reads. One that began by reading and then writes is refused at once
+        // where another process has written in between.
+        let behavior = match access {
+            Access::Read => TransactionBehavior::Deferred,
+            Access::Write => TransactionBehavior::Immediate,
+        };
+        let tx = self.connection.transaction_with_behavior(behavior);
+        let mut tx = SqliteTx(tx.map_err(failed)?);
         work(&mut tx)?;
         tx.0.commit().map_err(failed)
     }
@@ -63,52 +139,66 @@ impl Tx for SqliteTx<'_> {
 
     fn query(&mut self, statement: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
         let mut statement = self.0.prepare_cached(&numbered(statement)).map_err(failed)?;
-        let columns = statement.column_count();
         let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
         let mut answer = Vec::new();
         while let Some(row) = rows.next().map_err(failed)? {
-            let values = (0..columns)
-                .map(|at| row.get_ref(at).map(value))
-                .collect::<Result<Vec<_>, _>>();
-            answer.push(Row(values.map_err(failed)?));
+            // Asked of the row: the statement is prepared again, inside, when the tables have changed.
+            let columns = row.as_ref().column_count();
+            let column = |at| row.get_ref(at).map_err(failed).and_then(value);
+            answer.push(Row((0..columns).map(column).collect::<Result<Vec<_>, _>>()?));
         }
         Ok(answer)
     }
 
     fn write_all(&mut self, set: &SetStatement, rows: &[Vec<Value>]) -> Result<(), StoreError> {
+        let rows = set.joined(rows)?;
         if rows.is_empty() {
             return Ok(());
         }
-        let mut statement = self.0.prepare_cached(&set.row_by_row()).map_err(failed)?;
-        for row in rows {
-            statement.execute(params_from_iter(row)).map_err(failed)?;
-        }
-        Ok(())
-    }
-
-    fn add_all(&mut self, add: &AddStatement, rows: &[(&str, i64)]) -> Result<(), StoreError> {
-        let mut statement = self.0.prepare_cached(&add.row_by_row()).map_err(failed)?;
-        for row in rows {
-            statement.execute(*row).map_err(failed)?;
+        let mut insert = self.0.prepare_cached(&set.row_by_row()).map_err(failed)?;
+        let Present::Add(column) = set.present else {
+            for row in &rows {
+                insert.execute(params_from_iter(row.iter())).map_err(failed)?;
+            }
+            return Ok(());
+        };
+        let mut add = self.0.prepare_cached(&set.add_to_row(column)).map_err(failed)?;
+        for row in &rows {
+            let values = row[..set.keys].iter().chain(row.get(set.place(column)));
+            if add.execute(params_from_iter(values)).map_err(failed)? == 0 {
+                insert.execute(params_from_iter(row.iter())).map_err(failed)?;
+            }
         }
         Ok(())
     }
 }
 
-/// `?1` for `$1`: to SQLite `$1` would be a name, whose number is that of its first place in the statement.
+/// `?1` for `$1`: to SQLite `$1` would be a name, whose number is that of its first place in the statement. What stands in
+/// quotes stays.
 fn numbered(statement: &str) -> String {
-    statement.replace('$', "?")
+    let mut numbered = String::with_capacity(statement.len());
+    let mut quoted = false;
+    let mut rest = statement.chars().peekable();
+    while let Some(character) = rest.next() {
+        quoted ^= character == '\'';
+        let number = character == '$' && !quoted && rest.peek().is_some_and(char::is_ascii_digit);
+        numbered.push(if number { '?' } else { character });
+    }
+    numbered
 }
 
-fn value(value: ValueRef<'_>) -> Value {
-    match value {
+fn value(value: ValueRef<'_>) -> Result<Value, StoreError> {
+    Ok(match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => Value::Int(number),
-        // No column of ours holds one.
-        ValueRef::Real(number) => Value::Text(number.to_string()),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        // No column of ours holds one, and an amount must never have been one.
+        ValueRef::Real(number) => return Err(StoreError::Broken(format!("{number:?} is no whole number"))),
+        ValueRef::Text(text) => {
+            let text = str::from_utf8(text).map_err(|error| StoreError::Broken(error.to_string()))?;
+            Value::Text(text.to_owned())
+        }
         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
-    }
+    })
 }
 
 impl ToSql for Value {
@@ -126,11 +216,34 @@ impl ToSql for Value {
 fn failed(error: rusqlite::Error) -> StoreError {
     let words = error.to_string();
     match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation) => StoreError::Constraint(words),
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::TypeMismatch) => {
-            StoreError::Broken(words)
-        }
-        Some(_) => StoreError::Unavailable(words),
-        None => StoreError::Broken(words),
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig) => StoreError::Constraint(words),
+        // What the machine does to it, and what can be mended without touching the database. A disk that failed is mounted
+        // read-only by the kernel.
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::DiskFull
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::OutOfMemory
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::FileLockingProtocolFailed,
+        ) => StoreError::Unavailable(words),
+        // A damaged file, or a statement that is wrong.
+        _ => StoreError::Broken(words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_numbered_but_for_what_stands_in_quotes() {
+        let statement = "SELECT $2, '$1', 'it''s $1', $$, row -> '$.fee' FROM t WHERE a = $10";
+        let expected = "SELECT ?2, '$1', 'it''s $1', $$, row -> '$.fee' FROM t WHERE a = ?10";
+        assert_eq!(numbered(statement), expected);
     }
 }

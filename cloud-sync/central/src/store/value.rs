@@ -3,7 +3,7 @@
 use super::StoreError;
 
 /// A value. Money, energy and times are integers; everything else is text or bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     /// None.
     Null,

@@ -1,0 +1,254 @@
+//! A PostgreSQL of the tests' own: Debian's programs in a temporary folder, reached by a socket in it, as a user of its own. It
+//! can be stopped, killed and started again, and leaves nothing behind.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// When a server that neither answers nor ends is given up: a fault of the machine, not of what is tested.
+const PATIENCE: Duration = Duration::from_secs(300);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Tells folders of one process apart.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// A folder that goes when it is dropped. Not below a folder of root's: the server is another user.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = Path::new("/var/tmp").join(format!("holdfast-{name}-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server with its databases. fsync is on: what it commits is on disk.
+pub(crate) struct Cluster {
+    programs: PathBuf,
+    folder: Folder,
+    server: Mutex<Option<Child>>,
+    databases: AtomicU32,
+}
+
+impl Cluster {
+    pub(crate) fn start() -> Self {
+        let cluster = Self {
+            programs: programs(),
+            folder: Folder::new("postgres"),
+            server: Mutex::new(None),
+            databases: AtomicU32::new(0),
+        };
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(cluster.folder.path()));
+        }
+        let mut initdb = cluster.as_postgres("initdb");
+        initdb.arg("--pgdata").arg(cluster.data());
+        run(initdb.args([
+            "--username=holdfast",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]));
+        cluster.start_again();
+        cluster
+    }
+
+    /// One for all tests that do it no harm; it goes with the last of them.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let cluster = Arc::new(Self::start());
+            *shared = Arc::downgrade(&cluster);
+            cluster
+        })
+    }
+
+    /// The address of a new, empty database.
+    pub(crate) fn new_database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        run(self.client("createdb").arg(&name));
+        format!("host={} user=holdfast dbname={name}", self.folder.path().display())
+    }
+
+    /// The socket it listens on.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join(".s.PGSQL.5432")
+    }
+
+    /// Ends it as an operator does: open transactions are taken back.
+    pub(crate) fn stop(&self) {
+        if let Some(mut server) = self.server().take() {
+            signal("-INT", server.id());
+            server.wait().unwrap();
+        }
+    }
+
+    /// Ends it as a power cut does: every process of it at once.
+    pub(crate) fn kill(&self) {
+        let Some(mut server) = self.server().take() else { return };
+        // Stopped first, so that it starts nobody and tells nobody anything in between.
+        signal("-STOP", server.id());
+        let children = children(server.id());
+        signal("-KILL", server.id());
+        server.wait().unwrap();
+        children.iter().for_each(|child| signal("-KILL", *child));
+        wait_until("its processes end", || children.iter().all(|child| is_gone(*child)));
+    }
+
+    /// Starts it; it answers when this returns.
+    pub(crate) fn start_again(&self) {
+        let mut running = self.server();
+        assert!(running.is_none(), "it runs");
+        let log = File::options().create(true).append(true).open(self.log()).unwrap();
+        let mut server = self.as_postgres("postgres");
+        server.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
+        // Shared memory lies in its folder, so that nothing of a killed server stays elsewhere; a circle of locks is seen soon.
+        for setting in [
+            "listen_addresses=",
+            "fsync=on",
+            "dynamic_shared_memory_type=mmap",
+            "deadlock_timeout=50ms",
+        ] {
+            server.args(["-c", setting]);
+        }
+        server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        // In its place before it is waited for: whoever waits in vain ends it.
+        let child = running.insert(server.spawn().unwrap());
+        wait_until("PostgreSQL answers", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                let log = fs::read_to_string(self.log()).unwrap();
+                panic!("PostgreSQL ended with {status}: {log}");
+            }
+            self.client("pg_isready").arg("-q").status().unwrap().success()
+        });
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<Child>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.arg("-h").arg(self.folder.path()).args(["-U", "holdfast"]);
+        command
+    }
+
+    /// The server refuses to be root.
+    fn as_postgres(&self, program: &str) -> Command {
+        let program = self.programs.join(program);
+        let mut command = match is_root() {
+            false => Command::new(program),
+            true => {
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
+                command.arg(program);
+                command
+            }
+        };
+        command.current_dir("/");
+        command
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Also after a panic, and also when that was in here.
+        if let Some(mut server) = self.server().take() {
+            let _told = Command::new("kill").args(["-INT", &server.id().to_string()]).status();
+            let _reaped = server.wait();
+        }
+        // Of a server that was killed and not started again, the kernel keeps a segment; its number is the second on that line.
+        let lock = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        if let Some(segment) = lock.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
+            let _gone = Command::new("ipcrm").args(["--shmem-id", segment]).status();
+        }
+    }
+}
+
+/// Debian keeps the server's programs out of the path, by version.
+fn programs() -> PathBuf {
+    let versions =
+        fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is not installed: `cargo xtask test` does it");
+    let mut folders: Vec<PathBuf> = versions.map(|version| version.unwrap().path().join("bin")).collect();
+    folders.retain(|folder| folder.join("initdb").is_file() && folder.join("createdb").is_file());
+    folders.sort();
+    folders
+        .pop()
+        .expect("PostgreSQL's initdb and createdb are not installed")
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
+}
+
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+}
+
+/// It may have ended by itself.
+fn signal(signal: &str, pid: u32) {
+    let mut kill = Command::new("kill");
+    kill.args([signal, &pid.to_string()])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+}
+
+/// State and parent of a process.
+fn state(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+fn children(of: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| state(*pid).is_some_and(|(_, parent)| parent == of))
+        .collect()
+}
+
+/// Nobody may be there to bury it.
+fn is_gone(pid: u32) -> bool {
+    state(pid).is_none_or(|(state, _)| state == 'Z')
+}
+
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(PAUSE);
+    }
+}

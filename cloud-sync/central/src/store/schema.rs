@@ -78,6 +78,8 @@ fn version_1(dialect: Dialect) -> Vec<String> {
         statements.push("ALTER TABLE batch ALTER COLUMN body SET STORAGE EXTERNAL".to_owned());
         for table in ["r_order", "r_pile", "r_quarantine", "r_energy_day", "r_energy_report"] {
             statements.push(format!("ALTER TABLE {table} ALTER COLUMN row SET STORAGE EXTERNAL"));
+            // And stays in its row where that fits into a page, instead of going to a second table with an index of its own.
+            statements.push(format!("ALTER TABLE {table} SET (toast_tuple_target = 8160)"));
         }
     }
     statements

@@ -51,7 +51,7 @@ impl Sqlite {
         // FULL: an acknowledgement must survive a power cut. What the log grew to while somebody read for long is given back.
         // Recursive triggers: without them REPLACE deletes rows that may only be added to.
         let settings = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON; \
-                        PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768;";
+                        PRAGMA wal_autocheckpoint = 8192; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768;";
         connection.execute_batch(settings).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let access = Access::Write;

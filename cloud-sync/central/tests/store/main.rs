@@ -39,7 +39,7 @@ impl Home {
         }
     }
 
-    pub(crate) fn postgres() -> Self {
+    pub(crate) fn postgresql() -> Self {
         let cluster = Cluster::shared();
         Self {
             place: Place::Postgres(cluster.new_database()),
@@ -58,7 +58,7 @@ macro_rules! everywhere {
     ($($test:ident)*) => {
         mod memory { $(#[test] fn $test() { super::$test(&crate::Home::memory()); })* }
         mod file { $(#[test] fn $test() { super::$test(&crate::Home::file()); })* }
-        mod postgres { $(#[test] fn $test() { super::$test(&crate::Home::postgres()); })* }
+        mod postgresql { $(#[test] fn $test() { super::$test(&crate::Home::postgresql()); })* }
     };
 }
 
@@ -67,7 +67,7 @@ macro_rules! on_disk {
     ($($test:ident)*) => {
         mod on_disk {
             mod file { $(#[test] fn $test() { super::super::$test(&crate::Home::file()); })* }
-            mod postgres { $(#[test] fn $test() { super::super::$test(&crate::Home::postgres()); })* }
+            mod postgresql { $(#[test] fn $test() { super::super::$test(&crate::Home::postgresql()); })* }
         }
     };
 }

@@ -172,7 +172,7 @@ fn a_line_that_breaks_in_the_middle_of_commit_leaves_all_or_nothing() {
 
 #[test]
 fn a_circle_of_locks_is_broken_and_can_be_tried_again() {
-    let home = Home::postgres();
+    let home = Home::postgresql();
     let db = home.open();
     for name in ["a", "b"] {
         execute(&db, ADD_STATE, state(name, "{}")).unwrap();
@@ -204,7 +204,7 @@ fn a_circle_of_locks_is_broken_and_can_be_tried_again() {
 
 #[test]
 fn a_question_that_was_prepared_before_the_table_changed_is_prepared_again() {
-    let home = Home::postgres();
+    let home = Home::postgresql();
     let (db, newer) = (home.open(), home.open());
     execute(&db, ADD_STATE, state("days", "{}")).unwrap();
     let ask = || wait(db.read(|tx| tx.query("SELECT * FROM r_state", &[])));
@@ -228,7 +228,7 @@ fn a_question_that_was_prepared_before_the_table_changed_is_prepared_again() {
 
 #[test]
 fn what_is_only_added_to_cannot_be_emptied() {
-    let home = Home::postgres();
+    let home = Home::postgresql();
     let db = home.open();
     execute(&db, ADD_TRANSFER, transfer("t1")).unwrap();
     is_constraint(execute(&db, "TRUNCATE transfer", vec![]));

@@ -124,7 +124,7 @@ fn measure(what: &str, db: &Db, set: &'static SetStatement, row: fn(i64) -> Vec<
 #[test]
 #[ignore = "measures; run it in release by hand"]
 fn rows_a_second() {
-    for (name, home) in [("SQLite file", Home::file()), ("PostgreSQL", Home::postgres())] {
+    for (name, home) in [("SQLite file", Home::file()), ("PostgreSQL", Home::postgresql())] {
         let db = home.open();
         measure(&format!("{name}, r_order, new"), &db, &ORDERS, order);
         measure(&format!("{name}, r_order, replaced"), &db, &ORDERS, order);

@@ -1,7 +1,12 @@
 //! Carries a station's journal to head office: what to fetch, what to send, what to hand to the station, and when.
 //! A state machine without I/O or clock. It holds no entry that the station does not have, so it can be lost at any moment.
 
+mod asked;
+
+pub(crate) use asked::Watched;
+
 use crate::urgency::Urgency;
+use asked::LIVE_MS;
 use domain::{
     ids::OrderId,
     journal::{Hash, Head},
@@ -11,7 +16,6 @@ use protocol::{
     frame::{Ack, BATCH_ENTRIES_MAX, BATCH_PACKED_MAX, Batch, Nonce, Pong, State},
     key::Signature,
     pack::Packer,
-    read_through::{AnswerPart, Ask},
     status::{Hello, Status},
     topic::Kind,
 };
@@ -35,14 +39,6 @@ pub const PING_MS: u64 = 20_000;
 pub const SILENCE_MS: u64 = 60_000;
 /// When a hello that nobody answered is said again, in milliseconds; and how often, while head office cannot go on.
 pub const HELLO_MS: u64 = 30_000;
-/// The most questions that are answered at once.
-const ASKED_MAX: usize = 4;
-/// The most orders that are watched at once.
-const WATCHED_MAX: usize = 32;
-/// How long an order is watched after somebody last said so, in milliseconds.
-const WATCH_MS: u64 = 60_000;
-/// The least time between two live frames of an order, in milliseconds.
-const LIVE_MS: u64 = 5_000;
 
 /// Entries of the journal, as the station's feed gives them: they end where a step of the station ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,14 +171,6 @@ enum Fetching {
         /// How many entries at most.
         limit: usize,
     },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Watched {
-    until: Mono,
-    sent_at: Option<Mono>,
-    /// A frame that came too soon after the one before.
-    waiting: Option<Vec<u8>>,
 }
 
 /// What can be told of it.
@@ -597,69 +585,6 @@ impl Courier {
         }
     }
 
-    fn ask(&mut self, bytes: &[u8], effects: &mut Vec<Effect>) {
-        match serde_json::from_slice::<Ask>(bytes) {
-            Ok(ask) if self.asked.len() < ASKED_MAX => {
-                self.asked.push(ask.id);
-                effects.push(Effect::Get {
-                    id: ask.id,
-                    path: ask.what.path(),
-                });
-            }
-            Ok(ask) => send_answer(
-                ask.id,
-                503,
-                br#"{"detail":"it answers other questions: ask again"}"#,
-                effects,
-            ),
-            Err(_) => self.progress.malformed += 1,
-        }
-    }
-
-    fn answered(&mut self, id: u64, status: u16, body: &[u8], effects: &mut Vec<Effect>) {
-        let asked = self.asked.len();
-        self.asked.retain(|other| *other != id);
-        if self.asked.len() < asked {
-            send_answer(id, status, body, effects);
-        }
-    }
-
-    fn watch(&mut self, now: Mono, bytes: &[u8], effects: &mut Vec<Effect>) {
-        let Some(order) = std::str::from_utf8(bytes)
-            .ok()
-            .and_then(|text| text.parse::<OrderId>().ok())
-        else {
-            self.progress.malformed += 1;
-            return;
-        };
-        let until = now.after_ms(WATCH_MS);
-        if let Some(watched) = self.watched.get_mut(&order) {
-            watched.until = until;
-        } else if self.watched.len() < WATCHED_MAX {
-            effects.push(Effect::Watch(order.clone()));
-            self.watched.insert(
-                order,
-                Watched {
-                    until,
-                    sent_at: None,
-                    waiting: None,
-                },
-            );
-        }
-    }
-
-    fn live(&mut self, now: Mono, order: &OrderId, frame: Vec<u8>, effects: &mut Vec<Effect>) {
-        let Some(watched) = self.watched.get_mut(order) else {
-            return;
-        };
-        if watched.sent_at.is_some_and(|sent| now < sent.after_ms(LIVE_MS)) {
-            watched.waiting = Some(frame);
-        } else {
-            watched.sent_at = Some(now);
-            effects.push(Effect::Send(Kind::Live, frame));
-        }
-    }
-
     fn tell_at(&self) -> Mono {
         self.told_at.map_or(Mono(0), |told| told.after_ms(TELL_STATION_MS))
     }
@@ -699,29 +624,8 @@ impl Courier {
             effects.extend(self.untold.take().map(Effect::HandAck));
             self.told_at = Some(now);
         }
-        self.watched.retain(|order, watched| {
-            let is_watched = now < watched.until;
-            if !is_watched {
-                effects.push(Effect::Unwatch(order.clone()));
-            }
-            is_watched
-        });
-        for watched in self.watched.values_mut() {
-            if watched.sent_at.is_none_or(|sent| now >= sent.after_ms(LIVE_MS))
-                && let Some(frame) = watched.waiting.take()
-            {
-                watched.sent_at = Some(now);
-                effects.push(Effect::Send(Kind::Live, frame));
-            }
-        }
+        self.watch_on(now, effects);
     }
-}
-
-fn send_answer(id: u64, status: u16, body: &[u8], effects: &mut Vec<Effect>) {
-    let too_large = br#"{"detail":"the answer is too long for the line"}"#;
-    let parts = AnswerPart::split(id, status, body).or_else(|_| AnswerPart::split(id, 413, too_large));
-    let parts = parts.expect("a short answer fits");
-    effects.extend(parts.iter().map(|part| Effect::Send(Kind::Answer, part.to_bytes())));
 }
 
 #[cfg(test)]

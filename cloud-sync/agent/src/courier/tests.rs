@@ -1,6 +1,6 @@
 //! A courier between a station's journal and a head office that follows the rules, on a line that loses what is on it.
 
-use super::*;
+use super::{asked::WATCH_MS, *};
 use domain::{
     fact::Fact,
     ids::SiteId,

@@ -37,6 +37,8 @@ pub const TELL_STATION_MS: u64 = 60_000;
 pub const PING_MS: u64 = 20_000;
 /// How long a connection is believed in without a pong, in milliseconds.
 pub const SILENCE_MS: u64 = 60_000;
+/// When a station that did not answer is asked again, in milliseconds: it may be starting.
+pub const STATION_MS: u64 = 2_000;
 /// When a hello that nobody answered is said again, in milliseconds; and how often, while head office cannot go on.
 pub const HELLO_MS: u64 = 30_000;
 
@@ -64,6 +66,8 @@ pub enum Input {
     Lost,
     /// What the station says of itself.
     Hello(Box<Hello>),
+    /// The station does not answer. When it does again it may have been restored from a copy: it is asked for a hello first.
+    StationAway,
     /// A page of the journal.
     Page(Page),
     /// The number for the next ping.
@@ -268,6 +272,14 @@ impl Courier {
             Input::Connected => self.connected(now, &mut effects),
             Input::Lost => self.lost(&mut effects),
             Input::Hello(hello) => self.hello(now, *hello, &mut effects),
+            Input::StationAway if self.phase != Phase::Away => {
+                self.window.clear();
+                self.phase = Phase::Greeting {
+                    nonce: None,
+                    again_at: now.after_ms(STATION_MS),
+                };
+            }
+            Input::StationAway => {}
             Input::Page(page) => self.page(now, page, &mut effects),
             Input::Ping(nonce) if self.phase != Phase::Away => {
                 self.pings.sent = Some((nonce, now));

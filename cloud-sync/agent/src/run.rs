@@ -21,8 +21,6 @@ use tokio::{
 
 /// The shortest and the longest pause before another connection is tried.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
-/// The pause before the station is asked again that did not answer: it may be starting.
-const STATION_PAUSE: Duration = Duration::from_secs(2);
 
 /// Speaks for one site.
 #[derive(Debug, Clone)]
@@ -39,7 +37,7 @@ pub struct Agent {
 enum Done {
     Hello(Result<Hello, Failed>),
     Ping(Result<Nonce, Failed>),
-    Page(Result<crate::courier::Page, Failed>, (u64, usize, bool)),
+    Page(Result<crate::courier::Page, Failed>),
     Handed(&'static str, Result<(), Failed>),
     Tail(Result<(), Failed>),
     Answered(u64, u16, Vec<u8>),
@@ -177,7 +175,7 @@ impl Shell {
             Effect::AskPing => {
                 self.doing.spawn(async move { Done::Ping(station.ping().await) });
             }
-            Effect::Fetch { after, limit, wait } => self.fetch(after, limit, wait, Duration::ZERO),
+            Effect::Fetch { after, limit, wait } => self.fetch(after, limit, wait),
             Effect::Send(kind, bytes) => {
                 let taken = self.line.as_ref().is_none_or(|line| line.publish(kind, bytes));
                 if !taken {
@@ -219,15 +217,13 @@ impl Shell {
     }
 
     /// Takes the place of the fetch before.
-    fn fetch(&mut self, after: u64, limit: usize, wait: bool, pause: Duration) {
+    fn fetch(&mut self, after: u64, limit: usize, wait: bool) {
         if let Some(fetching) = self.fetching.take() {
             fetching.abort();
         }
         let station = self.agent.station.clone();
-        let handle = self.doing.spawn(async move {
-            tokio::time::sleep(pause).await;
-            Done::Page(station.page(after, limit, wait).await, (after, limit, wait))
-        });
+        let fetch = async move { Done::Page(station.page(after, limit, wait).await) };
+        let handle = self.doing.spawn(fetch);
         self.fetching = Some(handle);
     }
 
@@ -235,8 +231,15 @@ impl Shell {
         // A fetch that another one took the place of.
         let done = done.ok()?;
         match done {
+            Done::Hello(Err(failed)) | Done::Page(Err(failed)) => {
+                tracing::warn!("{failed}");
+                Some(Input::StationAway)
+            }
             // It is asked again by itself.
-            Done::Hello(Err(failed)) | Done::Ping(Err(failed)) => self.station_fails(&failed),
+            Done::Ping(Err(failed)) => {
+                tracing::warn!("{failed}");
+                None
+            }
             Done::Hello(Ok(hello)) if hello.site != self.agent.site => {
                 let (is, named) = (&hello.site, &self.agent.site);
                 tracing::error!("the station behind the socket is {is}, and this program speaks for {named}");
@@ -244,11 +247,7 @@ impl Shell {
             }
             Done::Hello(Ok(hello)) => Some(Input::Hello(Box::new(hello))),
             Done::Ping(Ok(nonce)) => Some(Input::Ping(nonce)),
-            Done::Page(Ok(page), _) => Some(Input::Page(page)),
-            Done::Page(Err(failed), (after, limit, wait)) => {
-                self.fetch(after, limit, wait, STATION_PAUSE);
-                self.station_fails(&failed)
-            }
+            Done::Page(Ok(page)) => Some(Input::Page(page)),
             Done::Handed(_, Ok(())) => None,
             Done::Handed(what, Err(failed)) => {
                 tracing::warn!("the station does not take head office's {what}: {failed}");
@@ -257,11 +256,6 @@ impl Shell {
             Done::Tail(taken) => Some(Input::TailTaken(taken.map_err(|failed| failed.to_string()))),
             Done::Answered(id, status, body) => Some(Input::Answered { id, status, body }),
         }
-    }
-
-    fn station_fails(&mut self, failed: &Failed) -> Option<Input> {
-        tracing::warn!("{failed}");
-        None
     }
 
     fn tell(&mut self) {

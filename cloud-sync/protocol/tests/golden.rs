@@ -1,6 +1,8 @@
 //! The bytes of each message are those of `docs/sync-protocol.md`, to the bit: whoever speaks the line in another language
 //! goes by that document. And whatever is changed, cut or put behind a message on its way is refused.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
 use domain::{
     ids::SiteId,
     journal::{Hash, Head, hex},

@@ -475,6 +475,25 @@ fn a_head_office_that_was_restored_gets_again_what_it_forgot() {
 }
 
 #[test]
+fn a_station_that_was_away_is_asked_for_a_hello_before_anything_is_sent() {
+    let mut bench = Bench::new();
+    bench.station.grow(50);
+    bench.give(Input::Connected);
+    bench.pass(COMPANY_MS + 1);
+    let hellos = bench.station.hellos;
+    bench.fetch = None;
+    bench.give(Input::StationAway);
+    assert!(
+        bench.fetch.is_none() && bench.to_do.is_empty(),
+        "it is not asked again at once"
+    );
+    bench.station.grow(5);
+    bench.pass(STATION_MS + COMPANY_MS + 1);
+    assert_eq!(bench.station.hellos, hellos + 1);
+    assert!(bench.is_caught_up());
+}
+
+#[test]
 fn entries_that_the_station_has_no_more_are_told_to_people() {
     let mut bench = Bench::new();
     bench.station.grow(100);

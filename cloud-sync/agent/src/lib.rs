@@ -7,7 +7,7 @@
 //! | [`courier`] | what to send, fetch and hand on, and when; without I/O |
 //! | `urgency` | which entries do not wait for company |
 //! | [`station`] | what is asked of the station, through a socket of its own |
-//! | [`line`] | one connection to head office's broker |
+//! | [`mod@line`] | one connection to head office's broker |
 //! | `live` | live frames of orders that somebody watches |
 //! | [`run`] | the shell around the courier |
 

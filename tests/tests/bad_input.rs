@@ -132,7 +132,7 @@ async fn a_first_start_that_was_cut_off_can_be_made_again() {
             .map(|file| file.unwrap().file_name())
             .collect();
         there.sort();
-        assert_eq!(there, ["holdfast.redb", "holdfast.redb.station", "reserve"]);
+        assert_eq!(there, ["holdfast.redb", "holdfast.redb.station", "reserve", "sync"]);
         fs::remove_file(station.database()).unwrap();
         // What says that a station was here, which an empty one is not made in place of.
         fs::remove_file(station.database().with_added_extension("station")).unwrap();

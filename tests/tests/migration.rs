@@ -55,8 +55,8 @@ fn backups(station: &StationProcess) -> Vec<PathBuf> {
     let folder = fs::read_dir(station.database().parent().unwrap()).unwrap();
     let mut files: Vec<PathBuf> = folder.map(|file| file.unwrap().path()).collect();
     let mark = station.database().with_added_extension("station");
-    let reserve = station.database().with_file_name("reserve");
-    files.retain(|path| ![station.database(), mark.clone(), reserve.clone()].contains(path));
+    let [reserve, key] = ["reserve", "sync"].map(|name| station.database().with_file_name(name));
+    files.retain(|path| ![&station.database(), &mark, &reserve, &key].contains(&path));
     files
 }
 

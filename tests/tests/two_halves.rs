@@ -38,7 +38,8 @@ use world::{
     station::{SITE, Setup, StationProcess},
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Of no matter unless something never happens: a connection is tried again after up to a minute, on a machine as slow as it is.
+const PATIENCE: Duration = Duration::from_secs(600);
 const ME: &str = "here";
 
 fn key() -> SigningKey {

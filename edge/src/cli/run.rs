@@ -20,7 +20,7 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
     let log = LogQueue::start(std::io::stderr())?;
     let plain = fmt::layer().with_writer(log.clone()).with_ansi(false);
     tracing_subscriber::registry().with(filter).with(plain).init();
-    let runtime = broker::runtime().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -400,6 +400,11 @@ fn words_of_the_end(expires: Wall, now: Wall) -> String {
     }
 }
 
+/// The names and addresses by which this machine may be reached, these first.
+pub fn names_of_this_machine(configured: &[String]) -> Vec<String> {
+    names::of_this_machine(configured)
+}
+
 /// The present for what is issued: never before this program was written, which would end before it is used.
 fn issuing_at(clock: &dyn TrueTime) -> Wall {
     let now = match clock.known() {

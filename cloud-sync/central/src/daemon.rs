@@ -154,8 +154,10 @@ pub async fn run(
         told: Arc::new(told),
         look: Arc::clone(&look),
     };
-    let mut servers = Servers::start(doors, &config, &front, &tls, api::api(sites)?)?;
     let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), look);
+    // Before the first can come who would have to be sent away.
+    owners.look().await;
+    let mut servers = Servers::start(doors, &config, &front, &tls, api::api(sites)?)?;
     let certificates = tokio::spawn(watch_certificates(Arc::clone(&tls), signal(SignalKind::hangup())?));
     tracing::info!("head office is up: {listening}");
     ready(&listening);

@@ -6,8 +6,10 @@
 //! | [`door`] | who may come in, on head office's own broker |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
+//! | [`upkeep`] | whether the database says what the journals say, and making it say so again |
 
 pub mod desk;
 pub mod door;
 pub mod ingest;
 pub mod store;
+pub mod upkeep;

@@ -137,9 +137,13 @@ fn user_and_folders(folder: &Path) -> Result {
     };
     let made = match fs::remove_dir_all(&empty) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => ["holdfast/edge.toml", "holdfast-sync/sync.toml", "holdfast-central/central.toml"]
-            .into_iter()
-            .try_for_each(put),
+        _ => [
+            "holdfast/edge.toml",
+            "holdfast-sync/sync.toml",
+            "holdfast-central/central.toml",
+        ]
+        .into_iter()
+        .try_for_each(put),
     };
     made.map_err(|error| format!("{}: {error}", empty.display()))?;
     let in_root = format!("--root={}", empty.display());

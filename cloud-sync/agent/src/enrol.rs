@@ -50,7 +50,7 @@ pub async fn enrol(config: &Config, invitation: &Path) -> anyhow::Result<Enrolle
     let request = Request {
         token: invitation.token,
         agent_key: key.public().to_text(),
-        edge_key: hello.key,
+        edge_key: hello.key.context("the station names no key: is it too old?")?,
     };
     let Some((host, port)) = split(&invitation.at) else {
         bail!("the invitation names no host and port: {:?}", invitation.at);

@@ -193,7 +193,7 @@ impl Shell {
                 self.doing
                     .spawn(async move { Done::Handed("ack", station.hand("ack", frame).await) });
             }
-            Effect::HandPong { pong, .. } => {
+            Effect::HandPong(pong) => {
                 self.doing
                     .spawn(async move { Done::Handed("pong", station.hand("pong", pong).await) });
             }

@@ -3,8 +3,8 @@
 //! for its connection, where head office's broker is, and what head office signs with.
 
 use crate::store::{
-    StoreError, Tx, enrolment, sites,
-    sites::{EdgeKey, Site},
+    StoreError, Tx, enrolment,
+    sites::{self, Site},
 };
 use domain::{ids::SiteId, time::Wall};
 use protocol::enrolment::Request;
@@ -79,18 +79,11 @@ pub fn enrol(tx: &mut dyn Tx, tls: &Tls, request: &Request, now: Wall) -> Result
     }
     let site = sites::find(tx, &offer.site)?.ok_or(NotEnrolled::UnknownToken)?;
     let certified = tls.certify(offer.site.as_str(), &agent_key, CERTIFICATE_DAYS)?;
-    let key = EdgeKey {
-        key: request.edge_key,
-        from: site.head.seq + 1,
-    };
-    let mut keys = site.keys.clone();
-    if keys.last().is_none_or(|last| last.key != key.key) {
-        keys.push(key);
-    }
     let certificate = sites::Certificate {
         fingerprint: certified.fingerprint,
         until: certified.expires,
     };
-    sites::let_in(tx, &offer.site, &keys, &certificate)?;
+    sites::re_enrol(tx, &offer.site, request.edge_key)?;
+    sites::let_in(tx, &offer.site, &certificate)?;
     Ok((site, certified.certificate))
 }

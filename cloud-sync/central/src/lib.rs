@@ -13,6 +13,7 @@
 //! | [`enrol`] | how a site comes in for the first time |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
+//! | [`upkeep`] | whether the database says what the journals say, and making it say so again |
 
 pub mod api;
 pub mod cli;
@@ -28,3 +29,4 @@ pub mod office;
 pub mod owners;
 pub mod remote;
 pub mod store;
+pub mod upkeep;

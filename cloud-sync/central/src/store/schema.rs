@@ -173,7 +173,8 @@ const TABLES_1: &[&str] = &[
         PRIMARY KEY (site, branch, first))",
     // Which batches the log of an order is in.
     "CREATE TABLE order_batch (
-        site TEXT NOT NULL, order_id TEXT NOT NULL, first BIGINT NOT NULL, PRIMARY KEY (site, order_id, first))",
+        site TEXT NOT NULL, order_id TEXT NOT NULL, branch BIGINT NOT NULL, first BIGINT NOT NULL,
+        PRIMARY KEY (site, order_id, branch, first))",
     // The replica: rows of sites, in the station's own JSON.
     "CREATE TABLE r_order (
         site TEXT NOT NULL,
@@ -238,9 +239,22 @@ const TABLES_1: &[&str] = &[
         member TEXT,
         day TEXT,
         at BIGINT NOT NULL,
+        by TEXT,
         CHECK (debit <> credit))",
+    "CREATE INDEX transfer_seq ON transfer (site, branch, seq)",
     "CREATE INDEX transfer_order ON transfer (site, order_id)",
     "CREATE INDEX transfer_member ON transfer (member, at)",
+    // Where a site says one thing, and another is worked out here.
+    "CREATE TABLE finding (
+        site TEXT NOT NULL REFERENCES site (id),
+        branch BIGINT NOT NULL,
+        seq BIGINT NOT NULL,
+        class TEXT NOT NULL,
+        order_id TEXT,
+        detail TEXT NOT NULL,
+        found_at BIGINT NOT NULL,
+        PRIMARY KEY (site, branch, seq, class))",
+    "CREATE INDEX finding_found ON finding (found_at, site, branch, seq, class)",
     // Who changed what, each sealed to the one before.
     "CREATE TABLE audit (
         seq BIGINT PRIMARY KEY, hash BYTES NOT NULL, entry TEXT NOT NULL)",

@@ -6,8 +6,14 @@ use domain::{
     journal::{Hash, Head},
     time::{Day, Mono, Wall},
 };
-use protocol::{frame::State, key::PublicKey};
+use protocol::{
+    frame::State,
+    key::{PublicKey, PublicKeys},
+};
 use serde::{Deserialize, Serialize};
+
+/// How often the next number is taken, where others take it at the same moment.
+const ADD_ATTEMPTS: usize = 16;
 
 /// A key that a site's batches may be signed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +31,14 @@ pub struct Certificate {
     pub fingerprint: String,
     /// When it ends.
     pub until: Wall,
+}
+
+/// The keys that sign a batch whose last entry has this number: the newest of those that count from there or before. A key that
+/// is enrolled later takes the place of the one before, and neither signs for the other's entries.
+pub fn keys_at(keys: &[EdgeKey], seq: u64) -> PublicKeys {
+    let newest = keys.iter().map(|key| key.from).filter(|from| *from <= seq).max();
+    let counting = keys.iter().filter(|key| Some(key.from) == newest);
+    PublicKeys(counting.map(|key| key.key).collect())
 }
 
 /// A site as head office knows it.
@@ -59,9 +73,21 @@ pub struct Site {
 const COLUMNS: &str =
     "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at";
 
+fn bad(what: &str, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Broken(format!("{what} of a site: {error}"))
+}
+
+fn keys_of(text: &str) -> Result<Vec<EdgeKey>, StoreError> {
+    serde_json::from_str(text).map_err(|error| bad("keys", &error))
+}
+
+fn keys_text(keys: &[EdgeKey]) -> Result<Value, StoreError> {
+    let text = serde_json::to_string(keys).map_err(|error| bad("keys", &error))?;
+    Ok(Value::Text(text))
+}
+
 fn site(mut row: Row) -> Result<Site, StoreError> {
-    let bad = |what: &str, error: &dyn std::fmt::Display| StoreError::Broken(format!("{what} of a site: {error}"));
-    let keys = row.text(3)?;
+    let keys = keys_of(&row.text(3)?)?;
     let state = row.text(4)?;
     let day = row.optional_text(10)?;
     let hash: [u8; 32] = row
@@ -78,7 +104,7 @@ fn site(mut row: Row) -> Result<Site, StoreError> {
         id: row.text(0)?.parse().map_err(|error| bad("id", &error))?,
         number: row.count(1)?,
         name: row.text(2)?,
-        keys: serde_json::from_str(&keys).map_err(|error| bad("keys", &error))?,
+        keys,
         state: State::of_word(&state).ok_or_else(|| bad("state", &state))?,
         trouble: row.optional_text(5)?,
         branch: row.count(6)?,
@@ -117,34 +143,62 @@ pub fn all(tx: &mut dyn Tx) -> Result<Vec<Site>, StoreError> {
 /// Adds a site whose journal is to be followed from its beginning. It has the next number.
 ///
 /// # Errors
-/// [`StoreError::Constraint`]: it is there.
+/// [`StoreError::Constraint`]: it is there; [`StoreError::Unavailable`]: too many are added at once.
 pub fn add(tx: &mut dyn Tx, id: &SiteId, name: &str, keys: &[EdgeKey]) -> Result<(), StoreError> {
-    let keys = serde_json::to_string(keys).map_err(|error| StoreError::Broken(error.to_string()))?;
     let values: [Value; 5] = [
         id.as_str().into(),
         name.into(),
-        keys.into(),
+        keys_text(keys)?,
         State::Following.word().into(),
         Hash::GENESIS.0.as_slice().into(),
     ];
+    for _ in 0..ADD_ATTEMPTS {
+        // Another process that adds one at the same moment may have the number first: it is waited for, and nothing is done.
+        let added = tx.execute(
+            "INSERT INTO site (id, number, name, keys, state, branch, seq, hash, mono, owner_until) \
+             SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4, 0, 0, $5, 0, 0 FROM site WHERE true \
+             ON CONFLICT (number) DO NOTHING",
+            &values,
+        )?;
+        if added == 1 {
+            return Ok(());
+        }
+    }
+    Err(StoreError::Unavailable("other sites are being added".to_owned()))
+}
+
+/// Enrols a site anew: this key signs everything after what is here, and no key before it does. The one that signs already
+/// stays as it is.
+///
+/// # Errors
+/// [`StoreError::Broken`]: there is no such site.
+pub fn re_enrol(tx: &mut dyn Tx, id: &SiteId, key: PublicKey) -> Result<(), StoreError> {
+    // Whoever takes a batch waits, and then finds the other keys.
+    tx.execute("UPDATE site SET keys = keys WHERE id = $1", &[id.as_str().into()])?;
+    let site = find(tx, id)?.ok_or_else(|| StoreError::Broken(format!("there is no site {id}")))?;
+    let from = site.head.seq + 1;
+    if keys_at(&site.keys, from).0.contains(&key) {
+        return Ok(());
+    }
+    let mut keys = site.keys;
+    // A key that never signed anything is no key.
+    keys.retain(|known| known.from < from);
+    keys.push(EdgeKey { key, from });
     tx.execute(
-        "INSERT INTO site (id, number, name, keys, state, branch, seq, hash, mono, owner_until) \
-         SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4, 0, 0, $5, 0, 0 FROM site",
-        &values,
+        "UPDATE site SET keys = $1 WHERE id = $2",
+        &[keys_text(&keys)?, id.as_str().into()],
     )
     .map(drop)
 }
 
-/// Lets a site in that shows this certificate and signs with these keys.
+/// Lets a site in that shows this certificate; the one before counts no more.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn let_in(tx: &mut dyn Tx, id: &SiteId, keys: &[EdgeKey], certificate: &Certificate) -> Result<(), StoreError> {
-    let keys = serde_json::to_string(keys).map_err(|error| StoreError::Broken(error.to_string()))?;
+pub fn let_in(tx: &mut dyn Tx, id: &SiteId, certificate: &Certificate) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE site SET keys = $1, certificate = $2, certificate_until = $3, revoked_at = NULL WHERE id = $4",
+        "UPDATE site SET certificate = $1, certificate_until = $2, revoked_at = NULL WHERE id = $3",
         &[
-            keys.into(),
             certificate.fingerprint.as_str().into(),
             certificate.until.0.into(),
             id.as_str().into(),
@@ -219,15 +273,16 @@ pub fn let_go(tx: &mut dyn Tx, me: &str) -> Result<(), StoreError> {
     .map(drop)
 }
 
-/// Goes on with a site from one place to the next. Everything else of the transaction counts only with it.
+/// Goes on with a site from one place to the next. Everything else of the transaction counts only with it. The keys that its
+/// batches may be signed with by now.
 ///
 /// # Errors
 /// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it.
-pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<(), StoreError> {
+pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<Vec<EdgeKey>, StoreError> {
     let day = to.day.map(|day| day.to_string());
-    let changed = tx.execute(
+    let changed = tx.query_optional(
         "UPDATE site SET seq = $1, hash = $2, mono = $3, day = $4, state = $5, trouble = NULL \
-         WHERE id = $6 AND owner = $7 AND branch = $8 AND seq = $9 AND hash = $10",
+         WHERE id = $6 AND owner = $7 AND branch = $8 AND seq = $9 AND hash = $10 RETURNING keys",
         &[
             to.head.seq.into(),
             to.head.hash.0.as_slice().into(),
@@ -241,7 +296,25 @@ pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<(), St
             from.head.hash.0.as_slice().into(),
         ],
     )?;
-    match changed {
+    keys_of(&changed.ok_or(StoreError::NotOwner)?.text(0)?)
+}
+
+/// Holds a site where it is until the transaction ends, for its owner.
+///
+/// # Errors
+/// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it.
+pub fn hold(tx: &mut dyn Tx, me: &str, site: &Site) -> Result<(), StoreError> {
+    let held = tx.execute(
+        "UPDATE site SET owner = owner WHERE id = $1 AND owner = $2 AND branch = $3 AND seq = $4 AND hash = $5",
+        &[
+            site.id.as_str().into(),
+            me.into(),
+            site.branch.into(),
+            site.head.seq.into(),
+            site.head.hash.0.as_slice().into(),
+        ],
+    )?;
+    match held {
         1 => Ok(()),
         _ => Err(StoreError::NotOwner),
     }

@@ -52,6 +52,9 @@ pub struct Posted<T> {
     pub caller: Caller,
 }
 
+/// The body of a POST that anybody may send, such as a login: nobody's repetition is recognised.
+pub struct Sent<T>(pub T);
+
 /// The body of a PUT.
 pub struct Put<T> {
     /// What was sent.
@@ -89,6 +92,16 @@ impl<S: Send + Sync, T: DeserializeOwned + Checked> FromRequest<S> for Posted<T>
         let body = parse(&parts.headers, &bytes)?;
         let key = IdempotencyKey::of(&caller, &parts, key, &bytes);
         Ok(Self { body, key, caller })
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Checked> FromRequest<S> for Sent<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body).await?;
+        Ok(Self(parse(&parts.headers, &bytes)?))
     }
 }
 

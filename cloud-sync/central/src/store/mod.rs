@@ -8,15 +8,20 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written together |
-//! | `sites`, `journal`, `replica`, `ledger` | what is kept, by subject |
+//! | `sites`, `journal`, `replica`, `ledger`, `people`, `audit`, `answers` | what is kept, by subject |
+//! | `queries` | what is read for people, over all sites |
 //! | `schema` | tables, by version |
 //!
 //! *Only here are SQL libraries named.*
 
+pub mod answers;
+pub mod audit;
 mod checked;
 pub mod journal;
 pub mod ledger;
+pub mod people;
 mod postgres;
+pub mod queries;
 pub mod replica;
 mod schema;
 pub mod set;

@@ -26,6 +26,8 @@ use tokio::sync::mpsc;
 const ACK_MS: u64 = 1_000;
 /// Batches that are acknowledged at once: half of what a site has on the way.
 const ACK_BATCHES: u32 = 8;
+/// How often it is noted that a site was heard, in milliseconds: each time is a commit.
+const HEARD_MS: u64 = 60_000;
 /// The pause before the database is asked again that was not available.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -59,6 +61,8 @@ pub struct Desk {
     copy: Option<SiteCopy>,
     /// It was found since this process began that nothing beyond the head can be taken.
     stands_still: bool,
+    /// When it was last noted that the site was heard.
+    heard_at: Option<Mono>,
     acked_at: Mono,
     /// Batches that were taken since.
     unacked: u32,
@@ -75,6 +79,7 @@ impl Desk {
             to_sites,
             copy: None,
             stands_still: false,
+            heard_at: None,
             acked_at: Mono(0),
             unacked: 0,
         }
@@ -104,7 +109,10 @@ impl Desk {
         let Up { kind, payload, receipt } = up;
         match kind {
             Kind::Status => match Status::from_bytes(&payload) {
-                Ok(Status::Online(hello)) if hello.site == self.site => self.greet(*hello).await?,
+                Ok(Status::Online(hello)) if hello.site == self.site => {
+                    self.heard(Some(&hello)).await?;
+                    self.greet(*hello).await?;
+                }
                 Ok(Status::Offline { .. }) => tracing::info!(site = %self.site, "site went away"),
                 Ok(Status::Online(hello)) => tracing::warn!(site = %self.site, "it says that it is {}", hello.site),
                 Err(error) => tracing::warn!(site = %self.site, "its status cannot be read: {error}"),
@@ -121,6 +129,7 @@ impl Desk {
                     let pong = Pong { nonce, now }.to_bytes(&self.site, &self.office.key);
                     self.to_sites.send(&self.site, Kind::Pong, pong);
                 }
+                self.heard(None).await?;
             }
             // Nobody has asked, and nobody watches.
             Kind::Answer | Kind::Live => {}
@@ -128,6 +137,23 @@ impl Desk {
         }
         receipt.acknowledge();
         Ok(())
+    }
+
+    /// Notes that it was heard, and what it said of itself. Nothing hangs on it but what people are shown.
+    async fn heard(&mut self, hello: Option<&Hello>) -> Result<(), StoreError> {
+        let mono = self.clock.mono();
+        if hello.is_none() && self.heard_at.is_some_and(|at| mono.ms_since(at) < HEARD_MS) {
+            return Ok(());
+        }
+        self.heard_at = Some(mono);
+        let hello = hello.map(serde_json::to_string).transpose();
+        let hello = hello.map_err(|error| StoreError::Broken(error.to_string()))?;
+        let (site, now) = (self.site.clone(), self.clock.wall());
+        let noted = self.db.write(move |tx| sites::heard(tx, &site, hello.as_deref(), now));
+        match noted.await {
+            Err(error) if error.is_transient() => Ok(tracing::warn!(site = %self.site, "{error}")),
+            noted => noted,
+        }
     }
 
     /// A hello is answered by how far head office is, under its number; and where the site was restored from a copy, by the

@@ -2,9 +2,12 @@
 //! token, the program on the box shows that token over HTTPS with its own public key and the station's, and gets a certificate
 //! for its connection, where head office's broker is, and what head office signs with.
 
-use crate::store::{
-    StoreError, Tx, enrolment,
-    sites::{self, Site},
+use crate::{
+    owners::Bell,
+    store::{
+        StoreError, Tx, enrolment,
+        sites::{self, Site},
+    },
 };
 use domain::{ids::SiteId, time::Wall};
 use protocol::{
@@ -16,7 +19,6 @@ use service::{
     tls::{NotIssued, Tls, client::ClientPublicKey},
 };
 use std::sync::Arc;
-use tokio::sync::Notify;
 
 /// How long a token counts, in milliseconds: a box is taken to its station within a week.
 pub const TOKEN_MS: i64 = 7 * 86_400_000;
@@ -48,7 +50,9 @@ pub struct Entrance {
     /// What they are told.
     pub told: Told,
     /// Rung when it has changed who may come in.
-    pub look: Arc<Notify>,
+    pub bell: Bell,
+    /// The name of this process, which has sites.
+    pub process: String,
 }
 
 /// Why a site does not come in.

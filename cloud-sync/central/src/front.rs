@@ -1,6 +1,7 @@
 //! Where sites and head office meet: head office's own broker, or one of somebody else's. Desks need not know which.
 
 use crate::{
+    asks::Asks,
     door::{Door, Up},
     remote::Remote,
 };
@@ -29,6 +30,14 @@ impl Front {
             for site in sites {
                 handle.check_again(&broker::Identity::new(site.as_str()));
             }
+        }
+    }
+
+    /// Answers and live frames of sites go to these.
+    pub fn answer_to(&self, asks: Arc<Asks>) {
+        match self {
+            Self::Own(door, _) => door.answer_to(asks),
+            Self::Remote(remote) => remote.answer_to(asks),
         }
     }
 

@@ -2,7 +2,10 @@
 //! desks are here. Each connection has a client of its own, and a session that ends with it (rumqtt issues 1014 and 1056):
 //! what was lost on the way is sent again by the site, once an acknowledgement stays away.
 
-use crate::door::{Door, Up};
+use crate::{
+    asks::Asks,
+    door::{Door, Up},
+};
 use broker::Receipt;
 use domain::ids::SiteId;
 use protocol::{
@@ -81,6 +84,11 @@ impl Remote {
     /// What is wrong with the connection, if anything is.
     pub fn trouble(&self) -> Option<String> {
         self.here().trouble.clone()
+    }
+
+    /// Answers and live frames of sites go to these.
+    pub(crate) fn answer_to(&self, asks: Arc<Asks>) {
+        self.0.desks.answer_to(asks);
     }
 
     /// What the site says goes to the receiver from now on.

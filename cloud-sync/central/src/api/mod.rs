@@ -6,6 +6,7 @@
 //! | [`dto`] | the shapes of requests and answers that are head office's alone |
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
 //! | `office` | which sites may come in |
+//! | `upkeep` | whether copies and books are right |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
 //! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
 //! | `credentials`, `passwords`, `attempts` | who asks; passwords, and how often one may be tried |
@@ -38,6 +39,7 @@ mod sessions;
 mod sites;
 mod station;
 mod tokens;
+mod upkeep;
 mod users;
 
 use crate::{
@@ -78,6 +80,16 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// How long a station may take to answer what it is asked: within what a request may take.
 const ASK_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Requests that read a whole journal, or all the books.
+const SLOW: &[(&str, Duration)] = &[
+    ("/v1/sites/{site}/journal/verification", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/replica/verification", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/replica", Duration::from_secs(3_600)),
+    ("/v1/ledger/verification", Duration::from_secs(3_600)),
+    ("/v1/ledger/export", Duration::from_secs(3_600)),
+    ("/v1/backup", Duration::from_secs(3_600)),
+];
 
 /// What handlers need: cheap to clone.
 #[derive(Clone)]
@@ -191,6 +203,7 @@ fn operations() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(document::start())
         .merge(sites::routes())
         .merge(office::routes())
+        .merge(upkeep::routes())
         .merge(orders::routes())
         .merge(members::routes())
         .merge(energy::routes())
@@ -220,7 +233,7 @@ pub fn router(state: ApiState) -> Router {
         Arc::clone(&state.credentials) as Arc<dyn Tokens>,
         Arc::clone(&state.logins),
         Arc::clone(&state.numbers),
-        &[],
+        SLOW,
     );
     let answered = Arc::clone(&state.answered);
     router

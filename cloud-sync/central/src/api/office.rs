@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     enrol::{self, Entrance, NotEnrolled},
+    owners::Ring,
     store::{audit, sites},
 };
 use axum::{Extension, Json, extract::State, http::StatusCode};
@@ -112,13 +113,13 @@ struct EnrolledView {
 }
 
 impl ApiState {
-    fn entrance(&self) -> Result<Arc<Entrance>, Problem> {
+    pub(super) fn entrance(&self) -> Result<Arc<Entrance>, Problem> {
         let missing = || Problem::internal("sites do not come in here");
         self.entrance.clone().ok_or_else(missing)
     }
 }
 
-fn unknown(site: &SiteId) -> Problem {
+pub(super) fn unknown(site: &SiteId) -> Problem {
     Problem::unknown("site", site).with("site", site.as_str())
 }
 
@@ -148,7 +149,7 @@ async fn add_site(State(api): State<ApiState>, Of(site): Of<SiteId>, put: Put<Ad
         Ok(Ok((Shown::nothing(), told)))
     });
     let added = added.await?;
-    entrance.look.notify_one();
+    entrance.bell.ring(Ring::Sites).await;
     Ok(added)
 }
 
@@ -216,7 +217,7 @@ async fn revoke_site(State(api): State<ApiState>, Of(site): Of<SiteId>, caller: 
         Ok(Ok((Shown::nothing(), told)))
     });
     let revoked = revoked.await?;
-    entrance.look.notify_one();
+    entrance.bell.ring(Ring::Sites).await;
     Ok(revoked)
 }
 
@@ -267,7 +268,7 @@ async fn enrol_site(
     let enrolled = enrolled
         .await?
         .map_err(|error| not_enrolled(error, peer, &api.logins))?;
-    entrance.look.notify_one();
+    entrance.bell.ring(Ring::Sites).await;
     tracing::info!(site = %enrolled.site, "site has enrolled; the certificate before counts no more");
     Ok(Json(EnrolledView {
         site: enrolled.site,

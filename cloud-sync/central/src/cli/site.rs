@@ -1,11 +1,11 @@
 //! `site …`: who may come in, and how far their journals are here.
 
-use super::Daemon;
+use super::{Daemon, Shown};
 use anyhow::Context;
 use clap::Subcommand;
 use domain::ids::SiteId;
 use serde_json::{Value, json};
-use service::tls::client::put_secret;
+use service::{table, tls::client::put_secret};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
@@ -30,6 +30,13 @@ pub(super) enum Site {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// All sites, and how far their journals are here.
+    List,
+    /// One site.
+    Show {
+        /// Its id.
+        site: SiteId,
+    },
     /// Take a site's certificate back: it may not come in any more until it was invited again. What it has said is kept.
     Revoke {
         /// Its id.
@@ -37,12 +44,14 @@ pub(super) enum Site {
     },
 }
 
-pub(super) fn run(daemon: &Daemon, command: Site) -> anyhow::Result<(Value, fn(&Value) -> String)> {
+pub(super) fn run(daemon: &Daemon, command: Site) -> anyhow::Result<Shown> {
     match command {
         Site::Add { site, name, out } => {
             daemon.put(&format!("/v1/sites/{site}"), &json!({ "name": name }))?;
             invite(daemon, &site, out)
         }
+        Site::List => Ok((daemon.all("/v1/sites")?, list)),
+        Site::Show { site } => Ok((daemon.get(&format!("/v1/sites/{site}"))?, table::fields)),
         Site::Enrol { site, out } => invite(daemon, &site, out),
         Site::Revoke { site } => {
             daemon.delete(&format!("/v1/sites/{site}/certificate"))?;
@@ -53,7 +62,7 @@ pub(super) fn run(daemon: &Daemon, command: Site) -> anyhow::Result<(Value, fn(&
     }
 }
 
-fn invite(daemon: &Daemon, site: &SiteId, out: Option<PathBuf>) -> anyhow::Result<(Value, fn(&Value) -> String)> {
+fn invite(daemon: &Daemon, site: &SiteId, out: Option<PathBuf>) -> anyhow::Result<Shown> {
     let invitation = daemon.put(&format!("/v1/sites/{site}/invitation"), &json!({}))?;
     let file = out.unwrap_or_else(|| Path::new(&format!("{site}.invitation")).to_owned());
     put_secret(&file, &serde_json::to_string_pretty(&invitation)?).context("the invitation")?;
@@ -72,4 +81,45 @@ fn invite(daemon: &Daemon, site: &SiteId, out: Option<PathBuf>) -> anyhow::Resul
 
 fn shown(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+fn list(answer: &Value) -> String {
+    let row = |site: &Value| {
+        json!({
+            "id": site["id"],
+            "name": site["name"],
+            "state": site["state"],
+            "entries": site["head"]["seq"],
+            "behind": site["backlog"]["entries"],
+            "heard": site["heard_at"],
+            "day": site["day"],
+        })
+    };
+    let rows: Vec<Value> = answer["items"].as_array().into_iter().flatten().map(row).collect();
+    let columns = ["id", "name", "state", "entries", "behind", "heard", "day"];
+    table::columns(&json!({ "items": rows }), &columns)
+}
+
+/// `status`: what needs somebody first, then all sites.
+pub(super) fn status(daemon: &Daemon) -> anyhow::Result<Shown> {
+    daemon.get("/healthz")?;
+    Ok((daemon.all("/v1/sites")?, |answer| {
+        let sites = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+        let mut lines = Vec::new();
+        for site in sites {
+            if let Some(trouble) = site["trouble"].as_str() {
+                lines.push(format!(
+                    "! site {} is {}: {trouble}",
+                    shown(&site["id"]),
+                    shown(&site["state"])
+                ));
+            }
+            if site["heard_at"].is_null() && site["revoked_at"].is_null() {
+                lines.push(format!("! site {} has never been heard", shown(&site["id"])));
+            }
+        }
+        lines.push(format!("{} sites", sites.len()));
+        lines.push(list(answer));
+        lines.join("\n")
+    }))
 }

@@ -219,6 +219,22 @@ pub fn revoke(tx: &mut dyn Tx, id: &SiteId, now: Wall) -> Result<bool, StoreErro
     Ok(changed == 1)
 }
 
+/// It was heard, and said this of itself, if it was its hello.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn heard(tx: &mut dyn Tx, id: &SiteId, hello: Option<&str>, now: Wall) -> Result<(), StoreError> {
+    let (id, now) = (Value::from(id.as_str()), Value::from(now.0));
+    match hello {
+        Some(hello) => tx.execute(
+            "UPDATE site SET heard_at = $1, hello = $2 WHERE id = $3",
+            &[now, hello.into(), id],
+        ),
+        None => tx.execute("UPDATE site SET heard_at = $1 WHERE id = $2", &[now, id]),
+    }
+    .map(drop)
+}
+
 /// Takes a site for this process until then, if nobody else has it; or goes on with it. Whether it has it.
 ///
 /// # Errors

@@ -2,7 +2,8 @@
 //! once they are on disk, and not before.
 
 use crate::{
-    door::{ToSites, Up},
+    door::Up,
+    front::ToSites,
     ingest::{Read, SiteCopy, Taken, take},
     store::{Db, StoreError, journal, sites},
 };

@@ -8,13 +8,15 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `sites`, `journal`, `replica`, `ledger`, `findings` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `replica`, `ledger`, `findings` | what is kept, by subject |
 //! | `schema` | tables, by version |
 //!
 //! *Only here are SQL libraries named.*
 
 mod checked;
+pub mod enrolment;
 pub mod findings;
+pub mod identity;
 pub mod journal;
 pub mod ledger;
 mod postgres;

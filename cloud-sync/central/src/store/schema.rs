@@ -140,7 +140,8 @@ const TABLES_1: &[&str] = &[
         number BIGINT NOT NULL UNIQUE,
         name TEXT NOT NULL,
         keys TEXT NOT NULL,
-        secret TEXT,
+        certificate TEXT,
+        certificate_until BIGINT,
         state TEXT NOT NULL,
         trouble TEXT,
         branch BIGINT NOT NULL,
@@ -154,6 +155,9 @@ const TABLES_1: &[&str] = &[
         owner TEXT,
         owner_until BIGINT NOT NULL,
         revoked_at BIGINT)",
+    // Who may come in for the first time, or anew, by a token that counts once.
+    "CREATE TABLE enrolment (
+        site TEXT PRIMARY KEY REFERENCES site (id), token TEXT NOT NULL UNIQUE, until BIGINT NOT NULL, used_for TEXT)",
     // Batches as they came; those that are not followed have another branch than the site.
     "CREATE TABLE batch (
         site TEXT NOT NULL REFERENCES site (id),

@@ -32,6 +32,15 @@ pub fn keys_at(keys: &[EdgeKey], seq: u64) -> PublicKeys {
     PublicKeys(counting.map(|key| key.key).collect())
 }
 
+/// The certificate that a site's connection shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// SHA-256 of it (DER), hex. No other speaks for the site.
+    pub fingerprint: String,
+    /// When it ends.
+    pub until: Wall,
+}
+
 /// A site as head office knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
@@ -43,6 +52,10 @@ pub struct Site {
     pub name: String,
     /// The keys that its batches may be signed with.
     pub keys: Vec<EdgeKey>,
+    /// What its connection shows; none before it has enrolled, and after it was revoked.
+    pub certificate: Option<Certificate>,
+    /// Since when it may not come in.
+    pub revoked_at: Option<Wall>,
     /// What is made of its journal.
     pub state: State,
     /// Why it is not followed.
@@ -70,7 +83,8 @@ fn keys_text(keys: &[EdgeKey]) -> Result<Value, StoreError> {
     Ok(Value::Text(text))
 }
 
-const COLUMNS: &str = "id, number, name, keys, state, trouble, branch, seq, hash, mono, day";
+const COLUMNS: &str =
+    "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at";
 
 fn site(mut row: Row) -> Result<Site, StoreError> {
     let keys = keys_of(&row.text(3)?)?;
@@ -80,7 +94,13 @@ fn site(mut row: Row) -> Result<Site, StoreError> {
         .bytes(8)?
         .try_into()
         .map_err(|_| bad("hash", &"it has not 32 bytes"))?;
+    let certificate = row.optional_text(11)?.zip(row.optional_int(12)?);
     Ok(Site {
+        certificate: certificate.map(|(fingerprint, until)| Certificate {
+            fingerprint,
+            until: Wall(until),
+        }),
+        revoked_at: row.optional_int(13)?.map(Wall),
         id: row.text(0)?.parse().map_err(|error| bad("id", &error))?,
         number: row.count(1)?,
         name: row.text(2)?,
@@ -171,6 +191,34 @@ pub fn re_enrol(tx: &mut dyn Tx, id: &SiteId, key: PublicKey) -> Result<(), Stor
     .map(drop)
 }
 
+/// Lets a site in that shows this certificate.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn let_in(tx: &mut dyn Tx, id: &SiteId, certificate: &Certificate) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE site SET certificate = $1, certificate_until = $2, revoked_at = NULL WHERE id = $3",
+        &[
+            certificate.fingerprint.as_str().into(),
+            certificate.until.0.into(),
+            id.as_str().into(),
+        ],
+    )
+    .map(drop)
+}
+
+/// A site may not come in any more, until it enrols again. Whether there is such a site.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn revoke(tx: &mut dyn Tx, id: &SiteId, now: Wall) -> Result<bool, StoreError> {
+    let changed = tx.execute(
+        "UPDATE site SET certificate = NULL, certificate_until = NULL, revoked_at = $1 WHERE id = $2",
+        &[now.0.into(), id.as_str().into()],
+    )?;
+    Ok(changed == 1)
+}
+
 /// Takes a site for this process until then, if nobody else has it; or goes on with it. Whether it has it.
 ///
 /// # Errors
@@ -183,14 +231,44 @@ pub fn own(tx: &mut dyn Tx, id: &SiteId, me: &str, now: Wall, until: Wall) -> Re
     Ok(changed == 1)
 }
 
-/// Lets another process have it.
+/// Takes every site for this process until then that nobody else has and that may come in; or goes on with it.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn disown(tx: &mut dyn Tx, id: &SiteId, me: &str) -> Result<(), StoreError> {
+pub fn hold_all(tx: &mut dyn Tx, me: &str, now: Wall, until: Wall) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE site SET owner = NULL, owner_until = 0 WHERE id = $1 AND owner = $2",
-        &[id.as_str().into(), me.into()],
+        "UPDATE site SET owner = $1, owner_until = $2 \
+         WHERE revoked_at IS NULL AND (owner = $3 OR owner IS NULL OR owner_until <= $4)",
+        &[me.into(), until.0.into(), me.into(), now.0.into()],
+    )
+    .map(drop)
+}
+
+/// The sites that this process has.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn held(tx: &mut dyn Tx, me: &str) -> Result<Vec<SiteId>, StoreError> {
+    let rows = tx.query(
+        "SELECT id FROM site WHERE owner = $1 AND revoked_at IS NULL ORDER BY id",
+        &[me.into()],
+    )?;
+    let id = |mut row: Row| {
+        let id = row.text(0)?;
+        id.parse()
+            .map_err(|error| StoreError::Broken(format!("the id of a site, {id}: {error}")))
+    };
+    rows.into_iter().map(id).collect()
+}
+
+/// Lets other processes have all of this one's sites.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn let_go(tx: &mut dyn Tx, me: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE site SET owner = NULL, owner_until = 0 WHERE owner = $1",
+        &[me.into()],
     )
     .map(drop)
 }

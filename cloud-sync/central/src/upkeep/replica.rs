@@ -12,10 +12,13 @@ use crate::{
     },
 };
 use domain::{ids::SiteId, time::Wall};
+use protocol::frame::Batch;
 use std::collections::BTreeMap;
 
 /// Batches that are followed between two writes: an order's facts stand close together, and its row is written once.
 const TOGETHER: u64 = 16;
+/// How long they are together when unpacked, unless a single one is longer.
+const TOGETHER_RAW_MAX: usize = 32 * 1024 * 1024;
 /// Rows that are compared at once.
 const PAGE: u64 = 500;
 /// How much of a value is told.
@@ -31,7 +34,7 @@ pub fn verify(tx: &mut dyn Tx, id: &SiteId) -> Result<Verified, StoreError> {
     scratch(|anew| {
         let mut again = Again::new(&site);
         loop {
-            let batches = journal::after(tx, id, site.branch, again.site().head.seq, TOGETHER)?;
+            let batches = next(tx, &again)?;
             if batches.is_empty() {
                 break;
             }
@@ -61,7 +64,7 @@ pub fn rebuild(tx: &mut dyn Tx, me: &str, id: &SiteId, now: Wall) -> Result<Site
     }
     let mut again = Again::new(&site);
     loop {
-        let batches = journal::after(tx, id, site.branch, again.site().head.seq, TOGETHER)?;
+        let batches = next(tx, &again)?;
         if batches.is_empty() {
             break;
         }
@@ -74,6 +77,20 @@ pub fn rebuild(tx: &mut dyn Tx, me: &str, id: &SiteId, now: Wall) -> Result<Site
 
 fn found(tx: &mut dyn Tx, id: &SiteId) -> Result<Site, StoreError> {
     sites::find(tx, id)?.ok_or_else(|| StoreError::Broken(format!("there is no site {id}")))
+}
+
+/// The batches that are followed next; none after the last.
+fn next(tx: &mut dyn Tx, again: &Again) -> Result<Vec<Batch>, StoreError> {
+    let Site { id, branch, head, .. } = again.site();
+    let mut batches = journal::after(tx, id, *branch, head.seq, TOGETHER)?;
+    let mut raw = 0;
+    let within = batches.iter().take_while(|batch| {
+        raw += batch.raw as usize;
+        raw <= TOGETHER_RAW_MAX
+    });
+    let within = within.count().max(1);
+    batches.truncate(within);
+    Ok(batches)
 }
 
 /// The journal ends where the site's head is, at the time and on the day that are kept with it.

@@ -114,7 +114,7 @@ struct EnrolledView {
 
 impl ApiState {
     pub(super) fn entrance(&self) -> Result<Arc<Entrance>, Problem> {
-        let missing = || Problem::internal("sites do not come in here");
+        let missing = || Problem::unavailable("no_entrance", "sites do not come in at this process");
         self.entrance.clone().ok_or_else(missing)
     }
 }

@@ -9,13 +9,14 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use service::http::{
-    access::{Caller, Tokens},
+    access::{Caller, Lookup, Tokens},
     roles::Roles,
 };
 pub use service::secret::{Secret, SecretHash};
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
+    future::ready,
     sync::{PoisonError, RwLock},
 };
 
@@ -344,8 +345,8 @@ impl Credentials {
     }
 }
 
-impl Tokens for Credentials {
-    fn caller(&self, presented: &str) -> Option<Caller> {
+impl Credentials {
+    fn known(&self, presented: &str) -> Option<Caller> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
         let presented = SecretHash::of(presented.as_bytes());
         let found = tokens.values().find(|token| token.hash.is(&presented))?;
@@ -357,9 +358,20 @@ impl Tokens for Credentials {
         })
     }
 
-    fn counts(&self, token: &SecretHash) -> bool {
+    fn has_token(&self, token: &SecretHash) -> bool {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
         tokens.values().any(|known| known.hash.is(token))
+    }
+}
+
+/// All of them are in memory.
+impl Tokens for Credentials {
+    fn caller<'a>(&'a self, presented: &'a str) -> Lookup<'a, Option<Caller>> {
+        Box::pin(ready(Ok(self.known(presented))))
+    }
+
+    fn counts<'a>(&'a self, token: &'a SecretHash) -> Lookup<'a, bool> {
+        Box::pin(ready(Ok(self.has_token(token))))
     }
 
     /// Whoever may open the socket is an administrator.
@@ -476,11 +488,11 @@ mod tests {
         };
         let (first, second) = (Secret::generate().unwrap(), Secret::generate().unwrap());
         make(&first);
-        let caller = credentials.caller(first.reveal()).unwrap();
+        let caller = credentials.known(first.reveal()).unwrap();
         let token = caller.token.unwrap();
-        assert!(Tokens::counts(&credentials, &token));
+        assert!(credentials.has_token(&token));
         credentials.apply(CredentialChange::RemoveToken("kiosk".to_owned()));
         make(&second);
-        assert!(!Tokens::counts(&credentials, &token) && credentials.caller(first.reveal()).is_none());
+        assert!(!credentials.has_token(&token) && credentials.known(first.reveal()).is_none());
     }
 }

@@ -60,7 +60,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The configuration file.
-    #[arg(long, default_value = "/etc/holdfast/sync.toml")]
+    #[arg(long, default_value = "/etc/holdfast-sync/sync.toml")]
     config: PathBuf,
 }
 

@@ -9,7 +9,7 @@ use service::{
     tls::client::{ClientKey, client_config, end_of, put_secret},
 };
 use std::{
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, chown},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -50,9 +50,7 @@ pub async fn enrol(config: &Config, invitation: &Path) -> anyhow::Result<Enrolle
     let request = Request {
         token: invitation.token,
         agent_key: key.public().to_text(),
-        edge_key: hello
-            .key
-            .context("the station does not say which key it signs with: upgrade it")?,
+        edge_key: hello.key.context("the station names no key: is it too old?")?,
     };
     let Some((host, port)) = split(&invitation.at) else {
         bail!("the invitation names no host and port: {:?}", invitation.at);
@@ -60,7 +58,7 @@ pub async fn enrol(config: &Config, invitation: &Path) -> anyhow::Result<Enrolle
     let tls = client_config(&invitation.authority, None).context("the invitation's `authority`")?;
     let client = Client::at_https(host, port, Arc::new(tls));
     let enrolled: Enrolled = client.read(Call::post(PATH, &new_key()?).json(&request)?).await?;
-    put_secret(&enrolment_file(config), &serde_json::to_string_pretty(&enrolled)?)?;
+    put_own(&enrolment_file(config), &serde_json::to_string_pretty(&enrolled)?)?;
     Ok(enrolled)
 }
 
@@ -133,8 +131,18 @@ fn own_key(config: &Config) -> anyhow::Result<ClientKey> {
             .with_context(|| format!("{shown} is no key: move it aside and enrol again"));
     }
     let key = ClientKey::generate()?;
-    put_secret(&file, &key.to_pem())?;
+    put_own(&file, &key.to_pem())?;
     Ok(key)
+}
+
+/// Writes a file for the owner of its folder alone: it is often root who enrols, and another user whose service reads it.
+fn put_own(file: &Path, text: &str) -> anyhow::Result<()> {
+    put_secret(file, text)?;
+    let folder = std::fs::metadata(file.parent().unwrap_or(Path::new(".")))?;
+    if std::fs::metadata(file)?.uid() != folder.uid() {
+        chown(file, Some(folder.uid()), Some(folder.gid())).with_context(|| file.display().to_string())?;
+    }
+    Ok(())
 }
 
 fn make_folder(folder: &Path) -> anyhow::Result<()> {

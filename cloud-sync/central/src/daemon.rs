@@ -2,13 +2,14 @@
 //! `run` needs no process of its own, so tests run several head offices side by side.
 
 use crate::{
-    api,
+    api::{self, ApiState},
+    asks::Asks,
     clock::MachineClock,
     config::{Broker as BrokerConfig, Config},
     desk::Office,
     door::{self, Door},
+    enrol::{Entrance, Told},
     front::Front,
-    office::{Sites, Told},
     owners::Owners,
     remote::{Address, Remote},
     store::{Db, Place, identity},
@@ -43,6 +44,8 @@ use tokio::{
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often certificate files are looked at.
 const LOOK_AT_FILES: Duration = Duration::from_secs(10);
+/// How often sessions and answers that are over are forgotten.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// Whose authority it is.
 const AUTHORITY: &str = "head-office";
 
@@ -144,18 +147,23 @@ pub async fn run(
         hq_epoch: identity.hq_epoch,
         key: identity.key,
     });
-    let (front, told) = (front_of(&config, &tls)?, told(&config, &listening, &tls)?);
+    let front = front_of(&config, &tls)?;
+    let told = told(&config, &listening, &tls, &office)?;
     let (front, look) = (Arc::new(front), Arc::new(Notify::new()));
-    let sites = Sites {
-        office: Arc::clone(&office),
-        clock: Arc::new(clock),
-        db: db.clone(),
+    let entrance = Entrance {
         tls: Arc::clone(&tls),
-        told: Arc::new(told),
+        told,
         look: Arc::clone(&look),
     };
-    let mut servers = Servers::start(doors, &config, &front, &tls, api::api(sites)?)?;
+    let to_sites = front.to_sites();
+    let asks = Asks::new(move |site, kind, payload| to_sites.send(site, kind, payload));
+    let asks = Arc::new(asks?);
+    let state = ApiState::new(db.clone(), asks, Arc::new(clock), ())?.with_entrance(Arc::new(entrance));
+    let pruning = tokio::spawn(prune(state.clone()));
     let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), look);
+    // Before the first can come who would have to be sent away.
+    owners.look().await;
+    let mut servers = Servers::start(doors, &config, &front, &tls, api::api(state))?;
     let certificates = tokio::spawn(watch_certificates(Arc::clone(&tls), signal(SignalKind::hangup())?));
     tracing::info!("head office is up: {listening}");
     ready(&listening);
@@ -165,6 +173,7 @@ pub async fn run(
         error = servers.one_ended() => Err(error),
     };
     certificates.abort();
+    pruning.abort();
     ended?;
     tracing::info!("head office is going down");
     owners.let_go().await;
@@ -232,7 +241,7 @@ fn own_authority(tls: &Tls) -> String {
     tls.authority_pem().map(str::to_owned).unwrap_or_default()
 }
 
-fn told(config: &Config, listening: &Listening, tls: &Tls) -> anyhow::Result<Told> {
+fn told(config: &Config, listening: &Listening, tls: &Tls, office: &Office) -> anyhow::Result<Told> {
     let names = &config.tls.names;
     let port = |address: Option<SocketAddr>| address.map_or(0, |address| address.port());
     let broker = config.sites.broker.as_ref();
@@ -246,6 +255,7 @@ fn told(config: &Config, listening: &Listening, tls: &Tls) -> anyhow::Result<Tol
             None => own_authority(tls),
         },
         https_authority: own_authority(tls),
+        public_keys: vec![office.key.public()],
     })
 }
 
@@ -303,6 +313,16 @@ impl Servers {
         if drained.is_err() {
             tracing::warn!("some HTTP requests did not end in time");
         }
+    }
+}
+
+/// Forgets what is over.
+async fn prune(api: ApiState) {
+    loop {
+        if let Err(error) = api.prune().await {
+            tracing::warn!("sessions and answers that are over could not be forgotten: {error}");
+        }
+        tokio::time::sleep(PRUNE_EVERY).await;
     }
 }
 

@@ -5,17 +5,19 @@
 //! | [`cli`] | what a person types |
 //! | [`config`] | `central.toml` |
 //! | [`daemon`] | everything put together |
-//! | [`api`] | the HTTP API |
-//! | [`office`] | what people do with sites |
 //! | [`owners`] | which sites this process has |
 //! | [`front`] | where sites and head office meet: [`door`] on head office's own broker, or [`remote`] at another |
+//! | [`api`] | what people and programs ask of it over HTTP |
+//! | [`asks`] | what a site is asked for, and orders that somebody watches there |
 //! | [`desk`] | one site's desk: what it says is taken and answered |
 //! | [`enrol`] | how a site comes in for the first time |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
+//! | [`role`] | what somebody may do |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
 //! | [`upkeep`] | whether the database says what the journals say, and making it say so again |
 
 pub mod api;
+pub mod asks;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -25,8 +27,8 @@ pub mod door;
 pub mod enrol;
 pub mod front;
 pub mod ingest;
-pub mod office;
 pub mod owners;
 pub mod remote;
+pub mod role;
 pub mod store;
 pub mod upkeep;

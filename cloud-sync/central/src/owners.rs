@@ -5,7 +5,10 @@
 use crate::{
     desk::{Clock, Desk, Office},
     front::Front,
-    store::{Db, StoreError, sites, sites::Site},
+    store::{
+        Db, StoreError, sites,
+        sites::{EdgeKey, Site},
+    },
 };
 use domain::ids::SiteId;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -26,7 +29,14 @@ pub struct Owners {
     front: Arc<Front>,
     /// Look now: a site was added, revoked, let in.
     look: Arc<Notify>,
-    desks: BTreeMap<SiteId, AbortHandle>,
+    desks: BTreeMap<SiteId, Kept>,
+}
+
+/// A desk that is kept.
+struct Kept {
+    task: AbortHandle,
+    /// What the site signed with when the desk began: it knows no other.
+    keys: Vec<EdgeKey>,
 }
 
 impl Owners {
@@ -45,21 +55,26 @@ impl Owners {
     /// Keeps them until the future is dropped.
     pub async fn run(&mut self) {
         loop {
-            let (me, now) = (self.office.process.clone(), self.clock.wall());
-            let until = now.after_ms(LEASE_MS);
-            let held = self.db.write(move |tx| {
-                sites::hold_all(tx, &me, now, until)?;
-                Ok((sites::held(tx, &me)?, sites::all(tx)?))
-            });
-            match held.await {
-                Ok((held, all)) => self.keep(&held, &all),
-                // Desks go on: nothing that another process has gone on with can be written here.
-                Err(error) => tracing::warn!("which sites this process has cannot be looked up: {error}"),
-            }
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
                 () = self.look.notified() => {}
             }
+            self.look().await;
+        }
+    }
+
+    /// Takes what nobody else has, goes on with what is here, and lets in whoever may come in.
+    pub async fn look(&mut self) {
+        let (me, now) = (self.office.process.clone(), self.clock.wall());
+        let until = now.after_ms(LEASE_MS);
+        let held = self.db.write(move |tx| {
+            sites::hold_all(tx, &me, now, until)?;
+            Ok((sites::held(tx, &me)?, sites::all(tx)?))
+        });
+        match held.await {
+            Ok((held, all)) => self.keep(&held, &all),
+            // Desks go on: nothing that another process has gone on with can be written here.
+            Err(error) => tracing::warn!("which sites this process has cannot be looked up: {error}"),
         }
     }
 
@@ -74,15 +89,20 @@ impl Owners {
             tracing::info!(%site, "another process goes on with this site, or nobody");
             self.end(&site);
         }
-        for site in held {
-            if self.desks.get(site).is_none_or(AbortHandle::is_finished) {
+        for site in all.iter().filter(|site| held.contains(&site.id)) {
+            let goes_on = |desk: &Kept| !desk.task.is_finished() && desk.keys == site.keys;
+            if !self.desks.get(&site.id).is_some_and(goes_on) {
                 self.begin(site);
             }
         }
     }
 
-    fn begin(&mut self, site: &SiteId) {
+    fn begin(&mut self, site: &Site) {
+        let (site, keys) = (&site.id, site.keys.clone());
         tracing::info!(%site, "this process has the site's desk");
+        if let Some(before) = self.desks.remove(site) {
+            before.task.abort();
+        }
         let (front, office, clock, db) = (
             Arc::clone(&self.front),
             Arc::clone(&self.office),
@@ -113,12 +133,13 @@ impl Owners {
                 says = front.begin(&of);
             }
         });
-        self.desks.insert(site.clone(), task.abort_handle());
+        let task = task.abort_handle();
+        self.desks.insert(site.clone(), Kept { task, keys });
     }
 
     fn end(&mut self, site: &SiteId) {
         if let Some(desk) = self.desks.remove(site) {
-            desk.abort();
+            desk.task.abort();
         }
         self.front.end(site);
     }

@@ -5,8 +5,9 @@ use super::{
     ApiState,
     body::{Asked, Put},
     dto::problem::ProblemDetails,
-    dto::station::{AcknowledgeJournal, JournalEntry, JournalHead, JournalPage},
+    dto::station::{AcknowledgeJournal, JournalPage},
     problem::Problem,
+    wire::journal::{JournalEntry, JournalHead},
 };
 use crate::store::{Reader, StoreError};
 use axum::{Json, extract::State, http::StatusCode};
@@ -156,11 +157,7 @@ async fn acknowledge_journal(
 type Stored = (u64, Hash, Vec<u8>);
 
 fn shown((seq, hash, bytes): Stored) -> JournalEntry {
-    JournalEntry {
-        seq,
-        hash: hash.to_string(),
-        bytes: STANDARD.encode(&bytes),
-    }
+    JournalEntry::new(seq, hash, &bytes)
 }
 
 /// Entries from this one on, at most so many and so long, that end where a step of the station has ended: all of a step has

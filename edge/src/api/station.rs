@@ -5,12 +5,12 @@ use super::{
     body::{Nothing, Posted},
     dto::{
         pile::PileView,
-        station::{ClockView, DiskView, JournalHead, StationView, TlsView},
+        station::{ClockView, DiskView, StationView, TlsView},
         sync::RecoveryView,
     },
     problem::Problem,
     respond::{Answered, Question, Shown},
-    wire::At,
+    wire::{At, journal::JournalHead},
 };
 use crate::store::{AnswerBudget, OpenItems, OrderFilter, Reader, Recovery, SCHEMA_VERSION, StoreError};
 use axum::{Json, extract::State as Shared};

@@ -6,11 +6,10 @@ use super::{
     body::{Nothing, Put, PutBytes},
     dto::{
         problem::ProblemDetails,
-        station::JournalHead,
         sync::{GoOnAlone, HeadOfficeTime, SyncAcknowledged, SyncHello, SyncPing, WentOn},
     },
     problem::Problem,
-    wire::At,
+    wire::{At, journal::JournalHead},
 };
 use crate::{
     head_office::{Believed, HeadOffice, Unbelieved},

@@ -5,10 +5,13 @@ use super::{
     access::Caller,
     body::{Of, PostedText},
     dto::problem::{ProblemDetails, TariffFault},
-    dto::tariff::{PricePartsDto, TariffDocument, TariffInForce, TariffList, TariffVerdict},
+    dto::tariff::{TariffInForce, TariffList, TariffVerdict},
     problem::Problem,
     respond::{Answered, Question, Shown},
-    wire::{At, YuanPerKwh, described},
+    wire::{
+        At, YuanPerKwh, described,
+        tariff::{PricePartsDto, TariffDocument},
+    },
 };
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{

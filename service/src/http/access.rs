@@ -18,6 +18,7 @@ use axum::{
 use std::{
     collections::HashMap,
     net::IpAddr,
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,12 +44,20 @@ pub struct Caller {
     pub token: Option<SecretHash>,
 }
 
+/// What is known of a credential. It may have to be looked up in a database; the problem is that it cannot be now.
+pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
+
 /// The tokens that a daemon knows.
 pub trait Tokens: Send + Sync {
     /// The caller who shows this token, if it is known: with the token itself, and not local.
-    fn caller(&self, presented: &str) -> Option<Caller>;
+    fn caller<'a>(&'a self, presented: &'a str) -> Lookup<'a, Option<Caller>>;
     /// Whether a token still counts.
-    fn counts(&self, token: &SecretHash) -> bool;
+    fn counts<'a>(&'a self, token: &'a SecretHash) -> Lookup<'a, bool>;
+    /// The caller whom a browser's cookie stands for, where this daemon has sessions; asked where no token is shown. A
+    /// method that changes something needs more than the cookie, which a browser sends whoever wrote the page.
+    fn by_cookie<'a>(&'a self, _method: &'a Method, _headers: &'a HeaderMap) -> Lookup<'a, Option<Caller>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
     /// Who somebody on the Unix socket is that shows none, by their user's number where the system says it.
     fn local_caller(&self, uid: Option<u32>) -> Caller;
 }
@@ -148,7 +157,13 @@ impl Access {
     }
 
     /// The caller, if they may do this.
-    fn admitted(&self, request: &Request, needs: &Needs) -> Result<Option<Caller>, Problem> {
+    async fn admitted(
+        &self,
+        peer: Option<LocalPeer>,
+        method: &Method,
+        headers: &HeaderMap,
+        needs: &Needs,
+    ) -> Result<Option<Caller>, Problem> {
         let ways = match needs {
             Needs::Nothing => return Ok(None),
             Needs::OneOf(ways) => ways,
@@ -156,20 +171,20 @@ impl Access {
                 return Err(Problem::internal("an operation declares no role"));
             }
         };
-        let caller = match request.extensions().get::<LocalPeer>() {
+        let caller = match peer {
             Some(LocalPeer { only: Some(role), .. }) => Caller {
-                name: (*role).to_owned(),
-                roles: Roles::of([*role]),
+                name: role.to_owned(),
+                roles: Roles::of([role]),
                 local: true,
                 token: None,
             },
             // Who shows a token is a person of their own, with the roles of the token.
-            Some(_) if request.headers().contains_key(header::AUTHORIZATION) => Caller {
+            Some(_) if headers.contains_key(header::AUTHORIZATION) => Caller {
                 local: true,
-                ..self.known(request.headers())?
+                ..self.known(method, headers).await?
             },
             Some(peer) => self.tokens.local_caller(peer.uid),
-            None => self.known(request.headers())?,
+            None => self.known(method, headers).await?,
         };
         let mut open = ways.iter().filter(|way| caller.roles.contains(&way.role)).peekable();
         if open.peek().is_none() {
@@ -179,7 +194,11 @@ impl Access {
             let detail = format!(
                 "this needs a token with the role {role}; the token {} has {}",
                 caller.name,
-                has.join(", ")
+                if has.is_empty() {
+                    "none".to_owned()
+                } else {
+                    has.join(", ")
+                }
             );
             return Err(Problem::new(StatusCode::FORBIDDEN, "role_too_low", detail));
         }
@@ -190,15 +209,22 @@ impl Access {
         Ok(Some(caller))
     }
 
-    fn known(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+    async fn known(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
         let unauthorized = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
-        let token = presented(headers).ok_or_else(|| {
-            unauthorized(
-                "token_missing",
-                "send a token with the header Authorization: Bearer <token>; an administrator makes one with POST /v1/tokens",
-            )
-        })?;
-        self.tokens.caller(token).ok_or_else(|| {
+        let Some(token) = presented(headers) else {
+            // A header that cannot be read is no reason to take the cookie.
+            let by_cookie = match headers.contains_key(header::AUTHORIZATION) {
+                true => None,
+                false => self.tokens.by_cookie(method, headers).await?,
+            };
+            return by_cookie.ok_or_else(|| {
+                unauthorized(
+                    "token_missing",
+                    "send a token with the header Authorization: Bearer <token>; an administrator makes one with POST /v1/tokens",
+                )
+            });
+        };
+        self.tokens.caller(token).await?.ok_or_else(|| {
             let detail =
                 "the token is not known here, or was taken back; an administrator makes one with POST /v1/tokens";
             unauthorized("token_unknown", detail)
@@ -274,7 +300,8 @@ async fn answer(access: &Access, id: &RequestId, mut request: Request, next: Nex
         return next.run(request).await;
     };
     let mut who = String::from("-");
-    match access.admitted(&request, needs) {
+    let peer = request.extensions().get::<LocalPeer>().copied();
+    match access.admitted(peer, &method, request.headers(), needs).await {
         Ok(Some(caller)) => {
             who.clone_from(&caller.name);
             request.extensions_mut().insert(caller);

@@ -2,7 +2,7 @@
 //! Everything that cannot be read is a problem that says which field and what to do.
 
 use super::{
-    access::{Caller, TcpPeer},
+    access::Caller,
     idempotency::{IdempotencyKey, key_in},
     problem::Problem,
 };
@@ -52,13 +52,8 @@ pub struct Posted<T> {
     pub caller: Caller,
 }
 
-/// The body of a POST that needs no token: what is in it says who asks.
-pub struct PostedByAnyone<T> {
-    /// What was sent.
-    pub body: T,
-    /// From where, if not from this machine's Unix socket.
-    pub peer: Option<TcpPeer>,
-}
+/// The body of a POST that anybody may send, such as a login: nobody's repetition is recognised.
+pub struct Sent<T>(pub T);
 
 /// The body of a PUT.
 pub struct Put<T> {
@@ -100,14 +95,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Checked> FromRequest<S> for Posted<T>
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned + Checked> FromRequest<S> for PostedByAnyone<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Checked> FromRequest<S> for Sent<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let peer = parts.extensions.get::<TcpPeer>().copied();
-        let body = parse(&parts.headers, &read(body).await?)?;
-        Ok(Self { body, peer })
+        let bytes = read(body).await?;
+        Ok(Self(parse(&parts.headers, &bytes)?))
     }
 }
 

@@ -156,7 +156,10 @@ impl Sockets {
                     Some(Ok(_)) => heard = Instant::now(),
                 },
                 _ = ping.tick() => {
-                    if caller.token.as_ref().is_some_and(|token| !self.tokens.counts(token)) {
+                    // One that cannot be looked up now is looked up at the next ping.
+                    if let Some(token) = &caller.token
+                        && self.tokens.counts(token).await == Ok(false)
+                    {
                         return Over::TokenGone;
                     }
                     if heard.elapsed() > SILENCE_MAX || send(socket, Message::Ping(bytes::Bytes::new())).await.is_err() {

@@ -33,7 +33,10 @@ pub fn finish(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenAp
         let PathItem {
             get, put, post, delete, ..
         } = item;
-        if let Some(post) = post {
+        // Answers are remembered by who asked: a POST that anybody may send has no key.
+        if let Some(post) = post
+            && is_secured(post)
+        {
             post.parameters
                 .get_or_insert_default()
                 .push(RefOr::T(idempotency_key()));
@@ -44,6 +47,11 @@ pub fn finish(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenAp
         }
     }
     document
+}
+
+fn is_secured(operation: &Operation) -> bool {
+    let mut ways = operation.security.iter().flatten();
+    ways.any(|way| serde_json::to_value(way).is_ok_and(|way| way.as_object().is_some_and(|way| !way.is_empty())))
 }
 
 fn idempotency_key() -> utoipa::openapi::path::Parameter {
@@ -64,14 +72,9 @@ fn idempotency_key() -> utoipa::openapi::path::Parameter {
 }
 
 fn add_problems(operation: &mut Operation) {
-    let secured = operation
-        .security
-        .iter()
-        .flatten()
-        .any(|one| serde_json::to_value(one).is_ok_and(|one| one.as_object().is_some_and(|one| !one.is_empty())));
     let problem = || RefOr::Ref(Ref::from_response_name("Problem"));
     let mut codes = vec!["default"];
-    if secured {
+    if is_secured(operation) {
         codes.extend(["401", "403", "429"]);
     }
     for code in codes {

@@ -66,11 +66,49 @@ impl Paging {
             other => Ok(other.clone()),
         }
     }
+
+    /// The cursor of a list that is ordered by several things: one text for each, as [`cursor_of`] wrote them.
+    ///
+    /// # Errors
+    /// There are fewer, or one is longer than any name.
+    pub fn parts<const N: usize>(&self) -> Result<Option<[&str; N]>, Problem> {
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let parts: Vec<&str> = cursor.splitn(N, PART_ENDS).collect();
+        let short = parts.iter().all(|part| part.len() <= PART_CHARS_MAX);
+        let parts = parts.try_into().ok().filter(|_| short);
+        parts.map(Some).ok_or_else(bad_cursor)
+    }
 }
 
-fn bad_cursor() -> Problem {
+/// What stands between the parts of a cursor: no id has it.
+const PART_ENDS: char = ',';
+/// The longest part of a cursor: an account of an order has two ids in its name.
+const PART_CHARS_MAX: usize = 200;
+
+/// A cursor of several parts, of which only the last may have a comma in it.
+pub fn cursor_of<const N: usize>(parts: [String; N]) -> String {
+    parts.join(&PART_ENDS.to_string())
+}
+
+/// A cursor that was not made here.
+pub fn bad_cursor() -> Problem {
     Problem::url(
         "cursor",
         "send what the page before gave as `next`, or nothing for the first page",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_of_several_parts_is_read_as_it_was_written_and_no_other_is() {
+        let paging = |cursor: &str| Paging::new(Some(cursor.to_owned()), None);
+        let cursor = cursor_of(["17".to_owned(), "s1".to_owned(), "o-1,x".to_owned()]);
+        assert_eq!(paging(&cursor).parts(), Ok(Some(["17", "s1", "o-1,x"])));
+        assert_eq!(Paging::new(None, None).parts::<2>(), Ok(None));
+        assert!(paging("17,s1").parts::<3>().is_err());
+        assert!(paging(&format!("17,{}", "x".repeat(201))).parts::<2>().is_err());
+    }
 }

@@ -3,6 +3,11 @@
 
 use utoipa::ToSchema;
 
+/// A site's id.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,32}$", example = "s01")]
+pub struct SiteId(());
+
 /// A pile's id.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,32}$", example = "P01")]
@@ -106,6 +111,7 @@ mod tests {
             &too_long_order,
             &divided,
         ];
+        agree::<SiteId>(&texts, |text| ids::SiteId::new(text).is_ok());
         agree::<PileId>(&texts, |text| ids::PileId::new(text).is_ok());
         agree::<DisplayId>(&texts, |text| ids::DisplayId::new(text).is_ok());
         agree::<MemberId>(&texts, |text| ids::MemberId::new(text).is_ok());

@@ -6,10 +6,12 @@ mod amounts;
 pub mod bill;
 pub mod described;
 pub mod energy;
+pub mod journal;
 pub mod live;
 pub mod member;
 pub mod order;
 pub mod quarantine;
+pub mod tariff;
 pub mod unread;
 
 pub use amounts::{At, ExactYuan, Kw, Kwh, Yuan, YuanPerKwh, check_not_negative};

@@ -1,75 +1,259 @@
-//! Head office's HTTP API.
+//! Head office's HTTP API: what people and programs ask of it, over all sites. One file per resource; what every daemon's API
+//! does alike is in [`service::http`].
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`dto`] | the shapes of requests and answers that are head office's alone |
+//! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
+//! | `office` | which sites may come in |
+//! | `station`, `live` | what only the station knows: it is asked over the line |
+//! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
+//! | `credentials`, `passwords`, `attempts` | who asks; passwords, and how often one may be tried |
+//! | `answered` | changes: decided, told to the audit chain and remembered in one transaction |
+//! | `health`, `document` | for monitoring, and what the OpenAPI document says besides |
+//!
+//! To add an endpoint: write the handler with `#[utoipa::path(…, security(("bearer" = ["role"])))]` in its resource's file, add
+//! it to `routes!` there and to the table of `tests/api/access.rs`, which walks the document with every role and with none. It
+//! also compares the document with `docs/openapi-central.json`, and says how to write that anew.
+//!
+//! *Architecture Invariant:* what reads sees one state of the database; what changes something does it in one transaction with
+//! its entry in the audit chain.
 
+mod answered;
+mod attempts;
+mod audit;
+mod books;
+mod credentials;
+mod document;
+pub mod dto;
+mod energy;
+mod health;
+mod live;
+mod members;
 mod office;
+mod orders;
+mod passwords;
+mod quarantine;
+mod sessions;
+mod sites;
+mod station;
+mod tokens;
+mod users;
 
-use crate::{office::Sites, store::StoreError};
-use axum::{Router, http::StatusCode, middleware};
-use service::{
-    http::{
-        access::{self, Access, Caller, Tokens},
-        limit::FailedLogins,
-        problem::Problem,
-        request_id::Numbers,
-        roles::Roles,
-        serve::{Api, Counts},
-    },
-    secret::SecretHash,
+use crate::{
+    asks::Asks,
+    desk::Clock,
+    enrol::Entrance,
+    store::{Db, StoreError, Tx, answers, people},
 };
-use std::sync::Arc;
+use attempts::Attempts;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    middleware::{self, Next},
+    response::Response,
+};
+use credentials::Credentials;
+use domain::ids::SiteId;
+use passwords::Passwords;
+use service::http::{
+    access::{self, Access, Tokens},
+    feed::Sockets,
+    limit::FailedLogins,
+    metrics::Counters,
+    problem::Problem,
+    request_id::Numbers,
+    serve::{Api, Counts},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::watch;
 use utoipa_axum::router::OpenApiRouter;
 
-/// What handlers need.
+/// How long a station may take to answer what it is asked: within what a request may take.
+const ASK_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// What handlers need: cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
-    sites: Sites,
+    db: Db,
+    asks: Arc<Asks>,
+    clock: Arc<dyn Clock>,
+    /// Where sites come in; none where the API stands alone.
+    entrance: Option<Arc<Entrance>>,
+    credentials: Arc<Credentials>,
+    passwords: Arc<Passwords>,
+    attempts: Arc<Attempts>,
+    counters: Arc<dyn Counters>,
+    sockets: Sockets,
     logins: Arc<FailedLogins>,
+    counts: Arc<Counts>,
+    numbers: Arc<Numbers>,
+    answered: Arc<AnsweredCounts>,
+    /// How long a station may take to answer.
+    ask_time_max: Duration,
+    /// Whoever waits for something to happen is sent away when this is true.
+    closing: Arc<watch::Sender<bool>>,
 }
 
-struct NoTokens;
+/// Requests by how they were answered.
+#[derive(Debug, Default)]
+struct AnsweredCounts {
+    fine: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+}
 
-impl Tokens for NoTokens {
-    fn caller(&self, _: &str) -> Option<Caller> {
-        None
+impl ApiState {
+    /// The state over this database; `counters` go to `/metrics` besides its own.
+    ///
+    /// # Errors
+    /// If the operating system gives no randomness.
+    pub fn new(
+        db: Db,
+        asks: Arc<Asks>,
+        clock: Arc<dyn Clock>,
+        counters: impl Counters + 'static,
+    ) -> Result<Self, getrandom::Error> {
+        let closing = Arc::new(watch::Sender::new(false));
+        let credentials = Arc::new(Credentials {
+            db: db.clone(),
+            clock: Arc::clone(&clock),
+        });
+        let tokens: Arc<dyn Tokens> = Arc::clone(&credentials) as Arc<dyn Tokens>;
+        Ok(Self {
+            db,
+            asks,
+            clock,
+            entrance: None,
+            credentials,
+            passwords: Arc::new(Passwords::new()?),
+            attempts: Arc::default(),
+            counters: Arc::new(counters),
+            sockets: Sockets::new(tokens, Arc::clone(&closing)),
+            logins: Arc::default(),
+            counts: Arc::default(),
+            numbers: Arc::new(Numbers::of_this_run()?),
+            answered: Arc::default(),
+            ask_time_max: ASK_TIME_MAX,
+            closing,
+        })
     }
 
-    fn counts(&self, _: &SecretHash) -> bool {
-        false
+    /// The same, where sites come in.
+    #[must_use]
+    pub fn with_entrance(mut self, entrance: Arc<Entrance>) -> Self {
+        self.entrance = Some(entrance);
+        self
     }
 
-    fn local_caller(&self, _: Option<u32>) -> Caller {
-        Caller {
-            name: "local".to_owned(),
-            roles: Roles::of(["admin", "viewer"]),
-            token: None,
-            local: true,
-        }
+    /// The same, where a station may take only so long to answer what it is asked.
+    #[must_use]
+    pub fn with_ask_time_max(mut self, ask_time_max: Duration) -> Self {
+        self.ask_time_max = ask_time_max;
+        self
+    }
+
+    /// Forgets sessions that are over and answers that nobody may ask for again: to be called now and then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn prune(&self) -> Result<(), StoreError> {
+        let now = self.clock.wall();
+        let pruned = self.db.write(move |tx| {
+            answers::prune(tx, now)?;
+            people::prune(tx, now)
+        });
+        pruned.await.map(drop)
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
+    {
+        Ok(self.db.read(read).await?)
     }
 }
 
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        if error.is_transient() {
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_away", error.to_string());
-        }
-        Self::internal(error)
-    }
+/// Nothing that is known by this id at this site; or no such site.
+fn unknown_at(what: &str, id: impl std::fmt::Display, site: &SiteId) -> Problem {
+    Problem::unknown(what, format!("{id} of site {site}")).with("site", site.as_str())
 }
 
-/// All operations, to be served.
-pub fn api(sites: Sites) -> anyhow::Result<Api> {
-    let (router, openapi) = OpenApiRouter::<ApiState>::new()
+fn operations() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(document::start())
+        .merge(sites::routes())
         .merge(office::routes())
-        .split_for_parts();
-    let logins = Arc::<FailedLogins>::default();
-    let numbers = Arc::new(Numbers::of_this_run().map_err(anyhow::Error::msg)?);
-    let access = Access::new(&openapi, Arc::new(NoTokens), Arc::clone(&logins), numbers, &[]);
-    let router: Router = router
+        .merge(orders::routes())
+        .merge(members::routes())
+        .merge(energy::routes())
+        .merge(quarantine::routes())
+        .merge(books::routes())
+        .merge(station::routes())
+        .merge(live::routes())
+        .merge(users::routes())
+        .merge(sessions::routes())
+        .merge(tokens::routes())
+        .merge(audit::routes())
+        .merge(health::routes())
+        .merge(document::routes())
+}
+
+/// The OpenAPI document of everything that is served.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let (_, openapi) = operations().split_for_parts();
+    service::http::openapi::finish(openapi)
+}
+
+/// All operations, behind tokens, sessions and roles: for a TCP listener and for the Unix socket alike.
+pub fn router(state: ApiState) -> Router {
+    let (router, openapi) = operations().split_for_parts();
+    let access = Access::new(
+        &openapi,
+        Arc::clone(&state.credentials) as Arc<dyn Tokens>,
+        Arc::clone(&state.logins),
+        Arc::clone(&state.numbers),
+        &[],
+    );
+    let answered = Arc::clone(&state.answered);
+    router
+        .fallback(nothing_there)
+        .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(access, access::guard))
-        .with_state(ApiState { sites, logins });
-    Ok(Api::new(
-        router,
-        Arc::new(watch::Sender::new(false)),
-        Arc::new(Counts::default()),
-    ))
+        .layer(middleware::from_fn_with_state(answered, count))
+        .with_state(state)
+}
+
+/// The same, to be served by [`service::http::serve`] and [`service::http::unix`].
+pub fn api(state: ApiState) -> Api {
+    let (closing, counts) = (Arc::clone(&state.closing), Arc::clone(&state.counts));
+    Api::new(router(state), closing, counts)
+}
+
+async fn count(State(answered): State<Arc<AnsweredCounts>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let counter = match response.status().as_u16() {
+        500.. => &answered.failed,
+        400.. => &answered.refused,
+        _ => &answered.fine,
+    };
+    counter.fetch_add(1, Ordering::Relaxed);
+    response
+}
+
+async fn nothing_there() -> Problem {
+    let detail = "nothing is served under this path; GET /openapi.json lists what is";
+    Problem::new(StatusCode::NOT_FOUND, "unknown_path", detail)
+}
+
+async fn wrong_method() -> Problem {
+    let detail = "this path does not take this method; GET /openapi.json lists what it takes";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail)
 }

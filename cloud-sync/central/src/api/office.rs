@@ -1,18 +1,28 @@
 //! Sites: add one, invite it, take its certificate back; and how one comes in.
 
-use super::ApiState;
-use crate::{enrol::NotEnrolled, office::NotDone};
-use axum::{Json, extract::State, http::StatusCode};
+use super::{
+    ApiState,
+    answered::{Answered, Shown, Told},
+};
+use crate::{
+    enrol::{self, Entrance, NotEnrolled},
+    store::{audit, sites},
+};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use domain::{ids::SiteId, time::Wall};
 use protocol::{enrolment, key::PublicKey};
 use serde::{Deserialize, Serialize};
-use service::http::{
-    access::TcpPeer,
-    body::{Checked, Nothing, Of, PostedByAnyone, Put},
-    limit::FailedLogins,
-    problem::Problem,
+use serde_json::json;
+use service::{
+    http::{
+        access::{Caller, TcpPeer},
+        body::{Checked, Nothing, Of, Put, Sent},
+        limit::FailedLogins,
+        problem::Problem,
+    },
+    wire::described,
 };
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -101,36 +111,52 @@ struct EnrolledView {
     public_keys: Vec<PublicKey>,
 }
 
-impl From<NotDone> for Problem {
-    fn from(error: NotDone) -> Self {
-        let words = error.to_string();
-        match error {
-            NotDone::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "unknown_site", words),
-            NotDone::Exists(_) => Self::new(StatusCode::CONFLICT, "site_exists", words),
-            NotDone::Store(error) => error.into(),
-        }
+impl ApiState {
+    fn entrance(&self) -> Result<Arc<Entrance>, Problem> {
+        let missing = || Problem::internal("sites do not come in here");
+        self.entrance.clone().ok_or_else(missing)
     }
+}
+
+fn unknown(site: &SiteId) -> Problem {
+    Problem::unknown("site", site).with("site", site.as_str())
 }
 
 /// Add a site. It may come in once it was invited.
 #[utoipa::path(
     put, path = "/v1/sites/{site}", tag = "sites",
-    params(("site" = String, Path, description = "Its id: 1 to 32 of A-Z a-z 0-9 _ -, as `site` in its edge.toml")),
+    params(("site" = inline(described::SiteId), Path, description = "Its id, as `site` in its edge.toml")),
     request_body = AddSite,
     responses((status = 204, description = "Added")),
     security(("bearer" = ["admin"])),
 )]
-async fn add_site(State(api): State<ApiState>, Of(site): Of<SiteId>, put: Put<AddSite>) -> Result<StatusCode, Problem> {
-    tracing::info!(%site, by = put.caller.name, "a site is added");
-    api.sites.add(site, put.body.name).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn add_site(State(api): State<ApiState>, Of(site): Of<SiteId>, put: Put<AddSite>) -> Result<Answered, Problem> {
+    let entrance = api.entrance()?;
+    let name = put.body.name;
+    let added = api.change(put.caller, None, move |tx, _| {
+        if sites::find(tx, &site)?.is_some() {
+            let detail =
+                format!("there is a site {site} already; to let it in anew, use `holdfast-central site enrol {site}`");
+            return Ok(Err(Problem::new(StatusCode::CONFLICT, "site_exists", detail)));
+        }
+        sites::add(tx, &site, &name, &[])?;
+        let told = Told {
+            action: "site_added",
+            subject: site.to_string(),
+            detail: json!({ "name": name }),
+        };
+        Ok(Ok((Shown::nothing(), told)))
+    });
+    let added = added.await?;
+    entrance.look.notify_one();
+    Ok(added)
 }
 
-/// Let a site come in, for the first time or with new keys: a one-time token, shown this once. What counted before goes on
-/// counting until the site has come in with it.
+/// Invite a site to come in, for the first time or with new keys: a one-time token, shown this once. What counted before goes
+/// on counting until the site has come in with it.
 #[utoipa::path(
     put, path = "/v1/sites/{site}/invitation", tag = "sites",
-    params(("site" = String, Path, description = "Its id")),
+    params(("site" = inline(described::SiteId), Path, description = "Its id")),
     request_body = Nothing,
     responses((status = 200, description = "To be taken to the site's box", body = InvitationView)),
     security(("bearer" = ["admin"])),
@@ -139,35 +165,59 @@ async fn invite_site(
     State(api): State<ApiState>,
     Of(site): Of<SiteId>,
     put: Put<Nothing>,
-) -> Result<Json<InvitationView>, Problem> {
-    tracing::info!(%site, by = put.caller.name, "a site is invited");
-    let enrolment::Invitation {
-        site,
-        at,
-        authority,
-        token,
-        until,
-    } = api.sites.invite(site).await?;
-    Ok(Json(InvitationView {
-        site,
-        at,
-        authority,
-        token,
-        until,
-    }))
+) -> Result<Answered, Problem> {
+    let entrance = api.entrance()?;
+    api.change(put.caller, None, move |tx, now| {
+        let Some(invitation) = entrance.invite(tx, &site, now)? else {
+            return Ok(Err(unknown(&site)));
+        };
+        let enrolment::Invitation {
+            site,
+            at,
+            authority,
+            token,
+            until,
+        } = invitation;
+        let told = Told {
+            action: "site_invited",
+            subject: site.to_string(),
+            detail: json!({ "until": until }),
+        };
+        let view = InvitationView {
+            site,
+            at,
+            authority,
+            token,
+            until,
+        };
+        Ok(Ok((Shown::new(StatusCode::OK, &view)?, told)))
+    })
+    .await
 }
 
 /// Take a site's certificate back: it may not come in any more until it was invited again. What it has said is kept.
 #[utoipa::path(
     delete, path = "/v1/sites/{site}/certificate", tag = "sites",
-    params(("site" = String, Path, description = "Its id")),
+    params(("site" = inline(described::SiteId), Path, description = "Its id")),
     responses((status = 204, description = "Taken back")),
     security(("bearer" = ["admin"])),
 )]
-async fn revoke_site(State(api): State<ApiState>, Of(site): Of<SiteId>) -> Result<StatusCode, Problem> {
-    tracing::warn!(%site, "a site's certificate is taken back");
-    api.sites.revoke(site).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn revoke_site(State(api): State<ApiState>, Of(site): Of<SiteId>, caller: Caller) -> Result<Answered, Problem> {
+    let entrance = api.entrance()?;
+    let revoked = api.change(caller, None, move |tx, now| {
+        if !enrol::revoke(tx, &site, now)? {
+            return Ok(Err(unknown(&site)));
+        }
+        let told = Told {
+            action: "site_revoked",
+            subject: site.to_string(),
+            detail: json!({}),
+        };
+        Ok(Ok((Shown::nothing(), told)))
+    });
+    let revoked = revoked.await?;
+    entrance.look.notify_one();
+    Ok(revoked)
 }
 
 /// Come in: for the program on a site's box, which shows a one-time token. The same request again, where the answer was lost,
@@ -180,9 +230,10 @@ async fn revoke_site(State(api): State<ApiState>, Of(site): Of<SiteId>) -> Resul
 )]
 async fn enrol_site(
     State(api): State<ApiState>,
-    posted: PostedByAnyone<EnrolSite>,
+    peer: Option<Extension<TcpPeer>>,
+    Sent(body): Sent<EnrolSite>,
 ) -> Result<Json<EnrolledView>, Problem> {
-    let PostedByAnyone { body, peer } = posted;
+    let (entrance, now) = (api.entrance()?, api.clock.wall());
     let EnrolSite {
         token,
         agent_key,
@@ -193,11 +244,31 @@ async fn enrol_site(
         agent_key,
         edge_key,
     };
-    let enrolled = api
-        .sites
-        .enrol(request)
-        .await
+    let of = Arc::clone(&entrance);
+    let enrolled = api.db.write(move |tx| {
+        let enrolled = match of.enrol(tx, &request, now) {
+            Ok(enrolled) => enrolled,
+            Err(NotEnrolled::Store(error)) => return Err(error),
+            // Nothing was written.
+            Err(other) => return Ok(Err(other)),
+        };
+        let site = enrolled.site.as_str();
+        audit::append(
+            tx,
+            now,
+            site,
+            "site_enrolled",
+            site,
+            json!({ "edge_key": request.edge_key }),
+        )?;
+        Ok(Ok(enrolled))
+    });
+    let peer = peer.map(|Extension(peer)| peer);
+    let enrolled = enrolled
+        .await?
         .map_err(|error| not_enrolled(error, peer, &api.logins))?;
+    entrance.look.notify_one();
+    tracing::info!(site = %enrolled.site, "site has enrolled; the certificate before counts no more");
     Ok(Json(EnrolledView {
         site: enrolled.site,
         number: enrolled.number,

@@ -36,7 +36,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The configuration file.
-    #[arg(long, default_value = "/etc/holdfast/central.toml")]
+    #[arg(long, default_value = "/etc/holdfast-central/central.toml")]
     config: PathBuf,
 }
 

@@ -8,18 +8,23 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `replica`, `ledger`, `findings` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers` | what is kept, by subject |
+//! | `queries` | what is read for people, over all sites |
 //! | `schema` | tables, by version |
 //!
 //! *Only here are SQL libraries named.*
 
+pub mod answers;
+pub mod audit;
 mod checked;
 pub mod enrolment;
 pub mod findings;
 pub mod identity;
 pub mod journal;
 pub mod ledger;
+pub mod people;
 mod postgres;
+pub mod queries;
 pub mod replica;
 mod schema;
 pub mod set;

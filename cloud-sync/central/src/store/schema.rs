@@ -244,7 +244,6 @@ const TABLES_1: &[&str] = &[
         CHECK (debit <> credit))",
     "CREATE INDEX transfer_seq ON transfer (site, branch, seq)",
     "CREATE INDEX transfer_order ON transfer (site, order_id)",
-    "CREATE INDEX transfer_member ON transfer (member, at)",
     // Where a site says one thing, and another is worked out here.
     "CREATE TABLE finding (
         site TEXT NOT NULL REFERENCES site (id),
@@ -256,7 +255,38 @@ const TABLES_1: &[&str] = &[
         found_at BIGINT NOT NULL,
         PRIMARY KEY (site, branch, seq, class))",
     "CREATE INDEX finding_found ON finding (found_at, site, branch, seq, class)",
+    "CREATE INDEX transfer_member ON transfer (member, at, id)",
     // Who changed what, each sealed to the one before.
     "CREATE TABLE audit (
         seq BIGINT PRIMARY KEY, hash BYTES NOT NULL, entry TEXT NOT NULL)",
+    // Its end: whoever adds to it holds this row fast. The hash is hexadecimal.
+    "CREATE TABLE audit_head (id BIGINT PRIMARY KEY CHECK (id = 1), seq BIGINT NOT NULL, hash TEXT NOT NULL)",
+    "INSERT INTO audit_head (id, seq, hash)
+        VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000')",
+    // People, their sessions and from where they came, tokens of machines, and answers that may be asked for again.
+    "CREATE TABLE person (
+        name TEXT PRIMARY KEY, roles TEXT NOT NULL, password TEXT NOT NULL, must_change BIGINT NOT NULL,
+        disabled BIGINT NOT NULL, made_at BIGINT NOT NULL)",
+    "CREATE TABLE session (
+        hash TEXT PRIMARY KEY, person TEXT NOT NULL REFERENCES person (name), began_at BIGINT NOT NULL,
+        seen_at BIGINT NOT NULL)",
+    "CREATE INDEX session_person ON session (person)",
+    "CREATE TABLE familiar_network (
+        person TEXT NOT NULL REFERENCES person (name), network TEXT NOT NULL, seen_at BIGINT NOT NULL,
+        PRIMARY KEY (person, network))",
+    "CREATE TABLE token (
+        name TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, roles TEXT NOT NULL, made_at BIGINT NOT NULL,
+        made_by TEXT NOT NULL)",
+    "CREATE TABLE idempotency (
+        caller TEXT NOT NULL, route TEXT NOT NULL, key TEXT NOT NULL, body_hash TEXT NOT NULL, status BIGINT NOT NULL,
+        answer TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (caller, route, key))",
+    "CREATE INDEX idempotency_at ON idempotency (at)",
+    // What lists are read by.
+    "CREATE INDEX r_order_site ON r_order (site, placed_at, id)",
+    "CREATE INDEX r_order_day ON r_order (day, placed_at, site, id) WHERE day IS NOT NULL",
+    "CREATE INDEX r_member_id ON r_member (id, site)",
+    "CREATE INDEX r_quarantine_open ON r_quarantine (site, item) WHERE open = 1",
+    "CREATE INDEX r_energy_report_day ON r_energy_report (day, site)",
+    "CREATE INDEX transfer_site ON transfer (site, at, id)",
+    "CREATE INDEX account_kind ON account (kind, name)",
 ];

@@ -24,14 +24,6 @@ pub struct EdgeKey {
     pub from: u64,
 }
 
-/// The keys that sign a batch whose last entry has this number: the newest of those that count from there or before. A key that
-/// is enrolled later takes the place of the one before, and neither signs for the other's entries.
-pub fn keys_at(keys: &[EdgeKey], seq: u64) -> PublicKeys {
-    let newest = keys.iter().map(|key| key.from).filter(|from| *from <= seq).max();
-    let counting = keys.iter().filter(|key| Some(key.from) == newest);
-    PublicKeys(counting.map(|key| key.key).collect())
-}
-
 /// The certificate that a site's connection shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -39,6 +31,14 @@ pub struct Certificate {
     pub fingerprint: String,
     /// When it ends.
     pub until: Wall,
+}
+
+/// The keys that sign a batch whose last entry has this number: the newest of those that count from there or before. A key that
+/// is enrolled later takes the place of the one before, and neither signs for the other's entries.
+pub fn keys_at(keys: &[EdgeKey], seq: u64) -> PublicKeys {
+    let newest = keys.iter().map(|key| key.from).filter(|from| *from <= seq).max();
+    let counting = keys.iter().filter(|key| Some(key.from) == newest);
+    PublicKeys(counting.map(|key| key.key).collect())
 }
 
 /// A site as head office knows it.
@@ -70,6 +70,9 @@ pub struct Site {
     pub day: Option<Day>,
 }
 
+const COLUMNS: &str =
+    "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at";
+
 fn bad(what: &str, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Broken(format!("{what} of a site: {error}"))
 }
@@ -82,9 +85,6 @@ fn keys_text(keys: &[EdgeKey]) -> Result<Value, StoreError> {
     let text = serde_json::to_string(keys).map_err(|error| bad("keys", &error))?;
     Ok(Value::Text(text))
 }
-
-const COLUMNS: &str =
-    "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at";
 
 fn site(mut row: Row) -> Result<Site, StoreError> {
     let keys = keys_of(&row.text(3)?)?;
@@ -191,7 +191,7 @@ pub fn re_enrol(tx: &mut dyn Tx, id: &SiteId, key: PublicKey) -> Result<(), Stor
     .map(drop)
 }
 
-/// Lets a site in that shows this certificate.
+/// Lets a site in that shows this certificate; the one before counts no more.
 ///
 /// # Errors
 /// [`StoreError`].

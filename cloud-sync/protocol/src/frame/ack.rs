@@ -26,7 +26,8 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [Self; 4] = [Self::Following, Self::Ahead, Self::Broken, Self::Forked];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Following, Self::Ahead, Self::Broken, Self::Forked];
 
     /// Its number in an acknowledgement.
     pub const fn number(self) -> u8 {

@@ -2,10 +2,16 @@
 
 use super::sync::RecoveryView;
 use crate::{
-    api::{body::Checked, problem::Problem, wire::At},
+    api::{
+        body::Checked,
+        problem::Problem,
+        wire::{
+            At,
+            journal::{JournalEntry, JournalHead},
+        },
+    },
     credentials::Role,
 };
-use domain::journal::Head;
 use domain::{
     site::{Site, Space},
     time::Now,
@@ -157,24 +163,6 @@ impl ClockView {
     }
 }
 
-/// The last entry of the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct JournalHead {
-    /// Its number; zero if there is none.
-    pub seq: u64,
-    /// Its hash, hex.
-    pub hash: String,
-}
-
-impl From<Head> for JournalHead {
-    fn from(head: Head) -> Self {
-        Self {
-            seq: head.seq,
-            hash: head.hash.to_string(),
-        }
-    }
-}
-
 /// How far head office has the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -267,17 +255,6 @@ pub struct JournalPage {
     /// (docs/sync-protocol.md), base64; `null` where there are none.
     #[schema(required)]
     pub signature: Option<String>,
-}
-
-/// One journal entry as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct JournalEntry {
-    /// Its number.
-    pub seq: u64,
-    /// SHA-256 of the hash before and the bytes, hex.
-    pub hash: String,
-    /// The stored bytes, base64: a JSON text.
-    pub bytes: String,
 }
 
 /// A token to be made.

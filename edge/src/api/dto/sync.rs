@@ -1,10 +1,9 @@
 //! What the program that speaks with head office is told, on a socket of its own.
 
-use super::station::JournalHead;
 use crate::api::{
     body::{Checked, check_reason},
     problem::Problem,
-    wire::At,
+    wire::{At, journal::JournalHead},
 };
 use domain::journal::Head;
 use serde::{Deserialize, Serialize};

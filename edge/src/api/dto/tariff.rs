@@ -1,72 +1,14 @@
-//! Tariffs: the document as people write it, and what applies now.
-//! Documents are read by the domain, which names every fault; the types here describe them for OpenAPI.
+//! Tariffs: which versions there are, what applies now, and what is wrong with one.
 
 use super::problem::TariffFault;
-use crate::api::wire::{At, YuanPerKwh, live::Period};
+use crate::api::wire::{
+    At, YuanPerKwh,
+    live::Period,
+    tariff::{PricePartsDto, TariffDocument},
+};
 use domain::tariff::{PriceRow, Tariff};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::Serialize;
 use utoipa::ToSchema;
-
-/// A tariff version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TariffDocument {
-    /// The version's name.
-    #[schema(example = "summer-2026")]
-    pub id: String,
-    /// Orders placed from then on are pinned to it, until a later version takes over.
-    pub effective_from: At,
-    /// Always `CNY`.
-    #[serde(default)]
-    #[schema(example = "CNY")]
-    pub currency: String,
-    /// IANA name of the site's time zone; may be left out in requests.
-    #[serde(default)]
-    #[schema(example = "Asia/Shanghai")]
-    pub time_zone: String,
-    /// Prices by period: `sharp`, `peak`, `flat`, `valley`; periods that no schedule uses may be left out.
-    pub prices: BTreeMap<String, PricePartsDto>,
-    /// Day schedules; the first that matches a day is the day's.
-    pub schedules: Vec<ScheduleDto>,
-}
-
-/// A price in its two parts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = PriceParts)]
-pub struct PricePartsDto {
-    /// The electricity itself (电费).
-    pub electricity: YuanPerKwh,
-    /// The station's service fee (服务费).
-    pub service: YuanPerKwh,
-}
-
-/// What a day looks like, and which days look like that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = DaySchedule)]
-pub struct ScheduleDto {
-    /// Months it applies to, 1 to 12; every month if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub months: Option<Vec<u8>>,
-    /// Days of the week it applies to, `mon` to `sun`; every day if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weekdays: Option<Vec<String>>,
-    /// The day from 00:00 to 24:00, without gaps.
-    pub periods: Vec<PeriodRowDto>,
-}
-
-/// One stretch of a day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = TariffPeriod)]
-pub struct PeriodRowDto {
-    /// When it begins by the local clock.
-    #[schema(example = "08:00")]
-    pub from: String,
-    /// When it ends by the local clock.
-    #[schema(example = "12:00")]
-    pub to: String,
-    /// What applies.
-    pub kind: Period,
-}
 
 /// All tariff versions.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

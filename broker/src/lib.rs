@@ -63,5 +63,5 @@ pub use handle::{Handle, PublishError, Sent};
 pub use limits::{Limited, Rate, RateLimit, RateLimits, TokenBucket, network_of};
 pub use message::{Message, Publish, PublishProperties, QoS, USER_PROPERTIES_MAX};
 pub use receipt::{Outcome, Receipt, RefusalReason};
-pub use runtime::runtime;
+pub use runtime::{ServingThread, runtime};
 pub use stats::Stats;

@@ -1,14 +1,52 @@
-//! The runtime that connections are served on.
+//! The thread that connections are served on.
 
-use tokio::runtime::Builder;
+use std::{future::Future, io, thread};
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+};
 
-/// Threads on which a connection that is ready waits less while others are served again.
+/// A runtime on which connections that are ready are served in turn.
 ///
-/// A thread of tokio's has a queue of its own for 256 tasks; what is ready beyond that waits in a common one, at which it
-/// looks now and then. With a thousand connections that all have something to say, those in the short queue are served
-/// again meanwhile. Here a thread looks at the common queue before each task; `cargo xtask bench fair` measures what is left.
+/// It has one thread and one queue. A runtime of several threads has queues of its own for each of them and a common one, and
+/// with a thousand connections that all have something to say some are served many times while others wait; on two
+/// processors that also serve those who ask, its slowest hundredth waited three times as long (docs/numbers.md). What a
+/// connection has to be served with is little: whatever decides is on other threads.
 pub fn runtime() -> Builder {
-    let mut builder = Builder::new_multi_thread();
-    builder.enable_all().global_queue_interval(1);
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all();
     builder
+}
+
+/// A thread of its own with such a runtime. Whatever is served on it ends with it.
+#[derive(Debug)]
+pub struct ServingThread {
+    runtime: Handle,
+    _stop: oneshot::Sender<()>,
+}
+
+impl ServingThread {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub fn start() -> io::Result<Self> {
+        let runtime = runtime().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        thread::Builder::new().name("mqtt".to_owned()).spawn(move || {
+            let _dropped = runtime.block_on(stopped);
+            // Work that was handed to other threads is not waited for.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self {
+            runtime: handle,
+            _stop: stop,
+        })
+    }
+
+    /// Serves on it: what [`Broker::serve`](crate::Broker::serve) returns.
+    pub fn serve(&self, serving: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(serving);
+    }
 }

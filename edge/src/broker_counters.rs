@@ -1,8 +1,8 @@
 //! The broker's numbers, and the log's, for `/metrics`.
 
-use crate::log;
 use broker::{ConnectRefusal, Handle, Stats};
 use service::http::metrics::{Counters, Metric};
+use service::log;
 
 /// A number of the broker's: its name, what it counts, and where it is.
 type Number = (&'static str, &'static str, fn(&Stats) -> u64);

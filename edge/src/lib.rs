@@ -32,7 +32,6 @@ pub mod fuzz;
 pub mod gate;
 pub mod head_office;
 pub mod hub;
-mod log;
 mod open_files;
 #[cfg(test)]
 mod own_path;

@@ -11,12 +11,14 @@ use domain::journal::hex;
 use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Method, Request, Response, body::Incoming, client::conn::http1::SendRequest, header};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::TlsConnector;
 
 /// How long an answer may take where the caller says nothing else.
 const TIME_MAX: Duration = Duration::from_secs(30);
@@ -33,6 +35,22 @@ pub struct Client {
 enum At {
     Socket(PathBuf),
     Tcp(SocketAddr),
+    Tls {
+        /// Host name or address, which is also the name in the daemon's certificate.
+        host: String,
+        port: u16,
+        config: TlsClient,
+    },
+}
+
+/// What HTTPS is spoken with.
+#[derive(Clone)]
+struct TlsClient(Arc<rustls::ClientConfig>);
+
+impl std::fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsClient")
+    }
 }
 
 /// One connection to a daemon, made again where it is found closed.
@@ -193,6 +211,15 @@ impl Client {
         }
     }
 
+    /// The daemon at this host and port, over TLS.
+    pub fn at_https(host: impl Into<String>, port: u16, config: Arc<rustls::ClientConfig>) -> Self {
+        let (host, config) = (host.into(), TlsClient(config));
+        Self {
+            at: At::Tls { host, port, config },
+            ..Self::at_socket("")
+        }
+    }
+
     /// The same with a token.
     #[must_use]
     pub fn with_token(mut self, token: Option<String>) -> Self {
@@ -274,6 +301,14 @@ impl Client {
                 stream.set_nodelay(true).map_err(unreachable)?;
                 self.begin(stream).await
             }
+            At::Tls { host, port, config } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+                stream.set_nodelay(true).map_err(unreachable)?;
+                let name = ServerName::try_from(host.clone()).map_err(|error| self.broken(&error))?;
+                let tls = TlsConnector::from(Arc::clone(&config.0));
+                let stream = tls.connect(name, stream).await.map_err(|error| self.broken(&error))?;
+                self.begin(stream).await
+            }
         }
     }
 
@@ -331,6 +366,7 @@ impl Client {
         match &self.at {
             At::Socket(path) => path.display().to_string(),
             At::Tcp(address) => address.to_string(),
+            At::Tls { host, port, .. } => format!("https://{host}:{port}"),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | [`tls`] | certificates from files or from an own authority, and whose certificates are believed |
 //! | [`config`] | configuration files with overrides from the environment, and faults told by file, line and key |
 //! | [`secret`] | secrets that are shown once and kept as hashes |
+//! | [`log`] | lines that wait in a bounded queue: whoever says something waits for nobody |
 //! | [`systemd`] | readiness, patience and the watchdog |
 //! | [`escape`] | texts of strangers, made fit for a person's screen |
 //! | [`wire`] | amounts and times as they stand in requests and answers |
@@ -18,6 +19,7 @@ pub mod client;
 pub mod config;
 pub mod escape;
 pub mod http;
+pub mod log;
 pub mod secret;
 pub mod systemd;
 pub mod tls;

@@ -15,7 +15,7 @@ use domain::{
 };
 use protocol::{
     frame::{Batch, Malformed, State},
-    key::{PublicKeys, SigningKey},
+    key::SigningKey,
     pack::Packer,
 };
 use std::sync::{Arc, Mutex};
@@ -84,7 +84,7 @@ impl Journal {
 struct HeadOffice {
     db: Db,
     site: SiteId,
-    keys: PublicKeys,
+    keys: Vec<sites::EdgeKey>,
     copy: Arc<Mutex<SiteCopy>>,
 }
 
@@ -104,7 +104,7 @@ impl HeadOffice {
         Self {
             db,
             site: journal.site.clone(),
-            keys: key.into(),
+            keys: vec![sites::EdgeKey { key, from: 0 }],
             copy: Arc::new(Mutex::new(copy)),
         }
     }

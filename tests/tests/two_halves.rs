@@ -3,148 +3,49 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
-use broker::Broker;
-use central::{
-    desk::{Clock, Desk, Office},
-    door::{self, Door, ToSites},
-    store::{Db, Place, ledger::mirrored, sites},
-};
+use central::store::{Db, Place, ledger::mirrored, sites};
 use domain::{
     ids::SiteId,
     ledger::{Account, digest},
     order::State,
-    time::{Mono, Wall},
     topics::{DownKind, UpKind},
     units::Fen,
 };
-use protocol::{frame::HqEpoch, key::SigningKey};
 use serde_json::{Value, json};
-use service::secret::Secret;
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
-};
-use sync::{line, run::Agent, station::Station};
-use tokio::{
-    net::TcpListener,
-    sync::{oneshot, watch},
-    task::JoinHandle,
-};
+use std::time::{Duration, Instant};
 use world::{
     hand::Hand,
+    head_office::{AgentProcess, HeadOfficeProcess},
     history,
-    line::Line,
-    station::{SITE, Setup, StationProcess},
+    station::{SITE, StationProcess},
 };
 
 /// Of no matter unless something never happens: a connection is tried again after up to a minute, on a machine as slow as it is.
 const PATIENCE: Duration = Duration::from_secs(600);
-const ME: &str = "here";
-
-fn key() -> SigningKey {
-    SigningKey::from_seed([1; 32])
-}
 
 fn site() -> SiteId {
     SITE.parse().unwrap()
 }
 
-struct Clocks(Instant);
+/// A station that has enrolled at head office, the program on its box, and head office's database, looked at from beside.
+struct Both {
+    station: StationProcess,
+    agent: AgentProcess,
+    head_office: HeadOfficeProcess,
+    db: Db,
+}
 
-impl Clock for Clocks {
-    fn mono(&self) -> Mono {
-        Mono(u64::try_from(self.0.elapsed().as_millis()).unwrap())
+async fn set_up(name: &str) -> Both {
+    let mut station = StationProcess::start(name, &history::setup()).await.unwrap();
+    let head_office = HeadOfficeProcess::start(&format!("{name}-office")).await.unwrap();
+    let agent = head_office.join(&mut station, SITE).await.unwrap();
+    let db = Db::open(&Place::File(head_office.database())).unwrap();
+    Both {
+        station,
+        agent,
+        head_office,
+        db,
     }
-
-    fn wall(&self) -> Wall {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        Wall(i64::try_from(since.as_millis()).unwrap())
-    }
-}
-
-/// Head office while it runs.
-struct HeadOffice {
-    broker: Broker,
-    address: SocketAddr,
-    desk: JoinHandle<()>,
-}
-
-impl HeadOffice {
-    async fn start(db: &Db, secret: &Secret, at: SocketAddr) -> Self {
-        let door = Arc::new(Door::default());
-        let says = door.admit(site(), secret.hash());
-        let broker = door::open(&door);
-        let listener = TcpListener::bind(at).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(broker.serve(listener));
-        let office = Office {
-            process: ME.to_owned(),
-            hq_epoch: HqEpoch([3; 16]),
-            key: key(),
-        };
-        let clock = Arc::new(Clocks(Instant::now()));
-        let desk = Desk::new(Arc::new(office), clock, db.clone(), site(), ToSites(broker.handle()));
-        let desk = tokio::spawn(async move { desk.run(says).await.unwrap() });
-        Self { broker, address, desk }
-    }
-
-    async fn stop(self) -> SocketAddr {
-        self.desk.abort();
-        let _all_left = self.broker.shutdown(Duration::from_secs(1)).await;
-        self.address
-    }
-}
-
-/// The program on the box.
-struct OnTheBox {
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
-
-fn speak(station: &StationProcess, secret: &Secret, at: SocketAddr) -> OnTheBox {
-    let agent = Agent {
-        site: site(),
-        station: Station::at(station.sync_socket()),
-        broker: line::Broker {
-            host: at.ip().to_string(),
-            port: at.port(),
-            credentials: Some((SITE.to_owned(), secret.reveal().to_owned())),
-            tls: None,
-        },
-    };
-    let (stop, stopped) = oneshot::channel();
-    let (told, _) = watch::channel(sync::courier::Progress::default());
-    let task = tokio::spawn(sync::run::run(agent, told, async move {
-        let _or_dropped = stopped.await;
-    }));
-    OnTheBox { stop, task }
-}
-
-impl OnTheBox {
-    async fn end(self) {
-        let _gone = self.stop.send(());
-        self.task.await.unwrap();
-    }
-}
-
-async fn set_up(name: &str) -> (StationProcess, Db, Secret) {
-    let setup = Setup {
-        head_office: Line::in_configuration(&key()),
-        ..history::setup()
-    };
-    let station = StationProcess::start(name, &setup).await.unwrap();
-    let (hello, _) = Line::of(&station, SITE, key()).hello().await.unwrap();
-    let edge_key = hello["key"].as_str().unwrap().parse().unwrap();
-    let db = Db::open(&Place::File(station.folder().join("central.sqlite"))).unwrap();
-    let secret = Secret::generate().unwrap();
-    let far = Wall(i64::MAX / 2);
-    let added = db.write(move |tx| {
-        sites::add(tx, &site(), "a station", &[sites::EdgeKey { key: edge_key, from: 0 }])?;
-        sites::own(tx, &site(), ME, Wall(0), far)
-    });
-    assert!(added.await.unwrap());
-    (station, db, secret)
 }
 
 /// An order from its placing to its money.
@@ -212,15 +113,14 @@ fn digest_of(seq: u64, accounts: &[(String, i64)]) -> String {
     digest(seq, own).unwrap().to_string()
 }
 
-fn anywhere() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_station_books_while_the_line_is_cut_and_head_office_starts_again_is_there_afterwards() {
-    let (station, db, secret) = set_up("two-halves-cut").await;
-    let head_office = HeadOffice::start(&db, &secret, anywhere()).await;
-    let on_the_box = speak(&station, &secret, head_office.address);
+    let Both {
+        station,
+        mut agent,
+        mut head_office,
+        db,
+    } = set_up("two-halves-cut").await;
     station.add_member("anna", "100.00").await.unwrap();
     let pile_secret = station.add_pile("P1").await.unwrap();
     let mut pile = history::boot(&station, "P1", &pile_secret).await.unwrap();
@@ -228,12 +128,22 @@ async fn what_a_station_books_while_the_line_is_cut_and_head_office_starts_again
     let before = books_are_equal(&station, &db).await;
 
     // The line is cut: cars go on charging.
-    let address = head_office.stop().await;
+    head_office.terminate().await.unwrap();
     charge(&station, &mut pile, "P1", "1001.0000", "1003.0000").await;
     charge(&station, &mut pile, "P1", "1003.0000", "1004.0000").await;
-    let head_office = HeadOffice::start(&db, &secret, address).await;
+    head_office.start_again().await.unwrap();
     let after = books_are_equal(&station, &db).await;
     assert!(after > before + 15, "{before} {after}");
+
+    // Killed in the middle of it, both: nothing lost, nothing twice.
+    charge(&station, &mut pile, "P1", "1004.0000", "1005.0000").await;
+    agent.kill().unwrap();
+    agent.start().await.unwrap();
+    charge(&station, &mut pile, "P1", "1005.0000", "1006.0000").await;
+    head_office.kill().unwrap();
+    head_office.start_again().await.unwrap();
+    let last = books_are_equal(&station, &db).await;
+    assert!(last > after + 15, "{after} {last}");
 
     // The station knows how far it is, by head office's own word.
     let deadline = Instant::now() + PATIENCE;
@@ -245,15 +155,20 @@ async fn what_a_station_books_while_the_line_is_cut_and_head_office_starts_again
         assert!(Instant::now() < deadline, "{seen}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    on_the_box.end().await;
-    head_office.stop().await;
+    let status = agent.cli(&["status"]).unwrap();
+    assert!(status.contains("connected") && status.contains("following"), "{status}");
+    agent.terminate().await.unwrap();
+    head_office.terminate().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_station_that_is_restored_from_a_copy_gets_its_lost_hours_back_over_the_line() {
-    let (mut station, db, secret) = set_up("two-halves-restore").await;
-    let head_office = HeadOffice::start(&db, &secret, anywhere()).await;
-    let on_the_box = speak(&station, &secret, head_office.address);
+    let Both {
+        mut station,
+        agent: _agent,
+        head_office: _head_office,
+        db,
+    } = set_up("two-halves-restore").await;
     station.add_member("anna", "100.00").await.unwrap();
     let pile_secret = station.add_pile("P1").await.unwrap();
     let mut pile = history::boot(&station, "P1", &pile_secret).await.unwrap();
@@ -292,8 +207,69 @@ async fn a_station_that_is_restored_from_a_copy_gets_its_lost_hours_back_over_th
     );
     let after = books_are_equal(&station, &db).await;
     assert!(after > head, "another run of the journal goes on after entry {head}");
-    on_the_box.end().await;
-    head_office.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invitation_counts_once_and_a_site_that_is_revoked_or_a_stranger_is_not_let_in() {
+    let mut station = StationProcess::start("two-halves-door", &history::setup())
+        .await
+        .unwrap();
+    let head_office = HeadOfficeProcess::start("two-halves-door-office").await.unwrap();
+    let mut agent = head_office.join(&mut station, SITE).await.unwrap();
+    let db = Db::open(&Place::File(head_office.database())).unwrap();
+    station.add_member("anna", "1.00").await.unwrap();
+    books_are_equal(&station, &db).await;
+    let invitation = head_office.folder().join(format!("{SITE}.invitation"));
+
+    // The same box may show it again, where the answer was lost. Its certificate is another one, and the one before is over.
+    agent.enrol(&invitation).unwrap();
+    // Another box has another key.
+    let stolen = StationProcess::start("two-halves-stolen", &history::setup())
+        .await
+        .unwrap();
+    let thief = AgentProcess::beside(&stolen).unwrap();
+    let refused = thief.enrol(&invitation).unwrap_err().to_string();
+    assert!(refused.contains("this token was used already"), "{refused}");
+    // Nor is it any other site's.
+    let mut other = StationProcess::new("two-halves-other", &history::setup()).unwrap();
+    other.set_site("elsewhere");
+    other.start_again().await.unwrap();
+    let refused = AgentProcess::beside(&other).unwrap().enrol(&invitation).unwrap_err();
+    assert!(
+        refused.to_string().contains("the station here is elsewhere"),
+        "{refused}"
+    );
+    let again = head_office.cli(&["site", "add", SITE]).unwrap_err().to_string();
+    assert!(again.contains("there is a site test-site already"), "{again}");
+
+    // A forged invitation of an unknown token.
+    let text = std::fs::read_to_string(&invitation).unwrap();
+    let mut forged: Value = serde_json::from_str(&text).unwrap();
+    forged["token"] = json!("x".repeat(43));
+    let path = head_office.folder().join("forged");
+    std::fs::write(&path, forged.to_string()).unwrap();
+    let refused = thief.enrol(&path).unwrap_err().to_string();
+    assert!(refused.contains("this token is not known"), "{refused}");
+
+    // Revoked: what it says does not arrive any more, and it is told why.
+    agent.terminate().await.unwrap();
+    agent.start().await.unwrap();
+    station.add_member("berta", "1.00").await.unwrap();
+    books_are_equal(&station, &db).await;
+    head_office.cli(&["site", "revoke", SITE]).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !agent.log().contains("was it revoked") {
+        assert!(Instant::now() < deadline, "{}", agent.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    station.add_member("clara", "1.00").await.unwrap();
+
+    // Let in anew, with the same keys: everything goes on where it was.
+    head_office.cli(&["site", "enrol", SITE]).unwrap();
+    agent.enrol(&invitation).unwrap();
+    agent.terminate().await.unwrap();
+    agent.start().await.unwrap();
+    books_are_equal(&station, &db).await;
 }
 
 /// State and fee of an order.

@@ -66,22 +66,43 @@ fn all(steps: &mut Steps) -> Result {
     })
 }
 
-/// Checks the unit as it will be installed, but with the program that the tests ran in place of the installed one.
+/// The programs that are installed as services, with what each takes as its configuration as it is shipped.
+const SERVICES: [(&str, Option<&str>); 3] = [
+    ("holdfast-edge", Some("config/edge.toml")),
+    ("holdfast-central", Some("config/central.toml")),
+    // What it needs besides comes with its enrolment.
+    ("holdfast-sync", None),
+];
+
 fn service_files() -> Result {
-    let built = programs()?.join("holdfast-edge");
+    let folder = programs()?.join("units");
+    for (service, config) in SERVICES {
+        service_file(service, &folder)?;
+        if let Some(config) = config {
+            // What is installed and not yet edited must be taken.
+            run(Command::new(programs()?.join(service))
+                .args(["check-config", "--config"])
+                .arg(root().join(config)))?;
+        }
+    }
+    user_and_folders(&folder)
+}
+
+/// Checks a unit as it will be installed, but with the program that the tests ran in place of the installed one.
+fn service_file(service: &str, folder: &Path) -> Result {
+    let built = programs()?.join(service);
     if !built.is_file() {
         return Err(format!("{} is missing; the tests build it", built.display()));
     }
-    let unit = root().join("systemd/holdfast-edge.service");
+    let unit = root().join(format!("systemd/{service}.service"));
     let text = fs::read_to_string(&unit).map_err(|error| format!("{}: {error}", unit.display()))?;
-    let installed = "/usr/bin/holdfast-edge";
-    if !text.contains(installed) {
+    let installed = format!("/usr/bin/{service}");
+    if !text.contains(&installed) {
         return Err(format!("{} does not start {installed}", unit.display()));
     }
-    let folder = programs()?.join("units");
-    let copy = folder.join("holdfast-edge.service");
-    fs::create_dir_all(&folder)
-        .and_then(|()| fs::write(&copy, text.replace(installed, &built.to_string_lossy())))
+    let copy = folder.join(format!("{service}.service"));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&copy, text.replace(&installed, &built.to_string_lossy())))
         .map_err(|error| format!("{}: {error}", copy.display()))?;
     run(program("systemd-analyze")
         .args(["verify", "--man=no", "--recursive-errors=no"])
@@ -93,7 +114,7 @@ fn service_files() -> Result {
         analyze
     };
     run(&mut security(EXPOSURE_MAX_TENTHS))
-        .map_err(|error| format!("{error}: the service is exposed more than {EXPOSURE_MAX_TENTHS} tenths"))?;
+        .map_err(|error| format!("{error}: {service} is exposed more than {EXPOSURE_MAX_TENTHS} tenths"))?;
     if succeeds(&mut security("0")) {
         return Err("systemd-analyze finds no exposure at all: it did not look".to_owned());
     }
@@ -103,30 +124,37 @@ fn service_files() -> Result {
             unit.display()
         ));
     }
-    user_and_folders(&folder)?;
-    // What is installed and not yet edited must be taken.
-    run(Command::new(&built)
-        .args(["check-config", "--config"])
-        .arg(root().join("config/edge.toml")))
+    Ok(())
 }
 
-/// Makes the user and the folders in an empty root, as the installed files say.
+/// Makes the users and the folders in an empty root, as the installed files say.
 fn user_and_folders(folder: &Path) -> Result {
     let empty = folder.join("root");
-    let etc = empty.join("etc/holdfast");
+    let etc = empty.join("etc");
+    let put = |file: &str| {
+        let file = etc.join(file);
+        fs::create_dir_all(file.parent().unwrap_or(&etc)).and_then(|()| fs::write(file, ""))
+    };
     let made = match fs::remove_dir_all(&empty) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => fs::create_dir_all(&etc).and_then(|()| fs::write(etc.join("edge.toml"), "")),
+        _ => [
+            "holdfast/edge.toml",
+            "holdfast-sync/sync.toml",
+            "holdfast-central/central.toml",
+        ]
+        .into_iter()
+        .try_for_each(put),
     };
     made.map_err(|error| format!("{}: {error}", empty.display()))?;
     let in_root = format!("--root={}", empty.display());
     let systemd = root().join("systemd");
-    run(program("systemd-sysusers")
-        .arg(&in_root)
-        .arg(systemd.join("holdfast.sysusers.conf")))?;
+    let of = |what: &str| ["holdfast", "holdfast-central"].map(|name| systemd.join(format!("{name}.{what}.conf")));
+    run(program("systemd-sysusers").arg(&in_root).args(of("sysusers")))?;
     let users = fs::read_to_string(empty.join("etc/passwd")).map_err(|error| error.to_string())?;
-    if !users.contains("holdfast:") {
-        return Err("systemd-sysusers made no user `holdfast`".to_owned());
+    for user in ["holdfast:", "holdfast-sync:", "holdfast-central:"] {
+        if !users.lines().any(|line| line.starts_with(user)) {
+            return Err(format!("systemd-sysusers made no user `{user}`"));
+        }
     }
     if !tools::is_root() {
         println!("the folders are made for root only: left out");
@@ -134,8 +162,15 @@ fn user_and_folders(folder: &Path) -> Result {
     }
     run(program("systemd-tmpfiles")
         .args([in_root.as_str(), "--create"])
-        .arg(systemd.join("holdfast.tmpfiles.conf")))?;
-    for (path, wanted) in [("", 0o750), ("tariffs", 0o750), ("edge.toml", 0o640)] {
+        .args(of("tmpfiles")))?;
+    for (path, wanted) in [
+        ("holdfast", 0o750),
+        ("holdfast/tariffs", 0o750),
+        ("holdfast/edge.toml", 0o640),
+        ("holdfast-sync", 0o750),
+        ("holdfast-sync/sync.toml", 0o640),
+        ("holdfast-central/central.toml", 0o640),
+    ] {
         let path = etc.join(path);
         let found = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         if found.permissions().mode() & 0o777 != wanted || found.gid() == 0 {

@@ -112,12 +112,7 @@ pub enum Effect {
     /// Hand an acknowledgement to the station, which checks who signed it.
     HandAck(Vec<u8>),
     /// Hand head office's time to the station, which checks who signed it.
-    HandPong {
-        /// The pong.
-        pong: Vec<u8>,
-        /// How long it took, in milliseconds.
-        round_trip_ms: u64,
-    },
+    HandPong(Vec<u8>),
     /// Hand the station what it has lost, and say what became of it.
     HandTail(Vec<u8>),
     /// Ask the station.
@@ -224,7 +219,7 @@ pub struct Courier {
 struct Pings {
     next_at: Mono,
     /// The last that was sent.
-    sent: Option<(Nonce, Mono)>,
+    sent: Option<Nonce>,
     heard_at: Mono,
 }
 
@@ -282,7 +277,7 @@ impl Courier {
             Input::StationAway => {}
             Input::Page(page) => self.page(now, page, &mut effects),
             Input::Ping(nonce) if self.phase != Phase::Away => {
-                self.pings.sent = Some((nonce, now));
+                self.pings.sent = Some(nonce);
                 effects.push(Effect::Send(Kind::Ping, nonce.0.to_vec()));
             }
             Input::Ping(_) => {}
@@ -563,12 +558,9 @@ impl Courier {
     }
 
     fn pong(&mut self, now: Mono, pong: Pong, bytes: Vec<u8>, effects: &mut Vec<Effect>) {
-        if let Some((_, sent_at)) = self.pings.sent.take_if(|(nonce, _)| *nonce == pong.nonce) {
+        if self.pings.sent.take_if(|nonce| *nonce == pong.nonce).is_some() {
             self.pings.heard_at = now;
-            effects.push(Effect::HandPong {
-                pong: bytes,
-                round_trip_ms: now.ms_since(sent_at),
-            });
+            effects.push(Effect::HandPong(bytes));
         }
     }
 

@@ -4,6 +4,9 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`cli`], [`config`] | what a person types and sets |
+//! | [`enrol`] | how this box gets its place at head office |
+//! | [`status`] | how far it is, for people and monitoring |
 //! | [`courier`] | what to send, fetch and hand on, and when; without I/O |
 //! | `urgency` | which entries do not wait for company |
 //! | [`station`] | what is asked of the station, through a socket of its own |
@@ -11,9 +14,13 @@
 //! | `live` | live frames of orders that somebody watches |
 //! | [`run`] | the shell around the courier |
 
+pub mod cli;
+pub mod config;
 pub mod courier;
+pub mod enrol;
 pub mod line;
 mod live;
 pub mod run;
 pub mod station;
+pub mod status;
 mod urgency;

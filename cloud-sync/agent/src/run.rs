@@ -48,6 +48,8 @@ struct Shell {
     courier: Courier,
     begun: Instant,
     line: Option<Line>,
+    /// Since when the connection is up.
+    up_since: Option<Instant>,
     hears: Option<mpsc::Receiver<Heard>>,
     /// When the next connection is tried, and how long the pause after that will be.
     next_try: Instant,
@@ -68,6 +70,7 @@ pub async fn run(agent: Agent, told: watch::Sender<Progress>, shutdown: impl Fut
         courier: Courier::new(),
         begun: Instant::now(),
         line: None,
+        up_since: None,
         hears: None,
         next_try: Instant::now(),
         pause: PAUSES[0],
@@ -135,15 +138,13 @@ impl Shell {
                     self.agent.broker.host,
                     self.agent.broker.port
                 );
-                self.pause = PAUSES[0];
+                self.up_since = Some(Instant::now());
                 Some(Input::Connected)
             }
             Heard::Down(why) => {
-                tracing::warn!(
-                    "no connection to head office: {why}; the next try is in {:?}",
-                    self.pause
-                );
                 self.drop_line();
+                let pause = self.next_try.saturating_duration_since(Instant::now());
+                tracing::warn!("no connection to head office: {why}; the next try is in {pause:.0?}");
                 Some(Input::Lost)
             }
             Heard::Message(kind, bytes) => Some(Input::Down(kind, bytes)),
@@ -155,6 +156,10 @@ impl Shell {
             line.cut();
         }
         self.hears = None;
+        // One that is ended again and again as soon as it is up is not hurried after.
+        if self.up_since.take().is_some_and(|since| since.elapsed() >= PAUSES[1]) {
+            self.pause = PAUSES[0];
+        }
         self.next_try = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(PAUSES[1]);
     }
@@ -188,7 +193,7 @@ impl Shell {
                 self.doing
                     .spawn(async move { Done::Handed("ack", station.hand("ack", frame).await) });
             }
-            Effect::HandPong { pong, .. } => {
+            Effect::HandPong(pong) => {
                 self.doing
                     .spawn(async move { Done::Handed("pong", station.hand("pong", pong).await) });
             }

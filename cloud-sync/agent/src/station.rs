@@ -93,7 +93,7 @@ impl Station {
             hq_epoch: said.hq_epoch,
             waiting_since: said.waiting_since,
             time_zone: said.time_zone,
-            key: said.key,
+            key: Some(said.key),
             nonce: said.nonce,
         })
     }

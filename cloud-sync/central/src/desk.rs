@@ -2,7 +2,8 @@
 //! once they are on disk, and not before.
 
 use crate::{
-    door::{ToSites, Up},
+    door::Up,
+    front::ToSites,
     ingest::{Read, SiteCopy, Taken, take},
     store::{Db, StoreError, journal, sites},
 };
@@ -14,7 +15,7 @@ use domain::{
 };
 use protocol::{
     frame::{Ack, HqEpoch, Nonce, Pong, State, Tail},
-    key::{PublicKeys, SigningKey},
+    key::SigningKey,
     status::{Hello, Status},
     topic::Kind,
 };
@@ -177,7 +178,7 @@ impl Desk {
     async fn batch(&mut self, bytes: Vec<u8>) -> Result<bool, StoreError> {
         let copy = self.copy().await?;
         let site = self.site.clone();
-        let keys = PublicKeys(copy.site().keys.iter().map(|key| key.key).collect());
+        let keys = copy.site().keys.clone();
         if self.stands_still {
             self.copy = Some(copy);
             self.unacked += 1;
@@ -190,6 +191,8 @@ impl Desk {
             Ok(read) => Arc::new(read),
             Err(error) => {
                 tracing::warn!(site = %self.site, "a batch is refused: {error}");
+                // The site may have been enrolled anew since its keys were read.
+                self.copy = None;
                 return Ok(false);
             }
         };

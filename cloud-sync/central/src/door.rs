@@ -2,15 +2,15 @@
 //! queue of its own, so that one at its bound costs the others nothing.
 
 use broker::{
-    Admitted, BoxFuture, Client, ConnectRefusal, ConnectRequest, Credential, DisconnectCause, Gatekeeper, Handle,
-    Identity, Message, Publish, QoS, Receipt, Route, Subscribing,
+    Admitted, BoxFuture, Client, ConnectRefusal, ConnectRequest, Credential, DisconnectCause, Gatekeeper, Identity,
+    Publish, QoS, Receipt, Route, Subscribing,
 };
 use domain::ids::SiteId;
 use protocol::{
     frame::FRAME_MAX,
     topic::{Kind, Topic, down_filter},
 };
-use service::secret::SecretHash;
+use service::tls::{common_name, fingerprint};
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
@@ -32,12 +32,12 @@ pub struct Up {
 }
 
 /// A site that may come in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Known {
-    secret: SecretHash,
-    /// Another one for each secret, so that an older one can be told from it.
-    credential: Credential,
-    says: mpsc::Sender<Up>,
+    /// SHA-256 (hex) of the certificate that speaks for it.
+    fingerprint: Option<String>,
+    /// Its desk, where this process has it.
+    says: Option<mpsc::Sender<Up>>,
 }
 
 /// Decides for the broker on behalf of head office.
@@ -47,25 +47,41 @@ pub struct Door {
 }
 
 impl Door {
-    /// Lets a site in that shows a secret with this hash; what it says goes to the receiver. What was known of it before is
-    /// replaced.
-    pub fn admit(&self, site: SiteId, secret: SecretHash) -> mpsc::Receiver<Up> {
-        let (says, hears) = mpsc::channel(WAITING_MAX);
-        let credential = credential(&secret);
-        let known = Known {
-            secret,
-            credential,
-            says,
-        };
+    /// Which certificates speak for sites, all of them. Whoever came with another is to be asked again after this.
+    pub fn know(&self, certificates: impl IntoIterator<Item = (SiteId, String)>) {
+        let mut certificates: BTreeMap<SiteId, String> = certificates.into_iter().collect();
         let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
-        sites.insert(site, known);
+        for (site, known) in sites.iter_mut() {
+            known.fingerprint = certificates.remove(site);
+        }
+        for (site, fingerprint) in certificates {
+            sites.entry(site).or_default().fingerprint = Some(fingerprint);
+        }
+        sites.retain(|_, known| known.fingerprint.is_some() || known.says.is_some());
+    }
+
+    /// This process has the site's desk: what the site says goes to the receiver.
+    pub fn begin(&self, site: &SiteId) -> mpsc::Receiver<Up> {
+        let (says, hears) = mpsc::channel(WAITING_MAX);
+        let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
+        sites.entry(site.clone()).or_default().says = Some(says);
         hears
     }
 
-    /// A site does not come in any more. Its connections are to be ended after this.
-    pub fn forget(&self, site: &SiteId) {
+    /// And has it no longer. Its connections are to be ended after this.
+    pub fn end(&self, site: &SiteId) {
         let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
-        sites.remove(site);
+        if let Some(known) = sites.get_mut(site) {
+            known.says = None;
+        }
+    }
+
+    /// Hands what a site said to its desk. Where that has its hands full it is dropped, and the site says it again.
+    pub(crate) fn hand(&self, site: &SiteId, up: Up) {
+        let says = self.with(site, |known| known.says.clone()).flatten();
+        if let Some(says) = says {
+            let _full_or_gone = says.try_send(up);
+        }
     }
 
     fn with<T>(&self, site: &SiteId, then: impl FnOnce(&Known) -> T) -> Option<T> {
@@ -74,9 +90,9 @@ impl Door {
     }
 }
 
-/// A number that stands for a secret.
-fn credential(secret: &SecretHash) -> Credential {
-    let digits = secret.as_str().get(..32).unwrap_or_default();
+/// A number that stands for a certificate.
+fn credential(fingerprint: &str) -> Credential {
+    let digits = fingerprint.get(..32).unwrap_or_default();
     Credential(u128::from_str_radix(digits, 16).unwrap_or_default())
 }
 
@@ -92,24 +108,35 @@ fn may_publish(client: &Client, topic: &str) -> Option<Kind> {
 
 impl Gatekeeper for Door {
     fn authenticate<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<Admitted, ConnectRefusal>> {
-        let presented = request.password.as_deref().unwrap_or_default();
-        let site = request
-            .user_name
-            .as_deref()
-            .and_then(|user| user.parse::<SiteId>().ok());
-        let known = site.and_then(|site| {
-            let matches = |known: &Known| known.secret.matches(presented).then_some(known.credential);
-            Some((self.with(&site, matches)??, site))
-        });
-        let admitted = known.map(|(credential, site)| Admitted {
-            identity: Identity::new(site.as_str()),
-            credential,
-        });
-        Box::pin(async move { admitted.ok_or(ConnectRefusal::BadUserNameOrPassword) })
+        let admitted = || {
+            let certificate = request.certificate_der.as_deref()?;
+            let site: SiteId = common_name(certificate)?.parse().ok()?;
+            let shown = fingerprint(certificate);
+            let known = self.with(&site, |known| {
+                let counts = known.fingerprint.as_ref() == Some(&shown);
+                counts.then_some(known.says.is_some())
+            });
+            Some((site, credential(&shown), known.flatten()?))
+        };
+        let decided = match admitted() {
+            Some((site, credential, true)) => Ok(Admitted {
+                identity: Identity::new(site.as_str()),
+                credential,
+            }),
+            // Another process has its desk, or this one is only beginning.
+            Some((_, _, false)) => Err(ConnectRefusal::ServerUnavailable),
+            None => {
+                tracing::warn!(peer = %request.peer, "somebody is not let in who shows no certificate of a site that counts");
+                Err(ConnectRefusal::BadUserNameOrPassword)
+            }
+        };
+        Box::pin(async move { decided })
     }
 
     fn is_admitted(&self, client: &Client) -> bool {
-        let counts = |known: &Known| known.credential == client.credential;
+        let counts = |known: &Known| {
+            known.says.is_some() && known.fingerprint.as_deref().map(credential) == Some(client.credential)
+        };
         site_of(client)
             .and_then(|site| self.with(&site, counts))
             .unwrap_or(false)
@@ -132,16 +159,10 @@ impl Gatekeeper for Door {
     }
 
     fn deliver(&self, client: &Client, publish: &Publish, receipt: Receipt) -> Route {
-        let says = site_of(client).and_then(|site| self.with(&site, |known| known.says.clone()));
-        let kind = may_publish(client, &publish.topic);
-        if let Some((says, kind)) = says.zip(kind) {
-            let up = Up {
-                kind,
-                payload: publish.payload.to_vec(),
-                receipt,
-            };
+        if let Some((site, kind)) = site_of(client).zip(may_publish(client, &publish.topic)) {
             // Where it is full the receipt goes with the message: the connection ends, and the site says it again later.
-            let _full_or_gone = says.try_send(up);
+            let payload = publish.payload.to_vec();
+            self.hand(&site, Up { kind, payload, receipt });
         }
         Route::Consume
     }
@@ -165,28 +186,6 @@ pub fn limits() -> broker::Config {
         packet_rate: None,
         client_ids_per_identity_max: 2,
         ..broker::Config::default()
-    }
-}
-
-/// Sends to sites through head office's own broker.
-#[derive(Clone)]
-pub struct ToSites(pub Handle);
-
-impl ToSites {
-    /// Whether the site is there and takes it.
-    pub fn send(&self, site: &SiteId, kind: Kind, payload: Vec<u8>) -> bool {
-        let topic = Topic::new(site.clone(), kind).to_string();
-        let qos = match kind.qos() {
-            0 => QoS::AtMostOnce,
-            _ => QoS::AtLeastOnce,
-        };
-        match self.0.publish_to(site.as_str(), Message::new(topic, payload).qos(qos)) {
-            Ok(_) => true,
-            Err(error) => {
-                tracing::debug!(%site, kind = kind.path(), %error, "not delivered");
-                false
-            }
-        }
     }
 }
 

@@ -5,12 +5,21 @@
 //! |---|---|
 //! | here | what a batch is to the journal that is here, and what comes of it |
 //! | `copy` | a site's rows in memory, and how they follow entries |
+//! | `rating` | every bill is rated again |
+//! | [`books`] | a site's balance sheet is compared with its books here |
 
+pub mod books;
 mod copy;
+mod rating;
 
 pub use copy::SiteCopy;
 
-use crate::store::{StoreError, Tx, journal, ledger, replica, sites};
+use crate::store::{
+    StoreError, Tx,
+    findings::{self, Finding},
+    journal, ledger, replica,
+    sites::{self, EdgeKey, Site},
+};
 use copy::Stopped;
 use domain::{
     ids::SiteId,
@@ -19,7 +28,7 @@ use domain::{
 };
 use protocol::{
     frame::{Batch, Malformed, State, Unpacked},
-    key::PublicKeys,
+    key::PublicKey,
 };
 
 /// A batch that was unpacked, and whose signature and entries were read: what can be done without the database.
@@ -27,24 +36,27 @@ use protocol::{
 pub struct Read {
     batch: Batch,
     unpacked: Unpacked,
+    /// Who has signed it.
+    signed_by: PublicKey,
     /// Of each entry what it says, or why that is not known here.
     entries: Vec<Result<Entry, NotReadable>>,
 }
 
 impl Read {
-    /// Reads a batch that one of these keys has signed for the site.
+    /// Reads a batch that is signed for the site by one of its keys that counts at its last entry ([`sites::keys_at`]).
     ///
     /// # Errors
     /// [`Malformed`].
-    pub fn of(bytes: &[u8], site: &SiteId, keys: &PublicKeys) -> Result<Self, Malformed> {
+    pub fn of(bytes: &[u8], site: &SiteId, keys: &[EdgeKey]) -> Result<Self, Malformed> {
         let batch = Batch::from_bytes(bytes)?;
         let unpacked = batch.unpack()?;
-        batch.verify(site, &unpacked, keys)?;
+        let signed_by = batch.verify(site, &unpacked, &sites::keys_at(keys, batch.last()))?;
         let entries = unpacked.entries().map(|(_, _, bytes)| Entry::from_bytes(bytes));
         let entries = entries.collect();
         Ok(Self {
             batch,
             unpacked,
+            signed_by,
             entries,
         })
     }
@@ -107,15 +119,72 @@ pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: &Read, now: Wa
         }
         Err(Stopped::Store(error)) => return Err(error),
     };
+    let keys = sites::go_on(tx, me, &before, copy.site())?;
+    // The site was enrolled anew since the copy was loaded: whoever signed this batch may not count any more.
+    if !sites::keys_at(&keys, batch.last()).0.contains(&read.signed_by) {
+        return Err(StoreError::NotOwner);
+    }
+    copy.take_keys(keys);
     let site = copy.site();
-    sites::go_on(tx, me, &before, site)?;
     let rest = (known > 0).then(|| rest_of(batch, &read.unpacked, known)).transpose()?;
     let kept = rest.as_ref().unwrap_or(batch);
     journal::keep(tx, &site.id, site.branch, kept, &followed.orders, now)?;
     replica::save(tx, &site.id, copy.rows(), &followed.changes)?;
     ledger::book(tx, &site.id, site.branch, &followed.transfers)?;
+    findings::add(tx, &site.id, site.branch, &followed.findings, now)?;
     copy.written();
     Ok(Taken::Followed)
+}
+
+/// A copy that follows batches that are here already, from the first one on: rows are written, the journal and what moved in the
+/// books stay as they are.
+#[derive(Debug)]
+pub(crate) struct Again(SiteCopy);
+
+impl Again {
+    /// Before the first batch of a site.
+    pub(crate) fn new(site: &Site) -> Self {
+        Self(SiteCopy::empty(site))
+    }
+
+    /// How far it is.
+    pub(crate) fn site(&self) -> &Site {
+        self.0.site()
+    }
+
+    /// The copy, once all batches are followed.
+    pub(crate) fn into_copy(self) -> SiteCopy {
+        self.0
+    }
+
+    /// Follows batches; what differs of the bills in them.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`]: they do not follow, or cannot be followed; `to` is not to be used any more.
+    pub(crate) fn follow(&mut self, to: &mut dyn Tx, batches: &[Batch]) -> Result<Vec<Finding>, StoreError> {
+        let copy = &mut self.0;
+        let (mut head, mut entries) = (copy.site().head, Vec::new());
+        for batch in batches {
+            let broken = |why: String| StoreError::Broken(format!("the batch from entry {} on: {why}", batch.first));
+            let unpacked = batch.unpack().map_err(|error| broken(error.to_string()))?;
+            if unpacked.before() != head {
+                return Err(broken(format!("it does not follow on {head}")));
+            }
+            head = unpacked.head();
+            for (_, _, bytes) in unpacked.entries() {
+                entries.push(Entry::from_bytes(bytes).map_err(|error| broken(error.to_string()))?);
+            }
+        }
+        let followed = copy
+            .follow(to, entries.iter().collect(), head)
+            .map_err(|stopped| match stopped {
+                Stopped::Contradiction(why) => StoreError::Broken(why),
+                Stopped::Store(error) => error,
+            })?;
+        replica::save(to, &copy.site().id, copy.rows(), &followed.changes)?;
+        copy.written();
+        Ok(followed.findings)
+    }
 }
 
 /// In which way a batch is of another journal than the one that is here, where the two overlap or touch.

@@ -2,18 +2,33 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`cli`] | what a person types |
+//! | [`config`] | `central.toml` |
+//! | [`daemon`] | everything put together |
+//! | [`owners`] | which sites this process has |
+//! | [`front`] | where sites and head office meet: [`door`] on head office's own broker, or [`remote`] at another |
 //! | [`api`] | what people and programs ask of it over HTTP |
 //! | [`asks`] | what a site is asked for, and orders that somebody watches there |
 //! | [`desk`] | one site's desk: what it says is taken and answered |
-//! | [`door`] | who may come in, on head office's own broker |
+//! | [`enrol`] | how a site comes in for the first time |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
 //! | [`role`] | what somebody may do |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
+//! | [`upkeep`] | whether the database says what the journals say, and making it say so again |
 
 pub mod api;
 pub mod asks;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod daemon;
 pub mod desk;
 pub mod door;
+pub mod enrol;
+pub mod front;
 pub mod ingest;
+pub mod owners;
+pub mod remote;
 pub mod role;
 pub mod store;
+pub mod upkeep;

@@ -9,10 +9,12 @@
 //! | [`pack`] | how a batch's entries are packed, and the dictionaries that are shipped for it |
 //! | [`status`] | what a station says of itself when it connects |
 //! | [`read_through`] | questions that head office has a station answer |
+//! | [`enrolment`] | how a site comes in |
 //!
 //! *Nothing here does I/O or reads a clock.* A frame is checked whole before anything of it is used: its lengths, then its
 //! signature, then what is packed in it.
 
+pub mod enrolment;
 pub mod frame;
 pub mod key;
 pub mod pack;

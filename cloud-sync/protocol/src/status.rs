@@ -6,7 +6,7 @@ use crate::{
     key::PublicKey,
 };
 use domain::{ids::SiteId, journal::Head, time::Wall};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 /// What is said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,37 +21,53 @@ pub enum Status {
     },
 }
 
-/// What a station is, and how far its journal goes.
+/// What a station is, and how far its journal goes. What the copy at head office does not need is for people: where a newer or
+/// older station says it otherwise or not at all, it is left out, and the hello counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// Which.
     pub site: SiteId,
     /// The version of the line that it speaks, [`crate::VERSION`].
     pub protocol: u32,
-    /// The version of the station's program.
+    /// The version of the station's program; empty where it is not known.
+    #[serde(default, deserialize_with = "if_readable")]
     pub station: String,
-    /// The version of the program that speaks for it.
+    /// The version of the program that speaks for it; empty where it is not known.
+    #[serde(default, deserialize_with = "if_readable")]
     pub agent: String,
-    /// The run of its journal.
+    /// The run of its journal; empty where it is not known.
+    #[serde(default, deserialize_with = "if_readable")]
     pub epoch: String,
     /// The place after which its journal begins: what is before is pruned.
     pub begins_after: Head,
     /// The place of its last entry.
     pub head: Head,
     /// How far head office has it, to the station's knowledge.
+    #[serde(default, deserialize_with = "if_readable")]
     pub acknowledged: Option<Head>,
     /// It was restored from a copy and waits for what head office has beyond it.
+    #[serde(default)]
     pub recovering: bool,
     /// Which life of head office it has last heard of.
+    #[serde(default, deserialize_with = "if_readable")]
     pub hq_epoch: Option<HqEpoch>,
     /// When the oldest entry that is not acknowledged was journaled, by the station's clock.
+    #[serde(default, deserialize_with = "if_readable")]
     pub waiting_since: Option<Wall>,
-    /// Where the station's days begin, as a name of the IANA time-zone database.
+    /// Where the station's days begin, as a name of the IANA time-zone database; empty where it is not known.
+    #[serde(default, deserialize_with = "if_readable")]
     pub time_zone: String,
-    /// The key that its batches are signed with.
-    pub key: PublicKey,
+    /// The key that its batches are signed with, as it says.
+    #[serde(default, deserialize_with = "if_readable")]
+    pub key: Option<PublicKey>,
     /// What the answer to this hello says again.
     pub nonce: Nonce,
+}
+
+/// A value, or the default where it is none.
+fn if_readable<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 impl Status {

@@ -79,7 +79,7 @@ fn status() -> Status {
         hq_epoch: None,
         waiting_since: Some(Wall(1_772_323_200_000)),
         time_zone: "Asia/Shanghai".to_owned(),
-        key: of_station.public(),
+        key: Some(of_station.public()),
         nonce: Nonce([0x22; 16]),
     }))
 }
@@ -250,4 +250,51 @@ fn an_entry_under_another_number_than_that_of_its_place_is_found() {
     let signature = Batch::sign(&site(), before, &of_station);
     let batch = Batch::pack(before, &ENTRIES, signature, &mut Packer::new()).unwrap();
     assert!(batch.unpack().unwrap().follow().is_err());
+}
+
+#[test]
+fn a_hello_is_read_without_what_the_copy_does_not_need_and_not_without_what_it_needs() {
+    let read = |change: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
+        let mut said: serde_json::Map<_, _> = serde_json::from_slice(&status().to_bytes()).unwrap();
+        change(&mut said);
+        Status::from_bytes(&serde_json::to_vec(&said).unwrap())
+    };
+    let optional = [
+        "station",
+        "agent",
+        "epoch",
+        "acknowledged",
+        "hq_epoch",
+        "waiting_since",
+        "time_zone",
+        "key",
+    ];
+    let Status::Online(whole) = status() else {
+        panic!("it is online")
+    };
+    for name in optional.iter().copied().chain(["recovering"]) {
+        let Ok(Status::Online(hello)) = read(&|said| drop(said.remove(name))) else {
+            panic!("without {name} it is not read")
+        };
+        let needed = |hello: &Hello| {
+            (
+                hello.site.clone(),
+                hello.head,
+                hello.begins_after,
+                hello.nonce,
+                hello.recovering,
+            )
+        };
+        assert_eq!(needed(&hello), needed(&whole), "{name}");
+    }
+    for name in optional {
+        let otherwise =
+            read(&|said| drop(said.insert(name.to_owned(), serde_json::json!({"of": ["another version"]}))));
+        assert!(otherwise.is_ok(), "{name}: {otherwise:?}");
+    }
+    for name in ["site", "protocol", "begins_after", "head", "nonce"] {
+        assert!(read(&|said| drop(said.remove(name))).is_err(), "{name}");
+    }
+    let otherwise = read(&|said| drop(said.insert("recovering".to_owned(), "perhaps".into())));
+    assert!(otherwise.is_err(), "whether it lost anything is not guessed");
 }

@@ -138,6 +138,37 @@ impl Fact {
         }
     }
 
+    /// Who did it, where the fact says so; an empty name is of a version that did not.
+    pub fn by(&self) -> Option<&str> {
+        let by = match self {
+            Fact::PileProvisioned { by, .. }
+            | Fact::PileRemoved { by, .. }
+            | Fact::MaintenanceSet { by, .. }
+            | Fact::MemberRegistered { by, .. }
+            | Fact::MemberBlocked { by, .. }
+            | Fact::CardBound { by, .. }
+            | Fact::CardUnbound { by, .. }
+            | Fact::TariffAdded { by, .. }
+            | Fact::ToppedUp { by, .. }
+            | Fact::TopUpReversed { by, .. }
+            | Fact::BillCorrected { by, .. }
+            | Fact::ReviewApproved { by, .. }
+            | Fact::CorrectionProposed { by, .. }
+            | Fact::CorrectionWithdrawn { by, .. }
+            | Fact::DebtPaid { by, .. }
+            | Fact::Refunded { by, .. }
+            | Fact::QuarantineClosed { by, .. }
+            | Fact::MeterCleared { by, .. }
+            | Fact::ShiftOpened { by, .. }
+            | Fact::CashCounted { by, .. }
+            | Fact::CashBanked { by, .. }
+            | Fact::ShiftClosed { by, .. } => Some(by.as_str()),
+            Fact::PileBudgetRenewed { by, .. } | Fact::ClockBelieved { by } => by.as_deref(),
+            _ => None,
+        };
+        by.filter(|by| !by.is_empty())
+    }
+
     /// The member it names.
     pub fn member(&self) -> Option<&MemberId> {
         match self {

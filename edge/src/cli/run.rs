@@ -4,23 +4,18 @@ use crate::{
     clock,
     config::Config,
     daemon::{self, Listening},
-    log::LogQueue,
 };
 use anyhow::Context;
 use service::{systemd, tls};
 use std::{net::SocketAddr, path::Path};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(super) fn run(path: &Path) -> anyhow::Result<()> {
     let config = Config::load_here(path)?;
     // The fan-out library tells of every connection; a person may ask for that by naming it.
-    let filter = EnvFilter::try_new(format!("rumqttd=error,{}", config.log))?;
-    let log = LogQueue::start(std::io::stderr())?;
-    let plain = fmt::layer().with_writer(log.clone()).with_ansi(false);
-    tracing_subscriber::registry().with(filter).with(plain).init();
-    let runtime = broker::runtime().build()?;
+    let log = service::log::start(&format!("rumqttd=error,{}", config.log))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

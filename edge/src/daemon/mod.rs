@@ -22,7 +22,7 @@ use crate::{
     store::{Store, StoreError},
 };
 use anyhow::Context;
-use broker::Broker;
+use broker::{Broker, ServingThread};
 use domain::{site::Input, time::Wall};
 use doors::Doors;
 use room::{Room, unless_full, why_ended};
@@ -207,8 +207,9 @@ fn warn(config: &Config, station: &Station) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What serves piles and the API, each on tasks of its own. Piles are the broker's to end.
+/// What serves piles and the API: piles on a thread of their own, in turn. They are the broker's to end.
 struct Servers {
+    _of_piles: ServingThread,
     of_api: JoinSet<anyhow::Result<()>>,
     stop_api: watched::Sender<bool>,
 }
@@ -221,11 +222,12 @@ impl Servers {
         broker: &Broker,
         (tls, head_office): (Option<&Arc<Tls>>, HeadOffice),
     ) -> anyhow::Result<Self> {
+        let of_piles = ServingThread::start()?;
         for listener in doors.mqtt {
-            tokio::spawn(broker.serve(listener));
+            of_piles.serve(broker.serve(listener));
         }
         if let (Some(listener), Some(tls)) = (doors.mqtt_tls, tls) {
-            tokio::spawn(broker.serve_tls(listener, tls.configs()));
+            of_piles.serve(broker.serve_tls(listener, tls.configs()));
         }
         let (stop_api, stopping) = watched::channel(false);
         let counters = BrokerCounters(broker.handle());
@@ -248,7 +250,11 @@ impl Servers {
             let configs = Some(tls.https_configs());
             of_api.spawn(serve(listener, configs, per_address_max, api, stopping));
         }
-        Ok(Self { of_api, stop_api })
+        Ok(Self {
+            _of_piles: of_piles,
+            of_api,
+            stop_api,
+        })
     }
 
     /// Why one of the API's servers has ended, which none does by itself.

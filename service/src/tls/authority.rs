@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use domain::{journal::hex, time::Wall};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, date_time_ymd,
+    KeyUsagePurpose, PublicKeyData, SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use sha2::{Digest, Sha256};
@@ -132,20 +132,22 @@ impl Authority {
 
     /// A certificate with which a client of this name shows who it is.
     pub(super) fn issue_to_client(&self, name: &str, not_after: Wall) -> anyhow::Result<Issued> {
-        let mut params = params(name, not_after);
-        params.subject_alt_names = vec![SanType::DnsName(name.try_into()?)];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.issue(params, not_after)
+        self.issue(client_params(name, not_after)?, not_after)
     }
 
-    fn issue(&self, mut params: CertificateParams, not_after: Wall) -> anyhow::Result<Issued> {
+    /// A certificate for the key of a client of this name.
+    pub(super) fn certify(
+        &self,
+        name: &str,
+        key: &impl PublicKeyData,
+        not_after: Wall,
+    ) -> anyhow::Result<rcgen::Certificate> {
+        self.sign(client_params(name, not_after)?, key)
+    }
+
+    fn issue(&self, params: CertificateParams, not_after: Wall) -> anyhow::Result<Issued> {
         let key = KeyPair::generate()?;
-        let mut serial = [0_u8; 16];
-        getrandom::fill(&mut serial).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-        // Positive and of full length (RFC 5280 §4.1.2.2).
-        serial[0] = serial[0] & 0x7f | 0x40;
-        params.serial_number = Some(rcgen::SerialNumber::from_slice(&serial));
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let certificate = self.sign(params, &key)?;
         Ok(Issued {
             der: certificate.der().clone(),
             pem: certificate.pem(),
@@ -153,6 +155,15 @@ impl Authority {
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
             not_after: not_after.min(ENDS),
         })
+    }
+
+    fn sign(&self, mut params: CertificateParams, key: &impl PublicKeyData) -> anyhow::Result<rcgen::Certificate> {
+        let mut serial = [0_u8; 16];
+        getrandom::fill(&mut serial).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+        // Positive and of full length (RFC 5280 §4.1.2.2).
+        serial[0] = serial[0] & 0x7f | 0x40;
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(&serial));
+        Ok(params.signed_by(key, &self.issuer)?)
     }
 }
 
@@ -165,6 +176,13 @@ fn authority_params(of: &str, key: &KeyPair) -> CertificateParams {
     params.extended_key_usages = Vec::new();
     params.use_authority_key_identifier_extension = false;
     params
+}
+
+fn client_params(name: &str, not_after: Wall) -> anyhow::Result<CertificateParams> {
+    let mut params = params(name, not_after);
+    params.subject_alt_names = vec![SanType::DnsName(name.try_into()?)];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    Ok(params)
 }
 
 /// Everything is valid from 2000 on, which is what a clock with an empty battery shows: nobody finds a certificate of

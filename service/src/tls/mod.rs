@@ -2,6 +2,7 @@
 //! files of the operator's or from an authority of the daemon's own, and changes without a restart (decision 0015).
 
 mod authority;
+pub mod client;
 mod names;
 mod verifier;
 mod x509;
@@ -11,6 +12,7 @@ pub use x509::common_name;
 
 use anyhow::{Context, bail, ensure};
 use authority::{Authority, DAY_MS, ENDS, Issued};
+use client::ClientPublicKey;
 use domain::{station_clock::EARLIEST, time::Wall};
 use rustls::{
     RootCertStore, ServerConfig,
@@ -125,6 +127,17 @@ pub struct ClientCertificate {
     pub certificate: String,
     /// Its private key, PEM (PKCS #8).
     pub private_key: String,
+    /// SHA-256 of the certificate (DER), hex.
+    pub fingerprint: String,
+    /// When it ends.
+    pub expires: Wall,
+}
+
+/// A certificate for a client whose key is its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certified {
+    /// The certificate, PEM.
+    pub certificate: String,
     /// SHA-256 of the certificate (DER), hex.
     pub fingerprint: String,
     /// When it ends.
@@ -316,6 +329,32 @@ impl Tls {
     /// # Errors
     /// [`NotIssued`].
     pub fn issue_to_client(&self, name: &str, days: i64) -> Result<ClientCertificate, NotIssued> {
+        let (authority, not_after) = self.issuing(days)?;
+        let issued = authority.issue_to_client(name, not_after).map_err(NotIssued::Failed)?;
+        Ok(ClientCertificate {
+            fingerprint: fingerprint(&issued.der),
+            certificate: issued.pem,
+            private_key: issued.key_pem,
+            expires: issued.not_after,
+        })
+    }
+
+    /// Makes a certificate with which the client of this name shows who it is, for a key that it keeps to itself.
+    ///
+    /// # Errors
+    /// [`NotIssued`].
+    pub fn certify(&self, name: &str, key: &ClientPublicKey, days: i64) -> Result<Certified, NotIssued> {
+        let (authority, not_after) = self.issuing(days)?;
+        let issued = authority.certify(name, key, not_after).map_err(NotIssued::Failed)?;
+        Ok(Certified {
+            fingerprint: fingerprint(issued.der()),
+            certificate: issued.pem(),
+            expires: not_after,
+        })
+    }
+
+    /// Who issues, and the end of what is issued now for so many days.
+    fn issuing(&self, days: i64) -> Result<(&Authority, Wall), NotIssued> {
         let authority = self.authority.as_ref().filter(|_| self.given.client_ca.is_none());
         let authority = authority.ok_or(NotIssued::OtherAuthority(self.given.table))?;
         let wall = self.clock.wall();
@@ -326,15 +365,7 @@ impl Tls {
         if now < EARLIEST {
             return Err(NotIssued::ClockNotSet(now));
         }
-        let issued = authority
-            .issue_to_client(name, ends(now, days))
-            .map_err(NotIssued::Failed)?;
-        Ok(ClientCertificate {
-            fingerprint: fingerprint(&issued.der),
-            certificate: issued.pem,
-            private_key: issued.key_pem,
-            expires: issued.not_after,
-        })
+        Ok((authority, ends(now, days)))
     }
 
     /// How it stands.
@@ -367,6 +398,11 @@ fn words_of_the_end(expires: Wall, now: Wall) -> String {
             ms / DAY_MS
         )
     }
+}
+
+/// The names and addresses by which this machine may be reached, these first.
+pub fn names_of_this_machine(configured: &[String]) -> Vec<String> {
+    names::of_this_machine(configured)
 }
 
 /// The present for what is issued: never before this program was written, which would end before it is used.

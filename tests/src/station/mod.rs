@@ -9,6 +9,7 @@ pub use api::{Answer, Api};
 pub use programs::{Folder, example, program, repository};
 pub use setup::{SITE, Setup};
 
+use crate::head_office::reserve_port;
 use anyhow::{Context, bail, ensure};
 use domain::time::Wall;
 use std::{
@@ -375,13 +376,4 @@ impl Drop for StationProcess {
 fn world_wall() -> Wall {
     let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
     Wall(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// A port that no other process is given as long as the socket lives. It does not listen, so the daemon can: both say that
-/// they share the address, as every listener of Rust's does.
-fn reserve_port() -> anyhow::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    Ok(socket)
 }

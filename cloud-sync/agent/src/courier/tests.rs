@@ -101,7 +101,7 @@ impl Station {
             hq_epoch: None,
             waiting_since: None,
             time_zone: "UTC".to_owned(),
-            key: self.key.public(),
+            key: Some(self.key.public()),
             nonce: Nonce([self.hellos; 16]),
         })
     }

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`dto`] | the shapes of requests and answers that are head office's alone |
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
+//! | `findings` | where a site says one thing, and another is worked out here |
+//! | `office` | which sites may come in |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
 //! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
 //! | `credentials`, `passwords`, `attempts` | who asks; passwords, and how often one may be tried |
@@ -26,9 +28,11 @@ mod credentials;
 mod document;
 pub mod dto;
 mod energy;
+mod findings;
 mod health;
 mod live;
 mod members;
+mod office;
 mod orders;
 mod passwords;
 mod quarantine;
@@ -41,6 +45,7 @@ mod users;
 use crate::{
     asks::Asks,
     desk::Clock,
+    enrol::Entrance,
     store::{Db, StoreError, Tx, answers, people},
 };
 use attempts::Attempts;
@@ -82,6 +87,8 @@ pub struct ApiState {
     db: Db,
     asks: Arc<Asks>,
     clock: Arc<dyn Clock>,
+    /// Where sites come in; none where the API stands alone.
+    entrance: Option<Arc<Entrance>>,
     credentials: Arc<Credentials>,
     passwords: Arc<Passwords>,
     attempts: Arc<Attempts>,
@@ -126,6 +133,7 @@ impl ApiState {
             db,
             asks,
             clock,
+            entrance: None,
             credentials,
             passwords: Arc::new(Passwords::new()?),
             attempts: Arc::default(),
@@ -138,6 +146,13 @@ impl ApiState {
             ask_time_max: ASK_TIME_MAX,
             closing,
         })
+    }
+
+    /// The same, where sites come in.
+    #[must_use]
+    pub fn with_entrance(mut self, entrance: Arc<Entrance>) -> Self {
+        self.entrance = Some(entrance);
+        self
     }
 
     /// The same, where a station may take only so long to answer what it is asked.
@@ -177,11 +192,13 @@ fn unknown_at(what: &str, id: impl std::fmt::Display, site: &SiteId) -> Problem 
 fn operations() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(document::start())
         .merge(sites::routes())
+        .merge(office::routes())
         .merge(orders::routes())
         .merge(members::routes())
         .merge(energy::routes())
         .merge(quarantine::routes())
         .merge(books::routes())
+        .merge(findings::routes())
         .merge(station::routes())
         .merge(live::routes())
         .merge(users::routes())

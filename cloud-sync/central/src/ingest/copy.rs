@@ -1,21 +1,27 @@
 //! A site's rows in memory, by the station's own code: what its journal makes of them, and what head office's books get of it.
 
+use super::rating;
 use crate::store::{
     StoreError, Tx,
+    findings::Finding,
     ledger::{Mirrored, mirrored},
     replica,
-    sites::Site,
+    sites::{EdgeKey, Site},
 };
 use domain::{
     fact::Fact,
     ids::OrderId,
     journal::{Entry, Head, Stamp},
-    ledger::Transfer,
-    site::{Changes, NotFollowed, Replica, Rows},
-    time::Day,
+    ledger::{Account, Transfer},
+    site::{Changes, Key, NotFollowed, Replica, Rows},
+    time::{Day, Mono},
+    units::Fen,
 };
 use protocol::frame::State;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How often it is asked what entries need before they are followed: an order names its member.
+const READ_AHEAD: usize = 2;
 
 /// A site as it is here: how far its journal is, and the rows that follow from it.
 #[derive(Debug)]
@@ -33,6 +39,16 @@ pub(super) struct Followed {
     pub transfers: Vec<Mirrored>,
     /// The orders that they are about.
     pub orders: BTreeSet<OrderId>,
+    /// Bills that are others when they are rated again.
+    pub findings: Vec<Finding>,
+}
+
+/// What of an entry is said of the movements that it causes.
+struct Cause {
+    /// The business day that it belongs to.
+    day: Option<Day>,
+    /// Who did it.
+    by: Option<String>,
 }
 
 /// Why entries were not followed to their end.
@@ -68,6 +84,28 @@ impl SiteCopy {
         })
     }
 
+    /// The copy of a site of which nothing has been followed.
+    pub(super) fn empty(site: &Site) -> Self {
+        let mut rows = Rows::default();
+        for account in Account::OF_STATION {
+            rows.ledger.load(account, Fen::ZERO);
+        }
+        let start = Stamp {
+            seq: 0,
+            at: domain::time::Wall(0),
+            mono: Mono(0),
+        };
+        Self {
+            site: Site {
+                head: Head::START,
+                mono: start.mono,
+                day: None,
+                ..site.clone()
+            },
+            replica: Replica::new(start, rows),
+        }
+    }
+
     /// The site, and how far its journal is.
     pub fn site(&self) -> &Site {
         &self.site
@@ -76,6 +114,11 @@ impl SiteCopy {
     /// The rows in memory.
     pub fn rows(&self) -> &Rows {
         self.replica.rows()
+    }
+
+    /// Its batches may be signed with these keys from here on.
+    pub(super) fn take_keys(&mut self, keys: Vec<EdgeKey>) {
+        self.site.keys = keys;
     }
 
     /// It is not followed from here on.
@@ -90,9 +133,9 @@ impl SiteCopy {
 
     /// Follows entries to their last, which is at `head`. On an error the copy is not to be used any more.
     pub(super) fn follow(&mut self, tx: &mut dyn Tx, entries: Vec<&Entry>, head: Head) -> Result<Followed, Stopped> {
-        let mut orders = BTreeSet::new();
-        // On which business day each of them was.
-        let mut days: BTreeMap<u64, Day> = BTreeMap::new();
+        self.read_ahead(tx, &entries)?;
+        let (mut orders, mut findings) = (BTreeSet::new(), Vec::new());
+        let mut causes: BTreeMap<u64, Cause> = BTreeMap::new();
         let mut step = None;
         for entry in entries {
             let Entry {
@@ -112,7 +155,9 @@ impl SiteCopy {
             if let Fact::DayBegan { day } = fact {
                 self.site.day = Some(*day);
             }
-            days.extend(self.site.day.map(|day| (stamp.seq, day)));
+            findings.extend(rating::check(self.rows(), stamp.seq, fact));
+            let (day, by) = (self.site.day, fact.by().map(str::to_owned));
+            causes.insert(stamp.seq, Cause { day, by });
             orders.extend(fact.order().cloned());
             self.site.mono = stamp.mono;
         }
@@ -120,12 +165,28 @@ impl SiteCopy {
         let changes = self.replica.take_changes().map_err(contradiction)?;
         self.site.head = head;
         (self.site.state, self.site.trouble) = (State::Following, None);
-        let transfers = self.mirror(&changes.transfers, &days);
+        let transfers = self.mirror(&changes.transfers, &causes);
         Ok(Followed {
             changes,
             transfers,
             orders,
+            findings,
         })
+    }
+
+    /// Loads what the entries are about, all of a kind at once. What one of them makes, or names, is looked for when it is its
+    /// turn.
+    fn read_ahead(&mut self, tx: &mut dyn Tx, entries: &[&Entry]) -> Result<(), StoreError> {
+        for _ in 0..READ_AHEAD {
+            let needs = entries.iter().flat_map(|entry| self.replica.needs(&entry.fact));
+            let needs: BTreeSet<Key> = needs.collect();
+            if needs.is_empty() {
+                break;
+            }
+            let loaded = replica::load(tx, &self.site.id, needs)?;
+            loaded.into_iter().for_each(|row| self.replica.load(row));
+        }
+        Ok(())
     }
 
     fn follow_one(&mut self, tx: &mut dyn Tx, stamp: Stamp, fact: &Fact) -> Result<(), Stopped> {
@@ -144,18 +205,20 @@ impl SiteCopy {
     }
 
     /// The station's movements under the names of head office's books.
-    fn mirror(&self, transfers: &[Transfer], days: &BTreeMap<u64, Day>) -> Vec<Mirrored> {
+    fn mirror(&self, transfers: &[Transfer], causes: &BTreeMap<u64, Cause>) -> Vec<Mirrored> {
         let Site { id, branch, .. } = &self.site;
         let (mut cause, mut n) = (0, 0_u32);
         let mirror = |transfer: &Transfer| {
             n = if transfer.cause == cause { n + 1 } else { 0 };
             cause = transfer.cause;
+            let of = causes.get(&cause);
             Mirrored {
                 id: format!("{id}:{branch}:{cause}.{n}"),
                 debit: mirrored(id, &transfer.debit),
                 credit: mirrored(id, &transfer.credit),
                 of: transfer.clone(),
-                day: days.get(&cause).copied(),
+                day: of.and_then(|of| of.day),
+                by: of.and_then(|of| of.by.clone()),
             }
         };
         transfers.iter().map(mirror).collect()

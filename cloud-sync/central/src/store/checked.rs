@@ -1,7 +1,7 @@
 //! What is the same of a transaction on every engine: what may go in, and that an error is the end of it whatever its work makes
 //! of that error.
 
-use super::{Access, Row, SetStatement, StoreError, Tx, Value};
+use super::{Access, LookUp, Row, SetStatement, StoreError, Tx, Value};
 
 /// A transaction whose first error stays. Without it the engines part ways: SQLite may go on after an error, or have taken
 /// everything back and go on outside of any transaction (a full disk), and PostgreSQL answers COMMIT after an error as if it
@@ -49,6 +49,14 @@ impl Tx for Checked<'_> {
         self.step(|tx| {
             storable(values)?;
             tx.query(statement, values)
+        })
+    }
+
+    fn find_all(&mut self, look: &LookUp, keys: &[Vec<Value>]) -> Result<Vec<Row>, StoreError> {
+        self.step(|tx| {
+            look.check(keys)?;
+            keys.iter().try_for_each(|key| storable(key))?;
+            tx.find_all(look, keys)
         })
     }
 

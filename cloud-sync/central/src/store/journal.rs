@@ -35,11 +35,11 @@ const BATCHES: SetStatement = SetStatement {
 
 const ORDERS: SetStatement = SetStatement {
     table: "order_batch",
-    keys: 3,
+    keys: 4,
     columns: ORDER_COLUMNS,
     present: Present::Keep,
 };
-const ORDER_COLUMNS: &[Column] = &[text("site"), text("order_id"), int("first")];
+const ORDER_COLUMNS: &[Column] = &[text("site"), text("order_id"), int("branch"), int("first")];
 
 /// Keeps a batch, and which orders it is about.
 ///
@@ -66,7 +66,14 @@ pub fn keep(
         now.0.into(),
     ];
     tx.write_all(&BATCHES, &[row])?;
-    let order = |order: &OrderId| vec![site.as_str().into(), order.as_str().into(), batch.first.into()];
+    let order = |order: &OrderId| {
+        vec![
+            site.as_str().into(),
+            order.as_str().into(),
+            branch.into(),
+            batch.first.into(),
+        ]
+    };
     tx.write_all(&ORDERS, &orders.iter().map(order).collect::<Vec<_>>())
 }
 
@@ -108,8 +115,11 @@ pub fn holding(tx: &mut dyn Tx, site: &SiteId, branch: u64, seq: u64) -> Result<
 /// # Errors
 /// [`StoreError`].
 pub fn after(tx: &mut dyn Tx, site: &SiteId, branch: u64, seq: u64, limit: u64) -> Result<Vec<Batch>, StoreError> {
-    let statement =
-        format!("SELECT {COLUMNS} FROM batch WHERE site = $1 AND branch = $2 AND last > $3 ORDER BY first LIMIT $4");
+    // They follow each other without gaps, so the one that holds the next entry is the last that begins at it or before.
+    let statement = format!(
+        "SELECT {COLUMNS} FROM batch WHERE site = $1 AND branch = $2 AND last > $3 AND first >= COALESCE((\
+         SELECT MAX(first) FROM batch WHERE site = $1 AND branch = $2 AND first <= $3 + 1), 0) ORDER BY first LIMIT $4"
+    );
     let rows = tx.query(
         &statement,
         &[site.as_str().into(), branch.into(), seq.into(), limit.into()],

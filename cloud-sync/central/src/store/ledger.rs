@@ -4,10 +4,11 @@ use super::{
     SetStatement, StoreError, Tx, Value,
     set::{Present, int, text},
 };
-use domain::{ids::SiteId, ledger, time::Day};
+use domain::{ids::SiteId, ledger, time::Day, units::Fen};
 use std::collections::BTreeMap;
 
-const TRANSFERS: SetStatement = SetStatement {
+/// Movements, which are only ever added.
+pub const TRANSFERS: SetStatement = SetStatement {
     table: "transfer",
     keys: 1,
     columns: &[
@@ -23,6 +24,7 @@ const TRANSFERS: SetStatement = SetStatement {
         text("member"),
         text("day"),
         int("at"),
+        text("by"),
     ],
     present: Present::Refuse,
 };
@@ -47,6 +49,8 @@ pub struct Mirrored {
     pub of: ledger::Transfer,
     /// The business day of the entry that caused it.
     pub day: Option<Day>,
+    /// Who moved it, where that entry says so.
+    pub by: Option<String>,
 }
 
 /// The name under which an account of a site stands in head office's books: `allowance:{s}:{m}`, `sales:{s}:electricity`,
@@ -56,6 +60,27 @@ pub fn mirrored(site: &SiteId, account: &ledger::Account) -> String {
     match name.split_once(':') {
         Some((kind, of)) => format!("{kind}:{site}:{of}"),
         None => format!("{name}:{site}"),
+    }
+}
+
+/// The kinds of accounts that sites have, as in the names of head office's books.
+const KINDS: [&str; 8] = [
+    "allowance",
+    "held",
+    "debt",
+    "sales",
+    "refund",
+    "cash",
+    "cash_over",
+    "bank",
+];
+
+/// The site's own account that stands under this name in head office's books; none where it is another's.
+pub fn of_site(site: &SiteId, name: &str) -> Option<ledger::Account> {
+    let (kind, rest) = name.split_once(':')?;
+    match rest.strip_prefix(site.as_str())? {
+        "" => kind.parse().ok(),
+        of => format!("{kind}:{}", of.strip_prefix(':')?).parse().ok(),
     }
 }
 
@@ -72,6 +97,7 @@ pub fn book(tx: &mut dyn Tx, site: &SiteId, branch: u64, transfers: &[Mirrored])
         credit,
         of,
         day,
+        by,
     } in transfers
     {
         *balances.entry(debit).or_default() -= of.amount.0;
@@ -89,6 +115,7 @@ pub fn book(tx: &mut dyn Tx, site: &SiteId, branch: u64, transfers: &[Mirrored])
             of.member.as_ref().map(|member| member.as_str()).into(),
             day.map(|day| day.to_string()).into(),
             of.at.0.into(),
+            by.as_deref().into(),
         ]);
     }
     tx.write_all(&TRANSFERS, &rows)?;
@@ -106,4 +133,96 @@ pub fn book(tx: &mut dyn Tx, site: &SiteId, branch: u64, transfers: &[Mirrored])
 pub fn total(tx: &mut dyn Tx) -> Result<i64, StoreError> {
     let row = tx.query_optional("SELECT CAST(COALESCE(SUM(balance), 0) AS BIGINT) FROM account", &[])?;
     row.map_or(Ok(0), |mut row| row.int(0))
+}
+
+/// By how much each of a site's own accounts has moved by entries after this one, credits less debits.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn moved_since(
+    tx: &mut dyn Tx,
+    site: &SiteId,
+    branch: u64,
+    seq: u64,
+) -> Result<Vec<(ledger::Account, Fen)>, StoreError> {
+    let rows = tx.query(
+        "SELECT name, CAST(SUM(amount) AS BIGINT) FROM (\
+         SELECT credit AS name, amount FROM transfer WHERE site = $1 AND branch = $2 AND seq > $3 UNION ALL \
+         SELECT debit, -amount FROM transfer WHERE site = $1 AND branch = $2 AND seq > $3) AS moved GROUP BY name",
+        &[site.as_str().into(), branch.into(), seq.into()],
+    )?;
+    let mut moved = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        // What is head office's alone is on no site's sheet.
+        if let Some(account) = of_site(site, &row.text(0)?) {
+            moved.push((account, Fen(row.int(1)?)));
+        }
+    }
+    Ok(moved)
+}
+
+/// An account whose balance is not the sum of its movements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unequal {
+    /// Its name.
+    pub name: String,
+    /// Its balance; none where there is no such account.
+    pub balance: Option<i64>,
+    /// The sum of its movements, credits less debits.
+    pub moved: i64,
+}
+
+/// The accounts whose balances are not the sums of their movements, at most so many. One statement over all movements.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn unequal(tx: &mut dyn Tx, limit: u64) -> Result<Vec<Unequal>, StoreError> {
+    const SUMMED: &str = "WITH summed (name, moved) AS (SELECT name, CAST(SUM(amount) AS BIGINT) FROM (\
+         SELECT credit AS name, amount FROM transfer UNION ALL SELECT debit, -amount FROM transfer) AS moved GROUP BY name)";
+    let other = format!(
+        "{SUMMED} SELECT account.name, balance, COALESCE(moved, 0) FROM account LEFT JOIN summed ON summed.name = account.name \
+         WHERE balance <> COALESCE(moved, 0) ORDER BY account.name LIMIT $1"
+    );
+    let missing = format!(
+        "{SUMMED} SELECT summed.name, balance, moved FROM summed LEFT JOIN account ON summed.name = account.name \
+         WHERE account.name IS NULL ORDER BY summed.name LIMIT $1"
+    );
+    let mut found = Vec::new();
+    for statement in [other, missing] {
+        for mut row in tx.query(&statement, &[limit.into()])? {
+            found.push(Unequal {
+                name: row.text(0)?,
+                balance: row.optional_int(1)?,
+                moved: row.int(2)?,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The accounts of all sites that have money in them, by name.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn of_sites(tx: &mut dyn Tx) -> Result<BTreeMap<String, i64>, StoreError> {
+    let kinds = KINDS.map(|kind| format!("'{kind}'")).join(", ");
+    let statement = format!("SELECT name, balance FROM account WHERE balance <> 0 AND kind IN ({kinds})");
+    let mut accounts = BTreeMap::new();
+    for mut row in tx.query(&statement, &[])? {
+        let name = row.text(0)?;
+        // Without a site it is head office's own.
+        if name.contains(':') {
+            accounts.insert(name, row.int(1)?);
+        }
+    }
+    Ok(accounts)
+}
+
+/// How many accounts there are.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn count(tx: &mut dyn Tx) -> Result<u64, StoreError> {
+    let row = tx.query_optional("SELECT COUNT(*) FROM account", &[])?;
+    row.map_or(Ok(0), |mut row| row.count(0))
 }

@@ -7,8 +7,8 @@
 //! | `checked` | what every transaction keeps to, whatever the engine |
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
-//! | `set` | rows that are written together |
-//! | `sites`, `journal`, `replica`, `ledger`, `people`, `audit`, `answers` | what is kept, by subject |
+//! | `set` | rows that are written, or looked for, together |
+//! | `identity`, `sites`, `enrolment`, `journal`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers` | what is kept, by subject |
 //! | `queries` | what is read for people, over all sites |
 //! | `schema` | tables, by version |
 //!
@@ -17,6 +17,9 @@
 pub mod answers;
 pub mod audit;
 mod checked;
+pub mod enrolment;
+pub mod findings;
+pub mod identity;
 pub mod journal;
 pub mod ledger;
 pub mod people;
@@ -29,7 +32,7 @@ pub mod sites;
 mod sqlite;
 pub mod value;
 
-pub use set::{Column, SetStatement};
+pub use set::{Column, LookUp, SetStatement};
 pub use value::{Row, Value};
 
 use checked::Checked;
@@ -130,6 +133,13 @@ pub trait Tx {
     /// # Errors
     /// [`StoreError`]: the transaction cannot go on.
     fn write_all(&mut self, statement: &SetStatement, rows: &[Vec<Value>]) -> Result<(), StoreError>;
+
+    /// Rows that are looked for together: those that have one of these keys, in no order; of a key that no row has there is
+    /// none. No key is given twice.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the transaction cannot go on.
+    fn find_all(&mut self, look: &LookUp, keys: &[Vec<Value>]) -> Result<Vec<Row>, StoreError>;
 
     /// The row of a statement that answers at most one.
     ///
@@ -299,6 +309,26 @@ where
     let gone = || StoreError::Unavailable("its threads have ended".to_owned());
     queue.send(Box::new(call)).await.map_err(|_| gone())?;
     answer.await.unwrap_or_else(|_| Err(gone()))
+}
+
+/// Runs `work` in an empty database of its own, with all tables, that goes away afterwards. It is SQLite's whatever else is used,
+/// and on disk where it has no room in memory.
+///
+/// # Errors
+/// [`StoreError`]: that of the work, or there is no room for it.
+pub fn scratch<T>(work: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut engine = sqlite::Sqlite::scratch()?;
+    schema::migrate(&mut engine)?;
+    let (mut work, mut done) = (Some(work), None);
+    engine.transact(Access::Write, &mut |tx| {
+        if let Some(work) = work.take() {
+            let mut tx = Checked::new(tx, Access::Write);
+            done = Some(work(&mut tx)?);
+            tx.ended()?;
+        }
+        Ok(())
+    })?;
+    done.ok_or_else(|| StoreError::Broken("a transaction came to nothing".to_owned()))
 }
 
 /// A connection, and how work is done on it.

@@ -2,7 +2,7 @@
 //! made again by whoever needs it next.
 
 use super::{
-    Access, Dialect, Engine, Row, SetStatement, StoreError, Tx, Value,
+    Access, Dialect, Engine, LookUp, Row, SetStatement, StoreError, Tx, Value,
     set::{Holds, Present},
 };
 use postgres::{
@@ -167,12 +167,20 @@ impl Tx for PostgresTx<'_> {
 
     fn query(&mut self, statement: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
         self.prepared(statement, |client, statement| {
-            let rows = client.query(statement, &parameters(values))?;
-            let row = |row: &postgres::Row| {
-                let values = (0..row.len()).map(|at| row.try_get::<_, Value>(at));
-                values.collect::<Result<Vec<_>, _>>().map(Row)
-            };
-            rows.iter().map(row).collect()
+            read(&client.query(statement, &parameters(values))?)
+        })
+    }
+
+    fn find_all(&mut self, look: &LookUp, keys: &[Vec<Value>]) -> Result<Vec<Row>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<Cow<'_, [Value]>> = keys.iter().map(|key| Cow::Borrowed(key.as_slice())).collect();
+        let columns = look.keys.iter().enumerate();
+        let arrays: Vec<Array<'_>> = columns.map(|(at, column)| Array::of(column.holds, &keys, at)).collect();
+        let all: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(Array::parameter).collect();
+        self.prepared(&look.in_arrays(), |client, statement| {
+            read(&client.query(statement, &all)?)
         })
     }
 
@@ -241,6 +249,14 @@ impl<'a> Array<'a> {
             Self::Bytes(values) => values,
         }
     }
+}
+
+fn read(rows: &[postgres::Row]) -> Result<Vec<Row>, postgres::Error> {
+    let row = |row: &postgres::Row| {
+        let values = (0..row.len()).map(|at| row.try_get::<_, Value>(at));
+        values.collect::<Result<Vec<_>, _>>().map(Row)
+    };
+    rows.iter().map(row).collect()
 }
 
 fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
@@ -319,6 +335,8 @@ fn failed(error: &postgres::Error) -> StoreError {
     match state.code() {
         // A sum that is too large for its column.
         "22003" => StoreError::Constraint(words(error)),
+        // A table, index or trigger that is there: another process has made it at the same moment.
+        "42P07" | "42710" => StoreError::Constraint(words(error)),
         // A RAISE in a trigger of ours.
         "P0001" => StoreError::Constraint(words(error)),
         "40002" => StoreError::Constraint(words(error)),

@@ -2,7 +2,7 @@
 //! what has changed.
 
 use super::{
-    Column, Row, SetStatement, StoreError, Tx, Value,
+    Column, LookUp, Row, SetStatement, StoreError, Tx, Value,
     set::{Present, int, text},
 };
 use domain::{
@@ -14,7 +14,7 @@ use domain::{
     units::Fen,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many reported days are in memory.
 const REPORTED_READ: u64 = 64;
@@ -30,7 +30,8 @@ const fn by_id(table: &'static str) -> SetStatement {
     }
 }
 
-const ORDERS: SetStatement = SetStatement {
+/// Orders.
+pub const ORDERS: SetStatement = SetStatement {
     table: "r_order",
     keys: 2,
     columns: &[
@@ -109,6 +110,24 @@ const ACCOUNTS: SetStatement = SetStatement {
     columns: &[text("site"), text("name"), int("balance")],
     present: Present::Replace,
 };
+
+/// Every table that has rows of sites.
+pub(crate) static TABLES: [SetStatement; 14] = [
+    ORDERS,
+    MEMBERS,
+    PILES,
+    CARDS,
+    TARIFFS,
+    RECEIPTS,
+    SLIPS,
+    QUARANTINE,
+    SHIFTS,
+    DESK_DAYS,
+    ENERGY_DAYS,
+    ENERGY_REPORTS,
+    STATE,
+    ACCOUNTS,
+];
 
 fn json(row: &impl Serialize) -> Result<Value, StoreError> {
     let text = serde_json::to_string(row).map_err(|error| StoreError::Broken(error.to_string()))?;
@@ -345,7 +364,7 @@ pub fn always(tx: &mut dyn Tx, site: &SiteId) -> Result<Rows, StoreError> {
     }
     load(tx, site, keys)?.into_iter().for_each(|row| rows.load(row));
     let members: BTreeSet<MemberId> = rows.orders().map(|order| order.member.clone()).collect();
-    let members = load(tx, site, members.into_iter().map(Key::Member).collect())?;
+    let members = load(tx, site, members.into_iter().map(Key::Member))?;
     members.into_iter().for_each(|row| rows.load(row));
     Ok(rows)
 }
@@ -376,79 +395,151 @@ fn energy(tx: &mut dyn Tx, site: &SiteId, books: &mut EnergyBooks) -> Result<(),
     Ok(())
 }
 
-/// Rows as they are kept, one for each key.
+/// Every account of a site that has money in it, by the site's rows.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn load(tx: &mut dyn Tx, site: &SiteId, keys: Vec<Key>) -> Result<Vec<Loaded>, StoreError> {
-    let mut loaded = Vec::with_capacity(keys.len());
-    for key in keys {
-        loaded.push(load_one(tx, site, key)?);
+pub fn balances(tx: &mut dyn Tx, site: &SiteId) -> Result<BTreeMap<Account, Fen>, StoreError> {
+    let of_site = [Value::from(site.as_str())];
+    let mut balances = BTreeMap::new();
+    let mut note = |account: Account, balance: i64| {
+        if balance != 0 {
+            balances.insert(account, Fen(balance));
+        }
+    };
+    for mut row in tx.query("SELECT name, balance FROM r_account WHERE site = $1", &of_site)? {
+        note(id("r_account", &row.text(0)?)?, row.int(1)?);
     }
+    let members = "SELECT id, allowance, debt FROM r_member WHERE site = $1 AND (allowance <> 0 OR debt <> 0)";
+    for mut row in tx.query(members, &of_site)? {
+        let member: MemberId = id("r_member", &row.text(0)?)?;
+        note(Account::Allowance(member.clone()), row.int(1)?);
+        note(Account::Debt(member), row.int(2)?);
+    }
+    // Nothing is held for an order that is over.
+    for mut row in tx.query("SELECT id, held FROM r_order WHERE site = $1 AND open = 1", &of_site)? {
+        note(Account::Held(id("r_order", &row.text(0)?)?), row.int(1)?);
+    }
+    Ok(balances)
+}
+
+/// Rows by their keys, with those columns.
+const fn rows_by(table: &'static str, keys: &'static [Column], columns: &'static [Column]) -> LookUp {
+    LookUp { table, keys, columns }
+}
+
+const BY_NAME: &[Column] = &[text("site"), text("id")];
+const WITH_ROW: &[Column] = &[text("id"), text("row")];
+const ORDER_BY_ID: LookUp = rows_by("r_order", BY_NAME, &[text("id"), text("row"), int("held")]);
+const MEMBER_BY_ID: LookUp = rows_by(
+    "r_member",
+    BY_NAME,
+    &[text("id"), text("row"), int("allowance"), int("debt")],
+);
+const CARD_BY_ID: LookUp = rows_by("r_card", BY_NAME, WITH_ROW);
+const RECEIPT_BY_ID: LookUp = rows_by("r_receipt", BY_NAME, WITH_ROW);
+const SLIP_BY_ID: LookUp = rows_by("r_slip", BY_NAME, WITH_ROW);
+const QUARANTINE_BY_ITEM: LookUp = rows_by(
+    "r_quarantine",
+    &[text("site"), int("item")],
+    &[int("item"), text("row")],
+);
+const QUARANTINE_BY_CONTENT: LookUp = rows_by(
+    "r_quarantine",
+    &[text("site"), text("pile"), text("digest")],
+    &[text("pile"), text("digest"), int("item")],
+);
+
+/// Keys of one kind, without the site, and what is answered for them: rows that begin with those keys.
+fn find<K>(
+    tx: &mut dyn Tx,
+    site: &SiteId,
+    look: &LookUp,
+    keys: Vec<(Vec<Value>, K)>,
+    mut take: impl FnMut(K, Option<Row>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let with_site = |(key, _): &(Vec<Value>, K)| [vec![site.as_str().into()], key.clone()].concat();
+    let mut found: BTreeMap<Vec<Value>, Row> = BTreeMap::new();
+    for mut row in tx.find_all(look, &keys.iter().map(with_site).collect::<Vec<_>>())? {
+        let payload = row.0.split_off(look.keys.len() - 1);
+        found.insert(row.0, Row(payload));
+    }
+    keys.into_iter().try_for_each(|(key, of)| take(of, found.remove(&key)))
+}
+
+/// Rows as they are kept, one for each key, in any order; no key is given twice. One statement a kind.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn load(tx: &mut dyn Tx, site: &SiteId, keys: impl IntoIterator<Item = Key>) -> Result<Vec<Loaded>, StoreError> {
+    let mut loaded = Vec::new();
+    let (mut orders, mut members, mut cards) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut items, mut contents, mut receipts, mut slips) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for key in keys {
+        match key {
+            Key::Order(id) => orders.push((vec![id.as_str().into()], id)),
+            Key::Member(id) => members.push((vec![id.as_str().into()], id)),
+            Key::Card(id) => cards.push((vec![id.as_str().into()], id)),
+            Key::Quarantine(item) => items.push((vec![item.into()], item)),
+            Key::SetAside(pile, digest) => {
+                contents.push((vec![pile.as_str().into(), digest.as_str().into()], (pile, digest)));
+            }
+            Key::Receipt(receipt) => receipts.push((vec![receipt.as_str().into()], receipt)),
+            Key::Slip(slip) => slips.push((vec![slip.as_str().into()], slip)),
+        }
+    }
+    find(tx, site, &ORDER_BY_ID, orders, |id, row| {
+        let (order, held) = match row {
+            Some(mut row) => (Some(parse("r_order", &row.text(0)?)?), row.int(1)?),
+            None => (None, 0),
+        };
+        let held = Fen(held);
+        loaded.push(Loaded::Order { id, order, held });
+        Ok(())
+    })?;
+    find(tx, site, &MEMBER_BY_ID, members, |id, row| {
+        let (member, allowance, debt) = match row {
+            Some(mut row) => (Some(parse("r_member", &row.text(0)?)?), row.int(1)?, row.int(2)?),
+            None => (None, 0, 0),
+        };
+        let (allowance, debt) = (Fen(allowance), Fen(debt));
+        loaded.push(Loaded::Member {
+            id,
+            member,
+            allowance,
+            debt,
+        });
+        Ok(())
+    })?;
+    find(tx, site, &CARD_BY_ID, cards, |id, row| {
+        let card = read("r_card", row)?;
+        loaded.push(Loaded::Card { id, card });
+        Ok(())
+    })?;
+    find(tx, site, &QUARANTINE_BY_ITEM, items, |item, row| {
+        let row = read("r_quarantine", row)?;
+        loaded.push(Loaded::Quarantine { item, row });
+        Ok(())
+    })?;
+    find(tx, site, &QUARANTINE_BY_CONTENT, contents, |content, row| {
+        let item = row.map(|mut row| row.count(0)).transpose()?;
+        loaded.push(Loaded::SetAside { content, item });
+        Ok(())
+    })?;
+    find(tx, site, &RECEIPT_BY_ID, receipts, |receipt, row| {
+        let used = read("r_receipt", row)?;
+        loaded.push(Loaded::Receipt { receipt, used });
+        Ok(())
+    })?;
+    find(tx, site, &SLIP_BY_ID, slips, |slip, row| {
+        let used = read("r_slip", row)?;
+        loaded.push(Loaded::Slip { slip, used });
+        Ok(())
+    })?;
     Ok(loaded)
 }
 
-fn load_one(tx: &mut dyn Tx, site: &SiteId, key: Key) -> Result<Loaded, StoreError> {
-    let mut find = |columns: &str, table: &str, key: &str, value: Value| -> Result<Option<Row>, StoreError> {
-        let statement = format!("SELECT {columns} FROM {table} WHERE site = $1 AND {key} = $2");
-        tx.query_optional(&statement, &[site.as_str().into(), value])
-    };
-    Ok(match key {
-        Key::Order(order) => {
-            let found = find("row, held", "r_order", "id", order.as_str().into())?;
-            let (row, held) = match found {
-                Some(mut row) => (Some(parse("r_order", &row.text(0)?)?), row.int(1)?),
-                None => (None, 0),
-            };
-            Loaded::Order {
-                id: order,
-                order: row,
-                held: Fen(held),
-            }
-        }
-        Key::Member(member) => {
-            let found = find("row, allowance, debt", "r_member", "id", member.as_str().into())?;
-            let (row, allowance, debt) = match found {
-                Some(mut row) => (Some(parse("r_member", &row.text(0)?)?), row.int(1)?, row.int(2)?),
-                None => (None, 0, 0),
-            };
-            Loaded::Member {
-                id: member,
-                member: row,
-                allowance: Fen(allowance),
-                debt: Fen(debt),
-            }
-        }
-        Key::Card(card) => {
-            let found = find("row", "r_card", "id", card.as_str().into())?;
-            let row = found.map(|mut row| parse("r_card", &row.text(0)?)).transpose()?;
-            Loaded::Card { id: card, card: row }
-        }
-        Key::Quarantine(item) => {
-            let found = find("row", "r_quarantine", "item", item.into())?;
-            let row = found.map(|mut row| parse("r_quarantine", &row.text(0)?)).transpose()?;
-            Loaded::Quarantine { item, row }
-        }
-        Key::SetAside(pile, digest) => {
-            let found = tx.query_optional(
-                "SELECT item FROM r_quarantine WHERE site = $1 AND pile = $2 AND digest = $3",
-                &[site.as_str().into(), pile.as_str().into(), digest.as_str().into()],
-            )?;
-            let item = found.map(|mut row| row.count(0)).transpose()?;
-            Loaded::SetAside {
-                content: (pile, digest),
-                item,
-            }
-        }
-        Key::Receipt(receipt) => {
-            let found = find("row", "r_receipt", "id", receipt.as_str().into())?;
-            let used = found.map(|mut row| parse("r_receipt", &row.text(0)?)).transpose()?;
-            Loaded::Receipt { receipt, used }
-        }
-        Key::Slip(slip) => {
-            let found = find("row", "r_slip", "id", slip.as_str().into())?;
-            let used = found.map(|mut row| parse("r_slip", &row.text(0)?)).transpose()?;
-            Loaded::Slip { slip, used }
-        }
-    })
+/// What is in the one column of a row that there may be.
+fn read<T: DeserializeOwned>(table: &str, row: Option<Row>) -> Result<Option<T>, StoreError> {
+    row.map(|mut row| parse(table, &row.text(0)?)).transpose()
 }

@@ -140,7 +140,8 @@ const TABLES_1: &[&str] = &[
         number BIGINT NOT NULL UNIQUE,
         name TEXT NOT NULL,
         keys TEXT NOT NULL,
-        secret TEXT,
+        certificate TEXT,
+        certificate_until BIGINT,
         state TEXT NOT NULL,
         trouble TEXT,
         branch BIGINT NOT NULL,
@@ -154,6 +155,9 @@ const TABLES_1: &[&str] = &[
         owner TEXT,
         owner_until BIGINT NOT NULL,
         revoked_at BIGINT)",
+    // Who may come in for the first time, or anew, by a token that counts once.
+    "CREATE TABLE enrolment (
+        site TEXT PRIMARY KEY REFERENCES site (id), token TEXT NOT NULL UNIQUE, until BIGINT NOT NULL, used_for TEXT)",
     // Batches as they came; those that are not followed have another branch than the site.
     "CREATE TABLE batch (
         site TEXT NOT NULL REFERENCES site (id),
@@ -169,7 +173,8 @@ const TABLES_1: &[&str] = &[
         PRIMARY KEY (site, branch, first))",
     // Which batches the log of an order is in.
     "CREATE TABLE order_batch (
-        site TEXT NOT NULL, order_id TEXT NOT NULL, first BIGINT NOT NULL, PRIMARY KEY (site, order_id, first))",
+        site TEXT NOT NULL, order_id TEXT NOT NULL, branch BIGINT NOT NULL, first BIGINT NOT NULL,
+        PRIMARY KEY (site, order_id, branch, first))",
     // The replica: rows of sites, in the station's own JSON.
     "CREATE TABLE r_order (
         site TEXT NOT NULL,
@@ -234,8 +239,21 @@ const TABLES_1: &[&str] = &[
         member TEXT,
         day TEXT,
         at BIGINT NOT NULL,
+        by TEXT,
         CHECK (debit <> credit))",
+    "CREATE INDEX transfer_seq ON transfer (site, branch, seq)",
     "CREATE INDEX transfer_order ON transfer (site, order_id)",
+    // Where a site says one thing, and another is worked out here.
+    "CREATE TABLE finding (
+        site TEXT NOT NULL REFERENCES site (id),
+        branch BIGINT NOT NULL,
+        seq BIGINT NOT NULL,
+        class TEXT NOT NULL,
+        order_id TEXT,
+        detail TEXT NOT NULL,
+        found_at BIGINT NOT NULL,
+        PRIMARY KEY (site, branch, seq, class))",
+    "CREATE INDEX finding_found ON finding (found_at, site, branch, seq, class)",
     "CREATE INDEX transfer_member ON transfer (member, at, id)",
     // Who changed what, each sealed to the one before.
     "CREATE TABLE audit (

@@ -1,4 +1,4 @@
-//! Rows of one table that are written together: one statement for all of them, made once.
+//! Rows of one table that are written together, or looked for together: one statement for all of them, made once.
 
 use super::{StoreError, Value};
 use std::{borrow::Cow, collections::BTreeMap};
@@ -175,21 +175,9 @@ impl SetStatement {
         format!("UPDATE {table} SET {column} = {column} + ?{n} WHERE {keys}")
     }
 
-    fn arrays<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
-        let array = |(column, n): (&Column, usize)| {
-            let holds = match column.holds {
-                Holds::Int => "int8",
-                Holds::Text => "text",
-                Holds::Bytes => "bytea",
-            };
-            format!("${n}::{holds}[]")
-        };
-        columns.zip(1..).map(array).collect::<Vec<String>>().join(", ")
-    }
-
     /// For all rows, with an array for each column. What is added to is 0 in rows that are new.
     pub(super) fn in_arrays(&self) -> String {
-        let (table, names, arrays) = (self.table, self.names(), Self::arrays(self.columns.iter()));
+        let (table, names, arrays) = (self.table, self.names(), arrays(self.columns.iter()));
         let Present::Add(added) = self.present else {
             let tail = self.tail();
             return format!("INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}){tail}");
@@ -206,7 +194,7 @@ impl SetStatement {
     pub(super) fn add_in_arrays(&self, column: &str) -> String {
         let place = self.place(column);
         let columns = || self.columns[..self.keys].iter().chain(self.columns.get(place));
-        let arrays = Self::arrays(columns());
+        let arrays = arrays(columns());
         let names: Vec<&str> = columns().map(|column| column.name).collect();
         let keys = self.key_names();
         let keys: Vec<String> = keys
@@ -217,5 +205,87 @@ impl SetStatement {
         format!(
             "UPDATE {table} SET {column} = {table}.{column} + given.{column} FROM unnest({arrays}) AS given ({names}) WHERE {keys}"
         )
+    }
+}
+
+/// An array for each column, in their order.
+fn arrays<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
+    let array = |(column, n): (&Column, usize)| {
+        let holds = match column.holds {
+            Holds::Int => "int8",
+            Holds::Text => "text",
+            Holds::Bytes => "bytea",
+        };
+        format!("${n}::{holds}[]")
+    };
+    columns.zip(1..).map(array).collect::<Vec<String>>().join(", ")
+}
+
+/// How rows of one table are looked for together.
+#[derive(Debug)]
+pub struct LookUp {
+    /// Where.
+    pub table: &'static str,
+    /// By which columns; no two rows have the same in all of them.
+    pub keys: &'static [Column],
+    /// What is answered of each row, in this order.
+    pub columns: &'static [Column],
+}
+
+impl LookUp {
+    /// The rows of a set by what tells them apart, with all columns.
+    pub const fn of(set: &SetStatement) -> Self {
+        Self {
+            table: set.table,
+            keys: set.columns.split_at(set.keys).0,
+            columns: set.columns,
+        }
+    }
+
+    /// Whether the keys are such as it says.
+    pub(super) fn check(&self, keys: &[Vec<Value>]) -> Result<(), StoreError> {
+        let fits = |(column, value): (&Column, &Value)| match value {
+            Value::Null => false,
+            Value::Int(_) => column.holds == Holds::Int,
+            Value::Text(_) => column.holds == Holds::Text,
+            Value::Bytes(_) => column.holds == Holds::Bytes,
+        };
+        let wrong = keys
+            .iter()
+            .find(|key| key.len() != self.keys.len() || !self.keys.iter().zip(*key).all(fits));
+        match wrong {
+            None => Ok(()),
+            Some(key) => Err(StoreError::Broken(format!("{key:?} is no key of {}", self.table))),
+        }
+    }
+
+    fn answered(&self) -> String {
+        let names: Vec<String> = self.columns.iter().map(|column| format!("t.{}", column.name)).collect();
+        names.join(", ")
+    }
+
+    /// For one key, with `?1` and so on.
+    pub(super) fn one_by_one(&self) -> String {
+        let keys = self
+            .keys
+            .iter()
+            .zip(1..)
+            .map(|(key, n)| format!("t.{} = ?{n}", key.name));
+        let keys: Vec<String> = keys.collect();
+        format!(
+            "SELECT {} FROM {} t WHERE {}",
+            self.answered(),
+            self.table,
+            keys.join(" AND ")
+        )
+    }
+
+    /// For all keys, with an array for each column of them.
+    pub(super) fn in_arrays(&self) -> String {
+        let names: Vec<&str> = self.keys.iter().map(|key| key.name).collect();
+        let keys: Vec<String> = names.iter().map(|key| format!("t.{key} = given.{key}")).collect();
+        let (answered, table, arrays) = (self.answered(), self.table, arrays(self.keys.iter()));
+        let (names, keys) = (names.join(", "), keys.join(" AND "));
+        format!("SELECT {answered} FROM unnest({arrays}) AS given ({names}) JOIN {table} t ON {keys}")
     }
 }

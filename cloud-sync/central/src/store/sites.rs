@@ -6,8 +6,14 @@ use domain::{
     journal::{Hash, Head},
     time::{Day, Mono, Wall},
 };
-use protocol::{frame::State, key::PublicKey};
+use protocol::{
+    frame::State,
+    key::{PublicKey, PublicKeys},
+};
 use serde::{Deserialize, Serialize};
+
+/// How often the next number is taken, where others take it at the same moment.
+const ADD_ATTEMPTS: usize = 16;
 
 /// A key that a site's batches may be signed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +22,23 @@ pub struct EdgeKey {
     pub key: PublicKey,
     /// From which entry on it counts.
     pub from: u64,
+}
+
+/// The certificate that a site's connection shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// SHA-256 of it (DER), hex. No other speaks for the site.
+    pub fingerprint: String,
+    /// When it ends.
+    pub until: Wall,
+}
+
+/// The keys that sign a batch whose last entry has this number: the newest of those that count from there or before. A key that
+/// is enrolled later takes the place of the one before, and neither signs for the other's entries.
+pub fn keys_at(keys: &[EdgeKey], seq: u64) -> PublicKeys {
+    let newest = keys.iter().map(|key| key.from).filter(|from| *from <= seq).max();
+    let counting = keys.iter().filter(|key| Some(key.from) == newest);
+    PublicKeys(counting.map(|key| key.key).collect())
 }
 
 /// A site as head office knows it.
@@ -29,6 +52,10 @@ pub struct Site {
     pub name: String,
     /// The keys that its batches may be signed with.
     pub keys: Vec<EdgeKey>,
+    /// What its connection shows; none before it has enrolled, and after it was revoked.
+    pub certificate: Option<Certificate>,
+    /// Since when it may not come in.
+    pub revoked_at: Option<Wall>,
     /// What is made of its journal.
     pub state: State,
     /// Why it is not followed.
@@ -43,22 +70,41 @@ pub struct Site {
     pub day: Option<Day>,
 }
 
-const COLUMNS: &str = "id, number, name, keys, state, trouble, branch, seq, hash, mono, day";
+const COLUMNS: &str =
+    "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at";
+
+fn bad(what: &str, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Broken(format!("{what} of a site: {error}"))
+}
+
+fn keys_of(text: &str) -> Result<Vec<EdgeKey>, StoreError> {
+    serde_json::from_str(text).map_err(|error| bad("keys", &error))
+}
+
+fn keys_text(keys: &[EdgeKey]) -> Result<Value, StoreError> {
+    let text = serde_json::to_string(keys).map_err(|error| bad("keys", &error))?;
+    Ok(Value::Text(text))
+}
 
 fn site(mut row: Row) -> Result<Site, StoreError> {
-    let bad = |what: &str, error: &dyn std::fmt::Display| StoreError::Broken(format!("{what} of a site: {error}"));
-    let keys = row.text(3)?;
+    let keys = keys_of(&row.text(3)?)?;
     let state = row.text(4)?;
     let day = row.optional_text(10)?;
     let hash: [u8; 32] = row
         .bytes(8)?
         .try_into()
         .map_err(|_| bad("hash", &"it has not 32 bytes"))?;
+    let certificate = row.optional_text(11)?.zip(row.optional_int(12)?);
     Ok(Site {
+        certificate: certificate.map(|(fingerprint, until)| Certificate {
+            fingerprint,
+            until: Wall(until),
+        }),
+        revoked_at: row.optional_int(13)?.map(Wall),
         id: row.text(0)?.parse().map_err(|error| bad("id", &error))?,
         number: row.count(1)?,
         name: row.text(2)?,
-        keys: serde_json::from_str(&keys).map_err(|error| bad("keys", &error))?,
+        keys,
         state: State::of_word(&state).ok_or_else(|| bad("state", &state))?,
         trouble: row.optional_text(5)?,
         branch: row.count(6)?,
@@ -97,22 +143,80 @@ pub fn all(tx: &mut dyn Tx) -> Result<Vec<Site>, StoreError> {
 /// Adds a site whose journal is to be followed from its beginning. It has the next number.
 ///
 /// # Errors
-/// [`StoreError::Constraint`]: it is there.
+/// [`StoreError::Constraint`]: it is there; [`StoreError::Unavailable`]: too many are added at once.
 pub fn add(tx: &mut dyn Tx, id: &SiteId, name: &str, keys: &[EdgeKey]) -> Result<(), StoreError> {
-    let keys = serde_json::to_string(keys).map_err(|error| StoreError::Broken(error.to_string()))?;
     let values: [Value; 5] = [
         id.as_str().into(),
         name.into(),
-        keys.into(),
+        keys_text(keys)?,
         State::Following.word().into(),
         Hash::GENESIS.0.as_slice().into(),
     ];
+    for _ in 0..ADD_ATTEMPTS {
+        // Another process that adds one at the same moment may have the number first: it is waited for, and nothing is done.
+        let added = tx.execute(
+            "INSERT INTO site (id, number, name, keys, state, branch, seq, hash, mono, owner_until) \
+             SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4, 0, 0, $5, 0, 0 FROM site WHERE true \
+             ON CONFLICT (number) DO NOTHING",
+            &values,
+        )?;
+        if added == 1 {
+            return Ok(());
+        }
+    }
+    Err(StoreError::Unavailable("other sites are being added".to_owned()))
+}
+
+/// Enrols a site anew: this key signs everything after what is here, and no key before it does. The one that signs already
+/// stays as it is.
+///
+/// # Errors
+/// [`StoreError::Broken`]: there is no such site.
+pub fn re_enrol(tx: &mut dyn Tx, id: &SiteId, key: PublicKey) -> Result<(), StoreError> {
+    // Whoever takes a batch waits, and then finds the other keys.
+    tx.execute("UPDATE site SET keys = keys WHERE id = $1", &[id.as_str().into()])?;
+    let site = find(tx, id)?.ok_or_else(|| StoreError::Broken(format!("there is no site {id}")))?;
+    let from = site.head.seq + 1;
+    if keys_at(&site.keys, from).0.contains(&key) {
+        return Ok(());
+    }
+    let mut keys = site.keys;
+    // A key that never signed anything is no key.
+    keys.retain(|known| known.from < from);
+    keys.push(EdgeKey { key, from });
     tx.execute(
-        "INSERT INTO site (id, number, name, keys, state, branch, seq, hash, mono, owner_until) \
-         SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4, 0, 0, $5, 0, 0 FROM site",
-        &values,
+        "UPDATE site SET keys = $1 WHERE id = $2",
+        &[keys_text(&keys)?, id.as_str().into()],
     )
     .map(drop)
+}
+
+/// Lets a site in that shows this certificate; the one before counts no more.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn let_in(tx: &mut dyn Tx, id: &SiteId, certificate: &Certificate) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE site SET certificate = $1, certificate_until = $2, revoked_at = NULL WHERE id = $3",
+        &[
+            certificate.fingerprint.as_str().into(),
+            certificate.until.0.into(),
+            id.as_str().into(),
+        ],
+    )
+    .map(drop)
+}
+
+/// A site may not come in any more, until it enrols again. Whether there is such a site.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn revoke(tx: &mut dyn Tx, id: &SiteId, now: Wall) -> Result<bool, StoreError> {
+    let changed = tx.execute(
+        "UPDATE site SET certificate = NULL, certificate_until = NULL, revoked_at = $1 WHERE id = $2",
+        &[now.0.into(), id.as_str().into()],
+    )?;
+    Ok(changed == 1)
 }
 
 /// Takes a site for this process until then, if nobody else has it; or goes on with it. Whether it has it.
@@ -127,27 +231,58 @@ pub fn own(tx: &mut dyn Tx, id: &SiteId, me: &str, now: Wall, until: Wall) -> Re
     Ok(changed == 1)
 }
 
-/// Lets another process have it.
+/// Takes every site for this process until then that nobody else has and that may come in; or goes on with it.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn disown(tx: &mut dyn Tx, id: &SiteId, me: &str) -> Result<(), StoreError> {
+pub fn hold_all(tx: &mut dyn Tx, me: &str, now: Wall, until: Wall) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE site SET owner = NULL, owner_until = 0 WHERE id = $1 AND owner = $2",
-        &[id.as_str().into(), me.into()],
+        "UPDATE site SET owner = $1, owner_until = $2 \
+         WHERE revoked_at IS NULL AND (owner = $3 OR owner IS NULL OR owner_until <= $4)",
+        &[me.into(), until.0.into(), me.into(), now.0.into()],
     )
     .map(drop)
 }
 
-/// Goes on with a site from one place to the next. Everything else of the transaction counts only with it.
+/// The sites that this process has.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn held(tx: &mut dyn Tx, me: &str) -> Result<Vec<SiteId>, StoreError> {
+    let rows = tx.query(
+        "SELECT id FROM site WHERE owner = $1 AND revoked_at IS NULL ORDER BY id",
+        &[me.into()],
+    )?;
+    let id = |mut row: Row| {
+        let id = row.text(0)?;
+        id.parse()
+            .map_err(|error| StoreError::Broken(format!("the id of a site, {id}: {error}")))
+    };
+    rows.into_iter().map(id).collect()
+}
+
+/// Lets other processes have all of this one's sites.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn let_go(tx: &mut dyn Tx, me: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE site SET owner = NULL, owner_until = 0 WHERE owner = $1",
+        &[me.into()],
+    )
+    .map(drop)
+}
+
+/// Goes on with a site from one place to the next. Everything else of the transaction counts only with it. The keys that its
+/// batches may be signed with by now.
 ///
 /// # Errors
 /// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it.
-pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<(), StoreError> {
+pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<Vec<EdgeKey>, StoreError> {
     let day = to.day.map(|day| day.to_string());
-    let changed = tx.execute(
+    let changed = tx.query_optional(
         "UPDATE site SET seq = $1, hash = $2, mono = $3, day = $4, state = $5, trouble = NULL \
-         WHERE id = $6 AND owner = $7 AND branch = $8 AND seq = $9 AND hash = $10",
+         WHERE id = $6 AND owner = $7 AND branch = $8 AND seq = $9 AND hash = $10 RETURNING keys",
         &[
             to.head.seq.into(),
             to.head.hash.0.as_slice().into(),
@@ -161,7 +296,25 @@ pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<(), St
             from.head.hash.0.as_slice().into(),
         ],
     )?;
-    match changed {
+    keys_of(&changed.ok_or(StoreError::NotOwner)?.text(0)?)
+}
+
+/// Holds a site where it is until the transaction ends, for its owner.
+///
+/// # Errors
+/// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it.
+pub fn hold(tx: &mut dyn Tx, me: &str, site: &Site) -> Result<(), StoreError> {
+    let held = tx.execute(
+        "UPDATE site SET owner = owner WHERE id = $1 AND owner = $2 AND branch = $3 AND seq = $4 AND hash = $5",
+        &[
+            site.id.as_str().into(),
+            me.into(),
+            site.branch.into(),
+            site.head.seq.into(),
+            site.head.hash.0.as_slice().into(),
+        ],
+    )?;
+    match held {
         1 => Ok(()),
         _ => Err(StoreError::NotOwner),
     }

@@ -1,6 +1,6 @@
 //! SQLite: one file beside the program, one writer, everything on disk when a transaction is committed.
 
-use super::{Access, Dialect, Engine, Row, SetStatement, StoreError, Tx, Value, set::Present};
+use super::{Access, Dialect, Engine, LookUp, Row, SetStatement, StoreError, Tx, Value, set::Present};
 use rusqlite::{
     Connection, ErrorCode, Transaction, TransactionBehavior, params_from_iter,
     types::{ToSql, ToSqlOutput, ValueRef},
@@ -29,6 +29,18 @@ pub(super) struct Sqlite {
 impl Sqlite {
     pub(super) fn in_memory() -> Result<Self, StoreError> {
         Self::set_up(Connection::open_in_memory().map_err(failed)?)
+    }
+
+    /// One that is on disk where it has no room in memory, is seen by nobody else, and goes with the connection.
+    pub(super) fn scratch() -> Result<Self, StoreError> {
+        let connection = Connection::open("").map_err(failed)?;
+        // It is no database that must outlive anything.
+        connection
+            .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;")
+            .map_err(failed)?;
+        let access = Access::Write;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(Self { connection, access })
     }
 
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
@@ -139,13 +151,19 @@ impl Tx for SqliteTx<'_> {
 
     fn query(&mut self, statement: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
         let mut statement = self.0.prepare_cached(&numbered(statement)).map_err(failed)?;
-        let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
         let mut answer = Vec::new();
-        while let Some(row) = rows.next().map_err(failed)? {
-            // Asked of the row: the statement is prepared again, inside, when the tables have changed.
-            let columns = row.as_ref().column_count();
-            let column = |at| row.get_ref(at).map_err(failed).and_then(value);
-            answer.push(Row((0..columns).map(column).collect::<Result<Vec<_>, _>>()?));
+        read(&mut statement, values, &mut answer)?;
+        Ok(answer)
+    }
+
+    fn find_all(&mut self, look: &LookUp, keys: &[Vec<Value>]) -> Result<Vec<Row>, StoreError> {
+        let mut answer = Vec::new();
+        if keys.is_empty() {
+            return Ok(answer);
+        }
+        let mut statement = self.0.prepare_cached(&look.one_by_one()).map_err(failed)?;
+        for key in keys {
+            read(&mut statement, key, &mut answer)?;
         }
         Ok(answer)
     }
@@ -171,6 +189,22 @@ impl Tx for SqliteTx<'_> {
         }
         Ok(())
     }
+}
+
+/// Adds the rows that a statement answers.
+fn read(
+    statement: &mut rusqlite::CachedStatement<'_>,
+    values: &[Value],
+    answer: &mut Vec<Row>,
+) -> Result<(), StoreError> {
+    let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        // Asked of the row: the statement is prepared again, inside, when the tables have changed.
+        let columns = row.as_ref().column_count();
+        let column = |at| row.get_ref(at).map_err(failed).and_then(value);
+        answer.push(Row((0..columns).map(column).collect::<Result<Vec<_>, _>>()?));
+    }
+    Ok(())
 }
 
 /// `?1` for `$1`: to SQLite `$1` would be a name, whose number is that of its first place in the statement. What stands in

@@ -8,7 +8,10 @@ use crate::{
     station::{Lived, lived},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use central::store::Value as Stored;
+use central::store::{
+    Value as Stored,
+    findings::{self, Class, Finding},
+};
 use domain::{
     fact::Fact,
     journal::{Hash, Head, Written},
@@ -336,6 +339,64 @@ async fn the_books_are_the_stations_and_their_sums_are_zero(office: Office) {
     }
 }
 
+async fn findings_are_listed_the_newest_first_by_every_filter_and_page_size(office: Office) {
+    let (lived, reader) = two_sites(&office).await;
+    assert_eq!(
+        office.all(&reader, "/v1/findings", 5).await,
+        Vec::<Value>::new(),
+        "an honest site has none"
+    );
+    let order = lived.paid[0].clone();
+    let finding = |class, seq, order| Finding {
+        class,
+        seq,
+        order,
+        detail: json!({ "why": "it differs", "site": "1.00", "here": "2.00" }).to_string(),
+    };
+    let some = [
+        finding(Class::Rating, 7, Some(order.clone())),
+        finding(Class::Rating, 9, None),
+        finding(Class::Books, 9, None),
+    ];
+    for (n, site) in (0..).zip(["s1", "s2"]) {
+        let (site, some): (domain::ids::SiteId, _) = (site.parse().unwrap(), some.clone());
+        let added = office
+            .db
+            .write(move |tx| findings::add(tx, &site, 0, &some, BEGIN.after_ms(n)));
+        added.await.unwrap();
+    }
+    let places = |rows: &[Value]| -> Vec<String> {
+        rows.iter()
+            .map(|row| format!("{} {} {}", row["site"], row["seq"], row["class"]).replace('"', ""))
+            .collect()
+    };
+    let expected = [
+        "s2 9 RATING",
+        "s2 9 BOOKS",
+        "s2 7 RATING",
+        "s1 9 RATING",
+        "s1 9 BOOKS",
+        "s1 7 RATING",
+    ];
+    for limit in [1, 2, 6, 7] {
+        assert_eq!(places(&office.all(&reader, "/v1/findings", limit).await), expected);
+    }
+    assert_eq!(
+        places(&office.all(&reader, "/v1/findings?site=s1&class=RATING", 1).await),
+        ["s1 9 RATING", "s1 7 RATING"]
+    );
+    let of_order = office.all(&reader, &format!("/v1/findings?order={order}"), 1).await;
+    assert_eq!(places(&of_order), ["s2 7 RATING", "s1 7 RATING"]);
+    assert_eq!(
+        of_order[0]["detail"],
+        json!({ "why": "it differs", "site": "1.00", "here": "2.00" })
+    );
+    office
+        .get(&reader, "/v1/findings?cursor=1,s1,0,7,NONE")
+        .await
+        .problem(400, "invalid-url");
+}
+
 async fn a_journal_is_handed_out_as_the_site_stored_it(office: Office) {
     let (lived, _) = two_sites(&office).await;
     let (admin, journal) = (office.machine("admin", &["admin"]).await, lived.journal("s2"));
@@ -375,7 +436,7 @@ async fn a_journal_is_handed_out_as_the_site_stored_it(office: Office) {
         assert_eq!(head, journal.head());
     }
     let beyond = office
-        .get(&admin, "/v1/sites/s2/journal?after=1000000")
+        .get(&admin, "/v1/sites/s2/journal?after=18446744073709551615")
         .await
         .expect(200);
     assert_eq!((&beyond["after_hash"], &beyond["entries"]), (&Value::Null, &json!([])));
@@ -472,6 +533,7 @@ on_both! {
     members_piles_tariffs_energy_and_quarantine_are_the_stations_own
     what_was_dealt_with_is_listed_only_where_that_is_asked
     the_books_are_the_stations_and_their_sums_are_zero
+    findings_are_listed_the_newest_first_by_every_filter_and_page_size
     a_journal_is_handed_out_as_the_site_stored_it
     a_site_shows_its_state_its_backlog_and_what_it_said
     what_cannot_be_asked_is_told_by_its_place_in_the_url

@@ -201,6 +201,7 @@ impl Office {
     /// Takes a site in and all of its journal, in batches of some steps.
     pub(crate) async fn follow(&self, journal: &Journal) {
         let key = journal.key.public();
+        let keys = [sites::EdgeKey { key, from: 0 }];
         let site = journal.site.clone();
         let copy = self.db.write(move |tx| {
             sites::add(
@@ -215,7 +216,7 @@ impl Office {
         });
         let copy = Arc::new(Mutex::new(copy.await.unwrap()));
         for batch in journal.batches(20) {
-            let read = Read::of(&batch, &journal.site, &key.into()).unwrap();
+            let read = Read::of(&batch, &journal.site, &keys).unwrap();
             let copy = Arc::clone(&copy);
             let taken = self
                 .db

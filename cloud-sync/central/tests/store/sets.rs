@@ -50,8 +50,8 @@ static REPLACED: SetStatement = accounts(Present::Replace);
 /// A table that is nothing but its keys.
 static ORDER_BATCHES: SetStatement = SetStatement {
     table: "order_batch",
-    keys: 3,
-    columns: &[text("site"), text("order_id"), int("first")],
+    keys: 4,
+    columns: &[text("site"), text("order_id"), int("branch"), int("first")],
     present: Present::Replace,
 };
 
@@ -153,7 +153,7 @@ fn replace_takes_the_last_that_comes(home: &Home) {
     ];
     write(&db, &REPLACED, rows).unwrap();
     assert_eq!(balances(&db), [some("a", "long", 4), some("b", "short", 5)]);
-    let only_keys = || vec![vec!["S1".into(), "o1".into(), 1_i64.into()]; 2];
+    let only_keys = || vec![vec!["S1".into(), "o1".into(), 0_i64.into(), 1_i64.into()]; 2];
     write(&db, &ORDER_BATCHES, only_keys()).unwrap();
     write(&db, &ORDER_BATCHES, only_keys()).unwrap();
     assert_eq!(number(&db, "SELECT count(*) FROM order_batch"), 1);

@@ -1,54 +1,11 @@
 //! How many rows a second go in, 500 in a transaction. Run by hand, in release, with `--ignored --nocapture`.
 
 use crate::{Home, wait};
-use central::store::{
-    Db, SetStatement, Value,
-    set::{Present, int, text},
-};
+use central::store::{Db, SetStatement, Value, ledger::TRANSFERS, replica::ORDERS};
 use std::{io::Write as _, time::Instant};
 
 const TRANSACTIONS: i64 = 100;
 const TOGETHER: i64 = 500;
-
-static ORDERS: SetStatement = SetStatement {
-    table: "r_order",
-    keys: 2,
-    columns: &[
-        text("site"),
-        text("id"),
-        text("member"),
-        text("pile"),
-        text("state"),
-        int("open"),
-        int("placed_at"),
-        text("day"),
-        int("fee"),
-        int("energy"),
-        int("held"),
-        text("row"),
-    ],
-    present: Present::Replace,
-};
-
-static TRANSFERS: SetStatement = SetStatement {
-    table: "transfer",
-    keys: 1,
-    columns: &[
-        text("id"),
-        text("debit"),
-        text("credit"),
-        int("amount"),
-        text("code"),
-        text("site"),
-        int("branch"),
-        int("seq"),
-        text("order_id"),
-        text("member"),
-        text("day"),
-        int("at"),
-    ],
-    present: Present::Refuse,
-};
 
 /// JSON of some 2 KB in which little repeats, as in an order's row.
 fn order(n: i64) -> Vec<Value> {
@@ -95,6 +52,7 @@ fn transfer(n: i64) -> Vec<Value> {
         member.into(),
         "2026-11-29".into(),
         n.into(),
+        Value::Null,
     ]
 }
 

@@ -11,7 +11,12 @@ use std::{
     thread,
     time::Duration,
 };
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// Lines that may wait.
 const LINES_MAX: usize = 4_096;
@@ -24,7 +29,7 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 /// How many lines there was no room for, since the process started.
-pub(crate) fn left_out() -> u64 {
+pub fn left_out() -> u64 {
     LEFT_OUT.load(Ordering::Relaxed)
 }
 
@@ -36,14 +41,17 @@ enum Entry {
 
 /// Where lines go.
 #[derive(Clone)]
-pub(crate) struct LogQueue {
+pub struct LogQueue {
     entries: SyncSender<Entry>,
     left_out: Arc<AtomicU64>,
 }
 
 impl LogQueue {
     /// Starts the thread that writes to `out`.
-    pub(crate) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (entries, waiting) = mpsc::sync_channel(LINES_MAX);
         let queue = Self {
             entries,
@@ -57,7 +65,7 @@ impl LogQueue {
     }
 
     /// Waits until what was said so far has been written, but not for ever.
-    pub(crate) fn flush(&self) {
+    pub fn flush(&self) {
         let (done, written) = mpsc::sync_channel(1);
         let mut entry = Entry::Flush(done);
         let tries = 100;
@@ -120,6 +128,18 @@ impl<'a> MakeWriter<'a> for LogQueue {
     fn make_writer(&'a self) -> Self {
         self.clone()
     }
+}
+
+/// Starts the log of a daemon on standard error, with what this filter lets through.
+///
+/// # Errors
+/// The filter is none, the system has no thread for it, or there is a log already.
+pub fn start(filter: &str) -> anyhow::Result<LogQueue> {
+    let filter = EnvFilter::try_new(filter)?;
+    let log = LogQueue::start(io::stderr())?;
+    let plain = fmt::layer().with_writer(log.clone()).with_ansi(false);
+    tracing_subscriber::registry().with(filter).with(plain).try_init()?;
+    Ok(log)
 }
 
 #[cfg(test)]

@@ -1,0 +1,196 @@
+//! What a person sets: `central.toml`, with overrides from the environment.
+//! Everything that is wrong is found before anything starts, and told with file, line, key and what to do.
+
+mod check;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+use crate::store::Place;
+use check::Draft;
+use keys::KEYS;
+use service::{
+    config::{ConfigFault, environment::of_process},
+    tls,
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+/// What the name of every override begins with. The rest is the key in capitals, with `__` between its parts.
+pub const ENVIRONMENT: &str = "HOLDFAST_CENTRAL__";
+
+/// Head office's configuration, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The name of this process among those that share the database.
+    pub process: String,
+    /// Where its files live: the database, if that is a file, and the certificate authority.
+    pub data_dir: PathBuf,
+    /// The Unix socket for the command line.
+    pub socket: PathBuf,
+    /// What is logged, in the words of [`tracing_subscriber::EnvFilter`].
+    pub log: String,
+    /// Where the database is.
+    pub database: Place,
+    /// How sites come in.
+    pub sites: Sites,
+    /// The HTTP API.
+    pub http: Http,
+    /// The certificate that whatever listens with TLS shows.
+    pub tls: tls::Config,
+}
+
+/// How sites come in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sites {
+    /// Head office's own MQTT listener with TLS.
+    pub listen: Option<SocketAddr>,
+    /// The broker that sites meet head office at, where that is not its own.
+    pub broker: Option<Broker>,
+    /// What a site that enrols is told: host and port of the broker.
+    pub address: Option<String>,
+}
+
+impl Sites {
+    /// What a site that enrols is told, where head office's own listener has this port.
+    pub fn told(&self, names: &[String], port: u16) -> String {
+        self.address.clone().unwrap_or_else(|| reached_at(names, port))
+    }
+}
+
+/// Host and port by which other machines probably reach this one.
+fn reached_at(names: &[String], port: u16) -> String {
+    let names = tls::names_of_this_machine(names);
+    let host = names.first().map_or("localhost", String::as_str);
+    match host.parse::<std::net::Ipv6Addr>() {
+        Ok(address) => format!("[{address}]:{port}"),
+        Err(_) => format!("{host}:{port}"),
+    }
+}
+
+/// A broker of somebody else's.
+#[derive(Clone, PartialEq)]
+pub struct Broker {
+    /// Host name or address; with TLS also the name in its certificate.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Whether it is spoken to without TLS.
+    pub plain: bool,
+    /// The authority of its certificate, PEM; head office's own if not given.
+    pub authority: Option<PathBuf>,
+    /// User name and the file with the password, where it wants them.
+    pub user: Option<(String, PathBuf)>,
+    /// Certificate and key that are shown to it, PEM, where it wants them.
+    pub certificate: Option<tls::CertificateFiles>,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Broker({}:{}, plain: {})", self.host, self.port, self.plain)
+    }
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where it listens without TLS.
+    pub listen: Option<SocketAddr>,
+    /// Where it listens with TLS. Sites enrol here.
+    pub tls_listen: Option<SocketAddr>,
+    /// What an enrolment file says of where that is: host and port.
+    pub address: Option<String>,
+    /// Open connections from one address.
+    pub connections_per_address_max: usize,
+}
+
+impl Http {
+    /// What an invitation says of where HTTPS is, where that listens on this port.
+    pub fn told(&self, names: &[String], port: u16) -> String {
+        self.address.clone().unwrap_or_else(|| reached_at(names, port))
+    }
+}
+
+impl Config {
+    /// Reads the file at `path`, then `environment` over it.
+    ///
+    /// Of `environment` only names that begin with [`ENVIRONMENT`] are looked at.
+    ///
+    /// # Errors
+    /// [`ConfigFault`] with everything that is wrong, not only the first of it.
+    pub fn load(path: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigFault> {
+        let text = service::config::text_of(path)?;
+        Self::of_text(path, &text, environment)
+    }
+
+    /// As [`Config::load`], with the text of the file in hand.
+    fn of_text(
+        path: &Path,
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigFault> {
+        let mut draft = Draft::new(path.parent().unwrap_or(Path::new("")));
+        let mut found = service::config::read(path, text, KEYS, ENVIRONMENT, environment, &mut draft)?;
+        let config = draft.check(&mut found);
+        found.result(config)
+    }
+
+    /// As [`Config::load`], with the process's own environment.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_here(path: &Path) -> Result<Self, ConfigFault> {
+        Self::load(path, of_process(ENVIRONMENT))
+    }
+
+    /// Whether anything listens with TLS.
+    pub fn has_tls(&self) -> bool {
+        self.sites.listen.is_some() || self.http.tls_listen.is_some()
+    }
+}
+
+impl Default for Config {
+    /// What applies where the file says nothing.
+    fn default() -> Self {
+        let data_dir = PathBuf::from("/var/lib/holdfast-central");
+        Self {
+            process: "head-office".to_owned(),
+            database: Place::File(data_dir.join("central.sqlite")),
+            data_dir,
+            socket: PathBuf::from("/run/holdfast-central/central.sock"),
+            log: "info".to_owned(),
+            sites: Sites {
+                listen: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8884))),
+                broker: None,
+                address: None,
+            },
+            http: Http {
+                listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8090))),
+                tls_listen: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8444))),
+                address: None,
+                connections_per_address_max: 128,
+            },
+            tls: tls::Config {
+                table: "tls",
+                renew_with: "`holdfast-central site enrol`",
+                names: Vec::new(),
+                own: None,
+                client_ca: None,
+            },
+        }
+    }
+}
+
+/// Host and port of `host:port`; an IPv6 address stands in brackets.
+pub fn split_address(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.' || byte == b'_';
+    match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().ok().map(|_| (address, port)),
+        None => (!host.is_empty() && host.bytes().all(is_name)).then_some((host, port)),
+    }
+}

@@ -1,0 +1,186 @@
+//! What no single value shows: whether the configuration fits together. Here a draft becomes a [`Config`].
+
+use super::{Broker, Config, split_address};
+use crate::store::Place;
+use service::{
+    config::{Found, shortened},
+    tls::CertificateFiles,
+};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+use tracing_subscriber::EnvFilter;
+
+/// The configuration while it is read.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) config: Config,
+    pub(super) url: Option<String>,
+    pub(super) url_file: Option<PathBuf>,
+    pub(super) broker: Option<String>,
+    pub(super) broker_plain: bool,
+    pub(super) broker_authority: Option<PathBuf>,
+    pub(super) broker_user: Option<String>,
+    pub(super) broker_password: Option<PathBuf>,
+    pub(super) broker_certificate: Option<PathBuf>,
+    pub(super) broker_private_key: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) private_key: Option<PathBuf>,
+    pub(super) plain_http_beyond_loopback: bool,
+    /// The folder of the file: relative paths count from here.
+    pub(super) folder: PathBuf,
+}
+
+impl Draft {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Checks what the values mean together.
+    pub(super) fn check(mut self, found: &mut Found) -> Option<Config> {
+        if let Err(error) = EnvFilter::try_new(&self.config.log) {
+            let given = shortened(&self.config.log);
+            let advice = "give a level (error, warn, info, debug, trace), or levels for parts of the program such as \"info,broker=debug\"";
+            found.fault("log", format!("`{given}` is not a log filter ({error}); {advice}"));
+        }
+        self.check_database(found);
+        self.check_listeners(found);
+        self.check_broker(found);
+        self.config.tls.own = pair(
+            found,
+            ["tls.certificate", "tls.private_key"],
+            (self.certificate.take(), self.private_key.take()),
+        );
+        Some(self.config)
+    }
+
+    /// A password stands in a file of its own rather than where everybody who may read the configuration sees it.
+    fn check_database(&mut self, found: &mut Found) {
+        let url = match (self.url.take(), self.url_file.take()) {
+            (Some(_), Some(_)) => {
+                found.fault(
+                    "database.url_file",
+                    "is given beside `url`; remove one of them: the file is for an address with a password",
+                );
+                return;
+            }
+            (None, Some(path)) => match std::fs::read_to_string(&path) {
+                Ok(text) => Some(text.trim().to_owned()),
+                Err(error) => {
+                    let path = path.display();
+                    found.fault("database.url_file", format!("{path} cannot be read: {error}"));
+                    return;
+                }
+            },
+            (url, None) => url,
+        };
+        self.config.database = match url {
+            Some(url) => Place::Postgres(url),
+            None => Place::File(self.config.data_dir.join("central.sqlite")),
+        };
+    }
+
+    fn check_listeners(&self, found: &mut Found) {
+        let (sites, http) = (&self.config.sites, &self.config.http);
+        let beyond = |address: &&SocketAddr| !address.ip().is_loopback();
+        if let Some(address) = http.listen.as_ref().filter(beyond)
+            && !self.plain_http_beyond_loopback
+        {
+            let message = format!(
+                "{address} would carry access tokens over the network in the clear; let callers use HTTPS (`[http.tls]`), or set `plain_beyond_loopback = true` under `[http]` for a network that you trust"
+            );
+            found.fault("http.listen", message);
+        }
+        let all = [
+            ("sites.listen", sites.listen),
+            ("http.listen", http.listen),
+            ("http.tls.listen", http.tls_listen),
+        ];
+        // Port 0 is another one each time.
+        let fixed = |address: &SocketAddr| address.port() != 0;
+        for (index, (key, address)) in all.iter().enumerate() {
+            let before = all[..index].iter().find(|(_, other)| other == address);
+            if let Some(address) = address.filter(fixed)
+                && let Some((other, _)) = before
+            {
+                found.fault(key, format!("{address} is `{other}` too; give another port"));
+            }
+        }
+    }
+
+    fn check_broker(&mut self, found: &mut Found) {
+        let certificate = pair(
+            found,
+            ["sites.broker.certificate", "sites.broker.private_key"],
+            (self.broker_certificate.take(), self.broker_private_key.take()),
+        );
+        let user = match (self.broker_user.take(), self.broker_password.take()) {
+            (Some(user), Some(password)) => Some((user, password)),
+            (None, None) => None,
+            (Some(_), None) => {
+                found.fault(
+                    "sites.broker.password_file",
+                    "is missing; `user` needs the file that holds its password",
+                );
+                None
+            }
+            (None, Some(_)) => {
+                found.fault(
+                    "sites.broker.user",
+                    "is missing; `password_file` is of no use without it",
+                );
+                None
+            }
+        };
+        let authority = self.broker_authority.take();
+        let Some(address) = self.broker.take() else {
+            if user.is_some() || certificate.is_some() || authority.is_some() || self.broker_plain {
+                found.fault(
+                    "sites.broker.address",
+                    "is missing; without it the other keys under `[sites.broker]` are of no use: sites come to head office's own listener",
+                );
+            }
+            return;
+        };
+        let Some((host, port)) = split_address(&address) else {
+            return;
+        };
+        if self.config.sites.address.is_none() {
+            self.config.sites.address = Some(address.clone());
+        }
+        // Sites meet head office there, and nowhere else.
+        self.config.sites.listen = None;
+        self.config.sites.broker = Some(Broker {
+            host: host.to_owned(),
+            port,
+            plain: self.broker_plain,
+            authority,
+            user,
+            certificate,
+        });
+    }
+}
+
+/// A certificate with its key, or neither.
+fn pair(found: &mut Found, keys: [&str; 2], files: (Option<PathBuf>, Option<PathBuf>)) -> Option<CertificateFiles> {
+    let alone = |given: &str| format!("is missing; `{given}` needs it, or leave both out");
+    match files {
+        (Some(certificate), Some(private_key)) => Some(CertificateFiles {
+            certificate,
+            private_key,
+        }),
+        (None, None) => None,
+        (Some(_), None) => {
+            found.fault(keys[1], alone(keys[0]));
+            None
+        }
+        (None, Some(_)) => {
+            found.fault(keys[0], alone(keys[1]));
+            None
+        }
+    }
+}

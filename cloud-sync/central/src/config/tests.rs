@@ -1,0 +1,106 @@
+//! Configurations that are taken, and what is said of those that are not.
+
+use super::{keys::KEYS, *};
+
+fn packaged() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/central.toml")
+}
+
+fn of(text: &str) -> Result<Config, ConfigFault> {
+    Config::of_text(Path::new("/etc/holdfast/central.toml"), text, [])
+}
+
+/// Everything that is said of a text, without the file's name.
+fn faults_of(text: &str) -> String {
+    of(text)
+        .expect_err(text)
+        .to_string()
+        .replace("/etc/holdfast/central.toml", "")
+}
+
+#[test]
+fn the_packaged_file_and_an_empty_one_say_the_defaults_and_the_former_names_every_key() {
+    assert_eq!(Config::load(&packaged(), []).unwrap(), Config::default());
+    assert_eq!(of("").unwrap(), Config::default());
+    let text = std::fs::read_to_string(packaged()).unwrap();
+    let table: toml::Table = text.parse().unwrap();
+    for key in KEYS {
+        let mut at = Some(&table);
+        let (tables, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        for part in tables.split('.').filter(|part| !part.is_empty()) {
+            at = at.and_then(|table| table.get(part)).and_then(toml::Value::as_table);
+        }
+        assert!(at.is_some_and(|table| table.contains_key(name)), "{}", key.path);
+    }
+}
+
+#[test]
+fn the_database_is_in_the_folder_unless_an_address_is_given() {
+    let config = of("data_dir = \"/srv/central\"").unwrap();
+    assert_eq!(config.database, Place::File("/srv/central/central.sqlite".into()));
+    let config = of("[database]\nurl = \"host=/run/postgresql\"").unwrap();
+    assert_eq!(config.database, Place::Postgres("host=/run/postgresql".to_owned()));
+    assert!(
+        !format!("{config:?}").contains("/run/postgresql"),
+        "an address may have a password in it"
+    );
+    let both = faults_of("[database]\nurl = \"a\"\nurl_file = \"/b\"");
+    assert!(both.contains(":3: database.url_file: is given beside `url`"), "{both}");
+    let missing = faults_of("[database]\nurl_file = \"not-there\"");
+    assert!(missing.contains("/etc/holdfast/not-there cannot be read"), "{missing}");
+}
+
+#[test]
+fn a_broker_of_somebody_elses_takes_the_place_of_the_own_listener() {
+    let config = of("[sites.broker]\naddress = \"mq.example:8883\"").unwrap();
+    assert_eq!(config.sites.listen, None);
+    assert_eq!(config.sites.told(&[], 1), "mq.example:8883");
+    let broker = config.sites.broker.unwrap();
+    assert_eq!(
+        (broker.host.as_str(), broker.port, broker.plain),
+        ("mq.example", 8883, false)
+    );
+    let config =
+        of("[sites]\naddress = \"outside.example:18883\"\n[sites.broker]\naddress = \"[fd00::1]:8883\"").unwrap();
+    assert_eq!(config.sites.told(&[], 1), "outside.example:18883");
+    assert_eq!(config.sites.broker.unwrap().host, "fd00::1");
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line_and_what_to_do() {
+    for (text, part) in [
+        ("process = \"a b\"", ":1: process: `a b` is not a name for a process"),
+        ("log = \"loud=,\"", ":1: log: `loud=,` is not a log filter"),
+        (
+            "[http]\nlisten = \"0.0.0.0:80\"",
+            ":2: http.listen: 0.0.0.0:80 would carry access tokens",
+        ),
+        (
+            "[http.tls]\nlisten = \"0.0.0.0:8884\"",
+            ":2: http.tls.listen: 0.0.0.0:8884 is `sites.listen` too",
+        ),
+        ("[sites.broker]\nplain = true", "sites.broker.address: is missing"),
+        (
+            "[sites.broker]\naddress = \"x\"",
+            ":2: sites.broker.address: `x` is not a host name",
+        ),
+        (
+            "[sites.broker]\naddress = \"x:1\"\nuser = \"u\"",
+            "sites.broker.password_file: is missing",
+        ),
+        ("[tls]\ncertificate = \"/c\"", "tls.private_key: is missing"),
+        ("[site]\nlisten = \"x\"", "sites"),
+    ] {
+        let faults = faults_of(text);
+        assert!(faults.contains(part), "{text}: {faults}");
+    }
+}
+
+#[test]
+fn addresses_are_split_into_host_and_port() {
+    assert_eq!(split_address("a.example:1"), Some(("a.example", 1)));
+    assert_eq!(split_address("[::1]:2"), Some(("::1", 2)));
+    for wrong in ["", "a", "a:", ":1", "a:0", "a:65536", "::1", "[::1:2", "a b:1"] {
+        assert_eq!(split_address(wrong), None, "{wrong}");
+    }
+}

@@ -1,0 +1,346 @@
+//! The daemon put together: database, sites' front door, desks, API; and taken apart again in order.
+//! `run` needs no process of its own, so tests run several head offices side by side.
+
+use crate::{
+    api::{self, ApiState},
+    asks::Asks,
+    clock::MachineClock,
+    config::{Broker as BrokerConfig, Config},
+    desk::Office,
+    door::{self, Door},
+    enrol::{Entrance, Told},
+    front::Front,
+    owners::Owners,
+    remote::{Address, Remote},
+    store::{Db, Place, identity},
+};
+use anyhow::Context;
+use broker::{Broker, ServingThread};
+use service::{
+    http::{
+        serve::{Api, serve},
+        unix::{UnixSocket, bind_unix, serve_unix},
+    },
+    systemd,
+    tls::{Tls, client::client_config},
+};
+use std::{
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+/// How long connections get to finish when the daemon ends.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How often certificate files are looked at.
+const LOOK_AT_FILES: Duration = Duration::from_secs(10);
+/// How often sessions and answers that are over are forgotten.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// Whose authority it is.
+const AUTHORITY: &str = "head-office";
+
+/// Where a running daemon listens; useful where the configuration asked for port 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// MQTT over TLS, for sites.
+    pub sites: Option<SocketAddr>,
+    /// HTTP.
+    pub http: Option<SocketAddr>,
+    /// HTTPS.
+    pub https: Option<SocketAddr>,
+    /// The Unix socket of the command line.
+    pub socket: PathBuf,
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, address) in [("sites", self.sites), ("HTTP", self.http), ("HTTPS", self.https)] {
+            if let Some(address) = address {
+                write!(f, "{what} on {address}, ")?;
+            }
+        }
+        write!(f, "command line on {}", self.socket.display())
+    }
+}
+
+/// Everything it listens on, bound but not served yet.
+struct Doors {
+    sites: Option<TcpListener>,
+    http: Option<TcpListener>,
+    https: Option<TcpListener>,
+    socket: UnixSocket,
+}
+
+impl Doors {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        let sites = bind(config.sites.listen, "sites.listen").await?;
+        let http = bind(config.http.listen, "http.listen").await?;
+        let https = bind(config.http.tls_listen, "http.tls.listen").await?;
+        // The last, as it leaves a file behind.
+        let socket = bind_unix(&config.socket)
+            .await
+            .context("the command line's socket (socket in the configuration)")?;
+        Ok(Self {
+            sites,
+            http,
+            https,
+            socket,
+        })
+    }
+
+    fn listening(&self) -> anyhow::Result<Listening> {
+        let address = |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
+        Ok(Listening {
+            sites: address(&self.sites)?,
+            http: address(&self.http)?,
+            https: address(&self.https)?,
+            socket: self.socket.path().to_owned(),
+        })
+    }
+}
+
+async fn bind(address: Option<SocketAddr>, key: &str) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    let bound = TcpListener::bind(address).await;
+    bound
+        .map(Some)
+        .with_context(|| format!("cannot listen on {address} ({key} in the configuration)"))
+}
+
+/// Runs head office until `shutdown` resolves. `ready` is called once everything listens.
+///
+/// # Errors
+/// What keeps it from starting, with what to do about it; and anything after which the process must start again.
+pub async fn run(
+    config: Config,
+    ready: impl FnOnce(&Listening),
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let mut shutdown = std::pin::pin!(shutdown);
+    make_private_folder(&config.data_dir)
+        .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
+    let place = config.database.clone();
+    let opening = tokio::task::spawn_blocking(move || Db::open(&place));
+    let db = tokio::select! {
+        opened = systemd::extending_the_start(opening) => opened?.with_context(|| words_of(&config.database))?,
+        () = shutdown.as_mut() => return Ok(()),
+    };
+    let identity = db.write(|tx| identity::of(tx)).await?;
+    let clock = MachineClock::start();
+    let folder = config.data_dir.join("tls");
+    let tls = Tls::open(&config.tls, &folder, AUTHORITY, Arc::new(clock)).context("tls")?;
+    let tls = Arc::new(tls);
+    let doors = Doors::open(&config).await?;
+    let listening = doors.listening()?;
+    let office = Arc::new(Office {
+        process: config.process.clone(),
+        hq_epoch: identity.hq_epoch,
+        key: identity.key,
+    });
+    let front = front_of(&config, &tls)?;
+    let told = told(&config, &listening, &tls, &office)?;
+    let (front, look) = (Arc::new(front), Arc::new(Notify::new()));
+    let entrance = Entrance {
+        tls: Arc::clone(&tls),
+        told,
+        look: Arc::clone(&look),
+    };
+    let to_sites = front.to_sites();
+    let asks = Asks::new(move |site, kind, payload| to_sites.send(site, kind, payload));
+    let asks = Arc::new(asks?);
+    let state = ApiState::new(db.clone(), asks, Arc::new(clock), ())?.with_entrance(Arc::new(entrance));
+    let pruning = tokio::spawn(prune(state.clone()));
+    let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), look);
+    // Before the first can come who would have to be sent away.
+    owners.look().await;
+    let mut servers = Servers::start(doors, &config, &front, &tls, api::api(state))?;
+    let certificates = tokio::spawn(watch_certificates(Arc::clone(&tls), signal(SignalKind::hangup())?));
+    tracing::info!("head office is up: {listening}");
+    ready(&listening);
+    let ended = tokio::select! {
+        () = &mut shutdown => Ok(()),
+        () = owners.run() => Ok(()),
+        error = servers.one_ended() => Err(error),
+    };
+    certificates.abort();
+    pruning.abort();
+    ended?;
+    tracing::info!("head office is going down");
+    owners.let_go().await;
+    if let Front::Own(_, broker) = &*front {
+        let _all_left = broker.shutdown(DRAIN).await;
+    }
+    servers.drain().await;
+    Ok(())
+}
+
+pub(crate) fn words_of(place: &Place) -> String {
+    match place {
+        Place::Memory => "the database in memory".to_owned(),
+        Place::File(path) => format!("the database {}", path.display()),
+        Place::Postgres(_) => "the database (database.url in the configuration)".to_owned(),
+    }
+}
+
+fn front_of(config: &Config, tls: &Tls) -> anyhow::Result<Front> {
+    let Some(broker) = &config.sites.broker else {
+        let door = Arc::new(Door::default());
+        let broker = door::open(&door);
+        return Ok(Front::Own(door, broker));
+    };
+    let text = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+    let user = match &broker.user {
+        Some((user, file)) => Some((user.clone(), text(file)?.trim_end().to_owned())),
+        None => None,
+    };
+    let own = match &broker.certificate {
+        Some(files) => Some((text(&files.certificate)?, text(&files.private_key)?)),
+        None => None,
+    };
+    let own = own
+        .as_ref()
+        .map(|(certificate, key)| (certificate.as_str(), key.as_str()));
+    let tls = match broker.plain {
+        true => None,
+        false => {
+            let config = client_config(&authority_of(broker, tls)?, own);
+            Some(Arc::new(config.context("sites.broker")?))
+        }
+    };
+    Ok(Front::Remote(Remote::new(
+        &config.process,
+        Address {
+            host: broker.host.clone(),
+            port: broker.port,
+            user,
+            tls,
+        },
+    )))
+}
+
+/// The authority of a broker's certificate, PEM.
+fn authority_of(broker: &BrokerConfig, tls: &Tls) -> anyhow::Result<String> {
+    match &broker.authority {
+        Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string()),
+        None => Ok(own_authority(tls)),
+    }
+}
+
+/// The authority of head office's own certificate, PEM; what its operator's certificate comes from is known to the operator.
+fn own_authority(tls: &Tls) -> String {
+    tls.authority_pem().map(str::to_owned).unwrap_or_default()
+}
+
+fn told(config: &Config, listening: &Listening, tls: &Tls, office: &Office) -> anyhow::Result<Told> {
+    let names = &config.tls.names;
+    let port = |address: Option<SocketAddr>| address.map_or(0, |address| address.port());
+    let broker = config.sites.broker.as_ref();
+    Ok(Told {
+        https: config.http.told(names, port(listening.https)),
+        broker: config.sites.told(names, port(listening.sites)),
+        plain: broker.is_some_and(|broker| broker.plain),
+        broker_authority: match broker {
+            Some(broker) if broker.plain => String::new(),
+            Some(broker) => authority_of(broker, tls)?,
+            None => own_authority(tls),
+        },
+        https_authority: own_authority(tls),
+        public_keys: vec![office.key.public()],
+    })
+}
+
+/// What serves sites and the API.
+struct Servers {
+    _of_sites: ServingThread,
+    of_api: JoinSet<anyhow::Result<()>>,
+    stop_api: watch::Sender<bool>,
+}
+
+impl Servers {
+    fn start(doors: Doors, config: &Config, front: &Front, tls: &Tls, api: Api) -> anyhow::Result<Self> {
+        let of_sites = ServingThread::start()?;
+        match front {
+            Front::Own(_, broker) => Self::serve_sites(&of_sites, doors.sites, broker, tls),
+            Front::Remote(remote) => of_sites.serve(remote.clone().run()),
+        }
+        let (stop_api, stopping) = watch::channel(false);
+        let per_address_max = config.http.connections_per_address_max;
+        let mut of_api = JoinSet::new();
+        of_api.spawn(serve_unix(doors.socket, api.clone(), stopping.clone()));
+        if let Some(listener) = doors.http {
+            of_api.spawn(serve(listener, None, per_address_max, api.clone(), stopping.clone()));
+        }
+        if let Some(listener) = doors.https {
+            let configs = Some(tls.https_configs());
+            of_api.spawn(serve(listener, configs, per_address_max, api, stopping));
+        }
+        Ok(Self {
+            _of_sites: of_sites,
+            of_api,
+            stop_api,
+        })
+    }
+
+    fn serve_sites(thread: &ServingThread, listener: Option<TcpListener>, broker: &Broker, tls: &Tls) {
+        if let Some(listener) = listener {
+            thread.serve(broker.serve_tls(listener, tls.configs()));
+        }
+    }
+
+    /// Why one of the API's servers has ended, which none does by itself.
+    async fn one_ended(&mut self) -> anyhow::Error {
+        match self.of_api.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => error.into(),
+            Some(Ok(Ok(()))) | None => anyhow::anyhow!("an HTTP server ended by itself"),
+        }
+    }
+
+    /// Lets requests that are being answered end, but not for ever.
+    async fn drain(&mut self) {
+        let _nobody_listens = self.stop_api.send(true);
+        let drained = tokio::time::timeout(DRAIN, async { while self.of_api.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            tracing::warn!("some HTTP requests did not end in time");
+        }
+    }
+}
+
+/// Forgets what is over.
+async fn prune(api: ApiState) {
+    loop {
+        if let Err(error) = api.prune().await {
+            tracing::warn!("sessions and answers that are over could not be forgotten: {error}");
+        }
+        tokio::time::sleep(PRUNE_EVERY).await;
+    }
+}
+
+async fn watch_certificates(tls: Arc<Tls>, mut asked: tokio::signal::unix::Signal) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AT_FILES) => {}
+            _ = asked.recv() => {}
+        }
+        let tls = Arc::clone(&tls);
+        let _panicked = tokio::task::spawn_blocking(move || tls.look()).await;
+    }
+}
+
+/// Makes a folder that only its owner may enter, whatever the process's umask. One that is there stays as it is.
+fn make_private_folder(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

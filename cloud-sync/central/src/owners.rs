@@ -1,0 +1,157 @@
+//! Which sites this process has: it holds each for a time and goes on with it before that is over, and everything that it
+//! writes of a site is fenced by it (rule 9). A process that ends well lets its sites go at once; of one that was killed they
+//! are taken when its time is over.
+
+use crate::{
+    desk::{Clock, Desk, Office},
+    front::Front,
+    store::{
+        Db, StoreError, sites,
+        sites::{EdgeKey, Site},
+    },
+};
+use domain::ids::SiteId;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{sync::Notify, task::AbortHandle};
+
+/// For how long a site is held, in milliseconds.
+pub const LEASE_MS: i64 = 20_000;
+/// How often it is gone on with, and sites of others are looked at.
+const EVERY: Duration = Duration::from_secs(5);
+/// The pause before a desk begins again that came to an end.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Keeps the desks of this process's sites.
+pub struct Owners {
+    office: Arc<Office>,
+    clock: Arc<dyn Clock>,
+    db: Db,
+    front: Arc<Front>,
+    /// Look now: a site was added, revoked, let in.
+    look: Arc<Notify>,
+    desks: BTreeMap<SiteId, Kept>,
+}
+
+/// A desk that is kept.
+struct Kept {
+    task: AbortHandle,
+    /// What the site signed with when the desk began: it knows no other.
+    keys: Vec<EdgeKey>,
+}
+
+impl Owners {
+    /// None yet.
+    pub fn new(office: Arc<Office>, clock: Arc<dyn Clock>, db: Db, front: Arc<Front>, look: Arc<Notify>) -> Self {
+        Self {
+            office,
+            clock,
+            db,
+            front,
+            look,
+            desks: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps them until the future is dropped.
+    pub async fn run(&mut self) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = self.look.notified() => {}
+            }
+            self.look().await;
+        }
+    }
+
+    /// Takes what nobody else has, goes on with what is here, and lets in whoever may come in.
+    pub async fn look(&mut self) {
+        let (me, now) = (self.office.process.clone(), self.clock.wall());
+        let until = now.after_ms(LEASE_MS);
+        let held = self.db.write(move |tx| {
+            sites::hold_all(tx, &me, now, until)?;
+            Ok((sites::held(tx, &me)?, sites::all(tx)?))
+        });
+        match held.await {
+            Ok((held, all)) => self.keep(&held, &all),
+            // Desks go on: nothing that another process has gone on with can be written here.
+            Err(error) => tracing::warn!("which sites this process has cannot be looked up: {error}"),
+        }
+    }
+
+    fn keep(&mut self, held: &[SiteId], all: &[Site]) {
+        let certificates = all.iter().filter_map(|site| {
+            let certificate = site.certificate.as_ref()?;
+            Some((site.id.clone(), certificate.fingerprint.clone()))
+        });
+        self.front.know(certificates.collect());
+        let gone: Vec<SiteId> = self.desks.keys().filter(|site| !held.contains(site)).cloned().collect();
+        for site in gone {
+            tracing::info!(%site, "another process goes on with this site, or nobody");
+            self.end(&site);
+        }
+        for site in all.iter().filter(|site| held.contains(&site.id)) {
+            let goes_on = |desk: &Kept| !desk.task.is_finished() && desk.keys == site.keys;
+            if !self.desks.get(&site.id).is_some_and(goes_on) {
+                self.begin(site);
+            }
+        }
+    }
+
+    fn begin(&mut self, site: &Site) {
+        let (site, keys) = (&site.id, site.keys.clone());
+        tracing::info!(%site, "this process has the site's desk");
+        if let Some(before) = self.desks.remove(site) {
+            before.task.abort();
+        }
+        let (front, office, clock, db) = (
+            Arc::clone(&self.front),
+            Arc::clone(&self.office),
+            Arc::clone(&self.clock),
+            self.db.clone(),
+        );
+        let of = site.clone();
+        // The site may come in from here on.
+        let mut says = front.begin(site);
+        let task = tokio::spawn(async move {
+            loop {
+                let desk = Desk::new(
+                    Arc::clone(&office),
+                    Arc::clone(&clock),
+                    db.clone(),
+                    of.clone(),
+                    front.to_sites(),
+                );
+                match desk.run(says).await {
+                    Ok(()) => return,
+                    Err(StoreError::NotOwner) => {
+                        tracing::warn!(site = %of, "another process has gone on with this site");
+                        return;
+                    }
+                    Err(error) => tracing::error!(site = %of, "its desk begins again: {error}"),
+                }
+                tokio::time::sleep(RETRY).await;
+                says = front.begin(&of);
+            }
+        });
+        let task = task.abort_handle();
+        self.desks.insert(site.clone(), Kept { task, keys });
+    }
+
+    fn end(&mut self, site: &SiteId) {
+        if let Some(desk) = self.desks.remove(site) {
+            desk.task.abort();
+        }
+        self.front.end(site);
+    }
+
+    /// Lets all sites go, for another process to take them at once.
+    pub async fn let_go(mut self) {
+        for site in self.desks.keys().cloned().collect::<Vec<_>>() {
+            self.end(&site);
+        }
+        let me = self.office.process.clone();
+        if let Err(error) = self.db.write(move |tx| sites::let_go(tx, &me)).await {
+            tracing::warn!("this process's sites could not be let go, and are taken in {LEASE_MS} ms: {error}");
+        }
+    }
+}

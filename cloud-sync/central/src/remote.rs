@@ -1,0 +1,185 @@
+//! Sites at a broker of somebody else's: one connection of this process to it, which subscribes to what those sites say whose
+//! desks are here. Each connection has a client of its own, and a session that ends with it (rumqtt issues 1014 and 1056):
+//! what was lost on the way is sent again by the site, once an acknowledgement stays away.
+
+use crate::door::{Door, Up};
+use broker::Receipt;
+use domain::ids::SiteId;
+use protocol::{
+    frame::FRAME_MAX,
+    topic::{Topic, up_filter},
+};
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, MqttOptions, Packet, QoS, TlsConfiguration, Transport,
+};
+use rustls::ClientConfig;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// Messages to sites that wait for the connection.
+const REQUESTS_MAX: usize = 4_096;
+/// Unacknowledged publishes.
+const INFLIGHT: u16 = 1_024;
+/// How long CONNECT may take.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// The shortest and the longest pause before another connection is tried.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+
+/// Where the broker is, and how this process proves who it is.
+#[derive(Clone)]
+pub struct Address {
+    /// Host name or address; with TLS also the name in the broker's certificate.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// User name and password, where the broker wants them.
+    pub user: Option<(String, String)>,
+    /// TLS.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+/// The broker, from here.
+#[derive(Clone)]
+pub struct Remote(Arc<Inner>);
+
+struct Inner {
+    /// Its name as an MQTT client.
+    process: String,
+    address: Address,
+    desks: Door,
+    here: Mutex<Here>,
+}
+
+/// Which sites are here, and the connection while there is one.
+#[derive(Default)]
+struct Here {
+    sites: BTreeSet<SiteId>,
+    client: Option<AsyncClient>,
+    trouble: Option<String>,
+}
+
+impl Remote {
+    /// The broker at this address; `process` is this process's name there.
+    pub fn new(process: &str, address: Address) -> Self {
+        Self(Arc::new(Inner {
+            process: process.to_owned(),
+            address,
+            desks: Door::default(),
+            here: Mutex::default(),
+        }))
+    }
+
+    fn here(&self) -> MutexGuard<'_, Here> {
+        self.0.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is wrong with the connection, if anything is.
+    pub fn trouble(&self) -> Option<String> {
+        self.here().trouble.clone()
+    }
+
+    /// What the site says goes to the receiver from now on.
+    pub(crate) fn begin(&self, site: &SiteId) -> mpsc::Receiver<Up> {
+        let hears = self.0.desks.begin(site);
+        let mut here = self.here();
+        here.sites.insert(site.clone());
+        if let Some(client) = &here.client {
+            // Where there is no room for it the connection is not well, and the next one subscribes to all.
+            let _full = client.try_subscribe(up_filter(site), QoS::AtLeastOnce);
+        }
+        hears
+    }
+
+    /// And no longer.
+    pub(crate) fn end(&self, site: &SiteId) {
+        self.0.desks.end(site);
+        let mut here = self.here();
+        here.sites.remove(site);
+        if let Some(client) = &here.client {
+            let _full = client.try_unsubscribe(up_filter(site));
+        }
+    }
+
+    /// Whether it is on its way.
+    pub(crate) fn publish(&self, topic: String, qos: u8, payload: Vec<u8>) -> bool {
+        let qos = match qos {
+            0 => QoS::AtMostOnce,
+            _ => QoS::AtLeastOnce,
+        };
+        let client = self.here().client.clone();
+        client.is_some_and(|client| client.try_publish(topic, qos, false, payload).is_ok())
+    }
+
+    /// Keeps a connection for ever.
+    pub async fn run(self) {
+        let mut pause = PAUSES[0];
+        loop {
+            let why = self.connected(&mut pause).await;
+            self.here().client = None;
+            let Address { host, port, .. } = &self.0.address;
+            tracing::warn!("no connection to the broker at {host}:{port}: {why}; the next try is in {pause:?}");
+            self.here().trouble = Some(why);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES[1]);
+        }
+    }
+
+    /// One connection, from its first packet to its last; why it ended.
+    async fn connected(&self, pause: &mut Duration) -> String {
+        let Address { host, port, user, tls } = &self.0.address;
+        let mut options = MqttOptions::new(format!("holdfast-central-{}", self.0.process), host.clone(), *port);
+        options.set_clean_session(true);
+        options.set_keep_alive(KEEP_ALIVE);
+        options.set_max_packet_size(FRAME_MAX + 1_024, FRAME_MAX + 1_024);
+        options.set_inflight(INFLIGHT);
+        if let Some((user, password)) = user {
+            options.set_credentials(user, password);
+        }
+        if let Some(tls) = tls {
+            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))));
+        }
+        let (client, mut events) = AsyncClient::new(options, REQUESTS_MAX);
+        let mut network = events.network_options();
+        network.set_connection_timeout(SETUP_TIMEOUT.as_secs());
+        network.set_tcp_nodelay(true);
+        events.set_network_options(network);
+        loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(ack))) if ack.code == ConnectReturnCode::Success => {
+                    *pause = PAUSES[0];
+                    tracing::info!("connected to the broker at {host}:{port}");
+                    let mut here = self.here();
+                    for site in &here.sites {
+                        if client.try_subscribe(up_filter(site), QoS::AtLeastOnce).is_err() {
+                            return "there are more sites than a connection takes subscriptions at once".to_owned();
+                        }
+                    }
+                    (here.client, here.trouble) = (Some(client.clone()), None);
+                }
+                Ok(Event::Incoming(Packet::Publish(publish))) => {
+                    if let Some(Topic { site, kind }) = Topic::parse(&publish.topic).filter(|topic| topic.kind.is_up())
+                    {
+                        let (payload, receipt) = (publish.payload.to_vec(), Receipt::inert());
+                        self.0.desks.hand(&site, Up { kind, payload, receipt });
+                    }
+                }
+                Ok(Event::Incoming(Packet::SubAck(ack))) => {
+                    let refused = |code: &rumqttc::SubscribeReasonCode| *code == rumqttc::SubscribeReasonCode::Failure;
+                    if ack.return_codes.iter().any(refused) {
+                        return "it does not let head office hear its sites; look at its access list (docs/sync-protocol.md says \
+                                what it must allow)"
+                            .to_owned();
+                    }
+                }
+                Ok(_) => {}
+                Err(ConnectionError::ConnectionRefused(code)) => return format!("it refuses the connection: {code:?}"),
+                Err(error) => return error.to_string(),
+            }
+        }
+    }
+}

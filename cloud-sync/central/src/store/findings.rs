@@ -1,0 +1,170 @@
+//! Findings in the database: where a site's journal says one thing, and what is worked out here another. The site's own word
+//! stands; people look at it.
+
+use super::{
+    Row, SetStatement, StoreError, Tx, Value,
+    set::{Present, int, text},
+};
+use domain::{
+    ids::{OrderId, SiteId},
+    time::Wall,
+};
+
+/// What kind of difference it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A bill is another one when it is rated again.
+    Rating,
+    /// A site's balance sheet is not what its books are here.
+    Books,
+}
+
+impl Class {
+    const ALL: [Self; 2] = [Self::Rating, Self::Books];
+
+    /// Its name, in the database and for people: `RATING`, `BOOKS`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Rating => "RATING",
+            Self::Books => "BOOKS",
+        }
+    }
+
+    /// The class of this name.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.word() == word)
+    }
+}
+
+/// A difference. There is at most one of a class at a place in a site's journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Of what kind.
+    pub class: Class,
+    /// The entry at which it shows.
+    pub seq: u64,
+    /// The order it is about, if it is about one.
+    pub order: Option<OrderId>,
+    /// JSON: `why` in words, and what `site` and `here` have.
+    pub detail: String,
+}
+
+/// A finding as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// In whose journal.
+    pub site: SiteId,
+    /// On which branch of it.
+    pub branch: u64,
+    /// What.
+    pub finding: Finding,
+    /// When it was found, by head office's clock.
+    pub found_at: Wall,
+}
+
+const FINDINGS: SetStatement = SetStatement {
+    table: "finding",
+    keys: 4,
+    columns: &[
+        text("site"),
+        int("branch"),
+        int("seq"),
+        text("class"),
+        text("order_id"),
+        text("detail"),
+        int("found_at"),
+    ],
+    present: Present::Keep,
+};
+
+/// Keeps findings. One that is there stays as it was, so that a journal that is followed again finds nothing twice.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn add(tx: &mut dyn Tx, site: &SiteId, branch: u64, findings: &[Finding], now: Wall) -> Result<(), StoreError> {
+    let row = |finding: &Finding| {
+        vec![
+            site.as_str().into(),
+            branch.into(),
+            finding.seq.into(),
+            finding.class.word().into(),
+            finding.order.as_ref().map(|order| order.as_str()).into(),
+            finding.detail.as_str().into(),
+            now.0.into(),
+        ]
+    };
+    tx.write_all(&FINDINGS, &findings.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Which findings are asked for: those for which everything that is given holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Of this site.
+    pub site: Option<SiteId>,
+    /// Of this class.
+    pub class: Option<Class>,
+    /// About this order.
+    pub order: Option<OrderId>,
+}
+
+/// The newest findings first, at most so many, after the one at which the page before ended.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn list(tx: &mut dyn Tx, filter: &Filter, after: Option<&Found>, limit: u64) -> Result<Vec<Found>, StoreError> {
+    let mut values: Vec<Value> = Vec::new();
+    let mut place = |value: Value| {
+        values.push(value);
+        format!("${}", values.len())
+    };
+    let mut conditions = Vec::new();
+    if let Some(site) = &filter.site {
+        conditions.push(format!("site = {}", place(site.as_str().into())));
+    }
+    if let Some(class) = filter.class {
+        conditions.push(format!("class = {}", place(class.word().into())));
+    }
+    if let Some(order) = &filter.order {
+        conditions.push(format!("order_id = {}", place(order.as_str().into())));
+    }
+    if let Some(after) = after {
+        let cursor: [Value; 5] = [
+            after.found_at.0.into(),
+            after.site.as_str().into(),
+            after.branch.into(),
+            after.finding.seq.into(),
+            after.finding.class.word().into(),
+        ];
+        let cursor = cursor.map(&mut place).join(", ");
+        conditions.push(format!("(found_at, site, branch, seq, class) < ({cursor})"));
+    }
+    let limit = place(limit.into());
+    let conditions = match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" WHERE {}", conditions.join(" AND ")),
+    };
+    let statement = format!(
+        "SELECT site, branch, seq, class, order_id, detail, found_at FROM finding{conditions} \
+         ORDER BY found_at DESC, site DESC, branch DESC, seq DESC, class DESC LIMIT {limit}"
+    );
+    tx.query(&statement, &values)?.into_iter().map(found).collect()
+}
+
+fn found(mut row: Row) -> Result<Found, StoreError> {
+    let bad = |what: &str, why: &dyn std::fmt::Display| StoreError::Broken(format!("{what} of a finding: {why}"));
+    let class = row.text(3)?;
+    let order = row.optional_text(4)?;
+    Ok(Found {
+        site: row.text(0)?.parse().map_err(|error| bad("the site", &error))?,
+        branch: row.count(1)?,
+        finding: Finding {
+            class: Class::of_word(&class).ok_or_else(|| bad("the class", &class))?,
+            seq: row.count(2)?,
+            order: order
+                .map(|order| order.parse().map_err(|error| bad("the order", &error)))
+                .transpose()?,
+            detail: row.text(5)?,
+        },
+        found_at: Wall(row.int(6)?),
+    })
+}

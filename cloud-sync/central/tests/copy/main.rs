@@ -1,0 +1,30 @@
+//! Head office's copy of stations that the domain itself runs, on SQLite and on PostgreSQL: what is checked of it, how it is
+//! looked after, and how fast it is.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+#[path = "../../../../domain/tests/bench/mod.rs"]
+mod bench;
+mod books;
+#[path = "../store/cluster.rs"]
+#[allow(dead_code, reason = "the store's tests stop and kill it, these do not")]
+mod cluster;
+mod enrolment;
+#[path = "../../../../domain/tests/replay/happens.rs"]
+#[allow(dead_code, reason = "the domain's tests name the piles of it, these do not")]
+mod happens;
+mod head_office;
+mod journal;
+mod rating;
+mod speed;
+mod upkeep;
+
+/// Each test in each place where a head office can have its database.
+macro_rules! everywhere {
+    ($($test:ident)*) => {
+        mod memory { $(#[test] fn $test() { super::$test(&crate::head_office::HeadOffice::in_memory()); })* }
+        mod file { $(#[test] fn $test() { super::$test(&crate::head_office::HeadOffice::in_file()); })* }
+        mod postgresql { $(#[test] fn $test() { super::$test(&crate::head_office::HeadOffice::on_postgresql()); })* }
+    };
+}
+
+pub(crate) use everywhere;

@@ -4,7 +4,6 @@
 use crate::{
     bench::{DAY, HOUR},
     office::{BEGIN, Office, Somebody},
-    on_both,
     station::{Lived, lived},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -55,7 +54,7 @@ fn ids(rows: &[Value]) -> Vec<(&str, &str)> {
         .collect()
 }
 
-async fn orders_of_all_sites_are_listed_by_every_filter_and_page_size(office: Office) {
+pub(crate) async fn orders_of_all_sites_are_listed_by_every_filter_and_page_size(office: Office) {
     let (lived, reader) = two_sites(&office).await;
     let mut expected: Vec<(i64, &str, String)> = Vec::new();
     for order in lived.rows().orders() {
@@ -119,7 +118,7 @@ async fn orders_of_all_sites_are_listed_by_every_filter_and_page_size(office: Of
     assert!(of("", &|order| order.counted.is_some_and(|counted| counted.day == day)) > 0);
 }
 
-async fn an_order_its_bill_and_its_log_are_the_stations_own(office: Office) {
+pub(crate) async fn an_order_its_bill_and_its_log_are_the_stations_own(office: Office) {
     let (lived, reader) = two_sites(&office).await;
     for id in lived.paid.iter().chain([&lived.open]) {
         let order = lived.rows().orders[id].as_ref().unwrap();
@@ -179,7 +178,7 @@ async fn an_order_its_bill_and_its_log_are_the_stations_own(office: Office) {
     }
 }
 
-async fn members_piles_tariffs_energy_and_quarantine_are_the_stations_own(office: Office) {
+pub(crate) async fn members_piles_tariffs_energy_and_quarantine_are_the_stations_own(office: Office) {
     let (lived, reader) = two_sites(&office).await;
     let rows = lived.rows();
     let view = |id: &str| {
@@ -272,7 +271,7 @@ async fn members_piles_tariffs_energy_and_quarantine_are_the_stations_own(office
     );
 }
 
-async fn what_was_dealt_with_is_listed_only_where_that_is_asked(office: Office) {
+pub(crate) async fn what_was_dealt_with_is_listed_only_where_that_is_asked(office: Office) {
     let mut lived = lived();
     let item = lived.rows().quarantine.values().flatten().next().unwrap().item;
     lived.bench.ok(crate::bench::Bench::close_item_input(item, None));
@@ -282,7 +281,7 @@ async fn what_was_dealt_with_is_listed_only_where_that_is_asked(office: Office) 
     assert_eq!(office.all(&reader, "/v1/quarantine?closed=true", 5).await.len(), 1);
 }
 
-async fn the_books_are_the_stations_and_their_sums_are_zero(office: Office) {
+pub(crate) async fn the_books_are_the_stations_and_their_sums_are_zero(office: Office) {
     let (lived, _) = two_sites(&office).await;
     let maker = office.machine("maker", &["finance_maker"]).await;
     let sums = office.get(&maker, "/v1/accounts/sums").await.expect(200);
@@ -339,7 +338,7 @@ async fn the_books_are_the_stations_and_their_sums_are_zero(office: Office) {
     }
 }
 
-async fn findings_are_listed_the_newest_first_by_every_filter_and_page_size(office: Office) {
+pub(crate) async fn findings_are_listed_the_newest_first_by_every_filter_and_page_size(office: Office) {
     let (lived, reader) = two_sites(&office).await;
     assert_eq!(
         office.all(&reader, "/v1/findings", 5).await,
@@ -397,7 +396,7 @@ async fn findings_are_listed_the_newest_first_by_every_filter_and_page_size(offi
         .problem(400, "invalid-url");
 }
 
-async fn a_journal_is_handed_out_as_the_site_stored_it(office: Office) {
+pub(crate) async fn a_journal_is_handed_out_as_the_site_stored_it(office: Office) {
     let (lived, _) = two_sites(&office).await;
     let (admin, journal) = (office.machine("admin", &["admin"]).await, lived.journal("s2"));
     for limit in [1, 7, 1_000] {
@@ -442,7 +441,7 @@ async fn a_journal_is_handed_out_as_the_site_stored_it(office: Office) {
     assert_eq!((&beyond["after_hash"], &beyond["entries"]), (&Value::Null, &json!([])));
 }
 
-async fn a_site_shows_its_state_its_backlog_and_what_it_said(office: Office) {
+pub(crate) async fn a_site_shows_its_state_its_backlog_and_what_it_said(office: Office) {
     let (lived, reader) = two_sites(&office).await;
     let (head, now) = (lived.journal("s1").head(), BEGIN.after_ms(-90_000));
     let hello = json!({
@@ -504,7 +503,7 @@ async fn a_site_shows_its_state_its_backlog_and_what_it_said(office: Office) {
     assert!(!metrics.text.contains("holdfast_site_heard_ago_seconds{site=\"s2\"}"));
 }
 
-async fn what_cannot_be_asked_is_told_by_its_place_in_the_url(office: Office) {
+pub(crate) async fn what_cannot_be_asked_is_told_by_its_place_in_the_url(office: Office) {
     let reader = office.machine("reader", &["viewer"]).await;
     for path in [
         "/v1/orders?limit=0",
@@ -525,18 +524,6 @@ async fn what_cannot_be_asked_is_told_by_its_place_in_the_url(office: Office) {
     ] {
         office.get(&reader, path).await.problem(400, "invalid-url");
     }
-}
-
-on_both! {
-    orders_of_all_sites_are_listed_by_every_filter_and_page_size
-    an_order_its_bill_and_its_log_are_the_stations_own
-    members_piles_tariffs_energy_and_quarantine_are_the_stations_own
-    what_was_dealt_with_is_listed_only_where_that_is_asked
-    the_books_are_the_stations_and_their_sums_are_zero
-    findings_are_listed_the_newest_first_by_every_filter_and_page_size
-    a_journal_is_handed_out_as_the_site_stored_it
-    a_site_shows_its_state_its_backlog_and_what_it_said
-    what_cannot_be_asked_is_told_by_its_place_in_the_url
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`dto`] | the shapes of requests and answers that are head office's alone |
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
+//! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
 //! | `upkeep` | whether copies and books are right |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
@@ -28,6 +29,7 @@ mod credentials;
 mod document;
 pub mod dto;
 mod energy;
+mod findings;
 mod health;
 mod live;
 mod members;
@@ -209,6 +211,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(energy::routes())
         .merge(quarantine::routes())
         .merge(books::routes())
+        .merge(findings::routes())
         .merge(station::routes())
         .merge(live::routes())
         .merge(users::routes())

@@ -114,7 +114,12 @@ struct EnrolledView {
 
 impl ApiState {
     pub(super) fn entrance(&self) -> Result<Arc<Entrance>, Problem> {
-        let missing = || Problem::unavailable("no_entrance", "sites do not come in at this process");
+        let missing = || {
+            Problem::unavailable(
+                "no_entrance",
+                "this process of head office lets no site in; ask another",
+            )
+        };
         self.entrance.clone().ok_or_else(missing)
     }
 }

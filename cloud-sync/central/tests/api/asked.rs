@@ -2,7 +2,6 @@
 
 use crate::{
     office::{Office, Somebody},
-    on_both,
     station::lived,
 };
 use central::asks::{Asks, NotAnswered};
@@ -45,7 +44,7 @@ async fn answer(office: &Office, expected: &Question, status: u16, body: &[u8]) 
     }
 }
 
-async fn a_station_is_asked_and_its_answer_is_passed_on(office: Office) {
+pub(crate) async fn a_station_is_asked_and_its_answer_is_passed_on(office: Office) {
     let lived = lived();
     office.follow(&lived.journal("s1")).await;
     let reader = office.machine("reader", &["viewer"]).await;
@@ -89,7 +88,7 @@ async fn a_station_is_asked_and_its_answer_is_passed_on(office: Office) {
     }
 }
 
-async fn a_site_that_is_away_or_unknown_is_said_to_be(office: Office) {
+pub(crate) async fn a_site_that_is_away_or_unknown_is_said_to_be(office: Office) {
     let lived = lived();
     office.follow(&lived.journal("s1")).await;
     let reader = office.machine("reader", &["viewer"]).await;
@@ -109,7 +108,7 @@ async fn a_site_that_is_away_or_unknown_is_said_to_be(office: Office) {
     assert_eq!(office.asks.counts(), (0, 0));
 }
 
-async fn whoever_watches_an_order_sees_its_newest_frame_while_they_do(office: Office) {
+pub(crate) async fn whoever_watches_an_order_sees_its_newest_frame_while_they_do(office: Office) {
     let lived = lived();
     office.follow(&lived.journal("s1")).await;
     let made = office
@@ -175,12 +174,6 @@ async fn whoever_watches_an_order_sees_its_newest_frame_while_they_do(office: Of
         .get(&reader, "/v1/sites/s1/orders/nobodys/live")
         .await
         .problem(404, "unknown-order");
-}
-
-on_both! {
-    a_station_is_asked_and_its_answer_is_passed_on
-    a_site_that_is_away_or_unknown_is_said_to_be
-    whoever_watches_an_order_sees_its_newest_frame_while_they_do
 }
 
 type Frames = Arc<Mutex<Vec<(SiteId, Ask)>>>;

@@ -4,11 +4,13 @@
 use crate::{
     bench::{DAY, HOUR},
     office::{BEGIN, Office, Somebody},
-    on_both,
     station::{Lived, lived},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use central::store::Value as Stored;
+use central::store::{
+    Value as Stored,
+    findings::{self, Class, Finding},
+};
 use domain::{
     fact::Fact,
     journal::{Hash, Head, Written},
@@ -52,7 +54,7 @@ fn ids(rows: &[Value]) -> Vec<(&str, &str)> {
         .collect()
 }
 
-async fn orders_of_all_sites_are_listed_by_every_filter_and_page_size(office: Office) {
+pub(crate) async fn orders_of_all_sites_are_listed_by_every_filter_and_page_size(office: Office) {
     let (lived, reader) = two_sites(&office).await;
     let mut expected: Vec<(i64, &str, String)> = Vec::new();
     for order in lived.rows().orders() {
@@ -116,7 +118,7 @@ async fn orders_of_all_sites_are_listed_by_every_filter_and_page_size(office: Of
     assert!(of("", &|order| order.counted.is_some_and(|counted| counted.day == day)) > 0);
 }
 
-async fn an_order_its_bill_and_its_log_are_the_stations_own(office: Office) {
+pub(crate) async fn an_order_its_bill_and_its_log_are_the_stations_own(office: Office) {
     let (lived, reader) = two_sites(&office).await;
     for id in lived.paid.iter().chain([&lived.open]) {
         let order = lived.rows().orders[id].as_ref().unwrap();
@@ -176,7 +178,7 @@ async fn an_order_its_bill_and_its_log_are_the_stations_own(office: Office) {
     }
 }
 
-async fn members_piles_tariffs_energy_and_quarantine_are_the_stations_own(office: Office) {
+pub(crate) async fn members_piles_tariffs_energy_and_quarantine_are_the_stations_own(office: Office) {
     let (lived, reader) = two_sites(&office).await;
     let rows = lived.rows();
     let view = |id: &str| {
@@ -269,7 +271,7 @@ async fn members_piles_tariffs_energy_and_quarantine_are_the_stations_own(office
     );
 }
 
-async fn what_was_dealt_with_is_listed_only_where_that_is_asked(office: Office) {
+pub(crate) async fn what_was_dealt_with_is_listed_only_where_that_is_asked(office: Office) {
     let mut lived = lived();
     let item = lived.rows().quarantine.values().flatten().next().unwrap().item;
     lived.bench.ok(crate::bench::Bench::close_item_input(item, None));
@@ -279,7 +281,7 @@ async fn what_was_dealt_with_is_listed_only_where_that_is_asked(office: Office) 
     assert_eq!(office.all(&reader, "/v1/quarantine?closed=true", 5).await.len(), 1);
 }
 
-async fn the_books_are_the_stations_and_their_sums_are_zero(office: Office) {
+pub(crate) async fn the_books_are_the_stations_and_their_sums_are_zero(office: Office) {
     let (lived, _) = two_sites(&office).await;
     let maker = office.machine("maker", &["finance_maker"]).await;
     let sums = office.get(&maker, "/v1/accounts/sums").await.expect(200);
@@ -336,7 +338,65 @@ async fn the_books_are_the_stations_and_their_sums_are_zero(office: Office) {
     }
 }
 
-async fn a_journal_is_handed_out_as_the_site_stored_it(office: Office) {
+pub(crate) async fn findings_are_listed_the_newest_first_by_every_filter_and_page_size(office: Office) {
+    let (lived, reader) = two_sites(&office).await;
+    assert_eq!(
+        office.all(&reader, "/v1/findings", 5).await,
+        Vec::<Value>::new(),
+        "an honest site has none"
+    );
+    let order = lived.paid[0].clone();
+    let finding = |class, seq, order| Finding {
+        class,
+        seq,
+        order,
+        detail: json!({ "why": "it differs", "site": "1.00", "here": "2.00" }).to_string(),
+    };
+    let some = [
+        finding(Class::Rating, 7, Some(order.clone())),
+        finding(Class::Rating, 9, None),
+        finding(Class::Books, 9, None),
+    ];
+    for (n, site) in (0..).zip(["s1", "s2"]) {
+        let (site, some): (domain::ids::SiteId, _) = (site.parse().unwrap(), some.clone());
+        let added = office
+            .db
+            .write(move |tx| findings::add(tx, &site, 0, &some, BEGIN.after_ms(n)));
+        added.await.unwrap();
+    }
+    let places = |rows: &[Value]| -> Vec<String> {
+        rows.iter()
+            .map(|row| format!("{} {} {}", row["site"], row["seq"], row["class"]).replace('"', ""))
+            .collect()
+    };
+    let expected = [
+        "s2 9 RATING",
+        "s2 9 BOOKS",
+        "s2 7 RATING",
+        "s1 9 RATING",
+        "s1 9 BOOKS",
+        "s1 7 RATING",
+    ];
+    for limit in [1, 2, 6, 7] {
+        assert_eq!(places(&office.all(&reader, "/v1/findings", limit).await), expected);
+    }
+    assert_eq!(
+        places(&office.all(&reader, "/v1/findings?site=s1&class=RATING", 1).await),
+        ["s1 9 RATING", "s1 7 RATING"]
+    );
+    let of_order = office.all(&reader, &format!("/v1/findings?order={order}"), 1).await;
+    assert_eq!(places(&of_order), ["s2 7 RATING", "s1 7 RATING"]);
+    assert_eq!(
+        of_order[0]["detail"],
+        json!({ "why": "it differs", "site": "1.00", "here": "2.00" })
+    );
+    office
+        .get(&reader, "/v1/findings?cursor=1,s1,0,7,NONE")
+        .await
+        .problem(400, "invalid-url");
+}
+
+pub(crate) async fn a_journal_is_handed_out_as_the_site_stored_it(office: Office) {
     let (lived, _) = two_sites(&office).await;
     let (admin, journal) = (office.machine("admin", &["admin"]).await, lived.journal("s2"));
     for limit in [1, 7, 1_000] {
@@ -375,13 +435,13 @@ async fn a_journal_is_handed_out_as_the_site_stored_it(office: Office) {
         assert_eq!(head, journal.head());
     }
     let beyond = office
-        .get(&admin, "/v1/sites/s2/journal?after=1000000")
+        .get(&admin, "/v1/sites/s2/journal?after=18446744073709551615")
         .await
         .expect(200);
     assert_eq!((&beyond["after_hash"], &beyond["entries"]), (&Value::Null, &json!([])));
 }
 
-async fn a_site_shows_its_state_its_backlog_and_what_it_said(office: Office) {
+pub(crate) async fn a_site_shows_its_state_its_backlog_and_what_it_said(office: Office) {
     let (lived, reader) = two_sites(&office).await;
     let (head, now) = (lived.journal("s1").head(), BEGIN.after_ms(-90_000));
     let hello = json!({
@@ -443,7 +503,7 @@ async fn a_site_shows_its_state_its_backlog_and_what_it_said(office: Office) {
     assert!(!metrics.text.contains("holdfast_site_heard_ago_seconds{site=\"s2\"}"));
 }
 
-async fn what_cannot_be_asked_is_told_by_its_place_in_the_url(office: Office) {
+pub(crate) async fn what_cannot_be_asked_is_told_by_its_place_in_the_url(office: Office) {
     let reader = office.machine("reader", &["viewer"]).await;
     for path in [
         "/v1/orders?limit=0",
@@ -464,17 +524,6 @@ async fn what_cannot_be_asked_is_told_by_its_place_in_the_url(office: Office) {
     ] {
         office.get(&reader, path).await.problem(400, "invalid-url");
     }
-}
-
-on_both! {
-    orders_of_all_sites_are_listed_by_every_filter_and_page_size
-    an_order_its_bill_and_its_log_are_the_stations_own
-    members_piles_tariffs_energy_and_quarantine_are_the_stations_own
-    what_was_dealt_with_is_listed_only_where_that_is_asked
-    the_books_are_the_stations_and_their_sums_are_zero
-    a_journal_is_handed_out_as_the_site_stored_it
-    a_site_shows_its_state_its_backlog_and_what_it_said
-    what_cannot_be_asked_is_told_by_its_place_in_the_url
 }
 
 #[test]

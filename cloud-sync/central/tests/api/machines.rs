@@ -1,12 +1,9 @@
 //! Tokens of machines, and requests that are repeated.
 
-use crate::{
-    office::{Office, Somebody},
-    on_both,
-};
+use crate::office::{Office, Somebody};
 use serde_json::{Value, json};
 
-async fn a_token_is_shown_once_and_counts_until_it_is_taken_back(office: Office) {
+pub(crate) async fn a_token_is_shown_once_and_counts_until_it_is_taken_back(office: Office) {
     let body = json!({ "name": "mini-program", "roles": ["viewer", "station"] });
     let made = office.local("POST", "/v1/tokens", Some(&body)).await.expect(201);
     let machine = Somebody::with_token(made["token"].as_str().unwrap());
@@ -34,7 +31,7 @@ async fn a_token_is_shown_once_and_counts_until_it_is_taken_back(office: Office)
     office.get(&machine, "/v1/orders").await.problem(401, "token-unknown");
 }
 
-async fn what_a_token_cannot_be_is_refused_with_the_field(office: Office) {
+pub(crate) async fn what_a_token_cannot_be_is_refused_with_the_field(office: Office) {
     for (body, path) in [
         (json!({ "name": "", "roles": ["viewer"] }), "name"),
         (json!({ "name": "a:b", "roles": ["viewer"] }), "name"),
@@ -56,7 +53,7 @@ async fn what_a_token_cannot_be_is_refused_with_the_field(office: Office) {
     );
 }
 
-async fn a_request_that_is_repeated_counts_once_and_gets_its_answer_without_the_secret(office: Office) {
+pub(crate) async fn a_request_that_is_repeated_counts_once_and_gets_its_answer_without_the_secret(office: Office) {
     let admin = office.machine("root", &["admin"]).await;
     let body = json!({ "name": "kiosk", "roles": ["station"] });
     let keyed = admin.clone().with("idempotency-key", "one");
@@ -96,7 +93,7 @@ async fn a_request_that_is_repeated_counts_once_and_gets_its_answer_without_the_
         .problem(409, "token-exists");
 }
 
-async fn the_same_request_many_times_at_once_is_one(office: Office) {
+pub(crate) async fn the_same_request_many_times_at_once_is_one(office: Office) {
     let admin = office.machine("root", &["admin"]).await.with("idempotency-key", "one");
     let body = json!({ "name": "kiosk", "roles": ["station"] });
     let ask = || office.ask(&admin, "POST", "/v1/tokens", Some(&body));
@@ -107,7 +104,7 @@ async fn the_same_request_many_times_at_once_is_one(office: Office) {
     assert!(replayed.into_iter().all(|reply| reply.expect(201)["token"].is_null()));
 }
 
-async fn what_is_over_is_forgotten(office: Office) {
+pub(crate) async fn what_is_over_is_forgotten(office: Office) {
     let admin = office.machine("root", &["admin"]).await;
     office
         .post(&admin, "/v1/users", &json!({ "name": "ann", "roles": [] }))
@@ -125,12 +122,4 @@ async fn what_is_over_is_forgotten(office: Office) {
     office.pass(86_400_001);
     office.state.prune().await.unwrap();
     assert_eq!(remembered().await, 0);
-}
-
-on_both! {
-    a_token_is_shown_once_and_counts_until_it_is_taken_back
-    what_a_token_cannot_be_is_refused_with_the_field
-    a_request_that_is_repeated_counts_once_and_gets_its_answer_without_the_secret
-    the_same_request_many_times_at_once_is_one
-    what_is_over_is_forgotten
 }

@@ -201,9 +201,9 @@ impl Office {
     /// Takes a site in and all of its journal, in batches of some steps.
     pub(crate) async fn follow(&self, journal: &Journal) {
         let key = journal.key.public();
+        let keys = [sites::EdgeKey { key, from: 0 }];
         let site = journal.site.clone();
         let copy = self.db.write(move |tx| {
-            let keys = [sites::EdgeKey { key, from: 0 }];
             sites::add(tx, &site, &format!("station {site}"), &keys)?;
             assert!(sites::own(tx, &site, ME, BEGIN, BEGIN.after_ms(20_000))?);
             let found = sites::find(tx, &site)?.unwrap();
@@ -211,7 +211,7 @@ impl Office {
         });
         let copy = Arc::new(Mutex::new(copy.await.unwrap()));
         for batch in journal.batches(20) {
-            let read = Read::of(&batch, &journal.site, &[sites::EdgeKey { key, from: 0 }]).unwrap();
+            let read = Read::of(&batch, &journal.site, &keys).unwrap();
             let copy = Arc::clone(&copy);
             let taken = self
                 .db

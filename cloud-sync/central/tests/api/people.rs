@@ -1,9 +1,6 @@
 //! People: how they are let in, log in, change their password and are shut out.
 
-use crate::{
-    office::{Office, Reply, Somebody},
-    on_both,
-};
+use crate::office::{Office, Reply, Somebody};
 use serde_json::{Value, json};
 
 const OWN: &str = "correct horse battery";
@@ -58,7 +55,7 @@ async fn person(office: &Office, name: &str, roles: &[&str]) -> Browser {
     browser
 }
 
-async fn the_first_administrator_is_made_on_the_machine_and_lets_others_in(office: Office) {
+pub(crate) async fn the_first_administrator_is_made_on_the_machine_and_lets_others_in(office: Office) {
     let made = office
         .local(
             "POST",
@@ -116,7 +113,7 @@ async fn the_first_administrator_is_made_on_the_machine_and_lets_others_in(offic
     assert_eq!(names, ["ann", "root"]);
 }
 
-async fn a_cookie_alone_changes_nothing(office: Office) {
+pub(crate) async fn a_cookie_alone_changes_nothing(office: Office) {
     let browser = person(&office, "ann", &["admin"]).await;
     let body = json!({ "name": "bob", "roles": [] });
     let without = browser.reads();
@@ -140,7 +137,7 @@ async fn a_cookie_alone_changes_nothing(office: Office) {
     office.post(&browser.writes(), "/v1/users", &body).await.expect(201);
 }
 
-async fn a_session_ends_when_it_is_idle_when_it_is_old_and_when_somebody_logs_out(office: Office) {
+pub(crate) async fn a_session_ends_when_it_is_idle_when_it_is_old_and_when_somebody_logs_out(office: Office) {
     let browser = person(&office, "ann", &["viewer"]).await;
     let hour = 3_600_000;
     office.pass(2 * hour);
@@ -179,7 +176,7 @@ async fn a_session_ends_when_it_is_idle_when_it_is_old_and_when_somebody_logs_ou
     assert_eq!(left.await.unwrap(), 1);
 }
 
-async fn what_an_administrator_takes_from_somebody_counts_at_once(office: Office) {
+pub(crate) async fn what_an_administrator_takes_from_somebody_counts_at_once(office: Office) {
     let (admin, ann) = (
         office.machine("root", &["admin"]).await,
         person(&office, "ann", &["viewer"]).await,
@@ -231,7 +228,7 @@ async fn what_an_administrator_takes_from_somebody_counts_at_once(office: Office
         .problem(404, "unknown-user");
 }
 
-async fn another_password_ends_ones_other_sessions(office: Office) {
+pub(crate) async fn another_password_ends_ones_other_sessions(office: Office) {
     let first = person(&office, "ann", &["viewer"]).await;
     let second = Browser::of(log_in(&office, "ann", OWN).await);
     let change = json!({ "password": OWN, "new_password": "another horse battery" });
@@ -246,7 +243,7 @@ async fn another_password_ends_ones_other_sessions(office: Office) {
     office.get(&second.reads(), "/v1/sites").await.expect(200);
 }
 
-async fn wrong_passwords_are_told_alike_and_make_one_wait(office: Office) {
+pub(crate) async fn wrong_passwords_are_told_alike_and_make_one_wait(office: Office) {
     person(&office, "ann", &["viewer"]).await;
     let unknown = log_in(&office, "nobody", OWN).await.problem(401, "login-failed");
     let wrong = log_in(&office, "ann", "wrong wrong wrong")
@@ -277,7 +274,7 @@ async fn wrong_passwords_are_told_alike_and_make_one_wait(office: Office) {
         .problem(401, "login-failed");
 }
 
-async fn nothing_of_a_password_or_a_session_is_in_the_database(office: Office) {
+pub(crate) async fn nothing_of_a_password_or_a_session_is_in_the_database(office: Office) {
     let browser = person(&office, "ann", &["viewer"]).await;
     let secret = browser.cookie.split_once('=').unwrap().1.to_owned();
     for table in ["person", "session", "audit", "idempotency", "token"] {
@@ -290,14 +287,4 @@ async fn nothing_of_a_password_or_a_session_is_in_the_database(office: Office) {
             "{table}"
         );
     }
-}
-
-on_both! {
-    the_first_administrator_is_made_on_the_machine_and_lets_others_in
-    a_cookie_alone_changes_nothing
-    a_session_ends_when_it_is_idle_when_it_is_old_and_when_somebody_logs_out
-    what_an_administrator_takes_from_somebody_counts_at_once
-    another_password_ends_ones_other_sessions
-    wrong_passwords_are_told_alike_and_make_one_wait
-    nothing_of_a_password_or_a_session_is_in_the_database
 }

@@ -284,13 +284,36 @@ impl AgentProcess {
         self.cli(&["enrol", &invitation.display().to_string()])
     }
 
+    fn enrolled(&self) -> anyhow::Result<protocol::enrolment::Enrolled> {
+        let text = std::fs::read_to_string(self.folder.join("data/enrolment.json"))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Where it was told that head office's broker is.
+    ///
+    /// # Errors
+    /// If it has not enrolled.
+    pub fn broker(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.enrolled()?.broker.parse()?)
+    }
+
+    /// Has it meet head office elsewhere: at a relay to the same.
+    ///
+    /// # Errors
+    /// If it has not enrolled.
+    pub fn meet_at(&self, address: SocketAddr) -> anyhow::Result<()> {
+        let mut enrolled = self.enrolled()?;
+        enrolled.broker = address.to_string();
+        let text = serde_json::to_string(&enrolled)?;
+        Ok(std::fs::write(self.folder.join("data/enrolment.json"), text)?)
+    }
+
     /// The lines for `[head_office]` of the station's configuration.
     ///
     /// # Errors
     /// If it has not enrolled.
     pub fn head_office_of_station(&self) -> anyhow::Result<String> {
-        let text = std::fs::read_to_string(self.folder.join("data/enrolment.json"))?;
-        let enrolled: protocol::enrolment::Enrolled = serde_json::from_str(&text)?;
+        let enrolled = self.enrolled()?;
         let keys: Vec<String> = enrolled.public_keys.iter().map(|key| format!("\"{key}\"")).collect();
         Ok(format!("public_key = [{}]", keys.join(", ")))
     }

@@ -7,14 +7,11 @@ use central::store::{Db, Place, ledger::mirrored, sites};
 use domain::{
     ids::SiteId,
     ledger::{Account, digest},
-    order::State,
-    topics::{DownKind, UpKind},
     units::Fen,
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use world::{
-    hand::Hand,
     head_office::{AgentProcess, HeadOfficeProcess},
     history,
     station::{SITE, StationProcess},
@@ -46,21 +43,6 @@ async fn set_up(name: &str) -> Both {
         head_office,
         db,
     }
-}
-
-/// An order from its placing to its money.
-async fn charge(station: &StationProcess, pile: &mut Hand, id: &str, from: &str, to: &str) -> String {
-    history::report(pile, "plugged", None, from).await.unwrap();
-    let body = json!({ "member": "anna", "pile": id, "connector": 1, "prepay": "20.00" });
-    let placed = station.post("/v1/orders", &body).await.unwrap().expect(201).unwrap();
-    let order = placed["id"].as_str().unwrap().to_owned();
-    let start = pile.hear(DownKind::Command).await.unwrap();
-    let reply = json!({ "command_id": start["command_id"], "ok": true });
-    pile.say(UpKind::Reply, &reply).await.unwrap();
-    history::report(pile, "charging", Some(&order), from).await.unwrap();
-    history::record(pile, &order, from, to).await.unwrap();
-    station.wait_for_order(&order, State::Payed, PATIENCE).await.unwrap();
-    order
 }
 
 /// Waits until head office has everything that the station has journaled, and compares the books.
@@ -124,22 +106,32 @@ async fn what_a_station_books_while_the_line_is_cut_and_head_office_starts_again
     station.add_member("anna", "100.00").await.unwrap();
     let pile_secret = station.add_pile("P1").await.unwrap();
     let mut pile = history::boot(&station, "P1", &pile_secret).await.unwrap();
-    charge(&station, &mut pile, "P1", history::REGISTER, "1001.0000").await;
+    history::charge(&station, &mut pile, "P1", (history::REGISTER, "1001.0000"))
+        .await
+        .unwrap();
     let before = books_are_equal(&station, &db).await;
 
     // The line is cut: cars go on charging.
     head_office.terminate().await.unwrap();
-    charge(&station, &mut pile, "P1", "1001.0000", "1003.0000").await;
-    charge(&station, &mut pile, "P1", "1003.0000", "1004.0000").await;
+    history::charge(&station, &mut pile, "P1", ("1001.0000", "1003.0000"))
+        .await
+        .unwrap();
+    history::charge(&station, &mut pile, "P1", ("1003.0000", "1004.0000"))
+        .await
+        .unwrap();
     head_office.start_again().await.unwrap();
     let after = books_are_equal(&station, &db).await;
     assert!(after > before + 15, "{before} {after}");
 
     // Killed in the middle of it, both: nothing lost, nothing twice.
-    charge(&station, &mut pile, "P1", "1004.0000", "1005.0000").await;
+    history::charge(&station, &mut pile, "P1", ("1004.0000", "1005.0000"))
+        .await
+        .unwrap();
     agent.kill().unwrap();
     agent.start().await.unwrap();
-    charge(&station, &mut pile, "P1", "1005.0000", "1006.0000").await;
+    history::charge(&station, &mut pile, "P1", ("1005.0000", "1006.0000"))
+        .await
+        .unwrap();
     head_office.kill().unwrap();
     head_office.start_again().await.unwrap();
     let last = books_are_equal(&station, &db).await;
@@ -172,10 +164,14 @@ async fn a_station_that_is_restored_from_a_copy_gets_its_lost_hours_back_over_th
     station.add_member("anna", "100.00").await.unwrap();
     let pile_secret = station.add_pile("P1").await.unwrap();
     let mut pile = history::boot(&station, "P1", &pile_secret).await.unwrap();
-    charge(&station, &mut pile, "P1", history::REGISTER, "1001.0000").await;
+    history::charge(&station, &mut pile, "P1", (history::REGISTER, "1001.0000"))
+        .await
+        .unwrap();
     let copy = station.folder().join("data/copy.redb");
     station.cli(&["backup", copy.to_str().unwrap()]).unwrap();
-    let lost = charge(&station, &mut pile, "P1", "1001.0000", "1003.0000").await;
+    let lost = history::charge(&station, &mut pile, "P1", ("1001.0000", "1003.0000"))
+        .await
+        .unwrap();
     let head = books_are_equal(&station, &db).await;
     let (_, fee) = told(&station, &lost).await;
 

@@ -70,7 +70,7 @@ fn a_broker_of_somebody_elses_takes_the_place_of_the_own_listener() {
 fn what_is_wrong_is_told_with_its_line_and_what_to_do() {
     for (text, part) in [
         ("process = \"a b\"", ":1: process: `a b` is not a name for a process"),
-        ("log = \"loud=,\"", ":1: log: `loud=,` is not a log filter"),
+        ("log = \"[\"", ":1: log: `[` is not a log filter"),
         (
             "[http]\nlisten = \"0.0.0.0:80\"",
             ":2: http.listen: 0.0.0.0:80 would carry access tokens",

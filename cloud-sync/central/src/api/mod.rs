@@ -15,8 +15,8 @@
 //! | `health`, `document` | for monitoring, and what the OpenAPI document says besides |
 //!
 //! To add an endpoint: write the handler with `#[utoipa::path(…, security(("bearer" = ["role"])))]` in its resource's file, add
-//! it to `routes!` there and to the table of `tests/api/access.rs`, which walks the document with every role and with none. It
-//! also compares the document with `docs/openapi-central.json`, and says how to write that anew.
+//! it to `routes!` there and to the table of `cloud-sync/central/tests/api/access.rs`, which walks the document with every role
+//! and with none. `document.rs` beside it compares the document with `docs/openapi-central.json`, and says how to write that anew.
 //!
 //! *Architecture Invariant:* what reads sees one state of the database; what changes something does it in one transaction with
 //! its entry in the audit chain.

@@ -25,12 +25,14 @@ fn site(id: &str) -> SiteId {
 /// The next question that goes to a site.
 async fn asked(office: &Office) -> (SiteId, Ask) {
     loop {
-        let mut frames = office.sent.frames.lock().unwrap();
-        let at = frames.iter().position(|(_, kind, _)| *kind == Kind::Ask);
-        if let Some((site, _, payload)) = at.map(|at| frames.remove(at)) {
+        let next = {
+            let mut frames = office.sent.frames.lock().unwrap();
+            let at = frames.iter().position(|(_, kind, _)| *kind == Kind::Ask);
+            at.map(|at| frames.remove(at))
+        };
+        if let Some((site, _, payload)) = next {
             return (site, serde_json::from_slice(&payload).unwrap());
         }
-        drop(frames);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -228,7 +228,7 @@ pub(crate) async fn members_piles_tariffs_energy_and_quarantine_are_the_stations
 
     let tariffs = office.all(&reader, "/v1/sites/s1/tariffs", 1).await;
     let tariff = serde_json::to_value(rows.tariffs.values().next().unwrap()).unwrap();
-    assert_eq!(tariffs, [tariff.clone()]);
+    assert_eq!(tariffs, std::slice::from_ref(&tariff));
     assert_eq!(office.get(&reader, "/v1/sites/s1/tariffs/t1").await.expect(200), tariff);
 
     let reports = office.all(&reader, "/v1/energy-reports", 1).await;

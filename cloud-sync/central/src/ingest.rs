@@ -24,6 +24,7 @@ use copy::Stopped;
 use domain::{
     ids::SiteId,
     journal::{Entry, Hash, Head, NotReadable},
+    planted::{Bug, is_planted},
     time::Wall,
 };
 use protocol::{
@@ -83,11 +84,19 @@ pub enum Taken {
 /// # Errors
 /// [`StoreError`]: nothing was written.
 pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: &Read, now: Wall) -> Result<Taken, StoreError> {
-    let head = copy.site().head;
+    let before = copy.site().clone();
     let batch = &read.batch;
-    if batch.first > head.seq + 1 {
+    let (gap, duplicate) = (batch.first > before.head.seq + 1, batch.first <= before.head.seq);
+    if gap && !is_planted(Bug::GapSkipped) {
         return Ok(Taken::Gap);
     }
+    if gap || (duplicate && is_planted(Bug::DuplicateApplied)) {
+        // The planted bugs: as if the copy were where the batch begins.
+        let mut there = before.clone();
+        there.head = batch.before();
+        *copy = SiteCopy::load(tx, there)?;
+    }
+    let head = copy.site().head;
     // Whatever it says of entries that are here must be what is here.
     if let Some(why) = differs(tx, copy, read)? {
         return stop(tx, me, copy, State::Forked, why);
@@ -109,7 +118,6 @@ pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: &Read, now: Wa
     if let Err(broken) = read.unpacked.follow() {
         return stop(tx, me, copy, State::Broken, broken.to_string());
     }
-    let before = copy.site().clone();
     let followed = match copy.follow(tx, entries, read.unpacked.head()) {
         Ok(followed) => followed,
         Err(Stopped::Contradiction(why)) => {

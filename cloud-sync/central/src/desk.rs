@@ -7,20 +7,20 @@ use crate::{
     ingest::{Read, SiteCopy, Taken, take},
     store::{Db, StoreError, journal, sites},
 };
-use broker::RefusalReason;
+use broker::{Receipt, RefusalReason};
 use domain::{
     ids::SiteId,
     journal::Head,
     time::{Mono, Wall},
 };
 use protocol::{
-    frame::{Ack, HqEpoch, Nonce, Pong, State, Tail},
+    frame::{Ack, HqEpoch, Malformed, Nonce, Pong, State, Tail},
     key::SigningKey,
     status::{Hello, Status},
     topic::Kind,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// The least time between two acknowledgements of batches, in milliseconds, unless half a window waits for one.
 const ACK_MS: u64 = 1_000;
@@ -28,6 +28,8 @@ const ACK_MS: u64 = 1_000;
 const ACK_BATCHES: u32 = 8;
 /// How often it is noted that a site was heard, in milliseconds: each time is a commit.
 const HEARD_MS: u64 = 60_000;
+/// Messages that are looked at before it is their turn: a batch is unpacked and read while the one before is written.
+const AHEAD: usize = 2;
 /// The pause before the database is asked again that was not available.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -48,6 +50,14 @@ pub trait Clock: Send + Sync {
     fn mono(&self) -> Mono;
     /// The time of day.
     fn wall(&self) -> Wall;
+}
+
+/// What a site has said, and is next.
+enum Next {
+    /// A batch that is being read.
+    Batch(JoinHandle<Result<Read, Malformed>>, Receipt),
+    /// Anything else.
+    Other(Up),
 }
 
 /// One site's desk.
@@ -92,21 +102,56 @@ impl Desk {
     pub async fn run(mut self, mut says: mpsc::Receiver<Up>) -> Result<(), StoreError> {
         // A site that is connected already goes on from here at once.
         self.ack(Nonce::NONE).await?;
+        let mut ahead = VecDeque::with_capacity(AHEAD);
         loop {
-            let waits = self.unacked > 0;
+            while ahead.len() < AHEAD
+                && let Ok(up) = says.try_recv()
+            {
+                ahead.push_back(self.begin(up).await?);
+            }
             let due = Duration::from_millis(self.acked_at.after_ms(ACK_MS).ms_since(self.clock.mono()));
+            let waits = self.unacked > 0;
+            if let Some(next) = ahead.pop_front() {
+                if waits && due.is_zero() {
+                    self.ack(Nonce::NONE).await?;
+                }
+                self.hear(next).await?;
+                continue;
+            }
             tokio::select! {
                 up = says.recv() => match up {
                     None => return Ok(()),
-                    Some(up) => self.hear(up).await?,
+                    Some(up) => ahead.push_back(self.begin(up).await?),
                 },
                 () = tokio::time::sleep(due), if waits => drop(self.ack(Nonce::NONE).await?),
             }
         }
     }
 
-    async fn hear(&mut self, up: Up) -> Result<(), StoreError> {
-        let Up { kind, payload, receipt } = up;
+    /// Unpacking and reading a batch takes its time and needs no database.
+    async fn begin(&mut self, up: Up) -> Result<Next, StoreError> {
+        if up.kind != Kind::Journal {
+            return Ok(Next::Other(up));
+        }
+        let Up { payload, receipt, .. } = up;
+        let copy = self.copy().await?;
+        let (site, keys) = (self.site.clone(), copy.site().keys.clone());
+        self.copy = Some(copy);
+        let read = tokio::task::spawn_blocking(move || Read::of(&payload, &site, &keys));
+        Ok(Next::Batch(read, receipt))
+    }
+
+    async fn hear(&mut self, next: Next) -> Result<(), StoreError> {
+        let Up { kind, payload, receipt } = match next {
+            Next::Other(up) => up,
+            Next::Batch(read, receipt) => {
+                match self.batch(read).await? {
+                    true => receipt.acknowledge(),
+                    false => receipt.refuse(RefusalReason::PayloadFormatInvalid),
+                }
+                return Ok(());
+            }
+        };
         match kind {
             Kind::Status => match Status::from_bytes(&payload) {
                 Ok(Status::Online(hello)) if hello.site == self.site => {
@@ -117,12 +162,6 @@ impl Desk {
                 Ok(Status::Online(hello)) => tracing::warn!(site = %self.site, "it says that it is {}", hello.site),
                 Err(error) => tracing::warn!(site = %self.site, "its status cannot be read: {error}"),
             },
-            Kind::Journal => {
-                if !self.batch(payload).await? {
-                    receipt.refuse(RefusalReason::PayloadFormatInvalid);
-                    return Ok(());
-                }
-            }
             Kind::Ping => {
                 if let Ok(nonce) = payload.try_into() {
                     let (nonce, now) = (Nonce(nonce), self.clock.wall());
@@ -133,7 +172,7 @@ impl Desk {
             }
             // Nobody has asked, and nobody watches.
             Kind::Answer | Kind::Live => {}
-            Kind::Ack | Kind::Tail | Kind::Ask | Kind::Watch | Kind::Pong => {}
+            Kind::Journal | Kind::Ack | Kind::Tail | Kind::Ask | Kind::Watch | Kind::Pong => {}
         }
         receipt.acknowledge();
         Ok(())
@@ -201,18 +240,11 @@ impl Desk {
     }
 
     /// Takes a batch; whether it was one.
-    async fn batch(&mut self, bytes: Vec<u8>) -> Result<bool, StoreError> {
-        let copy = self.copy().await?;
-        let site = self.site.clone();
-        let keys = copy.site().keys.clone();
+    async fn batch(&mut self, read: JoinHandle<Result<Read, Malformed>>) -> Result<bool, StoreError> {
         if self.stands_still {
-            self.copy = Some(copy);
             self.unacked += 1;
             return Ok(true);
         }
-        self.copy = Some(copy);
-        // Unpacking and reading takes as long as following, and needs no database.
-        let read = tokio::task::spawn_blocking(move || Read::of(&bytes, &site, &keys));
         let read = match read.await.map_err(|error| StoreError::Broken(error.to_string()))? {
             Ok(read) => Arc::new(read),
             Err(error) => {

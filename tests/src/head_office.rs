@@ -181,6 +181,15 @@ impl HeadOfficeProcess {
         self.daemon.terminate().await
     }
 
+    /// Its process.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        let child = self.daemon.child.as_ref();
+        Ok(child.context("head office does not run")?.id())
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         self.daemon.log()

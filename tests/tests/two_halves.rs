@@ -38,8 +38,10 @@ async fn set_up(name: &str) -> Both {
 async fn set_up_on(cluster: &Cluster, name: &str) -> Both {
     let address = cluster.new_database();
     let more = format!("[database]\nurl = \"{address}\"");
-    let head_office = HeadOfficeProcess::start_with(&format!("{name}-office"), &more);
-    meet(name, head_office.await.unwrap(), &Place::Postgres(address)).await
+    let head_office = HeadOfficeProcess::start_with(&format!("{name}-office"), &more)
+        .await
+        .unwrap();
+    meet(name, head_office, &Place::Postgres(address)).await
 }
 
 async fn meet(name: &str, head_office: HeadOfficeProcess, database: &Place) -> Both {

@@ -144,7 +144,10 @@ async fn behind_mosquitto_the_second_process_goes_on_with_the_site_of_one_that_i
     // Only the process that has the site's desk can ask its station; the other says so at once.
     let (status, detail) = chain.curve_by(&chain.second).await;
     assert_eq!(status, 503, "{detail}");
-    assert!(detail.contains("another process of head office has its desk"), "{detail}");
+    assert!(
+        detail.contains("another process of head office has its desk"),
+        "{detail}"
+    );
     let deadline = Instant::now() + PATIENCE;
     loop {
         let (status, detail) = chain.curve_by(&chain.first).await;
@@ -187,7 +190,12 @@ async fn behind_three_rabbitmq_nodes_one_of_which_is_killed_everybody_comes_back
     chain.charge().await;
     chain.nothing_is_lost_or_there_twice().await;
     says(&connected(&broker, 0), || chain.first.log()).await;
-    assert!(chain.agent.log().contains(&format!("head office at {}", broker.address(0))));
+    assert!(
+        chain
+            .agent
+            .log()
+            .contains(&format!("head office at {}", broker.address(0)))
+    );
 
     broker.kill(0);
     chain.charge().await;

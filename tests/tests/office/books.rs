@@ -92,4 +92,3 @@ fn digest_of(seq: u64, accounts: &[(String, i64)]) -> String {
     own.sort();
     digest(seq, own).unwrap().to_string()
 }
-

@@ -49,7 +49,10 @@ impl Mosquitto {
             params.distinguished_name.push(DnType::CommonName, name);
             params.extended_key_usages = vec![usage];
             let key = KeyPair::generate().unwrap();
-            broker.put(&format!("{file}.crt"), &params.signed_by(&key, &authority).unwrap().pem());
+            broker.put(
+                &format!("{file}.crt"),
+                &params.signed_by(&key, &authority).unwrap().pem(),
+            );
             broker.put(&format!("{file}.key"), &key.serialize_pem());
         }
         broker
@@ -100,11 +103,17 @@ impl Mosquitto {
 
     /// Starts it with what is in its folder.
     pub(crate) fn start_again(&mut self) {
-        let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
         let mut server = as_user(USER, Path::new("/usr/sbin/mosquitto"));
         server.arg("-c").arg(self.path("mosquitto.conf"));
         server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let started = server.spawn().expect("mosquitto is not installed: `cargo xtask test` does it");
+        let started = server
+            .spawn()
+            .expect("mosquitto is not installed: `cargo xtask test` does it");
         let server = self.server.insert(started);
         let (at, log) = (self.at, self.folder.path().join("log"));
         wait_until("mosquitto listens", || {

@@ -1,8 +1,9 @@
 //! Three RabbitMQ nodes of the tests' own that are a cluster: Debian's, on free ports of this machine alone, as their own user, with
 //! an epmd and a cookie of their own. Its MQTT plugin agrees by majority on who is connected.
 
-use crate::cluster::{Folder, as_user, give, kill_with_children, run, wait_until};
+use crate::cluster::{Folder, as_user, give, kill_with_children, wait_until};
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     net::TcpStream,
     os::unix::fs::PermissionsExt,
@@ -67,7 +68,11 @@ impl RabbitMq {
         give(folder.path(), USER);
         let mut epmd = as_user(USER, Path::new("/usr/bin/epmd"));
         epmd.args(["-address", "127.0.0.1", "-port", &epmd_port.to_string()]);
-        let epmd = epmd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let epmd = epmd
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         let mut cluster = Self {
             nodes,
             epmd: epmd.expect("RabbitMQ is not installed: `cargo xtask test` does it"),
@@ -85,8 +90,22 @@ impl RabbitMq {
         for number in 0..cluster.nodes.len() {
             cluster.wait_for(number);
         }
-        run(cluster.program(0, "rabbitmqctl").args(["await_online_nodes", "3"]));
+        wait_until("each node of RabbitMQ has the two others", || cluster.pairs() == 3);
         cluster
+    }
+
+    /// How many pairs of nodes have found each other: whoever is up first says it of whoever comes later. (`rabbitmqctl` would
+    /// tell, and takes as long as all else.)
+    fn pairs(&self) -> usize {
+        let mut pairs = BTreeSet::new();
+        for (number, node) in self.nodes.iter().enumerate() {
+            let log = fs::read_to_string(self.log(number)).unwrap();
+            let others = self.nodes.iter().map(|other| other.name.as_str());
+            let others = others.filter(|other| *other != node.name);
+            let found = others.filter(|other| log.contains(&format!("rabbit on node {other} up")));
+            pairs.extend(found.map(|other| [node.name.as_str().min(other), node.name.as_str().max(other)]));
+        }
+        pairs.len()
     }
 
     fn wait_for(&mut self, number: usize) {
@@ -112,7 +131,10 @@ impl RabbitMq {
         let variables = [
             ("NODENAME", node.name.clone()),
             ("DIST_PORT", node.distribution.to_string()),
-            ("SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}".to_owned()),
+            (
+                "SERVER_ADDITIONAL_ERL_ARGS",
+                "-kernel inet_dist_use_interface {127,0,0,1}".to_owned(),
+            ),
             ("MNESIA_BASE", format!("{}/mnesia", folder.display())),
             ("LOG_BASE", folder.display().to_string()),
             ("LOGS", "-".to_owned()),
@@ -124,7 +146,9 @@ impl RabbitMq {
             ("ADVANCED_CONFIG_FILE", format!("{}/none.config", folder.display())),
         ];
         command.envs(variables.map(|(name, value)| (format!("RABBITMQ_{name}"), value)));
-        command.env("HOME", folder).env("ERL_EPMD_PORT", self.epmd_port.to_string());
+        command
+            .env("HOME", folder)
+            .env("ERL_EPMD_PORT", self.epmd_port.to_string());
         command.env("ERL_EPMD_ADDRESS", "127.0.0.1");
         // The server itself takes the place of the script then, and ends when it is told to.
         command.env("RUNNING_UNDER_SYSTEMD", "true").env_remove("NOTIFY_SOCKET");

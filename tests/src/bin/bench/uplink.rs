@@ -55,7 +55,8 @@ impl Uplink {
         let client = Client::at_https(at.ip().to_string(), at.port(), tls);
         let enrolled: Enrolled = client.read(Call::post(PATH, &new_key()?).json(&request)?).await?;
 
-        let broker: SocketAddr = enrolled.broker.parse()?;
+        let broker = enrolled.brokers.first().context("no broker was named")?;
+        let broker: SocketAddr = broker.parse()?;
         let tls = client_config(&enrolled.authority, Some((&enrolled.certificate, &own.to_pem())))?;
         let mut options = MqttOptions::new(site.as_str(), broker.ip().to_string(), broker.port());
         options.set_clean_session(true);

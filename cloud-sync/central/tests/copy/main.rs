@@ -9,6 +9,7 @@ mod books;
 #[allow(dead_code, reason = "the store's tests stop and kill it, these do not")]
 mod cluster;
 mod enrolment;
+mod fork;
 #[path = "../../../../domain/tests/replay/happens.rs"]
 #[allow(dead_code, reason = "the domain's tests name the piles of it, these do not")]
 mod happens;

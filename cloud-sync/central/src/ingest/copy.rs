@@ -2,8 +2,7 @@
 
 use super::rating;
 use crate::store::{
-    StoreError, Tx,
-    decisions,
+    StoreError, Tx, decisions,
     findings::{Class, Finding},
     ledger::{Mirrored, mirrored},
     replica,

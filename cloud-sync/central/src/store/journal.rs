@@ -136,7 +136,10 @@ pub fn give(tx: &mut dyn Tx, site: &SiteId, from: u64, to: u64, before: Option<u
     let before = before.map_or(Value::Int(i64::MAX), Value::from);
     for table in ["batch", "order_batch"] {
         let statement = format!("UPDATE {table} SET branch = $1 WHERE site = $2 AND branch = $3 AND first < $4");
-        tx.execute(&statement, &[to.into(), site.as_str().into(), from.into(), before.clone()])?;
+        tx.execute(
+            &statement,
+            &[to.into(), site.as_str().into(), from.into(), before.clone()],
+        )?;
     }
     Ok(())
 }
@@ -155,7 +158,13 @@ pub fn share(tx: &mut dyn Tx, site: &SiteId, from: u64, to: u64, first: u64, bef
         let statement = format!("{insert} FROM {table} WHERE site = $2 AND branch = $3 AND first >= $4 AND first < $5");
         tx.execute(
             &statement,
-            &[to.into(), site.as_str().into(), from.into(), first.into(), before.into()],
+            &[
+                to.into(),
+                site.as_str().into(),
+                from.into(),
+                first.into(),
+                before.into(),
+            ],
         )?;
     }
     Ok(())

@@ -72,8 +72,7 @@ pub struct Site {
     pub day: Option<Day>,
 }
 
-const COLUMNS: &str =
-    "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at, \
+const COLUMNS: &str = "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at, \
      closed_at";
 
 fn bad(what: &str, error: &dyn std::fmt::Display) -> StoreError {

@@ -47,7 +47,9 @@ pub enum NotAccepted {
     )]
     Unknown(Head),
     /// Several branches go through it.
-    #[error("several branches of this journal go through {0}: name a place after the one where they part, as their ends are")]
+    #[error(
+        "several branches of this journal go through {0}: name a place after the one where they part, as their ends are"
+    )]
     Common(Head),
     /// The site was closed.
     #[error("the site was closed: only a branch on which it came back can be accepted")]

@@ -17,6 +17,7 @@ mod head_office;
 mod journal;
 mod rating;
 mod speed;
+mod stands_still;
 mod upkeep;
 
 /// Each test in each place where a head office can have its database.

@@ -7,6 +7,7 @@
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
+//! | `branches` | sites that stand still: which branch lives, trying again, setting aside, closing |
 //! | `upkeep` | whether copies and books are right |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
 //! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
@@ -25,6 +26,7 @@ mod answered;
 mod attempts;
 mod audit;
 mod books;
+mod branches;
 mod credentials;
 mod document;
 pub mod dto;
@@ -88,6 +90,7 @@ const SLOW: &[(&str, Duration)] = &[
     ("/v1/sites/{site}/journal/verification", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/replica/verification", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/replica", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/branch", Duration::from_secs(3_600)),
     ("/v1/ledger/verification", Duration::from_secs(3_600)),
     ("/v1/ledger/export", Duration::from_secs(3_600)),
     ("/v1/backup", Duration::from_secs(3_600)),
@@ -206,6 +209,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(sites::routes())
         .merge(office::routes())
         .merge(upkeep::routes())
+        .merge(branches::routes())
         .merge(orders::routes())
         .merge(members::routes())
         .merge(energy::routes())

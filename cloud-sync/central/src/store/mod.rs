@@ -8,7 +8,7 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers` | what is kept, by subject |
 //! | `queries` | what is read for people, over all sites |
 //! | `schema` | tables, by version |
 //!
@@ -16,7 +16,9 @@
 
 pub mod answers;
 pub mod audit;
+pub mod branches;
 mod checked;
+pub mod decisions;
 pub mod enrolment;
 pub mod findings;
 pub mod identity;

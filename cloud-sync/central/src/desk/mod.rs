@@ -205,7 +205,10 @@ impl Desk {
         let (site, now) = (self.site.clone(), self.clock.wall());
         let noted = self.db.write(move |tx| sites::heard(tx, &site, hello.as_deref(), now));
         match noted.await {
-            Err(error) if error.is_transient() => Ok(tracing::warn!(site = %self.site, "{error}")),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(site = %self.site, "{error}");
+                Ok(())
+            }
             noted => noted,
         }
     }

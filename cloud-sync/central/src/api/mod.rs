@@ -8,6 +8,7 @@
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
 //! | `upkeep` | whether copies and books are right |
+//! | `books_check` | whether a site's own books are those that are here |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
 //! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
 //! | `credentials`, `passwords`, `attempts` | who asks; passwords, and how often one may be tried |
@@ -25,6 +26,7 @@ mod answered;
 mod attempts;
 mod audit;
 mod books;
+mod books_check;
 mod credentials;
 mod document;
 pub mod dto;
@@ -88,6 +90,7 @@ const SLOW: &[(&str, Duration)] = &[
     ("/v1/sites/{site}/journal/verification", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/replica/verification", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/replica", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/books-check", Duration::from_secs(120)),
     ("/v1/ledger/verification", Duration::from_secs(3_600)),
     ("/v1/ledger/export", Duration::from_secs(3_600)),
     ("/v1/backup", Duration::from_secs(3_600)),
@@ -206,6 +209,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(sites::routes())
         .merge(office::routes())
         .merge(upkeep::routes())
+        .merge(books_check::routes())
         .merge(orders::routes())
         .merge(members::routes())
         .merge(energy::routes())

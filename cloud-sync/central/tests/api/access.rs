@@ -50,6 +50,7 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/sites/{site}", VIEWER),
     ("PUT", "/v1/sites/{site}", ADMIN),
     ("GET", "/v1/sites/{site}/balance-sheet", BOOKS),
+    ("PUT", "/v1/sites/{site}/books-check", CHAIN),
     ("DELETE", "/v1/sites/{site}/certificate", ADMIN),
     ("GET", "/v1/sites/{site}/energy-reports/{day}", VIEWER),
     ("PUT", "/v1/sites/{site}/invitation", ADMIN),

@@ -6,6 +6,7 @@ use crate::{
     asks::Asks,
     clock::MachineClock,
     config::{Broker as BrokerConfig, Config},
+    daily::Daily,
     desk::Office,
     door::{self, Door},
     enrol::{Entrance, Told},
@@ -161,13 +162,21 @@ pub async fn run(
     let asks = Asks::new(move |site, kind, payload| to_sites.send(site, kind, payload));
     let asks = Arc::new(asks?);
     front.answer_to(Arc::clone(&asks));
+    let daily = Daily {
+        process: config.process.clone(),
+        db: db.clone(),
+        asks: Arc::clone(&asks),
+        clock: Arc::new(clock),
+    };
     let state = ApiState::new(db.clone(), asks, Arc::new(clock), ())?.with_entrance(Arc::new(entrance));
-    let pruning = tokio::spawn(prune(state.clone()));
+    let mut beside = JoinSet::new();
+    beside.spawn(prune(state.clone()));
+    beside.spawn(daily.run());
     let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), rings);
     // Before the first can come who would have to be sent away.
     owners.look().await;
     let mut servers = Servers::start(doors, &config, &front, &tls, api::api(state))?;
-    let certificates = tokio::spawn(watch_certificates(Arc::clone(&tls), signal(SignalKind::hangup())?));
+    beside.spawn(watch_certificates(Arc::clone(&tls), signal(SignalKind::hangup())?));
     tracing::info!("head office is up: {listening}");
     ready(&listening);
     let ended = tokio::select! {
@@ -175,8 +184,7 @@ pub async fn run(
         () = owners.run() => Ok(()),
         error = servers.one_ended() => Err(error),
     };
-    certificates.abort();
-    pruning.abort();
+    beside.abort_all();
     ended?;
     tracing::info!("head office is going down");
     owners.let_go().await;

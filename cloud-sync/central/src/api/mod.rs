@@ -9,6 +9,7 @@
 //! | `office` | which sites may come in |
 //! | `branches` | sites that stand still: which branch lives, trying again, setting aside, closing |
 //! | `upkeep` | whether copies and books are right |
+//! | `books_check` | whether a site's own books are those that are here |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
 //! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
 //! | `credentials`, `passwords`, `attempts` | who asks; passwords, and how often one may be tried |
@@ -26,6 +27,7 @@ mod answered;
 mod attempts;
 mod audit;
 mod books;
+mod books_check;
 mod branches;
 mod credentials;
 mod document;
@@ -91,6 +93,7 @@ const SLOW: &[(&str, Duration)] = &[
     ("/v1/sites/{site}/replica/verification", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/replica", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/branch", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/books-check", Duration::from_secs(120)),
     ("/v1/ledger/verification", Duration::from_secs(3_600)),
     ("/v1/ledger/export", Duration::from_secs(3_600)),
     ("/v1/backup", Duration::from_secs(3_600)),
@@ -210,6 +213,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(office::routes())
         .merge(upkeep::routes())
         .merge(branches::routes())
+        .merge(books_check::routes())
         .merge(orders::routes())
         .merge(members::routes())
         .merge(energy::routes())

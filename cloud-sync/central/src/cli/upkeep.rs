@@ -26,6 +26,11 @@ pub(super) enum Replica {
 pub(super) enum Ledger {
     /// Add the books up again: every account, all of them, and those of sites against their rows.
     Verify,
+    /// Ask a site for its balance sheet, and compare it with its books here; once a day that is done anyway.
+    Check {
+        /// The site's id.
+        site: SiteId,
+    },
     /// Write movements into a new file, as CSV: amounts in yuan.
     Export {
         /// The new file.
@@ -73,6 +78,7 @@ pub(super) fn replica(daemon: &Daemon, command: Replica) -> anyhow::Result<Shown
 pub(super) fn ledger(daemon: &Daemon, command: Ledger) -> anyhow::Result<Shown> {
     match command {
         Ledger::Verify => right(daemon.get("/v1/ledger/verification")?),
+        Ledger::Check { site } => right(daemon.put(&format!("/v1/sites/{site}/books-check"), &json!({}))?),
         Ledger::Export { file, day } => {
             let query = day.map_or_else(String::new, |day| format!("?day={day}"));
             let table = wait(async {

@@ -8,7 +8,7 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers`, `jobs` | what is kept, by subject |
 //! | `queries` | what is read for people, over all sites |
 //! | `schema` | tables, by version |
 //!
@@ -22,6 +22,7 @@ pub mod decisions;
 pub mod enrolment;
 pub mod findings;
 pub mod identity;
+pub mod jobs;
 pub mod journal;
 pub mod ledger;
 pub mod people;

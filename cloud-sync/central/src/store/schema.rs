@@ -287,6 +287,22 @@ const TABLES_1: &[&str] = &[
         PRIMARY KEY (site, branch, seq, class))",
     "CREATE INDEX finding_found ON finding (found_at, site, branch, seq, class)",
     "CREATE INDEX transfer_member ON transfer (member, at, id)",
+    // Work that is done once for something (`key`), whichever process does it: what it was last done for and what came of it.
+    "CREATE TABLE job (
+        kind TEXT NOT NULL, key TEXT NOT NULL, done TEXT, outcome TEXT, done_at BIGINT, due_at BIGINT NOT NULL,
+        claimed_until BIGINT NOT NULL, PRIMARY KEY (kind, key))",
+    // What people must look at, from when to when; one of a kind about something is open at a time.
+    "CREATE TABLE alert (
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, open BIGINT NOT NULL, begun_at BIGINT NOT NULL,
+        ended_at BIGINT, words TEXT NOT NULL)",
+    "CREATE UNIQUE INDEX alert_open ON alert (kind, subject) WHERE open = 1",
+    "CREATE INDEX alert_begun ON alert (open, begun_at, id)",
+    // What is told elsewhere, until it is told.
+    "CREATE TABLE outbox (
+        id TEXT NOT NULL, channel TEXT NOT NULL, body TEXT NOT NULL, made_at BIGINT NOT NULL, due_at BIGINT NOT NULL,
+        claimed_until BIGINT NOT NULL, tries BIGINT NOT NULL, state TEXT NOT NULL, ended_at BIGINT, trouble TEXT,
+        PRIMARY KEY (id, channel))",
+    "CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 'waiting'",
     // Who changed what, each sealed to the one before.
     "CREATE TABLE audit (
         seq BIGINT PRIMARY KEY, hash BYTES NOT NULL, entry TEXT NOT NULL)",

@@ -52,6 +52,7 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/sites/{site}/balance-sheet", BOOKS),
     ("PUT", "/v1/sites/{site}/branch", ADMIN),
     ("GET", "/v1/sites/{site}/branches", VIEWER),
+    ("PUT", "/v1/sites/{site}/books-check", CHAIN),
     ("DELETE", "/v1/sites/{site}/certificate", ADMIN),
     ("PUT", "/v1/sites/{site}/closure", ADMIN),
     ("PUT", "/v1/sites/{site}/closure/approval", ADMIN),

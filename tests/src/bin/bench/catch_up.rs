@@ -93,8 +93,8 @@ pub(crate) async fn catch_up(scale: Scale, facts: Option<u64>, wanted: Wanted) -
     let head_office = HeadOfficeProcess::start("bench-sqlite").await?;
     rows.extend(measure(&head_office, &sqlite, wanted, &long, &beside).await?);
     drop(head_office);
-    let postgres = Postgres::start()?;
-    let database = format!("[database]\nurl = \"{}\"", postgres.address());
+    let server = Postgres::start()?;
+    let database = format!("[database]\nurl = \"{}\"", server.address());
     let head_office = HeadOfficeProcess::start_with("bench-postgresql", &database).await?;
     rows.extend(measure(&head_office, &postgresql, wanted, &long, &beside).await?);
     Ok(rows)

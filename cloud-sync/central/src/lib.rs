@@ -9,6 +9,7 @@
 //! | [`front`] | where sites and head office meet: [`door`] on head office's own broker, or [`remote`] at another |
 //! | [`api`] | what people and programs ask of it over HTTP |
 //! | [`asks`] | what a site is asked for, and orders that somebody watches there |
+//! | [`daily`] | once a day each site's balance sheet is compared with its books here |
 //! | [`desk`] | one site's desk: what it says is taken and answered |
 //! | [`enrol`] | how a site comes in for the first time |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod daily;
 pub mod desk;
 pub mod door;
 pub mod enrol;

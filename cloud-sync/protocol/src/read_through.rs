@@ -34,7 +34,7 @@ pub enum Question {
         /// Whose.
         order: OrderId,
     },
-    /// The station's books.
+    /// The station's books, with every account.
     BalanceSheet,
     /// The station.
     Station,
@@ -51,7 +51,7 @@ impl Question {
         match self {
             Self::Curve { order } => format!("/v1/orders/{order}/curve"),
             Self::Log { order } => format!("/v1/orders/{order}/log"),
-            Self::BalanceSheet => "/v1/balance-sheet".to_owned(),
+            Self::BalanceSheet => "/v1/balance-sheet?detail=true".to_owned(),
             Self::Station => "/v1/station".to_owned(),
             Self::Quarantine { item } => format!("/v1/quarantine/{item}"),
         }

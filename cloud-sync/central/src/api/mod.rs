@@ -7,6 +7,9 @@
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
+//! | `branches` | sites that stand still: which branch lives, trying again, setting aside, closing |
+//! | `upkeep` | whether copies and books are right |
+//! | `books_check` | whether a site's own books are those that are here |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
 //! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
 //! | `credentials`, `passwords`, `attempts` | who asks; passwords, and how often one may be tried |
@@ -24,6 +27,8 @@ mod answered;
 mod attempts;
 mod audit;
 mod books;
+mod books_check;
+mod branches;
 mod credentials;
 mod document;
 pub mod dto;
@@ -40,6 +45,7 @@ mod sessions;
 mod sites;
 mod station;
 mod tokens;
+mod upkeep;
 mod users;
 
 use crate::{
@@ -80,6 +86,18 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// How long a station may take to answer what it is asked: within what a request may take.
 const ASK_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Requests that read a whole journal, or all the books.
+const SLOW: &[(&str, Duration)] = &[
+    ("/v1/sites/{site}/journal/verification", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/replica/verification", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/replica", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/branch", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/books-check", Duration::from_secs(120)),
+    ("/v1/ledger/verification", Duration::from_secs(3_600)),
+    ("/v1/ledger/export", Duration::from_secs(3_600)),
+    ("/v1/backup", Duration::from_secs(3_600)),
+];
 
 /// What handlers need: cheap to clone.
 #[derive(Clone)]
@@ -193,6 +211,9 @@ fn operations() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(document::start())
         .merge(sites::routes())
         .merge(office::routes())
+        .merge(upkeep::routes())
+        .merge(branches::routes())
+        .merge(books_check::routes())
         .merge(orders::routes())
         .merge(members::routes())
         .merge(energy::routes())
@@ -223,7 +244,7 @@ pub fn router(state: ApiState) -> Router {
         Arc::clone(&state.credentials) as Arc<dyn Tokens>,
         Arc::clone(&state.logins),
         Arc::clone(&state.numbers),
-        &[],
+        SLOW,
     );
     let answered = Arc::clone(&state.answered);
     router

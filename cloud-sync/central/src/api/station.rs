@@ -97,7 +97,7 @@ async fn get_station(State(api): State<ApiState>, Of(site): Of<SiteId>) -> Resul
     api.ask(&site, Question::Station).await
 }
 
-/// The station's own books, as its `GET /v1/balance-sheet` shows them. It is asked over the line.
+/// The station's own books, as its `GET /v1/balance-sheet?detail=true` shows them. It is asked over the line.
 #[utoipa::path(
     get, path = "/v1/sites/{site}/balance-sheet", tag = "books",
     params(("site" = inline(described::SiteId), Path, description = "The site's id")),

@@ -6,6 +6,7 @@ use domain::{
     fact::Fact,
     ids::TariffId,
     order::{Basis, OrderRow},
+    planted::{Bug, is_planted},
     rating::{Bill, BillSegment, Reading, rate},
     site::Rows,
     units::{Energy, Fen},
@@ -41,6 +42,9 @@ pub(super) fn check(rows: &Rows, seq: u64, fact: &Fact) -> Option<Finding> {
     let Fact::OrderRated { order, basis, bill } = fact else {
         return None;
     };
+    if is_planted(Bug::ReRatingLeftOut) {
+        return None;
+    }
     let (why, here) = difference(rows, rows.order(order).map(|order| &**order), *basis, bill)?;
     let detail = Detail {
         why,
@@ -75,11 +79,10 @@ fn difference(rows: &Rows, order: Option<&OrderRow>, basis: Basis, bill: &Bill) 
             .and_then(|tariff| bill.again(tariff).ok());
         return Some((format!("the order goes by tariff {}", order.tariff), pinned));
     }
-    // Of times that were moved since, the record says nothing.
-    let ending = order
-        .ending
-        .as_ref()
-        .filter(|_| basis == Basis::Record && order.times_moved.is_none())?;
+    // The record is what it was rated by, unless the clock was put right since, or a person billed another or the same at the
+    // times of a quarantine item.
+    let by_record = basis == Basis::Record && order.times_moved.is_none() && order.items.is_empty();
+    let ending = order.ending.as_ref().filter(|_| by_record)?;
     if (ending.start, ending.stop) == (bill.start, bill.stop) {
         return None;
     }

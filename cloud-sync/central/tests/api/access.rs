@@ -18,6 +18,9 @@ const ADMIN: &[&str] = &["admin"];
 const VIEWER: &[&str] = &["viewer"];
 const BOOKS: &[&str] = &["viewer", "finance_maker", "finance_checker"];
 const CHAIN: &[&str] = &["admin", "finance_checker"];
+const FINANCE: &[&str] = &["finance_maker", "finance_checker"];
+/// Administrators on this machine's Unix socket alone.
+const SOCKET: &[&str] = &["admin", "socket"];
 /// Whoever is logged in.
 const PERSON: &[&str] = &["person"];
 /// Everybody.
@@ -30,8 +33,11 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/accounts", BOOKS),
     ("GET", "/v1/accounts/sums", BOOKS),
     ("GET", "/v1/audit", CHAIN),
+    ("PUT", "/v1/backup", SOCKET),
     ("GET", "/v1/energy-reports", VIEWER),
     ("POST", "/v1/enrolments", PUBLIC),
+    ("GET", "/v1/ledger/export", FINANCE),
+    ("GET", "/v1/ledger/verification", CHAIN),
     ("GET", "/v1/findings", BOOKS),
     ("GET", "/v1/members", VIEWER),
     ("GET", "/v1/orders", VIEWER),
@@ -44,10 +50,16 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/sites/{site}", VIEWER),
     ("PUT", "/v1/sites/{site}", ADMIN),
     ("GET", "/v1/sites/{site}/balance-sheet", BOOKS),
+    ("PUT", "/v1/sites/{site}/branch", ADMIN),
+    ("GET", "/v1/sites/{site}/branches", VIEWER),
+    ("PUT", "/v1/sites/{site}/books-check", CHAIN),
     ("DELETE", "/v1/sites/{site}/certificate", ADMIN),
+    ("PUT", "/v1/sites/{site}/closure", ADMIN),
+    ("PUT", "/v1/sites/{site}/closure/approval", ADMIN),
     ("GET", "/v1/sites/{site}/energy-reports/{day}", VIEWER),
     ("PUT", "/v1/sites/{site}/invitation", ADMIN),
     ("GET", "/v1/sites/{site}/journal", ADMIN),
+    ("GET", "/v1/sites/{site}/journal/verification", CHAIN),
     ("GET", "/v1/sites/{site}/members/{member}", VIEWER),
     ("GET", "/v1/sites/{site}/orders/{order}", VIEWER),
     ("GET", "/v1/sites/{site}/orders/{order}/bill", VIEWER),
@@ -56,9 +68,14 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/sites/{site}/orders/{order}/log", VIEWER),
     ("GET", "/v1/sites/{site}/piles", VIEWER),
     ("GET", "/v1/sites/{site}/quarantine/{item}", VIEWER),
+    ("PUT", "/v1/sites/{site}/replica", ADMIN),
+    ("GET", "/v1/sites/{site}/replica/verification", CHAIN),
+    ("PUT", "/v1/sites/{site}/set-aside/{seq}", ADMIN),
+    ("PUT", "/v1/sites/{site}/set-aside/{seq}/approval", ADMIN),
     ("GET", "/v1/sites/{site}/station", VIEWER),
     ("GET", "/v1/sites/{site}/tariffs", VIEWER),
     ("GET", "/v1/sites/{site}/tariffs/{id}", VIEWER),
+    ("PUT", "/v1/sites/{site}/trial", ADMIN),
     ("GET", "/v1/tokens", ADMIN),
     ("POST", "/v1/tokens", ADMIN),
     ("DELETE", "/v1/tokens/{name}", ADMIN),
@@ -115,6 +132,7 @@ fn the_table_is_the_document() {
 
 fn path_of(path: &str) -> String {
     path.replace("{item}", "1")
+        .replace("{seq}", "1")
         .replace("{day}", "2026-03-01")
         .replace(['{', '}'], "")
 }
@@ -141,9 +159,10 @@ pub(crate) async fn every_operation_wants_one_of_its_roles(office: Office) {
         nobody.problem(401, "token-missing");
         for (role, machine) in &machines {
             let reply = office.ask(machine, method, &path, None).await;
-            match roles.contains(role) {
-                true => is_in(&reply, &format!("{what} by {role}")),
-                false => drop(reply.problem(403, "role-too-low")),
+            match (roles.contains(role), *roles == SOCKET) {
+                (true, false) => is_in(&reply, &format!("{what} by {role}")),
+                (true, true) => drop(reply.problem(403, "socket-only")),
+                (false, _) => drop(reply.problem(403, "role-too-low")),
             }
         }
         // Whoever has all roles but the right ones is not let in either.

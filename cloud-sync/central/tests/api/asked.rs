@@ -23,7 +23,7 @@ fn site(id: &str) -> SiteId {
 }
 
 /// The next question that goes to a site.
-async fn asked(office: &Office) -> (SiteId, Ask) {
+pub(crate) async fn asked(office: &Office) -> (SiteId, Ask) {
     loop {
         let next = {
             let mut frames = office.sent.frames.lock().unwrap();
@@ -38,7 +38,7 @@ async fn asked(office: &Office) -> (SiteId, Ask) {
 }
 
 /// A station answers the next question with this, if it is the one that is expected.
-async fn answer(office: &Office, expected: &Question, status: u16, body: &[u8]) {
+pub(crate) async fn answer(office: &Office, expected: &Question, status: u16, body: &[u8]) {
     let (from, ask) = asked(office).await;
     assert_eq!(ask.what, *expected);
     for part in AnswerPart::split(ask.id, status, body).unwrap() {

@@ -7,6 +7,7 @@ mod asked;
 mod audit;
 #[path = "../../../../domain/tests/bench/mod.rs"]
 mod bench;
+mod books_check;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
 #[path = "../store/cluster.rs"]
 mod cluster;
@@ -48,6 +49,12 @@ on_both! {
         an_entry_that_was_altered_is_named
         an_entry_that_was_taken_out_is_named
         an_end_that_was_cut_off_is_found
+    }
+    books_check {
+        a_balance_sheet_that_a_station_draws_up_is_compared_when_somebody_asks
+        each_business_day_the_books_are_compared_once_whichever_process_does_it
+        a_site_that_is_away_is_asked_again_later
+        a_sheet_that_is_ahead_of_what_is_here_waits_for_it
     }
     lists {
         orders_of_all_sites_are_listed_by_every_filter_and_page_size

@@ -38,7 +38,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 /// The time at which a test begins: 10 March 2026, 04:00 UTC.
 pub(crate) const BEGIN: Wall = Wall(1_773_115_200_000);
-const ME: &str = "here";
+pub(crate) const ME: &str = "here";
 
 /// A clock that a test moves.
 pub(crate) struct Moved(AtomicI64);
@@ -66,7 +66,7 @@ pub(crate) struct Office {
     pub(crate) sent: Arc<Sent>,
     pub(crate) state: ApiState,
     pub(crate) address: SocketAddr,
-    clock: Arc<Moved>,
+    pub(crate) clock: Arc<Moved>,
     socket: PathBuf,
     keys: AtomicU64,
     _stop: watch::Sender<bool>,
@@ -200,22 +200,34 @@ impl Office {
 
     /// Takes a site in and all of its journal, in batches of some steps.
     pub(crate) async fn follow(&self, journal: &Journal) {
-        let key = journal.key.public();
-        let keys = [sites::EdgeKey { key, from: 0 }];
+        self.enter(journal).await;
+        self.take(journal, journal.batches(20)).await;
+    }
+
+    /// Takes a site in; this process has its desk.
+    pub(crate) async fn enter(&self, journal: &Journal) {
+        let keys = [sites::EdgeKey {
+            key: journal.key.public(),
+            from: 0,
+        }];
         let site = journal.site.clone();
-        let copy = self.db.write(move |tx| {
-            sites::add(
-                tx,
-                &site,
-                &format!("station {site}"),
-                &[sites::EdgeKey { key, from: 0 }],
-            )?;
-            assert!(sites::own(tx, &site, ME, BEGIN, BEGIN.after_ms(20_000))?);
+        let entered = self.db.write(move |tx| {
+            sites::add(tx, &site, &format!("station {site}"), &keys)?;
+            sites::own(tx, &site, ME, BEGIN, BEGIN.after_ms(20_000))
+        });
+        assert!(entered.await.unwrap());
+    }
+
+    /// Takes batches of a site's journal.
+    pub(crate) async fn take(&self, journal: &Journal, batches: impl IntoIterator<Item = Vec<u8>>) {
+        let site = journal.site.clone();
+        let copy = self.db.read(move |tx| {
             let found = sites::find(tx, &site)?.unwrap();
             SiteCopy::load(tx, found)
         });
         let copy = Arc::new(Mutex::new(copy.await.unwrap()));
-        for batch in journal.batches(20) {
+        let keys = copy.lock().unwrap().site().keys.clone();
+        for batch in batches {
             let read = Read::of(&batch, &journal.site, &keys).unwrap();
             let copy = Arc::clone(&copy);
             let taken = self

@@ -32,7 +32,7 @@ struct Both {
 async fn set_up(name: &str) -> Both {
     let head_office = HeadOfficeProcess::start(&format!("{name}-office")).await.unwrap();
     let database = Place::File(head_office.database());
-    meet(name, head_office, &database).await
+    meet(name, head_office, database).await
 }
 
 async fn set_up_on(cluster: &Cluster, name: &str) -> Both {
@@ -41,13 +41,13 @@ async fn set_up_on(cluster: &Cluster, name: &str) -> Both {
     let head_office = HeadOfficeProcess::start_with(&format!("{name}-office"), &more)
         .await
         .unwrap();
-    meet(name, head_office, &Place::Postgres(address)).await
+    meet(name, head_office, Place::Postgres(address)).await
 }
 
-async fn meet(name: &str, head_office: HeadOfficeProcess, database: &Place) -> Both {
+async fn meet(name: &str, head_office: HeadOfficeProcess, database: Place) -> Both {
     let mut station = StationProcess::start(name, &history::setup()).await.unwrap();
     let agent = head_office.join(&mut station, SITE).await.unwrap();
-    let db = Db::open(database).unwrap();
+    let db = books::database(database).await;
     Both {
         station,
         agent,

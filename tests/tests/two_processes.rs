@@ -64,7 +64,7 @@ impl Chain {
         let mut second = HeadOfficeProcess::new(&format!("{name}-2"), &more).unwrap();
         second.share_authority_of(&first).unwrap();
         second.start_again().await.unwrap();
-        let db = Db::open(&Place::Postgres(database.to_owned())).unwrap();
+        let db = books::database(Place::Postgres(database.to_owned())).await;
         station.add_member("anna", "100.00").await.unwrap();
         let secret = station.add_pile("P1").await.unwrap();
         let pile = history::boot(&station, "P1", &secret).await.unwrap();

@@ -1,7 +1,7 @@
 //! Orders that are charged at a station, and the books of both sides: what the station has journaled head office has, and every
 //! account of both is equal to the fen.
 
-use central::store::{Db, ledger::mirrored, sites};
+use central::store::{Db, Place, ledger::mirrored, sites};
 use domain::{
     ids::SiteId,
     ledger::{Account, digest},
@@ -20,6 +20,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) fn site() -> SiteId {
     SITE.parse().unwrap()
+}
+
+/// Head office's database, looked at from beside.
+pub(crate) async fn database(place: Place) -> Db {
+    // It must not be opened on a thread of the runtime.
+    let opening = tokio::task::spawn_blocking(move || Db::open(&place));
+    opening.await.unwrap().unwrap()
 }
 
 /// An order from its placing to its money.

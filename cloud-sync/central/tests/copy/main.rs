@@ -8,6 +8,7 @@ mod books;
 #[path = "../store/cluster.rs"]
 #[allow(dead_code, reason = "the store's tests stop and kill it, these do not")]
 mod cluster;
+mod desk;
 mod enrolment;
 #[path = "../../../../domain/tests/replay/happens.rs"]
 #[allow(dead_code, reason = "the domain's tests name the piles of it, these do not")]

@@ -8,6 +8,7 @@
 //! | [`secret`] | secrets that are shown once and kept as hashes |
 //! | [`log`] | lines that wait in a bounded queue: whoever says something waits for nobody |
 //! | [`systemd`] | readiness, patience and the watchdog |
+//! | [`table`] | answers as text for people |
 //! | [`escape`] | texts of strangers, made fit for a person's screen |
 //! | [`wire`] | amounts and times as they stand in requests and answers |
 //! | [`client`] | the same API from the other side |
@@ -22,5 +23,6 @@ pub mod http;
 pub mod log;
 pub mod secret;
 pub mod systemd;
+pub mod table;
 pub mod tls;
 pub mod wire;

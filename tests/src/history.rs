@@ -195,3 +195,26 @@ pub async fn record(pile: &mut Hand, order: &str, start: &str, stop: &str) -> an
     ensure!(stored.contains(&ack["result"]), "{order}: {ack}");
     Ok(())
 }
+
+/// An order from its placing to its money; its id.
+///
+/// # Errors
+/// If the station does not do as it should.
+pub async fn charge(
+    station: &StationProcess,
+    pile: &mut Hand,
+    id: &str,
+    (from, to): (&str, &str),
+) -> anyhow::Result<String> {
+    report(pile, "plugged", None, from).await?;
+    let body = json!({ "member": "anna", "pile": id, "connector": 1, "prepay": "20.00" });
+    let placed = station.post("/v1/orders", &body).await?.expect(201)?;
+    let order = placed["id"].as_str().context("an order without an id")?.to_owned();
+    let start = pile.hear(DownKind::Command).await?;
+    let reply = json!({ "command_id": start["command_id"], "ok": true });
+    pile.say(UpKind::Reply, &reply).await?;
+    report(pile, "charging", Some(&order), from).await?;
+    record(pile, &order, from, to).await?;
+    station.wait_for_order(&order, State::Payed, PATIENCE).await?;
+    Ok(order)
+}

@@ -2,8 +2,10 @@
 //! [`world`] is a whole station's life in virtual time.
 //! [`station`] is a daemon as a process, and [`fault`] what may befall one. [`pile`] is a pile from its meter to its MQTT
 //! client; everything random in it comes from a [`seed::Seed`]. [`display`] is whoever watches, [`mod@line`] is head office
-//! played by hand, and [`head_office`] the real one.
+//! played by hand, and [`head_office`] the real one, [`relay`] the way there; [`books`] holds
+//! both books against each other.
 
+pub mod books;
 pub mod display;
 pub mod fault;
 pub mod hand;
@@ -11,6 +13,7 @@ pub mod head_office;
 pub mod history;
 pub mod line;
 pub mod pile;
+pub mod relay;
 pub mod seed;
 pub mod station;
 pub mod world;

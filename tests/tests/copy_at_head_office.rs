@@ -5,9 +5,16 @@
 
 use central::{
     ingest::{Read, SiteCopy, Taken, take},
-    store::{Db, Place, StoreError, Value, ledger::mirrored, replica, sites},
+    store::{
+        Db, Place, StoreError, Value,
+        findings::{self, Class, Filter, Finding},
+        ledger::mirrored,
+        replica, sites,
+    },
+    upkeep,
 };
 use domain::{
+    fact::Fact,
     ids::SiteId,
     journal::{Entry, Hash, Head, Stamp},
     site::{Changes, Key, Loaded, Rows},
@@ -131,6 +138,26 @@ impl HeadOffice {
         *self.copy.lock().unwrap() = loaded.await.unwrap();
     }
 
+    async fn findings(&self) -> Vec<Finding> {
+        let listed = self.db.read(|tx| findings::list(tx, &Filter::default(), None, 1_000));
+        listed.await.unwrap().into_iter().map(|found| found.finding).collect()
+    }
+
+    /// Every bill was rated the same, and what looks after the copy finds it whole.
+    async fn look_after(&self, end: Head) {
+        assert_eq!(self.findings().await, []);
+        let site = self.site.clone();
+        let looked = self.db.read(move |tx| {
+            let rows = upkeep::replica::verify(tx, &site)?;
+            let journal = upkeep::journal::verify(tx, &site, Some(end))?;
+            Ok((rows, journal, upkeep::ledger::verify(tx)?))
+        });
+        let (rows, journal, books) = looked.await.unwrap();
+        assert!(rows.is_right() && rows.looked_at > 0, "{rows:?}");
+        assert_eq!((journal.head, journal.fault), (end, None));
+        assert!(books.is_right(), "{books:?}");
+    }
+
     /// Every row of the site, as the station has them after `rows`.
     async fn check(&self, rows: Rows) {
         let site = self.site.clone();
@@ -202,6 +229,34 @@ impl HeadOffice {
 }
 
 #[tokio::test]
+async fn a_bill_that_was_altered_is_found_and_nothing_else() {
+    let mut journal = Journal::of(1);
+    let mut altered = None;
+    for bytes in &mut journal.entries {
+        let mut entry = Entry::from_bytes(bytes).unwrap();
+        if let Fact::OrderRated { order, bill, .. } = &mut entry.fact
+            && altered.is_none()
+            && bill.energy.0 > 10
+        {
+            // One line has a little less than its readings say, and the totals are as they were.
+            bill.segments[0].energy.0 -= 1;
+            altered = Some((entry.stamp.seq, order.clone()));
+            *bytes = entry.to_bytes();
+        }
+    }
+    let (seq, order) = altered.unwrap();
+    let head_office = HeadOffice::of(&journal).await;
+    for ends in journal.ends(40).windows(2) {
+        let taken = head_office.take(&journal.batch(ends[0], ends[1])).await;
+        assert_eq!(taken, Ok(Taken::Followed), "the site's bill stands");
+    }
+    let found = head_office.findings().await;
+    let [found] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((found.seq, found.order.as_ref()), (seq, Some(&order)));
+    assert_eq!(found.class, Class::Rating);
+}
+
+#[tokio::test]
 async fn the_copy_has_the_rows_and_the_books_of_the_station_also_after_a_restart() {
     for seed in [1, 2, 3, 154, 1948] {
         let journal = Journal::of(seed);
@@ -213,8 +268,10 @@ async fn the_copy_has_the_rows_and_the_books_of_the_station_also_after_a_restart
                 head_office.restart().await;
             }
         }
-        assert_eq!(head_office.head(), journal.place(journal.entries.len()));
+        let end = journal.place(journal.entries.len());
+        assert_eq!(head_office.head(), end);
         head_office.check(journal.replayed()).await;
+        head_office.look_after(end).await;
     }
 }
 
@@ -262,7 +319,7 @@ async fn another_journal_of_the_same_site_is_a_fork_wherever_it_begins() {
         let last = Entry::from_bytes(&other.entries[from]).unwrap();
         for bytes in &mut other.entries[from..] {
             let mut entry = Entry::from_bytes(bytes).unwrap();
-            entry.fact = domain::fact::Fact::ClockStepped { by_ms: 7 };
+            entry.fact = Fact::ClockStepped { by_ms: 7 };
             entry.stamp.mono = last.stamp.mono;
             *bytes = entry.to_bytes();
         }

@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
         let variables = [
-            ("HOLDFAST_SYNC__LOG", "loud=,"),
+            ("HOLDFAST_SYNC__LOG", "info,a=b=c"),
             ("HOLDFAST_SYNC__SOCKET", "/run/holdfast-sync/sync.sock"),
             ("HOLDFAST_SYNC__STATION", "x"),
         ];

@@ -10,7 +10,7 @@ use crate::{
     door::{self, Door},
     enrol::{Entrance, Told},
     front::Front,
-    owners::Owners,
+    owners::{Bell, Owners},
     remote::{Address, Remote},
     store::{Db, Place, identity},
 };
@@ -36,7 +36,7 @@ use std::{
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::{Notify, watch},
+    sync::watch,
     task::JoinSet,
 };
 
@@ -149,18 +149,21 @@ pub async fn run(
     });
     let front = front_of(&config, &tls)?;
     let told = told(&config, &listening, &tls, &office)?;
-    let (front, look) = (Arc::new(front), Arc::new(Notify::new()));
+    let front = Arc::new(front);
+    let (bell, rings) = Bell::new();
     let entrance = Entrance {
         tls: Arc::clone(&tls),
         told,
-        look: Arc::clone(&look),
+        bell,
+        process: config.process.clone(),
     };
     let to_sites = front.to_sites();
     let asks = Asks::new(move |site, kind, payload| to_sites.send(site, kind, payload));
     let asks = Arc::new(asks?);
+    front.answer_to(Arc::clone(&asks));
     let state = ApiState::new(db.clone(), asks, Arc::new(clock), ())?.with_entrance(Arc::new(entrance));
     let pruning = tokio::spawn(prune(state.clone()));
-    let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), look);
+    let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), rings);
     // Before the first can come who would have to be sent away.
     owners.look().await;
     let mut servers = Servers::start(doors, &config, &front, &tls, api::api(state))?;
@@ -220,8 +223,7 @@ fn front_of(config: &Config, tls: &Tls) -> anyhow::Result<Front> {
     Ok(Front::Remote(Remote::new(
         &config.process,
         Address {
-            host: broker.host.clone(),
-            port: broker.port,
+            nodes: broker.addresses.clone(),
             user,
             tls,
         },
@@ -247,7 +249,7 @@ fn told(config: &Config, listening: &Listening, tls: &Tls, office: &Office) -> a
     let broker = config.sites.broker.as_ref();
     Ok(Told {
         https: config.http.told(names, port(listening.https)),
-        broker: config.sites.told(names, port(listening.sites)),
+        brokers: config.sites.told(names, port(listening.sites)),
         plain: broker.is_some_and(|broker| broker.plain),
         broker_authority: match broker {
             Some(broker) if broker.plain => String::new(),

@@ -1,6 +1,7 @@
 //! The door for sites, on head office's own broker: who may come in, and that a site speaks for itself alone. Every site has a
 //! queue of its own, so that one at its bound costs the others nothing.
 
+use crate::asks::Asks;
 use broker::{
     Admitted, BoxFuture, Client, ConnectRefusal, ConnectRequest, Credential, DisconnectCause, Gatekeeper, Identity,
     Publish, QoS, Receipt, Route, Subscribing,
@@ -13,7 +14,7 @@ use protocol::{
 use service::tls::{common_name, fingerprint};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 use tokio::sync::mpsc;
 
@@ -41,9 +42,11 @@ struct Known {
 }
 
 /// Decides for the broker on behalf of head office.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Door {
     sites: RwLock<BTreeMap<SiteId, Known>>,
+    /// Who waits for answers and live frames: they do not queue behind batches.
+    asks: OnceLock<Arc<Asks>>,
 }
 
 impl Door {
@@ -76,8 +79,21 @@ impl Door {
         }
     }
 
+    /// Answers and live frames go to these from now on.
+    pub fn answer_to(&self, asks: Arc<Asks>) {
+        let _set_once = self.asks.set(asks);
+    }
+
     /// Hands what a site said to its desk. Where that has its hands full it is dropped, and the site says it again.
     pub(crate) fn hand(&self, site: &SiteId, up: Up) {
+        if let (Some(asks), Kind::Answer | Kind::Live) = (self.asks.get(), up.kind) {
+            let _waited_for = match up.kind {
+                Kind::Answer => asks.hear(site, &up.payload),
+                _ => asks.hear_live(site, &up.payload),
+            };
+            up.receipt.acknowledge();
+            return;
+        }
         let says = self.with(site, |known| known.says.clone()).flatten();
         if let Some(says) = says {
             let _full_or_gone = says.try_send(up);

@@ -2,9 +2,12 @@
 //! token, the program on the box shows that token over HTTPS with its own public key and the station's, and gets a certificate
 //! for its connection, where head office's broker is, and what head office signs with.
 
-use crate::store::{
-    StoreError, Tx, enrolment,
-    sites::{self, Site},
+use crate::{
+    owners::Bell,
+    store::{
+        StoreError, Tx, enrolment,
+        sites::{self, Site},
+    },
 };
 use domain::{ids::SiteId, time::Wall};
 use protocol::{
@@ -16,7 +19,6 @@ use service::{
     tls::{NotIssued, Tls, client::ClientPublicKey},
 };
 use std::sync::Arc;
-use tokio::sync::Notify;
 
 /// How long a token counts, in milliseconds: a box is taken to its station within a week.
 pub const TOKEN_MS: i64 = 7 * 86_400_000;
@@ -28,8 +30,8 @@ pub const CERTIFICATE_DAYS: i64 = 1_095;
 pub struct Told {
     /// Where its HTTPS is: host and port.
     pub https: String,
-    /// Where its broker is: host and port.
-    pub broker: String,
+    /// Where its broker is: host and port of each of its nodes; at least one.
+    pub brokers: Vec<String>,
     /// Whether that is spoken to without TLS.
     pub plain: bool,
     /// The authority of the broker's certificate, PEM.
@@ -48,7 +50,9 @@ pub struct Entrance {
     /// What they are told.
     pub told: Told,
     /// Rung when it has changed who may come in.
-    pub look: Arc<Notify>,
+    pub bell: Bell,
+    /// The name of this process, which has sites.
+    pub process: String,
 }
 
 /// Why a site does not come in.
@@ -132,7 +136,7 @@ impl Entrance {
         Ok(Enrolled {
             site: offer.site,
             number,
-            broker: self.told.broker.clone(),
+            brokers: self.told.brokers.clone(),
             plain: self.told.plain,
             authority: self.told.broker_authority.clone(),
             certificate: certified.certificate,

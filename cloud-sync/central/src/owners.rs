@@ -12,14 +12,42 @@ use crate::{
 };
 use domain::ids::SiteId;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{sync::mpsc, task::AbortHandle};
 
 /// For how long a site is held, in milliseconds.
 pub const LEASE_MS: i64 = 20_000;
 /// How often it is gone on with, and sites of others are looked at.
 const EVERY: Duration = Duration::from_secs(5);
+/// Rings that wait to be heard; beyond them whoever rings waits.
+const RINGS_MAX: usize = 64;
 /// The pause before a desk begins again that came to an end.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// What may have happened that desks are to be looked at for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ring {
+    /// A site was added, let in, shut out.
+    Sites,
+    /// What a site's desk has in memory is not to be gone on with: its rows were made anew.
+    Anew(SiteId),
+}
+
+/// Rings for whoever keeps the desks.
+#[derive(Debug, Clone)]
+pub struct Bell(mpsc::Sender<Ring>);
+
+impl Bell {
+    /// A bell, and where it is heard.
+    pub fn new() -> (Self, mpsc::Receiver<Ring>) {
+        let (rings, heard) = mpsc::channel(RINGS_MAX);
+        (Self(rings), heard)
+    }
+
+    /// Rings.
+    pub async fn ring(&self, ring: Ring) {
+        let _going_down = self.0.send(ring).await;
+    }
+}
 
 /// Keeps the desks of this process's sites.
 pub struct Owners {
@@ -27,8 +55,7 @@ pub struct Owners {
     clock: Arc<dyn Clock>,
     db: Db,
     front: Arc<Front>,
-    /// Look now: a site was added, revoked, let in.
-    look: Arc<Notify>,
+    rings: mpsc::Receiver<Ring>,
     desks: BTreeMap<SiteId, Kept>,
 }
 
@@ -41,13 +68,19 @@ struct Kept {
 
 impl Owners {
     /// None yet.
-    pub fn new(office: Arc<Office>, clock: Arc<dyn Clock>, db: Db, front: Arc<Front>, look: Arc<Notify>) -> Self {
+    pub fn new(
+        office: Arc<Office>,
+        clock: Arc<dyn Clock>,
+        db: Db,
+        front: Arc<Front>,
+        rings: mpsc::Receiver<Ring>,
+    ) -> Self {
         Self {
             office,
             clock,
             db,
             front,
-            look,
+            rings,
             desks: BTreeMap::new(),
         }
     }
@@ -57,7 +90,9 @@ impl Owners {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
-                () = self.look.notified() => {}
+                Some(ring) = self.rings.recv() => if let Ring::Anew(site) = ring {
+                    self.end(&site);
+                }
             }
             self.look().await;
         }

@@ -1,9 +1,10 @@
 //! `desk`: the till, shifts, and cash that goes to the bank.
 
-use super::{Shown, client::Client, table};
+use super::{Shown, client::Client};
 use clap::Subcommand;
 use domain::time::Day;
 use serde_json::{Value, json};
+use service::table;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Desk {

@@ -1,9 +1,10 @@
 //! `holdfast-edge display`: who may read the station's live topics over MQTT.
 
-use super::{Shown, client::Client, table};
+use super::{Shown, client::Client};
 use clap::Subcommand;
 use domain::ids::DisplayId;
 use serde_json::json;
+use service::table;
 
 /// What a person asks about displays.
 #[derive(Debug, Subcommand)]

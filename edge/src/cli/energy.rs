@@ -1,10 +1,11 @@
 //! `energy-report`: a business day's energy, as it was reported at 01:00.
 
-use super::{Shown, client::Client, table};
+use super::{Shown, client::Client};
 use anyhow::ensure;
 use clap::Args;
 use domain::time::Day;
 use serde_json::{Value, json};
+use service::table;
 
 /// Which report, and how.
 #[derive(Debug, Args)]

@@ -13,7 +13,6 @@ mod piles;
 mod quarantine;
 mod run;
 mod status;
-mod table;
 mod verify;
 
 use anyhow::{Context, ensure};
@@ -24,6 +23,7 @@ use domain::{
     journal::Head,
 };
 use serde_json::{Value, json};
+use service::table;
 use std::{path::PathBuf, time::Duration};
 
 /// Holdfast at a charging station.

@@ -1,9 +1,10 @@
 //! `order`: what a person sees of one and does about it: end it, or correct its bill once that is settled.
 
-use super::{Shown, client::Client, table};
+use super::{Shown, client::Client};
 use clap::Subcommand;
 use domain::ids::OrderId;
 use serde_json::{Value, json};
+use service::table;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Order {

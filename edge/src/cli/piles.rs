@@ -1,7 +1,7 @@
 //! `pile list` and `pile log`: every pile on one line, and what one of them said and did.
 
-use super::table;
 use serde_json::{Value, json};
+use service::table;
 
 /// All piles, one a line.
 pub(super) fn list(answer: &Value) -> String {

@@ -1,9 +1,10 @@
 //! `quarantine`: what waits for a person, and what they do with it.
 
-use super::{Shown, client::Client, table};
+use super::{Shown, client::Client};
 use clap::{Args, Subcommand};
 use domain::{ids::MemberId, time::Wall, units::Energy};
 use serde_json::{Value, json};
+use service::table;
 
 /// What is done with it.
 #[derive(Debug, Subcommand)]

@@ -133,7 +133,7 @@ pub fn end_of(certificate_pem: &str) -> anyhow::Result<Wall> {
 }
 
 /// As the verifier inside, but by a time that is within the certificate's own dates: the clock of a box that stands at a
-/// station may be off by years, and it is the answers from behind this connection that put it right (decision 0031).
+/// station may be off by years, and it is the answers from behind this connection that put it right (decision 0032).
 #[derive(Debug)]
 struct ServerVerifier {
     inner: Arc<WebPkiServerVerifier>,

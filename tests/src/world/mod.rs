@@ -143,11 +143,7 @@ pub fn live_through(seed: u64) -> Result<Report, Failure> {
 }
 
 /// Lives a life, and where something was not as it must be the same again.
-fn lived<T>(
-    seed: u64,
-    test: &'static str,
-    live: impl Fn(u64, &Trace) -> Result<T, String>,
-) -> Result<T, Failure> {
+fn lived<T>(seed: u64, test: &'static str, live: impl Fn(u64, &Trace) -> Result<T, String>) -> Result<T, Failure> {
     match attempt(seed, &Trace::default(), &live) {
         Ok(report) => Ok(report),
         Err(what) => {
@@ -315,7 +311,9 @@ enum Event {
 /// Whose turn it is.
 enum Next {
     Event,
-    Wake { pile: usize },
+    Wake {
+        pile: usize,
+    },
     /// The station's loop.
     Turn,
 }
@@ -489,7 +487,9 @@ impl World {
         let wakes = wakes.filter_map(|(at, unit)| Some((unit.pile.next_wake()?.0, at)));
         let wake = wakes.min().map(|(at, pile)| (at, Next::Wake { pile }));
         let process = self.process.as_ref();
-        let turn = process.and_then(|process| process.due(self.now)).map(|at| (at, Next::Turn));
+        let turn = process
+            .and_then(|process| process.due(self.now))
+            .map(|at| (at, Next::Turn));
         // Of those that are due at once the first.
         let next = [event, wake, turn].into_iter().flatten().min_by_key(|(at, _)| *at);
         next.ok_or_else(|| "nothing will ever happen again".to_owned())

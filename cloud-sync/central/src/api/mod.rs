@@ -5,7 +5,10 @@
 //! |---|---|
 //! | [`dto`] | the shapes of requests and answers that are head office's alone |
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
+//! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
+//! | `branches` | sites that stand still: which branch lives, trying again, setting aside, closing |
+//! | `upkeep` | whether copies and books are right |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
 //! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
 //! | `credentials`, `passwords`, `attempts` | who asks; passwords, and how often one may be tried |
@@ -13,8 +16,8 @@
 //! | `health`, `document` | for monitoring, and what the OpenAPI document says besides |
 //!
 //! To add an endpoint: write the handler with `#[utoipa::path(…, security(("bearer" = ["role"])))]` in its resource's file, add
-//! it to `routes!` there and to the table of `tests/api/access.rs`, which walks the document with every role and with none. It
-//! also compares the document with `docs/openapi-central.json`, and says how to write that anew.
+//! it to `routes!` there and to the table of `cloud-sync/central/tests/api/access.rs`, which walks the document with every role
+//! and with none. `document.rs` beside it compares the document with `docs/openapi-central.json`, and says how to write that anew.
 //!
 //! *Architecture Invariant:* what reads sees one state of the database; what changes something does it in one transaction with
 //! its entry in the audit chain.
@@ -23,10 +26,12 @@ mod answered;
 mod attempts;
 mod audit;
 mod books;
+mod branches;
 mod credentials;
 mod document;
 pub mod dto;
 mod energy;
+mod findings;
 mod health;
 mod live;
 mod members;
@@ -38,6 +43,7 @@ mod sessions;
 mod sites;
 mod station;
 mod tokens;
+mod upkeep;
 mod users;
 
 use crate::{
@@ -78,6 +84,17 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// How long a station may take to answer what it is asked: within what a request may take.
 const ASK_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Requests that read a whole journal, or all the books.
+const SLOW: &[(&str, Duration)] = &[
+    ("/v1/sites/{site}/journal/verification", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/replica/verification", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/replica", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/branch", Duration::from_secs(3_600)),
+    ("/v1/ledger/verification", Duration::from_secs(3_600)),
+    ("/v1/ledger/export", Duration::from_secs(3_600)),
+    ("/v1/backup", Duration::from_secs(3_600)),
+];
 
 /// What handlers need: cheap to clone.
 #[derive(Clone)]
@@ -191,11 +208,14 @@ fn operations() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(document::start())
         .merge(sites::routes())
         .merge(office::routes())
+        .merge(upkeep::routes())
+        .merge(branches::routes())
         .merge(orders::routes())
         .merge(members::routes())
         .merge(energy::routes())
         .merge(quarantine::routes())
         .merge(books::routes())
+        .merge(findings::routes())
         .merge(station::routes())
         .merge(live::routes())
         .merge(users::routes())
@@ -220,7 +240,7 @@ pub fn router(state: ApiState) -> Router {
         Arc::clone(&state.credentials) as Arc<dyn Tokens>,
         Arc::clone(&state.logins),
         Arc::clone(&state.numbers),
-        &[],
+        SLOW,
     );
     let answered = Arc::clone(&state.answered);
     router

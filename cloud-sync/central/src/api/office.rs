@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     enrol::{self, Entrance, NotEnrolled},
+    owners::Ring,
     store::{audit, sites},
 };
 use axum::{Extension, Json, extract::State, http::StatusCode};
@@ -98,8 +99,8 @@ struct EnrolledView {
     site: SiteId,
     /// The site's number.
     number: u64,
-    /// Where head office's broker is: host and port.
-    broker: String,
+    /// Where head office's broker is: host and port of each of its nodes, which are tried in turn; at least one.
+    brokers: Vec<String>,
     /// Whether that is spoken to without TLS.
     plain: bool,
     /// The authority of the broker's certificate, PEM.
@@ -112,13 +113,18 @@ struct EnrolledView {
 }
 
 impl ApiState {
-    fn entrance(&self) -> Result<Arc<Entrance>, Problem> {
-        let missing = || Problem::internal("sites do not come in here");
+    pub(super) fn entrance(&self) -> Result<Arc<Entrance>, Problem> {
+        let missing = || {
+            Problem::unavailable(
+                "no_entrance",
+                "this process of head office lets no site in; ask another",
+            )
+        };
         self.entrance.clone().ok_or_else(missing)
     }
 }
 
-fn unknown(site: &SiteId) -> Problem {
+pub(super) fn unknown(site: &SiteId) -> Problem {
     Problem::unknown("site", site).with("site", site.as_str())
 }
 
@@ -148,7 +154,7 @@ async fn add_site(State(api): State<ApiState>, Of(site): Of<SiteId>, put: Put<Ad
         Ok(Ok((Shown::nothing(), told)))
     });
     let added = added.await?;
-    entrance.look.notify_one();
+    entrance.bell.ring(Ring::Sites).await;
     Ok(added)
 }
 
@@ -216,7 +222,7 @@ async fn revoke_site(State(api): State<ApiState>, Of(site): Of<SiteId>, caller: 
         Ok(Ok((Shown::nothing(), told)))
     });
     let revoked = revoked.await?;
-    entrance.look.notify_one();
+    entrance.bell.ring(Ring::Sites).await;
     Ok(revoked)
 }
 
@@ -267,12 +273,12 @@ async fn enrol_site(
     let enrolled = enrolled
         .await?
         .map_err(|error| not_enrolled(error, peer, &api.logins))?;
-    entrance.look.notify_one();
+    entrance.bell.ring(Ring::Sites).await;
     tracing::info!(site = %enrolled.site, "site has enrolled; the certificate before counts no more");
     Ok(Json(EnrolledView {
         site: enrolled.site,
         number: enrolled.number,
-        broker: enrolled.broker,
+        brokers: enrolled.brokers,
         plain: enrolled.plain,
         authority: enrolled.authority,
         certificate: enrolled.certificate,

@@ -1,12 +1,20 @@
 //! What a person types. Commands that change or show head office ask the daemon over its Unix socket.
 
+mod people;
 mod run;
 mod site;
+mod upkeep;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
-use service::client::{self, Call, Client, new_key};
-use std::{future::Future, path::PathBuf};
+use service::{
+    client::{self, Call, Client, new_key},
+    table,
+};
+use std::{future::Future, path::PathBuf, time::Duration};
+
+/// How long the daemon may take for an answer; what follows a whole journal takes long.
+const TIME_MAX: Duration = Duration::from_secs(3_600);
 
 /// Holdfast at head office.
 #[derive(Debug, Parser)]
@@ -28,9 +36,42 @@ enum Command {
     Run(ConfigFile),
     /// Read the configuration and the files it names, and say what is wrong with them.
     CheckConfig(ConfigFile),
+    /// How head office is: sites that need somebody first.
+    Status,
     /// Sites: who may come in, and how far their journals are here.
     #[command(subcommand)]
     Site(site::Site),
+    /// Rows that follow from a site's journal.
+    #[command(subcommand)]
+    Replica(upkeep::Replica),
+    /// The books.
+    #[command(subcommand)]
+    Ledger(upkeep::Ledger),
+    /// Sites' journals.
+    #[command(subcommand)]
+    Journal(upkeep::Journal),
+    /// Copy the database, where that is a file, into a new one, while the daemon goes on.
+    Backup {
+        /// The new file, where the daemon may write.
+        file: PathBuf,
+    },
+    /// Begin another life of head office's, after its database was restored from a copy and before the daemon starts on it:
+    /// sites send what the copy has forgotten. The daemon must not run.
+    Restored {
+        /// Why: what was lost, and which copy it was.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// People who may log in.
+    #[command(subcommand)]
+    User(people::User),
+    /// Tokens of machines that use the HTTP API.
+    #[command(subcommand)]
+    Token(people::Token),
+    /// Print the OpenAPI document of the HTTP API.
+    Openapi,
 }
 
 #[derive(Debug, Args)]
@@ -39,6 +80,9 @@ struct ConfigFile {
     #[arg(long, default_value = "/etc/holdfast-central/central.toml")]
     config: PathBuf,
 }
+
+/// What a command shows: the daemon's answer, and how it is shown.
+type Shown = (Value, fn(&Value) -> String);
 
 /// The daemon, for commands that wait for one answer after another.
 struct Daemon(Client);
@@ -80,15 +124,23 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
     let socket = cli
         .socket
         .unwrap_or_else(|| PathBuf::from("/run/holdfast-central/central.sock"));
-    let daemon = Daemon(Client::at_socket(socket));
-    let (answer, show): (Value, fn(&Value) -> String) = match cli.command {
+    let daemon = Daemon(Client::at_socket(socket).within(TIME_MAX));
+    let (answer, show): Shown = match cli.command {
         Command::Run(file) => return run::run(&file.config).map(|()| String::new()),
         Command::CheckConfig(file) => return run::check_config(&file.config),
+        Command::Openapi => return Ok(crate::api::openapi().to_pretty_json()?),
+        Command::Status => site::status(&daemon)?,
         Command::Site(command) => site::run(&daemon, command)?,
+        Command::Replica(command) => upkeep::replica(&daemon, command)?,
+        Command::Ledger(command) => upkeep::ledger(&daemon, command)?,
+        Command::Journal(command) => upkeep::journal(&daemon, command)?,
+        Command::Restored { reason, config } => return run::restored(&config.config, &reason),
+        Command::Backup { file } => upkeep::backup(&daemon, &file)?,
+        Command::User(command) => people::user(&daemon, command)?,
+        Command::Token(command) => people::token(&daemon, command)?,
     };
-    Ok(if cli.json {
-        serde_json::to_string_pretty(&answer)?
-    } else {
-        show(&answer)
+    Ok(match cli.json {
+        true => serde_json::to_string_pretty(&answer)?,
+        false => show(&table::fit_for_a_screen(answer)),
     })
 }

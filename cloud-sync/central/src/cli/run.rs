@@ -1,6 +1,11 @@
 //! `run` and `check-config`.
 
-use crate::{clock::system_wall, config::Config, daemon};
+use crate::{
+    clock::system_wall,
+    config::Config,
+    daemon,
+    store::{Db, audit, identity},
+};
 use anyhow::Context;
 use service::{log, systemd, tls};
 use std::path::Path;
@@ -40,9 +45,41 @@ pub(super) fn check_config(path: &Path) -> anyhow::Result<String> {
     }
     let at = |address: Option<std::net::SocketAddr>| address.map_or_else(|| "nowhere".to_owned(), |at| at.to_string());
     match &config.sites.broker {
-        Some(broker) => lines.push(format!("sites: at the broker {}:{}", broker.host, broker.port)),
+        Some(broker) => {
+            let nodes: Vec<String> = broker
+                .addresses
+                .iter()
+                .map(|(host, port)| format!("{host}:{port}"))
+                .collect();
+            lines.push(format!("sites: at the broker {}", nodes.join(", ")));
+        }
         None => lines.push(format!("sites: {}", at(config.sites.listen))),
     }
     lines.push(format!("HTTPS: {}", at(config.http.tls_listen)));
     Ok(lines.join("\n"))
+}
+
+/// Begins another life of head office's on a database that was restored.
+pub(super) fn restored(path: &Path, reason: &str) -> anyhow::Result<String> {
+    let config = Config::load_here(path)?;
+    let answers = std::os::unix::net::UnixStream::connect(&config.socket).is_ok();
+    let socket = config.socket.display();
+    anyhow::ensure!(
+        !answers,
+        "the daemon answers on {socket}: stop it first (all of them, where several share the database)"
+    );
+    let db = Db::open(&config.database).with_context(|| daemon::words_of(&config.database))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (now, reason) = (system_wall(), reason.to_owned());
+    let begun = db.write(move |tx| {
+        let epoch = identity::begin_anew(tx)?;
+        let detail = serde_json::json!({ "reason": reason, "hq_epoch": epoch });
+        audit::append(tx, now, "command line", "restored", "head office", detail)?;
+        Ok(epoch)
+    });
+    let epoch = runtime.block_on(begun)?;
+    Ok(format!(
+        "another life of head office's begins: {epoch}. Start the daemon; every site sends what the copy has forgotten, and \
+         `holdfast-central status` says how far each is"
+    ))
 }

@@ -1,11 +1,11 @@
 //! `site …`: who may come in, and how far their journals are here.
 
-use super::Daemon;
+use super::{Daemon, Shown};
 use anyhow::Context;
 use clap::Subcommand;
-use domain::ids::SiteId;
+use domain::{ids::SiteId, journal::Head};
 use serde_json::{Value, json};
-use service::tls::client::put_secret;
+use service::{table, tls::client::put_secret};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
@@ -30,6 +30,52 @@ pub(super) enum Site {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// All sites, and how far their journals are here.
+    List,
+    /// One site.
+    Show {
+        /// Its id.
+        site: SiteId,
+    },
+    /// Branches of a site's journal that are not followed: where each leaves the one that is, and how far it is here.
+    Branches {
+        /// Its id.
+        site: SiteId,
+    },
+    /// Say which branch of a site's journal lives, after a station was restored and went on alone, or its disk was cloned.
+    Accept {
+        /// Its id.
+        site: SiteId,
+        /// A place that this branch goes through, and no other: an entry's number, a colon, its hash, as `holdfast-edge status`
+        /// at the site prints it, and `site branches` here.
+        #[arg(value_name = "SEQ:HASH")]
+        through: Head,
+        /// Why, for the audit chain.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Try a site again whose journal is ahead or broken, from its head; a new start does so anyway.
+    Resume {
+        /// Its id.
+        site: SiteId,
+    },
+    /// Set aside one entry at which a site's journal is broken: nothing of it is applied, and the entries after it are followed.
+    /// Two people do it.
+    SetAside {
+        /// Its id.
+        site: SiteId,
+        /// The entry's number, as `site show` has it in `trouble`.
+        seq: u64,
+        #[command(flatten)]
+        decide: Decide,
+    },
+    /// Close a site that never comes back: it may not come in any more, what is open there becomes a finding. Two people do it.
+    Close {
+        /// Its id.
+        site: SiteId,
+        #[command(flatten)]
+        decide: Decide,
+    },
     /// Take a site's certificate back: it may not come in any more until it was invited again. What it has said is kept.
     Revoke {
         /// Its id.
@@ -37,12 +83,58 @@ pub(super) enum Site {
     },
 }
 
-pub(super) fn run(daemon: &Daemon, command: Site) -> anyhow::Result<(Value, fn(&Value) -> String)> {
+/// What two people decide.
+#[derive(Debug, clap::Args)]
+pub(super) struct Decide {
+    /// Propose it, and why. Another person approves it.
+    #[arg(long, required_unless_present = "approve")]
+    reason: Option<String>,
+    /// Approve what another person has proposed.
+    #[arg(long, conflicts_with = "reason")]
+    approve: bool,
+}
+
+impl Decide {
+    fn put(&self, daemon: &Daemon, path: &str, site: &SiteId) -> anyhow::Result<Shown> {
+        match &self.reason {
+            Some(reason) => daemon.put(path, &json!({ "reason": reason }))?,
+            None => daemon.put(&format!("{path}/approval"), &json!({}))?,
+        };
+        let shown: fn(&Value) -> String = match self.approve {
+            true => |answer| format!("site {}: approved", shown(&answer["site"])),
+            false => |answer| {
+                format!(
+                    "site {}: proposed; another person approves it with the same command and --approve",
+                    shown(&answer["site"])
+                )
+            },
+        };
+        Ok((json!({ "site": site }), shown))
+    }
+}
+
+pub(super) fn run(daemon: &Daemon, command: Site) -> anyhow::Result<Shown> {
     match command {
         Site::Add { site, name, out } => {
             daemon.put(&format!("/v1/sites/{site}"), &json!({ "name": name }))?;
             invite(daemon, &site, out)
         }
+        Site::List => Ok((daemon.all("/v1/sites")?, list)),
+        Site::Show { site } => Ok((daemon.get(&format!("/v1/sites/{site}"))?, table::fields)),
+        Site::Branches { site } => Ok((daemon.get(&format!("/v1/sites/{site}/branches"))?, branches)),
+        Site::Accept { site, through, reason } => {
+            let body = json!({ "through": through.to_string(), "reason": reason });
+            let accepted = daemon.put(&format!("/v1/sites/{site}/branch"), &body)?;
+            Ok((accepted, table::fields))
+        }
+        Site::Resume { site } => {
+            daemon.put(&format!("/v1/sites/{site}/trial"), &json!({}))?;
+            Ok((json!({ "site": site }), |answer| {
+                format!("site {} is tried again", shown(&answer["site"]))
+            }))
+        }
+        Site::SetAside { site, seq, decide } => decide.put(daemon, &format!("/v1/sites/{site}/set-aside/{seq}"), &site),
+        Site::Close { site, decide } => decide.put(daemon, &format!("/v1/sites/{site}/closure"), &site),
         Site::Enrol { site, out } => invite(daemon, &site, out),
         Site::Revoke { site } => {
             daemon.delete(&format!("/v1/sites/{site}/certificate"))?;
@@ -53,7 +145,7 @@ pub(super) fn run(daemon: &Daemon, command: Site) -> anyhow::Result<(Value, fn(&
     }
 }
 
-fn invite(daemon: &Daemon, site: &SiteId, out: Option<PathBuf>) -> anyhow::Result<(Value, fn(&Value) -> String)> {
+fn invite(daemon: &Daemon, site: &SiteId, out: Option<PathBuf>) -> anyhow::Result<Shown> {
     let invitation = daemon.put(&format!("/v1/sites/{site}/invitation"), &json!({}))?;
     let file = out.unwrap_or_else(|| Path::new(&format!("{site}.invitation")).to_owned());
     put_secret(&file, &serde_json::to_string_pretty(&invitation)?).context("the invitation")?;
@@ -72,4 +164,62 @@ fn invite(daemon: &Daemon, site: &SiteId, out: Option<PathBuf>) -> anyhow::Resul
 
 fn shown(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+fn branches(answer: &Value) -> String {
+    let place = |place: &Value| format!("{}:{}", place["seq"], shown(&place["hash"]));
+    let row = |branch: &Value| {
+        json!({
+            "branch": branch["number"],
+            "entries": branch["entries"],
+            "taken": branch["taken_at"],
+            "leaves at": branch["leaves_at"]["seq"],
+            "head": place(&branch["head"]),
+        })
+    };
+    let rows: Vec<Value> = answer["others"].as_array().into_iter().flatten().map(row).collect();
+    let columns = ["branch", "entries", "taken", "leaves at", "head"];
+    let others = table::columns(&json!({ "items": rows }), &columns);
+    format!("branch {} is followed\n{others}", answer["followed"])
+}
+
+fn list(answer: &Value) -> String {
+    let row = |site: &Value| {
+        json!({
+            "id": site["id"],
+            "name": site["name"],
+            "state": site["state"],
+            "entries": site["head"]["seq"],
+            "behind": site["backlog"]["entries"],
+            "heard": site["heard_at"],
+            "day": site["day"],
+        })
+    };
+    let rows: Vec<Value> = answer["items"].as_array().into_iter().flatten().map(row).collect();
+    let columns = ["id", "name", "state", "entries", "behind", "heard", "day"];
+    table::columns(&json!({ "items": rows }), &columns)
+}
+
+/// `status`: what needs somebody first, then all sites.
+pub(super) fn status(daemon: &Daemon) -> anyhow::Result<Shown> {
+    daemon.get("/healthz")?;
+    Ok((daemon.all("/v1/sites")?, |answer| {
+        let sites = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+        let mut lines = Vec::new();
+        for site in sites {
+            if let Some(trouble) = site["trouble"].as_str() {
+                lines.push(format!(
+                    "! site {} is {}: {trouble}",
+                    shown(&site["id"]),
+                    shown(&site["state"])
+                ));
+            }
+            if site["heard_at"].is_null() && site["revoked_at"].is_null() {
+                lines.push(format!("! site {} has never been heard", shown(&site["id"])));
+            }
+        }
+        lines.push(format!("{} sites", sites.len()));
+        lines.push(list(answer));
+        lines.join("\n")
+    }))
 }

@@ -245,6 +245,11 @@ impl Core {
     /// # Errors
     /// [`StoreError`]: nothing was written, and the core is not to be used any more.
     pub fn take(&mut self, tx: &mut dyn Tx, now: Now, read: &Read) -> Result<Option<Effect>, StoreError> {
+        if self.memory.stands_still {
+            // It was on its way when the one before it was not taken.
+            self.memory.unacked += 1;
+            return Ok(None);
+        }
         let taken = ingest::take(tx, &self.office.process, &mut self.copy, read, now.wall)?;
         self.memory.unacked += 1;
         Ok(match taken {

@@ -4,21 +4,31 @@
 
 pub mod core;
 
-use self::core::{Core, Effect, Heard, Memory, Then, Unread, at_once};
+use self::core::{Core, Effect, Heard, Memory, Then, at_once};
 use crate::{
     door::Up,
     front::ToSites,
-    store::{Db, StoreError},
+    ingest::Read,
+    store::{Db, StoreError, sites},
 };
-use broker::RefusalReason;
+use broker::{Receipt, RefusalReason};
 use domain::{
     ids::SiteId,
     time::{Mono, Now, Wall},
 };
-use protocol::{frame::HqEpoch, key::SigningKey, status::Hello};
-use std::{sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use protocol::{
+    frame::{HqEpoch, Malformed},
+    key::SigningKey,
+    status::{Hello, Status},
+    topic::Kind,
+};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::{sync::mpsc, task::JoinHandle};
 
+/// How often it is noted that a site was heard, in milliseconds: each time is a commit.
+const NOTE_MS: u64 = 60_000;
+/// Messages that are looked at before it is their turn: a batch is unpacked and read while the one before is written.
+const AHEAD: usize = 2;
 /// The pause before the database is asked again that was not available.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -41,6 +51,14 @@ pub trait Clock: Send + Sync {
     fn wall(&self) -> Wall;
 }
 
+/// What a site has said, and whose turn comes.
+enum Next {
+    /// A batch that is being read; none where nothing beyond the head is taken any more.
+    Batch(Option<JoinHandle<Result<Read, Malformed>>>, Receipt),
+    /// Anything else.
+    Other(Up),
+}
+
 /// One site's desk.
 pub struct Desk {
     office: Arc<Office>,
@@ -52,6 +70,8 @@ pub struct Desk {
     core: Option<Core>,
     /// As of the last time that it was here.
     memory: Memory,
+    /// When it was last noted that the site was heard.
+    noted_at: Option<Mono>,
 }
 
 impl Desk {
@@ -65,6 +85,7 @@ impl Desk {
             to_sites,
             core: None,
             memory: Memory::default(),
+            noted_at: None,
         }
     }
 
@@ -75,17 +96,47 @@ impl Desk {
     pub async fn run(mut self, mut says: mpsc::Receiver<Up>) -> Result<(), StoreError> {
         // A site that is connected already goes on from here at once.
         self.say().await?;
+        let mut ahead = VecDeque::with_capacity(AHEAD);
         loop {
+            while ahead.len() < AHEAD
+                && let Ok(up) = says.try_recv()
+            {
+                ahead.push_back(self.begin(up).await?);
+            }
             let deadline = self.core.as_ref().map_or(self.memory, Core::memory).next_deadline();
             let due = deadline.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())));
+            if let Some(next) = ahead.pop_front() {
+                if due.is_some_and(|due| due.is_zero()) {
+                    self.say().await?;
+                }
+                self.hear(next).await?;
+                continue;
+            }
             tokio::select! {
                 up = says.recv() => match up {
                     None => return Ok(()),
-                    Some(up) => self.hear(up).await?,
+                    Some(up) => ahead.push_back(self.begin(up).await?),
                 },
                 () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => self.say().await?,
             }
         }
+    }
+
+    /// Begins to read a batch, which takes as long as following it and needs no database: it is done when its turn comes.
+    async fn begin(&mut self, up: Up) -> Result<Next, StoreError> {
+        if up.kind != Kind::Journal {
+            return Ok(Next::Other(up));
+        }
+        let Up { kind, payload, receipt } = up;
+        let mut core = self.core().await?;
+        let Heard { effects, then } = core.hear(kind, payload);
+        self.core = Some(core);
+        effects.into_iter().for_each(|effect| self.perform(effect));
+        let read = match then {
+            Some(Then::Take(batch)) => Some(tokio::task::spawn_blocking(move || batch.read())),
+            _ => None,
+        };
+        Ok(Next::Batch(read, receipt))
     }
 
     async fn say(&mut self) -> Result<(), StoreError> {
@@ -96,8 +147,22 @@ impl Desk {
         Ok(())
     }
 
-    async fn hear(&mut self, up: Up) -> Result<(), StoreError> {
-        let Up { kind, payload, receipt } = up;
+    async fn hear(&mut self, next: Next) -> Result<(), StoreError> {
+        let Up { kind, payload, receipt } = match next {
+            Next::Other(up) => up,
+            Next::Batch(read, receipt) => {
+                let is_batch = match read {
+                    Some(read) => self.take(read).await?,
+                    None => true,
+                };
+                match is_batch {
+                    true => receipt.acknowledge(),
+                    false => receipt.refuse(RefusalReason::PayloadFormatInvalid),
+                }
+                return Ok(());
+            }
+        };
+        self.note(kind, &payload).await?;
         let payload = match at_once(&self.office, &self.site, self.clock.wall(), kind, payload) {
             Ok(effect) => {
                 effect.into_iter().for_each(|effect| self.perform(effect));
@@ -110,15 +175,8 @@ impl Desk {
         let Heard { effects, then } = core.hear(kind, payload);
         self.core = Some(core);
         effects.into_iter().for_each(|effect| self.perform(effect));
-        match then {
-            None => {}
-            Some(Then::Take(batch)) => {
-                if !self.take(batch).await? {
-                    receipt.refuse(RefusalReason::PayloadFormatInvalid);
-                    return Ok(());
-                }
-            }
-            Some(Then::Greet(hello)) => self.greet(*hello).await?,
+        if let Some(Then::Greet(hello)) = then {
+            self.greet(*hello).await?;
         }
         receipt.acknowledge();
         Ok(())
@@ -141,10 +199,35 @@ impl Desk {
         }
     }
 
+    /// Notes that the site was heard, and what it said of itself. Nothing hangs on it but what people are shown.
+    async fn note(&mut self, kind: Kind, payload: &[u8]) -> Result<(), StoreError> {
+        let hello = match kind {
+            Kind::Status => Status::from_bytes(payload).ok(),
+            _ => None,
+        };
+        let hello = hello.and_then(|status| match status {
+            Status::Online(hello) if hello.site == self.site => serde_json::to_string(&hello).ok(),
+            _ => None,
+        });
+        let mono = self.clock.mono();
+        let is_new = self.noted_at.is_none_or(|at| mono.ms_since(at) >= NOTE_MS);
+        if hello.is_none() && !(is_new && kind == Kind::Ping) {
+            return Ok(());
+        }
+        self.noted_at = Some(mono);
+        let (site, now) = (self.site.clone(), self.clock.wall());
+        let noted = self.db.write(move |tx| sites::heard(tx, &site, hello.as_deref(), now));
+        match noted.await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(site = %self.site, "{error}");
+                Ok(())
+            }
+            noted => noted,
+        }
+    }
+
     /// Takes a batch; whether it was one.
-    async fn take(&mut self, batch: Unread) -> Result<bool, StoreError> {
-        // Unpacking and reading takes as long as following, and needs no database.
-        let read = tokio::task::spawn_blocking(move || batch.read());
+    async fn take(&mut self, read: JoinHandle<Result<Read, Malformed>>) -> Result<bool, StoreError> {
         let read = match read.await.map_err(|error| StoreError::Broken(error.to_string()))? {
             Ok(read) => Arc::new(read),
             Err(error) => {

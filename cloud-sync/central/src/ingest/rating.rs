@@ -79,11 +79,10 @@ fn difference(rows: &Rows, order: Option<&OrderRow>, basis: Basis, bill: &Bill) 
             .and_then(|tariff| bill.again(tariff).ok());
         return Some((format!("the order goes by tariff {}", order.tariff), pinned));
     }
-    // Of times that were moved since, the record says nothing.
-    let ending = order
-        .ending
-        .as_ref()
-        .filter(|_| basis == Basis::Record && order.times_moved.is_none())?;
+    // The record is what it was rated by, unless the clock was put right since, or a person billed another or the same at the
+    // times of a quarantine item.
+    let by_record = basis == Basis::Record && order.times_moved.is_none() && order.items.is_empty();
+    let ending = order.ending.as_ref().filter(|_| by_record)?;
     if (ending.start, ending.stop) == (bill.start, bill.stop) {
         return None;
     }

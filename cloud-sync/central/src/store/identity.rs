@@ -35,3 +35,18 @@ pub fn of(tx: &mut dyn Tx) -> Result<Identity, StoreError> {
         key: SigningKey::from_text(&row.text(1)?).map_err(|_| bad("key"))?,
     })
 }
+
+/// Begins another life of head office's: its database was restored from a copy, and may have forgotten what it told sites.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn begin_anew(tx: &mut dyn Tx) -> Result<HqEpoch, StoreError> {
+    of(tx)?;
+    let epoch = HqEpoch::random()
+        .map_err(|error| StoreError::Unavailable(format!("the system gives no randomness: {error}")))?;
+    tx.execute(
+        "UPDATE head_office SET hq_epoch = $1 WHERE id = 1",
+        &[epoch.to_string().into()],
+    )?;
+    Ok(epoch)
+}

@@ -8,7 +8,7 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers` | what is kept, by subject |
 //! | `queries` | what is read for people, over all sites |
 //! | `schema` | tables, by version |
 //!
@@ -16,7 +16,9 @@
 
 pub mod answers;
 pub mod audit;
+pub mod branches;
 mod checked;
+pub mod decisions;
 pub mod enrolment;
 pub mod findings;
 pub mod identity;
@@ -222,6 +224,8 @@ fn queue() -> (Queue, Waiting) {
 pub struct Db {
     writes: Queue,
     reads: Queue,
+    /// Where it is, if it is a file.
+    file: Option<PathBuf>,
 }
 
 impl Db {
@@ -238,7 +242,8 @@ impl Db {
                 schema::migrate(&mut connection)?;
                 serve("sqlite", to_write, connection)?;
                 let reads = writes.clone();
-                return Ok(Self { writes, reads });
+                let file = None;
+                return Ok(Self { writes, reads, file });
             }
             Place::File(path) => {
                 let mut writer = sqlite::Sqlite::open(path)?;
@@ -261,7 +266,11 @@ impl Db {
                 }
             }
         }
-        Ok(Self { writes, reads })
+        let file = match place {
+            Place::File(path) => Some(path.clone()),
+            _ => None,
+        };
+        Ok(Self { writes, reads, file })
     }
 
     /// Runs `work` in a transaction; it is committed, on disk, when this returns a value. Once it is taken, it goes on if
@@ -279,6 +288,20 @@ impl Db {
         F: FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
     {
         run(&self.writes, Access::Write, work).await
+    }
+
+    /// Copies the database, as of now, into a new file, while others go on. Whether it is a file that can be copied so; what
+    /// copies PostgreSQL is `pg_dump`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn copy_to(&self, to: PathBuf) -> Result<bool, StoreError> {
+        let Some(from) = self.file.clone() else {
+            return Ok(false);
+        };
+        let copied = tokio::task::spawn_blocking(move || sqlite::Sqlite::copy(&from, &to));
+        let broken = |error: tokio::task::JoinError| StoreError::Broken(error.to_string());
+        copied.await.map_err(broken)?.map(|()| true)
     }
 
     /// Runs `work`, which only reads, on one state of the database.

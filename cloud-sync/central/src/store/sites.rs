@@ -57,6 +57,8 @@ pub struct Site {
     pub certificate: Option<Certificate>,
     /// Since when it may not come in.
     pub revoked_at: Option<Wall>,
+    /// Since when its journal is not followed any more, whoever comes in: it was closed.
+    pub closed_at: Option<Wall>,
     /// What is made of its journal.
     pub state: State,
     /// Why it is not followed.
@@ -71,8 +73,8 @@ pub struct Site {
     pub day: Option<Day>,
 }
 
-const COLUMNS: &str =
-    "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at";
+const COLUMNS: &str = "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at, \
+     closed_at";
 
 fn bad(what: &str, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Broken(format!("{what} of a site: {error}"))
@@ -102,6 +104,7 @@ fn site(mut row: Row) -> Result<Site, StoreError> {
             until: Wall(until),
         }),
         revoked_at: row.optional_int(13)?.map(Wall),
+        closed_at: row.optional_int(14)?.map(Wall),
         id: row.text(0)?.parse().map_err(|error| bad("id", &error))?,
         number: row.count(1)?,
         name: row.text(2)?,
@@ -218,6 +221,22 @@ pub fn revoke(tx: &mut dyn Tx, id: &SiteId, now: Wall) -> Result<bool, StoreErro
         &[now.0.into(), id.as_str().into()],
     )?;
     Ok(changed == 1)
+}
+
+/// It was heard, and said this of itself, if it was its hello.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn heard(tx: &mut dyn Tx, id: &SiteId, hello: Option<&str>, now: Wall) -> Result<(), StoreError> {
+    let (id, now) = (Value::from(id.as_str()), Value::from(now.0));
+    match hello {
+        Some(hello) => tx.execute(
+            "UPDATE site SET heard_at = $1, hello = $2 WHERE id = $3",
+            &[now, hello.into(), id],
+        ),
+        None => tx.execute("UPDATE site SET heard_at = $1 WHERE id = $2", &[now, id]),
+    }
+    .map(drop)
 }
 
 /// Takes a site for this process until then, if nobody else has it; or goes on with it. Whether it has it.
@@ -366,4 +385,50 @@ pub fn stand_still(tx: &mut dyn Tx, me: &str, site: &Site, state: State, trouble
         1 => Ok(()),
         _ => Err(StoreError::NotOwner),
     }
+}
+
+/// Goes over to another branch of its journal, whose place, time and day are those of `to`. A site that was closed is open again.
+///
+/// # Errors
+/// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it.
+pub fn change_branch(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<(), StoreError> {
+    let changed = tx.execute(
+        "UPDATE site SET branch = $1, seq = $2, hash = $3, mono = $4, day = $5, state = $6, trouble = NULL, closed_at = NULL \
+         WHERE id = $7 AND owner = $8 AND branch = $9 AND seq = $10 AND hash = $11",
+        &[
+            to.branch.into(),
+            to.head.seq.into(),
+            to.head.hash.0.as_slice().into(),
+            to.mono.0.into(),
+            to.day.map(|day| day.to_string()).into(),
+            State::Following.word().into(),
+            to.id.as_str().into(),
+            me.into(),
+            from.branch.into(),
+            from.head.seq.into(),
+            from.head.hash.0.as_slice().into(),
+        ],
+    )?;
+    match changed {
+        1 => Ok(()),
+        _ => Err(StoreError::NotOwner),
+    }
+}
+
+/// Closes a site where it is: its journal is not followed from here on, whoever comes in.
+///
+/// # Errors
+/// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it.
+pub fn close(tx: &mut dyn Tx, me: &str, site: &Site, now: Wall) -> Result<(), StoreError> {
+    hold(tx, me, site)?;
+    tx.execute(
+        "UPDATE site SET closed_at = $1, state = $2, trouble = $3 WHERE id = $4",
+        &[
+            now.0.into(),
+            State::Forked.word().into(),
+            "the site was closed".into(),
+            site.id.as_str().into(),
+        ],
+    )
+    .map(drop)
 }

@@ -54,6 +54,22 @@ impl Sqlite {
         Self::set_up(connection).map_err(named)
     }
 
+    /// Writes what is in the file at `from`, as of now, into a new file; others go on meanwhile.
+    pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+        if to.exists() {
+            return Err(StoreError::Constraint(format!("{} is there already", to.display())));
+        }
+        let target = to
+            .to_str()
+            .ok_or_else(|| StoreError::Constraint("its name is no text".to_owned()))?;
+        let from = Self::open(from)?;
+        make(to).map_err(|error| StoreError::Unavailable(format!("{}: {error}", to.display())))?;
+        let copied = from.connection.execute("VACUUM INTO ?1", [target]);
+        copied.map_err(failed)?;
+        let on_disk = File::open(to).and_then(|file| file.sync_all());
+        on_disk.map_err(|error| StoreError::Unavailable(format!("{}: {error}", to.display())))
+    }
+
     fn set_up(connection: Connection) -> Result<Self, StoreError> {
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
         let mode = write_ahead(&connection)?;

@@ -12,10 +12,13 @@ use crate::{
     },
 };
 use domain::{ids::SiteId, time::Wall};
+use protocol::frame::Batch;
 use std::collections::BTreeMap;
 
 /// Batches that are followed between two writes: an order's facts stand close together, and its row is written once.
 const TOGETHER: u64 = 16;
+/// How long they are together when unpacked, unless a single one is longer.
+const TOGETHER_RAW_MAX: usize = 32 * 1024 * 1024;
 /// Rows that are compared at once.
 const PAGE: u64 = 500;
 /// How much of a value is told.
@@ -29,9 +32,9 @@ const TOLD_MAX: usize = 120;
 pub fn verify(tx: &mut dyn Tx, id: &SiteId) -> Result<Verified, StoreError> {
     let site = found(tx, id)?;
     scratch(|anew| {
-        let mut again = Again::new(&site);
+        let mut again = Again::new(tx, &site)?;
         loop {
-            let batches = journal::after(tx, id, site.branch, again.site().head.seq, TOGETHER)?;
+            let batches = next(tx, &again)?;
             if batches.is_empty() {
                 break;
             }
@@ -55,13 +58,10 @@ pub fn verify(tx: &mut dyn Tx, id: &SiteId) -> Result<Verified, StoreError> {
 pub fn rebuild(tx: &mut dyn Tx, me: &str, id: &SiteId, now: Wall) -> Result<SiteCopy, StoreError> {
     let site = found(tx, id)?;
     sites::hold(tx, me, &site)?;
-    for table in &TABLES {
-        let statement = format!("DELETE FROM {} WHERE site = $1", table.table);
-        tx.execute(&statement, &[id.as_str().into()])?;
-    }
-    let mut again = Again::new(&site);
+    clear(tx, id)?;
+    let mut again = Again::new(tx, &site)?;
     loop {
-        let batches = journal::after(tx, id, site.branch, again.site().head.seq, TOGETHER)?;
+        let batches = next(tx, &again)?;
         if batches.is_empty() {
             break;
         }
@@ -72,8 +72,31 @@ pub fn rebuild(tx: &mut dyn Tx, me: &str, id: &SiteId, now: Wall) -> Result<Site
     Ok(again.into_copy())
 }
 
-fn found(tx: &mut dyn Tx, id: &SiteId) -> Result<Site, StoreError> {
+/// Takes all rows of a site away.
+pub(super) fn clear(tx: &mut dyn Tx, id: &SiteId) -> Result<(), StoreError> {
+    for table in &TABLES {
+        let statement = format!("DELETE FROM {} WHERE site = $1", table.table);
+        tx.execute(&statement, &[id.as_str().into()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn found(tx: &mut dyn Tx, id: &SiteId) -> Result<Site, StoreError> {
     sites::find(tx, id)?.ok_or_else(|| StoreError::Broken(format!("there is no site {id}")))
+}
+
+/// The batches that are followed next; none after the last.
+pub(super) fn next(tx: &mut dyn Tx, again: &Again) -> Result<Vec<Batch>, StoreError> {
+    let Site { id, branch, head, .. } = again.site();
+    let mut batches = journal::after(tx, id, *branch, head.seq, TOGETHER)?;
+    let mut raw = 0;
+    let within = batches.iter().take_while(|batch| {
+        raw += batch.raw as usize;
+        raw <= TOGETHER_RAW_MAX
+    });
+    let within = within.count().max(1);
+    batches.truncate(within);
+    Ok(batches)
 }
 
 /// The journal ends where the site's head is, at the time and on the day that are kept with it.

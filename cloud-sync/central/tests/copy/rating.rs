@@ -30,11 +30,11 @@ fn found(office: &HeadOffice) -> Vec<Found> {
 }
 
 fn rated(journal: &mut Journal, nth: usize) -> (u64, OrderId, &mut Bill) {
-    let rated = journal.facts.iter_mut().filter_map(|(stamp, fact)| match fact {
+    let mut rated = journal.facts.iter_mut().filter_map(|(stamp, fact)| match fact {
         Fact::OrderRated { order, bill, .. } => Some((stamp.seq, order.clone(), bill)),
         _ => None,
     });
-    rated.skip(nth).next().unwrap()
+    rated.nth(nth).unwrap()
 }
 
 fn settled<'a>(journal: &'a mut Journal, of: &OrderId) -> &'a mut Payment {

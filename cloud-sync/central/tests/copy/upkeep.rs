@@ -113,6 +113,9 @@ fn only_the_owner_makes_rows_anew(office: &HeadOffice) {
     assert_eq!(orders, Ok(4));
 }
 
+/// What is changed of a batch that is kept.
+type Change<'a> = &'a dyn Fn(&mut Vec<Value>);
+
 fn journal_fault(office: &HeadOffice, through: Option<Head>) -> Option<String> {
     let site = "S1".parse().unwrap();
     office
@@ -178,7 +181,7 @@ fn a_journal_is_whole_and_what_is_damaged_of_it_is_found(office: &HeadOffice) {
             bytes[middle] ^= 1;
         }
     };
-    let changes: [(&str, &dyn Fn(&mut Vec<Value>)); 5] = [
+    let changes: [(&str, Change<'_>); 5] = [
         ("it goes on from", &flip(2)),
         ("the batch of the entries", &flip(5)),
         ("not signed by a key that counts", &flip(6)),

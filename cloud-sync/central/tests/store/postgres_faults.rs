@@ -226,6 +226,17 @@ fn a_question_that_was_prepared_before_the_table_changed_is_prepared_again() {
     assert!(refused <= 4, "{refused}");
 }
 
+/// Processes that start at once may find each other's tables and triggers: what is refused then is looked at again.
+#[test]
+fn a_table_or_a_trigger_that_another_process_has_made_is_no_damage() {
+    let home = Home::postgresql();
+    let db = home.open();
+    is_constraint(execute(&db, "CREATE TABLE site (id BIGINT)", vec![]));
+    let trigger = "CREATE TRIGGER transfer_never_emptied BEFORE TRUNCATE ON transfer FOR EACH STATEMENT \
+                   EXECUTE FUNCTION transfer_only_added_to()";
+    is_constraint(execute(&db, trigger, vec![]));
+}
+
 #[test]
 fn what_is_only_added_to_cannot_be_emptied() {
     let home = Home::postgresql();

@@ -2,7 +2,7 @@
 
 use crate::{Home, everywhere, execute, is_broken, is_constraint, number, query, wait};
 use central::store::{
-    Db, SetStatement, StoreError, Value,
+    Db, LookUp, SetStatement, StoreError, Value,
     set::{Column, Present, bytes, int, text},
 };
 
@@ -15,7 +15,15 @@ everywhere! {
     add_takes_from_an_account_that_may_not_fall_below_zero
     rows_of_another_shape_are_refused
     no_rows_are_no_work
+    rows_are_found_by_their_keys_and_what_is_not_there_is_not
+    keys_of_another_shape_are_refused
 }
+
+static BY_PLACE: LookUp = LookUp {
+    table: "order_batch",
+    keys: &[text("site"), text("order_id"), int("branch"), int("first")],
+    columns: &[int("first"), text("order_id")],
+};
 
 const ACCOUNT: &[Column] = &[text("name"), text("kind"), int("balance")];
 const TRANSFER: &[Column] = &[
@@ -235,4 +243,45 @@ fn no_rows_are_no_work(home: &Home) {
         write(&db, set, vec![]).unwrap();
     }
     assert_eq!(execute(&db, "DELETE FROM account", vec![]), Ok(0));
+}
+
+fn place(order: &str, first: i64) -> Vec<Value> {
+    vec!["S1".into(), order.into(), 0_i64.into(), first.into()]
+}
+
+fn find(db: &Db, keys: Vec<Vec<Value>>) -> Result<Vec<(i64, String)>, StoreError> {
+    let rows = wait(db.read(move |tx| tx.find_all(&BY_PLACE, &keys)))?;
+    let row = |mut row: central::store::Row| (row.int(0).unwrap(), row.text(1).unwrap());
+    let mut found: Vec<_> = rows.into_iter().map(row).collect();
+    found.sort();
+    Ok(found)
+}
+
+fn rows_are_found_by_their_keys_and_what_is_not_there_is_not(home: &Home) {
+    let db = home.open();
+    write(&db, &ORDER_BATCHES, (0..2_000).map(|n| place("o'1", n)).collect()).unwrap();
+    let asked = [("o'1", 7), ("o'1", 1_999), ("o'1", 2_000), ("o2", 7)];
+    let asked: Vec<Vec<Value>> = asked.iter().map(|(order, first)| place(order, *first)).collect();
+    let some = [7, 1_999].map(|first| (first, "o'1".to_owned()));
+    // Often enough for PostgreSQL to plan it once and for all.
+    for _ in 0..10 {
+        assert_eq!(find(&db, asked.clone()).unwrap(), some);
+    }
+    let all = find(&db, (0..2_000).map(|n| place("o'1", n)).collect()).unwrap();
+    assert_eq!((all.len(), all[1_234].0), (2_000, 1_234));
+    assert_eq!(find(&db, Vec::new()), Ok(Vec::new()));
+}
+
+fn keys_of_another_shape_are_refused(home: &Home) {
+    let db = home.open();
+    is_broken(find(&db, vec![vec!["S1".into()]]));
+    is_broken(find(
+        &db,
+        vec![place("o1", 1), vec!["S1".into(), "o1".into(), 0_i64.into(), "1".into()]],
+    ));
+    is_broken(find(
+        &db,
+        vec![vec!["S1".into(), Value::Null, 0_i64.into(), 1_i64.into()]],
+    ));
+    is_constraint(find(&db, vec![place("o\0", 1)]));
 }

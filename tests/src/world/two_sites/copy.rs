@@ -67,7 +67,10 @@ impl TwoSites {
             here.copy.head = Head { seq, hash: *hash };
         }
         if here.copy.head != head {
-            return Err(format!("head office has {id} up to {head}, the site has {}", here.copy.head));
+            return Err(format!(
+                "head office has {id} up to {head}, the site has {}",
+                here.copy.head
+            ));
         }
         if head != before {
             self.compare(site, keys_of(&changes))?;
@@ -79,7 +82,9 @@ impl TwoSites {
     fn compare(&mut self, site: usize, keys: Vec<Key>) -> Checked {
         let id = self.sites[site].world.site.clone();
         let rows = std::mem::take(&mut self.sites[site].copy.rows);
-        let (differs, rows) = self.office.read(move |tx| Ok((difference(tx, &id, &rows, keys)?, rows)))?;
+        let (differs, rows) = self
+            .office
+            .read(move |tx| Ok((difference(tx, &id, &rows, keys)?, rows)))?;
         let copy = &mut self.sites[site].copy;
         copy.rows = rows;
         match differs {
@@ -141,12 +146,16 @@ impl TwoSites {
         };
         match digest(sheet)? == digest(books)? {
             true => Ok(()),
-            false => Err(format!("the balance sheet of site {site} is not what its books are at head office")),
+            false => Err(format!(
+                "the balance sheet of site {site} is not what its books are at head office"
+            )),
         }
     }
 
     fn findings(&self) -> Result<Vec<(SiteId, u64)>, String> {
-        let found = self.office.read(|tx| findings::list(tx, &Filter::default(), None, 100))?;
+        let found = self
+            .office
+            .read(|tx| findings::list(tx, &Filter::default(), None, 100))?;
         Ok(found.into_iter().map(|found| (found.site, found.finding.seq)).collect())
     }
 
@@ -183,7 +192,9 @@ impl TwoSites {
         self.check_ledger()?;
         let found = self.findings()?;
         if found != [(id, seq)] {
-            return Err(format!("the bill of entry {seq} is rated otherwise, and head office says {found:?}"));
+            return Err(format!(
+                "the bill of entry {seq} is rated otherwise, and head office says {found:?}"
+            ));
         }
         self.met.note(Mishap::WrongRating);
         Ok(())
@@ -198,7 +209,10 @@ impl TwoSites {
         for entry in &entries {
             let moves = matches!(
                 &entry.fact,
-                Fact::OrderRated { .. } | Fact::OrderSettled { .. } | Fact::OrderEstimated { .. } | Fact::Refunded { .. }
+                Fact::OrderRated { .. }
+                    | Fact::OrderSettled { .. }
+                    | Fact::OrderEstimated { .. }
+                    | Fact::Refunded { .. }
             );
             if let Some(order) = entry.fact.order().filter(|_| moves) {
                 *seen.entry(order.clone()).or_default() += 1;
@@ -329,7 +343,9 @@ fn difference(tx: &mut dyn Tx, site: &SiteId, rows: &Rows, keys: Vec<Key>) -> Re
     for here in replica::load(tx, site, keys)? {
         let there = by_journal(rows, &here);
         if here != there {
-            return Ok(Some(format!("head office has {here:?}, by the journal it is {there:?}")));
+            return Ok(Some(format!(
+                "head office has {here:?}, by the journal it is {there:?}"
+            )));
         }
     }
     let always = replica::always(tx, site)?;
@@ -357,4 +373,3 @@ fn difference(tx: &mut dyn Tx, site: &SiteId, rows: &Rows, keys: Vec<Key>) -> Re
     }
     Ok((ledger::total(tx)? != 0).then(|| "all accounts do not sum to zero".to_owned()))
 }
-

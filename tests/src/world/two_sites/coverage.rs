@@ -32,7 +32,7 @@ pub enum Mishap {
     StationDown,
     /// A station's power goes while it notes an acknowledgement.
     PowerWhileAcknowledging,
-    /// A station is restored from a copy while its line is up.
+    /// A station that was restored from a copy starts while its line is up.
     RestoredOnline,
     /// The same while its line is cut.
     RestoredOffline,

@@ -21,6 +21,8 @@ pub(super) const ON_THE_WAY_MAX: Time = 45 * SECOND;
 pub(super) struct Line {
     /// Something passes at all.
     wan: bool,
+    /// How often that has changed.
+    pub(super) switches: u64,
     /// The connection that the site's program believes in.
     pub(super) connection: Option<u64>,
     /// That one does pass messages.
@@ -51,18 +53,21 @@ impl TwoSites {
 
     /// The line of a site comes up for a while, or goes down.
     pub(super) fn switch_wan(&mut self, site: usize, up: bool) {
-        if self.calm && !up {
+        if (self.calm && !up) || self.sites[site].line.wan == up {
             return;
         }
-        self.sites[site].line.wan = up;
+        let line = &mut self.sites[site].line;
+        line.wan = up;
+        line.switches += 1;
+        let switch = line.switches;
         let (least, most) = match (up, self.rng.below(10)) {
-            (true, 0) => (20 * MINUTE, HOUR),
-            (true, _) => (20 * SECOND, 8 * MINUTE),
+            (true, 0) => (5 * MINUTE, 15 * MINUTE),
+            (true, _) => (20 * SECOND, 3 * MINUTE),
             (false, 0..3) => (SECOND, MINUTE),
             (false, _) => (20 * MINUTE, 4 * HOUR),
         };
         let lasts = self.between(least, most);
-        self.after(lasts, Event::Wan { site, up: !up });
+        self.after(lasts, Event::Wan { site, up: !up, switch });
         if up {
             self.connect_soon(site);
         } else {

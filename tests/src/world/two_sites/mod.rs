@@ -68,7 +68,9 @@ impl Report {
 /// # Errors
 /// What was not as it must be, with the steps that led to it.
 pub fn live_through(seed: u64) -> Result<Report, Failure> {
-    lived(seed, "two_sites", |seed, trace| TwoSites::new(seed, trace.clone())?.live())
+    lived(seed, "two_sites", |seed, trace| {
+        TwoSites::new(seed, trace.clone())?.live()
+    })
 }
 
 /// Something that will happen between the worlds.
@@ -88,9 +90,11 @@ enum Event {
         /// Whatever has become of the connection.
         passes: bool,
     },
+    /// Unless the line was switched meanwhile.
     Wan {
         site: usize,
         up: bool,
+        switch: u64,
     },
     Connects {
         site: usize,
@@ -163,7 +167,8 @@ impl TwoSites {
             self.sites[site].world.open()?;
             self.plan_agents_death(site);
             let up = self.between(SECOND, 30 * MINUTE);
-            self.after(up, Event::Wan { site, up: true });
+            let switch = 0;
+            self.after(up, Event::Wan { site, up: true, switch });
         }
         let mut healed = None;
         loop {
@@ -252,10 +257,11 @@ impl TwoSites {
                 bytes,
                 passes,
             } => self.arrives(site, connection, kind, bytes, passes),
-            Event::Wan { site, up } => {
+            Event::Wan { site, up, switch } if switch == self.sites[site].line.switches => {
                 self.switch_wan(site, up);
                 Ok(())
             }
+            Event::Wan { .. } => Ok(()),
             Event::Connects { site } => self.connects(site),
             Event::Notices { site, connection } => self.notices(site, connection),
             Event::AgentStarts { site } => {

@@ -46,6 +46,10 @@ pub(super) struct Site {
     agent: u64,
     /// So many of its messages from now it is killed.
     pub(super) agent_dies_after: u64,
+    /// The last entry that was seen in its journal.
+    seen: u64,
+    /// It is recovering.
+    recovers: bool,
     /// Where the copy ended that it was last restored from.
     copy_end: u64,
     fetch: Option<Fetch>,
@@ -97,6 +101,8 @@ impl Site {
             agent_is_up: true,
             agent: 0,
             agent_dies_after: 0,
+            seen: 0,
+            recovers: false,
             copy_end: 0,
             fetch: None,
             fetches: 0,
@@ -317,6 +323,10 @@ impl TwoSites {
         };
         let (store, disk) = (process.store.clone(), process.disk.clone());
         let epoch = store.identity().epoch.clone();
+        if !self.calm && !here.world.fuse_lit && self.rng.below(100) == 0 {
+            disk.set_fuse(u32::try_from(self.rng.below(20)).unwrap_or(0));
+            here.world.fuse_lit = true;
+        }
         match store.acknowledge(&epoch, believed.head) {
             Ok(_) => Ok(()),
             Err(_) if disk.is_dead() => {
@@ -371,21 +381,29 @@ impl TwoSites {
             if here.restores != here.world.restores {
                 here.restores = here.world.restores;
                 here.copy_end = here.world.oracle.head;
-                let gone = here.left.last_key_value().map_or(0, |(seq, _)| *seq) > here.copy.head.seq;
-                let mishap = match is_up {
-                    true => Mishap::RestoredOnline,
-                    false => Mishap::RestoredOffline,
-                };
-                self.met.note(mishap);
-                if gone {
+                if here.seen > here.copy.head.seq {
                     self.met.note(Mishap::EntriesGone);
+                }
+                if self.rng.below(2) == 0 {
+                    // It would take hours until the line is up again by itself.
+                    self.switch_wan(site, true);
                 }
             }
             if self.sites[site].fetch.take().is_some() {
                 self.tell_courier(site, Input::StationAway)?;
             }
         }
-        let here = &self.sites[site];
+        let here = &mut self.sites[site];
+        here.seen = here.world.oracle.head;
+        let recovers = here.world.recovering.is_some();
+        if recovers && !std::mem::replace(&mut here.recovers, recovers) {
+            self.met.note(match is_up {
+                true => Mishap::RestoredOnline,
+                false => Mishap::RestoredOffline,
+            });
+        }
+        let here = &mut self.sites[site];
+        here.recovers = recovers;
         match here.fetch {
             Some(fetch) if here.world.oracle.head > fetch.after && here.world.process.is_some() => {
                 self.page_is_due(site, fetch.number)
@@ -410,7 +428,7 @@ impl TwoSites {
 
     /// After some messages that head office hears of the site.
     pub(super) fn plan_agents_death(&mut self, site: usize) {
-        self.sites[site].agent_dies_after = 40 + self.rng.below(400);
+        self.sites[site].agent_dies_after = 10 + self.rng.below(60);
     }
 }
 

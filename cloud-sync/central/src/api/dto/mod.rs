@@ -2,6 +2,7 @@
 //! [`service::wire`]. Every field's comment is its description in the document.
 
 pub mod books;
+pub mod finding;
 pub mod people;
 pub mod pile;
 pub mod problem;

@@ -61,7 +61,7 @@ pub fn after(tx: &mut dyn Tx, site: &str, seq: u64, limit: usize) -> Result<(Opt
             "SELECT b.first, b.prev, b.dictionary, b.raw, b.body, b.last FROM site s \
              JOIN batch b ON b.site = s.id AND b.branch = s.branch \
              WHERE s.id = $1 AND b.first <= $2 AND b.last > $3 ORDER BY b.first DESC LIMIT 1",
-            &[site.into(), (from + 1).into(), from.into()],
+            &[site.into(), from.saturating_add(1).into(), from.into()],
         )?;
         let Some(row) = row else {
             return Ok((sealed_to, entries));

@@ -96,8 +96,8 @@ pub fn log(tx: &mut dyn Tx, site: &str, id: &OrderId, from: u64, limit: usize) -
         let rows = tx.query(
             "SELECT b.first, b.prev, b.dictionary, b.raw, b.body, b.last FROM order_batch o \
              JOIN site s ON s.id = o.site \
-             JOIN batch b ON b.site = o.site AND b.branch = s.branch AND b.first = o.first \
-             WHERE o.site = $1 AND o.order_id = $2 AND b.last >= $3 AND b.first > $4 ORDER BY b.first LIMIT $5",
+             JOIN batch b ON b.site = o.site AND b.branch = o.branch AND b.first = o.first \
+             WHERE o.branch = s.branch AND o.site = $1 AND o.order_id = $2 AND b.last >= $3 AND b.first > $4 ORDER BY b.first LIMIT $5",
             &of_order,
         )?;
         if rows.is_empty() {

@@ -1,7 +1,10 @@
-//! The demonstration: a real daemon, ten simulated piles in another process, and a story that ends with books at zero.
+//! The demonstration: a real daemon, ten simulated piles in another process, and a story that ends with books at zero; then two
+//! stations and their head office.
 //! Every bill and balance is compared with `tests/demo/expected.json`, which a program without our code worked out.
 
 #![allow(clippy::print_stdout, reason = "a demonstration is there to be read")]
+
+mod head_office;
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
@@ -60,7 +63,11 @@ async fn main() -> anyhow::Result<()> {
             story.station.log()
         );
     }
-    let good = piles.is_ok() && story.wrong.is_empty();
+    let mut good = piles.is_ok() && story.wrong.is_empty();
+    if good && let Err(error) = head_office::tell(story.begun).await {
+        println!("\nthe story of head office broke off: {error:#}");
+        good = false;
+    }
     println!();
     if good {
         println!(

@@ -1,11 +1,11 @@
 //! JSON answers as text for people: one field a line, or one row a line.
 
+use crate::escape::escaped;
 use serde_json::Value;
-use service::escape::escaped;
 
 /// An answer with every text in it made fit for a person's screen: piles and callers wrote some of them, and a terminal
 /// must show those and not obey them.
-pub(super) fn fit_for_a_screen(answer: Value) -> Value {
+pub fn fit_for_a_screen(answer: Value) -> Value {
     match answer {
         Value::String(text) => Value::String(escaped(&text)),
         Value::Array(items) => items.into_iter().map(fit_for_a_screen).collect(),
@@ -34,7 +34,7 @@ fn text(value: &Value) -> String {
 }
 
 /// One field a line; an array of objects gets a line each.
-pub(super) fn fields(answer: &Value) -> String {
+pub fn fields(answer: &Value) -> String {
     let Value::Object(fields) = answer else {
         return text(answer);
     };
@@ -53,7 +53,7 @@ pub(super) fn fields(answer: &Value) -> String {
 }
 
 /// One row a line, in the named columns.
-pub(super) fn columns(answer: &Value, names: &[&str]) -> String {
+pub fn columns(answer: &Value, names: &[&str]) -> String {
     let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
     if items.is_empty() {
         return "none".to_owned();
@@ -68,7 +68,7 @@ pub(super) fn columns(answer: &Value, names: &[&str]) -> String {
 }
 
 /// One row a line, in columns, under the names of the first row's plain fields.
-pub(super) fn rows(answer: &Value) -> String {
+pub fn rows(answer: &Value) -> String {
     let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
     let Some(Value::Object(first)) = items.first() else {
         return "none".to_owned();

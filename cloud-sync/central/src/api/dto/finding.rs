@@ -1,0 +1,73 @@
+//! Where a site says one thing, and another is worked out here.
+
+use crate::store::findings::{Class, Found};
+use serde::{Deserialize, Serialize};
+use service::wire::At;
+use utoipa::ToSchema;
+
+/// What kind of difference it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum FindingClass {
+    /// A bill is another one when it is rated again.
+    Rating,
+    /// A site's balance sheet is not what its books are here.
+    Books,
+    /// An order was settled on two branches of a site's journal.
+    Fork,
+    /// Two people have set an entry aside: nothing of it is applied here.
+    SetAside,
+    /// A site was closed: what is open by its rows.
+    Closed,
+}
+
+impl From<FindingClass> for Class {
+    fn from(class: FindingClass) -> Self {
+        match class {
+            FindingClass::Rating => Self::Rating,
+            FindingClass::Books => Self::Books,
+            FindingClass::Fork => Self::Fork,
+            FindingClass::SetAside => Self::SetAside,
+            FindingClass::Closed => Self::Closed,
+        }
+    }
+}
+
+/// A difference. The site's own word stands; people look at it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Finding)]
+pub struct FindingView {
+    /// In whose journal.
+    pub site: String,
+    /// On which branch of it.
+    pub branch: u64,
+    /// The entry at which it shows.
+    pub seq: u64,
+    /// `RATING`, `BOOKS`, `FORK`, `SET_ASIDE` or `CLOSED`.
+    #[schema(example = "RATING")]
+    pub class: String,
+    /// The order it is about, if it is about one.
+    #[schema(required)]
+    pub order: Option<String>,
+    /// `why` in words, and what `site` and `here` have.
+    #[schema(value_type = Object)]
+    pub detail: serde_json::Value,
+    /// When it was found, by head office's clock.
+    pub found_at: At,
+}
+
+impl From<&Found> for FindingView {
+    fn from(found: &Found) -> Self {
+        let finding = &found.finding;
+        Self {
+            site: found.site.to_string(),
+            branch: found.branch,
+            seq: finding.seq,
+            class: finding.class.word().to_owned(),
+            order: finding.order.as_ref().map(ToString::to_string),
+            // What is kept is JSON; where it were not, its text is shown.
+            detail: serde_json::from_str(&finding.detail).unwrap_or_else(|_| finding.detail.as_str().into()),
+            found_at: At(found.found_at),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Head office's HTTP API over real sockets, on SQLite and on a PostgreSQL that the tests start. What it shows has come in by the
+//! real ingest, from journals that the station's own code wrote.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+mod access;
+mod asked;
+mod audit;
+#[path = "../../../../domain/tests/bench/mod.rs"]
+mod bench;
+#[allow(dead_code, reason = "the tests of the store use more of it")]
+#[path = "../store/cluster.rs"]
+mod cluster;
+mod document;
+mod lists;
+mod machines;
+mod office;
+mod people;
+mod station;
+
+/// Each test on SQLite and on PostgreSQL. Those on PostgreSQL stand together: they share a server, which ends with the last.
+macro_rules! on_both {
+    ($($file:ident { $($test:ident)* })*) => {
+        mod on_sqlite { $(mod $file { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { crate::$file::$test(crate::office::Office::sqlite().await).await; }
+        )* })* }
+        mod on_postgresql { $(mod $file { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { crate::$file::$test(crate::office::Office::postgresql().await).await; }
+        )* })* }
+    };
+}
+
+on_both! {
+    access {
+        every_operation_wants_one_of_its_roles
+        what_nobody_made_is_not_known_and_head_asks_as_get_does
+        whoever_opens_the_socket_is_an_administrator_and_no_person
+    }
+    asked {
+        a_station_is_asked_and_its_answer_is_passed_on
+        a_site_that_is_away_or_unknown_is_said_to_be
+        whoever_watches_an_order_sees_its_newest_frame_while_they_do
+    }
+    audit {
+        every_change_is_told_with_who_and_what
+        many_at_once_are_one_chain
+        an_entry_that_was_altered_is_named
+        an_entry_that_was_taken_out_is_named
+        an_end_that_was_cut_off_is_found
+    }
+    lists {
+        orders_of_all_sites_are_listed_by_every_filter_and_page_size
+        an_order_its_bill_and_its_log_are_the_stations_own
+        members_piles_tariffs_energy_and_quarantine_are_the_stations_own
+        what_was_dealt_with_is_listed_only_where_that_is_asked
+        the_books_are_the_stations_and_their_sums_are_zero
+        findings_are_listed_the_newest_first_by_every_filter_and_page_size
+        a_journal_is_handed_out_as_the_site_stored_it
+        a_site_shows_its_state_its_backlog_and_what_it_said
+        what_cannot_be_asked_is_told_by_its_place_in_the_url
+    }
+    machines {
+        a_token_is_shown_once_and_counts_until_it_is_taken_back
+        what_a_token_cannot_be_is_refused_with_the_field
+        a_request_that_is_repeated_counts_once_and_gets_its_answer_without_the_secret
+        the_same_request_many_times_at_once_is_one
+        what_is_over_is_forgotten
+    }
+    people {
+        the_first_administrator_is_made_on_the_machine_and_lets_others_in
+        a_cookie_alone_changes_nothing
+        a_session_ends_when_it_is_idle_when_it_is_old_and_when_somebody_logs_out
+        what_an_administrator_takes_from_somebody_counts_at_once
+        another_password_ends_ones_other_sessions
+        wrong_passwords_are_told_alike_and_make_one_wait
+        nothing_of_a_password_or_a_session_is_in_the_database
+    }
+}

@@ -4,10 +4,10 @@
 //!
 //! ```text
 //! at_once(…)             what needs neither the copy nor the database
-//! hear(now, kind, bytes) everything else: what is to be sent at once, and what is to be done then, if anything:
+//! hear(kind, bytes)      everything else: what is to be sent at once, and what is to be done then, if anything:
+//!   greet(tx, now, &hello) answers a hello
 //!   Unread::read()         unpacks a batch and checks who signed it; as long as following it, and without the database
 //!   take(tx, now, &read)   takes it; what comes of it may be sent once the transaction is committed, and not before
-//!   hand_back(tx, after)   looks up the next entries that a restored site lost
 //! next_deadline()        when to call say() next
 //! ```
 //!
@@ -60,8 +60,8 @@ pub struct Heard {
 /// What is to be done with the database.
 #[derive(Debug)]
 pub enum Then {
-    /// [`Core::hand_back`] what comes after this place.
-    HandBack(Head),
+    /// [`Core::greet`] the site.
+    Greet(Box<Hello>),
     /// Read the batch, and [`Core::take`] it.
     Take(Unread),
 }
@@ -170,11 +170,18 @@ impl Core {
     }
 
     /// Takes in what the site says: a status or a batch; of anything else nothing comes ([`at_once`]).
-    pub fn hear(&mut self, now: Mono, kind: Kind, payload: Vec<u8>) -> Heard {
+    pub fn hear(&mut self, kind: Kind, payload: Vec<u8>) -> Heard {
         let (mut effects, mut then) = (Vec::new(), None);
         match kind {
             Kind::Status => match Status::from_bytes(&payload) {
-                Ok(Status::Online(hello)) if hello.site == *self.site() => return self.greet(now, &hello),
+                Ok(Status::Online(hello)) if hello.site == *self.site() => match hello.protocol {
+                    protocol::VERSION => then = Some(Then::Greet(hello)),
+                    theirs => tracing::error!(
+                        site = %self.site(),
+                        "it speaks version {theirs} of the line, and this is {}",
+                        protocol::VERSION
+                    ),
+                },
                 Ok(Status::Offline { .. }) => tracing::info!(site = %self.site(), "site went away"),
                 Ok(Status::Online(hello)) => tracing::warn!(site = %self.site(), "it says that it is {}", hello.site),
                 Err(error) => tracing::warn!(site = %self.site(), "its status cannot be read: {error}"),
@@ -195,29 +202,25 @@ impl Core {
         Heard { effects, then }
     }
 
-    /// A hello is answered by how far head office is, under its number; and where the site was restored from a copy, by the
-    /// next entries that it lost.
-    fn greet(&mut self, now: Mono, hello: &Hello) -> Heard {
-        if hello.protocol != protocol::VERSION {
-            let theirs = hello.protocol;
-            tracing::error!(site = %self.site(), "it speaks version {theirs} of the line, and this is {}", protocol::VERSION);
-            return Heard {
-                effects: Vec::new(),
-                then: None,
-            };
+    /// Answers a hello: how far head office is, under the hello's number, and where the site was restored from a copy the next
+    /// entries that it lost.
+    ///
+    /// The database is asked and not the copy: a station that is recovering goes on by this answer, and a process that has stood
+    /// still may have a head that is long past. What the database has after the hello came is all that there will be.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOwner`]: another process goes on with the site, and answers. [`StoreError`].
+    pub fn greet(&mut self, tx: &mut dyn Tx, now: Mono, hello: &Hello) -> Result<Vec<Effect>, StoreError> {
+        sites::is_at(tx, &self.office.process, self.copy.site())?;
+        let mut effects = vec![self.ack(now, hello.nonce)];
+        if hello.recovering && hello.head.seq < self.copy.site().head.seq {
+            effects.extend(self.hand_back(tx, hello.head)?);
         }
-        let lost = hello.recovering && hello.head.seq < self.copy.site().head.seq;
-        Heard {
-            effects: vec![self.ack(now, hello.nonce)],
-            then: lost.then_some(Then::HandBack(hello.head)),
-        }
+        Ok(effects)
     }
 
     /// What hands back the entries after this place, a batch of them; none where the site's copy holds another journal.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn hand_back(&self, tx: &mut dyn Tx, after: Head) -> Result<Option<Effect>, StoreError> {
+    fn hand_back(&self, tx: &mut dyn Tx, after: Head) -> Result<Option<Effect>, StoreError> {
         let (site, branch) = (self.site(), self.copy.site().branch);
         let Some(batch) = journal::after(tx, site, branch, after.seq, 1)?.into_iter().next() else {
             return Ok(None);

@@ -19,7 +19,7 @@ use domain::{
 use protocol::{
     frame::{HqEpoch, Malformed},
     key::SigningKey,
-    status::Status,
+    status::{Hello, Status},
     topic::Kind,
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -129,7 +129,7 @@ impl Desk {
         }
         let Up { kind, payload, receipt } = up;
         let mut core = self.core().await?;
-        let Heard { effects, then } = core.hear(self.clock.mono(), kind, payload);
+        let Heard { effects, then } = core.hear(kind, payload);
         self.core = Some(core);
         effects.into_iter().for_each(|effect| self.perform(effect));
         let read = match then {
@@ -172,18 +172,31 @@ impl Desk {
             Err(payload) => payload,
         };
         let mut core = self.core().await?;
-        let Heard { effects, then } = core.hear(self.clock.mono(), kind, payload);
+        let Heard { effects, then } = core.hear(kind, payload);
         self.core = Some(core);
         effects.into_iter().for_each(|effect| self.perform(effect));
-        if let Some(Then::HandBack(after)) = then {
-            let core = self.core().await?;
-            let found = self.db.read(move |tx| Ok((core.hand_back(tx, after)?, core)));
-            let (tail, core) = found.await?;
-            self.core = Some(core);
-            tail.into_iter().for_each(|tail| self.perform(tail));
+        if let Some(Then::Greet(hello)) = then {
+            self.greet(*hello).await?;
         }
         receipt.acknowledge();
         Ok(())
+    }
+
+    async fn greet(&mut self, hello: Hello) -> Result<(), StoreError> {
+        let hello = Arc::new(hello);
+        loop {
+            let mut core = self.core().await?;
+            let (now, hello) = (self.clock.mono(), Arc::clone(&hello));
+            let greeted = self.db.read(move |tx| Ok((core.greet(tx, now, &hello)?, core)));
+            match greeted.await {
+                Ok((effects, core)) => {
+                    self.core = Some(core);
+                    effects.into_iter().for_each(|effect| self.perform(effect));
+                    return Ok(());
+                }
+                Err(error) => self.wait_after(error).await?,
+            }
+        }
     }
 
     /// Notes that the site was heard, and what it said of itself. Nothing hangs on it but what people are shown.
@@ -233,13 +246,19 @@ impl Desk {
                     effect.into_iter().for_each(|effect| self.perform(effect));
                     return Ok(true);
                 }
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(site = %self.site, "{error}; it is tried again");
-                    tokio::time::sleep(RETRY).await;
-                }
-                Err(error) => return Err(error),
+                Err(error) => self.wait_after(error).await?,
             }
         }
+    }
+
+    /// Waits where trying again later may help.
+    async fn wait_after(&self, error: StoreError) -> Result<(), StoreError> {
+        if !error.is_transient() {
+            return Err(error);
+        }
+        tracing::warn!(site = %self.site, "{error}; it is tried again");
+        tokio::time::sleep(RETRY).await;
+        Ok(())
     }
 
     fn perform(&self, effect: Effect) {
@@ -274,8 +293,8 @@ impl Desk {
             let (office, site, memory) = (Arc::clone(&self.office), self.site.clone(), self.memory);
             let loaded = self.db.read(move |tx| Core::load(tx, office, &site, memory));
             match loaded.await {
-                Err(error) if error.is_transient() => tokio::time::sleep(RETRY).await,
-                loaded => return loaded,
+                Ok(core) => return Ok(core),
+                Err(error) => self.wait_after(error).await?,
             }
         }
     }

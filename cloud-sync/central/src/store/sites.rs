@@ -347,6 +347,24 @@ pub fn hold(tx: &mut dyn Tx, me: &str, site: &Site) -> Result<(), StoreError> {
     }
 }
 
+/// Looks whether a site is where this process has it, and its own, without holding it.
+///
+/// # Errors
+/// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it.
+pub fn is_at(tx: &mut dyn Tx, me: &str, site: &Site) -> Result<(), StoreError> {
+    let found = tx.query_optional(
+        "SELECT 1 FROM site WHERE id = $1 AND owner = $2 AND branch = $3 AND seq = $4 AND hash = $5",
+        &[
+            site.id.as_str().into(),
+            me.into(),
+            site.branch.into(),
+            site.head.seq.into(),
+            site.head.hash.0.as_slice().into(),
+        ],
+    )?;
+    found.map(drop).ok_or(StoreError::NotOwner)
+}
+
 /// It is not followed from here on, and why.
 ///
 /// # Errors

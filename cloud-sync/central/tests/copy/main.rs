@@ -8,6 +8,7 @@ mod books;
 #[path = "../store/cluster.rs"]
 #[allow(dead_code, reason = "the store's tests stop and kill it, these do not")]
 mod cluster;
+mod desk;
 mod enrolment;
 mod fork;
 #[path = "../../../../domain/tests/replay/happens.rs"]

@@ -23,7 +23,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 /// The least time between two acknowledgements of batches, in milliseconds, unless half a window waits for one.
-const ACK_MS: u64 = 1_000;
+const ACK_MS: u64 = 500;
 /// Batches that are acknowledged at once: half of what a site has on the way.
 const ACK_BATCHES: u32 = 8;
 /// How often it is noted that a site was heard, in milliseconds: each time is a commit.

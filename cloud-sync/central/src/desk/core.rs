@@ -33,7 +33,7 @@ use protocol::{
 use std::sync::Arc;
 
 /// The least time between two acknowledgements of batches, in milliseconds, unless half a window waits for one.
-const ACK_MS: u64 = 1_000;
+const ACK_MS: u64 = 500;
 /// Batches that are acknowledged at once: half of what a site has on the way.
 const ACK_BATCHES: u32 = 8;
 

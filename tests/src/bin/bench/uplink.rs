@@ -10,17 +10,23 @@ use protocol::{
     status::{Hello, Status},
     topic::{Kind, Topic, down_filter},
 };
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS, TlsConfiguration, Transport};
+use rumqttc::{AsyncClient, ConnectionError, Event, MqttOptions, Packet, QoS, TlsConfiguration, Transport};
 use service::{
     client::{Call, Client, new_key},
     tls::client::{ClientKey, client_config},
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{sync::mpsc, task::JoinHandle};
 use world::head_office::HeadOfficeProcess;
 
 /// How long an answer may take before the run has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The pause before a connection is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Messages that wait for the client.
 const REQUESTS_MAX: usize = 256;
 
@@ -67,9 +73,16 @@ impl Uplink {
         network.set_tcp_nodelay(true);
         events.set_network_options(network);
         client.try_subscribe(down_filter(site), QoS::AtLeastOnce)?;
+        let begun = Instant::now();
         loop {
-            if let Event::Incoming(Packet::SubAck(_)) = events.poll().await? {
-                break;
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::SubAck(_))) => break,
+                Ok(_) => {}
+                // Who may come in is told to the door after the answer.
+                Err(ConnectionError::ConnectionRefused(_)) if begun.elapsed() < PATIENCE => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         let (said, acks) = mpsc::unbounded_channel();

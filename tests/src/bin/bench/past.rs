@@ -291,4 +291,3 @@ impl<K: Keep> Past<K> {
         self.write(1)
     }
 }
-

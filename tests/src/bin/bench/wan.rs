@@ -92,7 +92,10 @@ async fn is_caught_up(station: &StationProcess, head_office: &HeadOfficeProcess)
         if here.is_u64() && site["head"]["seq"] == here {
             return Ok(());
         }
-        ensure!(begun.elapsed() < PATIENCE, "the station is at {here}, and head office says {site}");
+        ensure!(
+            begun.elapsed() < PATIENCE,
+            "the station is at {here}, and head office says {site}"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -223,9 +226,13 @@ pub(crate) async fn urgent(scale: Scale) -> anyhow::Result<Row> {
         end(debts, &owing, &mut registers[0]).await?;
         made.add(shows(&mut looks, &owing, "UNPAID", began).await?);
 
-        let body = json!({ "amount": "20.00", "receipt": format!("debt-{n}") });
+        let debt = station.get(&format!("/v1/members/{member}")).await?.success()?["debt"].clone();
+        let body = json!({ "amount": debt, "from": "cash", "receipt": format!("debt-{n}") });
         let began = Instant::now();
-        station.post(&format!("/v1/members/{member}/topups"), &body).await?.success()?;
+        station
+            .post(&format!("/v1/members/{member}/payments"), &body)
+            .await?
+            .success()?;
         paid.add(shows(&mut looks, &owing, "PAYED", began).await?);
 
         // What was urgent has taken the other order along. Its first frame says that the station knows who watches.
@@ -245,7 +252,12 @@ pub(crate) async fn urgent(scale: Scale) -> anyhow::Result<Row> {
         ("debts that are paid", &mut paid),
         ("watched orders", &mut seen),
     ] {
-        told.push(format!("{} {what} p50 {}, p99 {}", spread.len(), ms(spread.p50()), ms(spread.p99())));
+        told.push(format!(
+            "{} {what} p50 {}, p99 {}",
+            spread.len(),
+            ms(spread.p50()),
+            ms(spread.p99())
+        ));
         all.absorb(spread.clone());
     }
     let p99 = all.p99();
@@ -294,7 +306,10 @@ async fn shows(looks: &mut Kept, order: &str, state: &str, since: Instant) -> an
                 return Ok(since.elapsed());
             }
         }
-        ensure!(since.elapsed() < PATIENCE, "order {order} is not {state} at head office");
+        ensure!(
+            since.elapsed() < PATIENCE,
+            "order {order} is not {state} at head office"
+        );
         tokio::time::sleep(LOOK).await;
     }
 }

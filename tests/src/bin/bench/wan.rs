@@ -226,10 +226,11 @@ pub(crate) async fn urgent(scale: Scale) -> anyhow::Result<Row> {
         end(debts, &owing, &mut registers[0]).await?;
         made.add(shows(&mut looks, &owing, "UNPAID", began).await?);
 
-        let body = json!({ "amount": "20.00", "receipt": format!("debt-{n}") });
+        let debt = station.get(&format!("/v1/members/{member}")).await?.success()?["debt"].clone();
+        let body = json!({ "amount": debt, "from": "cash", "receipt": format!("debt-{n}") });
         let began = Instant::now();
         station
-            .post(&format!("/v1/members/{member}/topups"), &body)
+            .post(&format!("/v1/members/{member}/payments"), &body)
             .await?
             .success()?;
         paid.add(shows(&mut looks, &owing, "PAYED", began).await?);

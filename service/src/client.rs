@@ -332,7 +332,7 @@ impl Client {
         let mut request = Request::builder()
             .method(call.method)
             .uri(call.path)
-            .header(header::HOST, "localhost");
+            .header(header::HOST, self.host());
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -359,6 +359,15 @@ impl Client {
         Failed::Broken {
             at: self.place(),
             cause: cause.to_string(),
+        }
+    }
+
+    /// What a server that has several names goes by.
+    fn host(&self) -> String {
+        match &self.at {
+            At::Socket(_) | At::Tcp(_) => "localhost".to_owned(),
+            At::Tls { host, port: 443, .. } => host.clone(),
+            At::Tls { host, port, .. } => format!("{host}:{port}"),
         }
     }
 

@@ -6,7 +6,7 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
-use crate::store::Place;
+use crate::{alerts::conditions::Thresholds, store::Place};
 use check::Draft;
 use keys::KEYS;
 use service::{
@@ -40,6 +40,49 @@ pub struct Config {
     pub http: Http,
     /// The certificate that whatever listens with TLS shows.
     pub tls: tls::Config,
+    /// What people are told of.
+    pub alerts: Alerts,
+}
+
+/// What people are told of, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Alerts {
+    /// From where on something is the matter.
+    pub thresholds: Thresholds,
+    /// An authority whose certificates servers may show that are told, besides those that the machine believes; PEM.
+    pub authority: Option<PathBuf>,
+    /// By a webhook.
+    pub webhook: Option<Webhook>,
+}
+
+/// A server that is told of alerts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where it is.
+    pub address: WebhookAddress,
+    /// The file with the secret that messages are signed with.
+    pub secret_file: PathBuf,
+}
+
+/// Where a webhook is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WebhookAddress {
+    /// On this machine, without TLS.
+    Plain {
+        /// Its address.
+        at: SocketAddr,
+        /// Path and query.
+        path: String,
+    },
+    /// Anywhere, with TLS.
+    Https {
+        /// Host name or address, which is also the name in its certificate.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// Path and query.
+        path: String,
+    },
 }
 
 /// How sites come in.
@@ -181,6 +224,7 @@ impl Default for Config {
                 own: None,
                 client_ca: None,
             },
+            alerts: Alerts::default(),
         }
     }
 }

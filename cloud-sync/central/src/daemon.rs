@@ -2,6 +2,11 @@
 //! `run` needs no process of its own, so tests run several head offices side by side.
 
 use crate::{
+    alerts::{
+        Watch,
+        telling::{Senders, Telling},
+        webhook::{self, Webhook},
+    },
     api::{self, ApiState},
     asks::Asks,
     clock::MachineClock,
@@ -162,6 +167,22 @@ pub async fn run(
     let asks = Asks::new(move |site, kind, payload| to_sites.send(site, kind, payload));
     let asks = Arc::new(asks?);
     front.answer_to(Arc::clone(&asks));
+    let telling = Telling {
+        db: db.clone(),
+        clock: Arc::new(clock),
+        senders: senders_of(&config).context("alerts")?,
+    };
+    let shown = Arc::clone(&tls);
+    let has_tls = config.has_tls();
+    let watch = Watch {
+        db: db.clone(),
+        clock: Arc::new(clock),
+        thresholds: config.alerts.thresholds,
+        channels: telling.senders.channels(),
+        process: config.process.clone(),
+        folder: config.data_dir.clone(),
+        certificate_until: Box::new(move || has_tls.then(|| shown.state().expires)),
+    };
     let daily = Daily {
         process: config.process.clone(),
         db: db.clone(),
@@ -172,6 +193,8 @@ pub async fn run(
     let mut beside = JoinSet::new();
     beside.spawn(prune(state.clone()));
     beside.spawn(daily.run());
+    beside.spawn(telling.run());
+    beside.spawn(watch.run());
     let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), rings);
     // Before the first can come who would have to be sent away.
     owners.look().await;
@@ -193,6 +216,18 @@ pub async fn run(
     }
     servers.drain().await;
     Ok(())
+}
+
+/// By what people are told of alerts.
+pub(crate) fn senders_of(config: &Config) -> anyhow::Result<Senders> {
+    let alerts = &config.alerts;
+    let Some(given) = &alerts.webhook else {
+        return Ok(Senders::default());
+    };
+    let believed = webhook::believed(alerts.authority.as_deref())?;
+    Ok(Senders {
+        webhook: Some(Webhook::open(&given.address, &given.secret_file, believed)?),
+    })
 }
 
 pub(crate) fn words_of(place: &Place) -> String {

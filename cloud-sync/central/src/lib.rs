@@ -7,6 +7,7 @@
 //! | [`daemon`] | everything put together |
 //! | [`owners`] | which sites this process has |
 //! | [`front`] | where sites and head office meet: [`door`] on head office's own broker, or [`remote`] at another |
+//! | [`alerts`] | what people must look at, kept and told |
 //! | [`api`] | what people and programs ask of it over HTTP |
 //! | [`asks`] | what a site is asked for, and orders that somebody watches there |
 //! | [`daily`] | once a day each site's balance sheet is compared with its books here |
@@ -17,6 +18,7 @@
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
 //! | [`upkeep`] | whether the database says what the journals say, and making it say so again |
 
+pub mod alerts;
 pub mod api;
 pub mod asks;
 pub mod cli;

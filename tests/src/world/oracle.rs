@@ -5,6 +5,9 @@
 //! with [`super::prices`], moves money by rules of its own, and compares. Every act of a person must be one that somebody
 //! asked for, with that amount, once.
 
+mod accounts;
+mod judged;
+
 use super::{
     Time,
     coverage::Oddity,
@@ -28,11 +31,8 @@ use domain::{
     time::Wall,
     units::Energy,
 };
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
+use judged::Judged;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the oracle knows of one order.
 #[derive(Debug, Clone)]
@@ -101,43 +101,6 @@ pub(super) struct Oracle {
     paid_in: BTreeMap<MemberId, i64>,
     touched: BTreeSet<Account>,
     judged: Judged,
-}
-
-/// How entries were judged when they were journaled, by number. Where head office hands one back after a restore it is the same
-/// entry, and the world has gone on. Copies of an oracle share it.
-#[derive(Debug, Clone, Default)]
-struct Judged(Rc<RefCell<BTreeMap<u64, Judgement>>>);
-
-#[derive(Debug, Clone)]
-struct Judgement {
-    hash: Hash,
-    at: Time,
-    /// Once it was looked at: what is wrong with a bill, if anything.
-    doubt: Option<Option<String>>,
-}
-
-impl Judged {
-    /// When an entry was journaled: `now`, if it was not followed before.
-    fn at(&self, seq: u64, hash: Hash, now: Time) -> Time {
-        let fresh = Judgement {
-            hash,
-            at: now,
-            doubt: None,
-        };
-        let mut all = self.0.borrow_mut();
-        let judged = all.entry(seq).or_insert_with(|| fresh.clone());
-        if judged.hash != hash {
-            *judged = fresh;
-        }
-        judged.at
-    }
-
-    /// What is wrong with the bill of an entry, if anything.
-    fn doubt(&self, seq: u64, look: impl FnOnce() -> Option<String>) -> Option<String> {
-        let mut all = self.0.borrow_mut();
-        let judged = all.get_mut(&seq)?;
-        judged.doubt.get_or_insert_with(look).clone()
-    }
 }
 
 impl Default for Oracle {
@@ -907,55 +870,6 @@ impl Oracle {
                 "{} pays at {} for {billed} × 0.1 Wh, {delivered} were delivered, and nobody looked at it",
                 book.member, book.outlet
             ));
-        }
-        Ok(())
-    }
-
-    /// What an account must hold. The two kinds of sales are compared as one.
-    pub(super) fn balance(&self, account: &Account) -> i64 {
-        self.accounts.get(account).copied().unwrap_or(0)
-    }
-
-    /// What a member can spend.
-    pub(super) fn allowance(&self, member: &MemberId) -> i64 {
-        self.balance(&Account::Allowance(member.clone()))
-    }
-
-    /// What a member owes.
-    pub(super) fn debt(&self, member: &MemberId) -> i64 {
-        -self.balance(&Account::Debt(member.clone()))
-    }
-
-    /// Accounts that changed since this was last asked.
-    pub(super) fn take_touched(&mut self) -> BTreeSet<Account> {
-        std::mem::take(&mut self.touched)
-    }
-
-    /// Every account that is not empty.
-    pub(super) fn accounts(&self) -> BTreeMap<Account, i64> {
-        let all = self.accounts.iter().filter(|(_, balance)| **balance != 0);
-        all.map(|(account, balance)| (account.clone(), *balance)).collect()
-    }
-
-    /// What a member has must be what was paid in, less what the orders cost, plus what was given back: the same money
-    /// reckoned without any order of events.
-    pub(super) fn check_sums(&self, members: &[MemberId]) -> Checked {
-        for member in members {
-            let mine = || self.books.values().filter(|book| book.member == *member);
-            let cost: i64 = mine().map(|book| book.charged - book.refunded).sum();
-            let held: i64 = mine().map(|book| book.held).sum();
-            let debt: i64 = mine().map(|book| book.debt).sum();
-            if debt != self.debt(member) {
-                return Err(format!(
-                    "{member} owes {debt} by orders, {} by account",
-                    self.debt(member)
-                ));
-            }
-            let paid_in = self.paid_in.get(member).copied().unwrap_or(0);
-            let has = self.allowance(member) + held - debt;
-            if has != paid_in - cost {
-                return Err(format!("{member} paid in {paid_in}, was charged {cost} and has {has}"));
-            }
         }
         Ok(())
     }

@@ -1,7 +1,11 @@
 //! Whether head office lives, and its numbers.
 
 use super::{ApiState, dto::HealthView};
-use crate::store::queries::sites::{self, SiteRow};
+use crate::store::{
+    alerts::{self, Alert, Kind},
+    outbox,
+    queries::sites::{self, SiteRow},
+};
 use axum::{Json, extract::State, http::header, response::IntoResponse};
 use domain::time::Wall;
 use service::http::{
@@ -41,8 +45,13 @@ async fn healthz(State(api): State<ApiState>) -> Result<Json<HealthView>, Proble
     security(("bearer" = ["viewer"])),
 )]
 async fn get_metrics(State(api): State<ApiState>) -> Result<impl IntoResponse, Problem> {
-    let page = api.read(|tx| sites::list(tx, None, None, SITES_MAX)).await?;
+    let read = api.read(|tx| {
+        let page = sites::list(tx, None, None, SITES_MAX)?;
+        Ok((page, alerts::open(tx)?, outbox::waiting(tx)?))
+    });
+    let (page, open, waiting) = read.await?;
     let mut metrics = of_sites(&page.items, api.clock.wall());
+    metrics.extend(of_alerts(&open, waiting));
     metrics.extend(of_api(&api));
     metrics.extend(api.counters.metrics());
     Ok(([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text(&metrics)))
@@ -83,6 +92,18 @@ fn of_sites(sites: &[SiteRow], now: Wall) -> Vec<Metric> {
             &|site| site.heard_at.map(seconds),
         ))
         .collect()
+}
+
+fn of_alerts(open: &[Alert], waiting: u64) -> Vec<Metric> {
+    let of_kind = |kind: Kind| {
+        let count = open.iter().filter(|alert| alert.kind == kind).count() as u64;
+        Metric::gauge("holdfast_alerts_open", "What people must look at, by its kind.", count)
+            .labelled("kind", kind.word())
+    };
+    let mut metrics: Vec<Metric> = Kind::ALL.map(of_kind).into();
+    let help = "Messages about alerts that were not delivered yet.";
+    metrics.push(Metric::gauge("holdfast_messages_waiting", help, waiting));
+    metrics
 }
 
 fn of_api(api: &ApiState) -> Vec<Metric> {

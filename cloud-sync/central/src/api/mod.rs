@@ -9,6 +9,7 @@
 //! | `office` | which sites may come in |
 //! | `branches` | sites that stand still: which branch lives, trying again, setting aside, closing |
 //! | `upkeep` | whether copies and books are right |
+//! | `alerts` | what people must look at |
 //! | `books_check` | whether a site's own books are those that are here |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
 //! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
@@ -23,6 +24,7 @@
 //! *Architecture Invariant:* what reads sees one state of the database; what changes something does it in one transaction with
 //! its entry in the audit chain.
 
+mod alerts;
 mod answered;
 mod attempts;
 mod audit;
@@ -52,7 +54,7 @@ use crate::{
     asks::Asks,
     desk::Clock,
     enrol::Entrance,
-    store::{Db, StoreError, Tx, answers, people},
+    store::{Db, StoreError, Tx, answers, outbox, people},
 };
 use attempts::Attempts;
 use axum::{
@@ -180,7 +182,7 @@ impl ApiState {
         self
     }
 
-    /// Forgets sessions that are over and answers that nobody may ask for again: to be called now and then.
+    /// Forgets sessions that are over, messages that were told and answers that nobody may ask for again: to be called now and then.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -188,6 +190,7 @@ impl ApiState {
         let now = self.clock.wall();
         let pruned = self.db.write(move |tx| {
             answers::prune(tx, now)?;
+            outbox::prune(tx, now)?;
             people::prune(tx, now)
         });
         pruned.await.map(drop)
@@ -220,6 +223,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(quarantine::routes())
         .merge(books::routes())
         .merge(findings::routes())
+        .merge(alerts::routes())
         .merge(station::routes())
         .merge(live::routes())
         .merge(users::routes())

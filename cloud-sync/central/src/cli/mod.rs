@@ -36,7 +36,7 @@ enum Command {
     Run(ConfigFile),
     /// Read the configuration and the files it names, and say what is wrong with them.
     CheckConfig(ConfigFile),
-    /// How head office is: sites that need somebody first.
+    /// How head office is: what needs somebody first.
     Status,
     /// Sites: who may come in, and how far their journals are here.
     #[command(subcommand)]

@@ -43,6 +43,7 @@ pub(super) fn check_config(path: &Path) -> anyhow::Result<String> {
         let folder = config.data_dir.join("tls");
         lines.extend(tls::check(&config.tls, &folder, system_wall()).context("tls")?);
     }
+    daemon::senders_of(&config).context("alerts")?;
     let at = |address: Option<std::net::SocketAddr>| address.map_or_else(|| "nowhere".to_owned(), |at| at.to_string());
     match &config.sites.broker {
         Some(broker) => {

@@ -203,11 +203,23 @@ fn list(answer: &Value) -> String {
 /// `status`: what needs somebody first, then all sites.
 pub(super) fn status(daemon: &Daemon) -> anyhow::Result<Shown> {
     daemon.get("/healthz")?;
-    Ok((daemon.all("/v1/sites")?, |answer| {
-        let sites = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut answer = daemon.all("/v1/sites")?;
+    answer["alerts"] = daemon.all("/v1/alerts?open=true")?["items"].take();
+    Ok((answer, |answer| {
+        let items = |what: &str| answer[what].as_array().map_or(&[][..], Vec::as_slice);
+        let (sites, alerts) = (items("items"), items("alerts"));
         let mut lines = Vec::new();
+        for alert in alerts {
+            lines.push(format!(
+                "! {} (since {})",
+                shown(&alert["words"]),
+                shown(&alert["begun_at"])
+            ));
+        }
         for site in sites {
-            if let Some(trouble) = site["trouble"].as_str() {
+            // What was found a moment ago is not an alert yet.
+            let is_told = |alert: &Value| alert["subject"] == site["id"] && alert["kind"] == site["state"];
+            if let Some(trouble) = site["trouble"].as_str().filter(|_| !alerts.iter().any(is_told)) {
                 lines.push(format!(
                     "! site {} is {}: {trouble}",
                     shown(&site["id"]),

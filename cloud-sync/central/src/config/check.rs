@@ -1,6 +1,6 @@
 //! What no single value shows: whether the configuration fits together. Here a draft becomes a [`Config`].
 
-use super::{Broker, Config, split_address};
+use super::{Broker, Config, Webhook, WebhookAddress, split_address};
 use crate::store::Place;
 use service::{
     config::{Found, shortened},
@@ -28,6 +28,8 @@ pub(super) struct Draft {
     pub(super) certificate: Option<PathBuf>,
     pub(super) private_key: Option<PathBuf>,
     pub(super) plain_http_beyond_loopback: bool,
+    pub(super) webhook: Option<WebhookAddress>,
+    pub(super) webhook_secret: Option<PathBuf>,
     /// The folder of the file: relative paths count from here.
     pub(super) folder: PathBuf,
 }
@@ -50,6 +52,7 @@ impl Draft {
         self.check_database(found);
         self.check_listeners(found);
         self.check_broker(found);
+        self.check_webhook(found);
         self.config.tls.own = pair(
             found,
             ["tls.certificate", "tls.private_key"],
@@ -110,6 +113,25 @@ impl Draft {
                 found.fault(key, format!("{address} is `{other}` too; give another port"));
             }
         }
+    }
+
+    fn check_webhook(&mut self, found: &mut Found) {
+        self.config.alerts.webhook = match (self.webhook.take(), self.webhook_secret.take()) {
+            (Some(address), Some(secret_file)) => Some(Webhook { address, secret_file }),
+            (None, None) => None,
+            (Some(_), None) => {
+                let way_out = "is missing; `url` needs the file that holds the secret which messages are signed with";
+                found.fault("alerts.webhook.secret_file", way_out);
+                None
+            }
+            (None, Some(_)) => {
+                found.fault(
+                    "alerts.webhook.url",
+                    "is missing; `secret_file` is of no use without it",
+                );
+                None
+            }
+        };
     }
 
     fn check_broker(&mut self, found: &mut Found) {

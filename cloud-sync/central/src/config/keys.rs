@@ -1,11 +1,14 @@
 //! Every key there is, and how its value is read: the one list that the file, the environment and the checks go by.
 
-use super::check::Draft;
+use super::{WebhookAddress, check::Draft};
+use axum::http::Uri;
+use jiff::SignedDuration;
 use service::{
     config::{Given, Key, shortened},
     http::serve::TCP_CONNECTIONS_MAX,
     keys,
 };
+use std::net::{IpAddr, SocketAddr};
 
 /// Every key, in the order of `central.toml`.
 pub(super) const KEYS: &[Key<Draft>] = keys! {
@@ -41,7 +44,60 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
     "tls.names" => |draft, given| draft.config.tls.names = given.names()?;
     "tls.certificate" => |draft, given| draft.certificate = given.optional(|given| given.path(&draft.folder))?;
     "tls.private_key" => |draft, given| draft.private_key = given.optional(|given| given.path(&draft.folder))?;
+
+    "alerts.silent_after" => |draft, given| draft.config.alerts.thresholds.silent_after_ms = after_ms(given)?;
+    "alerts.backlog_after" => |draft, given| draft.config.alerts.thresholds.backlog_after_ms = after_ms(given)?;
+    "alerts.certificate_days" => |draft, given|
+        draft.config.alerts.thresholds.certificate_days = given.integer(1..=365)?;
+    "alerts.disk_free" => |draft, given|
+        draft.config.alerts.thresholds.disk_free = given.bytes(1 << 20..=1 << 40)? as u64;
+    "alerts.authority" => |draft, given|
+        draft.config.alerts.authority = given.optional(|given| given.path(&draft.folder))?;
+    "alerts.webhook.url" => |draft, given| draft.webhook = given.optional(webhook)?;
+    "alerts.webhook.secret_file" => |draft, given|
+        draft.webhook_secret = given.optional(|given| given.path(&draft.folder))?;
 };
+
+/// After how long something is the matter: not within the minute in which sites are noted as heard.
+fn after_ms(given: &Given) -> Result<i64, String> {
+    let ms = given.duration_ms(SignedDuration::from_mins(2)..=SignedDuration::from_hours(24 * 30))?;
+    i64::try_from(ms).map_err(|error| error.to_string())
+}
+
+/// `https://…`; on this machine also `http://…`: what is told is nobody else's business.
+fn webhook(given: &Given) -> Result<WebhookAddress, String> {
+    let wanted = "an address such as \"https://alerts.example/holdfast\"; without TLS only on this machine, as in \
+                  \"http://127.0.0.1:9000/holdfast\"";
+    let text = given.text_or(wanted)?;
+    let wrong = || format!("`{}` is not {wanted}", shortened(text));
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
+    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
+    let (scheme, authority) = uri.scheme_str().zip(authority).ok_or_else(wrong)?;
+    let path = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+    let host = authority.host();
+    let host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    match scheme {
+        "https" => Ok(WebhookAddress::Https {
+            host: host.to_owned(),
+            port: authority.port_u16().unwrap_or(443),
+            path,
+        }),
+        "http" => {
+            let ip = if host == "localhost" { "127.0.0.1" } else { host };
+            let ip: IpAddr = ip.parse().map_err(|_| wrong())?;
+            let at = SocketAddr::new(ip, authority.port_u16().unwrap_or(80));
+            if ip.is_loopback() {
+                Ok(WebhookAddress::Plain { at, path })
+            } else {
+                Err(wrong())
+            }
+        }
+        _ => Err(wrong()),
+    }
+}
 
 /// The name of a process: it stands in the database, in logs and as an MQTT client's id.
 fn process(given: &Given) -> Result<String, String> {

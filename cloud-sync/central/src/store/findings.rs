@@ -9,6 +9,7 @@ use domain::{
     ids::{OrderId, SiteId},
     time::Wall,
 };
+use std::collections::BTreeMap;
 
 /// What kind of difference it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,6 +170,20 @@ pub fn list(tx: &mut dyn Tx, filter: &Filter, after: Option<&Found>, limit: u64)
          ORDER BY found_at DESC, site DESC, branch DESC, seq DESC, class DESC LIMIT {limit}"
     );
     tx.query(&statement, &values)?.into_iter().map(found).collect()
+}
+
+/// How many findings of a class each site has since then, without sites that have none.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn counts_since(tx: &mut dyn Tx, class: Class, since: Wall) -> Result<BTreeMap<String, u64>, StoreError> {
+    let rows = tx.query(
+        "SELECT site, COUNT(*) FROM finding WHERE found_at >= $1 AND class = $2 GROUP BY site",
+        &[since.0.into(), class.word().into()],
+    )?;
+    rows.into_iter()
+        .map(|mut row| Ok((row.text(0)?, row.count(1)?)))
+        .collect()
 }
 
 fn found(mut row: Row) -> Result<Found, StoreError> {

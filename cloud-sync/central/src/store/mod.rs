@@ -8,12 +8,13 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers`, `jobs` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox` | what is kept, by subject |
 //! | `queries` | what is read for people, over all sites |
 //! | `schema` | tables, by version |
 //!
 //! *Only here are SQL libraries named.*
 
+pub mod alerts;
 pub mod answers;
 pub mod audit;
 pub mod branches;
@@ -25,6 +26,7 @@ pub mod identity;
 pub mod jobs;
 pub mod journal;
 pub mod ledger;
+pub mod outbox;
 pub mod people;
 mod postgres;
 pub mod queries;

@@ -32,6 +32,7 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/openapi.json", PUBLIC),
     ("GET", "/v1/accounts", BOOKS),
     ("GET", "/v1/accounts/sums", BOOKS),
+    ("GET", "/v1/alerts", VIEWER),
     ("GET", "/v1/audit", CHAIN),
     ("PUT", "/v1/backup", SOCKET),
     ("GET", "/v1/energy-reports", VIEWER),

@@ -1,6 +1,7 @@
 //! The shapes of requests and answers that are head office's alone; what a station answers in the same shapes stands in
 //! [`service::wire`]. Every field's comment is its description in the document.
 
+pub mod alert;
 pub mod books;
 pub mod finding;
 pub mod people;

@@ -56,6 +56,8 @@ pub struct SiteRow {
     pub heard_at: Option<Wall>,
     /// When it was shut out.
     pub revoked_at: Option<Wall>,
+    /// When the certificate ends that its connection shows.
+    pub certificate_until: Option<Wall>,
 }
 
 impl SiteRow {
@@ -71,7 +73,8 @@ impl SiteRow {
     }
 }
 
-const COLUMNS: &str = "id, number, name, state, trouble, branch, seq, hash, day, hello, heard_at, revoked_at";
+const COLUMNS: &str = "id, number, name, state, trouble, branch, seq, hash, day, hello, heard_at, revoked_at, \
+                       certificate_until";
 
 fn site(mut row: Row) -> Result<SiteRow, StoreError> {
     let hello = row.optional_text(9)?;
@@ -89,6 +92,7 @@ fn site(mut row: Row) -> Result<SiteRow, StoreError> {
         said: hello.and_then(|hello| serde_json::from_str(&hello).ok()),
         heard_at: row.optional_int(10)?.map(Wall),
         revoked_at: row.optional_int(11)?.map(Wall),
+        certificate_until: row.optional_int(12)?.map(Wall),
     })
 }
 

@@ -1,0 +1,42 @@
+//! What people must look at.
+
+use crate::store::alerts::Alert;
+use serde::{Deserialize, Serialize};
+use service::wire::At;
+use utoipa::ToSchema;
+
+/// An alert: something that people must look at, from when to when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Alert)]
+pub struct AlertView {
+    /// Its id, the same wherever it is told.
+    #[schema(example = "alert_0f1e2d3c4b5a6978")]
+    pub id: String,
+    /// `site_silent`, `backlog_old`, `ahead`, `broken`, `forked`, `site_certificate`, `books`, `rating`: about a site;
+    /// `certificate`, `disk`: about a process of head office.
+    #[schema(example = "site_silent")]
+    pub kind: String,
+    /// The site, or the process.
+    #[schema(example = "s01")]
+    pub subject: String,
+    /// What is the matter and what to do, as it was when it began.
+    pub words: String,
+    /// When it began.
+    pub begun_at: At,
+    /// When it was over; `null` while it is not.
+    #[schema(required)]
+    pub ended_at: Option<At>,
+}
+
+impl From<&Alert> for AlertView {
+    fn from(alert: &Alert) -> Self {
+        Self {
+            id: alert.id.clone(),
+            kind: alert.kind.word().to_owned(),
+            subject: alert.subject.clone(),
+            words: alert.words.clone(),
+            begun_at: At(alert.begun_at),
+            ended_at: alert.ended_at.map(At),
+        }
+    }
+}

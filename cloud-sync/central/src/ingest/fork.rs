@@ -39,8 +39,9 @@ pub fn keep_of_other(
 ) -> Result<Option<u64>, StoreError> {
     let site = copy.site();
     sites::hold(tx, me, site)?;
-    let follows = || read.batch.first <= site.head.seq + 1;
-    if site.closed_at.is_none() && follows() && differs(tx, copy, read)?.is_none() {
+    // Whatever is here already is no branch; nor is more of what is followed, unless that was closed.
+    let is_of_followed = read.batch.first <= site.head.seq + 1 && differs(tx, copy, read)?.is_none();
+    if is_of_followed && (site.closed_at.is_none() || read.batch.last() <= site.head.seq) {
         return Ok(None);
     }
     keep(tx, site, read, now)

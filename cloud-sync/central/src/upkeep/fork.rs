@@ -186,9 +186,6 @@ fn rows_at_fork(tx: &mut dyn Tx, site: &Site, branch: &Branch) -> Result<SiteCop
     let mut again = Again::new(tx, &begins)?;
     while again.site().head.seq < branch.left.seq {
         let batches = next(tx, &again)?;
-        if batches.is_empty() {
-            break;
-        }
         let mut within: Vec<Batch> = Vec::with_capacity(batches.len());
         for batch in batches {
             if batch.last() <= branch.left.seq {
@@ -196,6 +193,9 @@ fn rows_at_fork(tx: &mut dyn Tx, site: &Site, branch: &Branch) -> Result<SiteCop
             } else if batch.first <= branch.left.seq {
                 within.push(ingest::part_to(&batch, branch.left)?);
             }
+        }
+        if within.is_empty() {
+            break;
         }
         // What differs of the bills up to here was found before.
         again.follow(tx, &within)?;

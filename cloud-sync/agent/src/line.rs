@@ -7,7 +7,7 @@ use domain::ids::SiteId;
 use protocol::{
     frame::FRAME_MAX,
     status::Status,
-    topic::{Kind, Topic, down_filter},
+    topic::{Kind, Topic, client_id, down_filter},
 };
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, Packet, QoS,
@@ -48,10 +48,11 @@ impl std::fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// The node to try after so many tries.
-    pub(crate) fn node(&self, tries: usize) -> (&str, u16) {
-        let node = self.nodes.get(tries % self.nodes.len().max(1));
-        node.map_or(("localhost", 0), |(host, port)| (host, *port))
+    /// The node to try after so many tries: its place in the list, host and port.
+    pub(crate) fn node(&self, tries: usize) -> (usize, &str, u16) {
+        let place = tries % self.nodes.len().max(1);
+        let node = self.nodes.get(place);
+        node.map_or((place, "localhost", 0), |(host, port)| (place, host, *port))
     }
 }
 
@@ -74,9 +75,10 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Begins to connect to a node. What it hears goes to the receiver, in order.
-    pub(crate) fn open(site: &SiteId, broker: &Broker, (host, port): (&str, u16)) -> (Self, mpsc::Receiver<Heard>) {
-        let mut options = MqttOptions::new(site.as_str(), host, port);
+    /// Begins to connect to the node whose turn it is after so many tries. What it hears goes to the receiver, in order.
+    pub(crate) fn open(site: &SiteId, broker: &Broker, tries: usize) -> (Self, mpsc::Receiver<Heard>) {
+        let (place, host, port) = broker.node(tries);
+        let mut options = MqttOptions::new(client_id(site.as_str(), place), host, port);
         options.set_clean_session(true);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_max_packet_size(FRAME_MAX, FRAME_MAX);

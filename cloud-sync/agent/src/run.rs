@@ -128,7 +128,7 @@ impl Shell {
     fn woke(&mut self) -> Option<Input> {
         if self.line.is_none() && Instant::now() >= self.next_try {
             let Agent { site, broker, .. } = &self.agent;
-            let (line, hears) = Line::open(site, broker, broker.node(self.tries));
+            let (line, hears) = Line::open(site, broker, self.tries);
             (self.line, self.hears) = (Some(line), Some(hears));
         }
         Some(Input::Tick)
@@ -137,7 +137,7 @@ impl Shell {
     fn heard(&mut self, heard: Heard) -> Option<Input> {
         match heard {
             Heard::Up => {
-                let (host, port) = self.agent.broker.node(self.tries);
+                let (_, host, port) = self.agent.broker.node(self.tries);
                 tracing::info!("connected to head office at {host}:{port}");
                 self.up_since = Some(Instant::now());
                 Some(Input::Connected)

@@ -10,7 +10,7 @@ use broker::Receipt;
 use domain::ids::SiteId;
 use protocol::{
     frame::FRAME_MAX,
-    topic::{Topic, up_filter},
+    topic::{Topic, client_id, up_filter},
 };
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, MqttOptions, Packet, QoS, TlsConfiguration, Transport,
@@ -19,7 +19,7 @@ use rustls::ClientConfig;
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 
@@ -126,9 +126,15 @@ impl Remote {
     /// Keeps a connection for ever: each is tried at another node than the one before.
     pub async fn run(self) {
         let mut pause = PAUSES[0];
-        for (host, port) in self.0.address.nodes.iter().cycle() {
-            let why = self.connected(host, *port, &mut pause).await;
+        for (node, (host, port)) in self.0.address.nodes.iter().enumerate().cycle() {
+            let begun = Instant::now();
+            let id = client_id(&format!("holdfast-central.{}", self.0.process), node);
+            let why = self.connected(&id, host, *port).await;
             self.here().client = None;
+            // One that is ended again and again as soon as it is up is not hurried after.
+            if begun.elapsed() >= PAUSES[1] {
+                pause = PAUSES[0];
+            }
             tracing::warn!("no connection to the broker at {host}:{port}: {why}; the next try is in {pause:?}");
             self.here().trouble = Some(why);
             tokio::time::sleep(pause).await;
@@ -137,9 +143,9 @@ impl Remote {
     }
 
     /// One connection to a node, from its first packet to its last; why it ended.
-    async fn connected(&self, host: &str, port: u16, pause: &mut Duration) -> String {
+    async fn connected(&self, id: &str, host: &str, port: u16) -> String {
         let Address { user, tls, .. } = &self.0.address;
-        let mut options = MqttOptions::new(format!("holdfast-central-{}", self.0.process), host, port);
+        let mut options = MqttOptions::new(id, host, port);
         options.set_clean_session(true);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_max_packet_size(FRAME_MAX + 1_024, FRAME_MAX + 1_024);
@@ -158,7 +164,6 @@ impl Remote {
         loop {
             match events.poll().await {
                 Ok(Event::Incoming(Packet::ConnAck(ack))) if ack.code == ConnectReturnCode::Success => {
-                    *pause = PAUSES[0];
                     tracing::info!("connected to the broker at {host}:{port}");
                     let mut here = self.here();
                     for site in &here.sites {

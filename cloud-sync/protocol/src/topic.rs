@@ -93,6 +93,18 @@ pub struct Topic {
     pub kind: Kind,
 }
 
+/// The client id of whoever is called so at a node of the broker, of which there are several: another at each, and all of them
+/// none that a site can have.
+///
+/// A cluster may keep what belongs to a client at the node where it was (RabbitMQ 3.10 keeps the queue of a clean session, too),
+/// and refuse that client everywhere else as long as the node is down.
+pub fn client_id(name: &str, node: usize) -> String {
+    match node {
+        0 => name.to_owned(),
+        _ => format!("{name}.{}", node + 1),
+    }
+}
+
 impl Topic {
     /// The topic of this site for this.
     pub fn new(site: SiteId, kind: Kind) -> Self {
@@ -126,6 +138,14 @@ pub fn up_filter(site: &SiteId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_is_called_otherwise_at_each_node_and_never_as_a_site_is() {
+        assert_eq!(client_id("s01", 0), "s01");
+        let others = [1, 2].map(|node| client_id("s01", node));
+        assert_eq!(others, ["s01.2", "s01.3"]);
+        assert!(others.iter().all(|id| id.parse::<SiteId>().is_err()));
+    }
 
     #[test]
     fn every_topic_is_read_as_it_is_written_and_lies_on_its_side() {

@@ -44,7 +44,9 @@ fn all(steps: &mut Steps) -> Result {
         doc.args(["doc", "--locked", "--workspace", "--no-deps"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    // Documentation examples included. The programs that end-to-end tests start are built with the tests.
+    // Those of packages without tests of their own are not built with the tests.
+    steps.step("programs", || run(cargo().args(["build", "--locked", "--workspace", "--bins"])))?;
+    // Documentation examples included.
     steps.step("tests", || {
         let mut tests = cargo();
         tests.args(["test", "--locked", "--workspace"]);

@@ -45,7 +45,9 @@ fn all(steps: &mut Steps) -> Result {
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     // Those of packages without tests of their own are not built with the tests.
-    steps.step("programs", || run(cargo().args(["build", "--locked", "--workspace", "--bins"])))?;
+    steps.step("programs", || {
+        run(cargo().args(["build", "--locked", "--workspace", "--bins"]))
+    })?;
     // Documentation examples included.
     steps.step("tests", || {
         let mut tests = cargo();

@@ -74,6 +74,18 @@ pub enum Bug {
     CorrectionPaysTwice,
     /// What a pile says may fill the journal.
     NoJournalBudget,
+    /// Head office acknowledges a batch as it comes.
+    AckBeforeCommit,
+    /// Head office takes a batch that does not follow on what it has.
+    GapSkipped,
+    /// Head office takes entries that it has once more.
+    DuplicateApplied,
+    /// Whoever lost a site at head office goes on with it.
+    HeadNotFenced,
+    /// What head office hands back to a station that was restored is decided once more.
+    TailWithEffects,
+    /// Bills are not rated again at head office.
+    ReRatingLeftOut,
 }
 
 impl Bug {
@@ -113,6 +125,12 @@ impl Bug {
         Bug::GapStays,
         Bug::CorrectionPaysTwice,
         Bug::NoJournalBudget,
+        Bug::AckBeforeCommit,
+        Bug::GapSkipped,
+        Bug::DuplicateApplied,
+        Bug::HeadNotFenced,
+        Bug::TailWithEffects,
+        Bug::ReRatingLeftOut,
     ];
 }
 
@@ -134,13 +152,25 @@ mod switch {
     pub fn is_planted(bug: Bug) -> bool {
         PLANTED.get() == Some(bug)
     }
+
+    /// What gives another thread, which works for this one, the same bug.
+    pub fn carry() -> impl FnOnce() + Send + 'static {
+        let bug = PLANTED.get();
+        move || plant(bug)
+    }
 }
 
 #[cfg(feature = "planted-bugs")]
-pub use switch::{is_planted, plant};
+pub use switch::{carry, is_planted, plant};
 
 /// Never: this program has no planted bugs.
 #[cfg(not(feature = "planted-bugs"))]
 pub const fn is_planted(_: Bug) -> bool {
     false
+}
+
+/// Nothing: this program has no planted bugs.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn carry() -> impl FnOnce() + Send + 'static {
+    || ()
 }

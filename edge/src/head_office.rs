@@ -97,6 +97,20 @@ pub struct Believed {
     pub is_fresh: bool,
 }
 
+impl Believed {
+    /// Whether nothing is missing here if the journal has this place: it is said after the station's latest hello, and of this
+    /// journal.
+    pub fn may_end_recovery(&self) -> bool {
+        self.is_fresh && self.state != State::Forked
+    }
+
+    /// Whether what lies before this place may be pruned when it is old enough. Where the two journals differ, or the station
+    /// is `recovering`, nothing of it says so.
+    pub fn acknowledges(&self, recovering: bool) -> bool {
+        self.state != State::Forked && !recovering && self.head != Head::START
+    }
+}
+
 impl HeadOffice {
     /// With a key of the station's own from `data_dir`, made there at the first start.
     ///

@@ -110,7 +110,7 @@ pub struct HeadOfficeProcess {
     daemon: Daemon,
     folder: Folder,
     /// The ports, as long as this lives.
-    _reserved: [TcpSocket; 3],
+    reserved: Vec<TcpSocket>,
     /// Where its HTTP API listens.
     pub http: SocketAddr,
 }
@@ -129,17 +129,30 @@ impl HeadOfficeProcess {
     /// # Errors
     /// If it does not come up.
     pub async fn start_with(name: &str, more: &str) -> anyhow::Result<Self> {
+        let sites = reserve_port()?;
+        let at = sites.local_addr()?;
+        let more = format!("[sites]\nlisten = \"{at}\"\naddress = \"{at}\"\n{more}");
+        let mut head_office = Self::new(name, &more)?;
+        head_office.reserved.push(sites);
+        head_office.start_again().await?;
+        Ok(head_office)
+    }
+
+    /// One that is not started, with these lines at the end of its configuration; where sites come in is up to them.
+    ///
+    /// # Errors
+    /// If its configuration cannot be written.
+    pub fn new(name: &str, more: &str) -> anyhow::Result<Self> {
         let folder = Folder::new(name)?;
-        let reserved = [reserve_port()?, reserve_port()?, reserve_port()?];
-        let [sites, http, https] = reserved.each_ref().map(TcpSocket::local_addr);
-        let (sites, http, https) = (sites?, http?, https?);
+        let reserved = vec![reserve_port()?, reserve_port()?];
+        let (http, https) = (reserved[0].local_addr()?, reserved[1].local_addr()?);
         let config = folder.path().join("central.toml");
         let text = format!(
-            "process = \"{name}\"\ndata_dir = \"data\"\nsocket = \"central.sock\"\n[sites]\nlisten = \"{sites}\"\n\
-             address = \"{sites}\"\n[http]\nlisten = \"{http}\"\n[http.tls]\nlisten = \"{https}\"\naddress = \"{https}\"\n{more}\n"
+            "process = \"{name}\"\ndata_dir = \"data\"\nsocket = \"central.sock\"\n[http]\nlisten = \"{http}\"\n\
+             [http.tls]\nlisten = \"{https}\"\naddress = \"{https}\"\n{more}\n"
         );
         std::fs::write(&config, text)?;
-        let mut head_office = Self {
+        Ok(Self {
             daemon: Daemon {
                 name: "head office",
                 program: program("holdfast-central", "holdfast-central"),
@@ -148,11 +161,29 @@ impl HeadOfficeProcess {
                 child: None,
             },
             folder,
-            _reserved: reserved,
+            reserved,
             http,
-        };
-        head_office.start_again().await?;
-        Ok(head_office)
+        })
+    }
+
+    /// Gives this one, which was never started, the certificate authority of another: processes that share a database let the
+    /// same sites in.
+    ///
+    /// # Errors
+    /// If it cannot be copied.
+    pub fn share_authority_of(&self, other: &Self) -> anyhow::Result<()> {
+        std::fs::create_dir(self.folder().join("data"))?;
+        let (from, to) = (other.tls_folder(), self.tls_folder());
+        std::fs::create_dir(&to)?;
+        for name in ["ca.key", "ca.crt"] {
+            std::fs::copy(from.join(name), to.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Where its certificate authority lies.
+    pub fn tls_folder(&self) -> PathBuf {
+        self.folder().join("data/tls")
     }
 
     /// Starts it on what is in its folder.
@@ -179,6 +210,15 @@ impl HeadOfficeProcess {
     /// If it does not run, or ends badly.
     pub async fn terminate(&mut self) -> anyhow::Result<()> {
         self.daemon.terminate().await
+    }
+
+    /// Its process.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        let child = self.daemon.child.as_ref();
+        Ok(child.context("head office does not run")?.id())
     }
 
     /// What it has logged.
@@ -294,7 +334,9 @@ impl AgentProcess {
     /// # Errors
     /// If it has not enrolled.
     pub fn broker(&self) -> anyhow::Result<SocketAddr> {
-        Ok(self.enrolled()?.broker.parse()?)
+        let enrolled = self.enrolled()?;
+        let broker = enrolled.brokers.first().context("no broker was named")?;
+        Ok(broker.parse()?)
     }
 
     /// Has it meet head office elsewhere: at a relay to the same.
@@ -303,7 +345,7 @@ impl AgentProcess {
     /// If it has not enrolled.
     pub fn meet_at(&self, address: SocketAddr) -> anyhow::Result<()> {
         let mut enrolled = self.enrolled()?;
-        enrolled.broker = address.to_string();
+        enrolled.brokers = vec![address.to_string()];
         let text = serde_json::to_string(&enrolled)?;
         Ok(std::fs::write(self.folder.join("data/enrolment.json"), text)?)
     }

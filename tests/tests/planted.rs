@@ -1,25 +1,32 @@
-//! The simulated world finds bugs that were planted on purpose: each is switched on, and a life must fail.
+//! The simulated worlds, of one station and of two sites with a head office, find bugs that were planted on purpose: each is
+//! switched on, and a life must fail.
 //! Run with `cargo test --workspace --features holdfast-tests/planted-bugs --test planted`.
 
 #![allow(clippy::print_stdout, reason = "says how soon a bug was found")]
 
 use domain::planted::{Bug, plant};
-use world::world::live_through;
+use world::world::{Failure, live_through, two_sites};
 
 /// Within how many lives a bug must be found.
 const LIVES_MAX: u64 = 60;
 
+/// One life, without what it came to.
+type Life = fn(u64) -> Result<(), Failure>;
+
+const OF_A_STATION: Life = |seed| live_through(seed).map(drop);
+const OF_TWO_SITES: Life = |seed| two_sites::live_through(seed).map(drop);
+
 /// Looks for a bug from a life on: what is rare is looked for where it is known to be met.
-fn is_found(bug: Bug, first: u64) {
+fn is_found(live: Life, bug: Bug, first: u64) {
     // Most bugs show as a broken assertion: its message comes with the failure.
     std::panic::set_hook(Box::new(|_| {}));
     for seed in first..first + LIVES_MAX {
         plant(Some(bug));
-        let failure = live_through(seed).err();
+        let failure = live(seed).err();
         plant(None);
         if let Some(failure) = failure {
             println!("{bug:?} is found in life {seed}: {}", failure.what);
-            let without = live_through(seed);
+            let without = live(seed);
             assert!(
                 without.is_ok(),
                 "the same life without the bug: {}",
@@ -32,15 +39,16 @@ fn is_found(bug: Bug, first: u64) {
 }
 
 macro_rules! found {
-    ($($name:ident: $bug:ident $(from $first:literal)?,)*) => { $(
+    ($lives:ident: $($name:ident: $bug:ident $(from $first:literal)?,)*) => { $(
         #[test]
         fn $name() {
-            is_found(Bug::$bug, 0 $(+ $first)?);
+            is_found($lives, Bug::$bug, 0 $(+ $first)?);
         }
     )* };
 }
 
 found! {
+    OF_A_STATION:
     acknowledge_before_sync: AcknowledgeBeforeSync,
     apply_a_record_twice: RecordTwice,
     release_and_capture_both: ReleaseAndCapture,
@@ -75,4 +83,14 @@ found! {
     leave_a_gap_that_a_session_explains: GapStays,
     pay_out_by_a_correction_what_was_never_paid: CorrectionPaysTwice,
     let_a_contact_that_bounces_fill_the_journal: NoJournalBudget,
+}
+
+found! {
+    OF_TWO_SITES:
+    acknowledge_before_the_commit: AckBeforeCommit,
+    take_what_does_not_follow: GapSkipped,
+    take_entries_once_more: DuplicateApplied,
+    go_on_with_a_site_that_another_process_has: HeadNotFenced,
+    decide_once_more_what_head_office_hands_back: TailWithEffects,
+    rate_no_bill_again: ReRatingLeftOut,
 }

@@ -3,26 +3,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
-use central::store::{Db, Place, ledger::mirrored, sites};
-use domain::{
-    ids::SiteId,
-    ledger::{Account, digest},
-    units::Fen,
-};
+#[path = "office/books.rs"]
+mod books;
+#[allow(dead_code, reason = "the tests of the store use more of it")]
+#[path = "../../cloud-sync/central/tests/store/cluster.rs"]
+mod cluster;
+
+use books::{PATIENCE, books_are_equal, charge};
+use central::store::{Db, Place};
+use cluster::Cluster;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use world::{
+    hand::Hand,
     head_office::{AgentProcess, HeadOfficeProcess},
     history,
     station::{SITE, StationProcess},
 };
-
-/// Of no matter unless something never happens: a connection is tried again after up to a minute, on a machine as slow as it is.
-const PATIENCE: Duration = Duration::from_secs(600);
-
-fn site() -> SiteId {
-    SITE.parse().unwrap()
-}
 
 /// A station that has enrolled at head office, the program on its box, and head office's database, looked at from beside.
 struct Both {
@@ -33,10 +30,24 @@ struct Both {
 }
 
 async fn set_up(name: &str) -> Both {
-    let mut station = StationProcess::start(name, &history::setup()).await.unwrap();
     let head_office = HeadOfficeProcess::start(&format!("{name}-office")).await.unwrap();
+    let database = Place::File(head_office.database());
+    meet(name, head_office, database).await
+}
+
+async fn set_up_on(cluster: &Cluster, name: &str) -> Both {
+    let address = cluster.new_database();
+    let more = format!("[database]\nurl = \"{address}\"");
+    let head_office = HeadOfficeProcess::start_with(&format!("{name}-office"), &more)
+        .await
+        .unwrap();
+    meet(name, head_office, Place::Postgres(address)).await
+}
+
+async fn meet(name: &str, head_office: HeadOfficeProcess, database: Place) -> Both {
+    let mut station = StationProcess::start(name, &history::setup()).await.unwrap();
     let agent = head_office.join(&mut station, SITE).await.unwrap();
-    let db = Db::open(&Place::File(head_office.database())).unwrap();
+    let db = books::database(database).await;
     Both {
         station,
         agent,
@@ -45,96 +56,68 @@ async fn set_up(name: &str) -> Both {
     }
 }
 
-/// Waits until head office has everything that the station has journaled, and compares the books.
-async fn books_are_equal(station: &StationProcess, db: &Db) -> u64 {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let sheet = station.get("/v1/balance-sheet").await.unwrap().success().unwrap();
-        let seq = sheet["seq"].as_u64().unwrap();
-        let found = db.read(move |tx| {
-            let head = sites::find(tx, &site())?.unwrap().head;
-            let mut rows = tx.query("SELECT name, balance FROM account WHERE balance <> 0", &[])?;
-            let accounts: Vec<(String, i64)> = rows
-                .iter_mut()
-                .map(|row| Ok((row.text(0)?, row.int(1)?)))
-                .collect::<Result<_, _>>()?;
-            Ok((head.seq, accounts))
-        });
-        let (head, accounts) = found.await.unwrap();
-        if head == seq {
-            assert_eq!(accounts.iter().map(|(_, balance)| balance).sum::<i64>(), 0);
-            assert_eq!(sheet["digest"], json!(digest_of(seq, &accounts)), "at entry {seq}");
-            return seq;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "head office has {head} of {seq}:\n{}",
-            station.log()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// The digest over the station's accounts, as head office's books have them.
-fn digest_of(seq: u64, accounts: &[(String, i64)]) -> String {
-    let own = |name: &str| -> String {
-        let (kind, rest) = name.split_once(':').unwrap();
-        let account = match rest.split_once(':') {
-            Some((_, of)) => format!("{kind}:{of}"),
-            None => kind.to_owned(),
-        };
-        let parsed: Account = account.parse().unwrap();
-        assert_eq!(mirrored(&site(), &parsed), name);
-        account
-    };
-    let mut own: Vec<(String, Fen)> = accounts
-        .iter()
-        .map(|(name, balance)| (own(name), Fen(*balance)))
-        .collect();
-    own.sort();
-    digest(seq, own).unwrap().to_string()
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_station_books_while_the_line_is_cut_and_head_office_starts_again_is_there_afterwards() {
+    let mut both = set_up("two-halves-cut").await;
+    cut_and_killed(&mut both).await;
+    both.agent.terminate().await.unwrap();
+    both.head_office.terminate().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_station_books_while_the_line_is_cut_and_head_office_starts_again_is_there_afterwards() {
+async fn on_postgresql_it_is_there_as_well_and_goes_on_by_itself_when_that_was_gone() {
+    let cluster = Cluster::start();
+    let mut both = set_up_on(&cluster, "two-halves-pg").await;
+    let mut pile = cut_and_killed(&mut both).await;
+
+    cluster.kill();
+    charge(&both.station, &mut pile, "P1", "1006.0000", "1007.0000").await;
+    // Both have met it: the site's desk with a batch in hand, and whoever looks which sites are here.
+    for noticed in ["it is tried again", "which sites this process has cannot be looked up"] {
+        let deadline = Instant::now() + PATIENCE;
+        while !both.head_office.log().contains(noticed) {
+            assert!(Instant::now() < deadline, "{noticed}:\n{}", both.head_office.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    charge(&both.station, &mut pile, "P1", "1007.0000", "1008.0000").await;
+    cluster.start_again();
+    books_are_equal(&both.station, &both.db).await;
+    both.agent.terminate().await.unwrap();
+    both.head_office.terminate().await.unwrap();
+}
+
+/// The line is cut, and both ends are killed, while cars go on charging: nothing is lost, nothing is there twice. Returns the
+/// pile, whose register shows 1006 kWh.
+async fn cut_and_killed(both: &mut Both) -> Hand {
     let Both {
         station,
-        mut agent,
-        mut head_office,
+        agent,
+        head_office,
         db,
-    } = set_up("two-halves-cut").await;
+    } = both;
     station.add_member("anna", "100.00").await.unwrap();
     let pile_secret = station.add_pile("P1").await.unwrap();
-    let mut pile = history::boot(&station, "P1", &pile_secret).await.unwrap();
-    history::charge(&station, &mut pile, "P1", (history::REGISTER, "1001.0000"))
-        .await
-        .unwrap();
-    let before = books_are_equal(&station, &db).await;
+    let mut pile = history::boot(station, "P1", &pile_secret).await.unwrap();
+    charge(station, &mut pile, "P1", history::REGISTER, "1001.0000").await;
+    let before = books_are_equal(station, db).await;
 
     // The line is cut: cars go on charging.
     head_office.terminate().await.unwrap();
-    history::charge(&station, &mut pile, "P1", ("1001.0000", "1003.0000"))
-        .await
-        .unwrap();
-    history::charge(&station, &mut pile, "P1", ("1003.0000", "1004.0000"))
-        .await
-        .unwrap();
+    charge(station, &mut pile, "P1", "1001.0000", "1003.0000").await;
+    charge(station, &mut pile, "P1", "1003.0000", "1004.0000").await;
     head_office.start_again().await.unwrap();
-    let after = books_are_equal(&station, &db).await;
+    let after = books_are_equal(station, db).await;
     assert!(after > before + 15, "{before} {after}");
 
     // Killed in the middle of it, both: nothing lost, nothing twice.
-    history::charge(&station, &mut pile, "P1", ("1004.0000", "1005.0000"))
-        .await
-        .unwrap();
+    charge(station, &mut pile, "P1", "1004.0000", "1005.0000").await;
     agent.kill().unwrap();
     agent.start().await.unwrap();
-    history::charge(&station, &mut pile, "P1", ("1005.0000", "1006.0000"))
-        .await
-        .unwrap();
+    charge(station, &mut pile, "P1", "1005.0000", "1006.0000").await;
     head_office.kill().unwrap();
     head_office.start_again().await.unwrap();
-    let last = books_are_equal(&station, &db).await;
+    let last = books_are_equal(station, db).await;
     assert!(last > after + 15, "{after} {last}");
 
     // The station knows how far it is, by head office's own word.
@@ -149,8 +132,7 @@ async fn what_a_station_books_while_the_line_is_cut_and_head_office_starts_again
     }
     let status = agent.cli(&["status"]).unwrap();
     assert!(status.contains("connected") && status.contains("following"), "{status}");
-    agent.terminate().await.unwrap();
-    head_office.terminate().await.unwrap();
+    pile
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,14 +146,10 @@ async fn a_station_that_is_restored_from_a_copy_gets_its_lost_hours_back_over_th
     station.add_member("anna", "100.00").await.unwrap();
     let pile_secret = station.add_pile("P1").await.unwrap();
     let mut pile = history::boot(&station, "P1", &pile_secret).await.unwrap();
-    history::charge(&station, &mut pile, "P1", (history::REGISTER, "1001.0000"))
-        .await
-        .unwrap();
+    charge(&station, &mut pile, "P1", history::REGISTER, "1001.0000").await;
     let copy = station.folder().join("data/copy.redb");
     station.cli(&["backup", copy.to_str().unwrap()]).unwrap();
-    let lost = history::charge(&station, &mut pile, "P1", ("1001.0000", "1003.0000"))
-        .await
-        .unwrap();
+    let lost = charge(&station, &mut pile, "P1", "1001.0000", "1003.0000").await;
     let head = books_are_equal(&station, &db).await;
     let (_, fee) = told(&station, &lost).await;
 

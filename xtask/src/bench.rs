@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds the station for release with the program that measures it, brings the yardsticks along, and
+//! `cargo xtask bench`: builds the station and head office for release with the program that measures it, brings the yardsticks along, and
 //! runs it. `docs/numbers.md` says how to read the table.
 
 use crate::{
@@ -20,11 +20,18 @@ pub(crate) fn bench(arguments: &[&str]) -> Result {
         "--package",
         "holdfast-broker",
         "--package",
+        "holdfast-central",
+        "--package",
         "holdfast-edge",
+        "--package",
+        "holdfast-sync",
         "--package",
         "holdfast-tests",
     ]);
-    run(build.args(["--bin", "holdfast-edge", "--bin", "bench", "--example", "open"]))?;
+    for program in ["holdfast-central", "holdfast-edge", "holdfast-sync", "bench"] {
+        build.args(["--bin", program]);
+    }
+    run(build.args(["--example", "open"]))?;
     let programs = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     // A connection is an open file, on both sides of it.
     let mut bench = program("sh");
@@ -34,7 +41,7 @@ pub(crate) fn bench(arguments: &[&str]) -> Result {
         "TMPDIR",
         env::var_os("HOLDFAST_BENCH_DIR").unwrap_or_else(|| FOLDER.into()),
     );
-    // It looks for the daemon beside itself.
+    // It looks for the daemons beside itself.
     bench.env("HOLDFAST_TEST_PROGRAMS_ARE_BUILT", "1");
     println!("running {}", shown(&bench));
     run(&mut bench)

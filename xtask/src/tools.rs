@@ -11,7 +11,7 @@ struct Tool {
 }
 
 /// What the tests call.
-const OF_TESTS: [Tool; 5] = [
+const OF_TESTS: [Tool; 7] = [
     Tool {
         program: "faketime",
         package: "faketime",
@@ -21,6 +21,16 @@ const OF_TESTS: [Tool; 5] = [
         program: "mosquitto_pub",
         package: "mosquitto-clients",
         why: "a test plays a pile by hand, as docs/pile-protocol.md has it",
+    },
+    Tool {
+        program: "mosquitto",
+        package: "mosquitto",
+        why: "head office and a station meet at a broker of somebody else's",
+    },
+    Tool {
+        program: "rabbitmq-server",
+        package: "rabbitmq-server",
+        why: "and at three of another kind, one of which is killed",
     },
     Tool {
         program: "python3",

@@ -119,7 +119,7 @@ fn carry(config: &Config) -> anyhow::Result<()> {
         let agent = enrol::agent(config)?;
         let known = Known {
             site: agent.site.to_string(),
-            broker: enrolled.broker.clone(),
+            brokers: enrolled.brokers.clone(),
             certificate_ends: enrol::end_of_certificate(&enrolled)?,
         };
         let socket = bind_unix(&config.socket).await.context("socket in the configuration")?;
@@ -130,7 +130,7 @@ fn carry(config: &Config) -> anyhow::Result<()> {
         let serving = tokio::spawn(serve_unix(socket, api, stopping));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let status = format!("speaks for site {} to {}", agent.site, enrolled.broker);
+        let status = format!("speaks for site {} to {}", agent.site, enrolled.brokers.join(", "));
         tracing::info!("{status}");
         systemd::ready(&status);
         let shutdown = async {
@@ -167,7 +167,7 @@ async fn check(file: &ConfigFile) -> anyhow::Result<String> {
         "{}: nothing wrong\nsite {}, head office at {}, certificate ends {}",
         file.config.display(),
         agent.site,
-        enrolled.broker,
+        enrolled.brokers.join(", "),
         enrol::end_of_certificate(&enrolled)?,
     ))
 }

@@ -86,12 +86,12 @@ pub fn enrolled(config: &Config) -> anyhow::Result<Enrolled> {
 /// As [`enrolled`], or the key cannot be read.
 pub fn agent(config: &Config) -> anyhow::Result<Agent> {
     let enrolled = enrolled(config)?;
-    let Some((host, port)) = split(&enrolled.broker) else {
-        bail!(
-            "the enrolment names no host and port of a broker: {:?}",
-            enrolled.broker
-        );
-    };
+    let nodes = enrolled.brokers.iter().map(|address| {
+        let split = split(address).map(|(host, port)| (host.to_owned(), port));
+        split.with_context(|| format!("the enrolment names no host and port of a broker: {address:?}"))
+    });
+    let nodes: Vec<(String, u16)> = nodes.collect::<Result<_, _>>()?;
+    ensure!(!nodes.is_empty(), "the enrolment names no broker");
     let tls = match enrolled.plain {
         true => None,
         false => {
@@ -104,8 +104,7 @@ pub fn agent(config: &Config) -> anyhow::Result<Agent> {
         site: enrolled.site,
         station: Station::at(config.station_socket.clone()),
         broker: line::Broker {
-            host: host.to_owned(),
-            port,
+            nodes,
             credentials: None,
             tls,
         },

@@ -30,10 +30,9 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Where head office's broker is, and how a site proves who it is.
 #[derive(Clone)]
 pub struct Broker {
-    /// Host name or address; with TLS also the name in the broker's certificate.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
+    /// Host name or address, and TCP port, of each of its nodes; at least one. With TLS the host is also the name in the
+    /// node's certificate.
+    pub nodes: Vec<(String, u16)>,
     /// User name and password, where the broker wants them.
     pub credentials: Option<(String, String)>,
     /// TLS, with the site's certificate.
@@ -44,7 +43,15 @@ impl std::fmt::Debug for Broker {
     /// Without the password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let tls = self.tls.is_some();
-        write!(f, "Broker({}:{}, tls: {tls})", self.host, self.port)
+        write!(f, "Broker({:?}, tls: {tls})", self.nodes)
+    }
+}
+
+impl Broker {
+    /// The node to try after so many tries.
+    pub(crate) fn node(&self, tries: usize) -> (&str, u16) {
+        let node = self.nodes.get(tries % self.nodes.len().max(1));
+        node.map_or(("localhost", 0), |(host, port)| (host, *port))
     }
 }
 
@@ -67,9 +74,9 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Begins to connect. What it hears goes to the receiver, in order.
-    pub(crate) fn open(site: &SiteId, broker: &Broker) -> (Self, mpsc::Receiver<Heard>) {
-        let mut options = MqttOptions::new(site.as_str(), broker.host.clone(), broker.port);
+    /// Begins to connect to a node. What it hears goes to the receiver, in order.
+    pub(crate) fn open(site: &SiteId, broker: &Broker, (host, port): (&str, u16)) -> (Self, mpsc::Receiver<Heard>) {
+        let mut options = MqttOptions::new(site.as_str(), host, port);
         options.set_clean_session(true);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_max_packet_size(FRAME_MAX, FRAME_MAX);

@@ -51,6 +51,8 @@ struct Shell {
     /// Since when the connection is up.
     up_since: Option<Instant>,
     hears: Option<mpsc::Receiver<Heard>>,
+    /// How many connections have come to an end: each is tried at another node than the one before.
+    tries: usize,
     /// When the next connection is tried, and how long the pause after that will be.
     next_try: Instant,
     pause: Duration,
@@ -72,6 +74,7 @@ pub async fn run(agent: Agent, told: watch::Sender<Progress>, shutdown: impl Fut
         line: None,
         up_since: None,
         hears: None,
+        tries: 0,
         next_try: Instant::now(),
         pause: PAUSES[0],
         doing: JoinSet::new(),
@@ -124,7 +127,8 @@ impl Shell {
 
     fn woke(&mut self) -> Option<Input> {
         if self.line.is_none() && Instant::now() >= self.next_try {
-            let (line, hears) = Line::open(&self.agent.site, &self.agent.broker);
+            let Agent { site, broker, .. } = &self.agent;
+            let (line, hears) = Line::open(site, broker, broker.node(self.tries));
             (self.line, self.hears) = (Some(line), Some(hears));
         }
         Some(Input::Tick)
@@ -133,11 +137,8 @@ impl Shell {
     fn heard(&mut self, heard: Heard) -> Option<Input> {
         match heard {
             Heard::Up => {
-                tracing::info!(
-                    "connected to head office at {}:{}",
-                    self.agent.broker.host,
-                    self.agent.broker.port
-                );
+                let (host, port) = self.agent.broker.node(self.tries);
+                tracing::info!("connected to head office at {host}:{port}");
                 self.up_since = Some(Instant::now());
                 Some(Input::Connected)
             }
@@ -160,6 +161,7 @@ impl Shell {
         if self.up_since.take().is_some_and(|since| since.elapsed() >= PAUSES[1]) {
             self.pause = PAUSES[0];
         }
+        self.tries += 1;
         self.next_try = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(PAUSES[1]);
     }

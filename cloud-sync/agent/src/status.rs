@@ -18,8 +18,8 @@ use tokio::sync::watch;
 pub struct Status {
     /// Which site it speaks for.
     pub site: String,
-    /// The broker that it speaks to.
-    pub broker: String,
+    /// The broker that it speaks to: host and port of each of its nodes.
+    pub brokers: Vec<String>,
     /// Whether there is a connection.
     pub connected: bool,
     /// What head office makes of the journal; null before it has said so on this connection.
@@ -43,8 +43,8 @@ pub struct Status {
 pub struct Known {
     /// Which site it speaks for.
     pub site: String,
-    /// The broker that it speaks to.
-    pub broker: String,
+    /// The broker that it speaks to: host and port of each of its nodes.
+    pub brokers: Vec<String>,
     /// When the certificate of this box ends.
     pub certificate_ends: String,
 }
@@ -53,7 +53,7 @@ impl Known {
     fn with(&self, progress: &Progress) -> Status {
         Status {
             site: self.site.clone(),
-            broker: self.broker.clone(),
+            brokers: self.brokers.clone(),
             connected: progress.connected,
             state: progress.state.map(|state| state.word().to_owned()),
             acknowledged: progress.acknowledged.map(|head| head.seq),
@@ -76,7 +76,7 @@ impl Status {
         }
         line("site", self.site.clone());
         let connected = if self.connected { "connected" } else { "not connected" };
-        line("head office", format!("{}, {connected}", self.broker));
+        line("head office", format!("{}, {connected}", self.brokers.join(" or ")));
         line("its word", self.state.clone().unwrap_or_else(|| "none yet".to_owned()));
         let has = self
             .acknowledged

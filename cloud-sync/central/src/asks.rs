@@ -37,8 +37,8 @@ pub struct Answer {
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnswered {
-    /// The site has no connection to head office.
-    #[error("the site is not connected to head office")]
+    /// The site has no connection to this process of head office.
+    #[error("the site is not connected here: it is away, or another process of head office has its desk")]
     Away,
     /// It did not answer in time.
     #[error("the site did not answer in time")]

@@ -114,14 +114,17 @@ pub struct Sites {
     pub listen: Option<SocketAddr>,
     /// The broker that sites meet head office at, where that is not its own.
     pub broker: Option<Broker>,
-    /// What a site that enrols is told: host and port of the broker.
-    pub address: Option<String>,
+    /// What a site that enrols is told: host and port of the broker, or of each of its nodes. None: found by itself.
+    pub addresses: Vec<String>,
 }
 
 impl Sites {
-    /// What a site that enrols is told, where head office's own listener has this port.
-    pub fn told(&self, names: &[String], port: u16) -> String {
-        self.address.clone().unwrap_or_else(|| reached_at(names, port))
+    /// What a site that enrols is told, where head office's own listener has this port: at least one host and port.
+    pub fn told(&self, names: &[String], port: u16) -> Vec<String> {
+        match self.addresses.is_empty() {
+            true => vec![reached_at(names, port)],
+            false => self.addresses.clone(),
+        }
     }
 }
 
@@ -138,10 +141,9 @@ fn reached_at(names: &[String], port: u16) -> String {
 /// A broker of somebody else's.
 #[derive(Clone, PartialEq)]
 pub struct Broker {
-    /// Host name or address; with TLS also the name in its certificate.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
+    /// Host and port of each of its nodes, which are tried in turn; at least one. With TLS a host is also the name in the
+    /// certificate.
+    pub addresses: Vec<(String, u16)>,
     /// Whether it is spoken to without TLS.
     pub plain: bool,
     /// The authority of its certificate, PEM; head office's own if not given.
@@ -154,7 +156,7 @@ pub struct Broker {
 
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Broker({}:{}, plain: {})", self.host, self.port, self.plain)
+        write!(f, "Broker({:?}, plain: {})", self.addresses, self.plain)
     }
 }
 
@@ -229,7 +231,7 @@ impl Default for Config {
             sites: Sites {
                 listen: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8884))),
                 broker: None,
-                address: None,
+                addresses: Vec::new(),
             },
             http: Http {
                 listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8090))),

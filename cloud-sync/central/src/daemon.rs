@@ -271,8 +271,7 @@ fn front_of(config: &Config, tls: &Tls) -> anyhow::Result<Front> {
     Ok(Front::Remote(Remote::new(
         &config.process,
         Address {
-            host: broker.host.clone(),
-            port: broker.port,
+            nodes: broker.addresses.clone(),
             user,
             tls,
         },
@@ -298,7 +297,7 @@ fn told(config: &Config, listening: &Listening, tls: &Tls, office: &Office) -> a
     let broker = config.sites.broker.as_ref();
     Ok(Told {
         https: config.http.told(names, port(listening.https)),
-        broker: config.sites.told(names, port(listening.sites)),
+        brokers: config.sites.told(names, port(listening.sites)),
         plain: broker.is_some_and(|broker| broker.plain),
         broker_authority: match broker {
             Some(broker) if broker.plain => String::new(),

@@ -30,8 +30,8 @@ pub const CERTIFICATE_DAYS: i64 = 1_095;
 pub struct Told {
     /// Where its HTTPS is: host and port.
     pub https: String,
-    /// Where its broker is: host and port.
-    pub broker: String,
+    /// Where its broker is: host and port of each of its nodes; at least one.
+    pub brokers: Vec<String>,
     /// Whether that is spoken to without TLS.
     pub plain: bool,
     /// The authority of the broker's certificate, PEM.
@@ -136,7 +136,7 @@ impl Entrance {
         Ok(Enrolled {
             site: offer.site,
             number,
-            broker: self.told.broker.clone(),
+            brokers: self.told.brokers.clone(),
             plain: self.told.plain,
             authority: self.told.broker_authority.clone(),
             certificate: certified.certificate,

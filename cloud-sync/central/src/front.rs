@@ -81,18 +81,18 @@ pub enum ToSites {
 impl ToSites {
     /// Whether it is on its way. Nobody waits for it: what must arrive is said again.
     pub fn send(&self, site: &SiteId, kind: Kind, payload: Vec<u8>) -> bool {
-        let topic = Topic::new(site.clone(), kind).to_string();
+        let topic = Topic::new(site.clone(), kind);
         match self {
             Self::Own(handle) => {
                 let qos = match kind.qos() {
                     0 => QoS::AtMostOnce,
                     _ => QoS::AtLeastOnce,
                 };
-                let sent = handle.publish_to(site.as_str(), Message::new(topic, payload).qos(qos));
+                let sent = handle.publish_to(site.as_str(), Message::new(topic.to_string(), payload).qos(qos));
                 sent.inspect_err(|error| tracing::debug!(%site, kind = kind.path(), %error, "not delivered"))
                     .is_ok()
             }
-            Self::Remote(remote) => remote.publish(topic, kind.qos(), payload),
+            Self::Remote(remote) => remote.publish(&topic, payload),
         }
     }
 }

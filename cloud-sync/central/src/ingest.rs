@@ -7,9 +7,11 @@
 //! | `copy` | a site's rows in memory, and how they follow entries |
 //! | `rating` | every bill is rated again |
 //! | [`books`] | a site's balance sheet is compared with its books here |
+//! | [`fork`] | batches of a branch that is not followed are kept, so that people can say which one lives |
 
 pub mod books;
 mod copy;
+pub mod fork;
 mod rating;
 
 pub use copy::SiteCopy;
@@ -24,6 +26,7 @@ use copy::Stopped;
 use domain::{
     ids::SiteId,
     journal::{Entry, Hash, Head, NotReadable},
+    planted::{Bug, is_planted},
     time::Wall,
 };
 use protocol::{
@@ -62,6 +65,27 @@ impl Read {
     }
 }
 
+impl Read {
+    /// Reads a batch that is kept, and was read before it was.
+    ///
+    /// # Errors
+    /// [`StoreError::Broken`].
+    pub(crate) fn kept(batch: Batch, site: &Site) -> Result<Self, StoreError> {
+        let broken = |error: Malformed| StoreError::Broken(format!("the batch from entry {} on: {error}", batch.first));
+        Self::of(&batch.to_bytes(), &site.id, &site.keys).map_err(broken)
+    }
+
+    /// The number of its first entry.
+    pub(crate) fn first(&self) -> u64 {
+        self.batch.first
+    }
+
+    /// The batch.
+    pub(crate) fn batch(&self) -> &Batch {
+        &self.batch
+    }
+}
+
 /// What came of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
@@ -83,19 +107,69 @@ pub enum Taken {
 /// # Errors
 /// [`StoreError`]: nothing was written.
 pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: &Read, now: Wall) -> Result<Taken, StoreError> {
-    let head = copy.site().head;
+    let before = copy.site().clone();
     let batch = &read.batch;
-    if batch.first > head.seq + 1 {
+    let (gap, duplicate) = (batch.first > before.head.seq + 1, batch.first <= before.head.seq);
+    if gap && !is_planted(Bug::GapSkipped) {
         return Ok(Taken::Gap);
     }
+    if gap || (duplicate && is_planted(Bug::DuplicateApplied)) {
+        // The planted bugs: as if the copy were where the batch begins.
+        let mut there = before.clone();
+        there.head = batch.before();
+        *copy = SiteCopy::load(tx, there)?;
+    }
+    let head = copy.site().head;
     // Whatever it says of entries that are here must be what is here.
     if let Some(why) = differs(tx, copy, read)? {
-        return stop(tx, me, copy, State::Forked, why);
+        let stopped = stop(tx, me, copy, State::Forked, why)?;
+        fork::keep(tx, copy.site(), read, now)?;
+        return Ok(stopped);
     }
     let known = usize::try_from(head.seq + 1 - batch.first).unwrap_or(usize::MAX);
     if known >= read.entries.len() {
         return Ok(Taken::Followed);
     }
+    if copy.site().closed_at.is_some() {
+        let stopped = stop(tx, me, copy, State::Forked, CLOSED.to_owned())?;
+        fork::keep(tx, copy.site(), read, now)?;
+        return Ok(stopped);
+    }
+    let rest = (known > 0).then(|| rest_of(batch, &read.unpacked, known)).transpose()?;
+    go_on(tx, (me, &before), copy, read, rest.as_ref().unwrap_or(batch), now)
+}
+
+/// Why the journal of a site that was closed is not followed.
+const CLOSED: &str = "the site was closed, and goes on: what it says is kept as a branch, and nothing of it is booked";
+
+/// Takes a batch of the branch that a site goes over to, as [`take`] does. It is kept whole, where its beginning is one that is
+/// followed already.
+///
+/// # Errors
+/// [`StoreError`]: nothing was written.
+pub(crate) fn take_kept(
+    tx: &mut dyn Tx,
+    me: &str,
+    copy: &mut SiteCopy,
+    read: &Read,
+    now: Wall,
+) -> Result<Taken, StoreError> {
+    let before = copy.site().clone();
+    go_on(tx, (me, &before), copy, read, &read.batch, now)
+}
+
+/// Follows what of a batch comes after the head, and keeps it in this form. The site is where it was `before`, and has this
+/// owner, or nothing is written.
+fn go_on(
+    tx: &mut dyn Tx,
+    (me, before): (&str, &Site),
+    copy: &mut SiteCopy,
+    read: &Read,
+    kept: &Batch,
+    now: Wall,
+) -> Result<Taken, StoreError> {
+    let batch = &read.batch;
+    let known = usize::try_from(copy.site().head.seq + 1 - batch.first).unwrap_or(usize::MAX);
     let mut entries = Vec::with_capacity(read.entries.len() - known);
     for entry in read.entries.iter().skip(known) {
         match entry {
@@ -109,29 +183,29 @@ pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: &Read, now: Wa
     if let Err(broken) = read.unpacked.follow() {
         return stop(tx, me, copy, State::Broken, broken.to_string());
     }
-    let before = copy.site().clone();
+    let settled = fork::settled(&entries);
     let followed = match copy.follow(tx, entries, read.unpacked.head()) {
         Ok(followed) => followed,
         Err(Stopped::Contradiction(why)) => {
             // What it made of the rows in memory is not what is written.
-            *copy = SiteCopy::load(tx, before)?;
+            *copy = SiteCopy::load(tx, before.clone())?;
             return stop(tx, me, copy, State::Broken, why);
         }
         Err(Stopped::Store(error)) => return Err(error),
     };
-    let keys = sites::go_on(tx, me, &before, copy.site())?;
+    let keys = sites::go_on(tx, me, before, copy.site())?;
     // The site was enrolled anew since the copy was loaded: whoever signed this batch may not count any more.
     if !sites::keys_at(&keys, batch.last()).0.contains(&read.signed_by) {
         return Err(StoreError::NotOwner);
     }
     copy.take_keys(keys);
     let site = copy.site();
-    let rest = (known > 0).then(|| rest_of(batch, &read.unpacked, known)).transpose()?;
-    let kept = rest.as_ref().unwrap_or(batch);
     journal::keep(tx, &site.id, site.branch, kept, &followed.orders, now)?;
     replica::save(tx, &site.id, copy.rows(), &followed.changes)?;
     ledger::book(tx, &site.id, site.branch, &followed.transfers)?;
-    findings::add(tx, &site.id, site.branch, &followed.findings, now)?;
+    let twice = fork::settled_twice(tx, copy, settled)?;
+    let findings = [followed.findings, twice].concat();
+    findings::add(tx, &site.id, site.branch, &findings, now)?;
     copy.written();
     Ok(Taken::Followed)
 }
@@ -143,8 +217,11 @@ pub(crate) struct Again(SiteCopy);
 
 impl Again {
     /// Before the first batch of a site.
-    pub(crate) fn new(site: &Site) -> Self {
-        Self(SiteCopy::empty(site))
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn new(tx: &mut dyn Tx, site: &Site) -> Result<Self, StoreError> {
+        Ok(Self(SiteCopy::empty(tx, site)?))
     }
 
     /// How far it is.
@@ -154,6 +231,12 @@ impl Again {
 
     /// The copy, once all batches are followed.
     pub(crate) fn into_copy(self) -> SiteCopy {
+        self.0
+    }
+
+    /// The copy, from which its site goes on: whatever stood in the way of the site's journal does not any more.
+    pub(crate) fn go_on(mut self) -> SiteCopy {
+        self.0.goes_on();
         self.0
     }
 
@@ -198,7 +281,7 @@ fn differs(tx: &mut dyn Tx, copy: &SiteCopy, read: &Read) -> Result<Option<Strin
         site.head.seq
     };
     let theirs = hash_in(&read.unpacked, place);
-    let ours = hash_here(tx, copy, place)?;
+    let ours = hash_here(tx, copy.site(), place)?;
     let (Some(theirs), Some(ours)) = (theirs, ours) else {
         return Err(StoreError::Broken(format!("entry {place} of {} is missing", site.id)));
     };
@@ -219,15 +302,19 @@ fn hash_in(unpacked: &Unpacked, seq: u64) -> Option<Hash> {
 }
 
 /// The hash of an entry that is here; none if it is not.
-fn hash_here(tx: &mut dyn Tx, copy: &SiteCopy, seq: u64) -> Result<Option<Hash>, StoreError> {
-    let site = copy.site();
+pub(crate) fn hash_here(tx: &mut dyn Tx, site: &Site, seq: u64) -> Result<Option<Hash>, StoreError> {
     if seq == site.head.seq {
         return Ok(Some(site.head.hash));
     }
     if seq == 0 {
         return Ok(Some(Hash::GENESIS));
     }
-    let Some(batch) = journal::holding(tx, &site.id, site.branch, seq)? else {
+    hash_on(tx, &site.id, site.branch, seq)
+}
+
+/// The hash of an entry in the batches of a branch; none if it is in none of them.
+pub(crate) fn hash_on(tx: &mut dyn Tx, site: &SiteId, branch: u64, seq: u64) -> Result<Option<Hash>, StoreError> {
+    let Some(batch) = journal::holding(tx, site, branch, seq)? else {
         return Ok(None);
     };
     let unpacked = batch.unpack().map_err(|error| StoreError::Broken(error.to_string()))?;
@@ -245,6 +332,22 @@ pub fn rest_after(batch: &Batch, place: Head) -> Result<Option<Batch>, StoreErro
     }
     let known = usize::try_from(place.seq + 1 - batch.first).unwrap_or(usize::MAX);
     rest_of(batch, &unpacked, known).map(Some)
+}
+
+/// A batch up to a place in it, which the station has not signed: for following it, not for keeping it.
+///
+/// # Errors
+/// [`StoreError::Broken`]: it does not go through this place.
+pub(crate) fn part_to(batch: &Batch, place: Head) -> Result<Batch, StoreError> {
+    let broken = |why: String| StoreError::Broken(format!("the batch from entry {} on: {why}", batch.first));
+    let unpacked = batch.unpack().map_err(|error| broken(error.to_string()))?;
+    if hash_in(&unpacked, place.seq) != Some(place.hash) {
+        return Err(broken(format!("it does not go through {place}")));
+    }
+    let within = unpacked.entries().take_while(|(seq, ..)| *seq <= place.seq);
+    let entries: Vec<&[u8]> = within.map(|(_, _, bytes)| bytes).collect();
+    let mut packer = protocol::pack::Packer::new();
+    Batch::pack(batch.before(), &entries, batch.signature, &mut packer).map_err(|error| broken(error.to_string()))
 }
 
 /// A batch without its first entries, which are here.

@@ -36,10 +36,9 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 /// Where the broker is, and how this process proves who it is.
 #[derive(Clone)]
 pub struct Address {
-    /// Host name or address; with TLS also the name in the broker's certificate.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
+    /// Host name or address, and TCP port, of each of its nodes; at least one. With TLS the host is also the name in the
+    /// node's certificate.
+    pub nodes: Vec<(String, u16)>,
     /// User name and password, where the broker wants them.
     pub user: Option<(String, String)>,
     /// TLS.
@@ -113,23 +112,23 @@ impl Remote {
         }
     }
 
-    /// Whether it is on its way.
-    pub(crate) fn publish(&self, topic: String, qos: u8, payload: Vec<u8>) -> bool {
-        let qos = match qos {
+    /// Whether it is on its way. Nothing goes to a site whose desk is not here: only the process that has it hears the answer.
+    pub(crate) fn publish(&self, topic: &Topic, payload: Vec<u8>) -> bool {
+        let qos = match topic.kind.qos() {
             0 => QoS::AtMostOnce,
             _ => QoS::AtLeastOnce,
         };
-        let client = self.here().client.clone();
-        client.is_some_and(|client| client.try_publish(topic, qos, false, payload).is_ok())
+        let here = self.here();
+        let client = here.client.as_ref().filter(|_| here.sites.contains(&topic.site));
+        client.is_some_and(|client| client.try_publish(topic.to_string(), qos, false, payload).is_ok())
     }
 
-    /// Keeps a connection for ever.
+    /// Keeps a connection for ever: each is tried at another node than the one before.
     pub async fn run(self) {
         let mut pause = PAUSES[0];
-        loop {
-            let why = self.connected(&mut pause).await;
+        for (host, port) in self.0.address.nodes.iter().cycle() {
+            let why = self.connected(host, *port, &mut pause).await;
             self.here().client = None;
-            let Address { host, port, .. } = &self.0.address;
             tracing::warn!("no connection to the broker at {host}:{port}: {why}; the next try is in {pause:?}");
             self.here().trouble = Some(why);
             tokio::time::sleep(pause).await;
@@ -137,10 +136,10 @@ impl Remote {
         }
     }
 
-    /// One connection, from its first packet to its last; why it ended.
-    async fn connected(&self, pause: &mut Duration) -> String {
-        let Address { host, port, user, tls } = &self.0.address;
-        let mut options = MqttOptions::new(format!("holdfast-central-{}", self.0.process), host.clone(), *port);
+    /// One connection to a node, from its first packet to its last; why it ended.
+    async fn connected(&self, host: &str, port: u16, pause: &mut Duration) -> String {
+        let Address { user, tls, .. } = &self.0.address;
+        let mut options = MqttOptions::new(format!("holdfast-central-{}", self.0.process), host, port);
         options.set_clean_session(true);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_max_packet_size(FRAME_MAX + 1_024, FRAME_MAX + 1_024);

@@ -41,8 +41,8 @@ pub struct Enrolled {
     pub site: SiteId,
     /// The site's number, which is in the ids of members that are made at its desk.
     pub number: u64,
-    /// Where head office's broker is: host and port.
-    pub broker: String,
+    /// Where head office's broker is: host and port of each of its nodes, which are tried in turn; at least one.
+    pub brokers: Vec<String>,
     /// Whether that is spoken to without TLS.
     pub plain: bool,
     /// The authority of the broker's certificate, PEM.

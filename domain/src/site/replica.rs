@@ -117,6 +117,20 @@ impl Replica {
         Ok(())
     }
 
+    /// Passes over the next entry of the journal, which people have set aside: nothing of it is taken into account, and the
+    /// entries after it follow on it.
+    ///
+    /// # Errors
+    /// [`NotFollowed::Contradiction`]: its number or its time is none that may come next.
+    pub fn pass_over(&mut self, stamp: Stamp) -> Result<(), NotFollowed> {
+        self.whole()?;
+        match super::plain_facts::check_place(self.last, stamp) {
+            Ok(()) => self.last = stamp,
+            Err(why) => return Err(self.break_off(Contradiction { seq: stamp.seq, why })),
+        }
+        Ok(())
+    }
+
     fn take_in(&mut self, stamp: Stamp, fact: &Fact) -> Result<(), Contradicts> {
         super::plain_facts::check_place(self.last, stamp)?;
         self.rows.check_before(fact)?;

@@ -21,7 +21,7 @@ use domain::{
     fact::WentOnAlone,
     journal::{Head, Stamp},
 };
-use protocol::frame::{FRAME_MAX, Malformed, State, Tail};
+use protocol::frame::{FRAME_MAX, Malformed, Tail};
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -130,15 +130,10 @@ async fn take_ack(
 ) -> Result<Json<SyncAcknowledged>, Problem> {
     let believed = end_of(&api)?.ack(&put.bytes).map_err(|why| unbelieved(&why))?;
     let Believed {
-        state,
-        head,
-        hq_epoch,
-        is_fresh,
+        state, head, hq_epoch, ..
     } = believed;
-    // Where the two journals differ, nothing of it says what may be pruned, nor that nothing is missing.
-    let follows = state != State::Forked;
     let mut recovering = api.read(|reader| Ok(reader.recovery()?.is_some())).await?;
-    if recovering && is_fresh && follows {
+    if recovering && believed.may_end_recovery() {
         let ended = api.station.end_recovery(Ending::HeadOfficeHas(head)).await?;
         recovering = match ended {
             Ok(ended) => ended == Ended::MoreIsToCome,
@@ -147,7 +142,7 @@ async fn take_ack(
         };
     }
     let store = api.station.store.clone();
-    let counts = follows && !recovering && head != Head::START;
+    let counts = believed.acknowledges(recovering);
     let done = tokio::task::spawn_blocking(move || {
         store.note_hq_epoch(&hq_epoch.to_string())?;
         if counts {

@@ -20,7 +20,7 @@ use crate::store::{Followed, Recovery, StoreError, TailRefused};
 use domain::{
     fact::{Fact, StopCause, WentOnAlone},
     ids::{CommandId, OrderId, PileId, Randomness},
-    journal::{Broken, Hash, Head},
+    journal::Head,
     messages::{CommandKind, Down, Up, UpMessage},
     site::{Effect, Input, Outcome, Rejected},
     time::Now,
@@ -393,7 +393,7 @@ impl Loop {
             return Ok(Ended::WasNot);
         }
         if let Ending::HeadOfficeHas(place) = &by
-            && !self.has(*place)?
+            && !self.station.store.reader()?.has(*place)?
         {
             return Ok(Ended::MoreIsToCome);
         }
@@ -426,24 +426,6 @@ impl Loop {
         self.begin_anew(outbound)?;
         self.take_what_waited(recovering, outbound)?;
         Ok(Ended::GoesOn(head))
-    }
-
-    /// Whether the journal has this place; if not, more is to come.
-    fn has(&self, place: Head) -> Result<bool, StoreError> {
-        let reader = self.station.store.reader()?;
-        if place == Head::START {
-            return Ok(true);
-        }
-        match reader.hash_of(place.seq)? {
-            Some(found) if found == place.hash => Ok(true),
-            None if place.seq > reader.head()?.0.seq => Ok(false),
-            found => Err(Broken::Fork {
-                seq: place.seq,
-                found: found.unwrap_or(Hash::GENESIS),
-                known: place.hash,
-            }
-            .into()),
-        }
     }
 
     /// Telemetry that is not on disk yet: everything else is.

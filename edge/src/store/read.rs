@@ -7,6 +7,7 @@ mod members;
 mod orders;
 mod piles;
 mod quarantine;
+mod steps;
 
 pub(super) use journal::{entry, split_entry, stamp, written};
 pub use orders::OrderFilter;

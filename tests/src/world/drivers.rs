@@ -126,9 +126,9 @@ impl World {
 
     /// The station is set up, and opens.
     pub(super) fn open(&mut self) -> Step {
-        let image = station::fresh_image();
+        let image = station::fresh_image(&self.site);
         let random = self.random_of_process.clone();
-        let process = Process::start(image, &self.policy, self.now, 0, random);
+        let process = Process::start(image, &self.site, &self.policy, self.now, 0, random);
         self.process = Some(process.map_err(|error| format!("the station does not start: {error}"))?);
         let tariff = Tariff::from_toml(prices::TARIFF, "Asia/Shanghai").map_err(|faults| faults.to_string())?;
         self.push(Work::Told(SiteInput::AddTariff {

@@ -12,7 +12,7 @@ use crate::{
     seed::Seed,
 };
 use domain::{ids::ConnectorNo, order::State, site::Input as SiteInput, units::Energy};
-use edge::station::writer::Work;
+use edge::{station::writer::Work, store::AfterRestore};
 use std::collections::{BTreeSet, VecDeque};
 
 /// How long a fault waits for an order to stand as it wants it.
@@ -346,7 +346,7 @@ impl World {
         self.goes_down(image, down, false);
     }
 
-    fn goes_down(&mut self, image: Vec<u8>, down: Time, away: bool) {
+    pub(super) fn goes_down(&mut self, image: Vec<u8>, down: Time, away: bool) {
         self.processes += 1;
         self.comings_and_goings.clear();
         (self.fuse_lit, self.silent_next) = (false, false);
@@ -367,9 +367,13 @@ impl World {
         self.report.crashes += 1;
         self.physics.unwitnessed.push((self.committed_at, self.now));
         self.note(|| "the station starts again".to_owned());
+        if let Some(recovering) = self.recovers_on(&image)? {
+            self.recovering = Some(recovering);
+            return Ok(());
+        }
         let away = if away { self.now - down_since } else { 0 };
         let random = self.fresh_seed();
-        let process = Process::start(image, &self.policy, self.now, away, random);
+        let process = Process::start(image, &self.site, &self.policy, self.now, away, random);
         self.process = Some(process.map_err(|error| format!("the station does not start again: {error}"))?);
         self.check_after_a_crash()?;
         self.tell_the_time();
@@ -403,7 +407,11 @@ impl World {
             return Ok(());
         };
         let at = station::wall(self.now, self.physics.clock_off_ms);
-        let image = station::restored(backup.image.clone(), at);
+        let after = match self.has_head_office {
+            true => AfterRestore::Recovery,
+            false => AfterRestore::NewRun,
+        };
+        let image = station::restored(backup.image.clone(), &self.site, at, after);
         let image = image.map_err(|error| format!("the copy cannot be restored: {error}"))?;
         self.oracle = backup.oracle.clone();
         self.committed_at = backup.committed_at;
@@ -411,7 +419,9 @@ impl World {
         self.restores += 1;
         let down = self.between(MINUTE, 20 * MINUTE);
         self.goes_down(image, down, false);
-        self.enter_receipts_again();
+        if !self.has_head_office {
+            self.enter_receipts_again();
+        }
         Ok(())
     }
 

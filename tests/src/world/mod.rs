@@ -4,7 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | here | the world's clock, its events, what starts and ends it |
-//! | `station` | the box: the writer and store of `edge`, in virtual time |
+//! | `station`, `recovering` | the box: the writer and store of `edge`, in virtual time; after a restore, with a head office |
 //! | [`disk`] | what a power cut leaves of what was not synced |
 //! | `net`, `traffic` | connections, and what passes over them |
 //! | `drivers`, `people` | who comes, plugs, swipes, pays, decides |
@@ -12,6 +12,7 @@
 //! | `oracle`, `prices`, `physics`, `registers` | what the books must say, by nobody's sums but the world's own |
 //! | `illtyped` | fields that cannot be read, where no money hangs on them |
 //! | `checks` | what must be true after every step, after every crash and at the end |
+//! | [`two_sites`] | two of these worlds, with a head office |
 //!
 //! The same seed is the same life, but for the random names of the journal's runs, on which nothing depends;
 //! [`live_through`] says what failed and which command shows it again.
@@ -27,9 +28,11 @@ mod oracle;
 mod people;
 mod physics;
 mod prices;
+mod recovering;
 mod registers;
 mod station;
 mod traffic;
+pub mod two_sites;
 
 use crate::{
     pile::{self, Pile},
@@ -37,7 +40,7 @@ use crate::{
 };
 use coverage::{Coverage, Oddity};
 use domain::{
-    ids::{CardId, MemberId, Outlet, PileId},
+    ids::{CardId, MemberId, Outlet, PileId, SiteId},
     messages::Down,
     policy::Policy,
     site::Rejected,
@@ -50,6 +53,7 @@ use net::Links;
 use oracle::Oracle;
 use people::Desk;
 use physics::Physics;
+use recovering::Recovering;
 use station::{Process, Turned};
 use std::{
     cell::RefCell,
@@ -108,6 +112,8 @@ pub struct Report {
 pub struct Failure {
     /// Which life.
     pub seed: u64,
+    /// The test that lives it.
+    pub test: &'static str,
     /// What was not as it must be.
     pub what: String,
     /// The last steps before.
@@ -122,8 +128,8 @@ impl fmt::Display for Failure {
         writeln!(f, "seed {}: {}", self.seed, self.what)?;
         write!(
             f,
-            "to see it again: HOLDFAST_SEED={} cargo test -p holdfast-tests --test world",
-            self.seed
+            "to see it again: HOLDFAST_SEED={} cargo test -p holdfast-tests --test {}",
+            self.seed, self.test
         )
     }
 }
@@ -133,18 +139,24 @@ impl fmt::Display for Failure {
 /// # Errors
 /// What was not as it must be, with the steps that led to it.
 pub fn live_through(seed: u64) -> Result<Report, Failure> {
-    match attempt(seed, &Trace::default()) {
+    lived(seed, "world", |seed, trace| World::new(seed, trace.clone()).live())
+}
+
+/// Lives a life, and where something was not as it must be the same again.
+fn lived<T>(seed: u64, test: &'static str, live: impl Fn(u64, &Trace) -> Result<T, String>) -> Result<T, Failure> {
+    match attempt(seed, &Trace::default(), &live) {
         Ok(report) => Ok(report),
         Err(what) => {
             // The same again, and this time the steps are written down.
             let trace = Trace::on();
-            let again = attempt(seed, &trace).err();
+            let again = attempt(seed, &trace, &live).err();
             let what = match again {
                 Some(again) if again == what => what,
                 again => format!("{what} (and not the same when it was lived again: {again:?})"),
             };
             Err(Failure {
                 seed,
+                test,
                 what,
                 steps: trace.take(),
             })
@@ -164,8 +176,8 @@ pub fn journal_of(seed: u64) -> Result<Vec<Vec<u8>>, String> {
     Ok(entries.into_iter().map(|(_, _, bytes)| bytes).collect())
 }
 
-fn attempt(seed: u64, trace: &Trace) -> Result<Report, String> {
-    let life = AssertUnwindSafe(|| World::new(seed, trace.clone()).live());
+fn attempt<T>(seed: u64, trace: &Trace, live: &impl Fn(u64, &Trace) -> Result<T, String>) -> Result<T, String> {
+    let life = AssertUnwindSafe(|| live(seed, trace));
     catch_unwind(life).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -198,6 +210,13 @@ impl Trace {
         let most = wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(STEPS_SHOWN);
         let last = VecDeque::new();
         Self(Some(Rc::new(RefCell::new(Steps { last, most }))))
+    }
+
+    fn note(&self, now: Time, step: impl FnOnce() -> String) {
+        if let Some(steps) = &self.0 {
+            let at = station::wall(now, 0);
+            steps.borrow_mut().push(format!("{at} {}", step()));
+        }
     }
 
     fn take(&self) -> Vec<String> {
@@ -289,6 +308,16 @@ enum Event {
     Close,
 }
 
+/// Whose turn it is.
+enum Next {
+    Event,
+    Wake {
+        pile: usize,
+    },
+    /// The station's loop.
+    Turn,
+}
+
 /// A pile and who is at it.
 struct Unit {
     id: PileId,
@@ -336,12 +365,17 @@ struct Backup {
 }
 
 struct World {
+    site: SiteId,
+    /// What it loses by a restore comes back from there.
+    has_head_office: bool,
     now: Time,
     rng: Seed,
     events: BTreeMap<(Time, u64), Event>,
     count: u64,
     policy: Policy,
     process: Option<Process>,
+    /// It waits for what head office has beyond the copy.
+    recovering: Option<Recovering>,
     /// Which process it is: what belongs to an earlier one is not heard.
     processes: u64,
     random_of_process: Seed,
@@ -375,6 +409,10 @@ struct World {
 
 impl World {
     fn new(seed: u64, trace: Trace) -> Self {
+        Self::of_site(station::site(), false, seed, trace)
+    }
+
+    fn of_site(site: SiteId, has_head_office: bool, seed: u64, trace: Trace) -> Self {
         let mut rng = Seed::for_part(seed, "world");
         let policy = Policy {
             review_above: Fen(4_000),
@@ -384,11 +422,14 @@ impl World {
             ..Policy::default()
         };
         let mut world = Self {
+            site,
+            has_head_office,
             now: 0,
             events: BTreeMap::new(),
             count: 0,
             policy,
             process: None,
+            recovering: None,
             processes: 0,
             random_of_process: Seed::for_part(seed, "station"),
             illtyped: Seed::for_part(seed, "illtyped").next_u64(),
@@ -439,28 +480,34 @@ impl World {
         Ok(self.report.clone())
     }
 
+    /// What happens next, and when.
+    fn next(&self) -> Result<(Time, Next), String> {
+        let event = self.events.first_key_value().map(|(key, _)| (key.0, Next::Event));
+        let wakes = self.units.iter().enumerate();
+        let wakes = wakes.filter_map(|(at, unit)| Some((unit.pile.next_wake()?.0, at)));
+        let wake = wakes.min().map(|(at, pile)| (at, Next::Wake { pile }));
+        let process = self.process.as_ref();
+        let turn = process
+            .and_then(|process| process.due(self.now))
+            .map(|at| (at, Next::Turn));
+        // Of those that are due at once the first.
+        let next = [event, wake, turn].into_iter().flatten().min_by_key(|(at, _)| *at);
+        next.ok_or_else(|| "nothing will ever happen again".to_owned())
+    }
+
     /// The next thing that happens, wherever it is.
     fn step(&mut self) -> Result<(), String> {
-        let event = self.events.first_key_value().map(|(key, _)| key.0);
-        let wakes = self.units.iter().enumerate();
-        let wake = wakes
-            .filter_map(|(at, unit)| Some((unit.pile.next_wake()?.0, at)))
-            .min();
-        let turn = self.process.as_ref().and_then(|process| process.due(self.now));
-        let earliest = [event, wake.map(|(at, _)| at), turn].into_iter().flatten().min();
-        let earliest = earliest.ok_or("nothing will ever happen again")?;
-        self.now = self.now.max(earliest);
+        let (at, next) = self.next()?;
+        self.now = self.now.max(at);
         self.count += 1;
-        if event == Some(earliest) {
-            if let Some((_, event)) = self.events.pop_first() {
-                self.happen(event)?;
-            }
-        } else if let Some((_, pile)) = wake.filter(|(at, _)| *at == earliest) {
-            self.tell_pile(pile, pile::Input::Wake)?;
-        } else {
-            self.turn()?;
+        match next {
+            Next::Event => match self.events.pop_first() {
+                Some((_, event)) => self.happen(event),
+                None => Ok(()),
+            },
+            Next::Wake { pile } => self.tell_pile(pile, pile::Input::Wake),
+            Next::Turn => self.turn(),
         }
-        Ok(())
     }
 
     fn happen(&mut self, event: Event) -> Result<(), String> {
@@ -572,10 +619,10 @@ impl World {
     }
 
     fn note(&self, step: impl FnOnce() -> String) {
-        if let Some(steps) = &self.trace.0 {
-            let at = station::wall(self.now, 0);
-            steps.borrow_mut().push(format!("{at} {}", step()));
-        }
+        self.trace.note(self.now, || match self.has_head_office {
+            true => format!("{}: {}", self.site, step()),
+            false => step(),
+        });
     }
 
     fn mono(&self) -> Mono {

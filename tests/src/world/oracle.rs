@@ -28,7 +28,11 @@ use domain::{
     time::Wall,
     units::Energy,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 /// What the oracle knows of one order.
 #[derive(Debug, Clone)]
@@ -96,6 +100,44 @@ pub(super) struct Oracle {
     /// What each member has paid in.
     paid_in: BTreeMap<MemberId, i64>,
     touched: BTreeSet<Account>,
+    judged: Judged,
+}
+
+/// How entries were judged when they were journaled, by number. Where head office hands one back after a restore it is the same
+/// entry, and the world has gone on. Copies of an oracle share it.
+#[derive(Debug, Clone, Default)]
+struct Judged(Rc<RefCell<BTreeMap<u64, Judgement>>>);
+
+#[derive(Debug, Clone)]
+struct Judgement {
+    hash: Hash,
+    at: Time,
+    /// Once it was looked at: what is wrong with a bill, if anything.
+    doubt: Option<Option<String>>,
+}
+
+impl Judged {
+    /// When an entry was journaled: `now`, if it was not followed before.
+    fn at(&self, seq: u64, hash: Hash, now: Time) -> Time {
+        let fresh = Judgement {
+            hash,
+            at: now,
+            doubt: None,
+        };
+        let mut all = self.0.borrow_mut();
+        let judged = all.entry(seq).or_insert_with(|| fresh.clone());
+        if judged.hash != hash {
+            *judged = fresh;
+        }
+        judged.at
+    }
+
+    /// What is wrong with the bill of an entry, if anything.
+    fn doubt(&self, seq: u64, look: impl FnOnce() -> Option<String>) -> Option<String> {
+        let mut all = self.0.borrow_mut();
+        let judged = all.get_mut(&seq)?;
+        judged.doubt.get_or_insert_with(look).clone()
+    }
 }
 
 impl Default for Oracle {
@@ -117,6 +159,7 @@ impl Default for Oracle {
             top_ups: BTreeMap::new(),
             paid_in: BTreeMap::new(),
             touched: BTreeSet::new(),
+            judged: Judged::default(),
         }
     }
 }
@@ -153,6 +196,7 @@ impl Oracle {
             return Err(format!("journal entry {} follows {}", entry.stamp.seq, self.head));
         }
         (self.head, self.hash) = (entry.stamp.seq, hash);
+        let now = self.judged.at(self.head, hash, now);
         let told = self.tell_registers(&entry);
         self.rows.apply(entry.stamp, &entry.fact, &mut Changes::default());
         let judged = told.and_then(|()| self.judge(&entry, desk, physics, now));
@@ -493,8 +537,10 @@ impl Oracle {
                 if *basis == Basis::Correction || book.source == Source::Quarantine {
                     return Ok(());
                 }
-                let book = self.book(order)?;
-                book.doubt = physics.check_bill(order, (*basis, bill), book.sampled, now).err();
+                let sampled = self.book(order)?.sampled;
+                let look = || physics.check_bill(order, (*basis, bill), sampled, now).err();
+                let doubt = self.judged.doubt(entry.stamp.seq, look);
+                self.book(order)?.doubt = doubt;
                 Ok(())
             }
             Fact::BillCorrected {

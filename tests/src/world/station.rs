@@ -15,11 +15,11 @@ use edge::{
         LoopStats,
         writer::{Committed, Work, Writer},
     },
-    store::{Store, StoreError},
+    store::{AfterRestore, Store, StoreError},
 };
 use std::{
-    collections::VecDeque,
-    sync::{Arc, OnceLock},
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// What waits for a commit on behalf of a pile: the PUBACK of one publish, and the record that it promises to keep.
@@ -60,29 +60,35 @@ pub(super) enum Turned {
     PowerGone,
 }
 
+/// The only site of a world of one.
 pub(super) fn site() -> SiteId {
     SiteId::new("world").expect("a word is a site id")
 }
 
 /// The image of a database that has just been made: the same for every seed.
-pub(super) fn fresh_image() -> Vec<u8> {
-    static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
+pub(super) fn fresh_image(site: &SiteId) -> Vec<u8> {
+    static IMAGES: Mutex<BTreeMap<SiteId, Vec<u8>>> = Mutex::new(BTreeMap::new());
     let make = || {
         let disk = Disk::with(Vec::new());
-        let store = Store::on(disk.clone(), &site()).expect("a fresh database can be made in memory");
+        let store = Store::on(disk.clone(), site).expect("a fresh database can be made in memory");
         drop(store);
         disk.end_process()
     };
-    IMAGE.get_or_init(make).clone()
+    let mut images = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);
+    images.entry(site.clone()).or_insert_with(make).clone()
 }
 
 /// The image of a copy that was made the station's database.
 ///
 /// # Errors
 /// It is no whole database.
-pub(super) fn restored(copy: Vec<u8>, at: Wall) -> Result<Vec<u8>, StoreError> {
+pub(super) fn restored(copy: Vec<u8>, site: &SiteId, at: Wall, after: AfterRestore) -> Result<Vec<u8>, StoreError> {
     let disk = Disk::with(copy);
-    drop(Store::on(disk.clone(), &site())?.begin_run(at)?);
+    let store = Store::on(disk.clone(), site)?;
+    match after {
+        AfterRestore::NewRun => drop(store.begin_run(at)?),
+        AfterRestore::Recovery => store.begin_recovery(at)?,
+    }
     Ok(disk.end_process())
 }
 
@@ -93,13 +99,14 @@ impl Process {
     /// What keeps the station from starting.
     pub(super) fn start(
         image: Vec<u8>,
+        site: &SiteId,
         policy: &Policy,
         now: Time,
         away: u64,
         random: Seed,
     ) -> Result<Self, StoreError> {
         let disk = Disk::with(image);
-        let store = Store::on(disk.clone(), &site())?;
+        let store = Store::on(disk.clone(), site)?;
         let stats: Arc<LoopStats> = Arc::default();
         let (writer, found) = Writer::recover(store.clone(), policy.clone(), stats)?;
         Ok(Self {

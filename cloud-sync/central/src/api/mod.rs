@@ -7,6 +7,7 @@
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
+//! | `branches` | sites that stand still: which branch lives, trying again, setting aside, closing |
 //! | `upkeep` | whether copies and books are right |
 //! | `alerts` | what people must look at |
 //! | `books_check` | whether a site's own books are those that are here |
@@ -29,6 +30,7 @@ mod attempts;
 mod audit;
 mod books;
 mod books_check;
+mod branches;
 mod credentials;
 mod document;
 pub mod dto;
@@ -92,6 +94,7 @@ const SLOW: &[(&str, Duration)] = &[
     ("/v1/sites/{site}/journal/verification", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/replica/verification", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/replica", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/branch", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/books-check", Duration::from_secs(120)),
     ("/v1/ledger/verification", Duration::from_secs(3_600)),
     ("/v1/ledger/export", Duration::from_secs(3_600)),
@@ -212,6 +215,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(sites::routes())
         .merge(office::routes())
         .merge(upkeep::routes())
+        .merge(branches::routes())
         .merge(books_check::routes())
         .merge(orders::routes())
         .merge(members::routes())

@@ -99,8 +99,8 @@ struct EnrolledView {
     site: SiteId,
     /// The site's number.
     number: u64,
-    /// Where head office's broker is: host and port.
-    broker: String,
+    /// Where head office's broker is: host and port of each of its nodes, which are tried in turn; at least one.
+    brokers: Vec<String>,
     /// Whether that is spoken to without TLS.
     plain: bool,
     /// The authority of the broker's certificate, PEM.
@@ -278,7 +278,7 @@ async fn enrol_site(
     Ok(Json(EnrolledView {
         site: enrolled.site,
         number: enrolled.number,
-        broker: enrolled.broker,
+        brokers: enrolled.brokers,
         plain: enrolled.plain,
         authority: enrolled.authority,
         certificate: enrolled.certificate,

@@ -46,7 +46,14 @@ pub(super) fn check_config(path: &Path) -> anyhow::Result<String> {
     daemon::senders_of(&config).context("alerts")?;
     let at = |address: Option<std::net::SocketAddr>| address.map_or_else(|| "nowhere".to_owned(), |at| at.to_string());
     match &config.sites.broker {
-        Some(broker) => lines.push(format!("sites: at the broker {}:{}", broker.host, broker.port)),
+        Some(broker) => {
+            let nodes: Vec<String> = broker
+                .addresses
+                .iter()
+                .map(|(host, port)| format!("{host}:{port}"))
+                .collect();
+            lines.push(format!("sites: at the broker {}", nodes.join(", ")));
+        }
         None => lines.push(format!("sites: {}", at(config.sites.listen))),
     }
     lines.push(format!("HTTPS: {}", at(config.http.tls_listen)));

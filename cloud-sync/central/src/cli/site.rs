@@ -3,7 +3,7 @@
 use super::{Daemon, Shown};
 use anyhow::Context;
 use clap::Subcommand;
-use domain::ids::SiteId;
+use domain::{ids::SiteId, journal::Head};
 use serde_json::{Value, json};
 use service::{table, tls::client::put_secret};
 use std::path::{Path, PathBuf};
@@ -37,11 +37,80 @@ pub(super) enum Site {
         /// Its id.
         site: SiteId,
     },
+    /// Branches of a site's journal that are not followed: where each leaves the one that is, and how far it is here.
+    Branches {
+        /// Its id.
+        site: SiteId,
+    },
+    /// Say which branch of a site's journal lives, after a station was restored and went on alone, or its disk was cloned.
+    Accept {
+        /// Its id.
+        site: SiteId,
+        /// A place that this branch goes through, and no other: an entry's number, a colon, its hash, as `holdfast-edge status`
+        /// at the site prints it, and `site branches` here.
+        #[arg(value_name = "SEQ:HASH")]
+        through: Head,
+        /// Why, for the audit chain.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Try a site again whose journal is ahead or broken, from its head; a new start does so anyway.
+    Resume {
+        /// Its id.
+        site: SiteId,
+    },
+    /// Set aside one entry at which a site's journal is broken: nothing of it is applied, and the entries after it are followed.
+    /// Two people do it.
+    SetAside {
+        /// Its id.
+        site: SiteId,
+        /// The entry's number, as `site show` has it in `trouble`.
+        seq: u64,
+        #[command(flatten)]
+        decide: Decide,
+    },
+    /// Close a site that never comes back: it may not come in any more, what is open there becomes a finding. Two people do it.
+    Close {
+        /// Its id.
+        site: SiteId,
+        #[command(flatten)]
+        decide: Decide,
+    },
     /// Take a site's certificate back: it may not come in any more until it was invited again. What it has said is kept.
     Revoke {
         /// Its id.
         site: SiteId,
     },
+}
+
+/// What two people decide.
+#[derive(Debug, clap::Args)]
+pub(super) struct Decide {
+    /// Propose it, and why. Another person approves it.
+    #[arg(long, required_unless_present = "approve")]
+    reason: Option<String>,
+    /// Approve what another person has proposed.
+    #[arg(long, conflicts_with = "reason")]
+    approve: bool,
+}
+
+impl Decide {
+    fn put(&self, daemon: &Daemon, path: &str, site: &SiteId) -> anyhow::Result<Shown> {
+        match &self.reason {
+            Some(reason) => daemon.put(path, &json!({ "reason": reason }))?,
+            None => daemon.put(&format!("{path}/approval"), &json!({}))?,
+        };
+        let shown: fn(&Value) -> String = match self.approve {
+            true => |answer| format!("site {}: approved", shown(&answer["site"])),
+            false => |answer| {
+                format!(
+                    "site {}: proposed; another person approves it with the same command and --approve",
+                    shown(&answer["site"])
+                )
+            },
+        };
+        Ok((json!({ "site": site }), shown))
+    }
 }
 
 pub(super) fn run(daemon: &Daemon, command: Site) -> anyhow::Result<Shown> {
@@ -52,6 +121,20 @@ pub(super) fn run(daemon: &Daemon, command: Site) -> anyhow::Result<Shown> {
         }
         Site::List => Ok((daemon.all("/v1/sites")?, list)),
         Site::Show { site } => Ok((daemon.get(&format!("/v1/sites/{site}"))?, table::fields)),
+        Site::Branches { site } => Ok((daemon.get(&format!("/v1/sites/{site}/branches"))?, branches)),
+        Site::Accept { site, through, reason } => {
+            let body = json!({ "through": through.to_string(), "reason": reason });
+            let accepted = daemon.put(&format!("/v1/sites/{site}/branch"), &body)?;
+            Ok((accepted, table::fields))
+        }
+        Site::Resume { site } => {
+            daemon.put(&format!("/v1/sites/{site}/trial"), &json!({}))?;
+            Ok((json!({ "site": site }), |answer| {
+                format!("site {} is tried again", shown(&answer["site"]))
+            }))
+        }
+        Site::SetAside { site, seq, decide } => decide.put(daemon, &format!("/v1/sites/{site}/set-aside/{seq}"), &site),
+        Site::Close { site, decide } => decide.put(daemon, &format!("/v1/sites/{site}/closure"), &site),
         Site::Enrol { site, out } => invite(daemon, &site, out),
         Site::Revoke { site } => {
             daemon.delete(&format!("/v1/sites/{site}/certificate"))?;
@@ -81,6 +164,23 @@ fn invite(daemon: &Daemon, site: &SiteId, out: Option<PathBuf>) -> anyhow::Resul
 
 fn shown(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+fn branches(answer: &Value) -> String {
+    let place = |place: &Value| format!("{}:{}", place["seq"], shown(&place["hash"]));
+    let row = |branch: &Value| {
+        json!({
+            "branch": branch["number"],
+            "entries": branch["entries"],
+            "taken": branch["taken_at"],
+            "leaves at": branch["leaves_at"]["seq"],
+            "head": place(&branch["head"]),
+        })
+    };
+    let rows: Vec<Value> = answer["others"].as_array().into_iter().flatten().map(row).collect();
+    let columns = ["branch", "entries", "taken", "leaves at", "head"];
+    let others = table::columns(&json!({ "items": rows }), &columns);
+    format!("branch {} is followed\n{others}", answer["followed"])
 }
 
 fn list(answer: &Value) -> String {

@@ -18,7 +18,7 @@ pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) url: Option<String>,
     pub(super) url_file: Option<PathBuf>,
-    pub(super) broker: Option<String>,
+    pub(super) broker: Vec<String>,
     pub(super) broker_plain: bool,
     pub(super) broker_authority: Option<PathBuf>,
     pub(super) broker_user: Option<String>,
@@ -193,7 +193,8 @@ impl Draft {
             (self.broker_user.take(), self.broker_password.take()),
         );
         let authority = self.broker_authority.take();
-        let Some(address) = self.broker.take() else {
+        let told = std::mem::take(&mut self.broker);
+        if told.is_empty() {
             if user.is_some() || certificate.is_some() || authority.is_some() || self.broker_plain {
                 found.fault(
                     "sites.broker.address",
@@ -201,18 +202,16 @@ impl Draft {
                 );
             }
             return;
-        };
-        let Some((host, port)) = split_address(&address) else {
-            return;
-        };
-        if self.config.sites.address.is_none() {
-            self.config.sites.address = Some(address.clone());
+        }
+        let addresses = told.iter().filter_map(|address| split_address(address));
+        let addresses = addresses.map(|(host, port)| (host.to_owned(), port)).collect();
+        if self.config.sites.addresses.is_empty() {
+            self.config.sites.addresses = told;
         }
         // Sites meet head office there, and nowhere else.
         self.config.sites.listen = None;
         self.config.sites.broker = Some(Broker {
-            host: host.to_owned(),
-            port,
+            addresses,
             plain: self.broker_plain,
             authority,
             user,

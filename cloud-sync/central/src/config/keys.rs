@@ -22,8 +22,8 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
     "database.url_file" => |draft, given| draft.url_file = given.optional(|given| given.path(&draft.folder))?;
 
     "sites.listen" => |draft, given| draft.config.sites.listen = given.optional(Given::address)?;
-    "sites.address" => |draft, given| draft.config.sites.address = given.optional(host_and_port)?;
-    "sites.broker.address" => |draft, given| draft.broker = given.optional(host_and_port)?;
+    "sites.address" => |draft, given| draft.config.sites.addresses = hosts_and_ports(given)?;
+    "sites.broker.address" => |draft, given| draft.broker = hosts_and_ports(given)?;
     "sites.broker.plain" => |draft, given| draft.broker_plain = given.boolean()?;
     "sites.broker.authority" => |draft, given|
         draft.broker_authority = given.optional(|given| given.path(&draft.folder))?;
@@ -175,5 +175,24 @@ fn host_and_port(given: &Given) -> Result<String, String> {
     match crate::config::split_address(text) {
         Some(_) => Ok(text.to_owned()),
         None => Err(format!("`{}` is not {wanted}", shortened(text))),
+    }
+}
+
+/// `host:port` of one broker, or a list with that of each of its nodes; none for the empty text.
+fn hosts_and_ports(given: &Given) -> Result<Vec<String>, String> {
+    const NODES_MAX: usize = 16;
+    let addresses: Vec<String> = match given {
+        Given::List(items) => items.iter().map(host_and_port).collect::<Result<_, _>>()?,
+        Given::Text(text) | Given::Loose(text) if text.is_empty() => Vec::new(),
+        // An environment variable has no lists.
+        Given::Loose(text) => {
+            let parts = text.split(',').map(|part| Given::Text(part.trim().to_owned()));
+            parts.map(|part| host_and_port(&part)).collect::<Result<_, _>>()?
+        }
+        one => vec![host_and_port(one)?],
+    };
+    match addresses.len() {
+        0..=NODES_MAX => Ok(addresses),
+        many => Err(format!("has {many} addresses; at most {NODES_MAX} are allowed")),
     }
 }

@@ -54,16 +54,30 @@ fn the_database_is_in_the_folder_unless_an_address_is_given() {
 fn a_broker_of_somebody_elses_takes_the_place_of_the_own_listener() {
     let config = of("[sites.broker]\naddress = \"mq.example:8883\"").unwrap();
     assert_eq!(config.sites.listen, None);
-    assert_eq!(config.sites.told(&[], 1), "mq.example:8883");
+    assert_eq!(config.sites.told(&[], 1), ["mq.example:8883"]);
     let broker = config.sites.broker.unwrap();
-    assert_eq!(
-        (broker.host.as_str(), broker.port, broker.plain),
-        ("mq.example", 8883, false)
-    );
+    let node = |name: &str| (name.to_owned(), 8883);
+    assert_eq!((broker.addresses, broker.plain), (vec![node("mq.example")], false));
     let config =
         of("[sites]\naddress = \"outside.example:18883\"\n[sites.broker]\naddress = \"[fd00::1]:8883\"").unwrap();
-    assert_eq!(config.sites.told(&[], 1), "outside.example:18883");
-    assert_eq!(config.sites.broker.unwrap().host, "fd00::1");
+    assert_eq!(config.sites.told(&[], 1), ["outside.example:18883"]);
+    assert_eq!(config.sites.broker.unwrap().addresses, [node("fd00::1")]);
+    // A cluster is reached at any of its nodes.
+    let config = of("[sites.broker]\naddress = [\"a.example:8883\", \"b.example:8883\"]").unwrap();
+    assert_eq!(config.sites.told(&[], 1), ["a.example:8883", "b.example:8883"]);
+    assert_eq!(
+        config.sites.broker.unwrap().addresses,
+        [node("a.example"), node("b.example")]
+    );
+    let variable = (
+        format!("{ENVIRONMENT}SITES__BROKER__ADDRESS"),
+        "a.example:8883, b.example:8883".to_owned(),
+    );
+    let config = Config::of_text(Path::new("/etc/holdfast/central.toml"), "", [variable]).unwrap();
+    assert_eq!(
+        config.sites.broker.unwrap().addresses,
+        [node("a.example"), node("b.example")]
+    );
 }
 
 #[test]
@@ -83,6 +97,10 @@ fn what_is_wrong_is_told_with_its_line_and_what_to_do() {
         (
             "[sites.broker]\naddress = \"x\"",
             ":2: sites.broker.address: `x` is not a host name",
+        ),
+        (
+            "[sites.broker]\naddress = [\"x:1\", \"y\"]",
+            ":2: sites.broker.address: `y` is not a host name",
         ),
         (
             "[sites.broker]\naddress = \"x:1\"\nuser = \"u\"",

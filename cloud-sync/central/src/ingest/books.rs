@@ -1,7 +1,7 @@
 //! A site's balance sheet is compared with its books here, at the entry at which it was drawn up (BOOKS).
 
 use crate::store::{
-    Db, StoreError, Tx,
+    Db, StoreError, Tx, branches,
     findings::{self, Class, Finding},
     ledger, replica, sites,
 };
@@ -42,7 +42,8 @@ pub enum Compared {
         /// How far it is.
         head: u64,
     },
-    /// The site goes on with another journal than the one that is here.
+    /// The site goes on with another journal than the one that is here; or did when it drew the sheet up, before the branch
+    /// that is followed now left the other.
     Forked,
 }
 
@@ -91,6 +92,10 @@ pub fn compare(tx: &mut dyn Tx, site: &SiteId, sheet: &Sheet) -> Result<(u64, Co
     let found = found.ok_or_else(|| StoreError::Broken(format!("there is no site {site}")))?;
     let head = found.head.seq;
     if found.state == State::Forked {
+        return Ok((found.branch, Compared::Forked));
+    }
+    let followed_from = branches::left(tx, site, found.branch)?;
+    if followed_from.is_some_and(|from| sheet.seq < from.seq) {
         return Ok((found.branch, Compared::Forked));
     }
     if head < sheet.seq {

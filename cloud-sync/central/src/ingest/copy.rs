@@ -2,8 +2,8 @@
 
 use super::rating;
 use crate::store::{
-    StoreError, Tx,
-    findings::Finding,
+    StoreError, Tx, decisions,
+    findings::{Class, Finding},
     ledger::{Mirrored, mirrored},
     replica,
     sites::{EdgeKey, Site},
@@ -28,6 +28,8 @@ const READ_AHEAD: usize = 2;
 pub struct SiteCopy {
     site: Site,
     replica: Replica,
+    /// The entries that people have set aside.
+    set_aside: BTreeSet<u64>,
 }
 
 /// What entries came to.
@@ -80,12 +82,16 @@ impl SiteCopy {
         };
         Ok(Self {
             replica: Replica::new(last, rows),
+            set_aside: decisions::set_aside(tx, &site.id, site.branch)?,
             site,
         })
     }
 
     /// The copy of a site of which nothing has been followed.
-    pub(super) fn empty(site: &Site) -> Self {
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) fn empty(tx: &mut dyn Tx, site: &Site) -> Result<Self, StoreError> {
         let mut rows = Rows::default();
         for account in Account::OF_STATION {
             rows.ledger.load(account, Fen::ZERO);
@@ -95,7 +101,7 @@ impl SiteCopy {
             at: domain::time::Wall(0),
             mono: Mono(0),
         };
-        Self {
+        Ok(Self {
             site: Site {
                 head: Head::START,
                 mono: start.mono,
@@ -103,7 +109,13 @@ impl SiteCopy {
                 ..site.clone()
             },
             replica: Replica::new(start, rows),
-        }
+            set_aside: decisions::set_aside(tx, &site.id, site.branch)?,
+        })
+    }
+
+    /// Nothing comes after it any more: where it is, is where its site goes on from. The site was opened again.
+    pub(super) fn goes_on(&mut self) {
+        (self.site.state, self.site.trouble, self.site.closed_at) = (State::Following, None, None);
     }
 
     /// The site, and how far its journal is.
@@ -150,6 +162,12 @@ impl SiteCopy {
             }
             if step.replace(stamp.now()).is_some_and(|before| before != stamp.now()) {
                 self.end_step()?;
+            }
+            if self.set_aside.contains(&stamp.seq) {
+                self.replica.pass_over(stamp).map_err(contradiction)?;
+                findings.push(passed_over(stamp.seq, fact));
+                self.site.mono = stamp.mono;
+                continue;
             }
             self.follow_one(tx, stamp, fact)?;
             if let Fact::DayBegan { day } = fact {
@@ -222,6 +240,19 @@ impl SiteCopy {
             }
         };
         transfers.iter().map(mirror).collect()
+    }
+}
+
+fn passed_over(seq: u64, fact: &Fact) -> Finding {
+    let why = format!(
+        "two people have set this entry aside: nothing of it, a {}, is applied here",
+        fact.kind()
+    );
+    Finding {
+        class: Class::SetAside,
+        seq,
+        order: fact.order().cloned(),
+        detail: serde_json::json!({ "why": why }).to_string(),
     }
 }
 

@@ -6,6 +6,7 @@ use domain::{
     fact::Fact,
     ids::TariffId,
     order::{Basis, OrderRow},
+    planted::{Bug, is_planted},
     rating::{Bill, BillSegment, Reading, rate},
     site::Rows,
     units::{Energy, Fen},
@@ -41,6 +42,9 @@ pub(super) fn check(rows: &Rows, seq: u64, fact: &Fact) -> Option<Finding> {
     let Fact::OrderRated { order, basis, bill } = fact else {
         return None;
     };
+    if is_planted(Bug::ReRatingLeftOut) {
+        return None;
+    }
     let (why, here) = difference(rows, rows.order(order).map(|order| &**order), *basis, bill)?;
     let detail = Detail {
         why,

@@ -18,16 +18,25 @@ pub enum Class {
     Rating,
     /// A site's balance sheet is not what its books are here.
     Books,
+    /// An order was settled on two branches of a site's journal.
+    Fork,
+    /// Two people have set an entry aside: nothing of it is applied here.
+    SetAside,
+    /// A site was closed: what is open by its rows.
+    Closed,
 }
 
 impl Class {
-    const ALL: [Self; 2] = [Self::Rating, Self::Books];
+    const ALL: [Self; 5] = [Self::Rating, Self::Books, Self::Fork, Self::SetAside, Self::Closed];
 
-    /// Its name, in the database and for people: `RATING`, `BOOKS`.
+    /// Its name, in the database and for people: `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Rating => "RATING",
             Self::Books => "BOOKS",
+            Self::Fork => "FORK",
+            Self::SetAside => "SET_ASIDE",
+            Self::Closed => "CLOSED",
         }
     }
 
@@ -95,6 +104,18 @@ pub fn add(tx: &mut dyn Tx, site: &SiteId, branch: u64, findings: &[Finding], no
         ]
     };
     tx.write_all(&FINDINGS, &findings.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Gives the findings up to an entry to another branch, which has the journal up to there in common.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn give(tx: &mut dyn Tx, site: &SiteId, from: u64, to: u64, seq: u64) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE finding SET branch = $1 WHERE site = $2 AND branch = $3 AND seq <= $4",
+        &[to.into(), site.as_str().into(), from.into(), seq.into()],
+    )
+    .map(drop)
 }
 
 /// Which findings are asked for: those for which everything that is given holds.

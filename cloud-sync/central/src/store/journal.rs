@@ -1,7 +1,7 @@
 //! Sites' journals in the database: batches, as they came.
 
 use super::{
-    Column, Row, SetStatement, StoreError, Tx,
+    Column, Row, SetStatement, StoreError, Tx, Value,
     set::{Present, bytes, int, text},
 };
 use domain::{
@@ -125,4 +125,75 @@ pub fn after(tx: &mut dyn Tx, site: &SiteId, branch: u64, seq: u64, limit: u64) 
         &[site.as_str().into(), branch.into(), seq.into(), limit.into()],
     )?;
     rows.into_iter().map(batch).collect()
+}
+
+/// Gives the batches that begin before an entry, or all, and what is said of them, to another branch: the two have them in
+/// common, and the branch that is followed has its journal from its first entry on.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn give(tx: &mut dyn Tx, site: &SiteId, from: u64, to: u64, before: Option<u64>) -> Result<(), StoreError> {
+    let before = before.map_or(Value::Int(i64::MAX), Value::from);
+    for table in ["batch", "order_batch"] {
+        let statement = format!("UPDATE {table} SET branch = $1 WHERE site = $2 AND branch = $3 AND first < $4");
+        tx.execute(
+            &statement,
+            &[to.into(), site.as_str().into(), from.into(), before.clone()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Gives another branch the batches too that begin from `first` on and before `before`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn share(tx: &mut dyn Tx, site: &SiteId, from: u64, to: u64, first: u64, before: u64) -> Result<(), StoreError> {
+    let shared = [
+        "INSERT INTO batch (site, branch, first, last, prev, dictionary, raw, body, sig, taken_at) \
+         SELECT site, CAST($1 AS BIGINT), first, last, prev, dictionary, raw, body, sig, taken_at",
+        "INSERT INTO order_batch (site, order_id, branch, first) SELECT site, order_id, CAST($1 AS BIGINT), first",
+    ];
+    for (insert, table) in shared.into_iter().zip(["batch", "order_batch"]) {
+        let statement = format!("{insert} FROM {table} WHERE site = $2 AND branch = $3 AND first >= $4 AND first < $5");
+        tx.execute(
+            &statement,
+            &[
+                to.into(),
+                site.as_str().into(),
+                from.into(),
+                first.into(),
+                before.into(),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Takes the batches of a branch away that begin from an entry on and before another, with what is said of them.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn remove(tx: &mut dyn Tx, site: &SiteId, branch: u64, from: u64, to: Option<u64>) -> Result<(), StoreError> {
+    let to = to.map_or(Value::Int(i64::MAX), Value::from);
+    for table in ["batch", "order_batch"] {
+        let statement = format!("DELETE FROM {table} WHERE site = $1 AND branch = $2 AND first >= $3 AND first < $4");
+        tx.execute(
+            &statement,
+            &[site.as_str().into(), branch.into(), from.into(), to.clone()],
+        )?;
+    }
+    Ok(())
+}
+
+/// How many bytes the batches of a branch have, packed, that begin from an entry on.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn bytes_from(tx: &mut dyn Tx, site: &SiteId, branch: u64, first: u64) -> Result<u64, StoreError> {
+    let row = tx.query_optional(
+        "SELECT CAST(COALESCE(SUM(LENGTH(body)), 0) AS BIGINT) FROM batch WHERE site = $1 AND branch = $2 AND first >= $3",
+        &[site.as_str().into(), branch.into(), first.into()],
+    )?;
+    row.map_or(Ok(0), |mut row| row.count(0))
 }

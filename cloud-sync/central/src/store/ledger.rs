@@ -4,7 +4,12 @@ use super::{
     SetStatement, StoreError, Tx, Value,
     set::{Present, int, text},
 };
-use domain::{ids::SiteId, ledger, time::Day, units::Fen};
+use domain::{
+    ids::SiteId,
+    ledger,
+    time::{Day, Wall},
+    units::Fen,
+};
 use std::collections::BTreeMap;
 
 /// Movements, which are only ever added.
@@ -28,6 +33,9 @@ pub const TRANSFERS: SetStatement = SetStatement {
     ],
     present: Present::Refuse,
 };
+
+/// The code of movements by which a site's accounts are brought to the rows of another branch.
+const RESTORE: &str = "RESTORE";
 
 const BALANCES: SetStatement = SetStatement {
     table: "account",
@@ -119,11 +127,73 @@ pub fn book(tx: &mut dyn Tx, site: &SiteId, branch: u64, transfers: &[Mirrored])
         ]);
     }
     tx.write_all(&TRANSFERS, &rows)?;
-    let balance = |(name, by): (&str, i64)| {
-        let kind = name.split(':').next().unwrap_or_default();
-        vec![Value::from(name), kind.into(), by.into()]
-    };
-    tx.write_all(&BALANCES, &balances.into_iter().map(balance).collect::<Vec<_>>())
+    let changes = balances.into_iter().map(|(name, by)| change(name, by));
+    tx.write_all(&BALANCES, &changes.collect::<Vec<_>>())
+}
+
+/// A site goes on with another branch of its journal: brings the accounts that it has here to what they are by its rows where the
+/// branch begins, each by one movement `{site}:{branch}:open.{n}` against `restore:{site}` (rule 8). How many movements.
+///
+/// # Errors
+/// [`StoreError::Constraint`]: the branch was opened before.
+pub fn open_branch(
+    tx: &mut dyn Tx,
+    (site, branch, seq): (&SiteId, u64, u64),
+    rows: &BTreeMap<ledger::Account, Fen>,
+    (day, now): (Option<Day>, Wall),
+) -> Result<u64, StoreError> {
+    let mut differing: BTreeMap<String, i64> = of_sites(tx)?
+        .into_iter()
+        .filter(|(name, _)| of_site(site, name).is_some())
+        .map(|(name, here)| (name, -here))
+        .collect();
+    for (account, balance) in rows {
+        *differing.entry(mirrored(site, account)).or_default() += balance.0;
+    }
+    differing.retain(|_, by| *by != 0);
+    let restore = format!("restore:{site}");
+    let (mut movements, mut balances) = (Vec::new(), Vec::new());
+    for (n, (name, by)) in differing.iter().enumerate() {
+        let (debit, credit) = match *by > 0 {
+            true => (&restore, name),
+            false => (name, &restore),
+        };
+        let account = of_site(site, name);
+        let order = account.as_ref().and_then(|account| match account {
+            ledger::Account::Held(order) => Some(order.as_str()),
+            _ => None,
+        });
+        let member = account.as_ref().and_then(|account| match account {
+            ledger::Account::Allowance(member) | ledger::Account::Debt(member) => Some(member.as_str()),
+            _ => None,
+        });
+        movements.push(vec![
+            format!("{site}:{branch}:open.{n}").into(),
+            debit.as_str().into(),
+            credit.as_str().into(),
+            by.abs().into(),
+            RESTORE.into(),
+            site.as_str().into(),
+            branch.into(),
+            seq.into(),
+            order.into(),
+            member.into(),
+            day.map(|day| day.to_string()).into(),
+            now.0.into(),
+            Value::Null,
+        ]);
+        balances.push(change(name, *by));
+        balances.push(change(&restore, -by));
+    }
+    tx.write_all(&TRANSFERS, &movements)?;
+    tx.write_all(&BALANCES, &balances)?;
+    Ok(movements.len() as u64)
+}
+
+/// What is written of an account that has moved.
+fn change(name: &str, by: i64) -> Vec<Value> {
+    let kind = name.split(':').next().unwrap_or_default();
+    vec![name.into(), kind.into(), by.into()]
 }
 
 /// The sum over all accounts: zero, or the books are wrong.

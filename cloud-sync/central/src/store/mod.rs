@@ -8,7 +8,7 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `replica`, `ledger`, `findings`, `jobs`, `alerts`, `outbox`, `people`, `audit`, `answers` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox` | what is kept, by subject |
 //! | `queries` | what is read for people, over all sites |
 //! | `schema` | tables, by version |
 //!
@@ -17,7 +17,9 @@
 pub mod alerts;
 pub mod answers;
 pub mod audit;
+pub mod branches;
 mod checked;
+pub mod decisions;
 pub mod enrolment;
 pub mod findings;
 pub mod identity;

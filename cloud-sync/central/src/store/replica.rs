@@ -423,6 +423,18 @@ pub fn balances(tx: &mut dyn Tx, site: &SiteId) -> Result<BTreeMap<Account, Fen>
     Ok(balances)
 }
 
+/// A site's orders that are not over, by id.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn open_orders(tx: &mut dyn Tx, site: &SiteId) -> Result<Vec<OrderId>, StoreError> {
+    let rows = tx.query(
+        "SELECT id FROM r_order WHERE site = $1 AND open = 1 ORDER BY id",
+        &[site.as_str().into()],
+    )?;
+    rows.into_iter().map(|mut row| id("r_order", &row.text(0)?)).collect()
+}
+
 /// Rows by their keys, with those columns.
 const fn rows_by(table: &'static str, keys: &'static [Column], columns: &'static [Column]) -> LookUp {
     LookUp { table, keys, columns }

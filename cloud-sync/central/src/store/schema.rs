@@ -154,7 +154,8 @@ const TABLES_1: &[&str] = &[
         heard_at BIGINT,
         owner TEXT,
         owner_until BIGINT NOT NULL,
-        revoked_at BIGINT)",
+        revoked_at BIGINT,
+        closed_at BIGINT)",
     // Who may come in for the first time, or anew, by a token that counts once.
     "CREATE TABLE enrolment (
         site TEXT PRIMARY KEY REFERENCES site (id), token TEXT NOT NULL UNIQUE, until BIGINT NOT NULL, used_for TEXT)",
@@ -171,6 +172,36 @@ const TABLES_1: &[&str] = &[
         sig BYTES NOT NULL,
         taken_at BIGINT NOT NULL,
         PRIMARY KEY (site, branch, first))",
+    // Branches of a site's journal other than the one it began with: where each leaves the one that is followed, the first
+    // entry of its own batches, and its end.
+    "CREATE TABLE branch (
+        site TEXT NOT NULL REFERENCES site (id),
+        branch BIGINT NOT NULL,
+        left_seq BIGINT NOT NULL,
+        left_hash BYTES NOT NULL,
+        first BIGINT NOT NULL,
+        seq BIGINT NOT NULL,
+        hash BYTES NOT NULL,
+        bytes BIGINT NOT NULL,
+        taken_at BIGINT NOT NULL,
+        PRIMARY KEY (site, branch))",
+    // Orders that were settled on a branch that is not followed any more.
+    "CREATE TABLE branch_order (
+        site TEXT NOT NULL, order_id TEXT NOT NULL, branch BIGINT NOT NULL, fee BIGINT NOT NULL,
+        PRIMARY KEY (site, order_id, branch))",
+    // What two people decide of a site: one proposes, another approves.
+    "CREATE TABLE site_decision (
+        site TEXT NOT NULL REFERENCES site (id),
+        kind TEXT NOT NULL CHECK (kind IN ('set_aside', 'close')),
+        branch BIGINT NOT NULL,
+        seq BIGINT NOT NULL,
+        reason TEXT NOT NULL,
+        proposed_by TEXT NOT NULL,
+        proposed_at BIGINT NOT NULL,
+        approved_by TEXT,
+        approved_at BIGINT,
+        PRIMARY KEY (site, kind, branch, seq),
+        CHECK (approved_by IS NULL OR approved_by <> proposed_by))",
     // Which batches the log of an order is in.
     "CREATE TABLE order_batch (
         site TEXT NOT NULL, order_id TEXT NOT NULL, branch BIGINT NOT NULL, first BIGINT NOT NULL,

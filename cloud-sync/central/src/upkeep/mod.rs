@@ -5,9 +5,13 @@
 //! | `replica` | a site's rows against its journal, and made anew from it |
 //! | `journal` | whether a journal is whole and its site's own |
 //! | `ledger` | whether the books add up, and all movements as CSV |
+//! | `fork` | which branch of a journal lives |
+//! | `closing` | what is open at a site that never comes back |
 //!
 //! What only looks runs in a transaction that reads ([`Db::read`](crate::store::Db::read)): it sees one state, and holds nobody up.
 
+pub mod closing;
+pub mod fork;
 pub mod journal;
 pub mod ledger;
 pub mod replica;

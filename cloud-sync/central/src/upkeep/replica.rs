@@ -32,7 +32,7 @@ const TOLD_MAX: usize = 120;
 pub fn verify(tx: &mut dyn Tx, id: &SiteId) -> Result<Verified, StoreError> {
     let site = found(tx, id)?;
     scratch(|anew| {
-        let mut again = Again::new(&site);
+        let mut again = Again::new(tx, &site)?;
         loop {
             let batches = next(tx, &again)?;
             if batches.is_empty() {
@@ -58,11 +58,8 @@ pub fn verify(tx: &mut dyn Tx, id: &SiteId) -> Result<Verified, StoreError> {
 pub fn rebuild(tx: &mut dyn Tx, me: &str, id: &SiteId, now: Wall) -> Result<SiteCopy, StoreError> {
     let site = found(tx, id)?;
     sites::hold(tx, me, &site)?;
-    for table in &TABLES {
-        let statement = format!("DELETE FROM {} WHERE site = $1", table.table);
-        tx.execute(&statement, &[id.as_str().into()])?;
-    }
-    let mut again = Again::new(&site);
+    clear(tx, id)?;
+    let mut again = Again::new(tx, &site)?;
     loop {
         let batches = next(tx, &again)?;
         if batches.is_empty() {
@@ -75,12 +72,21 @@ pub fn rebuild(tx: &mut dyn Tx, me: &str, id: &SiteId, now: Wall) -> Result<Site
     Ok(again.into_copy())
 }
 
-fn found(tx: &mut dyn Tx, id: &SiteId) -> Result<Site, StoreError> {
+/// Takes all rows of a site away.
+pub(super) fn clear(tx: &mut dyn Tx, id: &SiteId) -> Result<(), StoreError> {
+    for table in &TABLES {
+        let statement = format!("DELETE FROM {} WHERE site = $1", table.table);
+        tx.execute(&statement, &[id.as_str().into()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn found(tx: &mut dyn Tx, id: &SiteId) -> Result<Site, StoreError> {
     sites::find(tx, id)?.ok_or_else(|| StoreError::Broken(format!("there is no site {id}")))
 }
 
 /// The batches that are followed next; none after the last.
-fn next(tx: &mut dyn Tx, again: &Again) -> Result<Vec<Batch>, StoreError> {
+pub(super) fn next(tx: &mut dyn Tx, again: &Again) -> Result<Vec<Batch>, StoreError> {
     let Site { id, branch, head, .. } = again.site();
     let mut batches = journal::after(tx, id, *branch, head.seq, TOGETHER)?;
     let mut raw = 0;

@@ -51,8 +51,12 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/sites/{site}", VIEWER),
     ("PUT", "/v1/sites/{site}", ADMIN),
     ("GET", "/v1/sites/{site}/balance-sheet", BOOKS),
+    ("PUT", "/v1/sites/{site}/branch", ADMIN),
+    ("GET", "/v1/sites/{site}/branches", VIEWER),
     ("PUT", "/v1/sites/{site}/books-check", CHAIN),
     ("DELETE", "/v1/sites/{site}/certificate", ADMIN),
+    ("PUT", "/v1/sites/{site}/closure", ADMIN),
+    ("PUT", "/v1/sites/{site}/closure/approval", ADMIN),
     ("GET", "/v1/sites/{site}/energy-reports/{day}", VIEWER),
     ("PUT", "/v1/sites/{site}/invitation", ADMIN),
     ("GET", "/v1/sites/{site}/journal", ADMIN),
@@ -67,9 +71,12 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/sites/{site}/quarantine/{item}", VIEWER),
     ("PUT", "/v1/sites/{site}/replica", ADMIN),
     ("GET", "/v1/sites/{site}/replica/verification", CHAIN),
+    ("PUT", "/v1/sites/{site}/set-aside/{seq}", ADMIN),
+    ("PUT", "/v1/sites/{site}/set-aside/{seq}/approval", ADMIN),
     ("GET", "/v1/sites/{site}/station", VIEWER),
     ("GET", "/v1/sites/{site}/tariffs", VIEWER),
     ("GET", "/v1/sites/{site}/tariffs/{id}", VIEWER),
+    ("PUT", "/v1/sites/{site}/trial", ADMIN),
     ("GET", "/v1/tokens", ADMIN),
     ("POST", "/v1/tokens", ADMIN),
     ("DELETE", "/v1/tokens/{name}", ADMIN),
@@ -126,6 +133,7 @@ fn the_table_is_the_document() {
 
 fn path_of(path: &str) -> String {
     path.replace("{item}", "1")
+        .replace("{seq}", "1")
         .replace("{day}", "2026-03-01")
         .replace(['{', '}'], "")
 }

@@ -288,6 +288,7 @@ impl Office {
             let rows = page["items"].as_array().unwrap();
             assert!(rows.len() <= limit, "{path}");
             items.extend(rows.iter().cloned());
+            assert!(items.len() < 10_000, "{path} has an end");
             let Some(next) = page["next"].as_str() else {
                 return items;
             };

@@ -54,18 +54,24 @@ impl Journal {
 
     /// So many ordinary sessions on three piles, several a day, each paid.
     pub(crate) fn of_sessions(site: &str, sessions: usize) -> Self {
+        Self::of_fork(site, sessions, 0, "")
+    }
+
+    /// So many sessions that any such journal of a site has, and more that deliver this many kWh each.
+    pub(crate) fn of_fork(site: &str, common: usize, more: usize, energy: &str) -> Self {
         let mut bench = Bench::new();
         for n in 0..50 {
             bench.member(&format!("m{n}"), "50");
         }
-        for n in 0..sessions {
+        for n in 0..common + more {
+            let energy = if n < common { "4" } else { energy };
             let (who, at) = (format!("m{}", n % 50), ["P1", "P2", "P3"][n % 3]);
             if bench.allowance(&who) < crate::bench::yuan("40") {
                 bench.top_up(&who, "60");
             }
             let (order, began) = bench.charge(&who, at, "30");
             let from = bench.sim(at).meter;
-            let to = from + kwh("4") + Energy(i64::try_from(n % 97).unwrap() * 13);
+            let to = from + kwh(energy) + Energy(i64::try_from(n % 97).unwrap() * 13);
             bench.deliver(at, &order, 40 * MINUTE, &to.to_string());
             bench.handle(Bench::stop_input(&order));
             let record = bench.record_since(at, &order, began, &from.to_string(), &to.to_string());

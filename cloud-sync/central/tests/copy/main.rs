@@ -8,7 +8,9 @@ mod books;
 #[path = "../store/cluster.rs"]
 #[allow(dead_code, reason = "the store's tests stop and kill it, these do not")]
 mod cluster;
+mod desk;
 mod enrolment;
+mod fork;
 #[path = "../../../../domain/tests/replay/happens.rs"]
 #[allow(dead_code, reason = "the domain's tests name the piles of it, these do not")]
 mod happens;
@@ -16,6 +18,7 @@ mod head_office;
 mod journal;
 mod rating;
 mod speed;
+mod stands_still;
 mod upkeep;
 
 /// Each test in each place where a head office can have its database.

@@ -1,5 +1,6 @@
 //! A PostgreSQL of the tests' own: Debian's programs in a temporary folder, reached by a socket in it, as a user of its own. It
-//! can be stopped, killed and started again, and leaves nothing behind.
+//! can be stopped, killed and started again, and leaves nothing behind. Tests of other packages include this file too: a package
+//! of its own would be of no use to anybody but tests.
 
 use std::{
     fs::{self, File},
@@ -15,6 +16,8 @@ use std::{
 /// When a server that neither answers nor ends is given up: a fault of the machine, not of what is tested.
 const PATIENCE: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(20);
+/// Whom Debian made for the server.
+const USER: &str = "postgres";
 
 /// Tells folders of one process apart.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -57,9 +60,7 @@ impl Cluster {
             server: Mutex::new(None),
             databases: AtomicU32::new(0),
         };
-        if is_root() {
-            run(Command::new("chown").arg("postgres").arg(cluster.folder.path()));
-        }
+        give(cluster.folder.path(), USER);
         let mut initdb = cluster.as_postgres("initdb");
         initdb.arg("--pgdata").arg(cluster.data());
         run(initdb.args([
@@ -107,13 +108,7 @@ impl Cluster {
     /// Ends it as a power cut does: every process of it at once.
     pub(crate) fn kill(&self) {
         let Some(mut server) = self.server().take() else { return };
-        // Stopped first, so that it starts nobody and tells nobody anything in between.
-        signal("-STOP", server.id());
-        let children = children(server.id());
-        signal("-KILL", server.id());
-        server.wait().unwrap();
-        children.iter().for_each(|child| signal("-KILL", *child));
-        wait_until("its processes end", || children.iter().all(|child| is_gone(*child)));
+        kill_with_children(&mut server);
     }
 
     /// Starts it; it answers when this returns.
@@ -162,20 +157,8 @@ impl Cluster {
         command
     }
 
-    /// The server refuses to be root.
     fn as_postgres(&self, program: &str) -> Command {
-        let program = self.programs.join(program);
-        let mut command = match is_root() {
-            false => Command::new(program),
-            true => {
-                let mut command = Command::new("setpriv");
-                command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
-                command.arg(program);
-                command
-            }
-        };
-        command.current_dir("/");
-        command
+        as_user(USER, &self.programs.join(program))
     }
 }
 
@@ -204,6 +187,49 @@ fn programs() -> PathBuf {
     folders
         .pop()
         .expect("PostgreSQL's initdb and createdb are not installed")
+}
+
+/// A program as this user; as oneself, where that is not root. Servers refuse to be root.
+pub(crate) fn as_user(user: &str, program: &Path) -> Command {
+    let mut command = match is_root() {
+        false => Command::new(program),
+        true => {
+            let mut command = Command::new("setpriv");
+            let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
+            command.args([&user, &group, "--init-groups"]).arg(program);
+            command
+        }
+    };
+    command.current_dir("/");
+    command
+}
+
+/// Gives a folder with all that is in it to the user of [`as_user`].
+pub(crate) fn give(folder: &Path, user: &str) {
+    if is_root() {
+        run(Command::new("chown")
+            .args(["-R", &format!("{user}:{user}")])
+            .arg(folder));
+    }
+}
+
+/// Ends a server as a power cut does: every process of it at once.
+pub(crate) fn kill_with_children(server: &mut Child) {
+    // Stopped first, so that it starts nobody and tells nobody anything in between.
+    signal("-STOP", server.id());
+    let mut processes = children(server.id());
+    let mut looked_at = 0;
+    while let Some(process) = processes.get(looked_at) {
+        let more = children(*process);
+        processes.extend(more);
+        looked_at += 1;
+    }
+    signal("-KILL", server.id());
+    server.wait().unwrap();
+    processes.iter().for_each(|process| signal("-KILL", *process));
+    wait_until("its processes end", || {
+        processes.iter().all(|process| is_gone(*process))
+    });
 }
 
 fn is_root() -> bool {

@@ -175,7 +175,7 @@ pub(crate) async fn orders(scale: Scale) -> anyhow::Result<Row> {
 }
 
 /// Returns when the record was sent, when its PUBACK came, and when its `ack` with the fee.
-async fn whole_order(http: &mut Http, pile: &mut Pile) -> anyhow::Result<[Instant; 3]> {
+pub(crate) async fn whole_order(http: &mut Http, pile: &mut Pile) -> anyhow::Result<[Instant; 3]> {
     pile::charge(http, pile).await?;
     for _ in 0..3 {
         pile.meter.0 += 100;

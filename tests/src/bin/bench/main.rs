@@ -5,16 +5,21 @@
 #![allow(clippy::print_stdout)]
 
 mod alone;
+mod catch_up;
 mod crowd;
 mod disk;
 mod history;
 mod http;
+mod journal;
 mod link;
 mod load;
+mod past;
 mod pile;
 mod process;
 mod spread;
 mod table;
+mod uplink;
+mod wan;
 mod yardstick;
 
 use anyhow::ensure;
@@ -22,7 +27,7 @@ use clap::{Parser, ValueEnum};
 use std::time::{Duration, Instant};
 use table::Row;
 
-/// Measures the release build of the station beside mosquitto, PostgreSQL and the bare disk.
+/// Measures the release builds of the station and of head office beside mosquitto, PostgreSQL and the bare disk.
 #[derive(Debug, Parser)]
 struct Options {
     /// Which rows; all of them if none is named.
@@ -30,6 +35,9 @@ struct Options {
     /// A smaller load for a shorter time: shows that everything runs, and measures nothing.
     #[arg(long)]
     quick: bool,
+    /// How many journal entries head office catches up with, in place of 1,000,000.
+    #[arg(long)]
+    facts: Option<u64>,
 }
 
 /// A row of the table.
@@ -55,6 +63,14 @@ enum Which {
     Fair,
     /// The broker alone: memory of connections that say nothing.
     Idle,
+    /// Head office catches up with a site after an outage.
+    CatchUp,
+    /// Head office makes a site's rows anew.
+    Rebuild,
+    /// What an order costs on the line to head office.
+    WanBytes,
+    /// How soon head office shows what cannot wait.
+    Urgent,
 }
 
 /// How much is asked of the station.
@@ -79,6 +95,7 @@ async fn main() -> anyhow::Result<()> {
     let Options {
         rows: mut wanted,
         quick,
+        facts,
     } = Options::parse();
     if wanted.is_empty() {
         wanted = Which::value_variants().to_vec();
@@ -135,6 +152,19 @@ async fn main() -> anyhow::Result<()> {
     }
     if is_wanted(Which::Idle) {
         done(vec![alone::idle(scale).await?], &mut rows);
+    }
+    if is_wanted(Which::CatchUp) || is_wanted(Which::Rebuild) {
+        let wanted = catch_up::Wanted {
+            catch_up: is_wanted(Which::CatchUp),
+            rebuild: is_wanted(Which::Rebuild),
+        };
+        done(catch_up::catch_up(scale, facts, wanted).await?, &mut rows);
+    }
+    if is_wanted(Which::WanBytes) {
+        done(wan::bytes(scale).await?, &mut rows);
+    }
+    if is_wanted(Which::Urgent) {
+        done(vec![wan::urgent(scale).await?], &mut rows);
     }
     println!("{}", process::machine());
     println!("{}", table::markdown(&rows));

@@ -87,6 +87,8 @@ impl Postgres {
         run(as_postgres(&programs.join("initdb"))?.arg("--pgdata").arg(&data).args([
             "--username=bench",
             "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
             "--no-sync",
         ]))?;
         let log = File::create(folder.path().join("log"))?;
@@ -111,6 +113,11 @@ impl Postgres {
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(postgres)
+    }
+
+    /// The address of its one database.
+    pub(crate) fn address(&self) -> String {
+        format!("host={} user=bench dbname=postgres", self.folder.path().display())
     }
 
     /// A client program with its connection.

@@ -7,12 +7,18 @@ use utoipa::ToSchema;
 
 /// What kind of difference it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FindingClass {
     /// A bill is another one when it is rated again.
     Rating,
     /// A site's balance sheet is not what its books are here.
     Books,
+    /// An order was settled on two branches of a site's journal.
+    Fork,
+    /// Two people have set an entry aside: nothing of it is applied here.
+    SetAside,
+    /// A site was closed: what is open by its rows.
+    Closed,
 }
 
 impl From<FindingClass> for Class {
@@ -20,6 +26,9 @@ impl From<FindingClass> for Class {
         match class {
             FindingClass::Rating => Self::Rating,
             FindingClass::Books => Self::Books,
+            FindingClass::Fork => Self::Fork,
+            FindingClass::SetAside => Self::SetAside,
+            FindingClass::Closed => Self::Closed,
         }
     }
 }
@@ -34,7 +43,7 @@ pub struct FindingView {
     pub branch: u64,
     /// The entry at which it shows.
     pub seq: u64,
-    /// `RATING` or `BOOKS`.
+    /// `RATING`, `BOOKS`, `FORK`, `SET_ASIDE` or `CLOSED`.
     #[schema(example = "RATING")]
     pub class: String,
     /// The order it is about, if it is about one.

@@ -1,0 +1,291 @@
+//! What one site's desk does, without clock, runtime and broker: it is given the time, what the site says and, where it needs
+//! one, a transaction, and gives back what is to be sent. The shell around it (`desk`) and the world of two sites in `tests/` run
+//! this very code.
+//!
+//! ```text
+//! at_once(…)             what needs neither the copy nor the database
+//! hear(kind, bytes)      everything else: what is to be sent at once, and what is to be done then, if anything:
+//!   greet(tx, now, &hello) answers a hello
+//!   Unread::read()         unpacks a batch and checks who signed it; as long as following it, and without the database
+//!   take(tx, now, &read)   takes it; what comes of it may be sent once the transaction is committed, and not before
+//! next_deadline()        when to call say() next
+//! ```
+//!
+//! Where a transaction fails the core goes with it, since its copy may be ahead of the database: it is loaded anew, with the
+//! [`Memory`] of before.
+
+use super::Office;
+use crate::{
+    ingest::{self, Read, SiteCopy, Taken},
+    store::{StoreError, Tx, journal, sites},
+};
+use domain::{
+    ids::SiteId,
+    journal::Head,
+    planted::{Bug, is_planted},
+    time::{Mono, Now, Wall},
+};
+use protocol::{
+    frame::{Ack, Batch, Malformed, Nonce, Pong, State, Tail},
+    status::{Hello, Status},
+    topic::Kind,
+};
+use std::sync::Arc;
+
+/// The least time between two acknowledgements of batches, in milliseconds, unless half a window waits for one.
+const ACK_MS: u64 = 500;
+/// Batches that are acknowledged at once: half of what a site has on the way.
+const ACK_BATCHES: u32 = 8;
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Send this to the site.
+    Send(Kind, Vec<u8>),
+    /// An answer of the site's to a question, or a part of one: hand it to whoever asked.
+    Answer(Vec<u8>),
+    /// A live frame of an order: hand it to whoever watches.
+    Live(Vec<u8>),
+}
+
+/// What is to be done about something that the site said.
+#[derive(Debug)]
+pub struct Heard {
+    /// At once.
+    pub effects: Vec<Effect>,
+    /// And then, with the database.
+    pub then: Option<Then>,
+}
+
+/// What is to be done with the database.
+#[derive(Debug)]
+pub enum Then {
+    /// [`Core::greet`] the site.
+    Greet(Box<Hello>),
+    /// Read the batch, and [`Core::take`] it.
+    Take(Unread),
+}
+
+/// A batch that nobody has looked into.
+#[derive(Debug)]
+pub struct Unread {
+    bytes: Vec<u8>,
+    site: SiteId,
+    keys: Vec<sites::EdgeKey>,
+}
+
+impl Unread {
+    /// Unpacks it, and checks who signed it.
+    ///
+    /// # Errors
+    /// [`Malformed`]: it is no batch of the site's. The core is to be loaded anew: the site may have been enrolled anew since its
+    /// keys were read.
+    pub fn read(&self) -> Result<Read, Malformed> {
+        Read::of(&self.bytes, &self.site, &self.keys)
+    }
+}
+
+/// What a desk knows that is not in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// It was found since this process began that nothing beyond the head can be taken.
+    stands_still: bool,
+    acked_at: Mono,
+    /// Batches that were taken since.
+    unacked: u32,
+}
+
+impl Memory {
+    /// When [`Core::say`] is due, if it is.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        (self.unacked > 0).then(|| self.acked_at.after_ms(ACK_MS))
+    }
+}
+
+/// One site's desk.
+#[derive(Debug)]
+pub struct Core {
+    office: Arc<Office>,
+    copy: SiteCopy,
+    memory: Memory,
+}
+
+/// What is to be done about something that needs neither the site's copy nor the database; otherwise what was said, unchanged.
+///
+/// # Errors
+/// What was said: it is for [`Core::hear`].
+pub fn at_once(
+    office: &Office,
+    site: &SiteId,
+    now: Wall,
+    kind: Kind,
+    payload: Vec<u8>,
+) -> Result<Option<Effect>, Vec<u8>> {
+    match kind {
+        Kind::Ping => {
+            let pong = |nonce| Pong { nonce, now }.to_bytes(site, &office.key);
+            let nonce = payload.try_into().ok().map(Nonce);
+            Ok(nonce.map(|nonce| Effect::Send(Kind::Pong, pong(nonce))))
+        }
+        Kind::Answer => Ok(Some(Effect::Answer(payload))),
+        Kind::Live => Ok(Some(Effect::Live(payload))),
+        // Head office's own words.
+        Kind::Ack | Kind::Tail | Kind::Ask | Kind::Watch | Kind::Pong => Ok(None),
+        Kind::Status | Kind::Journal => Err(payload),
+    }
+}
+
+impl Core {
+    /// The desk of a site as the database has it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Broken`]: there is no such site.
+    pub fn load(tx: &mut dyn Tx, office: Arc<Office>, site: &SiteId, memory: Memory) -> Result<Self, StoreError> {
+        let found = sites::find(tx, site)?.ok_or_else(|| StoreError::Broken(format!("there is no site {site}")))?;
+        Ok(Self {
+            office,
+            copy: SiteCopy::load(tx, found)?,
+            memory,
+        })
+    }
+
+    /// What is to be kept where the core is lost.
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// The copy of the site.
+    pub fn copy(&self) -> &SiteCopy {
+        &self.copy
+    }
+
+    fn site(&self) -> &SiteId {
+        &self.copy.site().id
+    }
+
+    /// Says how far head office is: when the desk begins, as a site that is connected already goes on from there, and whenever
+    /// [`Memory::next_deadline`] has come.
+    pub fn say(&mut self, now: Mono) -> Effect {
+        self.ack(now, Nonce::NONE)
+    }
+
+    /// Takes in what the site says: a status or a batch; of anything else nothing comes ([`at_once`]).
+    pub fn hear(&mut self, kind: Kind, payload: Vec<u8>) -> Heard {
+        let (mut effects, mut then) = (Vec::new(), None);
+        match kind {
+            Kind::Status => match Status::from_bytes(&payload) {
+                Ok(Status::Online(hello)) if hello.site == *self.site() => match hello.protocol {
+                    protocol::VERSION => then = Some(Then::Greet(hello)),
+                    theirs => tracing::error!(
+                        site = %self.site(),
+                        "it speaks version {theirs} of the line, and this is {}",
+                        protocol::VERSION
+                    ),
+                },
+                Ok(Status::Offline { .. }) => tracing::info!(site = %self.site(), "site went away"),
+                Ok(Status::Online(hello)) => tracing::warn!(site = %self.site(), "it says that it is {}", hello.site),
+                Err(error) => tracing::warn!(site = %self.site(), "its status cannot be read: {error}"),
+            },
+            Kind::Journal if self.memory.stands_still => self.memory.unacked += 1,
+            Kind::Journal => {
+                if is_planted(Bug::AckBeforeCommit) {
+                    effects.extend(self.ack_before_commit(&payload));
+                }
+                then = Some(Then::Take(Unread {
+                    bytes: payload,
+                    site: self.site().clone(),
+                    keys: self.copy.site().keys.clone(),
+                }));
+            }
+            _ => {}
+        }
+        Heard { effects, then }
+    }
+
+    /// Answers a hello: how far head office is, under the hello's number, and where the site was restored from a copy the next
+    /// entries that it lost.
+    ///
+    /// The database is asked and not the copy: a station that is recovering goes on by this answer, and a process that has stood
+    /// still may have a head that is long past. What the database has after the hello came is all that there will be.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOwner`]: another process goes on with the site, and answers. [`StoreError`].
+    pub fn greet(&mut self, tx: &mut dyn Tx, now: Mono, hello: &Hello) -> Result<Vec<Effect>, StoreError> {
+        sites::is_at(tx, &self.office.process, self.copy.site())?;
+        let mut effects = vec![self.ack(now, hello.nonce)];
+        if hello.recovering && hello.head.seq < self.copy.site().head.seq {
+            effects.extend(self.hand_back(tx, hello.head)?);
+        }
+        Ok(effects)
+    }
+
+    /// What hands back the entries after this place, a batch of them; none where the site's copy holds another journal.
+    fn hand_back(&self, tx: &mut dyn Tx, after: Head) -> Result<Option<Effect>, StoreError> {
+        let (site, branch) = (self.site(), self.copy.site().branch);
+        let Some(batch) = journal::after(tx, site, branch, after.seq, 1)?.into_iter().next() else {
+            return Ok(None);
+        };
+        let rest = match batch.before() == after {
+            true => Some(batch),
+            false => ingest::rest_after(&batch, after)?,
+        };
+        let Some(rest) = rest else {
+            tracing::error!(%site, "its copy holds another journal up to entry {}", after.seq);
+            return Ok(None);
+        };
+        tracing::info!(%site, "entries {} to {} are handed back", rest.first, rest.last());
+        Ok(Some(Effect::Send(
+            Kind::Tail,
+            Tail(rest).to_bytes(site, &self.office.key),
+        )))
+    }
+
+    /// Takes a batch. What comes of it counts once the transaction is committed, and not before.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing was written, and the core is not to be used any more.
+    pub fn take(&mut self, tx: &mut dyn Tx, now: Now, read: &Read) -> Result<Option<Effect>, StoreError> {
+        if self.memory.stands_still {
+            // It was on its way when the one before it was not taken.
+            self.memory.unacked += 1;
+            return Ok(None);
+        }
+        let taken = ingest::take(tx, &self.office.process, &mut self.copy, read, now.wall)?;
+        self.memory.unacked += 1;
+        Ok(match taken {
+            Taken::Followed if self.memory.unacked < ACK_BATCHES => None,
+            Taken::Followed | Taken::Gap => Some(self.say(now.mono)),
+            Taken::Stopped { state, why } => {
+                tracing::error!(site = %self.site(), state = state.word(), "its journal is not followed any more: {why}");
+                self.memory.stands_still = true;
+                Some(self.say(now.mono))
+            }
+        })
+    }
+
+    fn ack(&mut self, now: Mono, nonce: Nonce) -> Effect {
+        (self.memory.acked_at, self.memory.unacked) = (now, 0);
+        self.signed(self.copy.site().head, nonce)
+    }
+
+    fn signed(&self, head: Head, nonce: Nonce) -> Effect {
+        let ack = Ack {
+            hq_epoch: self.office.hq_epoch,
+            // What an earlier process found is looked at again.
+            state: match self.memory.stands_still {
+                true => self.copy.site().state,
+                false => State::Following,
+            },
+            head,
+            nonce,
+        };
+        Effect::Send(Kind::Ack, ack.to_bytes(self.site(), &self.office.key))
+    }
+
+    /// The planted bug: what follows on the head is acknowledged as it comes.
+    fn ack_before_commit(&self, payload: &[u8]) -> Option<Effect> {
+        let unpacked = Batch::from_bytes(payload).ok()?.unpack().ok()?;
+        let follows = unpacked.before() == self.copy.site().head;
+        follows.then(|| self.signed(unpacked.head(), Nonce::NONE))
+    }
+}

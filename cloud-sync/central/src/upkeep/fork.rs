@@ -1,0 +1,265 @@
+//! Which branch of a site's journal lives (rule 8): a person says a place, and the site goes on with the branch that goes through
+//! it. What is booked of the other stays booked; what it made of the site's accounts is taken back against `restore:{site}`.
+
+use super::replica::{clear, found, next};
+use crate::{
+    ingest::{self, Again, Read, SiteCopy, Taken},
+    store::{
+        StoreError, Tx,
+        branches::{self, Billed, Branch},
+        decisions, findings, journal, ledger, replica,
+        sites::{self, Site},
+    },
+};
+use domain::{
+    ids::SiteId,
+    journal::Head,
+    site::{Key, Loaded},
+    time::Wall,
+};
+use protocol::frame::{Batch, State};
+
+/// Batches that are gone through at once.
+const PAGE: u64 = 1;
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The branch that is followed.
+    pub branch: u64,
+    /// The place from which it is followed; none where it was before.
+    pub from: Option<Head>,
+    /// How far it is here.
+    pub head: Head,
+    /// How many accounts were brought to its rows.
+    pub opened: u64,
+    /// What stands in the way of what is kept of it, if something does.
+    pub trouble: Option<String>,
+}
+
+/// Why a branch is not accepted. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAccepted {
+    /// Nothing that is here goes through it.
+    #[error(
+        "no journal of this site that is here goes through {0}: `site branches` lists the places at which they end. A branch \
+         is here once the station that goes on with it has been connected"
+    )]
+    Unknown(Head),
+    /// Several branches go through it.
+    #[error(
+        "several branches of this journal go through {0}: name a place after the one where they part, as their ends are"
+    )]
+    Common(Head),
+    /// The site was closed.
+    #[error("the site was closed: only a branch on which it came back can be accepted")]
+    Closed,
+}
+
+/// Goes on with the branch of a site that goes through a place: the followed one as it is; another one from where it leaves that.
+/// Entries that are kept of it are followed then as if they had just come. The site's owner alone may do it, and has to load
+/// the site's copy anew.
+///
+/// # Errors
+/// [`StoreError::NotOwner`]; [`StoreError::Broken`] where there is no such site, or the part of the journal that both have cannot
+/// be followed. Nothing has changed then.
+pub fn accept(
+    tx: &mut dyn Tx,
+    me: &str,
+    id: &SiteId,
+    place: Head,
+    now: Wall,
+) -> Result<Result<Accepted, NotAccepted>, StoreError> {
+    let site = found(tx, id)?;
+    sites::hold(tx, me, &site)?;
+    let others = branches::others(tx, id, site.branch)?;
+    let mut through = Vec::new();
+    for branch in &others {
+        if ingest::hash_on(tx, id, branch.number, place.seq)? == Some(place.hash) {
+            through.push(branch.clone());
+        }
+    }
+    let is_followed = ingest::hash_here(tx, &site, place.seq)? == Some(place.hash);
+    let is_common = is_followed && others.iter().any(|branch| branch.left.seq >= place.seq);
+    match (is_followed, through.as_slice()) {
+        (false, []) => Ok(Err(NotAccepted::Unknown(place))),
+        (true, []) if is_common => Ok(Err(NotAccepted::Common(place))),
+        (true, []) if site.closed_at.is_some() => Ok(Err(NotAccepted::Closed)),
+        (true, []) => {
+            sites::change_branch(tx, me, &site, &site)?;
+            Ok(Ok(Accepted {
+                branch: site.branch,
+                from: None,
+                head: site.head,
+                opened: 0,
+                trouble: None,
+            }))
+        }
+        (false, [branch]) => change(tx, me, &site, branch, now).map(Ok),
+        _ => Ok(Err(NotAccepted::Common(place))),
+    }
+}
+
+/// Goes over to a branch.
+fn change(tx: &mut dyn Tx, me: &str, site: &Site, branch: &Branch, now: Wall) -> Result<Accepted, StoreError> {
+    let id = &site.id;
+    branches::forget_settled(tx, id, branch.number)?;
+    let branch = &booked_anew(tx, site, branch)?;
+    let settled = branches::settled_since(tx, id, site.branch, branch.first)?;
+    exchange(tx, site, branch, now)?;
+    clear(tx, id)?;
+    let copy = rows_at_fork(tx, site, branch)?;
+    let settled = settled_after_fork(tx, id, settled)?;
+    branches::keep_settled(tx, id, site.branch, &settled)?;
+    let rows = replica::balances(tx, id)?;
+    let (of, day) = ((id, branch.number, branch.left.seq), copy.site().day);
+    let opened = ledger::open_branch(tx, of, &rows, (day, now))?;
+    sites::change_branch(tx, me, site, copy.site())?;
+    let copy = take_kept(tx, me, copy, branch, now)?;
+    Ok(Accepted {
+        branch: branch.number,
+        from: Some(branch.left),
+        head: copy.site().head,
+        opened,
+        trouble: copy.site().trouble.clone(),
+    })
+}
+
+/// The branch under a number under which nothing is booked: one that was followed before is booked again from where it leaves the
+/// one that is now, and what was booked of it stays too.
+fn booked_anew(tx: &mut dyn Tx, site: &Site, branch: &Branch) -> Result<Branch, StoreError> {
+    let id = &site.id;
+    if !branches::was_followed(tx, id, branch.number)? {
+        return Ok(branch.clone());
+    }
+    let renamed = Branch {
+        number: branches::next_number(tx, id, site.branch)?,
+        ..branch.clone()
+    };
+    journal::give(tx, id, branch.number, renamed.number, None)?;
+    decisions::give(tx, id, branch.number, renamed.number, branch.head.seq)?;
+    branches::remove(tx, id, branch.number)?;
+    branches::put(tx, id, &renamed)?;
+    Ok(renamed)
+}
+
+/// The beginning that both have belongs to the branch that lives, whose journal is whole so; the other keeps the rest, and leaves
+/// it now.
+fn exchange(tx: &mut dyn Tx, site: &Site, branch: &Branch, now: Wall) -> Result<(), StoreError> {
+    let (id, left, old, new) = (&site.id, branch.left, site.branch, branch.number);
+    for other in branches::others(tx, id, old)? {
+        // A branch that leaves the old one further on goes through entries that only the old one has from here on.
+        if other.number == new || other.left.seq <= left.seq {
+            continue;
+        }
+        journal::share(tx, id, old, other.number, branch.first, other.first)?;
+        let first = branch.first.min(other.first);
+        let bytes = journal::bytes_from(tx, id, other.number, first)?;
+        let moved = Branch {
+            left,
+            first,
+            bytes,
+            ..other
+        };
+        branches::put(tx, id, &moved)?;
+    }
+    journal::give(tx, id, old, new, Some(branch.first))?;
+    findings::give(tx, id, old, new, left.seq)?;
+    decisions::give(tx, id, old, new, left.seq)?;
+    let rest = Branch {
+        number: old,
+        left,
+        first: branch.first,
+        head: site.head,
+        bytes: journal::bytes_from(tx, id, old, branch.first)?,
+        taken_at: now,
+    };
+    branches::put(tx, id, &rest)
+}
+
+/// Follows the branch from its first entry to where it leaves the other.
+fn rows_at_fork(tx: &mut dyn Tx, site: &Site, branch: &Branch) -> Result<SiteCopy, StoreError> {
+    let begins = Site {
+        branch: branch.number,
+        ..site.clone()
+    };
+    let mut again = Again::new(tx, &begins)?;
+    while again.site().head.seq < branch.left.seq {
+        let batches = next(tx, &again)?;
+        if batches.is_empty() {
+            break;
+        }
+        let mut within: Vec<Batch> = Vec::with_capacity(batches.len());
+        for batch in batches {
+            if batch.last() <= branch.left.seq {
+                within.push(batch);
+            } else if batch.first <= branch.left.seq {
+                within.push(ingest::part_to(&batch, branch.left)?);
+            }
+        }
+        // What differs of the bills up to here was found before.
+        again.follow(tx, &within)?;
+    }
+    let head = again.site().head;
+    if head != branch.left {
+        let left = branch.left;
+        return Err(StoreError::Broken(format!(
+            "branch {} of {} leaves at {left}, and its journal is at {head}",
+            branch.number, site.id
+        )));
+    }
+    Ok(again.go_on())
+}
+
+/// Of orders that are settled at the end of the old branch those that were not where the new one leaves it, by the rows of there.
+fn settled_after_fork(tx: &mut dyn Tx, id: &SiteId, settled: Vec<Billed>) -> Result<Vec<Billed>, StoreError> {
+    let keys = settled.iter().map(|(order, _)| Key::Order(order.clone()));
+    let mut before = std::collections::BTreeSet::new();
+    for row in replica::load(tx, id, keys)? {
+        if let Loaded::Order {
+            id, order: Some(order), ..
+        } = row
+            && !order.state.is_open()
+            && order.bill().is_some()
+        {
+            before.insert(id);
+        }
+    }
+    Ok(settled
+        .into_iter()
+        .filter(|(order, _)| !before.contains(order))
+        .collect())
+}
+
+/// Takes what is kept of the branch as if it had just come. What cannot be followed is taken away: the site stands still there,
+/// and sends it again when it is tried again.
+fn take_kept(
+    tx: &mut dyn Tx,
+    me: &str,
+    mut copy: SiteCopy,
+    branch: &Branch,
+    now: Wall,
+) -> Result<SiteCopy, StoreError> {
+    let id = copy.site().id.clone();
+    loop {
+        let head = copy.site().head;
+        let kept = journal::after(tx, &id, branch.number, head.seq, PAGE)?;
+        let Some(batch) = kept.into_iter().next() else {
+            return Ok(copy);
+        };
+        journal::remove(tx, &id, branch.number, batch.first, Some(batch.first + 1))?;
+        let read = Read::kept(batch, copy.site())?;
+        match ingest::take_kept(tx, me, &mut copy, &read, now)? {
+            Taken::Followed if copy.site().state == State::Following && copy.site().head != head => {}
+            _ => {
+                // Its first part may be what both have, which stays.
+                journal::remove(tx, &id, branch.number, head.seq + 1, None)?;
+                if head.seq >= read.first() {
+                    let part = ingest::part_to(read.batch(), head)?;
+                    journal::keep(tx, &id, branch.number, &part, &Default::default(), now)?;
+                }
+                return Ok(copy);
+            }
+        }
+    }
+}

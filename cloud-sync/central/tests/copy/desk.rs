@@ -1,0 +1,116 @@
+//! What a desk answers, where another process has gone on with its site.
+
+use crate::{
+    everywhere,
+    head_office::{HeadOffice, ME, NOW},
+    journal::Journal,
+};
+use central::{
+    desk::{
+        Office,
+        core::{Core, Effect, Heard, Memory, Then},
+    },
+    store::{StoreError, sites},
+};
+use domain::{
+    journal::Head,
+    time::{Mono, Now},
+};
+use protocol::{
+    frame::{Ack, HqEpoch, Nonce, Tail},
+    key::{PublicKeys, SigningKey},
+    status::{Hello, Status},
+    topic::Kind,
+};
+use std::sync::Arc;
+
+everywhere! {
+    a_process_that_has_stood_still_answers_no_hello_with_a_head_that_is_past
+}
+
+fn office(process: &str) -> Arc<Office> {
+    Arc::new(Office {
+        process: process.to_owned(),
+        hq_epoch: HqEpoch([1; 16]),
+        key: SigningKey::from_seed([2; 32]),
+    })
+}
+
+/// What a station says that was restored from a copy of this place.
+fn hello(journal: &Journal, head: Head) -> Vec<u8> {
+    let hello = Hello {
+        site: journal.site.clone(),
+        protocol: protocol::VERSION,
+        station: String::new(),
+        agent: String::new(),
+        epoch: String::new(),
+        begins_after: Head::START,
+        head,
+        acknowledged: None,
+        recovering: true,
+        hq_epoch: None,
+        waiting_since: None,
+        time_zone: String::new(),
+        key: None,
+        nonce: Nonce([9; 16]),
+    };
+    Status::Online(Box::new(hello)).to_bytes()
+}
+
+fn greet(office: &HeadOffice, mut core: Core, said: Vec<u8>) -> Result<(Vec<Effect>, Core), StoreError> {
+    let Heard {
+        effects,
+        then: Some(Then::Greet(hello)),
+    } = core.hear(Kind::Status, said)
+    else {
+        panic!("a hello is no hello")
+    };
+    assert_eq!(effects, []);
+    office.read(move |tx| Ok((core.greet(tx, Mono(5), &hello)?, core)))
+}
+
+fn take(office: &HeadOffice, mut core: Core, batch: Vec<u8>) -> Core {
+    let Some(Then::Take(batch)) = core.hear(Kind::Journal, batch).then else {
+        panic!("a batch is no batch")
+    };
+    let read = batch.read().unwrap();
+    let (mono, wall) = (Mono(5), NOW);
+    office
+        .write(move |tx| {
+            core.take(tx, Now { mono, wall }, &read)?;
+            Ok(core)
+        })
+        .unwrap()
+}
+
+/// A station that is recovering would go on from there, over entries that head office has.
+fn a_process_that_has_stood_still_answers_no_hello_with_a_head_that_is_past(head_office: &HeadOffice) {
+    let journal = Journal::of_sessions("S1", 6);
+    head_office.add(&journal);
+    let (site, ends) = (journal.site.clone(), journal.ends(20));
+    let load = |process: &str| {
+        let (of, site) = (office(process), site.clone());
+        head_office.read(move |tx| Core::load(tx, of, &site, Memory::default()))
+    };
+    let first = take(head_office, load(ME).unwrap(), journal.batch(0, ends[1]));
+
+    // Another takes the site when its time is over, and goes on.
+    let (late, of) = (NOW.after_ms(20_000), site.clone());
+    let owned = head_office.write(move |tx| sites::own(tx, &of, "other", late, late.after_ms(20_000)));
+    assert_eq!(owned, Ok(true));
+    let other = take(head_office, load("other").unwrap(), journal.batch(ends[1], ends[2]));
+
+    let copy = journal.place(ends[1]);
+    let stale = greet(head_office, first, hello(&journal, copy));
+    assert_eq!(stale.map(drop), Err(StoreError::NotOwner));
+
+    let (effects, _) = greet(head_office, other, hello(&journal, copy)).unwrap();
+    let [Effect::Send(Kind::Ack, ack), Effect::Send(Kind::Tail, tail)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    let keys = PublicKeys(vec![SigningKey::from_seed([2; 32]).public()]);
+    let ack = Ack::from_bytes(ack, &site, &keys).unwrap();
+    assert_eq!((ack.head, ack.nonce), (journal.place(ends[2]), Nonce([9; 16])));
+    let Tail(batch) = Tail::from_bytes(tail, &site, &keys).unwrap();
+    assert_eq!((batch.before(), batch.last()), (copy, ends[2] as u64));
+}

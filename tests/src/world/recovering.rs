@@ -1,0 +1,111 @@
+//! A station that was restored from a copy and has a head office: nothing is journaled until what head office has beyond the copy
+//! is back. What the daemon decides meanwhile *as if* is not simulated: to its piles this station is away until it goes on.
+
+use super::{Time, World, disk::Disk, station};
+use domain::{
+    ids::SiteId,
+    journal::Head,
+    time::{Mono, Now},
+};
+use edge::{
+    clock::{Certain, Mark},
+    store::{Store, StoreError, TailRefused},
+};
+use protocol::frame::Unpacked;
+
+/// A station that is recovering.
+pub(super) struct Recovering {
+    pub(super) store: Store,
+    disk: Disk,
+    /// Where elapsed time stood then.
+    mono: Mono,
+    since: Time,
+    certain: Option<Certain>,
+}
+
+type Checked<T> = Result<T, String>;
+
+impl Recovering {
+    /// From an image; none if the station on it is not recovering.
+    fn on(image: &[u8], site: &SiteId, now: Time) -> Result<Option<Self>, StoreError> {
+        let disk = Disk::with(image.to_vec());
+        let store = Store::on(disk.clone(), site)?;
+        if store.reader()?.recovery()?.is_none() {
+            return Ok(None);
+        }
+        let mark = store.recover()?.mark;
+        Ok(Some(Self {
+            store,
+            disk,
+            mono: mark.mono,
+            since: now,
+            certain: mark.certain,
+        }))
+    }
+
+    fn mark(&self, now: Time, clock_off_ms: i64) -> (Now, Mark) {
+        let now = Now {
+            mono: self.mono.after_ms(now - self.since),
+            wall: station::wall(now, clock_off_ms),
+        };
+        let mark = Mark {
+            mono: now.mono,
+            wall: Some(now.wall),
+            kernel_boot: None,
+            kernel_uptime_ms: 0,
+            certain: self.certain,
+        };
+        (now, mark)
+    }
+}
+
+impl World {
+    /// The station on this image, if it is recovering.
+    pub(super) fn recovers_on(&self, image: &[u8]) -> Checked<Option<Recovering>> {
+        if !self.has_head_office {
+            return Ok(None);
+        }
+        Recovering::on(image, &self.site, self.now)
+            .map_err(|error| format!("the station does not start again: {error}"))
+    }
+
+    /// Head office hands entries back.
+    pub(super) fn take_tail(&mut self, tail: &Unpacked) -> Result<Head, TailRefused> {
+        let (now, off) = (self.now, self.physics.clock_off_ms);
+        let recovering = self.recovering.as_mut().ok_or(TailRefused::NotRecovering)?;
+        let followed = recovering.store.follow(tail, &recovering.mark(now, off).1)?;
+        // Elapsed time goes on from the last entry.
+        let passed = recovering.mono.after_ms(now - recovering.since);
+        (recovering.mono, recovering.since) = (passed.max(followed.mono), now);
+        Ok(followed.head)
+    }
+
+    /// Head office has nothing beyond this place. Whether the station goes on.
+    pub(super) fn end_recovery(&mut self, place: Head) -> Checked<bool> {
+        let failed = |error: StoreError| format!("the recovery does not end: {error}");
+        let (now, off) = (self.now, self.physics.clock_off_ms);
+        let Some(recovering) = self.recovering.as_ref() else {
+            return Ok(false);
+        };
+        if !recovering.store.reader().map_err(failed)?.has(place).map_err(failed)? {
+            return Ok(false);
+        }
+        let (at, mark) = recovering.mark(now, off);
+        recovering.store.end_recovery(None, at, &mark).map_err(failed)?;
+        let image = recovering.disk.end_process();
+        self.recovering = None;
+        self.note(|| format!("the station goes on after entry {}", place.seq));
+        self.restart(image, false, now)?;
+        self.enter_receipts_again();
+        Ok(true)
+    }
+
+    /// The power goes while the station is recovering.
+    pub(super) fn recovery_is_cut(&mut self, kept: u64, down: Time) {
+        let mut seed = self.fresh_seed();
+        if let Some(recovering) = self.recovering.take() {
+            let image = recovering.disk.cut(kept, &mut seed);
+            self.goes_down(image, down, false);
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Head office's copy against the sites: after every commit its rows and books are what the site's journal gives up to there; and
+//! at the end everything is the same, also when it is made anew.
+
+use super::{TwoSites, coverage::Mishap};
+use central::{
+    desk::Office as Process,
+    ingest::{Read, SiteCopy, Taken, take},
+    store::{
+        StoreError, Tx,
+        findings::{self, Filter},
+        ledger, replica, sites,
+    },
+    upkeep,
+};
+use domain::{
+    fact::Fact,
+    ids::{OrderId, SiteId},
+    journal::{Entry, Hash, Head},
+    ledger::Account,
+    order::Basis,
+    site::{Changes, Key, Loaded, Rows},
+    units::Fen,
+};
+use protocol::{
+    frame::{Batch, State},
+    key::SigningKey,
+    pack::Packer,
+};
+use std::collections::BTreeMap;
+
+/// A site as its journal gives it, up to where head office has it.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    pub(super) head: Head,
+    rows: Rows,
+}
+
+impl Default for Mirror {
+    fn default() -> Self {
+        let (head, rows) = (Head::START, Rows::default());
+        Self { head, rows }
+    }
+}
+
+type Checked = Result<(), String>;
+
+impl TwoSites {
+    /// Head office has committed something of a site.
+    pub(super) fn check_copy(&mut self, site: usize) -> Checked {
+        let id = self.sites[site].world.site.clone();
+        let of = id.clone();
+        let found = self.office.read(move |tx| sites::find(tx, &of))?;
+        let found = found.ok_or("a site is gone from head office")?;
+        let here = &mut self.sites[site];
+        let (before, head) = (here.copy.head, found.head);
+        if found.state != State::Following || head.seq < before.seq {
+            return Err(format!(
+                "head office had {id} up to {before}, and has it up to {head}: {}",
+                found.state.word()
+            ));
+        }
+        let mut changes = Changes::default();
+        for seq in before.seq + 1..=head.seq {
+            let (hash, bytes) = here.left.get(&seq).ok_or("head office has what no station sent")?;
+            let entry = Entry::from_bytes(bytes).map_err(|error| error.to_string())?;
+            here.copy.rows.apply(entry.stamp, &entry.fact, &mut changes);
+            here.copy.head = Head { seq, hash: *hash };
+        }
+        if here.copy.head != head {
+            return Err(format!(
+                "head office has {id} up to {head}, the site has {}",
+                here.copy.head
+            ));
+        }
+        if head != before {
+            self.compare(site, keys_of(&changes))?;
+        }
+        Ok(())
+    }
+
+    /// Compares rows in the database with those of the journal, and all books of the site.
+    fn compare(&mut self, site: usize, keys: Vec<Key>) -> Checked {
+        let id = self.sites[site].world.site.clone();
+        let rows = std::mem::take(&mut self.sites[site].copy.rows);
+        let (differs, rows) = self
+            .office
+            .read(move |tx| Ok((difference(tx, &id, &rows, keys)?, rows)))?;
+        let copy = &mut self.sites[site].copy;
+        copy.rows = rows;
+        match differs {
+            Some(what) => Err(format!("site {site} at entry {}: {what}", copy.head.seq)),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything has come to an end, and the line is up.
+    pub(super) fn check_the_end(&mut self) -> Checked {
+        for site in 0..self.sites.len() {
+            let here = &self.sites[site];
+            let (head, rows) = (here.copy.head, &here.copy.rows);
+            if *rows != here.world.oracle.rows {
+                return Err(format!("what left site {site} is not its journal"));
+            }
+            let keys = all_keys(rows);
+            self.compare(site, keys)?;
+            self.compare_sheets(site, head)?;
+            let id = self.sites[site].world.site.clone();
+            let verified = self.office.read(move |tx| upkeep::replica::verify(tx, &id))?;
+            if !verified.is_right() {
+                return Err(format!("rebuilt, site {site} is another: {:?}", verified.differences));
+            }
+        }
+        self.check_ledger()?;
+        match self.findings()?.as_slice() {
+            [] => Ok(()),
+            found => Err(format!("head office finds what is not there: {found:?}")),
+        }
+    }
+
+    fn check_ledger(&self) -> Checked {
+        let verified = self.office.read(upkeep::ledger::verify)?;
+        match verified.is_right() {
+            true => Ok(()),
+            false => Err(format!("the books do not add up: {:?}", verified.differences)),
+        }
+    }
+
+    /// The digest over all accounts, as the station's balance sheet says it and as head office's books give it.
+    fn compare_sheets(&self, site: usize, head: Head) -> Checked {
+        let here = &self.sites[site];
+        let store = here.store().ok_or("the station is off at the end")?;
+        let sheet = store.reader().and_then(|reader| reader.accounts());
+        let mut sheet = sheet.map_err(|error| error.to_string())?;
+        sheet.retain(|(_, balance)| *balance != Fen::ZERO);
+        let id = here.world.site.clone();
+        let books = self.office.read(ledger::of_sites)?;
+        let mine = |(name, balance): (String, i64)| Some((ledger::of_site(&id, &name)?, Fen(balance)));
+        let books: Vec<(Account, Fen)> = books.into_iter().filter_map(mine).collect();
+        let digest = |accounts: Vec<(Account, Fen)>| {
+            let mut named: Vec<_> = accounts
+                .into_iter()
+                .map(|(account, balance)| (account.to_string(), balance))
+                .collect();
+            named.sort();
+            domain::ledger::digest(head.seq, named).map_err(|error| error.to_string())
+        };
+        match digest(sheet)? == digest(books)? {
+            true => Ok(()),
+            false => Err(format!(
+                "the balance sheet of site {site} is not what its books are at head office"
+            )),
+        }
+    }
+
+    fn findings(&self) -> Result<Vec<(SiteId, u64)>, String> {
+        let found = self
+            .office
+            .read(|tx| findings::list(tx, &Filter::default(), None, 100))?;
+        Ok(found.into_iter().map(|found| (found.site, found.finding.seq)).collect())
+    }
+
+    /// A third site has the same life as the first, but for one bill that it has rated otherwise: a fen of its service is called
+    /// electricity. Everything adds up, and head office must say so all the same.
+    pub(super) fn check_that_bills_are_rated_again(&mut self) -> Checked {
+        let Some((seq, entries)) = self.crooked()? else {
+            return Ok(());
+        };
+        let (id, key) = (crooked_id(), SigningKey::from_seed([3; 32]));
+        let process = self.office.process();
+        let now = super::super::station::wall(self.now, 0);
+        let public = key.public();
+        let of = id.clone();
+        let mut copy = self.office.write(move |tx| {
+            let keys = [sites::EdgeKey { key: public, from: 0 }];
+            sites::add(tx, &of, "a site that rates otherwise", &keys)?;
+            sites::own(tx, &of, &process.process, now, now.after_ms(1_000))?;
+            let site = sites::find(tx, &of)?.ok_or_else(|| StoreError::Broken("it was just added".to_owned()))?;
+            Ok((SiteCopy::load(tx, site)?, process))
+        })?;
+        for bytes in batches(&id, &key, &entries)? {
+            let read = Read::of(&bytes, &id, &copy.0.site().keys).map_err(|error| error.to_string())?;
+            let (taken, back) = self.office.write(move |tx| {
+                let (mut copy, process): (SiteCopy, Process) = copy;
+                let taken = take(tx, &process.process, &mut copy, &read, now)?;
+                Ok((taken, (copy, process)))
+            })?;
+            if taken != Taken::Followed {
+                return Err(format!("a site that rates otherwise is not followed: {taken:?}"));
+            }
+            copy = back;
+        }
+        self.check_ledger()?;
+        let found = self.findings()?;
+        if found != [(id, seq)] {
+            return Err(format!(
+                "the bill of entry {seq} is rated otherwise, and head office says {found:?}"
+            ));
+        }
+        self.met.note(Mishap::WrongRating);
+        Ok(())
+    }
+
+    /// The journal of the first site as that of a third, with one bill changed, and where; none if no bill lends itself to it.
+    fn crooked(&self) -> Result<Option<(u64, Vec<Entry>)>, String> {
+        let entries = self.sites[0].left.values().map(|(_, bytes)| Entry::from_bytes(bytes));
+        let entries: Result<Vec<Entry>, _> = entries.collect();
+        let mut entries = entries.map_err(|error| error.to_string())?;
+        let mut seen: BTreeMap<OrderId, u32> = BTreeMap::new();
+        for entry in &entries {
+            let moves = matches!(
+                &entry.fact,
+                Fact::OrderRated { .. }
+                    | Fact::OrderSettled { .. }
+                    | Fact::OrderEstimated { .. }
+                    | Fact::Refunded { .. }
+            );
+            if let Some(order) = entry.fact.order().filter(|_| moves) {
+                *seen.entry(order.clone()).or_default() += 1;
+            }
+        }
+        let once = entries.iter().enumerate().find_map(|(at, entry)| match &entry.fact {
+            Fact::OrderRated {
+                order,
+                basis: Basis::Record,
+                bill,
+            } if seen.get(order) == Some(&2) && bill.service > Fen::ZERO => {
+                let settled = entries.iter().position(|entry| match &entry.fact {
+                    Fact::OrderSettled { order: of, payment } => of == order && payment.from_hold.service > Fen::ZERO,
+                    _ => false,
+                });
+                Some((at, settled?))
+            }
+            _ => None,
+        });
+        let Some((rated, settled)) = once else { return Ok(None) };
+        if let Fact::OrderRated { bill, .. } = &mut entries[rated].fact {
+            bill.electricity += Fen(1);
+            bill.service -= Fen(1);
+        }
+        if let Fact::OrderSettled { payment, .. } = &mut entries[settled].fact {
+            payment.from_hold.electricity += Fen(1);
+            payment.from_hold.service -= Fen(1);
+        }
+        let id = crooked_id();
+        entries.iter_mut().for_each(|entry| entry.site = id.clone());
+        Ok(Some((entries[rated].stamp.seq, entries)))
+    }
+}
+
+fn crooked_id() -> SiteId {
+    SiteId::new("crooked").expect("a word is a site id")
+}
+
+/// A journal in signed batches of whole steps.
+fn batches(site: &SiteId, key: &SigningKey, entries: &[Entry]) -> Result<Vec<Vec<u8>>, String> {
+    let (mut head, mut packer, mut frames) = (Head::START, Packer::new(), Vec::new());
+    let mut steps: Vec<&[Entry]> = entries
+        .chunk_by(|one, next| one.stamp.now() == next.stamp.now())
+        .collect();
+    while !steps.is_empty() {
+        let some: Vec<Vec<u8>> = steps
+            .drain(..steps.len().min(60))
+            .flatten()
+            .map(Entry::to_bytes)
+            .collect();
+        let before = head;
+        for bytes in &some {
+            head = Head {
+                seq: head.seq + 1,
+                hash: Hash::seal(&head.hash, bytes),
+            };
+        }
+        let batch = Batch::pack(before, &some, Batch::sign(site, head, key), &mut packer);
+        frames.push(batch.map_err(|error| error.to_string())?.to_bytes());
+    }
+    Ok(frames)
+}
+
+fn keys_of(changes: &Changes) -> Vec<Key> {
+    let orders = changes.orders.iter().cloned().map(Key::Order);
+    let members = changes.members.iter().cloned().map(Key::Member);
+    let cards = changes.cards.iter().cloned().map(Key::Card);
+    let items = changes.quarantine.iter().copied().map(Key::Quarantine);
+    let receipts = changes.receipts.iter().cloned().map(Key::Receipt);
+    let slips = changes.slips.iter().cloned().map(Key::Slip);
+    orders
+        .chain(members)
+        .chain(cards)
+        .chain(items)
+        .chain(receipts)
+        .chain(slips)
+        .collect()
+}
+
+fn all_keys(rows: &Rows) -> Vec<Key> {
+    keys_of(&Changes {
+        orders: rows.orders.keys().cloned().collect(),
+        members: rows.members.keys().cloned().collect(),
+        cards: rows.cards.keys().cloned().collect(),
+        quarantine: rows.quarantine.keys().copied().collect(),
+        receipts: rows.receipts.keys().cloned().collect(),
+        slips: rows.slips.keys().cloned().collect(),
+        ..Changes::default()
+    })
+}
+
+/// A row as the journal gives it; of what is not compared, what is in the database.
+fn by_journal(rows: &Rows, here: &Loaded) -> Loaded {
+    match here.clone() {
+        Loaded::Order { id, .. } => Loaded::Order {
+            order: rows.orders.get(&id).cloned().flatten(),
+            held: rows.ledger.balance(&Account::Held(id.clone())),
+            id,
+        },
+        Loaded::Member { id, .. } => Loaded::Member {
+            member: rows.members.get(&id).cloned().flatten(),
+            allowance: rows.ledger.allowance(&id),
+            debt: -rows.ledger.debt(&id),
+            id,
+        },
+        Loaded::Card { id, .. } => Loaded::Card {
+            card: rows.cards.get(&id).cloned().flatten(),
+            id,
+        },
+        Loaded::Quarantine { item, .. } => Loaded::Quarantine {
+            item,
+            row: rows.quarantine.get(&item).cloned().flatten(),
+        },
+        Loaded::Receipt { receipt, .. } => Loaded::Receipt {
+            used: rows.receipts.get(&receipt).cloned().flatten(),
+            receipt,
+        },
+        Loaded::Slip { slip, .. } => Loaded::Slip {
+            used: rows.slips.get(&slip).cloned().flatten(),
+            slip,
+        },
+        content @ Loaded::SetAside { .. } => content,
+    }
+}
+
+/// In which way the database differs from the rows of a journal: in these, in those that are always in memory, or in the books.
+fn difference(tx: &mut dyn Tx, site: &SiteId, rows: &Rows, keys: Vec<Key>) -> Result<Option<String>, StoreError> {
+    for here in replica::load(tx, site, keys)? {
+        let there = by_journal(rows, &here);
+        if here != there {
+            return Ok(Some(format!(
+                "head office has {here:?}, by the journal it is {there:?}"
+            )));
+        }
+    }
+    let always = replica::always(tx, site)?;
+    let same = [
+        ("piles", always.piles == rows.piles),
+        ("tariffs", always.tariffs == rows.tariffs),
+        (
+            "days",
+            always.energy.days == rows.energy.days && always.energy.open == rows.energy.open,
+        ),
+        ("clock", always.clock == rows.clock),
+        ("desk", always.desk == rows.desk),
+    ];
+    if let Some((what, _)) = same.into_iter().find(|(_, same)| !same) {
+        return Ok(Some(format!("head office has other {what} than the journal gives")));
+    }
+    let mut here = ledger::of_sites(tx)?;
+    here.retain(|name, _| ledger::of_site(site, name).is_some());
+    let there = rows.ledger.accounts().filter(|(_, balance)| *balance != Fen::ZERO);
+    let there: BTreeMap<String, i64> = there
+        .map(|(account, balance)| (ledger::mirrored(site, account), balance.0))
+        .collect();
+    if here != there {
+        return Ok(Some(format!("the books are {here:?}, by the journal {there:?}")));
+    }
+    Ok((ledger::total(tx)? != 0).then(|| "all accounts do not sum to zero".to_owned()))
+}

@@ -1,0 +1,440 @@
+//! Head office: the desk's own core, ingest and database, in processes that are killed, lose their power around a commit, or stand
+//! still until another has their sites. The database outlives them.
+
+use super::{
+    super::{SECOND, Time, station},
+    Event, TwoSites,
+    coverage::Mishap,
+    station::counts,
+};
+use central::{
+    desk::{
+        Office as Process,
+        core::{Core, Effect, Heard, Memory, Then, Unread, at_once},
+    },
+    owners::LEASE_MS,
+    store::{Db, Place, StoreError, Tx, sites},
+};
+use domain::{
+    ids::SiteId,
+    planted,
+    time::{Mono, Now},
+};
+use protocol::{
+    frame::{HqEpoch, State},
+    key::{PublicKey, SigningKey},
+    topic::Kind,
+};
+use std::sync::Arc;
+use tokio::runtime::{Builder, Runtime};
+
+/// How long before its end a process goes on with its sites.
+const RENEW_BEFORE: Time = 10 * SECOND;
+
+/// Head office's database, and its processes.
+pub(super) struct Office {
+    db: Db,
+    runtime: Runtime,
+    sites: Vec<SiteId>,
+    /// It is its own broker: with its process go all connections.
+    is_broker: bool,
+    processes: u32,
+    running: Option<Running>,
+    /// One that stood still when another took its sites.
+    stale: Option<Running>,
+}
+
+/// A process.
+struct Running {
+    process: Arc<Process>,
+    desks: Vec<Desk>,
+    /// Until when its sites are its own.
+    until: Time,
+    /// It stands still, and this is what it has not looked at.
+    stands_still: Option<Vec<(usize, Kind, Vec<u8>)>>,
+}
+
+/// A site's desk.
+#[derive(Default)]
+struct Desk {
+    core: Option<Core>,
+    memory: Memory,
+}
+
+/// What befalls a process at a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Nothing,
+    Killed,
+    PowerBeforeCommit,
+    PowerAfterCommit,
+    StandsStill,
+}
+
+type Step = Result<(), String>;
+
+fn failed(error: impl std::fmt::Display) -> String {
+    format!("head office's store failed: {error}")
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_seed([2; 32])
+}
+
+impl Office {
+    /// With these sites, and the keys that their stations sign with.
+    pub(super) fn new(is_broker: bool, known: Vec<(SiteId, PublicKey)>) -> Result<Self, String> {
+        let office = Self {
+            db: Db::open(&Place::Memory).map_err(failed)?,
+            runtime: Builder::new_current_thread().build().map_err(failed)?,
+            sites: known.iter().map(|(site, _)| site.clone()).collect(),
+            is_broker,
+            processes: 0,
+            running: None,
+            stale: None,
+        };
+        office.write(move |tx| {
+            known.iter().try_for_each(|(site, key)| {
+                let key = sites::EdgeKey { key: *key, from: 0 };
+                sites::add(tx, site, "a site", &[key])
+            })
+        })?;
+        Ok(office)
+    }
+
+    /// What its signatures are checked with.
+    pub(super) fn key(&self) -> PublicKey {
+        key().public()
+    }
+
+    /// Who it is, for what is done beside the desks.
+    pub(super) fn process(&self) -> Process {
+        Process {
+            process: "beside the desks".to_owned(),
+            hq_epoch: HqEpoch([1; 16]),
+            key: key(),
+        }
+    }
+
+    /// Whether sites find somebody to connect to.
+    pub(super) fn has_broker(&self) -> bool {
+        !self.is_broker || self.running.is_some()
+    }
+
+    pub(super) fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, String> {
+        self.try_read(work).map_err(failed)
+    }
+
+    fn try_read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.runtime.block_on(self.db.read(work))
+    }
+
+    pub(super) fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, String> {
+        self.try_write(work).map_err(failed)
+    }
+
+    /// In which the planted bugs of this thread are planted too.
+    fn try_write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let carry = planted::carry();
+        let work = move |tx: &mut dyn Tx| {
+            carry();
+            work(tx)
+        };
+        self.runtime.block_on(self.db.write(work))
+    }
+
+    /// When a desk has something to say.
+    pub(super) fn due(&self) -> Option<Time> {
+        let running = self.running.as_ref().filter(|running| running.stands_still.is_none())?;
+        let memory = |desk: &Desk| desk.core.as_ref().map_or(desk.memory, Core::memory);
+        let due = running.desks.iter().filter_map(|desk| memory(desk).next_deadline());
+        due.min().map(|at| at.0)
+    }
+
+    /// Takes what nobody else has for a process until its time is over, or goes on with it. Whether it has all sites.
+    fn hold(&self, running: &mut Running, now: Time) -> Result<bool, String> {
+        let at = station::wall(now, 0);
+        let (me, until) = (running.process.process.clone(), at.after_ms(LEASE_MS));
+        let held = self.write(move |tx| {
+            sites::hold_all(tx, &me, at, until)?;
+            sites::held(tx, &me)
+        })?;
+        running.until = now + LEASE_MS.unsigned_abs();
+        Ok(self.sites.iter().all(|site| held.contains(site)))
+    }
+
+    /// The desk of a site, as the database has it if need be.
+    fn core(&self, running: &mut Running, site: usize) -> Result<Core, String> {
+        let desk = &mut running.desks[site];
+        if let Some(core) = desk.core.take() {
+            desk.memory = core.memory();
+            return Ok(core);
+        }
+        let (office, id, memory) = (Arc::clone(&running.process), self.sites[site].clone(), desk.memory);
+        self.read(move |tx| Core::load(tx, office, &id, memory))
+    }
+}
+
+impl TwoSites {
+    fn clock(&self) -> Now {
+        Now {
+            mono: Mono(self.now),
+            wall: station::wall(self.now, 0),
+        }
+    }
+
+    /// A process of head office starts. It waits for the sites of one that was killed.
+    pub(super) fn office_starts(&mut self) -> Step {
+        if self.office.running.is_some() {
+            return Ok(());
+        }
+        self.office.processes += 1;
+        let process = Process {
+            process: format!("office-{}", self.office.processes),
+            hq_epoch: HqEpoch([1; 16]),
+            key: key(),
+        };
+        let mut running = Running {
+            process: Arc::new(process),
+            desks: self.office.sites.iter().map(|_| Desk::default()).collect(),
+            until: 0,
+            stands_still: None,
+        };
+        if !self.office.hold(&mut running, self.now)? {
+            self.after(2 * SECOND, Event::OfficeStarts);
+            return Ok(());
+        }
+        self.note(|| format!("{} has the sites", running.process.process));
+        self.office.running = Some(running);
+        (0..self.sites.len()).try_for_each(|site| self.desk_says(site))
+    }
+
+    /// Desks say what is due.
+    pub(super) fn desks_say(&mut self) -> Step {
+        for site in 0..self.sites.len() {
+            let running = self.office.running.as_ref();
+            let desk = running.map(|running| &running.desks[site]);
+            let memory = desk.map(|desk| desk.core.as_ref().map_or(desk.memory, Core::memory));
+            let due = memory.and_then(|memory| memory.next_deadline());
+            if due.is_some_and(|at| at.0 <= self.now) {
+                self.desk_says(site)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn desk_says(&mut self, site: usize) -> Step {
+        let Some(mut running) = self.office.running.take() else {
+            return Ok(());
+        };
+        let mut core = self.office.core(&mut running, site)?;
+        let said = core.say(Mono(self.now));
+        running.desks[site].core = Some(core);
+        self.office.running = Some(running);
+        self.sends(site, said)
+    }
+
+    fn sends(&mut self, site: usize, effect: Effect) -> Step {
+        match effect {
+            Effect::Send(kind, bytes) => self.send(site, kind, bytes),
+            Effect::Answer(_) | Effect::Live(_) => Err("nobody asked, and nobody watches".to_owned()),
+        }
+    }
+
+    /// A message of a site is at head office.
+    pub(super) fn office_hears(&mut self, site: usize, kind: Kind, bytes: Vec<u8>) -> Step {
+        if counts(kind) && !self.calm {
+            let left = &mut self.sites[site].agent_dies_after;
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.agent_dies(site);
+            }
+        }
+        // Its subscription stands as long as it is believed in.
+        let late = self.office.stale.as_mut().and_then(|stale| stale.stands_still.as_mut());
+        if let Some(late) = late {
+            late.push((site, kind, bytes.clone()));
+        }
+        let Some(mut running) = self.office.running.take() else {
+            return Ok(());
+        };
+        if let Some(waiting) = &mut running.stands_still {
+            waiting.push((site, kind, bytes));
+            self.office.running = Some(running);
+            return Ok(());
+        }
+        let fate = match kind {
+            Kind::Journal if !self.calm => match self.rng.below(120) {
+                0 => Fate::Killed,
+                1 | 2 => Fate::PowerBeforeCommit,
+                3 | 4 => Fate::PowerAfterCommit,
+                5 | 6 if !self.office.is_broker && self.office.stale.is_none() => Fate::StandsStill,
+                _ => Fate::Nothing,
+            },
+            _ => Fate::Nothing,
+        };
+        match fate {
+            Fate::Killed => {
+                self.met.note(Mishap::OfficeKilled);
+                self.office_dies();
+                return Ok(());
+            }
+            Fate::StandsStill => {
+                self.note(|| "head office stands still".to_owned());
+                let over = running.until.saturating_sub(self.now) + self.between(SECOND, 5 * SECOND);
+                running.stands_still = Some(vec![(site, kind, bytes)]);
+                self.office.running = Some(running);
+                self.after(over, Event::OfficeIsReplaced);
+                return Ok(());
+            }
+            _ => {}
+        }
+        if running.until < self.now + RENEW_BEFORE && !self.office.hold(&mut running, self.now)? {
+            return Err("somebody took a site from head office's only process".to_owned());
+        }
+        if self.takes(&mut running, site, (kind, bytes), fate, false)? {
+            self.office.running = Some(running);
+        } else {
+            self.office_dies();
+        }
+        Ok(())
+    }
+
+    /// A process takes what a site says. Whether it lives.
+    fn takes(
+        &mut self,
+        running: &mut Running,
+        site: usize,
+        (kind, bytes): (Kind, Vec<u8>),
+        fate: Fate,
+        is_stale: bool,
+    ) -> Result<bool, String> {
+        let now = self.clock();
+        let bytes = match at_once(&running.process, &self.office.sites[site], now.wall, kind, bytes) {
+            Ok(effect) => {
+                effect.into_iter().try_for_each(|effect| self.sends(site, effect))?;
+                return Ok(true);
+            }
+            Err(bytes) => bytes,
+        };
+        let mut core = self.office.core(running, site)?;
+        let Heard { effects, then } = core.hear(kind, bytes);
+        for effect in effects {
+            self.sends(site, effect)?;
+        }
+        match then {
+            None => running.desks[site].core = Some(core),
+            Some(Then::Greet(hello)) => {
+                running.desks[site].memory = core.memory();
+                let greeted = self
+                    .office
+                    .try_read(move |tx| Ok((core.greet(tx, now.mono, &hello)?, core)));
+                let (effects, core) = match greeted {
+                    Err(StoreError::NotOwner) if is_stale => {
+                        self.met.note(Mishap::WokeLate);
+                        return Ok(true);
+                    }
+                    greeted => greeted.map_err(failed)?,
+                };
+                running.desks[site].core = Some(core);
+                effects.into_iter().try_for_each(|effect| self.sends(site, effect))?;
+            }
+            Some(Then::Take(batch)) => {
+                running.desks[site].memory = core.memory();
+                return self.commits(running, site, (core, batch), fate, is_stale);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A batch is taken, in one transaction; and what head office has then is what the site had there.
+    fn commits(
+        &mut self,
+        running: &mut Running,
+        site: usize,
+        (mut core, batch): (Core, Unread),
+        fate: Fate,
+        is_stale: bool,
+    ) -> Result<bool, String> {
+        let read = batch
+            .read()
+            .map_err(|error| format!("head office refuses a batch of site {site}: {error}"))?;
+        let now = self.clock();
+        let committed = self.office.try_write(move |tx| {
+            let effect = core.take(tx, now, &read)?;
+            match fate {
+                Fate::PowerBeforeCommit => Err(StoreError::Unavailable("the power is gone".to_owned())),
+                _ => Ok((effect, core)),
+            }
+        });
+        let (effect, core) = match committed {
+            Ok(done) => done,
+            Err(StoreError::Unavailable(_)) if fate == Fate::PowerBeforeCommit => {
+                self.met.note(Mishap::PowerBeforeCommit);
+                return Ok(false);
+            }
+            Err(StoreError::NotOwner) if is_stale => {
+                self.met.note(Mishap::WokeLate);
+                return Ok(true);
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        if core.copy().site().state != State::Following {
+            let site = core.copy().site();
+            return Err(format!("head office stops following {}: {:?}", site.id, site.trouble));
+        }
+        running.desks[site].core = Some(core);
+        self.commits += 1;
+        self.check_copy(site)?;
+        if fate == Fate::PowerAfterCommit {
+            self.met.note(Mishap::PowerAfterCommit);
+            return Ok(false);
+        }
+        effect.into_iter().try_for_each(|effect| self.sends(site, effect))?;
+        Ok(true)
+    }
+
+    /// The process is gone, with all that was not in the database.
+    fn office_dies(&mut self) {
+        self.note(|| "head office's process dies".to_owned());
+        self.office.running = None;
+        if self.office.is_broker {
+            (0..self.sites.len()).for_each(|site| self.cut(site, self.now));
+        }
+        let starts = self.between(SECOND, 2 * super::super::MINUTE);
+        self.after(starts, Event::OfficeStarts);
+    }
+
+    /// Another process takes the sites of one that stands still.
+    pub(super) fn office_is_replaced(&mut self) -> Step {
+        self.office.stale = self.office.running.take();
+        self.office_starts()?;
+        let wakes = self.between(SECOND, 40 * SECOND);
+        self.after(wakes, Event::OfficeWakes);
+        Ok(())
+    }
+
+    /// It wakes, and goes on with what it had heard.
+    pub(super) fn office_wakes(&mut self) -> Step {
+        let Some(mut stale) = self.office.stale.take() else {
+            return Ok(());
+        };
+        self.note(|| format!("{} wakes", stale.process.process));
+        for (site, kind, bytes) in stale.stands_still.take().unwrap_or_default() {
+            self.takes(&mut stale, site, (kind, bytes), Fate::Nothing, true)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,450 @@
+//! A station's end of the line: its own store and keys behind what the daemon serves on the agent's socket, and the courier that
+//! asks for it.
+
+use super::{
+    super::{MINUTE, SECOND, Time, World, coverage::Fault, station},
+    Event, TwoSites,
+    copy::Mirror,
+    coverage::Mishap,
+    line::Line,
+};
+use domain::{
+    journal::{Hash, Head},
+    time::{Mono, Now},
+};
+use edge::{
+    head_office::{HeadOffice, Unbelieved},
+    store::{Reader, Store, StoreError, TailRefused},
+};
+use protocol::{
+    frame::{Nonce, State, Tail},
+    key::{PublicKey, PublicKeys, SIGNATURE_LEN, Signature, SigningKey},
+    status::Hello,
+    topic::Kind,
+};
+use std::collections::BTreeMap;
+use sync::courier::{Courier, Effect, Input, Page};
+
+/// How long the station lets a fetch wait for news.
+const WAIT: Time = MINUTE;
+
+/// A site and all that is known of it.
+pub(super) struct Site {
+    pub(super) world: World,
+    /// Nothing will be journaled any more.
+    pub(super) over: bool,
+    /// The seed of its station's key.
+    key: [u8; 32],
+    /// The station's end of the line, as long as the station runs.
+    end: HeadOffice,
+    /// Which run of the station that is.
+    run: u64,
+    restores: u32,
+    pub(super) courier: Courier,
+    pub(super) agent_is_up: bool,
+    /// Which run of the program it is.
+    agent: u64,
+    /// So many of its messages from now it is killed.
+    pub(super) agent_dies_after: u64,
+    /// The last entry that was seen in its journal.
+    seen: u64,
+    /// It is recovering.
+    recovers: bool,
+    /// Where the copy ended that it was last restored from.
+    copy_end: u64,
+    fetch: Option<Fetch>,
+    fetches: u64,
+    pub(super) line: Line,
+    /// Every entry that left the station, by number: the last that had it.
+    pub(super) left: BTreeMap<u64, (Hash, Vec<u8>)>,
+    /// As head office must have it.
+    pub(super) copy: Mirror,
+}
+
+/// A fetch that waits.
+#[derive(Debug, Clone, Copy)]
+struct Fetch {
+    number: u64,
+    after: u64,
+    limit: usize,
+    wait: bool,
+    until: Time,
+}
+
+/// What is asked of a station.
+pub(super) enum Ask {
+    Hello,
+    Ping,
+    Page(u64),
+    Ack(Vec<u8>),
+    Pong(Vec<u8>),
+    Tail(Vec<u8>),
+}
+
+type Step = Result<(), String>;
+
+fn failed(error: impl std::fmt::Display) -> String {
+    format!("the station's store failed: {error}")
+}
+
+impl Site {
+    pub(super) fn new(world: World, key: [u8; 32], office: PublicKey) -> Self {
+        let end = end(&world, key, office);
+        Self {
+            end,
+            world,
+            over: false,
+            key,
+            run: 0,
+            restores: 0,
+            courier: Courier::new(),
+            agent_is_up: true,
+            agent: 0,
+            agent_dies_after: 0,
+            seen: 0,
+            recovers: false,
+            copy_end: 0,
+            fetch: None,
+            fetches: 0,
+            line: Line::default(),
+            left: BTreeMap::new(),
+            copy: Mirror::default(),
+        }
+    }
+
+    /// The store of a station that runs.
+    pub(super) fn store(&self) -> Option<&Store> {
+        let process = self.world.process.as_ref().map(|process| &process.store);
+        process.or_else(|| self.world.recovering.as_ref().map(|recovering| &recovering.store))
+    }
+
+    /// Whether head office has all of its journal, and its program knows that.
+    pub(super) fn is_everywhere(&self) -> bool {
+        let place = Head {
+            seq: self.world.oracle.head,
+            hash: self.world.oracle.hash,
+        };
+        self.copy.head == place && self.courier.progress().acknowledged == Some(place)
+    }
+
+    fn reader(&self) -> Result<Option<Reader>, String> {
+        self.store().map(Store::reader).transpose().map_err(failed)
+    }
+
+    /// As `PUT /v1/sync/hello` says it.
+    fn hello(&self) -> Result<Option<Hello>, String> {
+        let (Some(store), Some(reader)) = (self.store(), self.reader()?) else {
+            return Ok(None);
+        };
+        let read = || -> Result<_, StoreError> {
+            let (last, hash) = reader.head()?;
+            let recovering = reader.recovery()?.is_some();
+            Ok((last, hash, recovering, reader.checkpoint()?, reader.acknowledged()?))
+        };
+        let (last, hash, recovering, begins_after, acknowledged) = read().map_err(failed)?;
+        Ok(Some(Hello {
+            site: self.world.site.clone(),
+            protocol: protocol::VERSION,
+            station: String::new(),
+            agent: String::new(),
+            epoch: store.identity().epoch.clone(),
+            begins_after,
+            head: Head { seq: last.seq, hash },
+            acknowledged,
+            recovering,
+            hq_epoch: None,
+            waiting_since: None,
+            time_zone: String::new(),
+            key: Some(self.end.own_key()),
+            nonce: self.end.hello().map_err(failed)?,
+        }))
+    }
+
+    /// As `GET /v1/journal` says it; none where it waits for news.
+    fn page(&mut self, fetch: Fetch, now: Time) -> Result<Option<Page>, String> {
+        let Some(reader) = self.reader()? else {
+            return Ok(None);
+        };
+        let read = || -> Result<_, StoreError> {
+            let entries = reader.whole_steps(fetch.after + 1, fetch.limit)?;
+            Ok((
+                entries,
+                reader.hash_of(fetch.after)?,
+                reader.head()?.0.seq,
+                reader.checkpoint()?.seq,
+            ))
+        };
+        let (entries, before, head, begins_after) = read().map_err(failed)?;
+        if entries.is_empty() && fetch.wait && now < fetch.until {
+            return Ok(None);
+        }
+        let last = entries.last().map(|(seq, hash, _)| Head { seq: *seq, hash: *hash });
+        let signature = last.map_or(Signature([0; SIGNATURE_LEN]), |last| self.end.sign(last));
+        let of_entry = |(seq, hash, bytes): (u64, Hash, Vec<u8>)| {
+            self.left.insert(seq, (hash, bytes.clone()));
+            bytes
+        };
+        Ok(Some(Page {
+            before: before.map(|hash| Head { seq: fetch.after, hash }),
+            entries: entries.into_iter().map(of_entry).collect(),
+            signature,
+            head,
+            begins_after,
+        }))
+    }
+}
+
+impl TwoSites {
+    pub(super) fn tell_courier(&mut self, site: usize, input: Input) -> Step {
+        if !self.sites[site].agent_is_up {
+            return Ok(());
+        }
+        let effects = self.sites[site].courier.handle(Mono(self.now), input);
+        for effect in effects {
+            let agent = self.sites[site].agent;
+            let ask = match effect {
+                Effect::AskHello => Ask::Hello,
+                Effect::AskPing => Ask::Ping,
+                Effect::Fetch { after, limit, wait } => {
+                    let here = &mut self.sites[site];
+                    here.fetches += 1;
+                    let (number, until) = (here.fetches, self.now + WAIT);
+                    here.fetch = Some(Fetch {
+                        number,
+                        after,
+                        limit,
+                        wait,
+                        until,
+                    });
+                    let ask = Ask::Page(number);
+                    self.at(until, Event::Asks { site, agent, ask });
+                    Ask::Page(number)
+                }
+                Effect::HandAck(bytes) => Ask::Ack(bytes),
+                Effect::HandPong(bytes) => Ask::Pong(bytes),
+                Effect::HandTail(bytes) => Ask::Tail(bytes),
+                Effect::Send(kind, bytes) => {
+                    self.send(site, kind, bytes)?;
+                    continue;
+                }
+                Effect::Reconnect(_) => {
+                    self.disconnect(site);
+                    continue;
+                }
+                // Nobody asks anything or watches in these lives.
+                Effect::Get { .. } | Effect::Watch(_) | Effect::Unwatch(_) => continue,
+            };
+            let takes = self.between(1, 40);
+            self.after(takes, Event::Asks { site, agent, ask });
+        }
+        Ok(())
+    }
+
+    /// The station is asked by its program, which may be another one by now.
+    pub(super) fn asks(&mut self, site: usize, agent: u64, ask: Ask) -> Step {
+        let now = self.now;
+        let here = &mut self.sites[site];
+        here.world.now = here.world.now.max(now);
+        let answer = match ask {
+            Ask::Hello => {
+                let hello = here.hello()?;
+                Some(hello.map_or(Input::StationAway, |hello| Input::Hello(Box::new(hello))))
+            }
+            Ask::Ping if here.store().is_some() => {
+                let nonce: Nonce = here.end.ping(clock(now)).map_err(failed)?;
+                Some(Input::Ping(nonce))
+            }
+            Ask::Ping => None,
+            Ask::Page(number) => return self.page_is_due(site, number),
+            Ask::Pong(bytes) => match here.end.pong(&bytes, clock(now)) {
+                Ok(_) | Err(Unbelieved::Stale) => None,
+                Err(error) => return Err(format!("site {site} does not believe a pong: {error}")),
+            },
+            Ask::Ack(bytes) => {
+                self.take_ack(site, &bytes)?;
+                None
+            }
+            Ask::Tail(bytes) => Some(Input::TailTaken(self.take_tail(site, &bytes)?)),
+        };
+        match answer {
+            Some(answer) if self.sites[site].agent == agent => self.tell_courier(site, answer),
+            _ => Ok(()),
+        }
+    }
+
+    /// Answers the fetch of this number, if it is still the latest and there is something to say.
+    fn page_is_due(&mut self, site: usize, number: u64) -> Step {
+        let now = self.now;
+        let here = &mut self.sites[site];
+        let Some(fetch) = here.fetch.filter(|fetch| fetch.number == number) else {
+            return Ok(());
+        };
+        if here.store().is_none() {
+            here.fetch = None;
+            return self.tell_courier(site, Input::StationAway);
+        }
+        match here.page(fetch, now)? {
+            Some(page) => {
+                here.fetch = None;
+                self.tell_courier(site, Input::Page(page))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// As `PUT /v1/sync/ack` takes it.
+    fn take_ack(&mut self, site: usize, bytes: &[u8]) -> Step {
+        let here = &mut self.sites[site];
+        if here.store().is_none() {
+            return Ok(());
+        }
+        let believed = match here.end.ack(bytes) {
+            Ok(believed) => believed,
+            Err(Unbelieved::Stale) => return Ok(()),
+            Err(error) => return Err(format!("site {site} does not believe an acknowledgement: {error}")),
+        };
+        if believed.state != State::Following {
+            let state = believed.state.word();
+            return Err(format!("to head office the journal of site {site} is {state}"));
+        }
+        if here.world.recovering.is_some() && believed.may_end_recovery() {
+            let whole = here.copy_end == believed.head.seq;
+            if here.world.end_recovery(believed.head)? && whole {
+                self.met.note(Mishap::RestoredWhole);
+            }
+        }
+        let here = &mut self.sites[site];
+        let recovering = here.world.recovering.is_some();
+        if !believed.acknowledges(recovering) {
+            return Ok(());
+        }
+        let Some(process) = &here.world.process else {
+            return Ok(());
+        };
+        let (store, disk) = (process.store.clone(), process.disk.clone());
+        let epoch = store.identity().epoch.clone();
+        if !self.calm && !here.world.fuse_lit && self.rng.below(100) == 0 {
+            disk.set_fuse(u32::try_from(self.rng.below(20)).unwrap_or(0));
+            here.world.fuse_lit = true;
+        }
+        match store.acknowledge(&epoch, believed.head) {
+            Ok(_) => Ok(()),
+            Err(_) if disk.is_dead() => {
+                here.world.fuse_lit = false;
+                here.world.strike_everywhere(Fault::TornCommit);
+                here.world.power_cut();
+                self.met.note(Mishap::PowerWhileAcknowledging);
+                Ok(())
+            }
+            Err(error) => Err(format!("site {site} cannot note what is acknowledged: {error}")),
+        }
+    }
+
+    /// As `PUT /v1/sync/tail` takes it.
+    fn take_tail(&mut self, site: usize, bytes: &[u8]) -> Result<Result<(), String>, String> {
+        let here = &mut self.sites[site];
+        let Tail(batch) = Tail::from_bytes(bytes, &here.world.site, here.end.keys())
+            .map_err(|error| format!("site {site} does not believe a tail: {error}"))?;
+        let tail = batch.unpack().map_err(|error| error.to_string())?;
+        let taken = here.world.take_tail(&tail);
+        match taken {
+            Ok(head) => {
+                self.met.note(Mishap::TailTaken);
+                self.note(|| format!("site {site} has its entries back up to {}", head.seq));
+                if !self.calm && self.rng.below(6) == 0 {
+                    self.met.note(Mishap::PowerWhileRecovering);
+                    let (kept, down) = (self.rng.below(101), self.between(SECOND, 2 * MINUTE));
+                    self.sites[site].world.recovery_is_cut(kept, down);
+                }
+                Ok(Ok(()))
+            }
+            Err(refused @ (TailRefused::NotRecovering | TailRefused::DoNotFollow { .. })) => {
+                self.met.note(Mishap::TailRefused);
+                Ok(Err(refused.to_string()))
+            }
+            Err(refused) => Err(format!("site {site} does not take its own entries back: {refused}")),
+        }
+    }
+
+    /// Looks what has become of a station after it did something.
+    pub(super) fn look_at(&mut self, site: usize) -> Step {
+        let is_up = self.is_up(site);
+        let office = self.office.key();
+        let here = &mut self.sites[site];
+        if here.run != here.world.processes {
+            here.run = here.world.processes;
+            here.end = end(&here.world, here.key, office);
+            if is_up {
+                self.met.note(Mishap::StationDown);
+            }
+            let here = &mut self.sites[site];
+            if here.restores != here.world.restores {
+                here.restores = here.world.restores;
+                here.copy_end = here.world.oracle.head;
+                if here.seen > here.copy.head.seq {
+                    self.met.note(Mishap::EntriesGone);
+                }
+                if self.rng.below(2) == 0 {
+                    // It would take hours until the line is up again by itself.
+                    self.switch_wan(site, true);
+                }
+            }
+            if self.sites[site].fetch.take().is_some() {
+                self.tell_courier(site, Input::StationAway)?;
+            }
+        }
+        let here = &mut self.sites[site];
+        here.seen = here.world.oracle.head;
+        let recovers = here.world.recovering.is_some();
+        if recovers && !std::mem::replace(&mut here.recovers, recovers) {
+            self.met.note(match is_up {
+                true => Mishap::RestoredOnline,
+                false => Mishap::RestoredOffline,
+            });
+        }
+        let here = &mut self.sites[site];
+        here.recovers = recovers;
+        match here.fetch {
+            Some(fetch) if here.world.oracle.head > fetch.after && here.world.process.is_some() => {
+                self.page_is_due(site, fetch.number)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The program that carries the journal is killed, and starts again.
+    pub(super) fn agent_dies(&mut self, site: usize) {
+        self.met.note(Mishap::AgentKilled);
+        self.note(|| format!("the agent of site {site} is killed"));
+        let here = &mut self.sites[site];
+        (here.courier, here.fetch) = (Courier::new(), None);
+        here.agent_is_up = false;
+        here.agent += 1;
+        self.disconnect(site);
+        let starts = self.between(SECOND, MINUTE);
+        self.after(starts, Event::AgentStarts { site });
+        self.plan_agents_death(site);
+    }
+
+    /// After some messages that head office hears of the site.
+    pub(super) fn plan_agents_death(&mut self, site: usize) {
+        self.sites[site].agent_dies_after = 10 + self.rng.below(60);
+    }
+}
+
+fn end(world: &World, key: [u8; 32], office: PublicKey) -> HeadOffice {
+    let own = SigningKey::from_seed(key);
+    HeadOffice::new(world.site.clone(), PublicKeys(vec![office]), own)
+}
+
+fn clock(now: Time) -> Now {
+    Now {
+        mono: Mono(now),
+        wall: station::wall(now, 0),
+    }
+}
+
+/// Whether a message is one that the agent's death is counted by.
+pub(super) fn counts(kind: Kind) -> bool {
+    matches!(kind, Kind::Journal | Kind::Status)
+}

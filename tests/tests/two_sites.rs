@@ -1,0 +1,76 @@
+//! Lives of two sites and a head office, each from one seed: after every commit at head office its rows and books are those of
+//! the site's journal up to there, at the end everything is the same everywhere, and everything that can go wrong did.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+use std::{
+    io::Write,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+use world::world::two_sites::{Report, live_through};
+
+/// How many lives are lived in a test run.
+const SEEDS: u64 = 200;
+/// How many are lived at a time.
+const WORKERS: usize = 2;
+
+#[test]
+fn head_office_is_the_same_as_the_sites_whatever_befalls_the_line_and_its_ends() {
+    let one: Option<u64> = std::env::var("HOLDFAST_SEED").ok().map(|seed| seed.parse().unwrap());
+    let many = std::env::var("HOLDFAST_SEEDS")
+        .ok()
+        .map_or(SEEDS, |many| many.parse().unwrap());
+    let seeds = one.map_or(0..many, |seed| seed..seed + 1);
+    let (next, failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    let (sum, failures) = (Mutex::new(Report::default()), Mutex::new(Vec::new()));
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while !failed.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    match live_through(seed) {
+                        Ok(report) => sum.lock().unwrap().add(&report),
+                        Err(failure) => {
+                            failed.store(std::env::var_os("HOLDFAST_GO_ON").is_none(), Ordering::Relaxed);
+                            failures.lock().unwrap().push(failure);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    // Past the test runner, which keeps to itself what a test prints that passes.
+    let mut out = std::io::stdout();
+    for failure in &failures {
+        writeln!(out, "{failure}\n").unwrap();
+    }
+    let Report {
+        facts,
+        commits,
+        crashes,
+        lasted_ms,
+        met,
+    } = sum.into_inner().unwrap();
+    writeln!(
+        out,
+        "\n{} lives in {:.0?}: {} days, {facts} facts of stations, {commits} commits at head office, {crashes} crashes and \
+         restores of stations\n{met}",
+        seeds.end - seeds.start,
+        begun.elapsed(),
+        lasted_ms / 86_400_000,
+    )
+    .unwrap();
+    assert!(failures.is_empty(), "{} lives failed", failures.len());
+    if one.is_none() && many >= SEEDS {
+        assert!(met.missing().is_empty(), "never met: {:?}", met.missing());
+    }
+}

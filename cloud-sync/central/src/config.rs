@@ -6,7 +6,10 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
-use crate::{alerts::conditions::Thresholds, store::Place};
+use crate::{
+    alerts::{conditions::Thresholds, smtp::Security},
+    store::Place,
+};
 use check::Draft;
 use keys::KEYS;
 use service::{
@@ -53,6 +56,25 @@ pub struct Alerts {
     pub authority: Option<PathBuf>,
     /// By a webhook.
     pub webhook: Option<Webhook>,
+    /// By mail.
+    pub mail: Option<Mail>,
+}
+
+/// Who gets mail, and by which server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Host name or address of the server that takes it.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// From whom it is.
+    pub from: String,
+    /// Who gets it.
+    pub to: Vec<String>,
+    /// User name and the file with the password, where the server wants them.
+    pub user: Option<(String, PathBuf)>,
 }
 
 /// A server that is told of alerts.

@@ -4,6 +4,7 @@
 use crate::{
     alerts::{
         Watch,
+        mail::Mail,
         telling::{Senders, Telling},
         webhook::{self, Webhook},
     },
@@ -221,12 +222,16 @@ pub async fn run(
 /// By what people are told of alerts.
 pub(crate) fn senders_of(config: &Config) -> anyhow::Result<Senders> {
     let alerts = &config.alerts;
-    let Some(given) = &alerts.webhook else {
+    if alerts.webhook.is_none() && alerts.mail.is_none() {
         return Ok(Senders::default());
-    };
+    }
     let believed = webhook::believed(alerts.authority.as_deref())?;
+    let webhook = alerts.webhook.as_ref();
+    let webhook = webhook.map(|given| Webhook::open(&given.address, &given.secret_file, Arc::clone(&believed)));
+    let mail = alerts.mail.as_ref().map(|given| Mail::open(given, believed));
     Ok(Senders {
-        webhook: Some(Webhook::open(&given.address, &given.secret_file, believed)?),
+        webhook: webhook.transpose().context("webhook")?,
+        mail: mail.transpose().context("mail")?,
     })
 }
 

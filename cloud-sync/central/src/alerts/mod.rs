@@ -6,8 +6,11 @@
 //! | [`conditions`] | the rules: what is the matter |
 //! | [`telling`] | messages are sent until they are taken |
 //! | [`webhook`] | by a POST, signed as Standard Webhooks has it |
+//! | [`mail`], [`smtp`] | by mail |
 
 pub mod conditions;
+pub mod mail;
+pub mod smtp;
 pub mod telling;
 pub mod webhook;
 

@@ -1,7 +1,7 @@
 //! Messages are sent until they are taken, by whichever process claims them. A process that is killed between sending and noting
 //! it sends once more: the id is the same, so that whoever gets it twice knows.
 
-use super::webhook::Webhook;
+use super::{mail::Mail, webhook::Webhook};
 use crate::{
     desk::Clock,
     store::{
@@ -38,18 +38,22 @@ pub fn again_at(made_at: Wall, tries: u64, now: Wall) -> Option<Wall> {
 pub struct Senders {
     /// By a webhook.
     pub webhook: Option<Webhook>,
+    /// By mail.
+    pub mail: Option<Mail>,
 }
 
 impl Senders {
     /// By which channels.
     pub fn channels(&self) -> Vec<Channel> {
-        self.webhook.iter().map(|_| Channel::Webhook).collect()
+        let webhook = self.webhook.iter().map(|_| Channel::Webhook);
+        webhook.chain(self.mail.iter().map(|_| Channel::Mail)).collect()
     }
 
     async fn send(&self, channel: Channel, message: &Message, now: Wall) -> Result<(), String> {
-        match (channel, &self.webhook) {
-            (Channel::Webhook, Some(webhook)) => webhook.send(message, now).await,
-            (Channel::Webhook | Channel::Mail, _) => Err("it is not configured here".to_owned()),
+        match (channel, &self.webhook, &self.mail) {
+            (Channel::Webhook, Some(webhook), _) => webhook.send(message, now).await,
+            (Channel::Mail, _, Some(mail)) => mail.send(message, now).await,
+            (Channel::Webhook | Channel::Mail, ..) => Err("it is not configured here".to_owned()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What no single value shows: whether the configuration fits together. Here a draft becomes a [`Config`].
 
-use super::{Broker, Config, Webhook, WebhookAddress, split_address};
-use crate::store::Place;
+use super::{Broker, Config, Mail, Webhook, WebhookAddress, split_address};
+use crate::{alerts::smtp::Security, store::Place};
 use service::{
     config::{Found, shortened},
     tls::CertificateFiles,
@@ -30,6 +30,12 @@ pub(super) struct Draft {
     pub(super) plain_http_beyond_loopback: bool,
     pub(super) webhook: Option<WebhookAddress>,
     pub(super) webhook_secret: Option<PathBuf>,
+    pub(super) mail_server: Option<String>,
+    pub(super) mail_security: Security,
+    pub(super) mail_from: Option<String>,
+    pub(super) mail_to: Vec<String>,
+    pub(super) mail_user: Option<String>,
+    pub(super) mail_password: Option<PathBuf>,
     /// The folder of the file: relative paths count from here.
     pub(super) folder: PathBuf,
 }
@@ -53,6 +59,7 @@ impl Draft {
         self.check_listeners(found);
         self.check_broker(found);
         self.check_webhook(found);
+        self.check_mail(found);
         self.config.tls.own = pair(
             found,
             ["tls.certificate", "tls.private_key"],
@@ -134,30 +141,57 @@ impl Draft {
         };
     }
 
+    fn check_mail(&mut self, found: &mut Found) {
+        let user = user(
+            found,
+            ["alerts.mail.user", "alerts.mail.password_file"],
+            (self.mail_user.take(), self.mail_password.take()),
+        );
+        let (from, to) = (self.mail_from.take(), std::mem::take(&mut self.mail_to));
+        let Some(address) = self.mail_server.take() else {
+            if user.is_some() || from.is_some() || !to.is_empty() {
+                let way_out = "is missing; without it the other keys under `[alerts.mail]` are of no use";
+                found.fault("alerts.mail.server", way_out);
+            }
+            return;
+        };
+        let Some((host, port)) = split_address(&address) else {
+            return;
+        };
+        let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if self.mail_security == Security::Plain && !is_here {
+            let way_out =
+                "would send mail, and a password, over the network in the clear; give \"starttls\" or \"tls\"";
+            found.fault("alerts.mail.security", way_out);
+        }
+        let Some(from) = from else {
+            found.fault("alerts.mail.from", "is missing; give the address that mail is from");
+            return;
+        };
+        if to.is_empty() {
+            found.fault("alerts.mail.to", "is empty; give the addresses of those who get mail");
+        }
+        self.config.alerts.mail = Some(Mail {
+            host: host.to_owned(),
+            port,
+            security: self.mail_security,
+            from,
+            to,
+            user,
+        });
+    }
+
     fn check_broker(&mut self, found: &mut Found) {
         let certificate = pair(
             found,
             ["sites.broker.certificate", "sites.broker.private_key"],
             (self.broker_certificate.take(), self.broker_private_key.take()),
         );
-        let user = match (self.broker_user.take(), self.broker_password.take()) {
-            (Some(user), Some(password)) => Some((user, password)),
-            (None, None) => None,
-            (Some(_), None) => {
-                found.fault(
-                    "sites.broker.password_file",
-                    "is missing; `user` needs the file that holds its password",
-                );
-                None
-            }
-            (None, Some(_)) => {
-                found.fault(
-                    "sites.broker.user",
-                    "is missing; `password_file` is of no use without it",
-                );
-                None
-            }
-        };
+        let user = user(
+            found,
+            ["sites.broker.user", "sites.broker.password_file"],
+            (self.broker_user.take(), self.broker_password.take()),
+        );
         let authority = self.broker_authority.take();
         let told = std::mem::take(&mut self.broker);
         if told.is_empty() {
@@ -183,6 +217,22 @@ impl Draft {
             user,
             certificate,
         });
+    }
+}
+
+/// A user with the file of their password, or neither.
+fn user(found: &mut Found, keys: [&str; 2], given: (Option<String>, Option<PathBuf>)) -> Option<(String, PathBuf)> {
+    match given {
+        (Some(user), Some(password)) => Some((user, password)),
+        (None, None) => None,
+        (Some(_), None) => {
+            found.fault(keys[1], "is missing; `user` needs the file that holds its password");
+            None
+        }
+        (None, Some(_)) => {
+            found.fault(keys[0], "is missing; `password_file` is of no use without it");
+            None
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every key there is, and how its value is read: the one list that the file, the environment and the checks go by.
 
 use super::{WebhookAddress, check::Draft};
+use crate::alerts::smtp::Security;
 use axum::http::Uri;
 use jiff::SignedDuration;
 use service::{
@@ -56,12 +57,67 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
     "alerts.webhook.url" => |draft, given| draft.webhook = given.optional(webhook)?;
     "alerts.webhook.secret_file" => |draft, given|
         draft.webhook_secret = given.optional(|given| given.path(&draft.folder))?;
+    "alerts.mail.server" => |draft, given| draft.mail_server = given.optional(host_and_port)?;
+    "alerts.mail.security" => |draft, given| draft.mail_security = security(given)?;
+    "alerts.mail.from" => |draft, given| draft.mail_from = given.optional(|given| mail_address(given.text()?))?;
+    "alerts.mail.to" => |draft, given| draft.mail_to = mail_addresses(given)?;
+    "alerts.mail.user" => |draft, given| draft.mail_user = given.optional(|given| given.text().map(str::to_owned))?;
+    "alerts.mail.password_file" => |draft, given|
+        draft.mail_password = given.optional(|given| given.path(&draft.folder))?;
 };
 
 /// After how long something is the matter: not within the minute in which sites are noted as heard.
 fn after_ms(given: &Given) -> Result<i64, String> {
     let ms = given.duration_ms(SignedDuration::from_mins(2)..=SignedDuration::from_hours(24 * 30))?;
     i64::try_from(ms).map_err(|error| error.to_string())
+}
+
+fn security(given: &Given) -> Result<Security, String> {
+    let wanted = "\"starttls\", \"tls\" or, for a server on this machine, \"plain\"";
+    match given.text_or(wanted)? {
+        "starttls" => Ok(Security::StartTls),
+        "tls" => Ok(Security::Tls),
+        "plain" => Ok(Security::Plain),
+        other => Err(format!("`{}` is not {wanted}", shortened(other))),
+    }
+}
+
+/// An address of ASCII, without a name: it stands in commands and headers as it is.
+fn mail_address(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"<>,;:\"()[]\\".contains(&byte);
+    let is_address = text.len() <= 254
+        && text.bytes().all(plain)
+        && text
+            .split_once('@')
+            .is_some_and(|(who, host)| !who.is_empty() && !host.is_empty() && !host.contains('@'));
+    match is_address {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "`{}` is not a mail address such as ops@example.com",
+            shortened(text)
+        )),
+    }
+}
+
+fn mail_addresses(given: &Given) -> Result<Vec<String>, String> {
+    const ADDRESSES_MAX: usize = 16;
+    let texts: Vec<&str> = match given {
+        Given::List(items) => items.iter().map(Given::text).collect::<Result<_, _>>()?,
+        Given::Loose(text) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect(),
+        other => {
+            return Err(format!(
+                "is {}; give a list such as [\"ops@example.com\"]",
+                other.what()
+            ));
+        }
+    };
+    if texts.len() > ADDRESSES_MAX {
+        return Err(format!(
+            "has {} addresses; at most {ADDRESSES_MAX} are allowed",
+            texts.len()
+        ));
+    }
+    texts.into_iter().map(mail_address).collect()
 }
 
 /// `https://…`; on this machine also `http://…`: what is told is nobody else's business.

@@ -108,10 +108,83 @@ fn what_is_wrong_is_told_with_its_line_and_what_to_do() {
         ),
         ("[tls]\ncertificate = \"/c\"", "tls.private_key: is missing"),
         ("[site]\nlisten = \"x\"", "sites"),
+        (
+            "[alerts.webhook]\nurl = \"https://x/y\"",
+            "alerts.webhook.secret_file: is missing",
+        ),
+        (
+            "[alerts.webhook]\nsecret_file = \"/s\"",
+            "alerts.webhook.url: is missing",
+        ),
+        (
+            "[alerts.webhook]\nurl = \"http://alerts.example/\"",
+            ":2: alerts.webhook.url: `http://alerts.example/` is not an address such as",
+        ),
+        (
+            "[alerts.webhook]\nurl = \"https://u:p@alerts.example/\"",
+            ":2: alerts.webhook.url: ",
+        ),
+        ("[alerts.mail]\nto = [\"a@b\"]", "alerts.mail.server: is missing"),
+        (
+            "[alerts.mail]\nserver = \"mail.example:587\"",
+            "alerts.mail.from: is missing",
+        ),
+        (
+            "[alerts.mail]\nserver = \"mail.example:587\"\nfrom = \"a@b\"",
+            "alerts.mail.to: is empty",
+        ),
+        (
+            "[alerts.mail]\nserver = \"mail.example:25\"\nsecurity = \"plain\"\nfrom = \"a@b\"\nto = [\"c@d\"]",
+            ":3: alerts.mail.security: would send mail, and a password",
+        ),
+        (
+            "[alerts.mail]\nfrom = \"a@b>\\r\\nRCPT TO:<c@d\"",
+            ":2: alerts.mail.from: ",
+        ),
+        (
+            "[alerts.mail]\nserver = \"mail.example:25\"\nfrom = \"a@b\"\nto = [\"c@d\"]\nuser = \"u\"",
+            "alerts.mail.password_file: is missing",
+        ),
+        ("[alerts]\nsilent_after = \"1m\"", ":2: alerts.silent_after: "),
     ] {
         let faults = faults_of(text);
         assert!(faults.contains(part), "{text}: {faults}");
     }
+}
+
+#[test]
+fn who_is_told_of_alerts_is_read() {
+    let config = of(
+        "[alerts]\nsilent_after = \"5m\"\ndisk_free = \"2GiB\"\n[alerts.webhook]\nurl = \"https://alerts.example/a?b=c\"\n\
+         secret_file = \"secret\"\n[alerts.mail]\nserver = \"mail.example:465\"\nsecurity = \"tls\"\nfrom = \"a@b\"\nto = \
+         [\"c@d\"]\nuser = \"u\"\npassword_file = \"/p\"",
+    )
+    .unwrap();
+    let alerts = config.alerts;
+    assert_eq!(
+        (alerts.thresholds.silent_after_ms, alerts.thresholds.disk_free),
+        (300_000, 2 << 30)
+    );
+    let webhook = alerts.webhook.unwrap();
+    let address = WebhookAddress::Https {
+        host: "alerts.example".to_owned(),
+        port: 443,
+        path: "/a?b=c".to_owned(),
+    };
+    assert_eq!(webhook.address, address);
+    assert_eq!(webhook.secret_file, Path::new("/etc/holdfast/secret"));
+    let mail = alerts.mail.unwrap();
+    assert_eq!(
+        (mail.host.as_str(), mail.port, mail.security),
+        ("mail.example", 465, Security::Tls)
+    );
+    assert_eq!(mail.user, Some(("u".to_owned(), "/p".into())));
+    let here = of("[alerts.webhook]\nurl = \"http://[::1]:9000\"\nsecret_file = \"/s\"").unwrap();
+    let address = WebhookAddress::Plain {
+        at: "[::1]:9000".parse().unwrap(),
+        path: "/".to_owned(),
+    };
+    assert_eq!(here.alerts.webhook.unwrap().address, address);
 }
 
 #[test]

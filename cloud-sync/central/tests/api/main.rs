@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod access;
+mod alerts;
 mod asked;
 mod audit;
 #[path = "../../../../domain/tests/bench/mod.rs"]
@@ -37,6 +38,9 @@ on_both! {
         every_operation_wants_one_of_its_roles
         what_nobody_made_is_not_known_and_head_asks_as_get_does
         whoever_opens_the_socket_is_an_administrator_and_no_person
+    }
+    alerts {
+        what_is_open_is_listed_first_and_counted
     }
     asked {
         a_station_is_asked_and_its_answer_is_passed_on

@@ -119,12 +119,13 @@ pub struct Access {
     tokens: Arc<dyn Tokens>,
     logins: Arc<FailedLogins>,
     numbers: Arc<Numbers>,
-    /// Paths that may take longer than others.
+    /// Paths that may take longer than others, as the document has them.
     slow: &'static [(&'static str, Duration)],
 }
 
 impl Access {
-    /// Reads what the document declares. `slow` are paths with a time of their own.
+    /// Reads what the document declares. `slow` are paths of the document, with `{…}` where they have it, that have a time of
+    /// their own.
     pub fn new(
         openapi: &utoipa::openapi::OpenApi,
         tokens: Arc<dyn Tokens>,
@@ -154,6 +155,12 @@ impl Access {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         self.operations
             .get(&(path.as_str().to_owned(), method.as_str().to_owned()))
+    }
+
+    /// How long an answer may take.
+    fn time_max(&self, path: &MatchedPath) -> Duration {
+        let slow = self.slow.iter().find(|(slow, _)| *slow == path.as_str());
+        slow.map_or(REQUEST_TIME_MAX, |(_, time_max)| *time_max)
     }
 
     /// The caller, if they may do this.
@@ -296,7 +303,8 @@ async fn answer(access: &Access, id: &RequestId, mut request: Request, next: Nex
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     // Neither an unknown path nor a wrong method is anybody's secret.
-    let Some(needs) = matched.and_then(|matched| access.needs(&matched, &method)) else {
+    let known = matched.and_then(|matched| Some((access.needs(&matched, &method)?, access.time_max(&matched))));
+    let Some((needs, time_max)) = known else {
         return next.run(request).await;
     };
     let mut who = String::from("-");
@@ -322,8 +330,6 @@ async fn answer(access: &Access, id: &RequestId, mut request: Request, next: Nex
         }
     }
     let repeatable = request.headers().contains_key(idempotency::IDEMPOTENCY_KEY);
-    let slow = access.slow.iter().find(|(slow, _)| *slow == path);
-    let time_max = slow.map_or(REQUEST_TIME_MAX, |(_, time_max)| *time_max);
     let Ok(response) = tokio::time::timeout(time_max, next.run(request)).await else {
         let again = if repeatable {
             "; ask again with the same Idempotency-Key: what was decided is decided once"
@@ -386,6 +392,48 @@ mod tests {
         ] {
             assert_eq!(declared(&unclear), Needs::Unknown, "{unclear}");
         }
+    }
+
+    /// Knows nobody.
+    struct Nobody;
+
+    impl Tokens for Nobody {
+        fn caller<'a>(&'a self, _presented: &'a str) -> Lookup<'a, Option<Caller>> {
+            Box::pin(std::future::ready(Ok(None)))
+        }
+
+        fn counts<'a>(&'a self, _token: &'a SecretHash) -> Lookup<'a, bool> {
+            Box::pin(std::future::ready(Ok(false)))
+        }
+
+        fn local_caller(&self, _uid: Option<u32>) -> Caller {
+            unreachable!("nothing here is on a Unix socket")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_path_with_a_time_of_its_own_has_it_whatever_it_is_about() {
+        let document: utoipa::openapi::OpenApi = serde_json::from_value(json!({
+            "openapi": "3.1.0",
+            "info": { "title": "test", "version": "1" },
+            "paths": { "/v1/sites/{site}/replica": { "get": { "responses": {}, "security": [{}] } } },
+        }))
+        .unwrap();
+        let slow = &[("/v1/sites/{site}/replica", Duration::ZERO)];
+        let (logins, numbers) = (Arc::default(), Arc::new(Numbers::of_run("test")));
+        let access = Access::new(&document, Arc::new(Nobody), logins, numbers, slow);
+        let for_ever = axum::routing::get(std::future::pending::<()>);
+        let router = axum::Router::new()
+            .route("/v1/sites/{site}/replica", for_ever)
+            .layer(axum::middleware::from_fn_with_state(access, guard));
+        let service = hyper_util::service::TowerToHyperService::new(router);
+        let request = Request::get("/v1/sites/s01/replica")
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let response = hyper::service::Service::call(&service, request).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert!(body.contains("no answer within 0 s"), "{body}");
     }
 
     #[test]

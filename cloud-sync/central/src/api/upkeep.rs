@@ -165,7 +165,8 @@ async fn rebuild_replica(
 ) -> Result<Answered, Problem> {
     let entrance = api.entrance()?;
     let (me, of) = (entrance.process.clone(), site.clone());
-    let rebuilt = api.change(put.caller, None, move |tx, now| {
+    let bell = entrance.bell.clone();
+    let work = move |tx: &mut dyn Tx, now| {
         if sites::find(tx, &of)?.is_none() {
             return Ok(Err(unknown(&of)));
         }
@@ -183,10 +184,17 @@ async fn rebuild_replica(
             detail: json!({}),
         };
         Ok(Ok((Shown::nothing(), told)))
+    };
+    // It is done to its end whether somebody waits for the answer or not, and so the desk must be told.
+    let rebuilt = tokio::spawn({
+        let api = api.clone();
+        async move {
+            let rebuilt = api.change(put.caller, None, work).await?;
+            bell.ring(Ring::Anew(site)).await;
+            Ok(rebuilt)
+        }
     });
-    let rebuilt = rebuilt.await?;
-    entrance.bell.ring(Ring::Anew(site)).await;
-    Ok(rebuilt)
+    rebuilt.await.map_err(Problem::internal)?
 }
 
 /// Add the books up again: every account against its movements, all accounts against zero, those of sites against their

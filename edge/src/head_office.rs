@@ -1,7 +1,7 @@
 //! What the station and its head office are to each other: keys, the numbers that only a fresh answer repeats, and what head
 //! office said last. A broker between them, or the program on this box that faces the WAN, can make none of it.
 
-use crate::{daemon::make_private_folder, station::Station};
+use crate::station::Station;
 use anyhow::Context;
 use domain::{
     ids::SiteId,
@@ -254,7 +254,7 @@ fn own_key(folder: &Path) -> anyhow::Result<SigningKey> {
     match File::open(&path) {
         Ok(file) => read_key(file).with_context(told),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            make_private_folder(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            service::folder::make_private(folder).with_context(|| format!("cannot make {}", folder.display()))?;
             make_key(folder, &path).with_context(told)
         }
         Err(error) => Err(error).with_context(told),

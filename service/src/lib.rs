@@ -7,6 +7,7 @@
 //! | [`config`] | configuration files with overrides from the environment, and faults told by file, line and key |
 //! | [`secret`] | secrets that are shown once and kept as hashes |
 //! | [`log`] | lines that wait in a bounded queue: whoever says something waits for nobody |
+//! | [`folder`] | folders that only their owner may enter |
 //! | [`systemd`] | readiness, patience and the watchdog |
 //! | [`table`] | answers as text for people |
 //! | [`escape`] | texts of strangers, made fit for a person's screen |
@@ -19,6 +20,7 @@
 pub mod client;
 pub mod config;
 pub mod escape;
+pub mod folder;
 pub mod http;
 pub mod log;
 pub mod secret;

@@ -6,10 +6,11 @@ use anyhow::{Context, bail, ensure};
 use protocol::enrolment::{Enrolled, Invitation, PATH, Request};
 use service::{
     client::{Call, Client, new_key},
+    config::split_address,
     tls::client::{ClientKey, client_config, end_of, put_secret},
 };
 use std::{
-    os::unix::fs::{DirBuilderExt, MetadataExt, chown},
+    os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -45,14 +46,15 @@ pub async fn enrol(config: &Config, invitation: &Path) -> anyhow::Result<Enrolle
         is == invited,
         "the invitation is for site {invited}, and the station here is {is}"
     );
-    make_folder(&config.data_dir)?;
+    service::folder::make_private(&config.data_dir)
+        .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let key = own_key(config)?;
     let request = Request {
         token: invitation.token,
         agent_key: key.public().to_text(),
         edge_key: hello.key.context("the station names no key: is it too old?")?,
     };
-    let Some((host, port)) = split(&invitation.at) else {
+    let Some((host, port)) = split_address(&invitation.at) else {
         bail!("the invitation names no host and port: {:?}", invitation.at);
     };
     let tls = client_config(&invitation.authority, None).context("the invitation's `authority`")?;
@@ -87,7 +89,7 @@ pub fn enrolled(config: &Config) -> anyhow::Result<Enrolled> {
 pub fn agent(config: &Config) -> anyhow::Result<Agent> {
     let enrolled = enrolled(config)?;
     let nodes = enrolled.brokers.iter().map(|address| {
-        let split = split(address).map(|(host, port)| (host.to_owned(), port));
+        let split = split_address(address).map(|(host, port)| (host.to_owned(), port));
         split.with_context(|| format!("the enrolment names no host and port of a broker: {address:?}"))
     });
     let nodes: Vec<(String, u16)> = nodes.collect::<Result<_, _>>()?;
@@ -144,17 +146,6 @@ fn put_own(file: &Path, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn make_folder(folder: &Path) -> anyhow::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .with_context(|| format!("cannot make the data directory {}", folder.display()))
-}
-
 fn read(path: &Path) -> anyhow::Result<String> {
     let read = || {
         let size = std::fs::metadata(path)?.len();
@@ -162,14 +153,4 @@ fn read(path: &Path) -> anyhow::Result<String> {
         Ok(std::fs::read_to_string(path)?)
     };
     read().with_context(|| path.display().to_string())
-}
-
-/// Host and port of `host:port`; an IPv6 address stands in brackets.
-fn split(text: &str) -> Option<(&str, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let host = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    Some((host, port.parse().ok()?)).filter(|(host, _)| !host.is_empty())
 }

@@ -35,7 +35,6 @@ use std::{
     fmt,
     future::Future,
     net::SocketAddr,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -134,7 +133,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let mut shutdown = std::pin::pin!(shutdown);
-    make_private_folder(&config.data_dir)
+    service::folder::make_private(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let place = config.database.clone();
     let opening = tokio::task::spawn_blocking(move || Db::open(&place));
@@ -385,12 +384,4 @@ async fn watch_certificates(tls: Arc<Tls>, mut asked: tokio::signal::unix::Signa
         let tls = Arc::clone(&tls);
         let _panicked = tokio::task::spawn_blocking(move || tls.look()).await;
     }
-}
-
-/// Makes a folder that only its owner may enter, whatever the process's umask. One that is there stays as it is.
-fn make_private_folder(path: &Path) -> std::io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -3,7 +3,6 @@
 use crate::{
     clock::system_wall,
     config::Config,
-    daemon::make_private_folder,
     store::{AfterRestore, Restored, Store},
 };
 use anyhow::Context;
@@ -35,7 +34,7 @@ pub(super) fn went_on(answer: &Value) -> String {
 /// Puts a copy in the place of the station's database.
 pub(super) fn restore(copy: &Path, config: &Path, may_move: bool) -> anyhow::Result<String> {
     let config = Config::load_here(config)?;
-    make_private_folder(&config.data_dir)
+    service::folder::make_private(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let path = config.data_dir.join("holdfast.redb");
     let now = config.clock.start.unwrap_or_else(system_wall);

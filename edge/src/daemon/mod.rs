@@ -31,7 +31,7 @@ use service::{
     systemd,
     tls::Tls,
 };
-use std::{future::Future, os::unix::fs::DirBuilderExt, path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{oneshot, watch as watched},
@@ -55,7 +55,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let mut shutdown = std::pin::pin!(shutdown);
-    make_private_folder(&config.data_dir)
+    service::folder::make_private(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let disk = Disk::under(&config.data_dir, config.reserve_bytes);
     let Some((station, brain)) = recover(&config, &disk, shutdown.as_mut()).await? else {
@@ -274,17 +274,6 @@ impl Servers {
             tracing::warn!("some HTTP requests did not end in time");
         }
     }
-}
-
-/// Makes a folder that only its owner may enter, whatever the process's umask. One that is there stays as it is.
-pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent)?;
-    }
-    std::fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 fn start_loop(brain: Loop, broker: &Broker) -> anyhow::Result<oneshot::Receiver<Result<(), StoreError>>> {

@@ -284,6 +284,18 @@ impl Given {
     }
 }
 
+/// Host and port of `host:port`; an IPv6 address stands in brackets.
+pub fn split_address(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.' || byte == b'_';
+    match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().ok().map(|_| (address, port)),
+        None => (!host.is_empty() && host.bytes().all(is_name)).then_some((host, port)),
+    }
+}
+
 /// Enough of a text to be recognised by.
 pub fn shortened(text: &str) -> String {
     text.chars().take(60).collect()

@@ -5,7 +5,7 @@ pub mod environment;
 mod given;
 mod source;
 
-pub use given::{Given, shortened};
+pub use given::{Given, shortened, split_address};
 
 use crate::escape::Escaped;
 use std::{

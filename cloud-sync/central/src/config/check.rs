@@ -1,9 +1,9 @@
 //! What no single value shows: whether the configuration fits together. Here a draft becomes a [`Config`].
 
-use super::{Broker, Config, Mail, Webhook, WebhookAddress, split_address};
+use super::{Broker, Config, Mail, Webhook, WebhookAddress};
 use crate::{alerts::smtp::Security, store::Place};
 use service::{
-    config::{Found, shortened},
+    config::{Found, shortened, split_address},
     tls::CertificateFiles,
 };
 use std::{

@@ -172,7 +172,7 @@ fn process(given: &Given) -> Result<String, String> {
 fn host_and_port(given: &Given) -> Result<String, String> {
     let wanted = "a host name or address and a port in quotes, such as \"head-office.example:8884\"";
     let text = given.text_or(wanted)?;
-    match crate::config::split_address(text) {
+    match service::config::split_address(text) {
         Some(_) => Ok(text.to_owned()),
         None => Err(format!("`{}` is not {wanted}", shortened(text))),
     }

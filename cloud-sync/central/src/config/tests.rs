@@ -1,6 +1,7 @@
 //! Configurations that are taken, and what is said of those that are not.
 
 use super::{keys::KEYS, *};
+use service::config::split_address;
 
 fn packaged() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/central.toml")

@@ -37,16 +37,9 @@ const ACK_MS: u64 = 500;
 /// Batches that are acknowledged at once: half of what a site has on the way.
 const ACK_BATCHES: u32 = 8;
 
-/// What is to be done.
+/// What is to be sent to the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Send this to the site.
-    Send(Kind, Vec<u8>),
-    /// An answer of the site's to a question, or a part of one: hand it to whoever asked.
-    Answer(Vec<u8>),
-    /// A live frame of an order: hand it to whoever watches.
-    Live(Vec<u8>),
-}
+pub struct Effect(pub Kind, pub Vec<u8>);
 
 /// What is to be done about something that the site said.
 #[derive(Debug)]
@@ -125,12 +118,10 @@ pub fn at_once(
         Kind::Ping => {
             let pong = |nonce| Pong { nonce, now }.to_bytes(site, &office.key);
             let nonce = payload.try_into().ok().map(Nonce);
-            Ok(nonce.map(|nonce| Effect::Send(Kind::Pong, pong(nonce))))
+            Ok(nonce.map(|nonce| Effect(Kind::Pong, pong(nonce))))
         }
-        Kind::Answer => Ok(Some(Effect::Answer(payload))),
-        Kind::Live => Ok(Some(Effect::Live(payload))),
-        // Head office's own words.
-        Kind::Ack | Kind::Tail | Kind::Ask | Kind::Watch | Kind::Pong => Ok(None),
+        // What was asked and is watched goes past the desk, and the rest are head office's own words.
+        Kind::Answer | Kind::Live | Kind::Ack | Kind::Tail | Kind::Ask | Kind::Watch | Kind::Pong => Ok(None),
         Kind::Status | Kind::Journal => Err(payload),
     }
 }
@@ -186,7 +177,7 @@ impl Core {
                 Ok(Status::Online(hello)) => tracing::warn!(site = %self.site(), "it says that it is {}", hello.site),
                 Err(error) => tracing::warn!(site = %self.site(), "its status cannot be read: {error}"),
             },
-            Kind::Journal if self.memory.stands_still => self.memory.unacked += 1,
+            Kind::Journal if self.memory.stands_still && !self.is_forked() => self.memory.unacked += 1,
             Kind::Journal => {
                 if is_planted(Bug::AckBeforeCommit) {
                     effects.extend(self.ack_before_commit(&payload));
@@ -234,10 +225,7 @@ impl Core {
             return Ok(None);
         };
         tracing::info!(%site, "entries {} to {} are handed back", rest.first, rest.last());
-        Ok(Some(Effect::Send(
-            Kind::Tail,
-            Tail(rest).to_bytes(site, &self.office.key),
-        )))
+        Ok(Some(Effect(Kind::Tail, Tail(rest).to_bytes(site, &self.office.key))))
     }
 
     /// Takes a batch. What comes of it counts once the transaction is committed, and not before.
@@ -246,8 +234,11 @@ impl Core {
     /// [`StoreError`]: nothing was written, and the core is not to be used any more.
     pub fn take(&mut self, tx: &mut dyn Tx, now: Now, read: &Read) -> Result<Option<Effect>, StoreError> {
         if self.memory.stands_still {
-            // It was on its way when the one before it was not taken.
             self.memory.unacked += 1;
+            if self.is_forked() {
+                let _branch = ingest::fork::keep_of_other(tx, &self.office.process, &self.copy, read, now.wall)?;
+            }
+            // Otherwise it was on its way when the one before it was not taken.
             return Ok(None);
         }
         let taken = ingest::take(tx, &self.office.process, &mut self.copy, read, now.wall)?;
@@ -261,6 +252,11 @@ impl Core {
                 Some(self.say(now.mono))
             }
         })
+    }
+
+    /// There is another journal of the site: what comes of that is kept, and neither followed nor acknowledged (decision 0034).
+    fn is_forked(&self) -> bool {
+        self.copy.site().state == State::Forked
     }
 
     fn ack(&mut self, now: Mono, nonce: Nonce) -> Effect {
@@ -279,7 +275,7 @@ impl Core {
             head,
             nonce,
         };
-        Effect::Send(Kind::Ack, ack.to_bytes(self.site(), &self.office.key))
+        Effect(Kind::Ack, ack.to_bytes(self.site(), &self.office.key))
     }
 
     /// The planted bug: what follows on the head is acknowledged as it comes.

@@ -261,12 +261,9 @@ impl Desk {
         Ok(())
     }
 
-    fn perform(&self, effect: Effect) {
-        match effect {
-            Effect::Send(kind, payload) => drop(self.to_sites.send(&self.site, kind, payload)),
-            // Nobody has asked, and nobody watches.
-            Effect::Answer(_) | Effect::Live(_) => {}
-        }
+    fn perform(&self, Effect(kind, payload): Effect) {
+        // Nobody waits for it: what must arrive is said again.
+        let _is_there = self.to_sites.send(&self.site, kind, payload);
     }
 
     fn now(&self) -> Now {

@@ -10,7 +10,7 @@ use central::{
         Office,
         core::{Core, Effect, Heard, Memory, Then},
     },
-    store::{StoreError, sites},
+    store::{StoreError, branches, sites},
 };
 use domain::{
     journal::Head,
@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 everywhere! {
     a_process_that_has_stood_still_answers_no_hello_with_a_head_that_is_past
+    all_of_another_journal_that_comes_is_kept_and_not_the_first_batch_alone
 }
 
 fn office(process: &str) -> Arc<Office> {
@@ -105,7 +106,7 @@ fn a_process_that_has_stood_still_answers_no_hello_with_a_head_that_is_past(head
     assert_eq!(stale.map(drop), Err(StoreError::NotOwner));
 
     let (effects, _) = greet(head_office, other, hello(&journal, copy)).unwrap();
-    let [Effect::Send(Kind::Ack, ack), Effect::Send(Kind::Tail, tail)] = effects.as_slice() else {
+    let [Effect(Kind::Ack, ack), Effect(Kind::Tail, tail)] = effects.as_slice() else {
         panic!("{effects:?}")
     };
     let keys = PublicKeys(vec![SigningKey::from_seed([2; 32]).public()]);
@@ -113,4 +114,32 @@ fn a_process_that_has_stood_still_answers_no_hello_with_a_head_that_is_past(head
     assert_eq!((ack.head, ack.nonce), (journal.place(ends[2]), Nonce([9; 16])));
     let Tail(batch) = Tail::from_bytes(tail, &site, &keys).unwrap();
     assert_eq!((batch.before(), batch.last()), (copy, ends[2] as u64));
+}
+
+/// A desk that stands still goes on keeping what people have to choose from.
+fn all_of_another_journal_that_comes_is_kept_and_not_the_first_batch_alone(head_office: &HeadOffice) {
+    let (followed, other) = (Journal::of_fork("S1", 12, 8, "4.5"), Journal::of_fork("S1", 12, 6, "3"));
+    head_office.add(&followed);
+    let site = followed.site.clone();
+    let mut core = {
+        let (of, site) = (office(ME), site.clone());
+        head_office
+            .read(move |tx| Core::load(tx, of, &site, Memory::default()))
+            .unwrap()
+    };
+    for journal in [&followed, &other] {
+        for batch in journal.batches(17) {
+            core = take(head_office, core, batch);
+        }
+    }
+    let head = core.copy().site().head;
+    assert_eq!(
+        head,
+        followed.place(followed.entries.len()),
+        "nothing of it is followed"
+    );
+    let branch = core.copy().site().branch;
+    let kept = head_office.read(move |tx| branches::others(tx, &site, branch)).unwrap();
+    let [kept] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!(kept.head, other.place(other.entries.len()));
 }

@@ -14,22 +14,13 @@ use domain::topics::{DownKind, UpKind};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use service::client::{Call, Client, Kept};
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UnixStream},
-};
+use std::time::{Duration, Instant};
+use tokio::net::UnixStream;
 use world::{
     hand::Hand,
     head_office::{AgentProcess, HeadOfficeProcess},
     history,
+    relay::Relay,
     station::{SITE, StationProcess},
 };
 
@@ -39,49 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(1);
 /// For the last acknowledgements to come.
 const REST: Duration = Duration::from_secs(3);
-
-/// Passes bytes on, and counts them: what TLS hands to TCP, without TCP's and IP's own.
-struct Counted {
-    address: SocketAddr,
-    bytes: Arc<AtomicU64>,
-}
-
-impl Counted {
-    /// A relay to this address.
-    async fn to(target: SocketAddr) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        let bytes = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&bytes);
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                let Ok(far) = TcpStream::connect(target).await else {
-                    continue;
-                };
-                let (near_reads, near_writes) = near.into_split();
-                let (far_reads, far_writes) = far.into_split();
-                tokio::spawn(pass_on(near_reads, far_writes, Arc::clone(&count)));
-                tokio::spawn(pass_on(far_reads, near_writes, Arc::clone(&count)));
-            }
-        });
-        Ok(Self { address, bytes })
-    }
-
-    /// Both ways, so far.
-    fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-}
-
-async fn pass_on(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: Arc<AtomicU64>) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        count.fetch_add(read as u64, Ordering::Relaxed);
-        if to.write_all(&buffer[..read]).await.is_err() {
-            return;
-        }
-    }
-}
 
 /// Waits until head office has all that the station has journaled.
 async fn is_caught_up(station: &StationProcess, head_office: &HeadOfficeProcess) -> anyhow::Result<()> {
@@ -176,14 +124,10 @@ pub(crate) async fn bytes(scale: Scale) -> anyhow::Result<Vec<Row>> {
 }
 
 /// Has the program on the box go through a relay.
-async fn through_relay(agent: &mut AgentProcess) -> anyhow::Result<Counted> {
+async fn through_relay(agent: &mut AgentProcess) -> anyhow::Result<Relay> {
     agent.terminate().await?;
-    let file = agent.data().join("enrolment.json");
-    let mut enrolled: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
-    let target: SocketAddr = enrolled["broker"].as_str().context("no broker")?.parse()?;
-    let relay = Counted::to(target).await?;
-    enrolled["broker"] = json!(relay.address.to_string());
-    std::fs::write(&file, enrolled.to_string())?;
+    let relay = Relay::to(agent.broker()?).await?;
+    agent.meet_at(relay.address)?;
     agent.start().await?;
     Ok(relay)
 }

@@ -8,7 +8,11 @@ use domain::{
     topics::{DownKind, UpKind},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet,
+    process::Command,
+    time::{Duration, Instant},
+};
 use world::{
     display::{self, Display},
     hand::Hand,
@@ -16,7 +20,7 @@ use world::{
     station::{SITE, StationProcess, repository},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(300);
 const BOARD: &str = "price-board";
 const STATE: &str = "pile/P1/state";
 
@@ -105,7 +109,12 @@ async fn the_worked_example_shows_a_session_from_its_order_to_its_bill() {
     // What stood before anybody looked comes with the subscription.
     let state = board.hear_where(STATE, |state| state["online"] == true).await.unwrap();
     assert_eq!(state["connectors"][0]["order_id"], Value::Null, "{state}");
-    station.thread("router-0").unwrap();
+    // It starts beside that.
+    let begun = Instant::now();
+    while station.thread("router-0").is_err() {
+        assert!(begun.elapsed() < PATIENCE, "{}", station.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 
     let order = charging(&station, &mut pile, "alice-7", REGISTER).await;
     let live = format!("live/{order}");

@@ -2,6 +2,7 @@
 //! that decided it.
 
 use crate::{
+    head_office::DirectiveRow,
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
     ledger::LedgerError,
     order::Illegal,
@@ -130,6 +131,14 @@ pub enum Contradicts {
         said: Fen,
         /// What the account says.
         known: Fen,
+    },
+    /// Directives have numbers without gaps.
+    #[error("directive {expected} of {row} was to come, of the life of head office that was seen last")]
+    DirectiveOutOfPlace {
+        /// In which row.
+        row: DirectiveRow,
+        /// The number that comes next.
+        expected: u64,
     },
     /// At the end of a step the books are wrong.
     #[error("{0}")]

@@ -28,6 +28,7 @@ use crate::{
     correction::Approval,
     energy::EnergyReport,
     faults::ToldBy,
+    head_office::{DirectiveNo, HqEpoch, LeasedBy, RefusedDirective},
     ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
     messages::{BootConnector, EventKind, Record, Unread},
     meter::{RegisterGap, Rollback, Suspicion},
@@ -45,6 +46,11 @@ use serde::{Deserialize, Serialize};
 
 fn counted() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_not_so(flag: &bool) -> bool {
+    !flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -134,6 +140,9 @@ pub enum Fact {
         /// Who registered them; an earlier version did not say.
         #[serde(default)]
         by: String,
+        /// The member is head office's from now on, and their money there a wallet.
+        #[serde(default, skip_serializing_if = "is_not_so")]
+        head_office: bool,
     },
     /// A member was put on the blacklist, or taken off.
     MemberBlocked {
@@ -141,6 +150,9 @@ pub enum Fact {
         /// Why; `None` takes them off.
         reason: Option<String>,
         by: String,
+        /// It is head office's blacklist, and not the desk's.
+        #[serde(default, skip_serializing_if = "is_not_so")]
+        head_office: bool,
     },
     /// A card belongs to a member.
     CardBound {
@@ -326,9 +338,12 @@ pub enum Fact {
         amount: Fen,
         /// Out of what.
         from: PaidFrom,
-        /// The desk's receipt number; may be empty when paid from the allowance.
+        /// The desk's receipt number; may be empty when paid from the allowance. Of what a wallet paid, head office's.
         receipt: String,
         by: String,
+        /// The directive that brought the money, where a wallet paid.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        directive: Option<DirectiveNo>,
     },
     /// Money went back after settlement (售后退款).
     Refunded {
@@ -587,5 +602,60 @@ pub enum Fact {
         /// What is in the till, as counted.
         till: Fen,
         by: String,
+    },
+    /// The station goes by this life of head office from now on: directives and vouchers of another one count for nothing. It
+    /// also says that head office follows this branch of the journal.
+    HeadOfficeSeen { hq_epoch: HqEpoch },
+    /// A directive was taken: done, as the facts before this one in its step say, or refused.
+    DirectiveTaken {
+        directive: DirectiveNo,
+        /// SHA-256 of its bytes, hex: a number has one content.
+        sha256: String,
+        /// Why it was not done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<RefusedDirective>,
+    },
+    /// Money of a member's wallet came here to be spent.
+    LeaseReceived {
+        member: MemberId,
+        amount: Fen,
+        by: LeasedBy,
+    },
+    /// Money went back to a member's wallet: recalled, or come free of an order that head office placed.
+    LeaseReturned {
+        member: MemberId,
+        amount: Fen,
+        /// The order whose hold or fee came free.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<OrderId>,
+        /// The directive that recalled it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        directive: Option<DirectiveNo>,
+    },
+    /// A card that is unknown here, or has too little here, was held to a pile: head office is asked to start. The wish's
+    /// number: the journal number of this fact.
+    StartWished {
+        card: CardId,
+        outlet: Outlet,
+        /// Whose card it is, if that is known here.
+        member: Option<MemberId>,
+    },
+    /// What a member owes elsewhere is this much now.
+    MemberOwes {
+        member: MemberId,
+        amount: Fen,
+        /// Head office's receipt that was shown at the desk.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<String>,
+        by: String,
+    },
+    /// Vouchers that end by then are not taken any more: what they carried and was not taken goes back.
+    VouchersClosed { until: Wall },
+    /// Money is given back for an order out of head office's books (售后退款).
+    RefundMarked {
+        order: OrderId,
+        amount: Fen,
+        /// Head office's number of the refund.
+        reference: String,
     },
 }

@@ -34,17 +34,20 @@ pub enum Account {
     CashOver,
     /// Cash of the till that was taken to the bank (an asset).
     Bank,
+    /// Where money of wallets comes from and goes back to; what of it is here shows as negative.
+    HeadOffice,
 }
 
 impl Account {
     /// The station's own accounts, which are always in memory.
-    pub const OF_STATION: [Account; 6] = [
+    pub const OF_STATION: [Account; 7] = [
         Account::SalesElectricity,
         Account::SalesService,
         Account::Refund,
         Account::Cash,
         Account::CashOver,
         Account::Bank,
+        Account::HeadOffice,
     ];
 }
 
@@ -60,6 +63,7 @@ impl fmt::Display for Account {
             Account::Cash => f.write_str("cash"),
             Account::CashOver => f.write_str("cash_over"),
             Account::Bank => f.write_str("bank"),
+            Account::HeadOffice => f.write_str("hq"),
         }
     }
 }
@@ -78,6 +82,7 @@ impl FromStr for Account {
             _ if text == "cash" => Account::Cash,
             _ if text == "cash_over" => Account::CashOver,
             _ if text == "bank" => Account::Bank,
+            _ if text == "hq" => Account::HeadOffice,
             _ => return Err(format!("`{text}` is not an account")),
         })
     }
@@ -119,6 +124,10 @@ pub enum Code {
     Adjust,
     /// The till differed from the books, or cash was taken to the bank.
     Cash,
+    /// Money of a wallet came to be spent here.
+    Lease,
+    /// It went back.
+    LeaseReturn,
 }
 
 impl Code {
@@ -134,6 +143,8 @@ impl Code {
             Code::Refund => "REFUND",
             Code::Adjust => "ADJUST",
             Code::Cash => "CASH",
+            Code::Lease => "LEASE",
+            Code::LeaseReturn => "LEASE_RETURN",
         }
     }
 }
@@ -350,6 +361,7 @@ mod tests {
             "cash",
             "cash_over",
             "bank",
+            "hq",
         ] {
             assert_eq!(name.parse::<Account>().unwrap().to_string(), name);
         }

@@ -32,6 +32,7 @@ pub mod faults;
 pub mod flow;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+pub mod head_office;
 pub mod ids;
 pub mod journal;
 pub mod json;

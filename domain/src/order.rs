@@ -115,6 +115,8 @@ pub enum Step {
     DebtCleared,
     /// Money went back after settlement.
     Refund,
+    /// Money goes back out of head office's books.
+    RefundMark,
     /// A person decided to bill energy that an order never covered.
     BillLate,
     /// A person set another bill.
@@ -123,7 +125,7 @@ pub enum Step {
 
 impl Step {
     /// Every step.
-    pub const ALL: [Step; 18] = [
+    pub const ALL: [Step; 19] = [
         Step::Place,
         Step::Adopt,
         Step::StartConfirmed,
@@ -140,6 +142,7 @@ impl Step {
         Step::Uncovered,
         Step::DebtCleared,
         Step::Refund,
+        Step::RefundMark,
         Step::BillLate,
         Step::Correct,
     ];
@@ -178,9 +181,9 @@ pub fn next(state: Option<State>, step: Step) -> Result<State, Illegal> {
         (Some(Review), Step::Covered) => Payed,
         (Some(Review), Step::Uncovered) => Unpaid,
 
-        (Some(Payed), Step::Record | Step::Covered | Step::Refund | Step::Correct) => Payed,
+        (Some(Payed), Step::Record | Step::Covered | Step::Refund | Step::RefundMark | Step::Correct) => Payed,
         (Some(Payed), Step::Uncovered) => Unpaid,
-        (Some(Unpaid), Step::Record | Step::Uncovered | Step::Correct) => Unpaid,
+        (Some(Unpaid), Step::Record | Step::Uncovered | Step::RefundMark | Step::Correct) => Unpaid,
         (Some(Unpaid), Step::Covered | Step::DebtCleared) => Payed,
         (Some(Payed | Unpaid), Step::Suspend) => Review,
 
@@ -216,6 +219,8 @@ pub enum Source {
     Api,
     /// A card swiped at the pile.
     Card,
+    /// Through head office, which made its number and sent the money along.
+    HeadOffice,
     /// The pile ran it alone; the order was made from its record.
     OfflineSession,
     /// A person billed a record from quarantine.
@@ -225,7 +230,7 @@ pub enum Source {
 impl Source {
     /// Whether a driver ordered it: a price was shown and pinned before it began.
     pub fn is_ordered(self) -> bool {
-        matches!(self, Self::Api | Self::Card)
+        matches!(self, Self::Api | Self::Card | Self::HeadOffice)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     energy::{differs, within_range},
     fact::Fact,
     faults::{FaultState, Noted},
-    ids::{BootId, ConnectorNo, OrderId, PileId},
+    ids::{BootId, CardId, ConnectorNo, OrderId, PileId},
     journal::Stamp,
     messages::{BootConnector, EventKind},
     meter::Rollback,
@@ -120,6 +120,18 @@ pub struct Connector {
     /// It charges without an order of this station.
     #[serde(default)]
     pub unordered: Option<Unordered>,
+    /// A card was held to it that only head office can start with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wished: Option<StartWish>,
+}
+
+/// A start that head office was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartWish {
+    /// By which entry.
+    pub seq: u64,
+    /// Which card was held to the pile.
+    pub card: CardId,
 }
 
 impl Connector {
@@ -455,6 +467,10 @@ impl Pile {
                 });
             }
             Fact::PileBudgetRenewed { .. } => self.0.budget_spent = None,
+            Fact::StartWished { outlet, card, .. } => {
+                let (seq, card) = (stamp.seq, card.clone());
+                self.connector_mut(outlet.connector).wished = Some(StartWish { seq, card });
+            }
             Fact::MaintenanceSet { reason: None, .. } => {
                 self.0.maintenance = None;
                 self.0.faults.clear();

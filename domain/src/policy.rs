@@ -71,6 +71,14 @@ pub struct Policy {
     pub silent_ms: u64,
     /// Whether a connector that charges without an order is told to stop.
     pub stop_unordered: bool,
+    /// The station has a head office, which owns wallets, cards and refunds. It is whether the configuration has its key, and
+    /// not a key of its own.
+    #[serde(skip)]
+    pub head_office: bool,
+    /// The number that head office has given the site: ids of members that are made at its desk begin with it. It stands beside
+    /// head office's key.
+    #[serde(skip)]
+    pub site_number: Option<u64>,
 }
 
 impl Default for Policy {
@@ -107,6 +115,8 @@ impl Default for Policy {
             time_zone: Zone::default(),
             silent_ms: 10 * MINUTE_MS,
             stop_unordered: false,
+            head_office: false,
+            site_number: None,
         }
     }
 }

@@ -26,11 +26,13 @@ use crate::{
 /// | | sales | allowance | REFUND |
 /// | | sales | sales | ADJUST |
 /// | | held | allowance | RELEASE |
-/// | `DebtPaid` | cash or allowance | debt | DEBT_PAID |
+/// | `DebtPaid` | cash, allowance or hq | debt | DEBT_PAID |
 /// | `Refunded` | refund | allowance | REFUND |
 /// | `TopUpReversed` | allowance | cash | TOPUP |
 /// | `CashCounted` | cash or cash_over | cash_over or cash | CASH |
 /// | `CashBanked` | bank | cash | CASH |
+/// | `LeaseReceived` | hq | allowance | LEASE |
+/// | `LeaseReturned` | allowance | hq | LEASE_RETURN |
 ///
 /// # Panics
 /// If a fact about a member's money comes without the member.
@@ -86,6 +88,7 @@ fn single(fact: &Fact, member: Option<&MemberId>, hold: Option<Hold>) -> Option<
             let source = match from {
                 PaidFrom::Cash => Account::Cash,
                 PaidFrom::Allowance => allowance(),
+                PaidFrom::HeadOffice => Account::HeadOffice,
             };
             (source, Account::Debt(payer(member).clone()), *amount, Code::DebtPaid)
         }
@@ -95,6 +98,8 @@ fn single(fact: &Fact, member: Option<&MemberId>, hold: Option<Hold>) -> Option<
         }
         Fact::CashCounted { difference, .. } => (Account::Cash, Account::CashOver, *difference, Code::Cash),
         Fact::CashBanked { amount, .. } => (Account::Bank, Account::Cash, *amount, Code::Cash),
+        Fact::LeaseReceived { amount, .. } => (Account::HeadOffice, allowance(), *amount, Code::Lease),
+        Fact::LeaseReturned { amount, .. } => (allowance(), Account::HeadOffice, *amount, Code::LeaseReturn),
         _ => return None,
     })
 }

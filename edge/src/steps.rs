@@ -14,6 +14,7 @@ pub(crate) fn log(stamp: Stamp, fact: &Fact) {
         || of_pile(seq, fact)
         || of_register(seq, fact)
         || of_people(seq, fact)
+        || of_head_office(seq, fact)
         || of_time(seq, fact);
 }
 
@@ -243,7 +244,7 @@ fn of_register(seq: u64, fact: &Fact) -> bool {
 fn of_people(seq: u64, fact: &Fact) -> bool {
     match fact {
         Fact::MemberRegistered { member, by, .. } => tracing::info!(seq, %member, by, "member registered"),
-        Fact::MemberBlocked { member, reason, by } => {
+        Fact::MemberBlocked { member, reason, by, .. } => {
             tracing::warn!(seq, %member, reason = told(reason), by, "member blocked")
         }
         Fact::CardBound { card, member, by } => tracing::info!(seq, %card, %member, by, "card bound"),
@@ -281,6 +282,46 @@ fn of_people(seq: u64, fact: &Fact) -> bool {
         }
         Fact::CashBanked { amount, slip, by } => tracing::info!(seq, %amount, slip, by, "cash taken to the bank"),
         Fact::ShiftClosed { shift, till, by } => tracing::info!(seq, shift, %till, by, "shift closed"),
+        _ => return false,
+    }
+    true
+}
+
+/// What head office had the station do, and money of wallets.
+fn of_head_office(seq: u64, fact: &Fact) -> bool {
+    match fact {
+        Fact::HeadOfficeSeen { hq_epoch } => tracing::info!(seq, %hq_epoch, "goes by this life of head office"),
+        Fact::DirectiveTaken {
+            directive,
+            refused: None,
+            ..
+        } => tracing::info!(seq, %directive, "directive of head office done"),
+        Fact::DirectiveTaken {
+            directive,
+            refused: Some(why),
+            ..
+        } => tracing::warn!(seq, %directive, code = why.code, why = why.detail, "directive of head office refused"),
+        Fact::LeaseReceived { member, amount, by } => {
+            tracing::info!(seq, %member, %amount, by = told(by), "money of a wallet received");
+        }
+        Fact::LeaseReturned {
+            member, amount, order, ..
+        } => tracing::info!(seq, %member, %amount, order = told(order), "money went back to a wallet"),
+        Fact::StartWished { card, outlet, member } => {
+            tracing::info!(seq, %card, %outlet, member = told(member), "head office is asked to start");
+        }
+        Fact::MemberOwes {
+            member,
+            amount,
+            receipt,
+            by,
+        } => tracing::info!(seq, %member, %amount, receipt = told(receipt), by, "owed elsewhere"),
+        Fact::VouchersClosed { until } => tracing::debug!(seq, %until, "vouchers that end by then are closed"),
+        Fact::RefundMarked {
+            order,
+            amount,
+            reference,
+        } => tracing::info!(seq, %order, %amount, reference, "head office gives money back"),
         _ => return false,
     }
     true

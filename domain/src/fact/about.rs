@@ -47,6 +47,7 @@ impl Fact {
             | Fact::OrderRepinned { order, .. }
             | Fact::OrderAccounted { order, .. }
             | Fact::Notified { order, .. }
+            | Fact::RefundMarked { order, .. }
             | Fact::FirstReading { order, .. } => Some(order),
             Fact::Quarantined { order, record, .. } => {
                 let named = record.as_ref().map(|record| &record.order_id);
@@ -56,7 +57,7 @@ impl Fact {
                 outcome: QuarantineOutcome::Billed { order },
                 ..
             } => Some(order),
-            Fact::QuarantineClosed { order, .. } => order.as_ref(),
+            Fact::QuarantineClosed { order, .. } | Fact::LeaseReturned { order, .. } => order.as_ref(),
             Fact::PileProvisioned { .. }
             | Fact::PileRemoved { .. }
             | Fact::PileBooted { .. }
@@ -91,7 +92,13 @@ impl Fact {
             | Fact::ShiftOpened { .. }
             | Fact::CashCounted { .. }
             | Fact::CashBanked { .. }
-            | Fact::ShiftClosed { .. } => None,
+            | Fact::ShiftClosed { .. }
+            | Fact::HeadOfficeSeen { .. }
+            | Fact::DirectiveTaken { .. }
+            | Fact::LeaseReceived { .. }
+            | Fact::StartWished { .. }
+            | Fact::MemberOwes { .. }
+            | Fact::VouchersClosed { .. } => None,
         }
     }
 }
@@ -116,7 +123,8 @@ impl Fact {
             | Fact::RegisterCorrected { outlet, .. }
             | Fact::RegisterReturned { outlet, .. }
             | Fact::UnorderedCharging { outlet, .. }
-            | Fact::UnorderedChargingEnded { outlet, .. } => Some(&outlet.pile),
+            | Fact::UnorderedChargingEnded { outlet, .. }
+            | Fact::StartWished { outlet, .. } => Some(&outlet.pile),
             _ => None,
         }
     }
@@ -162,6 +170,7 @@ impl Fact {
             | Fact::ShiftOpened { by, .. }
             | Fact::CashCounted { by, .. }
             | Fact::CashBanked { by, .. }
+            | Fact::MemberOwes { by, .. }
             | Fact::ShiftClosed { by, .. } => Some(by.as_str()),
             Fact::PileBudgetRenewed { by, .. } | Fact::ClockBelieved { by } => by.as_deref(),
             _ => None,
@@ -179,7 +188,11 @@ impl Fact {
             | Fact::TopUpReversed { member, .. }
             | Fact::OrderPlaced { member, .. }
             | Fact::DebtPaid { member, .. }
+            | Fact::LeaseReceived { member, .. }
+            | Fact::LeaseReturned { member, .. }
+            | Fact::MemberOwes { member, .. }
             | Fact::Notified { member, .. } => Some(member),
+            Fact::StartWished { member, .. } => member.as_ref(),
             _ => None,
         }
     }

@@ -12,6 +12,8 @@ pub enum PaidFrom {
     Cash,
     /// The member's allowance here.
     Allowance,
+    /// The member's wallet at head office.
+    HeadOffice,
 }
 
 /// What one of the desk's receipts was written for. Its number is never taken for anything else.
@@ -61,6 +63,8 @@ pub enum ReceiptFor {
     TopUp,
     /// What the member owed.
     Debt,
+    /// No cash: a voucher that was taken.
+    Lease,
 }
 
 impl std::fmt::Display for ReceiptFor {
@@ -68,6 +72,7 @@ impl std::fmt::Display for ReceiptFor {
         f.write_str(match self {
             ReceiptFor::TopUp => "a top-up",
             ReceiptFor::Debt => "a debt",
+            ReceiptFor::Lease => "a voucher",
         })
     }
 }

@@ -88,4 +88,12 @@ kinds![
     CashCounted,
     CashBanked,
     ShiftClosed,
+    HeadOfficeSeen,
+    DirectiveTaken,
+    LeaseReceived,
+    LeaseReturned,
+    StartWished,
+    MemberOwes,
+    VouchersClosed,
+    RefundMarked,
 ];

@@ -129,6 +129,16 @@ pub struct OrderRow {
     /// A correction of its bill that waits for a second person.
     #[serde(default)]
     pub proposal: Option<Proposal>,
+    /// What head office sent along with it and has not got back: what comes free of it does not stay here.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub leased: Fen,
+    /// Head office's numbers of the refunds that are marked, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refund_marks: Vec<String>,
+}
+
+fn is_nothing(amount: &Fen) -> bool {
+    *amount == Fen::ZERO
 }
 
 /// An order as it stands. Its fields can be read; facts change them.
@@ -262,6 +272,8 @@ impl Order {
             replaced: Vec::new(),
             first_settled: None,
             proposal: None,
+            leased: Fen::ZERO,
+            refund_marks: Vec::new(),
         })
     }
 
@@ -277,6 +289,9 @@ impl Order {
                     return Err(Contradicts::HeldTwice(self.id.clone()));
                 }
                 self.0.hold.taken = *amount;
+                if self.source == Source::HeadOffice {
+                    self.0.leased = *amount;
+                }
             }
             Fact::CommandIssued { command, .. } => self.issue(stamp.mono, command),
             Fact::CommandAnswered { command, .. } => self.0.commands.retain(|issued| issued.id != *command),
@@ -421,6 +436,13 @@ impl Order {
                 self.0.paid.refunded += *amount;
                 self.0.after_sales = true;
             }
+            Fact::RefundMarked { amount, reference, .. } => {
+                self.step(Step::RefundMark)?;
+                self.0.paid.refunded += *amount;
+                self.0.after_sales = true;
+                self.0.refund_marks.push(reference.clone());
+            }
+            Fact::LeaseReturned { amount, .. } => self.0.leased -= *amount,
             _ => {}
         }
         Ok(())

@@ -12,10 +12,46 @@ use crate::{
 
 impl Turn<'_> {
     pub(super) fn register_member(&mut self, member: MemberId, name: String, by: String) -> Handled {
-        if self.site.rows.member(&member).is_none_or(|known| known.name != name) {
-            self.journal(Fact::MemberRegistered { member, name, by });
+        let known = self.site.rows.member(&member);
+        if known.is_some_and(|known| known.name == name) {
+            return Ok(Answer::Done);
         }
+        if known.is_some_and(|known| known.head_office) {
+            self.check_own("the name of a member of its own")?;
+        }
+        if known.is_none() {
+            self.check_id_of_desk(&member)?;
+        }
+        self.journal(Fact::MemberRegistered {
+            member,
+            name,
+            by,
+            head_office: false,
+        });
         Ok(Answer::Done)
+    }
+
+    /// What head office owns is not done here by itself.
+    pub(super) fn check_own(&self, what: &'static str) -> Result<(), Rejected> {
+        match self.policy().head_office {
+            true => Err(Rejected::HeadOfficeOwns(what)),
+            false => Ok(()),
+        }
+    }
+
+    /// Ids of members that are made at a desk carry the site's number, so that two desks never make the same one.
+    fn check_id_of_desk(&self, member: &MemberId) -> Result<(), Rejected> {
+        match (self.policy().head_office, self.policy().site_number) {
+            (false, _) => Ok(()),
+            (true, None) => Err(Rejected::HeadOfficeOwns(
+                "registering members, until the site has its number,",
+            )),
+            (true, Some(site)) if member.as_str().starts_with(&format!("s{site}_")) => Ok(()),
+            (true, Some(site)) => Err(Rejected::NotThisSitesMember {
+                member: member.clone(),
+                site,
+            }),
+        }
     }
 
     pub(super) fn block_member(&mut self, member: MemberId, reason: Option<String>, by: String) -> Handled {
@@ -28,7 +64,12 @@ impl Turn<'_> {
             return Err(Rejected::NoReason);
         }
         if known.blocked != reason {
-            self.journal(Fact::MemberBlocked { member, reason, by });
+            self.journal(Fact::MemberBlocked {
+                member,
+                reason,
+                by,
+                head_office: false,
+            });
         }
         Ok(Answer::Done)
     }
@@ -52,6 +93,12 @@ impl Turn<'_> {
     }
 
     pub(super) fn bind_card(&mut self, card: CardId, member: MemberId, by: String) -> Handled {
+        self.check_own("giving out cards")?;
+        self.hand_card(card, member, by)
+    }
+
+    /// The card is this member's from now on.
+    pub(super) fn hand_card(&mut self, card: CardId, member: MemberId, by: String) -> Handled {
         self.site
             .rows
             .member(&member)
@@ -64,6 +111,12 @@ impl Turn<'_> {
     }
 
     pub(super) fn unbind_card(&mut self, card: CardId, by: String) -> Handled {
+        self.check_own("taking back cards")?;
+        self.take_card(card, by)
+    }
+
+    /// The card is nobody's from now on.
+    pub(super) fn take_card(&mut self, card: CardId, by: String) -> Handled {
         if self.site.rows.card(&card).and_then(Card::holder).is_none() {
             return Err(Rejected::UnknownCard(card));
         }

@@ -7,12 +7,13 @@ use crate::{
     contradiction::Contradicts,
     desk::{CashMoved, DeskDay, Shift},
     fact::{Fact, PaidFrom, QuarantineOutcome, ReceiptFor, ReceiptUse, Reversal, SlipUse},
+    head_office::{LeasedBy, voucher_receipt},
     ids::{CardId, ConnectorNo, MemberId, OrderId, Outlet, PileId},
     journal::Stamp,
     ledger::Hold,
-    member::Member,
+    member::{Leased, Member},
     order::{Order, State},
-    pile::Pile,
+    pile::{Connector, Pile},
     planted::{Bug, is_planted},
     postings::postings,
     quarantine::QuarantineItem,
@@ -51,6 +52,7 @@ impl Rows {
         // What a hold was before the fact decides what a failed order gives back.
         let payer = books.payer(fact);
         books.changes.clock |= books.rows.clock.apply(stamp, fact);
+        books.changes.head_office |= books.rows.head_office.apply(stamp, fact);
         books.apply_to_masters(fact)?;
         books.apply_to_pile(fact)?;
         books.apply_to_orders(fact)?;
@@ -67,7 +69,10 @@ impl Books<'_> {
     /// Whose money the fact moves, if any, with the hold of its order as it is before the fact.
     fn payer(&self, fact: &Fact) -> Option<(MemberId, Option<Hold>)> {
         match fact {
-            Fact::ToppedUp { member, .. } | Fact::TopUpReversed { member, .. } => Some((member.clone(), None)),
+            Fact::ToppedUp { member, .. }
+            | Fact::TopUpReversed { member, .. }
+            | Fact::LeaseReceived { member, .. }
+            | Fact::LeaseReturned { member, .. } => Some((member.clone(), None)),
             Fact::OrderPlaced { .. } => None,
             _ => {
                 let order = self.rows.order(fact.order()?)?;
@@ -80,15 +85,18 @@ impl Books<'_> {
     fn apply_to_masters(&mut self, fact: &Fact) -> Result<(), Contradicts> {
         match fact {
             Fact::MemberRegistered { member, name, .. } => {
-                self.changes.members.insert(member.clone());
-                self.rows
-                    .members
-                    .entry(member.clone())
-                    .or_default()
-                    .get_or_insert_with(|| Member::new(member.clone(), name.clone()))
-                    .apply(fact);
+                let row = self.rows.members.entry(member.clone()).or_default();
+                row.get_or_insert_with(|| Member::new(member.clone(), name.clone()));
+                self.tell_member(member, fact)?;
             }
-            Fact::MemberBlocked { member, .. } => self.member_mut(member)?.apply(fact),
+            Fact::MemberBlocked { member, .. } | Fact::MemberOwes { member, .. } => self.tell_member(member, fact)?,
+            Fact::LeaseReceived { member, amount, by } => {
+                if let LeasedBy::Voucher { id, .. } = by {
+                    self.note_receipt(&voucher_receipt(id), member, *amount, ReceiptFor::Lease)?;
+                }
+                self.tell_member(member, fact)?;
+            }
+            Fact::LeaseReturned { member, .. } => self.tell_member(member, fact)?,
             Fact::CardBound { card, member, .. } => self.pass_on(card, Some(member)),
             Fact::CardUnbound { card, .. } => self.pass_on(card, None),
             Fact::TariffAdded { tariff, .. } => {
@@ -101,7 +109,16 @@ impl Books<'_> {
                 amount,
                 receipt,
                 ..
-            } => self.note_receipt(receipt, member, *amount, ReceiptFor::TopUp)?,
+            } => {
+                self.note_receipt(receipt, member, *amount, ReceiptFor::TopUp)?;
+                if self
+                    .rows
+                    .member(member)
+                    .is_some_and(|row| row.leased != Leased::default())
+                {
+                    self.tell_member(member, fact)?;
+                }
+            }
             Fact::DebtPaid {
                 from: PaidFrom::Cash,
                 amount,
@@ -155,8 +172,23 @@ impl Books<'_> {
             self.leave_book(outlet)?;
         }
         let stamp = self.stamp;
+        if let Fact::StartWished { card, .. } = fact {
+            self.forget_wishes_of(card);
+        }
         self.pile_mut(id)?.apply(stamp, fact, &busy);
         Ok(())
+    }
+
+    /// A card wishes for one start: where it was held to a pile last.
+    fn forget_wishes_of(&mut self, card: &CardId) {
+        for (id, pile) in &mut self.rows.piles {
+            let wished = |connector: &Connector| connector.wished.as_ref().is_some_and(|wish| wish.card == *card);
+            if let Some((connector, _)) = pile.connectors.iter().find(|(_, connector)| wished(connector)) {
+                let connector = *connector;
+                self.changes.piles.insert(id.clone());
+                pile.connector_mut(connector).wished = None;
+            }
+        }
     }
 
     fn apply_to_orders(&mut self, fact: &Fact) -> Result<(), Contradicts> {
@@ -169,6 +201,13 @@ impl Books<'_> {
                 let before = self.rows.orders.insert(order.clone(), Some(placed));
                 if !matches!(before, None | Some(None)) {
                     return Err(Contradicts::OrderExists(order.clone()));
+                }
+                if self
+                    .rows
+                    .connector(outlet)
+                    .is_some_and(|connector| connector.wished.is_some())
+                {
+                    self.pile_mut(&outlet.pile)?.connector_mut(outlet.connector).wished = None;
                 }
             }
             Fact::ClockStepped { .. } | Fact::ClockDoubted { .. } | Fact::ClockBelieved { .. } => {
@@ -236,6 +275,14 @@ impl Books<'_> {
         if self.rows.order(id).is_some() {
             self.order_mut(id)?.apply(stamp, fact, None)?;
         }
+        Ok(())
+    }
+
+    /// Before the fact's money moves: what of it came by lease follows from what was there.
+    fn tell_member(&mut self, member: &MemberId, fact: &Fact) -> Result<(), Contradicts> {
+        let (seq, alone_since) = (self.stamp.seq, self.rows.head_office.alone_since);
+        let allowance = self.rows.ledger.allowance(member);
+        self.member_mut(member)?.apply(seq, fact, allowance, alone_since);
         Ok(())
     }
 

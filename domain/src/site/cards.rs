@@ -1,11 +1,11 @@
 //! A card held to a pile: it starts an order for its member, or stops theirs.
 //! Two swipes of one card in quick succession are one.
 
-use super::{Answer, Place, Received, Turn};
+use super::{Answer, Place, Received, Rejected, Turn};
 use crate::{
     card::Card,
-    fact::StopCause,
-    ids::{Outlet, PileId},
+    fact::{Fact, StopCause},
+    ids::{CardId, MemberId, Outlet, PileId},
     messages::{AckResult, Swipe},
     order::{FailReason, Source, State, Until},
 };
@@ -36,8 +36,10 @@ impl Turn<'_> {
         }
         let card = self.site.rows.card(&swipe.card_id);
         let Some(member) = card.and_then(Card::holder).cloned() else {
-            self.ignore("unknown_card");
-            return Received::rejected("unknown card");
+            return self.wish(swipe.card_id, outlet, None).unwrap_or_else(|| {
+                self.ignore("unknown_card");
+                Received::rejected("unknown card")
+            });
         };
         let here = self
             .site
@@ -64,8 +66,8 @@ impl Turn<'_> {
         let prepay = Some(policy.prepay_default.min(allowance).max(policy.prepay_min));
         match self.place(
             Place {
-                member,
-                outlet,
+                member: member.clone(),
+                outlet: outlet.clone(),
                 prepay,
                 until: Until::default(),
             },
@@ -73,7 +75,28 @@ impl Turn<'_> {
         ) {
             Ok(Answer::Order(id)) => Received::ok().about(&id),
             Ok(_) => Received::ok(),
+            Err(Rejected::InsufficientFunds { .. }) if self.is_head_offices(&member) => self
+                .wish(swipe.card_id, outlet, Some(member))
+                .unwrap_or_else(|| Received::rejected("too little here, and head office cannot be reached")),
             Err(rejected) => Received::rejected(rejected.to_string()),
         }
+    }
+
+    fn is_head_offices(&self, member: &MemberId) -> bool {
+        self.site.rows.member(member).is_some_and(|member| member.head_office)
+    }
+
+    /// Head office is asked to start, where it can be reached and the connector is known. It sends the order with its money, or
+    /// it does not.
+    fn wish(&mut self, card: CardId, outlet: Outlet, member: Option<MemberId>) -> Option<Received> {
+        let can_ask = self.policy().head_office && self.site.live.line_up;
+        if !can_ask || self.site.rows.connector(&outlet).is_none() {
+            return None;
+        }
+        self.journal(Fact::StartWished { card, outlet, member });
+        Some(Received {
+            detail: "asked head office".to_owned(),
+            ..Received::ok()
+        })
     }
 }

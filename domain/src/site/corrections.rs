@@ -33,21 +33,27 @@ impl Turn<'_> {
 
     /// Sets the bill and settles by it, or keeps the request for a second person. `order` is settled, or under review.
     pub(super) fn correct_or_propose(&mut self, order: &Order, bill: Split, reason: String, by: String) -> Handled {
-        for amount in [bill.electricity, bill.service] {
-            if amount.is_negative() {
-                return Err(Rejected::NotPositive(amount));
-            }
-            self.check_amount_size(amount)?;
-        }
-        if reason.trim().is_empty() {
-            return Err(Rejected::NoReason);
-        }
+        self.check_bill(bill, &reason)?;
         match self.beyond_one_person(order, bill) {
             None => {
                 self.correct(&order.id, bill, reason, by, None);
                 Ok(Answer::Order(order.id.clone()))
             }
             Some(differs) => self.propose(order, bill, differs, reason, by),
+        }
+    }
+
+    /// Whether a person can set such a bill, for such a reason.
+    pub(super) fn check_bill(&self, bill: Split, reason: &str) -> Result<(), Rejected> {
+        for amount in [bill.electricity, bill.service] {
+            if amount.is_negative() {
+                return Err(Rejected::NotPositive(amount));
+            }
+            self.check_amount_size(amount)?;
+        }
+        match reason.trim().is_empty() {
+            true => Err(Rejected::NoReason),
+            false => Ok(()),
         }
     }
 
@@ -112,7 +118,14 @@ impl Turn<'_> {
 
     /// Makes a correction: the debt is cut first, then money goes back; upwards what the member has here pays first, then
     /// it is a debt.
-    fn correct(&mut self, id: &OrderId, bill: Split, reason: String, by: String, approval: Option<Approval>) {
+    pub(super) fn correct(
+        &mut self,
+        id: &OrderId,
+        bill: Split,
+        reason: String,
+        by: String,
+        approval: Option<Approval>,
+    ) {
         self.journal(Fact::BillCorrected {
             order: id.clone(),
             electricity: bill.electricity,

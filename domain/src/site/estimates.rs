@@ -88,6 +88,7 @@ impl Turn<'_> {
             payment,
             remainder_until,
         });
+        self.return_freed(id, payment.refund);
         self.notify(&order, Notice::estimated(fee, payment.from_hold.total()));
         self.seen(id);
     }

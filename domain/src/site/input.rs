@@ -2,6 +2,7 @@
 
 use crate::{
     fact::{PaidFrom, Raw, StopCause, TypedFigures},
+    head_office::{Directive, DirectiveNo, HqEpoch, Voucher},
     ids::{CardId, MemberId, OrderId, Outlet, PileId},
     messages::{Malformed, UpMessage},
     order::Until,
@@ -290,6 +291,33 @@ pub enum Input {
     Space(Space),
     /// A deadline may have passed.
     Tick,
+    /// Head office, which follows this branch of the journal, is in this life.
+    HeadOfficeSeen(HqEpoch),
+    /// Head office has the station do something.
+    Directive(Box<Told>),
+    /// A driver shows a lease that head office has given them.
+    TakeVoucher {
+        /// What it says; head office has signed it.
+        voucher: Box<Voucher>,
+        /// The journal's epoch now.
+        epoch: String,
+    },
+    /// By head office's clock it is this late at least: vouchers that end by then are not taken any more.
+    CloseVouchers {
+        /// So late.
+        certainly: Wall,
+    },
+    /// A receipt of head office was shown at the desk: what a member owed elsewhere is paid.
+    LiftOwes {
+        /// Who.
+        member: MemberId,
+        /// Its number.
+        receipt: String,
+        /// Who saw it.
+        by: String,
+    },
+    /// Whether head office can be reached.
+    Line(bool),
     /// Another connection with the pile's identity took the place of the one before.
     TakenOver {
         /// Which.
@@ -332,6 +360,7 @@ impl Input {
             | Input::ReverseTopUp { .. }
             | Input::PayDebt { .. }
             | Input::Refund { .. }
+            | Input::TakeVoucher { .. }
             // The till's.
             | Input::CountCash { .. }
             | Input::BankCash { .. } => true,
@@ -343,8 +372,11 @@ impl Input {
             // Who has the desk, not what is in it.
             | Input::OpenShift { .. }
             | Input::CloseShift { .. }
+            // Taken once by their numbers, whatever is remembered of answers.
+            | Input::Directive(_)
             // Members, cards, prices and piles.
             | Input::RegisterMember { .. }
+            | Input::LiftOwes { .. }
             | Input::BlockMember { .. }
             | Input::BindCard { .. }
             | Input::UnbindCard { .. }
@@ -363,9 +395,25 @@ impl Input {
             | Input::CertainTime(_)
             | Input::ConfirmClock { .. }
             | Input::Space(_)
+            | Input::HeadOfficeSeen(_)
+            | Input::CloseVouchers { .. }
+            | Input::Line(_)
             | Input::Tick => false,
         }
     }
+}
+
+/// A directive, as it came, signed by head office.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// Which.
+    pub directive: DirectiveNo,
+    /// SHA-256 of its bytes, hex.
+    pub sha256: String,
+    /// What it says, or why this program cannot read it.
+    pub content: Result<Directive, String>,
+    /// The latest that it can be by head office's clock; none where nobody knows.
+    pub at_most: Option<Wall>,
 }
 
 /// The room on the disk that the database is on.

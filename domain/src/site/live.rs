@@ -52,6 +52,8 @@ pub(super) struct Live {
     pub(super) heard_since_restore: BTreeSet<PileId>,
     /// From when to when the business day lasts that was looked at last.
     pub(super) day: Option<(Wall, Wall)>,
+    /// Head office can be reached.
+    pub(super) line_up: bool,
     pub(super) ignored: BTreeMap<&'static str, u64>,
 }
 

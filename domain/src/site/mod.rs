@@ -20,12 +20,14 @@ mod classify;
 mod commands;
 mod corrections;
 mod desk;
+mod directives;
 mod energy;
 mod estimates;
 mod faults;
 mod heartbeats;
 mod input;
 mod invariants;
+mod leases;
 mod live;
 mod missing_records;
 mod needs;
@@ -49,7 +51,7 @@ mod sums;
 mod timers;
 mod unordered;
 
-pub use input::{Decision, Input, Place, Space};
+pub use input::{Decision, Input, Place, Space, Told};
 pub use invariants::Violation;
 pub use live::{LiveView, OutletLive, Presence, UnorderedWatch};
 pub use outcome::{Answer, Effect, Outcome};
@@ -300,6 +302,15 @@ impl Turn<'_> {
             Input::Space(space) => self.space(space),
             Input::Tick => self.tick(),
             Input::TakenOver { pile } => self.taken_over(&pile),
+            Input::HeadOfficeSeen(hq_epoch) => self.head_office_seen(hq_epoch),
+            Input::Directive(told) => self.directive(*told),
+            Input::TakeVoucher { voucher, epoch } => self.take_voucher(*voucher, &epoch),
+            Input::CloseVouchers { certainly } => self.close_vouchers(certainly),
+            Input::LiftOwes { member, receipt, by } => self.lift_owes(member, receipt, by),
+            Input::Line(up) => {
+                self.site.live.line_up = up;
+                Ok(Answer::Done)
+            }
         }
     }
 

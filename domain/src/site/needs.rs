@@ -5,6 +5,7 @@ use super::{Input, Key, Rows, Site, record};
 use crate::{
     card::Card,
     fact::{Fact, PaidFrom, QuarantineOutcome, TypedFigures},
+    head_office::{Directive, LeasedBy, voucher_receipt},
     ids::{CardId, OrderId, Outlet, PileId},
     messages::{Digest, Record, Up, UpMessage},
     order::Command,
@@ -37,8 +38,17 @@ impl Site {
                     self.rows.needs_member(member, &mut keys);
                 }
             }
-            Input::RegisterMember { member, .. } | Input::BlockMember { member, .. } => {
-                self.rows.needs_member(member, &mut keys);
+            Input::RegisterMember { member, .. }
+            | Input::BlockMember { member, .. }
+            | Input::LiftOwes { member, .. } => self.rows.needs_member(member, &mut keys),
+            Input::Directive(told) => {
+                if let Ok(directive) = &told.content {
+                    self.needs_of_directive(directive, &mut keys);
+                }
+            }
+            Input::TakeVoucher { voucher, .. } => {
+                self.rows.needs_member(&voucher.member, &mut keys);
+                self.rows.needs_receipt(voucher_receipt(&voucher.id), &mut keys);
             }
             Input::BindCard { card, member, .. } => {
                 self.rows.needs_member(member, &mut keys);
@@ -83,9 +93,49 @@ impl Site {
             | Input::CertainTime(_)
             | Input::ConfirmClock { .. }
             | Input::Space(_)
+            | Input::HeadOfficeSeen(_)
+            | Input::CloseVouchers { .. }
+            | Input::Line(_)
             | Input::Tick => {}
         }
         keys
+    }
+
+    fn needs_of_directive(&self, directive: &Directive, keys: &mut Vec<Key>) {
+        match directive {
+            Directive::Lease { member, voucher, .. } => {
+                self.rows.needs_member(member, keys);
+                if let Some(voucher) = voucher {
+                    self.rows.needs_receipt(voucher_receipt(&voucher.id), keys);
+                }
+            }
+            Directive::Start { member, order, .. } => {
+                self.rows.needs_member(member, keys);
+                self.rows.needs_order(order, keys);
+            }
+            Directive::Recall { member, .. }
+            | Directive::Member { member, .. }
+            | Directive::Block { member, .. }
+            | Directive::Owes { member, .. } => self.rows.needs_member(member, keys),
+            Directive::Stop { order, .. }
+            | Directive::DebtPaid { order, .. }
+            | Directive::Review { order, .. }
+            | Directive::Correct { order, .. }
+            | Directive::RefundMark { order, .. } => self.rows.needs_order(order, keys),
+            Directive::Card { card, member, .. } => {
+                self.rows.needs_card(card, keys);
+                if let Some(member) = member {
+                    self.rows.needs_member(member, keys);
+                }
+            }
+            Directive::Quarantine { item, bill_to, .. } => {
+                self.needs_of_item(*item, None, keys);
+                if let Some(member) = bill_to {
+                    self.rows.needs_member(member, keys);
+                }
+            }
+            Directive::Maintenance { .. } | Directive::Tariff { .. } => {}
+        }
     }
 
     fn needs_of_message(&self, pile: &PileId, message: &UpMessage, keys: &mut Vec<Key>) {
@@ -180,8 +230,20 @@ impl Rows {
     pub fn needs(&self, fact: &Fact) -> Vec<Key> {
         let mut keys = Vec::new();
         match fact {
-            Fact::MemberRegistered { member, .. } | Fact::MemberBlocked { member, .. } => {
+            Fact::MemberRegistered { member, .. }
+            | Fact::MemberBlocked { member, .. }
+            | Fact::MemberOwes { member, .. } => self.needs_member(member, &mut keys),
+            Fact::LeaseReceived { member, by, .. } => {
                 self.needs_member(member, &mut keys);
+                if let LeasedBy::Voucher { id, .. } = by {
+                    self.needs_receipt(voucher_receipt(id), &mut keys);
+                }
+            }
+            Fact::LeaseReturned { member, order, .. } => {
+                self.needs_member(member, &mut keys);
+                if let Some(order) = order {
+                    self.needs_order(order, &mut keys);
+                }
             }
             Fact::CardBound { card, member, .. } => {
                 self.needs_card(card, &mut keys);
@@ -253,7 +315,8 @@ impl Rows {
         }
     }
 
-    pub(super) fn needs_receipt(&self, receipt: &str, keys: &mut Vec<Key>) {
+    pub(super) fn needs_receipt(&self, receipt: impl AsRef<str>, keys: &mut Vec<Key>) {
+        let receipt = receipt.as_ref();
         if !receipt.is_empty() && !self.receipts.contains_key(receipt) {
             keys.push(Key::Receipt(receipt.to_owned()));
         }

@@ -4,7 +4,7 @@
 use super::{Answer, Handled, Place, Rejected, Turn};
 use crate::{
     fact::Fact,
-    ids::{MemberId, OrderId, Outlet, uuid_v7},
+    ids::{MemberId, OrderId, Outlet, TariffId, uuid_v7},
     messages::{CommandKind, ConnectorStatus},
     order::Source,
     tariff::{self, Tariff},
@@ -19,48 +19,94 @@ fn margin(power: Power, price: Price, ms: u64) -> Fen {
     Fen(i64::try_from((scaled + 9_999_999) / 10_000_000).unwrap_or(i64::MAX))
 }
 
+/// An order that may be placed.
+pub(super) struct Placing {
+    place: Place,
+    /// What is reserved.
+    prepay: Fen,
+    /// What of it the connector may still deliver while it is being stopped.
+    margin: Fen,
+    tariff: TariffId,
+}
+
 impl Turn<'_> {
     pub(super) fn place(&mut self, place: Place, source: Source) -> Handled {
-        let Place {
-            member: member_id,
-            outlet,
-            prepay,
-            until,
-        } = place;
-        self.check_takes_orders()?;
-        let policy = self.policy().clone();
-        self.check_member(&member_id)?;
-        let power = self.check_outlet(&outlet)?;
-        let tariff = self.tariff_in_force()?.clone();
+        let placing = self.may_place(place, Fen::ZERO)?;
+        let id = OrderId::new(uuid_v7(self.now.wall.0, self.random.bits())).expect("a UUID is within the rule for ids");
+        self.put(placing, id.clone(), source);
+        Ok(Answer::Order(id))
+    }
 
-        let prepay = prepay.unwrap_or(policy.prepay_default);
+    /// Whether the order may be placed, with so much that comes along with it, and then perhaps with its member.
+    pub(super) fn may_place(&self, place: Place, comes_along: Fen) -> Result<Placing, Rejected> {
+        self.check_takes_orders()?;
+        let policy = self.policy();
+        if comes_along == Fen::ZERO || self.site.rows.member(&place.member).is_some() {
+            self.check_member(&place.member)?;
+        }
+        let power = self.check_outlet(&place.outlet)?;
+        let tariff = self.tariff_in_force()?;
+
+        let prepay = place.prepay.unwrap_or(policy.prepay_default);
         if prepay < policy.prepay_min || prepay > policy.prepay_max {
             let (min, max) = (policy.prepay_min, policy.prepay_max);
             return Err(Rejected::PrepayOutsideLimits { prepay, min, max });
         }
-        if let Some(fee) = until.fee.filter(|fee| *fee <= Fen::ZERO) {
+        if let Some(fee) = place.until.fee.filter(|fee| *fee <= Fen::ZERO) {
             return Err(Rejected::NotPositive(fee));
         }
         let margin = margin(power, tariff.highest_price(), policy.notice_ms);
         if prepay <= margin {
             return Err(Rejected::PrepayBelowMargin { prepay, margin });
         }
-        let available = self.site.rows.ledger.allowance(&member_id);
-        if available < prepay {
-            return Err(Rejected::InsufficientFunds {
-                needed: prepay,
-                available,
-            });
-        }
+        self.check_spendable(&place.member, prepay, comes_along)?;
+        let tariff = tariff.spec().id.clone();
+        Ok(Placing {
+            place,
+            prepay,
+            margin,
+            tariff,
+        })
+    }
 
-        let id = OrderId::new(uuid_v7(self.now.wall.0, self.random.bits())).expect("a UUID is within the rule for ids");
+    /// Whether a member has so much here that is neither reserved nor frozen, with what comes along.
+    pub(super) fn check_spendable(&self, id: &MemberId, needed: Fen, comes_along: Fen) -> Result<(), Rejected> {
+        let rows = &self.site.rows;
+        let allowance = rows.ledger.allowance(id);
+        let frozen = rows.member(id).map_or(Fen::ZERO, |member| {
+            member.frozen(allowance, rows.head_office.alone_since)
+        });
+        let available = allowance + comes_along;
+        if available < needed {
+            return Err(Rejected::InsufficientFunds { needed, available });
+        }
+        match available - frozen < needed {
+            true => Err(Rejected::LeasesFrozen {
+                member: id.clone(),
+                frozen,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// Places it, reserves the prepayment and sends the start.
+    pub(super) fn put(&mut self, placing: Placing, id: OrderId, source: Source) {
+        let Placing {
+            place: Place {
+                member, outlet, until, ..
+            },
+            prepay,
+            margin,
+            tariff,
+        } = placing;
+        let start_timeout_ms = self.policy().start_timeout_ms;
         let funds = prepay - margin;
         let limit_fee = until.fee.map_or(funds, |fee| fee.min(funds));
         self.journal(Fact::OrderPlaced {
             order: id.clone(),
             outlet: outlet.clone(),
-            member: member_id,
-            tariff: tariff.spec().id.clone(),
+            member,
+            tariff,
             source,
             until,
             limit_fee,
@@ -70,25 +116,30 @@ impl Turn<'_> {
                 .rows
                 .connector(&outlet)
                 .map(|connector| connector.meters_before),
-            start_by: Some(self.now.mono.after_ms(policy.start_timeout_ms)),
+            start_by: Some(self.now.mono.after_ms(start_timeout_ms)),
         });
         self.journal(Fact::HoldTaken {
             order: id.clone(),
             amount: prepay,
         });
-        self.issue(&id, CommandKind::Start, policy.start_timeout_ms);
+        self.issue(&id, CommandKind::Start, start_timeout_ms);
         self.seen(&id);
-        Ok(Answer::Order(id))
     }
 
     /// Whether the member may place another order, whatever it costs.
     fn check_member(&self, id: &MemberId) -> Result<(), Rejected> {
         let member = self.site.rows.member(id);
         let member = member.ok_or_else(|| Rejected::UnknownMember(id.clone()))?;
-        if let Some(reason) = &member.blocked {
+        if let Some(reason) = member.blocked_for() {
             return Err(Rejected::MemberBlocked {
                 member: id.clone(),
-                reason: reason.clone(),
+                reason: reason.to_owned(),
+            });
+        }
+        if member.owes > Fen::ZERO {
+            return Err(Rejected::OwesElsewhere {
+                member: id.clone(),
+                amount: member.owes,
             });
         }
         let debt = self.site.rows.ledger.debt(id);

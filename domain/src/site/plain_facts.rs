@@ -7,6 +7,7 @@ use crate::{
     desk::CashMoved,
     energy::EnergyReport,
     fact::Fact,
+    head_office::DirectiveNo,
     ids::{MemberId, OrderId, Outlet, PileId, TariffId},
     journal::Stamp,
     ledger::{LedgerError, Transfer},
@@ -145,7 +146,30 @@ impl Rows {
                     false => Err(Contradicts::OtherMember(member.clone())),
                 }
             }
-            Fact::Refunded { order, amount, .. } => up_to(*amount, self.checked_order(order)?.paid.refundable()),
+            Fact::Refunded { order, amount, .. } | Fact::RefundMarked { order, amount, .. } => {
+                up_to(*amount, self.checked_order(order)?.paid.refundable())
+            }
+            Fact::LeaseReceived { member, amount, .. } => {
+                positive(*amount)?;
+                self.checked_member(member)
+            }
+            Fact::LeaseReturned {
+                member, amount, order, ..
+            } => {
+                self.checked_member(member)?;
+                let Some(order) = order else { return positive(*amount) };
+                let of = self.checked_order(order)?;
+                match of.member == *member {
+                    true => up_to(*amount, of.leased),
+                    false => Err(Contradicts::OtherMember(member.clone())),
+                }
+            }
+            Fact::MemberOwes { member, amount, .. } => {
+                in_range(is_amount(*amount), "what a member owes")?;
+                self.checked_member(member)
+            }
+            Fact::DirectiveTaken { directive, .. } => self.check_directive(*directive),
+            Fact::VouchersClosed { until } => in_range(Wall::RANGE.contains(until), "the end of vouchers"),
             Fact::CashBanked { amount, .. } => positive(*amount),
             Fact::ShiftOpened { till, .. } => self.checked_till(*till),
             Fact::CashCounted {
@@ -194,6 +218,15 @@ impl Rows {
             moved.all(|(moved, till)| is_readable(till) && has_readable_sums(moved)),
             "what the till moved",
         )
+    }
+
+    /// Directives are taken in order, of the life of head office that was seen last.
+    fn check_directive(&self, DirectiveNo { hq_epoch, row, n }: DirectiveNo) -> Checked {
+        let expected = self.head_office.taken(row).n.saturating_add(1);
+        match self.head_office.hq_epoch == Some(hq_epoch) && n == expected {
+            true => Ok(()),
+            false => Err(Contradicts::DirectiveOutOfPlace { row, expected }),
+        }
     }
 
     /// A report is of a day that has none, and of piles that are known.

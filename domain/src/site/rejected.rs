@@ -3,7 +3,8 @@
 use crate::{
     correction::BILL_VERSIONS_MAX,
     fact::{ReceiptUse, SlipUse},
-    ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
+    head_office::{DirectiveNo, DirectiveRow},
+    ids::{CardId, MemberId, OrderId, Outlet, PileId, SiteId, TariffId},
     order::{Illegal, State},
     quarantine::Covering,
     time::Wall,
@@ -324,6 +325,94 @@ pub enum Rejected {
         /// What should have been.
         by_books: Fen,
     },
+    /// It is head office's to do.
+    #[error("{0} is head office's here: ask there, or have it done there; the station is told by itself")]
+    HeadOfficeOwns(&'static str),
+    /// Members that are made at the desk have ids that no other site and head office itself can make.
+    #[error("a member who is registered at this desk has an id that begins with `s{site}_`, not {member}")]
+    NotThisSitesMember {
+        /// Who.
+        member: MemberId,
+        /// The number that head office has given the site.
+        site: u64,
+    },
+    /// The member owes money elsewhere.
+    #[error(
+        "member {member} owes {amount} yuan at another site; once it is paid, head office says so, or the desk lifts it by head office's receipt"
+    )]
+    OwesElsewhere {
+        /// Who.
+        member: MemberId,
+        /// How much.
+        amount: Fen,
+    },
+    /// A member of the station's own has no wallet at head office.
+    #[error("member {0} is this station's own: an admin at head office says first who that is there")]
+    NotHeadOffices(MemberId),
+    /// It is of another life of head office than the last one seen.
+    #[error("it is of another life of head office's database than the last one that was seen here")]
+    OtherHqEpoch,
+    /// Directives are taken in order.
+    #[error("directive {expected} of {row} comes next")]
+    DirectiveOutOfOrder {
+        /// In which row.
+        row: DirectiveRow,
+        /// Its number.
+        expected: u64,
+    },
+    /// A directive's number has one content.
+    #[error("directive {0} was taken with another content")]
+    OtherDirective(DirectiveNo),
+    /// A directive that this program cannot read.
+    #[error("this program cannot read it, and a newer one may: {0}")]
+    UnreadableDirective(String),
+    /// It came too late.
+    #[error("it ended at {expires_at}, and by head office's clock it may be {at_most}")]
+    Expired {
+        /// When it ended.
+        expires_at: Wall,
+        /// So late it may be.
+        at_most: Wall,
+    },
+    /// Nobody knows whether it came too late.
+    #[error(
+        "whether it has ended by now is not known: head office has not said what time it is, and the station's clock is not trusted"
+    )]
+    NoTime,
+    /// The card was held elsewhere since, or somebody else has ordered there.
+    #[error("the card was held to another pile since, or another order was placed there")]
+    WishOver,
+    /// The bill is another than the one that was decided on.
+    #[error("order {order} has {found} versions of its bill, and {meant} when this was decided")]
+    OtherBill {
+        /// Which order.
+        order: OrderId,
+        /// How many there are.
+        found: usize,
+        /// How many there were.
+        meant: usize,
+    },
+    /// What the member has here is frozen.
+    #[error(
+        "{frozen} yuan of member {member} are frozen until head office says which branch of this station's journal lives: they came from there before the station was restored"
+    )]
+    LeasesFrozen {
+        /// Who.
+        member: MemberId,
+        /// How much.
+        frozen: Fen,
+    },
+    /// A voucher for another site.
+    #[error("the voucher is for the site {0}")]
+    VoucherOfOtherSite(SiteId),
+    /// A voucher that head office gave out before the station was restored from a copy: it may have been taken.
+    #[error(
+        "the voucher was given out before this station was restored from a copy; what it carries goes back to the wallet"
+    )]
+    VoucherBeforeRestore,
+    /// A voucher that is too old.
+    #[error("the voucher ended at {0}; what it carries goes back to the wallet")]
+    VoucherClosed(Wall),
     /// A bank slip's number counts once.
     #[error("slip {slip} was written for {} yuan taken to the bank at {}", used.amount, used.at)]
     SlipUsed {
@@ -430,6 +519,22 @@ impl Rejected {
             Rejected::ShiftNotCounted(_) => "shift_not_counted",
             Rejected::CountDiffers { .. } => "count_differs",
             Rejected::SlipUsed { .. } => "slip_used",
+            Rejected::HeadOfficeOwns(_) => "head_office_owns",
+            Rejected::NotThisSitesMember { .. } => "not_this_sites_member",
+            Rejected::OwesElsewhere { .. } => "owes_elsewhere",
+            Rejected::NotHeadOffices(_) => "not_head_offices",
+            Rejected::OtherHqEpoch => "other_hq_epoch",
+            Rejected::DirectiveOutOfOrder { .. } => "directive_out_of_order",
+            Rejected::OtherDirective(_) => "other_directive",
+            Rejected::UnreadableDirective(_) => "unreadable_directive",
+            Rejected::Expired { .. } => "expired",
+            Rejected::NoTime => "no_time",
+            Rejected::WishOver => "wish_over",
+            Rejected::OtherBill { .. } => "other_bill",
+            Rejected::LeasesFrozen { .. } => "leases_frozen",
+            Rejected::VoucherOfOtherSite(_) => "voucher_of_other_site",
+            Rejected::VoucherBeforeRestore => "voucher_before_restore",
+            Rejected::VoucherClosed(_) => "voucher_closed",
         }
     }
 }

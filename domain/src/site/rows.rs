@@ -7,6 +7,7 @@ use crate::{
     desk::{Desk, DeskDay, Shift},
     energy::{EnergyBooks, EnergyReport},
     fact::{Fact, ReceiptUse, SlipUse},
+    head_office::HeadOfficeRow,
     ids::{CardId, MemberId, OrderId, Outlet, PileId, TariffId},
     journal::Stamp,
     ledger::{Account, Ledger, Transfer},
@@ -167,6 +168,8 @@ pub struct Rows {
     pub desk_days: BTreeMap<(Day, u64), DeskDay>,
     /// Slips of the bank that were asked for.
     pub slips: BTreeMap<String, Option<SlipUse>>,
+    /// What is remembered of head office.
+    pub head_office: HeadOfficeRow,
 }
 
 /// Rows that differ from what is on disk.
@@ -206,6 +209,8 @@ pub struct Changes {
     pub desk_days: BTreeSet<(Day, u64)>,
     /// Slips of the bank.
     pub slips: BTreeSet<String>,
+    /// What is remembered of head office.
+    pub head_office: bool,
 }
 
 impl Changes {
@@ -378,6 +383,7 @@ impl Rows {
             shifts,
             desk_days,
             slips,
+            head_office: _,
         } = self;
         let of_people = orders.len() + members.len() + cards.len() + receipts.len();
         let of_desk = shifts.len() + desk_days.len() + slips.len();
@@ -408,7 +414,7 @@ impl Rows {
                 Account::Allowance(member) | Account::Debt(member) => !self.members.contains_key(member),
                 Account::Held(order) => !self.orders.contains_key(order),
                 Account::SalesElectricity | Account::SalesService | Account::Refund => false,
-                Account::Cash | Account::CashOver | Account::Bank => false,
+                Account::Cash | Account::CashOver | Account::Bank | Account::HeadOffice => false,
             })
             .map(|(account, _)| account.clone())
             .collect();

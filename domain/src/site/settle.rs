@@ -96,6 +96,7 @@ impl Turn<'_> {
             order: id.clone(),
             payment,
         });
+        self.return_freed(id, payment.release + payment.refund);
         let settled = self.order(id).expect("the order was in memory a line above").clone();
         let fee = settled.bill().map_or(Fen::ZERO, |bill| bill.fee());
         let notice = if first || ends_badly {
@@ -238,12 +239,8 @@ impl Turn<'_> {
         if amount > debt {
             return Err(Rejected::TooMuch { amount, most: debt });
         }
-        let available = self.site.rows.ledger.allowance(member);
-        if from == PaidFrom::Allowance && amount > available {
-            return Err(Rejected::InsufficientFunds {
-                needed: amount,
-                available,
-            });
+        if from == PaidFrom::Allowance {
+            self.check_spendable(member, amount, Fen::ZERO)?;
         }
         let mut left = amount;
         for id in unpaid {
@@ -261,6 +258,7 @@ impl Turn<'_> {
                 from,
                 receipt,
                 by: by.to_owned(),
+                directive: None,
             });
             let order = self
                 .order(&id)
@@ -277,6 +275,7 @@ impl Turn<'_> {
 
     /// Money back to the balance (售后退款), never more than was paid.
     pub(super) fn refund(&mut self, id: &OrderId, amount: Fen, reason: String, by: String) -> Handled {
+        self.check_own("giving money back for an order")?;
         let order = self.known_order(id)?;
         if order.state != State::Payed {
             return Err(illegal(id, order.state, Step::Refund));

@@ -8,6 +8,7 @@ use crate::{
     notice::Notice,
     order::{FailReason, Order, OrderRow, State, Step},
     time::Now,
+    units::Fen,
 };
 
 impl Site {
@@ -77,10 +78,12 @@ impl Turn<'_> {
 
     /// A placed order comes to nothing: the whole hold goes back (S05 §2.1).
     pub(super) fn fail(&mut self, id: &OrderId, reason: FailReason) {
+        let freed = self.order(id).map_or(Fen::ZERO, |order| order.hold.remaining());
         self.journal(Fact::OrderFailed {
             order: id.clone(),
             reason: reason.clone(),
         });
+        self.return_freed(id, freed);
         let order = self.order(id).expect("the order was in memory a line above").clone();
         self.notify(&order, Notice::failed(&reason));
         self.seen(id);

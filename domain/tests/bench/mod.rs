@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use domain::{
-    fact::Fact,
+    fact::{Fact, PaidFrom},
     ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, MsgId, OrderId, Outlet, PileId, Randomness},
     journal::{Entry, Stamp},
     ledger::{Account, Transfer},
@@ -194,6 +194,9 @@ pub fn keep(disk: &mut Rows, rows: &Rows, changes: &Changes) {
     }
     for key in &changes.desk_days {
         disk.desk_days.insert(*key, rows.desk_days[key].clone());
+    }
+    if changes.head_office {
+        disk.head_office = rows.head_office.clone();
     }
     for slip in &changes.slips {
         disk.slips.insert(slip.clone(), rows.slips[slip].clone());
@@ -427,11 +430,36 @@ impl Bench {
                 }
                 Account::SalesElectricity => assert_eq!(balance, electricity),
                 Account::SalesService => assert_eq!(balance, service),
-                Account::Refund => assert_eq!(-balance, refunded),
+                Account::Refund => assert_eq!(-balance, refunded - self.marked()),
                 Account::Cash | Account::CashOver | Account::Bank => {}
+                Account::HeadOffice => assert_eq!(-balance, self.on_site(), "what head office has here"),
             }
         }
         self.check_desk();
+    }
+
+    /// What head office has given back for orders, out of its own books.
+    fn marked(&self) -> Fen {
+        let marks = self.facts.iter().map(|(_, fact)| match fact {
+            Fact::RefundMarked { amount, .. } => *amount,
+            _ => Fen::ZERO,
+        });
+        marks.sum()
+    }
+
+    /// What came out of wallets and has not gone back.
+    fn on_site(&self) -> Fen {
+        let moved = self.facts.iter().map(|(_, fact)| match fact {
+            Fact::LeaseReceived { amount, .. }
+            | Fact::DebtPaid {
+                from: PaidFrom::HeadOffice,
+                amount,
+                ..
+            } => *amount,
+            Fact::LeaseReturned { amount, .. } => -*amount,
+            _ => Fen::ZERO,
+        });
+        moved.sum()
     }
 
     /// Shifts and days hold what the account `cash` moved, and nothing of it is missing between two days.
@@ -475,12 +503,18 @@ impl Bench {
 
     /// The process ends and starts again from disk; live data of the connectors survives if `live` says so.
     pub fn restart(&mut self, live: bool) {
+        self.restart_as(self.site.policy().clone(), live);
+    }
+
+    /// The same with other rules.
+    pub fn restart_as(&mut self, policy: Policy, live: bool) {
         let mut rows = Rows {
             piles: self.disk.piles.clone(),
             tariffs: self.disk.tariffs.clone(),
             energy: self.disk.energy.clone(),
             clock: self.disk.clock.clone(),
             desk: self.disk.desk,
+            head_office: self.disk.head_office.clone(),
             ..Rows::default()
         };
         let mut accounts = Account::OF_STATION.to_vec();
@@ -509,7 +543,7 @@ impl Bench {
             .outlets()
             .map(|(outlet, live)| (outlet.clone(), live.clone()))
             .collect();
-        self.site = Site::new(self.site.policy().clone(), self.site.last(), rows);
+        self.site = Site::new(policy, self.site.last(), rows);
         if live {
             for (outlet, kept) in kept {
                 self.site.restore_live(outlet, kept);

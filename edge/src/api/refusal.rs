@@ -128,7 +128,23 @@ fn status_and_way_out(rejected: &Rejected) -> (StatusCode, String) {
         | Rejected::NotATopUp { .. }
         | Rejected::TooManyReversals { .. }
         | Rejected::ShiftIsOpen { .. }
-        | Rejected::ShiftNotCounted(_) => conflict(""),
+        | Rejected::ShiftNotCounted(_)
+        | Rejected::HeadOfficeOwns(_)
+        | Rejected::NotThisSitesMember { .. }
+        | Rejected::OwesElsewhere { .. }
+        | Rejected::NotHeadOffices(_)
+        | Rejected::OtherHqEpoch
+        | Rejected::DirectiveOutOfOrder { .. }
+        | Rejected::OtherDirective(_)
+        | Rejected::UnreadableDirective(_)
+        | Rejected::Expired { .. }
+        | Rejected::NoTime
+        | Rejected::WishOver
+        | Rejected::OtherBill { .. }
+        | Rejected::LeasesFrozen { .. }
+        | Rejected::VoucherBeforeRestore
+        | Rejected::VoucherClosed(_) => conflict(""),
+        Rejected::VoucherOfOtherSite(site) => conflict(&format!("; it is taken there, at {site}")),
     }
 }
 
@@ -151,6 +167,10 @@ fn explained(problem: Problem, rejected: &Rejected) -> Problem {
             problem.at("receipt")
         }
         Rejected::SlipUsed { .. } => problem.at("slip"),
+        Rejected::NotThisSitesMember { .. } => problem.at("id"),
+        Rejected::OwesElsewhere { amount, .. } => problem.with("debt", Yuan(*amount)),
+        Rejected::LeasesFrozen { frozen, .. } => problem.with("frozen", Yuan(*frozen)),
+        Rejected::DirectiveOutOfOrder { expected, .. } => problem.with("expected", expected),
         Rejected::CountDiffers { by_books, .. } => problem.at("reason").with("needed", Yuan(*by_books)),
         Rejected::NotCorrectable { order, state } => problem.with("order", order).with("state", state.word()),
         Rejected::SecondPersonNeeded { order, above, .. } => problem.with("order", order).with("most", Yuan(*above)),

@@ -487,6 +487,7 @@ impl Store {
         }
         rows.energy = reader.energy_books()?;
         rows.clock = reader.station_clock()?;
+        rows.head_office = reader.head_office()?;
         reader.recover_desk(&mut rows)?;
         for account in reader.station_accounts()? {
             rows.ledger.load(account.0, account.1);

@@ -20,6 +20,7 @@ use crate::{
     credentials::{Credentials, SecretHash},
 };
 use domain::{
+    head_office::HeadOfficeRow,
     ids::PileId,
     ledger::Account,
     site::{Key, Loaded},
@@ -140,10 +141,23 @@ impl Reader {
 
     /// What is known of the station's wall clock.
     pub(super) fn station_clock(&self) -> Result<StationClock, StoreError> {
+        self.one_of(tables::STATION_CLOCK)
+    }
+
+    /// What is remembered of head office.
+    ///
+    /// # Errors
+    /// [`StoreError::BadRow`] or [`StoreError::Io`].
+    pub fn head_office(&self) -> Result<HeadOfficeRow, StoreError> {
+        self.one_of(tables::HEAD_OFFICE)
+    }
+
+    /// What there is one of, in the table `meta`.
+    fn one_of<T: DeserializeOwned + Default>(&self, name: &'static str) -> Result<T, StoreError> {
         let meta = self.read.open_table(tables::META)?;
-        let clock = meta.get(tables::STATION_CLOCK)?;
-        let clock = clock.map(|row| parse("meta", &tables::STATION_CLOCK, row.value()));
-        Ok(clock.transpose()?.unwrap_or_default())
+        let row = meta.get(name)?;
+        let row = row.map(|row| parse("meta", &name, row.value()));
+        Ok(row.transpose()?.unwrap_or_default())
     }
 
     pub(super) fn mark(&self) -> Result<Mark, StoreError> {

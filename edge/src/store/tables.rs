@@ -31,6 +31,8 @@ pub(super) const ACKNOWLEDGED: &str = "acknowledged";
 pub(super) const CHECKPOINT: &str = "checkpoint";
 /// In [`META`]: what is known of the station's wall clock.
 pub(super) const STATION_CLOCK: &str = "station_clock";
+/// In [`META`]: what is remembered of head office.
+pub(super) const HEAD_OFFICE: &str = "head_office";
 /// In [`META`]: the caller whose old answers were last forgotten without a new one.
 pub(super) const ANSWERS_LOOKED_AT: &str = "answers_looked_at";
 /// In [`META`]: every display with SHA-256 of its secret, hex. There are few, and a program that knows of none goes on

@@ -122,6 +122,12 @@ impl Store {
                 .open_table(tables::META)?
                 .insert(tables::STATION_CLOCK, clock.as_slice())?;
         }
+        if batch.changes.head_office {
+            let head_office = json(&rows.head_office)?;
+            write
+                .open_table(tables::META)?
+                .insert(tables::HEAD_OFFICE, head_office.as_slice())?;
+        }
         desk::write(write, batch, rows)?;
         write_credentials(write, &batch.credentials)?;
         retained::write(write, &batch.retained)?;

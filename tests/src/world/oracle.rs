@@ -659,6 +659,7 @@ impl Oracle {
                 let source = match from {
                     PaidFrom::Cash => Account::Cash,
                     PaidFrom::Allowance => Account::Allowance(member.clone()),
+                    PaidFrom::HeadOffice => Account::HeadOffice,
                 };
                 self.transfer(source, Account::Debt(member.clone()), amount.0)
             }

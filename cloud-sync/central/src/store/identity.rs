@@ -1,7 +1,10 @@
 //! What this database is: which life of head office's, and what head office signs with.
 
 use super::{StoreError, Tx};
-use protocol::{frame::HqEpoch, key::SigningKey};
+use protocol::{
+    frame::{HqEpoch, new_hq_epoch},
+    key::SigningKey,
+};
 
 /// Head office, whichever process speaks for it.
 #[derive(Debug)]
@@ -18,10 +21,7 @@ pub struct Identity {
 /// [`StoreError`].
 pub fn of(tx: &mut dyn Tx) -> Result<Identity, StoreError> {
     let random = |error: getrandom::Error| StoreError::Unavailable(format!("the system gives no randomness: {error}"));
-    let (epoch, key) = (
-        HqEpoch::random().map_err(random)?,
-        SigningKey::generate().map_err(random)?,
-    );
+    let (epoch, key) = (new_hq_epoch().map_err(random)?, SigningKey::generate().map_err(random)?);
     // Of two processes that start at once the second finds what the first has made.
     tx.execute(
         "INSERT INTO head_office (id, hq_epoch, signing_key) VALUES (1, $1, $2) ON CONFLICT (id) DO NOTHING",
@@ -42,8 +42,8 @@ pub fn of(tx: &mut dyn Tx) -> Result<Identity, StoreError> {
 /// [`StoreError`].
 pub fn begin_anew(tx: &mut dyn Tx) -> Result<HqEpoch, StoreError> {
     of(tx)?;
-    let epoch = HqEpoch::random()
-        .map_err(|error| StoreError::Unavailable(format!("the system gives no randomness: {error}")))?;
+    let epoch =
+        new_hq_epoch().map_err(|error| StoreError::Unavailable(format!("the system gives no randomness: {error}")))?;
     tx.execute(
         "UPDATE head_office SET hq_epoch = $1 WHERE id = 1",
         &[epoch.to_string().into()],

@@ -258,6 +258,9 @@ fn save_days(tx: &mut dyn Tx, site: &SiteId, rows: &Rows, changes: &Changes) -> 
     if changes.desk {
         state.push(vec![of_site(), "desk".into(), json(&rows.desk)?]);
     }
+    if changes.head_office {
+        state.push(vec![of_site(), "head_office".into(), json(&rows.head_office)?]);
+    }
     tx.write_all(&STATE, &state)?;
     let mut shifts = Vec::new();
     for number in &changes.shifts {
@@ -335,6 +338,7 @@ pub fn always(tx: &mut dyn Tx, site: &SiteId) -> Result<Rows, StoreError> {
             "clock" => rows.clock = parse("r_state", &text)?,
             "days" => rows.energy.days = parse("r_state", &text)?,
             "desk" => rows.desk = parse("r_state", &text)?,
+            "head_office" => rows.head_office = parse("r_state", &text)?,
             _ => return Err(StoreError::Broken(format!("r_state holds {name:?}"))),
         }
     }

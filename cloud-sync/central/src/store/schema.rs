@@ -246,7 +246,7 @@ const TABLES_1: &[&str] = &[
         PRIMARY KEY (site, day, pile, connector))",
     "CREATE TABLE r_energy_report (
         site TEXT NOT NULL, day TEXT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (site, day))",
-    // What there is one of at a site: `clock`, `days`, `desk`.
+    // What there is one of at a site: `clock`, `days`, `desk`, `head_office`.
     "CREATE TABLE r_state (site TEXT NOT NULL, name TEXT NOT NULL, row TEXT NOT NULL, PRIMARY KEY (site, name))",
     // The station's own accounts.
     "CREATE TABLE r_account (site TEXT NOT NULL, name TEXT NOT NULL, balance BIGINT NOT NULL, PRIMARY KEY (site, name))",

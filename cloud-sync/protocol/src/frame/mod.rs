@@ -38,19 +38,14 @@ impl Nonce {
     }
 }
 
-/// Which life of head office's database speaks: another one after it was restored from a copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct HqEpoch(pub [u8; 16]);
+pub use domain::head_office::HqEpoch;
 
-impl HqEpoch {
-    /// A new one.
-    ///
-    /// # Errors
-    /// The system gives no randomness.
-    pub fn random() -> Result<Self, getrandom::Error> {
-        random().map(Self)
-    }
+/// Another life of head office's.
+///
+/// # Errors
+/// The system gives no randomness.
+pub fn new_hq_epoch() -> Result<HqEpoch, getrandom::Error> {
+    random().map(HqEpoch)
 }
 
 fn random() -> Result<[u8; 16], getrandom::Error> {
@@ -88,7 +83,6 @@ macro_rules! as_hex {
     };
 }
 as_hex!(Nonce);
-as_hex!(HqEpoch);
 
 /// Why bytes are not a message of the line.
 #[derive(Debug, thiserror::Error)]

@@ -358,6 +358,7 @@ fn difference(tx: &mut dyn Tx, site: &SiteId, rows: &Rows, keys: Vec<Key>) -> Re
         ),
         ("clock", always.clock == rows.clock),
         ("desk", always.desk == rows.desk),
+        ("head office", always.head_office == rows.head_office),
     ];
     if let Some((what, _)) = same.into_iter().find(|(_, same)| !same) {
         return Ok(Some(format!("head office has other {what} than the journal gives")));

@@ -1,0 +1,806 @@
+//! Head office has the station do things: each once, in order, and what cannot be done is refused by a fact. Money of wallets
+//! comes, is spent, and what comes free of it goes back.
+
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
+mod bench;
+
+use bench::*;
+use domain::{
+    fact::{Fact, PaidFrom, WentOnAlone},
+    head_office::{Directive, DirectiveNo, DirectiveRow, HqEpoch, LeasedBy, RefusedDirective, Voucher, VoucherRef},
+    ids::{CardId, OrderId},
+    journal::Stamp,
+    messages::{AckResult, StopReason},
+    order::{Source, State, Until},
+    policy::Policy,
+    site::{Answer, Changes, Input, Outcome, Rejected, Told},
+    time::Wall,
+    units::Fen,
+};
+
+const EPOCH: HqEpoch = HqEpoch([1; 16]);
+
+/// A station with a head office, at its site number 7: the bench's, with its own member `m` from before.
+struct Joined {
+    bench: Bench,
+    orders: u64,
+    others: u64,
+}
+
+impl Joined {
+    fn new() -> Self {
+        let mut bench = Bench::new();
+        let policy = Policy {
+            head_office: true,
+            site_number: Some(7),
+            ..bench.site.policy().clone()
+        };
+        bench.restart_as(policy, false);
+        for pile in ["P1", "P2", "P3"] {
+            bench.connect(pile);
+        }
+        bench.ok(Input::HeadOfficeSeen(EPOCH));
+        bench.ok(Input::Line(true));
+        Self {
+            bench,
+            orders: 0,
+            others: 0,
+        }
+    }
+
+    fn no(&mut self, row: DirectiveRow) -> DirectiveNo {
+        let n = match row {
+            DirectiveRow::Orders => &mut self.orders,
+            DirectiveRow::Others => &mut self.others,
+        };
+        *n += 1;
+        DirectiveNo {
+            hq_epoch: EPOCH,
+            row,
+            n: *n,
+        }
+    }
+
+    /// It comes in its turn, at the bench's time by head office's clock.
+    fn told(&mut self, directive: Directive) -> Input {
+        let no = self.no(directive.row());
+        let sha256 = format!("{:064x}", no.n);
+        Input::Directive(Box::new(Told {
+            directive: no,
+            sha256,
+            content: Ok(directive),
+            at_most: Some(self.bench.now.wall),
+        }))
+    }
+
+    /// It is taken; why it was refused, if it was.
+    fn tell(&mut self, directive: Directive) -> Option<RefusedDirective> {
+        let input = self.told(directive);
+        taken(&self.bench.ok(input))
+    }
+
+    fn done(&mut self, directive: Directive) {
+        let shown = format!("{directive:?}");
+        assert_eq!(self.tell(directive), None, "{shown}");
+    }
+
+    fn refused(&mut self, directive: Directive) -> String {
+        let before = self.bench.facts.len();
+        let why = self.tell(directive).expect("refused");
+        assert_eq!(self.bench.facts.len(), before + 1, "a refusal is one fact");
+        why.code
+    }
+
+    fn leased(&self, who: &str) -> Fen {
+        -self.bench.disk.ledger.balance(&domain::ledger::Account::HeadOffice) - self.bench.debt(who)
+    }
+}
+
+/// Why the directive of this step was refused; none where it was done.
+fn taken(outcome: &Outcome) -> Option<RefusedDirective> {
+    match outcome.facts.last() {
+        Some((_, Fact::DirectiveTaken { refused, .. })) => refused.clone(),
+        other => panic!("a directive's step ends with DirectiveTaken: {other:?}"),
+    }
+}
+
+fn lease(who: &str, amount: &str) -> Directive {
+    Directive::Lease {
+        member: member(who),
+        name: who.to_owned(),
+        amount: yuan(amount),
+        voucher: None,
+    }
+}
+
+fn start(order: &str, who: &str, at: &str, prepay: &str, expires_at: Wall) -> Directive {
+    Directive::Start {
+        order: order_id(order),
+        member: member(who),
+        name: who.to_owned(),
+        outlet: outlet(at),
+        prepay: yuan(prepay),
+        until: Until::default(),
+        expires_at,
+        wished: None,
+    }
+}
+
+fn soon(bench: &Bench) -> Wall {
+    bench.now.wall.after_ms(60_000)
+}
+
+/// Charged to the end: the record is the register moved by so many kWh.
+fn charged(site: &mut Joined, order: &OrderId, at: &str, to: &str) {
+    let bench = &mut site.bench;
+    let command = bench.order(order).commands[0].id.clone();
+    bench.reply(at, &command, true);
+    let start = bench.now;
+    bench.charging(at, order);
+    bench.pass(3 * HOUR);
+    let record = bench.record_since(at, order, start, "1000", to);
+    bench.send_record(at, &record);
+}
+
+#[test]
+fn a_start_leases_places_and_holds_in_one_step_and_what_is_left_goes_back_in_the_step_that_ends_it() {
+    let mut site = Joined::new();
+    let ends = soon(&site.bench);
+    let input = site.told(start("hq-1", "w", "P1", "30", ends));
+    let outcome = site.bench.ok(input);
+    let kinds: Vec<&str> = outcome.facts.iter().map(|(_, fact)| fact.kind()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "MemberRegistered",
+            "LeaseReceived",
+            "OrderPlaced",
+            "HoldTaken",
+            "CommandIssued",
+            "DirectiveTaken"
+        ]
+    );
+    let order = order_id("hq-1");
+    assert_eq!(outcome.answer, Ok(Answer::Order(order.clone())));
+    assert_eq!(site.bench.order(&order).source, Source::HeadOffice);
+    assert_eq!((site.bench.allowance("w"), site.leased("w")), (Fen::ZERO, yuan("30")));
+
+    charged(&mut site, &order, "P1", "1003");
+    let row = site.bench.order(&order);
+    assert_eq!(row.state, State::Payed);
+    let fee = row.paid.charged();
+    assert_eq!(fee, yuan("3"));
+    assert_eq!((site.bench.allowance("w"), site.leased("w")), (Fen::ZERO, fee));
+    let settled = site
+        .bench
+        .kinds()
+        .iter()
+        .rposition(|kind| kind == "OrderSettled")
+        .unwrap();
+    assert_eq!(site.bench.kinds()[settled + 1], "LeaseReturned", "in the same step");
+
+    // A correction downwards frees more of it, and that goes back as well.
+    site.done(Directive::Correct {
+        order: order.clone(),
+        version: 1,
+        electricity: yuan("1"),
+        service: yuan("0.50"),
+        reason: "the register slipped".to_owned(),
+        by: "li".to_owned(),
+        second: None,
+    });
+    assert_eq!((site.bench.allowance("w"), site.leased("w")), (Fen::ZERO, yuan("1.50")));
+    let again = Directive::Correct {
+        order,
+        version: 1,
+        electricity: yuan("1"),
+        service: Fen::ZERO,
+        reason: "once more".to_owned(),
+        by: "li".to_owned(),
+        second: None,
+    };
+    assert_eq!(site.refused(again), "other_bill", "the station's first decision stands");
+}
+
+#[test]
+fn a_start_that_comes_to_nothing_returns_all_of_it() {
+    let mut site = Joined::new();
+    let ends = soon(&site.bench);
+    site.done(start("hq-1", "w", "P1", "30", ends));
+    site.done(Directive::Stop {
+        order: order_id("hq-1"),
+        by: "the driver".to_owned(),
+    });
+    assert_eq!(site.bench.state(&order_id("hq-1")), State::Fail);
+    assert_eq!((site.bench.allowance("w"), site.leased("w")), (Fen::ZERO, Fen::ZERO));
+
+    site.done(start("hq-2", "w", "P2", "30", soon(&site.bench)));
+    site.bench.advance(2 * MINUTE);
+    assert_eq!(site.bench.state(&order_id("hq-2")), State::Fail, "nobody answered");
+    assert_eq!(site.leased("w"), Fen::ZERO);
+}
+
+#[test]
+fn a_standing_lease_stays_when_an_order_ends() {
+    let mut site = Joined::new();
+    site.done(lease("w", "50"));
+    let order = site.bench.place("w", "P1", "20");
+    charged(&mut site, &order, "P1", "1003");
+    assert_eq!(site.bench.allowance("w"), yuan("47"));
+    assert_eq!(site.leased("w"), yuan("50"), "sold for 3 of it, and nothing went back");
+}
+
+#[test]
+fn a_recall_returns_what_is_not_reserved_and_never_waits() {
+    let mut site = Joined::new();
+    site.done(lease("w", "50"));
+    site.bench.place("w", "P1", "20");
+    site.done(Directive::Recall {
+        member: member("w"),
+        up_to: yuan("100"),
+    });
+    assert_eq!((site.bench.allowance("w"), site.leased("w")), (Fen::ZERO, yuan("20")));
+    site.done(Directive::Recall {
+        member: member("w"),
+        up_to: yuan("100"),
+    });
+    assert_eq!(
+        site.leased("w"),
+        yuan("20"),
+        "nothing is there to return, and that is no refusal"
+    );
+    assert_eq!(
+        site.refused(Directive::Recall {
+            member: member("m"),
+            up_to: yuan("1")
+        }),
+        "not_head_offices",
+        "what is the station's own is never recalled"
+    );
+}
+
+#[test]
+fn a_directive_is_taken_once_in_order_and_has_one_content() {
+    let mut site = Joined::new();
+    let first = site.told(lease("w", "50"));
+    site.bench.ok(first.clone());
+    let facts = site.bench.facts.len();
+    site.bench.ok(first.clone());
+    assert_eq!(site.bench.facts.len(), facts, "again it changes nothing");
+    let Input::Directive(mut told) = first else {
+        unreachable!("it is one")
+    };
+    told.sha256 = "f".repeat(64);
+    assert!(matches!(
+        site.bench.refused(Input::Directive(told.clone())),
+        Rejected::OtherDirective(_)
+    ));
+    told.directive.n = 3;
+    assert_eq!(
+        site.bench.refused(Input::Directive(told.clone())),
+        Rejected::DirectiveOutOfOrder {
+            row: DirectiveRow::Orders,
+            expected: 2
+        }
+    );
+    // The other row has numbers of its own: a mass of blocks holds no stop back.
+    site.done(Directive::Member {
+        member: member("v"),
+        name: "v".to_owned(),
+        adopt: false,
+    });
+    // Another life of head office's begins at 1, and what is left of the one before counts for nothing.
+    let other = HqEpoch([2; 16]);
+    site.bench.ok(Input::HeadOfficeSeen(other));
+    told.directive.n = 2;
+    assert_eq!(
+        site.bench.refused(Input::Directive(told.clone())),
+        Rejected::OtherHqEpoch
+    );
+    (told.directive.hq_epoch, told.directive.n) = (other, 1);
+    assert_eq!(taken(&site.bench.ok(Input::Directive(told))), None);
+    site.bench.ok(Input::HeadOfficeSeen(other));
+    assert_eq!(
+        site.bench
+            .kinds()
+            .iter()
+            .filter(|kind| *kind == "HeadOfficeSeen")
+            .count(),
+        2
+    );
+    let replayed = site.bench.replayed();
+    assert_eq!(replayed.head_office, site.bench.disk.head_office);
+}
+
+#[test]
+fn what_cannot_be_done_or_read_is_refused_by_a_fact_and_the_next_one_is_not_held_up() {
+    let mut site = Joined::new();
+    let no = site.no(DirectiveRow::Orders);
+    let unreadable = Told {
+        directive: no,
+        sha256: "0".repeat(64),
+        content: Err("unknown variant `teleport`".to_owned()),
+        at_most: None,
+    };
+    let outcome = site.bench.ok(Input::Directive(Box::new(unreadable)));
+    assert_eq!(taken(&outcome).unwrap().code, "unreadable_directive");
+    let unknown = order_id("nowhere");
+    assert_eq!(
+        site.refused(Directive::Stop {
+            order: unknown.clone(),
+            by: "li".to_owned()
+        }),
+        "unknown_order"
+    );
+    let debt = Directive::DebtPaid {
+        order: unknown,
+        amount: yuan("1"),
+        receipt: "hq-1".to_owned(),
+    };
+    assert_eq!(site.refused(debt), "unknown_order");
+    site.done(lease("w", "1"));
+}
+
+#[test]
+fn a_start_that_may_be_late_or_of_which_nobody_knows_is_refused() {
+    let mut site = Joined::new();
+    let ends = soon(&site.bench);
+    let Input::Directive(mut told) = site.told(start("hq-1", "w", "P1", "30", ends)) else {
+        unreachable!("it is one")
+    };
+    told.at_most = None;
+    let outcome = site.bench.ok(Input::Directive(told));
+    assert_eq!(taken(&outcome).unwrap().code, "no_time");
+    let Input::Directive(mut told) = site.told(start("hq-1", "w", "P1", "30", ends)) else {
+        unreachable!("it is one")
+    };
+    told.at_most = Some(ends);
+    let outcome = site.bench.ok(Input::Directive(told));
+    assert_eq!(taken(&outcome).unwrap().code, "expired");
+    assert_eq!(site.leased("w"), Fen::ZERO);
+    site.done(start("hq-1", "w", "P1", "30", ends));
+    assert_eq!(
+        site.refused(start("hq-1", "w", "P2", "30", ends)),
+        "illegal_in_this_state"
+    );
+}
+
+#[test]
+fn rule_18_a_wish_counts_until_the_card_is_elsewhere_or_somebody_ordered_there() {
+    let mut site = Joined::new();
+    site.done(Directive::Member {
+        member: member("w"),
+        name: "w".to_owned(),
+        adopt: false,
+    });
+    let wish = |site: &mut Joined, at: &str| {
+        let outcome = site.bench.swipe(at, "c9");
+        let Answer::Ack(ack) = outcome.answer.unwrap() else {
+            panic!("a swipe is answered")
+        };
+        assert_eq!((ack.result, ack.detail.as_str()), (AckResult::Ok, "asked head office"));
+        outcome.facts.last().unwrap().0.seq
+    };
+    let by_wish = |seq: u64, order: &str, at: &str, ends: Wall| match start(order, "w", at, "30", ends) {
+        Directive::Start {
+            order,
+            member,
+            name,
+            outlet,
+            prepay,
+            until,
+            expires_at,
+            ..
+        } => Directive::Start {
+            order,
+            member,
+            name,
+            outlet,
+            prepay,
+            until,
+            expires_at,
+            wished: Some(seq),
+        },
+        other => other,
+    };
+    let first = wish(&mut site, "P1");
+    site.bench.pass(20_000);
+    let second = wish(&mut site, "P2");
+    let ends = soon(&site.bench);
+    assert_eq!(site.refused(by_wish(first, "hq-1", "P1", ends)), "wish_over");
+    site.done(by_wish(second, "hq-2", "P2", ends));
+    assert_eq!(site.refused(by_wish(second, "hq-3", "P2", ends)), "wish_over");
+    // Without a line nobody is asked, and nobody waits for an answer.
+    site.bench.ok(Input::Line(false));
+    site.bench.pass(20_000);
+    let outcome = site.bench.swipe("P3", "c9");
+    let Answer::Ack(ack) = outcome.answer.unwrap() else {
+        panic!("a swipe is answered")
+    };
+    assert_eq!((ack.result, ack.detail.as_str()), (AckResult::Rejected, "unknown card"));
+}
+
+#[test]
+fn a_card_with_too_little_here_asks_head_office_and_one_of_the_stations_own_member_does_not() {
+    let mut site = Joined::new();
+    site.done(Directive::Member {
+        member: member("w"),
+        name: "w".to_owned(),
+        adopt: false,
+    });
+    site.done(Directive::Card {
+        card: CardId::new("c7").unwrap(),
+        member: Some(member("w")),
+        by: "li".to_owned(),
+    });
+    site.bench.swipe("P1", "c7");
+    assert!(matches!(site.bench.facts.last().unwrap().1, Fact::StartWished { .. }));
+    site.bench.place("m", "P2", "60");
+    let outcome = site.bench.swipe("P3", "c1");
+    assert!(outcome.facts.is_empty(), "{:?}", outcome.facts);
+}
+
+#[test]
+fn a_wallet_pays_what_is_owed_and_no_more() {
+    let mut site = Joined::new();
+    let ends = soon(&site.bench);
+    site.done(start("hq-1", "w", "P1", "10", ends));
+    charged(&mut site, &order_id("hq-1"), "P1", "1015");
+    assert_eq!(site.bench.state(&order_id("hq-1")), State::Unpaid);
+    assert_eq!(site.bench.debt("w"), yuan("5"));
+    site.done(Directive::DebtPaid {
+        order: order_id("hq-1"),
+        amount: yuan("20"),
+        receipt: "hq-r1".to_owned(),
+    });
+    let paid = site.bench.facts.iter().rev().find_map(|(_, fact)| match fact {
+        Fact::DebtPaid { amount, from, .. } => Some((*amount, *from)),
+        _ => None,
+    });
+    assert_eq!(
+        paid,
+        Some((yuan("5"), PaidFrom::HeadOffice)),
+        "the rest goes back at head office"
+    );
+    assert_eq!(
+        (site.bench.debt("w"), site.bench.state(&order_id("hq-1"))),
+        (Fen::ZERO, State::Payed)
+    );
+    let facts = site.bench.facts.len();
+    site.done(Directive::DebtPaid {
+        order: order_id("hq-1"),
+        amount: yuan("5"),
+        receipt: "hq-r2".to_owned(),
+    });
+    assert_eq!(
+        site.bench.facts.len(),
+        facts + 1,
+        "paid already: nothing but that it was taken"
+    );
+}
+
+#[test]
+fn who_owes_elsewhere_starts_nowhere_until_it_is_paid() {
+    let mut site = Joined::new();
+    site.done(lease("w", "50"));
+    site.done(Directive::Owes {
+        member: member("w"),
+        amount: yuan("5"),
+    });
+    let refused = site.bench.place_input("w", "P1", "20");
+    assert!(matches!(site.bench.refused(refused), Rejected::OwesElsewhere { .. }));
+    let lift = |receipt: &str| Input::LiftOwes {
+        member: member("w"),
+        receipt: receipt.to_owned(),
+        by: "desk".to_owned(),
+    };
+    assert_eq!(site.bench.refused(lift(" ")), Rejected::NoReason);
+    site.bench.ok(lift("hq-r1"));
+    site.bench.place("w", "P1", "20");
+}
+
+#[test]
+fn two_block_slots_do_not_lift_each_other() {
+    let mut site = Joined::new();
+    site.done(lease("w", "50"));
+    let by_desk = |reason: Option<&str>| Input::BlockMember {
+        member: member("w"),
+        reason: reason.map(str::to_owned),
+        by: "desk".to_owned(),
+    };
+    let by_hq = |reason: Option<&str>| Directive::Block {
+        member: member("w"),
+        reason: reason.map(str::to_owned),
+        by: "li".to_owned(),
+    };
+    site.bench.ok(by_desk(Some("noise")));
+    site.done(by_hq(Some("debts")));
+    site.bench.ok(by_desk(None));
+    let place = site.bench.place_input("w", "P1", "20");
+    assert!(matches!(site.bench.refused(place.clone()), Rejected::MemberBlocked { reason, .. } if reason == "debts"));
+    site.done(by_hq(None));
+    site.bench.ok(place);
+}
+
+#[test]
+fn rule_22_a_refund_mark_counts_once_and_never_above_what_can_be_given_back() {
+    let mut site = Joined::new();
+    let ends = soon(&site.bench);
+    site.done(start("hq-1", "w", "P1", "30", ends));
+    let order = order_id("hq-1");
+    let mark = |amount: &str, reference: &str| Directive::RefundMark {
+        order: order.clone(),
+        amount: yuan(amount),
+        reference: reference.to_owned(),
+    };
+    assert_eq!(site.refused(mark("1", "r1")), "illegal_in_this_state");
+    charged(&mut site, &order, "P1", "1003");
+    site.done(mark("2", "r1"));
+    let facts = site.bench.facts.len();
+    site.done(mark("2", "r1"));
+    assert_eq!(site.bench.facts.len(), facts + 1, "one number counts once");
+    assert_eq!(site.refused(mark("1.01", "r2")), "too_much");
+    site.done(mark("1", "r2"));
+    let row = site.bench.order(&order);
+    assert_eq!((row.paid.refunded, row.after_sales), (yuan("3"), true));
+    assert!(matches!(
+        site.bench.refused(Bench::refund_input(&order, "1")),
+        Rejected::HeadOfficeOwns(_)
+    ));
+}
+
+fn voucher(id: &str, who: &str, amount: &str, expires_at: Wall) -> Voucher {
+    Voucher {
+        site: "S1".parse().unwrap(),
+        hq_epoch: EPOCH,
+        epoch: "e1".to_owned(),
+        id: id.to_owned(),
+        member: member(who),
+        name: who.to_owned(),
+        amount: yuan(amount),
+        expires_at,
+    }
+}
+
+fn shown(voucher: Voucher) -> Input {
+    Input::TakeVoucher {
+        voucher: Box::new(voucher),
+        epoch: "e1".to_owned(),
+    }
+}
+
+#[test]
+fn a_voucher_is_taken_once_and_its_directive_is_no_second_lease() {
+    let mut site = Joined::new();
+    let ends = site.bench.now.wall.after_ms(3_600_000);
+    site.bench.ok(shown(voucher("v1", "w", "20", ends)));
+    let facts = site.bench.facts.len();
+    site.bench.ok(shown(voucher("v1", "w", "20", ends)));
+    assert_eq!(site.bench.facts.len(), facts);
+    let by_directive = |id: &str| Directive::Lease {
+        member: member("w"),
+        name: "w".to_owned(),
+        amount: yuan("20"),
+        voucher: Some(VoucherRef {
+            id: id.to_owned(),
+            expires_at: ends,
+        }),
+    };
+    site.done(by_directive("v1"));
+    assert_eq!(
+        site.leased("w"),
+        yuan("20"),
+        "already taken is not a refusal, and no second lease"
+    );
+    site.done(by_directive("v2"));
+    site.bench.ok(shown(voucher("v2", "w", "20", ends)));
+    assert_eq!(site.leased("w"), yuan("40"));
+    let received = site.bench.facts.iter().filter_map(|(_, fact)| match fact {
+        Fact::LeaseReceived {
+            by: LeasedBy::Voucher { id, .. },
+            ..
+        } => Some(id.clone()),
+        _ => None,
+    });
+    assert_eq!(received.collect::<Vec<_>>(), ["v1", "v2"]);
+}
+
+#[test]
+fn rule_16_the_mark_alone_makes_a_voucher_too_old() {
+    let mut site = Joined::new();
+    let ends = site.bench.now.wall.after_ms(3_600_000);
+    // Whatever the station's own clock says.
+    site.bench.pass(10 * HOUR);
+    site.bench.ok(shown(voucher("v1", "w", "20", ends)));
+    site.bench.ok(Input::CloseVouchers { certainly: ends });
+    assert_eq!(
+        site.bench.refused(shown(voucher("v2", "w", "20", ends))),
+        Rejected::VoucherClosed(ends)
+    );
+    let late = Directive::Lease {
+        member: member("w"),
+        name: "w".to_owned(),
+        amount: yuan("20"),
+        voucher: Some(VoucherRef {
+            id: "v2".to_owned(),
+            expires_at: ends,
+        }),
+    };
+    assert_eq!(site.refused(late), "voucher_closed");
+    let facts = site.bench.facts.len();
+    site.bench.ok(Input::CloseVouchers {
+        certainly: ends.after_ms(-1),
+    });
+    assert_eq!(site.bench.facts.len(), facts, "a mark never goes back");
+    site.bench.ok(shown(voucher("v1", "w", "20", ends)));
+    assert_eq!(site.leased("w"), yuan("20"), "what was taken stays taken");
+}
+
+#[test]
+fn a_voucher_of_another_run_or_life_or_for_the_stations_own_member_is_not_taken() {
+    let mut site = Joined::new();
+    let ends = site.bench.now.wall.after_ms(3_600_000);
+    let other_run = Voucher {
+        epoch: "e0".to_owned(),
+        ..voucher("v1", "w", "20", ends)
+    };
+    assert_eq!(site.bench.refused(shown(other_run)), Rejected::VoucherBeforeRestore);
+    let other_life = Voucher {
+        hq_epoch: HqEpoch([9; 16]),
+        ..voucher("v1", "w", "20", ends)
+    };
+    assert_eq!(site.bench.refused(shown(other_life)), Rejected::OtherHqEpoch);
+    assert!(matches!(
+        site.bench.refused(shown(voucher("v1", "m", "20", ends))),
+        Rejected::NotHeadOffices(_)
+    ));
+    site.done(Directive::Member {
+        member: member("m"),
+        name: "m".to_owned(),
+        adopt: true,
+    });
+    site.bench.ok(shown(voucher("v1", "m", "20", ends)));
+    assert_eq!(site.bench.allowance("m"), yuan("80"));
+}
+
+#[test]
+fn rule_7_after_going_on_alone_leases_are_frozen_until_head_office_follows_again() {
+    let mut site = Joined::new();
+    site.done(lease("w", "50"));
+    site.bench.top_up("w", "10");
+    let restored = Fact::Restored {
+        epoch_before: "e1".to_owned(),
+        alone: Some(WentOnAlone {
+            reason: "the line is down for days".to_owned(),
+            by: "wang".to_owned(),
+        }),
+    };
+    // As a restored daemon journals it, before anything else of its run.
+    let stamp = Stamp {
+        seq: site.bench.site.last().seq + 1,
+        at: site.bench.now.wall,
+        mono: site.bench.now.mono,
+    };
+    let mut rows = site.bench.replayed();
+    rows.apply(stamp, &restored, &mut Changes::default());
+    site.bench.facts.push((stamp, restored));
+    site.bench.disk.head_office = rows.head_office.clone();
+    site.bench.site = domain::site::Site::new(site.bench.site.policy().clone(), stamp, rows);
+    site.bench.evicts = false;
+    for pile in ["P1", "P2", "P3"] {
+        site.bench.connect(pile);
+    }
+
+    let place = site.bench.place_input("w", "P1", "10.01");
+    assert_eq!(
+        site.bench.refused(place),
+        Rejected::LeasesFrozen {
+            member: member("w"),
+            frozen: yuan("50")
+        },
+        "desk cash alone counts"
+    );
+    let mut fresh = voucher("v1", "w", "20", site.bench.now.wall.after_ms(3_600_000));
+    fresh.epoch = "e2".to_owned();
+    site.bench.ok(Input::TakeVoucher {
+        voucher: Box::new(fresh),
+        epoch: "e2".to_owned(),
+    });
+    let more = site.bench.place_input("w", "P1", "30.01");
+    assert!(matches!(site.bench.refused(more), Rejected::LeasesFrozen { .. }));
+    let order = site.bench.place("w", "P1", "30");
+    site.bench.ok(Bench::stop_input(&order));
+    // The branch lives: all of it counts again.
+    site.bench.ok(Input::HeadOfficeSeen(HqEpoch([2; 16])));
+    site.bench.place("w", "P2", "80");
+}
+
+#[test]
+fn what_head_office_owns_the_desk_does_not_do() {
+    let mut site = Joined::new();
+    let register = |id: &str| Input::RegisterMember {
+        member: member(id),
+        name: "Wang".to_owned(),
+        by: "desk".to_owned(),
+    };
+    assert!(matches!(
+        site.bench.refused(register("w")),
+        Rejected::NotThisSitesMember { site: 7, .. }
+    ));
+    site.bench.ok(register("s7_1"));
+    site.bench.ok(register("m"));
+    site.done(lease("w", "5"));
+    assert!(matches!(site.bench.refused(register("w")), Rejected::HeadOfficeOwns(_)));
+    let card = CardId::new("c8").unwrap();
+    assert!(matches!(
+        site.bench.refused(Input::BindCard {
+            card: card.clone(),
+            member: member("m"),
+            by: "desk".to_owned()
+        }),
+        Rejected::HeadOfficeOwns(_)
+    ));
+    assert!(matches!(
+        site.bench.refused(Input::UnbindCard {
+            card,
+            by: "desk".to_owned()
+        }),
+        Rejected::HeadOfficeOwns(_)
+    ));
+    assert_eq!(
+        site.refused(lease("m", "5")),
+        "not_head_offices",
+        "equal ids are never merged by themselves"
+    );
+}
+
+#[test]
+fn a_bill_that_takes_two_people_here_takes_them_there_as_well() {
+    let mut site = Joined::new();
+    let ends = soon(&site.bench);
+    site.done(start("hq-1", "w", "P1", "200", ends));
+    charged(&mut site, &order_id("hq-1"), "P1", "1003");
+    let correct = |second: Option<&str>| Directive::Correct {
+        order: order_id("hq-1"),
+        version: 1,
+        electricity: yuan("60"),
+        service: yuan("0"),
+        reason: "read from the meter".to_owned(),
+        by: "li".to_owned(),
+        second: second.map(str::to_owned),
+    };
+    assert_eq!(site.refused(correct(None)), "second_person_needed");
+    assert_eq!(site.refused(correct(Some("li"))), "second_person_needed");
+    site.done(correct(Some("zhou")));
+    assert_eq!(site.bench.debt("w"), yuan("57"), "what had gone back is owed now");
+}
+
+#[test]
+fn a_record_that_stops_badly_is_settled_as_any_other() {
+    let mut site = Joined::new();
+    let ends = soon(&site.bench);
+    site.done(start("hq-1", "w", "P1", "30", ends));
+    let order = order_id("hq-1");
+    let bench = &mut site.bench;
+    let command = bench.order(&order).commands[0].id.clone();
+    bench.reply("P1", &command, true);
+    let begun = bench.now;
+    bench.charging("P1", &order);
+    // No record comes: an estimate, whose remainder stays held for a day, and then goes back to the wallet.
+    bench.idle("P1");
+    bench.advance(2 * HOUR);
+    assert_eq!(site.bench.state(&order), State::Settle);
+    assert_eq!(site.leased("w"), yuan("30"), "held for the record");
+    site.bench.advance(25 * HOUR);
+    assert_eq!(site.bench.state(&order), State::Payed);
+    let captured = site.bench.order(&order).paid.charged();
+    assert_eq!(site.leased("w"), captured);
+    // The record comes late and says more: it is owed, as nothing is left here.
+    let mut record = site.bench.record_since("P1", &order, begun, "1000", "1002");
+    record.reason.code = StopReason::OTHER;
+    site.bench.send_record("P1", &record);
+    let more = site.bench.order(&order).paid.charged() - captured;
+    assert!(more > Fen::ZERO);
+    assert_eq!(site.bench.debt("w"), more);
+}

@@ -350,6 +350,7 @@ mod tests {
             from: PaidFrom::Allowance,
             receipt: String::new(),
             by: "alice".to_owned(),
+            directive: None,
         };
         assert_eq!(CashMoved::by(&paid), None);
     }

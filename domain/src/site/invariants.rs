@@ -129,7 +129,14 @@ mod tests {
             mono: Mono(0),
         };
         let (member, name, by) = (member.clone(), String::new(), String::new());
-        [(stamp, Fact::MemberRegistered { member, name, by })]
+        let head_office = false;
+        let registered = Fact::MemberRegistered {
+            member,
+            name,
+            by,
+            head_office,
+        };
+        [(stamp, registered)]
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use crate::bench::*;
 use domain::{
     fact::{PaidFrom, Raw, TypedFigures},
+    head_office::{Directive, DirectiveNo, HqEpoch, VoucherRef},
     ids::{CardId, OrderId},
     messages::{BufferedSample, ConnectorStatus, EventKind, Malformed, Periods, Record},
+    order::Until,
     policy::Policy,
     rating::Reading,
     site::{Decision, Input, Place, Rejected},
@@ -15,6 +17,8 @@ use proptest::prelude::*;
 
 pub(crate) const PILES: [&str; 3] = ["P1", "P2", "P3"];
 pub(crate) const MEMBERS: [&str; 3] = ["m", "n", "k"];
+/// The station's own, and head office's.
+const WALLETS: [&str; 3] = ["w", "v", "m"];
 pub(crate) const CLERKS: [&str; 3] = ["alice", "bob", "local:0"];
 
 /// One thing that happens. Numbers choose among what is there.
@@ -159,6 +163,21 @@ pub(crate) enum Happens {
         amount: i64,
         slip: u8,
     },
+    /// Head office has the station do something, or comes into another life.
+    Told {
+        what: u8,
+        who: usize,
+        at: usize,
+        order: usize,
+        amount: i64,
+    },
+    /// A voucher is shown, or vouchers are closed.
+    Voucher {
+        id: u8,
+        who: usize,
+        hours: u8,
+        close: bool,
+    },
     Trust(bool),
     Advance {
         ms: u64,
@@ -198,6 +217,10 @@ pub(crate) fn happens() -> impl Strategy<Value = Happens> {
         3 => (at.clone(), any::<bool>(), 0..5_u8).prop_map(|(at, anew, clock)| Boot { at, anew, clock }),
         2 => (at.clone(), any::<bool>()).prop_map(|(at, dropped)| Drop { at, dropped }),
         5 => at.clone().prop_map(|at| Connect { at }),
+        8 => (0..40_u8, who.clone(), at.clone(), order.clone(), 0..9_000_i64)
+            .prop_map(|(what, who, at, order, amount)| Told { what, who, at, order, amount }),
+        2 => (0..4_u8, who.clone(), 0..4_u8, prop::bool::weighted(0.2))
+            .prop_map(|(id, who, hours, close)| Voucher { id, who, hours, close }),
         1 => (at.clone(), any::<u8>()).prop_map(|(at, kind)| Event { at, kind }),
         2 => (at.clone(), 0..3_u8).prop_map(|(at, card)| Swipe { at, card }),
         2 => (at.clone(), 0..6_usize, prop::option::of(order.clone()))
@@ -248,6 +271,122 @@ pub(crate) fn policy() -> Policy {
 }
 
 /// Lets one thing happen at a station.
+/// What head office says, in its turn.
+fn told(bench: &mut Bench, what: u8, who: usize, at: usize, order: OrderId, amount: Fen) {
+    let row = bench.disk.head_office.clone();
+    let Some(hq_epoch) = row.hq_epoch.filter(|_| what != 39) else {
+        bench.ok(Input::HeadOfficeSeen(HqEpoch(
+            [u8::try_from(bench.facts.len() % 251).unwrap(); 16],
+        )));
+        return;
+    };
+    let (wallet, by) = (member(WALLETS[who]), "li".to_owned());
+    let name = wallet.to_string();
+    let directive = match what {
+        0..10 => Directive::Start {
+            order: order_id(&format!("hq-{}", bench.facts.len())),
+            member: wallet,
+            name,
+            outlet: outlet(PILES[at]),
+            prepay: amount,
+            until: Until::default(),
+            expires_at: bench.now.wall.after_ms(1_000),
+            wished: (what == 0).then_some(1),
+        },
+        10..14 => Directive::Lease {
+            member: wallet,
+            name,
+            amount,
+            voucher: (what == 10).then(|| VoucherRef {
+                id: who.to_string(),
+                expires_at: bench.now.wall,
+            }),
+        },
+        14..17 => Directive::Recall {
+            member: wallet,
+            up_to: amount,
+        },
+        17..19 => Directive::Stop { order, by },
+        19..22 => Directive::DebtPaid {
+            order,
+            amount,
+            receipt: "hq".to_owned(),
+        },
+        22..24 => Directive::Member {
+            member: wallet,
+            name,
+            adopt: what == 22,
+        },
+        24 => Directive::Block {
+            member: wallet,
+            reason: (at > 0).then(|| "debts".to_owned()),
+            by,
+        },
+        25 => Directive::Owes {
+            member: wallet,
+            amount: amount.max(Fen(at as i64 - 1)),
+        },
+        26 => Directive::Card {
+            card: CardId::new("c9").unwrap(),
+            member: (at > 0).then_some(wallet),
+            by,
+        },
+        27..29 => Directive::Review {
+            order,
+            decision: Decision::Corrected {
+                electricity: amount,
+                service: Fen::ZERO,
+            },
+            reason: "seen".to_owned(),
+            by,
+            second: (at > 0).then(|| "zhou".to_owned()),
+        },
+        29..32 => Directive::Correct {
+            version: bench
+                .disk
+                .orders
+                .get(&order)
+                .and_then(Option::as_ref)
+                .map_or(0, |order| order.bills.len()),
+            order,
+            electricity: amount,
+            service: Fen::ZERO,
+            reason: "seen".to_owned(),
+            by,
+            second: (at > 0).then(|| "zhou".to_owned()),
+        },
+        32..36 => Directive::RefundMark {
+            order,
+            amount: Fen(amount.0 / 20),
+            reference: format!("r{who}"),
+        },
+        36 => Directive::Maintenance {
+            pile: pile(PILES[at]),
+            reason: None,
+            by,
+        },
+        _ => Directive::Quarantine {
+            item: 1,
+            bill_to: None,
+            despite: Vec::new(),
+            reason: "seen".to_owned(),
+            by,
+        },
+    };
+    let row_of = directive.row();
+    let directive_no = DirectiveNo {
+        hq_epoch,
+        row: row_of,
+        n: row.taken(row_of).n + 1,
+    };
+    bench.ok(Input::Directive(Box::new(domain::site::Told {
+        directive: directive_no,
+        sha256: String::new(),
+        content: Ok(directive),
+        at_most: Some(bench.now.wall),
+    })));
+}
+
 pub(crate) fn happen(bench: &mut Bench, what: &Happens) {
     let nth = |bench: &Bench, n: usize| -> OrderId {
         // The newest first, and now and then one that nobody knows.
@@ -587,6 +726,38 @@ pub(crate) fn happen(bench: &mut Bench, what: &Happens) {
                 slip: format!("s{slip}-{}", bench.facts.len() / 40),
                 by: "desk".to_owned(),
             });
+        }
+        Happens::Told {
+            what,
+            who,
+            at,
+            order,
+            amount,
+        } => {
+            let order = nth(bench, *order);
+            told(bench, *what, *who, *at, order, Fen(*amount));
+        }
+        Happens::Voucher { id, who, hours, close } => {
+            let expires_at = bench.now.wall.after_ms(i64::from(*hours) * 3_600_000);
+            if *close {
+                bench.ok(Input::CloseVouchers { certainly: expires_at });
+            } else if let Some(hq_epoch) = bench.disk.head_office.hq_epoch {
+                let voucher = domain::head_office::Voucher {
+                    site: "S1".parse().unwrap(),
+                    hq_epoch,
+                    epoch: "e".to_owned(),
+                    id: id.to_string(),
+                    member: member(WALLETS[*who]),
+                    name: String::new(),
+                    amount: Fen(1_000),
+                    expires_at,
+                };
+                let epoch = "e".to_owned();
+                bench.handle(Input::TakeVoucher {
+                    voucher: Box::new(voucher),
+                    epoch,
+                });
+            }
         }
         Happens::Trust(trusted) => {
             bench.handle(Input::ClockTrust(*trusted));

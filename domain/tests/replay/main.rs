@@ -119,6 +119,13 @@ fn random_sequences_reach_every_kind_of_fact() {
         "OrderTimesMoved",
         "OrderAccounted",
         "PileRestarted",
+        "HeadOfficeSeen",
+        "DirectiveTaken",
+        "LeaseReceived",
+        "LeaseReturned",
+        "MemberOwes",
+        "VouchersClosed",
+        "RefundMarked",
     ] {
         assert!(kinds.contains_key(kind), "{kind} is never reached: {kinds:?}");
     }

@@ -218,6 +218,7 @@ fn a_fact_that_contradicts_the_rows_is_refused_with_its_reason() {
                 from: domain::fact::PaidFrom::Cash,
                 receipt: "R".to_owned(),
                 by: by(),
+                directive: None,
             },
             Contradicts::TooMuch {
                 amount: yuan("1"),
@@ -314,6 +315,7 @@ fn a_row_that_was_not_loaded_changes_nothing() {
         member: member("n"),
         reason: None,
         by: "desk".to_owned(),
+        head_office: false,
     };
     let (stamp, before) = (next(&office), office.replica.rows().clone());
     let refused = office.replica.follow(stamp, &fact).unwrap_err();

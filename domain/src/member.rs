@@ -53,6 +53,12 @@ impl Leased {
         (self.now, self.before) == (Fen::ZERO, Fen::ZERO)
     }
 
+    /// So much, by the entry `seq`; nothing is the same whenever it became so.
+    fn of(now: Fen, before: Fen, seq: u64) -> Self {
+        let leased = Self { now, before, seq };
+        if leased.is_nothing() { Self::default() } else { leased }
+    }
+
     /// As it is where the station goes on alone since an entry, or does not.
     fn since(self, alone_since: Option<u64>) -> Self {
         match alone_since {
@@ -144,20 +150,13 @@ impl Member {
             Fact::LeaseReceived { amount, .. } => {
                 self.spent_last(allowance);
                 let leased = self.leased.since(alone_since);
-                self.0.leased = Leased {
-                    now: leased.now + *amount,
-                    seq,
-                    ..leased
-                };
+                self.0.leased = Leased::of(leased.now + *amount, leased.before, seq);
             }
             Fact::LeaseReturned { amount, .. } => {
                 let leased = self.leased.since(alone_since);
                 let before = leased.before.min(*amount);
-                self.0.leased = Leased {
-                    now: (leased.now - (*amount - before)).max(Fen::ZERO),
-                    before: leased.before - before,
-                    seq,
-                };
+                let now = (leased.now - (*amount - before)).max(Fen::ZERO);
+                self.0.leased = Leased::of(now, leased.before - before, seq);
             }
             _ => {}
         }
@@ -169,7 +168,7 @@ impl Member {
             let Leased { now, before, seq } = self.leased;
             let before = before.min(allowance);
             let now = now.min(allowance - before);
-            self.0.leased = Leased { now, before, seq };
+            self.0.leased = Leased::of(now, before, seq);
         }
     }
 

@@ -39,6 +39,8 @@ pub const PING_MS: u64 = 20_000;
 pub const SILENCE_MS: u64 = 60_000;
 /// When a station that did not answer is asked again, in milliseconds: it may be starting.
 pub const STATION_MS: u64 = 2_000;
+/// The most directives that wait for the station: head office has no more on the way.
+pub const DIRECTIVES_MAX: usize = 16;
 /// When a hello that nobody answered is said again, in milliseconds; and how often, while head office cannot go on.
 pub const HELLO_MS: u64 = 30_000;
 
@@ -76,6 +78,8 @@ pub enum Input {
     Down(Kind, Vec<u8>),
     /// The station took a tail, or refused it.
     TailTaken(Result<(), String>),
+    /// The station took a directive, or could not: what it refuses to do, it takes all the same.
+    DirectiveTaken(Result<(), String>),
     /// The station's answer to a question.
     Answered {
         /// The question's number.
@@ -115,6 +119,8 @@ pub enum Effect {
     HandPong(Vec<u8>),
     /// Hand the station what it has lost, and say what became of it.
     HandTail(Vec<u8>),
+    /// Hand the station a directive, and say what became of it.
+    HandDirective(Vec<u8>),
     /// Ask the station.
     Get {
         /// The question's number.
@@ -187,6 +193,8 @@ pub struct Progress {
     pub on_the_way: usize,
     /// Why it cannot go on, where a person has to look.
     pub trouble: Option<String>,
+    /// Why the station could not take the last directive, if it could not.
+    pub untaken_directive: Option<String>,
     /// Messages from head office that could not be read, since the start.
     pub malformed: u64,
 }
@@ -208,10 +216,18 @@ pub struct Courier {
     pings: Pings,
     tails: VecDeque<Vec<u8>>,
     handing_tail: bool,
+    directives: Directives,
     asked: Vec<u64>,
     watched: BTreeMap<OrderId, Watched>,
     packer: Packer,
     progress: Progress,
+}
+
+/// Directives on their way to the station: one at a time, in order.
+#[derive(Debug, Default)]
+struct Directives {
+    waiting: VecDeque<Vec<u8>>,
+    handing: bool,
 }
 
 /// Pings of one connection.
@@ -243,6 +259,7 @@ impl Courier {
             pings: Pings::default(),
             tails: VecDeque::new(),
             handing_tail: false,
+            directives: Directives::default(),
             asked: Vec::new(),
             watched: BTreeMap::new(),
             packer: Packer::new(),
@@ -284,6 +301,7 @@ impl Courier {
             Input::Down(kind, bytes) if self.phase != Phase::Away => self.down(now, kind, bytes, &mut effects),
             Input::Down(..) => {}
             Input::TailTaken(taken) => self.tail_taken(now, taken, &mut effects),
+            Input::DirectiveTaken(taken) => self.directive_taken(taken, &mut effects),
             Input::Answered { id, status, body } => self.answered(id, status, &body, &mut effects),
             Input::Live(order, frame) => self.live(now, &order, frame, &mut effects),
             Input::Tick => {}
@@ -330,6 +348,7 @@ impl Courier {
         self.phase = Phase::Away;
         self.window.clear();
         self.tails.clear();
+        self.directives.waiting.clear();
         self.asked.clear();
         self.progress.state = None;
         effects.extend(mem::take(&mut self.watched).into_keys().map(Effect::Unwatch));
@@ -368,6 +387,12 @@ impl Courier {
                 self.tails.push_back(bytes);
                 self.hand_tail(effects);
             }
+            Kind::Directive if self.directives.waiting.len() < DIRECTIVES_MAX => {
+                self.directives.waiting.push_back(bytes);
+                self.hand_directive(effects);
+            }
+            // It is sent again.
+            Kind::Directive => {}
             Kind::Ask => self.ask(&bytes, effects),
             Kind::Watch => self.watch(now, &bytes, effects),
             Kind::Status | Kind::Journal | Kind::Answer | Kind::Live | Kind::Ping => self.progress.malformed += 1,
@@ -572,6 +597,28 @@ impl Courier {
             self.handing_tail = true;
             effects.push(Effect::HandTail(tail));
         }
+    }
+
+    /// One at a time, in order: the station takes none that does not follow.
+    fn hand_directive(&mut self, effects: &mut Vec<Effect>) {
+        if !self.directives.handing
+            && let Some(directive) = self.directives.waiting.pop_front()
+        {
+            self.directives.handing = true;
+            effects.push(Effect::HandDirective(directive));
+        }
+    }
+
+    /// What it could not take is sent again by head office, as those behind it are: how far it is, its journal says.
+    fn directive_taken(&mut self, taken: Result<(), String>, effects: &mut Vec<Effect>) {
+        self.directives.handing = false;
+        if let Err(why) = taken {
+            self.directives.waiting.clear();
+            self.progress.untaken_directive = Some(why);
+        } else {
+            self.progress.untaken_directive = None;
+        }
+        self.hand_directive(effects);
     }
 
     fn tail_taken(&mut self, now: Mono, taken: Result<(), String>, effects: &mut Vec<Effect>) {

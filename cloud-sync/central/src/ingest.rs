@@ -17,7 +17,7 @@ mod rating;
 pub use copy::SiteCopy;
 
 use crate::store::{
-    StoreError, Tx,
+    StoreError, Tx, branches,
     findings::{self, Finding},
     journal, ledger, replica,
     sites::{self, EdgeKey, Site},
@@ -310,6 +310,22 @@ pub(crate) fn hash_here(tx: &mut dyn Tx, site: &Site, seq: u64) -> Result<Option
         return Ok(Some(Hash::GENESIS));
     }
     hash_on(tx, &site.id, site.branch, seq)
+}
+
+/// Whether a site's journal, on whichever branch that is here, goes through a place.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn has(tx: &mut dyn Tx, site: &Site, place: Head) -> Result<bool, StoreError> {
+    if hash_here(tx, site, place.seq)? == Some(place.hash) {
+        return Ok(true);
+    }
+    for other in branches::others(tx, &site.id, site.branch)? {
+        if hash_on(tx, &site.id, other.number, place.seq)? == Some(place.hash) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The hash of an entry in the batches of a branch; none if it is in none of them.

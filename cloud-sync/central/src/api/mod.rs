@@ -10,6 +10,7 @@
 //! | `branches` | sites that stand still: which branch lives, trying again, setting aside, closing |
 //! | `upkeep` | whether copies and books are right |
 //! | `alerts` | what people must look at |
+//! | `head_office` | which life of head office's it is, and what sites know of it that its database does not |
 //! | `books_check` | whether a site's own books are those that are here |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
 //! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
@@ -36,6 +37,7 @@ mod document;
 pub mod dto;
 mod energy;
 mod findings;
+mod head_office;
 mod health;
 mod live;
 mod members;
@@ -230,6 +232,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(sessions::routes())
         .merge(tokens::routes())
         .merge(audit::routes())
+        .merge(head_office::routes())
         .merge(health::routes())
         .merge(document::routes())
 }

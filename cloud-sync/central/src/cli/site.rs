@@ -204,11 +204,19 @@ fn list(answer: &Value) -> String {
 pub(super) fn status(daemon: &Daemon) -> anyhow::Result<Shown> {
     daemon.get("/healthz")?;
     let mut answer = daemon.all("/v1/sites")?;
+    answer["restored"] = daemon.get("/v1/head-office")?["restored"].take();
     answer["alerts"] = daemon.all("/v1/alerts?open=true")?["items"].take();
     Ok((answer, |answer| {
         let items = |what: &str| answer[what].as_array().map_or(&[][..], Vec::as_slice);
         let (sites, alerts) = (items("items"), items("alerts"));
         let mut lines = Vec::new();
+        // What was found a moment ago is not an alert yet.
+        if let Some(asked) = answer["restored"]
+            .as_str()
+            .filter(|_| !alerts.iter().any(|one| one["kind"] == "restored"))
+        {
+            lines.push(format!("! {asked}"));
+        }
         for alert in alerts {
             lines.push(format!(
                 "! {} (since {})",

@@ -37,6 +37,7 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("PUT", "/v1/backup", SOCKET),
     ("GET", "/v1/energy-reports", VIEWER),
     ("POST", "/v1/enrolments", PUBLIC),
+    ("GET", "/v1/head-office", VIEWER),
     ("GET", "/v1/ledger/export", FINANCE),
     ("GET", "/v1/ledger/verification", CHAIN),
     ("GET", "/v1/findings", BOOKS),

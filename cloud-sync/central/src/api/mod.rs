@@ -7,6 +7,7 @@
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
+//! | `openings` | how a station with a history joins |
 //! | `branches` | sites that stand still: which branch lives, trying again, setting aside, closing |
 //! | `upkeep` | whether copies and books are right |
 //! | `alerts` | what people must look at |
@@ -42,6 +43,7 @@ mod health;
 mod live;
 mod members;
 mod office;
+mod openings;
 mod orders;
 mod passwords;
 mod quarantine;
@@ -97,6 +99,8 @@ const SLOW: &[(&str, Duration)] = &[
     ("/v1/sites/{site}/replica/verification", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/replica", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/branch", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/opening", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/opening/approval", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/books-check", Duration::from_secs(120)),
     ("/v1/ledger/verification", Duration::from_secs(3_600)),
     ("/v1/ledger/export", Duration::from_secs(3_600)),
@@ -216,6 +220,7 @@ fn operations() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(document::start())
         .merge(sites::routes())
         .merge(office::routes())
+        .merge(openings::routes())
         .merge(upkeep::routes())
         .merge(branches::routes())
         .merge(books_check::routes())

@@ -8,7 +8,7 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox` | what is kept, by subject |
 //! | `moving` | from a file to PostgreSQL |
 //! | `queries` | what is read for people, over all sites |
 //! | `schema` | tables, by version |
@@ -29,6 +29,7 @@ pub mod jobs;
 pub mod journal;
 pub mod ledger;
 pub mod moving;
+pub mod openings;
 pub mod outbox;
 pub mod people;
 mod postgres;

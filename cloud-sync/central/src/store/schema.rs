@@ -160,7 +160,13 @@ const TABLES_1: &[&str] = &[
         owner TEXT,
         owner_until BIGINT NOT NULL,
         revoked_at BIGINT,
-        closed_at BIGINT)",
+        closed_at BIGINT,
+        begins TEXT)",
+    // The rows with which a station with a history joins, or has joined; `begins` of its site says where.
+    "CREATE TABLE opening (site TEXT PRIMARY KEY REFERENCES site (id), begins TEXT NOT NULL, totals TEXT NOT NULL)",
+    "CREATE TABLE opening_part (
+        site TEXT NOT NULL REFERENCES site (id), n BIGINT NOT NULL, raw BIGINT NOT NULL, body BYTES NOT NULL,
+        PRIMARY KEY (site, n))",
     // Who may come in for the first time, or anew, by a token that counts once.
     "CREATE TABLE enrolment (
         site TEXT PRIMARY KEY REFERENCES site (id), token TEXT NOT NULL UNIQUE, until BIGINT NOT NULL, used_for TEXT)",
@@ -201,7 +207,7 @@ const TABLES_1: &[&str] = &[
     // What two people decide of a site: one proposes, another approves.
     "CREATE TABLE site_decision (
         site TEXT NOT NULL REFERENCES site (id),
-        kind TEXT NOT NULL CHECK (kind IN ('set_aside', 'close')),
+        kind TEXT NOT NULL CHECK (kind IN ('set_aside', 'close', 'open')),
         branch BIGINT NOT NULL,
         seq BIGINT NOT NULL,
         reason TEXT NOT NULL,

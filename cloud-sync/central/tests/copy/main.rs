@@ -18,6 +18,7 @@ mod happens;
 mod head_office;
 mod journal;
 mod moving;
+mod opening;
 mod rating;
 mod speed;
 mod stands_still;

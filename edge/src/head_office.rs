@@ -1,7 +1,10 @@
 //! What the station and its head office are to each other: keys, the numbers that only a fresh answer repeats, and what head
 //! office said last. A broker between them, or the program on this box that faces the WAN, can make none of it.
 
-use crate::station::Station;
+use crate::{
+    station::Station,
+    store::{Opening, Store, StoreError},
+};
 use anyhow::Context;
 use domain::{
     head_office::Voucher,
@@ -157,6 +160,14 @@ impl HeadOffice {
     /// The station's signature over a place in its journal: it stands for everything up to there.
     pub fn sign(&self, place: Head) -> Signature {
         Batch::sign(&self.site, place, &self.own)
+    }
+
+    /// Writes the station's opening into a new file, signed ([`Store::opening`]).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn make_opening(&self, store: &Store, to: &Path, now: Wall) -> Result<Opening, StoreError> {
+        store.opening(to, &self.own, now)
     }
 
     /// The number of a new hello: no earlier one is answered any more.

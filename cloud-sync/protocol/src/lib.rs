@@ -11,13 +11,15 @@
 //! | [`read_through`] | questions that head office has a station answer |
 //! | [`enrolment`] | how a site comes in |
 //! | [`voucher`] | a lease in a driver's hands |
+//! | [`opening`] | a file with which a station with a history joins |
 //!
-//! *Nothing here does I/O or reads a clock.* A frame is checked whole before anything of it is used: its lengths, then its
+//! *Nothing here does I/O or reads a clock*; an opening is written to, and read from, what it is given. A frame is checked whole before anything of it is used: its lengths, then its
 //! signature, then what is packed in it.
 
 pub mod enrolment;
 pub mod frame;
 pub mod key;
+pub mod opening;
 pub mod pack;
 pub mod read_through;
 pub mod status;

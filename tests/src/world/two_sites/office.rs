@@ -243,7 +243,7 @@ impl TwoSites {
         let said = core.say(Mono(self.now));
         running.desks[site].core = Some(core);
         self.office.running = Some(running);
-        self.sends(site, said)
+        said.map_or(Ok(()), |said| self.sends(site, said))
     }
 
     fn sends(&mut self, site: usize, Effect(kind, bytes): Effect) -> Step {
@@ -337,7 +337,7 @@ impl TwoSites {
                 running.desks[site].memory = core.memory();
                 let greeted = self
                     .office
-                    .try_read(move |tx| Ok((core.greet(tx, now.mono, &hello)?, core)));
+                    .try_write(move |tx| Ok((core.greet(tx, now, &hello)?, core)));
                 let (effects, core) = match greeted {
                     Err(StoreError::NotOwner) if is_stale => {
                         self.met.note(Mishap::WokeLate);

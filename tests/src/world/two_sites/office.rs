@@ -36,6 +36,8 @@ pub(super) struct Office {
     db: Db,
     runtime: Runtime,
     sites: Vec<SiteId>,
+    /// What its signatures are checked with.
+    key: PublicKey,
     /// It is its own broker: with its process go all connections.
     is_broker: bool,
     processes: u32,
@@ -88,6 +90,7 @@ impl Office {
             db: Db::open(&Place::Memory).map_err(failed)?,
             runtime: Builder::new_current_thread().build().map_err(failed)?,
             sites: known.iter().map(|(site, _)| site.clone()).collect(),
+            key: key().public(),
             is_broker,
             processes: 0,
             running: None,
@@ -104,7 +107,7 @@ impl Office {
 
     /// What its signatures are checked with.
     pub(super) fn key(&self) -> PublicKey {
-        key().public()
+        self.key
     }
 
     /// Who it is, for what is done beside the desks.

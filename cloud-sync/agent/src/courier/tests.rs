@@ -114,6 +114,7 @@ impl Station {
             acknowledged: self.acknowledged.and_then(|seq| self.place(seq)),
             recovering: self.recovering,
             hq_epoch: None,
+            directives: protocol::status::DirectivesTaken::default(),
             waiting_since: None,
             time_zone: "UTC".to_owned(),
             key: Some(self.key.public()),

@@ -127,7 +127,9 @@ pub fn at_once(
             Ok(nonce.map(|nonce| Effect(Kind::Pong, pong(nonce))))
         }
         // What was asked and is watched goes past the desk, and the rest are head office's own words.
-        Kind::Answer | Kind::Live | Kind::Ack | Kind::Tail | Kind::Ask | Kind::Watch | Kind::Pong => Ok(None),
+        Kind::Answer | Kind::Live | Kind::Ack | Kind::Tail | Kind::Directive | Kind::Ask | Kind::Watch | Kind::Pong => {
+            Ok(None)
+        }
         Kind::Status | Kind::Journal => Err(payload),
     }
 }

@@ -1,16 +1,11 @@
 //! What this database is: which life of head office's, and what head office signs with.
 
-<<<<<<< HEAD
-use super::{StoreError, Tx};
+use super::{StoreError, Tx, forgotten};
+use domain::time::Wall;
 use protocol::{
     frame::{HqEpoch, new_hq_epoch},
     key::SigningKey,
 };
-=======
-use super::{StoreError, Tx, forgotten};
-use domain::time::Wall;
-use protocol::{frame::HqEpoch, key::SigningKey};
->>>>>>> c1
 
 /// Head office, whichever process speaks for it.
 #[derive(Debug)]
@@ -48,12 +43,6 @@ pub fn of(tx: &mut dyn Tx, now: Wall) -> Result<Identity, StoreError> {
 ///
 /// # Errors
 /// [`StoreError`].
-<<<<<<< HEAD
-pub fn begin_anew(tx: &mut dyn Tx) -> Result<HqEpoch, StoreError> {
-    of(tx)?;
-    let epoch =
-        new_hq_epoch().map_err(|error| StoreError::Unavailable(format!("the system gives no randomness: {error}")))?;
-=======
 pub fn epoch(tx: &mut dyn Tx) -> Result<Option<HqEpoch>, StoreError> {
     let row = tx.query_optional("SELECT hq_epoch FROM head_office WHERE id = 1", &[])?;
     let epoch = row.map(|mut row| row.text(0)).transpose()?;
@@ -94,9 +83,8 @@ pub fn was(tx: &mut dyn Tx, epoch: HqEpoch) -> Result<bool, StoreError> {
 pub fn begin_anew(tx: &mut dyn Tx, now: Wall) -> Result<HqEpoch, StoreError> {
     of(tx, now)?;
     forgotten::know(tx, now)?;
-    let epoch = HqEpoch::random()
-        .map_err(|error| StoreError::Unavailable(format!("the system gives no randomness: {error}")))?;
->>>>>>> c1
+    let epoch =
+        new_hq_epoch().map_err(|error| StoreError::Unavailable(format!("the system gives no randomness: {error}")))?;
     tx.execute(
         "UPDATE head_office SET hq_epoch = $1 WHERE id = 1",
         &[epoch.to_string().into()],

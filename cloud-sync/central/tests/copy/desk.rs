@@ -50,6 +50,7 @@ fn hello(journal: &Journal, head: Head) -> Vec<u8> {
         acknowledged: None,
         recovering: true,
         hq_epoch: None,
+        directives: protocol::status::DirectivesTaken::default(),
         waiting_since: None,
         time_zone: String::new(),
         key: None,

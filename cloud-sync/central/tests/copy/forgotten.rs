@@ -92,6 +92,7 @@ impl<'a> Restored<'a> {
             acknowledged,
             recovering: false,
             hq_epoch,
+            directives: protocol::status::DirectivesTaken::default(),
             waiting_since: None,
             time_zone: String::new(),
             key: None,

@@ -151,6 +151,7 @@ impl Site {
             acknowledged,
             recovering,
             hq_epoch: None,
+            directives: protocol::status::DirectivesTaken::default(),
             waiting_since: None,
             time_zone: String::new(),
             key: Some(self.end.own_key()),

@@ -368,7 +368,6 @@ mod tests {
                     seq,
                     hash: Hash::GENESIS,
                 }),
-                directives: protocol::status::DirectivesTaken::default(),
                 waiting_since: Some(NOW.after_ms(-ms)),
                 ..Said::default()
             }),

@@ -278,7 +278,7 @@ async fn what_head_office_owns_is_refused_at_the_desk_and_the_desk_lifts_what_wa
         .frame(PATH, signed(others, &owes, &head_office()))
         .await
         .expect(200);
-    let order = json!({ "member": "w", "outlet": { "pile": "P1", "connector": 1 }, "prepay": "20.00" });
+    let order = json!({ "member": "w", "pile": "P1", "connector": 1, "prepay": "20.00" });
     bench.post("/v1/orders", &order).await.problem(409, "owes-elsewhere");
     bench
         .put("/v1/members/w/owes", &json!({ "receipt": "" }))

@@ -82,7 +82,7 @@ pub enum Bug {
     DuplicateApplied,
     /// Whoever lost a site at head office goes on with it.
     HeadNotFenced,
-    /// What head office hands back to a station that was restored is decided once more.
+    /// The last movement of money in what head office hands back to a station that was restored is made once more.
     TailWithEffects,
     /// Bills are not rated again at head office.
     ReRatingLeftOut,

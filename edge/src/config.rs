@@ -65,6 +65,9 @@ pub struct Config {
 pub struct HeadOffice {
     /// What head office signs with: each of these counts. None where the station works alone.
     pub public_keys: PublicKeys,
+    /// The number that it has given the site. With it head office owns wallets, cards and refunds, and the desk does not do them
+    /// by itself any more; without it the line carries the journal, and the station decides all of it as before.
+    pub site_number: Option<u64>,
 }
 
 impl HeadOffice {

@@ -1,15 +1,20 @@
 //! What the station and its head office are to each other: keys, the numbers that only a fresh answer repeats, and what head
 //! office said last. A broker between them, or the program on this box that faces the WAN, can make none of it.
 
-use crate::station::Station;
+use crate::{
+    station::Station,
+    store::{Opening, Store, StoreError},
+};
 use anyhow::Context;
 use domain::{
+    head_office::Voucher,
     ids::SiteId,
     journal::Head,
+    site::Told,
     time::{Mono, Now, Wall},
 };
 use protocol::{
-    frame::{Ack, Batch, HqEpoch, Malformed, Nonce, Pong, State},
+    frame::{Ack, Batch, HqEpoch, Malformed, Nonce, Pong, SignedDirective, State},
     key::{PublicKey, PublicKeys, Signature, SigningKey},
 };
 use std::{
@@ -24,6 +29,10 @@ use std::{
 const FOLDER: &str = "sync";
 /// Its file there: the seed in hexadecimal digits.
 const KEY_FILE: &str = "edge.key";
+/// For how long head office counts as reachable after it has answered a ping, in milliseconds.
+const LINE_SILENCE_MS: u64 = 60_000;
+/// Elapsed time is off by no more than a part in so many: cheap quartz is good to a part in ten thousand.
+const DRIFT: u64 = 2_000;
 /// The longest file that is read as a key.
 const KEY_FILE_BYTES_MAX: u64 = 256;
 
@@ -46,6 +55,8 @@ struct Said {
     /// The number of the latest ping that was not answered, and when it was made by elapsed time.
     ping: Option<(Nonce, Mono)>,
     heard: Heard,
+    /// Whether it could be reached when that was last asked.
+    line_up: bool,
 }
 
 /// What head office said last.
@@ -151,6 +162,14 @@ impl HeadOffice {
         Batch::sign(&self.site, place, &self.own)
     }
 
+    /// Writes the station's opening into a new file, signed ([`Store::opening`]).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn make_opening(&self, store: &Store, to: &Path, now: Wall) -> Result<Opening, StoreError> {
+        store.opening(to, &self.own, now)
+    }
+
     /// The number of a new hello: no earlier one is answered any more.
     ///
     /// # Errors
@@ -224,6 +243,47 @@ impl HeadOffice {
         Ok(time)
     }
 
+    /// Reads a directive: what head office has the station do.
+    ///
+    /// # Errors
+    /// [`Unbelieved`]: it counts for nothing.
+    pub fn directive(&self, frame: &[u8], now: Now, clock_trusted: bool) -> Result<Told, Unbelieved> {
+        if !self.is_set() {
+            return Err(Unbelieved::NoHeadOffice);
+        }
+        let SignedDirective { no, sha256, content } = SignedDirective::from_bytes(frame, &self.site, &self.keys)?;
+        let heard = self.said().heard.time;
+        Ok(Told {
+            directive: no,
+            sha256,
+            content,
+            at_most: heard
+                .map(|heard| heard.not_after(now.mono))
+                .or_else(|| clock_trusted.then_some(now.wall)),
+        })
+    }
+
+    /// Reads a voucher: a lease in a driver's hands.
+    ///
+    /// # Errors
+    /// [`Unbelieved`]: it counts for nothing.
+    pub fn voucher(&self, text: &str) -> Result<Voucher, Unbelieved> {
+        if !self.is_set() {
+            return Err(Unbelieved::NoHeadOffice);
+        }
+        Ok(protocol::voucher::from_text(text, &self.keys)?)
+    }
+
+    /// Whether head office can be reached, where that is news: it has answered a ping of the last minute, or no longer has.
+    pub fn line_changed(&self, now: Mono) -> Option<bool> {
+        let mut said = self.said();
+        let up = said
+            .heard
+            .time
+            .is_some_and(|heard| now.ms_since(heard.mono) < LINE_SILENCE_MS);
+        (std::mem::replace(&mut said.line_up, up) != up).then_some(up)
+    }
+
     /// What head office said last, in this run of the program.
     pub fn heard(&self) -> Heard {
         self.said().heard
@@ -235,6 +295,20 @@ impl HeadOffice {
 }
 
 impl HeardTime {
+    /// It is not later than this at head office, so long after it was heard: elapsed time runs true to a part in two thousand.
+    fn not_after(&self, mono: Mono) -> Wall {
+        let passed = mono.ms_since(self.mono);
+        let error = self.error_ms + passed.div_ceil(DRIFT);
+        self.wall.after_ms(i64::try_from(passed + error).unwrap_or(i64::MAX))
+    }
+
+    /// And not earlier than this.
+    pub fn not_before_at(&self, mono: Mono) -> Wall {
+        let passed = mono.ms_since(self.mono);
+        let sure = passed - passed.div_ceil(DRIFT).min(passed);
+        self.not_before().after_ms(i64::try_from(sure).unwrap_or(i64::MAX))
+    }
+
     /// It was not earlier than this when it was heard.
     pub fn not_before(&self) -> Wall {
         self.wall.after_ms(-i64::try_from(self.error_ms).unwrap_or(i64::MAX))

@@ -91,5 +91,6 @@ found! {
     take_what_does_not_follow: GapSkipped,
     take_entries_once_more: DuplicateApplied,
     go_on_with_a_site_that_another_process_has: HeadNotFenced,
+    decide_once_more_what_head_office_hands_back: TailWithEffects,
     rate_no_bill_again: ReRatingLeftOut,
 }

@@ -246,6 +246,74 @@ async fn an_invitation_counts_once_and_a_site_that_is_revoked_or_a_stranger_is_n
     books_are_equal(&station, &db).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_a_stations_disk_that_goes_on_by_itself_can_be_accepted() {
+    let Both {
+        mut station,
+        mut agent,
+        head_office,
+        db,
+    } = set_up("two-halves-cloned").await;
+    station.add_member("anna", "100.00").await.unwrap();
+    let pile_secret = station.add_pile("P1").await.unwrap();
+    let mut pile = history::boot(&station, "P1", &pile_secret).await.unwrap();
+    charge(&station, &mut pile, "P1", history::REGISTER, "1001.0000").await;
+    books_are_equal(&station, &db).await;
+    drop(pile);
+    assert!(station.terminate().await.unwrap());
+    let (disk, copy) = (station.database(), station.folder().join("data/copy.redb"));
+    std::fs::copy(&disk, &copy).unwrap();
+
+    // The station goes on, and head office with it.
+    station.start_again().await.unwrap();
+    let mut pile = history::boot_at(&station, "P1", &pile_secret, "1001.0000")
+        .await
+        .unwrap();
+    charge(&station, &mut pile, "P1", "1001.0000", "1003.0000").await;
+    charge(&station, &mut pile, "P1", "1003.0000", "1004.0000").await;
+    let followed = books_are_equal(&station, &db).await;
+    drop(pile);
+
+    // And then its copy does, which has less.
+    assert!(station.terminate().await.unwrap());
+    std::fs::rename(&copy, &disk).unwrap();
+    station.start_again().await.unwrap();
+    let mut pile = history::boot_at(&station, "P1", &pile_secret, "1001.0000")
+        .await
+        .unwrap();
+    charge(&station, &mut pile, "P1", "1001.0000", "1002.0000").await;
+    agent.terminate().await.unwrap();
+    agent.start().await.unwrap();
+    let head = |seen: &Value| {
+        format!(
+            "{}:{}",
+            seen["journal"]["seq"],
+            seen["journal"]["hash"].as_str().unwrap()
+        )
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let place = loop {
+        let seen = station.get("/v1/station").await.unwrap().success().unwrap();
+        let place = head(&seen);
+        let branches = head_office.cli(&["site", "branches", SITE]).unwrap();
+        if branches.contains(&place) {
+            assert!(seen["journal"]["seq"].as_u64().unwrap() < followed, "{seen}");
+            break place;
+        }
+        assert!(Instant::now() < deadline, "{place}\n{branches}\n{}", agent.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let shown = head_office.cli(&["site", "show", SITE]).unwrap();
+    assert!(shown.contains("forked"), "{shown}");
+    let accepted = head_office.cli(&["site", "accept", SITE, &place, "--reason", "the other disk is broken"]);
+    assert!(accepted.is_ok(), "{accepted:?}");
+    books_are_equal(&station, &db).await;
+    charge(&station, &mut pile, "P1", "1002.0000", "1005.0000").await;
+    books_are_equal(&station, &db).await;
+    let status = agent.cli(&["status"]).unwrap();
+    assert!(status.contains("following"), "{status}");
+}
+
 /// State and fee of an order.
 async fn told(station: &StationProcess, order: &str) -> (String, Value) {
     let order = station

@@ -39,6 +39,8 @@ pub const PING_MS: u64 = 20_000;
 pub const SILENCE_MS: u64 = 60_000;
 /// When a station that did not answer is asked again, in milliseconds: it may be starting.
 pub const STATION_MS: u64 = 2_000;
+/// The most directives that wait for the station: head office has no more on the way.
+pub const DIRECTIVES_MAX: usize = 16;
 /// When a hello that nobody answered is said again, in milliseconds; and how often, while head office cannot go on.
 pub const HELLO_MS: u64 = 30_000;
 
@@ -76,6 +78,8 @@ pub enum Input {
     Down(Kind, Vec<u8>),
     /// The station took a tail, or refused it.
     TailTaken(Result<(), String>),
+    /// The station took a directive, or could not: what it refuses to do, it takes all the same.
+    DirectiveTaken(Result<(), String>),
     /// The station's answer to a question.
     Answered {
         /// The question's number.
@@ -115,6 +119,8 @@ pub enum Effect {
     HandPong(Vec<u8>),
     /// Hand the station what it has lost, and say what became of it.
     HandTail(Vec<u8>),
+    /// Hand the station a directive, and say what became of it.
+    HandDirective(Vec<u8>),
     /// Ask the station.
     Get {
         /// The question's number.
@@ -144,6 +150,14 @@ enum Phase {
     },
     /// Head office follows.
     Following(Fetching),
+    /// It has another journal of this site, or more of this one than the station: this one is offered, so that people can see what
+    /// it says before they say which one lives.
+    Offering {
+        /// How many batches of it may still go now: none of them is acknowledged.
+        left: usize,
+        /// How many entries the next has at most.
+        limit: usize,
+    },
     /// It cannot: it is said again how far the journal goes, and it says again how far it has it.
     Stalled {
         /// When.
@@ -172,6 +186,16 @@ enum Fetching {
     },
 }
 
+/// What becomes of a page.
+enum Cut {
+    /// A batch, and the place of its last entry.
+    Batch(Batch, Head),
+    /// It must be fetched again with this many entries at most.
+    TooLong(usize),
+    /// Why it cannot be sent.
+    Cannot(String),
+}
+
 /// What can be told of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
@@ -187,6 +211,8 @@ pub struct Progress {
     pub on_the_way: usize,
     /// Why it cannot go on, where a person has to look.
     pub trouble: Option<String>,
+    /// Why the station could not take the last directive, if it could not.
+    pub untaken_directive: Option<String>,
     /// Messages from head office that could not be read, since the start.
     pub malformed: u64,
 }
@@ -198,6 +224,12 @@ pub struct Courier {
     acked: Option<Head>,
     /// Up to where it was sent.
     sent: Head,
+    /// The last place of the journal that head office is known to have had, by the last hello.
+    in_common: Head,
+    /// Up to where it was offered from there on this connection.
+    offered: Option<Head>,
+    /// The station waits for what head office has beyond its copy, by the last hello.
+    is_recovering: bool,
     /// The last entry of each batch on the way.
     window: VecDeque<u64>,
     /// When head office last took something, or the first of the window was sent.
@@ -208,10 +240,18 @@ pub struct Courier {
     pings: Pings,
     tails: VecDeque<Vec<u8>>,
     handing_tail: bool,
+    directives: Directives,
     asked: Vec<u64>,
     watched: BTreeMap<OrderId, Watched>,
     packer: Packer,
     progress: Progress,
+}
+
+/// Directives on their way to the station: one at a time, in order.
+#[derive(Debug, Default)]
+struct Directives {
+    waiting: VecDeque<Vec<u8>>,
+    handing: bool,
 }
 
 /// Pings of one connection.
@@ -236,6 +276,9 @@ impl Courier {
             phase: Phase::Away,
             acked: None,
             sent: Head::START,
+            in_common: Head::START,
+            offered: None,
+            is_recovering: false,
             window: VecDeque::new(),
             progress_at: Mono(0),
             untold: None,
@@ -243,6 +286,7 @@ impl Courier {
             pings: Pings::default(),
             tails: VecDeque::new(),
             handing_tail: false,
+            directives: Directives::default(),
             asked: Vec::new(),
             watched: BTreeMap::new(),
             packer: Packer::new(),
@@ -284,6 +328,7 @@ impl Courier {
             Input::Down(kind, bytes) if self.phase != Phase::Away => self.down(now, kind, bytes, &mut effects),
             Input::Down(..) => {}
             Input::TailTaken(taken) => self.tail_taken(now, taken, &mut effects),
+            Input::DirectiveTaken(taken) => self.directive_taken(taken, &mut effects),
             Input::Answered { id, status, body } => self.answered(id, status, &body, &mut effects),
             Input::Live(order, frame) => self.live(now, &order, frame, &mut effects),
             Input::Tick => {}
@@ -298,7 +343,7 @@ impl Courier {
             Phase::Away => return None,
             Phase::Greeting { again_at, .. } | Phase::Stalled { again_at } => Some(*again_at),
             Phase::Following(Fetching::Company { until, .. }) => Some(*until),
-            Phase::Following(_) => None,
+            Phase::Following(_) | Phase::Offering { .. } => None,
         };
         let resend = (!self.window.is_empty()).then(|| self.progress_at.after_ms(RESEND_MS));
         let tell = self.untold.as_ref().map(|_| self.tell_at());
@@ -330,7 +375,9 @@ impl Courier {
         self.phase = Phase::Away;
         self.window.clear();
         self.tails.clear();
+        self.directives.waiting.clear();
         self.asked.clear();
+        self.offered = None;
         self.progress.state = None;
         effects.extend(mem::take(&mut self.watched).into_keys().map(Effect::Unwatch));
     }
@@ -349,6 +396,13 @@ impl Courier {
             *nonce = Some(hello.nonce);
             *again_at = now.after_ms(HELLO_MS);
             self.progress.head = hello.head.seq;
+            self.is_recovering = hello.recovering;
+            let known = hello.acknowledged.unwrap_or(hello.begins_after);
+            self.in_common = if known.seq < hello.begins_after.seq {
+                hello.begins_after
+            } else {
+                known
+            };
             let status = Status::Online(Box::new(hello));
             effects.push(Effect::Send(Kind::Status, status.to_bytes()));
         }
@@ -368,6 +422,12 @@ impl Courier {
                 self.tails.push_back(bytes);
                 self.hand_tail(effects);
             }
+            Kind::Directive if self.directives.waiting.len() < DIRECTIVES_MAX => {
+                self.directives.waiting.push_back(bytes);
+                self.hand_directive(effects);
+            }
+            // It is sent again.
+            Kind::Directive => {}
             Kind::Ask => self.ask(&bytes, effects),
             Kind::Watch => self.watch(now, &bytes, effects),
             Kind::Status | Kind::Journal | Kind::Answer | Kind::Live | Kind::Ping => self.progress.malformed += 1,
@@ -383,7 +443,11 @@ impl Courier {
             // Of an earlier hello, or of a batch before the connection broke: the answer to this one is on its way.
             return;
         }
-        self.progress.state = Some(ack.state);
+        let was = self.progress.state.replace(ack.state);
+        if (was, ack.state) == (Some(State::Forked), State::Following) {
+            // Whoever has the site now may not have kept what was offered.
+            self.offered = None;
+        }
         if answers_hello {
             // The station ends its recovery by this one, so it is told at once.
             self.untold = None;
@@ -401,7 +465,10 @@ impl Courier {
                 "head office stays at entry {}: to it this journal is {word}",
                 ack.head.seq
             ));
-            return self.stall(now);
+            return match ack.state {
+                State::Forked => self.offer(effects),
+                _ => self.stall(now),
+            };
         }
         if answers_hello || !is_expected {
             return self.go_on_from(now, ack.head, effects);
@@ -438,7 +505,10 @@ impl Courier {
                 "head office has entries up to {}, the station only up to {}",
                 head.seq, self.progress.head
             ));
-            return self.stall(now);
+            return match self.is_recovering {
+                true => self.stall(now),
+                false => self.offer(effects),
+            };
         }
         self.progress.trouble = None;
         self.window.clear();
@@ -463,8 +533,10 @@ impl Courier {
     }
 
     fn page(&mut self, now: Mono, page: Page, effects: &mut Vec<Effect>) {
-        let Phase::Following(fetching) = self.phase.clone() else {
-            return;
+        let fetching = match self.phase.clone() {
+            Phase::Following(fetching) => fetching,
+            Phase::Offering { left, limit } => return self.offer_page(now, &page, (left, limit), effects),
+            Phase::Away | Phase::Greeting { .. } | Phase::Stalled { .. } => return,
         };
         self.progress.head = page.head;
         let last = |after: u64| after + page.entries.len() as u64;
@@ -525,25 +597,16 @@ impl Courier {
                 before.seq
             ));
         }
-        let batch = match Batch::pack(before, &page.entries, page.signature, &mut self.packer) {
-            Ok(batch) => batch,
-            Err(error) => {
-                self.progress.trouble = Some(format!("the entries after {} cannot be sent: {error}", before.seq));
+        let batch = match self.cut(before, page, limit) {
+            Cut::Batch(batch, last) => {
+                self.sent = last;
+                batch
+            }
+            Cut::TooLong(limit) => return self.fetch(Fetching::Now { limit }, effects),
+            Cut::Cannot(why) => {
+                self.progress.trouble = Some(why);
                 return self.stall(now);
             }
-        };
-        if batch.body.len() > BATCH_PACKED_MAX && page.entries.len() > 1 && limit > 1 {
-            // The station gives whole steps, so what is still too long with a limit of one is a step that goes alone.
-            let limit = (page.entries.len() / 2).max(1);
-            return self.fetch(Fetching::Now { limit }, effects);
-        }
-        let hash = page
-            .entries
-            .iter()
-            .fold(before.hash, |hash, entry| Hash::seal(&hash, entry));
-        self.sent = Head {
-            seq: batch.last(),
-            hash,
         };
         if self.window.is_empty() {
             self.progress_at = now;
@@ -554,6 +617,69 @@ impl Courier {
             self.fetch_next(effects);
         } else {
             self.phase = Phase::Following(Fetching::Nothing);
+        }
+    }
+
+    /// Makes a batch of a page.
+    fn cut(&mut self, before: Head, page: &Page, limit: usize) -> Cut {
+        let batch = match Batch::pack(before, &page.entries, page.signature, &mut self.packer) {
+            Ok(batch) => batch,
+            Err(error) => return Cut::Cannot(format!("the entries after {} cannot be sent: {error}", before.seq)),
+        };
+        if batch.body.len() > BATCH_PACKED_MAX && page.entries.len() > 1 && limit > 1 {
+            // The station gives whole steps, so what is still too long with a limit of one is a step that goes alone.
+            return Cut::TooLong((page.entries.len() / 2).max(1));
+        }
+        let entries = page.entries.iter();
+        let hash = entries.fold(before.hash, |hash, entry| Hash::seal(&hash, entry));
+        let seq = batch.last();
+        Cut::Batch(batch, Head { seq, hash })
+    }
+
+    /// Offers the journal from where it got to, a window of it: nothing of it is acknowledged before people have said which branch
+    /// lives. After that it waits for the next hello.
+    fn offer(&mut self, effects: &mut Vec<Effect>) {
+        if let Phase::Greeting { .. } | Phase::Following(_) = self.phase {
+            self.window.clear();
+            self.fetch_to_offer(WINDOW, BATCH_ENTRIES_MAX, effects);
+        }
+    }
+
+    fn fetch_to_offer(&mut self, left: usize, limit: usize, effects: &mut Vec<Effect>) {
+        let after = self.offered.unwrap_or(self.in_common).seq;
+        self.phase = Phase::Offering { left, limit };
+        effects.push(Effect::Fetch {
+            after,
+            limit,
+            wait: false,
+        });
+    }
+
+    fn offer_page(&mut self, now: Mono, page: &Page, (left, limit): (usize, usize), effects: &mut Vec<Effect>) {
+        self.progress.head = page.head;
+        let from = self.offered.unwrap_or(self.in_common);
+        let Some(before) = page.before.filter(|before| before.seq == from.seq) else {
+            // It was restored meanwhile, or has no more what both had.
+            self.offered = None;
+            return self.stall(now);
+        };
+        if page.entries.is_empty() {
+            return self.stall(now);
+        }
+        match self.cut(before, page, limit) {
+            Cut::Batch(batch, last) => {
+                self.offered = Some(last);
+                effects.push(Effect::Send(Kind::Journal, batch.to_bytes()));
+                match left {
+                    0 | 1 => self.stall(now),
+                    more => self.fetch_to_offer(more - 1, BATCH_ENTRIES_MAX, effects),
+                }
+            }
+            Cut::TooLong(limit) => self.fetch_to_offer(left, limit, effects),
+            Cut::Cannot(why) => {
+                self.progress.trouble = Some(why);
+                self.stall(now);
+            }
         }
     }
 
@@ -572,6 +698,28 @@ impl Courier {
             self.handing_tail = true;
             effects.push(Effect::HandTail(tail));
         }
+    }
+
+    /// One at a time, in order: the station takes none that does not follow.
+    fn hand_directive(&mut self, effects: &mut Vec<Effect>) {
+        if !self.directives.handing
+            && let Some(directive) = self.directives.waiting.pop_front()
+        {
+            self.directives.handing = true;
+            effects.push(Effect::HandDirective(directive));
+        }
+    }
+
+    /// What it could not take is sent again by head office, as those behind it are: how far it is, its journal says.
+    fn directive_taken(&mut self, taken: Result<(), String>, effects: &mut Vec<Effect>) {
+        self.directives.handing = false;
+        if let Err(why) = taken {
+            self.directives.waiting.clear();
+            self.progress.untaken_directive = Some(why);
+        } else {
+            self.progress.untaken_directive = None;
+        }
+        self.hand_directive(effects);
     }
 
     fn tail_taken(&mut self, now: Mono, taken: Result<(), String>, effects: &mut Vec<Effect>) {

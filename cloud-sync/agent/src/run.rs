@@ -40,6 +40,7 @@ enum Done {
     Page(Result<crate::courier::Page, Failed>),
     Handed(&'static str, Result<(), Failed>),
     Tail(Result<(), Failed>),
+    Directive(Result<(), Failed>),
     Answered(u64, u16, Vec<u8>),
 }
 
@@ -203,6 +204,10 @@ impl Shell {
                 self.doing
                     .spawn(async move { Done::Tail(station.hand("tail", frame).await) });
             }
+            Effect::HandDirective(frame) => {
+                self.doing
+                    .spawn(async move { Done::Directive(station.hand("directive", frame).await) });
+            }
             Effect::Get { id, path } => {
                 self.doing.spawn(async move {
                     match station.get(&path).await {
@@ -261,6 +266,7 @@ impl Shell {
                 None
             }
             Done::Tail(taken) => Some(Input::TailTaken(taken.map_err(|failed| failed.to_string()))),
+            Done::Directive(taken) => Some(Input::DirectiveTaken(taken.map_err(|failed| failed.to_string()))),
             Done::Answered(id, status, body) => Some(Input::Answered { id, status, body }),
         }
     }

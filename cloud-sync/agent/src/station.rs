@@ -9,7 +9,7 @@ use domain::{
 use protocol::{
     frame::{HqEpoch, Nonce},
     key::{PublicKey, SIGNATURE_LEN, Signature},
-    status::Hello,
+    status::{DirectivesTaken, Hello},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
@@ -40,6 +40,7 @@ struct SaidHello {
     acknowledged: Option<Head>,
     recovering: bool,
     hq_epoch: Option<HqEpoch>,
+    directives: DirectivesTaken,
     waiting_since: Option<domain::time::Wall>,
     time_zone: String,
     key: PublicKey,
@@ -91,6 +92,7 @@ impl Station {
             acknowledged: said.acknowledged,
             recovering: said.recovering,
             hq_epoch: said.hq_epoch,
+            directives: said.directives,
             waiting_since: said.waiting_since,
             time_zone: said.time_zone,
             key: Some(said.key),

@@ -10,7 +10,7 @@ use crate::{
     },
     api::{self, ApiState},
     asks::Asks,
-    clock::MachineClock,
+    clock::{MachineClock, system_wall},
     config::{Broker as BrokerConfig, Config},
     daily::Daily,
     desk::Office,
@@ -141,7 +141,7 @@ pub async fn run(
         opened = systemd::extending_the_start(opening) => opened?.with_context(|| words_of(&config.database))?,
         () = shutdown.as_mut() => return Ok(()),
     };
-    let identity = db.write(|tx| identity::of(tx)).await?;
+    let identity = db.write(|tx| identity::of(tx, system_wall())).await?;
     let clock = MachineClock::start();
     let folder = config.data_dir.join("tls");
     let tls = Tls::open(&config.tls, &folder, AUTHORITY, Arc::new(clock)).context("tls")?;

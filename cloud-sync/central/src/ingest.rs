@@ -7,17 +7,19 @@
 //! | `copy` | a site's rows in memory, and how they follow entries |
 //! | `rating` | every bill is rated again |
 //! | [`books`] | a site's balance sheet is compared with its books here |
+//! | [`opening`] | a station with a history joins with its rows |
 //! | [`fork`] | batches of a branch that is not followed are kept, so that people can say which one lives |
 
 pub mod books;
 mod copy;
 pub mod fork;
+pub mod opening;
 mod rating;
 
 pub use copy::SiteCopy;
 
 use crate::store::{
-    StoreError, Tx,
+    StoreError, Tx, branches,
     findings::{self, Finding},
     journal, ledger, replica,
     sites::{self, EdgeKey, Site},
@@ -74,6 +76,11 @@ impl Read {
     pub(crate) fn kept(batch: Batch, site: &Site) -> Result<Self, StoreError> {
         let broken = |error: Malformed| StoreError::Broken(format!("the batch from entry {} on: {error}", batch.first));
         Self::of(&batch.to_bytes(), &site.id, &site.keys).map_err(broken)
+    }
+
+    /// Its entries, but those that this version does not know.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().flatten()
     }
 
     /// The number of its first entry.
@@ -249,7 +256,17 @@ impl Again {
     /// # Errors
     /// [`StoreError`].
     pub(crate) fn new(tx: &mut dyn Tx, site: &Site) -> Result<Self, StoreError> {
-        Ok(Self(SiteCopy::empty(tx, site)?))
+        let laid = opening::lay(tx, None, site)?;
+        SiteCopy::begins(tx, site, laid).map(Self)
+    }
+
+    /// The same with rows that are made elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn elsewhere(tx: &mut dyn Tx, to: &mut dyn Tx, site: &Site) -> Result<Self, StoreError> {
+        let laid = opening::lay(tx, Some(to), site)?;
+        SiteCopy::begins(tx, site, laid).map(Self)
     }
 
     /// How far it is.
@@ -301,6 +318,10 @@ impl Again {
 /// In which way a batch is of another journal than the one that is here, where the two overlap or touch.
 fn differs(tx: &mut dyn Tx, copy: &SiteCopy, read: &Read) -> Result<Option<String>, StoreError> {
     let site = copy.site();
+    // Nothing of it is here, and nothing of it will be.
+    if read.unpacked.head().seq < site.begins.seq {
+        return Ok(None);
+    }
     // Hashes stand for everything before them, so one place that both have tells it all: the last that both have.
     let last = read.unpacked.head();
     let place = if last.seq <= site.head.seq {
@@ -334,10 +355,27 @@ pub(crate) fn hash_here(tx: &mut dyn Tx, site: &Site, seq: u64) -> Result<Option
     if seq == site.head.seq {
         return Ok(Some(site.head.hash));
     }
-    if seq == 0 {
-        return Ok(Some(Hash::GENESIS));
+    if seq == site.begins.seq {
+        return Ok(Some(site.begins.hash));
     }
     hash_on(tx, &site.id, site.branch, seq)
+}
+
+/// Whether a site's journal, on whichever branch that is here, goes through a place.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn has(tx: &mut dyn Tx, site: &Site, place: Head) -> Result<bool, StoreError> {
+    // What comes before its opening is not here.
+    if place.seq < site.begins.seq || hash_here(tx, site, place.seq)? == Some(place.hash) {
+        return Ok(true);
+    }
+    for other in branches::others(tx, &site.id, site.branch)? {
+        if hash_on(tx, &site.id, other.number, place.seq)? == Some(place.hash) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The hash of an entry in the batches of a branch; none if it is in none of them.

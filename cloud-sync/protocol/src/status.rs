@@ -51,6 +51,9 @@ pub struct Hello {
     /// Which life of head office it has last heard of.
     #[serde(default, deserialize_with = "if_readable")]
     pub hq_epoch: Option<HqEpoch>,
+    /// How far it has taken head office's directives.
+    #[serde(default, deserialize_with = "if_readable")]
+    pub directives: DirectivesTaken,
     /// When the oldest entry that is not acknowledged was journaled, by the station's clock.
     #[serde(default, deserialize_with = "if_readable")]
     pub waiting_since: Option<Wall>,
@@ -62,6 +65,17 @@ pub struct Hello {
     pub key: Option<PublicKey>,
     /// What the answer to this hello says again.
     pub nonce: Nonce,
+}
+
+/// The number of the last directive that was taken, of each row; 0 before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DirectivesTaken {
+    /// Of which life of head office; none where the station goes by none yet.
+    pub hq_epoch: Option<HqEpoch>,
+    /// Of those about orders and money.
+    pub orders: u64,
+    /// Of all others.
+    pub others: u64,
 }
 
 /// A value, or the default where it is none.

@@ -23,6 +23,8 @@ pub enum Kind {
     Ack,
     /// Entries that a restored station [gets back](crate::frame::Tail).
     Tail,
+    /// What head office has the station [do](crate::frame::SignedDirective).
+    Directive,
     /// A question to the station.
     Ask,
     /// Somebody watches an order.
@@ -33,7 +35,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Status,
         Self::Journal,
         Self::Answer,
@@ -41,6 +43,7 @@ impl Kind {
         Self::Ping,
         Self::Ack,
         Self::Tail,
+        Self::Directive,
         Self::Ask,
         Self::Watch,
         Self::Pong,
@@ -56,6 +59,7 @@ impl Kind {
             Self::Ping => "up/ping",
             Self::Ack => "down/ack",
             Self::Tail => "down/tail",
+            Self::Directive => "down/directive",
             Self::Ask => "down/ask",
             Self::Watch => "down/watch",
             Self::Pong => "down/pong",
@@ -70,7 +74,7 @@ impl Kind {
     /// The quality of service that it is sent with: 1 where a loss would have to be noticed, else 0.
     pub const fn qos(self) -> u8 {
         match self {
-            Self::Status | Self::Journal | Self::Answer | Self::Ack | Self::Tail | Self::Ask => 1,
+            Self::Status | Self::Journal | Self::Answer | Self::Ack | Self::Tail | Self::Directive | Self::Ask => 1,
             Self::Live | Self::Ping | Self::Watch | Self::Pong => 0,
         }
     }

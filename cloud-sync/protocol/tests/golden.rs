@@ -4,15 +4,18 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use domain::{
+    head_office::{Directive, DirectiveNo, DirectiveRow, Voucher},
     ids::SiteId,
     journal::{Hash, Head, hex},
     time::Wall,
+    units::Fen,
 };
 use protocol::{
-    frame::{Ack, Batch, HqEpoch, Malformed, Nonce, Pong, State, Tail},
+    frame::{Ack, Batch, HqEpoch, Malformed, Nonce, Pong, SignedDirective, State, Tail},
     key::{PublicKeys, SigningKey},
     pack::Packer,
-    status::{Hello, Status},
+    status::{DirectivesTaken, Hello, Status},
+    voucher,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/sync-protocol.md");
@@ -77,11 +80,49 @@ fn status() -> Status {
         acknowledged: None,
         recovering: false,
         hq_epoch: None,
+        directives: DirectivesTaken {
+            hq_epoch: Some(HqEpoch([0x11; 16])),
+            orders: 5,
+            others: 2,
+        },
         waiting_since: Some(Wall(1_772_323_200_000)),
         time_zone: "Asia/Shanghai".to_owned(),
         key: Some(of_station.public()),
         nonce: Nonce([0x22; 16]),
     }))
+}
+
+fn lease() -> (DirectiveNo, Directive) {
+    let no = DirectiveNo {
+        hq_epoch: HqEpoch([0x11; 16]),
+        row: DirectiveRow::Orders,
+        n: 6,
+    };
+    let lease = Directive::Lease {
+        member: "m1".parse().unwrap(),
+        name: "Wang".to_owned(),
+        amount: Fen(5_000),
+        voucher: None,
+    };
+    (no, lease)
+}
+
+fn directive() -> Vec<u8> {
+    let ([_, of_head_office], (no, lease)) = (keys(), lease());
+    SignedDirective::to_bytes(&SignedDirective::json(no, &lease), &site(), &of_head_office)
+}
+
+fn a_voucher() -> Voucher {
+    Voucher {
+        site: site(),
+        hq_epoch: HqEpoch([0x11; 16]),
+        epoch: "e0".to_owned(),
+        id: "v1".to_owned(),
+        member: "m1".parse().unwrap(),
+        name: "Wang".to_owned(),
+        amount: Fen(5_000),
+        expires_at: Wall(1_772_323_200_000),
+    }
 }
 
 /// The block of the document under the heading `### Golden {name}`, without white space.
@@ -121,6 +162,7 @@ fn the_bytes_of_every_message_are_those_of_the_document() {
     let messages = [
         ("ack", ack().to_bytes(&site(), &of_head_office)),
         ("pong", pong().to_bytes(&site(), &of_head_office)),
+        ("directive", directive()),
     ];
     for (name, bytes) in messages {
         let is = hex(&bytes);
@@ -143,6 +185,8 @@ fn the_bytes_of_every_message_are_those_of_the_document() {
     }
     let is = String::from_utf8(status().to_bytes()).unwrap();
     assert_eq!(golden("status"), is, "status is now\n{is}");
+    let is = voucher::to_text(&a_voucher(), &of_head_office);
+    assert_eq!(golden("voucher"), is, "voucher is now\n{}", folded(&is));
 }
 
 #[test]
@@ -169,6 +213,64 @@ fn what_is_sent_is_read_again() {
     let tail = Tail::from_bytes(&bytes, &site(), &keys_of_head_office).unwrap();
     assert_eq!(tail, Tail(batch()));
     assert_eq!(Status::from_bytes(&status().to_bytes()).unwrap(), status());
+    let read = SignedDirective::from_bytes(&directive(), &site(), &keys_of_head_office).unwrap();
+    let (no, lease) = lease();
+    assert_eq!((read.no, read.content), (no, Ok(lease)));
+    let text = voucher::to_text(&a_voucher(), &of_head_office);
+    assert_eq!(voucher::from_text(&text, &keys_of_head_office).unwrap(), a_voucher());
+}
+
+#[test]
+fn a_directive_of_a_kind_that_is_not_known_has_its_number_all_the_same() {
+    let [_, of_head_office] = keys();
+    let json =
+        br#"{"hq_epoch":"11111111111111111111111111111111","row":"others","n":3,"do":{"teleport":{"pile":"P1"}}}"#;
+    let bytes = SignedDirective::to_bytes(json, &site(), &of_head_office);
+    let read = SignedDirective::from_bytes(&bytes, &site(), &of_head_office.public().into()).unwrap();
+    assert_eq!((read.no.row, read.no.n), (DirectiveRow::Others, 3));
+    assert!(read.content.unwrap_err().contains("teleport"));
+    // Without its number it is none, whoever signed it.
+    let bytes = SignedDirective::to_bytes(b"{}", &site(), &of_head_office);
+    assert!(SignedDirective::from_bytes(&bytes, &site(), &of_head_office.public().into()).is_err());
+}
+
+#[test]
+fn every_kind_of_directive_is_read_as_it_is_written_and_passes_over_what_it_does_not_know() {
+    let lines = include_str!("directives.jsonl");
+    let mut kinds = std::collections::BTreeSet::new();
+    for line in lines.lines() {
+        let read: Directive = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert_eq!(serde_json::to_string(&read).unwrap(), line);
+        let kind = read.kind();
+        kinds.insert(kind);
+        let newer = line.replacen(
+            &format!("{{\"{kind}\":{{"),
+            &format!("{{\"{kind}\":{{\"from_a_newer\":1,"),
+            1,
+        );
+        assert_ne!(newer, line);
+        assert_eq!(serde_json::from_str::<Directive>(&newer).unwrap(), read, "{newer}");
+    }
+    assert_eq!(kinds.len(), 15, "{kinds:?}");
+}
+
+#[test]
+fn a_voucher_that_was_changed_by_one_character_is_nobodys() {
+    let [_, of_head_office] = keys();
+    let text = voucher::to_text(&a_voucher(), &of_head_office);
+    for at in 0..text.len() {
+        let mut changed = text.clone().into_bytes();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(changed).unwrap();
+        let read = voucher::from_text(&changed, &of_head_office.public().into());
+        assert!(read.is_err(), "at {at}");
+    }
+    assert!(voucher::from_text(&text, &SigningKey::from_seed([9; 32]).public().into()).is_err());
+    assert!(
+        text.len() <= 400,
+        "{} characters fit a code that is read off a phone",
+        text.len()
+    );
 }
 
 /// Reads a message as its receiver does; whether it was taken.

@@ -39,7 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 }
 
 /// The member as just decided, rendered in the loop: with the rows of all open orders in memory.
-fn member_in_memory(site: &Site, id: &MemberId) -> Result<MemberView, Problem> {
+pub(super) fn member_in_memory(site: &Site, id: &MemberId) -> Result<MemberView, Problem> {
     let rows = site.rows();
     let member = rows
         .member(id)

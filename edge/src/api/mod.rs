@@ -34,6 +34,7 @@ mod journal;
 mod live;
 mod members;
 mod metrics;
+mod opening;
 mod orders;
 mod piles;
 mod quarantine;
@@ -78,6 +79,7 @@ const SLOW: &[(&str, Duration)] = &[
     ("/v1/journal", Duration::from_secs(90)),
     ("/v1/sync/tail", Duration::from_secs(300)),
     ("/v1/backup", Duration::from_secs(MakeBackup::WITHIN_S_MAX + 60)),
+    ("/v1/opening", Duration::from_secs(MakeBackup::WITHIN_S_MAX + 60)),
 ];
 
 /// What handlers need: cheap to clone.
@@ -176,6 +178,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(journal::routes())
         .merge(sync::routes())
         .merge(backup::routes())
+        .merge(opening::routes())
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(document::routes())

@@ -3,15 +3,22 @@
 
 use super::{
     ApiState,
-    body::{Nothing, Put, PutBytes},
+    body::{Nothing, Of, Posted, Put, PutBytes},
     dto::{
         problem::ProblemDetails,
-        sync::{GoOnAlone, HeadOfficeTime, SyncAcknowledged, SyncHello, SyncPing, WentOn},
+        sync::{
+            DirectivesTakenView, GoOnAlone, HeadOfficeTime, LiftOwes, ShowVoucher, SyncAcknowledged, SyncHello,
+            SyncPing, WentOn,
+        },
     },
+    members::member_in_memory,
     problem::Problem,
-    wire::{At, journal::JournalHead},
+    refusal,
+    respond::{Answered, Question, Shown},
+    wire::{At, described, journal::JournalHead, member::MemberView},
 };
 use crate::{
+    clock::KnownTime,
     head_office::{Believed, HeadOffice, Unbelieved},
     station::{Ended, Ending},
     store::{Reader, StoreError, TailRefused},
@@ -19,9 +26,11 @@ use crate::{
 use axum::{Json, extract::State as Shared, http::StatusCode};
 use domain::{
     fact::WentOnAlone,
+    ids::MemberId,
     journal::{Head, Stamp},
+    site::{Input, Rejected},
 };
-use protocol::frame::{FRAME_MAX, Malformed, Tail};
+use protocol::frame::{DIRECTIVE_BYTES_MAX, FRAME_MAX, Malformed, State, Tail};
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -35,6 +44,9 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(ask_time))
         .routes(routes!(take_pong))
         .routes(routes!(take_tail))
+        .routes(routes!(take_directive))
+        .routes(routes!(take_voucher))
+        .routes(routes!(lift_owes))
         .routes(routes!(go_on_alone))
 }
 
@@ -90,6 +102,7 @@ async fn say_hello(Shared(api): Shared<ApiState>, _put: Put<Nothing>) -> Result<
                 acknowledged: acknowledged.map(Into::into),
                 recovering: reader.recovery()?.is_some(),
                 hq_epoch: reader.hq_epoch()?,
+                directives: (&reader.head_office()?).into(),
                 waiting_since: journaled_at(reader, known.saturating_add(1))?,
                 time_zone: zone,
                 key: key.to_string(),
@@ -156,6 +169,9 @@ async fn take_ack(
         }
         store.reader()?.acknowledged()
     });
+    if is_fresh && state == State::Following && !recovering {
+        api.station.tell(Input::HeadOfficeSeen(hq_epoch));
+    }
     let acknowledged = match done.await.map_err(Problem::internal)? {
         Err(StoreError::Journal(broken)) => return Err(fork(&broken)),
         done => done?,
@@ -204,6 +220,9 @@ async fn take_pong(
     let now = api.station.clock.now();
     let time = end_of(&api)?.pong(&put.bytes, now).map_err(|why| unbelieved(&why))?;
     time.tell(&api.station);
+    if let Some(up) = end_of(&api)?.line_changed(now.mono) {
+        api.station.tell(Input::Line(up));
+    }
     Ok(Json(HeadOfficeTime {
         wall: At(time.wall),
         error_ms: time.error_ms,
@@ -256,6 +275,91 @@ fn refused_tail(refused: &TailRefused) -> Problem {
         }
         TailRefused::Store(error) => Problem::internal(error),
     }
+}
+
+/// What head office has the station do, as it came.
+#[utoipa::path(
+    put, path = "/v1/sync/directive", tag = "sync",
+    description = "Directives are taken once, in order, in two rows of numbers. One that cannot be done is taken all the same, and the \
+        journal says why it was refused. Until the answer is there nothing of it is on disk.",
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The frame `HFD1`"),
+    responses(
+        (status = 200, description = "How far directives were taken, on disk", body = DirectivesTakenView),
+        (status = 409, description = "`directive_out_of_order`: `expected` comes next; `other_hq_epoch`; `other_directive`: its number \
+            was taken with another content; `no_head_office`",
+            body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 422, description = "`frame_not_signed`; `frame_malformed`", body = ProblemDetails,
+            content_type = "application/problem+json"),
+    ),
+    security(("bearer" = ["sync", "socket"])),
+)]
+async fn take_directive(
+    Shared(api): Shared<ApiState>,
+    put: PutBytes<DIRECTIVE_BYTES_MAX>,
+) -> Result<Answered, Problem> {
+    let (now, trusted) = (
+        api.station.clock.now(),
+        matches!(api.station.clock.known(), KnownTime::Is(_)),
+    );
+    let told = end_of(&api)?.directive(&put.bytes, now, trusted);
+    let told = Box::new(told.map_err(|why| unbelieved(&why))?);
+    Question::new(Input::Directive(told), None)
+        .ask(&api, |_, site, _| {
+            Ok(Shown::ok(&DirectivesTakenView::from(&site.rows().head_office)))
+        })
+        .await
+}
+
+/// Take a voucher (凭证): money of a member's wallet, which they carry themselves while the line to head office is cut.
+#[utoipa::path(
+    post, path = "/v1/vouchers", tag = "members",
+    description = "A voucher counts once, however often it is shown. It is taken by what head office has signed, without asking it.",
+    request_body = ShowVoucher,
+    responses(
+        (status = 201, description = "The member, with the money", body = MemberView),
+        (status = 409, description = "`voucher_closed`; `voucher_before_restore`; `voucher_of_other_site`; `other_hq_epoch`; \
+            `not_head_offices`; `no_head_office`",
+            body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 422, description = "`frame_not_signed`; `frame_malformed`", body = ProblemDetails,
+            content_type = "application/problem+json"),
+    ),
+    security(("bearer" = ["service"])),
+)]
+async fn take_voucher(Shared(api): Shared<ApiState>, posted: Posted<ShowVoucher>) -> Result<Answered, Problem> {
+    let Posted { body, key, .. } = posted;
+    let voucher = end_of(&api)?.voucher(&body.voucher);
+    let voucher = Box::new(voucher.map_err(|why| unbelieved(&why))?);
+    let identity = api.station.store.identity();
+    if voucher.site != identity.site {
+        let other = Rejected::VoucherOfOtherSite(voucher.site.clone());
+        return Err(refusal::of(&other.into()));
+    }
+    let (id, epoch) = (voucher.member.clone(), identity.epoch.clone());
+    Question::new(Input::TakeVoucher { voucher, epoch }, Some(key))
+        .ask(&api, move |_, site, _| {
+            Ok(Shown::new(StatusCode::CREATED, &member_in_memory(site, &id)?))
+        })
+        .await
+}
+
+/// What a member owed at another site is paid, as head office's receipt says that they show.
+#[utoipa::path(
+    put, path = "/v1/members/{id}/owes", tag = "members",
+    description = "For a member whom the station believes to owe elsewhere while its line is cut. Head office's next word stands over it.",
+    params(("id" = inline(described::MemberId), Path, description = "The member's id")),
+    request_body = LiftOwes,
+    responses((status = 200, description = "The member", body = MemberView)),
+    security(("bearer" = ["service"])),
+)]
+async fn lift_owes(
+    Shared(api): Shared<ApiState>,
+    Of(member): Of<MemberId>,
+    put: Put<LiftOwes>,
+) -> Result<Answered, Problem> {
+    let (id, by, receipt) = (member.clone(), put.caller.name, put.body.receipt);
+    Question::new(Input::LiftOwes { member, receipt, by }, None)
+        .ask(&api, move |_, site, _| Ok(Shown::ok(&member_in_memory(site, &id)?)))
+        .await
 }
 
 /// Go on after a restore without what head office has beyond the copy.

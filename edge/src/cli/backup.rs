@@ -21,6 +21,17 @@ pub(super) fn made(answer: &Value) -> String {
     )
 }
 
+/// What an opening has written.
+pub(super) fn opened(answer: &Value) -> String {
+    let (seq, hash) = (&answer["head"]["seq"], answer["head"]["hash"].as_str().unwrap_or("-"));
+    format!(
+        "{}: {} rows after entry {seq}, signed. Bring it to head office, where two people take it: `holdfast-central site opening`\n\
+         head {seq}:{hash}",
+        answer["file"].as_str().unwrap_or("-"),
+        answer["rows"],
+    )
+}
+
 /// A restored station goes on without head office.
 pub(super) fn went_on(answer: &Value) -> String {
     let (seq, hash) = (&answer["head"]["seq"], answer["head"]["hash"].as_str().unwrap_or("-"));

@@ -90,6 +90,12 @@ enum Command {
         #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=3600))]
         within: u64,
     },
+    /// Write the station's rows and balances into a new file, signed: with it a station whose journal does not begin with its first
+    /// entry any more joins head office (`holdfast-central site opening`).
+    Opening {
+        /// The new file, where the daemon may write: with the packaged service, below its data directory.
+        file: PathBuf,
+    },
     /// Make a copy the station's database. The daemon must not run; the copy stays as it is.
     Restore {
         /// The copy.
@@ -382,6 +388,11 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
             let body = json!({ "file": std::path::absolute(&file)?, "within_s": within });
             let patience = Duration::from_secs(within + 30);
             (client.put_slow("/v1/backup", &body, patience)?, backup::made)
+        }
+        Command::Opening { file } => {
+            let body = json!({ "file": std::path::absolute(&file)? });
+            let made = client.put_slow("/v1/opening", &body, Duration::from_secs(3_600))?;
+            (made, backup::opened)
         }
         Command::Restore {
             copy,

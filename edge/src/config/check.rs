@@ -60,9 +60,21 @@ impl Draft {
         self.check_policy(found);
         // What head office does not have is on this disk alone.
         self.config.retention.until_acknowledged |= self.config.head_office.is_set();
+        self.join(found);
         self.config.tls.own = self.own_certificate(found);
         self.config.site = self.site?;
         Some(self.config)
+    }
+
+    /// With a head office that has given the site its number, that owns what it owns.
+    fn join(&mut self, found: &mut Found) {
+        let site_number = self.config.head_office.site_number;
+        if site_number.is_some() && !self.config.head_office.is_set() {
+            let message = "says that head office knows this site, and `public_key` beside it is missing; `holdfast-sync enrol` shows both";
+            found.fault("head_office.site_number", message);
+        }
+        self.config.policy.site_number = site_number;
+        self.config.policy.head_office = site_number.is_some();
     }
 
     fn check_place(&self, found: &mut Found) {

@@ -28,6 +28,7 @@ const MONEY: RangeInclusive<Fen> = Fen(1)..=Fen(10_000_000);
 /// From 1 W to 10 MW.
 const POWER: RangeInclusive<Power> = Power(1)..=Power(10_000_000);
 const CACHE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
+const SITE_NUMBER_MAX: u64 = 999_999;
 const KEPT_DAYS: RangeInclusive<u32> = Retention::DAYS_MIN..=Retention::DAYS_MAX;
 const RESERVE_BYTES: RangeInclusive<usize> = 1 << 20..=4 << 30;
 const FREE_BYTES: RangeInclusive<usize> = 1 << 20..=64 << 30;
@@ -79,6 +80,9 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
     "retention.until_acknowledged" => |draft, given| draft.config.retention.until_acknowledged = given.boolean()?;
 
     "head_office.public_key" => |draft, given| draft.config.head_office.public_keys = head_office_keys(given)?;
+
+    "head_office.site_number" => |draft, given|
+        draft.config.head_office.site_number = given.optional(|given| given.integer(1..=SITE_NUMBER_MAX))?;
 
     "policy.start_timeout" => |draft, given| draft.config.policy.start_timeout_ms = given.duration_ms(SHORT)?;
     "policy.prepay_min" => |draft, given| draft.config.policy.prepay_min = given.amount("yuan", MONEY)?;

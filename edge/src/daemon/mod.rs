@@ -37,7 +37,7 @@ use tokio::{
     sync::{oneshot, watch as watched},
     task::JoinSet,
 };
-use watch::{clock_is_synchronised, watch_certificates, watch_over};
+use watch::{clock_is_synchronised, follow_line, watch_certificates, watch_over};
 
 /// How long connections get to finish when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -66,6 +66,7 @@ pub async fn run(
         config.site.clone(),
         config.head_office.public_keys.clone(),
     )?;
+    let head_office = Arc::new(head_office);
     // Whoever finds the station up finds all of it up; and what keeps it from listening keeps it from starting.
     let tls = open_tls(&config, &station)?;
     let doors = Doors::open(&config).await?;
@@ -86,12 +87,23 @@ pub async fn run(
         station.tell(Input::CertainTime(wall));
     }
     station.tell(Input::ClockTrust(config.clock.trusted || clock_is_synchronised()));
-    let mut servers = Servers::start(doors, &config, &station, &broker, (tls.as_ref(), head_office))?;
+    let mut servers = Servers::start(
+        doors,
+        &config,
+        &station,
+        &broker,
+        (tls.as_ref(), Arc::clone(&head_office)),
+    )?;
     tracing::info!("station is up: {listening}");
     ready(&listening);
 
     let certificates = tokio::spawn(watch_certificates(tls, station.clone(), signal(SignalKind::hangup())?));
     let displays = tokio::spawn(displays::publish(station.clone(), broker.handle()));
+    // Without its number the station closes no vouchers, as nobody gives any out for it.
+    let line = config
+        .policy
+        .head_office
+        .then(|| tokio::spawn(follow_line(station.clone(), head_office)));
     let watched = tokio::spawn(watch_over(station.clone(), config.clock.trusted));
     let ended = tokio::select! {
         () = &mut shutdown => Ok(()),
@@ -101,6 +113,9 @@ pub async fn run(
         error = servers.one_ended() => Err(error),
     };
     watched.abort();
+    if let Some(line) = line {
+        line.abort();
+    }
     displays.abort();
     certificates.abort();
     // After a fault nothing in memory can be trusted more than the disk.
@@ -220,7 +235,7 @@ impl Servers {
         config: &Config,
         station: &Station,
         broker: &Broker,
-        (tls, head_office): (Option<&Arc<Tls>>, HeadOffice),
+        (tls, head_office): (Option<&Arc<Tls>>, Arc<HeadOffice>),
     ) -> anyhow::Result<Self> {
         let of_piles = ServingThread::start()?;
         for listener in doors.mqtt {
@@ -232,7 +247,7 @@ impl Servers {
         let (stop_api, stopping) = watched::channel(false);
         let counters = BrokerCounters(broker.handle());
         let state = api::ApiState::new(station.clone(), config.time_zone.as_str(), counters)?;
-        let mut state = state.with_head_office(Arc::new(head_office));
+        let mut state = state.with_head_office(head_office);
         if let Some(tls) = tls {
             state = state.with_tls(Arc::clone(tls));
         }

@@ -1,7 +1,7 @@
 //! What is looked at now and then while the station runs: the loop's beats for systemd, the system's clock, certificates.
 
-use crate::station::Station;
-use domain::site::Input;
+use crate::{head_office::HeadOffice, station::Station};
+use domain::{site::Input, time::Wall};
 use service::{systemd, tls::Tls};
 use std::{
     path::Path,
@@ -13,6 +13,10 @@ use std::{
 const CLOCK_TRUST_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether certificates have changed or are to be renewed.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked whether head office can be reached.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// How often vouchers are closed, in milliseconds: each time is an entry of the journal.
+const VOUCHERS_CLOSED_EVERY_MS: i64 = 3_600_000;
 /// Made by systemd-timesyncd once the clock is synchronised.
 const TIMESYNC_MARK: &str = "/run/systemd/timesync/synchronized";
 
@@ -40,6 +44,28 @@ pub(super) async fn watch_over(station: Station, always_trusted: bool) {
             station.clock.set_trusted(trusted);
             tracing::info!(trusted, "the system's clock");
             station.tell(Input::ClockTrust(trusted));
+        }
+    }
+}
+
+/// Follows whether head office can be reached, and closes vouchers once an hour by its time.
+pub(super) async fn follow_line(station: Station, head_office: Arc<HeadOffice>) {
+    let mut turn = tokio::time::interval(LINE_EVERY);
+    let mut closed: Option<Wall> = None;
+    loop {
+        turn.tick().await;
+        let now = station.clock.now().mono;
+        if let Some(up) = head_office.line_changed(now) {
+            tracing::info!(up, "the line to head office");
+            station.tell(Input::Line(up));
+        }
+        let heard = head_office.heard().time;
+        let Some(certainly) = heard.map(|heard| heard.not_before_at(now)) else {
+            continue;
+        };
+        if closed.is_none_or(|closed| certainly.ms_since(closed) >= VOUCHERS_CLOSED_EVERY_MS) {
+            closed = Some(certainly);
+            station.tell(Input::CloseVouchers { certainly });
         }
     }
 }

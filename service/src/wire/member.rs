@@ -48,9 +48,13 @@ pub struct MemberView {
     pub held: Yuan,
     /// Owed (欠费).
     pub debt: Yuan,
-    /// Why the member is not served any more; `null` if they are.
+    /// Why the member is not served any more, by the desk or by head office; `null` if they are.
     #[schema(required)]
     pub blocked: Option<String>,
+    /// Owed elsewhere, to head office's knowledge: it must be paid before the next start.
+    pub owes: Yuan,
+    /// They are head office's member, with a wallet there; others are this station's alone.
+    pub head_office: bool,
     /// Orders that are not at an end.
     pub open_orders: Vec<String>,
     /// Orders with something owed, oldest first.
@@ -67,7 +71,9 @@ impl MemberView {
             allowance: Yuan(allowance),
             held: Yuan(held),
             debt: Yuan(debt),
-            blocked: member.blocked.clone(),
+            blocked: member.blocked_for().map(str::to_owned),
+            owes: Yuan(member.owes),
+            head_office: member.head_office,
             open_orders: ids(&member.open_orders),
             unpaid_orders: ids(&member.unpaid_orders),
         }

@@ -10,7 +10,7 @@ use domain::{
     fact::Fact,
     faults::{EVENTS_MAX, EVENTS_WINDOW_MS},
     ids::{Outlet, PileId},
-    journal::{Entry, Hash, Stamp},
+    journal::{Entry, Hash, Head, Stamp},
     ledger::Account,
     messages::EventKind,
     order::State,
@@ -29,10 +29,16 @@ fn store_failed(error: impl std::fmt::Display) -> String {
 impl World {
     /// Follows the journal to its end, and compares the balances that it changed.
     pub(super) fn follow_journal(&mut self) -> Checked {
-        let Some(process) = &self.process else { return Ok(()) };
-        for (_, hash, bytes) in process.journal(self.oracle.head).map_err(store_failed)? {
+        let Some(store) = self.store() else { return Ok(()) };
+        let journal = store
+            .reader()
+            .and_then(|reader| reader.journal(self.oracle.head + 1, usize::MAX));
+        for (_, hash, bytes) in journal.map_err(store_failed)? {
             let entry = self.oracle.follow(hash, &bytes, &self.desk, &self.physics, self.now)?;
             self.check_fact(&entry.fact)?;
+            if let Fact::Notified { member, order, notice } = &entry.fact {
+                self.to_tell.push((member.clone(), order.clone(), notice.clone()));
+            }
             self.check_that_the_journal_is_not_flooded(entry.stamp.mono, &entry.fact)?;
             if let Some(steps) = self.trace.0.as_ref() {
                 let text: String = String::from_utf8_lossy(&bytes).chars().skip(60).take(600).collect();
@@ -46,8 +52,8 @@ impl World {
         if touched.is_empty() {
             return Ok(());
         }
-        let Some(process) = &self.process else { return Ok(()) };
-        let reader = process.store.reader().map_err(store_failed)?;
+        let Some(store) = self.store() else { return Ok(()) };
+        let reader = store.reader().map_err(store_failed)?;
         for account in touched {
             let (mut found, mut expected) = (
                 reader.balance(&account).map_err(store_failed)?.0,
@@ -205,8 +211,8 @@ impl World {
 
     /// Nothing that anybody was told of is gone, and everything on the disk agrees with everything else.
     pub(super) fn check_after_a_crash(&mut self) -> Checked {
-        let Some(process) = &self.process else { return Ok(()) };
-        let reader = process.store.reader().map_err(store_failed)?;
+        let Some(store) = self.store() else { return Ok(()) };
+        let reader = store.reader().map_err(store_failed)?;
         if self.oracle.head > 0 {
             let last = reader.journal(self.oracle.head, 1).map_err(store_failed)?;
             match last.first() {
@@ -225,12 +231,25 @@ impl World {
         self.check_everything()
     }
 
+    /// What head office has handed back is all that there is more than before, and everything on the disk is what the journal
+    /// gives.
+    pub(super) fn check_after_a_tail(&mut self, end: Head) -> Checked {
+        self.follow_journal()?;
+        if (self.oracle.head, self.oracle.hash) != (end.seq, end.hash) {
+            return Err(format!(
+                "entries up to {} were handed back, and the journal goes on to {}",
+                end.seq, self.oracle.head
+            ));
+        }
+        self.check_everything()
+    }
+
     fn check_everything(&self) -> Checked {
-        let Some(process) = &self.process else { return Ok(()) };
-        let reader = process.store.reader().map_err(store_failed)?;
+        let Some(store) = self.store() else { return Ok(()) };
+        let reader = store.reader().map_err(store_failed)?;
         self.check_accounts(&reader)?;
         self.check_rows(&reader)?;
-        self.check_energy(&process.store.recover().map_err(store_failed)?.rows, &reader)?;
+        self.check_energy(&store.recover().map_err(store_failed)?.rows, &reader)?;
         let members: Vec<_> = self.members.iter().map(|(member, _)| member.clone()).collect();
         self.oracle.check_sums(&members)
     }

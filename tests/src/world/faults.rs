@@ -369,7 +369,7 @@ impl World {
         self.note(|| "the station starts again".to_owned());
         if let Some(recovering) = self.recovers_on(&image)? {
             self.recovering = Some(recovering);
-            return Ok(());
+            return self.check_after_a_crash();
         }
         let away = if away { self.now - down_since } else { 0 };
         let random = self.fresh_seed();

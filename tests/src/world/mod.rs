@@ -40,14 +40,16 @@ use crate::{
 };
 use coverage::{Coverage, Oddity};
 use domain::{
-    ids::{CardId, MemberId, Outlet, PileId, SiteId},
+    ids::{CardId, MemberId, OrderId, Outlet, PileId, SiteId},
     messages::Down,
+    notice::Notice,
     policy::Policy,
     site::Rejected,
     time::{Mono, Zone},
     units::{Energy, Fen, Power},
 };
 use drivers::Visit;
+use edge::store::Store;
 use faults::Planned;
 use net::Links;
 use oracle::Oracle;
@@ -390,6 +392,8 @@ struct World {
     /// When the journal told of cars that come and go, by connector; of this process of the station.
     comings_and_goings: BTreeMap<Outlet, VecDeque<Mono>>,
     backup: Option<Backup>,
+    /// Whom the journal says that the station tells what, of the entries since the last commit was let be seen.
+    to_tell: Vec<(MemberId, OrderId, Notice)>,
     /// When the station last wrote what it knew.
     committed_at: Time,
     restores: u32,
@@ -441,6 +445,7 @@ impl World {
             physics: Physics::default(),
             comings_and_goings: BTreeMap::new(),
             backup: None,
+            to_tell: Vec::new(),
             committed_at: 0,
             restores: 0,
             planned: VecDeque::new(),
@@ -623,6 +628,12 @@ impl World {
             true => format!("{}: {}", self.site, step()),
             false => step(),
         });
+    }
+
+    /// The store of a station that runs.
+    fn store(&self) -> Option<&Store> {
+        let process = self.process.as_ref().map(|process| &process.store);
+        process.or_else(|| self.recovering.as_ref().map(|recovering| &recovering.store))
     }
 
     fn mono(&self) -> Mono {

@@ -336,6 +336,8 @@ impl World {
         let Some(done) = self.process.as_mut().and_then(|process| process.under_way.take()) else {
             return Ok(());
         };
+        // What an earlier commit or a tail of head office's says was told, or never will be.
+        self.to_tell.clear();
         self.follow_journal()?;
         let Committed {
             receipts,
@@ -362,8 +364,18 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Send { pile, message } => self.send(&pile, &message)?,
-                Effect::Disconnect { .. } | Effect::Notify { .. } => {}
+                Effect::Disconnect { .. } => {}
+                Effect::Notify { member, order, notice } => {
+                    let told = (member, order, notice);
+                    let place = self.to_tell.iter().position(|to_tell| *to_tell == told);
+                    let place =
+                        place.ok_or_else(|| format!("it is not journaled now that somebody is told {told:?}"))?;
+                    self.to_tell.remove(place);
+                }
             }
+        }
+        if let Some(untold) = self.to_tell.pop() {
+            return Err(format!("nobody was told {untold:?}, and the journal says so"));
         }
         for (request, answer) in answers {
             let answer = match answer {

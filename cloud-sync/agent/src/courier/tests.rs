@@ -9,7 +9,7 @@ use domain::{
     units::Fen,
 };
 use protocol::{
-    frame::HqEpoch,
+    frame::{HqEpoch, Unpacked},
     key::{PublicKeys, SigningKey},
 };
 
@@ -23,6 +23,9 @@ struct Station {
     /// With the hash of each.
     entries: Vec<(Vec<u8>, Hash)>,
     begins_after: u64,
+    /// The last entry that head office has acknowledged to it.
+    acknowledged: Option<u64>,
+    recovering: bool,
     hellos: u8,
 }
 
@@ -32,7 +35,19 @@ impl Station {
             key: SigningKey::from_seed([1; 32]),
             entries: Vec::new(),
             begins_after: 0,
+            acknowledged: None,
+            recovering: false,
             hellos: 0,
+        }
+    }
+
+    /// The same station on a copy of its disk, of which this many entries are there.
+    fn copy_of(&self, entries: usize) -> Self {
+        Self {
+            key: SigningKey::from_seed([1; 32]),
+            entries: self.entries[..entries].to_vec(),
+            acknowledged: self.acknowledged,
+            ..Self::new()
         }
     }
 
@@ -96,9 +111,10 @@ impl Station {
             epoch: "e".to_owned(),
             begins_after: self.place(self.begins_after).unwrap(),
             head: self.head(),
-            acknowledged: None,
-            recovering: false,
+            acknowledged: self.acknowledged.and_then(|seq| self.place(seq)),
+            recovering: self.recovering,
             hq_epoch: None,
+            directives: protocol::status::DirectivesTaken::default(),
             waiting_since: None,
             time_zone: "UTC".to_owned(),
             key: Some(self.key.public()),
@@ -112,6 +128,10 @@ struct HeadOffice {
     key: SigningKey,
     head: Head,
     entries: u64,
+    /// The place of each entry that it follows.
+    places: Vec<Head>,
+    /// The end of what it keeps of another journal; once it has met one, it stands still.
+    other: Option<Head>,
 }
 
 impl HeadOffice {
@@ -120,13 +140,42 @@ impl HeadOffice {
             key: SigningKey::from_seed([2; 32]),
             head: Head::START,
             entries: 0,
+            places: vec![Head::START],
+            other: None,
         }
+    }
+
+    /// A person says that the other journal lives.
+    fn accept(&mut self) {
+        self.head = self.other.take().unwrap();
+        self.places.clear();
+    }
+
+    /// Keeps what is of another journal, as far as it chains on to a place that is here; whether it was.
+    fn keep(&mut self, unpacked: &Unpacked) -> bool {
+        let place = |seq: u64| self.places.get(usize::try_from(seq).unwrap()).copied();
+        let (before, last) = (unpacked.before(), unpacked.head());
+        let entries = unpacked.entries().map(|(seq, hash, _)| Head { seq, hash });
+        let differs = [before]
+            .into_iter()
+            .chain(entries)
+            .any(|at| place(at.seq).is_some_and(|here| here != at));
+        if self.other.is_none() && !differs {
+            return false;
+        }
+        let chains = place(before.seq) == Some(before) || self.other == Some(before);
+        let end = self.other.unwrap_or(Head::START);
+        self.other = Some(if chains && last.seq > end.seq { last } else { end });
+        true
     }
 
     fn ack(&self, nonce: Nonce) -> Vec<u8> {
         let ack = Ack {
             hq_epoch: HqEpoch([0; 16]),
-            state: State::Following,
+            state: match self.other {
+                Some(_) => State::Forked,
+                None => State::Following,
+            },
             head: self.head,
             nonce,
         };
@@ -144,9 +193,12 @@ impl HeadOffice {
                 let unpacked = batch.unpack().unwrap();
                 let keys = PublicKeys::from(station.key.public());
                 batch.verify(&site(), &unpacked, &keys).unwrap();
-                if unpacked.before() == self.head {
+                let last = unpacked.follow().unwrap();
+                if !self.keep(&unpacked) && unpacked.before() == self.head {
                     self.entries += unpacked.entries().len() as u64;
-                    self.head = unpacked.follow().unwrap();
+                    let places = unpacked.entries().map(|(seq, hash, _)| Head { seq, hash });
+                    self.places.extend(places);
+                    self.head = last;
                 }
                 Some((Kind::Ack, self.ack(Nonce::NONE)))
             }
@@ -532,6 +584,88 @@ fn a_head_office_that_stands_still_is_asked_again_and_gets_nothing_meanwhile() {
     assert!(bench.courier.progress().trouble.unwrap().contains("ahead"));
     bench.pass(1_000 + COMPANY_MS + 1);
     assert!(bench.is_caught_up());
+}
+
+/// Head office has followed a station up to its end, and a copy of its disk goes on by itself.
+fn cloned(entries: usize, copied: usize, acknowledged: u64, more: usize) -> Bench {
+    let mut bench = Bench::new();
+    bench.station.grow(entries);
+    bench.give(Input::Connected);
+    bench.pass(COMPANY_MS + 1);
+    assert!(bench.is_caught_up());
+    bench.give(Input::Lost);
+    bench.fetch = None;
+    bench.station.acknowledged = Some(acknowledged);
+    let mut copy = bench.station.copy_of(copied);
+    copy.journal(Fact::ClockStepped { by_ms: 1 });
+    copy.grow(more);
+    bench.station = copy;
+    bench.batches.clear();
+    bench
+}
+
+#[test]
+fn a_station_with_less_than_head_office_has_offers_its_journal_from_what_both_had() {
+    let mut bench = cloned(5_000, 3_000, 2_000, 500);
+    bench.give(Input::Connected);
+    bench.pass(1);
+    let first = bench.batches.first().unwrap();
+    assert_eq!((first.1, bench.head_office.other), (2_001, Some(bench.station.head())));
+    assert_eq!(bench.head_office.head.seq, 5_000, "nothing of it is followed");
+    assert!(bench.courier.progress().trouble.is_some());
+    // A person says that it lives: it goes on from its end.
+    bench.head_office.accept();
+    bench.station.grow(10);
+    bench.pass(HELLO_MS + COMPANY_MS);
+    assert!(bench.is_caught_up());
+    assert_eq!(bench.courier.progress().trouble, None);
+}
+
+#[test]
+fn a_station_with_more_than_head_office_has_of_another_journal_offers_its_own() {
+    let mut bench = cloned(5_000, 3_000, 2_000, 4_000);
+    bench.give(Input::Connected);
+    bench.pass(1);
+    assert_eq!(bench.courier.progress().state, Some(State::Forked));
+    assert_eq!(bench.head_office.other, Some(bench.station.head()));
+    // What comes meanwhile is offered too, when it is said again how far it is.
+    let seen = bench.batches.len();
+    bench.station.grow(10);
+    bench.pass(HELLO_MS - 1_000);
+    assert_eq!(bench.batches.len(), seen);
+    bench.pass(1_000);
+    assert_eq!(bench.batches[seen..].len(), 1, "and not from the beginning");
+    assert_eq!(bench.head_office.other, Some(bench.station.head()));
+}
+
+#[test]
+fn what_is_offered_goes_a_window_at_a_time_and_again_after_a_hello() {
+    let mut bench = cloned(10, 5, 5, 40_000);
+    bench.give(Input::Connected);
+    bench.pass(1);
+    let before = bench.batches.iter().filter(|(_, first, _)| *first > 10).count();
+    assert!(before <= WINDOW, "{before}");
+    bench.pass(HELLO_MS - 1_000);
+    let still = bench.batches.iter().filter(|(_, first, _)| *first > 10).count();
+    assert_eq!(still, before);
+    bench.pass(1_000 + 2 * HELLO_MS);
+    assert_eq!(bench.head_office.other, Some(bench.station.head()));
+    // Another connection: whoever hears it may have kept nothing.
+    bench.give(Input::Lost);
+    bench.give(Input::Connected);
+    bench.batches.clear();
+    bench.pass(1);
+    assert_eq!(bench.batches.first().map(|(_, first, _)| *first), Some(6));
+}
+
+#[test]
+fn a_station_that_is_recovering_offers_nothing() {
+    let mut bench = cloned(5_000, 3_000, 2_000, 0);
+    bench.station = bench.station.copy_of(3_000);
+    bench.station.recovering = true;
+    bench.give(Input::Connected);
+    bench.pass(3 * HELLO_MS);
+    assert_eq!(bench.batches, []);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::store::{
     alerts::{Alert, Kind},
+    forgotten::Forgotten,
     queries::sites::SiteRow,
 };
 use domain::time::Wall;
@@ -9,6 +10,8 @@ use protocol::frame::State;
 use std::collections::{BTreeMap, BTreeSet};
 
 const DAY_MS: i64 = 86_400_000;
+/// What an alert is about that is about no site and no process.
+pub const HEAD_OFFICE: &str = "head office";
 
 /// From where on something must be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +61,8 @@ pub struct Known {
     pub differ: BTreeSet<String>,
     /// Sites with findings RATING of the last day, and how many.
     pub rated: BTreeMap<String, u64>,
+    /// What sites know of head office and its database does not, and people have not been told by `restored`.
+    pub forgotten: Vec<Forgotten>,
     /// This process.
     pub here: Here,
 }
@@ -118,6 +123,9 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
             }),
         );
     }
+    if let Some(words) = was_restored(&known.forgotten) {
+        conditions.insert((Kind::Restored, HEAD_OFFICE.to_owned()), words);
+    }
     let Here { process, folder, .. } = &known.here;
     if let Some(when) = known
         .here
@@ -146,6 +154,28 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
         conditions.insert((Kind::Disk, process.clone()), words);
     }
     conditions
+}
+
+/// Whatever was forgotten, the way out is one for the whole head office.
+pub(crate) fn was_restored(forgotten: &[Forgotten]) -> Option<String> {
+    let first = forgotten.first()?;
+    let others = match forgotten.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more sites say the like"),
+    };
+    let place = first
+        .acknowledged
+        .map_or_else(|| "nothing".to_owned(), |place| place.to_string());
+    let life = first
+        .hq_epoch
+        .map_or_else(|| "none".to_owned(), |epoch| epoch.to_string());
+    Some(format!(
+        "head office's database has forgotten something: site {} says that its journal was acknowledged up to {place} by head \
+         office's life {life}, and one of them is not known here{others}. Was the database restored from a copy, or did a failover \
+         lose its end? Nothing is acknowledged to these sites until somebody says so: stop the daemon (all of them, where several \
+         share the database), say `holdfast-central restored --reason …`, and start it again",
+        first.site
+    ))
 }
 
 /// While head office itself could not hear, nobody was silent; what was silent before stays so until it is heard.
@@ -338,6 +368,7 @@ mod tests {
                     seq,
                     hash: Hash::GENESIS,
                 }),
+                directives: protocol::status::DirectivesTaken::default(),
                 waiting_since: Some(NOW.after_ms(-ms)),
                 ..Said::default()
             }),

@@ -22,7 +22,7 @@ use crate::{
         Db, StoreError, Tx,
         alerts::{self, Alert},
         findings::{self, Class},
-        jobs,
+        forgotten, jobs,
         outbox::{self, Channel},
         queries::sites,
     },
@@ -135,6 +135,7 @@ fn changes(tx: &mut dyn Tx, here: Here, thresholds: &Thresholds, now: Wall) -> R
     let known = Known {
         sites: sites::list(tx, None, None, SITES_MAX)?.items,
         differ,
+        forgotten: forgotten::unknown(tx)?,
         rated: findings::counts_since(tx, Class::Rating, now.after_ms(-RATING_MS))?,
         here,
     };

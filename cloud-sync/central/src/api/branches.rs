@@ -150,7 +150,7 @@ impl Checked for Propose {
     }
 }
 
-fn check_reason(reason: &str) -> Result<(), Problem> {
+pub(super) fn check_reason(reason: &str) -> Result<(), Problem> {
     if reason.trim().is_empty() || reason.chars().count() > REASON_CHARS_MAX || reason.chars().any(char::is_control) {
         let detail = format!("a reason has 1 to {REASON_CHARS_MAX} characters, none of which is a control character");
         return Err(Problem::field("reason", detail));
@@ -158,7 +158,7 @@ fn check_reason(reason: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn refuse<T>(code: &'static str, detail: impl Into<String>) -> Decided<T> {
+pub(super) fn refuse<T>(code: &'static str, detail: impl Into<String>) -> Decided<T> {
     Ok(Err(Problem::new(StatusCode::CONFLICT, code, detail.into())))
 }
 
@@ -193,7 +193,7 @@ fn of_own(
 
 impl ApiState {
     /// Changes something of a site that this process has, whose desk begins anew then.
-    async fn change_own<F>(&self, caller: Caller, site: SiteId, work: F) -> Result<Answered, Problem>
+    pub(super) async fn change_own<F>(&self, caller: Caller, site: SiteId, work: F) -> Result<Answered, Problem>
     where
         F: FnOnce(&mut dyn Tx, &Entrance, &Site, Wall) -> Decided<(Shown, Told)> + Send + 'static,
     {
@@ -342,7 +342,7 @@ fn closing_of(site: &Site) -> Result<About, Problem> {
 }
 
 /// Approves what somebody else has proposed.
-fn approve(tx: &mut dyn Tx, about: &About, by: &str, now: Wall) -> Decided<decisions::Decision> {
+pub(super) fn approve(tx: &mut dyn Tx, about: &About, by: &str, now: Wall) -> Decided<decisions::Decision> {
     let Some(decision) = decisions::find(tx, about)? else {
         return refuse(
             "not_proposed",

@@ -3,7 +3,7 @@
 use super::{ApiState, dto::HealthView};
 use crate::store::{
     alerts::{self, Alert, Kind},
-    outbox,
+    forgotten, outbox,
     queries::sites::{self, SiteRow},
 };
 use axum::{Json, extract::State, http::header, response::IntoResponse};
@@ -47,10 +47,16 @@ async fn healthz(State(api): State<ApiState>) -> Result<Json<HealthView>, Proble
 async fn get_metrics(State(api): State<ApiState>) -> Result<impl IntoResponse, Problem> {
     let read = api.read(|tx| {
         let page = sites::list(tx, None, None, SITES_MAX)?;
-        Ok((page, alerts::open(tx)?, outbox::waiting(tx)?))
+        let forgotten = forgotten::unknown(tx)?.len() as u64;
+        Ok((page, alerts::open(tx)?, outbox::waiting(tx)?, forgotten))
     });
-    let (page, open, waiting) = read.await?;
+    let (page, open, waiting, forgotten) = read.await?;
     let mut metrics = of_sites(&page.items, api.clock.wall());
+    metrics.push(Metric::gauge(
+        "holdfast_sites_forgotten",
+        "Sites that know of head office what its database does not: people are asked for `restored`.",
+        forgotten,
+    ));
     metrics.extend(of_alerts(&open, waiting));
     metrics.extend(of_api(&api));
     metrics.extend(api.counters.metrics());

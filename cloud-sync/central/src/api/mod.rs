@@ -7,9 +7,11 @@
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
+//! | `openings` | how a station with a history joins |
 //! | `branches` | sites that stand still: which branch lives, trying again, setting aside, closing |
 //! | `upkeep` | whether copies and books are right |
 //! | `alerts` | what people must look at |
+//! | `head_office` | which life of head office's it is, and what sites know of it that its database does not |
 //! | `books_check` | whether a site's own books are those that are here |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
 //! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
@@ -36,10 +38,12 @@ mod document;
 pub mod dto;
 mod energy;
 mod findings;
+mod head_office;
 mod health;
 mod live;
 mod members;
 mod office;
+mod openings;
 mod orders;
 mod passwords;
 mod quarantine;
@@ -95,6 +99,8 @@ const SLOW: &[(&str, Duration)] = &[
     ("/v1/sites/{site}/replica/verification", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/replica", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/branch", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/opening", Duration::from_secs(3_600)),
+    ("/v1/sites/{site}/opening/approval", Duration::from_secs(3_600)),
     ("/v1/sites/{site}/books-check", Duration::from_secs(120)),
     ("/v1/ledger/verification", Duration::from_secs(3_600)),
     ("/v1/ledger/export", Duration::from_secs(3_600)),
@@ -214,6 +220,7 @@ fn operations() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(document::start())
         .merge(sites::routes())
         .merge(office::routes())
+        .merge(openings::routes())
         .merge(upkeep::routes())
         .merge(branches::routes())
         .merge(books_check::routes())
@@ -230,6 +237,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(sessions::routes())
         .merge(tokens::routes())
         .merge(audit::routes())
+        .merge(head_office::routes())
         .merge(health::routes())
         .merge(document::routes())
 }

@@ -64,6 +64,15 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Move the database from its file to PostgreSQL. The old one is refused afterwards, and another life of head office's begins.
+    /// The daemon must not run.
+    Move {
+        /// The configuration that the daemon is started with afterwards: its `database.url` is where to, an empty database.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// People who may log in.
     #[command(subcommand)]
     User(people::User),
@@ -135,6 +144,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
         Command::Ledger(command) => upkeep::ledger(&daemon, command)?,
         Command::Journal(command) => upkeep::journal(&daemon, command)?,
         Command::Restored { reason, config } => return run::restored(&config.config, &reason),
+        Command::Move { to, config } => return run::move_to(&config.config, &to),
         Command::Backup { file } => upkeep::backup(&daemon, &file)?,
         Command::User(command) => people::user(&daemon, command)?,
         Command::Token(command) => people::token(&daemon, command)?,

@@ -4,7 +4,7 @@ use crate::{
     clock::system_wall,
     config::Config,
     daemon,
-    store::{Db, audit, identity},
+    store::{Db, Place, audit, identity, moving},
 };
 use anyhow::Context;
 use service::{log, systemd, tls};
@@ -60,20 +60,48 @@ pub(super) fn check_config(path: &Path) -> anyhow::Result<String> {
     Ok(lines.join("\n"))
 }
 
-/// Begins another life of head office's on a database that was restored.
-pub(super) fn restored(path: &Path, reason: &str) -> anyhow::Result<String> {
-    let config = Config::load_here(path)?;
+fn does_not_run(config: &Config) -> anyhow::Result<()> {
     let answers = std::os::unix::net::UnixStream::connect(&config.socket).is_ok();
     let socket = config.socket.display();
     anyhow::ensure!(
         !answers,
         "the daemon answers on {socket}: stop it first (all of them, where several share the database)"
     );
+    Ok(())
+}
+
+/// Moves the database from its file to PostgreSQL.
+pub(super) fn move_to(path: &Path, to: &Path) -> anyhow::Result<String> {
+    let (old, new) = (Config::load_here(path)?, Config::load_here(to)?);
+    does_not_run(&old)?;
+    does_not_run(&new)?;
+    let Place::File(from) = &old.database else {
+        anyhow::bail!("{}: the database is no file", path.display());
+    };
+    let Place::Postgres(url) = &new.database else {
+        anyhow::bail!("{}: it names no PostgreSQL (database.url)", to.display());
+    };
+    let moved = moving::to_postgres(from, url, "command line", system_wall()).context("nothing was moved")?;
+    Ok(format!(
+        "{} rows were moved to {}; another life of head office's begins: {}. Start the daemon with {}: its `data_dir` needs \
+         what lies in `tls` of the old one. Keep {} until a backup of the new one is made; the program refuses it",
+        moved.rows,
+        moved.to,
+        moved.hq_epoch,
+        to.display(),
+        from.display(),
+    ))
+}
+
+/// Begins another life of head office's on a database that was restored.
+pub(super) fn restored(path: &Path, reason: &str) -> anyhow::Result<String> {
+    let config = Config::load_here(path)?;
+    does_not_run(&config)?;
     let db = Db::open(&config.database).with_context(|| daemon::words_of(&config.database))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (now, reason) = (system_wall(), reason.to_owned());
     let begun = db.write(move |tx| {
-        let epoch = identity::begin_anew(tx)?;
+        let epoch = identity::begin_anew(tx, now)?;
         let detail = serde_json::json!({ "reason": reason, "hq_epoch": epoch });
         audit::append(tx, now, "command line", "restored", "head office", detail)?;
         Ok(epoch)

@@ -69,6 +69,21 @@ pub(super) enum Site {
         #[command(flatten)]
         decide: Decide,
     },
+    /// Join a station with a history, whose journal does not begin with its first entry any more, with the opening that it has made
+    /// (`holdfast-edge opening`). Two people do it. Without a file and without `--approve`: show what was proposed.
+    Opening {
+        /// Its id.
+        site: SiteId,
+        /// The opening, where the daemon can read it: it is proposed, and another person approves it.
+        #[arg(requires = "reason")]
+        file: Option<PathBuf>,
+        /// Why.
+        #[arg(long, requires = "file")]
+        reason: Option<String>,
+        /// Approve what another person has proposed.
+        #[arg(long, conflicts_with = "file")]
+        approve: bool,
+    },
     /// Close a site that never comes back: it may not come in any more, what is open there becomes a finding. Two people do it.
     Close {
         /// Its id.
@@ -134,6 +149,22 @@ pub(super) fn run(daemon: &Daemon, command: Site) -> anyhow::Result<Shown> {
             }))
         }
         Site::SetAside { site, seq, decide } => decide.put(daemon, &format!("/v1/sites/{site}/set-aside/{seq}"), &site),
+        Site::Opening {
+            site,
+            file: Some(file),
+            reason,
+            ..
+        } => {
+            let file = std::path::absolute(&file)?.display().to_string();
+            let body = json!({ "file": file, "reason": reason });
+            Ok((daemon.put(&format!("/v1/sites/{site}/opening"), &body)?, table::fields))
+        }
+        Site::Opening { site, approve, .. } => {
+            if approve {
+                daemon.put(&format!("/v1/sites/{site}/opening/approval"), &json!({}))?;
+            }
+            Ok((daemon.get(&format!("/v1/sites/{site}/opening"))?, table::fields))
+        }
         Site::Close { site, decide } => decide.put(daemon, &format!("/v1/sites/{site}/closure"), &site),
         Site::Enrol { site, out } => invite(daemon, &site, out),
         Site::Revoke { site } => {
@@ -204,11 +235,19 @@ fn list(answer: &Value) -> String {
 pub(super) fn status(daemon: &Daemon) -> anyhow::Result<Shown> {
     daemon.get("/healthz")?;
     let mut answer = daemon.all("/v1/sites")?;
+    answer["restored"] = daemon.get("/v1/head-office")?["restored"].take();
     answer["alerts"] = daemon.all("/v1/alerts?open=true")?["items"].take();
     Ok((answer, |answer| {
         let items = |what: &str| answer[what].as_array().map_or(&[][..], Vec::as_slice);
         let (sites, alerts) = (items("items"), items("alerts"));
         let mut lines = Vec::new();
+        // What was found a moment ago is not an alert yet.
+        if let Some(asked) = answer["restored"]
+            .as_str()
+            .filter(|_| !alerts.iter().any(|one| one["kind"] == "restored"))
+        {
+            lines.push(format!("! {asked}"));
+        }
         for alert in alerts {
             lines.push(format!(
                 "! {} (since {})",

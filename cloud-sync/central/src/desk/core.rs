@@ -17,7 +17,11 @@
 use super::Office;
 use crate::{
     ingest::{self, Read, SiteCopy, Taken},
-    store::{StoreError, Tx, journal, sites},
+    store::{
+        StoreError, Tx,
+        forgotten::{self, Forgotten},
+        identity, journal, sites,
+    },
 };
 use domain::{
     ids::SiteId,
@@ -102,6 +106,8 @@ pub struct Core {
     office: Arc<Office>,
     copy: SiteCopy,
     memory: Memory,
+    /// The site knows of head office what the database does not, and people do not know of that: nothing is acknowledged.
+    is_forgotten: bool,
 }
 
 /// What is to be done about something that needs neither the site's copy nor the database; otherwise what was said, unchanged.
@@ -122,7 +128,9 @@ pub fn at_once(
             Ok(nonce.map(|nonce| Effect(Kind::Pong, pong(nonce))))
         }
         // What was asked and is watched goes past the desk, and the rest are head office's own words.
-        Kind::Answer | Kind::Live | Kind::Ack | Kind::Tail | Kind::Ask | Kind::Watch | Kind::Pong => Ok(None),
+        Kind::Answer | Kind::Live | Kind::Ack | Kind::Tail | Kind::Directive | Kind::Ask | Kind::Watch | Kind::Pong => {
+            Ok(None)
+        }
         Kind::Status | Kind::Journal => Err(payload),
     }
 }
@@ -134,6 +142,7 @@ impl Core {
     /// [`StoreError`]; [`StoreError::Broken`]: there is no such site.
     pub fn load(tx: &mut dyn Tx, office: Arc<Office>, site: &SiteId, memory: Memory) -> Result<Self, StoreError> {
         let found = sites::find(tx, site)?.ok_or_else(|| StoreError::Broken(format!("there is no site {site}")))?;
+        let forgotten = forgotten::of(tx, site)?;
         Ok(Self {
             office,
             memory: Memory {
@@ -142,6 +151,7 @@ impl Core {
                 stands_still: memory.stands_still || found.state == State::Forked,
                 ..memory
             },
+            is_forgotten: forgotten.is_some_and(|said| !said.is_known),
             copy: SiteCopy::load(tx, found)?,
         })
     }
@@ -161,8 +171,8 @@ impl Core {
     }
 
     /// Says how far head office is: when the desk begins, as a site that is connected already goes on from there, and whenever
-    /// [`Memory::next_deadline`] has come.
-    pub fn say(&mut self, now: Mono) -> Effect {
+    /// [`Memory::next_deadline`] has come. Nothing, where people have to say first that the database was restored.
+    pub fn say(&mut self, now: Mono) -> Option<Effect> {
         self.ack(now, Nonce::NONE)
     }
 
@@ -183,6 +193,8 @@ impl Core {
                 Ok(Status::Online(hello)) => tracing::warn!(site = %self.site(), "it says that it is {}", hello.site),
                 Err(error) => tracing::warn!(site = %self.site(), "its status cannot be read: {error}"),
             },
+            // A site that was not answered sends nothing: it was on its way.
+            Kind::Journal if self.is_forgotten => {}
             Kind::Journal if self.memory.stands_still && !self.is_forked() => self.memory.unacked += 1,
             Kind::Journal => {
                 if is_planted(Bug::AckBeforeCommit) {
@@ -199,7 +211,7 @@ impl Core {
         Heard { effects, then }
     }
 
-    /// Answers a hello: how far head office is, under the hello's number, and where the site was restored from a copy the next
+    /// Answers a hello, in a transaction that may write: how far head office is, under the hello's number, and where the site was restored from a copy the next
     /// entries that it lost.
     ///
     /// The database is asked and not the copy: a station that is recovering goes on by this answer, and a process that has stood
@@ -207,13 +219,62 @@ impl Core {
     ///
     /// # Errors
     /// [`StoreError::NotOwner`]: another process goes on with the site, and answers. [`StoreError`].
-    pub fn greet(&mut self, tx: &mut dyn Tx, now: Mono, hello: &Hello) -> Result<Vec<Effect>, StoreError> {
+    pub fn greet(&mut self, tx: &mut dyn Tx, now: Now, hello: &Hello) -> Result<Vec<Effect>, StoreError> {
         sites::is_at(tx, &self.office.process, self.copy.site())?;
-        let mut effects = vec![self.ack(now, hello.nonce)];
+        self.is_forgotten = self.remembers(tx, now.wall, hello)?;
+        let mut effects: Vec<Effect> = self.ack(now.mono, hello.nonce).into_iter().collect();
+        if self.is_forgotten {
+            return Ok(effects);
+        }
         if hello.recovering && hello.head.seq < self.copy.site().head.seq {
             effects.extend(self.hand_back(tx, hello.head)?);
         }
         Ok(effects)
+    }
+
+    /// Whether a site remembers of head office what the database does not, and people do not know of that (rule 3). What it says
+    /// is kept, so that they are told.
+    fn remembers(&self, tx: &mut dyn Tx, now: Wall, hello: &Hello) -> Result<bool, StoreError> {
+        let site = self.copy.site();
+        let named = hello.hq_epoch.filter(|epoch| *epoch != self.office.hq_epoch);
+        let was_here = named.map_or(Ok(true), |epoch| identity::was(tx, epoch))?;
+        let has_place = hello
+            .acknowledged
+            .map_or(Ok(true), |place| ingest::has(tx, site, place))?;
+        let before = forgotten::of(tx, &site.id)?;
+        if was_here && has_place {
+            if before.is_some() {
+                forgotten::remove(tx, &site.id)?;
+            }
+            return Ok(false);
+        }
+        let reaches = |said: &Forgotten| said.acknowledged.map(|place| place.seq);
+        let is_same = |said: &Forgotten| reaches(said) >= hello.acknowledged.map(|place| place.seq);
+        if was_here && before.as_ref().is_some_and(|said| said.is_known && is_same(said)) {
+            // The station keeps the place until head office has come there again.
+            return Ok(false);
+        }
+        let said = Forgotten {
+            site: site.id.clone(),
+            hq_epoch: hello.hq_epoch,
+            acknowledged: hello.acknowledged,
+            said_at: match &before {
+                Some(before) if !before.is_known => before.said_at,
+                _ => now,
+            },
+            // It was last spoken to by a life that ended when people said so: what that forgot they know of.
+            is_known: was_here && named.is_some(),
+        };
+        if before.as_ref() != Some(&said) {
+            forgotten::put(tx, &said)?;
+        }
+        if !said.is_known {
+            tracing::error!(
+                site = %site.id,
+                "it knows of head office what this database does not: was that restored from a copy? `holdfast-central restored`"
+            );
+        }
+        Ok(!said.is_known)
     }
 
     /// What hands back the entries after this place, a batch of them; none where the site's copy holds another journal.
@@ -258,11 +319,11 @@ impl Core {
         Ok(Ok(match taken {
             Taken::NotSigned => return Ok(Err(NotSigned.into())),
             Taken::Followed if self.memory.unacked < ACK_BATCHES => None,
-            Taken::Followed | Taken::Gap => Some(self.say(now.mono)),
+            Taken::Followed | Taken::Gap => self.say(now.mono),
             Taken::Stopped { state, why } => {
                 tracing::error!(site = %self.site(), state = state.word(), "its journal is not followed any more: {why}");
                 self.memory.stands_still = true;
-                Some(self.say(now.mono))
+                self.say(now.mono)
             }
         }))
     }
@@ -276,7 +337,7 @@ impl Core {
         tracing::error!(site = %self.site(), "its journal is not followed any more: {why}");
         ingest::cannot_be_stored(tx, &self.office.process, &mut self.copy, why)?;
         self.memory.stands_still = true;
-        Ok(Some(self.say(now)))
+        Ok(self.say(now))
     }
 
     /// There is another journal of the site: what comes of that is kept, and neither followed nor acknowledged (decision 0034).
@@ -284,9 +345,9 @@ impl Core {
         self.copy.site().state == State::Forked
     }
 
-    fn ack(&mut self, now: Mono, nonce: Nonce) -> Effect {
+    fn ack(&mut self, now: Mono, nonce: Nonce) -> Option<Effect> {
         (self.memory.acked_at, self.memory.unacked) = (now, 0);
-        self.signed(self.copy.site().head, nonce)
+        (!self.is_forgotten).then(|| self.signed(self.copy.site().head, nonce))
     }
 
     fn signed(&self, head: Head, nonce: Nonce) -> Effect {

@@ -150,7 +150,7 @@ impl Desk {
         let mut core = self.core().await?;
         let said = core.say(self.clock.mono());
         self.core = Some(core);
-        self.perform(said);
+        said.into_iter().for_each(|said| self.perform(said));
         Ok(())
     }
 
@@ -193,8 +193,8 @@ impl Desk {
         let hello = Arc::new(hello);
         loop {
             let mut core = self.core().await?;
-            let (now, hello) = (self.clock.mono(), Arc::clone(&hello));
-            let greeted = self.db.read(move |tx| Ok((core.greet(tx, now, &hello)?, core)));
+            let (now, hello) = (self.now(), Arc::clone(&hello));
+            let greeted = self.db.write(move |tx| Ok((core.greet(tx, now, &hello)?, core)));
             match greeted.await {
                 Ok((effects, core)) => {
                     self.core = Some(core);

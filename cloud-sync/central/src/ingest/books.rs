@@ -43,7 +43,7 @@ pub enum Compared {
         head: u64,
     },
     /// The site goes on with another journal than the one that is here; or did when it drew the sheet up, before the branch
-    /// that is followed now left the other.
+    /// that is followed now left the other, or before its opening.
     Forked,
 }
 
@@ -92,6 +92,9 @@ pub fn compare(tx: &mut dyn Tx, site: &SiteId, sheet: &Sheet) -> Result<(u64, Co
     let found = found.ok_or_else(|| StoreError::Broken(format!("there is no site {site}")))?;
     let head = found.head.seq;
     if found.state == State::Forked {
+        return Ok((found.branch, Compared::Forked));
+    }
+    if sheet.seq < found.begins.seq {
         return Ok((found.branch, Compared::Forked));
     }
     let followed_from = branches::left(tx, site, found.branch)?;

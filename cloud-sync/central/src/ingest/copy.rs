@@ -17,7 +17,7 @@ use domain::{
     time::{Day, Mono},
     units::Fen,
 };
-use protocol::frame::State;
+use protocol::{frame::State, opening::Begins};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often it is asked what entries need before they are followed: an order names its member.
@@ -87,11 +87,41 @@ impl SiteCopy {
         })
     }
 
-    /// The copy of a site of which nothing has been followed.
+    /// The copy of a site of which nothing has been followed but its opening, if it has one, whose rows these are.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(super) fn empty(tx: &mut dyn Tx, site: &Site) -> Result<Self, StoreError> {
+    pub(super) fn begins(tx: &mut dyn Tx, site: &Site, laid: Option<(Begins, Rows)>) -> Result<Self, StoreError> {
+        match laid {
+            None => Self::empty(tx, site),
+            Some(laid) => Self::opened(tx, site, laid),
+        }
+    }
+
+    /// The copy of a site that begins with these rows.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn opened(tx: &mut dyn Tx, site: &Site, (begins, rows): (Begins, Rows)) -> Result<Self, StoreError> {
+        let last = Stamp {
+            seq: begins.head.seq,
+            at: begins.at,
+            mono: begins.mono,
+        };
+        Ok(Self {
+            site: Site {
+                begins: begins.head,
+                head: begins.head,
+                mono: begins.mono,
+                day: rows.energy.days.map(|days| days.now),
+                ..site.clone()
+            },
+            replica: Replica::new(last, rows),
+            set_aside: decisions::set_aside(tx, &site.id, site.branch)?,
+        })
+    }
+
+    fn empty(tx: &mut dyn Tx, site: &Site) -> Result<Self, StoreError> {
         let mut rows = Rows::default();
         for account in Account::OF_STATION {
             rows.ledger.load(account, Fen::ZERO);

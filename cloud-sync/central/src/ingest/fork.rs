@@ -108,8 +108,7 @@ fn add(
         return Ok(None);
     }
     (branch.head, branch.taken_at) = (read.unpacked.head(), now);
-    let known = read.entries.iter().flatten();
-    let orders: BTreeSet<OrderId> = known.filter_map(|entry| entry.fact.order().cloned()).collect();
+    let orders: BTreeSet<OrderId> = read.known().filter_map(|entry| entry.fact.order().cloned()).collect();
     branches::put(tx, &site.id, &branch)?;
     journal::keep(tx, &site.id, branch.number, batch, &orders, now)?;
     Ok(Some(branch.number))

@@ -26,11 +26,13 @@ pub enum Kind {
     Books,
     /// A site's bills were others when they were rated again.
     Rating,
+    /// A site knows of head office what its database does not: it was restored from a copy, or a failover lost its end.
+    Restored,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::SiteSilent,
         Self::BacklogOld,
         Self::Ahead,
@@ -41,6 +43,7 @@ impl Kind {
         Self::Disk,
         Self::Books,
         Self::Rating,
+        Self::Restored,
     ];
 
     /// Its word, in the database and for people.
@@ -56,6 +59,7 @@ impl Kind {
             Self::Disk => "disk",
             Self::Books => "books",
             Self::Rating => "rating",
+            Self::Restored => "restored",
         }
     }
 
@@ -77,7 +81,7 @@ pub struct Alert {
     pub id: String,
     /// What it is.
     pub kind: Kind,
-    /// The site it is about, or the process.
+    /// The site it is about, the process, or `head office`.
     pub subject: String,
     /// When it began, by head office's clock.
     pub begun_at: Wall,

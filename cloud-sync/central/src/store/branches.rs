@@ -1,7 +1,7 @@
 //! Branches of a site's journal in the database: what a restored or cloned site has said that is not followed, and what was
 //! followed before another branch was.
 
-use super::{Row, SetStatement, StoreError, Tx, set};
+use super::{LookUp, Row, SetStatement, StoreError, Tx, Value, set};
 use domain::{
     ids::{OrderId, SiteId},
     journal::{Hash, Head},
@@ -147,25 +147,32 @@ const ORDERS: SetStatement = SetStatement {
 /// An order, and its bill.
 pub type Billed = (OrderId, Fen);
 
-fn billed(mut row: Row) -> Result<Billed, StoreError> {
-    let id = row.text(0)?;
-    let id = id
-        .parse()
-        .map_err(|error| StoreError::Broken(format!("the id of an order, {id}: {error}")))?;
-    Ok((id, Fen(row.int(1)?)))
-}
+const FEES: LookUp = LookUp {
+    table: "r_order",
+    keys: &[text("site"), text("id")],
+    columns: &[text("id"), int("fee")],
+};
 
-/// The orders that are over with a bill by a site's rows, and are spoken of in batches of its branch from an entry on.
+/// Orders with their bills by a site's rows; of one that has none it is nothing.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn settled_since(tx: &mut dyn Tx, site: &SiteId, branch: u64, first: u64) -> Result<Vec<Billed>, StoreError> {
-    let rows = tx.query(
-        "SELECT id, fee FROM r_order WHERE site = $1 AND open = 0 AND fee IS NOT NULL AND id IN (\
-         SELECT order_id FROM order_batch WHERE site = $1 AND branch = $2 AND first >= $3) ORDER BY id",
-        &[site.as_str().into(), branch.into(), first.into()],
-    )?;
-    rows.into_iter().map(billed).collect()
+pub fn billed(
+    tx: &mut dyn Tx,
+    site: &SiteId,
+    orders: impl IntoIterator<Item = OrderId>,
+) -> Result<Vec<Billed>, StoreError> {
+    let key = |order: OrderId| vec![site.as_str().into(), order.as_str().into()];
+    let keys: Vec<Vec<Value>> = orders.into_iter().map(key).collect();
+    let mut found = Vec::with_capacity(keys.len());
+    for mut row in tx.find_all(&FEES, &keys)? {
+        let id = row.text(0)?;
+        let id = id
+            .parse()
+            .map_err(|error| StoreError::Broken(format!("the id of an order, {id}: {error}")))?;
+        found.push((id, Fen(row.optional_int(1)?.unwrap_or(0))));
+    }
+    Ok(found)
 }
 
 /// Keeps which orders were settled on a branch that is not followed any more, in place of what was kept of it.

@@ -11,6 +11,8 @@ pub enum Kind {
     SetAside,
     /// The site never comes back.
     Close,
+    /// A station with a history joins.
+    Open,
 }
 
 impl Kind {
@@ -18,6 +20,7 @@ impl Kind {
         match self {
             Self::SetAside => "set_aside",
             Self::Close => "close",
+            Self::Open => "open",
         }
     }
 }

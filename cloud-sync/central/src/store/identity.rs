@@ -1,6 +1,7 @@
 //! What this database is: which life of head office's, and what head office signs with.
 
-use super::{StoreError, Tx};
+use super::{StoreError, Tx, forgotten};
+use domain::time::Wall;
 use protocol::{
     frame::{HqEpoch, new_hq_epoch},
     key::SigningKey,
@@ -19,7 +20,7 @@ pub struct Identity {
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn of(tx: &mut dyn Tx) -> Result<Identity, StoreError> {
+pub fn of(tx: &mut dyn Tx, now: Wall) -> Result<Identity, StoreError> {
     let random = |error: getrandom::Error| StoreError::Unavailable(format!("the system gives no randomness: {error}"));
     let (epoch, key) = (new_hq_epoch().map_err(random)?, SigningKey::generate().map_err(random)?);
     // Of two processes that start at once the second finds what the first has made.
@@ -30,23 +31,64 @@ pub fn of(tx: &mut dyn Tx) -> Result<Identity, StoreError> {
     let row = tx.query_optional("SELECT hq_epoch, signing_key FROM head_office WHERE id = 1", &[])?;
     let mut row = row.ok_or_else(|| StoreError::Broken("it does not say which head office it is".to_owned()))?;
     let bad = |what: &str| StoreError::Broken(format!("head office's {what} is not as it was kept"));
+    let hq_epoch = HqEpoch::try_from(row.text(0)?).map_err(|_| bad("epoch"))?;
+    has_lived(tx, hq_epoch, now)?;
     Ok(Identity {
-        hq_epoch: HqEpoch::try_from(row.text(0)?).map_err(|_| bad("epoch"))?,
+        hq_epoch,
         key: SigningKey::from_text(&row.text(1)?).map_err(|_| bad("key"))?,
     })
 }
 
-/// Begins another life of head office's: its database was restored from a copy, and may have forgotten what it told sites.
+/// Which life of head office's goes on; none before the first start.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn begin_anew(tx: &mut dyn Tx) -> Result<HqEpoch, StoreError> {
-    of(tx)?;
+pub fn epoch(tx: &mut dyn Tx) -> Result<Option<HqEpoch>, StoreError> {
+    let row = tx.query_optional("SELECT hq_epoch FROM head_office WHERE id = 1", &[])?;
+    let epoch = row.map(|mut row| row.text(0)).transpose()?;
+    epoch
+        .map(|epoch| HqEpoch::try_from(epoch).map_err(|_| StoreError::Broken("head office's epoch".to_owned())))
+        .transpose()
+}
+
+/// Notes that a life of head office's is, or was, this database's.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn has_lived(tx: &mut dyn Tx, epoch: HqEpoch, now: Wall) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO hq_life (epoch, begun_at) VALUES ($1, $2) ON CONFLICT (epoch) DO NOTHING",
+        &[epoch.to_string().into(), now.0.into()],
+    )
+    .map(drop)
+}
+
+/// Whether a life of head office's was this database's.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn was(tx: &mut dyn Tx, epoch: HqEpoch) -> Result<bool, StoreError> {
+    let found = tx.query_optional(
+        "SELECT epoch FROM hq_life WHERE epoch = $1",
+        &[epoch.to_string().into()],
+    )?;
+    Ok(found.is_some())
+}
+
+/// Begins another life of head office's: its database was restored from a copy, and may have forgotten what it told sites. What
+/// they have said of that is known now.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn begin_anew(tx: &mut dyn Tx, now: Wall) -> Result<HqEpoch, StoreError> {
+    of(tx, now)?;
+    forgotten::know(tx, now)?;
     let epoch =
         new_hq_epoch().map_err(|error| StoreError::Unavailable(format!("the system gives no randomness: {error}")))?;
     tx.execute(
         "UPDATE head_office SET hq_epoch = $1 WHERE id = 1",
         &[epoch.to_string().into()],
     )?;
+    has_lived(tx, epoch, now)?;
     Ok(epoch)
 }

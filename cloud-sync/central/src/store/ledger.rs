@@ -36,6 +36,8 @@ pub const TRANSFERS: SetStatement = SetStatement {
 
 /// The code of movements by which a site's accounts are brought to the rows of another branch.
 const RESTORE: &str = "RESTORE";
+/// The code of those by which a station with a history joins.
+const OPENING: &str = "OPENING";
 
 const BALANCES: SetStatement = SetStatement {
     table: "account",
@@ -138,9 +140,33 @@ pub fn book(tx: &mut dyn Tx, site: &SiteId, branch: u64, transfers: &[Mirrored])
 /// [`StoreError::Constraint`]: the branch was opened before.
 pub fn open_branch(
     tx: &mut dyn Tx,
+    of: (&SiteId, u64, u64),
+    rows: &BTreeMap<ledger::Account, Fen>,
+    at: (Option<Day>, Wall),
+) -> Result<u64, StoreError> {
+    bring(tx, of, rows, at, ("restore", RESTORE))
+}
+
+/// A station with a history joins: brings the accounts that it has here to what they are by its rows, each by one movement
+/// `{site}:{branch}:open.{n}` against `opening:{site}` (rule 13). How many movements.
+///
+/// # Errors
+/// [`StoreError::Constraint`]: it has joined before.
+pub fn open_site(
+    tx: &mut dyn Tx,
+    of: (&SiteId, u64, u64),
+    rows: &BTreeMap<ledger::Account, Fen>,
+    at: (Option<Day>, Wall),
+) -> Result<u64, StoreError> {
+    bring(tx, of, rows, at, ("opening", OPENING))
+}
+
+fn bring(
+    tx: &mut dyn Tx,
     (site, branch, seq): (&SiteId, u64, u64),
     rows: &BTreeMap<ledger::Account, Fen>,
     (day, now): (Option<Day>, Wall),
+    (against, code): (&str, &str),
 ) -> Result<u64, StoreError> {
     let mut differing: BTreeMap<String, i64> = of_sites(tx)?
         .into_iter()
@@ -151,12 +177,12 @@ pub fn open_branch(
         *differing.entry(mirrored(site, account)).or_default() += balance.0;
     }
     differing.retain(|_, by| *by != 0);
-    let restore = format!("restore:{site}");
+    let against = format!("{against}:{site}");
     let (mut movements, mut balances) = (Vec::new(), Vec::new());
     for (n, (name, by)) in differing.iter().enumerate() {
         let (debit, credit) = match *by > 0 {
-            true => (&restore, name),
-            false => (name, &restore),
+            true => (&against, name),
+            false => (name, &against),
         };
         let account = of_site(site, name);
         let order = account.as_ref().and_then(|account| match account {
@@ -172,7 +198,7 @@ pub fn open_branch(
             debit.as_str().into(),
             credit.as_str().into(),
             by.abs().into(),
-            RESTORE.into(),
+            code.into(),
             site.as_str().into(),
             branch.into(),
             seq.into(),
@@ -183,7 +209,7 @@ pub fn open_branch(
             Value::Null,
         ]);
         balances.push(change(name, *by));
-        balances.push(change(&restore, -by));
+        balances.push(change(&against, -by));
     }
     tx.write_all(&TRANSFERS, &movements)?;
     tx.write_all(&BALANCES, &balances)?;

@@ -8,7 +8,8 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox` | what is kept, by subject |
+//! | `moving` | from a file to PostgreSQL |
 //! | `queries` | what is read for people, over all sites |
 //! | `schema` | tables, by version |
 //!
@@ -22,10 +23,13 @@ mod checked;
 pub mod decisions;
 pub mod enrolment;
 pub mod findings;
+pub mod forgotten;
 pub mod identity;
 pub mod jobs;
 pub mod journal;
 pub mod ledger;
+pub mod moving;
+pub mod openings;
 pub mod outbox;
 pub mod people;
 mod postgres;
@@ -102,6 +106,17 @@ pub enum StoreError {
         /// The newest version that is known here.
         known: i64,
     },
+    /// It was moved.
+    #[error(
+        "this database was moved to {0}, and is not used any more: set `database.url` in the configuration to that one. To go back, \
+         restore a copy of this file from before the move"
+    )]
+    Moved(String),
+    /// A move into it was not finished.
+    #[error(
+        "the move of {0} into this database was not finished: say `holdfast-central move` again, or go on with the old one for now"
+    )]
+    Arriving(String),
     /// Another process owns the site, or has gone on with it.
     #[error("another process goes on with this site")]
     NotOwner,
@@ -251,6 +266,7 @@ impl Db {
             Place::File(path) => {
                 let mut writer = sqlite::Sqlite::open(path)?;
                 schema::migrate(&mut writer)?;
+                moving::refuse(&mut writer)?;
                 serve("sqlite-write", to_write, writer)?;
                 for _ in 0..CONNECTIONS {
                     serve("sqlite-read", Arc::clone(&to_read), sqlite::Sqlite::open(path)?)?;
@@ -259,6 +275,7 @@ impl Db {
             Place::Postgres(url) => {
                 let mut first = postgres::Postgres::new(url)?;
                 schema::migrate(&mut first)?;
+                moving::refuse(&mut first)?;
                 serve("postgres-write", Arc::clone(&to_write), first)?;
                 // The others connect when something comes for them.
                 for _ in 1..CONNECTIONS {

@@ -7,6 +7,7 @@ use super::{
 };
 use postgres::{
     Client, Config, NoTls, Statement,
+    config::Host,
     error::SqlState,
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
@@ -37,6 +38,20 @@ struct Open {
     statements: HashMap<String, Statement>,
     /// Something happened that a new connection may cure.
     suspect: bool,
+}
+
+/// Where an address leads, without user and password: what people are told.
+pub(super) fn place_of(url: &str) -> Result<String, StoreError> {
+    let config: Config = url
+        .parse()
+        .map_err(|error| StoreError::Broken(format!("the address of PostgreSQL: {}", words(&error))))?;
+    let host = |host: &Host| match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(folder) => folder.display().to_string(),
+    };
+    let hosts: Vec<String> = config.get_hosts().iter().map(host).collect();
+    let name = config.get_dbname().or(config.get_user()).unwrap_or_default();
+    Ok(format!("the database {name} of PostgreSQL at {}", hosts.join(", ")))
 }
 
 impl Postgres {

@@ -134,6 +134,11 @@ fn append_only(table: &str, dialect: Dialect) -> Vec<String> {
 const TABLES_1: &[&str] = &[
     // What this database is.
     "CREATE TABLE head_office (id BIGINT PRIMARY KEY CHECK (id = 1), hq_epoch TEXT NOT NULL, signing_key TEXT NOT NULL)",
+    // A move of the database: where to it went, or where from it comes and is not all here.
+    "CREATE TABLE moved (
+        id BIGINT PRIMARY KEY CHECK (id = 1), move TEXT NOT NULL, arrives BIGINT NOT NULL, place TEXT NOT NULL)",
+    // Its lives, the one that goes on among them.
+    "CREATE TABLE hq_life (epoch TEXT PRIMARY KEY, begun_at BIGINT NOT NULL)",
     // A site: how far its journal is here, what is made of it, and which process goes on with it.
     "CREATE TABLE site (
         id TEXT PRIMARY KEY,
@@ -155,10 +160,20 @@ const TABLES_1: &[&str] = &[
         owner TEXT,
         owner_until BIGINT NOT NULL,
         revoked_at BIGINT,
-        closed_at BIGINT)",
+        closed_at BIGINT,
+        begins TEXT)",
+    // The rows with which a station with a history joins, or has joined; `begins` of its site says where.
+    "CREATE TABLE opening (site TEXT PRIMARY KEY REFERENCES site (id), begins TEXT NOT NULL, totals TEXT NOT NULL)",
+    "CREATE TABLE opening_part (
+        site TEXT NOT NULL REFERENCES site (id), n BIGINT NOT NULL, raw BIGINT NOT NULL, body BYTES NOT NULL,
+        PRIMARY KEY (site, n))",
     // Who may come in for the first time, or anew, by a token that counts once.
     "CREATE TABLE enrolment (
         site TEXT PRIMARY KEY REFERENCES site (id), token TEXT NOT NULL UNIQUE, until BIGINT NOT NULL, used_for TEXT)",
+    // What a site says of head office that this database does not know, and whether people know of that.
+    "CREATE TABLE forgotten (
+        site TEXT PRIMARY KEY REFERENCES site (id), hq_epoch TEXT, place TEXT, said_at BIGINT NOT NULL,
+        known BIGINT NOT NULL)",
     // Batches as they came; those that are not followed have another branch than the site.
     "CREATE TABLE batch (
         site TEXT NOT NULL REFERENCES site (id),
@@ -192,7 +207,7 @@ const TABLES_1: &[&str] = &[
     // What two people decide of a site: one proposes, another approves.
     "CREATE TABLE site_decision (
         site TEXT NOT NULL REFERENCES site (id),
-        kind TEXT NOT NULL CHECK (kind IN ('set_aside', 'close')),
+        kind TEXT NOT NULL CHECK (kind IN ('set_aside', 'close', 'open')),
         branch BIGINT NOT NULL,
         seq BIGINT NOT NULL,
         reason TEXT NOT NULL,

@@ -75,6 +75,8 @@ pub struct Site {
     pub trouble: Option<String>,
     /// Which branch of its journal is followed.
     pub branch: u64,
+    /// The place after which its journal is followed: its first entry, or where its opening was made.
+    pub begins: Head,
     /// The place up to which it is here.
     pub head: Head,
     /// The station's elapsed time there.
@@ -84,7 +86,7 @@ pub struct Site {
 }
 
 const COLUMNS: &str = "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at, \
-     closed_at";
+     closed_at, begins";
 
 fn bad(what: &str, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Broken(format!("{what} of a site: {error}"))
@@ -115,6 +117,10 @@ fn site(mut row: Row) -> Result<Site, StoreError> {
         }),
         revoked_at: row.optional_int(13)?.map(Wall),
         closed_at: row.optional_int(14)?.map(Wall),
+        begins: match row.optional_text(15)? {
+            None => Head::START,
+            Some(place) => place.parse().map_err(|_| bad("beginning", &place))?,
+        },
         id: row.text(0)?.parse().map_err(|error| bad("id", &error))?,
         number: row.count(1)?,
         name: row.text(2)?,
@@ -429,6 +435,26 @@ pub fn change_branch(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Resul
         1 => Ok(()),
         _ => Err(StoreError::NotOwner),
     }
+}
+
+/// Begins a site with its opening, where nothing of its journal is here: at the place, time and day of `to`.
+///
+/// # Errors
+/// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it.
+pub fn begin(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<(), StoreError> {
+    hold(tx, me, from)?;
+    tx.execute(
+        "UPDATE site SET begins = $1, seq = $2, hash = $3, mono = $4, day = $5 WHERE id = $6",
+        &[
+            to.begins.to_string().into(),
+            to.head.seq.into(),
+            to.head.hash.0.as_slice().into(),
+            to.mono.0.into(),
+            to.day.map(|day| day.to_string()).into(),
+            to.id.as_str().into(),
+        ],
+    )
+    .map(drop)
 }
 
 /// Closes a site where it is: its journal is not followed from here on, whoever comes in.

@@ -11,13 +11,9 @@ use crate::{
         sites::{self, Site},
     },
 };
-use domain::{
-    ids::SiteId,
-    journal::Head,
-    site::{Key, Loaded},
-    time::Wall,
-};
+use domain::{fact::Fact, ids::SiteId, journal::Head, time::Wall};
 use protocol::frame::{Batch, State};
+use std::collections::BTreeSet;
 
 /// Batches that are gone through at once.
 const PAGE: u64 = 1;
@@ -105,11 +101,10 @@ fn change(tx: &mut dyn Tx, me: &str, site: &Site, branch: &Branch, now: Wall) ->
     let id = &site.id;
     branches::forget_settled(tx, id, branch.number)?;
     let branch = &booked_anew(tx, site, branch)?;
-    let settled = branches::settled_since(tx, id, site.branch, branch.first)?;
+    let settled = settled_after_fork(tx, site, branch.left)?;
     exchange(tx, site, branch, now)?;
     clear(tx, id)?;
     let copy = rows_at_fork(tx, site, branch)?;
-    let settled = settled_after_fork(tx, id, settled)?;
     branches::keep_settled(tx, id, site.branch, &settled)?;
     let rows = replica::balances(tx, id)?;
     let (of, day) = ((id, branch.number, branch.left.seq), copy.site().day);
@@ -211,24 +206,28 @@ fn rows_at_fork(tx: &mut dyn Tx, site: &Site, branch: &Branch) -> Result<SiteCop
     Ok(again.go_on())
 }
 
-/// Of orders that are settled at the end of the old branch those that were not where the new one leaves it, by the rows of there.
-fn settled_after_fork(tx: &mut dyn Tx, id: &SiteId, settled: Vec<Billed>) -> Result<Vec<Billed>, StoreError> {
-    let keys = settled.iter().map(|(order, _)| Key::Order(order.clone()));
-    let mut before = std::collections::BTreeSet::new();
-    for row in replica::load(tx, id, keys)? {
-        if let Loaded::Order {
-            id, order: Some(order), ..
-        } = row
-            && !order.state.is_open()
-            && order.bill().is_some()
-        {
-            before.insert(id);
+/// The orders that the branch which is left settled after the fork, with their bills there: an order that was settled before by an
+/// estimate may be settled anew on both by its record.
+fn settled_after_fork(tx: &mut dyn Tx, site: &Site, left: Head) -> Result<Vec<Billed>, StoreError> {
+    let set_aside = decisions::set_aside(tx, &site.id, site.branch)?;
+    let (mut settled, mut seq) = (BTreeSet::new(), left.seq);
+    loop {
+        let batches = journal::after(tx, &site.id, site.branch, seq, PAGE)?;
+        let Some(last) = batches.last() else { break };
+        seq = last.last();
+        for batch in &batches {
+            for entry in Read::kept(batch.clone(), site)?.known() {
+                let stamp = entry.stamp;
+                if let Fact::OrderSettled { order, .. } = &entry.fact
+                    && stamp.seq > left.seq
+                    && !set_aside.contains(&stamp.seq)
+                {
+                    settled.insert(order.clone());
+                }
+            }
         }
     }
-    Ok(settled
-        .into_iter()
-        .filter(|(order, _)| !before.contains(order))
-        .collect())
+    branches::billed(tx, &site.id, settled)
 }
 
 /// Takes what is kept of the branch as if it had just come. What cannot be followed is taken away: the site stands still there,

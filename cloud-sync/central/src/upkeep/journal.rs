@@ -34,10 +34,10 @@ pub fn verify(tx: &mut dyn Tx, id: &SiteId, through: Option<Head>) -> Result<Fol
     let site = site.ok_or_else(|| StoreError::Broken(format!("there is no site {id}")))?;
     let mut followed = Followed {
         batches: 0,
-        head: Head::START,
+        head: site.begins,
         fault: None,
     };
-    let mut passed = through.filter(|through| *through != Head::START);
+    let mut passed = through.filter(|through| *through != site.begins);
     loop {
         let page = match journal::after(tx, id, site.branch, followed.head.seq, PAGE) {
             // A row that is no batch any more; where the database itself does not answer, that is no word on the journal.

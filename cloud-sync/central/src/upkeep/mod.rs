@@ -6,6 +6,7 @@
 //! | `journal` | whether a journal is whole and its site's own |
 //! | `ledger` | whether the books add up, and all movements as CSV |
 //! | `fork` | which branch of a journal lives |
+//! | `opening` | a station with a history joins |
 //! | `closing` | what is open at a site that never comes back |
 //!
 //! What only looks runs in a transaction that reads ([`Db::read`](crate::store::Db::read)): it sees one state, and holds nobody up.
@@ -14,6 +15,7 @@ pub mod closing;
 pub mod fork;
 pub mod journal;
 pub mod ledger;
+pub mod opening;
 pub mod replica;
 
 /// The most differences that are told one by one.

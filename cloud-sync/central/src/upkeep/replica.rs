@@ -32,7 +32,7 @@ const TOLD_MAX: usize = 120;
 pub fn verify(tx: &mut dyn Tx, id: &SiteId) -> Result<Verified, StoreError> {
     let site = found(tx, id)?;
     scratch(|anew| {
-        let mut again = Again::new(tx, &site)?;
+        let mut again = Again::elsewhere(tx, anew, &site)?;
         loop {
             let batches = next(tx, &again)?;
             if batches.is_empty() {

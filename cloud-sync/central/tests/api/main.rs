@@ -9,6 +9,7 @@ mod audit;
 #[path = "../../../../domain/tests/bench/mod.rs"]
 mod bench;
 mod books_check;
+mod branches;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
 #[path = "../store/cluster.rs"]
 mod cluster;
@@ -59,6 +60,11 @@ on_both! {
         each_business_day_the_books_are_compared_once_whichever_process_does_it
         a_site_that_is_away_is_asked_again_later
         a_sheet_that_is_ahead_of_what_is_here_waits_for_it
+    }
+    branches {
+        a_branch_that_is_accepted_is_followed_and_told
+        a_site_that_stands_still_is_tried_again_and_an_entry_is_set_aside_by_two
+        a_site_is_closed_by_two
     }
     lists {
         orders_of_all_sites_are_listed_by_every_filter_and_page_size

@@ -8,8 +8,11 @@ use crate::{
 use central::{
     api::{self, ApiState},
     asks::Asks,
+    clock::MachineClock,
     desk::Clock,
+    enrol::{Entrance, Told},
     ingest::{Read, SiteCopy, Taken, take},
+    owners::{Bell, Ring},
     store::{Db, Place, sites},
 };
 use domain::{
@@ -24,6 +27,7 @@ use service::{
         serve::serve,
         unix::{bind_unix, serve_unix},
     },
+    tls::{self, Tls},
 };
 use std::{
     net::SocketAddr,
@@ -34,7 +38,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 /// The time at which a test begins: 10 March 2026, 04:00 UTC.
 pub(crate) const BEGIN: Wall = Wall(1_773_115_200_000);
@@ -67,6 +74,8 @@ pub(crate) struct Office {
     pub(crate) state: ApiState,
     pub(crate) address: SocketAddr,
     pub(crate) clock: Arc<Moved>,
+    /// What those who keep the desks were told.
+    pub(crate) rings: Mutex<mpsc::Receiver<Ring>>,
     socket: PathBuf,
     keys: AtomicU64,
     _stop: watch::Sender<bool>,
@@ -166,10 +175,12 @@ impl Office {
         let state = ApiState::new(db.clone(), Arc::clone(&asks), of_api, ()).unwrap();
         // What is answered is answered before: nobody waits so long.
         let state = state.with_ask_time_max(Duration::from_secs(25));
+        let folder = Folder::new("central-api");
+        let (bell, rings) = Bell::new();
+        let state = state.with_entrance(Arc::new(entrance(folder.path(), bell)));
         let (stop, stopping) = watch::channel(false);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let folder = Folder::new("central-api");
         let socket = folder.path().join("central.sock");
         let unix = bind_unix(&socket).await.unwrap();
         tokio::spawn(serve(listener, None, 128, api::api(state.clone()), stopping.clone()));
@@ -181,6 +192,7 @@ impl Office {
             state,
             address,
             clock,
+            rings: Mutex::new(rings),
             socket,
             keys: AtomicU64::new(0),
             _stop: stop,
@@ -295,6 +307,31 @@ impl Office {
             assert_eq!(rows.len(), limit, "a page before another is full");
             cursor = format!("&cursor={next}");
         }
+    }
+}
+
+/// Where sites come in.
+fn entrance(folder: &std::path::Path, bell: Bell) -> Entrance {
+    let config = tls::Config {
+        table: "http.tls",
+        renew_with: "",
+        names: Vec::new(),
+        own: None,
+        client_ca: None,
+    };
+    let tls = Tls::open(&config, &folder.join("tls"), "Test", Arc::new(MachineClock::start())).unwrap();
+    Entrance {
+        tls: Arc::new(tls),
+        told: Told {
+            https: "localhost:443".to_owned(),
+            brokers: vec!["localhost:8883".to_owned()],
+            plain: false,
+            broker_authority: String::new(),
+            https_authority: String::new(),
+            public_keys: Vec::new(),
+        },
+        bell,
+        process: ME.to_owned(),
     }
 }
 

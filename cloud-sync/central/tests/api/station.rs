@@ -70,11 +70,29 @@ impl Lived {
 }
 
 impl Journal {
-    fn place(&self, seq: usize) -> Head {
+    pub(crate) fn place(&self, seq: usize) -> Head {
         let seal = |hash: Hash, bytes: &Vec<u8>| Hash::seal(&hash, bytes);
         Head {
             seq: seq as u64,
             hash: self.entries[..seq].iter().fold(Hash::GENESIS, seal),
+        }
+    }
+
+    /// The same station on a copy of its disk, which goes on by itself after about half of it.
+    pub(crate) fn copied(&self) -> Self {
+        let now = |n: usize| Stamp::of_entry(&self.entries[n]).unwrap();
+        let half = (self.entries.len() / 2..)
+            .find(|n| now(*n).now() != now(*n - 1).now())
+            .unwrap();
+        let mut entries = self.entries[..half].to_vec();
+        for n in half..half + 5 {
+            let fact = domain::fact::Fact::ClockStepped { by_ms: 7 };
+            entries.push(Entry::bytes_of(&self.site, "e1", now(n), &fact));
+        }
+        Self {
+            site: self.site.clone(),
+            key: SigningKey::from_seed([7; 32]),
+            entries,
         }
     }
 

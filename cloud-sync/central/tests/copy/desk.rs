@@ -52,6 +52,7 @@ fn hello(journal: &Journal, head: Head) -> Vec<u8> {
         acknowledged: None,
         recovering: true,
         hq_epoch: None,
+        directives: protocol::status::DirectivesTaken::default(),
         waiting_since: None,
         time_zone: String::new(),
         key: None,
@@ -69,7 +70,8 @@ fn greet(office: &HeadOffice, mut core: Core, said: Vec<u8>) -> Result<(Vec<Effe
         panic!("a hello is no hello")
     };
     assert_eq!(effects, []);
-    office.read(move |tx| Ok((core.greet(tx, Mono(5), &hello)?, core)))
+    let (mono, wall) = (Mono(5), NOW);
+    office.write(move |tx| Ok((core.greet(tx, Now { mono, wall }, &hello)?, core)))
 }
 
 fn take(office: &HeadOffice, mut core: Core, batch: Vec<u8>) -> Core {

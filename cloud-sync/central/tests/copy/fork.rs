@@ -37,6 +37,7 @@ everywhere! {
     a_place_that_says_nothing_is_refused_and_nobody_else_accepts
     whatever_chains_on_to_nothing_is_not_kept
     a_site_that_went_on_alone_on_a_new_box_with_a_new_key_can_be_accepted
+    an_order_that_an_estimate_settled_before_the_fork_is_found_when_both_settle_it_anew
 }
 
 const COMMON: usize = 12;
@@ -282,6 +283,30 @@ fn an_accepted_branch_is_followed_and_the_books_go_on_with_it(office: &HeadOffic
     assert_eq!(branches.len(), 1, "{branches:?}");
     assert_eq!((branches[0].number, branches[0].left), (0, fork));
     assert!(branches[0].head.seq > end(&one).seq);
+}
+
+fn an_order_that_an_estimate_settled_before_the_fork_is_found_when_both_settle_it_anew(office: &HeadOffice) {
+    let [one, other] = ["1006.5", "1006.7"].map(|to| Journal::of_late_record("S1", to));
+    let fork = parting(&one, &other);
+    let settles = |journal: &Journal| -> Vec<u64> {
+        let facts = journal.facts.iter();
+        facts
+            .filter(|(_, fact)| matches!(fact, Fact::OrderSettled { .. }))
+            .map(|(stamp, _)| stamp.seq)
+            .collect()
+    };
+    let [before, after] = settles(&other)[..] else {
+        panic!("{:?}", settles(&other))
+    };
+    assert!(
+        before <= fork.seq && after > fork.seq && settles(&one).len() == 2,
+        "{fork}"
+    );
+    forked(office, &one, &other);
+    accepts(office, end(&other)).unwrap().unwrap();
+    let found = found(office, Class::Fork);
+    let seqs: Vec<u64> = found.iter().map(|found| found.finding.seq).collect();
+    assert_eq!(seqs, [after], "{found:?}");
 }
 
 fn whoever_was_right_before_goes_on_as_before(office: &HeadOffice) {

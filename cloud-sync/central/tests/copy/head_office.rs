@@ -10,7 +10,7 @@ use central::{
 };
 use domain::{ids::SiteId, time::Wall};
 use protocol::key::SigningKey;
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 pub(crate) const ME: &str = "here";
 pub(crate) const NOW: Wall = Wall(1_772_323_200_000);
@@ -18,7 +18,7 @@ pub(crate) const NOW: Wall = Wall(1_772_323_200_000);
 /// A head office whose database goes with it.
 pub(crate) struct HeadOffice {
     pub(crate) db: Db,
-    _folder: Option<Folder>,
+    folder: Option<Folder>,
     _cluster: Option<Arc<Cluster>>,
 }
 
@@ -26,7 +26,7 @@ impl HeadOffice {
     pub(crate) fn in_memory() -> Self {
         Self {
             db: Db::open(&Place::Memory).unwrap(),
-            _folder: None,
+            folder: None,
             _cluster: None,
         }
     }
@@ -35,7 +35,7 @@ impl HeadOffice {
         let folder = Folder::new("copy");
         Self {
             db: Db::open(&Place::File(folder.path().join("central.sqlite"))).unwrap(),
-            _folder: Some(folder),
+            folder: Some(folder),
             _cluster: None,
         }
     }
@@ -44,9 +44,23 @@ impl HeadOffice {
         let cluster = Cluster::shared();
         Self {
             db: Db::open(&Place::Postgres(cluster.new_database())).unwrap(),
-            _folder: None,
+            folder: None,
             _cluster: Some(cluster),
         }
+    }
+
+    /// On a database that is there.
+    pub(crate) fn at(db: Db, cluster: Arc<Cluster>) -> Self {
+        Self {
+            db,
+            folder: None,
+            _cluster: Some(cluster),
+        }
+    }
+
+    /// Its database, where that is a file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.as_ref().unwrap().path().join("central.sqlite")
     }
 
     /// Adds the site of a journal; its copy is empty.

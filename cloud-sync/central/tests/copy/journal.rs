@@ -84,6 +84,18 @@ impl Journal {
         Self::of(site, bench.facts)
     }
 
+    /// An order that was settled by an estimate, and is settled anew when its record comes, with this register at its end.
+    pub(crate) fn of_late_record(site: &str, to: &str) -> Self {
+        let mut bench = Bench::new();
+        let (order, began) = bench.charge("m", "P1", "50");
+        bench.deliver("P1", &order, 6 * HOUR, "1006");
+        let record = bench.record_since("P1", &order, began, "1000", to);
+        bench.idle("P1");
+        bench.advance(30 * MINUTE + 24 * HOUR);
+        bench.send_record("P1", &record);
+        Self::of(site, bench.facts)
+    }
+
     /// The entries that the facts make.
     pub(crate) fn seal(&mut self) {
         let entry = |(stamp, fact): &(Stamp, Fact)| Entry::bytes_of(&self.site, "e", *stamp, fact);

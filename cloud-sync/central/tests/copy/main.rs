@@ -11,12 +11,15 @@ mod books;
 mod cluster;
 mod desk;
 mod enrolment;
+mod forgotten;
 mod fork;
 #[path = "../../../../domain/tests/replay/happens.rs"]
 #[allow(dead_code, reason = "the domain's tests name the piles of it, these do not")]
 mod happens;
 mod head_office;
 mod journal;
+mod moving;
+mod opening;
 mod rating;
 mod speed;
 mod stands_still;

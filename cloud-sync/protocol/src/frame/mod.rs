@@ -3,11 +3,13 @@
 
 mod ack;
 mod batch;
+mod directive;
 mod pong;
 mod tail;
 
 pub use ack::{Ack, State};
 pub use batch::{BATCH_ENTRIES_MAX, BATCH_PACKED_MAX, BATCH_RAW_MAX, Batch, FRAME_MAX, STEP_RAW_MAX, Unpacked};
+pub use directive::{DIRECTIVE_BYTES_MAX, SignedDirective};
 pub use pong::Pong;
 pub use tail::Tail;
 

@@ -1,11 +1,12 @@
 //! What the program that speaks with head office is told, on a socket of its own.
 
 use crate::api::{
-    body::{Checked, check_reason},
+    body::{Checked, check_name, check_reason},
     problem::Problem,
     wire::{At, journal::JournalHead},
 };
-use domain::journal::Head;
+use domain::{head_office::HeadOfficeRow, journal::Head};
+use protocol::voucher::VOUCHER_TEXT_MAX;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -32,6 +33,8 @@ pub struct SyncHello {
     /// Which life of head office it last heard of, 32 hexadecimal digits.
     #[schema(required)]
     pub hq_epoch: Option<String>,
+    /// How far directives of head office were taken.
+    pub directives: DirectivesTakenView,
     /// When the oldest entry that is not acknowledged was journaled, by the station's clock.
     #[schema(required)]
     pub waiting_since: Option<At>,
@@ -42,6 +45,62 @@ pub struct SyncHello {
     /// What the acknowledgement that answers this hello says again, 32 hexadecimal digits. No earlier one is answered any
     /// more.
     pub nonce: String,
+}
+
+/// How far directives of head office were taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DirectivesTakenView {
+    /// Of which life of head office; 32 hexadecimal digits. `null` before the station goes by one.
+    #[schema(required)]
+    pub hq_epoch: Option<String>,
+    /// The number of the last one about orders and money; 0 before the first.
+    pub orders: u64,
+    /// The number of the last of the others.
+    pub others: u64,
+}
+
+impl From<&HeadOfficeRow> for DirectivesTakenView {
+    fn from(row: &HeadOfficeRow) -> Self {
+        Self {
+            hq_epoch: row.hq_epoch.map(|epoch| epoch.to_string()),
+            orders: row.orders.n,
+            others: row.others.n,
+        }
+    }
+}
+
+/// A voucher, as a driver shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShowVoucher {
+    /// The voucher's text.
+    pub voucher: String,
+}
+
+impl Checked for ShowVoucher {
+    fn check(&self) -> Result<(), Problem> {
+        match self.voucher.len() {
+            1..=VOUCHER_TEXT_MAX => Ok(()),
+            _ => Err(Problem::field(
+                "voucher",
+                format!("a voucher has 1 to {VOUCHER_TEXT_MAX} characters"),
+            )),
+        }
+    }
+}
+
+/// What a member owed elsewhere is paid, as head office's receipt says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LiftOwes {
+    /// The receipt's number.
+    pub receipt: String,
+}
+
+impl Checked for LiftOwes {
+    fn check(&self) -> Result<(), Problem> {
+        check_name("receipt", &self.receipt, 1)
+    }
 }
 
 /// A question whether head office is there.

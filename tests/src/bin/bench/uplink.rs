@@ -126,6 +126,7 @@ impl Uplink {
             acknowledged: None,
             recovering: false,
             hq_epoch: None,
+            directives: protocol::status::DirectivesTaken::default(),
             waiting_since: None,
             time_zone: "Asia/Shanghai".to_owned(),
             key: Some(key.public()),

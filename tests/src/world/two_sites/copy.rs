@@ -128,7 +128,7 @@ impl TwoSites {
     /// The digest over all accounts, as the station's balance sheet says it and as head office's books give it.
     fn compare_sheets(&self, site: usize, head: Head) -> Checked {
         let here = &self.sites[site];
-        let store = here.store().ok_or("the station is off at the end")?;
+        let store = here.world.store().ok_or("the station is off at the end")?;
         let sheet = store.reader().and_then(|reader| reader.accounts());
         let mut sheet = sheet.map_err(|error| error.to_string())?;
         sheet.retain(|(_, balance)| *balance != Fen::ZERO);

@@ -36,6 +36,8 @@ pub(super) struct Office {
     db: Db,
     runtime: Runtime,
     sites: Vec<SiteId>,
+    /// What its signatures are checked with.
+    key: PublicKey,
     /// It is its own broker: with its process go all connections.
     is_broker: bool,
     processes: u32,
@@ -88,6 +90,7 @@ impl Office {
             db: Db::open(&Place::Memory).map_err(failed)?,
             runtime: Builder::new_current_thread().build().map_err(failed)?,
             sites: known.iter().map(|(site, _)| site.clone()).collect(),
+            key: key().public(),
             is_broker,
             processes: 0,
             running: None,
@@ -104,7 +107,7 @@ impl Office {
 
     /// What its signatures are checked with.
     pub(super) fn key(&self) -> PublicKey {
-        key().public()
+        self.key
     }
 
     /// Who it is, for what is done beside the desks.
@@ -243,7 +246,7 @@ impl TwoSites {
         let said = core.say(Mono(self.now));
         running.desks[site].core = Some(core);
         self.office.running = Some(running);
-        self.sends(site, said)
+        said.map_or(Ok(()), |said| self.sends(site, said))
     }
 
     fn sends(&mut self, site: usize, Effect(kind, bytes): Effect) -> Step {
@@ -337,7 +340,7 @@ impl TwoSites {
                 running.desks[site].memory = core.memory();
                 let greeted = self
                     .office
-                    .try_read(move |tx| Ok((core.greet(tx, now.mono, &hello)?, core)));
+                    .try_write(move |tx| Ok((core.greet(tx, now, &hello)?, core)));
                 let (effects, core) = match greeted {
                     Err(StoreError::NotOwner) if is_stale => {
                         self.met.note(Mishap::WokeLate);

@@ -14,7 +14,7 @@ use domain::{
 };
 use edge::{
     head_office::{HeadOffice, Unbelieved},
-    store::{Reader, Store, StoreError, TailRefused},
+    store::{Reader, StoreError, TailRefused},
 };
 use protocol::{
     frame::{Nonce, State, Tail},
@@ -112,12 +112,6 @@ impl Site {
         }
     }
 
-    /// The store of a station that runs.
-    pub(super) fn store(&self) -> Option<&Store> {
-        let process = self.world.process.as_ref().map(|process| &process.store);
-        process.or_else(|| self.world.recovering.as_ref().map(|recovering| &recovering.store))
-    }
-
     /// Whether head office has all of its journal, and its program knows that.
     pub(super) fn is_everywhere(&self) -> bool {
         let place = Head {
@@ -128,12 +122,16 @@ impl Site {
     }
 
     fn reader(&self) -> Result<Option<Reader>, String> {
-        self.store().map(Store::reader).transpose().map_err(failed)
+        self.world
+            .store()
+            .map(|store| store.reader())
+            .transpose()
+            .map_err(failed)
     }
 
     /// As `PUT /v1/sync/hello` says it.
     fn hello(&self) -> Result<Option<Hello>, String> {
-        let (Some(store), Some(reader)) = (self.store(), self.reader()?) else {
+        let (Some(store), Some(reader)) = (self.world.store(), self.reader()?) else {
             return Ok(None);
         };
         let read = || -> Result<_, StoreError> {
@@ -153,6 +151,7 @@ impl Site {
             acknowledged,
             recovering,
             hq_epoch: None,
+            directives: protocol::status::DirectivesTaken::default(),
             waiting_since: None,
             time_zone: String::new(),
             key: Some(self.end.own_key()),
@@ -250,7 +249,7 @@ impl TwoSites {
                 let hello = here.hello()?;
                 Some(hello.map_or(Input::StationAway, |hello| Input::Hello(Box::new(hello))))
             }
-            Ask::Ping if here.store().is_some() => {
+            Ask::Ping if here.world.store().is_some() => {
                 let nonce: Nonce = here.end.ping(clock(now)).map_err(failed)?;
                 Some(Input::Ping(nonce))
             }
@@ -279,7 +278,7 @@ impl TwoSites {
         let Some(fetch) = here.fetch.filter(|fetch| fetch.number == number) else {
             return Ok(());
         };
-        if here.store().is_none() {
+        if here.world.store().is_none() {
             here.fetch = None;
             return self.tell_courier(site, Input::StationAway);
         }
@@ -295,7 +294,7 @@ impl TwoSites {
     /// As `PUT /v1/sync/ack` takes it.
     fn take_ack(&mut self, site: usize, bytes: &[u8]) -> Step {
         let here = &mut self.sites[site];
-        if here.store().is_none() {
+        if here.world.store().is_none() {
             return Ok(());
         }
         let believed = match here.end.ack(bytes) {
@@ -349,6 +348,8 @@ impl TwoSites {
         let taken = here.world.take_tail(&tail);
         match taken {
             Ok(head) => {
+                let checked = self.sites[site].world.check_after_a_tail(tail.head());
+                checked.map_err(|what| format!("site {site} has its entries back: {what}"))?;
                 self.met.note(Mishap::TailTaken);
                 self.note(|| format!("site {site} has its entries back up to {}", head.seq));
                 if !self.calm && self.rng.below(6) == 0 {

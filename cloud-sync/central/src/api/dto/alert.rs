@@ -13,10 +13,10 @@ pub struct AlertView {
     #[schema(example = "alert_0f1e2d3c4b5a6978")]
     pub id: String,
     /// `site_silent`, `backlog_old`, `ahead`, `broken`, `forked`, `site_certificate`, `books`, `rating`: about a site;
-    /// `certificate`, `disk`: about a process of head office.
+    /// `certificate`, `disk`: about a process of head office; `restored`: about head office.
     #[schema(example = "site_silent")]
     pub kind: String,
-    /// The site, or the process.
+    /// The site, the process, or `head office`.
     #[schema(example = "s01")]
     pub subject: String,
     /// What is the matter and what to do, as it was when it began.

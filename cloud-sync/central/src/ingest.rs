@@ -48,14 +48,15 @@ pub struct Read {
 }
 
 impl Read {
-    /// Reads a batch that is signed for the site by one of its keys that counts at its last entry ([`sites::keys_at`]).
+    /// Reads a batch that is signed for the site by a key that it has or had. Whether that counts where the batch belongs is known
+    /// once it is taken.
     ///
     /// # Errors
     /// [`Malformed`].
     pub fn of(bytes: &[u8], site: &SiteId, keys: &[EdgeKey]) -> Result<Self, Malformed> {
         let batch = Batch::from_bytes(bytes)?;
         let unpacked = batch.unpack()?;
-        let signed_by = batch.verify(site, &unpacked, &sites::keys_at(keys, batch.last()))?;
+        let signed_by = batch.verify(site, &unpacked, &sites::every_key(keys))?;
         let entries = unpacked.entries().map(|(_, _, bytes)| Entry::from_bytes(bytes));
         let entries = entries.collect();
         Ok(Self {
@@ -83,7 +84,7 @@ impl Read {
     }
 
     /// The number of its first entry.
-    pub(crate) fn first(&self) -> u64 {
+    pub fn first(&self) -> u64 {
         self.batch.first
     }
 
@@ -100,6 +101,8 @@ pub enum Taken {
     Followed,
     /// It does not follow on what is here: the site goes on from the head.
     Gap,
+    /// The key that has signed it does not count there: nothing of it is taken.
+    NotSigned,
     /// It was not written, and nothing after it will be, until somebody has looked.
     Stopped {
         /// What the journal is now.
@@ -115,6 +118,10 @@ pub enum Taken {
 /// [`StoreError`]: nothing was written.
 pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: &Read, now: Wall) -> Result<Taken, StoreError> {
     let before = copy.site().clone();
+    if before.revoked_at.is_some() {
+        // Whoever shut it out has not been heard everywhere yet.
+        return Err(StoreError::NotOwner);
+    }
     let batch = &read.batch;
     let (gap, duplicate) = (batch.first > before.head.seq + 1, batch.first <= before.head.seq);
     if gap && !is_planted(Bug::GapSkipped) {
@@ -128,7 +135,11 @@ pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: &Read, now: Wa
     }
     let head = copy.site().head;
     // Whatever it says of entries that are here must be what is here.
+    let signs_elsewhere = sites::signs_elsewhere(&before.keys, read.signed_by, batch.last());
     if let Some(why) = differs(tx, copy, read)? {
+        if !signs_elsewhere {
+            return Ok(Taken::NotSigned);
+        }
         let stopped = stop(tx, me, copy, State::Forked, why)?;
         fork::keep(tx, copy.site(), read, now)?;
         return Ok(stopped);
@@ -138,12 +149,33 @@ pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: &Read, now: Wa
         return Ok(Taken::Followed);
     }
     if copy.site().closed_at.is_some() {
+        if !signs_elsewhere {
+            return Ok(Taken::NotSigned);
+        }
         let stopped = stop(tx, me, copy, State::Forked, CLOSED.to_owned())?;
         fork::keep(tx, copy.site(), read, now)?;
         return Ok(stopped);
     }
+    let signs = |site: &Site| sites::key_at(&site.keys, batch.last()) == Some(read.signed_by);
+    if !signs(&before) {
+        return Ok(Taken::NotSigned);
+    }
     let rest = (known > 0).then(|| rest_of(batch, &read.unpacked, known)).transpose()?;
-    go_on(tx, (me, &before), copy, read, rest.as_ref().unwrap_or(batch), now)
+    let taken = go_on(tx, (me, &before), copy, read, rest.as_ref().unwrap_or(batch), now)?;
+    match signs(copy.site()) {
+        true => Ok(taken),
+        // The site was enrolled anew since the copy was loaded.
+        false => Err(StoreError::NotOwner),
+    }
+}
+
+/// A batch that is as it must be cannot be written: nothing beyond the head is taken until somebody has looked. In a transaction of
+/// its own, with the copy as the database has it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn cannot_be_stored(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, why: String) -> Result<(), StoreError> {
+    stop(tx, me, copy, State::Broken, why).map(drop)
 }
 
 /// Why the journal of a site that was closed is not followed.
@@ -201,10 +233,6 @@ fn go_on(
         Err(Stopped::Store(error)) => return Err(error),
     };
     let keys = sites::go_on(tx, me, before, copy.site())?;
-    // The site was enrolled anew since the copy was loaded: whoever signed this batch may not count any more.
-    if !sites::keys_at(&keys, batch.last()).0.contains(&read.signed_by) {
-        return Err(StoreError::NotOwner);
-    }
     copy.take_keys(keys);
     let site = copy.site();
     journal::keep(tx, &site.id, site.branch, kept, &followed.orders, now)?;

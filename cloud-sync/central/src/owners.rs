@@ -3,7 +3,7 @@
 //! are taken when its time is over.
 
 use crate::{
-    desk::{Clock, Desk, Office},
+    desk::{Clock, Desk, Office, ToSites},
     front::Front,
     store::{
         Db, StoreError, sites,
@@ -145,6 +145,8 @@ impl Owners {
             self.db.clone(),
         );
         let of = site.clone();
+        let to_sites = front.to_sites();
+        let to_sites: ToSites = Arc::new(move |site, kind, payload| to_sites.send(site, kind, payload));
         // The site may come in from here on.
         let mut says = front.begin(site);
         let task = tokio::spawn(async move {
@@ -154,7 +156,7 @@ impl Owners {
                     Arc::clone(&clock),
                     db.clone(),
                     of.clone(),
-                    front.to_sites(),
+                    Arc::clone(&to_sites),
                 );
                 match desk.run(says).await {
                     Ok(()) => return,

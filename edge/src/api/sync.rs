@@ -126,7 +126,8 @@ fn journaled_at(reader: &Reader, seq: u64) -> Result<Option<At>, StoreError> {
 #[utoipa::path(
     put, path = "/v1/sync/ack", tag = "sync",
     description = "An acknowledgement counts where head office has signed it for this site; what is acknowledged may be pruned \
-        when it is old enough. One that answers the latest hello, at a place that the station has, ends a recovery.",
+        when it is old enough. Only one that answers the latest hello says which life of head office's it is, and ends a recovery \
+        where the station has its place.",
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The frame `HFA1`"),
     responses(
         (status = 200, description = "What came of it", body = SyncAcknowledged),
@@ -160,7 +161,9 @@ async fn take_ack(
     let store = api.station.store.clone();
     let counts = believed.acknowledges(recovering);
     let done = tokio::task::spawn_blocking(move || {
-        store.note_hq_epoch(&hq_epoch.to_string())?;
+        if is_fresh {
+            store.note_hq_epoch(&hq_epoch.to_string())?;
+        }
         if counts {
             store.acknowledge(&store.identity().epoch, head)?;
         }

@@ -146,6 +146,34 @@ async fn with_a_head_office_only_what_it_has_signed_is_acknowledged() {
     bench.frame("/v1/sync/ack", answered).await.problem(409, "answer-stale");
 }
 
+/// Otherwise an old acknowledgement that a broker sends once more would set it back, and the next hello would name a life of head
+/// office's that nobody there knows any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_answers_the_latest_hello_says_which_life_of_head_office_it_is() {
+    let bench = Bench::with_head_office(&head_office()).await;
+    bench.flat_tariff().await;
+    let said = hello(&bench).await;
+    let head = head_of(&said["head"]);
+    let of_life = |life: u8, nonce: Nonce| {
+        let hq_epoch = HqEpoch([life; 16]);
+        let state = State::Following;
+        Ack { hq_epoch, state, head, nonce }.to_bytes(&site(), &head_office())
+    };
+    bench
+        .frame("/v1/sync/ack", of_life(1, Nonce::NONE))
+        .await
+        .expect(200);
+    let said = hello(&bench).await;
+    assert!(said["acknowledged"].is_object() && said["hq_epoch"].is_null(), "{said}");
+    let answer = of_life(2, nonce_of(&said));
+    bench.frame("/v1/sync/ack", answer).await.expect(200);
+    bench
+        .frame("/v1/sync/ack", of_life(1, Nonce::NONE))
+        .await
+        .expect(200);
+    assert_eq!(hello(&bench).await["hq_epoch"], HqEpoch([2; 16]).to_string());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_feed_signs_the_place_of_the_last_entry_of_each_page() {
     let bench = Bench::with_head_office(&head_office()).await;

@@ -31,6 +31,7 @@ use domain::{
 };
 use protocol::{
     frame::{Ack, Batch, Malformed, Nonce, Pong, State, Tail},
+    key::NotSigned,
     status::{Hello, Status},
     topic::Kind,
 };
@@ -85,7 +86,7 @@ impl Unread {
 /// What a desk knows that is not in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Memory {
-    /// It was found since this process began that nothing beyond the head can be taken.
+    /// It was found since this process began that nothing beyond the head can be taken, or there are two journals of the site.
     stands_still: bool,
     acked_at: Mono,
     /// Batches that were taken since.
@@ -144,9 +145,14 @@ impl Core {
         let forgotten = forgotten::of(tx, site)?;
         Ok(Self {
             office,
+            memory: Memory {
+                // A person says which branch lives, not whoever comes first after a restart (rule 10). What is ahead or broken is
+                // looked at again.
+                stands_still: memory.stands_still || found.state == State::Forked,
+                ..memory
+            },
             is_forgotten: forgotten.is_some_and(|said| !said.is_known),
             copy: SiteCopy::load(tx, found)?,
-            memory,
         })
     }
 
@@ -289,22 +295,29 @@ impl Core {
         Ok(Some(Effect(Kind::Tail, Tail(rest).to_bytes(site, &self.office.key))))
     }
 
-    /// Takes a batch. What comes of it counts once the transaction is committed, and not before.
+    /// Takes a batch. What comes of it counts once the transaction is committed, and not before. [`Malformed`]: the key that has
+    /// signed it does not count where it belongs.
     ///
     /// # Errors
     /// [`StoreError`]: nothing was written, and the core is not to be used any more.
-    pub fn take(&mut self, tx: &mut dyn Tx, now: Now, read: &Read) -> Result<Option<Effect>, StoreError> {
+    pub fn take(
+        &mut self,
+        tx: &mut dyn Tx,
+        now: Now,
+        read: &Read,
+    ) -> Result<Result<Option<Effect>, Malformed>, StoreError> {
         if self.memory.stands_still {
             self.memory.unacked += 1;
             if self.is_forked() {
                 let _branch = ingest::fork::keep_of_other(tx, &self.office.process, &self.copy, read, now.wall)?;
             }
             // Otherwise it was on its way when the one before it was not taken.
-            return Ok(None);
+            return Ok(Ok(None));
         }
         let taken = ingest::take(tx, &self.office.process, &mut self.copy, read, now.wall)?;
         self.memory.unacked += 1;
-        Ok(match taken {
+        Ok(Ok(match taken {
+            Taken::NotSigned => return Ok(Err(NotSigned.into())),
             Taken::Followed if self.memory.unacked < ACK_BATCHES => None,
             Taken::Followed | Taken::Gap => self.say(now.mono),
             Taken::Stopped { state, why } => {
@@ -312,7 +325,19 @@ impl Core {
                 self.memory.stands_still = true;
                 self.say(now.mono)
             }
-        })
+        }))
+    }
+
+    /// What came cannot be written, which will not be otherwise when it comes again: people are told, and nothing after the head
+    /// is taken until they have looked.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing was written, and the core is not to be used any more.
+    pub fn cannot_store(&mut self, tx: &mut dyn Tx, now: Mono, why: String) -> Result<Option<Effect>, StoreError> {
+        tracing::error!(site = %self.site(), "its journal is not followed any more: {why}");
+        ingest::cannot_be_stored(tx, &self.office.process, &mut self.copy, why)?;
+        self.memory.stands_still = true;
+        Ok(self.say(now))
     }
 
     /// There is another journal of the site: what comes of that is kept, and neither followed nor acknowledged (decision 0034).

@@ -7,7 +7,6 @@ pub mod core;
 use self::core::{Core, Effect, Heard, Memory, Then, at_once};
 use crate::{
     door::Up,
-    front::ToSites,
     ingest::Read,
     store::{Db, StoreError, sites},
 };
@@ -17,7 +16,7 @@ use domain::{
     time::{Mono, Now, Wall},
 };
 use protocol::{
-    frame::{HqEpoch, Malformed},
+    frame::{HqEpoch, Malformed, State},
     key::SigningKey,
     status::{Hello, Status},
     topic::Kind,
@@ -51,12 +50,20 @@ pub trait Clock: Send + Sync {
     fn wall(&self) -> Wall;
 }
 
+/// Sends to sites; whether it is on its way.
+pub type ToSites = Arc<dyn Fn(&SiteId, Kind, Vec<u8>) -> bool + Send + Sync>;
+
 /// What a site has said, and whose turn comes.
 enum Next {
     /// A batch that is being read; none where nothing beyond the head is taken any more.
     Batch(Option<JoinHandle<Result<Read, Malformed>>>, Receipt),
     /// Anything else.
     Other(Up),
+}
+
+/// Whether it will be the same however often it is tried, and the site is still this process's own.
+fn stays(error: &StoreError) -> bool {
+    matches!(error, StoreError::Constraint(_) | StoreError::Broken(_))
 }
 
 /// One site's desk.
@@ -231,23 +238,67 @@ impl Desk {
         let read = match read.await.map_err(|error| StoreError::Broken(error.to_string()))? {
             Ok(read) => Arc::new(read),
             Err(error) => {
-                tracing::warn!(site = %self.site, "a batch is refused: {error}");
-                self.forget();
+                self.refuse(&error);
                 return Ok(false);
             }
         };
         loop {
             let mut core = self.core().await?;
-            let (now, read) = (self.now(), Arc::clone(&read));
-            let done = self.db.write(move |tx| Ok((core.take(tx, now, &read)?, core)));
+            let (now, of) = (self.now(), Arc::clone(&read));
+            let done = self.db.write(move |tx| Ok((core.take(tx, now, &of)?, core)));
             match done.await {
-                Ok((effect, core)) => {
+                Ok((Ok(effect), core)) => {
                     self.core = Some(core);
                     effect.into_iter().for_each(|effect| self.perform(effect));
                     return Ok(true);
                 }
+                Ok((Err(error), core)) => {
+                    self.core = Some(core);
+                    self.refuse(&error);
+                    return Ok(false);
+                }
+                Err(error) if stays(&error) => {
+                    let why = format!("the batch from entry {} on cannot be stored: {error}", read.first());
+                    self.cannot_store(why).await?;
+                    return Ok(true);
+                }
                 Err(error) => self.wait_after(error).await?,
             }
+        }
+    }
+
+    /// A batch is none of the site's. Its keys are read anew: it may have been enrolled since they were.
+    fn refuse(&mut self, error: &Malformed) {
+        tracing::warn!(site = %self.site, "a batch is refused: {error}");
+        self.forget();
+    }
+
+    async fn cannot_store(&mut self, why: String) -> Result<(), StoreError> {
+        loop {
+            let mut core = self.core().await?;
+            let (now, why) = (self.clock.mono(), why.clone());
+            let done = self.db.write(move |tx| Ok((core.cannot_store(tx, now, why)?, core)));
+            match done.await {
+                Ok((effect, core)) => {
+                    self.core = Some(core);
+                    effect.into_iter().for_each(|effect| self.perform(effect));
+                    return Ok(());
+                }
+                Err(error) => self.wait_after(error).await?,
+            }
+        }
+    }
+
+    /// The site's rows cannot be read: people are told, as far as the site itself can be.
+    async fn cannot_load(&self, error: &StoreError) {
+        let (me, id) = (self.office.process.clone(), self.site.clone());
+        let why = format!("what is here of it cannot be read: {error}");
+        let told = self.db.write(move |tx| match sites::find(tx, &id)? {
+            Some(site) if site.state == State::Following => sites::stand_still(tx, &me, &site, State::Broken, &why),
+            _ => Ok(()),
+        });
+        if let Err(error) = told.await {
+            tracing::warn!(site = %self.site, "{error}");
         }
     }
 
@@ -263,7 +314,7 @@ impl Desk {
 
     fn perform(&self, Effect(kind, payload): Effect) {
         // Nobody waits for it: what must arrive is said again.
-        let _is_there = self.to_sites.send(&self.site, kind, payload);
+        let _is_there = (self.to_sites)(&self.site, kind, payload);
     }
 
     fn now(&self) -> Now {
@@ -291,7 +342,12 @@ impl Desk {
             let loaded = self.db.read(move |tx| Core::load(tx, office, &site, memory));
             match loaded.await {
                 Ok(core) => return Ok(core),
-                Err(error) => self.wait_after(error).await?,
+                Err(error) => {
+                    if stays(&error) {
+                        self.cannot_load(&error).await;
+                    }
+                    self.wait_after(error).await?;
+                }
             }
         }
     }

@@ -44,7 +44,10 @@ pub fn keep_of_other(
     if is_of_followed && (site.closed_at.is_none() || read.batch.last() <= site.head.seq) {
         return Ok(None);
     }
-    keep(tx, site, read, now)
+    match sites::signs_elsewhere(&site.keys, read.signed_by, read.batch.last()) {
+        true => keep(tx, site, read, now),
+        false => Ok(None),
+    }
 }
 
 /// Keeps a batch that is not of the branch that is followed: on one that is kept already, or on a new one that leaves the followed

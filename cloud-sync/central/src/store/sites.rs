@@ -21,7 +21,7 @@ const ADD_ATTEMPTS: usize = 16;
 pub struct EdgeKey {
     /// The key.
     pub key: PublicKey,
-    /// From which entry on it counts.
+    /// From which entry on it counts on the branch that is followed.
     pub from: u64,
 }
 
@@ -34,12 +34,22 @@ pub struct Certificate {
     pub until: Wall,
 }
 
-/// The keys that sign a batch whose last entry has this number: the newest of those that count from there or before. A key that
-/// is enrolled later takes the place of the one before, and neither signs for the other's entries.
-pub fn keys_at(keys: &[EdgeKey], seq: u64) -> PublicKeys {
-    let newest = keys.iter().map(|key| key.from).filter(|from| *from <= seq).max();
-    let counting = keys.iter().filter(|key| Some(key.from) == newest);
-    PublicKeys(counting.map(|key| key.key).collect())
+/// The key that signs a batch of the followed branch whose last entry has this number: the last of those that count from there or
+/// before. A key that is enrolled later takes the place of the one before, and neither signs for the other's entries.
+pub fn key_at(keys: &[EdgeKey], seq: u64) -> Option<PublicKey> {
+    let counting = keys.iter().rev().find(|key| key.from <= seq);
+    counting.map(|key| key.key)
+}
+
+/// Whether a batch that is not of the followed branch may be signed with this key: also the newest signs there, from whatever place
+/// its box has gone on alone.
+pub fn signs_elsewhere(keys: &[EdgeKey], key: PublicKey, seq: u64) -> bool {
+    key_at(keys, seq) == Some(key) || keys.last().is_some_and(|newest| newest.key == key)
+}
+
+/// All keys that the site has had, the newest first: one of them has signed whatever is kept of it.
+pub fn every_key(keys: &[EdgeKey]) -> PublicKeys {
+    PublicKeys(keys.iter().rev().map(|key| key.key).collect())
 }
 
 /// A site as head office knows it.
@@ -177,8 +187,8 @@ pub fn add(tx: &mut dyn Tx, id: &SiteId, name: &str, keys: &[EdgeKey]) -> Result
     Err(StoreError::Unavailable("other sites are being added".to_owned()))
 }
 
-/// Enrols a site anew: this key signs everything after what is here, and no key before it does. The one that signs already
-/// stays as it is.
+/// Enrols a site anew: on the branch that is followed this key signs everything after what is here, and no key before it does.
+/// The one that signs already stays as it is.
 ///
 /// # Errors
 /// [`StoreError::Broken`]: there is no such site.
@@ -187,12 +197,11 @@ pub fn re_enrol(tx: &mut dyn Tx, id: &SiteId, key: PublicKey) -> Result<(), Stor
     tx.execute("UPDATE site SET keys = keys WHERE id = $1", &[id.as_str().into()])?;
     let site = find(tx, id)?.ok_or_else(|| StoreError::Broken(format!("there is no site {id}")))?;
     let from = site.head.seq + 1;
-    if keys_at(&site.keys, from).0.contains(&key) {
+    if site.keys.last().is_some_and(|newest| newest.key == key) {
         return Ok(());
     }
+    // None is taken away: what a branch is kept of may be signed with it.
     let mut keys = site.keys;
-    // A key that never signed anything is no key.
-    keys.retain(|known| known.from < from);
     keys.push(EdgeKey { key, from });
     tx.execute(
         "UPDATE site SET keys = $1 WHERE id = $2",
@@ -303,7 +312,7 @@ pub fn let_go(tx: &mut dyn Tx, me: &str) -> Result<(), StoreError> {
 /// batches may be signed with by now.
 ///
 /// # Errors
-/// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it.
+/// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it; or it was closed or shut out meanwhile (rule 14).
 pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<Vec<EdgeKey>, StoreError> {
     let day = to.day.map(|day| day.to_string());
     // The planted bug: whoever has the site is not asked, nor where it is.
@@ -314,7 +323,7 @@ pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<Vec<Ed
     let changed = tx.query_optional(
         &format!(
             "UPDATE site SET seq = $1, hash = $2, mono = $3, day = $4, state = $5, trouble = NULL \
-             WHERE id = $6 AND {fence} RETURNING keys"
+             WHERE id = $6 AND closed_at IS NULL AND (revoked_at IS NULL OR revoked_at = $11) AND {fence} RETURNING keys"
         ),
         &[
             to.head.seq.into(),
@@ -327,6 +336,7 @@ pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<Vec<Ed
             from.branch.into(),
             from.head.seq.into(),
             from.head.hash.0.as_slice().into(),
+            from.revoked_at.map(|at| at.0).into(),
         ],
     )?;
     keys_of(&changed.ok_or(StoreError::NotOwner)?.text(0)?)
@@ -394,13 +404,18 @@ pub fn stand_still(tx: &mut dyn Tx, me: &str, site: &Site, state: State, trouble
 }
 
 /// Goes over to another branch of its journal, whose place, time and day are those of `to`. A site that was closed is open again.
+/// The newest key signs everything after that place. The site is held.
 ///
 /// # Errors
 /// [`StoreError::NotOwner`]: somebody else has the site, or has gone on with it.
 pub fn change_branch(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<(), StoreError> {
+    let mut keys = find(tx, &to.id)?.ok_or(StoreError::NotOwner)?.keys;
+    if let Some(newest) = keys.last_mut() {
+        newest.from = newest.from.min(to.head.seq + 1);
+    }
     let changed = tx.execute(
-        "UPDATE site SET branch = $1, seq = $2, hash = $3, mono = $4, day = $5, state = $6, trouble = NULL, closed_at = NULL \
-         WHERE id = $7 AND owner = $8 AND branch = $9 AND seq = $10 AND hash = $11",
+        "UPDATE site SET branch = $1, seq = $2, hash = $3, mono = $4, day = $5, state = $6, trouble = NULL, closed_at = NULL, \
+         keys = $12 WHERE id = $7 AND owner = $8 AND branch = $9 AND seq = $10 AND hash = $11",
         &[
             to.branch.into(),
             to.head.seq.into(),
@@ -413,6 +428,7 @@ pub fn change_branch(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Resul
             from.branch.into(),
             from.head.seq.into(),
             from.head.hash.0.as_slice().into(),
+            keys_text(&keys)?,
         ],
     )?;
     match changed {

@@ -11,13 +11,14 @@ use central::{
         core::{Core, Effect, Heard, Memory, Then},
     },
     store::{StoreError, branches, sites},
+    upkeep::fork::accept,
 };
 use domain::{
     journal::Head,
     time::{Mono, Now},
 };
 use protocol::{
-    frame::{Ack, HqEpoch, Nonce, Tail},
+    frame::{Ack, HqEpoch, Nonce, State, Tail},
     key::{PublicKeys, SigningKey},
     status::{Hello, Status},
     topic::Kind,
@@ -27,6 +28,7 @@ use std::sync::Arc;
 everywhere! {
     a_process_that_has_stood_still_answers_no_hello_with_a_head_that_is_past
     all_of_another_journal_that_comes_is_kept_and_not_the_first_batch_alone
+    a_fork_is_one_after_a_restart_and_for_another_process_until_somebody_accepts
 }
 
 fn office(process: &str) -> Arc<Office> {
@@ -80,7 +82,8 @@ fn take(office: &HeadOffice, mut core: Core, batch: Vec<u8>) -> Core {
     let (mono, wall) = (Mono(5), NOW);
     office
         .write(move |tx| {
-            core.take(tx, Now { mono, wall }, &read)?;
+            let taken = core.take(tx, Now { mono, wall }, &read)?;
+            assert!(taken.is_ok(), "{taken:?}");
             Ok(core)
         })
         .unwrap()
@@ -144,4 +147,43 @@ fn all_of_another_journal_that_comes_is_kept_and_not_the_first_batch_alone(head_
     let kept = head_office.read(move |tx| branches::others(tx, &site, branch)).unwrap();
     let [kept] = kept.as_slice() else { panic!("{kept:?}") };
     assert_eq!(kept.head, other.place(other.entries.len()));
+}
+
+/// Rule 10: otherwise of a disk that was cloned whichever box speaks first after a restart would live.
+fn a_fork_is_one_after_a_restart_and_for_another_process_until_somebody_accepts(head_office: &HeadOffice) {
+    let (followed, other) = (Journal::of_fork("S1", 12, 8, "4.5"), Journal::of_fork("S1", 12, 6, "3"));
+    let longer = Journal::of_fork("S1", 12, 11, "4.5");
+    head_office.add(&followed);
+    let site = followed.site.clone();
+    let load = |process: &str| {
+        let (of, site) = (office(process), site.clone());
+        head_office
+            .read(move |tx| Core::load(tx, of, &site, Memory::default()))
+            .unwrap()
+    };
+    let mut core = load(ME);
+    for journal in [&followed, &other] {
+        for batch in journal.batches(17) {
+            core = take(head_office, core, batch);
+        }
+    }
+    let end = followed.place(followed.entries.len());
+    let next = longer.batch(followed.entries.len(), longer.entries.len());
+    let core = take(head_office, load(ME), next.clone());
+    assert_eq!((core.copy().site().head, core.copy().site().state), (end, State::Forked));
+    let (late, of) = (NOW.after_ms(20_000), site.clone());
+    let owned = head_office.write(move |tx| sites::own(tx, &of, "other", late, late.after_ms(20_000)));
+    assert_eq!(owned, Ok(true));
+    let core = take(head_office, load("other"), next.clone());
+    assert_eq!((core.copy().site().head, core.copy().site().state), (end, State::Forked));
+    let (effects, _) = greet(head_office, core, hello(&followed, end)).unwrap();
+    let Effect(_, ack) = &effects[0];
+    let keys = PublicKeys(vec![SigningKey::from_seed([2; 32]).public()]);
+    assert_eq!(Ack::from_bytes(ack, &site, &keys).unwrap().state, State::Forked);
+
+    let of = site.clone();
+    let accepted = head_office.write(move |tx| accept(tx, "other", &of, end, NOW));
+    assert!(matches!(accepted, Ok(Ok(_))), "{accepted:?}");
+    let core = take(head_office, load("other"), next);
+    assert_eq!(core.copy().site().head, longer.place(longer.entries.len()));
 }

@@ -51,37 +51,35 @@ fn a_key_signs_from_its_entry_on_and_the_one_before_it_up_to_there(office: &Head
     // A batch that was read before, by the keys of then.
     let late = office.write(move |tx| take(tx, ME, &mut copy, &read_early, NOW));
     assert_eq!(late, Err(StoreError::NotOwner));
-    let signed = |journal: &Journal, from: usize, to: usize| {
-        let read = Read::of(&journal.batch(from, to), &journal.site, &keys);
-        match read {
-            Ok(_) => true,
-            Err(Malformed::NotSigned(_)) => false,
-            Err(other) => panic!("{other}"),
-        }
-    };
-    assert!(!signed(&before, ends[2], ends[3]), "the old key signs nothing beyond");
-    assert!(!signed(&before, ends[1], ends[3]), "nor what ends beyond");
-    assert!(signed(&before, ends[1], ends[2]), "what it signed once stays signed");
-    assert!(!signed(&after, ends[1], ends[2]), "the new key signs nothing before");
-    assert!(signed(&after, ends[1], ends[3]));
-    let batch = read(&after.batch(ends[2], ends[3]), &enrolled);
-    let (copy, taken) = office.take(enrolled, Arc::new(batch));
+    let mut copy = enrolled;
+    for (from, to, what) in [
+        (ends[2], ends[3], "the old key signs nothing beyond"),
+        (ends[1], ends[3], "nor what ends beyond"),
+    ] {
+        let batch = read(&before.batch(from, to), &copy);
+        let taken;
+        (copy, taken) = office.take(copy, Arc::new(batch));
+        assert_eq!((taken, copy.site().head.seq), (Taken::NotSigned, ends[2] as u64), "{what}");
+    }
+    let batch = read(&after.batch(ends[2], ends[3]), &copy);
+    let (copy, taken) = office.take(copy, Arc::new(batch));
     assert_eq!((taken, copy.site().head.seq), (Taken::Followed, ends[3] as u64));
+    let never = Journal {
+        key: [11; 32],
+        ..before.clone()
+    };
+    let refused = Read::of(&never.batch(ends[3], ends[4]), &never.site, &copy.site().keys);
+    assert!(matches!(refused, Err(Malformed::NotSigned(_))), "{refused:?}");
 
-    // One that never signed anything is gone when the next takes its place.
+    // One that has signed nothing that is followed is kept, and signs nothing: what a branch is kept of may be signed with it.
     let [third, fourth] = [9, 10].map(|n| SigningKey::from_seed([n; 32]).public());
     enrol(third);
     let from = ends[3] as u64 + 1;
-    assert_eq!(
-        enrol(fourth).site().keys[1..],
-        [
-            EdgeKey {
-                key: new,
-                from: keys[1].from
-            },
-            EdgeKey { key: fourth, from }
-        ]
-    );
+    let keys = enrol(fourth).site().keys.clone();
+    let newest = [third, fourth].map(|key| EdgeKey { key, from });
+    assert_eq!(keys[2..], newest);
+    assert_eq!(sites::key_at(&keys, from), Some(fourth));
+    assert_eq!(sites::key_at(&keys, from - 1), Some(new));
 }
 
 fn sites_that_are_added_at_once_have_numbers_of_their_own(office: &HeadOffice) {

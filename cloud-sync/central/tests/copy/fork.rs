@@ -16,6 +16,7 @@ use central::{
         StoreError, Value,
         branches::{self, Branch},
         findings::{Class, Filter, Found, list},
+        sites,
     },
     upkeep::{
         fork::{Accepted, NotAccepted, accept},
@@ -23,7 +24,7 @@ use central::{
     },
 };
 use domain::{fact::Fact, journal::Head, ledger::digest, units::Fen};
-use protocol::frame::State;
+use protocol::{frame::State, key::SigningKey};
 use std::sync::Arc;
 
 everywhere! {
@@ -35,6 +36,7 @@ everywhere! {
     an_accepted_branch_that_cannot_be_followed_stands_still_where_it_breaks
     a_place_that_says_nothing_is_refused_and_nobody_else_accepts
     whatever_chains_on_to_nothing_is_not_kept
+    a_site_that_went_on_alone_on_a_new_box_with_a_new_key_can_be_accepted
     an_order_that_an_estimate_settled_before_the_fork_is_found_when_both_settle_it_anew
 }
 
@@ -462,4 +464,66 @@ fn whatever_chains_on_to_nothing_is_not_kept(office: &HeadOffice) {
     let values: [Value; 0] = [];
     let batches = office.read(move |tx| tx.query("SELECT first FROM batch WHERE branch > 0", &values));
     assert_eq!(batches.unwrap().len(), 4);
+}
+
+fn enrol(office: &HeadOffice, key: [u8; 32]) -> SiteCopy {
+    let key = SigningKey::from_seed(key).public();
+    office
+        .write(move |tx| {
+            sites::re_enrol(tx, &"S1".parse().unwrap(), key)?;
+            load(tx, &"S1".parse().unwrap())
+        })
+        .unwrap()
+}
+
+/// Rules 8 and 11: its key counts from what head office has on, and what it says begins before.
+fn a_site_that_went_on_alone_on_a_new_box_with_a_new_key_can_be_accepted(office: &HeadOffice) {
+    let signed = |journal: Journal, key: u8| Journal {
+        key: [key; 32],
+        ..journal
+    };
+    let (one, other) = (followed(), signed(other(), 8));
+    assert!(end(&other).seq < end(&one).seq, "all of it is from before the key counts");
+    office.follow(&one, 40);
+    let copy = enrol(office, other.key);
+    let (_, taken) = offer(office, copy, &other, 17);
+    assert!(
+        matches!(
+            taken.last(),
+            Some(Taken::Stopped {
+                state: State::Forked,
+                ..
+            })
+        ),
+        "{taken:?}"
+    );
+    let branches = kept(office);
+    assert_eq!((branches.len(), branches[0].head), (1, end(&other)), "{branches:?}");
+    // A third box takes its place, and goes on with that journal: the key before has signed nothing that is followed.
+    let longer = signed(Journal::of_fork("S1", COMMON, 9, "3"), 9);
+    let copy = enrol(office, longer.key);
+    let rest = read(&longer.batch(other.facts.len(), longer.facts.len()), &copy);
+    let of = copy_of(office);
+    office.write(move |tx| keep_of_other(tx, ME, &of, &rest, NOW)).unwrap();
+    assert_eq!(kept(office)[0].head, end(&longer));
+    let accepted = accepts(office, end(&longer)).unwrap().unwrap();
+    assert_eq!((accepted.head, accepted.trouble), (end(&longer), None));
+    all_is_right(office, &longer);
+    // It goes on, also with what the branch that was left has under the same numbers.
+    let longest = signed(Journal::of_fork("S1", COMMON, 12, "3"), 9);
+    let (_, taken) = offer(office, copy_of(office), &longest, 19);
+    assert!(taken.iter().all(|taken| *taken == Taken::Followed), "{taken:?}");
+    all_is_right(office, &longest);
+    // And back on the other, whose beginning the first key has signed, and what comes now the last.
+    accepts(office, end(&one)).unwrap().unwrap();
+    all_is_right(office, &one);
+    let more = Journal::of_fork("S1", COMMON, 11, "4.5");
+    let copy = copy_of(office);
+    let of_old_box = read(&more.batch(one.facts.len(), more.facts.len()), &copy);
+    let (copy, refused) = office.take(copy, Arc::new(of_old_box));
+    assert_eq!((refused, copy.site().head), (Taken::NotSigned, end(&one)));
+    let more = signed(more, 9);
+    let (_, taken) = offer(office, copy, &more, 19);
+    assert!(taken.iter().all(|taken| *taken == Taken::Followed), "{taken:?}");
+    all_is_right(office, &more);
 }

@@ -2,6 +2,7 @@
 //! looked after, and how fast it is.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
+mod at_the_desk;
 #[path = "../../../../domain/tests/bench/mod.rs"]
 mod bench;
 mod books;

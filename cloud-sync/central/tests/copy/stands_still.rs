@@ -6,11 +6,12 @@ use crate::{
     journal::Journal,
 };
 use central::{
-    ingest::{SiteCopy, Taken, fork::keep_of_other},
+    ingest::{SiteCopy, Taken, fork::keep_of_other, take},
     store::{
-        StoreError, branches,
+        StoreError, Tx, branches,
         decisions::{self, About, Kind},
         findings::{Class, Filter, Found, list},
+        sites,
     },
     upkeep::{
         closing,
@@ -26,6 +27,7 @@ everywhere! {
     an_entry_that_two_people_set_aside_is_passed_over
     one_person_alone_decides_nothing
     a_closed_site_says_what_is_open_and_is_a_fork_when_it_comes_back
+    nothing_is_booked_of_a_site_that_was_closed_or_shut_out_since_its_copy_was_loaded
 }
 
 fn copy_of(office: &HeadOffice) -> SiteCopy {
@@ -269,4 +271,37 @@ fn a_closed_site_says_what_is_open_and_is_a_fork_when_it_comes_back(office: &Hea
     let site = copy_of(office).site().clone();
     assert_eq!((site.state, site.closed_at, site.head), (State::Following, None, end));
     is_right(office);
+}
+
+/// Rule 14: whoever had the copy before has not heard of it yet.
+fn nothing_is_booked_of_a_site_that_was_closed_or_shut_out_since_its_copy_was_loaded(office: &HeadOffice) {
+    let journal = Journal::of_sessions("S1", 6);
+    let ends = journal.ends(20);
+    let mut copy = office.add(&journal);
+    let first = Arc::new(read(&journal.batch(0, ends[1]), &copy));
+    (copy, _) = office.take(copy, first);
+    let head = copy.site().head;
+    let next = Arc::new(read(&journal.batch(ends[1], ends[2]), &copy));
+    let booked = || {
+        let count = |tx: &mut dyn Tx| tx.query_optional("SELECT COUNT(*) FROM transfer", &[])?.unwrap().int(0);
+        office.read(count).unwrap()
+    };
+    let before = booked();
+    let refused = |mut copy: SiteCopy| {
+        let next = Arc::clone(&next);
+        let taken = office.write(move |tx| take(tx, ME, &mut copy, &next, NOW).map(drop));
+        assert_eq!(taken, Err(StoreError::NotOwner));
+        assert_eq!((booked(), copy_of(office).site().head), (before, head));
+    };
+    let site = copy.site().clone();
+    let (early, revoked) = (copy_of(office), site.clone());
+    office.write(move |tx| sites::revoke(tx, &revoked.id, NOW)).unwrap();
+    refused(early);
+    let of = site.id.clone();
+    office
+        .write(move |tx| tx.execute("UPDATE site SET revoked_at = NULL WHERE id = $1", &[of.as_str().into()]))
+        .unwrap();
+    office.write(move |tx| closing::close(tx, ME, &site, NOW)).unwrap();
+    refused(copy);
+    assert_eq!(copy_of(office).site().state, State::Forked, "it stays closed");
 }

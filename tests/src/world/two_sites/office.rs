@@ -391,6 +391,7 @@ impl TwoSites {
             }
             Err(error) => return Err(failed(error)),
         };
+        let effect = effect.map_err(|error| format!("head office refuses a batch of site {site}: {error}"))?;
         if core.copy().site().state != State::Following {
             let site = core.copy().site();
             return Err(format!("head office stops following {}: {:?}", site.id, site.trouble));

@@ -59,7 +59,11 @@ fn a_key_signs_from_its_entry_on_and_the_one_before_it_up_to_there(office: &Head
         let batch = read(&before.batch(from, to), &copy);
         let taken;
         (copy, taken) = office.take(copy, Arc::new(batch));
-        assert_eq!((taken, copy.site().head.seq), (Taken::NotSigned, ends[2] as u64), "{what}");
+        assert_eq!(
+            (taken, copy.site().head.seq),
+            (Taken::NotSigned, ends[2] as u64),
+            "{what}"
+        );
     }
     let batch = read(&after.batch(ends[2], ends[3]), &copy);
     let (copy, taken) = office.take(copy, Arc::new(batch));

@@ -14,7 +14,10 @@ use domain::{
     site::{Changes, Loaded, Rows},
     units::Fen,
 };
-use protocol::opening::{Begins, NotRead, Reader, Row};
+use protocol::{
+    key::PublicKeys,
+    opening::{Begins, NotRead, Reader, Row},
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, io::BufRead};
 
@@ -129,7 +132,8 @@ pub fn read(input: impl BufRead, site: &Site) -> Result<Opened, NotOpened> {
         }
     }
     parts.push(Part::pack(&lines));
-    reader.verify(&sites::keys_at(&site.keys, begins.head.seq + 1))?;
+    let key = sites::key_at(&site.keys, begins.head.seq + 1);
+    reader.verify(&PublicKeys(key.into_iter().collect()))?;
     let sum: i64 = totals.balances.values().map(|balance| balance.0).sum();
     match sum {
         0 => Ok(Opened { begins, totals, parts }),

@@ -314,6 +314,75 @@ async fn a_copy_of_a_stations_disk_that_goes_on_by_itself_can_be_accepted() {
     assert!(status.contains("following"), "{status}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_office_that_was_restored_asks_people_first_and_then_gets_again_what_it_forgot() {
+    let Both {
+        station,
+        mut agent,
+        mut head_office,
+        db,
+    } = set_up("two-halves-forgotten").await;
+    station.add_member("anna", "100.00").await.unwrap();
+    let pile_secret = station.add_pile("P1").await.unwrap();
+    let mut pile = history::boot(&station, "P1", &pile_secret).await.unwrap();
+    charge(&station, &mut pile, "P1", history::REGISTER, "1001.0000").await;
+    books_are_equal(&station, &db).await;
+    let copy = head_office.folder().join("copy.sqlite");
+    head_office.cli(&["backup", copy.to_str().unwrap()]).unwrap();
+    charge(&station, &mut pile, "P1", "1001.0000", "1003.0000").await;
+    let head = books_are_equal(&station, &db).await;
+    // The station is told how far head office is after its hello.
+    agent.terminate().await.unwrap();
+    agent.start().await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = station.get("/v1/station").await.unwrap().success().unwrap();
+        if seen["acknowledged"]["seq"].as_u64() >= Some(head) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{seen}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(db);
+
+    // Somebody puts the copy in its place, and says nothing.
+    head_office.terminate().await.unwrap();
+    let database = head_office.database();
+    for beside in ["-wal", "-shm"] {
+        let _none = std::fs::remove_file(format!("{}{beside}", database.display()));
+    }
+    std::fs::copy(&copy, &database).unwrap();
+    head_office.start_again().await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        let status = head_office.cli(&["status"]).unwrap();
+        if status.contains("has forgotten something") {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "{status}\n{}", agent.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert!(status.contains("holdfast-central restored"), "{status}");
+    charge(&station, &mut pile, "P1", "1003.0000", "1004.0000").await;
+    let db = books::database(Place::File(head_office.database())).await;
+    let here = db.read(|tx| central::store::sites::find(tx, &books::site()));
+    let here = here.await.unwrap().unwrap().head.seq;
+    assert!(here < head, "nothing is taken meanwhile: {here}");
+    drop(db);
+
+    let restored = ["restored", "--reason", "the disk broke", "--config", "central.toml"];
+    let refused = head_office.cli(&restored).unwrap_err().to_string();
+    assert!(refused.contains("stop it first"), "{refused}");
+    head_office.terminate().await.unwrap();
+    head_office.cli(&restored).unwrap();
+    head_office.start_again().await.unwrap();
+    let db = books::database(Place::File(head_office.database())).await;
+    let after = books_are_equal(&station, &db).await;
+    assert!(after > head, "{after}");
+    let status = head_office.cli(&["status"]).unwrap();
+    assert!(!status.contains("has forgotten"), "{status}");
+}
+
 /// State and fee of an order.
 async fn told(station: &StationProcess, order: &str) -> (String, Value) {
     let order = station

@@ -2,18 +2,16 @@
 //! A state machine without I/O or clock. It holds no entry that the station does not have, so it can be lost at any moment.
 
 mod asked;
+mod offered;
 
 pub(crate) use asked::Watched;
 
 use crate::urgency::Urgency;
 use asked::LIVE_MS;
-use domain::{
-    ids::OrderId,
-    journal::{Hash, Head},
-    time::Mono,
-};
+use domain::{ids::OrderId, journal::Head, time::Mono};
+use offered::Cut;
 use protocol::{
-    frame::{Ack, BATCH_ENTRIES_MAX, BATCH_PACKED_MAX, Batch, Nonce, Pong, State},
+    frame::{Ack, BATCH_ENTRIES_MAX, Nonce, Pong, State},
     key::Signature,
     pack::Packer,
     status::{Hello, Status},
@@ -184,16 +182,6 @@ enum Fetching {
         /// How many entries at most.
         limit: usize,
     },
-}
-
-/// What becomes of a page.
-enum Cut {
-    /// A batch, and the place of its last entry.
-    Batch(Batch, Head),
-    /// It must be fetched again with this many entries at most.
-    TooLong(usize),
-    /// Why it cannot be sent.
-    Cannot(String),
 }
 
 /// What can be told of it.
@@ -573,7 +561,8 @@ impl Courier {
     fn nothing_there(&mut self, now: Mono, page: &Page, fetching: Fetching, effects: &mut Vec<Effect>) {
         if page.before.is_none() && page.begins_after > self.sent.seq {
             self.progress.trouble = Some(format!(
-                "head office wants the entries from {} on, and the station's journal begins after {}",
+                "head office wants the entries from {} on, and the station's journal begins after {}: a station with a history \
+                 joins with an opening (`holdfast-edge opening`)",
                 self.sent.seq + 1,
                 page.begins_after
             ));
@@ -617,69 +606,6 @@ impl Courier {
             self.fetch_next(effects);
         } else {
             self.phase = Phase::Following(Fetching::Nothing);
-        }
-    }
-
-    /// Makes a batch of a page.
-    fn cut(&mut self, before: Head, page: &Page, limit: usize) -> Cut {
-        let batch = match Batch::pack(before, &page.entries, page.signature, &mut self.packer) {
-            Ok(batch) => batch,
-            Err(error) => return Cut::Cannot(format!("the entries after {} cannot be sent: {error}", before.seq)),
-        };
-        if batch.body.len() > BATCH_PACKED_MAX && page.entries.len() > 1 && limit > 1 {
-            // The station gives whole steps, so what is still too long with a limit of one is a step that goes alone.
-            return Cut::TooLong((page.entries.len() / 2).max(1));
-        }
-        let entries = page.entries.iter();
-        let hash = entries.fold(before.hash, |hash, entry| Hash::seal(&hash, entry));
-        let seq = batch.last();
-        Cut::Batch(batch, Head { seq, hash })
-    }
-
-    /// Offers the journal from where it got to, a window of it: nothing of it is acknowledged before people have said which branch
-    /// lives. After that it waits for the next hello.
-    fn offer(&mut self, effects: &mut Vec<Effect>) {
-        if let Phase::Greeting { .. } | Phase::Following(_) = self.phase {
-            self.window.clear();
-            self.fetch_to_offer(WINDOW, BATCH_ENTRIES_MAX, effects);
-        }
-    }
-
-    fn fetch_to_offer(&mut self, left: usize, limit: usize, effects: &mut Vec<Effect>) {
-        let after = self.offered.unwrap_or(self.in_common).seq;
-        self.phase = Phase::Offering { left, limit };
-        effects.push(Effect::Fetch {
-            after,
-            limit,
-            wait: false,
-        });
-    }
-
-    fn offer_page(&mut self, now: Mono, page: &Page, (left, limit): (usize, usize), effects: &mut Vec<Effect>) {
-        self.progress.head = page.head;
-        let from = self.offered.unwrap_or(self.in_common);
-        let Some(before) = page.before.filter(|before| before.seq == from.seq) else {
-            // It was restored meanwhile, or has no more what both had.
-            self.offered = None;
-            return self.stall(now);
-        };
-        if page.entries.is_empty() {
-            return self.stall(now);
-        }
-        match self.cut(before, page, limit) {
-            Cut::Batch(batch, last) => {
-                self.offered = Some(last);
-                effects.push(Effect::Send(Kind::Journal, batch.to_bytes()));
-                match left {
-                    0 | 1 => self.stall(now),
-                    more => self.fetch_to_offer(more - 1, BATCH_ENTRIES_MAX, effects),
-                }
-            }
-            Cut::TooLong(limit) => self.fetch_to_offer(left, limit, effects),
-            Cut::Cannot(why) => {
-                self.progress.trouble = Some(why);
-                self.stall(now);
-            }
         }
     }
 

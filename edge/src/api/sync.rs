@@ -171,6 +171,8 @@ async fn take_ack(
     });
     if is_fresh && state == State::Following && !recovering {
         api.station.tell(Input::HeadOfficeSeen(hq_epoch));
+        // Whoever hands on a directive after this finds it on disk.
+        api.station.look(|_, _| ()).await?;
     }
     let acknowledged = match done.await.map_err(Problem::internal)? {
         Err(StoreError::Journal(broken)) => return Err(fork(&broken)),

@@ -133,6 +133,7 @@ fn every_key_reaches_its_own_field() {
         until_acknowledged = true
         [head_office]
         public_key = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
+        site_number = 12
         [policy]
         start_timeout = "2s"
         prepay_min = "0.03"
@@ -220,6 +221,8 @@ fn every_key_reaches_its_own_field() {
             stop_unordered: true,
             second_person_above: fen("25.26"),
             time_zone: domain::time::Zone::default(), // the station's, and no key of `[policy]`
+            head_office: true,                        // these two stand under `[head_office]`
+            site_number: Some(12),
         },
         clock: ClockConfig {
             trusted: true,
@@ -233,6 +236,7 @@ fn every_key_reaches_its_own_field() {
         },
         head_office: HeadOffice {
             public_keys: PublicKeys(vec![HEAD_OFFICE.parse().unwrap()]),
+            site_number: Some(12),
         },
     };
     assert_eq!(load(text).unwrap(), expected);
@@ -551,6 +555,27 @@ fn with_a_head_office_nothing_goes_that_it_does_not_have() {
         wrong[0].contains("head_office.public_key") && wrong[0].contains("64 hexadecimal"),
         "{wrong:?}"
     );
+}
+
+#[test]
+fn head_office_owns_what_it_owns_once_the_site_has_its_number() {
+    let joined = load(&format!(
+        "site = \"s1\"\n[head_office]\npublic_key = \"{HEAD_OFFICE}\"\nsite_number = 7"
+    ));
+    let policy = joined.unwrap().policy;
+    assert_eq!((policy.head_office, policy.site_number), (true, Some(7)));
+    let copied = load(&format!(
+        "site = \"s1\"\n[head_office]\npublic_key = \"{HEAD_OFFICE}\"\nsite_number = \"\""
+    ))
+    .unwrap();
+    assert!(!copied.policy.head_office);
+    let keyless = faults_of("[head_office]\nsite_number = 7");
+    assert!(
+        keyless[0].contains("head_office.site_number") && keyless[0].contains("public_key"),
+        "{keyless:?}"
+    );
+    let none = faults_of("[head_office]\nsite_number = 0");
+    assert!(none[0].contains("head_office.site_number"), "{none:?}");
 }
 
 #[test]

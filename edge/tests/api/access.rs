@@ -221,6 +221,7 @@ async fn the_callers_of_the_sync_socket_may_do_what_the_line_needs_and_nothing_e
             "GET /v1/station",
             "PUT /v1/journal/acknowledged",
             "PUT /v1/sync/ack",
+            "PUT /v1/sync/directive",
             "PUT /v1/sync/hello",
             "PUT /v1/sync/ping",
             "PUT /v1/sync/pong",

@@ -162,6 +162,17 @@ impl Bench {
         Self::made(Policy::default(), start, AnswerBudget::default(), key.public().into()).await
     }
 
+    /// The same, where head office has given the site this number and owns what it owns.
+    pub(crate) async fn joined(key: &SigningKey, site_number: u64) -> Self {
+        let policy = Policy {
+            head_office: true,
+            site_number: Some(site_number),
+            ..Policy::default()
+        };
+        let start = "2026-03-01T10:00:00+08:00";
+        Self::made(policy, start, AnswerBudget::default(), key.public().into()).await
+    }
+
     async fn on(policy: Policy, start: &str, budget: AnswerBudget) -> Self {
         Self::made(policy, start, budget, PublicKeys::default()).await
     }

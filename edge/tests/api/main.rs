@@ -8,6 +8,7 @@ mod bench;
 mod bills;
 mod corrections;
 mod desk;
+mod directives;
 mod energy;
 mod estimates;
 mod front;

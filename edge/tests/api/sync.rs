@@ -124,7 +124,17 @@ async fn with_a_head_office_only_what_it_has_signed_is_acknowledged() {
     assert_eq!(head_of(&answer["acknowledged"]), head);
     // An old one that comes once more takes nothing back.
     bench.put("/v1/members/m1", &json!({ "name": "" })).await.expect(200);
+    // The first answer to a hello says which life of head office the station goes by: an entry of its own.
+    let first = hello(&bench).await;
+    let seen = ack(
+        &head_office(),
+        State::Following,
+        head_of(&first["head"]),
+        nonce_of(&first),
+    );
+    bench.frame("/v1/sync/ack", seen).await.expect(200);
     let further = head_of(&hello(&bench).await["head"]);
+    assert_eq!(further.seq, head_of(&first["head"]).seq + 1);
     let nonce = nonce_of(&hello(&bench).await);
     let answered = ack(&head_office(), State::Following, further, nonce);
     bench.frame("/v1/sync/ack", answered.clone()).await.expect(200);

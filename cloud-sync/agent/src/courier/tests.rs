@@ -1,15 +1,17 @@
 //! A courier between a station's journal and a head office that follows the rules, on a line that loses what is on it.
 
+mod offered;
+
 use super::{asked::WATCH_MS, *};
 use domain::{
     fact::Fact,
     ids::SiteId,
-    journal::{Entry, Stamp},
+    journal::{Entry, Hash, Stamp},
     time::{Day, Wall},
     units::Fen,
 };
 use protocol::{
-    frame::{HqEpoch, Unpacked},
+    frame::{Batch, HqEpoch, Unpacked},
     key::{PublicKeys, SigningKey},
 };
 
@@ -584,88 +586,6 @@ fn a_head_office_that_stands_still_is_asked_again_and_gets_nothing_meanwhile() {
     assert!(bench.courier.progress().trouble.unwrap().contains("ahead"));
     bench.pass(1_000 + COMPANY_MS + 1);
     assert!(bench.is_caught_up());
-}
-
-/// Head office has followed a station up to its end, and a copy of its disk goes on by itself.
-fn cloned(entries: usize, copied: usize, acknowledged: u64, more: usize) -> Bench {
-    let mut bench = Bench::new();
-    bench.station.grow(entries);
-    bench.give(Input::Connected);
-    bench.pass(COMPANY_MS + 1);
-    assert!(bench.is_caught_up());
-    bench.give(Input::Lost);
-    bench.fetch = None;
-    bench.station.acknowledged = Some(acknowledged);
-    let mut copy = bench.station.copy_of(copied);
-    copy.journal(Fact::ClockStepped { by_ms: 1 });
-    copy.grow(more);
-    bench.station = copy;
-    bench.batches.clear();
-    bench
-}
-
-#[test]
-fn a_station_with_less_than_head_office_has_offers_its_journal_from_what_both_had() {
-    let mut bench = cloned(5_000, 3_000, 2_000, 500);
-    bench.give(Input::Connected);
-    bench.pass(1);
-    let first = bench.batches.first().unwrap();
-    assert_eq!((first.1, bench.head_office.other), (2_001, Some(bench.station.head())));
-    assert_eq!(bench.head_office.head.seq, 5_000, "nothing of it is followed");
-    assert!(bench.courier.progress().trouble.is_some());
-    // A person says that it lives: it goes on from its end.
-    bench.head_office.accept();
-    bench.station.grow(10);
-    bench.pass(HELLO_MS + COMPANY_MS);
-    assert!(bench.is_caught_up());
-    assert_eq!(bench.courier.progress().trouble, None);
-}
-
-#[test]
-fn a_station_with_more_than_head_office_has_of_another_journal_offers_its_own() {
-    let mut bench = cloned(5_000, 3_000, 2_000, 4_000);
-    bench.give(Input::Connected);
-    bench.pass(1);
-    assert_eq!(bench.courier.progress().state, Some(State::Forked));
-    assert_eq!(bench.head_office.other, Some(bench.station.head()));
-    // What comes meanwhile is offered too, when it is said again how far it is.
-    let seen = bench.batches.len();
-    bench.station.grow(10);
-    bench.pass(HELLO_MS - 1_000);
-    assert_eq!(bench.batches.len(), seen);
-    bench.pass(1_000);
-    assert_eq!(bench.batches[seen..].len(), 1, "and not from the beginning");
-    assert_eq!(bench.head_office.other, Some(bench.station.head()));
-}
-
-#[test]
-fn what_is_offered_goes_a_window_at_a_time_and_again_after_a_hello() {
-    let mut bench = cloned(10, 5, 5, 40_000);
-    bench.give(Input::Connected);
-    bench.pass(1);
-    let before = bench.batches.iter().filter(|(_, first, _)| *first > 10).count();
-    assert!(before <= WINDOW, "{before}");
-    bench.pass(HELLO_MS - 1_000);
-    let still = bench.batches.iter().filter(|(_, first, _)| *first > 10).count();
-    assert_eq!(still, before);
-    bench.pass(1_000 + 2 * HELLO_MS);
-    assert_eq!(bench.head_office.other, Some(bench.station.head()));
-    // Another connection: whoever hears it may have kept nothing.
-    bench.give(Input::Lost);
-    bench.give(Input::Connected);
-    bench.batches.clear();
-    bench.pass(1);
-    assert_eq!(bench.batches.first().map(|(_, first, _)| *first), Some(6));
-}
-
-#[test]
-fn a_station_that_is_recovering_offers_nothing() {
-    let mut bench = cloned(5_000, 3_000, 2_000, 0);
-    bench.station = bench.station.copy_of(3_000);
-    bench.station.recovering = true;
-    bench.give(Input::Connected);
-    bench.pass(3 * HELLO_MS);
-    assert_eq!(bench.batches, []);
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Alerts as people see them: what is open first, page by page, and as numbers.
 
 use crate::office::{BEGIN, Office};
-use central::store::alerts::{Alert, Kind, begin, end};
+use central::store::{
+    alerts::{Alert, Kind, begin, end},
+    forgotten::{self, Forgotten},
+    identity,
+};
 
 pub(crate) async fn what_is_open_is_listed_first_and_counted(office: Office) {
     let written = office.db.write(|tx| {
@@ -57,4 +61,45 @@ pub(crate) async fn what_is_open_is_listed_first_and_counted(office: Office) {
     ] {
         assert!(metrics.lines().any(|one| one == line), "{line}: {metrics}");
     }
+}
+
+pub(crate) async fn what_a_site_knows_and_head_office_does_not_is_shown_with_what_to_do(office: Office) {
+    office.follow(&crate::station::lived().journal("s1")).await;
+    let viewer = office.machine("viewer", &["viewer"]).await;
+    let metric = |text: &str| text.lines().any(|line| line == "holdfast_sites_forgotten 1");
+    let epoch = office
+        .db
+        .write(|tx| Ok(identity::of(tx, BEGIN)?.hq_epoch))
+        .await
+        .unwrap();
+    let shown = office.get(&viewer, "/v1/head-office").await.expect(200);
+    let known = serde_json::json!({ "hq_epoch": epoch, "restored": null, "forgotten": [] });
+    assert_eq!(shown, known);
+    assert!(!metric(&office.get(&viewer, "/metrics").await.text));
+
+    let place = "9:abababababababababababababababababababababababababababababababab";
+    let said = Forgotten {
+        site: "s1".parse().unwrap(),
+        hq_epoch: Some(epoch),
+        acknowledged: Some(place.parse().unwrap()),
+        said_at: BEGIN,
+        is_known: false,
+    };
+    office.db.write(move |tx| forgotten::put(tx, &said)).await.unwrap();
+    let shown = office.get(&viewer, "/v1/head-office").await.expect(200);
+    let words = shown["restored"].as_str().unwrap();
+    assert!(
+        words.contains("site s1") && words.contains("holdfast-central restored"),
+        "{words}"
+    );
+    assert_eq!(shown["forgotten"][0]["acknowledged"], place);
+    assert!(metric(&office.get(&viewer, "/metrics").await.text));
+
+    office.db.write(|tx| identity::begin_anew(tx, BEGIN)).await.unwrap();
+    let shown = office.get(&viewer, "/v1/head-office").await.expect(200);
+    assert_eq!(
+        (&shown["restored"], &shown["forgotten"]),
+        (&known["restored"], &known["forgotten"])
+    );
+    assert_ne!(shown["hq_epoch"], known["hq_epoch"]);
 }

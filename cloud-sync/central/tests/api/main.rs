@@ -42,6 +42,7 @@ on_both! {
     }
     alerts {
         what_is_open_is_listed_first_and_counted
+        what_a_site_knows_and_head_office_does_not_is_shown_with_what_to_do
     }
     asked {
         a_station_is_asked_and_its_answer_is_passed_on

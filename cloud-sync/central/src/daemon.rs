@@ -192,7 +192,8 @@ pub async fn run(
         asks: Arc::clone(&asks),
         clock: Arc::new(clock),
     };
-    let state = ApiState::new(db.clone(), asks, Arc::new(clock), Arc::clone(&common))?.with_entrance(Arc::new(entrance));
+    let state =
+        ApiState::new(db.clone(), asks, Arc::new(clock), Arc::clone(&common))?.with_entrance(Arc::new(entrance));
     let mut beside = JoinSet::new();
     beside.spawn(prune(state.clone()));
     beside.spawn(daily.run());

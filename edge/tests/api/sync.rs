@@ -157,20 +157,20 @@ async fn only_what_answers_the_latest_hello_says_which_life_of_head_office_it_is
     let of_life = |life: u8, nonce: Nonce| {
         let hq_epoch = HqEpoch([life; 16]);
         let state = State::Following;
-        Ack { hq_epoch, state, head, nonce }.to_bytes(&site(), &head_office())
+        Ack {
+            hq_epoch,
+            state,
+            head,
+            nonce,
+        }
+        .to_bytes(&site(), &head_office())
     };
-    bench
-        .frame("/v1/sync/ack", of_life(1, Nonce::NONE))
-        .await
-        .expect(200);
+    bench.frame("/v1/sync/ack", of_life(1, Nonce::NONE)).await.expect(200);
     let said = hello(&bench).await;
     assert!(said["acknowledged"].is_object() && said["hq_epoch"].is_null(), "{said}");
     let answer = of_life(2, nonce_of(&said));
     bench.frame("/v1/sync/ack", answer).await.expect(200);
-    bench
-        .frame("/v1/sync/ack", of_life(1, Nonce::NONE))
-        .await
-        .expect(200);
+    bench.frame("/v1/sync/ack", of_life(1, Nonce::NONE)).await.expect(200);
     assert_eq!(hello(&bench).await["hq_epoch"], HqEpoch([2; 16]).to_string());
 }
 

@@ -246,7 +246,9 @@ pub(crate) fn of_line(site: &SiteRow) -> Option<(Kind, String)> {
         return Some((Kind::ProtocolVersion, words));
     }
     let key = site.unknown_key()?;
-    let counts = site.key.map_or_else(|| "none is known".to_owned(), |key| format!("{key} counts"));
+    let counts = site
+        .key
+        .map_or_else(|| "none is known".to_owned(), |key| format!("{key} counts"));
     let words = format!(
         "site {id}: it signs with the key {key}, and {counts}: its batches are refused. If that box is to go on with the site \
          (its disk was replaced, and `sync/edge.key` did not come with the copy), enrol it anew: `holdfast-central site enrol \

@@ -418,7 +418,9 @@ impl TryFrom<String> for Place {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| format!("{text:?} is no entry's number, a colon and its hash, as in 17:0a1b…"))
+        text.parse()
+            .map(Self)
+            .map_err(|_| format!("{text:?} is no entry's number, a colon and its hash, as in 17:0a1b…"))
     }
 }
 
@@ -450,7 +452,12 @@ async fn propose_set_aside(
             return refuse("approved_already", "this entry is set aside already");
         }
         decisions::propose(tx, &about, &reason, &by, now)?;
-        proposed(tx, &about, "set_aside_proposed", json!({ "entry": entry.to_string(), "reason": reason }))
+        proposed(
+            tx,
+            &about,
+            "set_aside_proposed",
+            json!({ "entry": entry.to_string(), "reason": reason }),
+        )
     })
     .await
 }

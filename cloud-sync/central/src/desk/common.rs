@@ -60,10 +60,7 @@ impl Room {
 
     /// Waits for one; none where nobody takes any more. Whoever has one already must not wait for another.
     pub async fn take(&self, bytes: usize) -> Option<Place> {
-        Arc::clone(&self.free)
-            .acquire_many_owned(self.parts(bytes))
-            .await
-            .ok()
+        Arc::clone(&self.free).acquire_many_owned(self.parts(bytes)).await.ok()
     }
 }
 

@@ -277,7 +277,10 @@ impl Desk {
 
     /// Takes a batch; whether it was one.
     async fn take(&mut self, mut reading: Reading) -> Result<bool, StoreError> {
-        let read = match (&mut reading.task).await.map_err(|error| StoreError::Broken(error.to_string()))? {
+        let read = match (&mut reading.task)
+            .await
+            .map_err(|error| StoreError::Broken(error.to_string()))?
+        {
             Ok(read) => Arc::new(read),
             Err(error) => {
                 self.refuse(&error);

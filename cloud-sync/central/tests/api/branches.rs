@@ -33,7 +33,7 @@ fn has_rung(office: &Office) {
 async fn last_told(office: &Office) -> Value {
     let chain = office.local("GET", "/v1/audit", None).await.expect(200);
     let entries = chain["items"].as_array().unwrap();
-    let latest = entries.iter().max_by_key(|entry| entry["seq"].as_u64());
+    let latest = entries.iter().max_by_key(|entry| entry["place"]["seq"].as_u64());
     latest.unwrap().clone()
 }
 
@@ -125,7 +125,12 @@ pub(crate) async fn a_site_that_stands_still_is_tried_again_and_an_entry_is_set_
     };
     let path = format!("/v1/sites/s1/set-aside/{entry}");
     office
-        .ask(&ann, "PUT", &format!("/v1/sites/s1/set-aside/{next}"), Some(&json!({ "reason": "by its number alone" })))
+        .ask(
+            &ann,
+            "PUT",
+            &format!("/v1/sites/s1/set-aside/{next}"),
+            Some(&json!({ "reason": "by its number alone" })),
+        )
         .await
         .problem(400, "url");
     let (approval, reason) = (format!("{path}/approval"), json!({ "reason": "a bug of long ago" }));
@@ -134,10 +139,19 @@ pub(crate) async fn a_site_that_stands_still_is_tried_again_and_an_entry_is_set_
         .ask(&bob, "PUT", &approval, Some(&approve))
         .await
         .problem(409, "not-proposed");
-    let before = office.ask(&ann, "PUT", &path, Some(&json!({ "reason": "it looks odd" }))).await.expect(200);
+    let before = office
+        .ask(&ann, "PUT", &path, Some(&json!({ "reason": "it looks odd" })))
+        .await
+        .expect(200);
     let proposed = office.ask(&ann, "PUT", &path, Some(&reason)).await.expect(200);
-    let changed = office.ask(&bob, "PUT", &approval, Some(&before)).await.problem(409, "other-proposal");
-    assert!(changed["detail"].as_str().unwrap().contains("a bug of long ago"), "{changed}");
+    let changed = office
+        .ask(&bob, "PUT", &approval, Some(&before))
+        .await
+        .problem(409, "other-proposal");
+    assert!(
+        changed["detail"].as_str().unwrap().contains("a bug of long ago"),
+        "{changed}"
+    );
     let approve = proposed;
     office
         .ask(&ann, "PUT", &approval, Some(&approve))

@@ -134,7 +134,10 @@ impl Line {
 
 /// What a test does while desks run.
 fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(test);
 }
 
@@ -199,7 +202,11 @@ fn a_bad_batch_of_any_kind_is_refused_and_counted_and_another_site_goes_on(offic
         };
         let of_another_site = {
             let mut batch = Batch::from_bytes(&good).unwrap();
-            batch.signature = Batch::sign(&other.journal.site, one.journal.place(ends[1]), &SigningKey::from_seed([7; 32]));
+            batch.signature = Batch::sign(
+                &other.journal.site,
+                one.journal.place(ends[1]),
+                &SigningKey::from_seed([7; 32]),
+            );
             batch.to_bytes()
         };
         // What unpacks to more than it says, and what says that it unpacks to more than anything does.
@@ -235,10 +242,15 @@ fn a_bad_batch_of_any_kind_is_refused_and_counted_and_another_site_goes_on(offic
         let site = one.site(office).await;
         assert_eq!((site.head, site.state), (Head::START, State::Following));
         let told = text(&one.common.metrics());
-        let count = told.lines().filter_map(|line| line.strip_prefix("holdfast_batches_refused_total{site=\"S1\",why="));
+        let count = told
+            .lines()
+            .filter_map(|line| line.strip_prefix("holdfast_batches_refused_total{site=\"S1\",why="));
         let count = count.map(|line| line.split(' ').next_back().unwrap().parse::<usize>().unwrap());
         assert_eq!(count.sum::<usize>(), bad.len(), "{told}");
-        assert!(told.contains("why=\"not_signed\"") && told.contains("why=\"too_large\""), "{told}");
+        assert!(
+            told.contains("why=\"not_signed\"") && told.contains("why=\"too_large\""),
+            "{told}"
+        );
         assert!(other.common.metrics().is_empty());
         assert_eq!(one.send(0, ends[1]).await, broker::Outcome::Acknowledged);
         one.acked(|ack| ack.head.seq == ends[1] as u64).await;
@@ -268,7 +280,12 @@ fn a_ping_is_answered_while_the_database_stands_still(office: &HeadOffice) {
         let to_sites: ToSites = Arc::new(move |_, kind, payload| sends.send((kind, payload)).is_ok());
         let clock: Arc<dyn Clock> = Arc::new(Running(Instant::now()));
         let door = Door::default();
-        let (heard, hearing) = Heard::new(head_office(), Arc::clone(&clock), office.db.clone(), Arc::clone(&to_sites));
+        let (heard, hearing) = Heard::new(
+            head_office(),
+            Arc::clone(&clock),
+            office.db.clone(),
+            Arc::clone(&to_sites),
+        );
         door.hear_by(heard);
         tokio::spawn(hearing);
         let says = door.begin(&site);

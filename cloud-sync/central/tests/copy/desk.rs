@@ -170,12 +170,18 @@ fn a_fork_is_one_after_a_restart_and_for_another_process_until_somebody_accepts(
     let end = followed.place(followed.entries.len());
     let next = longer.batch(followed.entries.len(), longer.entries.len());
     let core = take(head_office, load(ME), next.clone());
-    assert_eq!((core.copy().site().head, core.copy().site().state), (end, State::Forked));
+    assert_eq!(
+        (core.copy().site().head, core.copy().site().state),
+        (end, State::Forked)
+    );
     let (late, of) = (NOW.after_ms(20_000), site.clone());
     let owned = head_office.write(move |tx| sites::own(tx, &of, "other", late, late.after_ms(20_000)));
     assert_eq!(owned, Ok(true));
     let core = take(head_office, load("other"), next.clone());
-    assert_eq!((core.copy().site().head, core.copy().site().state), (end, State::Forked));
+    assert_eq!(
+        (core.copy().site().head, core.copy().site().state),
+        (end, State::Forked)
+    );
     let (effects, _) = greet(head_office, core, hello(&followed, end)).unwrap();
     let Effect(_, ack) = &effects[0];
     let keys = PublicKeys(vec![SigningKey::from_seed([2; 32]).public()]);

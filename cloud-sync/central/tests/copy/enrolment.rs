@@ -61,7 +61,11 @@ fn a_key_signs_from_its_entry_on_and_the_one_before_it_up_to_there(office: &Head
         let batch = read(&before.batch(from, to), &copy);
         let taken;
         (copy, taken) = office.take(copy, Arc::new(batch));
-        assert_eq!((taken, copy.site().head.seq), (Taken::NotSigned, ends[2] as u64), "{what}");
+        assert_eq!(
+            (taken, copy.site().head.seq),
+            (Taken::NotSigned, ends[2] as u64),
+            "{what}"
+        );
     }
     let batch = read(&after.batch(ends[2], ends[3]), &copy);
     let (copy, taken) = office.take(copy, Arc::new(batch));
@@ -160,17 +164,31 @@ fn who_has_enrolled_since_the_copy_is_put_back_with_its_number(office: &HeadOffi
     let changed: Vec<String> = back(read.clone()).iter().map(|site| site.to_string()).collect();
     assert_eq!(changed, ["S1", "S7", "S8", "S9"]);
     let all = office.read(sites::all).unwrap();
-    let shown = |site: &Site| site.certificate.as_ref().map(|shown: &Certificate| shown.fingerprint.clone());
-    let numbers: Vec<_> = all.iter().map(|site| (site.id.as_str(), site.number, shown(site))).collect();
+    let shown = |site: &Site| {
+        site.certificate
+            .as_ref()
+            .map(|shown: &Certificate| shown.fingerprint.clone())
+    };
+    let numbers: Vec<_> = all
+        .iter()
+        .map(|site| (site.id.as_str(), site.number, shown(site)))
+        .collect();
     let with = |certificate: &str| Some(certificate.to_owned());
     assert_eq!(
         numbers,
-        [("S1", 1, with("S1-1")), ("S7", 7, with("S7-2")), ("S8", 8, None), ("S9", 9, with("S9-4"))]
+        [
+            ("S1", 1, with("S1-1")),
+            ("S7", 7, with("S7-2")),
+            ("S8", 8, None),
+            ("S9", 9, with("S9-4"))
+        ]
     );
     // It signs everything that the copy has not.
     assert_eq!(all[0].keys.last(), Some(&EdgeKey { key: again, from: 1 }));
     assert_eq!(all[1].keys, [EdgeKey { key: stranger, from: 0 }]);
-    office.write(|tx| sites::add(tx, &"S2".parse().unwrap(), "", &[])).unwrap();
+    office
+        .write(|tx| sites::add(tx, &"S2".parse().unwrap(), "", &[]))
+        .unwrap();
     let added = office.read(|tx| sites::find(tx, &"S2".parse().unwrap())).unwrap();
     assert_eq!(added.unwrap().number, 10);
     assert_eq!(back(read), [], "all of it is there");

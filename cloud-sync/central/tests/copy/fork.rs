@@ -483,7 +483,10 @@ fn a_site_that_went_on_alone_on_a_new_box_with_a_new_key_can_be_accepted(office:
         ..journal
     };
     let (one, other) = (followed(), signed(other(), 8));
-    assert!(end(&other).seq < end(&one).seq, "all of it is from before the key counts");
+    assert!(
+        end(&other).seq < end(&one).seq,
+        "all of it is from before the key counts"
+    );
     office.follow(&one, 40);
     let copy = enrol(office, other.key);
     let (_, taken) = offer(office, copy, &other, 17);

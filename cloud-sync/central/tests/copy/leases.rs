@@ -38,7 +38,11 @@ fn leases_of_other_sites_go_on_while_somebody_is_at_work_on_one() {
         assert_eq!(left, Ok(1), "whoever waits for the one fails after a while for all");
         assert_eq!(leases(), [NOW.after_ms(20_000).0, until.0]);
         let owned = office.read(|tx| sites::held(tx, ME)).unwrap();
-        assert_eq!(owned.len(), 2, "it is this process's own as long as its time is not over");
+        assert_eq!(
+            owned.len(),
+            2,
+            "it is this process's own as long as its time is not over"
+        );
         go_on.send(()).unwrap();
     });
     let left = office.write(move |tx| sites::hold_all(tx, ME, NOW.after_ms(5_000), until));

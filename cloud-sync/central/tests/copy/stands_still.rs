@@ -218,7 +218,10 @@ fn another_entry_that_comes_under_the_number_of_one_that_was_set_aside_is_applie
     other.seal();
     assert_eq!(other.place(copy.site().head.seq as usize), copy.site().head);
     let (copy, taken) = offer(office, copy_of(office), &other);
-    assert_eq!((taken, copy.site().head), (Taken::Followed, other.place(other.facts.len())));
+    assert_eq!(
+        (taken, copy.site().head),
+        (Taken::Followed, other.place(other.facts.len()))
+    );
     assert!(found(office, Class::SetAside).is_empty());
     is_right(office);
 }

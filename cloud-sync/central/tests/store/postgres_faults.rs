@@ -277,7 +277,9 @@ fn a_standby_of_which_none_is_synchronous_is_told() {
     let db = Db::open(&place).unwrap();
     assert_eq!(wait(db.read(|tx| standbys::trouble(tx))), Ok(None), "there is none");
     let standby = cluster.standby();
-    wait_until("the standby follows", || wait(db.read(|tx| standbys::trouble(tx))) != Ok(None));
+    wait_until("the standby follows", || {
+        wait(db.read(|tx| standbys::trouble(tx))) != Ok(None)
+    });
     let told = standbys::trouble_at(&place).unwrap().unwrap();
     assert!(told.contains("synchronous_standby_names"), "{told}");
     standby.stop();
@@ -286,6 +288,10 @@ fn a_standby_of_which_none_is_synchronous_is_told() {
     let cluster = Cluster::with("synchronous_standby_names=*");
     let standby = cluster.standby();
     let db = Db::open(&Place::Postgres(cluster.new_database())).unwrap();
-    assert_eq!(wait(db.read(|tx| standbys::trouble(tx))), Ok(None), "commits wait for it");
+    assert_eq!(
+        wait(db.read(|tx| standbys::trouble(tx))),
+        Ok(None),
+        "commits wait for it"
+    );
     drop((db, standby));
 }

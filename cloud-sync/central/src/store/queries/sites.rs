@@ -79,7 +79,10 @@ impl SiteRow {
 
     /// The version of the line that it speaks, if that is not head office's.
     pub fn other_protocol(&self) -> Option<u32> {
-        self.said.as_ref()?.protocol.filter(|version| *version != protocol::VERSION)
+        self.said
+            .as_ref()?
+            .protocol
+            .filter(|version| *version != protocol::VERSION)
     }
 
     /// Since when something of it waits, by its own clock; none where nothing does.

@@ -50,6 +50,8 @@ pub struct Config {
     /// Packets that an identity may send, over all its connections, those of before included; above that they are read
     /// more slowly (TCP holds the client back). `None`: any.
     pub packet_rate: Option<Rate>,
+    /// KiB in packets that an identity may send, in the same way; a packet counts as its whole KiB. `None`: any.
+    pub kib_rate: Option<Rate>,
     /// Connections that an identity may begin; above that they are refused (CONNACK 3 / 0x9F). `None`: any.
     pub login_rate: Option<Rate>,
     /// Messages of one identity that the gatekeeper has and has not resolved, over all its connections; they are read no
@@ -141,6 +143,7 @@ impl Default for Config {
                 per_second: 200,
                 burst: 400,
             }),
+            kib_rate: None,
             login_rate: Some(Rate {
                 per_second: 1,
                 burst: 60,

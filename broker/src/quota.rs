@@ -23,6 +23,7 @@ const QUOTAS_MAX: usize = 16_384;
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     packets: Option<Rate>,
+    kib: Option<Rate>,
     logins: Option<Rate>,
     unresolved_messages_max: usize,
     unresolved_bytes_max: usize,
@@ -53,6 +54,7 @@ pub(crate) struct Quota {
 #[derive(Debug)]
 struct State {
     packets: TokenBucket,
+    kib: TokenBucket,
     logins: TokenBucket,
     log_lines: RateLimit,
     unresolved: usize,
@@ -77,6 +79,7 @@ impl Quotas {
         Self {
             limits: Limits {
                 packets: config.packet_rate,
+                kib: config.kib_rate,
                 logins: config.login_rate,
                 unresolved_messages_max: config.unresolved_messages_max.max(1),
                 unresolved_bytes_max: config.unresolved_bytes_max,
@@ -107,6 +110,7 @@ impl Quotas {
             limits: self.limits,
             state: Mutex::new(State {
                 packets: TokenBucket::new(now),
+                kib: TokenBucket::new(now),
                 logins: TokenBucket::new(now),
                 log_lines: RateLimit::new(now),
                 unresolved: 0,
@@ -122,7 +126,8 @@ impl Quotas {
 impl Quota {
     fn is_as_new(&self, now: Instant) -> bool {
         let state = lock(&self.state);
-        state.packets.is_full(now) && state.logins.is_full(now) && state.log_lines.is_idle(now) && state.unresolved == 0
+        let buckets = [&state.packets, &state.kib, &state.logins];
+        buckets.iter().all(|bucket| bucket.is_full(now)) && state.log_lines.is_idle(now) && state.unresolved == 0
     }
 
     /// Takes one login, or says when there will be one.
@@ -133,12 +138,24 @@ impl Quota {
         }
     }
 
-    /// Takes one packet, or says when there will be one.
-    pub(crate) fn take_packet(&self, now: Instant) -> Result<(), Instant> {
-        match self.limits.packets {
-            Some(rate) => lock(&self.state).packets.take(rate, now),
-            None => Ok(()),
+    /// Takes one packet of so many bytes, or says when there will be one.
+    pub(crate) fn take_packet(&self, bytes: usize, now: Instant) -> Result<(), Instant> {
+        let Limits { packets, kib, .. } = self.limits;
+        if packets.is_none() && kib.is_none() {
+            return Ok(());
         }
+        let mut state = lock(&self.state);
+        // Of two that are taken together none is, where the other is not there.
+        let mut taken = state.packets;
+        if let Some(rate) = packets {
+            taken.take(rate, now)?;
+        }
+        if let Some(rate) = kib {
+            let tokens = u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX);
+            state.kib.take_many(rate, tokens, now)?;
+        }
+        state.packets = taken;
+        Ok(())
     }
 
     /// Whether a log line that a client of the identity brings about may be written: then how many were not before it.
@@ -235,13 +252,32 @@ mod tests {
         let (pile, now) = (Identity::new("P1"), Instant::now());
         let first = quotas.of(&pile, now).unwrap();
         assert_eq!(first.take_login(now), Ok(()));
-        assert_eq!((first.take_packet(now), first.take_packet(now)), (Ok(()), Ok(())));
+        assert_eq!((first.take_packet(1, now), first.take_packet(1, now)), (Ok(()), Ok(())));
         drop(first);
         let second = quotas.of(&pile, now).unwrap();
-        assert!(second.take_packet(now).is_err());
+        assert!(second.take_packet(1, now).is_err());
         assert_eq!(second.take_login(now), Err(now + Duration::from_secs(1)));
         let other = quotas.of(&Identity::new("P2"), now).unwrap();
-        assert_eq!((other.take_login(now), other.take_packet(now)), (Ok(()), Ok(())));
+        assert_eq!((other.take_login(now), other.take_packet(1, now)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn bytes_have_a_rate_of_their_own_and_one_large_packet_passes() {
+        let quotas = quotas(Config {
+            packet_rate: one(4),
+            kib_rate: one(4),
+            ..Config::default()
+        });
+        let now = Instant::now();
+        let quota = quotas.of(&Identity::new("S1"), now).unwrap();
+        assert_eq!(quota.take_packet(3_000, now), Ok(()));
+        let second = now + Duration::from_secs(1);
+        assert_eq!(quota.take_packet(1_025, now), Err(second), "three of four KiB are gone");
+        // What was refused has taken no packet.
+        assert_eq!(quota.take_packet(1_024, now), Ok(()));
+        let later = now + Duration::from_secs(60);
+        assert_eq!(quota.take_packet(10 * 1_024, later), Ok(()));
+        assert_eq!(quota.take_packet(1, later), Err(later + Duration::from_secs(7)));
     }
 
     #[test]

@@ -43,12 +43,21 @@ impl TokenBucket {
     /// # Errors
     /// There is none; the moment at which there will be one.
     pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Instant> {
-        let interval = rate.interval();
-        let full_at = self.full_at.max(now) + interval;
-        match full_at.checked_duration_since(now + interval * rate.burst.max(1)) {
+        self.take_many(rate, 1, now)
+    }
+
+    /// Takes so many tokens at once. More than a burst are taken of a full bucket, and what comes after waits for them.
+    ///
+    /// # Errors
+    /// There are not enough; the moment at which there will be.
+    pub fn take_many(&mut self, rate: Rate, tokens: u32, now: Instant) -> Result<(), Instant> {
+        let (interval, burst) = (rate.interval(), rate.burst.max(1));
+        let begins = self.full_at.max(now);
+        let left = interval * burst.saturating_sub(tokens);
+        match begins.checked_duration_since(now + left) {
             Some(early) if !early.is_zero() => Err(now + early),
             _ => {
-                self.full_at = full_at;
+                self.full_at = begins + interval * tokens;
                 Ok(())
             }
         }
@@ -204,6 +213,20 @@ mod tests {
             .filter(|ms| bucket.take(rate, later + Duration::from_millis(*ms)).is_ok())
             .count();
         assert_eq!(passed, 3);
+    }
+
+    #[test]
+    fn many_tokens_are_taken_at_once_and_more_than_a_burst_of_a_full_bucket() {
+        let (rate, start) = (rate(10, 3), Instant::now());
+        let ms = |ms: u64| start + Duration::from_millis(ms);
+        let mut bucket = TokenBucket::new(start);
+        assert_eq!(bucket.take_many(rate, 2, start), Ok(()));
+        assert_eq!(bucket.take_many(rate, 2, start), Err(ms(100)));
+        assert_eq!(bucket.take_many(rate, 2, ms(100)), Ok(()));
+        assert_eq!(bucket.take_many(rate, 20, ms(100)), Err(ms(400)));
+        assert_eq!(bucket.take_many(rate, 20, ms(400)), Ok(()));
+        assert_eq!(bucket.take(rate, ms(400)), Err(ms(2_200)));
+        assert_eq!(bucket.take(rate, ms(2_200)), Ok(()));
     }
 
     #[test]

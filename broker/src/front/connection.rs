@@ -445,7 +445,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             } else {
                 None
             };
-            if let Err(next) = self.quota.take_packet(now) {
+            if let Err(next) = self.quota.take_packet(frame.len, now) {
                 self.held_until = Some(next);
                 Counters::one(&self.core.counters.rate_limited);
                 break;

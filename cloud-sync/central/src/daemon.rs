@@ -13,9 +13,10 @@ use crate::{
     clock::{MachineClock, system_wall},
     config::{Broker as BrokerConfig, Config},
     daily::Daily,
-    desk::Office,
+    desk::{Office, common::Common},
     door::{self, Door},
     enrol::{Entrance, Told},
+    enrolments::Enrolments,
     front::Front,
     owners::{Bell, Owners},
     remote::{Address, Remote},
@@ -162,6 +163,7 @@ pub async fn run(
         told,
         bell,
         process: config.process.clone(),
+        enrolments: Enrolments::of(&config.data_dir),
     };
     let to_sites = front.to_sites();
     let asks = Asks::new(move |site, kind, payload| to_sites.send(site, kind, payload));
@@ -183,19 +185,21 @@ pub async fn run(
         folder: config.data_dir.clone(),
         certificate_until: Box::new(move || has_tls.then(|| shown.state().expires)),
     };
+    let common = Arc::new(Common::default());
     let daily = Daily {
         process: config.process.clone(),
         db: db.clone(),
         asks: Arc::clone(&asks),
         clock: Arc::new(clock),
     };
-    let state = ApiState::new(db.clone(), asks, Arc::new(clock), ())?.with_entrance(Arc::new(entrance));
+    let state =
+        ApiState::new(db.clone(), asks, Arc::new(clock), Arc::clone(&common))?.with_entrance(Arc::new(entrance));
     let mut beside = JoinSet::new();
     beside.spawn(prune(state.clone()));
     beside.spawn(daily.run());
     beside.spawn(telling.run());
     beside.spawn(watch.run());
-    let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), rings);
+    let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), rings, common);
     // Before the first can come who would have to be sent away.
     owners.look().await;
     let mut servers = Servers::start(doors, &config, &front, &tls, api::api(state))?;

@@ -1,10 +1,10 @@
 //! The door for sites, on head office's own broker: who may come in, and that a site speaks for itself alone. Every site has a
 //! queue of its own, so that one at its bound costs the others nothing.
 
-use crate::asks::Asks;
+use crate::{asks::Asks, heard::Heard};
 use broker::{
     Admitted, BoxFuture, Client, ConnectRefusal, ConnectRequest, Credential, DisconnectCause, Gatekeeper, Identity,
-    Publish, QoS, Receipt, Route, Subscribing,
+    Publish, QoS, Rate, Receipt, Route, Subscribing,
 };
 use domain::ids::SiteId;
 use protocol::{
@@ -20,6 +20,17 @@ use tokio::sync::mpsc;
 
 /// Messages of one site that wait: twice its window, and what it says besides.
 pub const WAITING_MAX: usize = 64;
+
+/// Packets that one site may send: its window of batches again and again, and what it says besides.
+const PACKETS: Rate = Rate {
+    per_second: 200,
+    burst: 400,
+};
+/// KiB that one site may send: more than it can catch up with, and the longest packet at once.
+const KIB: Rate = Rate {
+    per_second: 16 * 1_024,
+    burst: 64 * 1_024,
+};
 
 /// A message of a site.
 #[derive(Debug)]
@@ -47,6 +58,8 @@ pub struct Door {
     sites: RwLock<BTreeMap<SiteId, Known>>,
     /// Who waits for answers and live frames: they do not queue behind batches.
     asks: OnceLock<Arc<Asks>>,
+    /// Who answers pings, and notes what sites say of themselves: that does not either.
+    heard: OnceLock<Arc<Heard>>,
 }
 
 impl Door {
@@ -84,6 +97,11 @@ impl Door {
         let _set_once = self.asks.set(asks);
     }
 
+    /// Pings are answered by this from now on, and it notes who was heard.
+    pub fn hear_by(&self, heard: Arc<Heard>) {
+        let _set_once = self.heard.set(heard);
+    }
+
     /// Hands what a site said to its desk. Where that has its hands full it is dropped, and the site says it again.
     pub(crate) fn hand(&self, site: &SiteId, up: Up) {
         if let (Some(asks), Kind::Answer | Kind::Live) = (self.asks.get(), up.kind) {
@@ -96,6 +114,17 @@ impl Door {
         }
         let says = self.with(site, |known| known.says.clone()).flatten();
         if let Some(says) = says {
+            if let Some(heard) = self.heard.get() {
+                match up.kind {
+                    Kind::Status => heard.status(site, &up.payload),
+                    Kind::Ping => {
+                        heard.ping(site, &up.payload);
+                        up.receipt.acknowledge();
+                        return;
+                    }
+                    _ => {}
+                }
+            }
             let _full_or_gone = says.try_send(up);
         }
     }
@@ -197,7 +226,8 @@ pub fn limits() -> broker::Config {
         unresolved_messages_max: WAITING_MAX,
         unresolved_bytes_max: 2 * FRAME_MAX,
         queue_bytes_max: 2 * FRAME_MAX,
-        packet_rate: None,
+        packet_rate: Some(PACKETS),
+        kib_rate: Some(KIB),
         client_ids_per_identity_max: 2,
         ..broker::Config::default()
     }

@@ -3,6 +3,7 @@
 //! for its connection, where head office's broker is, and what head office signs with.
 
 use crate::{
+    enrolments::Enrolments,
     owners::Bell,
     store::{
         StoreError, Tx, enrolment,
@@ -53,6 +54,8 @@ pub struct Entrance {
     pub bell: Bell,
     /// The name of this process, which has sites.
     pub process: String,
+    /// Who has come in, beside the database.
+    pub enrolments: Enrolments,
 }
 
 /// Why a site does not come in.

@@ -3,6 +3,7 @@
 use crate::{
     asks::Asks,
     door::{Door, Up},
+    heard::Heard,
     remote::Remote,
 };
 use broker::{Broker, Handle, Message, QoS};
@@ -38,6 +39,14 @@ impl Front {
         match self {
             Self::Own(door, _) => door.answer_to(asks),
             Self::Remote(remote) => remote.answer_to(asks),
+        }
+    }
+
+    /// Sites' pings are answered by this, and it notes who was heard.
+    pub fn hear_by(&self, heard: Arc<Heard>) {
+        match self {
+            Self::Own(door, _) => door.hear_by(heard),
+            Self::Remote(remote) => remote.hear_by(heard),
         }
     }
 

@@ -83,6 +83,13 @@ impl Read {
         self.entries.iter().flatten()
     }
 
+    /// The same with their places.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (Head, &Entry)> {
+        let with_place = |((seq, hash, _), entry): ((u64, Hash, _), _)| (Head { seq, hash }, entry);
+        let places = self.unpacked.entries().zip(&self.entries).map(with_place);
+        places.filter_map(|(place, entry)| Some((place, entry.as_ref().ok()?)))
+    }
+
     /// The number of its first entry.
     pub fn first(&self) -> u64 {
         self.batch.first
@@ -210,9 +217,9 @@ fn go_on(
     let batch = &read.batch;
     let known = usize::try_from(copy.site().head.seq + 1 - batch.first).unwrap_or(usize::MAX);
     let mut entries = Vec::with_capacity(read.entries.len() - known);
-    for entry in read.entries.iter().skip(known) {
+    for ((_, hash, _), entry) in read.unpacked.entries().zip(&read.entries).skip(known) {
         match entry {
-            Ok(entry) => entries.push(entry),
+            Ok(entry) => entries.push((hash, entry)),
             Err(error @ (NotReadable::UnknownKind { .. } | NotReadable::UnknownWord { .. })) => {
                 return stop(tx, me, copy, State::Ahead, error.to_string());
             }
@@ -299,12 +306,13 @@ impl Again {
                 return Err(broken(format!("it does not follow on {head}")));
             }
             head = unpacked.head();
-            for (_, _, bytes) in unpacked.entries() {
-                entries.push(Entry::from_bytes(bytes).map_err(|error| broken(error.to_string()))?);
+            for (_, hash, bytes) in unpacked.entries() {
+                let entry = Entry::from_bytes(bytes).map_err(|error| broken(error.to_string()))?;
+                entries.push((hash, entry));
             }
         }
         let followed = copy
-            .follow(to, entries.iter().collect(), head)
+            .follow(to, entries.iter().map(|(hash, entry)| (*hash, entry)).collect(), head)
             .map_err(|stopped| match stopped {
                 Stopped::Contradiction(why) => StoreError::Broken(why),
                 Stopped::Store(error) => error,

@@ -13,6 +13,8 @@
 //! | [`daily`] | once a day each site's balance sheet is compared with its books here |
 //! | [`desk`] | one site's desk: what it says is taken and answered |
 //! | [`enrol`] | how a site comes in for the first time |
+//! | [`enrolments`] | who has, in a file beside the database, for one that is restored from a copy |
+//! | [`heard`] | pings are answered, and it is noted who was heard |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
 //! | [`role`] | what somebody may do |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
@@ -29,7 +31,9 @@ pub mod daily;
 pub mod desk;
 pub mod door;
 pub mod enrol;
+pub mod enrolments;
 pub mod front;
+pub mod heard;
 pub mod ingest;
 pub mod owners;
 pub mod remote;

@@ -3,8 +3,9 @@
 //! are taken when its time is over.
 
 use crate::{
-    desk::{Clock, Desk, Office, ToSites},
+    desk::{Clock, Desk, Office, ToSites, common::Common},
     front::Front,
+    heard::Heard,
     store::{
         Db, StoreError, sites,
         sites::{EdgeKey, Site},
@@ -12,12 +13,18 @@ use crate::{
 };
 use domain::ids::SiteId;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
 
 /// For how long a site is held, in milliseconds.
 pub const LEASE_MS: i64 = 20_000;
 /// How often it is gone on with, and sites of others are looked at.
 const EVERY: Duration = Duration::from_secs(5);
+/// How often it is tried, each time, to go on with sites that somebody is at work on, and the pause between.
+const TRIES: usize = 6;
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 /// Rings that wait to be heard; beyond them whoever rings waits.
 const RINGS_MAX: usize = 64;
 /// The pause before a desk begins again that came to an end.
@@ -57,6 +64,10 @@ pub struct Owners {
     front: Arc<Front>,
     rings: mpsc::Receiver<Ring>,
     desks: BTreeMap<SiteId, Kept>,
+    to_sites: ToSites,
+    common: Arc<Common>,
+    /// Answers pings; it ends with this.
+    _hears: JoinSet<()>,
 }
 
 /// A desk that is kept.
@@ -67,15 +78,30 @@ struct Kept {
 }
 
 impl Owners {
-    /// None yet.
+    /// None yet. Sites' pings are answered from now on.
     pub fn new(
         office: Arc<Office>,
         clock: Arc<dyn Clock>,
         db: Db,
         front: Arc<Front>,
         rings: mpsc::Receiver<Ring>,
+        common: Arc<Common>,
     ) -> Self {
+        let to_sites = front.to_sites();
+        let to_sites: ToSites = Arc::new(move |site, kind, payload| to_sites.send(site, kind, payload));
+        let (heard, hears) = Heard::new(
+            Arc::clone(&office),
+            Arc::clone(&clock),
+            db.clone(),
+            Arc::clone(&to_sites),
+        );
+        front.hear_by(heard);
+        let mut beside = JoinSet::new();
+        beside.spawn(hears);
         Self {
+            to_sites,
+            common,
+            _hears: beside,
             office,
             clock,
             db,
@@ -102,10 +128,19 @@ impl Owners {
     pub async fn look(&mut self) {
         let (me, now) = (self.office.process.clone(), self.clock.wall());
         let until = now.after_ms(LEASE_MS);
-        let held = self.db.write(move |tx| {
-            sites::hold_all(tx, &me, now, until)?;
-            Ok((sites::held(tx, &me)?, sites::all(tx)?))
-        });
+        for _ in 0..TRIES {
+            let me = me.clone();
+            match self.db.write(move |tx| sites::hold_all(tx, &me, now, until)).await {
+                Ok(0) => break,
+                // A batch of theirs is being written; what takes longer is tried again the next time.
+                Ok(_) => tokio::time::sleep(BETWEEN_TRIES).await,
+                Err(error) => {
+                    tracing::warn!("sites cannot be held on to: {error}");
+                    break;
+                }
+            }
+        }
+        let held = self.db.read(move |tx| Ok((sites::held(tx, &me)?, sites::all(tx)?)));
         match held.await {
             Ok((held, all)) => self.keep(&held, &all),
             // Desks go on: nothing that another process has gone on with can be written here.
@@ -145,8 +180,7 @@ impl Owners {
             self.db.clone(),
         );
         let of = site.clone();
-        let to_sites = front.to_sites();
-        let to_sites: ToSites = Arc::new(move |site, kind, payload| to_sites.send(site, kind, payload));
+        let (to_sites, common) = (Arc::clone(&self.to_sites), Arc::clone(&self.common));
         // The site may come in from here on.
         let mut says = front.begin(site);
         let task = tokio::spawn(async move {
@@ -157,6 +191,7 @@ impl Owners {
                     db.clone(),
                     of.clone(),
                     Arc::clone(&to_sites),
+                    Arc::clone(&common),
                 );
                 match desk.run(says).await {
                     Ok(()) => return,

@@ -5,6 +5,7 @@
 use crate::{
     asks::Asks,
     door::{Door, Up},
+    heard::Heard,
 };
 use broker::Receipt;
 use domain::ids::SiteId;
@@ -88,6 +89,11 @@ impl Remote {
     /// Answers and live frames of sites go to these.
     pub(crate) fn answer_to(&self, asks: Arc<Asks>) {
         self.0.desks.answer_to(asks);
+    }
+
+    /// Pings are answered by this from now on, and it notes who was heard.
+    pub(crate) fn hear_by(&self, heard: Arc<Heard>) {
+        self.0.desks.hear_by(heard);
     }
 
     /// What the site says goes to the receiver from now on.

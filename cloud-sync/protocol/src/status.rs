@@ -6,7 +6,13 @@ use crate::{
     key::PublicKey,
 };
 use domain::{ids::SiteId, journal::Head, time::Wall};
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error},
+};
+
+/// The longest status that is read, in bytes: it is kept, and shown to people.
+pub const STATUS_BYTES_MAX: usize = 4_096;
 
 /// What is said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,11 +94,17 @@ impl Status {
         serde_json::to_vec(self).expect("a status has string keys and no failing serializer")
     }
 
-    /// Reads one. Fields that are not known are passed over: a newer station may have said them.
+    /// Reads one of at most [`STATUS_BYTES_MAX`]. Fields that are not known are passed over: a newer station may have said them.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        if bytes.len() > STATUS_BYTES_MAX {
+            return Err(serde_json::Error::custom(format!(
+                "it has {} bytes, and at most {STATUS_BYTES_MAX} are read",
+                bytes.len()
+            )));
+        }
         serde_json::from_slice(bytes)
     }
 

@@ -1,6 +1,6 @@
 //! Counters and gauges as Prometheus reads them, version 0.0.4 of the text format.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 /// The media type of the text.
 pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -14,7 +14,7 @@ pub enum Kind {
     Gauge,
 }
 
-/// One number, with at most one label.
+/// One number, with its labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metric {
     /// Its name, `holdfast_…`.
@@ -23,8 +23,8 @@ pub struct Metric {
     pub help: &'static str,
     /// What kind it is.
     pub kind: Kind,
-    /// A label and its value.
-    pub label: Option<(&'static str, String)>,
+    /// Labels and their values.
+    pub labels: Vec<(&'static str, String)>,
     /// The number.
     pub value: u64,
 }
@@ -36,7 +36,7 @@ impl Metric {
             name,
             help,
             kind: Kind::Counter,
-            label: None,
+            labels: Vec::new(),
             value,
         }
     }
@@ -49,10 +49,10 @@ impl Metric {
         }
     }
 
-    /// The same with a label.
+    /// The same with another label.
     #[must_use]
     pub fn labelled(mut self, label: &'static str, value: impl Into<String>) -> Self {
-        self.label = Some((label, value.into()));
+        self.labels.push((label, value.into()));
         self
     }
 }
@@ -61,6 +61,12 @@ impl Metric {
 pub trait Counters: Send + Sync {
     /// Its numbers now. Those of one name stand together.
     fn metrics(&self) -> Vec<Metric>;
+}
+
+impl<C: Counters + ?Sized> Counters for Arc<C> {
+    fn metrics(&self) -> Vec<Metric> {
+        (**self).metrics()
+    }
 }
 
 /// No more numbers.
@@ -83,11 +89,15 @@ pub fn text(metrics: &[Metric]) -> String {
             let _infallible = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", metric.help);
             before = name;
         }
-        let label = metric.label.as_ref().map_or_else(String::new, |(label, value)| {
+        let labels = metric.labels.iter().map(|(label, value)| {
             let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            format!("{{{label}=\"{value}\"}}")
+            format!("{label}=\"{value}\"")
         });
-        let _infallible = writeln!(text, "{name}{label} {}", metric.value);
+        let labels = match labels.collect::<Vec<_>>().join(",") {
+            none if none.is_empty() => none,
+            labels => format!("{{{labels}}}"),
+        };
+        let _infallible = writeln!(text, "{name}{labels} {}", metric.value);
     }
     text
 }
@@ -99,9 +109,13 @@ mod tests {
     #[test]
     fn numbers_of_one_name_stand_under_one_heading() {
         let state = |word: &str, count| Metric::gauge("hf_orders", "Orders.", count).labelled("state", word);
-        let text = text(&[state("PLACE", 1), state("a\"b", 2), Metric::counter("hf_x", "X.", 3)]);
+        let text = text(&[
+            state("PLACE", 1),
+            state("a\"b", 2).labelled("site", "s1"),
+            Metric::counter("hf_x", "X.", 3),
+        ]);
         let expected = "# HELP hf_orders Orders.\n# TYPE hf_orders gauge\nhf_orders{state=\"PLACE\"} 1\n\
-                        hf_orders{state=\"a\\\"b\"} 2\n# HELP hf_x X.\n# TYPE hf_x counter\nhf_x 3\n";
+                        hf_orders{state=\"a\\\"b\",site=\"s1\"} 2\n# HELP hf_x X.\n# TYPE hf_x counter\nhf_x 3\n";
         assert_eq!(text, expected);
     }
 }

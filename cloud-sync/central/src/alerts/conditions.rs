@@ -63,6 +63,8 @@ pub struct Known {
     pub rated: BTreeMap<String, u64>,
     /// What sites know of head office and its database does not, and people have not been told by `restored`.
     pub forgotten: Vec<Forgotten>,
+    /// Why a failover of the database would lose something, if it would.
+    pub standbys: Option<String>,
     /// This process.
     pub here: Here,
 }
@@ -88,7 +90,7 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
             silent(site, was_silent, known.here.up_since, thresholds, now),
         );
         add(Kind::BacklogOld, backlog(site, thresholds, now));
-        if let Some((kind, words)) = stands_still(site) {
+        for (kind, words) in stands_still(site).into_iter().chain(of_line(site)) {
             add(kind, Some(words));
         }
         add(
@@ -122,6 +124,9 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
                 )
             }),
         );
+    }
+    if let Some(words) = &known.standbys {
+        conditions.insert((Kind::StandbyAsynchronous, HEAD_OFFICE.to_owned()), words.clone());
     }
     if let Some(words) = was_restored(&known.forgotten) {
         conditions.insert((Kind::Restored, HEAD_OFFICE.to_owned()), words);
@@ -229,6 +234,29 @@ fn stands_still(site: &SiteRow) -> Option<(Kind, String)> {
     ))
 }
 
+/// What keeps everything that a site says from being taken, by what it says of itself.
+pub(crate) fn of_line(site: &SiteRow) -> Option<(Kind, String)> {
+    let id = &site.id;
+    if let Some(theirs) = site.other_protocol() {
+        let ours = protocol::VERSION;
+        let words = format!(
+            "site {id}: it speaks version {theirs} of the line, and head office {ours}: it is not answered, and nothing of it is \
+             taken. Upgrade the older of the two"
+        );
+        return Some((Kind::ProtocolVersion, words));
+    }
+    let key = site.unknown_key()?;
+    let counts = site
+        .key
+        .map_or_else(|| "none is known".to_owned(), |key| format!("{key} counts"));
+    let words = format!(
+        "site {id}: it signs with the key {key}, and {counts}: its batches are refused. If that box is to go on with the site \
+         (its disk was replaced, and `sync/edge.key` did not come with the copy), enrol it anew: `holdfast-central site enrol \
+         {id}`. If not, find out whose it is: `holdfast-central site revoke {id}`"
+    );
+    Some((Kind::KeyUnknown, words))
+}
+
 fn ends_soon(until: Wall, thresholds: &Thresholds, now: Wall) -> Option<String> {
     let left = until.ms_since(now);
     match left {
@@ -274,6 +302,7 @@ mod tests {
     use super::*;
     use crate::store::queries::sites::Said;
     use domain::journal::{Hash, Head};
+    use protocol::key::PublicKey;
 
     const NOW: Wall = Wall(1_773_115_200_000);
     const MINUTE: i64 = 60_000;
@@ -293,6 +322,7 @@ mod tests {
             heard_at: Some(NOW),
             revoked_at: None,
             certificate_until: Some(NOW.after_ms(365 * DAY_MS)),
+            key: None,
         }
     }
 
@@ -398,6 +428,32 @@ mod tests {
             assert!(words.contains("entry 11 says so"), "{words}");
             assert_eq!(held.len(), 1);
         }
+    }
+
+    #[test]
+    fn a_site_whose_key_does_not_count_or_that_speaks_another_version_is_told() {
+        let [old, new] = [1, 2].map(|n| PublicKey([n; 32]));
+        let says = |key: Option<PublicKey>, protocol: u32| SiteRow {
+            key: Some(new),
+            said: Some(Said {
+                key,
+                protocol: Some(protocol),
+                ..Said::default()
+            }),
+            ..site("s1")
+        };
+        let version = protocol::VERSION;
+        assert_eq!(kinds(&known(vec![says(Some(new), version)]), &[]), []);
+        assert_eq!(kinds(&known(vec![says(None, version)]), &[]), [], "it does not say");
+        let unknown = says(Some(old), version);
+        let (_, words) = of_line(&unknown).unwrap();
+        assert!(
+            words.contains(&old.to_string()) && words.contains("site enrol s1"),
+            "{words}"
+        );
+        assert_eq!(kinds(&known(vec![unknown]), &[]), one(Kind::KeyUnknown, "s1"));
+        let newer = says(Some(new), version + 1);
+        assert_eq!(kinds(&known(vec![newer]), &[]), one(Kind::ProtocolVersion, "s1"));
     }
 
     #[test]

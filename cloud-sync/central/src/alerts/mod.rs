@@ -25,6 +25,7 @@ use crate::{
         forgotten, jobs,
         outbox::{self, Channel},
         queries::sites,
+        standbys,
     },
 };
 use conditions::{Changes, Here, Known, Thresholds, hold};
@@ -136,6 +137,7 @@ fn changes(tx: &mut dyn Tx, here: Here, thresholds: &Thresholds, now: Wall) -> R
         sites: sites::list(tx, None, None, SITES_MAX)?.items,
         differ,
         forgotten: forgotten::unknown(tx)?,
+        standbys: standbys::trouble(tx)?,
         rated: findings::counts_since(tx, Class::Rating, now.after_ms(-RATING_MS))?,
         here,
     };

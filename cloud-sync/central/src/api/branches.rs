@@ -4,13 +4,14 @@
 use super::{
     ApiState,
     answered::{Answered, Decided, Shown, Told},
-    office::unknown,
+    office::{unknown, write_down},
 };
 use crate::{
     enrol::{self, Entrance},
+    enrolments::Line,
     owners::{LEASE_MS, Ring},
     store::{
-        Tx,
+        StoreError, Tx,
         branches::{self, Branch},
         decisions::{self, About, Kind},
         sites::{self, Site},
@@ -144,6 +145,23 @@ struct Propose {
     reason: String,
 }
 
+/// A proposal that was made.
+#[derive(Debug, Serialize, ToSchema)]
+struct Proposed {
+    /// What names it: whoever approves it says which one they have read.
+    proposal: String,
+}
+
+/// An approval.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Approve {
+    /// Of which proposal: the `proposal` of the answer to it. Another one that has taken its place is not approved.
+    proposal: String,
+}
+
+impl Checked for Approve {}
+
 impl Checked for Propose {
     fn check(&self) -> Result<(), Problem> {
         check_reason(&self.reason)
@@ -170,6 +188,20 @@ fn done(action: &'static str, site: &SiteId, detail: Value) -> Decided<(Shown, T
         detail,
     };
     Ok(Ok((Shown::nothing(), told)))
+}
+
+/// What was proposed, under its name.
+fn proposed(tx: &mut dyn Tx, about: &About, action: &'static str, detail: Value) -> Decided<(Shown, Told)> {
+    let found = decisions::find(tx, about)?.ok_or_else(|| StoreError::Broken("a proposal is not there".to_owned()))?;
+    let proposed = Proposed {
+        proposal: found.name(about),
+    };
+    let told = Told {
+        action,
+        subject: about.site.to_string(),
+        detail,
+    };
+    Ok(Ok((Shown::new(StatusCode::OK, &proposed)?, told)))
 }
 
 /// Does something with a site that this process has, or nobody: one that was shut out has no desk.
@@ -306,14 +338,14 @@ async fn resume_site(
 }
 
 /// The decision on an entry of a site that stands still at it.
-fn entry_of(site: &Site, seq: u64) -> Result<About, Problem> {
+fn entry_of(site: &Site, entry: Head) -> Result<About, Problem> {
     let head = site.head.seq;
     let conflict = |code, detail: String| Err(Problem::new(StatusCode::CONFLICT, code, detail));
     if site.state != frame::State::Broken {
         let detail = "an entry is set aside only at a site that is broken".to_owned();
         return conflict("site_not_broken", detail);
     }
-    if seq <= head {
+    if entry.seq <= head {
         return conflict(
             "entry_applied",
             format!("entries up to {head} are applied; name the one in `trouble`"),
@@ -323,7 +355,7 @@ fn entry_of(site: &Site, seq: u64) -> Result<About, Problem> {
         kind: Kind::SetAside,
         site: site.id.clone(),
         branch: site.branch,
-        seq,
+        entry,
     })
 }
 
@@ -337,12 +369,18 @@ fn closing_of(site: &Site) -> Result<About, Problem> {
         site: site.id.clone(),
         branch: site.branch,
         // A site that goes on until it is closed is closed where it is then; once on each branch.
-        seq: 0,
+        entry: Head::START,
     })
 }
 
-/// Approves what somebody else has proposed.
-pub(super) fn approve(tx: &mut dyn Tx, about: &About, by: &str, now: Wall) -> Decided<decisions::Decision> {
+/// Approves what somebody else has proposed, if it is still the proposal of this name.
+pub(super) fn approve(
+    tx: &mut dyn Tx,
+    about: &About,
+    proposal: Option<&str>,
+    by: &str,
+    now: Wall,
+) -> Decided<decisions::Decision> {
     let Some(decision) = decisions::find(tx, about)? else {
         return refuse(
             "not_proposed",
@@ -352,7 +390,17 @@ pub(super) fn approve(tx: &mut dyn Tx, about: &About, by: &str, now: Wall) -> De
     if decision.approved_by.is_some() {
         return refuse("approved_already", "this is approved already");
     }
-    if !decisions::approve(tx, about, by, now)? {
+    let name = decision.name(about);
+    if proposal.is_some_and(|proposal| proposal != name) {
+        let decisions::Decision {
+            reason, proposed_by, ..
+        } = &decision;
+        return refuse(
+            "other_proposal",
+            format!("{proposed_by} has proposed it anew since, as {name}, with the reason: {reason}"),
+        );
+    }
+    if !decisions::approve(tx, about, &decision, by, now)? {
         return refuse(
             "same_person",
             format!("{by} has proposed this, and another person has to approve it"),
@@ -361,27 +409,42 @@ pub(super) fn approve(tx: &mut dyn Tx, about: &About, by: &str, now: Wall) -> De
     Ok(Ok(decision))
 }
 
+/// Which entry, in a path.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Place(Head);
+
+impl TryFrom<String> for Place {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+            .map(Self)
+            .map_err(|_| format!("{text:?} is no entry's number, a colon and its hash, as in 17:0a1b…"))
+    }
+}
+
 /// Propose to set aside an entry at which a site's journal is broken: its bytes are kept, nothing of it is applied, and the entries
 /// after it are followed. Another person approves it. What it moved at the site differs from then on, and BOOKS findings say by how
 /// much.
 #[utoipa::path(
-    put, path = "/v1/sites/{site}/set-aside/{seq}", tag = "upkeep",
+    put, path = "/v1/sites/{site}/set-aside/{entry}", tag = "upkeep",
     params(
         ("site" = inline(described::SiteId), Path, description = "Its id"),
-        ("seq" = u64, Path, description = "The entry's number, as `trouble` names it"),
+        ("entry" = String, Path, description = "The entry as `trouble` names it: its number, a colon, its hash"),
     ),
     request_body = Propose,
-    responses((status = 204, description = "Proposed, in place of an earlier proposal")),
+    responses((status = 200, description = "Proposed, in place of an earlier proposal", body = Proposed)),
     security(("bearer" = ["admin"])),
 )]
 async fn propose_set_aside(
     State(api): State<ApiState>,
-    Of((site, seq)): Of<(SiteId, u64)>,
+    Of((site, place)): Of<(SiteId, Place)>,
     put: Put<Propose>,
 ) -> Result<Answered, Problem> {
-    let (by, reason) = (put.caller.name.clone(), put.body.reason);
+    let (by, reason, Place(entry)) = (put.caller.name.clone(), put.body.reason, place);
     api.change_own(put.caller, site, move |tx, _, site, now| {
-        let about = match entry_of(site, seq) {
+        let about = match entry_of(site, entry) {
             Ok(about) => about,
             Err(problem) => return Ok(Err(problem)),
         };
@@ -389,38 +452,47 @@ async fn propose_set_aside(
             return refuse("approved_already", "this entry is set aside already");
         }
         decisions::propose(tx, &about, &reason, &by, now)?;
-        done("set_aside_proposed", &site.id, json!({ "seq": seq, "reason": reason }))
+        proposed(
+            tx,
+            &about,
+            "set_aside_proposed",
+            json!({ "entry": entry.to_string(), "reason": reason }),
+        )
     })
     .await
 }
 
 /// Approve that an entry is set aside, which another person has proposed. The site is tried again.
 #[utoipa::path(
-    put, path = "/v1/sites/{site}/set-aside/{seq}/approval", tag = "upkeep",
+    put, path = "/v1/sites/{site}/set-aside/{entry}/approval", tag = "upkeep",
     params(
         ("site" = inline(described::SiteId), Path, description = "Its id"),
-        ("seq" = u64, Path, description = "The entry's number"),
+        ("entry" = String, Path, description = "The entry: its number, a colon, its hash"),
     ),
-    request_body = Nothing,
+    request_body = Approve,
     responses((status = 204, description = "The entry is set aside once it comes")),
     security(("bearer" = ["admin"])),
 )]
 async fn approve_set_aside(
     State(api): State<ApiState>,
-    Of((site, seq)): Of<(SiteId, u64)>,
-    put: Put<Nothing>,
+    Of((site, place)): Of<(SiteId, Place)>,
+    put: Put<Approve>,
 ) -> Result<Answered, Problem> {
-    let by = put.caller.name.clone();
+    let (by, Approve { proposal }, Place(entry)) = (put.caller.name.clone(), put.body, place);
     api.change_own(put.caller, site, move |tx, _, site, now| {
-        let about = match entry_of(site, seq) {
+        let about = match entry_of(site, entry) {
             Ok(about) => about,
             Err(problem) => return Ok(Err(problem)),
         };
-        match approve(tx, &about, &by, now)? {
+        match approve(tx, &about, Some(&proposal), &by, now)? {
             Ok(decision) => done(
                 "set_aside_approved",
                 &site.id,
-                json!({ "seq": seq, "reason": decision.reason, "proposed_by": decision.proposed_by }),
+                json!({
+                    "entry": entry.to_string(),
+                    "reason": decision.reason,
+                    "proposed_by": decision.proposed_by,
+                }),
             ),
             Err(problem) => Ok(Err(problem)),
         }
@@ -433,7 +505,7 @@ async fn approve_set_aside(
     put, path = "/v1/sites/{site}/closure", tag = "sites",
     params(("site" = inline(described::SiteId), Path, description = "Its id")),
     request_body = Propose,
-    responses((status = 204, description = "Proposed, in place of an earlier proposal")),
+    responses((status = 200, description = "Proposed, in place of an earlier proposal", body = Proposed)),
     security(("bearer" = ["admin"])),
 )]
 async fn propose_closure(
@@ -451,7 +523,7 @@ async fn propose_closure(
             Err(problem) => return Ok(Err(problem)),
         };
         decisions::propose(tx, &about, &reason, &by, now)?;
-        done("closure_proposed", &site.id, json!({ "reason": reason }))
+        proposed(tx, &about, "closure_proposed", json!({ "reason": reason }))
     });
     proposed.await
 }
@@ -461,22 +533,23 @@ async fn propose_closure(
 #[utoipa::path(
     put, path = "/v1/sites/{site}/closure/approval", tag = "sites",
     params(("site" = inline(described::SiteId), Path, description = "Its id")),
-    request_body = Nothing,
+    request_body = Approve,
     responses((status = 204, description = "Closed")),
     security(("bearer" = ["admin"])),
 )]
 async fn approve_closure(
     State(api): State<ApiState>,
     Of(site): Of<SiteId>,
-    put: Put<Nothing>,
+    put: Put<Approve>,
 ) -> Result<Answered, Problem> {
-    let by = put.caller.name.clone();
-    api.change_own(put.caller, site, move |tx, entrance, site, now| {
+    let (by, of, at) = (put.caller.name.clone(), site.clone(), api.clock.wall());
+    let Approve { proposal } = put.body;
+    let closed = api.change_own(put.caller, site, move |tx, entrance, site, now| {
         let about = match closing_of(site) {
             Ok(about) => about,
             Err(problem) => return Ok(Err(problem)),
         };
-        let decision = match approve(tx, &about, &by, now)? {
+        let decision = match approve(tx, &about, Some(&proposal), &by, now)? {
             Ok(decision) => decision,
             Err(problem) => return Ok(Err(problem)),
         };
@@ -491,6 +564,8 @@ async fn approve_closure(
                 "head": site.head.to_string(),
             }),
         )
-    })
-    .await
+    });
+    let (closed, entrance) = (closed.await?, api.entrance()?);
+    write_down(&entrance, Line::Revoked { site: of, at }).await?;
+    Ok(closed)
 }

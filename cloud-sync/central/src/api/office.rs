@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     enrol::{self, Entrance, NotEnrolled},
+    enrolments,
     owners::Ring,
     store::{audit, sites},
 };
@@ -209,7 +210,7 @@ async fn invite_site(
     security(("bearer" = ["admin"])),
 )]
 async fn revoke_site(State(api): State<ApiState>, Of(site): Of<SiteId>, caller: Caller) -> Result<Answered, Problem> {
-    let entrance = api.entrance()?;
+    let (entrance, of, at) = (api.entrance()?, site.clone(), api.clock.wall());
     let revoked = api.change(caller, None, move |tx, now| {
         if !enrol::revoke(tx, &site, now)? {
             return Ok(Err(unknown(&site)));
@@ -222,6 +223,7 @@ async fn revoke_site(State(api): State<ApiState>, Of(site): Of<SiteId>, caller: 
         Ok(Ok((Shown::nothing(), told)))
     });
     let revoked = revoked.await?;
+    write_down(&entrance, enrolments::Line::Revoked { site: of, at }).await?;
     entrance.bell.ring(Ring::Sites).await;
     Ok(revoked)
 }
@@ -267,12 +269,18 @@ async fn enrol_site(
             site,
             json!({ "edge_key": request.edge_key }),
         )?;
-        Ok(Ok(enrolled))
+        let site = sites::find(tx, &enrolled.site)?;
+        let line = site.and_then(|site| enrolments::Line::enrolled(&site, now));
+        Ok(Ok((enrolled, line)))
     });
     let peer = peer.map(|Extension(peer)| peer);
-    let enrolled = enrolled
+    let (enrolled, line) = enrolled
         .await?
         .map_err(|error| not_enrolled(error, peer, &api.logins))?;
+    if let Some(line) = line {
+        // Before the answer: a box that was not answered asks again.
+        write_down(&entrance, line).await?;
+    }
     entrance.bell.ring(Ring::Sites).await;
     tracing::info!(site = %enrolled.site, "site has enrolled; the certificate before counts no more");
     Ok(Json(EnrolledView {
@@ -284,6 +292,17 @@ async fn enrol_site(
         certificate: enrolled.certificate,
         public_keys: enrolled.public_keys,
     }))
+}
+
+/// Writes down who has come in or was shut out, beside the database.
+pub(super) async fn write_down(entrance: &Entrance, line: enrolments::Line) -> Result<(), Problem> {
+    let enrolments = entrance.enrolments.clone();
+    let path = enrolments.path().to_owned();
+    let written = tokio::task::spawn_blocking(move || enrolments.add(&line));
+    written.await.map_err(Problem::internal)?.map_err(|error| {
+        tracing::error!("{} cannot be written: {error}", path.display());
+        Problem::internal(error)
+    })
 }
 
 /// A token that does not count is a login that failed: whoever tries many is answered later.

@@ -99,7 +99,7 @@ fn about(site: &Site, place: Head) -> About {
         kind: Kind::Open,
         site: site.id.clone(),
         branch: site.branch,
-        seq: place.seq,
+        entry: place,
     }
 }
 
@@ -223,7 +223,7 @@ async fn approve_opening(
         if let Err(why) = upkeep::opening::may_approve(tx, site, begins.head)? {
             return Ok(Err(not_opened(&why)));
         }
-        let decision = match approve(tx, &about(site, begins.head), &by, now)? {
+        let decision = match approve(tx, &about(site, begins.head), None, &by, now)? {
             Ok(decision) => decision,
             Err(problem) => return Ok(Err(problem)),
         };

@@ -4,7 +4,8 @@ use crate::{
     clock::system_wall,
     config::Config,
     daemon,
-    store::{Db, Place, audit, identity, moving},
+    enrolments::{self, Enrolments},
+    store::{Db, Place, audit, identity, moving, standbys},
 };
 use anyhow::Context;
 use service::{log, systemd, tls};
@@ -39,6 +40,11 @@ pub(super) fn check_config(path: &Path) -> anyhow::Result<String> {
     let config = Config::load_here(path)?;
     let mut lines = vec![format!("{}: process {}, nothing wrong", path.display(), config.process)];
     lines.push(format!("database: {}", daemon::words_of(&config.database)));
+    match standbys::trouble_at(&config.database) {
+        Ok(None) => {}
+        Ok(Some(trouble)) => lines.push(format!("! {trouble}")),
+        Err(error) => lines.push(format!("! it cannot be looked at: {error}")),
+    }
     if config.has_tls() {
         let folder = config.data_dir.join("tls");
         lines.extend(tls::check(&config.tls, &folder, system_wall()).context("tls")?);
@@ -100,15 +106,27 @@ pub(super) fn restored(path: &Path, reason: &str) -> anyhow::Result<String> {
     let db = Db::open(&config.database).with_context(|| daemon::words_of(&config.database))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (now, reason) = (system_wall(), reason.to_owned());
+    let enrolments = Enrolments::of(&config.data_dir);
+    let lines = enrolments.read().context("who has enrolled since")?;
     let begun = db.write(move |tx| {
         let epoch = identity::begin_anew(tx, now)?;
-        let detail = serde_json::json!({ "reason": reason, "hq_epoch": epoch });
+        let put_back = enrolments::put_back(tx, &lines)?;
+        let detail = serde_json::json!({ "reason": reason, "hq_epoch": epoch, "enrolments": put_back });
         audit::append(tx, now, "command line", "restored", "head office", detail)?;
-        Ok(epoch)
+        Ok((epoch, put_back))
     });
-    let epoch = runtime.block_on(begun)?;
+    let (epoch, put_back) = runtime.block_on(begun)?;
+    let put_back: Vec<&str> = put_back.iter().map(|site| site.as_str()).collect();
+    let put_back = match put_back.as_slice() {
+        [] => String::new(),
+        some => format!(
+            " Of who has come in or was shut out since the copy, {} was put back by {}.",
+            some.join(", "),
+            enrolments.path().display()
+        ),
+    };
     Ok(format!(
-        "another life of head office's begins: {epoch}. Start the daemon; every site sends what the copy has forgotten, and \
+        "another life of head office's begins: {epoch}.{put_back} Start the daemon; every site sends what the copy has forgotten, and \
          `holdfast-central status` says how far each is"
     ))
 }

@@ -64,8 +64,9 @@ pub(super) enum Site {
     SetAside {
         /// Its id.
         site: SiteId,
-        /// The entry's number, as `site show` has it in `trouble`.
-        seq: u64,
+        /// The entry as `site show` has it in `trouble`: its number, a colon, its hash.
+        #[arg(value_name = "SEQ:HASH")]
+        entry: Head,
         #[command(flatten)]
         decide: Decide,
     },
@@ -104,27 +105,27 @@ pub(super) struct Decide {
     /// Propose it, and why. Another person approves it.
     #[arg(long, required_unless_present = "approve")]
     reason: Option<String>,
-    /// Approve what another person has proposed.
-    #[arg(long, conflicts_with = "reason")]
-    approve: bool,
+    /// Approve what another person has proposed, by the name that they were told.
+    #[arg(long, conflicts_with = "reason", value_name = "PROPOSAL")]
+    approve: Option<String>,
 }
 
 impl Decide {
     fn put(&self, daemon: &Daemon, path: &str, site: &SiteId) -> anyhow::Result<Shown> {
-        match &self.reason {
-            Some(reason) => daemon.put(path, &json!({ "reason": reason }))?,
-            None => daemon.put(&format!("{path}/approval"), &json!({}))?,
-        };
-        let shown: fn(&Value) -> String = match self.approve {
-            true => |answer| format!("site {}: approved", shown(&answer["site"])),
-            false => |answer| {
-                format!(
-                    "site {}: proposed; another person approves it with the same command and --approve",
-                    shown(&answer["site"])
-                )
-            },
-        };
-        Ok((json!({ "site": site }), shown))
+        if let Some(proposal) = &self.approve {
+            daemon.put(&format!("{path}/approval"), &json!({ "proposal": proposal }))?;
+            return Ok((json!({ "site": site }), |answer| {
+                format!("site {}: approved", shown(&answer["site"]))
+            }));
+        }
+        let proposed = daemon.put(path, &json!({ "reason": self.reason }))?;
+        Ok((json!({ "site": site, "proposal": proposed["proposal"] }), |answer| {
+            format!(
+                "site {}: proposed; another person approves it with the same command and `--approve {}` in place of the reason",
+                shown(&answer["site"]),
+                shown(&answer["proposal"])
+            )
+        }))
     }
 }
 
@@ -148,7 +149,9 @@ pub(super) fn run(daemon: &Daemon, command: Site) -> anyhow::Result<Shown> {
                 format!("site {} is tried again", shown(&answer["site"]))
             }))
         }
-        Site::SetAside { site, seq, decide } => decide.put(daemon, &format!("/v1/sites/{site}/set-aside/{seq}"), &site),
+        Site::SetAside { site, entry, decide } => {
+            decide.put(daemon, &format!("/v1/sites/{site}/set-aside/{entry}"), &site)
+        }
         Site::Opening {
             site,
             file: Some(file),

@@ -73,6 +73,11 @@ pub struct Unread {
 }
 
 impl Unread {
+    /// How many bytes it says that it has unpacked: no more are made of it.
+    pub fn unpacked_bytes(&self) -> usize {
+        Batch::from_bytes(&self.bytes).map_or(0, |batch| batch.raw as usize)
+    }
+
     /// Unpacks it, and checks who signed it.
     ///
     /// # Errors
@@ -122,17 +127,19 @@ pub fn at_once(
     payload: Vec<u8>,
 ) -> Result<Option<Effect>, Vec<u8>> {
     match kind {
-        Kind::Ping => {
-            let pong = |nonce| Pong { nonce, now }.to_bytes(site, &office.key);
-            let nonce = payload.try_into().ok().map(Nonce);
-            Ok(nonce.map(|nonce| Effect(Kind::Pong, pong(nonce))))
-        }
+        Kind::Ping => Ok(pong(office, site, now, payload)),
         // What was asked and is watched goes past the desk, and the rest are head office's own words.
         Kind::Answer | Kind::Live | Kind::Ack | Kind::Tail | Kind::Directive | Kind::Ask | Kind::Watch | Kind::Pong => {
             Ok(None)
         }
         Kind::Status | Kind::Journal => Err(payload),
     }
+}
+
+/// The answer to a ping: what time it is here.
+pub fn pong(office: &Office, site: &SiteId, now: Wall, payload: Vec<u8>) -> Option<Effect> {
+    let nonce = payload.try_into().ok().map(Nonce)?;
+    Some(Effect(Kind::Pong, Pong { nonce, now }.to_bytes(site, &office.key)))
 }
 
 impl Core {

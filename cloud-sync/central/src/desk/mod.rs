@@ -2,9 +2,13 @@
 //! once they are on disk, and not before. What it does stands in [`core`]; here are its clock, its runtime, and the pauses
 //! after which a database is asked again that was not available.
 
+pub mod common;
 pub mod core;
 
-use self::core::{Core, Effect, Heard, Memory, Then, at_once};
+use self::{
+    common::{Common, Place},
+    core::{Core, Effect, Heard, Memory, Then, Unread, at_once},
+};
 use crate::{
     door::Up,
     ingest::Read,
@@ -18,14 +22,15 @@ use domain::{
 use protocol::{
     frame::{HqEpoch, Malformed, State},
     key::SigningKey,
-    status::{Hello, Status},
+    status::Hello,
     topic::Kind,
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-/// How often it is noted that a site was heard, in milliseconds: each time is a commit.
-const NOTE_MS: u64 = 60_000;
+/// The least time between two hellos that are answered, in milliseconds: each time is a question to the database and a
+/// signature. Of those that come meanwhile the latest is answered.
+const GREET_MS: u64 = 1_000;
 /// Messages that are looked at before it is their turn: a batch is unpacked and read while the one before is written.
 const AHEAD: usize = 2;
 /// The pause before the database is asked again that was not available.
@@ -56,9 +61,26 @@ pub type ToSites = Arc<dyn Fn(&SiteId, Kind, Vec<u8>) -> bool + Send + Sync>;
 /// What a site has said, and whose turn comes.
 enum Next {
     /// A batch that is being read; none where nothing beyond the head is taken any more.
-    Batch(Option<JoinHandle<Result<Read, Malformed>>>, Receipt),
+    Batch(Option<Reading>, Receipt),
+    /// A batch for which there was no room yet.
+    Later(Unread, Receipt),
     /// Anything else.
     Other(Up),
+}
+
+/// A batch that is being read, and its place among what is unpacked.
+struct Reading {
+    task: JoinHandle<Result<Read, Malformed>>,
+    _place: Option<Place>,
+}
+
+impl Reading {
+    fn begin(batch: Unread, place: Option<Place>) -> Self {
+        Self {
+            task: tokio::task::spawn_blocking(move || batch.read()),
+            _place: place,
+        }
+    }
 }
 
 /// Whether it will be the same however often it is tried, and the site is still this process's own.
@@ -77,13 +99,23 @@ pub struct Desk {
     core: Option<Core>,
     /// As of the last time that it was here.
     memory: Memory,
-    /// When it was last noted that the site was heard.
-    noted_at: Option<Mono>,
+    common: Arc<Common>,
+    /// When a hello was last answered.
+    greeted_at: Option<Mono>,
+    /// The latest that was not.
+    hello: Option<Hello>,
 }
 
 impl Desk {
     /// A desk for a site that this process owns.
-    pub fn new(office: Arc<Office>, clock: Arc<dyn Clock>, db: Db, site: SiteId, to_sites: ToSites) -> Self {
+    pub fn new(
+        office: Arc<Office>,
+        clock: Arc<dyn Clock>,
+        db: Db,
+        site: SiteId,
+        to_sites: ToSites,
+        common: Arc<Common>,
+    ) -> Self {
         Self {
             office,
             clock,
@@ -92,7 +124,9 @@ impl Desk {
             to_sites,
             core: None,
             memory: Memory::default(),
-            noted_at: None,
+            common,
+            greeted_at: None,
+            hello: None,
         }
     }
 
@@ -105,32 +139,57 @@ impl Desk {
         self.say().await?;
         let mut ahead = VecDeque::with_capacity(AHEAD);
         loop {
+            // What waits for room stands before everything else, and this desk has no other place then.
             while ahead.len() < AHEAD
+                && !matches!(ahead.back(), Some(Next::Later(..)))
                 && let Ok(up) = says.try_recv()
             {
-                ahead.push_back(self.begin(up).await?);
+                let is_first = ahead.is_empty();
+                ahead.push_back(self.begin(up, is_first).await?);
             }
-            let deadline = self.core.as_ref().map_or(self.memory, Core::memory).next_deadline();
-            let due = deadline.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())));
+            self.do_what_is_due().await?;
             if let Some(next) = ahead.pop_front() {
-                if due.is_some_and(|due| due.is_zero()) {
-                    self.say().await?;
-                }
                 self.hear(next).await?;
                 continue;
             }
+            let due = [self.say_at(), self.greet_at()].into_iter().flatten().min();
+            let due = due.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())));
             tokio::select! {
                 up = says.recv() => match up {
                     None => return Ok(()),
-                    Some(up) => ahead.push_back(self.begin(up).await?),
+                    Some(up) => ahead.push_back(self.begin(up, true).await?),
                 },
-                () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => self.say().await?,
+                () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {}
             }
         }
     }
 
-    /// Begins to read a batch, which takes as long as following it and needs no database: it is done when its turn comes.
-    async fn begin(&mut self, up: Up) -> Result<Next, StoreError> {
+    fn say_at(&self) -> Option<Mono> {
+        self.core.as_ref().map_or(self.memory, Core::memory).next_deadline()
+    }
+
+    fn greet_at(&self) -> Option<Mono> {
+        let again_at = self.greeted_at.map_or(Mono(0), |at| at.after_ms(GREET_MS));
+        self.hello.is_some().then_some(again_at)
+    }
+
+    async fn do_what_is_due(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.mono();
+        if self.greet_at().is_some_and(|at| at <= now)
+            && let Some(hello) = self.hello.take()
+        {
+            self.greeted_at = Some(now);
+            self.greet(hello).await?;
+        }
+        match self.say_at() {
+            Some(at) if at <= now => self.say().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins to read a batch, which takes as long as following it and needs no database: it is done when its turn comes. The
+    /// first waits for room.
+    async fn begin(&mut self, up: Up, is_first: bool) -> Result<Next, StoreError> {
         if up.kind != Kind::Journal {
             return Ok(Next::Other(up));
         }
@@ -139,11 +198,16 @@ impl Desk {
         let Heard { effects, then } = core.hear(kind, payload);
         self.core = Some(core);
         effects.into_iter().for_each(|effect| self.perform(effect));
-        let read = match then {
-            Some(Then::Take(batch)) => Some(tokio::task::spawn_blocking(move || batch.read())),
-            _ => None,
+        let Some(Then::Take(batch)) = then else {
+            return Ok(Next::Batch(None, receipt));
         };
-        Ok(Next::Batch(read, receipt))
+        let bytes = batch.unpacked_bytes();
+        let place = match self.common.room.try_take(bytes) {
+            None if !is_first => return Ok(Next::Later(batch, receipt)),
+            None => self.common.room.take(bytes).await,
+            place => place,
+        };
+        Ok(Next::Batch(Some(Reading::begin(batch, place)), receipt))
     }
 
     async fn say(&mut self) -> Result<(), StoreError> {
@@ -155,21 +219,26 @@ impl Desk {
     }
 
     async fn hear(&mut self, next: Next) -> Result<(), StoreError> {
-        let Up { kind, payload, receipt } = match next {
-            Next::Other(up) => up,
-            Next::Batch(read, receipt) => {
-                let is_batch = match read {
-                    Some(read) => self.take(read).await?,
-                    None => true,
-                };
-                match is_batch {
-                    true => receipt.acknowledge(),
-                    false => receipt.refuse(RefusalReason::PayloadFormatInvalid),
-                }
-                return Ok(());
+        let (reading, receipt) = match next {
+            Next::Other(up) => return self.hear_other(up).await,
+            Next::Batch(reading, receipt) => (reading, receipt),
+            Next::Later(batch, receipt) => {
+                let place = self.common.room.take(batch.unpacked_bytes()).await;
+                (Some(Reading::begin(batch, place)), receipt)
             }
         };
-        self.note(kind, &payload).await?;
+        let is_batch = match reading {
+            Some(reading) => self.take(reading).await?,
+            None => true,
+        };
+        match is_batch {
+            true => receipt.acknowledge(),
+            false => receipt.refuse(RefusalReason::PayloadFormatInvalid),
+        }
+        Ok(())
+    }
+
+    async fn hear_other(&mut self, Up { kind, payload, receipt }: Up) -> Result<(), StoreError> {
         let payload = match at_once(&self.office, &self.site, self.clock.wall(), kind, payload) {
             Ok(effect) => {
                 effect.into_iter().for_each(|effect| self.perform(effect));
@@ -183,10 +252,10 @@ impl Desk {
         self.core = Some(core);
         effects.into_iter().for_each(|effect| self.perform(effect));
         if let Some(Then::Greet(hello)) = then {
-            self.greet(*hello).await?;
+            self.hello = Some(*hello);
         }
         receipt.acknowledge();
-        Ok(())
+        self.do_what_is_due().await
     }
 
     async fn greet(&mut self, hello: Hello) -> Result<(), StoreError> {
@@ -206,36 +275,12 @@ impl Desk {
         }
     }
 
-    /// Notes that the site was heard, and what it said of itself. Nothing hangs on it but what people are shown.
-    async fn note(&mut self, kind: Kind, payload: &[u8]) -> Result<(), StoreError> {
-        let hello = match kind {
-            Kind::Status => Status::from_bytes(payload).ok(),
-            _ => None,
-        };
-        let hello = hello.and_then(|status| match status {
-            Status::Online(hello) if hello.site == self.site => serde_json::to_string(&hello).ok(),
-            _ => None,
-        });
-        let mono = self.clock.mono();
-        let is_new = self.noted_at.is_none_or(|at| mono.ms_since(at) >= NOTE_MS);
-        if hello.is_none() && !(is_new && kind == Kind::Ping) {
-            return Ok(());
-        }
-        self.noted_at = Some(mono);
-        let (site, now) = (self.site.clone(), self.clock.wall());
-        let noted = self.db.write(move |tx| sites::heard(tx, &site, hello.as_deref(), now));
-        match noted.await {
-            Err(error) if error.is_transient() => {
-                tracing::warn!(site = %self.site, "{error}");
-                Ok(())
-            }
-            noted => noted,
-        }
-    }
-
     /// Takes a batch; whether it was one.
-    async fn take(&mut self, read: JoinHandle<Result<Read, Malformed>>) -> Result<bool, StoreError> {
-        let read = match read.await.map_err(|error| StoreError::Broken(error.to_string()))? {
+    async fn take(&mut self, mut reading: Reading) -> Result<bool, StoreError> {
+        let read = match (&mut reading.task)
+            .await
+            .map_err(|error| StoreError::Broken(error.to_string()))?
+        {
             Ok(read) => Arc::new(read),
             Err(error) => {
                 self.refuse(&error);
@@ -270,6 +315,7 @@ impl Desk {
     /// A batch is none of the site's. Its keys are read anew: it may have been enrolled since they were.
     fn refuse(&mut self, error: &Malformed) {
         tracing::warn!(site = %self.site, "a batch is refused: {error}");
+        self.common.refused.note(&self.site, error);
         self.forget();
     }
 

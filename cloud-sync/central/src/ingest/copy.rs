@@ -11,7 +11,7 @@ use crate::store::{
 use domain::{
     fact::Fact,
     ids::OrderId,
-    journal::{Entry, Head, Stamp},
+    journal::{Entry, Hash, Head, Stamp},
     ledger::{Account, Transfer},
     site::{Changes, Key, NotFollowed, Replica, Rows},
     time::{Day, Mono},
@@ -29,7 +29,7 @@ pub struct SiteCopy {
     site: Site,
     replica: Replica,
     /// The entries that people have set aside.
-    set_aside: BTreeSet<u64>,
+    set_aside: Vec<Head>,
 }
 
 /// What entries came to.
@@ -173,13 +173,18 @@ impl SiteCopy {
         self.replica.evict();
     }
 
-    /// Follows entries to their last, which is at `head`. On an error the copy is not to be used any more.
-    pub(super) fn follow(&mut self, tx: &mut dyn Tx, entries: Vec<&Entry>, head: Head) -> Result<Followed, Stopped> {
+    /// Follows entries, each with its hash, to their last, which is at `head`. On an error the copy is not to be used any more.
+    pub(super) fn follow(
+        &mut self,
+        tx: &mut dyn Tx,
+        entries: Vec<(Hash, &Entry)>,
+        head: Head,
+    ) -> Result<Followed, Stopped> {
         self.read_ahead(tx, &entries)?;
         let (mut orders, mut findings) = (BTreeSet::new(), Vec::new());
         let mut causes: BTreeMap<u64, Cause> = BTreeMap::new();
-        let mut step = None;
-        for entry in entries {
+        let (mut step, mut last) = (None, head);
+        for (hash, entry) in entries {
             let Entry {
                 site,
                 epoch: _,
@@ -191,15 +196,16 @@ impl SiteCopy {
                 return Err(Stopped::Contradiction(format!("entry {} is of site {site}", stamp.seq)));
             }
             if step.replace(stamp.now()).is_some_and(|before| before != stamp.now()) {
-                self.end_step()?;
+                self.end_step().map_err(|stopped| at(stopped, last))?;
             }
-            if self.set_aside.contains(&stamp.seq) {
+            last = Head { seq: stamp.seq, hash };
+            if self.set_aside.contains(&last) {
                 self.replica.pass_over(stamp).map_err(contradiction)?;
                 findings.push(passed_over(stamp.seq, fact));
                 self.site.mono = stamp.mono;
                 continue;
             }
-            self.follow_one(tx, stamp, fact)?;
+            self.follow_one(tx, stamp, fact).map_err(|stopped| at(stopped, last))?;
             if let Fact::DayBegan { day } = fact {
                 self.site.day = Some(*day);
             }
@@ -209,7 +215,7 @@ impl SiteCopy {
             orders.extend(fact.order().cloned());
             self.site.mono = stamp.mono;
         }
-        self.end_step()?;
+        self.end_step().map_err(|stopped| at(stopped, last))?;
         let changes = self.replica.take_changes().map_err(contradiction)?;
         self.site.head = head;
         (self.site.state, self.site.trouble) = (State::Following, None);
@@ -224,9 +230,9 @@ impl SiteCopy {
 
     /// Loads what the entries are about, all of a kind at once. What one of them makes, or names, is looked for when it is its
     /// turn.
-    fn read_ahead(&mut self, tx: &mut dyn Tx, entries: &[&Entry]) -> Result<(), StoreError> {
+    fn read_ahead(&mut self, tx: &mut dyn Tx, entries: &[(Hash, &Entry)]) -> Result<(), StoreError> {
         for _ in 0..READ_AHEAD {
-            let needs = entries.iter().flat_map(|entry| self.replica.needs(&entry.fact));
+            let needs = entries.iter().flat_map(|(_, entry)| self.replica.needs(&entry.fact));
             let needs: BTreeSet<Key> = needs.collect();
             if needs.is_empty() {
                 break;
@@ -283,6 +289,14 @@ fn passed_over(seq: u64, fact: &Fact) -> Finding {
         seq,
         order: fact.order().cloned(),
         detail: serde_json::json!({ "why": why }).to_string(),
+    }
+}
+
+/// With the place of the entry, by which people name it.
+fn at(stopped: Stopped, place: Head) -> Stopped {
+    match stopped {
+        Stopped::Contradiction(why) => Stopped::Contradiction(format!("{why} (it is {place})")),
+        store => store,
     }
 }
 

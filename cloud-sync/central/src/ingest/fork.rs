@@ -13,7 +13,7 @@ use crate::store::{
 use domain::{
     fact::Fact,
     ids::OrderId,
-    journal::{Entry, Head},
+    journal::{Entry, Hash, Head},
     time::Wall,
 };
 use protocol::{frame::Batch, pack::Packer};
@@ -158,8 +158,8 @@ fn last_in_common(tx: &mut dyn Tx, site: &Site, read: &Read) -> Result<Head, Sto
 }
 
 /// Which entries settle which orders.
-pub(super) fn settled(entries: &[&Entry]) -> Vec<(u64, OrderId)> {
-    let settles = |entry: &&Entry| match &entry.fact {
+pub(super) fn settled(entries: &[(Hash, &Entry)]) -> Vec<(u64, OrderId)> {
+    let settles = |(_, entry): &(Hash, &Entry)| match &entry.fact {
         Fact::OrderSettled { order, .. } => Some((entry.stamp.seq, order.clone())),
         _ => None,
     };

@@ -28,11 +28,17 @@ pub enum Kind {
     Rating,
     /// A site knows of head office what its database does not: it was restored from a copy, or a failover lost its end.
     Restored,
+    /// A site signs with a key that does not count: nothing of it can be taken.
+    KeyUnknown,
+    /// A site speaks another version of the line.
+    ProtocolVersion,
+    /// Standbys follow PostgreSQL and none is synchronous: a failover loses what was acknowledged.
+    StandbyAsynchronous,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::SiteSilent,
         Self::BacklogOld,
         Self::Ahead,
@@ -44,6 +50,9 @@ impl Kind {
         Self::Books,
         Self::Rating,
         Self::Restored,
+        Self::KeyUnknown,
+        Self::ProtocolVersion,
+        Self::StandbyAsynchronous,
     ];
 
     /// Its word, in the database and for people.
@@ -60,6 +69,9 @@ impl Kind {
             Self::Books => "books",
             Self::Rating => "rating",
             Self::Restored => "restored",
+            Self::KeyUnknown => "key_unknown",
+            Self::ProtocolVersion => "protocol_version",
+            Self::StandbyAsynchronous => "standby_asynchronous",
         }
     }
 

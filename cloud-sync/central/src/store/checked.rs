@@ -1,7 +1,7 @@
 //! What is the same of a transaction on every engine: what may go in, and that an error is the end of it whatever its work makes
 //! of that error.
 
-use super::{Access, LookUp, Row, SetStatement, StoreError, Tx, Value};
+use super::{Access, Dialect, LookUp, Row, SetStatement, StoreError, Tx, Value};
 
 /// A transaction whose first error stays. Without it the engines part ways: SQLite may go on after an error, or have taken
 /// everything back and go on outside of any transaction (a full disk), and PostgreSQL answers COMMIT after an error as if it
@@ -36,6 +36,10 @@ impl<'a> Checked<'a> {
 }
 
 impl Tx for Checked<'_> {
+    fn dialect(&self) -> Dialect {
+        self.tx.dialect()
+    }
+
     fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64, StoreError> {
         let access = self.access;
         self.step(|tx| {

@@ -1,8 +1,12 @@
 //! What two people decide of a site: one proposes, another approves. The database itself refuses one person twice.
 
 use super::{Row, StoreError, Tx, Value};
-use domain::{ids::SiteId, time::Wall};
-use std::collections::BTreeSet;
+use domain::{
+    ids::SiteId,
+    journal::{Hash, Head, hex},
+    time::Wall,
+};
+use sha2::{Digest, Sha256};
 
 /// What is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,17 +38,18 @@ pub struct About {
     pub site: SiteId,
     /// Which branch of its journal.
     pub branch: u64,
-    /// Which entry of it.
-    pub seq: u64,
+    /// Which entry of it, by its hash too: another one that comes under this number is another decision.
+    pub entry: Head,
 }
 
 impl About {
-    fn values(&self) -> [Value; 4] {
+    fn values(&self) -> [Value; 5] {
         [
             self.site.as_str().into(),
             self.kind.word().into(),
             self.branch.into(),
-            self.seq.into(),
+            self.entry.seq.into(),
+            self.entry.hash.to_string().into(),
         ]
     }
 }
@@ -62,6 +67,23 @@ pub struct Decision {
     pub approved_by: Option<String>,
 }
 
+impl Decision {
+    /// What names this proposal, 16 hexadecimal digits: whoever approves says which one they have read.
+    pub fn name(&self, about: &About) -> String {
+        let parts = [
+            about.site.as_str(),
+            about.kind.word(),
+            &about.branch.to_string(),
+            &about.entry.to_string(),
+            &self.proposed_by,
+            &self.proposed_at.0.to_string(),
+            &self.reason,
+        ];
+        let digest = Sha256::digest(parts.join("\n").as_bytes());
+        hex(digest.get(..8).unwrap_or_default())
+    }
+}
+
 /// Proposes it, in place of an earlier proposal that nobody approved.
 ///
 /// # Errors
@@ -70,8 +92,8 @@ pub fn propose(tx: &mut dyn Tx, about: &About, reason: &str, by: &str, now: Wall
     let mut values = about.values().to_vec();
     values.extend([reason.into(), by.into(), now.0.into()]);
     tx.execute(
-        "INSERT INTO site_decision (site, kind, branch, seq, reason, proposed_by, proposed_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (site, kind, branch, seq) DO UPDATE SET \
+        "INSERT INTO site_decision (site, kind, branch, seq, hash, reason, proposed_by, proposed_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (site, kind, branch, seq, hash) DO UPDATE SET \
          reason = excluded.reason, proposed_by = excluded.proposed_by, proposed_at = excluded.proposed_at \
          WHERE site_decision.approved_by IS NULL",
         &values,
@@ -86,7 +108,7 @@ pub fn propose(tx: &mut dyn Tx, about: &About, reason: &str, by: &str, now: Wall
 pub fn find(tx: &mut dyn Tx, about: &About) -> Result<Option<Decision>, StoreError> {
     let row = tx.query_optional(
         "SELECT reason, proposed_by, proposed_at, approved_by FROM site_decision \
-         WHERE site = $1 AND kind = $2 AND branch = $3 AND seq = $4",
+         WHERE site = $1 AND kind = $2 AND branch = $3 AND seq = $4 AND hash = $5",
         &about.values(),
     )?;
     let decision = |mut row: Row| {
@@ -100,16 +122,22 @@ pub fn find(tx: &mut dyn Tx, about: &About) -> Result<Option<Decision>, StoreErr
     row.map(decision).transpose()
 }
 
-/// Approves what was proposed and not approved. Whether there was such a proposal, by somebody else.
+/// Approves this decision, as it was read and not approved. Whether it is still that proposal, by somebody else.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn approve(tx: &mut dyn Tx, about: &About, by: &str, now: Wall) -> Result<bool, StoreError> {
+pub fn approve(tx: &mut dyn Tx, about: &About, read: &Decision, by: &str, now: Wall) -> Result<bool, StoreError> {
     let mut values = about.values().to_vec();
     values.extend([by.into(), now.0.into()]);
+    values.extend([
+        read.reason.as_str().into(),
+        read.proposed_by.as_str().into(),
+        read.proposed_at.0.into(),
+    ]);
     let approved = tx.execute(
-        "UPDATE site_decision SET approved_by = $5, approved_at = $6 \
-         WHERE site = $1 AND kind = $2 AND branch = $3 AND seq = $4 AND approved_by IS NULL AND proposed_by <> $5",
+        "UPDATE site_decision SET approved_by = $6, approved_at = $7 \
+         WHERE site = $1 AND kind = $2 AND branch = $3 AND seq = $4 AND hash = $5 AND approved_by IS NULL \
+         AND proposed_by <> $6 AND reason = $8 AND proposed_by = $9 AND proposed_at = $10",
         &values,
     )?;
     Ok(approved == 1)
@@ -119,12 +147,19 @@ pub fn approve(tx: &mut dyn Tx, about: &About, by: &str, now: Wall) -> Result<bo
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn set_aside(tx: &mut dyn Tx, site: &SiteId, branch: u64) -> Result<BTreeSet<u64>, StoreError> {
+pub fn set_aside(tx: &mut dyn Tx, site: &SiteId, branch: u64) -> Result<Vec<Head>, StoreError> {
     let rows = tx.query(
-        "SELECT seq FROM site_decision WHERE site = $1 AND kind = $2 AND branch = $3 AND approved_by IS NOT NULL",
+        "SELECT seq, hash FROM site_decision WHERE site = $1 AND kind = $2 AND branch = $3 AND approved_by IS NOT NULL",
         &[site.as_str().into(), Kind::SetAside.word().into(), branch.into()],
     )?;
-    rows.into_iter().map(|mut row| row.count(0)).collect()
+    let entry = |mut row: Row| {
+        let (seq, hash) = (row.count(0)?, row.text(1)?);
+        let hash: Hash = hash
+            .parse()
+            .map_err(|_| StoreError::Broken(format!("{hash} is no hash of an entry that was set aside")))?;
+        Ok(Head { seq, hash })
+    };
+    rows.into_iter().map(entry).collect()
 }
 
 /// Gives what was decided of entries up to this one to another branch, which has the journal up to there in common.

@@ -10,6 +10,7 @@
 //! | `set` | rows that are written, or looked for, together |
 //! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox` | what is kept, by subject |
 //! | `moving` | from a file to PostgreSQL |
+//! | `standbys` | whether what is committed is with whoever takes PostgreSQL's place |
 //! | `queries` | what is read for people, over all sites |
 //! | `schema` | tables, by version |
 //!
@@ -39,6 +40,7 @@ mod schema;
 pub mod set;
 pub mod sites;
 mod sqlite;
+pub mod standbys;
 pub mod value;
 
 pub use set::{Column, LookUp, SetStatement};
@@ -160,6 +162,9 @@ pub trait Tx {
     /// # Errors
     /// [`StoreError`]: the transaction cannot go on.
     fn find_all(&mut self, look: &LookUp, keys: &[Vec<Value>]) -> Result<Vec<Row>, StoreError>;
+
+    /// Which engine it is, for the little that one has and the other has not.
+    fn dialect(&self) -> Dialect;
 
     /// The row of a statement that answers at most one.
     ///
@@ -388,8 +393,10 @@ trait Engine: Send + 'static {
 
 /// Which engine it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dialect {
+pub enum Dialect {
+    /// SQLite: one writes at a time.
     Sqlite,
+    /// PostgreSQL: several write at once, and wait for each other's rows.
     Postgres,
 }
 

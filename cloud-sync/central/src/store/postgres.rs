@@ -23,10 +23,10 @@ const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration:
 /// How long what was sent may stay unacknowledged.
 const SENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// What every connection is told. Nothing waits for ever, neither for a lock nor, on the server's side, for us. A commit that is
-/// answered must be on disk, whatever the server's own setting.
+/// answered must be on disk, and with whoever takes the server's place, whatever the server's own setting.
 const SETTINGS: &str = "SET statement_timeout = '60s'; SET lock_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '60s'; \
-     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
 pub(super) struct Postgres {
     config: Config,
@@ -174,6 +174,10 @@ impl PostgresTx<'_> {
 }
 
 impl Tx for PostgresTx<'_> {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
     fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64, StoreError> {
         self.prepared(statement, |client, statement| {
             client.execute(statement, &parameters(values))

@@ -210,12 +210,13 @@ const TABLES_1: &[&str] = &[
         kind TEXT NOT NULL CHECK (kind IN ('set_aside', 'close', 'open')),
         branch BIGINT NOT NULL,
         seq BIGINT NOT NULL,
+        hash TEXT NOT NULL,
         reason TEXT NOT NULL,
         proposed_by TEXT NOT NULL,
         proposed_at BIGINT NOT NULL,
         approved_by TEXT,
         approved_at BIGINT,
-        PRIMARY KEY (site, kind, branch, seq),
+        PRIMARY KEY (site, kind, branch, seq, hash),
         CHECK (approved_by IS NULL OR approved_by <> proposed_by))",
     // Which batches the log of an order is in.
     "CREATE TABLE order_batch (

@@ -1,6 +1,6 @@
 //! Sites in the database: who may speak for one, how far its journal is here, and which process goes on with it.
 
-use super::{Row, StoreError, Tx, Value};
+use super::{Dialect, Row, StoreError, Tx, Value};
 use domain::{
     ids::SiteId,
     journal::{Hash, Head},
@@ -96,6 +96,11 @@ fn keys_of(text: &str) -> Result<Vec<EdgeKey>, StoreError> {
     serde_json::from_str(text).map_err(|error| bad("keys", &error))
 }
 
+/// The newest of keys as they are in the database.
+pub(super) fn newest_key(text: &str) -> Result<Option<PublicKey>, StoreError> {
+    Ok(keys_of(text)?.last().map(|newest| newest.key))
+}
+
 fn keys_text(keys: &[EdgeKey]) -> Result<Value, StoreError> {
     let text = serde_json::to_string(keys).map_err(|error| bad("keys", &error))?;
     Ok(Value::Text(text))
@@ -187,6 +192,26 @@ pub fn add(tx: &mut dyn Tx, id: &SiteId, name: &str, keys: &[EdgeKey]) -> Result
     Err(StoreError::Unavailable("other sites are being added".to_owned()))
 }
 
+/// Adds a site again that a database which was restored from a copy has forgotten, under its number.
+///
+/// # Errors
+/// [`StoreError::Constraint`]: it is there, or another site has its number.
+pub fn put_back(tx: &mut dyn Tx, id: &SiteId, number: u64, name: &str, key: EdgeKey) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO site (id, number, name, keys, state, branch, seq, hash, mono, owner_until) \
+         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, 0, 0)",
+        &[
+            id.as_str().into(),
+            number.into(),
+            name.into(),
+            keys_text(&[key])?,
+            State::Following.word().into(),
+            Hash::GENESIS.0.as_slice().into(),
+        ],
+    )
+    .map(drop)
+}
+
 /// Enrols a site anew: on the branch that is followed this key signs everything after what is here, and no key before it does.
 /// The one that signs already stays as it is.
 ///
@@ -203,8 +228,9 @@ pub fn re_enrol(tx: &mut dyn Tx, id: &SiteId, key: PublicKey) -> Result<(), Stor
     // None is taken away: what a branch is kept of may be signed with it.
     let mut keys = site.keys;
     keys.push(EdgeKey { key, from });
+    // What the box before has said of itself, its key among it, is not said of this one.
     tx.execute(
-        "UPDATE site SET keys = $1 WHERE id = $2",
+        "UPDATE site SET keys = $1, hello = NULL WHERE id = $2",
         &[keys_text(&keys)?, id.as_str().into()],
     )
     .map(drop)
@@ -266,17 +292,24 @@ pub fn own(tx: &mut dyn Tx, id: &SiteId, me: &str, now: Wall, until: Wall) -> Re
     Ok(changed == 1)
 }
 
-/// Takes every site for this process until then that nobody else has and that may come in; or goes on with it.
+/// Takes every site for this process until then that nobody else has and that may come in; or goes on with it. How many were
+/// left out because somebody is at work on them at this moment: nobody waits for these.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn hold_all(tx: &mut dyn Tx, me: &str, now: Wall, until: Wall) -> Result<(), StoreError> {
+pub fn hold_all(tx: &mut dyn Tx, me: &str, now: Wall, until: Wall) -> Result<u64, StoreError> {
+    let lock = match tx.dialect() {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
+    };
+    let free = "revoked_at IS NULL AND (owner = $1 OR owner IS NULL OR owner_until <= $2) AND owner_until < $3";
+    let values = [me.into(), now.0.into(), until.0.into()];
     tx.execute(
-        "UPDATE site SET owner = $1, owner_until = $2 \
-         WHERE revoked_at IS NULL AND (owner = $3 OR owner IS NULL OR owner_until <= $4)",
-        &[me.into(), until.0.into(), me.into(), now.0.into()],
-    )
-    .map(drop)
+        &format!("UPDATE site SET owner = $1, owner_until = $3 WHERE id IN (SELECT id FROM site WHERE {free} {lock})"),
+        &values,
+    )?;
+    let left = tx.query_optional(&format!("SELECT COUNT(*) FROM site WHERE {free}"), &values)?;
+    left.map_or(Ok(0), |mut row| row.count(0))
 }
 
 /// The sites that this process has.

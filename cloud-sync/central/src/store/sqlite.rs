@@ -159,6 +159,10 @@ impl Engine for Sqlite {
 struct SqliteTx<'a>(Transaction<'a>);
 
 impl Tx for SqliteTx<'_> {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
     fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64, StoreError> {
         let mut statement = self.0.prepare_cached(&numbered(statement)).map_err(failed)?;
         let changed = statement.execute(params_from_iter(values)).map_err(failed)?;

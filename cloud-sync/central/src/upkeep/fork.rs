@@ -216,11 +216,10 @@ fn settled_after_fork(tx: &mut dyn Tx, site: &Site, left: Head) -> Result<Vec<Bi
         let Some(last) = batches.last() else { break };
         seq = last.last();
         for batch in &batches {
-            for entry in Read::kept(batch.clone(), site)?.known() {
-                let stamp = entry.stamp;
+            for (place, entry) in Read::kept(batch.clone(), site)?.places() {
                 if let Fact::OrderSettled { order, .. } = &entry.fact
-                    && stamp.seq > left.seq
-                    && !set_aside.contains(&stamp.seq)
+                    && place.seq > left.seq
+                    && !set_aside.contains(&place)
                 {
                     settled.insert(order.clone());
                 }

@@ -9,7 +9,10 @@ use central::{
     owners::Ring,
     store::{decisions, sites},
 };
-use domain::ids::SiteId;
+use domain::{
+    ids::SiteId,
+    journal::{Hash, Head},
+};
 use protocol::frame::State;
 use serde_json::{Value, json};
 
@@ -115,14 +118,40 @@ pub(crate) async fn a_site_that_stands_still_is_tried_again_and_an_entry_is_set_
     has_rung(&office);
     assert_eq!(last_told(&office).await["action"], "site_tried_again");
 
-    let path = format!("/v1/sites/s1/set-aside/{next}");
+    let entry = Head {
+        seq: next,
+        hash: Hash([5; 32]),
+    };
+    let path = format!("/v1/sites/s1/set-aside/{entry}");
+    office
+        .ask(
+            &ann,
+            "PUT",
+            &format!("/v1/sites/s1/set-aside/{next}"),
+            Some(&json!({ "reason": "by its number alone" })),
+        )
+        .await
+        .problem(400, "url");
     let (approval, reason) = (format!("{path}/approval"), json!({ "reason": "a bug of long ago" }));
-    let approve = json!({});
+    let approve = json!({ "proposal": "0000000000000000" });
     office
         .ask(&bob, "PUT", &approval, Some(&approve))
         .await
         .problem(409, "not-proposed");
-    office.ask(&ann, "PUT", &path, Some(&reason)).await.expect(204);
+    let before = office
+        .ask(&ann, "PUT", &path, Some(&json!({ "reason": "it looks odd" })))
+        .await
+        .expect(200);
+    let proposed = office.ask(&ann, "PUT", &path, Some(&reason)).await.expect(200);
+    let changed = office
+        .ask(&bob, "PUT", &approval, Some(&before))
+        .await
+        .problem(409, "other-proposal");
+    assert!(
+        changed["detail"].as_str().unwrap().contains("a bug of long ago"),
+        "{changed}"
+    );
+    let approve = proposed;
     office
         .ask(&ann, "PUT", &approval, Some(&approve))
         .await
@@ -136,7 +165,7 @@ pub(crate) async fn a_site_that_stands_still_is_tried_again_and_an_entry_is_set_
     );
     assert_eq!(told["detail"]["proposed_by"], "token:ann");
     let set_aside = office.db.read(|tx| decisions::set_aside(tx, &site(), 0)).await.unwrap();
-    assert_eq!(set_aside.into_iter().collect::<Vec<_>>(), [next]);
+    assert_eq!(set_aside, [entry]);
     office
         .ask(&bob, "PUT", &approval, Some(&approve))
         .await
@@ -149,9 +178,9 @@ pub(crate) async fn a_site_is_closed_by_two(office: Office) {
         office.machine("ann", &["admin"]).await,
         office.machine("bob", &["admin"]).await,
     ];
-    let (path, approval, approve) = ("/v1/sites/s1/closure", "/v1/sites/s1/closure/approval", json!({}));
+    let (path, approval) = ("/v1/sites/s1/closure", "/v1/sites/s1/closure/approval");
     let reason = json!({ "reason": "it burnt down" });
-    office.ask(&ann, "PUT", path, Some(&reason)).await.expect(204);
+    let approve = office.ask(&ann, "PUT", path, Some(&reason)).await.expect(200);
     office
         .ask(&ann, "PUT", approval, Some(&approve))
         .await

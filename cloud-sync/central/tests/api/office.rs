@@ -11,6 +11,7 @@ use central::{
     clock::MachineClock,
     desk::Clock,
     enrol::{Entrance, Told},
+    enrolments::Enrolments,
     ingest::{Read, SiteCopy, Taken, take},
     owners::{Bell, Ring},
     store::{Db, Place, sites},
@@ -332,6 +333,7 @@ fn entrance(folder: &std::path::Path, bell: Bell) -> Entrance {
         },
         bell,
         process: ME.to_owned(),
+        enrolments: Enrolments::of(folder),
     }
 }
 

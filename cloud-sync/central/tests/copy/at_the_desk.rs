@@ -5,18 +5,27 @@ use crate::{
     head_office::{HeadOffice, ME, NOW, load},
     journal::Journal,
 };
-use broker::Receipt;
+use broker::{Client, Credential, Gatekeeper, Identity, Protocol, Publish, QoS, Receipt};
 use central::{
-    desk::{Clock, Desk, Office, ToSites},
-    door::Up,
-    store::sites::Site,
+    desk::{
+        Clock, Desk, Office, ToSites,
+        common::{Common, Room},
+    },
+    door::{Door, Up},
+    heard::Heard,
+    store::{StoreError, sites::Site},
 };
-use domain::time::{Mono, Wall};
+use domain::{
+    journal::Head,
+    time::{Mono, Wall},
+};
 use protocol::{
-    frame::{Ack, HqEpoch, State},
+    frame::{Ack, Batch, FRAME_MAX, HqEpoch, Nonce, Pong, STEP_RAW_MAX, State},
     key::{PublicKeys, SigningKey},
+    status::{DirectivesTaken, Hello, STATUS_BYTES_MAX, Status},
     topic::Kind,
 };
+use service::http::metrics::{Counters, text};
 use std::{sync::Arc, time::Instant};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -25,6 +34,10 @@ use tokio::{
 
 everywhere! {
     a_batch_that_cannot_be_stored_breaks_its_site_and_no_other
+    a_bad_batch_of_any_kind_is_refused_and_counted_and_another_site_goes_on
+    a_ping_is_answered_while_the_database_stands_still
+    of_many_hellos_the_latest_is_answered
+    batches_of_many_sites_for_which_there_is_room_for_one_are_taken_one_after_the_other
 }
 
 /// The machine's elapsed time, on one day.
@@ -44,32 +57,44 @@ fn key() -> SigningKey {
     SigningKey::from_seed([2; 32])
 }
 
+fn head_office() -> Arc<Office> {
+    Arc::new(Office {
+        process: ME.to_owned(),
+        hq_epoch: HqEpoch([1; 16]),
+        key: key(),
+    })
+}
+
 /// A site with its desk.
 struct Line {
     journal: Journal,
     says: mpsc::Sender<Up>,
     hears: mpsc::UnboundedReceiver<(Kind, Vec<u8>)>,
-    desk: JoinHandle<Result<(), central::store::StoreError>>,
+    desk: JoinHandle<Result<(), StoreError>>,
+    common: Arc<Common>,
+    began: Instant,
 }
 
 impl Line {
     fn begin(office: &HeadOffice, journal: Journal) -> Self {
-        let of = Office {
-            process: ME.to_owned(),
-            hq_epoch: HqEpoch([1; 16]),
-            key: key(),
-        };
+        Self::with(office, journal, Arc::default())
+    }
+
+    fn with(office: &HeadOffice, journal: Journal, common: Arc<Common>) -> Self {
         let (sends, hears) = mpsc::unbounded_channel();
         let to_sites: ToSites = Arc::new(move |_, kind, payload| sends.send((kind, payload)).is_ok());
         let (says, heard) = mpsc::channel(64);
         let clock = Arc::new(Running(Instant::now()));
-        let desk = Desk::new(Arc::new(of), clock, office.db.clone(), journal.site.clone(), to_sites);
+        let (db, site) = (office.db.clone(), journal.site.clone());
+        let desk = Desk::new(head_office(), clock, db, site, to_sites, Arc::clone(&common));
         let desk = tokio::spawn(desk.run(heard));
         Self {
             journal,
             says,
             hears,
             desk,
+            common,
+            began: Instant::now(),
         }
     }
 
@@ -86,7 +111,7 @@ impl Line {
     }
 
     /// The next acknowledgement that says this.
-    async fn acked(&mut self, says: impl Fn(&Ack) -> bool) -> Ack {
+    async fn acked(&mut self, mut says: impl FnMut(&Ack) -> bool) -> Ack {
         let keys = PublicKeys(vec![key().public()]);
         loop {
             let (kind, bytes) = self.hears.recv().await.expect("the desk has ended");
@@ -154,5 +179,240 @@ fn a_batch_that_cannot_be_stored_breaks_its_site_and_no_other(office: &HeadOffic
         let ack = one.acked(|ack| ack.head.seq == to as u64).await;
         assert_eq!(ack.state, State::Following);
         assert_eq!(one.site(office).await.trouble, None);
+    });
+}
+
+/// Of everything that a program on a box may send in place of a batch nothing is taken, and nobody else waits for it.
+fn a_bad_batch_of_any_kind_is_refused_and_counted_and_another_site_goes_on(office: &HeadOffice) {
+    let [one, other] = ["S1", "S2"].map(|site| Journal::of_sessions(site, 12));
+    let ends = one.ends(8);
+    office.add(&one);
+    office.add(&other);
+    run(async move {
+        let (mut one, mut other) = (Line::begin(office, one), Line::begin(office, other));
+        let good = one.journal.batch(0, ends[1]);
+        let forged = |at: usize| {
+            let mut forged = good.clone();
+            forged[at] ^= 1;
+            forged
+        };
+        let stranger = Journal {
+            key: [9; 32],
+            ..one.journal.clone()
+        };
+        let of_another_site = {
+            let mut batch = Batch::from_bytes(&good).unwrap();
+            batch.signature = Batch::sign(
+                &other.journal.site,
+                one.journal.place(ends[1]),
+                &SigningKey::from_seed([7; 32]),
+            );
+            batch.to_bytes()
+        };
+        // What unpacks to more than it says, and what says that it unpacks to more than anything does.
+        let bomb = |raw: usize| {
+            let mut batch = Batch::from_bytes(&good).unwrap();
+            let zeros = vec![0; STEP_RAW_MAX];
+            batch.body = protocol::pack::Packer::new().pack(&zeros);
+            batch.raw = raw as u32;
+            batch.to_bytes()
+        };
+        let bad = [
+            ("truncated", good[..good.len() - 7].to_vec()),
+            ("nothing", Vec::new()),
+            ("no batch", b"HFT1 and so on".to_vec()),
+            ("forged in its head", forged(12)),
+            ("forged in its entries", forged(good.len() / 2)),
+            ("forged in its signature", forged(good.len() - 3)),
+            ("wrongly signed", stranger.batch(0, ends[1])),
+            ("signed for another site", of_another_site),
+            ("oversize", vec![0; FRAME_MAX + 1]),
+            ("a bomb", bomb(1_000)),
+            ("a bomb as large as can be", bomb(STEP_RAW_MAX)),
+            ("a bomb that is larger", bomb(STEP_RAW_MAX + 1)),
+        ];
+        let refused = broker::Outcome::Refused(broker::RefusalReason::PayloadFormatInvalid);
+        for (n, (what, bytes)) in bad.iter().enumerate() {
+            let outcome = one.say(Kind::Journal, bytes.clone()).await;
+            // The other site does not wait for what becomes of it.
+            assert_eq!(other.send(ends[n], ends[n + 1]).await, broker::Outcome::Acknowledged);
+            assert_eq!(outcome.await, Ok(refused), "{what}");
+        }
+        other.acked(|ack| ack.head.seq == ends[bad.len()] as u64).await;
+        let site = one.site(office).await;
+        assert_eq!((site.head, site.state), (Head::START, State::Following));
+        let told = text(&one.common.metrics());
+        let count = told
+            .lines()
+            .filter_map(|line| line.strip_prefix("holdfast_batches_refused_total{site=\"S1\",why="));
+        let count = count.map(|line| line.split(' ').next_back().unwrap().parse::<usize>().unwrap());
+        assert_eq!(count.sum::<usize>(), bad.len(), "{told}");
+        assert!(
+            told.contains("why=\"not_signed\"") && told.contains("why=\"too_large\""),
+            "{told}"
+        );
+        assert!(other.common.metrics().is_empty());
+        assert_eq!(one.send(0, ends[1]).await, broker::Outcome::Acknowledged);
+        one.acked(|ack| ack.head.seq == ends[1] as u64).await;
+    });
+}
+
+/// A client of a site at head office's own door.
+fn client(site: &str) -> Client {
+    Client {
+        identity: Identity::new(site),
+        credential: Credential(0),
+        client_id: Arc::from(site),
+        peer: ([127, 0, 0, 1], 1).into(),
+        protocol: Protocol::V5,
+        connection: 1,
+    }
+}
+
+/// Otherwise every site would give its line up when the database is gone for a minute.
+fn a_ping_is_answered_while_the_database_stands_still(office: &HeadOffice) {
+    let journal = Journal::of_sessions("S1", 6);
+    let ends = journal.ends(20);
+    office.add(&journal);
+    run(async move {
+        let site = journal.site.clone();
+        let (sends, mut hears) = mpsc::unbounded_channel();
+        let to_sites: ToSites = Arc::new(move |_, kind, payload| sends.send((kind, payload)).is_ok());
+        let clock: Arc<dyn Clock> = Arc::new(Running(Instant::now()));
+        let door = Door::default();
+        let (heard, hearing) = Heard::new(
+            head_office(),
+            Arc::clone(&clock),
+            office.db.clone(),
+            Arc::clone(&to_sites),
+        );
+        door.hear_by(heard);
+        tokio::spawn(hearing);
+        let says = door.begin(&site);
+        let common = Arc::default();
+        let desk = Desk::new(head_office(), clock, office.db.clone(), site.clone(), to_sites, common);
+        tokio::spawn(desk.run(says));
+        let says = |kind: Kind, payload: Vec<u8>| {
+            let (receipt, outcome) = Receipt::to_channel();
+            let publish = Publish {
+                topic: protocol::topic::Topic::new(site.clone(), kind).to_string().into(),
+                payload: payload.into(),
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                dup: false,
+                properties: None,
+            };
+            door.deliver(&client("S1"), &publish, receipt);
+            outcome
+        };
+        // Nobody writes any more: every connection that does is taken, or its row is.
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        let (holds, held) = oneshot::channel();
+        let db = office.db.clone();
+        let stands = tokio::spawn(async move {
+            let stands = db.write(move |tx| {
+                tx.execute("UPDATE site SET name = name", &[])?;
+                let _nobody = holds.send(());
+                let _until_then = may_go_on.recv();
+                Ok(())
+            });
+            stands.await
+        });
+        held.await.unwrap();
+        let taken = says(Kind::Journal, journal.batch(0, ends[1]));
+        for n in 1..4 {
+            let nonce = Nonce([n; 16]);
+            let _answered = says(Kind::Ping, nonce.0.to_vec());
+            loop {
+                let (kind, bytes) = hears.recv().await.unwrap();
+                if kind == Kind::Pong {
+                    let keys = PublicKeys(vec![key().public()]);
+                    assert_eq!(Pong::from_bytes(&bytes, &site, &keys).unwrap().nonce, nonce);
+                    break;
+                }
+            }
+        }
+        go_on.send(()).unwrap();
+        stands.await.unwrap().unwrap();
+        assert_eq!(taken.await, Ok(broker::Outcome::Acknowledged));
+    });
+}
+
+fn hello(journal: &Journal, n: u8) -> Hello {
+    Hello {
+        site: journal.site.clone(),
+        protocol: protocol::VERSION,
+        station: String::new(),
+        agent: String::new(),
+        epoch: String::new(),
+        begins_after: Head::START,
+        head: Head::START,
+        acknowledged: None,
+        recovering: false,
+        hq_epoch: None,
+        directives: DirectivesTaken::default(),
+        waiting_since: None,
+        time_zone: String::new(),
+        key: None,
+        nonce: Nonce([n; 16]),
+    }
+}
+
+/// Each is a question to the database and a signature.
+fn of_many_hellos_the_latest_is_answered(office: &HeadOffice) {
+    let journal = Journal::of_sessions("S1", 6);
+    office.add(&journal);
+    run(async move {
+        let mut line = Line::begin(office, journal);
+        let mut said = Vec::new();
+        for n in 1..=200 {
+            let status = Status::Online(Box::new(hello(&line.journal, n))).to_bytes();
+            said.push(line.say(Kind::Status, status).await);
+        }
+        for outcome in said {
+            assert_eq!(outcome.await, Ok(broker::Outcome::Acknowledged));
+        }
+        let mut answered = 0;
+        line.acked(|ack| {
+            answered += usize::from(ack.nonce != Nonce::NONE);
+            ack.nonce == Nonce([200; 16])
+        })
+        .await;
+        let seconds = line.began.elapsed().as_secs() as usize;
+        assert!(answered <= seconds + 2, "{answered} in {seconds} s");
+        let long = Status::Online(Box::new(Hello {
+            station: "x".repeat(STATUS_BYTES_MAX),
+            ..hello(&line.journal, 201)
+        }));
+        assert!(Status::from_bytes(&long.to_bytes()).is_err());
+    });
+}
+
+fn batches_of_many_sites_for_which_there_is_room_for_one_are_taken_one_after_the_other(office: &HeadOffice) {
+    let journals: Vec<Journal> = (0..4).map(|n| Journal::of_sessions(&format!("S{n}"), 4)).collect();
+    journals.iter().for_each(|journal| drop(office.add(journal)));
+    run(async move {
+        let common = Arc::new(Common {
+            room: Room::of(1),
+            ..Common::default()
+        });
+        let begin = |journal: Journal| Line::with(office, journal, Arc::clone(&common));
+        let mut lines: Vec<Line> = journals.into_iter().map(begin).collect();
+        let place = common.room.try_take(1).unwrap();
+        let mut outcomes = Vec::new();
+        for line in &lines {
+            for ends in line.journal.ends(10).windows(2) {
+                outcomes.push(line.say(Kind::Journal, line.journal.batch(ends[0], ends[1])).await);
+            }
+        }
+        assert!(common.room.try_take(1).is_none());
+        drop(place);
+        for outcome in outcomes {
+            assert_eq!(outcome.await, Ok(broker::Outcome::Acknowledged));
+        }
+        for line in &mut lines {
+            let end = line.journal.entries.len() as u64;
+            line.acked(|ack| ack.head.seq == end).await;
+        }
     });
 }

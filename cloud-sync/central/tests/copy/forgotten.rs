@@ -125,7 +125,8 @@ impl<'a> Restored<'a> {
         let read = batch.read().unwrap();
         let (mono, wall) = (Mono(5), NOW);
         let taken = self.office.write(move |tx| {
-            core.take(tx, Now { mono, wall }, &read)?.unwrap();
+            let taken = core.take(tx, Now { mono, wall }, &read)?;
+            assert!(taken.is_ok(), "{taken:?}");
             Ok(core)
         });
         let mut core = taken.unwrap();

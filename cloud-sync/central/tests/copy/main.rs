@@ -18,6 +18,7 @@ mod fork;
 mod happens;
 mod head_office;
 mod journal;
+mod leases;
 mod moving;
 mod opening;
 mod rating;

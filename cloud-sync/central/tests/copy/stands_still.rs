@@ -19,13 +19,14 @@ use central::{
         journal, ledger, replica,
     },
 };
-use domain::fact::Fact;
+use domain::{fact::Fact, journal::Head};
 use protocol::frame::State;
 use std::sync::Arc;
 
 everywhere! {
     an_entry_that_two_people_set_aside_is_passed_over
     one_person_alone_decides_nothing
+    another_entry_that_comes_under_the_number_of_one_that_was_set_aside_is_applied
     a_closed_site_says_what_is_open_and_is_a_fork_when_it_comes_back
     nothing_is_booked_of_a_site_that_was_closed_or_shut_out_since_its_copy_was_loaded
 }
@@ -78,12 +79,20 @@ fn broken() -> (Journal, u64) {
     (journal, end as u64 + 1)
 }
 
-fn about(seq: u64) -> About {
+fn about(entry: Head) -> About {
     About {
         kind: Kind::SetAside,
         site: "S1".parse().unwrap(),
         branch: 0,
-        seq,
+        entry,
+    }
+}
+
+/// Approves what was proposed.
+fn approve(tx: &mut dyn Tx, about: &About, by: &str) -> Result<bool, StoreError> {
+    match decisions::find(tx, about)? {
+        Some(read) => decisions::approve(tx, about, &read, by, NOW),
+        None => Ok(false),
     }
 }
 
@@ -102,6 +111,7 @@ fn offer(office: &HeadOffice, mut copy: SiteCopy, journal: &Journal) -> (SiteCop
 
 fn an_entry_that_two_people_set_aside_is_passed_over(office: &HeadOffice) {
     let (journal, seq) = broken();
+    let entry = journal.place(seq as usize);
     let (copy, taken) = offer(office, office.add(&journal), &journal);
     assert!(
         matches!(
@@ -109,15 +119,15 @@ fn an_entry_that_two_people_set_aside_is_passed_over(office: &HeadOffice) {
             Taken::Stopped {
                 state: State::Broken,
                 why
-            } if why.contains(&seq.to_string())
+            } if why.contains(&entry.to_string())
         ),
         "{taken:?}"
     );
     let head = copy.site().head;
     assert!(head.seq < seq, "{head}");
     let approved = office.write(move |tx| {
-        decisions::propose(tx, &about(seq), "settled twice by a fault", "ann", NOW)?;
-        decisions::approve(tx, &about(seq), "bob", NOW)
+        decisions::propose(tx, &about(entry), "settled twice by a fault", "ann", NOW)?;
+        approve(tx, &about(entry), "bob")
     });
     assert_eq!(approved, Ok(true));
     let (copy, taken) = offer(office, copy_of(office), &journal);
@@ -144,11 +154,12 @@ fn an_entry_that_two_people_set_aside_is_passed_over(office: &HeadOffice) {
 
 fn one_person_alone_decides_nothing(office: &HeadOffice) {
     let (journal, seq) = broken();
+    let entry = journal.place(seq as usize);
     offer(office, office.add(&journal), &journal);
     let alone = office.write(move |tx| {
-        assert!(!decisions::approve(tx, &about(seq), "ann", NOW)?, "nothing is proposed");
-        decisions::propose(tx, &about(seq), "why not", "ann", NOW)?;
-        decisions::approve(tx, &about(seq), "ann", NOW)
+        assert!(!approve(tx, &about(entry), "ann")?, "nothing is proposed");
+        decisions::propose(tx, &about(entry), "why not", "ann", NOW)?;
+        approve(tx, &about(entry), "ann")
     });
     assert_eq!(alone, Ok(false));
     let (_, taken) = offer(office, copy_of(office), &journal);
@@ -167,9 +178,16 @@ fn one_person_alone_decides_nothing(office: &HeadOffice) {
     assert!(matches!(forced, Err(StoreError::Constraint(_))), "{forced:?}");
     // What was approved is not proposed anew.
     let kept = office.write(move |tx| {
-        assert!(decisions::approve(tx, &about(seq), "bob", NOW)?);
-        decisions::propose(tx, &about(seq), "another reason", "eve", NOW)?;
-        decisions::find(tx, &about(seq))
+        // Whoever has read one proposal approves no other that has taken its place.
+        let read = decisions::find(tx, &about(entry))?.unwrap();
+        decisions::propose(tx, &about(entry), "why indeed", "ann", NOW)?;
+        let now = decisions::find(tx, &about(entry))?.unwrap();
+        assert_ne!(now.name(&about(entry)), read.name(&about(entry)));
+        assert!(!decisions::approve(tx, &about(entry), &read, "bob", NOW)?);
+        decisions::propose(tx, &about(entry), "why not", "ann", NOW)?;
+        assert!(approve(tx, &about(entry), "bob")?);
+        decisions::propose(tx, &about(entry), "another reason", "eve", NOW)?;
+        decisions::find(tx, &about(entry))
     });
     let kept = kept.unwrap().unwrap();
     assert_eq!(
@@ -180,6 +198,32 @@ fn one_person_alone_decides_nothing(office: &HeadOffice) {
         ),
         ("why not", "ann", Some("bob"))
     );
+}
+
+/// Two people have looked at one entry. The station was restored, and what comes under this number now is another.
+fn another_entry_that_comes_under_the_number_of_one_that_was_set_aside_is_applied(office: &HeadOffice) {
+    let (journal, seq) = broken();
+    let entry = journal.place(seq as usize);
+    let (copy, _) = offer(office, office.add(&journal), &journal);
+    let approved = office.write(move |tx| {
+        decisions::propose(tx, &about(entry), "settled twice by a fault", "ann", NOW)?;
+        approve(tx, &about(entry), "bob")
+    });
+    assert_eq!(approved, Ok(true));
+    let mut other = journal.clone();
+    other.facts.remove(seq as usize - 1);
+    for (seq, (stamp, _)) in (1..).zip(&mut other.facts) {
+        stamp.seq = seq;
+    }
+    other.seal();
+    assert_eq!(other.place(copy.site().head.seq as usize), copy.site().head);
+    let (copy, taken) = offer(office, copy_of(office), &other);
+    assert_eq!(
+        (taken, copy.site().head),
+        (Taken::Followed, other.place(other.facts.len()))
+    );
+    assert!(found(office, Class::SetAside).is_empty());
+    is_right(office);
 }
 
 fn a_closed_site_says_what_is_open_and_is_a_fork_when_it_comes_back(office: &HeadOffice) {

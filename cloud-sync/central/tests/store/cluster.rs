@@ -50,6 +50,7 @@ pub(crate) struct Cluster {
     folder: Folder,
     server: Mutex<Option<Child>>,
     databases: AtomicU32,
+    setting: Mutex<Option<&'static str>>,
 }
 
 impl Cluster {
@@ -59,6 +60,7 @@ impl Cluster {
             folder: Folder::new("postgres"),
             server: Mutex::new(None),
             databases: AtomicU32::new(0),
+            setting: Mutex::new(None),
         };
         give(cluster.folder.path(), USER);
         let mut initdb = cluster.as_postgres("initdb");
@@ -72,6 +74,35 @@ impl Cluster {
         ]));
         cluster.start_again();
         cluster
+    }
+
+    /// A server with this setting, by `-c`.
+    pub(crate) fn with(setting: &'static str) -> Self {
+        let cluster = Self::start();
+        cluster.stop();
+        *cluster.setting.lock().unwrap_or_else(PoisonError::into_inner) = Some(setting);
+        cluster.start_again();
+        cluster
+    }
+
+    /// Another server that follows this one as a standby.
+    pub(crate) fn standby(&self) -> Self {
+        let standby = Self {
+            programs: programs(),
+            folder: Folder::new("standby"),
+            server: Mutex::new(None),
+            databases: AtomicU32::new(0),
+            setting: Mutex::new(None),
+        };
+        give(standby.folder.path(), USER);
+        let mut copy = standby.as_postgres("pg_basebackup");
+        copy.arg("-h").arg(self.folder.path()).args(["-U", "holdfast"]);
+        run(copy
+            .arg("-D")
+            .arg(standby.data())
+            .args(["--write-recovery-conf", "--no-sync", "--checkpoint=fast"]));
+        standby.start_again();
+        standby
     }
 
     /// One for all tests that do it no harm; it goes with the last of them.
@@ -125,6 +156,9 @@ impl Cluster {
             "dynamic_shared_memory_type=mmap",
             "deadlock_timeout=50ms",
         ] {
+            server.args(["-c", setting]);
+        }
+        if let Some(setting) = *self.setting.lock().unwrap_or_else(PoisonError::into_inner) {
             server.args(["-c", setting]);
         }
         server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);

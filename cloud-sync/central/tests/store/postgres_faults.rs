@@ -8,7 +8,7 @@ use crate::{
     line::{Break, Line},
     number, state, transfer, wait,
 };
-use central::store::{Db, Place, StoreError};
+use central::store::{Db, Place, StoreError, standbys};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -257,4 +257,41 @@ fn a_server_leaves_nothing_behind_when_its_test_panics() {
     }));
     assert!(test.is_err());
     assert!(!folder.unwrap().exists());
+}
+
+/// Rule 3: what is acknowledged must not be lost when a standby takes the server's place.
+#[test]
+fn commits_wait_for_the_disk_whatever_the_server_is_set_to() {
+    for setting in ["synchronous_commit=off", "synchronous_commit=local"] {
+        let cluster = Cluster::with(setting);
+        let db = Db::open(&Place::Postgres(cluster.new_database())).unwrap();
+        let shown = wait(db.write(|tx| tx.query_optional("SELECT current_setting('synchronous_commit')", &[])));
+        assert_eq!(shown.unwrap().unwrap().text(0).unwrap(), "on", "{setting}");
+    }
+}
+
+#[test]
+fn a_standby_of_which_none_is_synchronous_is_told() {
+    let cluster = Cluster::start();
+    let place = Place::Postgres(cluster.new_database());
+    let db = Db::open(&place).unwrap();
+    assert_eq!(wait(db.read(|tx| standbys::trouble(tx))), Ok(None), "there is none");
+    let standby = cluster.standby();
+    wait_until("the standby follows", || {
+        wait(db.read(|tx| standbys::trouble(tx))) != Ok(None)
+    });
+    let told = standbys::trouble_at(&place).unwrap().unwrap();
+    assert!(told.contains("synchronous_standby_names"), "{told}");
+    standby.stop();
+    cluster.stop();
+    drop((db, cluster));
+    let cluster = Cluster::with("synchronous_standby_names=*");
+    let standby = cluster.standby();
+    let db = Db::open(&Place::Postgres(cluster.new_database())).unwrap();
+    assert_eq!(
+        wait(db.read(|tx| standbys::trouble(tx))),
+        Ok(None),
+        "commits wait for it"
+    );
+    drop((db, standby));
 }

@@ -1,6 +1,9 @@
 //! Sites as people see them.
 
-use crate::store::queries::{entries::Stored, sites::SiteRow};
+use crate::{
+    alerts::conditions::of_line,
+    store::queries::{entries::Stored, sites::SiteRow},
+};
 use domain::{
     journal::{Hash, hex},
     time::Wall,
@@ -54,7 +57,7 @@ pub struct SiteView {
     /// `following`, `ahead`, `broken` or `forked`: what is made of its journal.
     #[schema(example = "following")]
     pub state: String,
-    /// Why it is not followed; `null` where it is.
+    /// Why it is not followed, or nothing of it can be taken; `null` where neither is so.
     #[schema(required)]
     pub trouble: Option<String>,
     /// Which branch of its journal is followed.
@@ -140,7 +143,7 @@ impl SiteView {
             number: site.number,
             name: site.name.clone(),
             state: site.state.clone(),
-            trouble: site.trouble.clone(),
+            trouble: site.trouble.clone().or_else(|| of_line(site).map(|(_, words)| words)),
             branch: site.branch,
             head: JournalHead {
                 seq: site.seq,

@@ -1,8 +1,9 @@
 //! Sites as people see them: how far each journal is here, and what the site last said of itself.
 
 use super::{Filter, Page};
-use crate::store::{Row, StoreError, Tx};
+use crate::store::{Row, StoreError, Tx, sites};
 use domain::{journal::Head, time::Wall};
+use protocol::key::PublicKey;
 use serde::Deserialize;
 
 /// What a site said of itself in its last hello. What an older or newer one does not say is left out.
@@ -27,6 +28,8 @@ pub struct Said {
     pub recovering: bool,
     /// When the oldest entry that was not acknowledged was journaled, by its clock.
     pub waiting_since: Option<Wall>,
+    /// The key that its batches are signed with.
+    pub key: Option<PublicKey>,
 }
 
 /// A site.
@@ -58,6 +61,8 @@ pub struct SiteRow {
     pub revoked_at: Option<Wall>,
     /// When the certificate ends that its connection shows.
     pub certificate_until: Option<Wall>,
+    /// The key that signs what comes of it now; none before it has enrolled.
+    pub key: Option<PublicKey>,
 }
 
 impl SiteRow {
@@ -67,6 +72,19 @@ impl SiteRow {
         head.map_or(0, |head| head.seq.saturating_sub(self.seq))
     }
 
+    /// The key that it signs with, if that is not the one that counts.
+    pub fn unknown_key(&self) -> Option<PublicKey> {
+        self.said.as_ref()?.key.filter(|key| Some(*key) != self.key)
+    }
+
+    /// The version of the line that it speaks, if that is not head office's.
+    pub fn other_protocol(&self) -> Option<u32> {
+        self.said
+            .as_ref()?
+            .protocol
+            .filter(|version| *version != protocol::VERSION)
+    }
+
     /// Since when something of it waits, by its own clock; none where nothing does.
     pub fn waiting_since(&self) -> Option<Wall> {
         self.said.as_ref()?.waiting_since.filter(|_| self.backlog() > 0)
@@ -74,7 +92,7 @@ impl SiteRow {
 }
 
 const COLUMNS: &str = "id, number, name, state, trouble, branch, seq, hash, day, hello, heard_at, revoked_at, \
-                       certificate_until";
+                       certificate_until, keys";
 
 fn site(mut row: Row) -> Result<SiteRow, StoreError> {
     let hello = row.optional_text(9)?;
@@ -93,6 +111,7 @@ fn site(mut row: Row) -> Result<SiteRow, StoreError> {
         heard_at: row.optional_int(10)?.map(Wall),
         revoked_at: row.optional_int(11)?.map(Wall),
         certificate_until: row.optional_int(12)?.map(Wall),
+        key: sites::newest_key(&row.text(13)?)?,
     })
 }
 

@@ -316,7 +316,7 @@ fn of_head_office(seq: u64, fact: &Fact) -> bool {
             receipt,
             by,
         } => tracing::info!(seq, %member, %amount, receipt = told(receipt), by, "owed elsewhere"),
-        Fact::VouchersClosed { until } => tracing::debug!(seq, %until, "vouchers that end by then are closed"),
+        Fact::VouchersClosed { until } => tracing::info!(seq, %until, "vouchers that end by then are closed"),
         Fact::RefundMarked {
             order,
             amount,

@@ -21,6 +21,9 @@ use world::{
     station::{SITE, StationProcess},
 };
 
+/// For how long PostgreSQL is gone.
+const GONE: Duration = Duration::from_secs(70);
+
 /// A station that has enrolled at head office, the program on its box, and head office's database, looked at from beside.
 struct Both {
     station: StationProcess,
@@ -71,6 +74,7 @@ async fn on_postgresql_it_is_there_as_well_and_goes_on_by_itself_when_that_was_g
     let mut pile = cut_and_killed(&mut both).await;
 
     cluster.kill();
+    let gone = Instant::now();
     charge(&both.station, &mut pile, "P1", "1006.0000", "1007.0000").await;
     // Both have met it: the site's desk with a batch in hand, and whoever looks which sites are here.
     for noticed in ["it is tried again", "which sites this process has cannot be looked up"] {
@@ -81,8 +85,12 @@ async fn on_postgresql_it_is_there_as_well_and_goes_on_by_itself_when_that_was_g
         }
     }
     charge(&both.station, &mut pile, "P1", "1007.0000", "1008.0000").await;
+    // Longer than a lease of a site lasts, and than an agent waits for an answer to its pings: those need no database.
+    tokio::time::sleep_until((gone + GONE).into()).await;
     cluster.start_again();
     books_are_equal(&both.station, &both.db).await;
+    let log = both.agent.log();
+    assert!(!log.contains("has not answered for a minute"), "{log}");
     both.agent.terminate().await.unwrap();
     both.head_office.terminate().await.unwrap();
 }

@@ -54,10 +54,10 @@ pub struct Hello {
     /// It was restored from a copy and waits for what head office has beyond it.
     #[serde(default)]
     pub recovering: bool,
-    /// Which life of head office it has last heard of.
+    /// Which life of head office it goes by: the last that answered a hello of its, and follows its journal.
     #[serde(default, deserialize_with = "if_readable")]
     pub hq_epoch: Option<HqEpoch>,
-    /// How far it has taken head office's directives.
+    /// How far it has taken the directives of that life.
     #[serde(default, deserialize_with = "if_readable")]
     pub directives: DirectivesTaken,
     /// When the oldest entry that is not acknowledged was journaled, by the station's clock.
@@ -76,8 +76,6 @@ pub struct Hello {
 /// The number of the last directive that was taken, of each row; 0 before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DirectivesTaken {
-    /// Of which life of head office; none where the station goes by none yet.
-    pub hq_epoch: Option<HqEpoch>,
     /// Of those about orders and money.
     pub orders: u64,
     /// Of all others.

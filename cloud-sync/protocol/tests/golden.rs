@@ -80,11 +80,7 @@ fn status() -> Status {
         acknowledged: None,
         recovering: false,
         hq_epoch: None,
-        directives: DirectivesTaken {
-            hq_epoch: Some(HqEpoch([0x11; 16])),
-            orders: 5,
-            others: 2,
-        },
+        directives: DirectivesTaken { orders: 5, others: 2 },
         waiting_since: Some(Wall(1_772_323_200_000)),
         time_zone: "Asia/Shanghai".to_owned(),
         key: Some(of_station.public()),

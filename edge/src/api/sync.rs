@@ -92,6 +92,7 @@ async fn say_hello(Shared(api): Shared<ApiState>, _put: Put<Nothing>) -> Result<
             let (head, hash) = reader.head()?;
             let (begins_after, acknowledged) = (reader.checkpoint()?, reader.acknowledged()?);
             let known = acknowledged.map_or(begins_after.seq, |place| place.seq.max(begins_after.seq));
+            let row = reader.head_office()?;
             Ok(SyncHello {
                 site: identity.site.to_string(),
                 protocol: protocol::VERSION,
@@ -101,8 +102,8 @@ async fn say_hello(Shared(api): Shared<ApiState>, _put: Put<Nothing>) -> Result<
                 head: Head { seq: head.seq, hash }.into(),
                 acknowledged: acknowledged.map(Into::into),
                 recovering: reader.recovery()?.is_some(),
-                hq_epoch: reader.hq_epoch()?,
-                directives: (&reader.head_office()?).into(),
+                hq_epoch: row.hq_epoch.map(|epoch| epoch.to_string()),
+                directives: (&row).into(),
                 waiting_since: journaled_at(reader, known.saturating_add(1))?,
                 time_zone: zone,
                 key: key.to_string(),
@@ -161,9 +162,6 @@ async fn take_ack(
     let store = api.station.store.clone();
     let counts = believed.acknowledges(recovering);
     let done = tokio::task::spawn_blocking(move || {
-        if is_fresh {
-            store.note_hq_epoch(&hq_epoch.to_string())?;
-        }
         if counts {
             store.acknowledge(&store.identity().epoch, head)?;
         }

@@ -98,14 +98,6 @@ impl Reader {
         self.kept(tables::RESTORED_AT)
     }
 
-    /// Which life of head office the station last heard of, in hexadecimal digits.
-    ///
-    /// # Errors
-    /// As [`Reader::head`].
-    pub fn hq_epoch(&self) -> Result<Option<String>, StoreError> {
-        self.kept(tables::HQ_EPOCH)
-    }
-
     fn kept<T: for<'a> Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, StoreError> {
         let meta = self.read.open_table(tables::META)?;
         let row = meta.get(name)?;
@@ -136,17 +128,6 @@ impl Store {
     /// [`StoreError::Io`].
     pub(crate) fn note_recovery(&self, recovery: &Recovery) -> Result<(), StoreError> {
         self.note(tables::RECOVERING, recovery)
-    }
-
-    /// Writes down which life of head office was heard of, if it is another one than before.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn note_hq_epoch(&self, hq_epoch: &str) -> Result<(), StoreError> {
-        if self.reader()?.hq_epoch()?.as_deref() == Some(hq_epoch) {
-            return Ok(());
-        }
-        self.note(tables::HQ_EPOCH, &hq_epoch)
     }
 
     fn note<T: Serialize>(&self, name: &'static str, value: &T) -> Result<(), StoreError> {

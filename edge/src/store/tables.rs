@@ -43,8 +43,6 @@ pub(super) const DISPLAYS: &str = "displays";
 pub(super) const RECOVERING: &str = "recovering";
 /// In [`META`]: when, by elapsed time, the station went on after that.
 pub(super) const RESTORED_AT: &str = "restored_at";
-/// In [`META`]: which life of head office the station last heard of.
-pub(super) const HQ_EPOCH: &str = "hq_epoch";
 /// After how many rows a copy looks at the clock.
 const ROWS_AT_ONCE: usize = 256;
 

@@ -132,6 +132,7 @@ pub fn read(input: impl BufRead, site: &Site) -> Result<Opened, NotOpened> {
         }
     }
     parts.push(Part::pack(&lines));
+    // What signs the first entry after it signs the opening.
     let key = sites::key_at(&site.keys, begins.head.seq + 1);
     reader.verify(&PublicKeys(key.into_iter().collect()))?;
     let sum: i64 = totals.balances.values().map(|balance| balance.0).sum();

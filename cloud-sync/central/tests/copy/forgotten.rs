@@ -125,8 +125,7 @@ impl<'a> Restored<'a> {
         let read = batch.read().unwrap();
         let (mono, wall) = (Mono(5), NOW);
         let taken = self.office.write(move |tx| {
-            let taken = core.take(tx, Now { mono, wall }, &read)?;
-            assert!(taken.is_ok(), "{taken:?}");
+            core.take(tx, Now { mono, wall }, &read)?.unwrap();
             Ok(core)
         });
         let mut core = taken.unwrap();

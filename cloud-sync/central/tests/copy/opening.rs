@@ -59,7 +59,7 @@ fn made(journal: &Journal, at: usize, key: [u8; 32]) -> Vec<u8> {
         mono: last.mono,
         at: Wall(0),
     };
-    let mut all = vec![Row::Clock(rows.clock.clone()), Row::Desk(rows.desk.clone())];
+    let mut all = vec![Row::Clock(rows.clock.clone()), Row::Desk(rows.desk)];
     all.extend(rows.energy.days.map(Row::Days));
     all.extend(Account::OF_STATION.map(|account| Row::Account(account.clone(), balance(&rows, account))));
     all.extend(

@@ -230,8 +230,8 @@ impl TwoSites {
                     self.disconnect(site);
                     continue;
                 }
-                // Nobody asks anything or watches in these lives.
-                Effect::Get { .. } | Effect::Watch(_) | Effect::Unwatch(_) => continue,
+                // Nobody asks anything, watches, or has a site do anything in these lives.
+                Effect::Get { .. } | Effect::Watch(_) | Effect::Unwatch(_) | Effect::HandDirective(_) => continue,
             };
             let takes = self.between(1, 40);
             self.after(takes, Event::Asks { site, agent, ask });

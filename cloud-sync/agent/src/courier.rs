@@ -2,12 +2,14 @@
 //! A state machine without I/O or clock. It holds no entry that the station does not have, so it can be lost at any moment.
 
 mod asked;
+mod directives;
 mod offered;
 
 pub(crate) use asked::Watched;
 
 use crate::urgency::Urgency;
 use asked::LIVE_MS;
+use directives::Directives;
 use domain::{ids::OrderId, journal::Head, time::Mono};
 use offered::Cut;
 use protocol::{
@@ -37,8 +39,6 @@ pub const PING_MS: u64 = 20_000;
 pub const SILENCE_MS: u64 = 60_000;
 /// When a station that did not answer is asked again, in milliseconds: it may be starting.
 pub const STATION_MS: u64 = 2_000;
-/// The most directives that wait for the station: head office has no more on the way.
-pub const DIRECTIVES_MAX: usize = 16;
 /// When a hello that nobody answered is said again, in milliseconds; and how often, while head office cannot go on.
 pub const HELLO_MS: u64 = 30_000;
 
@@ -235,13 +235,6 @@ pub struct Courier {
     progress: Progress,
 }
 
-/// Directives on their way to the station: one at a time, in order.
-#[derive(Debug, Default)]
-struct Directives {
-    waiting: VecDeque<Vec<u8>>,
-    handing: bool,
-}
-
 /// Pings of one connection.
 #[derive(Debug, Default)]
 struct Pings {
@@ -288,6 +281,7 @@ impl Courier {
             connected: self.phase != Phase::Away,
             acknowledged: self.acked,
             on_the_way: self.window.len(),
+            untaken_directive: self.directives.untaken().map(str::to_owned),
             ..self.progress.clone()
         }
     }
@@ -316,7 +310,7 @@ impl Courier {
             Input::Down(kind, bytes) if self.phase != Phase::Away => self.down(now, kind, bytes, &mut effects),
             Input::Down(..) => {}
             Input::TailTaken(taken) => self.tail_taken(now, taken, &mut effects),
-            Input::DirectiveTaken(taken) => self.directive_taken(taken, &mut effects),
+            Input::DirectiveTaken(taken) => effects.extend(self.directives.taken(taken)),
             Input::Answered { id, status, body } => self.answered(id, status, &body, &mut effects),
             Input::Live(order, frame) => self.live(now, &order, frame, &mut effects),
             Input::Tick => {}
@@ -363,7 +357,7 @@ impl Courier {
         self.phase = Phase::Away;
         self.window.clear();
         self.tails.clear();
-        self.directives.waiting.clear();
+        self.directives.lost();
         self.asked.clear();
         self.offered = None;
         self.progress.state = None;
@@ -410,12 +404,7 @@ impl Courier {
                 self.tails.push_back(bytes);
                 self.hand_tail(effects);
             }
-            Kind::Directive if self.directives.waiting.len() < DIRECTIVES_MAX => {
-                self.directives.waiting.push_back(bytes);
-                self.hand_directive(effects);
-            }
-            // It is sent again.
-            Kind::Directive => {}
+            Kind::Directive => effects.extend(self.directives.came(bytes)),
             Kind::Ask => self.ask(&bytes, effects),
             Kind::Watch => self.watch(now, &bytes, effects),
             Kind::Status | Kind::Journal | Kind::Answer | Kind::Live | Kind::Ping => self.progress.malformed += 1,
@@ -624,28 +613,6 @@ impl Courier {
             self.handing_tail = true;
             effects.push(Effect::HandTail(tail));
         }
-    }
-
-    /// One at a time, in order: the station takes none that does not follow.
-    fn hand_directive(&mut self, effects: &mut Vec<Effect>) {
-        if !self.directives.handing
-            && let Some(directive) = self.directives.waiting.pop_front()
-        {
-            self.directives.handing = true;
-            effects.push(Effect::HandDirective(directive));
-        }
-    }
-
-    /// What it could not take is sent again by head office, as those behind it are: how far it is, its journal says.
-    fn directive_taken(&mut self, taken: Result<(), String>, effects: &mut Vec<Effect>) {
-        self.directives.handing = false;
-        if let Err(why) = taken {
-            self.directives.waiting.clear();
-            self.progress.untaken_directive = Some(why);
-        } else {
-            self.progress.untaken_directive = None;
-        }
-        self.hand_directive(effects);
     }
 
     fn tail_taken(&mut self, now: Mono, taken: Result<(), String>, effects: &mut Vec<Effect>) {

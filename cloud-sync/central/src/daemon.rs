@@ -13,7 +13,7 @@ use crate::{
     clock::{MachineClock, system_wall},
     config::{Broker as BrokerConfig, Config},
     daily::Daily,
-    desk::{Office, common::Common},
+    desk::{Office, bounds::Bounds},
     door::{self, Door},
     enrol::{Entrance, Told},
     enrolments::Enrolments,
@@ -185,7 +185,7 @@ pub async fn run(
         folder: config.data_dir.clone(),
         certificate_until: Box::new(move || has_tls.then(|| shown.state().expires)),
     };
-    let common = Arc::new(Common::default());
+    let bounds = Arc::new(Bounds::default());
     let daily = Daily {
         process: config.process.clone(),
         db: db.clone(),
@@ -193,13 +193,13 @@ pub async fn run(
         clock: Arc::new(clock),
     };
     let state =
-        ApiState::new(db.clone(), asks, Arc::new(clock), Arc::clone(&common))?.with_entrance(Arc::new(entrance));
+        ApiState::new(db.clone(), asks, Arc::new(clock), Arc::clone(&bounds))?.with_entrance(Arc::new(entrance));
     let mut beside = JoinSet::new();
     beside.spawn(prune(state.clone()));
     beside.spawn(daily.run());
     beside.spawn(telling.run());
     beside.spawn(watch.run());
-    let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), rings, common);
+    let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), rings, bounds);
     // Before the first can come who would have to be sent away.
     owners.look().await;
     let mut servers = Servers::start(doors, &config, &front, &tls, api::api(state))?;

@@ -3,7 +3,7 @@
 //! are taken when its time is over.
 
 use crate::{
-    desk::{Clock, Desk, Office, ToSites, common::Common},
+    desk::{Clock, Desk, Office, ToSites, bounds::Bounds},
     front::Front,
     heard::Heard,
     store::{
@@ -65,7 +65,7 @@ pub struct Owners {
     rings: mpsc::Receiver<Ring>,
     desks: BTreeMap<SiteId, Kept>,
     to_sites: ToSites,
-    common: Arc<Common>,
+    bounds: Arc<Bounds>,
     /// Answers pings; it ends with this.
     _hears: JoinSet<()>,
 }
@@ -85,7 +85,7 @@ impl Owners {
         db: Db,
         front: Arc<Front>,
         rings: mpsc::Receiver<Ring>,
-        common: Arc<Common>,
+        bounds: Arc<Bounds>,
     ) -> Self {
         let to_sites = front.to_sites();
         let to_sites: ToSites = Arc::new(move |site, kind, payload| to_sites.send(site, kind, payload));
@@ -100,7 +100,7 @@ impl Owners {
         beside.spawn(hears);
         Self {
             to_sites,
-            common,
+            bounds,
             _hears: beside,
             office,
             clock,
@@ -180,7 +180,7 @@ impl Owners {
             self.db.clone(),
         );
         let of = site.clone();
-        let (to_sites, common) = (Arc::clone(&self.to_sites), Arc::clone(&self.common));
+        let (to_sites, bounds) = (Arc::clone(&self.to_sites), Arc::clone(&self.bounds));
         // The site may come in from here on.
         let mut says = front.begin(site);
         let task = tokio::spawn(async move {
@@ -191,7 +191,7 @@ impl Owners {
                     db.clone(),
                     of.clone(),
                     Arc::clone(&to_sites),
-                    Arc::clone(&common),
+                    Arc::clone(&bounds),
                 );
                 match desk.run(says).await {
                     Ok(()) => return,

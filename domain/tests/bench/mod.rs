@@ -346,8 +346,6 @@ impl Bench {
         });
     }
 
-    // The edge.
-
     /// Loads, decides, writes, evicts; checks the books on disk.
     pub fn handle(&mut self, input: Input) -> Outcome {
         for round in 0.. {
@@ -438,11 +436,11 @@ impl Bench {
         self.check_desk();
     }
 
-    /// What head office has given back for orders, out of its own books.
+    /// What head office has given back for orders.
     fn marked(&self) -> Fen {
-        let marks = self.facts.iter().map(|(_, fact)| match fact {
-            Fact::RefundMarked { amount, .. } => *amount,
-            _ => Fen::ZERO,
+        let marks = self.facts.iter().filter_map(|(_, fact)| match fact {
+            Fact::RefundMarked { amount, .. } => Some(*amount),
+            _ => None,
         });
         marks.sum()
     }

@@ -7,6 +7,7 @@ mod bench;
 mod forged;
 mod happens;
 mod replica;
+mod told;
 
 use bench::*;
 use domain::{

@@ -634,3 +634,48 @@ fn whatever_is_lost_and_whenever_the_journal_arrives_whole_and_in_order() {
         );
     }
 }
+
+/// What is handed to the station of directives.
+fn handed(effects: &[Effect]) -> Vec<Vec<u8>> {
+    let handed = effects.iter().filter_map(|effect| match effect {
+        Effect::HandDirective(bytes) => Some(bytes.clone()),
+        _ => None,
+    });
+    handed.collect()
+}
+
+#[test]
+fn directives_go_to_the_station_one_at_a_time_and_what_follows_on_one_that_was_not_taken_is_left_to_head_office() {
+    let mut courier = Courier::new();
+    let mut now = 0;
+    let mut told = |courier: &mut Courier, input: Input| {
+        now += 1;
+        handed(&courier.handle(Mono(now), input))
+    };
+    assert!(
+        told(&mut courier, Input::Down(Kind::Directive, vec![0])).is_empty(),
+        "there is no connection"
+    );
+    told(&mut courier, Input::Connected);
+    assert_eq!(told(&mut courier, Input::Down(Kind::Directive, vec![1])), [vec![1]]);
+    assert!(told(&mut courier, Input::Down(Kind::Directive, vec![2])).is_empty());
+    assert!(told(&mut courier, Input::Down(Kind::Directive, vec![3])).is_empty());
+    assert_eq!(told(&mut courier, Input::DirectiveTaken(Ok(()))), [vec![2]]);
+    let why = "directive 2 of orders comes next".to_owned();
+    assert!(told(&mut courier, Input::DirectiveTaken(Err(why.clone()))).is_empty());
+    assert_eq!(courier.progress().untaken_directive, Some(why));
+    assert_eq!(told(&mut courier, Input::Down(Kind::Directive, vec![2])), [vec![2]]);
+    // As many as may be on the way wait, and no more; with the connection they are gone.
+    for n in 0..40 {
+        told(&mut courier, Input::Down(Kind::Directive, vec![n]));
+    }
+    let mut waited = 0;
+    while !told(&mut courier, Input::DirectiveTaken(Ok(()))).is_empty() {
+        waited += 1;
+    }
+    assert_eq!((waited, courier.progress().untaken_directive), (16, None));
+    told(&mut courier, Input::Down(Kind::Directive, vec![4]));
+    told(&mut courier, Input::Down(Kind::Directive, vec![5]));
+    told(&mut courier, Input::Lost);
+    assert!(told(&mut courier, Input::DirectiveTaken(Ok(()))).is_empty());
+}

@@ -2,11 +2,11 @@
 //! once they are on disk, and not before. What it does stands in [`core`]; here are its clock, its runtime, and the pauses
 //! after which a database is asked again that was not available.
 
-pub mod common;
+pub mod bounds;
 pub mod core;
 
 use self::{
-    common::{Common, Place},
+    bounds::{Bounds, Place},
     core::{Core, Effect, Heard, Memory, Then, Unread, at_once},
 };
 use crate::{
@@ -99,7 +99,7 @@ pub struct Desk {
     core: Option<Core>,
     /// As of the last time that it was here.
     memory: Memory,
-    common: Arc<Common>,
+    bounds: Arc<Bounds>,
     /// When a hello was last answered.
     greeted_at: Option<Mono>,
     /// The latest that was not.
@@ -114,7 +114,7 @@ impl Desk {
         db: Db,
         site: SiteId,
         to_sites: ToSites,
-        common: Arc<Common>,
+        bounds: Arc<Bounds>,
     ) -> Self {
         Self {
             office,
@@ -124,7 +124,7 @@ impl Desk {
             to_sites,
             core: None,
             memory: Memory::default(),
-            common,
+            bounds,
             greeted_at: None,
             hello: None,
         }
@@ -202,9 +202,9 @@ impl Desk {
             return Ok(Next::Batch(None, receipt));
         };
         let bytes = batch.unpacked_bytes();
-        let place = match self.common.room.try_take(bytes) {
+        let place = match self.bounds.room.try_take(bytes) {
             None if !is_first => return Ok(Next::Later(batch, receipt)),
-            None => self.common.room.take(bytes).await,
+            None => self.bounds.room.take(bytes).await,
             place => place,
         };
         Ok(Next::Batch(Some(Reading::begin(batch, place)), receipt))
@@ -223,7 +223,7 @@ impl Desk {
             Next::Other(up) => return self.hear_other(up).await,
             Next::Batch(reading, receipt) => (reading, receipt),
             Next::Later(batch, receipt) => {
-                let place = self.common.room.take(batch.unpacked_bytes()).await;
+                let place = self.bounds.room.take(batch.unpacked_bytes()).await;
                 (Some(Reading::begin(batch, place)), receipt)
             }
         };
@@ -315,7 +315,7 @@ impl Desk {
     /// A batch is none of the site's. Its keys are read anew: it may have been enrolled since they were.
     fn refuse(&mut self, error: &Malformed) {
         tracing::warn!(site = %self.site, "a batch is refused: {error}");
-        self.common.refused.note(&self.site, error);
+        self.bounds.refused.note(&self.site, error);
         self.forget();
     }
 

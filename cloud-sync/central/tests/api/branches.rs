@@ -1,10 +1,11 @@
 //! Sites that stand still, over HTTP: what is decided is done, told to the audit chain, and their desks begin anew.
 
 use crate::{
-    office::{ME, Office},
+    office::{ME, Office, Somebody},
     station::lived,
 };
 use central::{
+    enrolments::Line,
     ingest::{Read, SiteCopy, fork::keep_of_other, take},
     owners::Ring,
     store::{decisions, sites},
@@ -15,6 +16,7 @@ use domain::{
 };
 use protocol::frame::State;
 use serde_json::{Value, json};
+use service::tls::client::ClientKey;
 
 fn site() -> SiteId {
     "s1".parse().unwrap()
@@ -131,7 +133,7 @@ pub(crate) async fn a_site_that_stands_still_is_tried_again_and_an_entry_is_set_
             Some(&json!({ "reason": "by its number alone" })),
         )
         .await
-        .problem(400, "url");
+        .problem(400, "invalid-url");
     let (approval, reason) = (format!("{path}/approval"), json!({ "reason": "a bug of long ago" }));
     let approve = json!({ "proposal": "0000000000000000" });
     office
@@ -201,4 +203,34 @@ pub(crate) async fn a_site_is_closed_by_two(office: Office) {
         .ask(&bob, "PUT", approval, Some(&approve))
         .await
         .problem(409, "site-closed");
+}
+
+/// Rule 11: a database that is restored from a copy has forgotten it.
+pub(crate) async fn whoever_comes_in_or_is_shut_out_is_written_down_beside_the_database(office: Office) {
+    let ann = office.machine("ann", &["admin"]).await;
+    let put = async |path: &str, body: Value| office.ask(&ann, "PUT", path, Some(&body)).await;
+    put("/v1/sites/s7", json!({ "name": "a yard" })).await.expect(204);
+    let invited = put("/v1/sites/s7/invitation", json!({})).await.expect(200);
+    let agent = ClientKey::generate().unwrap().public();
+    let body = json!({ "token": invited["token"], "agent_key": agent.to_text(), "edge_key": "08".repeat(32) });
+    let enrolled = office
+        .ask(&Somebody::default(), "POST", "/v1/enrolments", Some(&body))
+        .await
+        .expect(200);
+    office
+        .ask(&ann, "DELETE", "/v1/sites/s7/certificate", None)
+        .await
+        .expect(204);
+    let lines = office.enrolments.read().unwrap();
+    let [
+        Line::Enrolled {
+            site, number, edge_key, ..
+        },
+        Line::Revoked { site: shut_out, .. },
+    ] = lines.as_slice()
+    else {
+        panic!("{lines:?}")
+    };
+    assert_eq!((site.as_str(), shut_out.as_str()), ("s7", "s7"));
+    assert_eq!((json!(number), edge_key.0), (enrolled["number"].clone(), [8; 32]));
 }

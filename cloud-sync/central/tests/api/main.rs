@@ -66,6 +66,7 @@ on_both! {
         a_branch_that_is_accepted_is_followed_and_told
         a_site_that_stands_still_is_tried_again_and_an_entry_is_set_aside_by_two
         a_site_is_closed_by_two
+        whoever_comes_in_or_is_shut_out_is_written_down_beside_the_database
     }
     lists {
         orders_of_all_sites_are_listed_by_every_filter_and_page_size

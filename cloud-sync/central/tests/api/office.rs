@@ -77,6 +77,8 @@ pub(crate) struct Office {
     pub(crate) clock: Arc<Moved>,
     /// What those who keep the desks were told.
     pub(crate) rings: Mutex<mpsc::Receiver<Ring>>,
+    /// Who has enrolled, beside the database.
+    pub(crate) enrolments: Enrolments,
     socket: PathBuf,
     keys: AtomicU64,
     _stop: watch::Sender<bool>,
@@ -194,6 +196,7 @@ impl Office {
             address,
             clock,
             rings: Mutex::new(rings),
+            enrolments: Enrolments::of(folder.path()),
             socket,
             keys: AtomicU64::new(0),
             _stop: stop,

@@ -9,7 +9,7 @@ use broker::{Client, Credential, Gatekeeper, Identity, Protocol, Publish, QoS, R
 use central::{
     desk::{
         Clock, Desk, Office, ToSites,
-        common::{Common, Room},
+        bounds::{Bounds, Room},
     },
     door::{Door, Up},
     heard::Heard,
@@ -71,7 +71,7 @@ struct Line {
     says: mpsc::Sender<Up>,
     hears: mpsc::UnboundedReceiver<(Kind, Vec<u8>)>,
     desk: JoinHandle<Result<(), StoreError>>,
-    common: Arc<Common>,
+    bounds: Arc<Bounds>,
     began: Instant,
 }
 
@@ -80,20 +80,20 @@ impl Line {
         Self::with(office, journal, Arc::default())
     }
 
-    fn with(office: &HeadOffice, journal: Journal, common: Arc<Common>) -> Self {
+    fn with(office: &HeadOffice, journal: Journal, bounds: Arc<Bounds>) -> Self {
         let (sends, hears) = mpsc::unbounded_channel();
         let to_sites: ToSites = Arc::new(move |_, kind, payload| sends.send((kind, payload)).is_ok());
         let (says, heard) = mpsc::channel(64);
         let clock = Arc::new(Running(Instant::now()));
         let (db, site) = (office.db.clone(), journal.site.clone());
-        let desk = Desk::new(head_office(), clock, db, site, to_sites, Arc::clone(&common));
+        let desk = Desk::new(head_office(), clock, db, site, to_sites, Arc::clone(&bounds));
         let desk = tokio::spawn(desk.run(heard));
         Self {
             journal,
             says,
             hears,
             desk,
-            common,
+            bounds,
             began: Instant::now(),
         }
     }
@@ -241,7 +241,7 @@ fn a_bad_batch_of_any_kind_is_refused_and_counted_and_another_site_goes_on(offic
         other.acked(|ack| ack.head.seq == ends[bad.len()] as u64).await;
         let site = one.site(office).await;
         assert_eq!((site.head, site.state), (Head::START, State::Following));
-        let told = text(&one.common.metrics());
+        let told = text(&one.bounds.metrics());
         let count = told
             .lines()
             .filter_map(|line| line.strip_prefix("holdfast_batches_refused_total{site=\"S1\",why="));
@@ -251,7 +251,7 @@ fn a_bad_batch_of_any_kind_is_refused_and_counted_and_another_site_goes_on(offic
             told.contains("why=\"not_signed\"") && told.contains("why=\"too_large\""),
             "{told}"
         );
-        assert!(other.common.metrics().is_empty());
+        assert!(other.bounds.metrics().is_empty());
         assert_eq!(one.send(0, ends[1]).await, broker::Outcome::Acknowledged);
         one.acked(|ack| ack.head.seq == ends[1] as u64).await;
     });
@@ -289,8 +289,8 @@ fn a_ping_is_answered_while_the_database_stands_still(office: &HeadOffice) {
         door.hear_by(heard);
         tokio::spawn(hearing);
         let says = door.begin(&site);
-        let common = Arc::default();
-        let desk = Desk::new(head_office(), clock, office.db.clone(), site.clone(), to_sites, common);
+        let bounds = Arc::default();
+        let desk = Desk::new(head_office(), clock, office.db.clone(), site.clone(), to_sites, bounds);
         tokio::spawn(desk.run(says));
         let says = |kind: Kind, payload: Vec<u8>| {
             let (receipt, outcome) = Receipt::to_channel();
@@ -392,20 +392,20 @@ fn batches_of_many_sites_for_which_there_is_room_for_one_are_taken_one_after_the
     let journals: Vec<Journal> = (0..4).map(|n| Journal::of_sessions(&format!("S{n}"), 4)).collect();
     journals.iter().for_each(|journal| drop(office.add(journal)));
     run(async move {
-        let common = Arc::new(Common {
+        let bounds = Arc::new(Bounds {
             room: Room::of(1),
-            ..Common::default()
+            ..Bounds::default()
         });
-        let begin = |journal: Journal| Line::with(office, journal, Arc::clone(&common));
+        let begin = |journal: Journal| Line::with(office, journal, Arc::clone(&bounds));
         let mut lines: Vec<Line> = journals.into_iter().map(begin).collect();
-        let place = common.room.try_take(1).unwrap();
+        let place = bounds.room.try_take(1).unwrap();
         let mut outcomes = Vec::new();
         for line in &lines {
             for ends in line.journal.ends(10).windows(2) {
                 outcomes.push(line.say(Kind::Journal, line.journal.batch(ends[0], ends[1])).await);
             }
         }
-        assert!(common.room.try_take(1).is_none());
+        assert!(bounds.room.try_take(1).is_none());
         drop(place);
         for outcome in outcomes {
             assert_eq!(outcome.await, Ok(broker::Outcome::Acknowledged));

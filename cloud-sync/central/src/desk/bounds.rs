@@ -16,7 +16,7 @@ const KIB: usize = 1_024;
 
 /// What the desks of a process have in common.
 #[derive(Debug, Default)]
-pub struct Common {
+pub struct Bounds {
     /// Where batches are unpacked.
     pub room: Room,
     /// What was refused.
@@ -90,7 +90,7 @@ const fn word(why: &Malformed) -> &'static str {
     }
 }
 
-impl Counters for Common {
+impl Counters for Bounds {
     fn metrics(&self) -> Vec<Metric> {
         let help = "Batches that were refused because they are none of the site's, and why.";
         let of = |((site, why), count): (&(SiteId, &'static str), &u64)| {

@@ -58,47 +58,7 @@ impl Fact {
                 ..
             } => Some(order),
             Fact::QuarantineClosed { order, .. } | Fact::LeaseReturned { order, .. } => order.as_ref(),
-            Fact::PileProvisioned { .. }
-            | Fact::PileRemoved { .. }
-            | Fact::PileBooted { .. }
-            | Fact::PileDropped { .. }
-            | Fact::PileEvent { .. }
-            | Fact::PileBudgetSpent { .. }
-            | Fact::PileBudgetRenewed { .. }
-            | Fact::MaintenanceSet { .. }
-            | Fact::MemberRegistered { .. }
-            | Fact::MemberBlocked { .. }
-            | Fact::CardBound { .. }
-            | Fact::CardUnbound { .. }
-            | Fact::TariffAdded { .. }
-            | Fact::ToppedUp { .. }
-            | Fact::ClockStepped { .. }
-            | Fact::ClockMoveFound { .. }
-            | Fact::ClockDoubted { .. }
-            | Fact::ClockBelieved { .. }
-            | Fact::PileClocksMeasured { .. }
-            | Fact::Restored { .. }
-            | Fact::RegisterRolledBack { .. }
-            | Fact::RegisterJumped { .. }
-            | Fact::RegisterCorrected { .. }
-            | Fact::RegisterReturned { .. }
-            | Fact::DayBegan { .. }
-            | Fact::EnergyReported { .. }
-            | Fact::MeterCleared { .. }
-            | Fact::UnorderedCharging { .. }
-            | Fact::UnorderedChargingEnded { .. }
-            | Fact::PileRestarted { .. }
-            | Fact::TopUpReversed { .. }
-            | Fact::ShiftOpened { .. }
-            | Fact::CashCounted { .. }
-            | Fact::CashBanked { .. }
-            | Fact::ShiftClosed { .. }
-            | Fact::HeadOfficeSeen { .. }
-            | Fact::DirectiveTaken { .. }
-            | Fact::LeaseReceived { .. }
-            | Fact::StartWished { .. }
-            | Fact::MemberOwes { .. }
-            | Fact::VouchersClosed { .. } => None,
+            _ => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     contradiction::Contradicts,
     correction::{FirstSettled, Proposal},
     fact::{Fact, QuarantineOutcome, QuarantineReason},
-    ids::{MemberId, OrderId, Outlet, TariffId},
+    ids::{BootId, MemberId, OrderId, Outlet, TariffId},
     journal::Stamp,
     ledger::Hold,
     messages::CommandKind,
@@ -297,16 +297,7 @@ impl Order {
             Fact::CommandAnswered { command, .. } => self.0.commands.retain(|issued| issued.id != *command),
             Fact::StartAcknowledged { register, boot_id, .. } => {
                 self.follow_meter(at);
-                self.step(Step::StartConfirmed)?;
-                self.0.started = Some(Started {
-                    at: stamp.at,
-                    mono: stamp.mono,
-                    register: *register,
-                    register_at: register.map(|_| stamp.now()),
-                    boot_id: boot_id.clone(),
-                });
-                self.0.deadline = None;
-                self.0.commands.retain(|command| command.kind != CommandKind::Start);
+                self.confirm_start(stamp, *register, boot_id.clone())?;
             }
             Fact::FirstReading { register, .. } => {
                 if let Some(started) = self.0.started.as_mut().filter(|started| started.register.is_none()) {
@@ -362,6 +353,25 @@ impl Order {
             }
             _ => self.apply_money(stamp, fact)?,
         }
+        Ok(())
+    }
+
+    fn confirm_start(
+        &mut self,
+        stamp: Stamp,
+        register: Option<Energy>,
+        boot_id: Option<BootId>,
+    ) -> Result<(), Contradicts> {
+        self.step(Step::StartConfirmed)?;
+        self.0.started = Some(Started {
+            at: stamp.at,
+            mono: stamp.mono,
+            register,
+            register_at: register.map(|_| stamp.now()),
+            boot_id,
+        });
+        self.0.deadline = None;
+        self.0.commands.retain(|command| command.kind != CommandKind::Start);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crate::{
     card::Card,
     fact::{Fact, PaidFrom, QuarantineOutcome, TypedFigures},
     head_office::{Directive, LeasedBy, voucher_receipt},
-    ids::{CardId, OrderId, Outlet, PileId},
+    ids::{CardId, MemberId, OrderId, Outlet, PileId},
     messages::{Digest, Record, Up, UpMessage},
     order::Command,
     quarantine::QuarantineItem,
@@ -58,15 +58,7 @@ impl Site {
                 self.rows.needs_member(member, &mut keys);
                 self.rows.needs_receipt(receipt, &mut keys);
             }
-            Input::PayDebt { member, receipt, .. } => {
-                self.rows.needs_member(member, &mut keys);
-                self.rows.needs_receipt(receipt, &mut keys);
-                if let Some(Some(member)) = self.rows.members.get(member) {
-                    for order in &member.unpaid_orders {
-                        self.rows.needs_order(order, &mut keys);
-                    }
-                }
-            }
+            Input::PayDebt { member, receipt, .. } => self.needs_of_payment(member, receipt, &mut keys),
             Input::Unreadable { pile, kind, raw, fault } => {
                 if *kind != Some(UpKind::Heartbeat) {
                     if let Some(order) = &fault.order_id {
@@ -99,6 +91,15 @@ impl Site {
             | Input::Tick => {}
         }
         keys
+    }
+
+    /// Who pays a debt, and the orders that it is of.
+    fn needs_of_payment(&self, member: &MemberId, receipt: &str, keys: &mut Vec<Key>) {
+        self.rows.needs_member(member, keys);
+        self.rows.needs_receipt(receipt, keys);
+        for order in self.rows.member(member).iter().flat_map(|row| &row.unpaid_orders) {
+            self.rows.needs_order(order, keys);
+        }
     }
 
     fn needs_of_directive(&self, directive: &Directive, keys: &mut Vec<Key>) {

@@ -6,10 +6,8 @@ use crate::{
 };
 use domain::{
     fact::{PaidFrom, Raw, TypedFigures},
-    head_office::{Directive, DirectiveNo, HqEpoch, VoucherRef},
     ids::{CardId, OrderId},
     messages::{BufferedSample, ConnectorStatus, EventKind, Malformed, Periods, Record},
-    order::Until,
     policy::Policy,
     rating::Reading,
     site::{Decision, Input, Place, Rejected},

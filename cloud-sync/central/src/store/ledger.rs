@@ -74,7 +74,7 @@ pub fn mirrored(site: &SiteId, account: &ledger::Account) -> String {
 }
 
 /// The kinds of accounts that sites have, as in the names of head office's books.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "allowance",
     "held",
     "debt",
@@ -83,6 +83,7 @@ const KINDS: [&str; 8] = [
     "cash",
     "cash_over",
     "bank",
+    "hq",
 ];
 
 /// The site's own account that stands under this name in head office's books; none where it is another's.

@@ -24,6 +24,8 @@ mod opening;
 mod rating;
 mod speed;
 mod stands_still;
+#[path = "../../../../domain/tests/replay/told.rs"]
+mod told;
 mod upkeep;
 
 /// Each test in each place where a head office can have its database.

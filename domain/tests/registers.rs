@@ -7,6 +7,7 @@ mod bench;
 use bench::*;
 use domain::{
     energy::Finding,
+    fact::Fact,
     ids::{CardId, OrderId},
     messages::ConnectorStatus,
     meter::Suspicion,
@@ -373,6 +374,28 @@ fn a_bill_of_the_meter_before_decides_nothing_about_the_one_that_is_there() {
         (Some(kwh("3")), Some(kwh("3")))
     );
     assert_eq!(bench.site.outlet(&outlet("P1")).unwrap().report.meter_kwh, kwh("3"));
+}
+
+#[test]
+fn what_an_order_began_at_and_was_taken_back_since_is_no_gap_before_its_estimate() {
+    let mut bench = Bench::new();
+    let paid = session(&mut bench, "1000", "1004");
+    is_paid(&bench, &paid);
+    // Nobody has looked at the register yet when the next order begins there.
+    reads(&mut bench, 3, "9000");
+    assert!(connector(&bench).jump.is_some());
+    let (id, _) = bench.charge("m", "P1", "30");
+    assert_eq!(bench.order(&id).started.unwrap().register, Some(kwh("9000")));
+    // The pile's board is changed: it knows nothing of the order, and its register never was that high.
+    bench.advance(SECOND);
+    boots_at(&mut bench, "1100");
+    bench.advance(40 * MINUTE);
+    assert!(bench.order(&id).estimated);
+    let gaps = bench.facts.iter().filter_map(|(_, fact)| match fact {
+        Fact::RegisterGapFound { gap, .. } => Some((gap.last_known, gap.start)),
+        _ => None,
+    });
+    assert_eq!(gaps.collect::<Vec<_>>(), [(kwh("1004"), kwh("1100"))]);
 }
 
 #[test]

@@ -139,6 +139,22 @@ fn what_waited_waits_for_a_person_if_the_clock_was_lost_again_while_the_station_
 }
 
 #[test]
+fn what_waited_waits_for_a_person_if_the_station_was_restored_meanwhile() {
+    let mut bench = Bench::new();
+    bench.advance(HOUR);
+    loses_its_clock(&mut bench);
+    let id = session(&mut bench, "1000", "1002");
+    // Clock and elapsed time go on together from the entry that says so, whatever was before it.
+    bench.advance(MINUTE);
+    bench.restart(true);
+    bench.site.was_just_restored();
+    bench.ok(Input::Tick);
+    is_put_right(&mut bench);
+    assert!(bench.site.rows().clock.doubt.is_none());
+    assert_eq!(bench.state(&id), State::Review, "how long it was off is not known");
+}
+
+#[test]
 fn a_step_of_a_doubtful_clock_before_a_session_was_rated_is_in_its_times_already() {
     let mut bench = Bench::new();
     bench.advance(HOUR);

@@ -7,7 +7,7 @@ use crate::{
     ids::OrderId,
     meter::{self, Suspicion},
     notice::Notice,
-    order::Basis,
+    order::{Basis, Order},
     planted::{Bug, is_planted},
     rating::{self, Reading},
     settlement::{Payment, Split},
@@ -44,9 +44,22 @@ impl Turn<'_> {
             bill,
         });
         if !is_planted(Bug::EstimateSwallowsGap) {
-            self.find_gaps(id, started_at);
+            self.find_gaps(id, self.register_below(&order, started_at));
         }
         self.settle_estimate(id);
+    }
+
+    /// Up to where it is asked what flowed before an order that began at `start`: where that reading was taken back meanwhile,
+    /// up to the register that took its place.
+    fn register_below(&self, order: &Order, start: Energy) -> Energy {
+        let connector = self.site.rows.connector(&order.outlet);
+        let connector = connector.filter(|connector| connector.meters_before == order.meter);
+        let read = connector.and_then(|connector| Some((connector.register?, connector.register_at.mono)));
+        let began = order.started.as_ref().map(|started| started.mono);
+        // A late record of an earlier session leaves the baseline as it was.
+        let taken_back =
+            read.filter(|(read, at)| began.is_some_and(|began| *at > began) && order.baseline == Some(*read));
+        taken_back.map_or(start, |(read, _)| start.min(read))
     }
 
     /// What speaks against the registers of a record speaks against an estimate by the same registers.

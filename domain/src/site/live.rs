@@ -48,6 +48,8 @@ pub(super) struct Live {
     pub(super) space: Space,
     /// When the station was restored from a copy, if this run of the program knows of it.
     pub(super) restored: Option<Mono>,
+    /// When this run of the program began, nothing had been journaled since a restore.
+    pub(super) just_restored: bool,
     /// Piles that have been heard since.
     pub(super) heard_since_restore: BTreeSet<PileId>,
     /// From when to when the business day lasts that was looked at last.

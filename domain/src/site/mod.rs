@@ -170,6 +170,11 @@ impl Site {
         self.live.restored = Some(then);
     }
 
+    /// The last journal entry says that the station was restored from a copy: nobody knows how long it was off before that.
+    pub fn was_just_restored(&mut self) {
+        self.live.just_restored = true;
+    }
+
     /// Live data of an earlier run: what the telemetry write class kept.
     pub fn restore_live(&mut self, outlet: Outlet, live: OutletLive) {
         self.live

@@ -94,7 +94,8 @@ impl Turn<'_> {
     }
 
     /// The station was off while its clock could not be right: where the clock and elapsed time do not go on together from
-    /// the last entry, nobody knows what the clock did meanwhile, nor for how long.
+    /// the last entry, nobody knows what the clock did meanwhile, nor for how long. The entry of a restore was stamped when that
+    /// time was over.
     fn doubt_anew(&mut self) {
         let Some(doubt) = self.site.rows.clock.doubt else {
             return;
@@ -102,7 +103,7 @@ impl Turn<'_> {
         let (now, last) = (self.now, self.site.last);
         let passed = i64::try_from(now.mono.ms_since(last.mono)).unwrap_or(i64::MAX);
         let apart_ms = now.wall.ms_since(last.at).saturating_sub(passed);
-        if apart_ms.unsigned_abs() > self.policy().clock_step_ms {
+        if self.site.live.just_restored || apart_ms.unsigned_abs() > self.policy().clock_step_ms {
             let certain = doubt.not_before(now.mono);
             self.journal(Fact::ClockDoubted { certain });
         }

@@ -171,6 +171,9 @@ impl<R, A> Writer<R, A> {
         if let Some(then) = recovered.restored_at {
             site.was_restored_at(then);
         }
+        if recovered.just_restored {
+            site.was_just_restored();
+        }
         if let Mark {
             mono, wall: Some(wall), ..
         } = recovered.mark

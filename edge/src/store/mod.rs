@@ -337,6 +337,8 @@ pub struct Recovered {
     pub retained: Retained,
     /// When, by elapsed time, the station went on after a restore with a head office, if it ever did.
     pub restored_at: Option<Mono>,
+    /// The last journal entry says that the station was restored.
+    pub just_restored: bool,
 }
 
 impl Store {
@@ -512,6 +514,7 @@ impl Store {
             credentials: reader.credentials()?,
             retained: reader.retained()?,
             restored_at: reader.restored_at()?,
+            just_restored: reader.ends_with_a_restore()?,
         })
     }
 }

@@ -98,6 +98,15 @@ impl Reader {
         self.kept(tables::RESTORED_AT)
     }
 
+    /// Whether nothing has been journaled since a restore.
+    pub(super) fn ends_with_a_restore(&self) -> Result<bool, StoreError> {
+        let (head, _) = self.head()?;
+        let last = self.journal(head.seq, 1)?.into_iter().next();
+        let last = last.map(|(_, _, bytes)| Entry::from_bytes(&bytes)).transpose();
+        let last = last.map_err(|why| StoreError::Corrupt(why.to_string()))?;
+        Ok(last.is_some_and(|last| matches!(last.fact, Fact::Restored { .. })))
+    }
+
     fn kept<T: for<'a> Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, StoreError> {
         let meta = self.read.open_table(tables::META)?;
         let row = meta.get(name)?;

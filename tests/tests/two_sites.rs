@@ -14,7 +14,7 @@ use std::{
 use world::world::two_sites::{Report, live_through};
 
 /// How many lives are lived in a test run.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 200;
 /// How many are lived at a time.
 const WORKERS: usize = 2;
 

@@ -92,6 +92,11 @@ impl Disk {
         self.state().fuse = Some(operations);
     }
 
+    /// It has no fuse any more.
+    pub fn clear_fuse(&self) {
+        self.state().fuse = None;
+    }
+
     /// Whether the fuse has blown, or the process was ended.
     pub fn is_dead(&self) -> bool {
         self.state().dead

@@ -336,6 +336,7 @@ impl World {
     /// The power goes, now.
     pub(super) fn power_cut(&mut self) {
         let Some(process) = self.process.take() else { return };
+        self.has_power = false;
         let kept = self.pick(&[0, 5, 50, 95, 100]);
         let mut seed = self.fresh_seed();
         let image = process.disk.cut(kept, &mut seed);
@@ -365,6 +366,7 @@ impl World {
     /// The station starts again from what is on the disk.
     pub(super) fn restart(&mut self, image: Vec<u8>, away: bool, down_since: Time) -> Step {
         self.report.crashes += 1;
+        self.has_power = true;
         self.physics.unwitnessed.push((self.committed_at, self.now));
         self.note(|| "the station starts again".to_owned());
         if let Some(recovering) = self.recovers_on(&image)? {

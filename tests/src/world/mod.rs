@@ -400,6 +400,8 @@ struct World {
     planned: VecDeque<Planned>,
     /// When a pile was last replaced so that an estimate follows.
     prepared: Option<Time>,
+    /// The box is on, whatever of its programs runs.
+    has_power: bool,
     /// The next commit is followed by silence.
     silent_next: bool,
     fuse_lit: bool,
@@ -450,6 +452,7 @@ impl World {
             restores: 0,
             planned: VecDeque::new(),
             prepared: None,
+            has_power: true,
             silent_next: false,
             fuse_lit: false,
             sessions_wanted: 20 + usize::try_from(rng.below(5)).unwrap_or(0),

@@ -104,6 +104,7 @@ impl World {
     pub(super) fn recovery_is_cut(&mut self, kept: u64, down: Time) {
         let mut seed = self.fresh_seed();
         if let Some(recovering) = self.recovering.take() {
+            self.has_power = false;
             let image = recovering.disk.cut(kept, &mut seed);
             self.goes_down(image, down, false);
         }

@@ -29,7 +29,7 @@ use protocol::{
 use std::collections::BTreeMap;
 
 /// A site as its journal gives it, up to where head office has it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Mirror {
     pub(super) head: Head,
     rows: Rows,
@@ -166,7 +166,7 @@ impl TwoSites {
             return Ok(());
         };
         let (id, key) = (crooked_id(), SigningKey::from_seed([3; 32]));
-        let process = self.office.process();
+        let process = self.office.process("beside the desks")?;
         let now = super::super::station::wall(self.now, 0);
         let public = key.public();
         let of = id.clone();

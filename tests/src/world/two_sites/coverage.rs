@@ -1,5 +1,6 @@
 //! What befalls the line, its ends and head office, counted over all lives; and the rule that none of it may be missing.
 
+use super::station::AGENT_DIES_AT;
 use protocol::topic::Kind;
 use std::{collections::BTreeMap, fmt};
 
@@ -18,14 +19,24 @@ pub enum Mishap {
     CutBefore(Kind),
     /// The line is cut and a message of this kind was the last that passed.
     CutAfter(Kind),
-    /// The program that carries the journal is killed.
-    AgentKilled,
-    /// Head office is killed between two messages.
-    OfficeKilled,
+    /// The program that carries the journal is killed where a message of this kind passes it.
+    AgentKilled(Kind),
+    /// The power of a station's box goes, and that program with it.
+    BoxDown,
+    /// Head office is killed where a message of this kind reaches it.
+    OfficeKilled(Kind),
     /// Head office loses its power before a commit.
     PowerBeforeCommit,
     /// Head office loses its power after a commit, before anybody was told.
     PowerAfterCommit,
+    /// Head office's database is lost, and a copy takes its place.
+    OfficeRestored,
+    /// Such a copy has less of a site than there was.
+    OfficeForgot,
+    /// A station that was restored goes on without entries that head office had had, and lost as well.
+    LostInBoth,
+    /// A station hears that this is another life of head office's.
+    AnotherLifeHeard,
     /// A process of head office stood still until another had its sites, and is kept from writing what it had heard.
     WokeLate,
     /// A station goes down while its line is up.
@@ -71,10 +82,13 @@ impl Mishap {
             Self::Late,
             Self::Twice,
             Self::Overtaken,
-            Self::AgentKilled,
-            Self::OfficeKilled,
+            Self::BoxDown,
             Self::PowerBeforeCommit,
             Self::PowerAfterCommit,
+            Self::OfficeRestored,
+            Self::OfficeForgot,
+            Self::LostInBoth,
+            Self::AnotherLifeHeard,
             Self::WokeLate,
             Self::StationDown,
             Self::PowerWhileAcknowledging,
@@ -87,7 +101,9 @@ impl Mishap {
             Self::PowerWhileRecovering,
             Self::WrongRating,
         ];
-        others.into_iter().chain(cuts).collect()
+        let agent = AGENT_DIES_AT.into_iter().map(Self::AgentKilled);
+        let office = [Kind::Status, Kind::Journal].map(Self::OfficeKilled);
+        others.into_iter().chain(agent).chain(office).chain(cuts).collect()
     }
 }
 

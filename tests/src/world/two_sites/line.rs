@@ -238,6 +238,10 @@ impl TwoSites {
                 return self.office_hears(site, kind, bytes);
             }
         } else if stands && (passes || line.wired) {
+            if self.is_agents_last(site, kind) {
+                self.agent_dies(site, kind);
+                return Ok(());
+            }
             return self.tell_courier(site, Input::Down(kind, bytes));
         }
         Ok(())

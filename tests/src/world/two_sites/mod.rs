@@ -7,6 +7,7 @@
 //! | `station` | a station's end of the line: its own store and keys; and the courier |
 //! | `line` | connections and messages |
 //! | `office` | head office: the desk's core, ingest, the database |
+//! | `restoring` | head office's database, lost and restored from a copy |
 //! | `copy` | what must be true of it after every commit, and at the end |
 //! | [`coverage`] | what went wrong, and how often |
 //!
@@ -17,6 +18,7 @@ mod copy;
 pub mod coverage;
 mod line;
 mod office;
+mod restoring;
 mod station;
 
 use super::{Failure, HOUR, MINUTE, SECOND, Time, Trace, World, lived};
@@ -109,6 +111,8 @@ enum Event {
     OfficeStarts,
     OfficeIsReplaced,
     OfficeWakes,
+    OfficeIsCopied,
+    OfficeIsLost,
 }
 
 /// Whose turn it is.
@@ -163,6 +167,7 @@ impl TwoSites {
 
     fn live(mut self) -> Result<Report, String> {
         self.office_starts()?;
+        self.plan_offices_loss();
         for site in 0..self.sites.len() {
             self.sites[site].world.open()?;
             self.plan_agents_death(site);
@@ -239,6 +244,10 @@ impl TwoSites {
         world.step().map_err(|what| format!("{name}: {what}"))?;
         if world.is_over().map_err(|what| format!("{name}: {what}"))? {
             world.check_at_the_end().map_err(|what| format!("{name}: {what}"))?;
+            // It is not looked after any more, so its power stays.
+            if let Some(process) = &world.process {
+                process.disk.clear_fuse();
+            }
             self.sites[site].over = true;
         }
         self.look_at(site)
@@ -265,13 +274,14 @@ impl TwoSites {
             Event::Connects { site } => self.connects(site),
             Event::Notices { site, connection } => self.notices(site, connection),
             Event::AgentStarts { site } => {
-                self.sites[site].agent_is_up = true;
-                self.connect_soon(site);
+                self.agent_starts(site);
                 Ok(())
             }
             Event::OfficeStarts => self.office_starts(),
             Event::OfficeIsReplaced => self.office_is_replaced(),
             Event::OfficeWakes => self.office_wakes(),
+            Event::OfficeIsCopied => self.office_is_copied(),
+            Event::OfficeIsLost => self.office_is_lost(),
         }
     }
 

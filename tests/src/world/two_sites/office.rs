@@ -5,7 +5,7 @@ use super::{
     super::{SECOND, Time, station},
     Event, TwoSites,
     coverage::Mishap,
-    station::counts,
+    restoring::Backup,
 };
 use central::{
     desk::{
@@ -13,18 +13,18 @@ use central::{
         core::{Core, Effect, Heard, Memory, Then, Unread, at_once},
     },
     owners::LEASE_MS,
-    store::{Db, Place, StoreError, Tx, sites},
+    store::{
+        Db, Place, StoreError, Tx,
+        identity::{self, Identity},
+        sites,
+    },
 };
 use domain::{
     ids::SiteId,
     planted,
-    time::{Mono, Now},
+    time::{Mono, Now, Wall},
 };
-use protocol::{
-    frame::{HqEpoch, State},
-    key::{PublicKey, SigningKey},
-    topic::Kind,
-};
+use protocol::{frame::State, key::PublicKey, topic::Kind};
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
@@ -33,7 +33,9 @@ const RENEW_BEFORE: Time = 10 * SECOND;
 
 /// Head office's database, and its processes.
 pub(super) struct Office {
-    db: Db,
+    pub(super) db: Db,
+    /// What is left of it when it is lost.
+    pub(super) backup: Option<Backup>,
     runtime: Runtime,
     sites: Vec<SiteId>,
     /// What its signatures are checked with.
@@ -79,18 +81,15 @@ fn failed(error: impl std::fmt::Display) -> String {
     format!("head office's store failed: {error}")
 }
 
-fn key() -> SigningKey {
-    SigningKey::from_seed([2; 32])
-}
-
 impl Office {
     /// With these sites, and the keys that their stations sign with.
     pub(super) fn new(is_broker: bool, known: Vec<(SiteId, PublicKey)>) -> Result<Self, String> {
-        let office = Self {
+        let mut office = Self {
             db: Db::open(&Place::Memory).map_err(failed)?,
+            backup: None,
             runtime: Builder::new_current_thread().build().map_err(failed)?,
             sites: known.iter().map(|(site, _)| site.clone()).collect(),
-            key: key().public(),
+            key: PublicKey([0; 32]),
             is_broker,
             processes: 0,
             running: None,
@@ -102,6 +101,7 @@ impl Office {
                 sites::add(tx, site, "a site", &[key])
             })
         })?;
+        office.key = office.process("nobody")?.key.public();
         Ok(office)
     }
 
@@ -110,13 +110,11 @@ impl Office {
         self.key
     }
 
-    /// Who it is, for what is done beside the desks.
-    pub(super) fn process(&self) -> Process {
-        Process {
-            process: "beside the desks".to_owned(),
-            hq_epoch: HqEpoch([1; 16]),
-            key: key(),
-        }
+    /// A process of this name, as the database has it.
+    pub(super) fn process(&self, name: &str) -> Result<Process, String> {
+        let Identity { hq_epoch, key } = self.write(|tx| identity::of(tx, Wall(0)))?;
+        let process = name.to_owned();
+        Ok(Process { process, hq_epoch, key })
     }
 
     /// Whether sites find somebody to connect to.
@@ -204,11 +202,7 @@ impl TwoSites {
             return Ok(());
         }
         self.office.processes += 1;
-        let process = Process {
-            process: format!("office-{}", self.office.processes),
-            hq_epoch: HqEpoch([1; 16]),
-            key: key(),
-        };
+        let process = self.office.process(&format!("office-{}", self.office.processes))?;
         let mut running = Running {
             process: Arc::new(process),
             desks: self.office.sites.iter().map(|_| Desk::default()).collect(),
@@ -255,12 +249,8 @@ impl TwoSites {
 
     /// A message of a site is at head office.
     pub(super) fn office_hears(&mut self, site: usize, kind: Kind, bytes: Vec<u8>) -> Step {
-        if counts(kind) && !self.calm {
-            let left = &mut self.sites[site].agent_dies_after;
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                self.agent_dies(site);
-            }
+        if self.is_agents_last(site, kind) {
+            self.agent_dies(site, kind);
         }
         // Its subscription stands as long as it is believed in.
         let late = self.office.stale.as_mut().and_then(|stale| stale.stands_still.as_mut());
@@ -283,11 +273,12 @@ impl TwoSites {
                 5 | 6 if !self.office.is_broker && self.office.stale.is_none() => Fate::StandsStill,
                 _ => Fate::Nothing,
             },
+            Kind::Status if !self.calm && self.rng.below(150) == 0 => Fate::Killed,
             _ => Fate::Nothing,
         };
         match fate {
             Fate::Killed => {
-                self.met.note(Mishap::OfficeKilled);
+                self.met.note(Mishap::OfficeKilled(kind));
                 self.office_dies();
                 return Ok(());
             }
@@ -410,17 +401,32 @@ impl TwoSites {
     /// The process is gone, with all that was not in the database.
     fn office_dies(&mut self) {
         self.note(|| "head office's process dies".to_owned());
-        self.office.running = None;
-        if self.office.is_broker {
-            (0..self.sites.len()).for_each(|site| self.cut(site, self.now));
-        }
+        self.office_ends();
         let starts = self.between(SECOND, 2 * super::super::MINUTE);
         self.after(starts, Event::OfficeStarts);
     }
 
+    /// It does not run any more. With a process that is the broker all connections go.
+    fn office_ends(&mut self) {
+        self.office.running = None;
+        if self.office.is_broker {
+            (0..self.sites.len()).for_each(|site| self.cut(site, self.now));
+        }
+    }
+
+    /// No process runs any more, nor stands still.
+    pub(super) fn offices_end(&mut self) {
+        self.office_ends();
+        self.office.stale = None;
+    }
+
     /// Another process takes the sites of one that stands still.
     pub(super) fn office_is_replaced(&mut self) -> Step {
-        self.office.stale = self.office.running.take();
+        let stands_still = |running: &mut Running| running.stands_still.is_some();
+        let Some(stale) = self.office.running.take_if(stands_still) else {
+            return Ok(());
+        };
+        self.office.stale = Some(stale);
         self.office_starts()?;
         let wakes = self.between(SECOND, 40 * SECOND);
         self.after(wakes, Event::OfficeWakes);

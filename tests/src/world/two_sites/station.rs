@@ -10,10 +10,12 @@ use super::{
 };
 use domain::{
     journal::{Hash, Head},
+    site::Input as SiteInput,
     time::{Mono, Now},
 };
 use edge::{
     head_office::{HeadOffice, Unbelieved},
+    station::writer::Work,
     store::{Reader, StoreError, TailRefused},
 };
 use protocol::{
@@ -27,6 +29,9 @@ use sync::courier::{Courier, Effect, Input, Page};
 
 /// How long the station lets a fetch wait for news.
 const WAIT: Time = MINUTE;
+
+/// The kinds of messages that the program's death is counted by.
+pub(super) const AGENT_DIES_AT: [Kind; 4] = [Kind::Status, Kind::Journal, Kind::Ack, Kind::Tail];
 
 /// A site and all that is known of it.
 pub(super) struct Site {
@@ -44,7 +49,7 @@ pub(super) struct Site {
     pub(super) agent_is_up: bool,
     /// Which run of the program it is.
     agent: u64,
-    /// So many of its messages from now it is killed.
+    /// So many messages from now it is killed.
     pub(super) agent_dies_after: u64,
     /// The last entry that was seen in its journal.
     seen: u64,
@@ -52,6 +57,8 @@ pub(super) struct Site {
     recovers: bool,
     /// Where the copy ended that it was last restored from.
     copy_end: u64,
+    /// How far head office was when its database was last lost.
+    pub(super) office_was_at: u64,
     fetch: Option<Fetch>,
     fetches: u64,
     pub(super) line: Line,
@@ -104,6 +111,7 @@ impl Site {
             seen: 0,
             recovers: false,
             copy_end: 0,
+            office_was_at: 0,
             fetch: None,
             fetches: 0,
             line: Line::default(),
@@ -136,10 +144,11 @@ impl Site {
         };
         let read = || -> Result<_, StoreError> {
             let (last, hash) = reader.head()?;
-            let recovering = reader.recovery()?.is_some();
-            Ok((last, hash, recovering, reader.checkpoint()?, reader.acknowledged()?))
+            let (recovering, row) = (reader.recovery()?.is_some(), reader.head_office()?);
+            let places = (reader.checkpoint()?, reader.acknowledged()?);
+            Ok((last, hash, recovering, row, places))
         };
-        let (last, hash, recovering, begins_after, acknowledged) = read().map_err(failed)?;
+        let (last, hash, recovering, row, (begins_after, acknowledged)) = read().map_err(failed)?;
         Ok(Some(Hello {
             site: self.world.site.clone(),
             protocol: protocol::VERSION,
@@ -150,8 +159,11 @@ impl Site {
             head: Head { seq: last.seq, hash },
             acknowledged,
             recovering,
-            hq_epoch: None,
-            directives: protocol::status::DirectivesTaken::default(),
+            hq_epoch: row.hq_epoch,
+            directives: protocol::status::DirectivesTaken {
+                orders: row.orders.n,
+                others: row.others.n,
+            },
             waiting_since: None,
             time_zone: String::new(),
             key: Some(self.end.own_key()),
@@ -308,27 +320,48 @@ impl TwoSites {
         }
         if here.world.recovering.is_some() && believed.may_end_recovery() {
             let whole = here.copy_end == believed.head.seq;
-            if here.world.end_recovery(believed.head)? && whole {
-                self.met.note(Mishap::RestoredWhole);
+            let end = here.world.oracle.head;
+            if here.world.end_recovery(believed.head)? {
+                if whole {
+                    self.met.note(Mishap::RestoredWhole);
+                }
+                if std::mem::take(&mut here.office_was_at) > end {
+                    self.met.note(Mishap::LostInBoth);
+                }
             }
         }
         let here = &mut self.sites[site];
-        let recovering = here.world.recovering.is_some();
-        if !believed.acknowledges(recovering) {
-            return Ok(());
-        }
-        let Some(process) = &here.world.process else {
+        let Some(store) = here.world.store().cloned() else {
             return Ok(());
         };
-        let (store, disk) = (process.store.clone(), process.disk.clone());
-        let epoch = store.identity().epoch.clone();
-        if !self.calm && !here.world.fuse_lit && self.rng.below(100) == 0 {
+        let counts = believed.acknowledges(here.world.recovering.is_some());
+        let disk = here.world.process.as_ref().map(|process| process.disk.clone());
+        if let Some(disk) = disk.as_ref().filter(|_| counts && !here.over && !here.world.fuse_lit)
+            && self.rng.below(100) == 0
+        {
             disk.set_fuse(u32::try_from(self.rng.below(20)).unwrap_or(0));
             here.world.fuse_lit = true;
         }
-        match store.acknowledge(&epoch, believed.head) {
-            Ok(_) => Ok(()),
-            Err(_) if disk.is_dead() => {
+        let note = || {
+            let before = store.reader()?.head_office()?.hq_epoch;
+            if counts {
+                store.acknowledge(&store.identity().epoch, believed.head)?;
+            }
+            Ok(before.is_some_and(|before| before != believed.hq_epoch))
+        };
+        let noted: Result<bool, StoreError> = note();
+        match noted {
+            Ok(is_another_life) => {
+                if is_another_life {
+                    self.met.note(Mishap::AnotherLifeHeard);
+                }
+                if believed.is_fresh && here.world.recovering.is_none() && !here.over {
+                    here.world
+                        .push(Work::Told(SiteInput::HeadOfficeSeen(believed.hq_epoch)));
+                }
+                Ok(())
+            }
+            Err(_) if disk.is_some_and(|disk| disk.is_dead()) => {
                 here.world.fuse_lit = false;
                 here.world.strike_everywhere(Fault::TornCommit);
                 here.world.power_cut();
@@ -393,6 +426,11 @@ impl TwoSites {
             if self.sites[site].fetch.take().is_some() {
                 self.tell_courier(site, Input::StationAway)?;
             }
+            let here = &self.sites[site];
+            if !here.world.has_power && here.agent_is_up {
+                self.met.note(Mishap::BoxDown);
+                self.agent_ends(site);
+            }
         }
         let here = &mut self.sites[site];
         here.seen = here.world.oracle.head;
@@ -402,6 +440,10 @@ impl TwoSites {
                 true => Mishap::RestoredOnline,
                 false => Mishap::RestoredOffline,
             });
+            if self.rng.below(8) == 0 {
+                let lost = self.between(SECOND, 20 * MINUTE);
+                self.after(lost, Event::OfficeIsLost);
+            }
         }
         let here = &mut self.sites[site];
         here.recovers = recovers;
@@ -413,10 +455,14 @@ impl TwoSites {
         }
     }
 
-    /// The program that carries the journal is killed, and starts again.
-    pub(super) fn agent_dies(&mut self, site: usize) {
-        self.met.note(Mishap::AgentKilled);
-        self.note(|| format!("the agent of site {site} is killed"));
+    /// The program that carries the journal is killed where a message of this kind passes it, and starts again.
+    pub(super) fn agent_dies(&mut self, site: usize, kind: Kind) {
+        self.met.note(Mishap::AgentKilled(kind));
+        self.agent_ends(site);
+    }
+
+    fn agent_ends(&mut self, site: usize) {
+        self.note(|| format!("the agent of site {site} is gone"));
         let here = &mut self.sites[site];
         (here.courier, here.fetch) = (Courier::new(), None);
         here.agent_is_up = false;
@@ -427,9 +473,31 @@ impl TwoSites {
         self.plan_agents_death(site);
     }
 
-    /// After some messages that head office hears of the site.
+    /// It starts, once its box has power.
+    pub(super) fn agent_starts(&mut self, site: usize) {
+        if !self.sites[site].world.has_power {
+            let starts = self.between(SECOND, MINUTE);
+            self.after(starts, Event::AgentStarts { site });
+            return;
+        }
+        self.sites[site].agent_is_up = true;
+        self.connect_soon(site);
+    }
+
+    /// After some messages that pass it.
     pub(super) fn plan_agents_death(&mut self, site: usize) {
-        self.sites[site].agent_dies_after = 10 + self.rng.below(60);
+        self.sites[site].agent_dies_after = 10 + self.rng.below(100);
+    }
+
+    /// Whether the message of this kind that passes the program is the one at which it is killed.
+    pub(super) fn is_agents_last(&mut self, site: usize, kind: Kind) -> bool {
+        if self.calm || !AGENT_DIES_AT.contains(&kind) || !self.sites[site].agent_is_up {
+            return false;
+        }
+        let left = &mut self.sites[site].agent_dies_after;
+        *left = left.saturating_sub(1);
+        // Tails are few.
+        *left == 0 || (kind == Kind::Tail && self.rng.below(10) == 0)
     }
 }
 
@@ -443,9 +511,4 @@ fn clock(now: Time) -> Now {
         mono: Mono(now),
         wall: station::wall(now, 0),
     }
-}
-
-/// Whether a message is one that the agent's death is counted by.
-pub(super) fn counts(kind: Kind) -> bool {
-    matches!(kind, Kind::Journal | Kind::Status)
 }

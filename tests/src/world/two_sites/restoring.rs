@@ -1,0 +1,108 @@
+//! Head office's database is copied now and then, and in many lives it is lost and the last copy takes its place. What the copy
+//! has not comes from the sites again; what a site has lost as well by then is gone.
+
+use super::{
+    super::{HOUR, MINUTE, SECOND},
+    Event, TwoSites,
+    copy::Mirror,
+    coverage::Mishap,
+};
+use central::store::{Db, Place, StoreError, Tx, Value, identity};
+use domain::time::Wall;
+
+/// A copy of head office's database, and what it has of each site.
+pub(super) struct Backup {
+    tables: Vec<Table>,
+    mirrors: Vec<Mirror>,
+}
+
+/// A table and its rows.
+struct Table {
+    name: String,
+    rows: Vec<Vec<Value>>,
+}
+
+type Step = Result<(), String>;
+
+impl TwoSites {
+    /// In two lives of three head office's database is lost at some time.
+    pub(super) fn plan_offices_loss(&mut self) {
+        let copied = self.between(HOUR, 6 * HOUR);
+        self.after(copied, Event::OfficeIsCopied);
+        if self.rng.below(3) > 0 {
+            let lost = self.between(7 * HOUR, 40 * HOUR);
+            self.after(lost, Event::OfficeIsLost);
+        }
+    }
+
+    /// The database is copied, whether a process is at it or none.
+    pub(super) fn office_is_copied(&mut self) -> Step {
+        let tables = self.office.read(tables)?;
+        let mirrors = self.sites.iter().map(|site| site.copy.clone()).collect();
+        self.office.backup = Some(Backup { tables, mirrors });
+        let again = self.between(2 * HOUR, 12 * HOUR);
+        self.after(again, Event::OfficeIsCopied);
+        Ok(())
+    }
+
+    /// The database is lost with its processes, and the last copy takes its place: another life of head office's begins.
+    pub(super) fn office_is_lost(&mut self) -> Step {
+        let Some(Backup { tables, mirrors }) = self.office.backup.take().filter(|_| !self.calm) else {
+            return Ok(());
+        };
+        self.note(|| "head office is restored from a copy".to_owned());
+        self.met.note(Mishap::OfficeRestored);
+        self.offices_end();
+        let failed = |error: StoreError| format!("head office's copy cannot be restored: {error}");
+        self.office.db = Db::open(&Place::Memory).map_err(failed)?;
+        let tables = self.office.write(move |tx| {
+            fill(tx, &tables)?;
+            identity::begin_anew(tx, Wall(0))?;
+            Ok(tables)
+        })?;
+        for (site, mirror) in self.sites.iter_mut().zip(&mirrors) {
+            if site.copy.head != mirror.head {
+                self.met.note(Mishap::OfficeForgot);
+                site.office_was_at = site.office_was_at.max(site.copy.head.seq);
+            }
+            site.copy = mirror.clone();
+        }
+        // The same copy may have to serve once more.
+        self.office.backup = Some(Backup { tables, mirrors });
+        let starts = self.between(MINUTE, 20 * MINUTE);
+        self.after(starts, Event::OfficeStarts);
+        if self.rng.below(2) == 0 {
+            let lost = starts + self.between(SECOND, 4 * HOUR);
+            self.after(lost, Event::OfficeIsLost);
+        }
+        Ok(())
+    }
+}
+
+/// All that is in the database.
+fn tables(tx: &mut dyn Tx) -> Result<Vec<Table>, StoreError> {
+    let names = tx.query(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid",
+        &[],
+    )?;
+    let table = |name: String| {
+        let rows = tx.query(&format!("SELECT * FROM {name} ORDER BY rowid"), &[])?;
+        let rows = rows.into_iter().map(|row| row.0).collect();
+        Ok(Table { name, rows })
+    };
+    let names: Result<Vec<String>, StoreError> = names.into_iter().map(|mut row| row.text(0)).collect();
+    names?.into_iter().map(table).collect()
+}
+
+/// Puts it into one that has just been made: tables stand in the order in which they were made, what is referred to first.
+fn fill(tx: &mut dyn Tx, tables: &[Table]) -> Result<(), StoreError> {
+    for Table { name, rows } in tables {
+        for row in rows {
+            let places: Vec<String> = (1..=row.len()).map(|n| format!("${n}")).collect();
+            // What every database begins with is there already.
+            let statement = format!("INSERT OR REPLACE INTO {name} VALUES ({})", places.join(", "));
+            tx.execute(&statement, row)?;
+        }
+    }
+    Ok(())
+}

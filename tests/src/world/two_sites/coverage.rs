@@ -35,6 +35,8 @@ pub enum Mishap {
     OfficeForgot,
     /// A station that was restored goes on without entries that head office had had, and lost as well.
     LostInBoth,
+    /// Sites knew what head office had forgotten, and people said that it was restored.
+    AskedForRestored,
     /// A station hears that this is another life of head office's.
     AnotherLifeHeard,
     /// A process of head office stood still until another had its sites, and is kept from writing what it had heard.
@@ -88,6 +90,7 @@ impl Mishap {
             Self::OfficeRestored,
             Self::OfficeForgot,
             Self::LostInBoth,
+            Self::AskedForRestored,
             Self::AnotherLifeHeard,
             Self::WokeLate,
             Self::StationDown,

@@ -113,6 +113,8 @@ enum Event {
     OfficeWakes,
     OfficeIsCopied,
     OfficeIsLost,
+    /// Somebody at head office looks whether sites know more of it than its database does.
+    PeopleLook,
 }
 
 /// Whose turn it is.
@@ -282,6 +284,7 @@ impl TwoSites {
             Event::OfficeWakes => self.office_wakes(),
             Event::OfficeIsCopied => self.office_is_copied(),
             Event::OfficeIsLost => self.office_is_lost(),
+            Event::PeopleLook => self.people_look(),
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
     copy::Mirror,
     coverage::Mishap,
 };
-use central::store::{Db, Place, StoreError, Tx, Value, identity};
+use central::store::{Db, Place, StoreError, Tx, Value, forgotten, identity};
 use domain::time::Wall;
 
 /// A copy of head office's database, and what it has of each site.
@@ -27,6 +27,7 @@ type Step = Result<(), String>;
 impl TwoSites {
     /// In two lives of three head office's database is lost at some time.
     pub(super) fn plan_offices_loss(&mut self) {
+        self.after(HOUR, Event::PeopleLook);
         let copied = self.between(HOUR, 6 * HOUR);
         self.after(copied, Event::OfficeIsCopied);
         if self.rng.below(3) > 0 {
@@ -42,6 +43,22 @@ impl TwoSites {
         self.office.backup = Some(Backup { tables, mirrors });
         let again = self.between(2 * HOUR, 12 * HOUR);
         self.after(again, Event::OfficeIsCopied);
+        Ok(())
+    }
+
+    /// Whoever is told by sites that head office was restored, and did not say so then, says so now: `holdfast-central restored`.
+    /// That was so where a copy serves once more: it knows nothing of the life that began with it.
+    pub(super) fn people_look(&mut self) -> Step {
+        self.after(HOUR, Event::PeopleLook);
+        if self.office.read(forgotten::unknown)?.is_empty() {
+            return Ok(());
+        }
+        self.note(|| "sites know what head office has forgotten: it is said that it was restored".to_owned());
+        self.met.note(Mishap::AskedForRestored);
+        self.offices_end();
+        self.office.write(|tx| identity::begin_anew(tx, Wall(0)).map(drop))?;
+        let starts = self.between(SECOND, MINUTE);
+        self.after(starts, Event::OfficeStarts);
         Ok(())
     }
 

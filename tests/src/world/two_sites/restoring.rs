@@ -27,7 +27,7 @@ type Step = Result<(), String>;
 impl TwoSites {
     /// In two lives of three head office's database is lost at some time.
     pub(super) fn plan_offices_loss(&mut self) {
-        self.after(HOUR, Event::PeopleLook);
+        self.after(10 * MINUTE, Event::PeopleLook);
         let copied = self.between(HOUR, 6 * HOUR);
         self.after(copied, Event::OfficeIsCopied);
         if self.rng.below(3) > 0 {
@@ -49,7 +49,7 @@ impl TwoSites {
     /// Whoever is told by sites that head office was restored, and did not say so then, says so now: `holdfast-central restored`.
     /// That was so where a copy serves once more: it knows nothing of the life that began with it.
     pub(super) fn people_look(&mut self) -> Step {
-        self.after(HOUR, Event::PeopleLook);
+        self.after(10 * MINUTE, Event::PeopleLook);
         if self.office.read(forgotten::unknown)?.is_empty() {
             return Ok(());
         }

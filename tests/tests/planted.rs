@@ -73,6 +73,7 @@ found! {
     believe_any_time_of_a_session_that_a_pile_ran_alone: NoLowerBound from 320,
     leave_an_order_charging_that_nobody_charges: HangInCharging from 150,
     cut_off_a_car_that_pauses: CutPause from 210,
+    charge_the_driver_for_what_flowed_before: ChargeTheGap from 2600,
     settle_a_record_below_what_was_seen: SettleBelowSeen,
     charge_whoever_holds_the_card_now: CardHolderNow from 320,
     store_sixteen_contradicting_records_and_no_more: DropSeventeenth,

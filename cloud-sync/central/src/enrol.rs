@@ -73,6 +73,12 @@ pub enum NotEnrolled {
     /// It is too old.
     #[error("this token counted until {0}: have a new one made with `holdfast-central site enrol SITE`")]
     TooOld(Wall),
+    /// It counts for longer than any is given out for.
+    #[error(
+        "this token was made by a clock that was off: it would count until {0}. Have a new one made with `holdfast-central site enrol \
+         SITE`"
+    )]
+    TooNew(Wall),
     /// The public key is none.
     #[error("agent_key: {0}")]
     BadKey(&'static str),
@@ -123,6 +129,9 @@ impl Entrance {
         }
         if now > offer.until {
             return Err(NotEnrolled::TooOld(offer.until));
+        }
+        if offer.until > now.after_ms(2 * TOKEN_MS) {
+            return Err(NotEnrolled::TooNew(offer.until));
         }
         if offer.used_for.is_none() && !enrolment::use_up(tx, &token, &this)? {
             // Somebody else was quicker.

@@ -1,6 +1,6 @@
 //! Which sites this process has: it holds each for a time and goes on with it before that is over, and everything that it
 //! writes of a site is fenced by it (rule 9). A process that ends well lets its sites go at once; of one that was killed they
-//! are taken when its time is over.
+//! are taken when it has not gone on with any for as long.
 
 use crate::{
     desk::{Clock, Desk, Office, ToSites, bounds::Bounds},
@@ -8,10 +8,13 @@ use crate::{
     heard::Heard,
     store::{
         Db, StoreError, sites,
-        sites::{EdgeKey, Site},
+        sites::{EdgeKey, Lease, Site},
     },
 };
-use domain::ids::SiteId;
+use domain::{
+    ids::SiteId,
+    time::{Mono, Wall},
+};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
@@ -56,6 +59,26 @@ impl Bell {
     }
 }
 
+/// Since when other processes have not gone on with their sites, by this process's own elapsed time: what their clocks show, which
+/// may be years off, is compared with nothing but what they showed before.
+#[derive(Debug, Default)]
+struct Others(BTreeMap<String, (Wall, Mono)>);
+
+impl Others {
+    /// The leases that are over now, of all that others have.
+    fn over(&mut self, leases: Vec<Lease>, now: Mono) -> Vec<Lease> {
+        self.0.retain(|owner, _| leases.iter().any(|lease| lease.owner == *owner));
+        let is_over = |lease: &Lease| {
+            let (until, since) = self.0.entry(lease.owner.clone()).or_insert((lease.until, now));
+            if *until != lease.until {
+                (*until, *since) = (lease.until, now);
+            }
+            now.ms_since(*since) >= LEASE_MS.unsigned_abs()
+        };
+        leases.into_iter().filter(is_over).collect()
+    }
+}
+
 /// Keeps the desks of this process's sites.
 pub struct Owners {
     office: Arc<Office>,
@@ -64,6 +87,7 @@ pub struct Owners {
     front: Arc<Front>,
     rings: mpsc::Receiver<Ring>,
     desks: BTreeMap<SiteId, Kept>,
+    others: Others,
     to_sites: ToSites,
     bounds: Arc<Bounds>,
     /// Answers pings; it ends with this.
@@ -108,6 +132,7 @@ impl Owners {
             front,
             rings,
             desks: BTreeMap::new(),
+            others: Others::default(),
         }
     }
 
@@ -126,11 +151,20 @@ impl Owners {
 
     /// Takes what nobody else has, goes on with what is here, and lets in whoever may come in.
     pub async fn look(&mut self) {
-        let (me, now) = (self.office.process.clone(), self.clock.wall());
-        let until = now.after_ms(LEASE_MS);
+        let me = self.office.process.clone();
+        let until = self.clock.wall().after_ms(LEASE_MS);
+        let of = me.clone();
+        let over = match self.db.read(move |tx| sites::leases(tx, &of)).await {
+            Ok(leases) => self.others.over(leases, self.clock.mono()),
+            Err(error) => {
+                tracing::warn!("who has sites cannot be looked up: {error}");
+                Vec::new()
+            }
+        };
+        let over = Arc::new(over);
         for _ in 0..TRIES {
-            let me = me.clone();
-            match self.db.write(move |tx| sites::hold_all(tx, &me, now, until)).await {
+            let (me, over) = (me.clone(), Arc::clone(&over));
+            match self.db.write(move |tx| sites::hold_all(tx, &me, &over, until)).await {
                 Ok(0) => break,
                 // A batch of theirs is being written; what takes longer is tried again the next time.
                 Ok(_) => tokio::time::sleep(BETWEEN_TRIES).await,
@@ -225,5 +259,29 @@ impl Owners {
         if let Err(error) = self.db.write(move |tx| sites::let_go(tx, &me)).await {
             tracing::warn!("this process's sites could not be let go, and are taken in {LEASE_MS} ms: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_over_when_it_has_not_been_gone_on_with_for_as_long_whatever_its_clock_shows() {
+        let lease = |owner: &str, until: i64| Lease {
+            owner: owner.to_owned(),
+            until: Wall(until),
+        };
+        let mut others = Others::default();
+        let mut over = |at: u64, leases: &[Lease]| others.over(leases.to_vec(), Mono(at));
+        let (past, future) = (lease("past", 1), lease("future", i64::MAX));
+        let both = [past.clone(), future.clone()];
+        assert_eq!(over(1_000, &both), [], "nobody is over who was not looked at for long");
+        assert_eq!(over(20_999, &both), []);
+        // One goes on, and be it backwards.
+        assert_eq!(over(21_000, &[lease("past", 0), future.clone()]), [future.clone()]);
+        assert_eq!(over(40_999, &[lease("past", 0), future.clone()]), [future.clone()]);
+        assert_eq!(over(41_000, &[lease("past", 0)]), [lease("past", 0)]);
+        assert_eq!(over(41_001, &[future]), [], "whoever has come back is new");
     }
 }

@@ -232,6 +232,34 @@ async fn head_offices_time_bounds_the_clock_by_the_answer_to_the_latest_ping_alo
         .problem(409, "answer-stale");
 }
 
+/// Its time bounds a station's clock from below alone (rule 2): ten years behind says nothing, ten years ahead puts the clock in doubt
+/// until a person looks, and the station goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_office_whose_clock_is_years_off_puts_a_station_in_doubt_at_most() {
+    let bench = Bench::with_head_office(&head_office()).await;
+    bench.flat_tariff().await;
+    let heard = async |at: &str| {
+        let nonce = nonce_of(&bench.on_sync("PUT", "/v1/sync/ping", &[]).await.expect(200));
+        let now = Wall::parse(at).unwrap();
+        let pong = Pong { nonce, now }.to_bytes(&site(), &head_office());
+        bench.frame("/v1/sync/pong", pong).await.expect(200);
+        let shown = bench.get("/v1/station").await.expect(200);
+        !shown["clock"]["doubted_since"].is_null()
+    };
+    let shows = bench.get("/v1/station").await.expect(200)["clock"]["wall"].clone();
+    let shows = shows.as_str().unwrap();
+    assert!(!heard("2016-03-01T10:00:00+08:00").await, "ten years behind {shows}");
+    assert!(heard("2036-03-01T10:00:00+08:00").await, "ten years ahead of {shows}");
+    // What it says later does not tell which of both was right.
+    assert!(heard(shows).await);
+    bench.put("/v1/members/m1", &json!({ "name": "" })).await.expect(200);
+    bench
+        .post("/v1/station/clock-confirmed", &json!({}))
+        .await
+        .expect(200);
+    assert!(!heard(shows).await, "a person has looked");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_station_that_is_not_recovering_takes_no_tail_and_works_alone_without_a_key() {
     let bench = Bench::with_head_office(&head_office()).await;

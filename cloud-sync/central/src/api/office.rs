@@ -311,7 +311,7 @@ fn not_enrolled(error: NotEnrolled, peer: Option<TcpPeer>, logins: &FailedLogins
     let code = match error {
         NotEnrolled::UnknownToken => "unknown_token",
         NotEnrolled::Used => "used_token",
-        NotEnrolled::TooOld(_) => "old_token",
+        NotEnrolled::TooOld(_) | NotEnrolled::TooNew(_) => "old_token",
         NotEnrolled::BadKey(_) => return Problem::field("agent_key", words),
         NotEnrolled::NotIssued(_) => return Problem::new(StatusCode::CONFLICT, "not_issued", words),
         NotEnrolled::Store(error) => return error.into(),

@@ -3,6 +3,15 @@
 use super::{Row, StoreError, Tx};
 use domain::time::Wall;
 
+/// Nothing is put off, nor claimed, for longer, in milliseconds: what lies further ahead was written by a clock that was off, and is
+/// as good as over.
+pub const AHEAD_MS_MAX: i64 = 3_600_000;
+
+/// Whether a time that was written by some process's clock is not to be waited for any more.
+pub fn is_past(at: Wall, now: Wall) -> bool {
+    at <= now || at > now.after_ms(AHEAD_MS_MAX)
+}
+
 /// What is known of a piece of work.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Job {
@@ -53,7 +62,8 @@ pub fn claim(
     let claimed = tx.execute(
         "INSERT INTO job (kind, key, due_at, claimed_until) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (kind, key) DO UPDATE SET claimed_until = excluded.claimed_until \
-         WHERE job.claimed_until <= $5 AND job.due_at <= $6 AND (job.done IS NULL OR job.done <> $7)",
+         WHERE (job.claimed_until <= $5 OR job.claimed_until > $8) AND (job.due_at <= $6 OR job.due_at > $9) \
+         AND (job.done IS NULL OR job.done <> $7)",
         &[
             kind.into(),
             key.into(),
@@ -62,6 +72,8 @@ pub fn claim(
             now.0.into(),
             now.0.into(),
             done_for.into(),
+            now.after_ms(AHEAD_MS_MAX).0.into(),
+            now.after_ms(AHEAD_MS_MAX).0.into(),
         ],
     )?;
     Ok(claimed == 1)

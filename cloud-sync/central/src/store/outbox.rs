@@ -7,6 +7,10 @@ use domain::time::Wall;
 /// For how long what was sent is remembered, in milliseconds: 30 days.
 const REMEMBERED_MS: i64 = 30 * 86_400_000;
 
+/// Nothing is put off, nor claimed, for longer, in milliseconds: what lies further ahead was written by a clock that was off, and is
+/// as good as over.
+const AHEAD_MS_MAX: i64 = 6 * 3_600_000;
+
 /// By what it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Channel {
@@ -69,10 +73,11 @@ pub fn claim(
     until: Wall,
     limit: u64,
 ) -> Result<Vec<Message>, StoreError> {
+    let (now, ahead) = (Value::from(now.0), Value::from(now.after_ms(AHEAD_MS_MAX).0));
     let due = tx.query(
-        "SELECT id FROM outbox WHERE state = 'waiting' AND due_at <= $1 AND claimed_until <= $2 AND channel = $3 \
-         ORDER BY made_at, id LIMIT $4",
-        &[now.0.into(), now.0.into(), channel.word().into(), limit.into()],
+        "SELECT id FROM outbox WHERE state = 'waiting' AND (due_at <= $1 OR due_at > $2) \
+         AND (claimed_until <= $1 OR claimed_until > $2) AND channel = $3 ORDER BY made_at, id LIMIT $4",
+        &[now.clone(), ahead.clone(), channel.word().into(), limit.into()],
     )?;
     let mut claimed = Vec::new();
     for mut row in due {
@@ -81,12 +86,13 @@ pub fn claim(
             until.0.into(),
             row.text(0)?.into(),
             channel.word().into(),
-            now.0.into(),
-            now.0.into(),
+            now.clone(),
+            ahead.clone(),
         ];
         let taken = tx.query_optional(
             "UPDATE outbox SET claimed_until = $1, tries = tries + 1 \
-             WHERE id = $2 AND channel = $3 AND state = 'waiting' AND due_at <= $4 AND claimed_until <= $5 \
+             WHERE id = $2 AND channel = $3 AND state = 'waiting' AND (due_at <= $4 OR due_at > $5) \
+             AND (claimed_until <= $4 OR claimed_until > $5) \
              RETURNING id, body, made_at, tries",
             &values,
         )?;
@@ -154,13 +160,13 @@ pub fn waiting(tx: &mut dyn Tx) -> Result<u64, StoreError> {
     row.map_or(Ok(0), |mut row| row.count(0))
 }
 
-/// Forgets what was told, or given up, long ago.
+/// Forgets what was told, or given up, long ago. What waits stays, also for a process whose clock is ahead.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn prune(tx: &mut dyn Tx, now: Wall) -> Result<u64, StoreError> {
     tx.execute(
-        "DELETE FROM outbox WHERE made_at < $1",
+        "DELETE FROM outbox WHERE made_at < $1 AND state <> 'waiting'",
         &[now.after_ms(-REMEMBERED_MS).0.into()],
     )
 }

@@ -211,12 +211,14 @@ pub fn session(tx: &mut dyn Tx, session: &SecretHash, now: Wall) -> Result<Optio
     let row = tx.query_optional(
         &format!(
             "SELECT {PERSON}, seen_at FROM session JOIN person ON name = person \
-             WHERE hash = $1 AND seen_at > $2 AND began_at > $3 AND disabled = 0"
+             WHERE hash = $1 AND seen_at > $2 AND began_at > $3 AND began_at <= $4 AND disabled = 0"
         ),
         &[
             session.as_str().into(),
             now.after_ms(-IDLE_MS).0.into(),
             now.after_ms(-SESSION_MS).0.into(),
+            // Begun by a clock that was off, it would count for years.
+            now.after_ms(SESSION_MS).0.into(),
         ],
     )?;
     row.map(|mut row| {
@@ -268,8 +270,12 @@ pub fn end_sessions(tx: &mut dyn Tx, name: &str, but: Option<&SecretHash>) -> Re
 /// [`StoreError`].
 pub fn prune(tx: &mut dyn Tx, now: Wall) -> Result<u64, StoreError> {
     let sessions = tx.execute(
-        "DELETE FROM session WHERE seen_at <= $1 OR began_at <= $2",
-        &[now.after_ms(-IDLE_MS).0.into(), now.after_ms(-SESSION_MS).0.into()],
+        "DELETE FROM session WHERE seen_at <= $1 OR began_at <= $2 OR began_at > $3",
+        &[
+            now.after_ms(-IDLE_MS).0.into(),
+            now.after_ms(-SESSION_MS).0.into(),
+            now.after_ms(SESSION_MS).0.into(),
+        ],
     )?;
     let networks = tx.execute(
         "DELETE FROM familiar_network WHERE seen_at <= $1",

@@ -292,24 +292,61 @@ pub fn own(tx: &mut dyn Tx, id: &SiteId, me: &str, now: Wall, until: Wall) -> Re
     Ok(changed == 1)
 }
 
-/// Takes every site for this process until then that nobody else has and that may come in; or goes on with it. How many were
-/// left out because somebody is at work on them at this moment: nobody waits for these.
+/// How far a process has gone on with its sites.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The process.
+    pub owner: String,
+    /// Until when it has them, by its own clock: the latest of them.
+    pub until: Wall,
+}
+
+/// How far every other process has gone on with its sites.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn hold_all(tx: &mut dyn Tx, me: &str, now: Wall, until: Wall) -> Result<u64, StoreError> {
+pub fn leases(tx: &mut dyn Tx, me: &str) -> Result<Vec<Lease>, StoreError> {
+    let rows = tx.query(
+        "SELECT owner, MAX(owner_until) FROM site WHERE owner <> $1 GROUP BY owner ORDER BY owner",
+        &[me.into()],
+    )?;
+    let lease = |mut row: Row| {
+        Ok(Lease {
+            owner: row.text(0)?,
+            until: Wall(row.int(1)?),
+        })
+    };
+    rows.into_iter().map(lease).collect()
+}
+
+/// Takes every site for this process until then that may come in and that nobody has, or a process whose lease is `over`; or goes on
+/// with it. How many were left out because somebody is at work on them at this moment: nobody waits for these.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hold_all<'a>(tx: &mut dyn Tx, me: &'a str, over: &'a [Lease], until: Wall) -> Result<u64, StoreError> {
     let lock = match tx.dialect() {
         Dialect::Sqlite => "",
         Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
     };
-    let free = "revoked_at IS NULL AND (owner = $1 OR owner IS NULL OR owner_until <= $2) AND owner_until < $3";
-    let values = [me.into(), now.0.into(), until.0.into()];
-    tx.execute(
-        &format!("UPDATE site SET owner = $1, owner_until = $3 WHERE id IN (SELECT id FROM site WHERE {free} {lock})"),
-        &values,
-    )?;
-    let left = tx.query_optional(&format!("SELECT COUNT(*) FROM site WHERE {free}"), &values)?;
-    left.map_or(Ok(0), |mut row| row.count(0))
+    // What this process has already until then is left as it is.
+    let own = ("(owner = $1 OR owner IS NULL) AND owner_until <> $2", me, until);
+    // Whoever has gone on since it was looked is not over.
+    let others = |lease: &'a Lease| ("owner = $1 AND owner_until <= $2", lease.owner.as_str(), lease.until);
+    let mut left = 0;
+    for (free, owner, at) in [own].into_iter().chain(over.iter().map(others)) {
+        let free = format!("revoked_at IS NULL AND {free}");
+        tx.execute(
+            &format!("UPDATE site SET owner = $3, owner_until = $4 WHERE id IN (SELECT id FROM site WHERE {free} {lock})"),
+            &[owner.into(), at.0.into(), me.into(), until.0.into()],
+        )?;
+        let missed = tx.query_optional(
+            &format!("SELECT COUNT(*) FROM site WHERE {free}"),
+            &[owner.into(), at.0.into()],
+        )?;
+        left += missed.map_or(Ok(0), |mut row| row.count(0))?;
+    }
+    Ok(left)
 }
 
 /// The sites that this process has.

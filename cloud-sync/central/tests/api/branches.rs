@@ -205,6 +205,29 @@ pub(crate) async fn a_site_is_closed_by_two(office: Office) {
         .problem(409, "site-closed");
 }
 
+/// A process whose clock is years ahead makes no token that counts for years.
+pub(crate) async fn an_invitation_of_a_clock_that_was_years_ahead_lets_nobody_in(office: Office) {
+    let years = 10 * 365 * 86_400_000;
+    let ann = office.machine("ann", &["admin"]).await;
+    let put = async |path: &str, body: Value| office.ask(&ann, "PUT", path, Some(&body)).await;
+    let agent = ClientKey::generate().unwrap().public();
+    let come_in = async |invited: &Value| {
+        let body = json!({ "token": invited["token"], "agent_key": agent.to_text(), "edge_key": "08".repeat(32) });
+        office
+            .ask(&Somebody::default(), "POST", "/v1/enrolments", Some(&body))
+            .await
+    };
+    put("/v1/sites/s7", json!({ "name": "a yard" })).await.expect(204);
+    office.pass(years);
+    let ahead = put("/v1/sites/s7/invitation", json!({})).await.expect(200);
+    office.pass(-years);
+    let refused = come_in(&ahead).await.problem(403, "old-token");
+    let words = refused["detail"].as_str().unwrap();
+    assert!(words.contains("a clock that was off") && words.contains("site enrol"), "{words}");
+    let right = put("/v1/sites/s7/invitation", json!({})).await.expect(200);
+    come_in(&right).await.expect(200);
+}
+
 /// Rule 11: a database that is restored from a copy has forgotten it.
 pub(crate) async fn whoever_comes_in_or_is_shut_out_is_written_down_beside_the_database(office: Office) {
     let ann = office.machine("ann", &["admin"]).await;

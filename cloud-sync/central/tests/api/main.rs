@@ -66,6 +66,7 @@ on_both! {
         a_branch_that_is_accepted_is_followed_and_told
         a_site_that_stands_still_is_tried_again_and_an_entry_is_set_aside_by_two
         a_site_is_closed_by_two
+        an_invitation_of_a_clock_that_was_years_ahead_lets_nobody_in
         whoever_comes_in_or_is_shut_out_is_written_down_beside_the_database
     }
     lists {

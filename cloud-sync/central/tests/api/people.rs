@@ -167,6 +167,14 @@ pub(crate) async fn a_session_ends_when_it_is_idle_when_it_is_old_and_when_someb
         .await
         .problem(401, "session-ended");
     office.get(&other.reads(), "/v1/sites").await.expect(200);
+    // A process whose clock was years ahead let somebody in: that does not count for years.
+    office.pass(10 * 365 * 24 * hour);
+    let years = Browser::of(log_in(&office, "ann", OWN).await);
+    office.pass(-10 * 365 * 24 * hour);
+    office
+        .get(&years.reads(), "/v1/sites")
+        .await
+        .problem(401, "session-ended");
     // What is over is forgotten; what counts is not.
     office.state.prune().await.unwrap();
     office.get(&other.reads(), "/v1/sites").await.expect(200);

@@ -6,6 +6,7 @@ mod at_the_desk;
 #[path = "../../../../domain/tests/bench/mod.rs"]
 mod bench;
 mod books;
+mod clocks;
 #[path = "../store/cluster.rs"]
 #[allow(dead_code, reason = "the store's tests stop and kill it, these do not")]
 mod cluster;

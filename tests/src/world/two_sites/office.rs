@@ -169,7 +169,9 @@ impl Office {
         let at = station::wall(now, 0);
         let (me, until) = (running.process.process.clone(), at.after_ms(LEASE_MS));
         let held = self.write(move |tx| {
-            sites::hold_all(tx, &me, at, until)?;
+            let mut over = sites::leases(tx, &me)?;
+            over.retain(|lease| lease.until <= at);
+            sites::hold_all(tx, &me, &over, until)?;
             sites::held(tx, &me)
         })?;
         running.until = now + LEASE_MS.unsigned_abs();

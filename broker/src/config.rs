@@ -1,6 +1,7 @@
 //! Limits and time-outs of the broker. Everything is bounded; the defaults suit a station of a few hundred piles.
 //! Plain numbers and durations: reading them from a file is the embedding program's work.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use limits::Rate;
@@ -36,8 +37,11 @@ pub struct Config {
 
     /// Largest packet in bytes, fixed header included (MQTT5 3.2.2.3.6). Default: 256 KiB of payload and 4 KiB of header.
     pub packet_bytes_max: usize,
-    /// Time from the first byte of a packet to its last.
+    /// Time from the first byte of a packet to its last; where a rate is given, the longest time in which none of its bytes come.
     pub partial_packet_timeout: Duration,
+    /// Bytes a second that have come of a packet since its first byte, after that time, for it to be waited for; it is no silence
+    /// meanwhile. For clients behind thin lines, with packets that such a line carries for minutes. `None`: only the time counts.
+    pub partial_packet_rate_min: Option<NonZeroU32>,
     /// Longest time without a packet, whatever keep-alive the client chose (0 included).
     pub silence_max: Duration,
     /// A connection on which no byte could be written for this long, while there were some, is dropped.
@@ -135,6 +139,7 @@ impl Default for Config {
             connect_packet_bytes_max: 16 * 1024,
             packet_bytes_max: 260 * 1024,
             partial_packet_timeout: Duration::from_secs(20),
+            partial_packet_rate_min: None,
             silence_max: Duration::from_secs(3600),
             write_timeout: Duration::from_secs(10),
             topic_bytes_max: 256,

@@ -1,4 +1,4 @@
-//! The way between a site and head office, which can be cut: a TCP relay on this machine.
+//! The way between a site and head office, which can be cut, and be thin: a TCP relay on this machine.
 
 use std::{
     net::SocketAddr,
@@ -6,12 +6,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
+    time::Instant,
 };
 
 /// A relay that runs as long as it lives.
@@ -21,6 +23,7 @@ pub struct Relay {
     pub address: SocketAddr,
     is_cut: watch::Sender<bool>,
     bytes: Arc<AtomicU64>,
+    connections: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -30,23 +33,38 @@ impl Relay {
     /// # Errors
     /// It cannot listen.
     pub async fn to(target: SocketAddr) -> std::io::Result<Self> {
+        Self::new(target, None).await
+    }
+
+    /// A relay through which no more than so many bytes a second go, each way.
+    ///
+    /// # Errors
+    /// It cannot listen.
+    pub async fn thin(target: SocketAddr, bytes_per_second: u32) -> std::io::Result<Self> {
+        Self::new(target, Some(bytes_per_second)).await
+    }
+
+    async fn new(target: SocketAddr, rate: Option<u32>) -> std::io::Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let address = listener.local_addr()?;
         let (is_cut, seen) = watch::channel(false);
         let bytes = Arc::<AtomicU64>::default();
         let counted = Arc::clone(&bytes);
+        let connections = Arc::<AtomicU64>::default();
+        let begun = Arc::clone(&connections);
         let task = tokio::spawn(async move {
             while let Ok((from, _)) = listener.accept().await {
                 if *seen.borrow() {
                     continue;
                 }
+                begun.fetch_add(1, Ordering::Relaxed);
                 let (mut seen, counted) = (seen.clone(), Arc::clone(&counted));
                 tokio::spawn(async move {
                     let Ok(to) = TcpStream::connect(target).await else {
                         return;
                     };
                     tokio::select! {
-                        () = both_ways(from, to, &counted) => {}
+                        () = both_ways(from, to, rate, &counted) => {}
                         _ = seen.wait_for(|cut| *cut) => {}
                     }
                 });
@@ -56,6 +74,7 @@ impl Relay {
             address,
             is_cut,
             bytes,
+            connections,
             task,
         })
     }
@@ -74,6 +93,11 @@ impl Relay {
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
+
+    /// How many connections were begun.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Relay {
@@ -83,19 +107,30 @@ impl Drop for Relay {
     }
 }
 
-async fn both_ways(mut from: TcpStream, mut to: TcpStream, bytes: &AtomicU64) {
+async fn both_ways(mut from: TcpStream, mut to: TcpStream, rate: Option<u32>, bytes: &AtomicU64) {
     let _set = (from.set_nodelay(true), to.set_nodelay(true));
     let (mut from_read, mut from_write) = from.split();
     let (mut to_read, mut to_write) = to.split();
     tokio::select! {
-        () = pass_on(&mut from_read, &mut to_write, bytes) => {}
-        () = pass_on(&mut to_read, &mut from_write, bytes) => {}
+        () = pass_on(&mut from_read, &mut to_write, rate, bytes) => {}
+        () = pass_on(&mut to_read, &mut from_write, rate, bytes) => {}
     }
 }
 
-async fn pass_on(from: &mut (impl AsyncReadExt + Unpin), to: &mut (impl AsyncWriteExt + Unpin), bytes: &AtomicU64) {
-    let mut piece = vec![0; 16 * 1_024];
+async fn pass_on(
+    from: &mut (impl AsyncReadExt + Unpin),
+    to: &mut (impl AsyncWriteExt + Unpin),
+    rate: Option<u32>,
+    bytes: &AtomicU64,
+) {
+    let mut piece = vec![0; if rate.is_some() { 1_024 } else { 16 * 1_024 }];
+    let mut free_at = Instant::now();
     while let Ok(some) = from.read(&mut piece).await {
+        if let Some(rate) = rate {
+            let takes = Duration::from_secs(some as u64) / rate;
+            free_at = free_at.max(Instant::now()) + takes;
+            tokio::time::sleep_until(free_at).await;
+        }
         bytes.fetch_add(some as u64, Ordering::Relaxed);
         if some == 0 || to.write_all(&piece[..some]).await.is_err() {
             return;

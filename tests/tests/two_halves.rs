@@ -12,12 +12,14 @@ mod cluster;
 use books::{PATIENCE, books_are_equal, charge};
 use central::store::{Db, Place};
 use cluster::Cluster;
+use hyper::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use world::{
     hand::Hand,
     head_office::{AgentProcess, HeadOfficeProcess},
     history,
+    relay::Relay,
     station::{SITE, StationProcess},
 };
 
@@ -389,6 +391,46 @@ async fn a_head_office_that_was_restored_asks_people_first_and_then_gets_again_w
     assert!(after > head, "{after}");
     let status = head_office.cli(&["status"]).unwrap();
     assert!(!status.contains("has forgotten"), "{status}");
+}
+
+/// A line of 64 kbit/s, and what takes it more than half a minute: nothing is sent again behind itself, and no end gives up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thin_line_carries_what_has_piled_up_on_one_connection() {
+    let Both {
+        station,
+        mut agent,
+        head_office: _head_office,
+        db,
+    } = set_up("two-halves-thin").await;
+    books_are_equal(&station, &db).await;
+    agent.terminate().await.unwrap();
+    let line = Relay::thin(agent.broker().unwrap(), 8 * 1_024).await.unwrap();
+    agent.meet_at(line.address).unwrap();
+    station.add_member("anna", "0.00").await.unwrap();
+    // Words that cannot be packed much, and are different each time.
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    for _ in 0..300 {
+        let words = (0..500).map(|_| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            char::from_u32(0x4E00 + u32::try_from(random % 0x4000).unwrap()).unwrap()
+        });
+        let blocked = json!({ "on": true, "reason": words.collect::<String>() });
+        for body in [blocked, json!({ "on": false })] {
+            let put = station.ask(Method::PUT, "/v1/members/anna/block", Some(&body), None);
+            put.await.unwrap().success().unwrap();
+        }
+    }
+    agent.start().await.unwrap();
+    books_are_equal(&station, &db).await;
+    let packed = db.read(|tx| tx.query("SELECT CAST(SUM(LENGTH(body)) AS BIGINT) FROM batch", &[])?.remove(0).int(0));
+    let packed = u64::try_from(packed.await.unwrap()).unwrap();
+    assert!(packed > 25 * 8 * 1_024, "{packed}");
+    let (connections, bytes) = (line.connections(), line.bytes());
+    assert_eq!(connections, 1, "{}", agent.log());
+    assert!(bytes < packed * 3 / 2 + 32 * 1_024, "{bytes} for {packed}");
+    agent.terminate().await.unwrap();
 }
 
 /// State and fee of an order.

@@ -19,6 +19,7 @@ use crate::codec::subscribe::answer_len_v5;
 use crate::codec::{self, DecodeError, Packet};
 use crate::core::Core;
 use crate::front::login::printable;
+use crate::front::partial::Partial;
 use crate::front::subscribing::{self, RefusedFilters};
 use crate::gatekeeper::{Client, DisconnectCause, Protocol, Route};
 use crate::message::Publish;
@@ -101,8 +102,8 @@ pub(super) struct Connection<S> {
     was_paused: bool,
     silence_max: Duration,
     last_packet_at: Instant,
-    /// When the packet at the front of `input` began to come.
-    packet_begun_at: Option<Instant>,
+    /// The packet at the front of `input`, of which not all has come.
+    partial: Option<Partial>,
     /// When bytes were last written, or there were none to write.
     wrote_at: Instant,
     /// The session has been left.
@@ -152,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             was_paused: false,
             silence_max: start.silence_max,
             last_packet_at: now,
-            packet_begun_at: None,
+            partial: None,
             wrote_at: now,
             has_left: false,
         }
@@ -374,13 +375,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.is_reading() {
             return None;
         }
-        if self
-            .packet_begun_at
-            .is_some_and(|at| now >= at + config.partial_packet_timeout)
-        {
+        if self.partial.is_some_and(|packet| now >= packet.deadline(config)) {
             return Some(DisconnectCause::PartialPacketTimeout.into());
         }
-        (now >= self.last_packet_at + self.silence_max).then(|| DisconnectCause::KeepAliveTimeout.into())
+        let silent_at = self.silent_at();
+        silent_at.is_some_and(|at| now >= at).then(|| DisconnectCause::KeepAliveTimeout.into())
+    }
+
+    /// When there has been no packet for too long. One that may take as long as a thin line needs is no silence while it comes.
+    fn silent_at(&self) -> Option<Instant> {
+        let comes = self.partial.is_some() && self.core.config.partial_packet_rate_min.is_some();
+        (!comes).then(|| self.last_packet_at + self.silence_max)
     }
 
     /// When [`overdue`](Self::overdue) or the rate must be looked at again.
@@ -388,8 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let config = &self.core.config;
         let write = (!self.output.is_empty()).then(|| self.wrote_at + config.write_timeout);
         let (packet, silence) = if self.is_reading() {
-            let packet = self.packet_begun_at.map(|at| at + config.partial_packet_timeout);
-            (packet, Some(self.last_packet_at + self.silence_max))
+            (self.partial.map(|packet| packet.deadline(config)), self.silent_at())
         } else {
             (None, None)
         };
@@ -409,18 +413,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         if std::mem::take(&mut self.was_paused) {
             self.last_packet_at = now;
-            self.packet_begun_at = None;
+            self.partial = None;
         }
         let mut input = std::mem::take(&mut self.input);
         let result = self.handle_packets(now, &mut input);
         self.input = input;
         if self.input.is_empty() {
-            self.packet_begun_at = None;
+            self.partial = None;
             self.input = BytesMut::new();
-        } else if matches!(result, Ok(handled) if handled > 0) {
-            self.packet_begun_at = Some(now);
         } else {
-            self.packet_begun_at.get_or_insert(now);
+            let (bytes, goes_on) = (self.input.len(), !matches!(result, Ok(handled) if handled > 0));
+            let packet = self.partial.filter(|_| goes_on);
+            let packet = self.partial.insert(packet.unwrap_or(Partial::begun(now, bytes)));
+            packet.has(now, bytes);
         }
         self.was_paused = !self.is_reading();
         result

@@ -5,5 +5,6 @@ pub(crate) mod accept;
 mod connection;
 pub(crate) mod limits;
 mod login;
+mod partial;
 pub(crate) mod refusals;
 mod subscribing;

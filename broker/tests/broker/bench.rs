@@ -384,6 +384,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         in_time("sending", self.stream.write_all(bytes)).await.unwrap();
     }
 
+    /// Sends to a peer that may have closed.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) {
+        let _closed = in_time("sending", self.stream.write_all(bytes)).await;
+    }
+
     async fn fill(&mut self) -> usize {
         // A reset is an end too.
         in_time("bytes from the broker", self.stream.read_buf(&mut self.buffer))

@@ -1,5 +1,6 @@
 //! Time and quantity: silence, halves, floods, crowds and those who do not read.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use broker::{Config, DisconnectCause, Message, PublishError, Rate};
@@ -40,6 +41,39 @@ async fn half_a_packet_and_then_silence_is_closed() {
     }
     assert_eq!(bench.handle.stats().partial_packet_timeouts, 2);
     bench.no_more_delivered();
+}
+
+/// Behind a thin line a packet takes longer than any silence may.
+#[tokio::test]
+async fn a_packet_that_comes_steadily_is_waited_for_where_a_rate_counts() {
+    let limit = Duration::from_secs(2);
+    for rate in [None, NonZeroU32::new(1)] {
+        let mut bench = Bench::with(Config {
+            partial_packet_timeout: limit,
+            partial_packet_rate_min: rate,
+            silence_max: limit,
+            ..Config::default()
+        })
+        .await;
+        let mut raw = bench.client(4, "P1").await;
+        let whole = publish(4, 1, 1, "up/P1/record", "{}");
+        let begun = Instant::now();
+        let mut pieces = whole.chunks(1);
+        while begun.elapsed() < limit * 3 / 2
+            && let Some(piece) = pieces.next()
+        {
+            raw.try_send(piece).await;
+            tokio::time::sleep(SHORT).await;
+        }
+        assert!(begun.elapsed() >= limit, "the packet has enough bytes");
+        for piece in pieces {
+            raw.try_send(piece).await;
+        }
+        match rate {
+            None => assert_eq!(bench.cause_for("P1").await, DisconnectCause::PartialPacketTimeout),
+            Some(_) => assert_eq!(bench.delivered().await.topic.as_ref(), "up/P1/record"),
+        }
+    }
 }
 
 #[tokio::test]

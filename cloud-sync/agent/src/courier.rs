@@ -4,6 +4,7 @@
 mod asked;
 mod directives;
 mod offered;
+mod pace;
 
 pub(crate) use asked::Watched;
 
@@ -12,8 +13,9 @@ use asked::LIVE_MS;
 use directives::Directives;
 use domain::{ids::OrderId, journal::Head, time::Mono};
 use offered::Cut;
+use pace::{Pace, carried_ms};
 use protocol::{
-    frame::{Ack, BATCH_ENTRIES_MAX, Nonce, Pong, State},
+    frame::{Ack, BATCH_ENTRIES_MAX, BATCH_PACKED_MAX, Nonce, Pong, State},
     key::Signature,
     pack::Packer,
     status::{Hello, Status},
@@ -28,19 +30,22 @@ use std::{
 pub const WINDOW: usize = 16;
 /// How long an entry waits for company, in milliseconds. A batch of one costs the line as much as a batch of twenty.
 pub const COMPANY_MS: u64 = 10_000;
-/// When what was sent and is not acknowledged is sent again, in milliseconds: Debian's mosquitto is known to keep messages
-/// back.
+/// When what was sent and is not acknowledged is sent again, in milliseconds, besides the time that a thin line needs for it:
+/// Debian's mosquitto is known to keep messages back.
 pub const RESEND_MS: u64 = 30_000;
 /// How often the station is told how far head office has its journal, in milliseconds: each time is a commit there.
 pub const TELL_STATION_MS: u64 = 60_000;
 /// How often head office is pinged, in milliseconds.
 pub const PING_MS: u64 = 20_000;
-/// How long a connection is believed in without a pong, in milliseconds.
+/// How long a connection is believed in without a pong or an acknowledgement that goes on, in milliseconds, besides the time that a
+/// thin line needs for the longest batch on the way.
 pub const SILENCE_MS: u64 = 60_000;
 /// When a station that did not answer is asked again, in milliseconds: it may be starting.
 pub const STATION_MS: u64 = 2_000;
 /// When a hello that nobody answered is said again, in milliseconds; and how often, while head office cannot go on.
 pub const HELLO_MS: u64 = 30_000;
+/// And how often while the station waits for what it has lost, in milliseconds: each time it is sent again, behind itself.
+pub const RECOVERING_HELLO_MS: u64 = 150_000;
 
 /// Entries of the journal, as the station's feed gives them: they end where a step of the station ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,9 +156,7 @@ enum Phase {
     /// It has another journal of this site, or more of this one than the station: this one is offered, so that people can see what
     /// it says before they say which one lives.
     Offering {
-        /// How many batches of it may still go now: none of them is acknowledged.
-        left: usize,
-        /// How many entries the next has at most.
+        /// How many entries the next batch has at most.
         limit: usize,
     },
     /// It cannot: it is said again how far the journal goes, and it says again how far it has it.
@@ -218,8 +221,8 @@ pub struct Courier {
     offered: Option<Head>,
     /// The station waits for what head office has beyond its copy, by the last hello.
     is_recovering: bool,
-    /// The last entry of each batch on the way.
-    window: VecDeque<u64>,
+    /// Batches on the way.
+    pace: Pace,
     /// When head office last took something, or the first of the window was sent.
     progress_at: Mono,
     /// The newest acknowledgement that the station was not told of.
@@ -260,7 +263,7 @@ impl Courier {
             in_common: Head::START,
             offered: None,
             is_recovering: false,
-            window: VecDeque::new(),
+            pace: Pace::default(),
             progress_at: Mono(0),
             untold: None,
             told_at: None,
@@ -280,7 +283,7 @@ impl Courier {
         Progress {
             connected: self.phase != Phase::Away,
             acknowledged: self.acked,
-            on_the_way: self.window.len(),
+            on_the_way: self.pace.len(),
             untaken_directive: self.directives.untaken().map(str::to_owned),
             ..self.progress.clone()
         }
@@ -294,7 +297,7 @@ impl Courier {
             Input::Lost => self.lost(&mut effects),
             Input::Hello(hello) => self.hello(now, *hello, &mut effects),
             Input::StationAway if self.phase != Phase::Away => {
-                self.window.clear();
+                self.pace.clear();
                 self.phase = Phase::Greeting {
                     nonce: None,
                     again_at: now.after_ms(STATION_MS),
@@ -327,13 +330,13 @@ impl Courier {
             Phase::Following(Fetching::Company { until, .. }) => Some(*until),
             Phase::Following(_) | Phase::Offering { .. } => None,
         };
-        let resend = (!self.window.is_empty()).then(|| self.progress_at.after_ms(RESEND_MS));
+        let resend = (!self.pace.is_empty()).then(|| self.resend_at());
         let tell = self.untold.as_ref().map(|_| self.tell_at());
         let watched = self.watched.values().flat_map(|watched| {
             let frame = watched.waiting.as_ref().and(watched.sent_at);
             [Some(watched.until), frame.map(|sent| sent.after_ms(LIVE_MS))]
         });
-        let pings = [self.pings.next_at, self.pings.heard_at.after_ms(SILENCE_MS)].map(Some);
+        let pings = [self.pings.next_at, self.silent_at()].map(Some);
         [phase, resend, tell]
             .into_iter()
             .chain(pings)
@@ -355,7 +358,7 @@ impl Courier {
     /// What was sent may be lost with the connection: what counts is what the next hello is answered.
     fn lost(&mut self, effects: &mut Vec<Effect>) {
         self.phase = Phase::Away;
-        self.window.clear();
+        self.pace = Pace::default();
         self.tails.clear();
         self.directives.lost();
         self.asked.clear();
@@ -369,7 +372,7 @@ impl Courier {
             nonce: None,
             again_at: now.after_ms(HELLO_MS),
         };
-        self.window.clear();
+        self.pace.clear();
         effects.push(Effect::AskHello);
     }
 
@@ -430,6 +433,7 @@ impl Courier {
             self.untold = None;
             self.told_at = Some(now);
             effects.push(Effect::HandAck(bytes));
+            self.pace.answered(now);
         } else if self.acked.is_none_or(|acked| ack.head.seq > acked.seq) {
             self.untold = Some(bytes);
         }
@@ -450,13 +454,13 @@ impl Courier {
         if answers_hello || !is_expected {
             return self.go_on_from(now, ack.head, effects);
         }
-        while self.window.front().is_some_and(|last| *last <= ack.head.seq) {
-            self.window.pop_front();
-        }
+        self.pace.acknowledged(ack.head.seq, now);
         if went_on {
             self.progress_at = now;
+            // Pings may wait behind batches.
+            self.pings.heard_at = now;
         }
-        if matches!(self.phase, Phase::Following(Fetching::Nothing)) && self.window.len() < WINDOW {
+        if matches!(self.phase, Phase::Following(Fetching::Nothing)) && self.pace.has_room() {
             self.fetch_next(effects);
         }
     }
@@ -465,13 +469,17 @@ impl Courier {
     /// nowhere yet. Elsewhere it is because it lost something, or has it from another connection.
     fn is_expected(&self, seq: u64) -> bool {
         matches!(self.phase, Phase::Following(_))
-            && (self.window.contains(&seq) || self.acked.is_some_and(|acked| acked.seq == seq))
+            && (self.pace.ends_with(seq) || self.acked.is_some_and(|acked| acked.seq == seq))
     }
 
     fn stall(&mut self, now: Mono) {
-        self.window.clear();
+        self.pace.pause();
+        let again_ms = match self.is_recovering {
+            true => RECOVERING_HELLO_MS,
+            false => HELLO_MS,
+        };
         self.phase = Phase::Stalled {
-            again_at: now.after_ms(HELLO_MS),
+            again_at: now.after_ms(again_ms),
         };
     }
 
@@ -488,7 +496,7 @@ impl Courier {
             };
         }
         self.progress.trouble = None;
-        self.window.clear();
+        self.pace.clear();
         self.sent = head;
         self.progress_at = now;
         self.fetch_next(effects);
@@ -512,7 +520,7 @@ impl Courier {
     fn page(&mut self, now: Mono, page: Page, effects: &mut Vec<Effect>) {
         let fetching = match self.phase.clone() {
             Phase::Following(fetching) => fetching,
-            Phase::Offering { left, limit } => return self.offer_page(now, &page, (left, limit), effects),
+            Phase::Offering { limit } => return self.offer_page(now, &page, limit, effects),
             Phase::Away | Phase::Greeting { .. } | Phase::Stalled { .. } => return,
         };
         self.progress.head = page.head;
@@ -538,7 +546,7 @@ impl Courier {
                     self.fetch(Fetching::Company { seen, until }, effects);
                 }
             }
-            Fetching::Next if last(self.sent.seq) >= page.head && self.window.is_empty() && !is_urgent() => {
+            Fetching::Next if last(self.sent.seq) >= page.head && self.pace.is_empty() && !is_urgent() => {
                 let (seen, until) = (last(self.sent.seq), now.after_ms(COMPANY_MS));
                 self.fetch(Fetching::Company { seen, until }, effects);
             }
@@ -586,12 +594,14 @@ impl Courier {
                 return self.stall(now);
             }
         };
-        if self.window.is_empty() {
+        if self.pace.is_empty() {
             self.progress_at = now;
         }
-        self.window.push_back(batch.last());
-        effects.push(Effect::Send(Kind::Journal, batch.to_bytes()));
-        if self.window.len() < WINDOW {
+        let last = batch.last();
+        let bytes = batch.to_bytes();
+        self.pace.sent(last, bytes.len(), now);
+        effects.push(Effect::Send(Kind::Journal, bytes));
+        if self.pace.has_room() {
             self.fetch_next(effects);
         } else {
             self.phase = Phase::Following(Fetching::Nothing);
@@ -630,6 +640,17 @@ impl Courier {
         }
     }
 
+    fn resend_at(&self) -> Mono {
+        self.progress_at.after_ms(RESEND_MS + self.pace.next_ms())
+    }
+
+    /// When the connection is not believed in any more.
+    fn silent_at(&self) -> Mono {
+        // A tail comes down the line as a batch goes up.
+        let tail_ms = if self.is_recovering { carried_ms(BATCH_PACKED_MAX) } else { 0 };
+        self.pings.heard_at.after_ms(SILENCE_MS + self.pace.longest_ms().max(tail_ms))
+    }
+
     fn tell_at(&self) -> Mono {
         self.told_at.map_or(Mono(0), |told| told.after_ms(TELL_STATION_MS))
     }
@@ -638,7 +659,7 @@ impl Courier {
         if self.phase == Phase::Away {
             return;
         }
-        if now >= self.pings.heard_at.after_ms(SILENCE_MS) {
+        if now >= self.silent_at() {
             self.lost(effects);
             effects.push(Effect::Reconnect("head office has not answered for a minute"));
             return;
@@ -661,7 +682,8 @@ impl Courier {
             }
             _ => {}
         }
-        if !self.window.is_empty() && now >= self.progress_at.after_ms(RESEND_MS) {
+        if !self.pace.is_empty() && now >= self.resend_at() {
+            self.pace.lost();
             let from = self.acked.unwrap_or(Head::START);
             self.go_on_from(now, from, effects);
         }

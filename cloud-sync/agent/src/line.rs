@@ -23,8 +23,11 @@ const REQUESTS_MAX: usize = 16 * WINDOW;
 const INFLIGHT: u16 = 8 * WINDOW as u16;
 /// How long CONNECT and SUBSCRIBE may take.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
-/// MQTT's own keep-alive. Pings of our own say more, and sooner.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// MQTT's own keep-alive. Pings of our own say more, and sooner. A thin line carries a long batch for minutes, behind which that of
+/// MQTT would have to wait.
+const KEEP_ALIVE: Duration = Duration::from_secs(300);
+/// How long a message may take to be handed to the system, as long as pings of our own find nothing wrong with the line.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(900);
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where head office's broker is, and how a site proves who it is.
@@ -184,6 +187,10 @@ impl Carrier {
 
     /// Carries messages until the connection ends; returns why it did.
     async fn carry(&mut self) -> String {
+        // The client has one time-out for connecting and for this.
+        let mut network = self.events.network_options();
+        network.set_connection_timeout(FLUSH_TIMEOUT.as_secs());
+        self.events.set_network_options(network);
         if self.heard.send(Heard::Up).await.is_err() {
             return String::new();
         }

@@ -14,6 +14,7 @@ use protocol::{
 use service::tls::{common_name, fingerprint};
 use std::{
     collections::BTreeMap,
+    num::NonZeroU32,
     sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 use tokio::sync::mpsc;
@@ -31,6 +32,9 @@ const KIB: Rate = Rate {
     per_second: 16 * 1_024,
     burst: 64 * 1_024,
 };
+
+/// Bytes a second with which a packet of a site must come at least: behind the thinnest line a batch takes minutes.
+const PACKET_RATE_MIN: NonZeroU32 = NonZeroU32::new(1_024).expect("a rate is not 0");
 
 /// A message of a site.
 #[derive(Debug)]
@@ -219,10 +223,11 @@ impl Gatekeeper for Door {
     }
 }
 
-/// The broker's limits for sites: few clients, large messages.
+/// The broker's limits for sites: few clients, large messages, and thin lines.
 pub fn limits() -> broker::Config {
     broker::Config {
         packet_bytes_max: FRAME_MAX + 1_024,
+        partial_packet_rate_min: Some(PACKET_RATE_MIN),
         unresolved_messages_max: WAITING_MAX,
         unresolved_bytes_max: 2 * FRAME_MAX,
         queue_bytes_max: 2 * FRAME_MAX,

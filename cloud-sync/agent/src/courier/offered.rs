@@ -1,13 +1,13 @@
 //! A journal that is not the one that head office follows is offered, so that people can see what it says before they say which one
 //! lives (decision 0034).
 
-use super::{Courier, Effect, Page, Phase, WINDOW};
+use super::{Courier, Effect, Page, Phase};
 use domain::{
     journal::{Hash, Head},
     time::Mono,
 };
 use protocol::{
-    frame::{BATCH_ENTRIES_MAX, BATCH_PACKED_MAX, Batch},
+    frame::{BATCH_ENTRIES_MAX, Batch},
     topic::Kind,
 };
 
@@ -28,7 +28,7 @@ impl Courier {
             Ok(batch) => batch,
             Err(error) => return Cut::Cannot(format!("the entries after {} cannot be sent: {error}", before.seq)),
         };
-        if batch.body.len() > BATCH_PACKED_MAX && page.entries.len() > 1 && limit > 1 {
+        if batch.body.len() > self.pace.batch_max() && page.entries.len() > 1 && limit > 1 {
             // The station gives whole steps, so what is still too long with a limit of one is a step that goes alone.
             return Cut::TooLong((page.entries.len() / 2).max(1));
         }
@@ -38,18 +38,18 @@ impl Courier {
         Cut::Batch(batch, Head { seq, hash })
     }
 
-    /// Offers the journal from where it got to, a window of it: nothing of it is acknowledged before people have said which branch
-    /// lives. After that it waits for the next hello.
+    /// Offers the journal from where it got to, as much of it as may go ahead: nothing of it is acknowledged before people have said
+    /// which branch lives, and the answer to the next hello says that the line has carried it.
     pub(super) fn offer(&mut self, effects: &mut Vec<Effect>) {
         if let Phase::Greeting { .. } | Phase::Following(_) = self.phase {
-            self.window.clear();
-            self.fetch_to_offer(WINDOW, BATCH_ENTRIES_MAX, effects);
+            self.pace.clear();
+            self.fetch_to_offer(BATCH_ENTRIES_MAX, effects);
         }
     }
 
-    fn fetch_to_offer(&mut self, left: usize, limit: usize, effects: &mut Vec<Effect>) {
+    fn fetch_to_offer(&mut self, limit: usize, effects: &mut Vec<Effect>) {
         let after = self.offered.unwrap_or(self.in_common).seq;
-        self.phase = Phase::Offering { left, limit };
+        self.phase = Phase::Offering { limit };
         effects.push(Effect::Fetch {
             after,
             limit,
@@ -57,13 +57,7 @@ impl Courier {
         });
     }
 
-    pub(super) fn offer_page(
-        &mut self,
-        now: Mono,
-        page: &Page,
-        (left, limit): (usize, usize),
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn offer_page(&mut self, now: Mono, page: &Page, limit: usize, effects: &mut Vec<Effect>) {
         self.progress.head = page.head;
         let from = self.offered.unwrap_or(self.in_common);
         let Some(before) = page.before.filter(|before| before.seq == from.seq) else {
@@ -77,13 +71,15 @@ impl Courier {
         match self.cut(before, page, limit) {
             Cut::Batch(batch, last) => {
                 self.offered = Some(last);
-                effects.push(Effect::Send(Kind::Journal, batch.to_bytes()));
-                match left {
-                    0 | 1 => self.stall(now),
-                    more => self.fetch_to_offer(more - 1, BATCH_ENTRIES_MAX, effects),
+                let bytes = batch.to_bytes();
+                self.pace.offered(bytes.len(), now);
+                effects.push(Effect::Send(Kind::Journal, bytes));
+                match self.pace.may_offer() {
+                    true => self.fetch_to_offer(BATCH_ENTRIES_MAX, effects),
+                    false => self.greet(now, effects),
                 }
             }
-            Cut::TooLong(limit) => self.fetch_to_offer(left, limit, effects),
+            Cut::TooLong(limit) => self.fetch_to_offer(limit, effects),
             Cut::Cannot(why) => {
                 self.progress.trouble = Some(why);
                 self.stall(now);

@@ -424,7 +424,11 @@ async fn a_thin_line_carries_what_has_piled_up_on_one_connection() {
     }
     agent.start().await.unwrap();
     books_are_equal(&station, &db).await;
-    let packed = db.read(|tx| tx.query("SELECT CAST(SUM(LENGTH(body)) AS BIGINT) FROM batch", &[])?.remove(0).int(0));
+    let packed = db.read(|tx| {
+        tx.query("SELECT CAST(SUM(LENGTH(body)) AS BIGINT) FROM batch", &[])?
+            .remove(0)
+            .int(0)
+    });
     let packed = u64::try_from(packed.await.unwrap()).unwrap();
     assert!(packed > 25 * 8 * 1_024, "{packed}");
     let (connections, bytes) = (line.connections(), line.bytes());

@@ -379,7 +379,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Some(DisconnectCause::PartialPacketTimeout.into());
         }
         let silent_at = self.silent_at();
-        silent_at.is_some_and(|at| now >= at).then(|| DisconnectCause::KeepAliveTimeout.into())
+        silent_at
+            .is_some_and(|at| now >= at)
+            .then(|| DisconnectCause::KeepAliveTimeout.into())
     }
 
     /// When there has been no packet for too long. One that may take as long as a thin line needs is no silence while it comes.

@@ -67,7 +67,8 @@ struct Others(BTreeMap<String, (Wall, Mono)>);
 impl Others {
     /// The leases that are over now, of all that others have.
     fn over(&mut self, leases: Vec<Lease>, now: Mono) -> Vec<Lease> {
-        self.0.retain(|owner, _| leases.iter().any(|lease| lease.owner == *owner));
+        self.0
+            .retain(|owner, _| leases.iter().any(|lease| lease.owner == *owner));
         let is_over = |lease: &Lease| {
             let (until, since) = self.0.entry(lease.owner.clone()).or_insert((lease.until, now));
             if *until != lease.until {

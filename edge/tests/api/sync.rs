@@ -253,10 +253,7 @@ async fn a_head_office_whose_clock_is_years_off_puts_a_station_in_doubt_at_most(
     // What it says later does not tell which of both was right.
     assert!(heard(shows).await);
     bench.put("/v1/members/m1", &json!({ "name": "" })).await.expect(200);
-    bench
-        .post("/v1/station/clock-confirmed", &json!({}))
-        .await
-        .expect(200);
+    bench.post("/v1/station/clock-confirmed", &json!({})).await.expect(200);
     assert!(!heard(shows).await, "a person has looked");
 }
 

@@ -112,7 +112,10 @@ impl Pace {
     pub(super) fn acknowledged(&mut self, seq: u64, now: Mono) {
         let is_there = self.sent.iter().take_while(|batch| batch.last <= seq).count();
         let there = self.sent.drain(..is_there);
-        if let Some((at, ahead)) = there.map(|batch| (batch.at, batch.ahead)).reduce(|one, next| (one.0, next.1)) {
+        if let Some((at, ahead)) = there
+            .map(|batch| (batch.at, batch.ahead))
+            .reduce(|one, next| (one.0, next.1))
+        {
             self.carried(ahead, at, now);
         }
     }

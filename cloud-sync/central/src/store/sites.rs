@@ -337,7 +337,9 @@ pub fn hold_all<'a>(tx: &mut dyn Tx, me: &'a str, over: &'a [Lease], until: Wall
     for (free, owner, at) in [own].into_iter().chain(over.iter().map(others)) {
         let free = format!("revoked_at IS NULL AND {free}");
         tx.execute(
-            &format!("UPDATE site SET owner = $3, owner_until = $4 WHERE id IN (SELECT id FROM site WHERE {free} {lock})"),
+            &format!(
+                "UPDATE site SET owner = $3, owner_until = $4 WHERE id IN (SELECT id FROM site WHERE {free} {lock})"
+            ),
             &[owner.into(), at.0.into(), me.into(), until.0.into()],
         )?;
         let missed = tx.query_optional(

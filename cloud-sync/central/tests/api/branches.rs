@@ -223,7 +223,10 @@ pub(crate) async fn an_invitation_of_a_clock_that_was_years_ahead_lets_nobody_in
     office.pass(-years);
     let refused = come_in(&ahead).await.problem(403, "old-token");
     let words = refused["detail"].as_str().unwrap();
-    assert!(words.contains("a clock that was off") && words.contains("site enrol"), "{words}");
+    assert!(
+        words.contains("a clock that was off") && words.contains("site enrol"),
+        "{words}"
+    );
     let right = put("/v1/sites/s7/invitation", json!({})).await.expect(200);
     come_in(&right).await.expect(200);
 }

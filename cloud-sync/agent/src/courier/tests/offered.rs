@@ -69,8 +69,12 @@ fn what_is_offered_goes_on_when_a_hello_behind_it_is_answered() {
     assert!(last.is_none_or(|last| last < 200_000), "{before}");
     bench.pass(1);
     assert_eq!(bench.head_office.other, Some(bench.station.head()));
-    let starts: Vec<u64> = bench.batches.iter().map(|(_, first, _)| *first).collect();
-    assert!(starts.is_sorted_by(|one, next| one < next), "each goes once");
+    let starts = bench.batches.iter().map(|(_, first, _)| *first);
+    let starts: Vec<u64> = starts.skip_while(|first| *first > 6).collect();
+    assert!(
+        starts.is_sorted_by(|one, next| one < next),
+        "each goes once: {starts:?}"
+    );
     // With nothing left to offer it is said again after a while.
     let hellos = bench.station.hellos;
     bench.pass(HELLO_MS - 1_000);

@@ -21,10 +21,7 @@ use protocol::{
     status::{Hello, Status},
     topic::Kind,
 };
-use std::{
-    collections::{BTreeMap, VecDeque},
-    mem,
-};
+use std::{collections::BTreeMap, mem};
 
 /// The most batches that are on the way at once.
 pub const WINDOW: usize = 16;
@@ -229,7 +226,7 @@ pub struct Courier {
     untold: Option<Vec<u8>>,
     told_at: Option<Mono>,
     pings: Pings,
-    tails: VecDeque<Vec<u8>>,
+    /// A tail is with the station.
     handing_tail: bool,
     directives: Directives,
     asked: Vec<u64>,
@@ -268,7 +265,6 @@ impl Courier {
             untold: None,
             told_at: None,
             pings: Pings::default(),
-            tails: VecDeque::new(),
             handing_tail: false,
             directives: Directives::default(),
             asked: Vec::new(),
@@ -359,7 +355,6 @@ impl Courier {
     fn lost(&mut self, effects: &mut Vec<Effect>) {
         self.phase = Phase::Away;
         self.pace = Pace::default();
-        self.tails.clear();
         self.directives.lost();
         self.asked.clear();
         self.offered = None;
@@ -403,9 +398,11 @@ impl Courier {
                 Ok(pong) => self.pong(now, pong, bytes, effects),
                 Err(_) => self.progress.malformed += 1,
             },
+            // Each hello is answered by one: what comes while the station has one is the same again.
+            Kind::Tail if self.handing_tail => {}
             Kind::Tail => {
-                self.tails.push_back(bytes);
-                self.hand_tail(effects);
+                self.handing_tail = true;
+                effects.push(Effect::HandTail(bytes));
             }
             Kind::Directive => effects.extend(self.directives.came(bytes)),
             Kind::Ask => self.ask(&bytes, effects),
@@ -615,26 +612,15 @@ impl Courier {
         }
     }
 
-    /// One at a time, in order: the station takes none that does not follow.
-    fn hand_tail(&mut self, effects: &mut Vec<Effect>) {
-        if !self.handing_tail
-            && let Some(tail) = self.tails.pop_front()
-        {
-            self.handing_tail = true;
-            effects.push(Effect::HandTail(tail));
-        }
-    }
-
     fn tail_taken(&mut self, now: Mono, taken: Result<(), String>, effects: &mut Vec<Effect>) {
         self.handing_tail = false;
         match taken {
-            Ok(()) if self.tails.is_empty() && self.phase != Phase::Away => {
+            Ok(()) if self.phase != Phase::Away => {
                 // Perhaps that was all of it: how far the station is now says whether something is still missing.
                 self.greet(now, effects);
             }
-            Ok(()) => self.hand_tail(effects),
+            Ok(()) => {}
             Err(why) => {
-                self.tails.clear();
                 self.progress.trouble = Some(format!("the station did not take back what it had lost: {why}"));
             }
         }
@@ -647,8 +633,14 @@ impl Courier {
     /// When the connection is not believed in any more.
     fn silent_at(&self) -> Mono {
         // A tail comes down the line as a batch goes up.
-        let tail_ms = if self.is_recovering { carried_ms(BATCH_PACKED_MAX) } else { 0 };
-        self.pings.heard_at.after_ms(SILENCE_MS + self.pace.longest_ms().max(tail_ms))
+        let tail_ms = if self.is_recovering {
+            carried_ms(BATCH_PACKED_MAX)
+        } else {
+            0
+        };
+        self.pings
+            .heard_at
+            .after_ms(SILENCE_MS + self.pace.longest_ms().max(tail_ms))
     }
 
     fn tell_at(&self) -> Mono {

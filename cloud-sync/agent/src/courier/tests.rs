@@ -15,6 +15,7 @@ use protocol::{
     frame::{Batch, HqEpoch, Unpacked},
     key::{PublicKeys, SigningKey},
 };
+use std::collections::VecDeque;
 
 fn site() -> SiteId {
     "s01".parse().unwrap()
@@ -630,6 +631,21 @@ fn whatever_is_lost_and_whenever_the_journal_arrives_whole_and_in_order() {
             "seed {seed}"
         );
     }
+}
+
+/// Otherwise a broker could fill the memory of the box.
+#[test]
+fn a_tail_that_comes_while_the_station_has_one_is_not_kept() {
+    let mut courier = Courier::new();
+    let mut told = |input: Input| courier.handle(Mono(1), input);
+    told(Input::Connected);
+    assert_eq!(told(Input::Down(Kind::Tail, vec![1])), [Effect::HandTail(vec![1])]);
+    for n in 0..100 {
+        assert_eq!(told(Input::Down(Kind::Tail, vec![n])), []);
+    }
+    // What is missing still comes by the next hello.
+    assert_eq!(told(Input::TailTaken(Ok(()))), [Effect::AskHello]);
+    assert_eq!(told(Input::Down(Kind::Tail, vec![2])), [Effect::HandTail(vec![2])]);
 }
 
 /// What is handed to the station of directives.

@@ -302,6 +302,9 @@ const TABLES_1: &[&str] = &[
         found_at BIGINT NOT NULL,
         PRIMARY KEY (site, branch, seq, class))",
     "CREATE INDEX finding_found ON finding (found_at, site, branch, seq, class)",
+    "CREATE INDEX finding_site ON finding (site, found_at, branch, seq, class)",
+    "CREATE INDEX finding_class ON finding (class, found_at, site, branch, seq)",
+    "CREATE INDEX finding_order ON finding (order_id, found_at, site, branch, seq, class) WHERE order_id IS NOT NULL",
     "CREATE INDEX transfer_member ON transfer (member, at, id)",
     // Work that is done once for something (`key`), whichever process does it: what it was last done for and what came of it.
     "CREATE TABLE job (

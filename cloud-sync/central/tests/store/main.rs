@@ -5,6 +5,7 @@
 mod cluster;
 mod file;
 mod line;
+mod plans;
 mod postgres_faults;
 mod rules;
 mod sets;

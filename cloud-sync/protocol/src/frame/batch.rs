@@ -23,8 +23,9 @@ pub const BATCH_RAW_MAX: usize = 2 * 1024 * 1024;
 /// The most packed bytes in a batch, unless a single step of the station is longer.
 pub const BATCH_PACKED_MAX: usize = 512 * 1024;
 /// The most stored bytes of anything that is unpacked at all. A step holds a few messages of 256 KiB, or the report of a
-/// day with one line for each connector.
-pub const STEP_RAW_MAX: usize = 32 * 1024 * 1024;
+/// day with one line for each connector. The program on the box holds it about eight times over, in 256 MiB: as the station's answer,
+/// as entries, joined, packed, and in the buffers of the line.
+pub const STEP_RAW_MAX: usize = 16 * 1024 * 1024;
 /// The most bytes of a message on the line. What cannot be packed at all is a little longer than it was.
 pub const FRAME_MAX: usize = STEP_RAW_MAX + 64 * 1024;
 

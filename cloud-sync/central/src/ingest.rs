@@ -6,6 +6,7 @@
 //! | here | what a batch is to the journal that is here, and what comes of it |
 //! | `copy` | a site's rows in memory, and how they follow entries |
 //! | `rating` | every bill is rated again |
+//! | `members` | members that are made at a desk have an id of their site's |
 //! | [`books`] | a site's balance sheet is compared with its books here |
 //! | [`opening`] | a station with a history joins with its rows |
 //! | [`fork`] | batches of a branch that is not followed are kept, so that people can say which one lives |
@@ -13,6 +14,7 @@
 pub mod books;
 mod copy;
 pub mod fork;
+mod members;
 pub mod opening;
 mod rating;
 

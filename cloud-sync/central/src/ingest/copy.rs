@@ -1,6 +1,6 @@
 //! A site's rows in memory, by the station's own code: what its journal makes of them, and what head office's books get of it.
 
-use super::rating;
+use super::{members, rating};
 use crate::store::{
     StoreError, Tx, decisions,
     findings::{Class, Finding},
@@ -41,7 +41,7 @@ pub(super) struct Followed {
     pub transfers: Vec<Mirrored>,
     /// The orders that they are about.
     pub orders: BTreeSet<OrderId>,
-    /// Bills that are others when they are rated again.
+    /// Bills that are others when they are rated again, and whatever else people must look at.
     pub findings: Vec<Finding>,
 }
 
@@ -210,6 +210,7 @@ impl SiteCopy {
                 self.site.day = Some(*day);
             }
             findings.extend(rating::check(self.rows(), stamp.seq, fact));
+            findings.extend(members::check(self.site.number, stamp.seq, fact));
             let (day, by) = (self.site.day, fact.by().map(str::to_owned));
             causes.insert(stamp.seq, Cause { day, by });
             orders.extend(fact.order().cloned());

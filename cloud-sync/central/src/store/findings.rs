@@ -24,12 +24,21 @@ pub enum Class {
     SetAside,
     /// A site was closed: what is open by its rows.
     Closed,
+    /// A member was made at a site's desk with an id that is another site's.
+    MemberId,
 }
 
 impl Class {
-    const ALL: [Self; 5] = [Self::Rating, Self::Books, Self::Fork, Self::SetAside, Self::Closed];
+    const ALL: [Self; 6] = [
+        Self::Rating,
+        Self::Books,
+        Self::Fork,
+        Self::SetAside,
+        Self::Closed,
+        Self::MemberId,
+    ];
 
-    /// Its name, in the database and for people: `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`.
+    /// Its name, in the database and for people: `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`, `MEMBER_ID`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Rating => "RATING",
@@ -37,6 +46,7 @@ impl Class {
             Self::Fork => "FORK",
             Self::SetAside => "SET_ASIDE",
             Self::Closed => "CLOSED",
+            Self::MemberId => "MEMBER_ID",
         }
     }
 

@@ -20,6 +20,7 @@ mod happens;
 mod head_office;
 mod journal;
 mod leases;
+mod members;
 mod moving;
 mod opening;
 mod rating;

@@ -19,6 +19,8 @@ pub enum FindingClass {
     SetAside,
     /// A site was closed: what is open by its rows.
     Closed,
+    /// A member was made at a site's desk with an id that is another site's.
+    MemberId,
 }
 
 impl From<FindingClass> for Class {
@@ -29,6 +31,7 @@ impl From<FindingClass> for Class {
             FindingClass::Fork => Self::Fork,
             FindingClass::SetAside => Self::SetAside,
             FindingClass::Closed => Self::Closed,
+            FindingClass::MemberId => Self::MemberId,
         }
     }
 }
@@ -43,7 +46,7 @@ pub struct FindingView {
     pub branch: u64,
     /// The entry at which it shows.
     pub seq: u64,
-    /// `RATING`, `BOOKS`, `FORK`, `SET_ASIDE` or `CLOSED`.
+    /// `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED` or `MEMBER_ID`.
     #[schema(example = "RATING")]
     pub class: String,
     /// The order it is about, if it is about one.

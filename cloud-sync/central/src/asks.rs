@@ -18,6 +18,10 @@ use tokio::sync::{oneshot, watch};
 const ASKED_PER_SITE_MAX: usize = 4;
 /// The most questions at once: with the longest answer of each, what is held in memory for them.
 const ASKED_MAX: usize = 16;
+/// Those of them that are kept for head office itself.
+const ASKED_BY_ITSELF: usize = 2;
+/// The most questions of one caller at once.
+const ASKED_PER_CALLER_MAX: usize = 2;
 /// The most orders of one site that are watched at once: so many a site shows.
 const WATCHED_PER_SITE_MAX: usize = 32;
 /// How often a site is told that somebody watches still: it forgets after twice as long.
@@ -46,6 +50,9 @@ pub enum NotAnswered {
     /// Too much is asked of it, or of all sites, already.
     #[error("too many questions are open already")]
     Busy,
+    /// Whoever asks has asked too much already.
+    #[error("other questions of yours are open already")]
+    CallerBusy,
 }
 
 type Send = dyn Fn(&SiteId, Kind, Vec<u8>) -> bool + std::marker::Send + Sync;
@@ -53,6 +60,8 @@ type Send = dyn Fn(&SiteId, Kind, Vec<u8>) -> bool + std::marker::Send + Sync;
 /// A question that waits for its answer.
 struct Asked {
     site: SiteId,
+    /// Who asked; none: head office itself.
+    by: Option<String>,
     status: u16,
     parts: Vec<Option<Vec<u8>>>,
     done: oneshot::Sender<Answer>,
@@ -107,16 +116,29 @@ impl Asks {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks a site, and waits for its answer at most so long.
+    /// Asks a site, for a caller or for head office itself, and waits for its answer at most so long.
     ///
     /// # Errors
     /// [`NotAnswered`].
-    pub async fn get(&self, site: &SiteId, what: Question, time_max: Duration) -> Result<Answer, NotAnswered> {
+    pub async fn get(
+        &self,
+        site: &SiteId,
+        by: Option<&str>,
+        what: Question,
+        time_max: Duration,
+    ) -> Result<Answer, NotAnswered> {
         let (done, answer) = oneshot::channel();
         let id = {
             let mut open = self.open();
-            let of_site = open.questions.values().filter(|asked| asked.site == *site).count();
-            if of_site >= ASKED_PER_SITE_MAX || open.questions.len() >= ASKED_MAX {
+            let count = |which: &dyn Fn(&Asked) -> bool| open.questions.values().filter(|asked| which(asked)).count();
+            let most = match by {
+                Some(_) => ASKED_MAX - ASKED_BY_ITSELF,
+                None => ASKED_MAX,
+            };
+            if by.is_some() && count(&|asked| asked.by.as_deref() == by) >= ASKED_PER_CALLER_MAX {
+                return Err(NotAnswered::CallerBusy);
+            }
+            if count(&|asked| asked.site == *site) >= ASKED_PER_SITE_MAX || open.questions.len() >= most {
                 return Err(NotAnswered::Busy);
             }
             open.last += 1;
@@ -124,6 +146,7 @@ impl Asks {
                 open.last,
                 Asked {
                     site: site.clone(),
+                    by: by.map(str::to_owned),
                     status: 0,
                     parts: Vec::new(),
                     done,

@@ -8,6 +8,7 @@ mod tests;
 
 use crate::{
     alerts::{conditions::Thresholds, smtp::Security},
+    door,
     store::Place,
 };
 use check::Draft;
@@ -116,6 +117,8 @@ pub struct Sites {
     pub broker: Option<Broker>,
     /// What a site that enrols is told: host and port of the broker, or of each of its nodes. None: found by itself.
     pub addresses: Vec<String>,
+    /// Open connections from one address to head office's own listener.
+    pub connections_per_address_max: usize,
 }
 
 impl Sites {
@@ -232,6 +235,7 @@ impl Default for Config {
                 listen: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8884))),
                 broker: None,
                 addresses: Vec::new(),
+                connections_per_address_max: door::CONNECTIONS_PER_ADDRESS_MAX,
             },
             http: Http {
                 listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8090))),

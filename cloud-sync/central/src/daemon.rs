@@ -249,7 +249,7 @@ pub(crate) fn words_of(place: &Place) -> String {
 fn front_of(config: &Config, tls: &Tls) -> anyhow::Result<Front> {
     let Some(broker) = &config.sites.broker else {
         let door = Arc::new(Door::default());
-        let broker = door::open(&door);
+        let broker = door::open(&door, config.sites.connections_per_address_max);
         return Ok(Front::Own(door, broker));
     };
     let text = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());

@@ -108,7 +108,8 @@ fn sheet_of(answer: &Answer) -> Result<Sheet, NotCompared> {
     })
 }
 
-/// Asks a site for its balance sheet and compares it with its books here; what differs is kept as a finding.
+/// Asks a site for its balance sheet, for a caller or for head office itself, and compares it with its books here; what differs is
+/// kept as a finding.
 ///
 /// # Errors
 /// [`NotCompared`].
@@ -116,10 +117,10 @@ pub async fn compare(
     db: &Db,
     asks: &Asks,
     clock: &dyn Clock,
-    site: &SiteId,
+    (site, by): (&SiteId, Option<&str>),
     ask_time_max: Duration,
 ) -> Result<(u64, Compared), NotCompared> {
-    let answer = asks.get(site, Question::BalanceSheet, ask_time_max).await?;
+    let answer = asks.get(site, by, Question::BalanceSheet, ask_time_max).await?;
     let sheet = sheet_of(&answer)?;
     let seq = sheet.seq;
     for _ in 0..LOOKS_AGAIN {
@@ -216,7 +217,7 @@ impl Daily {
         if !self.db.write(claim).await? {
             return Ok(false);
         }
-        let compared = compare(&self.db, &self.asks, &*self.clock, &site.id, ASK_TIME_MAX).await;
+        let compared = compare(&self.db, &self.asks, &*self.clock, (&site.id, None), ASK_TIME_MAX).await;
         let compared = match compared {
             Ok((seq, Compared::Differ(finding))) => {
                 tracing::error!(site = %site.id, seq, "its books are not those that are here: {}", finding.detail);

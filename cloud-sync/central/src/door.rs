@@ -22,12 +22,17 @@ use tokio::sync::mpsc;
 /// Messages of one site that wait: twice its window, and what it says besides.
 pub const WAITING_MAX: usize = 64;
 
+/// Connections in all.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// Connections from one address, where nothing else is configured: one machine takes no quarter of all.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+
 /// Packets that one site may send: its window of batches again and again, and what it says besides.
 const PACKETS: Rate = Rate {
     per_second: 200,
     burst: 400,
 };
-/// KiB that one site may send: more than it can catch up with, and the longest packet at once.
+/// KiB that one site may send: more than it can catch up with, and the longest packet several times at once.
 const KIB: Rate = Rate {
     per_second: 16 * 1_024,
     burst: 64 * 1_024,
@@ -224,8 +229,10 @@ impl Gatekeeper for Door {
 }
 
 /// The broker's limits for sites: few clients, large messages, and thin lines.
-pub fn limits() -> broker::Config {
+pub fn limits(connections_per_address_max: usize) -> broker::Config {
     broker::Config {
+        connections_max: CONNECTIONS_MAX,
+        connections_per_address_max,
         packet_bytes_max: FRAME_MAX + 1_024,
         partial_packet_rate_min: Some(PACKET_RATE_MIN),
         unresolved_messages_max: WAITING_MAX,
@@ -238,7 +245,8 @@ pub fn limits() -> broker::Config {
     }
 }
 
-/// A door and the broker that asks it.
-pub fn open(door: &Arc<Door>) -> broker::Broker {
-    broker::Broker::new(limits(), Arc::clone(door) as Arc<dyn Gatekeeper>)
+/// A door and the broker that asks it, which takes so many connections from one address.
+pub fn open(door: &Arc<Door>, connections_per_address_max: usize) -> broker::Broker {
+    let limits = limits(connections_per_address_max);
+    broker::Broker::new(limits, Arc::clone(door) as Arc<dyn Gatekeeper>)
 }

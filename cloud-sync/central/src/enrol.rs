@@ -6,7 +6,8 @@ use crate::{
     enrolments::Enrolments,
     owners::Bell,
     store::{
-        StoreError, Tx, enrolment,
+        StoreError, Tx,
+        enrolment::{self, Enrolment},
         sites::{self, Site},
     },
 };
@@ -56,6 +57,16 @@ pub struct Entrance {
     pub process: String,
     /// Who has come in, beside the database.
     pub enrolments: Enrolments,
+}
+
+/// What a token opens.
+#[derive(Debug)]
+pub struct Opened {
+    agent_key: ClientPublicKey,
+    token: SecretHash,
+    offer: Enrolment,
+    /// What the token is used up for: who may show it again.
+    this: String,
 }
 
 /// Why a site does not come in.
@@ -113,13 +124,11 @@ impl Entrance {
         }))
     }
 
-    /// Lets a site in that shows a token. The certificate before counts no more.
-    ///
-    /// The same request again, where its answer was lost, gets another certificate for the same key.
+    /// What a token opens for whoever shows it, if it counts for them. Nothing is changed.
     ///
     /// # Errors
     /// [`NotEnrolled`].
-    pub fn enrol(&self, tx: &mut dyn Tx, request: &Request, now: Wall) -> Result<Enrolled, NotEnrolled> {
+    pub fn opens(tx: &mut dyn Tx, request: &Request, now: Wall) -> Result<Opened, NotEnrolled> {
         let agent_key: ClientPublicKey = request.agent_key.parse().map_err(NotEnrolled::BadKey)?;
         let token = SecretHash::of(request.token.as_bytes());
         let offer = enrolment::find(tx, &token)?.ok_or(NotEnrolled::UnknownToken)?;
@@ -133,6 +142,27 @@ impl Entrance {
         if offer.until > now.after_ms(2 * TOKEN_MS) {
             return Err(NotEnrolled::TooNew(offer.until));
         }
+        Ok(Opened {
+            agent_key,
+            token,
+            offer,
+            this,
+        })
+    }
+
+    /// Lets a site in that shows a token. The certificate before counts no more.
+    ///
+    /// The same request again, where its answer was lost, gets another certificate for the same key.
+    ///
+    /// # Errors
+    /// [`NotEnrolled`].
+    pub fn enrol(&self, tx: &mut dyn Tx, request: &Request, now: Wall) -> Result<Enrolled, NotEnrolled> {
+        let Opened {
+            agent_key,
+            token,
+            offer,
+            this,
+        } = Self::opens(tx, request, now)?;
         if offer.used_for.is_none() && !enrolment::use_up(tx, &token, &this)? {
             // Somebody else was quicker.
             return Err(NotEnrolled::Used);

@@ -161,7 +161,7 @@ impl IntoResponse for Problem {
                 let challenge = HeaderValue::from_static("Bearer realm=\"holdfast\"");
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(header::RETRY_AFTER, self.retry_after_s.into());
             }
             _ => {}

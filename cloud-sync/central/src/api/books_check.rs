@@ -75,7 +75,8 @@ async fn check_books(
     put: Put<Nothing>,
 ) -> Result<Json<BooksCheckView>, Problem> {
     let site = api.site(&id).await?;
-    let compared = daily::compare(&api.db, &api.asks, &*api.clock, &id, api.ask_time_max).await;
+    let by = Some(put.caller.name.as_str());
+    let compared = daily::compare(&api.db, &api.asks, &*api.clock, (&id, by), api.ask_time_max).await;
     let (seq, compared) = compared.map_err(|why| refused(&id, why))?;
     let view = BooksCheckView::of(seq, &compared);
     let day = site.day.as_deref().and_then(|day| Day::parse(day).ok());

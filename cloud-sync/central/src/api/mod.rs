@@ -16,6 +16,7 @@
 //! | `station`, `live` | what only the station knows: it is asked over the line |
 //! | `users`, `sessions`, `tokens`, `audit` | people, machines, and who changed what |
 //! | `credentials`, `passwords`, `attempts` | who asks; passwords, and how often one may be tried |
+//! | `slow` | questions that take long: few at once |
 //! | `answered` | changes: decided, told to the audit chain and remembered in one transaction |
 //! | `health`, `document` | for monitoring, and what the OpenAPI document says besides |
 //!
@@ -49,6 +50,7 @@ mod passwords;
 mod quarantine;
 mod sessions;
 mod sites;
+mod slow;
 mod station;
 mod tokens;
 mod upkeep;
@@ -124,6 +126,7 @@ pub struct ApiState {
     counts: Arc<Counts>,
     numbers: Arc<Numbers>,
     answered: Arc<AnsweredCounts>,
+    slow: Arc<slow::Slow>,
     /// How long a station may take to answer.
     ask_time_max: Duration,
     /// Whoever waits for something to happen is sent away when this is true.
@@ -156,7 +159,8 @@ impl ApiState {
         });
         let tokens: Arc<dyn Tokens> = Arc::clone(&credentials) as Arc<dyn Tokens>;
         Ok(Self {
-            db,
+            // What people ask for keeps neither desks nor logins waiting.
+            db: db.for_people(),
             asks,
             clock,
             entrance: None,
@@ -169,6 +173,7 @@ impl ApiState {
             counts: Arc::default(),
             numbers: Arc::new(Numbers::of_this_run()?),
             answered: Arc::default(),
+            slow: Arc::default(),
             ask_time_max: ASK_TIME_MAX,
             closing,
         })

@@ -252,6 +252,15 @@ async fn enrol_site(
         agent_key,
         edge_key,
     };
+    let peer = peer.map(|Extension(peer)| peer);
+    let refused = |error| not_enrolled(error, peer, &api.logins);
+    // Strangers wait for no writer, and no writer for them: what does not count is found by reading.
+    let shown = request.clone();
+    let opens = api.read(move |tx| match Entrance::opens(tx, &shown, now) {
+        Err(NotEnrolled::Store(error)) => Err(error),
+        opens => Ok(opens.map(drop)),
+    });
+    opens.await?.map_err(refused)?;
     let of = Arc::clone(&entrance);
     let enrolled = api.db.write(move |tx| {
         let enrolled = match of.enrol(tx, &request, now) {
@@ -273,10 +282,7 @@ async fn enrol_site(
         let line = site.and_then(|site| enrolments::Line::enrolled(&site, now));
         Ok(Ok((enrolled, line)))
     });
-    let peer = peer.map(|Extension(peer)| peer);
-    let (enrolled, line) = enrolled
-        .await?
-        .map_err(|error| not_enrolled(error, peer, &api.logins))?;
+    let (enrolled, line) = enrolled.await?.map_err(refused)?;
     if let Some(line) = line {
         // Before the answer: a box that was not answered asks again.
         write_down(&entrance, line).await?;

@@ -13,6 +13,7 @@ use protocol::read_through::Question;
 use serde::Deserialize;
 use service::{
     http::{
+        access::Caller,
         body::{Asked, Of},
         page::{Paging, bad_cursor, cursor_of},
         problem::Problem,
@@ -239,7 +240,11 @@ fn log_entry(entry: &Written) -> LogEntry {
     ),
     security(("bearer" = ["viewer"])),
 )]
-async fn get_curve(State(api): State<ApiState>, Of((site, order)): Of<(SiteId, OrderId)>) -> Result<Passed, Problem> {
+async fn get_curve(
+    State(api): State<ApiState>,
+    Of((site, order)): Of<(SiteId, OrderId)>,
+    caller: Caller,
+) -> Result<Passed, Problem> {
     api.order(&site, &order).await?;
-    api.ask(&site, Question::Curve { order }).await
+    api.ask(&caller, &site, Question::Curve { order }).await
 }

@@ -11,6 +11,7 @@ use domain::ids::SiteId;
 use protocol::read_through::Question;
 use service::{
     http::{
+        access::Caller,
         body::Of,
         problem::{Details, Problem},
     },
@@ -40,8 +41,8 @@ impl IntoResponse for Passed {
 
 impl ApiState {
     /// Asks a station.
-    pub(super) async fn ask(&self, site: &SiteId, what: Question) -> Result<Passed, Problem> {
-        match self.asks.get(site, what, self.ask_time_max).await {
+    pub(super) async fn ask(&self, caller: &Caller, site: &SiteId, what: Question) -> Result<Passed, Problem> {
+        match self.asks.get(site, Some(&caller.name), what, self.ask_time_max).await {
             Ok(answer) => passed(site, answer),
             Err(why) => Err(not_answered(site, why)),
         }
@@ -59,6 +60,11 @@ pub(super) fn not_answered(site: &SiteId, why: NotAnswered) -> Problem {
         ),
         NotAnswered::Silent => ("site_silent", "its line may be slow: ask again".to_owned()),
         NotAnswered::Busy => ("site_busy", "ask again in a moment".to_owned()),
+        NotAnswered::CallerBusy => {
+            let detail = format!("site {site}: {why}; ask again when one of them is answered");
+            let busy = Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail).until(1);
+            return busy.with("site", site.as_str());
+        }
     };
     Problem::unavailable(code, format!("site {site}: {why}; {way_out}")).with("site", site.as_str())
 }
@@ -92,9 +98,9 @@ fn passed(site: &SiteId, Answer { status, body }: Answer) -> Result<Passed, Prob
     ),
     security(("bearer" = ["viewer"])),
 )]
-async fn get_station(State(api): State<ApiState>, Of(site): Of<SiteId>) -> Result<Passed, Problem> {
+async fn get_station(State(api): State<ApiState>, Of(site): Of<SiteId>, caller: Caller) -> Result<Passed, Problem> {
     api.site(&site).await?;
-    api.ask(&site, Question::Station).await
+    api.ask(&caller, &site, Question::Station).await
 }
 
 /// The station's own books, as its `GET /v1/balance-sheet?detail=true` shows them. It is asked over the line.
@@ -108,7 +114,11 @@ async fn get_station(State(api): State<ApiState>, Of(site): Of<SiteId>) -> Resul
     ),
     security(("bearer" = ["viewer"]), ("bearer" = ["finance_maker"]), ("bearer" = ["finance_checker"])),
 )]
-async fn get_balance_sheet(State(api): State<ApiState>, Of(site): Of<SiteId>) -> Result<Passed, Problem> {
+async fn get_balance_sheet(
+    State(api): State<ApiState>,
+    Of(site): Of<SiteId>,
+    caller: Caller,
+) -> Result<Passed, Problem> {
     api.site(&site).await?;
-    api.ask(&site, Question::BalanceSheet).await
+    api.ask(&caller, &site, Question::BalanceSheet).await
 }

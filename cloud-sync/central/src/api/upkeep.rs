@@ -118,6 +118,7 @@ async fn verify_journal(
     State(api): State<ApiState>,
     Of(site): Of<SiteId>,
     Asked(query): Asked<Through>,
+    caller: Caller,
 ) -> Result<Json<FollowedView>, Problem> {
     let through: Option<Head> = match query.through.map(|text| text.parse()).transpose() {
         Ok(through) => through,
@@ -128,7 +129,8 @@ async fn verify_journal(
             ));
         }
     };
-    let verified = api.read(move |tx| of_site(tx, &site, |tx| upkeep::journal::verify(tx, &site, through)));
+    let verify = move |tx: &mut dyn Tx| of_site(tx, &site, |tx| upkeep::journal::verify(tx, &site, through));
+    let verified = api.read_long(&caller, verify);
     let followed = verified.await??;
     Ok(Json(FollowedView {
         right: followed.fault.is_none(),
@@ -145,8 +147,13 @@ async fn verify_journal(
     responses((status = 200, description = "What it came to", body = VerifiedView)),
     security(("bearer" = ["admin"]), ("bearer" = ["finance_checker"])),
 )]
-async fn verify_replica(State(api): State<ApiState>, Of(site): Of<SiteId>) -> Result<Json<VerifiedView>, Problem> {
-    let verified = api.read(move |tx| of_site(tx, &site, |tx| upkeep::replica::verify(tx, &site)));
+async fn verify_replica(
+    State(api): State<ApiState>,
+    Of(site): Of<SiteId>,
+    caller: Caller,
+) -> Result<Json<VerifiedView>, Problem> {
+    let verify = move |tx: &mut dyn Tx| of_site(tx, &site, |tx| upkeep::replica::verify(tx, &site));
+    let verified = api.read_long(&caller, verify);
     Ok(Json(verified.await??.into()))
 }
 
@@ -204,8 +211,8 @@ async fn rebuild_replica(
     responses((status = 200, description = "What it came to", body = VerifiedView)),
     security(("bearer" = ["admin"]), ("bearer" = ["finance_checker"])),
 )]
-async fn verify_ledger(State(api): State<ApiState>) -> Result<Json<VerifiedView>, Problem> {
-    let verified = api.read(upkeep::ledger::verify).await?;
+async fn verify_ledger(State(api): State<ApiState>, caller: Caller) -> Result<Json<VerifiedView>, Problem> {
+    let verified = api.read_long(&caller, upkeep::ledger::verify).await?;
     Ok(Json(verified.into()))
 }
 
@@ -234,12 +241,14 @@ async fn export_ledger(
         Ok(day) => day,
         Err(error) => return Err(Problem::field("day", error.to_string())),
     };
+    let turn = api.turn(&caller)?;
     tracing::info!(by = caller.name, "the books are written out");
     let (pieces, table) = mpsc::channel(PIECES_MAX);
     let db = api.db.clone();
     tokio::spawn(async move {
         let broken = pieces.clone();
         let written = db.read(move |tx| {
+            let _until_written = turn;
             let mut out = io::BufWriter::with_capacity(PIECE_BYTES, Pieces(pieces));
             Ok(upkeep::ledger::export(tx, day, &mut out))
         });

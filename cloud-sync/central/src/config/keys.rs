@@ -1,7 +1,7 @@
 //! Every key there is, and how its value is read: the one list that the file, the environment and the checks go by.
 
 use super::{WebhookAddress, check::Draft};
-use crate::alerts::smtp::Security;
+use crate::{alerts::smtp::Security, door};
 use axum::http::Uri;
 use jiff::SignedDuration;
 use service::{
@@ -23,6 +23,8 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
 
     "sites.listen" => |draft, given| draft.config.sites.listen = given.optional(Given::address)?;
     "sites.address" => |draft, given| draft.config.sites.addresses = hosts_and_ports(given)?;
+    "sites.connections_per_address_max" => |draft, given|
+        draft.config.sites.connections_per_address_max = given.integer(1..=door::CONNECTIONS_MAX)?;
     "sites.broker.address" => |draft, given| draft.broker = hosts_and_ports(given)?;
     "sites.broker.plain" => |draft, given| draft.broker_plain = given.boolean()?;
     "sites.broker.authority" => |draft, given|

@@ -52,6 +52,18 @@ fn the_database_is_in_the_folder_unless_an_address_is_given() {
 }
 
 #[test]
+fn one_address_takes_a_small_part_of_the_connections_of_sites() {
+    let limits = |text: &str| door::limits(of(text).unwrap().sites.connections_per_address_max);
+    let few = limits("");
+    assert!(few.connections_per_address_max * 16 <= few.connections_max);
+    // All sites may come through one gateway.
+    let all = limits("[sites]\nconnections_per_address_max = 4096");
+    assert_eq!(all.connections_per_address_max, all.connections_max);
+    let none = faults_of("[sites]\nconnections_per_address_max = 0");
+    assert!(none.contains("sites.connections_per_address_max"), "{none}");
+}
+
+#[test]
 fn a_broker_of_somebody_elses_takes_the_place_of_the_own_listener() {
     let config = of("[sites.broker]\naddress = \"mq.example:8883\"").unwrap();
     assert_eq!(config.sites.listen, None);

@@ -56,7 +56,8 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Connections that read, and on PostgreSQL as many again that write: a long question keeps no batch waiting.
+/// Connections that read for desks, and as many again that read for people, whose questions may take long; on PostgreSQL also as many
+/// that write.
 const CONNECTIONS: usize = 4;
 /// Transactions that wait for a connection; beyond them callers wait for room before theirs is taken. Callers wait for answers
 /// anyway, so this bounds only what those who went away leave behind.
@@ -247,6 +248,8 @@ fn queue() -> (Queue, Waiting) {
 pub struct Db {
     writes: Queue,
     reads: Queue,
+    /// What reads for people.
+    for_people: Queue,
     /// Where it is, if it is a file.
     file: Option<PathBuf>,
 }
@@ -259,22 +262,28 @@ impl Db {
     pub fn open(place: &Place) -> Result<Self, StoreError> {
         let (writes, to_write) = queue();
         let (reads, to_read) = queue();
+        let (for_people, to_read_for_people) = queue();
         match place {
             Place::Memory => {
                 let mut connection = sqlite::Sqlite::in_memory()?;
                 schema::migrate(&mut connection)?;
                 serve("sqlite", to_write, connection)?;
-                let reads = writes.clone();
-                let file = None;
-                return Ok(Self { writes, reads, file });
+                return Ok(Self {
+                    reads: writes.clone(),
+                    for_people: writes.clone(),
+                    writes,
+                    file: None,
+                });
             }
             Place::File(path) => {
                 let mut writer = sqlite::Sqlite::open(path)?;
                 schema::migrate(&mut writer)?;
                 moving::refuse(&mut writer)?;
                 serve("sqlite-write", to_write, writer)?;
-                for _ in 0..CONNECTIONS {
-                    serve("sqlite-read", Arc::clone(&to_read), sqlite::Sqlite::open(path)?)?;
+                for waiting in [to_read, to_read_for_people] {
+                    for _ in 0..CONNECTIONS {
+                        serve("sqlite-read", Arc::clone(&waiting), sqlite::Sqlite::open(path)?)?;
+                    }
                 }
             }
             Place::Postgres(url) => {
@@ -286,8 +295,10 @@ impl Db {
                 for _ in 1..CONNECTIONS {
                     serve("postgres-write", Arc::clone(&to_write), postgres::Postgres::new(url)?)?;
                 }
-                for _ in 0..CONNECTIONS {
-                    serve("postgres-read", Arc::clone(&to_read), postgres::Postgres::new(url)?)?;
+                for waiting in [to_read, to_read_for_people] {
+                    for _ in 0..CONNECTIONS {
+                        serve("postgres-read", Arc::clone(&waiting), postgres::Postgres::new(url)?)?;
+                    }
                 }
             }
         }
@@ -295,7 +306,21 @@ impl Db {
             Place::File(path) => Some(path.clone()),
             _ => None,
         };
-        Ok(Self { writes, reads, file })
+        Ok(Self {
+            writes,
+            reads,
+            for_people,
+            file,
+        })
+    }
+
+    /// The same database, read by connections that desks do not wait for.
+    #[must_use]
+    pub fn for_people(&self) -> Self {
+        Self {
+            reads: self.for_people.clone(),
+            ..self.clone()
+        }
     }
 
     /// Runs `work` in a transaction; it is committed, on disk, when this returns a value. Once it is taken, it goes on if

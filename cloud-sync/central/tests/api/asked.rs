@@ -198,7 +198,9 @@ fn asks() -> (Arc<Asks>, Frames) {
 #[tokio::test]
 async fn whoever_gets_no_answer_is_told_and_the_answer_that_comes_after_it_is_nobodys() {
     let (asks, frames) = asks();
-    let silent = asks.get(&site("s1"), Question::Station, Duration::from_millis(1)).await;
+    let silent = asks
+        .get(&site("s1"), None, Question::Station, Duration::from_millis(1))
+        .await;
     assert_eq!(silent, Err(NotAnswered::Silent));
     assert_eq!(asks.counts(), (0, 0));
     let id = frames.lock().unwrap()[0].1.id;
@@ -214,14 +216,14 @@ async fn questions_are_bounded_for_each_site_and_a_caller_who_goes_away_takes_th
     for _ in 0..4 {
         let asks = Arc::clone(&asks);
         waiting.push(tokio::spawn(async move {
-            asks.get(&site("s1"), Question::Station, long).await
+            asks.get(&site("s1"), None, Question::Station, long).await
         }));
     }
     while frames.lock().unwrap().len() < 4 {
         tokio::task::yield_now().await;
     }
     assert_eq!(
-        asks.get(&site("s1"), Question::Station, long).await,
+        asks.get(&site("s1"), None, Question::Station, long).await,
         Err(NotAnswered::Busy)
     );
     waiting.pop().unwrap().abort();
@@ -230,7 +232,7 @@ async fn questions_are_bounded_for_each_site_and_a_caller_who_goes_away_takes_th
     }
     let other = Arc::clone(&asks);
     waiting.push(tokio::spawn(async move {
-        other.get(&site("s2"), Question::Station, long).await
+        other.get(&site("s2"), None, Question::Station, long).await
     }));
     while frames.lock().unwrap().len() < 5 {
         tokio::task::yield_now().await;
@@ -252,12 +254,51 @@ async fn questions_are_bounded_for_each_site_and_a_caller_who_goes_away_takes_th
 }
 
 #[tokio::test]
+async fn one_caller_has_two_questions_and_some_are_kept_for_head_office_itself() {
+    let (asks, frames) = asks();
+    let mut waiting = Vec::new();
+    let mut ask = |by: Option<String>, at: &str| {
+        let (asks, at) = (Arc::clone(&asks), site(at));
+        waiting.push(tokio::spawn(async move {
+            asks.get(&at, by.as_deref(), Question::Station, Duration::from_secs(600))
+                .await
+        }));
+    };
+    for n in 0..7 {
+        ask(Some(format!("caller {n}")), &format!("s{n}"));
+        ask(Some(format!("caller {n}")), &format!("t{n}"));
+    }
+    let asked = async |count| {
+        while frames.lock().unwrap().len() < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    asked(14).await;
+    let more = async |by: Option<&str>| {
+        asks.get(&site("more"), by, Question::Station, Duration::from_secs(600))
+            .await
+    };
+    assert_eq!(more(Some("caller 3")).await, Err(NotAnswered::CallerBusy));
+    assert_eq!(more(Some("another")).await, Err(NotAnswered::Busy));
+    ask(None, "s0");
+    ask(None, "s1");
+    asked(16).await;
+    assert_eq!(more(None).await, Err(NotAnswered::Busy));
+    for task in waiting {
+        task.abort();
+    }
+}
+
+#[tokio::test]
 async fn parts_come_in_any_order_and_what_contradicts_them_is_dropped() {
     let (asks, frames) = asks();
     let body: Vec<u8> = (0..2 * PART_MAX + 5).map(|n| (n % 251) as u8).collect();
     let waiting = {
         let asks = Arc::clone(&asks);
-        tokio::spawn(async move { asks.get(&site("s1"), Question::Station, Duration::from_secs(600)).await })
+        tokio::spawn(async move {
+            asks.get(&site("s1"), None, Question::Station, Duration::from_secs(600))
+                .await
+        })
     };
     while frames.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;

@@ -18,6 +18,7 @@ mod lists;
 mod machines;
 mod office;
 mod people;
+mod slow;
 mod station;
 
 /// Each test on SQLite and on PostgreSQL. Those on PostgreSQL stand together: they share a server, which ends with the last.

@@ -60,7 +60,7 @@ fn process(db: &Db, name: &str, passed: &Arc<AtomicU64>, off_by_ms: i64) -> Owne
         off_by_ms,
     };
     let door = Arc::new(Door::default());
-    let broker = door::open(&door);
+    let broker = door::open(&door, door::CONNECTIONS_PER_ADDRESS_MAX);
     let front = Arc::new(Front::Own(door, broker));
     let (_bell, rings) = Bell::new();
     Owners::new(
@@ -94,7 +94,11 @@ fn a_process_whose_clock_is_years_off_keeps_a_site_while_it_lives_and_no_longer(
             for _ in 0..12 {
                 right.look().await;
                 wrong.look().await;
-                assert_eq!(owner(db).await.as_deref(), Some("wrong"), "it lives, whatever its clock shows");
+                assert_eq!(
+                    owner(db).await.as_deref(),
+                    Some("wrong"),
+                    "it lives, whatever its clock shows"
+                );
                 look_later();
             }
             // It is killed.

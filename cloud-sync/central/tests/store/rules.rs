@@ -29,6 +29,7 @@ everywhere! {
 on_disk! {
     what_is_committed_is_there_after_reopening
     what_a_reader_sees_is_one_state
+    who_reads_for_people_keeps_no_desk_waiting
     several_that_open_an_empty_database_at_once_all_find_it_made
     a_newer_schema_is_refused_with_its_words
 }
@@ -358,4 +359,29 @@ fn a_newer_schema_is_refused_with_its_words(home: &Home) {
     assert!(!error.is_transient());
     let words = error.to_string();
     assert!(words.contains("a newer program has changed it"), "{words}");
+}
+
+fn who_reads_for_people_keeps_no_desk_waiting(home: &Home) {
+    let db = home.open();
+    let (holds, held) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let mut go_on = Vec::new();
+        for _ in 0..4 {
+            let (db, holds) = (db.for_people(), holds.clone());
+            let (goes_on, may_go_on) = mpsc::channel::<()>();
+            go_on.push(goes_on);
+            scope.spawn(move || {
+                wait(db.read(move |tx| {
+                    holds.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                    tx.query("SELECT count(*) FROM r_state", &[])
+                }))
+            });
+        }
+        (0..4).for_each(|_| held.recv().unwrap());
+        assert_eq!(number(&db, "SELECT count(*) FROM r_state"), 0);
+        for go_on in go_on {
+            go_on.send(()).unwrap();
+        }
+    });
 }

@@ -16,6 +16,7 @@
 //! | [`enrolments`] | who has, in a file beside the database, for one that is restored from a copy |
 //! | [`heard`] | pings are answered, and it is noted who was heard |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
+//! | [`money`] | wallets, what is moved to sites and comes back, what members owe |
 //! | [`role`] | what somebody may do |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
 //! | [`upkeep`] | whether the database says what the journals say, and making it say so again |
@@ -35,6 +36,7 @@ pub mod enrolments;
 pub mod front;
 pub mod heard;
 pub mod ingest;
+pub mod money;
 pub mod owners;
 pub mod remote;
 pub mod role;

@@ -1,6 +1,8 @@
 //! The tables, by version. A newer program brings an older database up to date when it starts, in one transaction; an older
 //! program refuses a newer database.
 
+mod money;
+
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
@@ -69,7 +71,8 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
 }
 
 fn version_1(dialect: Dialect) -> Vec<String> {
-    let mut statements: Vec<String> = TABLES_1.iter().map(|table| of_engine(table, dialect)).collect();
+    let tables = TABLES_1.iter().chain(money::TABLES);
+    let mut statements: Vec<String> = tables.map(|table| of_engine(table, dialect)).collect();
     for table in ["transfer", "audit"] {
         statements.extend(append_only(table, dialect));
     }
@@ -133,7 +136,8 @@ fn append_only(table: &str, dialect: Dialect) -> Vec<String> {
 /// Amounts are fen, energies 0.1 Wh, times milliseconds since 1970.
 const TABLES_1: &[&str] = &[
     // What this database is.
-    "CREATE TABLE head_office (id BIGINT PRIMARY KEY CHECK (id = 1), hq_epoch TEXT NOT NULL, signing_key TEXT NOT NULL)",
+    "CREATE TABLE head_office (
+        id BIGINT PRIMARY KEY CHECK (id = 1), hq_epoch TEXT NOT NULL, signing_key TEXT NOT NULL, frozen TEXT)",
     // A move of the database: where to it went, or where from it comes and is not all here.
     "CREATE TABLE moved (
         id BIGINT PRIMARY KEY CHECK (id = 1), move TEXT NOT NULL, arrives BIGINT NOT NULL, place TEXT NOT NULL)",
@@ -154,6 +158,7 @@ const TABLES_1: &[&str] = &[
         hash BYTES NOT NULL,
         mono BIGINT NOT NULL,
         epoch TEXT,
+        hq_epoch TEXT,
         day TEXT,
         hello TEXT,
         heard_at BIGINT,

@@ -62,13 +62,12 @@ fn process(db: &Db, name: &str, passed: &Arc<AtomicU64>, off_by_ms: i64) -> Owne
     let door = Arc::new(Door::default());
     let broker = door::open(&door, door::CONNECTIONS_PER_ADDRESS_MAX);
     let front = Arc::new(Front::Own(door, broker));
-    let (_bell, rings) = Bell::new();
     Owners::new(
         Arc::new(office),
         Arc::new(clock),
         db.clone(),
         front,
-        rings,
+        Bell::new(),
         Arc::new(Bounds::default()),
     )
 }

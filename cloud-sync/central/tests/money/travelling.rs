@@ -70,6 +70,8 @@ fn money_that_lies_elsewhere_is_recalled_first_and_kept_for_the_order_that_asked
     let refused = company.may(move |money| money.lease(&id("w"), &c, yuan("5"))).unwrap_err();
     assert!(matches!(refused, Refused::TooLittle { .. }), "{refused}");
     company.settle();
+    let placing = company.read(|tx| placings::find(tx, &order_id("hq-1"))).unwrap();
+    assert_eq!(placing.state, placings::State::Placed, "{:?}", company.directives(0));
     assert_eq!(company.stations[0].bench.state(&order_id("hq-1")), State::Place);
     assert_eq!((company.wallet("w"), company.there(1, "w")), (Fen::ZERO, yuan("20")));
     company.check_equal();
@@ -166,8 +168,8 @@ fn whoever_charges_often_at_a_site_keeps_money_there_and_it_comes_back_when_they
     company.settle();
     company.pass(15 * DAY);
     company.settle();
-    assert_eq!(company.money(central::money::Money::recall_idle), 1);
+    assert_eq!(company.money(|money| money.recall_idle()), 1);
     company.settle();
     assert_eq!((company.there(0, "w"), company.worth("w")), (yuan("7"), worth + yuan("7")));
-    assert_eq!(company.money(central::money::Money::recall_idle), 0);
+    assert_eq!(company.money(|money| money.recall_idle()), 0);
 }

@@ -271,17 +271,20 @@ impl Company {
     /// What head office has told a station comes down, each once more if it was not answered; whether it did anything.
     pub(crate) fn down(&mut self, n: usize) -> bool {
         let (site, now) = (self.site(n), self.now());
-        let mut did = false;
+        let of = site.clone();
+        let epoch = self.read(move |tx| match sites::find(tx, &of)?.unwrap().hq_epoch {
+            Some(own) => Ok(own),
+            None => Ok(identity::epoch(tx)?.unwrap()),
+        });
+        let bench = &mut self.stations[n].bench;
+        let mut did = bench.disk.head_office.hq_epoch != Some(epoch);
+        if did {
+            // As the acknowledgement of its hello says.
+            bench.ok(Input::HeadOfficeSeen(epoch));
+        }
         for row in [DirectiveRow::Orders, DirectiveRow::Others] {
             let of = site.clone();
-            let waiting = self.read(move |tx| {
-                let epoch = sites::find(tx, &of)?.unwrap().hq_epoch;
-                let epoch = match epoch {
-                    Some(epoch) => epoch,
-                    None => identity::epoch(tx)?.unwrap(),
-                };
-                directives::waiting(tx, (&of, epoch), row, 8)
-            });
+            let waiting = self.read(move |tx| directives::waiting(tx, (&of, epoch), row, 8));
             for directive in waiting {
                 let bytes = SignedDirective::to_bytes(directive.body.as_bytes(), &site, &self.key);
                 let keys = PublicKeys::from(self.key.public());

@@ -42,7 +42,7 @@ mod tests {
     fn only_a_site_number_makes_an_id_a_desks() {
         let of = |text: &str| made_at(&text.parse().unwrap());
         assert_eq!(of("s12_a"), Some(12));
-        for other in ["m1001", "s_a", "s12", "s012_a", "sx_a", "s1x_a", "S12_a"] {
+        for other in ["m1001", "s_a", "s12", "s012_a", "sx_a", "s1x_a"] {
             assert_eq!(of(other), None, "{other}");
         }
     }

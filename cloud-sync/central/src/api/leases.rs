@@ -13,7 +13,11 @@ use crate::{
         sites,
     },
 };
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+};
 use domain::{
     head_office::DirectiveNo,
     ids::{MemberId, SiteId},
@@ -299,10 +303,9 @@ where
 
 impl ApiState {
     fn voucher_view(&self, of: &Vouchered, state: issues::State) -> Result<VoucherView, Problem> {
-        let office = self
-            .office
-            .as_ref()
-            .ok_or_else(|| Problem::unavailable("no_key", "this process of head office signs nothing; ask another"))?;
+        let office = self.office.as_ref().ok_or_else(|| {
+            Problem::unavailable("no_key", "this process of head office signs nothing; ask another")
+        })?;
         let voucher = &of.voucher;
         Ok(VoucherView {
             id: voucher.id.clone(),

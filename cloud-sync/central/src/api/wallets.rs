@@ -213,11 +213,7 @@ async fn freeze_wallet(
             return Ok(Err(Problem::unknown("member", &member)));
         }
         let told = Told {
-            action: if reason.is_some() {
-                "wallet_frozen"
-            } else {
-                "wallet_let_go"
-            },
+            action: if reason.is_some() { "wallet_frozen" } else { "wallet_let_go" },
             subject: member.to_string(),
             detail: json!({ "reason": reason }),
         };
@@ -245,11 +241,7 @@ async fn block_member(
             return Ok(Err(Problem::unknown("member", &member)));
         }
         let told = Told {
-            action: if reason.is_some() {
-                "member_blocked"
-            } else {
-                "member_unblocked"
-            },
+            action: if reason.is_some() { "member_blocked" } else { "member_unblocked" },
             subject: member.to_string(),
             detail: json!({ "reason": reason }),
         };
@@ -300,11 +292,7 @@ async fn freeze_wallets(State(api): State<ApiState>, put: Put<Stopped>) -> Resul
         }
         identity::freeze(tx, reason.as_deref())?;
         let told = Told {
-            action: if reason.is_some() {
-                "wallets_frozen"
-            } else {
-                "wallets_let_go"
-            },
+            action: if reason.is_some() { "wallets_frozen" } else { "wallets_let_go" },
             subject: "head office".to_owned(),
             detail: json!({ "reason": reason, "before": before }),
         };

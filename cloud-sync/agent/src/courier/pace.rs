@@ -37,6 +37,7 @@ struct Sent {
 #[derive(Debug)]
 struct Offered {
     since: Mono,
+    batches: usize,
     bytes: usize,
     longest: usize,
 }
@@ -124,16 +125,19 @@ impl Pace {
     pub(super) fn offered(&mut self, bytes: usize, now: Mono) {
         let offered = self.offered.get_or_insert(Offered {
             since: now,
+            batches: 0,
             bytes: 0,
             longest: 0,
         });
+        offered.batches += 1;
         offered.bytes += bytes;
         offered.longest = offered.longest.max(bytes);
     }
 
     /// Whether more may be offered before a hello is answered.
     pub(super) fn may_offer(&self) -> bool {
-        self.offered.as_ref().is_none_or(|offered| offered.bytes < self.may)
+        let may = |offered: &Offered| offered.batches < WINDOW && offered.bytes < self.may;
+        self.offered.as_ref().is_none_or(may)
     }
 
     /// A hello was answered: what was offered before it was carried.
@@ -205,6 +209,23 @@ mod tests {
         assert_eq!(sent, [8, 4, 2, 2]);
         assert_eq!(fill(&mut pace, &mut last, 1_000_000, 0), 1);
         assert_eq!(pace.next_ms(), carried_ms(1_000_000));
+    }
+
+    #[test]
+    fn what_is_offered_is_bounded_as_what_is_sent() {
+        for (bytes, rounds) in [(32 * 1_024, [2, 4, 8, 16, 16]), (10, [16; 5])] {
+            let mut pace = Pace::default();
+            let mut offer = |now: u64| {
+                let mut batches = 0;
+                while pace.may_offer() {
+                    pace.offered(bytes, Mono(now));
+                    batches += 1;
+                }
+                pace.answered(Mono(now + 400));
+                batches
+            };
+            assert_eq!([0, 500, 1_000, 1_500, 2_000].map(&mut offer), rounds);
+        }
     }
 
     #[test]

@@ -53,7 +53,9 @@ impl Secret {
     /// Whether one of the signatures of the header `webhook-signature` is of this secret.
     pub fn has_signed(&self, signatures: &str, id: &str, timestamp_s: i64, body: &[u8]) -> bool {
         let signed = [format!("{id}.{timestamp_s}.").as_bytes(), body].concat();
-        let tags = signatures.split_ascii_whitespace().filter_map(|one| one.strip_prefix("v1,"));
+        let tags = signatures
+            .split_ascii_whitespace()
+            .filter_map(|one| one.strip_prefix("v1,"));
         let mut tags = tags.filter_map(|tag| STANDARD.decode(tag).ok());
         tags.any(|tag| hmac::verify(&self.0, &signed, &tag).is_ok())
     }

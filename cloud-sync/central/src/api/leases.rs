@@ -13,11 +13,7 @@ use crate::{
         sites,
     },
 };
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     head_office::DirectiveNo,
     ids::{MemberId, SiteId},
@@ -303,9 +299,10 @@ where
 
 impl ApiState {
     fn voucher_view(&self, of: &Vouchered, state: issues::State) -> Result<VoucherView, Problem> {
-        let office = self.office.as_ref().ok_or_else(|| {
-            Problem::unavailable("no_key", "this process of head office signs nothing; ask another")
-        })?;
+        let office = self
+            .office
+            .as_ref()
+            .ok_or_else(|| Problem::unavailable("no_key", "this process of head office signs nothing; ask another"))?;
         let voucher = &of.voucher;
         Ok(VoucherView {
             id: voucher.id.clone(),
@@ -425,7 +422,7 @@ async fn list_directives(
     if let Some(state) = &query.state
         && !STATES.contains(&state.as_str())
     {
-        return Err(Problem::field("state", format!("is one of {}", STATES.join(", "))));
+        return Err(Problem::url("state", format!("is one of {}", STATES.join(", "))));
     }
     let of = site.clone();
     let found = api.read(move |tx| match sites::find(tx, &of)? {

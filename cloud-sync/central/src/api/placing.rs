@@ -163,7 +163,9 @@ async fn place_order(State(api): State<ApiState>, posted: Posted<PlaceAtSite>) -
             Err(refused) => return Ok(Err(refused.into())),
         };
         let Some((placing, now)) = money.placing(&order.id)? else {
-            return Err(crate::store::StoreError::Broken("an order that was placed is not there".to_owned()));
+            return Err(crate::store::StoreError::Broken(
+                "an order that was placed is not there".to_owned(),
+            ));
         };
         let mut view = view(&placing, now);
         if let Placed::Sent(no) = placed {
@@ -230,7 +232,10 @@ async fn stop_order(
             subject: order.to_string(),
             detail: json!({ "site": site.as_str(), "directive": no.to_string() }),
         };
-        Ok(Ok((Shown::new(StatusCode::ACCEPTED, &DirectiveNoView::from(no))?, told)))
+        Ok(Ok((
+            Shown::new(StatusCode::ACCEPTED, &DirectiveNoView::from(no))?,
+            told,
+        )))
     })
     .await
 }

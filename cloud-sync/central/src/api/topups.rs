@@ -227,9 +227,15 @@ struct CallBack {
 
 impl Checked for CallBack {
     fn check(&self) -> Result<(), Problem> {
-        for (path, text) in [("out_trade_no", &self.out_trade_no), ("transaction_id", &self.transaction_id)] {
+        for (path, text) in [
+            ("out_trade_no", &self.out_trade_no),
+            ("transaction_id", &self.transaction_id),
+        ] {
             if text.is_empty() || text.chars().count() > REFERENCE_CHARS_MAX || text.chars().any(char::is_control) {
-                return Err(Problem::field(path, format!("has 1 to {REFERENCE_CHARS_MAX} characters")));
+                return Err(Problem::field(
+                    path,
+                    format!("has 1 to {REFERENCE_CHARS_MAX} characters"),
+                ));
             }
         }
         if self.currency != "CNY" {
@@ -332,7 +338,9 @@ async fn ask_top_up(
             return Ok(Err(refused.into()));
         }
         let Some(asked) = money.top_up(&channel, &reference)? else {
-            return Err(crate::store::StoreError::Broken("a top-up that was asked for is not there".to_owned()));
+            return Err(crate::store::StoreError::Broken(
+                "a top-up that was asked for is not there".to_owned(),
+            ));
         };
         let told = Told {
             action: "top_up_asked",
@@ -373,7 +381,10 @@ fn verified(channel: &Channel, headers: &HeaderMap, body: &[u8], now: Wall) -> R
             // Only what was signed says anything of time.
             let apart = now.0.saturating_sub(at.saturating_mul(1_000)).saturating_abs();
             if apart > CALLBACK_MS_MAX {
-                return Err(format!("it was signed {} s away from head office's time", apart / 1_000));
+                return Err(format!(
+                    "it was signed {} s away from head office's time",
+                    apart / 1_000
+                ));
             }
             Ok(Some(id.to_owned()))
         }
@@ -435,12 +446,18 @@ async fn call_back(
     };
     let said: CallBack = parse(&headers, &body)?;
     let said = Callback {
-        nonce: id.or(said.nonce).unwrap_or_else(|| format!("{}:{}", said.transaction_id, said.status)),
+        nonce: id
+            .or(said.nonce)
+            .unwrap_or_else(|| format!("{}:{}", said.transaction_id, said.status)),
         channel: name,
         reference: said.out_trade_no,
         transaction: said.transaction_id,
         amount: said.amount.0,
-        paid: if said.status == "paid" { Paid::Paid } else { Paid::Closed },
+        paid: if said.status == "paid" {
+            Paid::Paid
+        } else {
+            Paid::Closed
+        },
     };
     let (credited, rung) = api.credit(said.clone(), now).await?;
     api.ring(rung);
@@ -452,7 +469,10 @@ async fn call_back(
             return Err(Problem::new(StatusCode::CONFLICT, "unknown_top_up", detail));
         }
         Credited::OtherAmount { asked } => {
-            let detail = format!("{asked} yuan were asked for under {}, not {}", said.reference, said.amount);
+            let detail = format!(
+                "{asked} yuan were asked for under {}, not {}",
+                said.reference, said.amount
+            );
             return Err(Problem::new(StatusCode::CONFLICT, "other_amount", detail));
         }
     };

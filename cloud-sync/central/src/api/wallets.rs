@@ -140,7 +140,7 @@ async fn put_member(
     });
     if is_a_sites {
         let detail = "ids like s3_… are made at the desk of the site with that number; choose another";
-        return Err(Problem::field("member", detail));
+        return Err(Problem::url("member", detail));
     }
     api.change(put.caller, None, move |tx, now| {
         members::put(tx, &member, &name, &by, now)?;
@@ -213,7 +213,11 @@ async fn freeze_wallet(
             return Ok(Err(Problem::unknown("member", &member)));
         }
         let told = Told {
-            action: if reason.is_some() { "wallet_frozen" } else { "wallet_let_go" },
+            action: if reason.is_some() {
+                "wallet_frozen"
+            } else {
+                "wallet_let_go"
+            },
             subject: member.to_string(),
             detail: json!({ "reason": reason }),
         };
@@ -241,7 +245,11 @@ async fn block_member(
             return Ok(Err(Problem::unknown("member", &member)));
         }
         let told = Told {
-            action: if reason.is_some() { "member_blocked" } else { "member_unblocked" },
+            action: if reason.is_some() {
+                "member_blocked"
+            } else {
+                "member_unblocked"
+            },
             subject: member.to_string(),
             detail: json!({ "reason": reason }),
         };
@@ -292,7 +300,11 @@ async fn freeze_wallets(State(api): State<ApiState>, put: Put<Stopped>) -> Resul
         }
         identity::freeze(tx, reason.as_deref())?;
         let told = Told {
-            action: if reason.is_some() { "wallets_frozen" } else { "wallets_let_go" },
+            action: if reason.is_some() {
+                "wallets_frozen"
+            } else {
+                "wallets_let_go"
+            },
             subject: "head office".to_owned(),
             detail: json!({ "reason": reason, "before": before }),
         };

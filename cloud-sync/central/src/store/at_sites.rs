@@ -61,7 +61,10 @@ pub fn of_member(tx: &mut dyn Tx, member: &MemberId) -> Result<Vec<AtSite>, Stor
         "SELECT site, id, allowance, debt, row FROM r_member WHERE id = $1 ORDER BY site",
         &[member.as_str().into()],
     )?;
-    let found = rows.into_iter().map(at_site).filter_map(|row| row.map(|(_, at)| at).transpose());
+    let found = rows
+        .into_iter()
+        .map(at_site)
+        .filter_map(|row| row.map(|(_, at)| at).transpose());
     found.collect()
 }
 

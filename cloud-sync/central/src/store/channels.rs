@@ -51,7 +51,9 @@ pub struct Channel {
 impl std::fmt::Debug for Channel {
     /// Without the secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Channel").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Channel")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -99,7 +101,10 @@ pub fn put(tx: &mut dyn Tx, of: &Channel, now: Wall) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub fn find(tx: &mut dyn Tx, name: &str) -> Result<Option<Channel>, StoreError> {
-    let row = tx.query_optional(&format!("SELECT {COLUMNS} FROM channel WHERE name = $1"), &[name.into()])?;
+    let row = tx.query_optional(
+        &format!("SELECT {COLUMNS} FROM channel WHERE name = $1"),
+        &[name.into()],
+    )?;
     row.map(channel).transpose()
 }
 

@@ -180,7 +180,11 @@ pub fn arrive(
     now: Wall,
 ) -> Result<(), StoreError> {
     let rest = of.rest - arrived;
-    let state = if rest == Fen::ZERO { State::Received } else { State::OnRoad };
+    let state = if rest == Fen::ZERO {
+        State::Received
+    } else {
+        State::OnRoad
+    };
     tx.execute(
         "UPDATE issue SET rest = $1, arrived = arrived + $7, state = $2, branch = $3, seq = $4, ended_at = $5 WHERE id = $6",
         &[
@@ -202,7 +206,11 @@ pub fn arrive(
 /// [`StoreError`].
 pub fn give_back(tx: &mut dyn Tx, of: &Issue, now: Wall) -> Result<(), StoreError> {
     // Of what was partly received the rest goes back, and the site has the other part.
-    let state = if of.rest == of.amount { State::Returned } else { State::Received };
+    let state = if of.rest == of.amount {
+        State::Returned
+    } else {
+        State::Received
+    };
     tx.execute(
         "UPDATE issue SET rest = 0, state = $1, ended_at = $2 WHERE id = $3",
         &[state.word().into(), now.0.into(), of.id.as_str().into()],

@@ -109,8 +109,11 @@ pub fn remember(tx: &mut dyn Tx, id: &MemberId, now: Wall) -> Result<(), StoreEr
 /// # Errors
 /// [`StoreError`].
 pub fn freeze(tx: &mut dyn Tx, id: &MemberId, why: Option<&str>) -> Result<(), StoreError> {
-    tx.execute("UPDATE member SET frozen = $1 WHERE id = $2", &[why.into(), id.as_str().into()])
-        .map(drop)
+    tx.execute(
+        "UPDATE member SET frozen = $1 WHERE id = $2",
+        &[why.into(), id.as_str().into()],
+    )
+    .map(drop)
 }
 
 /// Puts a member on the blacklist, or takes them off.
@@ -118,8 +121,11 @@ pub fn freeze(tx: &mut dyn Tx, id: &MemberId, why: Option<&str>) -> Result<(), S
 /// # Errors
 /// [`StoreError`].
 pub fn block(tx: &mut dyn Tx, id: &MemberId, why: Option<&str>) -> Result<(), StoreError> {
-    tx.execute("UPDATE member SET blocked = $1 WHERE id = $2", &[why.into(), id.as_str().into()])
-        .map(drop)
+    tx.execute(
+        "UPDATE member SET blocked = $1 WHERE id = $2",
+        &[why.into(), id.as_str().into()],
+    )
+    .map(drop)
 }
 
 /// Which of these are members of head office's.
@@ -215,7 +221,10 @@ pub fn tell(tx: &mut dyn Tx, site: &SiteId, member: &MemberId, what: &str, value
 pub fn cards(tx: &mut dyn Tx) -> Result<Vec<Card>, StoreError> {
     let rows = tx.query("SELECT id, member, given_by, given_at FROM card ORDER BY id", &[])?;
     let card = |mut row: Row| {
-        let id = row.text(0)?.parse().map_err(|error| bad("the number of a card", &error))?;
+        let id = row
+            .text(0)?
+            .parse()
+            .map_err(|error| bad("the number of a card", &error))?;
         Ok(Card {
             id,
             member: row.optional_text(1)?.map(|text| member_id(&text)).transpose()?,

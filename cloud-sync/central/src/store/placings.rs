@@ -142,9 +142,7 @@ pub fn find(tx: &mut dyn Tx, order: &OrderId) -> Result<Option<Placing>, StoreEr
 /// [`StoreError`].
 pub fn set(tx: &mut dyn Tx, order: &OrderId, state: &State) -> Result<(), StoreError> {
     let refused = match state {
-        State::Refused(why) => {
-            Some(serde_json::to_string(why).map_err(|error| StoreError::Broken(error.to_string()))?)
-        }
+        State::Refused(why) => Some(serde_json::to_string(why).map_err(|error| StoreError::Broken(error.to_string()))?),
         _ => None,
     };
     tx.execute(

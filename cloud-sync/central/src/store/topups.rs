@@ -137,7 +137,12 @@ pub fn set(tx: &mut dyn Tx, channel: &str, reference: &str, state: State, now: W
     let credited_at = (state == State::Credited).then_some(now.0);
     tx.execute(
         "UPDATE topup SET state = $1, credited_at = $2 WHERE channel = $3 AND ref = $4",
-        &[state.word().into(), credited_at.into(), channel.into(), reference.into()],
+        &[
+            state.word().into(),
+            credited_at.into(),
+            channel.into(),
+            reference.into(),
+        ],
     )
     .map(drop)
 }

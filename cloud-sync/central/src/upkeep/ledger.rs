@@ -71,7 +71,11 @@ pub fn verify(tx: &mut dyn Tx) -> Result<Verified, StoreError> {
         }
     }
     for (name, here) in on_road {
-        verified.note("account", name, format!("it has {}, and nothing is on the road", Fen(here)));
+        verified.note(
+            "account",
+            name,
+            format!("it has {}, and nothing is on the road", Fen(here)),
+        );
     }
     Ok(verified)
 }

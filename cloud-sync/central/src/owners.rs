@@ -321,8 +321,9 @@ mod tests {
         assert_eq!(over(1_000, &both), [], "nobody is over who was not looked at for long");
         assert_eq!(over(20_999, &both), []);
         // One goes on, and be it backwards.
-        assert_eq!(over(21_000, &[lease("past", 0), future.clone()]), [future.clone()]);
-        assert_eq!(over(40_999, &[lease("past", 0), future.clone()]), [future.clone()]);
+        let dead = [future.clone()];
+        assert_eq!(over(21_000, &[lease("past", 0), future.clone()]), dead);
+        assert_eq!(over(40_999, &[lease("past", 0), future.clone()]), dead);
         assert_eq!(over(41_000, &[lease("past", 0)]), [lease("past", 0)]);
         assert_eq!(over(41_001, &[future]), [], "whoever has come back is new");
     }

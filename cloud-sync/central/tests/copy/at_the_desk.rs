@@ -44,11 +44,6 @@ everywhere! {
 /// The machine's elapsed time, on one day.
 struct Running(Instant);
 
-/// Nothing is issued to sites here.
-fn unrung() -> (Arc<Notify>, Bell) {
-    (Arc::default(), Bell::new().0)
-}
-
 impl Clock for Running {
     fn mono(&self) -> Mono {
         Mono(self.0.elapsed().as_millis() as u64)
@@ -57,6 +52,11 @@ impl Clock for Running {
     fn wall(&self) -> Wall {
         NOW
     }
+}
+
+/// Nothing is issued to the site, and nobody is told.
+fn alone() -> (Arc<Notify>, Bell) {
+    (Arc::new(Notify::new()), Bell::new().0)
 }
 
 fn key() -> SigningKey {
@@ -92,7 +92,7 @@ impl Line {
         let (says, heard) = mpsc::channel(64);
         let clock = Arc::new(Running(Instant::now()));
         let (db, site) = (office.db.clone(), journal.site.clone());
-        let desk = Desk::new(head_office(), clock, db, site, to_sites, Arc::clone(&bounds), unrung());
+        let desk = Desk::new(head_office(), clock, db, site, to_sites, Arc::clone(&bounds), alone());
         let desk = tokio::spawn(desk.run(heard));
         Self {
             journal,
@@ -303,7 +303,7 @@ fn a_ping_is_answered_while_the_database_stands_still(office: &HeadOffice) {
             site.clone(),
             to_sites,
             bounds,
-            unrung(),
+            alone(),
         );
         tokio::spawn(desk.run(says));
         let says = |kind: Kind, payload: Vec<u8>| {

@@ -28,7 +28,10 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 async fn ask(office: &HeadOfficeProcess, method: Method, path: &str, body: &Value) -> Answer {
     static KEYS: AtomicU32 = AtomicU32::new(0);
     let key = format!("key-{}", KEYS.fetch_add(1, Ordering::Relaxed));
-    let call = Call::new(method, path).header("idempotency-key", key).json(body).unwrap();
+    let call = Call::new(method, path)
+        .header("idempotency-key", key)
+        .json(body)
+        .unwrap();
     Client::at_socket(office.socket()).ask(call).await.unwrap()
 }
 
@@ -63,7 +66,9 @@ async fn top_up(office: &HeadOfficeProcess, amount: &str) {
         "out_trade_no": asked["out_trade_no"], "transaction_id": "4200001", "amount": amount, "currency": "CNY", "status": "paid",
     });
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
-    let signature = Secret::of_text(SECRET).unwrap().signature("m1", now_s, &paid.to_string());
+    let signature = Secret::of_text(SECRET)
+        .unwrap()
+        .signature("m1", now_s, &paid.to_string());
     let call = Call::new(Method::POST, "/v1/channels/wechat/callbacks")
         .header("webhook-id", "m1")
         .header("webhook-timestamp", now_s.to_string())
@@ -88,7 +93,9 @@ async fn a_wallet_pays_for_an_order_at_a_station_and_carries_money_over_a_line_t
     top_up(&office, "100.00").await;
 
     // The phone says where, head office sends the money and the order along.
-    history::report(&mut pile, "plugged", None, history::REGISTER).await.unwrap();
+    history::report(&mut pile, "plugged", None, history::REGISTER)
+        .await
+        .unwrap();
     let wish = json!({ "site": SITE, "member": "wang", "pile": "P1", "connector": 1, "prepay": "30.00" });
     let placed = told(&office, Method::POST, "/v1/orders", &wish, 202).await;
     let order = placed["order"].as_str().unwrap().to_owned();
@@ -96,16 +103,31 @@ async fn a_wallet_pays_for_an_order_at_a_station_and_carries_money_over_a_line_t
     assert_eq!(start["order_id"], json!(order), "{start}");
     let reply = json!({ "command_id": start["command_id"], "ok": true });
     pile.say(UpKind::Reply, &reply).await.unwrap();
-    history::report(&mut pile, "charging", Some(&order), history::REGISTER).await.unwrap();
-    once(&office, &format!("/v1/orders/{order}"), |shown| shown["state"] == "placed").await;
-    let wallet = office.get("/v1/members/wang/wallet").await.unwrap().read::<Value>().unwrap();
+    history::report(&mut pile, "charging", Some(&order), history::REGISTER)
+        .await
+        .unwrap();
+    once(&office, &format!("/v1/orders/{order}"), |shown| {
+        shown["state"] == "placed"
+    })
+    .await;
+    let wallet = office
+        .get("/v1/members/wang/wallet")
+        .await
+        .unwrap()
+        .read::<Value>()
+        .unwrap();
     assert_eq!(wallet["balance"], "70.00");
-    history::record(&mut pile, &order, history::REGISTER, "1005.0000").await.unwrap();
+    history::record(&mut pile, &order, history::REGISTER, "1005.0000")
+        .await
+        .unwrap();
     let settled = station.wait_for_order(&order, State::Payed, PATIENCE).await.unwrap();
     let fee = yuan(&settled["fee"]);
     let left = "100.00".parse::<domain::units::Fen>().unwrap() - fee;
     let path = "/v1/members/wang/wallet";
-    once(&office, path, |shown| yuan(&shown["balance"]) == left && shown["on_road"] == json!([])).await;
+    once(&office, path, |shown| {
+        yuan(&shown["balance"]) == left && shown["on_road"] == json!([])
+    })
+    .await;
 
     // The line is cut: the driver carries the money.
     agent.terminate().await.unwrap();
@@ -121,16 +143,26 @@ async fn a_wallet_pays_for_an_order_at_a_station_and_carries_money_over_a_line_t
     let start = pile.hear(DownKind::Command).await.unwrap();
     let reply = json!({ "command_id": start["command_id"], "ok": true });
     pile.say(UpKind::Reply, &reply).await.unwrap();
-    history::report(&mut pile, "charging", Some(&order), "1005.0000").await.unwrap();
-    history::record(&mut pile, &order, "1005.0000", "1006.0000").await.unwrap();
+    history::report(&mut pile, "charging", Some(&order), "1005.0000")
+        .await
+        .unwrap();
+    history::record(&mut pile, &order, "1005.0000", "1006.0000")
+        .await
+        .unwrap();
     station.wait_for_order(&order, State::Payed, PATIENCE).await.unwrap();
     let wallet = office.get(path).await.unwrap().read::<Value>().unwrap();
-    assert_eq!(wallet["on_road"][0]["kind"], "voucher", "head office does not know: {wallet}");
+    assert_eq!(
+        wallet["on_road"][0]["kind"], "voucher",
+        "head office does not know: {wallet}"
+    );
 
     agent.start().await.unwrap();
     let wallet = once(&office, path, |shown| shown["on_road"] == json!([])).await;
     assert_eq!(yuan(&wallet["balance"]), left - "20.00".parse().unwrap());
-    once(&office, &format!("/v1/sites/{SITE}/orders/{order}"), |shown| shown["state"] == "PAYED").await;
+    once(&office, &format!("/v1/sites/{SITE}/orders/{order}"), |shown| {
+        shown["state"] == "PAYED"
+    })
+    .await;
 
     // What is left of it there comes back when it is asked for.
     let there = station.get("/v1/members/wang").await.unwrap().success().unwrap()["allowance"].clone();
@@ -138,9 +170,21 @@ async fn a_wallet_pays_for_an_order_at_a_station_and_carries_money_over_a_line_t
     told(&office, Method::POST, "/v1/members/wang/recalls", &all, 202).await;
     let back = yuan(&wallet["balance"]) + yuan(&there);
     once(&office, path, |shown| yuan(&shown["balance"]) == back).await;
-    let verified = office.get("/v1/ledger/verification").await.unwrap().read::<Value>().unwrap();
+    let verified = office
+        .get("/v1/ledger/verification")
+        .await
+        .unwrap()
+        .read::<Value>()
+        .unwrap();
     assert_eq!(verified["differences"], json!([]), "{verified}");
-    let check = told(&office, Method::PUT, &format!("/v1/sites/{SITE}/books-check"), &json!({}), 200).await;
+    let check = told(
+        &office,
+        Method::PUT,
+        &format!("/v1/sites/{SITE}/books-check"),
+        &json!({}),
+        200,
+    )
+    .await;
     assert_eq!(check["result"], "equal", "{check}");
     agent.terminate().await.unwrap();
 }

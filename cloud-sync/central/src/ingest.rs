@@ -21,7 +21,7 @@ pub use copy::SiteCopy;
 use crate::store::{
     StoreError, Tx, branches,
     findings::{self, Finding},
-    journal, ledger, replica,
+    inbox, journal, ledger, replica,
     sites::{self, EdgeKey, Site},
 };
 use copy::Stopped;
@@ -248,6 +248,7 @@ fn go_on(
     let twice = fork::settled_twice(tx, copy, settled)?;
     let findings = [followed.findings, twice].concat();
     findings::add(tx, &site.id, site.branch, &findings, now)?;
+    inbox::tell_all(tx, followed.told, now)?;
     copy.written();
     Ok(Taken::Followed)
 }

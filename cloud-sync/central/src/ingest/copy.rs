@@ -1,12 +1,16 @@
 //! A site's rows in memory, by the station's own code: what its journal makes of them, and what head office's books get of it.
 
 use super::rating;
-use crate::store::{
-    StoreError, Tx, decisions,
-    findings::{Class, Finding},
-    ledger::{Mirrored, mirrored},
-    replica,
-    sites::{EdgeKey, Site},
+use crate::{
+    inbox,
+    store::{
+        StoreError, Tx, decisions,
+        findings::{Class, Finding},
+        inbox::Event,
+        ledger::{Mirrored, mirrored},
+        replica,
+        sites::{EdgeKey, Site},
+    },
 };
 use domain::{
     fact::Fact,
@@ -43,6 +47,8 @@ pub(super) struct Followed {
     pub orders: BTreeSet<OrderId>,
     /// Bills that are others when they are rated again.
     pub findings: Vec<Finding>,
+    /// What members are told of it.
+    pub told: Vec<Event>,
 }
 
 /// What of an entry is said of the movements that it causes.
@@ -181,7 +187,7 @@ impl SiteCopy {
         head: Head,
     ) -> Result<Followed, Stopped> {
         self.read_ahead(tx, &entries)?;
-        let (mut orders, mut findings) = (BTreeSet::new(), Vec::new());
+        let (mut orders, mut findings, mut told) = (BTreeSet::new(), Vec::new(), Vec::new());
         let mut causes: BTreeMap<u64, Cause> = BTreeMap::new();
         let (mut step, mut last) = (None, head);
         for (hash, entry) in entries {
@@ -210,6 +216,7 @@ impl SiteCopy {
                 self.site.day = Some(*day);
             }
             findings.extend(rating::check(self.rows(), stamp.seq, fact));
+            told.extend(inbox::of_fact(&self.site, self.rows(), stamp, fact));
             let (day, by) = (self.site.day, fact.by().map(str::to_owned));
             causes.insert(stamp.seq, Cause { day, by });
             orders.extend(fact.order().cloned());
@@ -225,6 +232,7 @@ impl SiteCopy {
             transfers,
             orders,
             findings,
+            told,
         })
     }
 

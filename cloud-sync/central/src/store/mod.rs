@@ -8,7 +8,7 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox`, `inbox` | what is kept, by subject |
 //! | `moving` | from a file to PostgreSQL |
 //! | `standbys` | whether what is committed is with whoever takes PostgreSQL's place |
 //! | `queries` | what is read for people, over all sites |
@@ -26,6 +26,7 @@ pub mod enrolment;
 pub mod findings;
 pub mod forgotten;
 pub mod identity;
+pub mod inbox;
 pub mod jobs;
 pub mod journal;
 pub mod ledger;

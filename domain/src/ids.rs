@@ -180,7 +180,15 @@ impl fmt::Display for Outlet {
     }
 }
 
+/// What the numbers of orders begin with that head office has made.
+pub const HEAD_OFFICE_ORDER: &str = "hq-";
+
 impl OrderId {
+    /// Whether head office has made it.
+    pub fn is_head_offices(&self) -> bool {
+        self.0.starts_with(HEAD_OFFICE_ORDER)
+    }
+
     /// Reads the prefix of an order id that a pile made up (pile-protocol v1, `record`).
     ///
     /// `Some` only if the id has the form `off-{pile}-{connector}-{counter}` for exactly this outlet, so that one pile

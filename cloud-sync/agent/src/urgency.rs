@@ -1,5 +1,6 @@
-//! Which entries head office must hear of at once: a debt, and whatever happens to an order that somebody there watches.
-//! Everything else may wait ten seconds for company.
+//! Which entries head office must hear of at once: what came of a directive, a start that a card wished for, money that goes back to a
+//! wallet or has come by a voucher, a debt, and whatever happens to an order that head office placed or that somebody there
+//! watches. Everything else may wait ten seconds for company.
 
 use crate::courier::Watched;
 use domain::{fact::Fact, ids::OrderId, journal::Entry, units::Fen};
@@ -21,9 +22,20 @@ impl<'a> Urgency<'a> {
         let Ok(Entry { fact, .. }) = Entry::from_bytes(entry) else {
             return false;
         };
-        let is_watched = fact.order().is_some_and(|order| self.watched.contains_key(order));
-        is_watched || makes_a_debt(&fact)
+        let is_awaited = |order: &OrderId| self.watched.contains_key(order) || order.is_head_offices();
+        fact.order().is_some_and(is_awaited) || moves_money_between(&fact) || makes_a_debt(&fact)
     }
+}
+
+fn moves_money_between(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::DirectiveTaken { .. }
+            | Fact::StartWished { .. }
+            | Fact::LeaseReceived { .. }
+            | Fact::LeaseReturned { .. }
+            | Fact::VouchersClosed { .. }
+    )
 }
 
 fn makes_a_debt(fact: &Fact) -> bool {

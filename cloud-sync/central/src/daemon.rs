@@ -162,7 +162,7 @@ pub async fn run(
     let entrance = Entrance {
         tls: Arc::clone(&tls),
         told,
-        bell,
+        bell: bell.clone(),
         process: config.process.clone(),
         enrolments: Enrolments::of(&config.data_dir),
     };
@@ -200,8 +200,9 @@ pub async fn run(
         asks: Arc::clone(&asks),
         clock: Arc::new(clock),
     };
-    let state =
-        ApiState::new(db.clone(), asks, Arc::new(clock), Arc::clone(&bounds))?.with_entrance(Arc::new(entrance));
+    let state = ApiState::new(db.clone(), asks, Arc::new(clock), Arc::clone(&bounds))?
+        .with_entrance(Arc::new(entrance))
+        .with_office(Arc::clone(&office));
     let mut beside = JoinSet::new();
     beside.spawn(prune(state.clone()));
     beside.spawn(daily.run());
@@ -210,7 +211,7 @@ pub async fn run(
     if let Some(delivery) = delivery {
         beside.spawn(delivery.run());
     }
-    let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), rings, bounds);
+    let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), (bell, rings), bounds);
     // Before the first can come who would have to be sent away.
     owners.look().await;
     let mut servers = Servers::start(doors, &config, &front, &tls, api::api(state))?;

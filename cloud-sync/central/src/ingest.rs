@@ -18,6 +18,7 @@ mod rating;
 
 pub use copy::SiteCopy;
 
+use crate::money::facts;
 use crate::store::{
     StoreError, Tx, branches,
     findings::{self, Finding},
@@ -241,10 +242,13 @@ fn go_on(
     };
     let keys = sites::go_on(tx, me, before, copy.site())?;
     copy.take_keys(keys);
-    let site = copy.site();
+    let site = copy.site().clone();
     journal::keep(tx, &site.id, site.branch, kept, &followed.orders, now)?;
     replica::save(tx, &site.id, copy.rows(), &followed.changes)?;
-    ledger::book(tx, &site.id, site.branch, &followed.transfers)?;
+    facts::cover(tx, &site, &followed.said, now)?;
+    ledger::book(tx, &followed.transfers)?;
+    let rung = facts::follow(tx, &site, &followed.said, now)?;
+    copy.rings(rung);
     let twice = fork::settled_twice(tx, copy, settled)?;
     let findings = [followed.findings, twice].concat();
     findings::add(tx, &site.id, site.branch, &findings, now)?;

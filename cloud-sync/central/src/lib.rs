@@ -17,6 +17,7 @@
 //! | [`heard`] | pings are answered, and it is noted who was heard |
 //! | [`inbox`] | what members are told, and the mini-program's back end about it |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
+//! | [`money`] | wallets, what is moved to sites and comes back, what members owe |
 //! | [`retry`] | when a server is tried again that could not be told |
 //! | [`role`] | what somebody may do |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
@@ -39,6 +40,7 @@ pub mod front;
 pub mod heard;
 pub mod inbox;
 pub mod ingest;
+pub mod money;
 pub mod owners;
 pub mod remote;
 pub mod retry;

@@ -7,21 +7,24 @@ use crate::{
     front::Front,
     heard::Heard,
     store::{
-        Db, StoreError, sites,
+        Db, StoreError, directives, sites,
         sites::{EdgeKey, Site},
     },
 };
 use domain::ids::SiteId;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::{AbortHandle, JoinSet},
+    time::MissedTickBehavior,
 };
 
 /// For how long a site is held, in milliseconds.
 pub const LEASE_MS: i64 = 20_000;
 /// How often it is gone on with, and sites of others are looked at.
 const EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked for directives that another process has issued, or that nobody has answered.
+const ISSUED_EVERY: Duration = Duration::from_secs(1);
 /// How often it is tried, each time, to go on with sites that somebody is at work on, and the pause between.
 const TRIES: usize = 6;
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
@@ -37,6 +40,8 @@ pub enum Ring {
     Sites,
     /// What a site's desk has in memory is not to be gone on with: its rows were made anew.
     Anew(SiteId),
+    /// Something was issued to a site.
+    Issued(SiteId),
 }
 
 /// Rings for whoever keeps the desks.
@@ -54,6 +59,11 @@ impl Bell {
     pub async fn ring(&self, ring: Ring) {
         let _going_down = self.0.send(ring).await;
     }
+
+    /// Rings if there is room; otherwise it is found without.
+    pub fn try_ring(&self, ring: Ring) {
+        let _found_without = self.0.try_send(ring);
+    }
 }
 
 /// Keeps the desks of this process's sites.
@@ -63,6 +73,7 @@ pub struct Owners {
     db: Db,
     front: Arc<Front>,
     rings: mpsc::Receiver<Ring>,
+    bell: Bell,
     desks: BTreeMap<SiteId, Kept>,
     to_sites: ToSites,
     bounds: Arc<Bounds>,
@@ -73,6 +84,8 @@ pub struct Owners {
 /// A desk that is kept.
 struct Kept {
     task: AbortHandle,
+    /// Rings when something was issued to the site.
+    issued: Arc<Notify>,
     /// What the site signed with when the desk began: it knows no other.
     keys: Vec<EdgeKey>,
 }
@@ -84,7 +97,7 @@ impl Owners {
         clock: Arc<dyn Clock>,
         db: Db,
         front: Arc<Front>,
-        rings: mpsc::Receiver<Ring>,
+        (bell, rings): (Bell, mpsc::Receiver<Ring>),
         bounds: Arc<Bounds>,
     ) -> Self {
         let to_sites = front.to_sites();
@@ -107,20 +120,45 @@ impl Owners {
             db,
             front,
             rings,
+            bell,
             desks: BTreeMap::new(),
         }
     }
 
     /// Keeps them until the future is dropped.
     pub async fn run(&mut self) {
+        let mut look = tokio::time::interval(EVERY);
+        let mut issued = tokio::time::interval(ISSUED_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        issued.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                Some(ring) = self.rings.recv() => if let Ring::Anew(site) = ring {
-                    self.end(&site);
+                _ = look.tick() => self.look().await,
+                _ = issued.tick() => self.look_for_issued().await,
+                Some(ring) = self.rings.recv() => match ring {
+                    Ring::Sites => self.look().await,
+                    Ring::Anew(site) => {
+                        self.end(&site);
+                        self.look().await;
+                    }
+                    Ring::Issued(site) => self.issued(&site),
                 }
             }
-            self.look().await;
+        }
+    }
+
+    /// Something was issued to a site: its desk sends it, if it is here.
+    fn issued(&self, site: &SiteId) {
+        if let Some(desk) = self.desks.get(site) {
+            desk.issued.notify_one();
+        }
+    }
+
+    /// Rings for what another process has issued to this one's sites, and for what is to be sent again.
+    async fn look_for_issued(&self) {
+        match self.db.read(directives::sites_waiting).await {
+            Ok(sites) => sites.iter().for_each(|site| self.issued(site)),
+            Err(error) => tracing::warn!("what was issued to sites cannot be looked up: {error}"),
         }
     }
 
@@ -183,6 +221,8 @@ impl Owners {
         let (to_sites, bounds) = (Arc::clone(&self.to_sites), Arc::clone(&self.bounds));
         // The site may come in from here on.
         let mut says = front.begin(site);
+        let issued = Arc::new(Notify::new());
+        let (rings, bell) = (Arc::clone(&issued), self.bell.clone());
         let task = tokio::spawn(async move {
             loop {
                 let desk = Desk::new(
@@ -192,6 +232,7 @@ impl Owners {
                     of.clone(),
                     Arc::clone(&to_sites),
                     Arc::clone(&bounds),
+                    (Arc::clone(&rings), bell.clone()),
                 );
                 match desk.run(says).await {
                     Ok(()) => return,
@@ -206,7 +247,7 @@ impl Owners {
             }
         });
         let task = task.abort_handle();
-        self.desks.insert(site.clone(), Kept { task, keys });
+        self.desks.insert(site.clone(), Kept { task, issued, keys });
     }
 
     fn end(&mut self, site: &SiteId) {

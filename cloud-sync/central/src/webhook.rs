@@ -51,6 +51,25 @@ impl Secret {
         let tag = hmac::sign(&self.0, format!("{id}.{timestamp_s}.{body}").as_bytes());
         format!("v1,{}", STANDARD.encode(tag))
     }
+
+    /// Whether one of the signatures of the header `webhook-signature` is of this secret.
+    pub fn has_signed(&self, signatures: &str, id: &str, timestamp_s: i64, body: &[u8]) -> bool {
+        let signed = [format!("{id}.{timestamp_s}.").as_bytes(), body].concat();
+        let tags = signatures
+            .split_ascii_whitespace()
+            .filter_map(|one| one.strip_prefix("v1,"));
+        let mut tags = tags.filter_map(|tag| STANDARD.decode(tag).ok());
+        tags.any(|tag| hmac::verify(&self.0, &signed, &tag).is_ok())
+    }
+
+    /// Whether a signature, in hexadecimal digits, is of this secret over a body.
+    pub fn has_signed_body(&self, signature: &str, body: &[u8]) -> bool {
+        let digits = signature.as_bytes().chunks_exact(2);
+        let is_whole = digits.remainder().is_empty();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let tag: Option<Vec<u8>> = digits.map(byte).collect();
+        is_whole && tag.is_some_and(|tag| hmac::verify(&self.0, body, &tag).is_ok())
+    }
 }
 
 /// Why a message was not taken.

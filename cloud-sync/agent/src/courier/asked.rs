@@ -63,7 +63,16 @@ impl Courier {
         let until = now.after_ms(WATCH_MS);
         if let Some(watched) = self.watched.get_mut(&order) {
             watched.until = until;
-        } else if self.watched.len() < WATCHED_MAX {
+        } else {
+            // Head office has no more than so many watched at once: the one that it has gone on with least lately is one that nobody
+            // watches any more.
+            if self.watched.len() >= WATCHED_MAX
+                && let Some(oldest) = self.watched.iter().min_by_key(|(_, watched)| watched.until)
+            {
+                let oldest = oldest.0.clone();
+                self.watched.remove(&oldest);
+                effects.push(Effect::Unwatch(oldest));
+            }
             effects.push(Effect::Watch(order.clone()));
             self.watched.insert(
                 order,

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`dto`] | the shapes of requests and answers that are head office's alone |
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
+//! | `wallets`, `topups`, `leases`, `placing` | members' money: what comes in, what lies where, orders through head office |
+//! | `money` | what every change of it does alike |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
 //! | `openings` | how a station with a history joins |
@@ -42,24 +44,29 @@ mod findings;
 mod head_office;
 mod health;
 mod inbox;
+mod leases;
 mod live;
 mod members;
+mod money;
 mod office;
 mod openings;
 mod orders;
 mod passwords;
+mod placing;
 mod quarantine;
 mod sessions;
 mod sites;
 mod station;
 mod stations;
 mod tokens;
+mod topups;
 mod upkeep;
 mod users;
+mod wallets;
 
 use crate::{
     asks::Asks,
-    desk::Clock,
+    desk::{Clock, Office},
     enrol::Entrance,
     store::{Db, StoreError, Tx, answers, inbox as told, outbox, people},
 };
@@ -118,6 +125,8 @@ pub struct ApiState {
     clock: Arc<dyn Clock>,
     /// Where sites come in; none where the API stands alone.
     entrance: Option<Arc<Entrance>>,
+    /// What head office signs with; none where the API stands alone.
+    office: Option<Arc<Office>>,
     credentials: Arc<Credentials>,
     passwords: Arc<Passwords>,
     attempts: Arc<Attempts>,
@@ -163,6 +172,7 @@ impl ApiState {
             asks,
             clock,
             entrance: None,
+            office: None,
             credentials,
             passwords: Arc::new(Passwords::new()?),
             attempts: Arc::default(),
@@ -181,6 +191,13 @@ impl ApiState {
     #[must_use]
     pub fn with_entrance(mut self, entrance: Arc<Entrance>) -> Self {
         self.entrance = Some(entrance);
+        self
+    }
+
+    /// The same, where vouchers are signed.
+    #[must_use]
+    pub fn with_office(mut self, office: Arc<Office>) -> Self {
+        self.office = Some(office);
         self
     }
 
@@ -233,6 +250,10 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(energy::routes())
         .merge(quarantine::routes())
         .merge(books::routes())
+        .merge(wallets::routes())
+        .merge(topups::routes())
+        .merge(leases::routes())
+        .merge(placing::routes())
         .merge(findings::routes())
         .merge(alerts::routes())
         .merge(stations::routes())

@@ -18,29 +18,36 @@ use super::Office;
 use crate::{
     ingest::{self, Read, SiteCopy, Taken},
     store::{
-        StoreError, Tx,
+        StoreError, Tx, directives,
         forgotten::{self, Forgotten},
         identity, journal, sites,
     },
 };
 use domain::{
+    head_office::{DirectiveRow, HqEpoch},
     ids::SiteId,
     journal::Head,
     planted::{Bug, is_planted},
     time::{Mono, Now, Wall},
 };
 use protocol::{
-    frame::{Ack, Batch, Malformed, Nonce, Pong, State, Tail},
+    frame::{Ack, Batch, Malformed, Nonce, Pong, SignedDirective, State, Tail},
     key::NotSigned,
     status::{Hello, Status},
     topic::Kind,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The least time between two acknowledgements of batches, in milliseconds, unless half a window waits for one.
 const ACK_MS: u64 = 500;
 /// Batches that are acknowledged at once: half of what a site has on the way.
 const ACK_BATCHES: u32 = 8;
+/// Directives of a row that a site may have on the way: 16 in all.
+const DIRECTIVES_ON_THE_WAY: u64 = 8;
+/// After so long without an answer a directive is sent again, in milliseconds.
+const DIRECT_AGAIN_MS: u64 = 30_000;
+/// The rows in which directives are numbered.
+const ROWS: [DirectiveRow; 2] = [DirectiveRow::Orders, DirectiveRow::Others];
 
 /// What is to be sent to the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +103,15 @@ pub struct Memory {
     acked_at: Mono,
     /// Batches that were taken since.
     unacked: u32,
+    /// The last directive of each row that was sent.
+    sent: [Sent; 2],
+}
+
+/// How far directives of a row were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Sent {
+    n: u64,
+    at: Mono,
 }
 
 impl Memory {
@@ -236,14 +252,56 @@ impl Core {
         if hello.recovering && hello.head.seq < self.copy.site().head.seq {
             effects.extend(self.hand_back(tx, hello.head)?);
         }
+        // A new connection: whatever was on the way may be lost.
+        self.memory.sent = Default::default();
+        effects.extend(self.direct(tx, now.mono)?);
         Ok(effects)
+    }
+
+    /// What the site is to do and has not answered, in its order: what was not sent yet, and again what was sent long ago. Only what
+    /// is committed is here to be sent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn direct(&mut self, tx: &mut dyn Tx, now: Mono) -> Result<Vec<Effect>, StoreError> {
+        let mut effects = Vec::new();
+        if self.is_forgotten {
+            return Ok(effects);
+        }
+        let of = (self.site().clone(), self.hq_epoch());
+        for (row, sent) in ROWS.into_iter().zip(&mut self.memory.sent) {
+            let waiting = directives::waiting(tx, (&of.0, of.1), row, DIRECTIVES_ON_THE_WAY)?;
+            let is_due = now.ms_since(sent.at) >= DIRECT_AGAIN_MS;
+            for directive in waiting {
+                if directive.no.n <= sent.n && !is_due {
+                    continue;
+                }
+                *sent = Sent {
+                    n: directive.no.n.max(sent.n),
+                    at: now,
+                };
+                let bytes = SignedDirective::to_bytes(directive.body.as_bytes(), &of.0, &self.office.key);
+                effects.push(Effect(Kind::Directive, bytes));
+            }
+        }
+        Ok(effects)
+    }
+
+    /// The life of head office's that speaks to the site.
+    fn hq_epoch(&self) -> HqEpoch {
+        self.copy.site().hq_epoch.unwrap_or(self.office.hq_epoch)
+    }
+
+    /// The sites that something was issued to by what was taken; it counts once that is committed.
+    pub fn take_rung(&mut self) -> BTreeSet<SiteId> {
+        self.copy.take_rung()
     }
 
     /// Whether a site remembers of head office what the database does not, and people do not know of that (rule 3). What it says
     /// is kept, so that they are told.
     fn remembers(&self, tx: &mut dyn Tx, now: Wall, hello: &Hello) -> Result<bool, StoreError> {
         let site = self.copy.site();
-        let named = hello.hq_epoch.filter(|epoch| *epoch != self.office.hq_epoch);
+        let named = hello.hq_epoch.filter(|epoch| *epoch != self.hq_epoch());
         let was_here = named.map_or(Ok(true), |epoch| identity::was(tx, epoch))?;
         let has_place = hello
             .acknowledged
@@ -359,7 +417,7 @@ impl Core {
 
     fn signed(&self, head: Head, nonce: Nonce) -> Effect {
         let ack = Ack {
-            hq_epoch: self.office.hq_epoch,
+            hq_epoch: self.hq_epoch(),
             // What an earlier process found is looked at again.
             state: match self.memory.stands_still {
                 true => self.copy.site().state,

@@ -12,6 +12,7 @@ use self::{
 use crate::{
     door::Up,
     ingest::Read,
+    owners::{Bell, Ring},
     store::{Db, StoreError, sites},
 };
 use broker::{Receipt, RefusalReason};
@@ -26,7 +27,10 @@ use protocol::{
     topic::Kind,
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
 
 /// The least time between two hellos that are answered, in milliseconds: each time is a question to the database and a
 /// signature. Of those that come meanwhile the latest is answered.
@@ -100,6 +104,10 @@ pub struct Desk {
     /// As of the last time that it was here.
     memory: Memory,
     bounds: Arc<Bounds>,
+    /// Rings when something was issued to the site.
+    issued: Arc<Notify>,
+    /// Told when something was issued to others by what this site has said.
+    bell: Bell,
     /// When a hello was last answered.
     greeted_at: Option<Mono>,
     /// The latest that was not.
@@ -115,6 +123,7 @@ impl Desk {
         site: SiteId,
         to_sites: ToSites,
         bounds: Arc<Bounds>,
+        (issued, bell): (Arc<Notify>, Bell),
     ) -> Self {
         Self {
             office,
@@ -125,6 +134,8 @@ impl Desk {
             core: None,
             memory: Memory::default(),
             bounds,
+            issued,
+            bell,
             greeted_at: None,
             hello: None,
         }
@@ -154,7 +165,9 @@ impl Desk {
             }
             let due = [self.say_at(), self.greet_at()].into_iter().flatten().min();
             let due = due.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())));
+            let issued = Arc::clone(&self.issued);
             tokio::select! {
+                () = issued.notified() => self.direct().await?,
                 up = says.recv() => match up {
                     None => return Ok(()),
                     Some(up) => ahead.push_back(self.begin(up, true).await?),
@@ -216,6 +229,22 @@ impl Desk {
         self.core = Some(core);
         said.into_iter().for_each(|said| self.perform(said));
         Ok(())
+    }
+
+    /// Sends what was issued to the site.
+    async fn direct(&mut self) -> Result<(), StoreError> {
+        let mut core = self.core().await?;
+        let now = self.clock.mono();
+        let directed = self.db.read(move |tx| Ok((core.direct(tx, now)?, core)));
+        match directed.await {
+            Ok((effects, core)) => {
+                self.core = Some(core);
+                effects.into_iter().for_each(|effect| self.perform(effect));
+                Ok(())
+            }
+            // Whoever rang rings again.
+            Err(error) => self.wait_after(error).await,
+        }
     }
 
     async fn hear(&mut self, next: Next) -> Result<(), StoreError> {
@@ -292,9 +321,14 @@ impl Desk {
             let (now, of) = (self.now(), Arc::clone(&read));
             let done = self.db.write(move |tx| Ok((core.take(tx, now, &of)?, core)));
             match done.await {
-                Ok((Ok(effect), core)) => {
+                Ok((Ok(effect), mut core)) => {
+                    let rung = core.take_rung();
                     self.core = Some(core);
                     effect.into_iter().for_each(|effect| self.perform(effect));
+                    for site in rung {
+                        // Nobody waits: whoever keeps the desks looks by itself soon.
+                        self.bell.try_ring(Ring::Issued(site));
+                    }
                     return Ok(true);
                 }
                 Ok((Err(error), core)) => {

@@ -3,18 +3,19 @@
 use super::rating;
 use crate::{
     inbox,
+    money::facts::{self, Said},
     store::{
         StoreError, Tx, decisions,
         findings::{Class, Finding},
         inbox::Event,
-        ledger::{Mirrored, mirrored},
+        ledger::{Movement, mirrored, transit},
         replica,
         sites::{EdgeKey, Site},
     },
 };
 use domain::{
     fact::Fact,
-    ids::OrderId,
+    ids::{OrderId, SiteId},
     journal::{Entry, Hash, Head, Stamp},
     ledger::{Account, Transfer},
     site::{Changes, Key, NotFollowed, Replica, Rows},
@@ -34,6 +35,8 @@ pub struct SiteCopy {
     replica: Replica,
     /// The entries that people have set aside.
     set_aside: Vec<Head>,
+    /// Sites that something was issued to since that was last asked.
+    rung: BTreeSet<SiteId>,
 }
 
 /// What entries came to.
@@ -42,13 +45,15 @@ pub(super) struct Followed {
     /// The rows that have changed.
     pub changes: Changes,
     /// What they move in head office's books.
-    pub transfers: Vec<Mirrored>,
+    pub transfers: Vec<Movement>,
     /// The orders that they are about.
     pub orders: BTreeSet<OrderId>,
     /// Bills that are others when they are rated again.
     pub findings: Vec<Finding>,
     /// What members are told of it.
     pub told: Vec<Event>,
+    /// What they say of members' money.
+    pub said: Vec<Said>,
 }
 
 /// What of an entry is said of the movements that it causes.
@@ -89,6 +94,7 @@ impl SiteCopy {
         Ok(Self {
             replica: Replica::new(last, rows),
             set_aside: decisions::set_aside(tx, &site.id, site.branch)?,
+            rung: BTreeSet::new(),
             site,
         })
     }
@@ -124,6 +130,7 @@ impl SiteCopy {
             },
             replica: Replica::new(last, rows),
             set_aside: decisions::set_aside(tx, &site.id, site.branch)?,
+            rung: BTreeSet::new(),
         })
     }
 
@@ -146,6 +153,7 @@ impl SiteCopy {
             },
             replica: Replica::new(start, rows),
             set_aside: decisions::set_aside(tx, &site.id, site.branch)?,
+            rung: BTreeSet::new(),
         })
     }
 
@@ -169,6 +177,16 @@ impl SiteCopy {
         self.site.keys = keys;
     }
 
+    /// Whoever has the lines of these sites is to be told that something was issued to them.
+    pub(super) fn rings(&mut self, sites: BTreeSet<SiteId>) {
+        self.rung.extend(sites);
+    }
+
+    /// The sites that something was issued to since this was last asked; it counts once the transaction is committed.
+    pub fn take_rung(&mut self) -> BTreeSet<SiteId> {
+        std::mem::take(&mut self.rung)
+    }
+
     /// It is not followed from here on.
     pub(super) fn stand_still(&mut self, state: State, trouble: String) {
         (self.site.state, self.site.trouble) = (state, Some(trouble));
@@ -188,6 +206,7 @@ impl SiteCopy {
     ) -> Result<Followed, Stopped> {
         self.read_ahead(tx, &entries)?;
         let (mut orders, mut findings, mut told) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let mut said = Vec::new();
         let mut causes: BTreeMap<u64, Cause> = BTreeMap::new();
         let (mut step, mut last) = (None, head);
         for (hash, entry) in entries {
@@ -220,6 +239,7 @@ impl SiteCopy {
             let (day, by) = (self.site.day, fact.by().map(str::to_owned));
             causes.insert(stamp.seq, Cause { day, by });
             orders.extend(fact.order().cloned());
+            said.extend(facts::said(&self.site.id, entry));
             self.site.mono = stamp.mono;
         }
         self.end_step().map_err(|stopped| at(stopped, last))?;
@@ -233,6 +253,7 @@ impl SiteCopy {
             orders,
             findings,
             told,
+            said,
         })
     }
 
@@ -267,19 +288,29 @@ impl SiteCopy {
     }
 
     /// The station's movements under the names of head office's books.
-    fn mirror(&self, transfers: &[Transfer], causes: &BTreeMap<u64, Cause>) -> Vec<Mirrored> {
+    fn mirror(&self, transfers: &[Transfer], causes: &BTreeMap<u64, Cause>) -> Vec<Movement> {
         let Site { id, branch, .. } = &self.site;
         let (mut cause, mut n) = (0, 0_u32);
         let mirror = |transfer: &Transfer| {
             n = if transfer.cause == cause { n + 1 } else { 0 };
             cause = transfer.cause;
             let of = causes.get(&cause);
-            Mirrored {
+            let name = |account: &Account| match (account, &transfer.member) {
+                (Account::HeadOffice, Some(member)) => transit(id, member),
+                _ => mirrored(id, account),
+            };
+            Movement {
                 id: format!("{id}:{branch}:{cause}.{n}"),
-                debit: mirrored(id, &transfer.debit),
-                credit: mirrored(id, &transfer.credit),
-                of: transfer.clone(),
+                debit: name(&transfer.debit),
+                credit: name(&transfer.credit),
+                amount: transfer.amount,
+                code: transfer.code.word(),
+                site: Some(id.clone()),
+                entry: Some((*branch, cause)),
+                order: transfer.order.clone(),
+                member: transfer.member.clone(),
                 day: of.and_then(|of| of.day),
+                at: transfer.at,
                 by: of.and_then(|of| of.by.clone()),
             }
         };

@@ -90,5 +90,25 @@ pub fn begin_anew(tx: &mut dyn Tx, now: Wall) -> Result<HqEpoch, StoreError> {
         &[epoch.to_string().into()],
     )?;
     has_lived(tx, epoch, now)?;
+    // It speaks to all sites, also to those that had one of their own.
+    tx.execute("UPDATE site SET hq_epoch = NULL WHERE hq_epoch IS NOT NULL", &[])?;
     Ok(epoch)
+}
+
+/// Why nothing leaves any wallet; none where it may.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn frozen(tx: &mut dyn Tx) -> Result<Option<String>, StoreError> {
+    let row = tx.query_optional("SELECT frozen FROM head_office WHERE id = 1", &[])?;
+    row.map_or(Ok(None), |mut row| row.optional_text(0))
+}
+
+/// Freezes all wallets, or lets them go.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn freeze(tx: &mut dyn Tx, why: Option<&str>) -> Result<(), StoreError> {
+    tx.execute("UPDATE head_office SET frozen = $1 WHERE id = 1", &[why.into()])
+        .map(drop)
 }

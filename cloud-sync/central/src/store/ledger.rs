@@ -1,11 +1,11 @@
 //! The books in the database: accounts, and the movements between them. An account's balance is credits less debits.
 
 use super::{
-    SetStatement, StoreError, Tx, Value,
+    Row, SetStatement, StoreError, Tx, Value,
     set::{Present, int, text},
 };
 use domain::{
-    ids::SiteId,
+    ids::{MemberId, OrderId, SiteId},
     ledger,
     time::{Day, Wall},
     units::Fen,
@@ -46,21 +46,43 @@ const BALANCES: SetStatement = SetStatement {
     present: Present::Add("balance"),
 };
 
-/// A movement of a station's, under the names of head office's books.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mirrored {
-    /// `{site}:{branch}:{seq}.{n}`.
+/// A movement between two accounts of head office's books.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Movement {
+    /// Its id, which is that of its cause: it is booked once.
     pub id: String,
     /// The account that gives.
     pub debit: String,
     /// The account that receives.
     pub credit: String,
-    /// The station's own movement.
-    pub of: ledger::Transfer,
-    /// The business day of the entry that caused it.
+    /// How much.
+    pub amount: Fen,
+    /// What kind of movement it is.
+    pub code: &'static str,
+    /// The site that it has to do with.
+    pub site: Option<SiteId>,
+    /// The entry that it stands in, branch and number, where it is the site's own.
+    pub entry: Option<(u64, u64)>,
+    /// The order that it is for.
+    pub order: Option<OrderId>,
+    /// Whose money it is.
+    pub member: Option<MemberId>,
+    /// The site's business day.
     pub day: Option<Day>,
-    /// Who moved it, where that entry says so.
+    /// When.
+    pub at: Wall,
+    /// Who moved it, where that is known.
     pub by: Option<String>,
+}
+
+/// A member's wallet.
+pub fn wallet(member: &MemberId) -> String {
+    format!("wallet:{member}")
+}
+
+/// A member's money on the road to or from a site: what the site's own books call `hq`.
+pub fn transit(site: &SiteId, member: &MemberId) -> String {
+    format!("transit:{site}:{member}")
 }
 
 /// The name under which an account of a site stands in head office's books: `allowance:{s}:{m}`, `sales:{s}:electricity`,
@@ -74,7 +96,7 @@ pub fn mirrored(site: &SiteId, account: &ledger::Account) -> String {
 }
 
 /// The kinds of accounts that sites have, as in the names of head office's books.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 8] = [
     "allowance",
     "held",
     "debt",
@@ -83,7 +105,6 @@ const KINDS: [&str; 9] = [
     "cash",
     "cash_over",
     "bank",
-    "hq",
 ];
 
 /// The site's own account that stands under this name in head office's books; none where it is another's.
@@ -95,43 +116,44 @@ pub fn of_site(site: &SiteId, name: &str) -> Option<ledger::Account> {
     }
 }
 
-/// Books movements of a site.
+/// Books movements.
 ///
 /// # Errors
 /// [`StoreError::Constraint`]: one was booked before, or an account does not cover it.
-pub fn book(tx: &mut dyn Tx, site: &SiteId, branch: u64, transfers: &[Mirrored]) -> Result<(), StoreError> {
+pub fn book(tx: &mut dyn Tx, movements: &[Movement]) -> Result<(), StoreError> {
     let mut balances: BTreeMap<&str, i64> = BTreeMap::new();
-    let mut rows = Vec::with_capacity(transfers.len());
-    for Mirrored {
-        id,
-        debit,
-        credit,
-        of,
-        day,
-        by,
-    } in transfers
-    {
-        *balances.entry(debit).or_default() -= of.amount.0;
-        *balances.entry(credit).or_default() += of.amount.0;
+    let mut rows = Vec::with_capacity(movements.len());
+    for of in movements {
+        *balances.entry(&of.debit).or_default() -= of.amount.0;
+        *balances.entry(&of.credit).or_default() += of.amount.0;
         rows.push(vec![
-            id.as_str().into(),
-            debit.as_str().into(),
-            credit.as_str().into(),
+            of.id.as_str().into(),
+            of.debit.as_str().into(),
+            of.credit.as_str().into(),
             of.amount.0.into(),
-            of.code.word().into(),
-            site.as_str().into(),
-            branch.into(),
-            of.cause.into(),
-            of.order.as_ref().map(|order| order.as_str()).into(),
-            of.member.as_ref().map(|member| member.as_str()).into(),
-            day.map(|day| day.to_string()).into(),
+            of.code.into(),
+            of.site.as_ref().map(SiteId::as_str).into(),
+            of.entry.map(|(branch, _)| branch).into(),
+            of.entry.map(|(_, seq)| seq).into(),
+            of.order.as_ref().map(OrderId::as_str).into(),
+            of.member.as_ref().map(MemberId::as_str).into(),
+            of.day.map(|day| day.to_string()).into(),
             of.at.0.into(),
-            by.as_deref().into(),
+            of.by.as_deref().into(),
         ]);
     }
     tx.write_all(&TRANSFERS, &rows)?;
     let changes = balances.into_iter().map(|(name, by)| change(name, by));
     tx.write_all(&BALANCES, &changes.collect::<Vec<_>>())
+}
+
+/// What an account has; nothing where there is none.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn balance(tx: &mut dyn Tx, name: &str) -> Result<Fen, StoreError> {
+    let row = tx.query_optional("SELECT balance FROM account WHERE name = $1", &[name.into()])?;
+    row.map_or(Ok(Fen::ZERO), |mut row| row.int(0).map(Fen))
 }
 
 /// A site goes on with another branch of its journal: brings the accounts that it has here to what they are by its rows where the
@@ -167,7 +189,7 @@ fn bring(
     (site, branch, seq): (&SiteId, u64, u64),
     rows: &BTreeMap<ledger::Account, Fen>,
     (day, now): (Option<Day>, Wall),
-    (against, code): (&str, &str),
+    (against, code): (&str, &'static str),
 ) -> Result<u64, StoreError> {
     let mut differing: BTreeMap<String, i64> = of_sites(tx)?
         .into_iter()
@@ -175,45 +197,41 @@ fn bring(
         .map(|(name, here)| (name, -here))
         .collect();
     for (account, balance) in rows {
-        *differing.entry(mirrored(site, account)).or_default() += balance.0;
+        // What came from head office and went back to it is on no account of the site's here, but on the road.
+        if *account != ledger::Account::HeadOffice {
+            *differing.entry(mirrored(site, account)).or_default() += balance.0;
+        }
     }
     differing.retain(|_, by| *by != 0);
     let against = format!("{against}:{site}");
-    let (mut movements, mut balances) = (Vec::new(), Vec::new());
-    for (n, (name, by)) in differing.iter().enumerate() {
-        let (debit, credit) = match *by > 0 {
-            true => (&against, name),
-            false => (name, &against),
+    let mut movements = Vec::with_capacity(differing.len());
+    for (n, (name, by)) in differing.into_iter().enumerate() {
+        let account = of_site(site, &name);
+        let (order, member) = match account {
+            Some(ledger::Account::Held(order)) => (Some(order), None),
+            Some(ledger::Account::Allowance(member) | ledger::Account::Debt(member)) => (None, Some(member)),
+            _ => (None, None),
         };
-        let account = of_site(site, name);
-        let order = account.as_ref().and_then(|account| match account {
-            ledger::Account::Held(order) => Some(order.as_str()),
-            _ => None,
+        let (debit, credit) = match by > 0 {
+            true => (against.clone(), name),
+            false => (name, against.clone()),
+        };
+        movements.push(Movement {
+            id: format!("{site}:{branch}:open.{n}"),
+            debit,
+            credit,
+            amount: Fen(by.abs()),
+            code,
+            site: Some(site.clone()),
+            entry: Some((branch, seq)),
+            order,
+            member,
+            day,
+            at: now,
+            by: None,
         });
-        let member = account.as_ref().and_then(|account| match account {
-            ledger::Account::Allowance(member) | ledger::Account::Debt(member) => Some(member.as_str()),
-            _ => None,
-        });
-        movements.push(vec![
-            format!("{site}:{branch}:open.{n}").into(),
-            debit.as_str().into(),
-            credit.as_str().into(),
-            by.abs().into(),
-            code.into(),
-            site.as_str().into(),
-            branch.into(),
-            seq.into(),
-            order.into(),
-            member.into(),
-            day.map(|day| day.to_string()).into(),
-            now.0.into(),
-            Value::Null,
-        ]);
-        balances.push(change(name, *by));
-        balances.push(change(&against, -by));
     }
-    tx.write_all(&TRANSFERS, &movements)?;
-    tx.write_all(&BALANCES, &balances)?;
+    book(tx, &movements)?;
     Ok(movements.len() as u64)
 }
 
@@ -248,13 +266,18 @@ pub fn moved_since(
          SELECT debit, -amount FROM transfer WHERE site = $1 AND branch = $2 AND seq > $3) AS moved GROUP BY name",
         &[site.as_str().into(), branch.into(), seq.into()],
     )?;
-    let mut moved = Vec::with_capacity(rows.len());
+    let (mut moved, mut from_head_office) = (Vec::with_capacity(rows.len() + 1), Fen::ZERO);
+    let on_road = format!("transit:{site}:");
     for mut row in rows {
-        // What is head office's alone is on no site's sheet.
-        if let Some(account) = of_site(site, &row.text(0)?) {
-            moved.push((account, Fen(row.int(1)?)));
+        let (name, by) = (row.text(0)?, Fen(row.int(1)?));
+        match of_site(site, &name) {
+            Some(account) => moved.push((account, by)),
+            None if name.starts_with(&on_road) => from_head_office += by,
+            // What is head office's alone is on no site's sheet.
+            None => {}
         }
     }
+    moved.push((ledger::Account::HeadOffice, from_head_office));
     Ok(moved)
 }
 
@@ -313,6 +336,19 @@ pub fn of_sites(tx: &mut dyn Tx) -> Result<BTreeMap<String, i64>, StoreError> {
         }
     }
     Ok(accounts)
+}
+
+/// The accounts of a kind that have money in them, by name.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn of_kind(tx: &mut dyn Tx, kind: &str) -> Result<BTreeMap<String, i64>, StoreError> {
+    let rows = tx.query(
+        "SELECT name, balance FROM account WHERE balance <> 0 AND kind = $1",
+        &[kind.into()],
+    )?;
+    let account = |mut row: Row| Ok((row.text(0)?, row.int(1)?));
+    rows.into_iter().map(account).collect()
 }
 
 /// How many accounts there are.

@@ -8,7 +8,7 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox`, `inbox` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox`, `inbox`, `members`, `at_sites`, `directives`, `issues`, `placings`, `topups`, `channels` | what is kept, by subject |
 //! | `moving` | from a file to PostgreSQL |
 //! | `standbys` | whether what is committed is with whoever takes PostgreSQL's place |
 //! | `queries` | what is read for people, over all sites |
@@ -18,22 +18,28 @@
 
 pub mod alerts;
 pub mod answers;
+pub mod at_sites;
 pub mod audit;
 pub mod branches;
+pub mod channels;
 mod checked;
 pub mod decisions;
+pub mod directives;
 pub mod enrolment;
 pub mod findings;
 pub mod forgotten;
 pub mod identity;
 pub mod inbox;
+pub mod issues;
 pub mod jobs;
 pub mod journal;
 pub mod ledger;
+pub mod members;
 pub mod moving;
 pub mod openings;
 pub mod outbox;
 pub mod people;
+pub mod placings;
 mod postgres;
 pub mod queries;
 pub mod replica;
@@ -42,6 +48,7 @@ pub mod set;
 pub mod sites;
 mod sqlite;
 pub mod standbys;
+pub mod topups;
 pub mod value;
 
 pub use set::{Column, LookUp, SetStatement};

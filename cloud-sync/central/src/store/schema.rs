@@ -1,6 +1,9 @@
 //! The tables, by version. A newer program brings an older database up to date when it starts, in one transaction; an older
 //! program refuses a newer database.
 
+mod inbox;
+mod money;
+
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
@@ -69,11 +72,8 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
 }
 
 fn version_1(dialect: Dialect) -> Vec<String> {
-    let mut statements: Vec<String> = TABLES_1
-        .iter()
-        .chain(INBOX_1)
-        .map(|table| of_engine(table, dialect))
-        .collect();
+    let tables = TABLES_1.iter().chain(inbox::TABLES).chain(money::TABLES);
+    let mut statements: Vec<String> = tables.map(|table| of_engine(table, dialect)).collect();
     for table in ["transfer", "audit"] {
         statements.extend(append_only(table, dialect));
     }
@@ -134,45 +134,11 @@ fn append_only(table: &str, dialect: Dialect) -> Vec<String> {
     }
 }
 
-/// What members are told, and the mini-program's back end about it.
-const INBOX_1: &[&str] = &[
-    // How far a member's inbox is: the number of its last event, and the one up to which the back end was told. That of the next
-    // is tried since then, so often, and again when it is due.
-    "CREATE TABLE inbox_member (
-        member TEXT PRIMARY KEY,
-        seq BIGINT NOT NULL,
-        sent BIGINT NOT NULL,
-        tries BIGINT NOT NULL,
-        tried_since BIGINT,
-        due_at BIGINT NOT NULL,
-        claimed_until BIGINT NOT NULL,
-        CHECK (sent <= seq))",
-    "CREATE INDEX inbox_due ON inbox_member (due_at) WHERE sent < seq",
-    "CREATE TABLE inbox (
-        id TEXT PRIMARY KEY, member TEXT NOT NULL, seq BIGINT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
-        at BIGINT NOT NULL)",
-    "CREATE UNIQUE INDEX inbox_member_seq ON inbox (member, seq)",
-    "CREATE INDEX inbox_at ON inbox (at)",
-    // Events that the back end did not take and that it is told of no more, unless a person has them sent again.
-    "CREATE TABLE dead_letter (
-        id TEXT PRIMARY KEY REFERENCES inbox (id),
-        died_at BIGINT NOT NULL,
-        tries BIGINT NOT NULL,
-        why TEXT NOT NULL,
-        waits BIGINT NOT NULL,
-        tried_since BIGINT,
-        due_at BIGINT NOT NULL,
-        claimed_until BIGINT NOT NULL)",
-    "CREATE INDEX dead_letter_died ON dead_letter (died_at, id)",
-    "CREATE INDEX dead_letter_due ON dead_letter (due_at) WHERE waits = 1",
-    // Since when there is a back end that is told, by its name: of what was before that it is not.
-    "CREATE TABLE webhook (name TEXT PRIMARY KEY, since BIGINT NOT NULL)",
-];
-
 /// Amounts are fen, energies 0.1 Wh, times milliseconds since 1970.
 const TABLES_1: &[&str] = &[
     // What this database is.
-    "CREATE TABLE head_office (id BIGINT PRIMARY KEY CHECK (id = 1), hq_epoch TEXT NOT NULL, signing_key TEXT NOT NULL)",
+    "CREATE TABLE head_office (
+        id BIGINT PRIMARY KEY CHECK (id = 1), hq_epoch TEXT NOT NULL, signing_key TEXT NOT NULL, frozen TEXT)",
     // A move of the database: where to it went, or where from it comes and is not all here.
     "CREATE TABLE moved (
         id BIGINT PRIMARY KEY CHECK (id = 1), move TEXT NOT NULL, arrives BIGINT NOT NULL, place TEXT NOT NULL)",
@@ -193,6 +159,7 @@ const TABLES_1: &[&str] = &[
         hash BYTES NOT NULL,
         mono BIGINT NOT NULL,
         epoch TEXT,
+        hq_epoch TEXT,
         day TEXT,
         hello TEXT,
         heard_at BIGINT,

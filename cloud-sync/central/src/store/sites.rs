@@ -8,7 +8,7 @@ use domain::{
     time::{Day, Mono, Wall},
 };
 use protocol::{
-    frame::State,
+    frame::{HqEpoch, State},
     key::{PublicKey, PublicKeys},
 };
 use serde::{Deserialize, Serialize};
@@ -83,10 +83,22 @@ pub struct Site {
     pub mono: Mono,
     /// Its business day there.
     pub day: Option<Day>,
+    /// The life of head office's that speaks to it, where it has one of its own: it went on with another branch of its journal
+    /// (rule 8).
+    pub hq_epoch: Option<HqEpoch>,
+}
+
+/// What a site has said of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SaidOfItself {
+    /// When it was last heard.
+    pub heard_at: Option<Wall>,
+    /// The run of its journal; none before it has said hello.
+    pub epoch: Option<String>,
 }
 
 const COLUMNS: &str = "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at, \
-     closed_at, begins";
+     closed_at, begins, hq_epoch";
 
 fn bad(what: &str, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Broken(format!("{what} of a site: {error}"))
@@ -126,6 +138,10 @@ fn site(mut row: Row) -> Result<Site, StoreError> {
             None => Head::START,
             Some(place) => place.parse().map_err(|_| bad("beginning", &place))?,
         },
+        hq_epoch: row
+            .optional_text(16)?
+            .map(|epoch| HqEpoch::try_from(epoch).map_err(|error| bad("epoch of head office", &error)))
+            .transpose()?,
         id: row.text(0)?.parse().map_err(|error| bad("id", &error))?,
         number: row.count(1)?,
         name: row.text(2)?,
@@ -154,6 +170,40 @@ pub fn find(tx: &mut dyn Tx, id: &SiteId) -> Result<Option<Site>, StoreError> {
         &[id.as_str().into()],
     )?;
     row.map(site).transpose()
+}
+
+/// What a site has said of itself, and when it was last heard.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn said(tx: &mut dyn Tx, id: &SiteId) -> Result<SaidOfItself, StoreError> {
+    #[derive(serde::Deserialize)]
+    struct Hello {
+        #[serde(default)]
+        epoch: String,
+    }
+    let row = tx.query_optional("SELECT heard_at, hello FROM site WHERE id = $1", &[id.as_str().into()])?;
+    let Some(mut row) = row else {
+        return Ok(SaidOfItself::default());
+    };
+    let hello = row.optional_text(1)?;
+    let epoch = hello.and_then(|hello| serde_json::from_str::<Hello>(&hello).ok());
+    Ok(SaidOfItself {
+        heard_at: row.optional_int(0)?.map(Wall),
+        epoch: epoch.map(|hello| hello.epoch).filter(|epoch| !epoch.is_empty()),
+    })
+}
+
+/// Another life of head office's speaks to a site from now on.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn begin_hq_epoch(tx: &mut dyn Tx, id: &SiteId, epoch: HqEpoch) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE site SET hq_epoch = $1 WHERE id = $2",
+        &[epoch.to_string().into(), id.as_str().into()],
+    )
+    .map(drop)
 }
 
 /// Every site, by id.

@@ -4,6 +4,7 @@
 use super::replica::{clear, found, next};
 use crate::{
     ingest::{self, Again, Read, SiteCopy, Taken},
+    money::facts,
     store::{
         StoreError, Tx,
         branches::{self, Billed, Branch},
@@ -12,7 +13,7 @@ use crate::{
     },
 };
 use domain::{fact::Fact, ids::SiteId, journal::Head, time::Wall};
-use protocol::frame::{Batch, State};
+use protocol::frame::{Batch, State, new_hq_epoch};
 use std::collections::BTreeSet;
 
 /// Batches that are gone through at once.
@@ -109,6 +110,8 @@ fn change(tx: &mut dyn Tx, me: &str, site: &Site, branch: &Branch, now: Wall) ->
     let rows = replica::balances(tx, id)?;
     let (of, day) = ((id, branch.number, branch.left.seq), copy.site().day);
     let opened = ledger::open_branch(tx, of, &rows, (day, now))?;
+    let epoch = new_hq_epoch().map_err(|error| StoreError::Unavailable(format!("no randomness: {error}")))?;
+    facts::reopen(tx, site, branch.left.seq, epoch, now)?;
     sites::change_branch(tx, me, site, copy.site())?;
     let copy = take_kept(tx, me, copy, branch, now)?;
     Ok(Accepted {

@@ -2,11 +2,12 @@
 
 use super::{DIFFERENCES_MAX, Verified};
 use crate::store::{
-    Row, StoreError, Tx, Value,
+    Row, StoreError, Tx, Value, issues,
     ledger::{self, Unequal},
     replica, sites,
 };
 use domain::{
+    ledger::Account,
     time::{Day, Wall},
     units::Fen,
 };
@@ -42,6 +43,10 @@ pub fn verify(tx: &mut dyn Tx) -> Result<Verified, StoreError> {
     let mut of_sites = ledger::of_sites(tx)?;
     for site in sites::all(tx)? {
         for (account, balance) in replica::balances(tx, &site.id)? {
+            // What came from head office and went back is on the road here, by member.
+            if account == Account::HeadOffice {
+                continue;
+            }
             let name = ledger::mirrored(&site.id, &account);
             let here = Fen(of_sites.remove(&name).unwrap_or_default());
             if here != balance {
@@ -56,6 +61,21 @@ pub fn verify(tx: &mut dyn Tx) -> Result<Verified, StoreError> {
     for (name, here) in of_sites {
         let what = format!("it has {}, and nothing in any site's rows", Fen(here));
         verified.note("account", name, what);
+    }
+    let mut on_road = ledger::of_kind(tx, "transit")?;
+    for (site, member, rest) in issues::sums(tx)? {
+        let name = ledger::transit(&site, &member);
+        let here = Fen(on_road.remove(&name).unwrap_or_default());
+        if here != rest {
+            verified.note("account", name, format!("it has {here}, and {rest} are on the road"));
+        }
+    }
+    for (name, here) in on_road {
+        verified.note(
+            "account",
+            name,
+            format!("it has {}, and nothing is on the road", Fen(here)),
+        );
     }
     Ok(verified)
 }

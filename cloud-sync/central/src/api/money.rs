@@ -1,0 +1,89 @@
+//! What every change of members' money does alike: the rules of [`crate::money`] in one transaction with what the audit chain says
+//! of it; then whoever has the line of a site is told that something was issued to it.
+
+use super::{
+    ApiState,
+    answered::{Answered, Decided, Shown, Told},
+};
+use crate::{
+    money::{Money, Refused},
+    owners::Ring,
+};
+use axum::http::StatusCode;
+use domain::ids::SiteId;
+use service::http::{access::Caller, idempotency::IdempotencyKey, problem::Problem};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+impl ApiState {
+    /// Does something with members' money, for a caller.
+    pub(super) async fn with_money<F>(
+        &self,
+        caller: Caller,
+        key: Option<IdempotencyKey>,
+        work: F,
+    ) -> Result<Answered, Problem>
+    where
+        F: FnOnce(&mut Money<'_>) -> Decided<(Shown, Told)> + Send + 'static,
+    {
+        let rung: Arc<Mutex<BTreeSet<SiteId>>> = Arc::default();
+        let (by, rings) = (caller.name.clone(), Arc::clone(&rung));
+        let done = self
+            .change(caller, key, move |tx, now| {
+                let mut money = Money::new(tx, now, &by);
+                let done = work(&mut money)?;
+                *rings.lock().unwrap_or_else(PoisonError::into_inner) = money.into_rung();
+                Ok(done)
+            })
+            .await?;
+        let rung = std::mem::take(&mut *rung.lock().unwrap_or_else(PoisonError::into_inner));
+        self.ring(rung);
+        Ok(done)
+    }
+
+    /// Something was issued to these sites.
+    pub(super) fn ring(&self, sites: BTreeSet<SiteId>) {
+        if let Some(entrance) = &self.entrance {
+            for site in sites {
+                entrance.bell.try_ring(Ring::Issued(site));
+            }
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let words = refused.to_string();
+        let (status, code) = match &refused {
+            Refused::UnknownMember(_) => (StatusCode::NOT_FOUND, "unknown_member"),
+            Refused::UnknownSite(_) => (StatusCode::NOT_FOUND, "unknown_site"),
+            Refused::UnknownOrder { .. } => (StatusCode::NOT_FOUND, "unknown_order"),
+            Refused::Frozen { .. } => (StatusCode::CONFLICT, "wallet_frozen"),
+            Refused::AllFrozen(_) => (StatusCode::CONFLICT, "wallets_frozen"),
+            Refused::Blocked { .. } => (StatusCode::CONFLICT, "member_blocked"),
+            Refused::Owes { .. } => (StatusCode::CONFLICT, "member_owes"),
+            Refused::TooLittle { .. } => (StatusCode::CONFLICT, "too_little_in_wallet"),
+            Refused::NotFollowed { .. } => (StatusCode::CONFLICT, "site_not_followed"),
+            Refused::Gone(_) => (StatusCode::CONFLICT, "site_gone"),
+            Refused::NeverHeard(_) => (StatusCode::CONFLICT, "site_never_heard"),
+            Refused::MarkAhead { .. } => (StatusCode::CONFLICT, "vouchers_closed_ahead"),
+            Refused::OtherTopUp(_) => (StatusCode::CONFLICT, "top_up_reference_used"),
+        };
+        let problem = Self::new(status, code, words);
+        match refused {
+            Refused::TooLittle { has, wanted, lies, .. } => {
+                let lies = lies
+                    .into_iter()
+                    .map(|(site, amount)| serde_json::json!({ "site": site.as_str(), "amount": amount.to_string() }));
+                problem
+                    .with("has", has.to_string())
+                    .with("wanted", wanted.to_string())
+                    .with("lies", lies.collect::<Vec<_>>())
+            }
+            Refused::Owes { amount, .. } => problem.with("owes", amount.to_string()),
+            _ => problem,
+        }
+    }
+}

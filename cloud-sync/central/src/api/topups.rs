@@ -1,0 +1,511 @@
+//! Top-ups: the mini-program asks for one, the driver pays the channel, the channel calls back.
+
+use super::{
+    ApiState,
+    answered::{Answered, Shown, Told},
+    wallets::check_amount,
+};
+use crate::{
+    money::{Callback, Credited, Money, Paid},
+    store::{
+        audit,
+        channels::{self, Channel, Signs},
+        topups::{self, TopUp},
+    },
+    webhook::Secret,
+};
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use domain::{ids::MemberId, time::Wall};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use service::{
+    http::{
+        access::TcpPeer,
+        body::{Checked, Of, Posted, Put, check_name, parse},
+        problem::Problem,
+    },
+    wire::{At, Yuan, described},
+};
+use std::time::Instant;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The longest number of ours or of a channel's, in characters.
+const REFERENCE_CHARS_MAX: usize = 64;
+/// How far the time in a callback may be from ours, in milliseconds: as Standard Webhooks has it.
+const CALLBACK_MS_MAX: i64 = 5 * 60_000;
+/// The longest body of a callback, in bytes.
+const CALLBACK_BYTES_MAX: usize = 16 * 1024;
+/// The most rows of a list that has no pages.
+const ROWS_MAX: u64 = 200;
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(put_channel, get_channel))
+        .routes(routes!(ask_top_up, list_top_ups))
+        .routes(routes!(call_back))
+}
+
+/// A channel's name in a path: 1 to 32 of `a-z`, `0-9` and `_`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ChannelName(String);
+
+impl std::str::FromStr for ChannelName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        match !text.is_empty() && text.len() <= 32 && text.bytes().all(is_name) {
+            true => Ok(Self(text.to_owned())),
+            false => Err("a channel's name is 1 to 32 of a-z, 0-9 and _".to_owned()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ChannelName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A channel.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PutChannel {
+    /// How it signs its callbacks: `standard_webhooks`, or `hmac` (HMAC-SHA256 of the body in hexadecimal digits, in the header
+    /// `x-signature: sha256=…`).
+    signs: String,
+    /// What with: `whsec_` and 24 to 64 bytes in base64. Left out, the one before stays.
+    #[serde(default)]
+    secret: Option<String>,
+    /// Our number at the channel.
+    #[schema(max_length = 64)]
+    merchant: String,
+    /// What it keeps of each payment, in millionths.
+    #[schema(maximum = 100_000)]
+    fee_ppm: u32,
+    /// After so many calendar days a payment is in its bill (T+n); 3 if left out.
+    #[serde(default)]
+    #[schema(maximum = 60)]
+    settle_days: Option<u32>,
+    /// Where its days begin; `Asia/Shanghai` if left out.
+    #[serde(default)]
+    zone: Option<String>,
+}
+
+impl Checked for PutChannel {
+    fn check(&self) -> Result<(), Problem> {
+        if Signs::of_word(&self.signs).is_none() {
+            return Err(Problem::field("signs", "is standard_webhooks or hmac"));
+        }
+        if let Some(secret) = &self.secret {
+            Secret::of_text(secret).map_err(|error| Problem::field("secret", error.to_string()))?;
+        }
+        check_name("merchant", &self.merchant, 1)?;
+        if self.fee_ppm > 100_000 {
+            return Err(Problem::field("fee_ppm", "is at most 100000, which is a tenth"));
+        }
+        if self.settle_days.is_some_and(|days| days > 60) {
+            return Err(Problem::field("settle_days", "is at most 60"));
+        }
+        if let Some(zone) = &self.zone
+            && jiff::tz::TimeZone::get(zone).is_err()
+        {
+            return Err(Problem::field("zone", "is no name of the IANA time-zone database"));
+        }
+        Ok(())
+    }
+}
+
+/// A channel, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Channel)]
+struct ChannelView {
+    /// Its name.
+    name: String,
+    /// How it signs.
+    signs: String,
+    /// Our number at the channel.
+    merchant: String,
+    /// What it keeps of each payment, in millionths.
+    fee_ppm: u32,
+    /// T+n.
+    settle_days: u32,
+    /// Where its days begin.
+    zone: String,
+}
+
+impl From<&Channel> for ChannelView {
+    fn from(of: &Channel) -> Self {
+        Self {
+            name: of.name.clone(),
+            signs: of.signs.word().to_owned(),
+            merchant: of.merchant.clone(),
+            fee_ppm: of.fee_ppm,
+            settle_days: of.settle_days,
+            zone: of.zone.clone(),
+        }
+    }
+}
+
+/// A top-up to be asked for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AskTopUp {
+    /// Through which channel.
+    channel: String,
+    /// How much.
+    #[schema(value_type = described::PositiveYuan)]
+    amount: Yuan,
+}
+
+impl Checked for AskTopUp {
+    fn check(&self) -> Result<(), Problem> {
+        check_amount("amount", self.amount)
+    }
+}
+
+/// A top-up.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TopUp)]
+struct TopUpView {
+    /// Through which channel.
+    channel: String,
+    /// Our number, which the channel is given (out_trade_no).
+    out_trade_no: String,
+    /// Whose wallet.
+    member: String,
+    /// How much.
+    amount: Yuan,
+    /// `pending`, `credited` or `closed`.
+    state: String,
+    /// When it was asked for.
+    made_at: At,
+    /// When the wallet got it.
+    #[schema(required)]
+    credited_at: Option<At>,
+}
+
+impl From<&TopUp> for TopUpView {
+    fn from(of: &TopUp) -> Self {
+        Self {
+            channel: of.channel.clone(),
+            out_trade_no: of.reference.clone(),
+            member: of.member.to_string(),
+            amount: Yuan(of.amount),
+            state: of.state.word().to_owned(),
+            made_at: At(of.made_at),
+            credited_at: of.credited_at.map(At),
+        }
+    }
+}
+
+/// What a channel says of a payment.
+#[derive(Debug, Deserialize, ToSchema)]
+struct CallBack {
+    /// Our number of the top-up.
+    out_trade_no: String,
+    /// The channel's number of the payment.
+    transaction_id: String,
+    /// How much was paid.
+    #[schema(value_type = described::PositiveYuan)]
+    amount: Yuan,
+    /// `CNY`.
+    currency: String,
+    /// `paid`, or `closed`: it will not be paid.
+    status: String,
+    /// With `hmac`: what this callback is told apart by; with Standard Webhooks its `webhook-id` is.
+    #[serde(default)]
+    nonce: Option<String>,
+}
+
+impl Checked for CallBack {
+    fn check(&self) -> Result<(), Problem> {
+        for (path, text) in [
+            ("out_trade_no", &self.out_trade_no),
+            ("transaction_id", &self.transaction_id),
+        ] {
+            if text.is_empty() || text.chars().count() > REFERENCE_CHARS_MAX || text.chars().any(char::is_control) {
+                return Err(Problem::field(
+                    path,
+                    format!("has 1 to {REFERENCE_CHARS_MAX} characters"),
+                ));
+            }
+        }
+        if self.currency != "CNY" {
+            return Err(Problem::field("currency", "is CNY: wallets have yuan"));
+        }
+        if !["paid", "closed"].contains(&self.status.as_str()) {
+            return Err(Problem::field("status", "is paid or closed"));
+        }
+        check_amount("amount", self.amount)
+    }
+}
+
+/// What a callback came to.
+#[derive(Debug, Serialize, ToSchema)]
+struct CalledBackView {
+    /// `credited`; `known`: it was dealt with before, or the top-up is closed.
+    outcome: String,
+}
+
+/// Add a channel, or change one.
+#[utoipa::path(
+    put, path = "/v1/channels/{channel}", tag = "top-ups",
+    params(("channel" = String, Path, description = "Its name: 1 to 32 of a-z, 0-9 and _")),
+    request_body = PutChannel,
+    responses((status = 200, description = "The channel", body = ChannelView)),
+    security(("bearer" = ["admin"])),
+)]
+async fn put_channel(
+    State(api): State<ApiState>,
+    Of(ChannelName(name)): Of<ChannelName>,
+    put: Put<PutChannel>,
+) -> Result<Answered, Problem> {
+    let body = put.body;
+    api.change(put.caller, None, move |tx, now| {
+        let before = channels::find(tx, &name)?;
+        let Some(secret) = body.secret.or(before.map(|before| before.secret)) else {
+            return Ok(Err(Problem::field("secret", "must be given for a new channel")));
+        };
+        let signs = Signs::of_word(&body.signs);
+        let channel = Channel {
+            name: name.clone(),
+            signs: signs.unwrap_or(Signs::StandardWebhooks),
+            secret,
+            merchant: body.merchant,
+            fee_ppm: body.fee_ppm,
+            settle_days: body.settle_days.unwrap_or(3),
+            zone: body.zone.unwrap_or_else(|| "Asia/Shanghai".to_owned()),
+        };
+        channels::put(tx, &channel, now)?;
+        let view = ChannelView::from(&channel);
+        let told = Told {
+            action: "channel_put",
+            subject: name,
+            detail: serde_json::to_value(&view).unwrap_or_default(),
+        };
+        Ok(Ok((Shown::new(StatusCode::OK, &view)?, told)))
+    })
+    .await
+}
+
+/// A channel.
+#[utoipa::path(
+    get, path = "/v1/channels/{channel}", tag = "top-ups",
+    params(("channel" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The channel", body = ChannelView)),
+    security(("bearer" = ["viewer"]), ("bearer" = ["admin"])),
+)]
+async fn get_channel(
+    State(api): State<ApiState>,
+    Of(ChannelName(name)): Of<ChannelName>,
+) -> Result<Json<ChannelView>, Problem> {
+    let of = name.clone();
+    let found = api.read(move |tx| channels::find(tx, &of)).await?;
+    let found = found.ok_or_else(|| Problem::unknown("channel", &name))?;
+    Ok(Json(ChannelView::from(&found)))
+}
+
+/// Ask for a top-up: its number goes to the channel with the payment, and comes back in the channel's callback.
+#[utoipa::path(
+    post, path = "/v1/members/{member}/top-ups", tag = "top-ups",
+    params(("member" = inline(described::MemberId), Path, description = "The member's id")),
+    request_body = AskTopUp,
+    responses((status = 201, description = "It is pending", body = TopUpView)),
+    security(("bearer" = ["station"])),
+)]
+async fn ask_top_up(
+    State(api): State<ApiState>,
+    Of(member): Of<MemberId>,
+    posted: Posted<AskTopUp>,
+) -> Result<Answered, Problem> {
+    let Posted { body, key, caller } = posted;
+    let AskTopUp { channel, amount } = body;
+    let reference = super::placing::new_id("T")?;
+    let (name, of) = (channel.clone(), channel.clone());
+    if api.read(move |tx| channels::find(tx, &of)).await?.is_none() {
+        return Err(Problem::field("channel", format!("there is no channel {name}")));
+    }
+    api.with_money(caller, Some(key), move |money| {
+        if let Err(refused) = money.ask_top_up(&member, &channel, &reference, amount.0)? {
+            return Ok(Err(refused.into()));
+        }
+        let Some(asked) = money.top_up(&channel, &reference)? else {
+            return Err(crate::store::StoreError::Broken(
+                "a top-up that was asked for is not there".to_owned(),
+            ));
+        };
+        let told = Told {
+            action: "top_up_asked",
+            subject: member.to_string(),
+            detail: json!({ "channel": channel, "out_trade_no": reference, "amount": amount }),
+        };
+        Ok(Ok((Shown::new(StatusCode::CREATED, &TopUpView::from(&asked))?, told)))
+    })
+    .await
+}
+
+/// A member's top-ups, the newest first, at most 200.
+#[utoipa::path(
+    get, path = "/v1/members/{member}/top-ups", tag = "top-ups",
+    params(("member" = inline(described::MemberId), Path, description = "The member's id")),
+    responses((status = 200, description = "The top-ups", body = Vec<TopUpView>)),
+    security(("bearer" = ["viewer"]), ("bearer" = ["station"]), ("bearer" = ["service"])),
+)]
+async fn list_top_ups(State(api): State<ApiState>, Of(member): Of<MemberId>) -> Result<Json<Vec<TopUpView>>, Problem> {
+    let found = api.read(move |tx| topups::of_member(tx, &member, ROWS_MAX)).await?;
+    Ok(Json(found.iter().map(TopUpView::from).collect()))
+}
+
+/// Who signed a callback: what it is told apart by, where the channel's word is in its headers.
+fn verified(channel: &Channel, headers: &HeaderMap, body: &[u8], now: Wall) -> Result<Option<String>, String> {
+    let secret = Secret::of_text(&channel.secret).map_err(|error| error.to_string())?;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match channel.signs {
+        Signs::StandardWebhooks => {
+            let id = header("webhook-id").filter(|id| !id.is_empty() && id.len() <= 128);
+            let id = id.ok_or("the header webhook-id is missing")?;
+            let at = header("webhook-timestamp").and_then(|at| at.parse::<i64>().ok());
+            let at = at.ok_or("the header webhook-timestamp is missing: seconds since 1970")?;
+            let signatures = header("webhook-signature").ok_or("the header webhook-signature is missing")?;
+            if !secret.has_signed(signatures, id, at, body) {
+                return Err("the signature is not this channel's".to_owned());
+            }
+            // Only what was signed says anything of time.
+            let apart = now.0.saturating_sub(at.saturating_mul(1_000)).saturating_abs();
+            if apart > CALLBACK_MS_MAX {
+                return Err(format!(
+                    "it was signed {} s away from head office's time",
+                    apart / 1_000
+                ));
+            }
+            Ok(Some(id.to_owned()))
+        }
+        Signs::Hmac => {
+            let signature = header("x-signature").and_then(|text| text.strip_prefix("sha256="));
+            let signature = signature.ok_or("the header x-signature is missing: sha256=…")?;
+            match secret.has_signed_body(signature, body) {
+                true => Ok(None),
+                false => Err("the signature is not this channel's".to_owned()),
+            }
+        }
+    }
+}
+
+/// A channel says what became of a payment: signed, and as often as it likes; a payment is credited once.
+#[utoipa::path(
+    post, path = "/v1/channels/{channel}/callbacks", tag = "top-ups",
+    params(("channel" = String, Path, description = "The channel's name")),
+    request_body = CallBack,
+    responses(
+        (status = 200, description = "It was dealt with, now or before", body = CalledBackView),
+        (status = 401, description = "`not_signed`: the channel has not signed it, or not lately",
+            body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
+        (status = 409, description = "`unknown_top_up` or `other_amount`: people look at it",
+            body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
+    ),
+    security(()),
+)]
+async fn call_back(
+    State(api): State<ApiState>,
+    Of(ChannelName(name)): Of<ChannelName>,
+    peer: Option<Extension<TcpPeer>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<CalledBackView>, Problem> {
+    let (of, now) = (name.clone(), api.clock.wall());
+    if body.len() > CALLBACK_BYTES_MAX {
+        let detail = format!("a callback has at most {CALLBACK_BYTES_MAX} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+    }
+    let found = api.read(move |tx| channels::find(tx, &of)).await?;
+    let found = found.ok_or_else(|| Problem::unknown("channel", &name))?;
+    let id = match verified(&found, &headers, &body, now) {
+        Ok(id) => id,
+        Err(why) => {
+            if let Some(Extension(TcpPeer(address))) = peer
+                && api.logins.note(address, Instant::now()).is_err()
+            {
+                let detail = "too many callbacks that no channel has signed came from this address";
+                return Err(Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too_many_failed_logins",
+                    detail,
+                ));
+            }
+            tracing::warn!(channel = name, "a callback is refused: {why}");
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "not_signed", why));
+        }
+    };
+    let said: CallBack = parse(&headers, &body)?;
+    let said = Callback {
+        nonce: id
+            .or(said.nonce)
+            .unwrap_or_else(|| format!("{}:{}", said.transaction_id, said.status)),
+        channel: name,
+        reference: said.out_trade_no,
+        transaction: said.transaction_id,
+        amount: said.amount.0,
+        paid: if said.status == "paid" {
+            Paid::Paid
+        } else {
+            Paid::Closed
+        },
+    };
+    let (credited, rung) = api.credit(said.clone(), now).await?;
+    api.ring(rung);
+    let outcome = match credited {
+        Credited::Now(_) => "credited",
+        Credited::Before | Credited::Closed => "known",
+        Credited::Unknown => {
+            let detail = format!("nobody asked for a top-up {} through {}", said.reference, said.channel);
+            return Err(Problem::new(StatusCode::CONFLICT, "unknown_top_up", detail));
+        }
+        Credited::OtherAmount { asked } => {
+            let detail = format!(
+                "{asked} yuan were asked for under {}, not {}",
+                said.reference, said.amount
+            );
+            return Err(Problem::new(StatusCode::CONFLICT, "other_amount", detail));
+        }
+    };
+    Ok(Json(CalledBackView {
+        outcome: outcome.to_owned(),
+    }))
+}
+
+impl ApiState {
+    async fn credit(
+        &self,
+        said: Callback,
+        now: Wall,
+    ) -> Result<(Credited, std::collections::BTreeSet<domain::ids::SiteId>), Problem> {
+        let credited = self.db.write(move |tx| {
+            let mut money = Money::new(tx, now, &said.channel);
+            let credited = money.called_back(&said)?;
+            let rung = money.into_rung();
+            let action = match &credited {
+                Credited::Now(_) => Some("top_up_credited"),
+                Credited::Unknown | Credited::OtherAmount { .. } => Some("top_up_set_aside"),
+                Credited::Before | Credited::Closed => None,
+            };
+            if let Some(action) = action {
+                let detail = json!({
+                    "out_trade_no": said.reference,
+                    "transaction_id": said.transaction,
+                    "amount": Yuan(said.amount),
+                });
+                audit::append(tx, now, &said.channel, action, &said.reference, detail)?;
+            }
+            Ok((credited, rung))
+        });
+        Ok(credited.await?)
+    }
+}

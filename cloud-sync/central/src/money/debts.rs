@@ -1,0 +1,125 @@
+//! What members owe. A wallet pays at once, oldest debt first (rule 19); only the rest is owed, and sites where the member is known
+//! are told of what is owed elsewhere.
+
+use super::{Money, Refused};
+use crate::store::{
+    StoreError, at_sites, identity,
+    issues::{self, Issue, Kind},
+    members::{self, Member},
+};
+use domain::{
+    head_office::Directive,
+    ids::{MemberId, OrderId, SiteId},
+    units::Fen,
+};
+
+/// What a site was last told that somebody owes elsewhere.
+const OWES: &str = "owes";
+
+/// What an order owes, less what is on the road for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Debt {
+    pub site: SiteId,
+    pub order: OrderId,
+    pub amount: Fen,
+}
+
+impl Money<'_> {
+    /// A member's debts, the oldest first.
+    fn debts(&mut self, member: &MemberId) -> Result<Vec<Debt>, StoreError> {
+        let on_road = issues::on_road_of(self.tx, member)?;
+        let paid = |site: &SiteId, order: &OrderId| -> Fen {
+            let of = |issue: &&Issue| {
+                issue.kind == Kind::DebtPaid && issue.site == *site && issue.order.as_ref() == Some(order)
+            };
+            on_road.iter().filter(of).map(|issue| issue.rest).sum()
+        };
+        let owing = at_sites::debts(self.tx, member)?;
+        let debts = owing.into_iter().map(|(site, order, debt)| Debt {
+            amount: debt - paid(&site, &order),
+            site,
+            order,
+        });
+        Ok(debts.filter(|debt| debt.amount > Fen::ZERO).collect())
+    }
+
+    /// What a member owes, but at one site.
+    pub(super) fn owed(&mut self, member: &MemberId, but_at: Option<&SiteId>) -> Result<Fen, StoreError> {
+        let debts = self.debts(member)?;
+        Ok(debts
+            .iter()
+            .filter(|debt| Some(&debt.site) != but_at)
+            .map(|debt| debt.amount)
+            .sum())
+    }
+
+    /// The wallet pays what it can, and sites are told of the rest. The member is held fast.
+    pub(super) fn settle_debts(&mut self, member: &Member) -> Result<(), StoreError> {
+        // Nothing leaves a wallet that is frozen, not even this; it pays once it is let go.
+        let may_pay = member.frozen.is_none() && identity::frozen(self.tx)?.is_none();
+        for debt in self.debts(&member.id)? {
+            let pays = debt.amount.min(self.spendable(&member.id)?);
+            if pays <= Fen::ZERO || !may_pay {
+                break;
+            }
+            self.pay(member, &debt, pays)?;
+        }
+        self.tell_what_is_owed(member)
+    }
+
+    fn pay(&mut self, member: &Member, debt: &Debt, amount: Fen) -> Result<(), StoreError> {
+        let line = match self.open_line(&debt.site)? {
+            Ok(line) => line,
+            // It is paid once the site's journal is followed again.
+            Err(Refused::NotFollowed { .. } | Refused::Gone(_)) => return Ok(()),
+            Err(other) => return Err(StoreError::Broken(other.to_string())),
+        };
+        // The receipt is of the money on the road: whoever asks at a desk is shown the same number.
+        let receipt = format!("HQ-{}-{}", debt.order, self.now.0);
+        let no = self.issue(
+            &line,
+            &Directive::DebtPaid {
+                order: debt.order.clone(),
+                amount,
+                receipt,
+            },
+        )?;
+        let id = issues::of_directive(&debt.site, no);
+        let issue = Issue {
+            order: Some(debt.order.clone()),
+            ..self.new_issue(id, &line, &member.id, Kind::DebtPaid, amount)
+        };
+        self.send(&issue)
+    }
+
+    /// Tells each site that knows the member what they owe at others, where that has changed.
+    fn tell_what_is_owed(&mut self, member: &Member) -> Result<(), StoreError> {
+        for site in self.sites_of(&member.id)? {
+            let owes = self.owed(&member.id, Some(&site))?;
+            if members::told(self.tx, &site, &member.id, OWES)?.unwrap_or_default() == owes.0 {
+                continue;
+            }
+            let told = self.direct(
+                &site,
+                &Directive::Owes {
+                    member: member.id.clone(),
+                    amount: owes,
+                },
+            )?;
+            // A site that cannot be told now is told with the next change, or when it is followed again.
+            if told.is_ok() {
+                members::tell(self.tx, &site, &member.id, OWES, owes.0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Money has come into a wallet, or a debt has changed: debts are paid first, then orders go on their way that wait for money.
+    pub(super) fn wallet_moved(&mut self, member: &MemberId) -> Result<(), StoreError> {
+        let Some(found) = members::hold(self.tx, member)? else {
+            return Ok(());
+        };
+        self.settle_debts(&found)?;
+        self.go_on_placing(&found)
+    }
+}

@@ -1,0 +1,389 @@
+//! What a site's journal says of members' money: what has arrived, what goes back, what was refused. The site's own movements are
+//! booked as they are; here is what head office's own accounts do with them.
+//!
+//! Facts post only out of what is on the road (rule 15). One whose cause the database does not know, because it was restored from
+//! a copy, is covered by the wallet first, and by `restore:{s}:{m}` for the rest (rule 4).
+
+use super::{LEASE_RETURN, Money, RESTORE, RULE};
+use crate::store::{
+    StoreError, Tx, at_sites, directives, identity,
+    issues::{self, State},
+    ledger::{self, Movement},
+    members, placings,
+    sites::{self, Site},
+};
+use domain::{
+    fact::{Fact, PaidFrom},
+    head_office::{DirectiveNo, HqEpoch, LeasedBy, RefusedDirective},
+    ids::{CardId, MemberId, OrderId, Outlet, SiteId},
+    journal::{Entry, Stamp},
+    time::Wall,
+    units::Fen,
+};
+use std::collections::BTreeSet;
+
+/// What of an entry head office's money has to do with.
+#[derive(Debug, Clone)]
+pub struct Said {
+    stamp: Stamp,
+    /// The run of the journal that it is of.
+    epoch: String,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Arrived {
+        member: MemberId,
+        amount: Fen,
+        issue: String,
+    },
+    Returned {
+        member: MemberId,
+        amount: Fen,
+        order: Option<OrderId>,
+    },
+    Taken {
+        directive: DirectiveNo,
+        sha256: String,
+        refused: Option<RefusedDirective>,
+    },
+    VouchersClosed(Wall),
+    Restored,
+    /// The site goes by this life of head office's, and by none before it.
+    Seen(HqEpoch),
+    Wished {
+        card: CardId,
+        outlet: Outlet,
+    },
+    /// A debt was made, cut or paid.
+    Debt(OrderId),
+    /// An order is over.
+    Over(OrderId),
+    /// An order is there.
+    Placed(OrderId),
+}
+
+/// What an entry says of members' money, if anything.
+pub fn said(site: &SiteId, entry: &Entry) -> Vec<Said> {
+    let of = |what: What| Said {
+        stamp: entry.stamp,
+        epoch: entry.epoch.to_string(),
+        what,
+    };
+    let what = match &entry.fact {
+        Fact::LeaseReceived { member, amount, by } => What::Arrived {
+            member: member.clone(),
+            amount: *amount,
+            issue: match by {
+                LeasedBy::Directive(no) => issues::of_directive(site, *no),
+                LeasedBy::Voucher { id, .. } => id.clone(),
+            },
+        },
+        Fact::DebtPaid {
+            member,
+            order,
+            amount,
+            from: PaidFrom::HeadOffice,
+            directive,
+            ..
+        } => {
+            let issue = directive.map(|no| issues::of_directive(site, no));
+            let arrived = What::Arrived {
+                member: member.clone(),
+                amount: *amount,
+                issue: issue.unwrap_or_default(),
+            };
+            return vec![of(arrived), of(What::Debt(order.clone()))];
+        }
+        Fact::DebtPaid { order, .. } => What::Debt(order.clone()),
+        Fact::LeaseReturned {
+            member, amount, order, ..
+        } => What::Returned {
+            member: member.clone(),
+            amount: *amount,
+            order: order.clone(),
+        },
+        Fact::DirectiveTaken {
+            directive,
+            sha256,
+            refused,
+        } => What::Taken {
+            directive: *directive,
+            sha256: sha256.clone(),
+            refused: refused.clone(),
+        },
+        Fact::VouchersClosed { until } => What::VouchersClosed(*until),
+        Fact::Restored { .. } => What::Restored,
+        Fact::HeadOfficeSeen { hq_epoch } => What::Seen(*hq_epoch),
+        Fact::StartWished { card, outlet, .. } => What::Wished {
+            card: card.clone(),
+            outlet: outlet.clone(),
+        },
+        Fact::OrderPlaced { order, .. } => What::Placed(order.clone()),
+        Fact::OrderSettled { order, .. } => return vec![of(What::Debt(order.clone())), of(What::Over(order.clone()))],
+        Fact::BillCorrected { order, .. } => What::Debt(order.clone()),
+        _ => return Vec::new(),
+    };
+    vec![of(what)]
+}
+
+/// Before a site's movements are booked: what has arrived comes off the road, and what is not on it is put there out of the
+/// wallet, or of what the restore owes.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn cover(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<(), StoreError> {
+    let mut members_held = BTreeSet::new();
+    for of in said {
+        if let What::Arrived { member, .. } | What::Returned { member, .. } = &of.what {
+            members_held.insert(member.clone());
+        }
+    }
+    // In the order of their ids, so that two that do this do not wait for each other in a circle.
+    for member in &members_held {
+        if members::hold(tx, member)?.is_none() {
+            members::remember(tx, member, now)?;
+        }
+    }
+    for Said { stamp, what, .. } in said {
+        let What::Arrived { member, amount, issue } = what else {
+            continue;
+        };
+        let found = issues::find(tx, issue)?;
+        let found = found.filter(|found| found.state == State::OnRoad && found.member == *member);
+        let covered = found.as_ref().map_or(Fen::ZERO, |found| found.rest.min(*amount));
+        if let Some(found) = &found
+            && covered > Fen::ZERO
+        {
+            issues::arrive(tx, found, covered, (site.branch, stamp.seq), now)?;
+        }
+        let missing = *amount - covered;
+        if missing > Fen::ZERO {
+            tracing::error!(
+                site = %site.id, %member,
+                "entry {} says that {missing} yuan have arrived that are not on the road: they come out of the wallet",
+                stamp.seq
+            );
+            let mut money = Money::new(tx, now, RULE);
+            money.cover_forgotten(
+                &site.id,
+                member,
+                missing,
+                &format!("{}:{}:{}", site.id, site.branch, stamp.seq),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// After a site's movements are booked and its rows are written: what goes back goes back, directives end, and whatever follows
+/// from money that came free. The sites that something was issued to.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn follow(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<BTreeSet<SiteId>, StoreError> {
+    let mut money = Money::new(tx, now, RULE);
+    let mut moved = BTreeSet::new();
+    let mut over = BTreeSet::new();
+    for of in said {
+        let (seq, at) = (of.stamp.seq, of.stamp.at);
+        let cause = format!("{}:{}:{seq}", site.id, site.branch);
+        match &of.what {
+            What::Arrived { .. } => {}
+            What::Returned { member, amount, order } => {
+                money.returned(&site.id, (member, *amount, order.as_ref()), &cause)?;
+                moved.insert(member.clone());
+            }
+            What::Taken {
+                directive,
+                sha256,
+                refused,
+            } => moved.extend(money.taken(site, *directive, sha256, refused.as_ref(), &cause)?),
+            What::VouchersClosed(until) => {
+                moved.extend(money.close_vouchers(&site.id, &cause, |issue| {
+                    issue.expires_at.is_some_and(|ends| ends <= *until)
+                })?);
+            }
+            What::Restored => {
+                let epoch = of.epoch.clone();
+                moved
+                    .extend(money.close_vouchers(&site.id, &cause, move |issue| issue.epoch.as_ref() != Some(&epoch))?);
+            }
+            What::Seen(epoch) => moved.extend(money.only_of(&site.id, *epoch, &cause)?),
+            What::Wished { card, outlet } => money.wished(&site.id, card, outlet, (seq, at))?,
+            What::Placed(order) => {
+                if placings::find(money.tx, order)?.is_some_and(|placing| placing.site == site.id) {
+                    placings::set(money.tx, order, &placings::State::Placed)?;
+                }
+            }
+            What::Debt(order) => moved.extend(at_sites::member_of_order(money.tx, &site.id, order)?),
+            What::Over(order) => over.extend(at_sites::member_of_order(money.tx, &site.id, order)?),
+        }
+    }
+    for member in &moved {
+        money.wallet_moved(member)?;
+    }
+    for member in &over {
+        if let Some(member) = members::hold(money.tx, member)? {
+            money.keep_standing(&member, &site.id)?;
+        }
+    }
+    Ok(money.into_rung())
+}
+
+/// A site goes over to another branch of its journal, which knows nothing of what has arrived after the place where it leaves:
+/// that is on the road again, against what the restore owes (rule 8). Another life of head office's speaks to the site from now on;
+/// what the branch that lives has not taken of the earlier one comes back when it says that it has seen the new one.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn reopen(tx: &mut dyn Tx, site: &Site, left: u64, epoch: HqEpoch, now: Wall) -> Result<(), StoreError> {
+    let mut money = Money::new(tx, now, RULE);
+    for issue in issues::arrived_after(money.tx, &site.id, site.branch, left)? {
+        members::hold(money.tx, &issue.member)?;
+        let amount = issues::reopen(money.tx, &issue)?;
+        if let Some(no) = issues::directive_of(&issue) {
+            directives::reopen(money.tx, &site.id, no)?;
+        }
+        if amount > Fen::ZERO {
+            money.book(Movement {
+                id: format!("{}:{}:open:{}", site.id, site.branch, issue.id),
+                debit: format!("restore:{}", site.id),
+                credit: ledger::transit(&site.id, &issue.member),
+                amount,
+                code: RESTORE,
+                site: Some(site.id.clone()),
+                order: issue.order.clone(),
+                member: Some(issue.member.clone()),
+                at: now,
+                ..Movement::default()
+            })?;
+        }
+    }
+    sites::begin_hq_epoch(tx, &site.id, epoch)?;
+    identity::has_lived(tx, epoch, now)
+}
+
+impl Money<'_> {
+    /// Money has arrived of which the database knows no more: it comes out of the wallet, and what that has not is owed by
+    /// `restore:{s}:{m}`.
+    fn cover_forgotten(
+        &mut self,
+        site: &SiteId,
+        member: &MemberId,
+        amount: Fen,
+        cause: &str,
+    ) -> Result<(), StoreError> {
+        let has = ledger::balance(self.tx, &ledger::wallet(member))?;
+        let from_wallet = amount.min(has);
+        let parts = [
+            ("wallet", ledger::wallet(member), from_wallet),
+            ("restore", format!("restore:{site}:{member}"), amount - from_wallet),
+        ];
+        for (name, debit, part) in parts {
+            if part > Fen::ZERO {
+                self.book(Movement {
+                    id: format!("{cause}.{name}"),
+                    debit,
+                    credit: ledger::transit(site, member),
+                    amount: part,
+                    code: RESTORE,
+                    site: Some(site.clone()),
+                    member: Some(member.clone()),
+                    at: self.now,
+                    ..Movement::default()
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Money has come back from a site: it is on the road by the site's own movement, and goes on to the wallet.
+    fn returned(
+        &mut self,
+        site: &SiteId,
+        (member, amount, order): (&MemberId, Fen, Option<&OrderId>),
+        cause: &str,
+    ) -> Result<(), StoreError> {
+        self.book(Movement {
+            id: format!("{cause}.back"),
+            debit: ledger::transit(site, member),
+            credit: ledger::wallet(member),
+            amount,
+            code: LEASE_RETURN,
+            site: Some(site.clone()),
+            order: order.cloned(),
+            member: Some(member.clone()),
+            at: self.now,
+            ..Movement::default()
+        })
+    }
+
+    /// A directive has ended: what it carried and has not arrived goes back. Whose money came back.
+    fn taken(
+        &mut self,
+        site: &Site,
+        no: DirectiveNo,
+        sha256: &str,
+        refused: Option<&RefusedDirective>,
+        cause: &str,
+    ) -> Result<Option<MemberId>, StoreError> {
+        let known = directives::find(self.tx, &site.id, no)?;
+        let Some(known) = known.filter(|known| known.sha256() == sha256) else {
+            // Head office's database was restored from a copy, and has forgotten it: nobody spends before people have looked
+            // (rule 3).
+            let why = format!(
+                "site {} has taken directive {no}, which this database does not know: was it restored from a copy?",
+                site.id
+            );
+            tracing::error!("{why}");
+            identity::freeze(self.tx, Some(&why))?;
+            return Ok(None);
+        };
+        if known.state != directives::State::Waiting {
+            return Ok(None);
+        }
+        directives::end(self.tx, &site.id, no, refused, self.now)?;
+        if let Some(refused) = refused
+            && let domain::head_office::Directive::Start { order, .. } = known.directive()?
+        {
+            placings::set(self.tx, &order, &placings::State::Refused(refused.clone()))?;
+        }
+        let issue = issues::find(self.tx, &issues::of_directive(&site.id, no))?;
+        let Some(issue) = issue.filter(|issue| issue.state == State::OnRoad) else {
+            return Ok(None);
+        };
+        self.give_back(&issue, cause)?;
+        Ok(Some(issue.member))
+    }
+
+    /// A site goes by one life of head office's from here on, and does nothing that another has told it (rule 4): what that has
+    /// sent there comes back. Whose money came back.
+    fn only_of(&mut self, site: &SiteId, epoch: HqEpoch, cause: &str) -> Result<Vec<MemberId>, StoreError> {
+        directives::forget_others(self.tx, site, epoch, self.now)?;
+        let mut members = Vec::new();
+        for issue in issues::of_others(self.tx, site, epoch)? {
+            self.give_back(&issue, cause)?;
+            members.push(issue.member);
+        }
+        Ok(members)
+    }
+
+    /// The site takes these vouchers no more: what they carry goes back. Whose money came back.
+    fn close_vouchers(
+        &mut self,
+        site: &SiteId,
+        cause: &str,
+        is_over: impl Fn(&issues::Issue) -> bool,
+    ) -> Result<Vec<MemberId>, StoreError> {
+        let mut members = Vec::new();
+        for voucher in issues::vouchers_of(self.tx, site)? {
+            if is_over(&voucher) {
+                self.give_back(&voucher, cause)?;
+                members.push(voucher.member);
+            }
+        }
+        Ok(members)
+    }
+}

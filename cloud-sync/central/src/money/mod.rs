@@ -1,0 +1,373 @@
+//! What head office does with members' money: wallets, what is moved to sites and comes back, and what members owe. Each rule
+//! works in a transaction of its caller's, holds the members fast whose money it is about, and moves money only from one account
+//! to another.
+//!
+//! | file | holds |
+//! |---|---|
+//! | here | what every rule has: the transaction, the time, who asks; how a directive is issued and a movement booked |
+//! | `leases` | money to a site and back: leases, recalls, vouchers |
+//! | `placing` | orders through head office: money is gathered, then leased and the order placed in one directive |
+//! | `debts` | wallets pay what members owe; other sites are told of the rest |
+//! | `standing` | whoever charges often at a site keeps money there |
+//! | `topups` | money comes in through a channel, by callbacks that it has signed |
+//! | `masters` | who a member is, whether they are served, whose a card is
+//! | `facts` | what a site's journal says of all this |
+//!
+//! *Architecture Invariant:* the sum over `transit:{s}:{m}` is what issues have on the road (rule 15 of the line), and no money
+//! comes free because time has passed: only because a fact has arrived.
+
+mod debts;
+pub mod facts;
+mod leases;
+mod masters;
+mod placing;
+mod standing;
+mod topups;
+
+pub use leases::Vouchered;
+pub use placing::{Order, Placed};
+pub use topups::{Callback, Credited, Paid};
+
+use crate::store::{
+    StoreError, Tx, directives, identity, issues,
+    ledger::{self, Movement},
+    members::{self, Member},
+    placings, sites,
+};
+use domain::{
+    head_office::{Directive, DirectiveNo, HqEpoch},
+    ids::{MemberId, OrderId, SiteId},
+    time::Wall,
+    units::Fen,
+};
+use protocol::frame::State;
+use std::collections::BTreeSet;
+
+/// The code of money that comes in through a channel.
+const TOPUP: &str = "TOPUP";
+/// The code of money on its way to a site.
+const LEASE: &str = "LEASE";
+/// The code of money on its way back.
+const LEASE_RETURN: &str = "LEASE_RETURN";
+/// The code of money of a cause that the database has forgotten.
+const RESTORE: &str = "RESTORE";
+/// Whoever does what a rule says.
+pub const RULE: &str = "head office";
+/// A site that was not heard for so long has no line, in milliseconds.
+pub const LINE_UP_MS: i64 = 60_000;
+/// The most that is moved at once.
+pub const AMOUNT_MAX: Fen = Fen(100_000_000);
+
+/// Why something was not done. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Head office has no such member.
+    #[error("head office has no member {0}: PUT /v1/members/{0} makes one")]
+    UnknownMember(MemberId),
+    /// There is no such site.
+    #[error("there is no site {0}")]
+    UnknownSite(SiteId),
+    /// Nothing leaves this wallet.
+    #[error("the wallet of {member} is frozen: {why}")]
+    Frozen {
+        /// Whose.
+        member: MemberId,
+        /// Why.
+        why: String,
+    },
+    /// Nothing leaves any wallet.
+    #[error("wallets are frozen: {0}. PUT /v1/head-office/wallets lets them go once every site has reported")]
+    AllFrozen(String),
+    /// They are on the blacklist.
+    #[error("{member} is on the blacklist: {why}")]
+    Blocked {
+        /// Who.
+        member: MemberId,
+        /// Why.
+        why: String,
+    },
+    /// They owe something.
+    #[error("{member} owes {amount} yuan, which is to be paid first")]
+    Owes {
+        /// Who.
+        member: MemberId,
+        /// How much.
+        amount: Fen,
+    },
+    /// There is not enough.
+    #[error("the wallet of {member} has {has} yuan, and {wanted} are wanted{}", elsewhere(.lies))]
+    TooLittle {
+        /// Whose.
+        member: MemberId,
+        /// What can be spent of it.
+        has: Fen,
+        /// What is wanted.
+        wanted: Fen,
+        /// What lies at sites.
+        lies: Vec<(SiteId, Fen)>,
+    },
+    /// The site's journal is not followed.
+    #[error("the journal of site {site} is not followed ({state}): only stops, recalls and blocks go there")]
+    NotFollowed {
+        /// Which.
+        site: SiteId,
+        /// How it stands.
+        state: &'static str,
+    },
+    /// The site was closed or may not come in.
+    #[error("site {0} was closed, or its certificate was taken back: nothing goes there")]
+    Gone(SiteId),
+    /// The site has not said who it is.
+    #[error("site {0} has never reported: nothing goes there before it has")]
+    NeverHeard(SiteId),
+    /// It would end too soon.
+    #[error("site {site} takes no voucher that ends by {closed} any more; this one would end at {ends}")]
+    MarkAhead {
+        /// Which.
+        site: SiteId,
+        /// What it has closed.
+        closed: Wall,
+        /// When the voucher would end.
+        ends: Wall,
+    },
+    /// There is no such order.
+    #[error("head office knows no order {order} of site {site}")]
+    UnknownOrder {
+        /// Where.
+        site: SiteId,
+        /// Which.
+        order: OrderId,
+    },
+    /// The number is taken.
+    #[error("{0} was used for something else: each top-up has a number of its own")]
+    OtherTopUp(String),
+}
+
+fn elsewhere(lies: &[(SiteId, Fen)]) -> String {
+    if lies.is_empty() {
+        return String::new();
+    }
+    let sites: Vec<String> = lies
+        .iter()
+        .map(|(site, amount)| format!("{amount} at {site}"))
+        .collect();
+    format!(
+        "; there are {}, which has no line just now or reserves them",
+        sites.join(", ")
+    )
+}
+
+/// Whether it was done, or refused before anything was written.
+pub type Decided<T> = Result<Result<T, Refused>, StoreError>;
+
+/// How a site can be spoken to.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    /// The life of head office's in which it is.
+    pub hq_epoch: HqEpoch,
+    /// The site.
+    pub site: sites::Site,
+    /// When it was last heard.
+    pub heard_at: Option<Wall>,
+    /// The run of its journal.
+    pub epoch: Option<String>,
+}
+
+impl Line {
+    /// Whether it was heard lately.
+    pub fn is_up(&self, now: Wall) -> bool {
+        self.heard_at.is_some_and(|at| now.0 - at.0 < LINE_UP_MS)
+    }
+}
+
+/// What the rules work with.
+pub struct Money<'a> {
+    tx: &'a mut dyn Tx,
+    now: Wall,
+    by: String,
+    rung: BTreeSet<SiteId>,
+}
+
+impl<'a> Money<'a> {
+    /// In a transaction, at a time by head office's clock, for whoever asks.
+    pub fn new(tx: &'a mut dyn Tx, now: Wall, by: &str) -> Self {
+        Self {
+            tx,
+            now,
+            by: by.to_owned(),
+            rung: BTreeSet::new(),
+        }
+    }
+
+    /// The sites that something was issued to: whoever has their lines is told once the transaction is committed.
+    pub fn into_rung(self) -> BTreeSet<SiteId> {
+        self.rung
+    }
+
+    fn line(&mut self, site: &SiteId) -> Result<Option<Line>, StoreError> {
+        let Some(found) = sites::find(self.tx, site)? else {
+            return Ok(None);
+        };
+        let own = match found.hq_epoch {
+            Some(epoch) => Some(epoch),
+            None => identity::epoch(self.tx)?,
+        };
+        let hq_epoch = own.ok_or_else(|| StoreError::Broken("it does not say which head office it is".to_owned()))?;
+        let said = sites::said(self.tx, site)?;
+        Ok(Some(Line {
+            hq_epoch,
+            site: found,
+            heard_at: said.heard_at,
+            epoch: said.epoch,
+        }))
+    }
+
+    /// The line to a site to which money may go, or anything else that is not a stop, a recall or a block (rule 10).
+    fn open_line(&mut self, site: &SiteId) -> Decided<Line> {
+        let Some(line) = self.line(site)? else {
+            return Ok(Err(Refused::UnknownSite(site.clone())));
+        };
+        if line.site.closed_at.is_some() || line.site.revoked_at.is_some() {
+            return Ok(Err(Refused::Gone(site.clone())));
+        }
+        if line.site.state != State::Following {
+            let state = line.site.state.word();
+            return Ok(Err(Refused::NotFollowed {
+                site: site.clone(),
+                state,
+            }));
+        }
+        Ok(Ok(line))
+    }
+
+    /// Issues a directive to a site whose line was looked at.
+    fn issue(&mut self, line: &Line, directive: &Directive) -> Result<DirectiveNo, StoreError> {
+        let site = &line.site.id;
+        self.rung.insert(site.clone());
+        directives::add(self.tx, (site, line.hq_epoch), directive, (&self.by, self.now))
+    }
+
+    /// Issues a directive that moves no money: to whichever site it may go.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn direct(&mut self, site: &SiteId, directive: &Directive) -> Decided<DirectiveNo> {
+        let is_always = matches!(
+            directive,
+            Directive::Stop { .. } | Directive::Recall { .. } | Directive::Block { .. }
+        );
+        let line = match is_always {
+            false => match self.open_line(site)? {
+                Ok(line) => line,
+                Err(refused) => return Ok(Err(refused)),
+            },
+            true => match self.line(site)? {
+                Some(line) if line.site.closed_at.is_none() => line,
+                Some(_) => return Ok(Err(Refused::Gone(site.clone()))),
+                None => return Ok(Err(Refused::UnknownSite(site.clone()))),
+            },
+        };
+        self.issue(&line, directive).map(Ok)
+    }
+
+    /// Every site to which something may go.
+    fn open_sites(&mut self) -> Result<Vec<SiteId>, StoreError> {
+        let all = sites::all(self.tx)?;
+        let open = all
+            .into_iter()
+            .filter(|site| site.state == State::Following && site.closed_at.is_none() && site.revoked_at.is_none());
+        Ok(open.map(|site| site.id).collect())
+    }
+
+    /// Holds a member fast whose money may be spent.
+    fn spender(&mut self, member: &MemberId) -> Decided<Member> {
+        if let Some(why) = identity::frozen(self.tx)? {
+            return Ok(Err(Refused::AllFrozen(why)));
+        }
+        let Some(found) = members::hold(self.tx, member)? else {
+            return Ok(Err(Refused::UnknownMember(member.clone())));
+        };
+        let member = member.clone();
+        if let Some(why) = found.frozen {
+            return Ok(Err(Refused::Frozen { member, why }));
+        }
+        if let Some(why) = found.blocked {
+            return Ok(Err(Refused::Blocked { member, why }));
+        }
+        Ok(Ok(found))
+    }
+
+    /// What can be spent of a wallet: all but what was gathered for orders that are not placed yet (rule 18).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn spendable(&mut self, member: &MemberId) -> Result<Fen, StoreError> {
+        let balance = ledger::balance(self.tx, &ledger::wallet(member))?;
+        let reserved = placings::gathering(self.tx, member, self.now)?;
+        let reserved: Fen = reserved.iter().map(|placing| placing.prepay).sum();
+        Ok((balance - reserved).max(Fen::ZERO))
+    }
+
+    /// Books one movement.
+    fn book(&mut self, movement: Movement) -> Result<(), StoreError> {
+        ledger::book(self.tx, &[movement])
+    }
+
+    /// Puts money of a wallet on the road, under an issue. It is there: whoever calls has looked.
+    fn send(&mut self, issue: &issues::Issue) -> Result<(), StoreError> {
+        issues::add(self.tx, issue)?;
+        self.book(Movement {
+            id: format!("issue:{}", issue.id),
+            debit: ledger::wallet(&issue.member),
+            credit: ledger::transit(&issue.site, &issue.member),
+            amount: issue.amount,
+            code: LEASE,
+            site: Some(issue.site.clone()),
+            order: issue.order.clone(),
+            member: Some(issue.member.clone()),
+            at: self.now,
+            by: Some(issue.made_by.clone()),
+            ..Movement::default()
+        })
+    }
+
+    /// An issue, all of which is on the road.
+    fn new_issue(&self, id: String, line: &Line, member: &MemberId, kind: issues::Kind, amount: Fen) -> issues::Issue {
+        issues::Issue {
+            id,
+            site: line.site.id.clone(),
+            member: member.clone(),
+            kind,
+            amount,
+            rest: amount,
+            state: issues::State::OnRoad,
+            order: None,
+            expires_at: None,
+            epoch: None,
+            hq_epoch: line.hq_epoch,
+            made_at: self.now,
+            made_by: self.by.clone(),
+        }
+    }
+
+    /// What is on the road of an issue goes back to the wallet, for a cause that has this id.
+    fn give_back(&mut self, issue: &issues::Issue, cause: &str) -> Result<(), StoreError> {
+        let amount = issue.rest;
+        issues::give_back(self.tx, issue, self.now)?;
+        if amount == Fen::ZERO {
+            return Ok(());
+        }
+        self.book(Movement {
+            id: format!("{cause}:{}", issue.id),
+            debit: ledger::transit(&issue.site, &issue.member),
+            credit: ledger::wallet(&issue.member),
+            amount,
+            code: LEASE_RETURN,
+            site: Some(issue.site.clone()),
+            order: issue.order.clone(),
+            member: Some(issue.member.clone()),
+            at: self.now,
+            ..Movement::default()
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! What is owed is paid by wallets, once, and told where it matters.
+
+use crate::{
+    bench::*,
+    company::{Company, id},
+    on_both,
+};
+use central::money::Refused;
+use domain::{fact::PaidFrom, ids::OrderId, order::State, site::Input, units::Fen};
+
+on_both! {
+    a_wallet_pays_a_shortfall_at_once_and_only_the_rest_is_owed
+    a_credit_pays_the_oldest_debt_first_and_what_is_on_the_road_is_not_paid_again
+    a_debt_that_is_paid_at_the_desk_too_returns_the_surplus
+    who_owes_at_one_site_starts_at_no_other_until_it_is_paid
+}
+
+/// An order that delivers more than was reserved for it.
+fn owing(company: &mut Company, n: usize, who: &str, id: &str, energy: &str) -> OrderId {
+    let order = company.charge(n, who, "P1", "5", id);
+    company.end(n, "P1", &order, energy);
+    order
+}
+
+fn a_wallet_pays_a_shortfall_at_once_and_only_the_rest_is_owed(mut company: Company) {
+    company.member("w", "8");
+    let order = owing(&mut company, 0, "w", "hq-1", "20");
+    assert_eq!(company.stations[0].bench.state(&order), State::Unpaid);
+    let owed = company.stations[0].bench.debt("w");
+    assert!(owed > yuan("3"), "{owed}");
+    company.settle();
+    assert_eq!(
+        company.stations[0].bench.debt("w"),
+        owed - yuan("3"),
+        "the wallet had 3.00"
+    );
+    assert_eq!((company.wallet("w"), company.on_road("w")), (Fen::ZERO, Fen::ZERO));
+    company.top_up("w", "100");
+    company.settle();
+    assert_eq!(company.stations[0].bench.state(&order), State::Payed);
+    assert_eq!(company.wallet("w"), yuan("100") - (owed - yuan("3")));
+    company.check_equal();
+}
+
+fn a_credit_pays_the_oldest_debt_first_and_what_is_on_the_road_is_not_paid_again(mut company: Company) {
+    company.member("w", "10");
+    let (first, second) = (
+        company.order(0, "w", "P1", "5", "hq-1"),
+        company.order(1, "w", "P1", "5", "hq-2"),
+    );
+    company.may(move |money| money.place(&first)).unwrap();
+    company.may(move |money| money.place(&second)).unwrap();
+    company.settle();
+    for n in [0, 1] {
+        let order = order_id(&format!("hq-{}", n + 1));
+        company.begin(n, "P1", &order);
+        company.end(n, "P1", &order, "20");
+        company.settle();
+    }
+    let debts = [company.stations[0].bench.debt("w"), company.stations[1].bench.debt("w")];
+    assert!(debts[0] > yuan("4") && debts[1] > yuan("4"), "{debts:?}");
+    company.stations[0].is_cut = true;
+    company.top_up("w", "1");
+    assert_eq!(company.on_road("w"), yuan("1"));
+    company.top_up("w", "1");
+    assert_eq!(company.on_road("w"), yuan("2"), "the older debt, and no more than it");
+    let rest = (debts[0] - yuan("2")).to_string();
+    company.top_up("w", &rest);
+    company.top_up("w", "1");
+    company.settle();
+    assert_eq!(
+        company.stations[1].bench.debt("w"),
+        debts[1] - yuan("1"),
+        "then the younger one"
+    );
+    company.stations[0].is_cut = false;
+    company.settle();
+    assert_eq!(company.stations[0].bench.debt("w"), Fen::ZERO);
+    assert_eq!((company.wallet("w"), company.on_road("w")), (Fen::ZERO, Fen::ZERO));
+    company.check_equal();
+}
+
+fn a_debt_that_is_paid_at_the_desk_too_returns_the_surplus(mut company: Company) {
+    company.member("w", "5");
+    let order = owing(&mut company, 0, "w", "hq-1", "20");
+    company.settle();
+    let owed = company.stations[0].bench.debt("w");
+    company.stations[0].is_cut = true;
+    company.top_up("w", "100");
+    assert_eq!(company.on_road("w"), owed);
+    company.stations[0].bench.ok(Input::PayDebt {
+        member: id("w"),
+        amount: owed,
+        from: PaidFrom::Cash,
+        receipt: "R-1".to_owned(),
+        by: "desk".to_owned(),
+    });
+    company.stations[0].is_cut = false;
+    company.settle();
+    assert_eq!(company.stations[0].bench.state(&order), State::Payed);
+    assert_eq!(
+        (company.wallet("w"), company.on_road("w")),
+        (yuan("100"), Fen::ZERO),
+        "the surplus is back"
+    );
+    company.check_equal();
+}
+
+fn who_owes_at_one_site_starts_at_no_other_until_it_is_paid(mut company: Company) {
+    company.member("w", "50");
+    let b = company.site(1);
+    company.may(move |money| money.lease(&id("w"), &b, yuan("45"))).unwrap();
+    company.settle();
+    let order = owing(&mut company, 0, "w", "hq-1", "20");
+    company.settle();
+    let owed = company.stations[0].bench.debt("w");
+    assert!(owed > Fen::ZERO);
+    let told = company.stations[1].bench.disk.members[&id("w")].clone().unwrap().owes;
+    assert_eq!(told, owed, "the other site knows, of its own money nothing was taken");
+    let here = company.stations[0].bench.disk.members[&id("w")].clone().unwrap().owes;
+    assert_eq!(here, Fen::ZERO, "never of its own debts");
+    let place = company.stations[1].bench.place_input("w", "P1", "20");
+    company.stations[1].bench.refused(place);
+    let another = company.order(2, "w", "P1", "20", "hq-2");
+    let refused = company.may(move |money| money.place(&another)).unwrap_err();
+    assert_eq!(
+        refused,
+        Refused::Owes {
+            member: id("w"),
+            amount: owed
+        }
+    );
+    company.top_up("w", "100");
+    company.settle();
+    assert_eq!(company.stations[0].bench.state(&order), State::Payed);
+    assert_eq!(
+        company.stations[1].bench.disk.members[&id("w")].clone().unwrap().owes,
+        Fen::ZERO
+    );
+    company.stations[1].bench.place("w", "P1", "20");
+    company.check_equal();
+}

@@ -1,0 +1,175 @@
+//! Head office's database, or a station, was restored from a copy: nothing is spent twice, and what was lost is paid by
+//! `restore:…`, by name.
+
+use crate::{
+    bench::*,
+    company::{Company, ME, id},
+    on_both,
+};
+use central::{
+    ingest::Taken,
+    money::Refused,
+    store::{StoreError, Tx, identity, ledger, sites},
+    upkeep,
+};
+use domain::{head_office::HqEpoch, ids::SiteId, site::Input, units::Fen};
+
+on_both! {
+    money_of_a_directive_that_was_forgotten_comes_out_of_the_wallet_and_wallets_are_frozen
+    what_the_wallet_has_not_is_owed_by_the_restore_by_name
+    another_life_of_head_offices_takes_back_what_the_one_before_has_on_the_road
+    a_branch_that_is_accepted_has_what_arrived_on_the_other_on_the_road_again
+    money_is_conserved_when_a_directive_is_told_again_after_a_site_was_restored
+}
+
+/// Head office's database forgets everything that it has issued to a site: it is that of before.
+fn forget(company: &Company, n: usize) {
+    let site = company.site(n);
+    let forgotten = company.write(move |tx| {
+        let issues = tx.query(
+            "SELECT id, member, rest FROM issue WHERE site = $1 AND state = 'on_road'",
+            &[site.as_str().into()],
+        )?;
+        for mut issue in issues {
+            let (name, of, rest) = (issue.text(0)?, issue.text(1)?, issue.int(2)?);
+            let of = of.parse().map_err(|_| StoreError::Broken("a member".to_owned()))?;
+            ledger::book(
+                tx,
+                &[ledger::Movement {
+                    id: format!("forgotten:{name}"),
+                    debit: ledger::transit(&site, &of),
+                    credit: ledger::wallet(&of),
+                    amount: Fen(rest),
+                    code: "TEST",
+                    at: domain::time::Wall(1),
+                    ..ledger::Movement::default()
+                }],
+            )?;
+        }
+        for table in ["issue", "directive", "directive_row"] {
+            tx.execute(&format!("DELETE FROM {table} WHERE site = $1"), &[site.as_str().into()])?;
+        }
+        Ok(())
+    });
+    forgotten.unwrap();
+    company.check();
+}
+
+fn leased(company: &Company, n: usize, who: &str, amount: &str) {
+    let (site, who, amount) = (company.site(n), id(who), yuan(amount));
+    company.may(move |money| money.lease(&who, &site, amount)).unwrap();
+}
+
+fn money_of_a_directive_that_was_forgotten_comes_out_of_the_wallet_and_wallets_are_frozen(mut company: Company) {
+    company.member("w", "50");
+    leased(&company, 0, "w", "20");
+    company.down(0);
+    forget(&company, 0);
+    assert_eq!(company.wallet("w"), yuan("50"));
+    company.up(0);
+    assert_eq!((company.wallet("w"), company.there(0, "w")), (yuan("30"), yuan("20")));
+    let site = company.site(0);
+    let refused = company
+        .may(move |money| money.lease(&id("w"), &site, yuan("1")))
+        .unwrap_err();
+    assert!(matches!(refused, Refused::AllFrozen(why) if why.contains("site A")));
+    company.check_equal();
+}
+
+fn what_the_wallet_has_not_is_owed_by_the_restore_by_name(mut company: Company) {
+    company.member("w", "50");
+    leased(&company, 0, "w", "20");
+    company.down(0);
+    forget(&company, 0);
+    // Spent elsewhere, before head office knows.
+    leased(&company, 1, "w", "45");
+    company.up(0);
+    assert_eq!(company.wallet("w"), Fen::ZERO);
+    assert_eq!(company.balance("restore:A:w"), Fen::ZERO - yuan("15"));
+    company.check_equal();
+}
+
+fn another_life_of_head_offices_takes_back_what_the_one_before_has_on_the_road(mut company: Company) {
+    company.member("w", "50");
+    company.stations[0].is_cut = true;
+    leased(&company, 0, "w", "20");
+    let now = company.now();
+    let epoch = company
+        .write(move |tx| {
+            let epoch = identity::begin_anew(tx, now)?;
+            identity::freeze(tx, None)?;
+            Ok(epoch)
+        })
+        .unwrap();
+    company.settle();
+    assert_eq!((company.wallet("w"), company.on_road("w")), (yuan("30"), yuan("20")));
+    company.stations[0].bench.ok(Input::HeadOfficeSeen(epoch));
+    company.stations[0].is_cut = false;
+    company.settle();
+    assert_eq!(
+        (company.wallet("w"), company.on_road("w"), company.there(0, "w")),
+        (yuan("50"), Fen::ZERO, Fen::ZERO)
+    );
+    assert_eq!(company.directives(0).last().unwrap().state.word(), "forgotten");
+    leased(&company, 0, "w", "10");
+    company.settle();
+    assert_eq!(company.there(0, "w"), yuan("10"), "numbers count from 1 again");
+    company.check_equal();
+}
+
+fn accept(tx: &mut dyn Tx, site: &SiteId, now: domain::time::Wall) -> Result<HqEpoch, StoreError> {
+    let others = central::store::branches::others(tx, site, sites::find(tx, site)?.unwrap().branch)?;
+    let place = others.first().unwrap().head;
+    upkeep::fork::accept(tx, ME, site, place, now)?.unwrap();
+    Ok(sites::find(tx, site)?.unwrap().hq_epoch.unwrap())
+}
+
+fn a_branch_that_is_accepted_has_what_arrived_on_the_other_on_the_road_again(mut company: Company) {
+    company.member("w", "50");
+    company.settle();
+    let copy = company.stations[0].bench.facts.len();
+    leased(&company, 0, "w", "20");
+    company.settle();
+    assert_eq!(company.there(0, "w"), yuan("20"));
+    company.stations[0].restored(copy, "e2", true);
+    let batches = company.stations[0].batches();
+    for batch in batches {
+        assert!(matches!(company.takes(0, batch), Taken::Stopped { .. }));
+    }
+    let (site, now) = (company.site(0), company.now());
+    let epoch = company.write(move |tx| accept(tx, &site, now)).unwrap();
+    company.check();
+    assert_eq!(
+        (company.wallet("w"), company.on_road("w"), company.there(0, "w")),
+        (yuan("30"), yuan("20"), Fen::ZERO)
+    );
+    company.stations[0].bench.ok(Input::HeadOfficeSeen(epoch));
+    company.settle();
+    assert_eq!((company.wallet("w"), company.on_road("w")), (yuan("50"), Fen::ZERO));
+    leased(&company, 0, "w", "10");
+    company.settle();
+    assert_eq!((company.wallet("w"), company.there(0, "w")), (yuan("40"), yuan("10")));
+    assert_eq!(
+        company.balance("restore:A"),
+        Fen::ZERO,
+        "all of it was on the other branch alone"
+    );
+    company.check_equal();
+}
+
+fn money_is_conserved_when_a_directive_is_told_again_after_a_site_was_restored(mut company: Company) {
+    company.member("w", "50");
+    company.settle();
+    let copy = company.stations[0].bench.facts.len();
+    leased(&company, 0, "w", "20");
+    company.settle();
+    // Head office hands back what the copy has not, and tells what it was told again.
+    company.stations[0].restored(copy, "e2", false);
+    company.down(0);
+    company.settle();
+    assert_eq!(
+        (company.wallet("w"), company.there(0, "w"), company.on_road("w")),
+        (yuan("30"), yuan("20"), Fen::ZERO)
+    );
+    company.check_equal();
+}

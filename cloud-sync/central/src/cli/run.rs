@@ -110,7 +110,7 @@ pub(super) fn restored(path: &Path, reason: &str) -> anyhow::Result<String> {
     let enrolments = Enrolments::of(&config.data_dir);
     let lines = enrolments.read().context("who has enrolled since")?;
     let begun = db.write(move |tx| {
-        let epoch = identity::begin_anew(tx, now)?;
+        let epoch = identity::restored(tx, now)?;
         let put_back = enrolments::put_back(tx, &lines)?;
         let detail = serde_json::json!({ "reason": reason, "hq_epoch": epoch, "enrolments": put_back });
         audit::append(tx, now, "command line", "restored", "head office", detail)?;

@@ -13,9 +13,6 @@ use domain::{
     units::Fen,
 };
 
-/// The longest that a voucher counts, in milliseconds.
-pub const VOUCHER_MS_MAX: i64 = 24 * 3_600_000;
-
 /// A voucher that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vouchered {

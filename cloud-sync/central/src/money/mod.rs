@@ -175,7 +175,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// Whether it was heard lately.
-    pub fn is_up(&self, now: Wall) -> bool {
+    pub(crate) fn is_up(&self, now: Wall) -> bool {
         self.heard_at.is_some_and(|at| now.0 - at.0 < LINE_UP_MS)
     }
 }

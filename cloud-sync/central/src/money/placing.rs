@@ -17,7 +17,7 @@ use domain::{
 };
 
 /// How long an order that is asked for may take to begin, in milliseconds.
-pub const PLACING_MS: i64 = 60_000;
+pub(super) const PLACING_MS: i64 = 60_000;
 /// What a card reserves where the driver says no amount.
 const PREPAY_BY_CARD: Fen = Fen(5_000);
 /// The least for which a card starts.

@@ -75,8 +75,20 @@ pub fn was(tx: &mut dyn Tx, epoch: HqEpoch) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
-/// Begins another life of head office's: its database was restored from a copy, and may have forgotten what it told sites. What
-/// they have said of that is known now.
+/// Head office's database was restored from a copy, and may have forgotten what it told sites: another life of head office's begins,
+/// and nothing leaves any wallet before people let it (rule 3).
+///
+/// # Errors
+/// [`StoreError`].
+pub fn restored(tx: &mut dyn Tx, now: Wall) -> Result<HqEpoch, StoreError> {
+    freeze(
+        tx,
+        Some("head office's database was restored from a copy, and may have forgotten what it has issued"),
+    )?;
+    begin_anew(tx, now)
+}
+
+/// Begins another life of head office's. What sites have said of what it has forgotten is known now.
 ///
 /// # Errors
 /// [`StoreError`].

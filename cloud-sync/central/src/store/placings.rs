@@ -104,7 +104,7 @@ fn placing(mut row: Row) -> Result<Placing, StoreError> {
 pub fn add(tx: &mut dyn Tx, of: &Placing) -> Result<(), StoreError> {
     let until = serde_json::to_string(&of.until).map_err(|error| StoreError::Broken(error.to_string()))?;
     tx.execute(
-        "INSERT INTO placing (order_id, site, member, pile, connector, prepay, until, wished, state, expires_at, made_at, made_by) \
+        "INSERT INTO order_placing (order_id, site, member, pile, connector, prepay, until, wished, state, expires_at, made_at, made_by) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         &[
             of.order.as_str().into(),
@@ -130,7 +130,7 @@ pub fn add(tx: &mut dyn Tx, of: &Placing) -> Result<(), StoreError> {
 /// [`StoreError`].
 pub fn find(tx: &mut dyn Tx, order: &OrderId) -> Result<Option<Placing>, StoreError> {
     let row = tx.query_optional(
-        &format!("SELECT {COLUMNS} FROM placing WHERE order_id = $1"),
+        &format!("SELECT {COLUMNS} FROM order_placing WHERE order_id = $1"),
         &[order.as_str().into()],
     )?;
     row.map(placing).transpose()
@@ -146,7 +146,7 @@ pub fn set(tx: &mut dyn Tx, order: &OrderId, state: &State) -> Result<(), StoreE
         _ => None,
     };
     tx.execute(
-        "UPDATE placing SET state = $1, refused = $2 WHERE order_id = $3",
+        "UPDATE order_placing SET state = $1, refused = $2 WHERE order_id = $3",
         &[state.word().into(), refused.into(), order.as_str().into()],
     )
     .map(drop)
@@ -159,7 +159,7 @@ pub fn set(tx: &mut dyn Tx, order: &OrderId, state: &State) -> Result<(), StoreE
 pub fn gathering(tx: &mut dyn Tx, member: &MemberId, now: Wall) -> Result<Vec<Placing>, StoreError> {
     let rows = tx.query(
         &format!(
-            "SELECT {COLUMNS} FROM placing WHERE member = $1 AND state = 'gathering' AND expires_at > $2 \
+            "SELECT {COLUMNS} FROM order_placing WHERE member = $1 AND state = 'gathering' AND expires_at > $2 \
              ORDER BY made_at, order_id"
         ),
         &[member.as_str().into(), now.0.into()],

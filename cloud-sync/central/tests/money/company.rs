@@ -15,7 +15,7 @@ use domain::{
     order::{State, Until},
     policy::Policy,
     site::{Changes, Input, Site, Told},
-    time::Wall,
+    time::{Now, Wall},
     units::Fen,
 };
 use protocol::{
@@ -251,12 +251,14 @@ impl Company {
         self.money(work)
     }
 
-    /// What a station has journaled goes up.
-    pub(crate) fn up(&mut self, n: usize) {
+    /// What a station has journaled goes up; whether it was anything.
+    pub(crate) fn up(&mut self, n: usize) -> bool {
         let batches = self.stations[n].batches();
+        let any = !batches.is_empty();
         for batch in batches {
             self.take(n, batch);
         }
+        any
     }
 
     fn take(&mut self, n: usize, batch: Vec<u8>) {
@@ -295,7 +297,7 @@ impl Company {
             });
             for directive in waiting {
                 let bytes = SignedDirective::to_bytes(directive.body.as_bytes(), &site, &self.key);
-                let keys: PublicKeys = [self.key.public()].into_iter().collect();
+                let keys = PublicKeys::from(self.key.public());
                 let signed = SignedDirective::from_bytes(&bytes, &site, &keys).unwrap();
                 let bench = &mut self.stations[n].bench;
                 let before = bench.facts.len();
@@ -318,7 +320,7 @@ impl Company {
             let mut did = false;
             for n in 0..self.stations.len() {
                 if !self.stations[n].is_cut {
-                    self.up(n);
+                    did |= self.up(n);
                     did |= self.down(n);
                 }
             }
@@ -418,12 +420,16 @@ impl Company {
 
     /// Its record comes: so many kWh in three hours.
     pub(crate) fn end(&mut self, n: usize, at: &str, order: &OrderId, energy: &str) {
+        let started = self.stations[n].bench.now;
+        self.pass(3 * HOUR);
+        self.record(n, at, order, started, energy);
+    }
+
+    /// The record of an order that has charged since then.
+    pub(crate) fn record(&mut self, n: usize, at: &str, order: &OrderId, started: Now, energy: &str) {
         let bench = &mut self.stations[n].bench;
-        let started = bench.now;
         let from = bench.sim(at).meter;
         let to = from + kwh(energy);
-        self.pass(3 * HOUR);
-        let bench = &mut self.stations[n].bench;
         bench.sim(at).meter = to;
         let record = bench.record_since(at, order, started, &from.to_string(), &to.to_string());
         bench.send_record(at, &record);

@@ -51,10 +51,14 @@ fn a_credit_pays_the_oldest_debt_first_and_what_is_on_the_road_is_not_paid_again
     company.may(move |money| money.place(&first)).unwrap();
     company.may(move |money| money.place(&second)).unwrap();
     company.settle();
+    let orders = [order_id("hq-1"), order_id("hq-2")];
     for n in [0, 1] {
-        let order = order_id(&format!("hq-{}", n + 1));
-        company.begin(n, "P1", &order);
-        company.end(n, "P1", &order, "20");
+        company.begin(n, "P1", &orders[n]);
+    }
+    let started = [company.stations[0].bench.now, company.stations[1].bench.now];
+    company.pass(3 * HOUR);
+    for n in [0, 1] {
+        company.record(n, "P1", &orders[n], started[n], "20");
         company.settle();
     }
     let debts = [company.stations[0].bench.debt("w"), company.stations[1].bench.debt("w")];
@@ -138,5 +142,6 @@ fn who_owes_at_one_site_starts_at_no_other_until_it_is_paid(mut company: Company
         Fen::ZERO
     );
     company.stations[1].bench.place("w", "P1", "20");
+    company.settle();
     company.check_equal();
 }

@@ -104,7 +104,7 @@ fn nothing_leaves_a_wallet_that_is_frozen_and_what_is_at_sites_is_not_touched(mu
 fn all_wallets_are_frozen_where_head_office_was_restored_until_people_let_them_go(mut company: Company) {
     company.member("w", "50");
     let (site, now) = (company.site(0), company.now());
-    company.write(move |tx| identity::begin_anew(tx, now)).unwrap();
+    company.write(move |tx| identity::restored(tx, now)).unwrap();
     let of = site.clone();
     let refused = company
         .may(move |money| money.lease(&id("w"), &of, yuan("1")))

@@ -58,7 +58,7 @@ pub(super) const TABLES: &[&str] = &[
     "CREATE INDEX issue_member ON issue (member, made_at)",
     "CREATE INDEX issue_order ON issue (order_id) WHERE order_id IS NOT NULL",
     // Orders that are placed through head office.
-    "CREATE TABLE placing (
+    "CREATE TABLE order_placing (
         order_id TEXT PRIMARY KEY,
         site TEXT NOT NULL REFERENCES site (id),
         member TEXT NOT NULL,
@@ -72,7 +72,7 @@ pub(super) const TABLES: &[&str] = &[
         expires_at BIGINT NOT NULL,
         made_at BIGINT NOT NULL,
         made_by TEXT NOT NULL)",
-    "CREATE INDEX placing_gathering ON placing (member, made_at) WHERE state = 'gathering'",
+    "CREATE INDEX order_placing_gathering ON order_placing (member, made_at) WHERE state = 'gathering'",
     // Whoever money comes in through.
     "CREATE TABLE channel (
         name TEXT PRIMARY KEY, signs TEXT NOT NULL, secret TEXT NOT NULL, merchant TEXT NOT NULL, fee_ppm BIGINT NOT NULL,

@@ -96,10 +96,7 @@ impl Station {
             }
             (self.sent, self.head) = (kept, head);
         }
-        assert_eq!(
-            self.sent, kept,
-            "what is not sent has the run under which it was journaled"
-        );
+        assert_eq!(self.sent, kept, "what is not sent has the run under which it was journaled");
         self.run = run.to_owned();
         let mut rows = bench.replayed();
         rows.apply(stamp, &fact, &mut Changes::default());
@@ -117,13 +114,7 @@ impl Station {
     pub(crate) fn batches(&mut self) -> Vec<Vec<u8>> {
         let mut batches = Vec::new();
         let (key, mut packer) = (SigningKey::from_seed(KEY), Packer::new());
-        let ends: Vec<usize> = self
-            .bench
-            .steps
-            .iter()
-            .copied()
-            .filter(|end| *end > self.sent)
-            .collect();
+        let ends: Vec<usize> = self.bench.steps.iter().copied().filter(|end| *end > self.sent).collect();
         let ends: BTreeSet<usize> = ends.into_iter().collect();
         for end in ends {
             let entries: Vec<Vec<u8>> = self.bench.facts[self.sent..end]
@@ -189,11 +180,7 @@ impl Company {
 
     fn join(&mut self, id: &str, number: u64) {
         let mut station = Station::new(id, number);
-        let (site, key, now) = (
-            station.id.clone(),
-            SigningKey::from_seed(KEY).public(),
-            station.bench.now.wall,
-        );
+        let (site, key, now) = (station.id.clone(), SigningKey::from_seed(KEY).public(), station.bench.now.wall);
         self.write(move |tx| {
             sites::add(tx, &site, &format!("site {site}"), &[sites::EdgeKey { key, from: 0 }])?;
             sites::own(tx, &site, ME, now, now.after_ms(i64::from(i32::MAX)))?;
@@ -284,17 +271,20 @@ impl Company {
     /// What head office has told a station comes down, each once more if it was not answered; whether it did anything.
     pub(crate) fn down(&mut self, n: usize) -> bool {
         let (site, now) = (self.site(n), self.now());
-        let mut did = false;
+        let of = site.clone();
+        let epoch = self.read(move |tx| match sites::find(tx, &of)?.unwrap().hq_epoch {
+            Some(own) => Ok(own),
+            None => Ok(identity::epoch(tx)?.unwrap()),
+        });
+        let bench = &mut self.stations[n].bench;
+        let mut did = bench.disk.head_office.hq_epoch != Some(epoch);
+        if did {
+            // As the acknowledgement of its hello says.
+            bench.ok(Input::HeadOfficeSeen(epoch));
+        }
         for row in [DirectiveRow::Orders, DirectiveRow::Others] {
             let of = site.clone();
-            let waiting = self.read(move |tx| {
-                let epoch = sites::find(tx, &of)?.unwrap().hq_epoch;
-                let epoch = match epoch {
-                    Some(epoch) => epoch,
-                    None => identity::epoch(tx)?.unwrap(),
-                };
-                directives::waiting(tx, (&of, epoch), row, 8)
-            });
+            let waiting = self.read(move |tx| directives::waiting(tx, (&of, epoch), row, 8));
             for directive in waiting {
                 let bytes = SignedDirective::to_bytes(directive.body.as_bytes(), &site, &self.key);
                 let keys = PublicKeys::from(self.key.public());
@@ -359,8 +349,7 @@ impl Company {
         let (id, of, amount) = (member(who), self.callbacks, yuan(amount));
         let reference = format!("T{of}");
         let asked = reference.clone();
-        self.may(move |money| money.ask_top_up(&id, "wechat", &asked, amount))
-            .unwrap();
+        self.may(move |money| money.ask_top_up(&id, "wechat", &asked, amount)).unwrap();
         let said = callback(&format!("n{of}"), &reference, &format!("tx{of}"), amount);
         let credited = self.money(move |money| money.called_back(&said));
         assert_eq!(credited, Credited::Now(member(who)));
@@ -450,12 +439,7 @@ impl Company {
             let of = station.id.clone();
             let here = self.read(move |tx| central::store::replica::balances(tx, &of));
             for (account, balance) in here {
-                assert_eq!(
-                    balance,
-                    station.bench.disk.ledger.balance(&account),
-                    "{account} of {}",
-                    station.id
-                );
+                assert_eq!(balance, station.bench.disk.ledger.balance(&account), "{account} of {}", station.id);
             }
         }
     }

@@ -12,13 +12,14 @@ use crate::{
     clock::{MachineClock, system_wall},
     config::{Broker as BrokerConfig, Config},
     daily::Daily,
-    desk::{Office, bounds::Bounds},
+    desk::{Clock, Office, bounds::Bounds},
     door::{self, Door},
     enrol::{Entrance, Told},
     enrolments::Enrolments,
     front::Front,
     inbox::delivery::Delivery,
-    owners::{Bell, Owners},
+    money::{Money, RULE},
+    owners::{Bell, Owners, Ring},
     remote::{Address, Remote},
     store::{Db, Place, identity},
     webhook::{self, Webhook},
@@ -54,6 +55,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 /// How often sessions and answers that are over are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// How often it is looked for money that lies idle at sites.
+const RECALL_EVERY: Duration = Duration::from_secs(3_600);
 /// Whose authority it is.
 const AUTHORITY: &str = "head-office";
 
@@ -205,6 +208,7 @@ pub async fn run(
         .with_office(Arc::clone(&office));
     let mut beside = JoinSet::new();
     beside.spawn(prune(state.clone()));
+    beside.spawn(recall_idle(db.clone(), clock, bell.clone()));
     beside.spawn(daily.run());
     beside.spawn(telling.run());
     beside.spawn(watch.run());
@@ -391,6 +395,24 @@ impl Servers {
         let drained = tokio::time::timeout(DRAIN, async { while self.of_api.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             tracing::warn!("some HTTP requests did not end in time");
+        }
+    }
+}
+
+/// Asks back what members keep at sites where they do not charge any more. What one process has asked for, another does not
+/// ask for again.
+async fn recall_idle(db: Db, clock: MachineClock, bell: Bell) {
+    loop {
+        tokio::time::sleep(RECALL_EVERY).await;
+        let now = Clock::wall(&clock);
+        let recalled = db.write(move |tx| {
+            let mut money = Money::new(tx, now, RULE);
+            money.recall_idle()?;
+            Ok(money.into_rung())
+        });
+        match recalled.await {
+            Ok(sites) => sites.into_iter().for_each(|site| bell.try_ring(Ring::Issued(site))),
+            Err(error) => tracing::warn!("what lies idle at sites could not be asked back: {error}"),
         }
     }
 }

@@ -422,7 +422,7 @@ async fn list_directives(
     if let Some(state) = &query.state
         && !STATES.contains(&state.as_str())
     {
-        return Err(Problem::field("state", format!("is one of {}", STATES.join(", "))));
+        return Err(Problem::url("state", format!("is one of {}", STATES.join(", "))));
     }
     let of = site.clone();
     let found = api.read(move |tx| match sites::find(tx, &of)? {

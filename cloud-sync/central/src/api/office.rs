@@ -7,6 +7,7 @@ use super::{
 use crate::{
     enrol::{self, Entrance, NotEnrolled},
     enrolments,
+    money::{Money, RULE},
     owners::Ring,
     store::{audit, sites},
 };
@@ -140,13 +141,15 @@ pub(super) fn unknown(site: &SiteId) -> Problem {
 async fn add_site(State(api): State<ApiState>, Of(site): Of<SiteId>, put: Put<AddSite>) -> Result<Answered, Problem> {
     let entrance = api.entrance()?;
     let name = put.body.name;
-    let added = api.change(put.caller, None, move |tx, _| {
+    let added = api.change(put.caller, None, move |tx, now| {
         if sites::find(tx, &site)?.is_some() {
             let detail =
                 format!("there is a site {site} already; to let it in anew, use `holdfast-central site enrol {site}`");
             return Ok(Err(Problem::new(StatusCode::CONFLICT, "site_exists", detail)));
         }
         sites::add(tx, &site, &name, &[])?;
+        // They wait for it until it comes in.
+        Money::new(tx, now, RULE).tell_all_cards(&site)?;
         let told = Told {
             action: "site_added",
             subject: site.to_string(),

@@ -140,7 +140,7 @@ async fn put_member(
     });
     if is_a_sites {
         let detail = "ids like s3_… are made at the desk of the site with that number; choose another";
-        return Err(Problem::field("member", detail));
+        return Err(Problem::url("member", detail));
     }
     api.change(put.caller, None, move |tx, now| {
         members::put(tx, &member, &name, &by, now)?;

@@ -166,7 +166,12 @@ pub fn cover(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<(
                 stamp.seq
             );
             let mut money = Money::new(tx, now, RULE);
-            money.cover_forgotten(&site.id, member, missing, &format!("{}:{}:{}", site.id, site.branch, stamp.seq))?;
+            money.cover_forgotten(
+                &site.id,
+                member,
+                missing,
+                &format!("{}:{}:{}", site.id, site.branch, stamp.seq),
+            )?;
         }
     }
     Ok(())
@@ -202,7 +207,8 @@ pub fn follow(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<
             }
             What::Restored => {
                 let epoch = of.epoch.clone();
-                moved.extend(money.close_vouchers(&site.id, &cause, move |issue| issue.epoch.as_ref() != Some(&epoch))?);
+                moved
+                    .extend(money.close_vouchers(&site.id, &cause, move |issue| issue.epoch.as_ref() != Some(&epoch))?);
             }
             What::Seen(epoch) => moved.extend(money.only_of(&site.id, *epoch, &cause)?),
             What::Wished { card, outlet } => money.wished(&site.id, card, outlet, (seq, at))?,

@@ -147,8 +147,14 @@ fn elsewhere(lies: &[(SiteId, Fen)]) -> String {
     if lies.is_empty() {
         return String::new();
     }
-    let sites: Vec<String> = lies.iter().map(|(site, amount)| format!("{amount} at {site}")).collect();
-    format!("; there are {}, which has no line just now or reserves them", sites.join(", "))
+    let sites: Vec<String> = lies
+        .iter()
+        .map(|(site, amount)| format!("{amount} at {site}"))
+        .collect();
+    format!(
+        "; there are {}, which has no line just now or reserves them",
+        sites.join(", ")
+    )
 }
 
 /// Whether it was done, or refused before anything was written.
@@ -267,9 +273,9 @@ impl<'a> Money<'a> {
     /// Every site to which something may go.
     fn open_sites(&mut self) -> Result<Vec<SiteId>, StoreError> {
         let all = sites::all(self.tx)?;
-        let open = all.into_iter().filter(|site| {
-            site.state == State::Following && site.closed_at.is_none() && site.revoked_at.is_none()
-        });
+        let open = all
+            .into_iter()
+            .filter(|site| site.state == State::Following && site.closed_at.is_none() && site.revoked_at.is_none());
         Ok(open.map(|site| site.id).collect())
     }
 

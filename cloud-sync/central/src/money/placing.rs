@@ -199,7 +199,8 @@ impl Money<'_> {
             _ => PREPAY_BY_CARD,
         };
         let order = Order {
-            id: OrderId::new(format!("{HEAD_OFFICE_ORDER}{site}-{seq}")).map_err(|error| StoreError::Broken(error.to_string()))?,
+            id: OrderId::new(format!("{HEAD_OFFICE_ORDER}{site}-{seq}"))
+                .map_err(|error| StoreError::Broken(error.to_string()))?,
             member,
             site: site.clone(),
             outlet: outlet.clone(),

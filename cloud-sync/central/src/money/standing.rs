@@ -6,11 +6,7 @@ use crate::store::{
     issues::{self, Kind},
     members::{self, Member},
 };
-use domain::{
-    head_office::DirectiveNo,
-    ids::SiteId,
-    units::Fen,
-};
+use domain::{head_office::DirectiveNo, ids::SiteId, units::Fen};
 
 /// So many orders …
 const ORDERS: u64 = 3;
@@ -49,7 +45,8 @@ impl Money<'_> {
         if !line.heard_at.is_some_and(|at| self.now.0 - at.0 < LINE_UP_MS) {
             return Ok(None);
         }
-        self.lease_as(Kind::Standing, &line, &member.id, &member.name, missing).map(Some)
+        self.lease_as(Kind::Standing, &line, &member.id, &member.name, missing)
+            .map(Some)
     }
 
     /// Asks back what members keep at sites where they have not been for long: at most what of it came out of their wallets, so

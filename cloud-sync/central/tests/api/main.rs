@@ -21,6 +21,7 @@ mod joined;
 mod lists;
 mod machines;
 mod mini_program;
+mod money;
 mod office;
 mod people;
 #[allow(dead_code, reason = "the tests of deliveries use more of it")]
@@ -108,6 +109,11 @@ on_both! {
         a_request_that_is_repeated_counts_once_and_gets_its_answer_without_the_secret
         the_same_request_many_times_at_once_is_one
         what_is_over_is_forgotten
+    }
+    money {
+        a_channel_credits_what_it_has_signed_and_nobody_else_does
+        money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_it_is_shown
+        who_is_frozen_blocked_or_unknown_is_told_so
     }
     people {
         the_first_administrator_is_made_on_the_machine_and_lets_others_in

@@ -14,7 +14,7 @@ use central::{
     enrolments::Enrolments,
     ingest::{Read, SiteCopy, Taken, take},
     owners::{Bell, Ring},
-    store::{Db, Place, sites},
+    store::{Db, Place, identity, sites},
 };
 use domain::{
     ids::SiteId,
@@ -70,6 +70,8 @@ pub(crate) struct Sent {
 
 pub(crate) struct Office {
     pub(crate) db: Db,
+    /// What head office signs with.
+    pub(crate) public_key: protocol::key::PublicKey,
     pub(crate) asks: Arc<Asks>,
     pub(crate) sent: Arc<Sent>,
     pub(crate) state: ApiState,
@@ -178,6 +180,13 @@ impl Office {
         let state = ApiState::new(db.clone(), Arc::clone(&asks), of_api, ()).unwrap();
         // What is answered is answered before: nobody waits so long.
         let state = state.with_ask_time_max(Duration::from_secs(25));
+        let identity = db.write(|tx| identity::of(tx, BEGIN)).await.unwrap();
+        let public_key = identity.key.public();
+        let state = state.with_office(Arc::new(central::desk::Office {
+            process: ME.to_owned(),
+            hq_epoch: identity.hq_epoch,
+            key: identity.key,
+        }));
         let folder = Folder::new("central-api");
         let (bell, rings) = Bell::new();
         let state = state.with_entrance(Arc::new(entrance(folder.path(), bell)));
@@ -189,6 +198,7 @@ impl Office {
         tokio::spawn(serve(listener, None, 128, api::api(state.clone()), stopping.clone()));
         tokio::spawn(serve_unix(unix, api::api(state.clone()), stopping));
         Self {
+            public_key,
             db,
             asks,
             sent,

@@ -96,7 +96,10 @@ impl Station {
             }
             (self.sent, self.head) = (kept, head);
         }
-        assert_eq!(self.sent, kept, "what is not sent has the run under which it was journaled");
+        assert_eq!(
+            self.sent, kept,
+            "what is not sent has the run under which it was journaled"
+        );
         self.run = run.to_owned();
         let mut rows = bench.replayed();
         rows.apply(stamp, &fact, &mut Changes::default());
@@ -114,7 +117,13 @@ impl Station {
     pub(crate) fn batches(&mut self) -> Vec<Vec<u8>> {
         let mut batches = Vec::new();
         let (key, mut packer) = (SigningKey::from_seed(KEY), Packer::new());
-        let ends: Vec<usize> = self.bench.steps.iter().copied().filter(|end| *end > self.sent).collect();
+        let ends: Vec<usize> = self
+            .bench
+            .steps
+            .iter()
+            .copied()
+            .filter(|end| *end > self.sent)
+            .collect();
         let ends: BTreeSet<usize> = ends.into_iter().collect();
         for end in ends {
             let entries: Vec<Vec<u8>> = self.bench.facts[self.sent..end]
@@ -180,7 +189,11 @@ impl Company {
 
     fn join(&mut self, id: &str, number: u64) {
         let mut station = Station::new(id, number);
-        let (site, key, now) = (station.id.clone(), SigningKey::from_seed(KEY).public(), station.bench.now.wall);
+        let (site, key, now) = (
+            station.id.clone(),
+            SigningKey::from_seed(KEY).public(),
+            station.bench.now.wall,
+        );
         self.write(move |tx| {
             sites::add(tx, &site, &format!("site {site}"), &[sites::EdgeKey { key, from: 0 }])?;
             sites::own(tx, &site, ME, now, now.after_ms(i64::from(i32::MAX)))?;
@@ -349,7 +362,8 @@ impl Company {
         let (id, of, amount) = (member(who), self.callbacks, yuan(amount));
         let reference = format!("T{of}");
         let asked = reference.clone();
-        self.may(move |money| money.ask_top_up(&id, "wechat", &asked, amount)).unwrap();
+        self.may(move |money| money.ask_top_up(&id, "wechat", &asked, amount))
+            .unwrap();
         let said = callback(&format!("n{of}"), &reference, &format!("tx{of}"), amount);
         let credited = self.money(move |money| money.called_back(&said));
         assert_eq!(credited, Credited::Now(member(who)));
@@ -439,7 +453,12 @@ impl Company {
             let of = station.id.clone();
             let here = self.read(move |tx| central::store::replica::balances(tx, &of));
             for (account, balance) in here {
-                assert_eq!(balance, station.bench.disk.ledger.balance(&account), "{account} of {}", station.id);
+                assert_eq!(
+                    balance,
+                    station.bench.disk.ledger.balance(&account),
+                    "{account} of {}",
+                    station.id
+                );
             }
         }
     }

@@ -6,13 +6,7 @@ use crate::{
     on_both,
 };
 use central::money::Refused;
-use domain::{
-    fact::PaidFrom,
-    ids::OrderId,
-    order::State,
-    site::Input,
-    units::Fen,
-};
+use domain::{fact::PaidFrom, ids::OrderId, order::State, site::Input, units::Fen};
 
 on_both! {
     a_wallet_pays_a_shortfall_at_once_and_only_the_rest_is_owed
@@ -35,7 +29,11 @@ fn a_wallet_pays_a_shortfall_at_once_and_only_the_rest_is_owed(mut company: Comp
     let owed = company.stations[0].bench.debt("w");
     assert!(owed > yuan("3"), "{owed}");
     company.settle();
-    assert_eq!(company.stations[0].bench.debt("w"), owed - yuan("3"), "the wallet had 3.00");
+    assert_eq!(
+        company.stations[0].bench.debt("w"),
+        owed - yuan("3"),
+        "the wallet had 3.00"
+    );
     assert_eq!((company.wallet("w"), company.on_road("w")), (Fen::ZERO, Fen::ZERO));
     company.top_up("w", "100");
     company.settle();
@@ -46,7 +44,10 @@ fn a_wallet_pays_a_shortfall_at_once_and_only_the_rest_is_owed(mut company: Comp
 
 fn a_credit_pays_the_oldest_debt_first_and_what_is_on_the_road_is_not_paid_again(mut company: Company) {
     company.member("w", "10");
-    let (first, second) = (company.order(0, "w", "P1", "5", "hq-1"), company.order(1, "w", "P1", "5", "hq-2"));
+    let (first, second) = (
+        company.order(0, "w", "P1", "5", "hq-1"),
+        company.order(1, "w", "P1", "5", "hq-2"),
+    );
     company.may(move |money| money.place(&first)).unwrap();
     company.may(move |money| money.place(&second)).unwrap();
     company.settle();
@@ -71,7 +72,11 @@ fn a_credit_pays_the_oldest_debt_first_and_what_is_on_the_road_is_not_paid_again
     company.top_up("w", &rest);
     company.top_up("w", "1");
     company.settle();
-    assert_eq!(company.stations[1].bench.debt("w"), debts[1] - yuan("1"), "then the younger one");
+    assert_eq!(
+        company.stations[1].bench.debt("w"),
+        debts[1] - yuan("1"),
+        "then the younger one"
+    );
     company.stations[0].is_cut = false;
     company.settle();
     assert_eq!(company.stations[0].bench.debt("w"), Fen::ZERO);
@@ -97,7 +102,11 @@ fn a_debt_that_is_paid_at_the_desk_too_returns_the_surplus(mut company: Company)
     company.stations[0].is_cut = false;
     company.settle();
     assert_eq!(company.stations[0].bench.state(&order), State::Payed);
-    assert_eq!((company.wallet("w"), company.on_road("w")), (yuan("100"), Fen::ZERO), "the surplus is back");
+    assert_eq!(
+        (company.wallet("w"), company.on_road("w")),
+        (yuan("100"), Fen::ZERO),
+        "the surplus is back"
+    );
     company.check_equal();
 }
 
@@ -128,7 +137,10 @@ fn who_owes_at_one_site_starts_at_no_other_until_it_is_paid(mut company: Company
     company.top_up("w", "100");
     company.settle();
     assert_eq!(company.stations[0].bench.state(&order), State::Payed);
-    assert_eq!(company.stations[1].bench.disk.members[&id("w")].clone().unwrap().owes, Fen::ZERO);
+    assert_eq!(
+        company.stations[1].bench.disk.members[&id("w")].clone().unwrap().owes,
+        Fen::ZERO
+    );
     company.stations[1].bench.place("w", "P1", "20");
     company.settle();
     company.check_equal();

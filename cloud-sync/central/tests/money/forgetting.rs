@@ -69,7 +69,9 @@ fn money_of_a_directive_that_was_forgotten_comes_out_of_the_wallet_and_wallets_a
     company.up(0);
     assert_eq!((company.wallet("w"), company.there(0, "w")), (yuan("30"), yuan("20")));
     let site = company.site(0);
-    let refused = company.may(move |money| money.lease(&id("w"), &site, yuan("1"))).unwrap_err();
+    let refused = company
+        .may(move |money| money.lease(&id("w"), &site, yuan("1")))
+        .unwrap_err();
     assert!(matches!(refused, Refused::AllFrozen(why) if why.contains("site A")));
     company.check_equal();
 }
@@ -104,7 +106,10 @@ fn another_life_of_head_offices_takes_back_what_the_one_before_has_on_the_road(m
     company.stations[0].bench.ok(Input::HeadOfficeSeen(epoch));
     company.stations[0].is_cut = false;
     company.settle();
-    assert_eq!((company.wallet("w"), company.on_road("w"), company.there(0, "w")), (yuan("50"), Fen::ZERO, Fen::ZERO));
+    assert_eq!(
+        (company.wallet("w"), company.on_road("w"), company.there(0, "w")),
+        (yuan("50"), Fen::ZERO, Fen::ZERO)
+    );
     assert_eq!(company.directives(0).last().unwrap().state.word(), "forgotten");
     leased(&company, 0, "w", "10");
     company.settle();
@@ -135,14 +140,21 @@ fn a_branch_that_is_accepted_has_what_arrived_on_the_other_on_the_road_again(mut
     let (site, now) = (company.site(0), company.now());
     let epoch = company.write(move |tx| accept(tx, &site, now)).unwrap();
     company.check();
-    assert_eq!((company.wallet("w"), company.on_road("w"), company.there(0, "w")), (yuan("30"), yuan("20"), Fen::ZERO));
+    assert_eq!(
+        (company.wallet("w"), company.on_road("w"), company.there(0, "w")),
+        (yuan("30"), yuan("20"), Fen::ZERO)
+    );
     company.stations[0].bench.ok(Input::HeadOfficeSeen(epoch));
     company.settle();
     assert_eq!((company.wallet("w"), company.on_road("w")), (yuan("50"), Fen::ZERO));
     leased(&company, 0, "w", "10");
     company.settle();
     assert_eq!((company.wallet("w"), company.there(0, "w")), (yuan("40"), yuan("10")));
-    assert_eq!(company.balance("restore:A"), Fen::ZERO, "all of it was on the other branch alone");
+    assert_eq!(
+        company.balance("restore:A"),
+        Fen::ZERO,
+        "all of it was on the other branch alone"
+    );
     company.check_equal();
 }
 
@@ -156,6 +168,9 @@ fn money_is_conserved_when_a_directive_is_told_again_after_a_site_was_restored(m
     company.stations[0].restored(copy, "e2", false);
     company.down(0);
     company.settle();
-    assert_eq!((company.wallet("w"), company.there(0, "w"), company.on_road("w")), (yuan("30"), yuan("20"), Fen::ZERO));
+    assert_eq!(
+        (company.wallet("w"), company.there(0, "w"), company.on_road("w")),
+        (yuan("30"), yuan("20"), Fen::ZERO)
+    );
     company.check_equal();
 }

@@ -26,15 +26,24 @@ on_both! {
 fn a_start_leases_the_whole_prepay_and_what_is_left_is_back_in_the_wallet_when_the_order_ends(mut company: Company) {
     company.member("w", "50");
     let order = company.charge(0, "w", "P1", "30", "hq-1");
-    assert_eq!((company.wallet("w"), company.on_road("w"), company.there(0, "w")), (yuan("20"), Fen::ZERO, Fen::ZERO));
+    assert_eq!(
+        (company.wallet("w"), company.on_road("w"), company.there(0, "w")),
+        (yuan("20"), Fen::ZERO, Fen::ZERO)
+    );
     let of = order.clone();
-    assert_eq!(company.read(move |tx| placings::find(tx, &of)).unwrap().state, placings::State::Placed);
+    assert_eq!(
+        company.read(move |tx| placings::find(tx, &of)).unwrap().state,
+        placings::State::Placed
+    );
     company.end(0, "P1", &order, "3");
     company.settle();
     let fee = company.stations[0].bench.order(&order).paid.charged();
     assert!(fee > Fen::ZERO);
     assert_eq!(company.wallet("w"), yuan("50") - fee);
-    assert_eq!((company.worth("w"), company.on_road("w")), (yuan("50") - fee, Fen::ZERO));
+    assert_eq!(
+        (company.worth("w"), company.on_road("w")),
+        (yuan("50") - fee, Fen::ZERO)
+    );
     company.check_equal();
 }
 
@@ -67,7 +76,9 @@ fn money_that_lies_elsewhere_is_recalled_first_and_kept_for_the_order_that_asked
     assert_eq!(placed, Placed::Gathering);
     // What is gathered is nobody else's.
     let c = company.site(2);
-    let refused = company.may(move |money| money.lease(&id("w"), &c, yuan("5"))).unwrap_err();
+    let refused = company
+        .may(move |money| money.lease(&id("w"), &c, yuan("5")))
+        .unwrap_err();
     assert!(matches!(refused, Refused::TooLittle { .. }), "{refused}");
     company.settle();
     let placing = company.read(|tx| placings::find(tx, &order_id("hq-1"))).unwrap();
@@ -94,12 +105,20 @@ fn a_recall_returns_what_is_not_reserved_and_money_is_free_when_the_fact_has_arr
     company.member("w", "50");
     let a = company.site(0);
     let of = a.clone();
-    company.may(move |money| money.lease(&id("w"), &of, yuan("50"))).unwrap();
+    company
+        .may(move |money| money.lease(&id("w"), &of, yuan("50")))
+        .unwrap();
     company.settle();
     company.stations[0].bench.place("w", "P1", "30");
-    company.may(move |money| money.recall(&id("w"), &a, yuan("50"))).unwrap();
+    company
+        .may(move |money| money.recall(&id("w"), &a, yuan("50")))
+        .unwrap();
     company.down(0);
-    assert_eq!(company.wallet("w"), Fen::ZERO, "the site has done it, and head office does not know");
+    assert_eq!(
+        company.wallet("w"),
+        Fen::ZERO,
+        "the site has done it, and head office does not know"
+    );
     company.settle();
     assert_eq!((company.wallet("w"), company.there(0, "w")), (yuan("20"), Fen::ZERO));
     company.check_equal();
@@ -107,7 +126,10 @@ fn a_recall_returns_what_is_not_reserved_and_money_is_free_when_the_fact_has_arr
 
 fn two_places_at_once_with_money_for_one_are_one_order(mut company: Company) {
     company.member("w", "40");
-    let (first, second) = (company.order(0, "w", "P1", "30", "hq-1"), company.order(1, "w", "P1", "30", "hq-2"));
+    let (first, second) = (
+        company.order(0, "w", "P1", "30", "hq-1"),
+        company.order(1, "w", "P1", "30", "hq-2"),
+    );
     company.may(move |money| money.place(&first)).unwrap();
     let refused = company.may(move |money| money.place(&second)).unwrap_err();
     assert!(matches!(refused, Refused::TooLittle { .. }), "{refused}");
@@ -123,10 +145,21 @@ fn a_card_that_the_site_does_not_know_starts_through_head_office(mut company: Co
     // The site has not been told of the card when it is held to the pile.
     company.may(move |money| money.put_card(&of, Some(&id("w")))).unwrap();
     company.stations[0].bench.swipe("P1", "c9");
-    assert!(company.stations[0].bench.kinds().iter().any(|kind| kind == "StartWished"));
+    assert!(
+        company.stations[0]
+            .bench
+            .kinds()
+            .iter()
+            .any(|kind| kind == "StartWished")
+    );
     company.settle();
     let bench = &company.stations[0].bench;
-    let orders: Vec<_> = bench.disk.orders.keys().filter(|order| order.is_head_offices()).collect();
+    let orders: Vec<_> = bench
+        .disk
+        .orders
+        .keys()
+        .filter(|order| order.is_head_offices())
+        .collect();
     assert_eq!(orders.len(), 1, "{orders:?}");
     assert_eq!(bench.state(orders[0]), State::Place);
     assert_eq!(company.wallet("w"), yuan("30"));
@@ -134,12 +167,21 @@ fn a_card_that_the_site_does_not_know_starts_through_head_office(mut company: Co
     // What was wished for while the line was cut nobody waits for any more.
     company.stations[1].is_cut = true;
     let other = CardId::new("c10").unwrap();
-    company.may(move |money| money.put_card(&other, Some(&id("w")))).unwrap();
+    company
+        .may(move |money| money.put_card(&other, Some(&id("w"))))
+        .unwrap();
     company.stations[1].bench.swipe("P1", "c10");
     company.pass(10 * MINUTE);
     company.stations[1].is_cut = false;
     company.settle();
-    assert!(!company.stations[1].bench.disk.orders.keys().any(|order| order.is_head_offices()));
+    assert!(
+        !company.stations[1]
+            .bench
+            .disk
+            .orders
+            .keys()
+            .any(|order| order.is_head_offices())
+    );
 }
 
 fn a_stop_is_done_however_late_it_comes(mut company: Company) {
@@ -151,7 +193,13 @@ fn a_stop_is_done_however_late_it_comes(mut company: Company) {
     company.pass(2 * HOUR);
     company.stations[0].is_cut = false;
     company.settle();
-    assert!(company.stations[0].bench.kinds().iter().any(|kind| kind == "StopRequested"));
+    assert!(
+        company.stations[0]
+            .bench
+            .kinds()
+            .iter()
+            .any(|kind| kind == "StopRequested")
+    );
 }
 
 fn whoever_charges_often_at_a_site_keeps_money_there_and_it_comes_back_when_they_stay_away(mut company: Company) {
@@ -170,6 +218,9 @@ fn whoever_charges_often_at_a_site_keeps_money_there_and_it_comes_back_when_they
     company.settle();
     assert_eq!(company.money(|money| money.recall_idle()), 1);
     company.settle();
-    assert_eq!((company.there(0, "w"), company.worth("w")), (yuan("7"), worth + yuan("7")));
+    assert_eq!(
+        (company.there(0, "w"), company.worth("w")),
+        (yuan("7"), worth + yuan("7"))
+    );
     assert_eq!(company.money(|money| money.recall_idle()), 0);
 }

@@ -34,14 +34,21 @@ fn a_callback_credits_a_wallet_once_whatever_comes_again_and_in_whichever_order(
     };
     assert_eq!(call(told_anew), Credited::Before, "the same payment, told anew");
     let other = callback("n3", "T-1", "tx2", amount);
-    assert_eq!(call(other), Credited::Before, "a second payment under the number is kept for people");
+    assert_eq!(
+        call(other),
+        Credited::Before,
+        "a second payment under the number is kept for people"
+    );
     let closed = Callback {
         nonce: "n4".to_owned(),
         paid: Paid::Closed,
         ..paid
     };
     assert_eq!(call(closed), Credited::Closed, "it was paid before it was closed");
-    assert_eq!((company.wallet("w"), company.balance("clearing:wechat")), (amount, Fen::ZERO - amount));
+    assert_eq!(
+        (company.wallet("w"), company.balance("clearing:wechat")),
+        (amount, Fen::ZERO - amount)
+    );
 }
 
 fn a_callback_for_another_amount_or_of_a_number_that_nobody_asked_for_moves_nothing(mut company: Company) {
@@ -66,18 +73,32 @@ fn nothing_leaves_a_wallet_that_is_frozen_and_what_is_at_sites_is_not_touched(mu
     company.member("w", "50");
     let site = company.site(0);
     let of = site.clone();
-    company.may(move |money| money.lease(&id("w"), &of, yuan("20"))).unwrap();
+    company
+        .may(move |money| money.lease(&id("w"), &of, yuan("20")))
+        .unwrap();
     company.settle();
     assert!(company.money(|money| money.freeze(&id("w"), Some("a claim"))));
     let of = site.clone();
-    let refused = company.may(move |money| money.lease(&id("w"), &of, yuan("1"))).unwrap_err();
+    let refused = company
+        .may(move |money| money.lease(&id("w"), &of, yuan("1")))
+        .unwrap_err();
     assert!(matches!(refused, Refused::Frozen { .. }), "{refused}");
     let of = site.clone();
-    let refused = company.may(move |money| money.voucher(&id("w"), &of, yuan("1"), domain::time::Wall(i64::MAX / 2), "v".to_owned()));
+    let refused = company.may(move |money| {
+        money.voucher(
+            &id("w"),
+            &of,
+            yuan("1"),
+            domain::time::Wall(i64::MAX / 2),
+            "v".to_owned(),
+        )
+    });
     assert!(matches!(refused, Err(Refused::Frozen { .. })));
     assert_eq!((company.wallet("w"), company.there(0, "w")), (yuan("30"), yuan("20")));
     assert!(company.money(|money| money.freeze(&id("w"), None)));
-    company.may(move |money| money.lease(&id("w"), &site, yuan("1"))).unwrap();
+    company
+        .may(move |money| money.lease(&id("w"), &site, yuan("1")))
+        .unwrap();
 }
 
 fn all_wallets_are_frozen_where_head_office_was_restored_until_people_let_them_go(mut company: Company) {
@@ -85,11 +106,15 @@ fn all_wallets_are_frozen_where_head_office_was_restored_until_people_let_them_g
     let (site, now) = (company.site(0), company.now());
     company.write(move |tx| identity::restored(tx, now)).unwrap();
     let of = site.clone();
-    let refused = company.may(move |money| money.lease(&id("w"), &of, yuan("1"))).unwrap_err();
+    let refused = company
+        .may(move |money| money.lease(&id("w"), &of, yuan("1")))
+        .unwrap_err();
     assert!(matches!(refused, Refused::AllFrozen(_)), "{refused}");
     // Money goes on coming in.
     company.top_up("w", "5");
     company.write(|tx| identity::freeze(tx, None)).unwrap();
-    company.may(move |money| money.lease(&id("w"), &site, yuan("1"))).unwrap();
+    company
+        .may(move |money| money.lease(&id("w"), &site, yuan("1")))
+        .unwrap();
     assert_eq!(company.read(|tx| members::find(tx, &id("w"))).unwrap().frozen, None);
 }

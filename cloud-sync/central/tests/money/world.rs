@@ -25,7 +25,7 @@ use domain::{
 use std::collections::BTreeMap;
 
 /// How many lives there are where nobody says (`HOLDFAST_SEEDS`), and how many steps each has.
-const LIVES: u64 = 24;
+const LIVES: u64 = 16;
 const STEPS: usize = 150;
 const MEMBERS: [&str; 5] = ["u", "v", "w", "x", "y"];
 const PILES: [&str; 3] = ["P1", "P2", "P3"];
@@ -62,7 +62,7 @@ impl Life {
             has_lost: false,
         };
         for who in MEMBERS {
-            let amount = life.below(120);
+            let amount = 20 + life.below(120);
             life.company.member(who, &amount.to_string());
             life.paid_in += Fen(amount as i64 * 100);
         }
@@ -147,7 +147,7 @@ impl Life {
             48..55 => self.place_here(n, who),
             55..70 => self.go_on(n),
             70..78 => {
-                let ms = self.one_of(&[30_000, MINUTE, 20 * MINUTE, HOUR, 3 * HOUR]);
+                let ms = self.one_of(&[10_000, 30_000, MINUTE, 20 * MINUTE, 3 * HOUR]);
                 self.company.pass(ms);
             }
             78..83 => {
@@ -165,7 +165,9 @@ impl Life {
             91..94 => self.pay_at_desk(n, who),
             94 => {
                 let certainly = self.company.now();
-                self.company.stations[n].bench.handle(Input::CloseVouchers { certainly });
+                self.company.stations[n]
+                    .bench
+                    .handle(Input::CloseVouchers { certainly });
                 self.note("vouchers closed");
             }
             95 => self.freeze(who),
@@ -179,20 +181,45 @@ impl Life {
     fn place_through_head_office(&mut self, n: usize, who: &str) {
         let Some(at) = self.free_pile(n) else { return };
         self.orders += 1;
-        let (number, prepay) = (format!("hq-{}", self.orders), self.amount(40));
+        let number = format!("hq-{}", self.orders);
+        let prepay = format!("{}", 5 + self.below(20));
         let order = self.company.order(n, who, at, &prepay, &number);
         match self.company.may(move |money| money.place(&order)) {
             Ok(central::money::Placed::Gathering) => self.note("order that gathers money"),
             Ok(_) => self.note("order through head office"),
             Err(refused) => self.refusal(&refused),
         }
+        if self.below(3) > 0 {
+            self.company.settle();
+            let of = order_id(&number);
+            if self.company.stations[n]
+                .bench
+                .disk
+                .orders
+                .get(&of)
+                .is_some_and(Option::is_some)
+                && self.below(4) > 0
+            {
+                self.company.begin(n, at, &of);
+                let now = self.company.stations[n].bench.now;
+                self.began.insert((n, of), now);
+            }
+        }
     }
 
     fn make_voucher(&mut self, n: usize, who: &str) {
         self.orders += 1;
-        let (site, of, amount, number) = (self.company.site(n), id(who), yuan(&self.amount(30)), format!("v{}", self.orders));
+        let (site, of, amount, number) = (
+            self.company.site(n),
+            id(who),
+            yuan(&self.amount(30)),
+            format!("v{}", self.orders),
+        );
         let ends = self.company.now().after_ms(self.one_of(&[1, 4, 24]) * 3_600_000);
-        match self.company.may(move |money| money.voucher(&of, &site, amount, ends, number)) {
+        match self
+            .company
+            .may(move |money| money.voucher(&of, &site, amount, ends, number))
+        {
             Ok(made) => {
                 self.vouchers.push((n, made.voucher));
                 self.note("voucher");
@@ -230,14 +257,18 @@ impl Life {
         let Some(at) = self.free_pile(n) else { return };
         let who = self.one_of(&MEMBERS[..3]);
         let outcome = self.company.stations[n].bench.swipe(at, &format!("card-{who}"));
-        if outcome.facts.iter().any(|(_, fact)| matches!(fact, Fact::StartWished { .. })) {
+        if outcome
+            .facts
+            .iter()
+            .any(|(_, fact)| matches!(fact, Fact::StartWished { .. }))
+        {
             self.note("card that wishes for a start");
         }
     }
 
     fn place_here(&mut self, n: usize, who: &str) {
         let Some(at) = self.free_pile(n) else { return };
-        let prepay = self.amount(30);
+        let prepay = format!("{}", 5 + self.below(20));
         let bench = &mut self.company.stations[n].bench;
         let input = bench.place_input(who, at, &prepay);
         if bench.handle(input).answer.is_ok() {
@@ -253,7 +284,10 @@ impl Life {
         }
         let order = open[self.below(open.len() as u64) as usize].clone();
         let row = self.company.stations[n].bench.order(&order);
-        let at = PILES.into_iter().find(|pile| row.outlet.pile.as_str() == *pile).unwrap();
+        let at = PILES
+            .into_iter()
+            .find(|pile| row.outlet.pile.as_str() == *pile)
+            .unwrap();
         match row.state {
             State::Place => {
                 let Some(command) = row.commands.first().map(|command| command.id.clone()) else {
@@ -266,9 +300,13 @@ impl Life {
                 self.began.insert((n, order), now);
             }
             State::Charging => {
-                let began = self.began.get(&(n, order.clone())).copied().unwrap_or(self.company.stations[n].bench.now);
-                self.company.pass(20 * MINUTE);
-                let energy = self.amount(24);
+                let began = self
+                    .began
+                    .get(&(n, order.clone()))
+                    .copied()
+                    .unwrap_or(self.company.stations[n].bench.now);
+                self.company.pass(3 * HOUR);
+                let energy = self.amount(20);
                 self.company.record(n, at, &order, began, &energy);
                 self.note("record");
                 if self.company.stations[n].bench.state(&order) == State::Unpaid {
@@ -296,7 +334,11 @@ impl Life {
             by: "desk".to_owned(),
         });
         if paid.answer.is_ok() {
-            self.note(if on_road { "debt paid at the desk while money is on the road" } else { "debt paid at the desk" });
+            self.note(if on_road {
+                "debt paid at the desk while money is on the road"
+            } else {
+                "debt paid at the desk"
+            });
         }
     }
 
@@ -322,7 +364,11 @@ impl Life {
     }
 
     fn knows_run(&self, n: usize, run: &str) {
-        let (site, hello, now) = (self.company.site(n), format!("{{\"epoch\":\"{run}\"}}"), self.company.now());
+        let (site, hello, now) = (
+            self.company.site(n),
+            format!("{{\"epoch\":\"{run}\"}}"),
+            self.company.now(),
+        );
         self.company
             .write(move |tx| sites::heard(tx, &site, Some(&hello), now))
             .unwrap();
@@ -337,12 +383,24 @@ impl Life {
         // Back to a step at which nothing was open: soon after an order was settled.
         let settled = |end: &usize| {
             let (from, to) = (end.saturating_sub(6), *end);
-            station.bench.facts[from..to].iter().any(|(_, fact)| matches!(fact, Fact::OrderSettled { .. }))
+            station.bench.facts[from..to]
+                .iter()
+                .any(|(_, fact)| matches!(fact, Fact::OrderSettled { .. }))
         };
-        let copies: Vec<usize> = station.bench.steps.iter().copied().filter(|end| *end < station.sent).filter(settled).collect();
+        let copies: Vec<usize> = station
+            .bench
+            .steps
+            .iter()
+            .copied()
+            .filter(|end| *end < station.sent)
+            .filter(settled)
+            .collect();
         let Some(copy) = copies.last().copied() else { return };
         let is_open = |facts: &[(domain::journal::Stamp, Fact)]| {
-            let placed = facts.iter().filter(|(_, fact)| matches!(fact, Fact::OrderPlaced { .. })).count();
+            let placed = facts
+                .iter()
+                .filter(|(_, fact)| matches!(fact, Fact::OrderPlaced { .. }))
+                .count();
             let ended = facts
                 .iter()
                 .filter(|(_, fact)| matches!(fact, Fact::OrderSettled { .. } | Fact::OrderFailed { .. }))
@@ -405,7 +463,9 @@ impl Life {
         self.company.pass(25 * HOUR);
         let certainly = self.company.now();
         for n in 0..3 {
-            self.company.stations[n].bench.handle(Input::CloseVouchers { certainly });
+            self.company.stations[n]
+                .bench
+                .handle(Input::CloseVouchers { certainly });
         }
         self.company.settle();
         self.company.check_equal();
@@ -434,7 +494,14 @@ impl Life {
         let mut charged = Fen::ZERO;
         let mut sold = Fen::ZERO;
         for station in &self.company.stations {
-            charged += station.bench.disk.orders.values().flatten().map(|order| order.paid.charged()).sum();
+            charged += station
+                .bench
+                .disk
+                .orders
+                .values()
+                .flatten()
+                .map(|order| order.paid.charged())
+                .sum();
             for part in ["electricity", "service"] {
                 sold += self.company.balance(&format!("sales:{}:{part}", station.id));
             }
@@ -463,7 +530,9 @@ fn three_sites_and_a_head_office_conserve_money_whatever_happens() {
             life.counts
         });
         match lived {
-            Ok(lived) => lived.into_iter().for_each(|(what, times)| *counts.entry(what).or_default() += times),
+            Ok(lived) => lived
+                .into_iter()
+                .for_each(|(what, times)| *counts.entry(what).or_default() += times),
             Err(panic) => {
                 println!("life {seed} has failed");
                 std::panic::resume_unwind(panic);
@@ -485,6 +554,9 @@ fn three_sites_and_a_head_office_conserve_money_whatever_happens() {
         "card that wishes for a start",
         "directive refused: start expired",
     ] {
-        assert!(counts.get(what).is_some_and(|times| *times > 0), "no life has met: {what}");
+        assert!(
+            counts.get(what).is_some_and(|times| *times > 0),
+            "no life has met: {what}"
+        );
     }
 }

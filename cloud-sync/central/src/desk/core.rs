@@ -252,9 +252,11 @@ impl Core {
         if hello.recovering && hello.head.seq < self.copy.site().head.seq {
             effects.extend(self.hand_back(tx, hello.head)?);
         }
-        // A new connection: whatever was on the way may be lost.
+        // A new connection: whatever was on the way may be lost. While it is recovering it would take nothing (rule 5).
         self.memory.sent = Default::default();
-        effects.extend(self.direct(tx, now.mono)?);
+        if !hello.recovering {
+            effects.extend(self.direct(tx, now.mono)?);
+        }
         Ok(effects)
     }
 

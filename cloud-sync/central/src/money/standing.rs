@@ -1,6 +1,6 @@
 //! Standing leases: whoever charges often at a site keeps money there, so that they start there while its line is cut.
 
-use super::{LINE_UP_MS, Money};
+use super::Money;
 use crate::store::{
     StoreError, at_sites, directives,
     issues::{self, Kind},
@@ -42,7 +42,7 @@ impl Money<'_> {
             return Ok(None);
         };
         // Where the line is cut it would lie on the road, and be neither here nor there.
-        if !line.heard_at.is_some_and(|at| self.now.0 - at.0 < LINE_UP_MS) {
+        if !line.is_up(self.now) {
             return Ok(None);
         }
         self.lease_as(Kind::Standing, &line, &member.id, &member.name, missing)

@@ -13,6 +13,7 @@ use central::{
     },
     door::{Door, Up},
     heard::Heard,
+    owners::Bell,
     store::{StoreError, sites::Site},
 };
 use domain::{
@@ -28,7 +29,7 @@ use protocol::{
 use service::http::metrics::{Counters, text};
 use std::{sync::Arc, time::Instant};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -51,6 +52,11 @@ impl Clock for Running {
     fn wall(&self) -> Wall {
         NOW
     }
+}
+
+/// Nothing is issued to the site, and nobody is told.
+fn alone() -> (Arc<Notify>, Bell) {
+    (Arc::new(Notify::new()), Bell::new().0)
 }
 
 fn key() -> SigningKey {
@@ -86,7 +92,7 @@ impl Line {
         let (says, heard) = mpsc::channel(64);
         let clock = Arc::new(Running(Instant::now()));
         let (db, site) = (office.db.clone(), journal.site.clone());
-        let desk = Desk::new(head_office(), clock, db, site, to_sites, Arc::clone(&bounds));
+        let desk = Desk::new(head_office(), clock, db, site, to_sites, Arc::clone(&bounds), alone());
         let desk = tokio::spawn(desk.run(heard));
         Self {
             journal,
@@ -290,7 +296,15 @@ fn a_ping_is_answered_while_the_database_stands_still(office: &HeadOffice) {
         tokio::spawn(hearing);
         let says = door.begin(&site);
         let bounds = Arc::default();
-        let desk = Desk::new(head_office(), clock, office.db.clone(), site.clone(), to_sites, bounds);
+        let desk = Desk::new(
+            head_office(),
+            clock,
+            office.db.clone(),
+            site.clone(),
+            to_sites,
+            bounds,
+            alone(),
+        );
         tokio::spawn(desk.run(says));
         let says = |kind: Kind, payload: Vec<u8>| {
             let (receipt, outcome) = Receipt::to_channel();

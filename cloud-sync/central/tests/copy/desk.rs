@@ -10,15 +10,16 @@ use central::{
         Office,
         core::{Core, Effect, Heard, Memory, Then},
     },
-    store::{StoreError, branches, sites},
+    store::{StoreError, branches, directives, sites},
     upkeep::fork::accept,
 };
 use domain::{
+    head_office::{Directive, DirectiveNo, DirectiveRow},
     journal::Head,
     time::{Mono, Now},
 };
 use protocol::{
-    frame::{Ack, HqEpoch, Nonce, State, Tail},
+    frame::{Ack, HqEpoch, Nonce, SignedDirective, State, Tail},
     key::{PublicKeys, SigningKey},
     status::{Hello, Status},
     topic::Kind,
@@ -28,6 +29,7 @@ use std::sync::Arc;
 everywhere! {
     a_process_that_has_stood_still_answers_no_hello_with_a_head_that_is_past
     all_of_another_journal_that_comes_is_kept_and_not_the_first_batch_alone
+    directives_are_sent_in_order_a_few_at_a_time_and_again_where_nobody_answers
     a_fork_is_one_after_a_restart_and_for_another_process_until_somebody_accepts
 }
 
@@ -41,6 +43,10 @@ fn office(process: &str) -> Arc<Office> {
 
 /// What a station says that was restored from a copy of this place.
 fn hello(journal: &Journal, head: Head) -> Vec<u8> {
+    hello_of(journal, head, true)
+}
+
+fn hello_of(journal: &Journal, head: Head, recovering: bool) -> Vec<u8> {
     let hello = Hello {
         site: journal.site.clone(),
         protocol: protocol::VERSION,
@@ -50,7 +56,7 @@ fn hello(journal: &Journal, head: Head) -> Vec<u8> {
         begins_after: Head::START,
         head,
         acknowledged: None,
-        recovering: true,
+        recovering,
         hq_epoch: None,
         directives: protocol::status::DirectivesTaken::default(),
         waiting_since: None,
@@ -86,6 +92,82 @@ fn take(office: &HeadOffice, mut core: Core, batch: Vec<u8>) -> Core {
             assert!(taken.is_ok(), "{taken:?}");
             Ok(core)
         })
+        .unwrap()
+}
+
+fn stops_sent(effects: &[Effect], journal: &Journal) -> Vec<u64> {
+    let keys = PublicKeys::from(SigningKey::from_seed([2; 32]).public());
+    let directives = effects.iter().filter(|Effect(kind, _)| *kind == Kind::Directive);
+    directives
+        .map(|Effect(_, bytes)| SignedDirective::from_bytes(bytes, &journal.site, &keys).unwrap().no.n)
+        .collect()
+}
+
+fn directives_are_sent_in_order_a_few_at_a_time_and_again_where_nobody_answers(head_office: &HeadOffice) {
+    let journal = Journal::of_sessions("S1", 1);
+    head_office.add(&journal);
+    let (of, site) = (office(ME), journal.site.clone());
+    let mut core = head_office
+        .read(move |tx| Core::load(tx, of, &site, Memory::default()))
+        .unwrap();
+    let direct = |core: &mut Core, at: u64| {
+        let mut taken = std::mem::replace(core, fresh(head_office, &journal));
+        let (effects, back) = head_office
+            .read(move |tx| Ok((taken.direct(tx, Mono(at))?, taken)))
+            .unwrap();
+        *core = back;
+        stops_sent(&effects, &journal)
+    };
+    assert_eq!(direct(&mut core, 1_000), [0; 0]);
+    let site = journal.site.clone();
+    head_office
+        .write(move |tx| {
+            for n in 0..10 {
+                let stop = Directive::Stop {
+                    order: format!("o{n}").parse().unwrap(),
+                    by: "li".to_owned(),
+                };
+                directives::add(tx, (&site, HqEpoch([1; 16])), &stop, ("li", NOW))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(direct(&mut core, 2_000), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(direct(&mut core, 3_000), [0; 0], "they are on their way");
+    let site = journal.site.clone();
+    let done = DirectiveNo {
+        hq_epoch: HqEpoch([1; 16]),
+        row: DirectiveRow::Orders,
+        n: 1,
+    };
+    head_office
+        .write(move |tx| directives::end(tx, &site, done, None, NOW))
+        .unwrap();
+    assert_eq!(direct(&mut core, 4_000), [9], "one was answered");
+    assert_eq!(direct(&mut core, 33_999), [0; 0]);
+    assert_eq!(
+        direct(&mut core, 34_000),
+        [2, 3, 4, 5, 6, 7, 8, 9],
+        "30 s after the last"
+    );
+    let (effects, core) = greet(head_office, core, hello_of(&journal, Head::START, false)).unwrap();
+    assert_eq!(
+        stops_sent(&effects, &journal),
+        [2, 3, 4, 5, 6, 7, 8, 9],
+        "a new connection"
+    );
+    let (effects, _) = greet(head_office, core, hello_of(&journal, Head::START, true)).unwrap();
+    assert_eq!(
+        stops_sent(&effects, &journal),
+        [0; 0],
+        "while it is recovering it takes none"
+    );
+}
+
+fn fresh(head_office: &HeadOffice, journal: &Journal) -> Core {
+    let (of, site) = (office(ME), journal.site.clone());
+    head_office
+        .read(move |tx| Core::load(tx, of, &site, Memory::default()))
         .unwrap()
 }
 

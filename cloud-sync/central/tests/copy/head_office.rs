@@ -6,7 +6,7 @@ use crate::{
 };
 use central::{
     ingest::{Read, SiteCopy, Taken, take},
-    store::{Db, Place, StoreError, Tx, sites},
+    store::{Db, Place, StoreError, Tx, identity, sites},
 };
 use domain::{ids::SiteId, time::Wall};
 use protocol::key::SigningKey;
@@ -68,6 +68,7 @@ impl HeadOffice {
         let key = SigningKey::from_seed(journal.key).public();
         let site = journal.site.clone();
         self.write(move |tx| {
+            identity::of(tx, NOW)?;
             sites::add(tx, &site, "a station", &[sites::EdgeKey { key, from: 0 }])?;
             assert!(sites::own(tx, &site, ME, NOW, NOW.after_ms(20_000))?);
             load(tx, &site)

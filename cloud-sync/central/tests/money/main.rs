@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 #[path = "../../../../domain/tests/bench/mod.rs"]
-#[allow(dead_code, reason = "the domain's tests use more of it")]
 mod bench;
 #[path = "../store/cluster.rs"]
 #[allow(dead_code, reason = "the store's tests stop and kill it, these do not")]

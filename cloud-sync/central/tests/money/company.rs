@@ -36,8 +36,9 @@ pub(crate) struct Station {
     pub(crate) bench: Bench,
     /// How many of its facts head office has.
     pub(crate) sent: usize,
-    /// The place after them.
+    /// The place after them, and after each of them: they were journaled under several runs.
     pub(crate) head: Head,
+    places: Vec<Head>,
     pub(crate) is_cut: bool,
     pub(crate) run: String,
 }
@@ -59,6 +60,7 @@ impl Station {
             bench,
             sent: 0,
             head: Head::START,
+            places: Vec::new(),
             is_cut: false,
             run: RUN.to_owned(),
         }
@@ -86,14 +88,8 @@ impl Station {
         };
         if self.sent > kept {
             // Head office has more: what is journaled now leaves that.
-            let mut head = Head::START;
-            for (stamp, fact) in &bench.facts {
-                let bytes = Entry::bytes_of(&self.id, &self.run, *stamp, fact);
-                head = Head {
-                    seq: head.seq + 1,
-                    hash: Hash::seal(&head.hash, &bytes),
-                };
-            }
+            self.places.truncate(kept);
+            let head = self.places.last().copied().unwrap_or(Head::START);
             (self.sent, self.head) = (kept, head);
         }
         assert_eq!(
@@ -136,6 +132,7 @@ impl Station {
                     seq: self.head.seq + 1,
                     hash: Hash::seal(&self.head.hash, bytes),
                 };
+                self.places.push(self.head);
             }
             let signature = Batch::sign(&self.id, self.head, &key);
             let batch = Batch::pack(before, &entries, signature, &mut packer).unwrap();

@@ -25,7 +25,7 @@ use domain::{
 use std::collections::BTreeMap;
 
 /// How many lives there are where nobody says (`HOLDFAST_SEEDS`), and how many steps each has.
-const LIVES: u64 = 16;
+const LIVES: u64 = 60;
 const STEPS: usize = 150;
 const MEMBERS: [&str; 5] = ["u", "v", "w", "x", "y"];
 const PILES: [&str; 3] = ["P1", "P2", "P3"];

@@ -5,18 +5,25 @@
 use crate::{
     escape::Escaped,
     http::{idempotency::IDEMPOTENCY_KEY, problem::Details},
+    public::is_public,
 };
 use bytes::Bytes;
 use domain::journal::hex;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::{HeaderMap, Method, Request, Response, body::Incoming, client::conn::http1::SendRequest, header};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::{TcpStream, UnixStream, lookup_host},
 };
 use tokio_rustls::TlsConnector;
 
@@ -29,6 +36,8 @@ pub struct Client {
     at: At,
     token: Option<String>,
     time_max: Duration,
+    answer_max: usize,
+    public_only: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -91,7 +100,15 @@ pub enum Failed {
         /// Where it should be.
         at: String,
         /// What the system says.
-        cause: std::io::Error,
+        cause: io::Error,
+    },
+    /// Nobody is asked: the server is inside of a private network, and only those on the Internet may be asked.
+    #[error("{at} is at {address}, which is inside of a private network")]
+    Private {
+        /// Where it is.
+        at: String,
+        /// Its address.
+        address: IpAddr,
     },
     /// The connection broke, or is no HTTP.
     #[error("the daemon at {at} did not answer: {cause}")]
@@ -200,6 +217,8 @@ impl Client {
             at: At::Socket(path.into()),
             token: None,
             time_max: TIME_MAX,
+            answer_max: usize::MAX,
+            public_only: false,
         }
     }
 
@@ -231,6 +250,20 @@ impl Client {
     #[must_use]
     pub fn within(mut self, time_max: Duration) -> Self {
         self.time_max = time_max;
+        self
+    }
+
+    /// The same, where no answer may have a body of more bytes.
+    #[must_use]
+    pub fn answers_up_to(mut self, answer_max: usize) -> Self {
+        self.answer_max = answer_max;
+        self
+    }
+
+    /// The same for a server of somebody else's: it is asked only where it is on the Internet, whatever its name says by then.
+    #[must_use]
+    pub fn on_the_internet_alone(mut self) -> Self {
+        self.public_only = true;
         self
     }
 
@@ -297,18 +330,35 @@ impl Client {
         match &self.at {
             At::Socket(path) => self.begin(UnixStream::connect(path).await.map_err(unreachable)?).await,
             At::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.map_err(unreachable)?;
+                let allowed = self.allowed([*address])?;
+                let stream = TcpStream::connect(&*allowed).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
                 self.begin(stream).await
             }
             At::Tls { host, port, config } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+                let found = lookup_host((host.as_str(), *port)).await.map_err(unreachable)?;
+                // Connected to is what was looked at: a name may mean another address the next moment.
+                let allowed = self.allowed(found)?;
+                let stream = TcpStream::connect(&*allowed).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
                 let name = ServerName::try_from(host.clone()).map_err(|error| self.broken(&error))?;
                 let tls = TlsConnector::from(Arc::clone(&config.0));
                 let stream = tls.connect(name, stream).await.map_err(|error| self.broken(&error))?;
                 self.begin(stream).await
             }
+        }
+    }
+
+    /// Those of a server's addresses at which it may be asked; all of them must be such.
+    fn allowed(&self, found: impl IntoIterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, Failed> {
+        let found: Vec<SocketAddr> = found.into_iter().collect();
+        let inside = found.iter().find(|address| !is_public(address.ip()));
+        match inside {
+            Some(address) if self.public_only => Err(Failed::Private {
+                at: self.place(),
+                address: address.ip(),
+            }),
+            _ => Ok(found),
         }
     }
 
@@ -347,7 +397,8 @@ impl Client {
 
     async fn read_whole(&self, response: Response<Incoming>) -> Result<Answer, Failed> {
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| self.broken(&error))?.to_bytes();
+        let body = Limited::new(body, self.answer_max).collect().await;
+        let body = body.map_err(|error| self.broken(&error))?.to_bytes();
         Ok(Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,

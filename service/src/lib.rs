@@ -13,6 +13,7 @@
 //! | [`escape`] | texts of strangers, made fit for a person's screen |
 //! | [`wire`] | amounts and times as they stand in requests and answers |
 //! | [`client`] | the same API from the other side |
+//! | [`public`] | which addresses are on the Internet |
 //!
 //! *Architecture Invariant:* [`http`], [`tls`], [`config`], [`secret`] and [`systemd`] know no order and no pile; [`wire`]
 //! and [`client`] stand beside them. Nothing in here names redb, rumqttd or SQL.
@@ -23,6 +24,7 @@ pub mod escape;
 pub mod folder;
 pub mod http;
 pub mod log;
+pub mod public;
 pub mod secret;
 pub mod systemd;
 pub mod table;

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
-use central::alerts::webhook::Secret;
+use central::webhook::Secret;
 use domain::{
     order::State,
     topics::{DownKind, UpKind},

@@ -18,7 +18,7 @@ use service::{
     tls,
 };
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -46,6 +46,21 @@ pub struct Config {
     pub tls: tls::Config,
     /// What people are told of.
     pub alerts: Alerts,
+    /// The mini-program's back end, where there is one that is told.
+    pub mini_program: Option<MiniProgram>,
+}
+
+/// The mini-program's back end, as a server that is told of what members are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MiniProgram {
+    /// Where it is.
+    pub webhook: Webhook,
+    /// An authority whose certificates it may show, besides those that the machine believes; PEM.
+    pub authority: Option<PathBuf>,
+    /// Whether it may be inside of a private network, or on this machine.
+    pub allow_private: bool,
+    /// For how long an event is tried, in milliseconds, before it is a dead letter.
+    pub tried_ms: i64,
 }
 
 /// What people are told of, and how.
@@ -78,7 +93,7 @@ pub struct Mail {
     pub user: Option<(String, PathBuf)>,
 }
 
-/// A server that is told of alerts.
+/// A server that is told of something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// Where it is.
@@ -106,6 +121,16 @@ pub enum WebhookAddress {
         /// Path and query.
         path: String,
     },
+}
+
+impl WebhookAddress {
+    /// Its address, where it is given as one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Plain { at, .. } => Some(at.ip()),
+            Self::Https { host, .. } => host.parse().ok(),
+        }
+    }
 }
 
 /// How sites come in.
@@ -251,6 +276,7 @@ impl Default for Config {
                 client_ca: None,
             },
             alerts: Alerts::default(),
+            mini_program: None,
         }
     }
 }

@@ -6,7 +6,6 @@ use crate::{
         Watch,
         mail::Mail,
         telling::{Senders, Telling},
-        webhook::{self, Webhook},
     },
     api::{self, ApiState},
     asks::Asks,
@@ -18,10 +17,12 @@ use crate::{
     enrol::{Entrance, Told},
     enrolments::Enrolments,
     front::Front,
+    inbox::delivery::Delivery,
     money::{Money, RULE},
     owners::{Bell, Owners, Ring},
     remote::{Address, Remote},
     store::{Db, Place, identity},
+    webhook::{self, Webhook},
 };
 use anyhow::Context;
 use broker::{Broker, ServingThread};
@@ -177,6 +178,13 @@ pub async fn run(
         clock: Arc::new(clock),
         senders: senders_of(&config).context("alerts")?,
     };
+    let back_end = back_end_of(&config).context("mini_program")?;
+    let delivery = back_end.map(|(webhook, tried_ms)| Delivery {
+        db: db.clone(),
+        clock: Arc::new(clock),
+        webhook,
+        tried_ms,
+    });
     let shown = Arc::clone(&tls);
     let has_tls = config.has_tls();
     let watch = Watch {
@@ -204,6 +212,9 @@ pub async fn run(
     beside.spawn(daily.run());
     beside.spawn(telling.run());
     beside.spawn(watch.run());
+    if let Some(delivery) = delivery {
+        beside.spawn(delivery.run());
+    }
     let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), (bell, rings), bounds);
     // Before the first can come who would have to be sent away.
     owners.look().await;
@@ -241,6 +252,20 @@ pub(crate) fn senders_of(config: &Config) -> anyhow::Result<Senders> {
         webhook: webhook.transpose().context("webhook")?,
         mail: mail.transpose().context("mail")?,
     })
+}
+
+/// By what the mini-program's back end is told, and for how long each event is tried, in milliseconds.
+pub(crate) fn back_end_of(config: &Config) -> anyhow::Result<Option<(Webhook, i64)>> {
+    let Some(given) = &config.mini_program else {
+        return Ok(None);
+    };
+    let believed = webhook::believed(given.authority.as_deref())?;
+    let webhook = Webhook::open(&given.webhook.address, &given.webhook.secret_file, believed).context("webhook")?;
+    let webhook = match given.allow_private {
+        true => webhook,
+        false => webhook.on_the_internet_alone(),
+    };
+    Ok(Some((webhook, given.tried_ms)))
 }
 
 pub(crate) fn words_of(place: &Place) -> String {

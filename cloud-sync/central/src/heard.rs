@@ -24,8 +24,9 @@ use tokio::sync::{Notify, mpsc};
 const PINGS_MAX: usize = 1_024;
 /// How often it is noted at most what a site says of itself, in milliseconds: each time is a commit.
 const HELLO_MS: u64 = 10_000;
-/// How often it is noted that a site was heard, in milliseconds.
-const HEARD_MS: u64 = 60_000;
+/// How often it is noted that a site was heard, in milliseconds: of its pings every second, so that what is noted of a line that is
+/// up is never a minute old.
+const HEARD_MS: u64 = 30_000;
 /// How often it is looked at what is to be noted.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -166,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn of_pings_one_in_a_minute_is_noted() {
+    fn of_pings_every_second_is_noted() {
         let mut noted = Noted::default();
         let mut written = 0;
         for ms in (0..180_000).step_by(20_000) {
             noted.heard_at = Some(Wall(ms as i64));
             written += usize::from(noted.take(Mono(ms)).is_some());
         }
-        assert_eq!(written, 3);
+        assert_eq!(written, 5);
     }
 }

@@ -24,7 +24,7 @@ use crate::money::facts;
 use crate::store::{
     StoreError, Tx, branches,
     findings::{self, Finding},
-    journal, ledger, replica,
+    inbox, journal, ledger, replica,
     sites::{self, EdgeKey, Site},
 };
 use copy::Stopped;
@@ -254,6 +254,7 @@ fn go_on(
     let twice = fork::settled_twice(tx, copy, settled)?;
     let findings = [followed.findings, twice].concat();
     findings::add(tx, &site.id, site.branch, &findings, now)?;
+    inbox::tell_all(tx, followed.told, now)?;
     copy.written();
     Ok(Taken::Followed)
 }

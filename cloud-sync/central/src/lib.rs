@@ -15,11 +15,14 @@
 //! | [`enrol`] | how a site comes in for the first time |
 //! | [`enrolments`] | who has, in a file beside the database, for one that is restored from a copy |
 //! | [`heard`] | pings are answered, and it is noted who was heard |
+//! | [`inbox`] | what members are told, and the mini-program's back end about it |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
 //! | [`money`] | wallets, what is moved to sites and comes back, what members owe |
+//! | [`retry`] | when a server is tried again that could not be told |
 //! | [`role`] | what somebody may do |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
 //! | [`upkeep`] | whether the database says what the journals say, and making it say so again |
+//! | [`webhook`] | a signed POST to somebody else's server |
 
 pub mod alerts;
 pub mod api;
@@ -35,10 +38,13 @@ pub mod enrol;
 pub mod enrolments;
 pub mod front;
 pub mod heard;
+pub mod inbox;
 pub mod ingest;
 pub mod money;
 pub mod owners;
 pub mod remote;
+pub mod retry;
 pub mod role;
 pub mod store;
 pub mod upkeep;
+pub mod webhook;

@@ -5,12 +5,12 @@ use super::{
     access::Caller,
     body::{Of, PostedText},
     dto::problem::{ProblemDetails, TariffFault},
-    dto::tariff::{TariffInForce, TariffList, TariffVerdict},
+    dto::tariff::{TariffList, TariffVerdict},
     problem::Problem,
     respond::{Answered, Question, Shown},
     wire::{
-        At, YuanPerKwh, described,
-        tariff::{PricePartsDto, TariffDocument},
+        described,
+        tariff::{TariffDocument, TariffInForce},
     },
 };
 use axum::{Json, extract::State, http::StatusCode};
@@ -81,21 +81,10 @@ async fn list_tariffs(State(api): State<ApiState>) -> Result<Json<TariffList>, P
 async fn get_tariff_in_force(State(api): State<ApiState>) -> Result<Json<TariffInForce>, Problem> {
     let now = api.station.clock.now().wall;
     let versions = api.read(|reader| reader.tariffs()).await?;
-    let tariff = tariff::in_force(&versions, now).ok_or_else(|| {
+    TariffInForce::of(&versions, now).map(Json).ok_or_else(|| {
         let detail = "no tariff is in force; add one with PUT /v1/tariffs/{id}";
         Problem::new(StatusCode::NOT_FOUND, "no_tariff", detail)
-    })?;
-    let price = tariff.price_at(now);
-    Ok(Json(TariffInForce {
-        period: tariff.kind_at(now).into(),
-        price: PricePartsDto {
-            electricity: YuanPerKwh(price.electricity),
-            service: YuanPerKwh(price.service),
-        },
-        until: At(tariff.next_boundary(now)),
-        today: tariff.day_table(now).into_iter().map(Into::into).collect(),
-        tariff: tariff.clone(),
-    }))
+    })
 }
 
 /// One tariff version.

@@ -1,6 +1,10 @@
 //! A tariff version as people write it. The domain reads the document and names every fault; these types describe it.
 
 use super::{At, YuanPerKwh, live::Period};
+use domain::{
+    tariff::{self, PriceRow, Tariff},
+    time::Wall,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -63,4 +67,61 @@ pub struct PeriodRowDto {
     pub to: String,
     /// What applies.
     pub kind: Period,
+}
+
+/// The tariff an order placed now is pinned to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TariffInForce {
+    /// The whole version.
+    #[schema(value_type = TariffDocument)]
+    pub tariff: Tariff,
+    /// The period now.
+    pub period: Period,
+    /// What a kWh costs now, in its two parts.
+    pub price: PricePartsDto,
+    /// When the period changes next.
+    pub until: At,
+    /// Today's prices by the local clock.
+    pub today: Vec<PriceRowDto>,
+}
+
+impl TariffInForce {
+    /// Of these versions the one in force at a moment, if one is.
+    pub fn of<'a>(versions: impl IntoIterator<Item = &'a Tariff>, at: Wall) -> Option<Self> {
+        let tariff = tariff::in_force(versions, at)?;
+        let price = tariff.price_at(at);
+        Some(Self {
+            period: tariff.kind_at(at).into(),
+            price: PricePartsDto {
+                electricity: YuanPerKwh(price.electricity),
+                service: YuanPerKwh(price.service),
+            },
+            until: At(tariff.next_boundary(at)),
+            today: tariff.day_table(at).into_iter().map(Into::into).collect(),
+            tariff: tariff.clone(),
+        })
+    }
+}
+
+/// From when today a kWh costs what, electricity and service together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PriceRow)]
+pub struct PriceRowDto {
+    /// By the local clock, until the next row or 24:00.
+    #[schema(example = "08:00")]
+    pub from: String,
+    /// What applies.
+    pub kind: Period,
+    /// Electricity and service together.
+    pub price_per_kwh: YuanPerKwh,
+}
+
+impl From<PriceRow> for PriceRowDto {
+    fn from(row: PriceRow) -> Self {
+        Self {
+            from: row.from,
+            kind: row.kind.into(),
+            price_per_kwh: YuanPerKwh(row.price_per_kwh),
+        }
+    }
 }

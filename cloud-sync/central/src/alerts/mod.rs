@@ -5,14 +5,12 @@
 //! | here | looking: what begins and what is over is written in one transaction with what is told of it |
 //! | [`conditions`] | the rules: what is the matter |
 //! | [`telling`] | messages are sent until they are taken |
-//! | [`webhook`] | by a POST, signed as Standard Webhooks has it |
-//! | [`mail`], [`smtp`] | by mail |
+//! | [`mail`], [`smtp`] | by mail; [`crate::webhook`] is the other way |
 
 pub mod conditions;
 pub mod mail;
 pub mod smtp;
 pub mod telling;
-pub mod webhook;
 
 use crate::{
     api::dto::alert::AlertView,

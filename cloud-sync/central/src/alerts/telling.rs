@@ -1,13 +1,15 @@
 //! Messages are sent until they are taken, by whichever process claims them. A process that is killed between sending and noting
 //! it sends once more: the id is the same, so that whoever gets it twice knows.
 
-use super::{mail::Mail, webhook::Webhook};
+use super::mail::Mail;
 use crate::{
     desk::Clock,
+    retry::Pauses,
     store::{
         Db, StoreError,
         outbox::{self, Channel, Message},
     },
+    webhook::Webhook,
 };
 use domain::time::Wall;
 use std::{sync::Arc, time::Duration};
@@ -18,20 +20,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const AT_A_LOOK: u64 = 16;
 /// For how long a process has a message to itself, in milliseconds: longer than all of a look can take.
 const CLAIM_MS: i64 = 20 * 60_000;
-/// For how long a message is tried, in milliseconds: 3 days.
-const TRIED_MS: i64 = 3 * 86_400_000;
-/// The first pause, and the longest, in milliseconds; each is four times the one before.
-const PAUSES_MS: [i64; 2] = [5_000, 3 * 3_600_000];
-
-/// When a message is tried again that could not be sent; none: not any more.
-pub fn again_at(made_at: Wall, tries: u64, now: Wall) -> Option<Wall> {
-    let times = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX);
-    let pause = 4_i64
-        .saturating_pow(times)
-        .saturating_mul(PAUSES_MS[0])
-        .min(PAUSES_MS[1]);
-    (now.ms_since(made_at) < TRIED_MS).then(|| now.after_ms(pause))
-}
+/// For how long a message is tried: 3 days, with pauses from 5 seconds to 3 hours.
+const PAUSES: Pauses = Pauses {
+    first_ms: 5_000,
+    longest_ms: 3 * 3_600_000,
+    tried_ms: 3 * 86_400_000,
+};
 
 /// By what messages are sent from here.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +45,10 @@ impl Senders {
 
     async fn send(&self, channel: Channel, message: &Message, now: Wall) -> Result<(), String> {
         match (channel, &self.webhook, &self.mail) {
-            (Channel::Webhook, Some(webhook), _) => webhook.send(message, now).await,
+            (Channel::Webhook, Some(webhook), _) => {
+                let sent = webhook.send(&message.id, &message.body, now).await;
+                sent.map_err(|not| not.why)
+            }
             (Channel::Mail, _, Some(mail)) => mail.send(message, now).await,
             (Channel::Webhook | Channel::Mail, ..) => Err("it is not configured here".to_owned()),
         }
@@ -107,7 +104,7 @@ impl Telling {
             let noted = self.db.write(move |tx| match sent {
                 Ok(()) => outbox::sent(tx, &message.id, channel, now),
                 Err(why) => {
-                    let again = again_at(message.made_at, message.tries, now);
+                    let again = PAUSES.again_at(message.made_at, message.tries, now);
                     let (id, channel_word) = (&message.id, channel.word());
                     match again {
                         Some(at) => tracing::warn!("message {id} by {channel_word}: {why}; it is tried again at {at}"),
@@ -119,24 +116,5 @@ impl Telling {
             noted.await?;
         }
         Ok(taken)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_after_three_days_there_is_none() {
-        let (made, mut now) = (Wall(0), Wall(0));
-        let mut pauses = Vec::new();
-        let mut tries = 1;
-        while let Some(again) = again_at(made, tries, now) {
-            pauses.push(again.ms_since(now) / 1_000);
-            (now, tries) = (again, tries + 1);
-        }
-        assert_eq!(pauses[..7], [5, 20, 80, 320, 1_280, 5_120, 10_800]);
-        assert!(pauses[7..].iter().all(|pause| *pause == 10_800));
-        assert!(now.0 >= TRIED_MS && now.0 < TRIED_MS + PAUSES_MS[1]);
     }
 }

@@ -1,6 +1,9 @@
 //! The OpenAPI document of head office: what it is about, its sections, and where it is served.
 
-use super::{ApiState, dto::problem::ProblemDetails};
+use super::{
+    ApiState,
+    dto::{inbox::WebhookEvent, problem::ProblemDetails},
+};
 use axum::{http::header, response::IntoResponse};
 use std::sync::LazyLock;
 use utoipa::{
@@ -40,7 +43,7 @@ others.
 /// The document before any operation is in it.
 pub(super) fn start() -> utoipa::openapi::OpenApi {
     #[derive(OpenApi)]
-    #[openapi(components(schemas(ProblemDetails)))]
+    #[openapi(components(schemas(ProblemDetails, WebhookEvent)))]
     struct Schemas;
 
     let mut document = Schemas::openapi();
@@ -58,6 +61,10 @@ pub(super) fn start() -> utoipa::openapi::OpenApi {
         ),
         tag("orders", "Charging sessions (订单) of all sites"),
         tag("members", "Who pays (会员), and what lies at which site"),
+        tag(
+            "mini-program",
+            "For the mini-program's back end: where to charge, and what members are told",
+        ),
         tag(
             "energy",
             "What orders billed, held against what the registers moved, day by day",

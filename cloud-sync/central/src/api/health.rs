@@ -3,7 +3,7 @@
 use super::{ApiState, dto::HealthView};
 use crate::store::{
     alerts::{self, Alert, Kind},
-    forgotten, outbox,
+    forgotten, inbox, outbox,
     queries::sites::{self, SiteRow},
 };
 use axum::{Json, extract::State, http::header, response::IntoResponse};
@@ -48,9 +48,10 @@ async fn get_metrics(State(api): State<ApiState>) -> Result<impl IntoResponse, P
     let read = api.read(|tx| {
         let page = sites::list(tx, None, None, SITES_MAX)?;
         let forgotten = forgotten::unknown(tx)?.len() as u64;
-        Ok((page, alerts::open(tx)?, outbox::waiting(tx)?, forgotten))
+        let told = inbox::counts(tx)?;
+        Ok((page, alerts::open(tx)?, outbox::waiting(tx)?, forgotten, told))
     });
-    let (page, open, waiting, forgotten) = read.await?;
+    let (page, open, waiting, forgotten, (members_waiting, dead)) = read.await?;
     let mut metrics = of_sites(&page.items, api.clock.wall());
     metrics.push(Metric::gauge(
         "holdfast_sites_forgotten",
@@ -58,6 +59,16 @@ async fn get_metrics(State(api): State<ApiState>) -> Result<impl IntoResponse, P
         forgotten,
     ));
     metrics.extend(of_alerts(&open, waiting));
+    metrics.push(Metric::gauge(
+        "holdfast_webhook_members_waiting",
+        "Members of whom the mini-program's back end has something yet to take.",
+        members_waiting,
+    ));
+    metrics.push(Metric::gauge(
+        "holdfast_webhook_dead_letters",
+        "Events that the mini-program's back end did not take, and is sent no more by itself.",
+        dead,
+    ));
     metrics.extend(of_api(&api));
     metrics.extend(api.counters.metrics());
     Ok(([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text(&metrics)))

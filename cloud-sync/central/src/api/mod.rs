@@ -13,6 +13,7 @@
 //! | `branches` | sites that stand still: which branch lives, trying again, setting aside, closing |
 //! | `upkeep` | whether copies and books are right |
 //! | `alerts` | what people must look at |
+//! | `stations`, `inbox` | for the mini-program's back end: sites with prices and free connectors; what members are told |
 //! | `head_office` | which life of head office's it is, and what sites know of it that its database does not |
 //! | `books_check` | whether a site's own books are those that are here |
 //! | `station`, `live` | what only the station knows: it is asked over the line |
@@ -43,6 +44,7 @@ mod energy;
 mod findings;
 mod head_office;
 mod health;
+mod inbox;
 mod leases;
 mod live;
 mod members;
@@ -57,6 +59,7 @@ mod sessions;
 mod sites;
 mod slow;
 mod station;
+mod stations;
 mod tokens;
 mod topups;
 mod upkeep;
@@ -67,7 +70,7 @@ use crate::{
     asks::Asks,
     desk::{Clock, Office},
     enrol::Entrance,
-    store::{Db, StoreError, Tx, answers, outbox, people},
+    store::{Db, StoreError, Tx, answers, inbox as told, outbox, people},
 };
 use attempts::Attempts;
 use axum::{
@@ -210,7 +213,7 @@ impl ApiState {
         self
     }
 
-    /// Forgets sessions that are over, messages that were told and answers that nobody may ask for again: to be called now and then.
+    /// Forgets sessions that are over, messages and events that were told and answers that nobody may ask for again: to be called now and then.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -219,6 +222,7 @@ impl ApiState {
         let pruned = self.db.write(move |tx| {
             answers::prune(tx, now)?;
             outbox::prune(tx, now)?;
+            told::prune(tx, now)?;
             people::prune(tx, now)
         });
         pruned.await.map(drop)
@@ -257,6 +261,8 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(placing::routes())
         .merge(findings::routes())
         .merge(alerts::routes())
+        .merge(stations::routes())
+        .merge(inbox::routes())
         .merge(station::routes())
         .merge(live::routes())
         .merge(users::routes())

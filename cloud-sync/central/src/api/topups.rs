@@ -6,13 +6,13 @@ use super::{
     wallets::check_amount,
 };
 use crate::{
-    alerts::webhook::Secret,
     money::{Callback, Credited, Money, Paid},
     store::{
         audit,
         channels::{self, Channel, Signs},
         topups::{self, TopUp},
     },
+    webhook::Secret,
 };
 use axum::{
     Extension, Json,

@@ -50,6 +50,7 @@ pub(super) fn check_config(path: &Path) -> anyhow::Result<String> {
         lines.extend(tls::check(&config.tls, &folder, system_wall()).context("tls")?);
     }
     daemon::senders_of(&config).context("alerts")?;
+    daemon::back_end_of(&config).context("mini_program")?;
     let at = |address: Option<std::net::SocketAddr>| address.map_or_else(|| "nowhere".to_owned(), |at| at.to_string());
     match &config.sites.broker {
         Some(broker) => {

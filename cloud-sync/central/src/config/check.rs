@@ -1,9 +1,10 @@
 //! What no single value shows: whether the configuration fits together. Here a draft becomes a [`Config`].
 
-use super::{Broker, Config, Mail, Webhook, WebhookAddress};
+use super::{Broker, Config, Mail, MiniProgram, Webhook, WebhookAddress};
 use crate::{alerts::smtp::Security, store::Place};
 use service::{
     config::{Found, shortened, split_address},
+    public::is_public,
     tls::CertificateFiles,
 };
 use std::{
@@ -11,6 +12,19 @@ use std::{
     path::{Path, PathBuf},
 };
 use tracing_subscriber::EnvFilter;
+
+/// For how long an event is tried where the file says nothing, in milliseconds: 3 days.
+const TRIED_MS: i64 = 3 * 86_400_000;
+
+/// What the mini-program's back end is told by, while it is read.
+#[derive(Default)]
+pub(super) struct MiniProgramDraft {
+    pub(super) url: Option<WebhookAddress>,
+    pub(super) secret: Option<PathBuf>,
+    pub(super) authority: Option<PathBuf>,
+    pub(super) allow_private: bool,
+    pub(super) tried_ms: Option<i64>,
+}
 
 /// The configuration while it is read.
 #[derive(Default)]
@@ -36,6 +50,7 @@ pub(super) struct Draft {
     pub(super) mail_to: Vec<String>,
     pub(super) mail_user: Option<String>,
     pub(super) mail_password: Option<PathBuf>,
+    pub(super) mini_program: MiniProgramDraft,
     /// The folder of the file: relative paths count from here.
     pub(super) folder: PathBuf,
 }
@@ -60,6 +75,7 @@ impl Draft {
         self.check_broker(found);
         self.check_webhook(found);
         self.check_mail(found);
+        self.check_mini_program(found);
         self.config.tls.own = pair(
             found,
             ["tls.certificate", "tls.private_key"],
@@ -123,22 +139,41 @@ impl Draft {
     }
 
     fn check_webhook(&mut self, found: &mut Found) {
-        self.config.alerts.webhook = match (self.webhook.take(), self.webhook_secret.take()) {
-            (Some(address), Some(secret_file)) => Some(Webhook { address, secret_file }),
-            (None, None) => None,
-            (Some(_), None) => {
-                let way_out = "is missing; `url` needs the file that holds the secret which messages are signed with";
-                found.fault("alerts.webhook.secret_file", way_out);
-                None
-            }
-            (None, Some(_)) => {
-                found.fault(
-                    "alerts.webhook.url",
-                    "is missing; `secret_file` is of no use without it",
-                );
-                None
-            }
+        self.config.alerts.webhook = webhook(
+            found,
+            ["alerts.webhook.url", "alerts.webhook.secret_file"],
+            (self.webhook.take(), self.webhook_secret.take()),
+        );
+    }
+
+    fn check_mini_program(&mut self, found: &mut Found) {
+        let MiniProgramDraft {
+            url,
+            secret,
+            authority,
+            allow_private,
+            tried_ms,
+        } = std::mem::take(&mut self.mini_program);
+        let keys = ["mini_program.webhook.url", "mini_program.webhook.secret_file"];
+        if url.is_none() && secret.is_none() && authority.is_some() {
+            found.fault(keys[0], "is missing; `authority` is of no use without it");
+        }
+        let Some(webhook) = webhook(found, keys, (url, secret)) else {
+            return;
         };
+        let inside = webhook.address.ip().filter(|ip| !allow_private && !is_public(*ip));
+        if let Some(ip) = inside {
+            let way_out = format!(
+                "{ip} is inside of a private network; set `allow_private = true` if the mini-program's back end is there"
+            );
+            found.fault(keys[0], way_out);
+        }
+        self.config.mini_program = Some(MiniProgram {
+            webhook,
+            authority,
+            allow_private,
+            tried_ms: tried_ms.unwrap_or(TRIED_MS),
+        });
     }
 
     fn check_mail(&mut self, found: &mut Found) {
@@ -217,6 +252,23 @@ impl Draft {
             user,
             certificate,
         });
+    }
+}
+
+/// A server that is told of something with the file of the secret, or neither.
+fn webhook(found: &mut Found, keys: [&str; 2], given: (Option<WebhookAddress>, Option<PathBuf>)) -> Option<Webhook> {
+    match given {
+        (Some(address), Some(secret_file)) => Some(Webhook { address, secret_file }),
+        (None, None) => None,
+        (Some(_), None) => {
+            let way_out = "is missing; `url` needs the file that holds the secret which messages are signed with";
+            found.fault(keys[1], way_out);
+            None
+        }
+        (None, Some(_)) => {
+            found.fault(keys[0], "is missing; `secret_file` is of no use without it");
+            None
+        }
     }
 }
 

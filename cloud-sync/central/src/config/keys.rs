@@ -66,7 +66,21 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
     "alerts.mail.user" => |draft, given| draft.mail_user = given.optional(|given| given.text().map(str::to_owned))?;
     "alerts.mail.password_file" => |draft, given|
         draft.mail_password = given.optional(|given| given.path(&draft.folder))?;
+
+    "mini_program.webhook.url" => |draft, given| draft.mini_program.url = given.optional(webhook)?;
+    "mini_program.webhook.secret_file" => |draft, given|
+        draft.mini_program.secret = given.optional(|given| given.path(&draft.folder))?;
+    "mini_program.webhook.authority" => |draft, given|
+        draft.mini_program.authority = given.optional(|given| given.path(&draft.folder))?;
+    "mini_program.webhook.allow_private" => |draft, given| draft.mini_program.allow_private = given.boolean()?;
+    "mini_program.webhook.try_for" => |draft, given| draft.mini_program.tried_ms = Some(tried_ms(given)?);
 };
+
+/// For how long an event is tried.
+fn tried_ms(given: &Given) -> Result<i64, String> {
+    let ms = given.duration_ms(SignedDuration::from_hours(1)..=SignedDuration::from_hours(24 * 30))?;
+    i64::try_from(ms).map_err(|error| error.to_string())
+}
 
 /// After how long something is the matter: not within the minute in which sites are noted as heard.
 fn after_ms(given: &Given) -> Result<i64, String> {

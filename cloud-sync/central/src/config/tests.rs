@@ -159,6 +159,26 @@ fn what_is_wrong_is_told_with_its_line_and_what_to_do() {
             "alerts.mail.password_file: is missing",
         ),
         ("[alerts]\nsilent_after = \"1m\"", ":2: alerts.silent_after: "),
+        (
+            "[mini_program.webhook]\nurl = \"https://x/y\"",
+            "mini_program.webhook.secret_file: is missing",
+        ),
+        (
+            "[mini_program.webhook]\nauthority = \"/a\"",
+            "mini_program.webhook.url: is missing",
+        ),
+        (
+            "[mini_program.webhook]\nurl = \"https://10.0.0.7/y\"\nsecret_file = \"/s\"",
+            ":2: mini_program.webhook.url: 10.0.0.7 is inside of a private network; set `allow_private = true`",
+        ),
+        (
+            "[mini_program.webhook]\nurl = \"http://[::1]:9000/y\"\nsecret_file = \"/s\"",
+            ":2: mini_program.webhook.url: ::1 is inside of a private network; set `allow_private = true`",
+        ),
+        (
+            "[mini_program.webhook]\ntry_for = \"1m\"",
+            ":2: mini_program.webhook.try_for: ",
+        ),
     ] {
         let faults = faults_of(text);
         assert!(faults.contains(part), "{text}: {faults}");
@@ -198,6 +218,31 @@ fn who_is_told_of_alerts_is_read() {
         path: "/".to_owned(),
     };
     assert_eq!(here.alerts.webhook.unwrap().address, address);
+}
+
+#[test]
+fn the_back_end_that_is_told_is_read() {
+    let config = of(
+        "[mini_program.webhook]\nurl = \"https://back-end.example/told\"\nsecret_file = \"secret\"\nauthority = \"ca.pem\"\n\
+         try_for = \"120h\"",
+    )
+    .unwrap();
+    let told = config.mini_program.unwrap();
+    let address = WebhookAddress::Https {
+        host: "back-end.example".to_owned(),
+        port: 443,
+        path: "/told".to_owned(),
+    };
+    assert_eq!(told.webhook.address, address);
+    assert_eq!(told.webhook.secret_file, Path::new("/etc/holdfast/secret"));
+    assert_eq!(told.authority, Some("/etc/holdfast/ca.pem".into()));
+    assert_eq!((told.allow_private, told.tried_ms), (false, 5 * 86_400_000));
+    let inside =
+        of("[mini_program.webhook]\nurl = \"http://localhost:9000\"\nsecret_file = \"/s\"\nallow_private = true")
+            .unwrap();
+    let told = inside.mini_program.unwrap();
+    assert_eq!((told.allow_private, told.tried_ms), (true, 3 * 86_400_000));
+    assert_eq!(told.webhook.address.ip(), Some("127.0.0.1".parse().unwrap()));
 }
 
 #[test]

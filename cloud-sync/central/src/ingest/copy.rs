@@ -1,13 +1,17 @@
 //! A site's rows in memory, by the station's own code: what its journal makes of them, and what head office's books get of it.
 
 use super::{members, rating};
-use crate::money::facts::{self, Said};
-use crate::store::{
-    StoreError, Tx, decisions,
-    findings::{Class, Finding},
-    ledger::{Movement, mirrored, transit},
-    replica,
-    sites::{EdgeKey, Site},
+use crate::{
+    inbox,
+    money::facts::{self, Said},
+    store::{
+        StoreError, Tx, decisions,
+        findings::{Class, Finding},
+        inbox::Event,
+        ledger::{Movement, mirrored, transit},
+        replica,
+        sites::{EdgeKey, Site},
+    },
 };
 use domain::{
     fact::Fact,
@@ -46,6 +50,8 @@ pub(super) struct Followed {
     pub orders: BTreeSet<OrderId>,
     /// Bills that are others when they are rated again, and whatever else people must look at.
     pub findings: Vec<Finding>,
+    /// What members are told of it.
+    pub told: Vec<Event>,
     /// What they say of members' money.
     pub said: Vec<Said>,
 }
@@ -199,7 +205,8 @@ impl SiteCopy {
         head: Head,
     ) -> Result<Followed, Stopped> {
         self.read_ahead(tx, &entries)?;
-        let (mut orders, mut findings, mut said) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let (mut orders, mut findings, mut told) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let mut said = Vec::new();
         let mut causes: BTreeMap<u64, Cause> = BTreeMap::new();
         let (mut step, mut last) = (None, head);
         for (hash, entry) in entries {
@@ -229,6 +236,7 @@ impl SiteCopy {
             }
             findings.extend(rating::check(self.rows(), stamp.seq, fact));
             findings.extend(members::check(self.site.number, stamp.seq, fact));
+            told.extend(inbox::of_fact(&self.site, self.rows(), stamp, fact));
             let (day, by) = (self.site.day, fact.by().map(str::to_owned));
             causes.insert(stamp.seq, Cause { day, by });
             orders.extend(fact.order().cloned());
@@ -245,6 +253,7 @@ impl SiteCopy {
             transfers,
             orders,
             findings,
+            told,
             said,
         })
     }

@@ -1,6 +1,7 @@
 //! The tables, by version. A newer program brings an older database up to date when it starts, in one transaction; an older
 //! program refuses a newer database.
 
+mod inbox;
 mod money;
 
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
@@ -71,7 +72,7 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
 }
 
 fn version_1(dialect: Dialect) -> Vec<String> {
-    let tables = TABLES_1.iter().chain(money::TABLES);
+    let tables = TABLES_1.iter().chain(inbox::TABLES).chain(money::TABLES);
     let mut statements: Vec<String> = tables.map(|table| of_engine(table, dialect)).collect();
     for table in ["transfer", "audit"] {
         statements.extend(append_only(table, dialect));

@@ -3,9 +3,10 @@
 use crate::place::{BEGIN, Home, messages, on_both};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use central::{
-    alerts::{mail::Mail, smtp::Security, telling::Senders, webhook::believed},
+    alerts::{mail::Mail, smtp::Security, telling::Senders},
     config,
     store::outbox::{self, Channel},
+    webhook::believed,
 };
 use service::tls::Tls;
 use std::{

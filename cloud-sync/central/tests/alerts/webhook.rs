@@ -1,89 +1,24 @@
 //! A real server is told by webhook: signed, over HTTP and HTTPS, again until it takes it, and by one process alone.
 
-use crate::place::{BEGIN, Home, messages, on_both};
-use axum::{
-    Router,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    routing::post,
+use crate::{
+    place::{BEGIN, Home, messages, on_both},
+    receiver::{SECRET, Server, header, plain},
 };
 use central::{
-    alerts::{
-        telling::Senders,
-        webhook::{Secret, Webhook, believed},
-    },
+    alerts::telling::Senders,
     config::WebhookAddress,
     desk::Clock,
     store::outbox::{self, Channel},
+    webhook::{Secret, Webhook, believed},
 };
 use serde_json::Value;
-use service::{
-    http::serve::{Api, serve},
-    tls::Tls,
-};
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, Mutex},
-};
-use tokio::{net::TcpListener, sync::watch};
+use std::path::Path;
 
 on_both! {
     a_server_is_told_once_with_a_signature_when_an_alert_begins_and_when_it_is_over
     a_server_that_fails_is_told_again_until_it_takes_it
     of_two_processes_one_sends_a_message
     what_is_not_taken_in_three_days_is_given_up
-}
-
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-
-/// What came, and what is answered.
-#[derive(Default)]
-struct Heard {
-    came: Mutex<Vec<(HeaderMap, String)>>,
-    status: Mutex<u16>,
-}
-
-impl Heard {
-    fn answer(&self, status: u16) {
-        *self.status.lock().unwrap() = status;
-    }
-
-    fn came(&self) -> Vec<(HeaderMap, String)> {
-        self.came.lock().unwrap().clone()
-    }
-}
-
-async fn hear(State(heard): State<Arc<Heard>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let body = String::from_utf8(body.to_vec()).unwrap();
-    heard.came.lock().unwrap().push((headers, body));
-    StatusCode::from_u16(*heard.status.lock().unwrap()).unwrap()
-}
-
-/// A server of somebody else's; it goes when what is sent to it ends.
-struct Server {
-    heard: Arc<Heard>,
-    address: SocketAddr,
-    _stop: watch::Sender<bool>,
-}
-
-impl Server {
-    async fn start(tls: Option<&Tls>) -> Self {
-        let heard = Arc::new(Heard::default());
-        heard.answer(204);
-        let router = Router::new().route("/told", post(hear)).with_state(Arc::clone(&heard));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopping) = watch::channel(false);
-        let api = Api::new(router, Arc::new(watch::Sender::new(false)), Arc::default());
-        tokio::spawn(serve(listener, tls.map(Tls::https_configs), 128, api, stopping));
-        Self {
-            heard,
-            address,
-            _stop: stop,
-        }
-    }
 }
 
 fn senders(home: &Home, address: &WebhookAddress, authority: Option<&Path>) -> Senders {
@@ -93,17 +28,6 @@ fn senders(home: &Home, address: &WebhookAddress, authority: Option<&Path>) -> S
         webhook: Some(webhook),
         mail: None,
     }
-}
-
-fn plain(server: &Server) -> WebhookAddress {
-    WebhookAddress::Plain {
-        at: server.address,
-        path: "/told".to_owned(),
-    }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers[name].to_str().unwrap()
 }
 
 async fn a_server_is_told_once_with_a_signature_when_an_alert_begins_and_when_it_is_over(home: Home) {

@@ -19,6 +19,9 @@ const VIEWER: &[&str] = &["viewer"];
 const BOOKS: &[&str] = &["viewer", "finance_maker", "finance_checker"];
 const CHAIN: &[&str] = &["admin", "finance_checker"];
 const FINANCE: &[&str] = &["finance_maker", "finance_checker"];
+/// A mini-program's back end, and whoever looks.
+const SHOWN: &[&str] = &["station", "viewer"];
+const DEAD: &[&str] = &["admin", "service"];
 /// Administrators on this machine's Unix socket alone.
 const SOCKET: &[&str] = &["admin", "socket"];
 /// Whoever is logged in.
@@ -67,6 +70,7 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/ledger/verification", CHAIN),
     ("GET", "/v1/findings", BOOKS),
     ("GET", "/v1/members", VIEWER),
+    ("GET", "/v1/members/{member}/inbox", SHOWN),
     ("GET", "/v1/orders", VIEWER),
     ("GET", "/v1/quarantine", VIEWER),
     ("POST", "/v1/sessions", PUBLIC),
@@ -106,6 +110,8 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/sites/{site}/tariffs", VIEWER),
     ("GET", "/v1/sites/{site}/tariffs/{id}", VIEWER),
     ("PUT", "/v1/sites/{site}/trial", ADMIN),
+    ("GET", "/v1/stations", SHOWN),
+    ("GET", "/v1/stations/{site}", SHOWN),
     ("GET", "/v1/tokens", ADMIN),
     ("POST", "/v1/tokens", ADMIN),
     ("DELETE", "/v1/tokens/{name}", ADMIN),
@@ -117,6 +123,8 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("PUT", "/v1/users/{name}/disabled", ADMIN),
     ("POST", "/v1/users/{name}/password", ADMIN),
     ("PUT", "/v1/users/{name}/roles", ADMIN),
+    ("GET", "/v1/webhooks/dead", DEAD),
+    ("POST", "/v1/webhooks/dead/{id}/resend", DEAD),
 ];
 
 /// What the document says.

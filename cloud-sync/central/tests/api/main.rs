@@ -14,13 +14,22 @@ mod branches;
 #[path = "../store/cluster.rs"]
 mod cluster;
 mod document;
+mod inbox;
+#[allow(dead_code, reason = "the domain's tests use more of it")]
+#[path = "../../../../domain/tests/head_office/joined.rs"]
+mod joined;
 mod lists;
 mod machines;
+mod mini_program;
 mod money;
 mod office;
 mod people;
+#[allow(dead_code, reason = "the tests of deliveries use more of it")]
+#[path = "../alerts/receiver.rs"]
+mod receiver;
 mod slow;
 mod station;
+mod stations;
 
 /// Each test on SQLite and on PostgreSQL. Those on PostgreSQL stand together: they share a server, which ends with the last.
 macro_rules! on_both {
@@ -70,6 +79,20 @@ on_both! {
         a_site_is_closed_by_two
         an_invitation_of_a_clock_that_was_years_ahead_lets_nobody_in
         whoever_comes_in_or_is_shut_out_is_written_down_beside_the_database
+    }
+    inbox {
+        a_driver_is_told_of_each_step_of_an_order_in_its_order
+        who_cannot_pay_is_told_what_is_owed_and_who_is_a_sites_own_is_told_nothing
+        an_inbox_is_listed_by_every_filter_and_page_size
+        dead_letters_are_listed_and_sent_again_when_a_person_asks
+    }
+    mini_program {
+        the_examples_of_the_document_are_what_is_asked_and_answered
+    }
+    stations {
+        sites_are_shown_with_their_prices_and_free_connectors
+        a_site_whose_line_is_down_says_so_and_up_to_when_it_is_known
+        a_connector_that_cannot_be_had_says_why
     }
     lists {
         orders_of_all_sites_are_listed_by_every_filter_and_page_size

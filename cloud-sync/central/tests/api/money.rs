@@ -4,7 +4,7 @@ use crate::{
     office::{BEGIN, Office, Reply, Somebody},
     station::lived,
 };
-use central::alerts::webhook::Secret;
+use central::webhook::Secret;
 use protocol::{key::PublicKeys, voucher};
 use ring::hmac;
 use serde_json::{Value, json};

@@ -53,14 +53,7 @@ pub(crate) fn lived() -> Lived {
 impl Lived {
     /// Its journal, as that of this site.
     pub(crate) fn journal(&self, site: &str) -> Journal {
-        let site = SiteId::new(site).unwrap();
-        let entry = |(stamp, fact): &(Stamp, domain::fact::Fact)| Entry::bytes_of(&site, "e1", *stamp, fact);
-        let entries = self.bench.facts.iter().map(entry).collect();
-        Journal {
-            key: SigningKey::from_seed([7; 32]),
-            entries,
-            site,
-        }
+        Journal::of(&self.bench, site)
     }
 
     /// Its rows.
@@ -70,6 +63,18 @@ impl Lived {
 }
 
 impl Journal {
+    /// That of a station on the bench, as that of this site.
+    pub(crate) fn of(bench: &Bench, site: &str) -> Self {
+        let site = SiteId::new(site).unwrap();
+        let entry = |(stamp, fact): &(Stamp, domain::fact::Fact)| Entry::bytes_of(&site, "e1", *stamp, fact);
+        let entries = bench.facts.iter().map(entry).collect();
+        Self {
+            key: SigningKey::from_seed([7; 32]),
+            entries,
+            site,
+        }
+    }
+
     pub(crate) fn place(&self, seq: usize) -> Head {
         let seal = |hash: Hash, bytes: &Vec<u8>| Hash::seal(&hash, bytes);
         Head {

@@ -4,10 +4,12 @@
 pub mod alert;
 pub mod books;
 pub mod finding;
+pub mod inbox;
 pub mod people;
 pub mod pile;
 pub mod problem;
 pub mod site;
+pub mod station;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -8,12 +8,14 @@
 //! | `rows` | members, piles, prices, quarantine, energy |
 //! | `books` | accounts and transfers |
 //! | `entries` | a journal, entry by entry |
+//! | `stations` | sites as a driver looks for one |
 
 pub mod books;
 pub mod entries;
 pub mod orders;
 pub mod rows;
 pub mod sites;
+pub mod stations;
 
 use super::{Row, StoreError, Tx, Value};
 use serde::de::DeserializeOwned;

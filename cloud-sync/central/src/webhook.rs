@@ -1,7 +1,7 @@
-//! Alerts by webhook: a POST of JSON, signed as Standard Webhooks has it (standardwebhooks.com, specification of 2023), so that
-//! whoever gets it knows from whom it is and whether it came before.
+//! Webhooks: a POST of JSON to somebody else's server, signed as Standard Webhooks has it (standardwebhooks.com, specification of
+//! 2023), so that whoever gets it knows from whom it is and whether it came before.
 
-use crate::{config::WebhookAddress, store::outbox::Message};
+use crate::config::WebhookAddress;
 use anyhow::{Context, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use domain::time::Wall;
@@ -12,6 +12,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 /// How long whoever is told may take to answer.
 const TIME_MAX: Duration = Duration::from_secs(30);
+/// The longest answer that is read, in bytes: nothing of it counts but its status.
+const ANSWER_MAX: usize = 64 * 1024;
 /// What a secret begins with.
 const SECRET_BEGINS: &str = "whsec_";
 /// How long a secret is, in bytes.
@@ -70,6 +72,39 @@ impl Secret {
     }
 }
 
+/// Why a message was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotTaken {
+    /// In words.
+    pub why: String,
+    /// It will not be otherwise next time, as far as the server's answer or its address tells.
+    pub for_good: bool,
+}
+
+impl NotTaken {
+    fn later(why: impl Into<String>) -> Self {
+        let (why, for_good) = (why.into(), false);
+        Self { why, for_good }
+    }
+
+    fn never(why: impl Into<String>) -> Self {
+        let (why, for_good) = (why.into(), true);
+        Self { why, for_good }
+    }
+
+    /// What an answer with another status than 2xx means: a redirect is not followed, as nobody has said that head office may
+    /// speak to whom it names, and 410 says that nothing is wanted any more.
+    fn answered(status: u16) -> Self {
+        match status {
+            300..400 => Self::never(format!(
+                "the server answered {status}, a redirect, which is not followed: give its address as it is"
+            )),
+            410 => Self::never("the server answered 410: it wants no more of them"),
+            _ => Self::later(format!("the server answered {status}")),
+        }
+    }
+}
+
 /// Whom messages are sent to.
 #[derive(Debug, Clone)]
 pub struct Webhook {
@@ -92,30 +127,50 @@ impl Webhook {
         };
         let (WebhookAddress::Plain { path, .. } | WebhookAddress::Https { path, .. }) = address;
         Ok(Self {
-            client: client.within(TIME_MAX),
+            client: client.within(TIME_MAX).answers_up_to(ANSWER_MAX),
             path: path.clone(),
             secret,
         })
     }
 
-    /// Sends a message; it is taken where the answer is 2xx.
+    /// The same, where the server may take only so long to answer.
+    #[must_use]
+    pub fn within(mut self, time_max: Duration) -> Self {
+        self.client = self.client.within(time_max);
+        self
+    }
+
+    /// The same, where it is told nothing unless it is on the Internet.
+    #[must_use]
+    pub fn on_the_internet_alone(mut self) -> Self {
+        self.client = self.client.on_the_internet_alone();
+        self
+    }
+
+    /// Sends a message, which has this id at every try; it is taken where the answer is 2xx.
     ///
     /// # Errors
-    /// Why it was not, in words.
-    pub async fn send(&self, message: &Message, now: Wall) -> Result<(), String> {
+    /// [`NotTaken`].
+    pub async fn send(&self, id: &str, body: &str, now: Wall) -> Result<(), NotTaken> {
         let timestamp_s = now.0.div_euclid(1_000);
-        let signature = self.secret.signature(&message.id, timestamp_s, &message.body);
+        let signature = self.secret.signature(id, timestamp_s, body);
         let call = Call::new(axum::http::Method::POST, self.path.clone())
-            .content("application/json", message.body.clone())
-            .header("webhook-id", message.id.as_str())
+            .content("application/json", body.to_owned())
+            .header("webhook-id", id)
             .header("webhook-timestamp", timestamp_s.to_string())
             .header("webhook-signature", signature);
         match self.client.ask(call).await {
             Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
-            Ok(answer) => Err(format!("the server answered {}", answer.status)),
-            Err(Failed::Unreachable { at, cause }) => Err(format!("{at} cannot be reached: {cause}")),
-            Err(Failed::Broken { at, cause }) => Err(format!("{at} did not answer: {cause}")),
-            Err(error) => Err(error.to_string()),
+            Ok(answer) => Err(NotTaken::answered(answer.status)),
+            Err(Failed::Unreachable { at, cause }) => Err(NotTaken::later(format!("{at} cannot be reached: {cause}"))),
+            Err(Failed::Broken { at, cause }) => Err(NotTaken::later(format!("{at} did not answer: {cause}"))),
+            Err(Failed::TooSlow { at, time_max }) => {
+                Err(NotTaken::later(format!("{at} did not answer in {time_max:?}")))
+            }
+            Err(error @ Failed::Private { .. }) => Err(NotTaken::never(format!(
+                "{error}: set `allow_private` if it belongs there"
+            ))),
+            Err(error) => Err(NotTaken::later(error.to_string())),
         }
     }
 }

@@ -121,7 +121,7 @@ async fn a_wallet_pays_for_an_order_at_a_station_and_carries_money_over_a_line_t
         .await
         .unwrap();
     let settled = station.wait_for_order(&order, State::Payed, PATIENCE).await.unwrap();
-    let fee = yuan(&settled["fee"]);
+    let fee = yuan(&settled["bill"]["fee"]);
     let left = "100.00".parse::<domain::units::Fen>().unwrap() - fee;
     let path = "/v1/members/wang/wallet";
     once(&office, path, |shown| {

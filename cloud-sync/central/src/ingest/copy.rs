@@ -212,7 +212,7 @@ impl SiteCopy {
         for (hash, entry) in entries {
             let Entry {
                 site,
-                epoch: _,
+                epoch,
                 stamp,
                 fact,
             } = entry;
@@ -242,6 +242,9 @@ impl SiteCopy {
             orders.extend(fact.order().cloned());
             said.extend(facts::said(&self.site.id, entry));
             self.site.mono = stamp.mono;
+            if self.site.epoch.as_deref() != Some(epoch.as_ref()) {
+                self.site.epoch = Some(epoch.to_string());
+            }
         }
         self.end_step().map_err(|stopped| at(stopped, last))?;
         let changes = self.replica.take_changes().map_err(contradiction)?;

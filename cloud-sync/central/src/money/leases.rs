@@ -128,7 +128,7 @@ impl Money<'_> {
             Ok(line) => line,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Some(epoch) = line.epoch.clone() else {
+        let Some(epoch) = line.site.epoch.clone() else {
             return Ok(Err(Refused::NeverHeard(site.clone())));
         };
         // It ends at a whole second, as it stands in the voucher.

@@ -169,8 +169,6 @@ pub(crate) struct Line {
     pub site: sites::Site,
     /// When it was last heard.
     pub heard_at: Option<Wall>,
-    /// The run of its journal.
-    pub epoch: Option<String>,
 }
 
 impl Line {
@@ -213,12 +211,10 @@ impl<'a> Money<'a> {
             None => identity::epoch(self.tx)?,
         };
         let hq_epoch = own.ok_or_else(|| StoreError::Broken("it does not say which head office it is".to_owned()))?;
-        let said = sites::said(self.tx, site)?;
         Ok(Some(Line {
             hq_epoch,
             site: found,
-            heard_at: said.heard_at,
-            epoch: said.epoch,
+            heard_at: sites::heard_at(self.tx, site)?,
         }))
     }
 

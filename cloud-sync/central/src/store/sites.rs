@@ -83,22 +83,15 @@ pub struct Site {
     pub mono: Mono,
     /// Its business day there.
     pub day: Option<Day>,
+    /// The run of its journal that its last entry here is of.
+    pub epoch: Option<String>,
     /// The life of head office's that speaks to it, where it has one of its own: it went on with another branch of its journal
     /// (rule 8).
     pub hq_epoch: Option<HqEpoch>,
 }
 
-/// What a site has said of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SaidOfItself {
-    /// When it was last heard.
-    pub heard_at: Option<Wall>,
-    /// The run of its journal; none before it has said hello.
-    pub epoch: Option<String>,
-}
-
 const COLUMNS: &str = "id, number, name, keys, state, trouble, branch, seq, hash, mono, day, certificate, certificate_until, revoked_at, \
-     closed_at, begins, hq_epoch";
+     closed_at, begins, hq_epoch, epoch";
 
 fn bad(what: &str, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Broken(format!("{what} of a site: {error}"))
@@ -138,6 +131,7 @@ fn site(mut row: Row) -> Result<Site, StoreError> {
             None => Head::START,
             Some(place) => place.parse().map_err(|_| bad("beginning", &place))?,
         },
+        epoch: row.optional_text(17)?,
         hq_epoch: row
             .optional_text(16)?
             .map(|epoch| HqEpoch::try_from(epoch).map_err(|error| bad("epoch of head office", &error)))
@@ -172,26 +166,13 @@ pub fn find(tx: &mut dyn Tx, id: &SiteId) -> Result<Option<Site>, StoreError> {
     row.map(site).transpose()
 }
 
-/// What a site has said of itself, and when it was last heard.
+/// When a site was last heard.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn said(tx: &mut dyn Tx, id: &SiteId) -> Result<SaidOfItself, StoreError> {
-    #[derive(serde::Deserialize)]
-    struct Hello {
-        #[serde(default)]
-        epoch: String,
-    }
-    let row = tx.query_optional("SELECT heard_at, hello FROM site WHERE id = $1", &[id.as_str().into()])?;
-    let Some(mut row) = row else {
-        return Ok(SaidOfItself::default());
-    };
-    let hello = row.optional_text(1)?;
-    let epoch = hello.and_then(|hello| serde_json::from_str::<Hello>(&hello).ok());
-    Ok(SaidOfItself {
-        heard_at: row.optional_int(0)?.map(Wall),
-        epoch: epoch.map(|hello| hello.epoch).filter(|epoch| !epoch.is_empty()),
-    })
+pub fn heard_at(tx: &mut dyn Tx, id: &SiteId) -> Result<Option<Wall>, StoreError> {
+    let row = tx.query_optional("SELECT heard_at FROM site WHERE id = $1", &[id.as_str().into()])?;
+    Ok(row.map(|mut row| row.optional_int(0)).transpose()?.flatten().map(Wall))
 }
 
 /// Another life of head office's speaks to a site from now on.
@@ -444,7 +425,7 @@ pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<Vec<Ed
     };
     let changed = tx.query_optional(
         &format!(
-            "UPDATE site SET seq = $1, hash = $2, mono = $3, day = $4, state = $5, trouble = NULL \
+            "UPDATE site SET seq = $1, hash = $2, mono = $3, day = $4, state = $5, epoch = $12, trouble = NULL \
              WHERE id = $6 AND closed_at IS NULL AND (revoked_at IS NULL OR revoked_at = $11) AND {fence} RETURNING keys"
         ),
         &[
@@ -459,6 +440,7 @@ pub fn go_on(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Result<Vec<Ed
             from.head.seq.into(),
             from.head.hash.0.as_slice().into(),
             from.revoked_at.map(|at| at.0).into(),
+            to.epoch.as_deref().into(),
         ],
     )?;
     keys_of(&changed.ok_or(StoreError::NotOwner)?.text(0)?)
@@ -537,7 +519,7 @@ pub fn change_branch(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Resul
     }
     let changed = tx.execute(
         "UPDATE site SET branch = $1, seq = $2, hash = $3, mono = $4, day = $5, state = $6, trouble = NULL, closed_at = NULL, \
-         keys = $12 WHERE id = $7 AND owner = $8 AND branch = $9 AND seq = $10 AND hash = $11",
+         keys = $12, epoch = $13 WHERE id = $7 AND owner = $8 AND branch = $9 AND seq = $10 AND hash = $11",
         &[
             to.branch.into(),
             to.head.seq.into(),
@@ -551,6 +533,7 @@ pub fn change_branch(tx: &mut dyn Tx, me: &str, from: &Site, to: &Site) -> Resul
             from.head.seq.into(),
             from.head.hash.0.as_slice().into(),
             keys_text(&keys)?,
+            to.epoch.as_deref().into(),
         ],
     )?;
     match changed {

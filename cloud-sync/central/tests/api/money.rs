@@ -160,15 +160,12 @@ pub(crate) async fn money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_i
     office.post(&station, "/v1/members/w/recalls", &of).await.expect(202);
 
     let voucher = json!({ "site": "s1", "amount": "10.00", "hours": 2 });
+    office.local("PUT", "/v1/sites/s2", Some(&json!({ "name": "new" }))).await.expect(204);
+    let nowhere = json!({ "site": "s2", "amount": "10.00" });
     office
-        .post(&station, "/v1/members/w/vouchers", &voucher)
+        .post(&station, "/v1/members/w/vouchers", &nowhere)
         .await
         .problem(409, "site-never-heard");
-    let hello = office.db.write(|tx| {
-        let site = "s1".parse().unwrap();
-        central::store::sites::heard(tx, &site, Some("{\"epoch\":\"e1\"}"), BEGIN)
-    });
-    hello.await.unwrap();
     let with_key = station.clone().with("idempotency-key", "the-same");
     let path = "/v1/members/w/vouchers";
     let made = office.ask(&with_key, "POST", path, Some(&voucher)).await.expect(201);

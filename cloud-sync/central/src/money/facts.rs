@@ -14,7 +14,7 @@ use crate::store::{
 };
 use domain::{
     fact::{Fact, PaidFrom},
-    head_office::{DirectiveNo, HqEpoch, LeasedBy, RefusedDirective},
+    head_office::{Directive, DirectiveNo, HqEpoch, LeasedBy, RefusedDirective},
     ids::{CardId, MemberId, OrderId, Outlet, SiteId},
     journal::{Entry, Stamp},
     time::Wall,
@@ -346,7 +346,7 @@ impl Money<'_> {
         }
         directives::end(self.tx, &site.id, no, refused, self.now)?;
         if let Some(refused) = refused
-            && let domain::head_office::Directive::Start { order, .. } = known.directive()?
+            && let Directive::Start { order, .. } = known.directive()?
         {
             placings::set(self.tx, &order, &placings::State::Refused(refused.clone()))?;
         }
@@ -358,12 +358,29 @@ impl Money<'_> {
         Ok(Some(issue.member))
     }
 
-    /// A site goes by one life of head office's from here on, and does nothing that another has told it (rule 4): what that has
-    /// sent there comes back. Whose money came back.
+    /// A site goes by one life of head office's from here on, and does nothing that those before have told it (rule 4): what they have
+    /// sent there comes back. It says so late: another may have begun since, and what that has sent is on its way. Whose money came back.
     fn only_of(&mut self, site: &SiteId, epoch: HqEpoch, cause: &str) -> Result<Vec<MemberId>, StoreError> {
-        directives::forget_others(self.tx, site, epoch, self.now)?;
+        let waiting = directives::waiting_from_before(self.tx, site, epoch)?;
+        directives::forget_from_before(self.tx, site, epoch, self.now)?;
+        let now_on = self.line(site)?.map_or(epoch, |line| line.hq_epoch);
+        for told in waiting {
+            let directive = told.directive()?;
+            if let Directive::Start { order, .. } = &directive {
+                let refused = RefusedDirective {
+                    code: "other_hq_epoch".to_owned(),
+                    detail: "another life of head office's has begun before the site had it".to_owned(),
+                };
+                placings::set(self.tx, order, &placings::State::Refused(refused))?;
+            }
+            // What carries no money holds still: a stop, a block, a card. What does comes back, and is asked for anew.
+            if directive.carries() == Fen::ZERO {
+                directives::add(self.tx, (site, now_on), &directive, (&told.made_by, self.now))?;
+                self.rung.insert(site.clone());
+            }
+        }
         let mut members = Vec::new();
-        for issue in issues::of_others(self.tx, site, epoch)? {
+        for issue in issues::from_before(self.tx, site, epoch)? {
             self.give_back(&issue, cause)?;
             members.push(issue.member);
         }

@@ -2,7 +2,7 @@
 //! reserves the money in one step of the site. Where the wallet has too little, money is recalled from sites with a line, and kept
 //! for this order until it expires (rule 18).
 
-use super::{Decided, Money, RULE, Refused};
+use super::{Decided, Line, Money, RULE, Refused};
 use crate::store::{
     StoreError, issues,
     members::{self, Member},
@@ -104,7 +104,9 @@ impl Money<'_> {
             if missing == Fen::ZERO {
                 break;
             }
-            let is_up = self.line(&site)?.is_some_and(|line| line.is_up(self.now));
+            let now = self.now;
+            let is_open = |line: &Line| line.is_up(now) && line.site.closed_at.is_none();
+            let is_up = self.line(&site)?.as_ref().is_some_and(is_open);
             // What lies where the order is to be is not fetched and sent back: it stays a standing lease.
             if site == *to || !is_up {
                 continue;
@@ -198,9 +200,13 @@ impl Money<'_> {
             some if some >= PREPAY_BY_CARD_MIN => some.min(PREPAY_BY_CARD),
             _ => PREPAY_BY_CARD,
         };
+        // Its number follows from the wish, so that one that is followed again places nothing twice.
+        let Ok(id) = OrderId::new(format!("{HEAD_OFFICE_ORDER}{site}-{seq}")) else {
+            tracing::error!(%site, "no order can be numbered by the site's id");
+            return Ok(());
+        };
         let order = Order {
-            id: OrderId::new(format!("{HEAD_OFFICE_ORDER}{site}-{seq}"))
-                .map_err(|error| StoreError::Broken(error.to_string()))?,
+            id,
             member,
             site: site.clone(),
             outlet: outlet.clone(),

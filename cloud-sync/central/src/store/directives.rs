@@ -1,7 +1,7 @@
 //! Directives in the database: numbered without gaps in two rows for each site and life of head office's, kept as they are sent,
 //! until the site's journal says what came of them.
 
-use super::{Row, StoreError, Tx};
+use super::{Row, StoreError, Tx, identity};
 use domain::{
     head_office::{Directive, DirectiveNo, DirectiveRow, HqEpoch, RefusedDirective},
     ids::{MemberId, OrderId, SiteId},
@@ -298,13 +298,31 @@ pub fn was_recalled(tx: &mut dyn Tx, site: &SiteId, member: &MemberId, since: Wa
     Ok(row.is_some())
 }
 
-/// A site goes by this life of head office's: what others have told it and it has not done it never will.
+/// What lives of head office's before this one have told a site and it has not answered, in order.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn forget_others(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch, now: Wall) -> Result<(), StoreError> {
+pub fn waiting_from_before(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch) -> Result<Vec<Kept>, StoreError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT {COLUMNS} FROM directive WHERE site = $1 AND state = 'waiting' AND {} ORDER BY made_at, row, n",
+            identity::began_before("$2")
+        ),
+        &[site.as_str().into(), epoch.to_string().into()],
+    )?;
+    rows.into_iter().map(kept).collect()
+}
+
+/// A site goes by this life of head office's: what those before have told it and it has not done it never will.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn forget_from_before(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch, now: Wall) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE directive SET state = 'forgotten', ended_at = $1 WHERE site = $2 AND state = 'waiting' AND hq_epoch <> $3",
+        &format!(
+            "UPDATE directive SET state = 'forgotten', ended_at = $1 WHERE site = $2 AND state = 'waiting' AND {}",
+            identity::began_before("$3")
+        ),
         &[now.0.into(), site.as_str().into(), epoch.to_string().into()],
     )
     .map(drop)

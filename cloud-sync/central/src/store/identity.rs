@@ -57,10 +57,18 @@ pub fn epoch(tx: &mut dyn Tx) -> Result<Option<HqEpoch>, StoreError> {
 /// [`StoreError`].
 pub fn has_lived(tx: &mut dyn Tx, epoch: HqEpoch, now: Wall) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO hq_life (epoch, begun_at) VALUES ($1, $2) ON CONFLICT (epoch) DO NOTHING",
+        "INSERT INTO hq_life (epoch, number, begun_at) SELECT $1, COALESCE(MAX(number), 0) + 1, $2 FROM hq_life WHERE true \
+         ON CONFLICT (epoch) DO NOTHING",
         &[epoch.to_string().into(), now.0.into()],
     )
     .map(drop)
+}
+
+/// Of which rows the life of head office's began before the one of this parameter; of none where that is not known here.
+pub(super) fn began_before(parameter: &str) -> String {
+    format!(
+        "hq_epoch IN (SELECT epoch FROM hq_life WHERE number < (SELECT number FROM hq_life WHERE epoch = {parameter}))"
+    )
 }
 
 /// Whether a life of head office's was this database's.

@@ -1,7 +1,7 @@
 //! Money on the road: each directive that carries some, and each voucher, is an issue that is on the road until the site's
 //! journal says that it has arrived, or that it never will (rule 15 of the line).
 
-use super::{Row, StoreError, Tx};
+use super::{Row, StoreError, Tx, identity};
 use domain::{
     head_office::{DirectiveNo, DirectiveRow, HqEpoch},
     ids::{MemberId, OrderId, SiteId},
@@ -298,14 +298,15 @@ pub fn sent_since(tx: &mut dyn Tx, site: &SiteId, member: &MemberId, since: Wall
     Ok(row.is_some())
 }
 
-/// What is on the road to a site of lives of head office's other than this one.
+/// What is on the road to a site of lives of head office's before this one.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn of_others(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch) -> Result<Vec<Issue>, StoreError> {
+pub fn from_before(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch) -> Result<Vec<Issue>, StoreError> {
     let rows = tx.query(
         &format!(
-            "SELECT {COLUMNS} FROM issue WHERE site = $1 AND state = 'on_road' AND hq_epoch <> $2 ORDER BY member, id"
+            "SELECT {COLUMNS} FROM issue WHERE site = $1 AND state = 'on_road' AND {} ORDER BY member, id",
+            identity::began_before("$2")
         ),
         &[site.as_str().into(), epoch.to_string().into()],
     )?;

@@ -143,7 +143,7 @@ const TABLES_1: &[&str] = &[
     "CREATE TABLE moved (
         id BIGINT PRIMARY KEY CHECK (id = 1), move TEXT NOT NULL, arrives BIGINT NOT NULL, place TEXT NOT NULL)",
     // Its lives, the one that goes on among them.
-    "CREATE TABLE hq_life (epoch TEXT PRIMARY KEY, begun_at BIGINT NOT NULL)",
+    "CREATE TABLE hq_life (epoch TEXT PRIMARY KEY, number BIGINT NOT NULL UNIQUE, begun_at BIGINT NOT NULL)",
     // A site: how far its journal is here, what is made of it, and which process goes on with it.
     "CREATE TABLE site (
         id TEXT PRIMARY KEY,

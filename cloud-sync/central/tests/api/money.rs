@@ -160,7 +160,10 @@ pub(crate) async fn money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_i
     office.post(&station, "/v1/members/w/recalls", &of).await.expect(202);
 
     let voucher = json!({ "site": "s1", "amount": "10.00", "hours": 2 });
-    office.local("PUT", "/v1/sites/s2", Some(&json!({ "name": "new" }))).await.expect(204);
+    office
+        .local("PUT", "/v1/sites/s2", Some(&json!({ "name": "new" })))
+        .await
+        .expect(204);
     let nowhere = json!({ "site": "s2", "amount": "10.00" });
     office
         .post(&station, "/v1/members/w/vouchers", &nowhere)

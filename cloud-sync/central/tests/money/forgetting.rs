@@ -93,6 +93,8 @@ fn another_life_of_head_offices_takes_back_what_the_one_before_has_on_the_road(m
     company.member("w", "50");
     company.stations[0].is_cut = true;
     leased(&company, 0, "w", "20");
+    let card = domain::ids::CardId::new("c9").unwrap();
+    company.may(move |money| money.put_card(&card, Some(&id("w")))).unwrap();
     let now = company.now();
     let epoch = company
         .write(move |tx| {
@@ -110,7 +112,12 @@ fn another_life_of_head_offices_takes_back_what_the_one_before_has_on_the_road(m
         (company.wallet("w"), company.on_road("w"), company.there(0, "w")),
         (yuan("50"), Fen::ZERO, Fen::ZERO)
     );
-    assert_eq!(company.directives(0).last().unwrap().state.word(), "forgotten");
+    let forgotten = company.directives(0);
+    let mut forgotten = forgotten.iter().filter(|told| told.kind == "lease");
+    assert_eq!(forgotten.next().unwrap().state.word(), "forgotten");
+    let card = domain::ids::CardId::new("c9").unwrap();
+    let bound = company.stations[0].bench.disk.cards.get(&card).cloned().flatten();
+    assert!(bound.is_some(), "what carries no money is told again");
     leased(&company, 0, "w", "10");
     company.settle();
     assert_eq!(company.there(0, "w"), yuan("10"), "numbers count from 1 again");

@@ -92,6 +92,10 @@ async fn a_wallet_pays_for_an_order_at_a_station_and_carries_money_over_a_line_t
     let mut pile = history::boot(&station, "P1", &secret).await.unwrap();
     top_up(&office, "100.00").await;
 
+    once(&office, &format!("/v1/stations/{SITE}"), |shown| {
+        shown["online"] == true
+    })
+    .await;
     // The phone says where, head office sends the money and the order along.
     history::report(&mut pile, "plugged", None, history::REGISTER)
         .await

@@ -68,6 +68,7 @@ impl From<Refused> for Problem {
             Refused::NotFollowed { .. } => (StatusCode::CONFLICT, "site_not_followed"),
             Refused::Gone(_) => (StatusCode::CONFLICT, "site_gone"),
             Refused::NeverHeard(_) => (StatusCode::CONFLICT, "site_never_heard"),
+            Refused::NoLine(_) => (StatusCode::CONFLICT, "site_no_line"),
             Refused::MarkAhead { .. } => (StatusCode::CONFLICT, "vouchers_closed_ahead"),
             Refused::OtherTopUp(_) => (StatusCode::CONFLICT, "top_up_reference_used"),
         };

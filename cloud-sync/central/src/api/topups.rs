@@ -220,9 +220,6 @@ struct CallBack {
     currency: String,
     /// `paid`, or `closed`: it will not be paid.
     status: String,
-    /// With `hmac`: what this callback is told apart by; with Standard Webhooks its `webhook-id` is.
-    #[serde(default)]
-    nonce: Option<String>,
 }
 
 impl Checked for CallBack {
@@ -364,8 +361,8 @@ async fn list_top_ups(State(api): State<ApiState>, Of(member): Of<MemberId>) -> 
     Ok(Json(found.iter().map(TopUpView::from).collect()))
 }
 
-/// Who signed a callback: what it is told apart by, where the channel's word is in its headers.
-fn verified(channel: &Channel, headers: &HeaderMap, body: &[u8], now: Wall) -> Result<Option<String>, String> {
+/// Whether the channel has signed a callback, and lately where its signature says when.
+fn verified(channel: &Channel, headers: &HeaderMap, body: &[u8], now: Wall) -> Result<(), String> {
     let secret = Secret::of_text(&channel.secret).map_err(|error| error.to_string())?;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     match channel.signs {
@@ -386,13 +383,13 @@ fn verified(channel: &Channel, headers: &HeaderMap, body: &[u8], now: Wall) -> R
                     apart / 1_000
                 ));
             }
-            Ok(Some(id.to_owned()))
+            Ok(())
         }
         Signs::Hmac => {
             let signature = header("x-signature").and_then(|text| text.strip_prefix("sha256="));
             let signature = signature.ok_or("the header x-signature is missing: sha256=…")?;
             match secret.has_signed_body(signature, body) {
-                true => Ok(None),
+                true => Ok(()),
                 false => Err("the signature is not this channel's".to_owned()),
             }
         }
@@ -408,7 +405,7 @@ fn verified(channel: &Channel, headers: &HeaderMap, body: &[u8], now: Wall) -> R
         (status = 200, description = "It was dealt with, now or before", body = CalledBackView),
         (status = 401, description = "`not_signed`: the channel has not signed it, or not lately",
             body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
-        (status = 409, description = "`unknown_top_up` or `other_amount`: people look at it",
+        (status = 409, description = "`unknown_top_up`, `other_amount` or `other_payment`: people look at it",
             body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
     ),
     security(()),
@@ -427,28 +424,22 @@ async fn call_back(
     }
     let found = api.read(move |tx| channels::find(tx, &of)).await?;
     let found = found.ok_or_else(|| Problem::unknown("channel", &name))?;
-    let id = match verified(&found, &headers, &body, now) {
-        Ok(id) => id,
-        Err(why) => {
-            if let Some(Extension(TcpPeer(address))) = peer
-                && api.logins.note(address, Instant::now()).is_err()
-            {
-                let detail = "too many callbacks that no channel has signed came from this address";
-                return Err(Problem::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "too_many_failed_logins",
-                    detail,
-                ));
-            }
-            tracing::warn!(channel = name, "a callback is refused: {why}");
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "not_signed", why));
+    if let Err(why) = verified(&found, &headers, &body, now) {
+        if let Some(Extension(TcpPeer(address))) = peer
+            && api.logins.note(address, Instant::now()).is_err()
+        {
+            let detail = "too many callbacks that no channel has signed came from this address";
+            return Err(Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_failed_logins",
+                detail,
+            ));
         }
-    };
+        tracing::warn!(channel = name, "a callback is refused: {why}");
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "not_signed", why));
+    }
     let said: CallBack = parse(&headers, &body)?;
     let said = Callback {
-        nonce: id
-            .or(said.nonce)
-            .unwrap_or_else(|| format!("{}:{}", said.transaction_id, said.status)),
         channel: name,
         reference: said.out_trade_no,
         transaction: said.transaction_id,
@@ -467,6 +458,13 @@ async fn call_back(
         Credited::Unknown => {
             let detail = format!("nobody asked for a top-up {} through {}", said.reference, said.channel);
             return Err(Problem::new(StatusCode::CONFLICT, "unknown_top_up", detail));
+        }
+        Credited::OtherPayment => {
+            let detail = format!(
+                "top-up {} was paid by another transaction, or transaction {} has paid another: people look at it",
+                said.reference, said.transaction
+            );
+            return Err(Problem::new(StatusCode::CONFLICT, "other_payment", detail));
         }
         Credited::OtherAmount { asked } => {
             let detail = format!(
@@ -493,7 +491,7 @@ impl ApiState {
             let rung = money.into_rung();
             let action = match &credited {
                 Credited::Now(_) => Some("top_up_credited"),
-                Credited::Unknown | Credited::OtherAmount { .. } => Some("top_up_set_aside"),
+                Credited::Unknown | Credited::OtherAmount { .. } | Credited::OtherPayment => Some("top_up_set_aside"),
                 Credited::Before | Credited::Closed => None,
             };
             if let Some(action) = action {

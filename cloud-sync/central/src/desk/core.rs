@@ -334,6 +334,14 @@ impl Core {
         };
         if before.as_ref() != Some(&said) {
             forgotten::put(tx, &said)?;
+            if !said.is_known {
+                // What was forgotten may have been spent: nobody spends before people have looked (rule 3).
+                let why = format!(
+                    "site {} knows of head office what its database does not: was it restored from a copy?",
+                    site.id
+                );
+                identity::freeze(tx, Some(&why))?;
+            }
         }
         if !said.is_known {
             tracing::error!(

@@ -136,8 +136,22 @@ pub fn said(site: &SiteId, entry: &Entry) -> Vec<Said> {
 pub fn cover(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<(), StoreError> {
     let mut members_held = BTreeSet::new();
     for of in said {
-        if let What::Arrived { member, .. } | What::Returned { member, .. } = &of.what {
-            members_held.insert(member.clone());
+        match &of.what {
+            What::Arrived { member, .. } | What::Returned { member, .. } => {
+                members_held.insert(member.clone());
+            }
+            What::Taken { directive, .. } => {
+                let issue = issues::find(tx, &issues::of_directive(&site.id, *directive))?;
+                members_held.extend(issue.map(|issue| issue.member));
+            }
+            What::VouchersClosed(_) | What::Restored => {
+                members_held.extend(issues::vouchers_of(tx, &site.id)?.into_iter().map(|issue| issue.member));
+            }
+            What::Seen(epoch) => {
+                let before = issues::from_before(tx, &site.id, *epoch)?;
+                members_held.extend(before.into_iter().map(|issue| issue.member));
+            }
+            What::Wished { .. } | What::Debt(_) | What::Over(_) | What::Placed(_) => {}
         }
     }
     // In the order of their ids, so that two that do this do not wait for each other in a circle.
@@ -151,7 +165,8 @@ pub fn cover(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<(
             continue;
         };
         let found = issues::find(tx, issue)?;
-        let found = found.filter(|found| found.state == State::OnRoad && found.member == *member);
+        let found =
+            found.filter(|found| found.state == State::OnRoad && found.member == *member && found.site == site.id);
         let covered = found.as_ref().map_or(Fen::ZERO, |found| found.rest.min(*amount));
         if let Some(found) = &found
             && covered > Fen::ZERO
@@ -373,13 +388,15 @@ impl Money<'_> {
                 };
                 placings::set(self.tx, order, &placings::State::Refused(refused))?;
             }
-            // What carries no money holds still: a stop, a block, a card. What does comes back, and is asked for anew.
-            if directive.carries() == Fen::ZERO {
+            // What carries no money holds still: a stop, a block, a card; where the new life has said nothing of it. What does comes
+            // back, and is asked for anew; what is owed is told anew.
+            let is_repeated = directive.carries() == Fen::ZERO && !matches!(directive, Directive::Owes { .. });
+            if is_repeated && !directives::has_newer(self.tx, site, now_on, &directive)? {
                 directives::add(self.tx, (site, now_on), &directive, (&told.made_by, self.now))?;
                 self.rung.insert(site.clone());
             }
         }
-        let mut members = Vec::new();
+        let mut members: Vec<MemberId> = members::forget_told(self.tx, site)?;
         for issue in issues::from_before(self.tx, site, epoch)? {
             self.give_back(&issue, cause)?;
             members.push(issue.member);

@@ -13,6 +13,13 @@ use domain::{
     units::Fen,
 };
 
+/// The longest name in a voucher, in characters: it is for people at the desk, and the whole is a QR code.
+const NAME_CHARS_MAX: usize = 20;
+
+fn short(name: &str) -> String {
+    name.chars().take(NAME_CHARS_MAX).collect()
+}
+
 /// A voucher that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vouchered {
@@ -30,7 +37,7 @@ impl Money<'_> {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
-        let line = match self.open_line(site)? {
+        let line = match self.money_line(site)? {
             Ok(line) => line,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -124,13 +131,11 @@ impl Money<'_> {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
-        let line = match self.open_line(site)? {
+        let line = match self.money_line(site)? {
             Ok(line) => line,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Some(epoch) = line.site.epoch.clone() else {
-            return Ok(Err(Refused::NeverHeard(site.clone())));
-        };
+        let epoch = line.site.epoch.clone().unwrap_or_default();
         // It ends at a whole second, as it stands in the voucher.
         let ends = Wall(expires_at.0 - expires_at.0.rem_euclid(1_000));
         if let Some(closed) = at_sites::vouchers_closed(self.tx, site)?
@@ -157,7 +162,7 @@ impl Money<'_> {
             epoch,
             id,
             member: member.clone(),
-            name: found.name,
+            name: short(&found.name),
             amount,
             expires_at: ends,
         };
@@ -196,7 +201,7 @@ impl Money<'_> {
             epoch,
             id,
             member: of,
-            name,
+            name: short(&name),
             amount,
             expires_at,
         };

@@ -2,7 +2,7 @@
 
 use super::{Decided, Money, Refused};
 use crate::store::{
-    StoreError,
+    StoreError, at_sites,
     members::{self, Card},
     placings::{self, Placing},
 };
@@ -84,6 +84,12 @@ impl Money<'_> {
     }
 
     fn tell_card(&mut self, site: &SiteId, card: &Card) -> Result<(), StoreError> {
+        // It would be the card of somebody else who has this id there (rule 13).
+        if let Some(member) = &card.member
+            && at_sites::has_its_own(self.tx, site, member)?
+        {
+            return Ok(());
+        }
         if let Some(member) = &card.member
             && let Some(found) = members::find(self.tx, member)?
             && !self.sites_of(member)?.contains(site)

@@ -120,6 +120,9 @@ pub enum Refused {
     /// The site has not said who it is.
     #[error("site {0} has never reported: nothing goes there before it has")]
     NeverHeard(SiteId),
+    /// Nobody would know when it arrives.
+    #[error("site {0} has no line just now: an order can be placed there at the station, or with a voucher")]
+    NoLine(SiteId),
     /// It would end too soon.
     #[error("site {site} takes no voucher that ends by {closed} any more; this one would end at {ends}")]
     MarkAhead {
@@ -236,6 +239,14 @@ impl<'a> Money<'a> {
         Ok(Ok(line))
     }
 
+    /// The same to which money may go: somebody has heard of the site.
+    fn money_line(&mut self, site: &SiteId) -> Decided<Line> {
+        Ok(match self.open_line(site)? {
+            Ok(line) if line.site.epoch.is_none() => Err(Refused::NeverHeard(site.clone())),
+            line => line,
+        })
+    }
+
     /// Issues a directive to a site whose line was looked at.
     fn issue(&mut self, line: &Line, directive: &Directive) -> Result<DirectiveNo, StoreError> {
         let site = &line.site.id;
@@ -277,12 +288,12 @@ impl<'a> Money<'a> {
 
     /// Holds a member fast whose money may be spent.
     fn spender(&mut self, member: &MemberId) -> Decided<Member> {
-        if let Some(why) = identity::frozen(self.tx)? {
-            return Ok(Err(Refused::AllFrozen(why)));
-        }
         let Some(found) = members::hold(self.tx, member)? else {
             return Ok(Err(Refused::UnknownMember(member.clone())));
         };
+        if let Some(why) = identity::frozen(self.tx)? {
+            return Ok(Err(Refused::AllFrozen(why)));
+        }
         let member = member.clone();
         if let Some(why) = found.frozen {
             return Ok(Err(Refused::Frozen { member, why }));
@@ -291,6 +302,12 @@ impl<'a> Money<'a> {
             return Ok(Err(Refused::Blocked { member, why }));
         }
         Ok(Ok(found))
+    }
+
+    /// Whether anything may leave a member's wallet but what they owe.
+    fn may_spend(&mut self, member: &Member) -> Result<bool, StoreError> {
+        let is_open = member.frozen.is_none() && member.blocked.is_none();
+        Ok(is_open && identity::frozen(self.tx)?.is_none())
     }
 
     /// What can be spent of a wallet: all but what was gathered for orders that are not placed yet (rule 18).

@@ -61,8 +61,10 @@ impl Money<'_> {
             Ok(member) => member,
             Err(refused) => return Ok(Err(refused)),
         };
-        if let Err(refused) = self.open_line(&order.site)? {
-            return Ok(Err(refused));
+        match self.money_line(&order.site)? {
+            Err(refused) => return Ok(Err(refused)),
+            Ok(line) if !line.is_up(self.now) => return Ok(Err(Refused::NoLine(order.site.clone()))),
+            Ok(_) => {}
         }
         let owed = self.owed(&order.member, None)?;
         if owed > Fen::ZERO {
@@ -156,7 +158,16 @@ impl Money<'_> {
 
     /// Money has come back to a wallet: orders that wait for it go on their way, the oldest first.
     pub(super) fn go_on_placing(&mut self, member: &Member) -> Result<(), StoreError> {
+        let may_spend = self.may_spend(member)?;
         for placing in placings::gathering(self.tx, &member.id, self.now)? {
+            if !may_spend {
+                let refused = RefusedDirective {
+                    code: "wallet_frozen".to_owned(),
+                    detail: "the wallet was frozen, or the member blocked, while its money was gathered".to_owned(),
+                };
+                placings::set(self.tx, &placing.order, &State::Refused(refused))?;
+                continue;
+            }
             let has = crate::store::ledger::balance(self.tx, &crate::store::ledger::wallet(&member.id))?;
             if has < placing.prepay {
                 break;
@@ -228,7 +239,13 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn stop(&mut self, site: &SiteId, order: &OrderId) -> Decided<DirectiveNo> {
-        if let Some(placing) = placings::find(self.tx, order)?
+        let placing = placings::find(self.tx, order)?;
+        if let Some(placing) = &placing {
+            // Whoever sends it holds the member: it is sent before this, or not at all.
+            members::hold(self.tx, &placing.member)?;
+        }
+        if placing.is_some()
+            && let Some(placing) = placings::find(self.tx, order)?
             && placing.site == *site
             && placing.state == State::Gathering
         {

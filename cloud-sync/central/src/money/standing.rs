@@ -35,10 +35,10 @@ impl Money<'_> {
         if on_road.iter().any(|issue| issue.site == *site && is_lease(issue.kind)) {
             return Ok(None);
         }
-        if member.frozen.is_some() || member.blocked.is_some() || self.owed(&member.id, None)? > Fen::ZERO {
+        if !self.may_spend(member)? || self.owed(&member.id, None)? > Fen::ZERO {
             return Ok(None);
         }
-        let Ok(line) = self.open_line(site)? else {
+        let Ok(line) = self.money_line(site)? else {
             return Ok(None);
         };
         // Where the line is cut it would lie on the road, and be neither here nor there.

@@ -16,8 +16,6 @@ use domain::{ids::MemberId, units::Fen};
 pub struct Callback {
     /// Which channel, by its name in the configuration.
     pub channel: String,
-    /// What it says each callback is told apart by.
-    pub nonce: String,
     /// Our number of the top-up (out_trade_no).
     pub reference: String,
     /// The channel's number of the payment (transaction_id).
@@ -46,6 +44,8 @@ pub enum Credited {
     Before,
     /// The top-up is closed, or was paid before it was: nothing moves.
     Closed,
+    /// The top-up was paid by another transaction, or this transaction has paid another: people look at it.
+    OtherPayment,
     /// Nobody asked for a top-up of this number: people look at it.
     Unknown,
     /// It was asked for with another amount: nothing moves, people look at it.
@@ -99,7 +99,6 @@ impl Money<'_> {
             transaction,
             amount,
             paid,
-            nonce,
         } = said;
         let Some(asked) = topups::hold(self.tx, channel, reference)? else {
             if *paid == Paid::Paid {
@@ -107,11 +106,7 @@ impl Money<'_> {
             }
             return Ok(Credited::Unknown);
         };
-        if topups::was_called_back(self.tx, channel, nonce)? {
-            return Ok(Credited::Before);
-        }
         if *paid == Paid::Closed {
-            topups::note_callback(self.tx, channel, nonce, self.now)?;
             // A payment that came first stands.
             if asked.state == topups::State::Pending {
                 topups::set(self.tx, channel, reference, topups::State::Closed, self.now)?;
@@ -123,12 +118,16 @@ impl Money<'_> {
             self.set_aside(said, &why)?;
             return Ok(Credited::OtherAmount { asked: asked.amount });
         }
+        let before = topups::used(self.tx, channel, transaction)?.filter(|used| used.is_credited);
+        if let Some(before) = before {
+            return Ok(match before.reference == *reference {
+                true => Credited::Before,
+                false => Credited::OtherPayment,
+            });
+        }
         if asked.state == topups::State::Credited {
-            let is_same = topups::used(self.tx, channel, transaction)?.is_some_and(|used| used.reference == *reference);
-            if !is_same {
-                self.set_aside(said, "this top-up was paid by another transaction")?;
-            }
-            return Ok(Credited::Before);
+            self.set_aside(said, "this top-up was paid by another transaction")?;
+            return Ok(Credited::OtherPayment);
         }
         let used = Used {
             channel: channel.clone(),
@@ -140,9 +139,9 @@ impl Money<'_> {
             at: self.now,
         };
         if !topups::use_transaction(self.tx, &used)? {
-            return Ok(Credited::Before);
+            // Somebody else has just used it: the channel says it again.
+            return Ok(Credited::OtherPayment);
         }
-        topups::note_callback(self.tx, channel, nonce, self.now)?;
         topups::set(self.tx, channel, reference, topups::State::Credited, self.now)?;
         let member = asked.member;
         members::hold(self.tx, &member)?;

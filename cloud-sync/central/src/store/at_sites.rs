@@ -10,6 +10,7 @@ use domain::{
     units::Fen,
 };
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 
 /// A member at a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,17 +98,19 @@ pub fn debts(tx: &mut dyn Tx, member: &MemberId) -> Result<Vec<(SiteId, OrderId,
         "SELECT site, row FROM r_order WHERE member = $1 AND state IN ('UNPAID', 'REVIEW') ORDER BY placed_at, site, id",
         &[member.as_str().into()],
     )?;
+    // Two sites may both have a member of this id who is nobody's but theirs (rule 13).
+    let known: BTreeSet<SiteId> = of_member(tx, member)?.into_iter().map(|at| at.site).collect();
     let mut debts = Vec::new();
     for mut row in rows {
         let (site, order): (SiteId, OrderRow) = (site_id(&row.text(0)?)?, parse(&row.text(1)?)?);
-        if order.paid.debt > Fen::ZERO {
+        if order.paid.debt > Fen::ZERO && known.contains(&site) {
             debts.push((site, order.id.clone(), order.paid.debt));
         }
     }
     Ok(debts)
 }
 
-/// Whose order it is.
+/// Whose order it is, where that is a member of head office's.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -116,7 +119,23 @@ pub fn member_of_order(tx: &mut dyn Tx, site: &SiteId, order: &OrderId) -> Resul
         "SELECT member FROM r_order WHERE site = $1 AND id = $2",
         &[site.as_str().into(), order.as_str().into()],
     )?;
-    row.map(|mut row| members::member_id(&row.text(0)?)).transpose()
+    let Some(mut row) = row else { return Ok(None) };
+    let member = members::member_id(&row.text(0)?)?;
+    let is_known = of_member(tx, &member)?.iter().any(|at| at.site == *site);
+    Ok(is_known.then_some(member))
+}
+
+/// Whether a site has a member of this id who is its own, and not head office's.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn has_its_own(tx: &mut dyn Tx, site: &SiteId, member: &MemberId) -> Result<bool, StoreError> {
+    let row = tx.query_optional(
+        "SELECT row FROM r_member WHERE site = $1 AND id = $2",
+        &[site.as_str().into(), member.as_str().into()],
+    )?;
+    let row: Option<MemberRow> = row.map(|mut row| parse(&row.text(0)?)).transpose()?;
+    Ok(row.is_some_and(|row| !row.head_office))
 }
 
 /// How many orders a member has had at a site since a time.

@@ -313,6 +313,40 @@ pub fn waiting_from_before(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch) -> Re
     rows.into_iter().map(kept).collect()
 }
 
+/// What a directive is about, so that a newer one stands over it.
+fn subject(directive: &Directive) -> Option<String> {
+    match directive {
+        Directive::Card { card, .. } => Some(card.to_string()),
+        Directive::Maintenance { pile, .. } => Some(pile.to_string()),
+        other => member_of(other)
+            .map(ToString::to_string)
+            .or_else(|| order_of(other).map(ToString::to_string)),
+    }
+}
+
+/// Whether a life of head office's has told a site something of the same kind about the same thing.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn has_newer(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch, of: &Directive) -> Result<bool, StoreError> {
+    let rows = tx.query(
+        &format!("SELECT {COLUMNS} FROM directive WHERE site = $1 AND hq_epoch = $2 AND row = $3 AND kind = $4"),
+        &[
+            site.as_str().into(),
+            epoch.to_string().into(),
+            row_word(of.row()).into(),
+            of.kind().into(),
+        ],
+    )?;
+    for row in rows {
+        let told = kept(row)?.directive()?;
+        if told == *of || (subject(of).is_some() && subject(&told) == subject(of)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// A site goes by this life of head office's: what those before have told it and it has not done it never will.
 ///
 /// # Errors

@@ -201,6 +201,20 @@ pub fn told(tx: &mut dyn Tx, site: &SiteId, member: &MemberId, what: &str) -> Re
     row.map(|mut row| row.int(0)).transpose()
 }
 
+/// What a site was told of members counts no more; of whom.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn forget_told(tx: &mut dyn Tx, site: &SiteId) -> Result<Vec<MemberId>, StoreError> {
+    let rows = tx.query(
+        "DELETE FROM told WHERE site = $1 RETURNING member",
+        &[site.as_str().into()],
+    )?;
+    let members: Result<BTreeSet<MemberId>, StoreError> =
+        rows.into_iter().map(|mut row| member_id(&row.text(0)?)).collect();
+    Ok(members?.into_iter().collect())
+}
+
 /// Notes what a site is told of somebody.
 ///
 /// # Errors

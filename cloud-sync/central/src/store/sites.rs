@@ -358,7 +358,7 @@ pub fn leases(tx: &mut dyn Tx, me: &str) -> Result<Vec<Lease>, StoreError> {
 pub fn hold_all<'a>(tx: &mut dyn Tx, me: &'a str, over: &'a [Lease], until: Wall) -> Result<u64, StoreError> {
     let lock = match tx.dialect() {
         Dialect::Sqlite => "",
-        Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
+        Dialect::Postgres => "FOR NO KEY UPDATE SKIP LOCKED",
     };
     // What this process has already until then is left as it is.
     let own = ("(owner = $1 OR owner IS NULL) AND owner_until <> $2", me, until);

@@ -159,30 +159,6 @@ pub fn of_member(tx: &mut dyn Tx, member: &MemberId, limit: u64) -> Result<Vec<T
     rows.into_iter().map(top_up).collect()
 }
 
-/// Notes that a callback was dealt with, by what tells it apart.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn note_callback(tx: &mut dyn Tx, channel: &str, nonce: &str, now: Wall) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT INTO callback (channel, nonce, at) VALUES ($1, $2, $3) ON CONFLICT (channel, nonce) DO NOTHING",
-        &[channel.into(), nonce.into(), now.0.into()],
-    )
-    .map(drop)
-}
-
-/// Whether a callback was dealt with.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn was_called_back(tx: &mut dyn Tx, channel: &str, nonce: &str) -> Result<bool, StoreError> {
-    let row = tx.query_optional(
-        "SELECT 1 FROM callback WHERE channel = $1 AND nonce = $2",
-        &[channel.into(), nonce.into()],
-    )?;
-    Ok(row.is_some())
-}
-
 /// Uses a transaction of a channel's; one that nobody was credited for may be credited now. Whether it is this use that counts.
 ///
 /// # Errors
@@ -190,9 +166,8 @@ pub fn was_called_back(tx: &mut dyn Tx, channel: &str, nonce: &str) -> Result<bo
 pub fn use_transaction(tx: &mut dyn Tx, of: &Used) -> Result<bool, StoreError> {
     let added = tx.execute(
         "INSERT INTO channel_transaction (channel, id, ref, amount, credited, why, at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (channel, id) DO UPDATE SET credited = 1, why = NULL, at = excluded.at \
-         WHERE channel_transaction.credited = 0 AND excluded.credited = 1 AND channel_transaction.ref = excluded.ref \
-         AND channel_transaction.amount = excluded.amount",
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (channel, id) DO UPDATE SET ref = excluded.ref, amount = excluded.amount, \
+         credited = 1, why = NULL, at = excluded.at WHERE channel_transaction.credited = 0 AND excluded.credited = 1",
         &[
             of.channel.as_str().into(),
             of.transaction.as_str().into(),

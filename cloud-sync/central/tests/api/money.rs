@@ -185,6 +185,15 @@ pub(crate) async fn money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_i
     assert_eq!(listed[0]["text"], made["text"]);
 
     let order = json!({ "site": "s1", "member": "w", "pile": "P1", "connector": 1, "prepay": "25.00" });
+    office
+        .post(&station, "/v1/orders", &order)
+        .await
+        .problem(409, "site-no-line");
+    let heard = office
+        .db
+        .write(|tx| central::store::sites::heard(tx, &"s1".parse().unwrap(), None, BEGIN));
+    heard.await.unwrap();
+    let order = json!({ "site": "s1", "member": "w", "pile": "P1", "connector": 1, "prepay": "25.00" });
     let placed = office.post(&station, "/v1/orders", &order).await.expect(202);
     assert_eq!(
         (&placed["state"], &placed["directive"]["n"]),

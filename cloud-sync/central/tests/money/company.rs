@@ -361,7 +361,7 @@ impl Company {
         let asked = reference.clone();
         self.may(move |money| money.ask_top_up(&id, "wechat", &asked, amount))
             .unwrap();
-        let said = callback(&format!("n{of}"), &reference, &format!("tx{of}"), amount);
+        let said = callback(&reference, &format!("tx{of}"), amount);
         let credited = self.money(move |money| money.called_back(&said));
         assert_eq!(credited, Credited::Now(member(who)));
     }
@@ -490,10 +490,9 @@ impl Company {
     }
 }
 
-pub(crate) fn callback(nonce: &str, reference: &str, transaction: &str, amount: Fen) -> Callback {
+pub(crate) fn callback(reference: &str, transaction: &str, amount: Fen) -> Callback {
     Callback {
         channel: "wechat".to_owned(),
-        nonce: nonce.to_owned(),
         reference: reference.to_owned(),
         transaction: transaction.to_owned(),
         amount,

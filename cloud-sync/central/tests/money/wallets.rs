@@ -24,23 +24,18 @@ fn a_callback_credits_a_wallet_once_whatever_comes_again_and_in_whichever_order(
     company
         .may(move |money| money.ask_top_up(&id("w"), "wechat", "T-1", amount))
         .unwrap();
-    let paid = callback("n1", "T-1", "tx1", amount);
+    let paid = callback("T-1", "tx1", amount);
     let call = |said: Callback| company.money(move |money| money.called_back(&said));
     assert_eq!(call(paid.clone()), Credited::Now(id("w")));
     assert_eq!(call(paid.clone()), Credited::Before, "the same again");
-    let told_anew = Callback {
-        nonce: "n2".to_owned(),
-        ..paid.clone()
-    };
-    assert_eq!(call(told_anew), Credited::Before, "the same payment, told anew");
-    let other = callback("n3", "T-1", "tx2", amount);
+    let other = callback("T-1", "tx2", amount);
     assert_eq!(
-        call(other),
-        Credited::Before,
+        call(other.clone()),
+        Credited::OtherPayment,
         "a second payment under the number is kept for people"
     );
+    assert_eq!(call(other), Credited::OtherPayment);
     let closed = Callback {
-        nonce: "n4".to_owned(),
         paid: Paid::Closed,
         ..paid
     };
@@ -54,12 +49,12 @@ fn a_callback_credits_a_wallet_once_whatever_comes_again_and_in_whichever_order(
 fn a_callback_for_another_amount_or_of_a_number_that_nobody_asked_for_moves_nothing(mut company: Company) {
     company.member("w", "0");
     let call = |company: &Company, said: Callback| company.money(move |money| money.called_back(&said));
-    let early = callback("n1", "T-1", "tx1", yuan("50"));
+    let early = callback("T-1", "tx1", yuan("50"));
     assert_eq!(call(&company, early.clone()), Credited::Unknown);
     company
         .may(|money| money.ask_top_up(&id("w"), "wechat", "T-1", yuan("50")))
         .unwrap();
-    let less = callback("n2", "T-1", "tx9", yuan("5"));
+    let less = callback("T-1", "tx9", yuan("5"));
     assert_eq!(call(&company, less), Credited::OtherAmount { asked: yuan("50") });
     assert_eq!(company.wallet("w"), Fen::ZERO);
     // The channel says again what was not known when it first said it.

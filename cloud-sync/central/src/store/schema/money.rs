@@ -93,5 +93,4 @@ pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE channel_transaction (
         channel TEXT NOT NULL, id TEXT NOT NULL, ref TEXT NOT NULL, amount BIGINT NOT NULL, credited BIGINT NOT NULL,
         why TEXT, at BIGINT NOT NULL, PRIMARY KEY (channel, id))",
-    "CREATE TABLE callback (channel TEXT NOT NULL, nonce TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (channel, nonce))",
 ];

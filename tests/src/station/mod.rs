@@ -21,6 +21,8 @@ use std::{
 };
 use tokio::net::TcpSocket;
 
+/// How often the kernel's list of a daemon's threads is read before one is not there.
+const LISTED_TIMES: usize = 50;
 /// How long a daemon may take to come up, and to go down.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -203,15 +205,18 @@ impl StationProcess {
         Ok(self.child.as_ref().context("the daemon does not run")?.id())
     }
 
-    /// The number of the daemon's thread of this name.
+    /// The number of the daemon's thread of this name. The kernel's list may leave one out while others of the process end, so it is
+    /// read several times before there is none.
     ///
     /// # Errors
     /// If there is none.
     pub fn thread(&self, name: &str) -> anyhow::Result<u32> {
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
-            let task = task?;
-            if std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
-                return Ok(task.file_name().to_string_lossy().parse()?);
+        for _ in 0..LISTED_TIMES {
+            for task in std::fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
+                let task = task?;
+                if std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
+                    return Ok(task.file_name().to_string_lossy().parse()?);
+                }
             }
         }
         bail!("the daemon has no thread {name}")

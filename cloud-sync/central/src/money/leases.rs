@@ -135,7 +135,10 @@ impl Money<'_> {
             Ok(line) => line,
             Err(refused) => return Ok(Err(refused)),
         };
-        let epoch = line.site.epoch.clone().unwrap_or_default();
+        // It is for one run of the site's journal, which has to be known.
+        let Some(epoch) = line.site.epoch.clone() else {
+            return Ok(Err(Refused::NeverHeard(site.clone())));
+        };
         // It ends at a whole second, as it stands in the voucher.
         let ends = Wall(expires_at.0 - expires_at.0.rem_euclid(1_000));
         if let Some(closed) = at_sites::vouchers_closed(self.tx, site)?

@@ -242,7 +242,7 @@ impl<'a> Money<'a> {
     /// The same to which money may go: somebody has heard of the site.
     fn money_line(&mut self, site: &SiteId) -> Decided<Line> {
         Ok(match self.open_line(site)? {
-            Ok(line) if line.site.epoch.is_none() => Err(Refused::NeverHeard(site.clone())),
+            Ok(line) if line.heard_at.is_none() && line.site.epoch.is_none() => Err(Refused::NeverHeard(site.clone())),
             line => line,
         })
     }

@@ -19,7 +19,6 @@ on_both! {
     what_the_wallet_has_not_is_owed_by_the_restore_by_name
     another_life_of_head_offices_takes_back_what_the_one_before_has_on_the_road
     a_branch_that_is_accepted_has_what_arrived_on_the_other_on_the_road_again
-    money_is_conserved_when_a_directive_is_told_again_after_a_site_was_restored
 }
 
 /// Head office's database forgets everything that it has issued to a site: it is that of before.
@@ -161,23 +160,6 @@ fn a_branch_that_is_accepted_has_what_arrived_on_the_other_on_the_road_again(mut
         company.balance("restore:A"),
         Fen::ZERO,
         "all of it was on the other branch alone"
-    );
-    company.check_equal();
-}
-
-fn money_is_conserved_when_a_directive_is_told_again_after_a_site_was_restored(mut company: Company) {
-    company.member("w", "50");
-    company.settle();
-    let copy = company.stations[0].bench.facts.len();
-    leased(&company, 0, "w", "20");
-    company.settle();
-    // Head office hands back what the copy has not, and tells what it was told again.
-    company.stations[0].restored(copy, "e2", false);
-    company.down(0);
-    company.settle();
-    assert_eq!(
-        (company.wallet("w"), company.there(0, "w"), company.on_road("w")),
-        (yuan("30"), yuan("20"), Fen::ZERO)
     );
     company.check_equal();
 }

@@ -19,6 +19,7 @@ pub mod opening;
 mod rating;
 
 pub use copy::SiteCopy;
+pub(crate) use members::made_at_desk;
 
 use crate::money::facts;
 use crate::store::{

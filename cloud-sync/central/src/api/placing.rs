@@ -43,6 +43,7 @@ pub(super) fn new_id(begins: &str) -> Result<String, Problem> {
 
 /// A driver's wish to charge at a site.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct PlaceAtSite {
     /// At which site.
     #[schema(value_type = described::SiteId)]
@@ -96,7 +97,7 @@ struct PlacingView {
     /// What is reserved.
     prepay: Yuan,
     /// `gathering`: money is recalled from other sites first; `sent`: on its way to the site; `placed`: the site has it, and its row
-    /// is `GET /v1/sites/{site}/orders/{order}`; `refused`; `expired`: the site did not answer in time, or money did not come.
+    /// is `GET /v1/sites/{site}/orders/{order}`; `refused`; `expired`: the money did not come in time.
     state: String,
     /// Why it was refused: a stable word, and in words.
     #[schema(required, value_type = Option<Object>)]

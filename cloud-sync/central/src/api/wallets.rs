@@ -6,6 +6,7 @@ use super::{
     leases::IssueView,
 };
 use crate::{
+    ingest,
     money::Money,
     store::{at_sites, identity, issues, ledger, members},
 };
@@ -134,11 +135,7 @@ async fn put_member(
     put: Put<PutMember>,
 ) -> Result<Answered, Problem> {
     let (name, by) = (put.body.name, put.caller.name.clone());
-    let is_a_sites = member.as_str().strip_prefix('s').is_some_and(|rest| {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        digits > 0 && rest.as_bytes().get(digits) == Some(&b'_')
-    });
-    if is_a_sites {
+    if ingest::made_at_desk(&member).is_some() {
         let detail = "ids like s3_… are made at the desk of the site with that number; choose another";
         return Err(Problem::url("member", detail));
     }

@@ -5,7 +5,7 @@ use crate::store::findings::{Class, Finding};
 use domain::{fact::Fact, ids::MemberId};
 
 /// The number of the site at whose desk a member of this id was made, if the id is of that form.
-fn made_at(member: &MemberId) -> Option<u64> {
+pub(crate) fn made_at_desk(member: &MemberId) -> Option<u64> {
     let (number, _) = member.as_str().strip_prefix('s')?.split_once('_')?;
     let is_number = !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| number.parse().ok()).flatten()
@@ -22,7 +22,7 @@ pub(super) fn check(site: u64, seq: u64, fact: &Fact) -> Option<Finding> {
     else {
         return None;
     };
-    let other = made_at(member).filter(|number| *number != site)?;
+    let other = made_at_desk(member).filter(|number| *number != site)?;
     let why = format!(
         "member {member} was made here, and such ids are made at site number {other}: this one is number {site}"
     );
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn only_a_site_number_makes_an_id_a_desks() {
-        let of = |text: &str| made_at(&text.parse().unwrap());
+        let of = |text: &str| made_at_desk(&text.parse().unwrap());
         assert_eq!(of("s12_a"), Some(12));
         for other in ["m1001", "s_a", "s12", "s012_a", "sx_a", "s1x_a"] {
             assert_eq!(of(other), None, "{other}");

@@ -141,9 +141,11 @@ impl Turn<'_> {
                 .filter(|order| self.site.rows.has_its_meter(order))
                 .and_then(|order| order.baseline);
             let known = known.register.max(known.book.reached()).max(before_it)?;
-            // What a record or a bill said is no more than the pile itself has said since.
-            let heard = self.site.live.last_known_register(&outlet, &self.site.rows);
-            let known = heard.map_or(known, |heard| known.min(heard));
+            // What a record or a bill said is no more than the pile itself has said since; one that was not heard since the
+            // station started has said nothing.
+            let heard = self.site.live.outlets.contains_key(&outlet);
+            let heard = heard.then(|| self.site.live.last_known_register(&outlet, &self.site.rows));
+            let known = heard.flatten().map_or(known, |heard| known.min(heard));
             let rollback = Rollback {
                 known,
                 found: one.meter_kwh,

@@ -196,19 +196,35 @@ impl Live {
         live
     }
 
-    pub(super) fn restore(&mut self, outlet: Outlet, live: OutletLive, rows: &Rows, record_request_ms: u64) {
+    pub(super) fn restore(&mut self, outlet: Outlet, mut live: OutletLive, rows: &Rows, record_request_ms: u64) {
         if rows.piles.contains_key(&outlet.pile) {
             if let Some(lost_since) = live.lost_since {
                 let due = lost_since.after_ms(record_request_ms);
                 self.timers.insert((due, Timer::RecordMissing(outlet.clone())));
             }
-            // The last telemetry may be older than the last fact: a meter that is there no more says nothing.
+            // The last telemetry may be older than the last fact: a meter that is there no more says nothing, and an order
+            // placed since began where the register was then.
             let meter = rows.connector(&outlet).map_or(0, |connector| connector.meters_before);
-            if let Some(watch) = live.watch.as_ref().filter(|_| live.watch_meter == meter) {
+            let watch = live.watch.as_ref().filter(|_| live.watch_meter == meter);
+            let began = self.began_since(&outlet, meter, &live, rows);
+            if let Some((placed, register)) = began {
+                live.report.meter_kwh = register;
+                self.registers.insert(outlet.clone(), RegisterWatch::known(placed, register));
+            } else if let Some(watch) = watch {
                 self.registers.insert(outlet.clone(), watch.clone());
             }
             self.outlets.insert(outlet, live);
         }
+    }
+
+    /// When the order was placed that occupies the connector, and at which register it began, where its last telemetry is
+    /// older than that and lower.
+    fn began_since(&self, outlet: &Outlet, meter: u32, live: &OutletLive, rows: &Rows) -> Option<(Mono, Energy)> {
+        let order = rows.orders.get(self.occupied.get(outlet)?)?.as_ref()?;
+        let (placed, baseline) = order.placed.zip(order.baseline).filter(|_| order.meter == meter)?;
+        let started = order.started.as_ref().and_then(|started| started.register);
+        let register = started.map_or(baseline, |started| started.max(baseline));
+        (placed > live.received && register > live.report.meter_kwh).then_some((placed, register))
     }
 
     fn index(&mut self, order: &Order) {

@@ -30,6 +30,7 @@ pub mod asks;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod csv;
 pub mod daemon;
 pub mod daily;
 pub mod desk;

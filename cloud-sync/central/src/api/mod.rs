@@ -53,11 +53,13 @@ mod office;
 mod openings;
 mod orders;
 mod passwords;
+mod payments;
 mod placing;
 mod quarantine;
 mod sessions;
 mod sites;
 mod slow;
+mod statements;
 mod station;
 mod stations;
 mod tokens;
@@ -261,6 +263,8 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(placing::routes())
         .merge(findings::routes())
         .merge(alerts::routes())
+        .merge(statements::routes())
+        .merge(payments::routes())
         .merge(stations::routes())
         .merge(inbox::routes())
         .merge(station::routes())

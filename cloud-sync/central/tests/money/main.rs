@@ -11,6 +11,7 @@ mod cluster;
 mod company;
 mod debts;
 mod forgetting;
+mod statements;
 mod travelling;
 mod vouchers;
 mod wallets;

@@ -4,7 +4,7 @@
 
 use crate::{
     enrolments::Enrolments,
-    owners::Bell,
+    bell::Bell,
     store::{
         StoreError, Tx,
         enrolment::{self, Enrolment},

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     enrol::{self, Entrance},
     enrolments::Line,
-    owners::{LEASE_MS, Ring},
+    bell::Ring,
+    owners::LEASE_MS,
     store::{
         StoreError, Tx,
         branches::{self, Branch},

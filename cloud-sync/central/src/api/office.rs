@@ -8,7 +8,7 @@ use crate::{
     enrol::{self, Entrance, NotEnrolled},
     enrolments,
     money::{Money, RULE},
-    owners::Ring,
+    bell::Ring,
     store::{audit, sites},
 };
 use axum::{Extension, Json, extract::State, http::StatusCode};

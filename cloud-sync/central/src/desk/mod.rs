@@ -12,7 +12,7 @@ use self::{
 use crate::{
     door::Up,
     ingest::Read,
-    owners::{Bell, Ring},
+    bell::{Bell, Issued},
     store::{Db, StoreError, sites},
 };
 use broker::{Receipt, RefusalReason};
@@ -28,7 +28,7 @@ use protocol::{
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::mpsc,
     task::JoinHandle,
 };
 
@@ -105,7 +105,7 @@ pub struct Desk {
     memory: Memory,
     bounds: Arc<Bounds>,
     /// Rings when something was issued to the site.
-    issued: Arc<Notify>,
+    issued: Arc<Issued>,
     /// Told when something was issued to others by what this site has said.
     bell: Bell,
     /// When a hello was last answered.
@@ -123,7 +123,7 @@ impl Desk {
         site: SiteId,
         to_sites: ToSites,
         bounds: Arc<Bounds>,
-        (issued, bell): (Arc<Notify>, Bell),
+        (issued, bell): (Arc<Issued>, Bell),
     ) -> Self {
         Self {
             office,
@@ -167,7 +167,7 @@ impl Desk {
             let due = due.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())));
             let issued = Arc::clone(&self.issued);
             tokio::select! {
-                () = issued.notified() => self.direct().await?,
+                () = issued.rung() => {}
                 up = says.recv() => match up {
                     None => return Ok(()),
                     Some(up) => ahead.push_back(self.begin(up, true).await?),
@@ -187,6 +187,9 @@ impl Desk {
     }
 
     async fn do_what_is_due(&mut self) -> Result<(), StoreError> {
+        if self.issued.take() {
+            self.direct().await?;
+        }
         let now = self.clock.mono();
         if self.greet_at().is_some_and(|at| at <= now)
             && let Some(hello) = self.hello.take()
@@ -327,7 +330,7 @@ impl Desk {
                     effect.into_iter().for_each(|effect| self.perform(effect));
                     for site in rung {
                         // Nobody waits: whoever keeps the desks looks by itself soon.
-                        self.bell.try_ring(Ring::Issued(site));
+                        self.bell.issued(&site);
                     }
                     return Ok(true);
                 }

@@ -7,7 +7,7 @@ use crate::{
 use central::{
     enrolments::Line,
     ingest::{Read, SiteCopy, fork::keep_of_other, take},
-    owners::Ring,
+    bell::Ring,
     store::{decisions, sites},
 };
 use domain::{

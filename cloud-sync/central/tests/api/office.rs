@@ -13,7 +13,7 @@ use central::{
     enrol::{Entrance, Told},
     enrolments::Enrolments,
     ingest::{Read, SiteCopy, Taken, take},
-    owners::{Bell, Ring},
+    bell::{Bell, Ring},
     store::{Db, Place, identity, sites},
 };
 use domain::{

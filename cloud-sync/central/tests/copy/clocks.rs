@@ -9,7 +9,8 @@ use central::{
     desk::{Clock, Office, bounds::Bounds},
     door::{self, Door},
     front::Front,
-    owners::{Bell, Owners},
+    bell::Bell,
+    owners::Owners,
     store::{
         Db, jobs,
         outbox::{self, Channel},

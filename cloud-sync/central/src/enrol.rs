@@ -3,8 +3,8 @@
 //! for its connection, where head office's broker is, and what head office signs with.
 
 use crate::{
-    enrolments::Enrolments,
     bell::Bell,
+    enrolments::Enrolments,
     store::{
         StoreError, Tx,
         enrolment::{self, Enrolment},

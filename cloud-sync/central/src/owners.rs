@@ -3,9 +3,9 @@
 //! are taken when it has not gone on with any for as long.
 
 use crate::{
+    bell::{Bell, Ring},
     desk::{Clock, Desk, Office, ToSites, bounds::Bounds},
     front::Front,
-    bell::{Bell, Ring},
     heard::Heard,
     store::{
         Db, StoreError, directives, sites,

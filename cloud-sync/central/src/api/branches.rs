@@ -7,9 +7,9 @@ use super::{
     office::{unknown, write_down},
 };
 use crate::{
+    bell::Ring,
     enrol::{self, Entrance},
     enrolments::Line,
-    bell::Ring,
     owners::LEASE_MS,
     store::{
         StoreError, Tx,

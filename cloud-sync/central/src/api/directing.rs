@@ -78,7 +78,11 @@ impl ApiState {
             detail["directive"] = json!(no.to_string());
             let view = IssuedView::new(&site, no);
             let subject = site.to_string();
-            let told = Told { action, subject, detail };
+            let told = Told {
+                action,
+                subject,
+                detail,
+            };
             Ok(Ok((Shown::new(StatusCode::ACCEPTED, &view)?, told)))
         })
         .await

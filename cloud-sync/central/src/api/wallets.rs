@@ -17,7 +17,6 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::BTreeSet;
 use service::{
     http::{
         body::{Checked, Of, Put, check_name, check_reason},
@@ -25,6 +24,7 @@ use service::{
     },
     wire::{At, Yuan, described},
 };
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -106,9 +106,10 @@ struct StoppedWallets {
 impl Checked for StoppedWallets {
     fn check(&self) -> Result<(), Problem> {
         match &self.reason {
-            Some(_) if !self.missing.is_empty() => {
-                Err(Problem::field("missing", "is said where wallets are let go, without a reason"))
-            }
+            Some(_) if !self.missing.is_empty() => Err(Problem::field(
+                "missing",
+                "is said where wallets are let go, without a reason",
+            )),
             Some(reason) => check_reason("reason", reason),
             None => Ok(()),
         }

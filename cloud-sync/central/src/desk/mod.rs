@@ -10,9 +10,9 @@ use self::{
     core::{Core, Effect, Heard, Memory, Then, Unread, at_once},
 };
 use crate::{
+    bell::{Bell, Issued},
     door::Up,
     ingest::Read,
-    bell::{Bell, Issued},
     store::{Db, StoreError, sites},
 };
 use broker::{Receipt, RefusalReason};
@@ -27,10 +27,7 @@ use protocol::{
     topic::Kind,
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::{
-    sync::mpsc,
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// The least time between two hellos that are answered, in milliseconds: each time is a question to the database and a
 /// signature. Of those that come meanwhile the latest is answered.

@@ -332,13 +332,17 @@ impl<'a> Money<'a> {
             let (member, why) = (member.id.clone(), why.clone());
             return Ok(Some(Refused::Frozen { member, why }));
         }
-        Ok(missing::of_member(self.tx, &member.id)?.map(|site| Refused::Frozen {
-            member: member.id.clone(),
-            why: format!(
-                "site {site} was named as missing when head office's database was restored: it ends once the site has closed the \
-                 vouchers of before"
-            ),
-        }))
+        for site in missing::all(self.tx)? {
+            if at_sites::knows(self.tx, &site, &member.id)? {
+                let why = format!(
+                    "site {site} was named as missing when head office's database was restored: it ends once the site has closed \
+                     the vouchers of before"
+                );
+                let member = member.id.clone();
+                return Ok(Some(Refused::Frozen { member, why }));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether anything may leave a member's wallet but what they owe.

@@ -85,7 +85,9 @@ pub fn of_member(tx: &mut dyn Tx, member: &MemberId) -> Result<Vec<AtSite>, Stor
 /// [`StoreError`].
 pub fn leased(tx: &mut dyn Tx) -> Result<Vec<(MemberId, AtSite)>, StoreError> {
     let rows = tx.query(
-        &format!("SELECT site, id, allowance, debt, row FROM r_member WHERE allowance > 0 AND {OPEN} ORDER BY id, site"),
+        &format!(
+            "SELECT site, id, allowance, debt, row FROM r_member WHERE allowance > 0 AND {OPEN} ORDER BY id, site"
+        ),
         &[],
     )?;
     let mut found = Vec::new();

@@ -2,10 +2,7 @@
 //! what such a site has taken since the copy nobody knows, nor which vouchers are on their way to it.
 
 use super::{Row, StoreError, Tx};
-use domain::{
-    ids::{MemberId, SiteId},
-    time::Wall,
-};
+use domain::{ids::SiteId, time::Wall};
 
 fn site(mut row: Row) -> Result<SiteId, StoreError> {
     let id = row.text(0)?.parse();
@@ -35,18 +32,6 @@ pub fn is_back(tx: &mut dyn Tx, id: &SiteId, since: Wall) -> Result<bool, StoreE
         &[id.as_str().into(), since.0.into()],
     )?;
     Ok(gone > 0)
-}
-
-/// A site that is missing and knows a member as head office's, if there is one.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn of_member(tx: &mut dyn Tx, member: &MemberId) -> Result<Option<SiteId>, StoreError> {
-    let row = tx.query_optional(
-        "SELECT m.site FROM missing_site m JOIN r_member r ON r.site = m.site WHERE r.id = $1 ORDER BY m.site LIMIT 1",
-        &[member.as_str().into()],
-    )?;
-    row.map(site).transpose()
 }
 
 /// All of them.

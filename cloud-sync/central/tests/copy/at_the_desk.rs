@@ -7,13 +7,13 @@ use crate::{
 };
 use broker::{Client, Credential, Gatekeeper, Identity, Protocol, Publish, QoS, Receipt};
 use central::{
+    bell::{Bell, Issued},
     desk::{
         Clock, Desk, Office, ToSites,
         bounds::{Bounds, Room},
     },
     door::{Door, Up},
     heard::Heard,
-    bell::{Bell, Issued},
     store::{StoreError, sites::Site},
 };
 use domain::{

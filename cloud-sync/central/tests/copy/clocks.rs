@@ -6,10 +6,10 @@ use crate::{
     journal::Journal,
 };
 use central::{
+    bell::Bell,
     desk::{Clock, Office, bounds::Bounds},
     door::{self, Door},
     front::Front,
-    bell::Bell,
     owners::Owners,
     store::{
         Db, jobs,

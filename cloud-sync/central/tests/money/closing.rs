@@ -68,7 +68,8 @@ fn rule_14_what_members_had_at_a_site_that_is_closed_goes_back_to_their_wallets(
     assert_eq!(placing.0.state.word(), "refused");
     let refused = company.may(|money| money.lease(&id("w"), &"A".parse().unwrap(), yuan("1")));
     assert!(matches!(refused, Err(Refused::Gone(_))), "{refused:?}");
-    let finding = company.read(|tx| central::store::findings::list(tx, &central::store::findings::Filter::default(), None, 10));
+    let finding =
+        company.read(|tx| central::store::findings::list(tx, &central::store::findings::Filter::default(), None, 10));
     assert!(finding.iter().any(|found| found.finding.class.word() == "CLOSED"));
     // It can be spent elsewhere.
     leased(&company, 1, "w", "100");

@@ -66,9 +66,7 @@ fn of_two_cards_words_the_later_stands_in_another_life_of_head_offices_too(mut c
     let card = CardId::new("c9").unwrap();
     for whose in [Some(id("w")), None] {
         let card = card.clone();
-        company
-            .may(move |money| money.put_card(&card, whose.as_ref()))
-            .unwrap();
+        company.may(move |money| money.put_card(&card, whose.as_ref())).unwrap();
     }
     let now = company.now();
     let epoch = company.write(move |tx| identity::begin_anew(tx, now)).unwrap();
@@ -76,7 +74,11 @@ fn of_two_cards_words_the_later_stands_in_another_life_of_head_offices_too(mut c
     company.stations[0].is_cut = false;
     company.settle();
     let holder = company.stations[0].bench.disk.cards.get(&card).cloned().flatten();
-    assert_eq!(holder.and_then(|card| card.holder().cloned()), None, "it was taken back");
+    assert_eq!(
+        holder.and_then(|card| card.holder().cloned()),
+        None,
+        "it was taken back"
+    );
 }
 
 fn what_the_branch_that_was_left_had_taken_is_said_again(mut company: Company) {
@@ -142,9 +144,7 @@ fn a_stations_own_member_is_head_offices_once_an_admin_says_so(mut company: Comp
     company.member("m", "20");
     let site = company.site(0);
     let of = site.clone();
-    let no = company
-        .may(move |money| money.lease(&id("m"), &of, yuan("5")))
-        .unwrap();
+    let no = company.may(move |money| money.lease(&id("m"), &of, yuan("5"))).unwrap();
     company.settle();
     assert_eq!(company.refused(0, no).as_deref(), Some("not_head_offices"));
     assert_eq!((company.wallet("m"), company.there(0, "m")), (yuan("20"), had));
@@ -156,7 +156,9 @@ fn a_stations_own_member_is_head_offices_once_an_admin_says_so(mut company: Comp
     company.settle();
     assert!(knows(&company, 0, "m").0);
     company.money(|money| money.block(&id("m"), None));
-    company.may(move |money| money.recall(&id("m"), &site, yuan("1000"))).unwrap();
+    company
+        .may(move |money| money.recall(&id("m"), &site, yuan("1000")))
+        .unwrap();
     company.settle();
     assert_eq!(company.wallet("m"), yuan("20") + had);
     company.check_equal();

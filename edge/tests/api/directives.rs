@@ -297,6 +297,7 @@ async fn people_see_what_head_office_had_done_what_was_refused_and_why_and_which
     let bench = joined().await;
     let none = bench.get("/v1/directives").await.expect(200);
     let fresh = json!({ "hq_epoch": EPOCH.to_string(), "orders": 0, "others": 0 });
+    bench.station.clock.advance(1_000);
     assert_eq!(
         (&none["taken"], &none["items"], &none["next"]),
         (&fresh, &json!([]), &json!(null))

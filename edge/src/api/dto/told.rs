@@ -40,7 +40,7 @@ pub struct DirectiveView {
     /// The same in words.
     #[schema(required)]
     pub detail: Option<String>,
-    /// The kinds of what was journaled in the same step, in order.
+    /// The kinds of what was journaled before it in the same moment, in order: what it came to.
     pub journaled: Vec<String>,
     /// The order that it was about.
     #[schema(required)]

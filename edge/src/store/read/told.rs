@@ -30,7 +30,7 @@ pub struct DirectiveTaken {
     pub directive: DirectiveNo,
     /// Why it was not done.
     pub refused: Option<RefusedDirective>,
-    /// The kinds of what was journaled in the same step before it, in order.
+    /// The kinds of what was journaled before it in the same moment, in order: a step has one time.
     pub journaled: Vec<&'static str>,
     /// The order that it was about.
     pub order: Option<OrderId>,

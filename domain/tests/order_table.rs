@@ -176,7 +176,10 @@ fn stands_at(
         }
         _ => {
             order = place(&mut bench);
-            start = bench.confirm("P1", &order);
+            let command = bench.order(&order).commands[0].id.clone();
+            bench.reply("P1", &command, true);
+            bench.charging("P1", &order);
+            start = bench.now;
             if matches!(from, From::Unpaid | From::UnpaidEstimated) {
                 delivered = "1070";
                 bench.deliver("P1", &order, 21 * HOUR / 2, delivered);

@@ -892,17 +892,11 @@ impl Bench {
     /// An order that charges since a moment ago, confirmed by the pile's reply; the first heartbeat of it has come.
     pub fn charge(&mut self, who: &str, at: &str, prepay: &str) -> (OrderId, Now) {
         let id = self.place(who, at, prepay);
-        let start = self.confirm(at, &id);
-        (id, start)
-    }
-
-    /// The pile starts an order that is placed, and its first heartbeat of it has come.
-    pub fn confirm(&mut self, at: &str, id: &OrderId) -> Now {
-        let command = self.order(id).commands[0].id.clone();
+        let command = self.order(&id).commands[0].id.clone();
         self.reply(at, &command, true);
-        assert_eq!(self.state(id), State::Charging);
-        self.charging(at, id);
-        self.now
+        assert_eq!(self.state(&id), State::Charging);
+        self.charging(at, &id);
+        (id, self.now)
     }
 
     /// Charging goes on for `ms`, the register rises to `to`, and one heartbeat says so.

@@ -323,7 +323,9 @@ impl Scene {
                 by,
             },
             Tells::Tariff => {
-                let text = TARIFF.replacen("\"t1\"", "\"t2\"", 1).replacen("2026-01-01", "2027-01-01", 1);
+                let text = TARIFF
+                    .replacen("\"t1\"", "\"t2\"", 1)
+                    .replacen("2026-01-01", "2027-01-01", 1);
                 Directive::Tariff {
                     tariff: Box::new(Tariff::from_toml(&text, "Asia/Shanghai").unwrap()),
                     by,

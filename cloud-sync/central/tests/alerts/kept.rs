@@ -171,6 +171,7 @@ async fn money_that_is_long_on_the_road_and_wallets_that_are_frozen_are_alerts_u
     let lease = issue("l1", issues::Kind::Lease, None);
     let sent = [voucher.clone(), lease.clone()];
     let written = db.write(move |tx| {
+        identity::of(tx, BEGIN)?;
         members::put(tx, &"w".parse().unwrap(), "Wang", "li", BEGIN)?;
         for issue in &sent {
             issues::add(tx, issue)?;

@@ -209,7 +209,8 @@ impl Live {
             let began = self.began_since(&outlet, meter, &live, rows);
             if let Some((placed, register)) = began {
                 live.report.meter_kwh = register;
-                self.registers.insert(outlet.clone(), RegisterWatch::known(placed, register));
+                self.registers
+                    .insert(outlet.clone(), RegisterWatch::known(placed, register));
             } else if let Some(watch) = watch {
                 self.registers.insert(outlet.clone(), watch.clone());
             }

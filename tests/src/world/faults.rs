@@ -32,8 +32,8 @@ pub(super) struct Planned {
     not_before: Time,
 }
 
-/// At least three crashes, two partitions and a step of the clock in every life, and as much again of anything.
-pub(super) fn plan(rng: &mut Seed, sessions: usize) -> VecDeque<Planned> {
+/// At least three crashes, two partitions and a step of the clock in every life, and so many more of anything.
+pub(super) fn plan(rng: &mut Seed, sessions: usize, more: usize) -> VecDeque<Planned> {
     let crashes = [Fault::PowerCut, Fault::TornCommit, Fault::SilentCommit, Fault::Killed];
     let cuts = [Fault::Partition, Fault::SwitchDead];
     let mut pick = |from: &[Fault]| from[usize::try_from(rng.below(from.len() as u64)).unwrap_or(0)];
@@ -45,7 +45,7 @@ pub(super) fn plan(rng: &mut Seed, sessions: usize) -> VecDeque<Planned> {
         pick(&cuts),
         Fault::ClockStep,
     ];
-    for _ in 0..13 {
+    for _ in 0..more {
         faults.push(pick(&Fault::ALL));
     }
     for last in (1..faults.len()).rev() {
@@ -409,7 +409,7 @@ impl World {
             return Ok(());
         };
         let at = station::wall(self.now, self.physics.clock_off_ms);
-        let after = match self.has_head_office {
+        let after = match self.head_office.is_some() {
             true => AfterRestore::Recovery,
             false => AfterRestore::NewRun,
         };
@@ -421,7 +421,7 @@ impl World {
         self.restores += 1;
         let down = self.between(MINUTE, 20 * MINUTE);
         self.goes_down(image, down, false);
-        if !self.has_head_office {
+        if self.head_office.is_none() {
             self.enter_receipts_again();
         }
         Ok(())

@@ -6,7 +6,7 @@
 
 use super::{
     super::{HOUR, MINUTE, SECOND, Time},
-    Event, TwoSites,
+    Event, ThreeSites,
     coverage::Mishap,
 };
 use protocol::{frame::Ack, topic::Kind};
@@ -45,7 +45,7 @@ struct Cut {
     after: bool,
 }
 
-impl TwoSites {
+impl ThreeSites {
     /// Whether messages pass.
     pub(super) fn is_up(&self, site: usize) -> bool {
         self.sites[site].line.wired
@@ -130,10 +130,17 @@ impl TwoSites {
         if !self.calm && self.rng.below(100) < 70 {
             let recovering = self.sites[site].world.recovering.is_some();
             let kinds = match recovering {
-                true => [Kind::Tail, Kind::Tail, Kind::Tail, Kind::Ack, Kind::Status],
-                false => [Kind::Journal, Kind::Ack, Kind::Status, Kind::Ping, Kind::Pong],
+                true => [Kind::Tail, Kind::Tail, Kind::Tail, Kind::Tail, Kind::Ack, Kind::Status],
+                false => [
+                    Kind::Journal,
+                    Kind::Ack,
+                    Kind::Status,
+                    Kind::Ping,
+                    Kind::Pong,
+                    Kind::Directive,
+                ],
             };
-            let kind = kinds[usize::try_from(self.rng.below(5)).unwrap_or(0)];
+            let kind = kinds[usize::try_from(self.rng.below(6)).unwrap_or(0)];
             let nth = 1 + u32::try_from(self.rng.below(if kind == Kind::Tail { 2 } else { 4 })).unwrap_or(0);
             let after = self.rng.below(2) == 0;
             self.sites[site].line.cut = Some(Cut { kind, nth, after });

@@ -132,6 +132,8 @@ pub struct StartWish {
     pub seq: u64,
     /// Which card was held to the pile.
     pub card: CardId,
+    /// When, by elapsed time.
+    pub at: Mono,
 }
 
 impl Connector {
@@ -468,8 +470,8 @@ impl Pile {
             }
             Fact::PileBudgetRenewed { .. } => self.0.budget_spent = None,
             Fact::StartWished { outlet, card, .. } => {
-                let (seq, card) = (stamp.seq, card.clone());
-                self.connector_mut(outlet.connector).wished = Some(StartWish { seq, card });
+                let (seq, card, at) = (stamp.seq, card.clone(), stamp.mono);
+                self.connector_mut(outlet.connector).wished = Some(StartWish { seq, card, at });
             }
             Fact::MaintenanceSet { reason: None, .. } => {
                 self.0.maintenance = None;

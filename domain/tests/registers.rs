@@ -399,6 +399,31 @@ fn what_an_order_began_at_and_was_taken_back_since_is_no_gap_before_its_estimate
 }
 
 #[test]
+fn a_meter_is_left_no_lower_than_where_an_order_began_on_it_though_the_last_telemetry_is_from_before() {
+    let mut bench = Bench::new();
+    session(&mut bench, "1000", "1004");
+    let telemetry: Vec<_> = bench
+        .site
+        .outlets()
+        .map(|(outlet, live)| (outlet.clone(), live.clone()))
+        .collect();
+    // Telemetry is written now and then, the order at once; then the power goes.
+    reads(&mut bench, 3, "1005");
+    let (id, _) = bench.charge("m", "P1", "30");
+    assert_eq!(bench.order(&id).baseline, Some(kwh("1005")));
+    bench.restart(false);
+    for (outlet, live) in telemetry {
+        bench.site.restore_live(outlet, live);
+    }
+    boots_at(&mut bench, "3");
+    let left = bench.facts.iter().filter_map(|(_, fact)| match fact {
+        Fact::RegisterRolledBack { rollback, .. } => Some(rollback.known),
+        _ => None,
+    });
+    assert_eq!(left.collect::<Vec<_>>(), [kwh("1005")]);
+}
+
+#[test]
 fn a_first_boot_that_cannot_be_is_put_right_and_sessions_earn() {
     let mut bench = Bench::new();
     for (boot_again, clears) in [(false, false), (true, false), (true, true)] {

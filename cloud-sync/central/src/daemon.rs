@@ -9,6 +9,7 @@ use crate::{
     },
     api::{self, ApiState},
     asks::Asks,
+    bell::Bell,
     clock::{MachineClock, system_wall},
     config::{Broker as BrokerConfig, Config},
     daily::Daily,
@@ -19,7 +20,7 @@ use crate::{
     front::Front,
     inbox::delivery::Delivery,
     money::{Money, RULE},
-    owners::{Bell, Owners, Ring},
+    owners::Owners,
     remote::{Address, Remote},
     store::{Db, Place, identity},
     webhook::{self, Webhook},
@@ -57,6 +58,8 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How often it is looked for money that lies idle at sites.
 const RECALL_EVERY: Duration = Duration::from_secs(3_600);
+/// How often it is looked for orders that wait for money in vain.
+const OVERDUE_EVERY: Duration = Duration::from_secs(5);
 /// Whose authority it is.
 const AUTHORITY: &str = "head-office";
 
@@ -209,6 +212,7 @@ pub async fn run(
     let mut beside = JoinSet::new();
     beside.spawn(prune(state.clone()));
     beside.spawn(recall_idle(db.clone(), clock, bell.clone()));
+    beside.spawn(end_overdue(db.clone(), clock, bell.clone()));
     beside.spawn(daily.run());
     beside.spawn(telling.run());
     beside.spawn(watch.run());
@@ -411,8 +415,25 @@ async fn recall_idle(db: Db, clock: MachineClock, bell: Bell) {
             Ok(money.into_rung())
         });
         match recalled.await {
-            Ok(sites) => sites.into_iter().for_each(|site| bell.try_ring(Ring::Issued(site))),
+            Ok(sites) => sites.iter().for_each(|site| bell.issued(site)),
             Err(error) => tracing::warn!("what lies idle at sites could not be asked back: {error}"),
+        }
+    }
+}
+
+/// Ends orders whose money did not come in time.
+async fn end_overdue(db: Db, clock: MachineClock, bell: Bell) {
+    loop {
+        tokio::time::sleep(OVERDUE_EVERY).await;
+        let now = Clock::wall(&clock);
+        let ended = db.write(move |tx| {
+            let mut money = Money::new(tx, now, RULE);
+            money.end_overdue()?;
+            Ok(money.into_rung())
+        });
+        match ended.await {
+            Ok(sites) => sites.iter().for_each(|site| bell.issued(site)),
+            Err(error) => tracing::warn!("orders that wait for money in vain could not be ended: {error}"),
         }
     }
 }

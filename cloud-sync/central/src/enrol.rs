@@ -3,8 +3,8 @@
 //! for its connection, where head office's broker is, and what head office signs with.
 
 use crate::{
+    bell::Bell,
     enrolments::Enrolments,
-    owners::Bell,
     store::{
         StoreError, Tx,
         enrolment::{self, Enrolment},

@@ -248,12 +248,12 @@ fn go_on(
     let site = copy.site().clone();
     journal::keep(tx, &site.id, site.branch, kept, &followed.orders, now)?;
     replica::save(tx, &site.id, copy.rows(), &followed.changes)?;
-    facts::cover(tx, &site, &followed.said, now)?;
+    let forgotten = facts::cover(tx, &site, &followed.said, now)?;
     ledger::book(tx, &followed.transfers)?;
     let rung = facts::follow(tx, &site, &followed.said, now)?;
     copy.rings(rung);
     let twice = fork::settled_twice(tx, copy, settled)?;
-    let findings = [followed.findings, twice].concat();
+    let findings = [followed.findings, twice, forgotten].concat();
     findings::add(tx, &site.id, site.branch, &findings, now)?;
     inbox::tell_all(tx, followed.told, now)?;
     copy.written();

@@ -27,6 +27,7 @@
 pub mod alerts;
 pub mod api;
 pub mod asks;
+pub mod bell;
 pub mod cli;
 pub mod clock;
 pub mod config;

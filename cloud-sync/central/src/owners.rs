@@ -3,6 +3,7 @@
 //! are taken when it has not gone on with any for as long.
 
 use crate::{
+    bell::{Bell, Ring},
     desk::{Clock, Desk, Office, ToSites, bounds::Bounds},
     front::Front,
     heard::Heard,
@@ -17,7 +18,7 @@ use domain::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::mpsc,
     task::{AbortHandle, JoinSet},
     time::MissedTickBehavior,
 };
@@ -31,43 +32,8 @@ const ISSUED_EVERY: Duration = Duration::from_secs(1);
 /// How often it is tried, each time, to go on with sites that somebody is at work on, and the pause between.
 const TRIES: usize = 6;
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
-/// Rings that wait to be heard; beyond them whoever rings waits.
-const RINGS_MAX: usize = 64;
 /// The pause before a desk begins again that came to an end.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// What may have happened that desks are to be looked at for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ring {
-    /// A site was added, let in, shut out.
-    Sites,
-    /// What a site's desk has in memory is not to be gone on with: its rows were made anew.
-    Anew(SiteId),
-    /// Something was issued to a site.
-    Issued(SiteId),
-}
-
-/// Rings for whoever keeps the desks.
-#[derive(Debug, Clone)]
-pub struct Bell(mpsc::Sender<Ring>);
-
-impl Bell {
-    /// A bell, and where it is heard.
-    pub fn new() -> (Self, mpsc::Receiver<Ring>) {
-        let (rings, heard) = mpsc::channel(RINGS_MAX);
-        (Self(rings), heard)
-    }
-
-    /// Rings.
-    pub async fn ring(&self, ring: Ring) {
-        let _going_down = self.0.send(ring).await;
-    }
-
-    /// Rings if there is room; otherwise it is found without.
-    pub fn try_ring(&self, ring: Ring) {
-        let _found_without = self.0.try_send(ring);
-    }
-}
 
 /// Since when other processes have not gone on with their sites, by this process's own elapsed time: what their clocks show, which
 /// may be years off, is compared with nothing but what they showed before.
@@ -109,8 +75,6 @@ pub struct Owners {
 /// A desk that is kept.
 struct Kept {
     task: AbortHandle,
-    /// Rings when something was issued to the site.
-    issued: Arc<Notify>,
     /// What the site signed with when the desk began: it knows no other.
     keys: Vec<EdgeKey>,
 }
@@ -167,23 +131,15 @@ impl Owners {
                         self.end(&site);
                         self.look().await;
                     }
-                    Ring::Issued(site) => self.issued(&site),
                 }
             }
-        }
-    }
-
-    /// Something was issued to a site: its desk sends it, if it is here.
-    fn issued(&self, site: &SiteId) {
-        if let Some(desk) = self.desks.get(site) {
-            desk.issued.notify_one();
         }
     }
 
     /// Rings for what another process has issued to this one's sites, and for what is to be sent again.
     async fn look_for_issued(&self) {
         match self.db.read(directives::sites_waiting).await {
-            Ok(sites) => sites.iter().for_each(|site| self.issued(site)),
+            Ok(sites) => sites.iter().for_each(|site| self.bell.issued(site)),
             Err(error) => tracing::warn!("what was issued to sites cannot be looked up: {error}"),
         }
     }
@@ -256,8 +212,7 @@ impl Owners {
         let (to_sites, bounds) = (Arc::clone(&self.to_sites), Arc::clone(&self.bounds));
         // The site may come in from here on.
         let mut says = front.begin(site);
-        let issued = Arc::new(Notify::new());
-        let (rings, bell) = (Arc::clone(&issued), self.bell.clone());
+        let (issued, bell) = (self.bell.is_here(site), self.bell.clone());
         let task = tokio::spawn(async move {
             loop {
                 let desk = Desk::new(
@@ -267,7 +222,7 @@ impl Owners {
                     of.clone(),
                     Arc::clone(&to_sites),
                     Arc::clone(&bounds),
-                    (Arc::clone(&rings), bell.clone()),
+                    (Arc::clone(&issued), bell.clone()),
                 );
                 match desk.run(says).await {
                     Ok(()) => return,
@@ -282,13 +237,14 @@ impl Owners {
             }
         });
         let task = task.abort_handle();
-        self.desks.insert(site.clone(), Kept { task, issued, keys });
+        self.desks.insert(site.clone(), Kept { task, keys });
     }
 
     fn end(&mut self, site: &SiteId) {
         if let Some(desk) = self.desks.remove(site) {
             desk.task.abort();
         }
+        self.bell.is_gone(site);
         self.front.end(site);
     }
 

@@ -15,6 +15,9 @@ use crate::{
     units::Fen,
 };
 
+/// So long after a card was held to a pile nobody waits there any more, in milliseconds.
+pub const WISH_MS: u64 = 120_000;
+
 impl Turn<'_> {
     /// Head office follows this branch of the journal, and is in this life. What is of another one counts for nothing from now
     /// on, and leases that were frozen can be spent (rules 4 and 7 of the line).
@@ -155,7 +158,10 @@ impl Turn<'_> {
                 card,
                 member: Some(member),
                 by,
-            } => self.hand_card(card, member, by),
+            } => {
+                self.check_head_offices(&member)?;
+                self.hand_card(card, member, by)
+            }
             Directive::Card { card, member: None, by } => self.take_card(card, by),
             Directive::Maintenance { pile, reason, by } => self.set_maintenance(pile, reason, by),
             Directive::Tariff { tariff, by } => self.add_tariff(*tariff, by),
@@ -223,12 +229,13 @@ impl Turn<'_> {
         }
     }
 
-    /// What a card wished for counts while it was held nowhere else since and nobody has ordered there.
+    /// What a card wished for counts while it was held nowhere else since, nobody has ordered there, and whoever held it may
+    /// still stand there: by the station's own elapsed time, as its clock may be hours off.
     fn check_wish(&self, wished: Option<u64>, outlet: &Outlet) -> Result<(), Rejected> {
         let Some(seq) = wished else { return Ok(()) };
         let wish = self.site.rows.connector(outlet).and_then(|row| row.wished.as_ref());
         match wish {
-            Some(wish) if wish.seq == seq => Ok(()),
+            Some(wish) if wish.seq == seq && self.now.mono < wish.at.after_ms(WISH_MS) => Ok(()),
             _ => Err(Rejected::WishOver),
         }
     }
@@ -250,6 +257,7 @@ impl Turn<'_> {
     fn debt_paid(&mut self, no: DirectiveNo, id: &OrderId, amount: Fen, receipt: String) -> Handled {
         self.check_positive(amount)?;
         let order = self.known_order(id)?;
+        self.check_head_offices(&order.member)?;
         let amount = amount.min(order.paid.debt);
         if amount == Fen::ZERO {
             return Ok(Answer::Order(id.clone()));
@@ -377,6 +385,7 @@ impl Turn<'_> {
     fn block_as_told(&mut self, member: MemberId, reason: Option<String>, by: String) -> Handled {
         let known = self.site.rows.member(&member);
         let known = known.ok_or_else(|| Rejected::UnknownMember(member.clone()))?;
+        self.check_head_offices(&member)?;
         if known.blocked_by_head_office != reason {
             self.journal(Fact::MemberBlocked {
                 member,
@@ -391,6 +400,7 @@ impl Turn<'_> {
     fn owes(&mut self, member: MemberId, amount: Fen) -> Handled {
         let known = self.site.rows.member(&member);
         let known = known.ok_or_else(|| Rejected::UnknownMember(member.clone()))?;
+        self.check_head_offices(&member)?;
         if amount.is_negative() {
             return Err(Rejected::NotPositive(amount));
         }

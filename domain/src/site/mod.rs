@@ -51,6 +51,7 @@ mod sums;
 mod timers;
 mod unordered;
 
+pub use directives::WISH_MS;
 pub use input::{Decision, Input, Place, Space, Told};
 pub use invariants::Violation;
 pub use live::{LiveView, OutletLive, Presence, UnorderedWatch};

@@ -379,8 +379,8 @@ pub enum Rejected {
         "whether it has ended by now is not known: head office has not said what time it is, and the station's clock is not trusted"
     )]
     NoTime,
-    /// The card was held elsewhere since, or somebody else has ordered there.
-    #[error("the card was held to another pile since, or another order was placed there")]
+    /// The card was held elsewhere since, somebody else has ordered there, or nobody waits there any more.
+    #[error("the card was held to another pile since, another order was placed there, or it is over two minutes ago")]
     WishOver,
     /// The bill is another than the one that was decided on.
     #[error("order {order} has {found} versions of its bill, and {meant} when this was decided")]

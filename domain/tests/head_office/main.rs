@@ -289,6 +289,11 @@ fn rule_18_a_wish_counts_until_the_card_is_elsewhere_or_somebody_ordered_there()
     assert_eq!(site.refused(by_wish(first, "hq-1", "P1", ends)), "wish_over");
     site.done(by_wish(second, "hq-2", "P2", ends));
     assert_eq!(site.refused(by_wish(second, "hq-3", "P2", ends)), "wish_over");
+    // By elapsed time: the clock may have been put right meanwhile.
+    let third = wish(&mut site, "P3");
+    site.bench.pass(domain::site::WISH_MS);
+    let ends = soon(&site.bench);
+    assert_eq!(site.refused(by_wish(third, "hq-4", "P3", ends)), "wish_over");
     // Without a line nobody is asked, and nobody waits for an answer.
     site.bench.ok(Input::Line(false));
     site.bench.pass(20_000);
@@ -515,4 +520,39 @@ fn a_record_that_stops_badly_is_settled_as_any_other() {
     let more = site.bench.order(&order).paid.charged() - captured;
     assert!(more > Fen::ZERO);
     assert_eq!(site.bench.debt("w"), more);
+}
+
+#[test]
+fn rule_13_what_head_office_says_of_its_own_member_is_not_done_to_the_stations_of_the_same_id() {
+    let mut site = Joined::new();
+    let card = CardId::new("c9").unwrap();
+    let of_m = |adopted: bool| {
+        [
+            Directive::Block {
+                member: member("m"),
+                reason: Some("stolen card".to_owned()),
+                by: "anna".to_owned(),
+            },
+            Directive::Owes {
+                member: member("m"),
+                amount: if adopted { yuan("3") } else { yuan("5") },
+            },
+            Directive::Card {
+                card: card.clone(),
+                member: Some(member("m")),
+                by: "anna".to_owned(),
+            },
+        ]
+    };
+    for directive in of_m(false) {
+        assert_eq!(site.refused(directive), "not_head_offices");
+    }
+    site.done(Directive::Member {
+        member: member("m"),
+        name: "m".to_owned(),
+        adopt: true,
+    });
+    for directive in of_m(true) {
+        site.done(directive);
+    }
 }

@@ -7,9 +7,10 @@ use super::{
     office::{unknown, write_down},
 };
 use crate::{
+    bell::Ring,
     enrol::{self, Entrance},
     enrolments::Line,
-    owners::{LEASE_MS, Ring},
+    owners::LEASE_MS,
     store::{
         StoreError, Tx,
         branches::{self, Branch},

@@ -6,7 +6,7 @@ use super::{
     wallets::check_amount,
 };
 use crate::{
-    money::{Money, Vouchered},
+    money::{Money, VOUCHER_MS_MAX, Vouchered},
     store::{
         directives::{self, Kept},
         issues::{self, Issue},
@@ -33,7 +33,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The longest that a voucher counts, in hours.
-const VOUCHER_HOURS_MAX: u32 = 24;
+const VOUCHER_HOURS_MAX: u32 = (VOUCHER_MS_MAX / 3_600_000) as u32;
 /// The most rows of a list that has no pages.
 const ROWS_MAX: u64 = 200;
 
@@ -112,11 +112,20 @@ impl From<DirectiveNo> for DirectiveNoView {
 
 /// Something that was issued to a site.
 #[derive(Debug, Serialize, ToSchema)]
-struct IssuedView {
+pub(super) struct IssuedView {
     /// The site.
     site: String,
     /// The directive.
     directive: DirectiveNoView,
+}
+
+impl IssuedView {
+    pub(super) fn new(site: &SiteId, no: DirectiveNo) -> Self {
+        Self {
+            site: site.to_string(),
+            directive: no.into(),
+        }
+    }
 }
 
 /// Money on the road.
@@ -283,10 +292,7 @@ where
             Ok(no) => no,
             Err(refused) => return Ok(Err(refused.into())),
         };
-        let view = IssuedView {
-            site: site.to_string(),
-            directive: no.into(),
-        };
+        let view = IssuedView::new(&site, no);
         let told = Told {
             action,
             subject: member.to_string(),

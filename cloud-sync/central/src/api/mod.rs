@@ -38,6 +38,7 @@ mod books;
 mod books_check;
 mod branches;
 mod credentials;
+mod directing;
 mod document;
 pub mod dto;
 mod energy;
@@ -258,6 +259,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(wallets::routes())
         .merge(topups::routes())
         .merge(leases::routes())
+        .merge(directing::routes())
         .merge(placing::routes())
         .merge(findings::routes())
         .merge(alerts::routes())

@@ -5,10 +5,7 @@ use super::{
     ApiState,
     answered::{Answered, Decided, Shown, Told},
 };
-use crate::{
-    money::{Money, Refused},
-    owners::Ring,
-};
+use crate::money::{Money, Refused};
 use axum::http::StatusCode;
 use domain::ids::SiteId;
 use service::http::{access::Caller, idempotency::IdempotencyKey, problem::Problem};
@@ -47,7 +44,7 @@ impl ApiState {
     pub(super) fn ring(&self, sites: BTreeSet<SiteId>) {
         if let Some(entrance) = &self.entrance {
             for site in sites {
-                entrance.bell.try_ring(Ring::Issued(site));
+                entrance.bell.issued(&site);
             }
         }
     }
@@ -61,6 +58,7 @@ impl From<Refused> for Problem {
             Refused::UnknownSite(_) => (StatusCode::NOT_FOUND, "unknown_site"),
             Refused::UnknownOrder { .. } => (StatusCode::NOT_FOUND, "unknown_order"),
             Refused::Frozen { .. } => (StatusCode::CONFLICT, "wallet_frozen"),
+            Refused::Silent(_) => (StatusCode::CONFLICT, "sites_missing"),
             Refused::AllFrozen(_) => (StatusCode::CONFLICT, "wallets_frozen"),
             Refused::Blocked { .. } => (StatusCode::CONFLICT, "member_blocked"),
             Refused::Owes { .. } => (StatusCode::CONFLICT, "member_owes"),
@@ -83,6 +81,7 @@ impl From<Refused> for Problem {
                     .with("wanted", wanted.to_string())
                     .with("lies", lies.collect::<Vec<_>>())
             }
+            Refused::Silent(sites) => problem.with("sites", serde_json::json!(sites)),
             Refused::Owes { amount, .. } => problem.with("owes", amount.to_string()),
             _ => problem,
         }

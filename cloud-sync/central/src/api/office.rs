@@ -5,10 +5,10 @@ use super::{
     answered::{Answered, Shown, Told},
 };
 use crate::{
+    bell::Ring,
     enrol::{self, Entrance, NotEnrolled},
     enrolments,
     money::{Money, RULE},
-    owners::Ring,
     store::{audit, sites},
 };
 use axum::{Extension, Json, extract::State, http::StatusCode};

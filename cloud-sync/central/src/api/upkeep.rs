@@ -6,7 +6,7 @@ use super::{
     office::unknown,
 };
 use crate::{
-    owners::Ring,
+    bell::Ring,
     store::{StoreError, Tx, audit, sites},
     upkeep::{self, Verified},
 };

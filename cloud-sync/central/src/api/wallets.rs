@@ -8,11 +8,11 @@ use super::{
 use crate::{
     ingest,
     money::Money,
-    store::{at_sites, identity, issues, ledger, members},
+    store::{at_sites, issues, ledger, members},
 };
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
-    ids::{CardId, MemberId},
+    ids::{CardId, MemberId, SiteId},
     units::Fen,
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,7 @@ use service::{
     },
     wire::{At, Yuan, described},
 };
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -35,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(block_member))
         .routes(routes!(put_card))
         .routes(routes!(freeze_wallets))
+        .routes(routes!(adopt_member))
 }
 
 /// A member of head office's.
@@ -65,6 +67,49 @@ struct Stopped {
 impl Checked for Stopped {
     fn check(&self) -> Result<(), Problem> {
         match &self.reason {
+            Some(reason) => check_reason("reason", reason),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a station's own member is head office's.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Adopted {
+    /// By what people know that they are one person.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+impl Checked for Adopted {
+    fn check(&self) -> Result<(), Problem> {
+        check_reason("reason", &self.reason)
+    }
+}
+
+/// All wallets are frozen, and why; or let go.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct StoppedWallets {
+    /// Why; `null` lets them go.
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    reason: Option<String>,
+    /// Sites that have not reported since head office's database was restored, and will not soon: whoever is known there spends
+    /// nothing until the site is back and has closed the vouchers of before.
+    #[serde(default)]
+    #[schema(value_type = Vec<described::SiteId>)]
+    missing: BTreeSet<SiteId>,
+}
+
+impl Checked for StoppedWallets {
+    fn check(&self) -> Result<(), Problem> {
+        match &self.reason {
+            Some(_) if !self.missing.is_empty() => Err(Problem::field(
+                "missing",
+                "is said where wallets are let go, without a reason",
+            )),
             Some(reason) => check_reason("reason", reason),
             None => Ok(()),
         }
@@ -279,23 +324,30 @@ async fn put_card(State(api): State<ApiState>, Of(card): Of<CardId>, put: Put<Ca
     .await
 }
 
-/// Freeze all wallets, or let them go: they are frozen by themselves where head office's database was restored from a copy, until
-/// every site has reported.
+/// Freeze all wallets, or let them go. They are frozen by themselves where head office's database was restored from a copy; they go
+/// once every site has reported since, or is named as missing: `409 sites_missing` names those that have not.
 #[utoipa::path(
     put, path = "/v1/head-office/wallets", tag = "head office",
-    request_body = Stopped,
+    request_body = StoppedWallets,
     responses((status = 204, description = "It is as asked")),
     security(("bearer" = ["admin"])),
 )]
-async fn freeze_wallets(State(api): State<ApiState>, put: Put<Stopped>) -> Result<Answered, Problem> {
-    let reason = put.body.reason;
-    api.change(put.caller, None, move |tx, _| {
-        let before = identity::frozen(tx)?;
+async fn freeze_wallets(State(api): State<ApiState>, put: Put<StoppedWallets>) -> Result<Answered, Problem> {
+    let StoppedWallets { reason, missing } = put.body;
+    api.with_money(put.caller, None, move |money| {
+        let before = money.why_all_frozen()?;
         if before.is_none() && reason.is_none() {
             let detail = "wallets are not frozen";
             return Ok(Err(Problem::new(StatusCode::CONFLICT, "not_frozen", detail)));
         }
-        identity::freeze(tx, reason.as_deref())?;
+        match &reason {
+            Some(reason) => money.freeze_all(reason)?,
+            None => {
+                if let Err(refused) = money.let_wallets_go(&missing)? {
+                    return Ok(Err(refused.into()));
+                }
+            }
+        }
         let told = Told {
             action: if reason.is_some() {
                 "wallets_frozen"
@@ -303,7 +355,39 @@ async fn freeze_wallets(State(api): State<ApiState>, put: Put<Stopped>) -> Resul
                 "wallets_let_go"
             },
             subject: "head office".to_owned(),
-            detail: json!({ "reason": reason, "before": before }),
+            detail: json!({ "reason": reason, "before": before, "missing": missing }),
+        };
+        Ok(Ok((Shown::nothing(), told)))
+    })
+    .await
+}
+
+/// Say that a station's own member is head office's member of the same id from now on: what they have there is their wallet's to
+/// recall, and they are told so at the desk. Without this two members of one id, made at two places, stay two.
+#[utoipa::path(
+    put, path = "/v1/sites/{site}/members/{member}/adopted", tag = "members",
+    params(
+        ("site" = inline(described::SiteId), Path, description = "The site's id"),
+        ("member" = inline(described::MemberId), Path, description = "The member's id"),
+    ),
+    request_body = Adopted,
+    responses((status = 204, description = "The site is told")),
+    security(("bearer" = ["admin"])),
+)]
+async fn adopt_member(
+    State(api): State<ApiState>,
+    Of((site, member)): Of<(SiteId, MemberId)>,
+    put: Put<Adopted>,
+) -> Result<Answered, Problem> {
+    let reason = put.body.reason;
+    api.with_money(put.caller, None, move |money| {
+        if let Err(refused) = money.adopt(&site, &member)? {
+            return Ok(Err(refused.into()));
+        }
+        let told = Told {
+            action: "member_adopted",
+            subject: member.to_string(),
+            detail: json!({ "site": site.as_str(), "reason": reason }),
         };
         Ok(Ok((Shown::nothing(), told)))
     })

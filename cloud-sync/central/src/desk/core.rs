@@ -29,6 +29,7 @@ use domain::{
     journal::Head,
     planted::{Bug, is_planted},
     time::{Mono, Now, Wall},
+    units::Fen,
 };
 use protocol::{
     frame::{Ack, Batch, Malformed, Nonce, Pong, SignedDirective, State, Tail},
@@ -271,17 +272,24 @@ impl Core {
             return Ok(effects);
         }
         let of = (self.site().clone(), self.hq_epoch());
+        let is_forked = self.copy.site().state == State::Forked;
         for (row, sent) in ROWS.into_iter().zip(&mut self.memory.sent) {
             let waiting = directives::waiting(tx, (&of.0, of.1), row, DIRECTIVES_ON_THE_WAY)?;
             let is_due = now.ms_since(sent.at) >= DIRECT_AGAIN_MS;
+            // Time counts from when the first that waits was sent, whatever was issued after it: it may have been lost.
+            let first = waiting.first().map(|directive| directive.no.n);
             for directive in waiting {
+                // Whoever else goes on with the journal would take it too, and it would be spent twice.
+                if is_forked && directive.directive()?.carries() > Fen::ZERO {
+                    break;
+                }
                 if directive.no.n <= sent.n && !is_due {
                     continue;
                 }
-                *sent = Sent {
-                    n: directive.no.n.max(sent.n),
-                    at: now,
-                };
+                if first == Some(directive.no.n) {
+                    sent.at = now;
+                }
+                sent.n = sent.n.max(directive.no.n);
                 let bytes = SignedDirective::to_bytes(directive.body.as_bytes(), &of.0, &self.office.key);
                 effects.push(Effect(Kind::Directive, bytes));
             }

@@ -10,9 +10,9 @@ use self::{
     core::{Core, Effect, Heard, Memory, Then, Unread, at_once},
 };
 use crate::{
+    bell::{Bell, Issued},
     door::Up,
     ingest::Read,
-    owners::{Bell, Ring},
     store::{Db, StoreError, sites},
 };
 use broker::{Receipt, RefusalReason};
@@ -27,10 +27,7 @@ use protocol::{
     topic::Kind,
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::{
-    sync::{Notify, mpsc},
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// The least time between two hellos that are answered, in milliseconds: each time is a question to the database and a
 /// signature. Of those that come meanwhile the latest is answered.
@@ -105,7 +102,7 @@ pub struct Desk {
     memory: Memory,
     bounds: Arc<Bounds>,
     /// Rings when something was issued to the site.
-    issued: Arc<Notify>,
+    issued: Arc<Issued>,
     /// Told when something was issued to others by what this site has said.
     bell: Bell,
     /// When a hello was last answered.
@@ -123,7 +120,7 @@ impl Desk {
         site: SiteId,
         to_sites: ToSites,
         bounds: Arc<Bounds>,
-        (issued, bell): (Arc<Notify>, Bell),
+        (issued, bell): (Arc<Issued>, Bell),
     ) -> Self {
         Self {
             office,
@@ -167,7 +164,7 @@ impl Desk {
             let due = due.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())));
             let issued = Arc::clone(&self.issued);
             tokio::select! {
-                () = issued.notified() => self.direct().await?,
+                () = issued.rung() => {}
                 up = says.recv() => match up {
                     None => return Ok(()),
                     Some(up) => ahead.push_back(self.begin(up, true).await?),
@@ -187,6 +184,9 @@ impl Desk {
     }
 
     async fn do_what_is_due(&mut self) -> Result<(), StoreError> {
+        if self.issued.take() {
+            self.direct().await?;
+        }
         let now = self.clock.mono();
         if self.greet_at().is_some_and(|at| at <= now)
             && let Some(hello) = self.hello.take()
@@ -327,7 +327,7 @@ impl Desk {
                     effect.into_iter().for_each(|effect| self.perform(effect));
                     for site in rung {
                         // Nobody waits: whoever keeps the desks looks by itself soon.
-                        self.bell.try_ring(Ring::Issued(site));
+                        self.bell.issued(&site);
                     }
                     return Ok(true);
                 }

@@ -3,7 +3,8 @@
 
 use super::{Money, Refused};
 use crate::store::{
-    StoreError, at_sites, identity,
+    StoreError,
+    at_sites::{self, AtSite},
     issues::{self, Issue, Kind},
     members::{self, Member},
 };
@@ -12,9 +13,6 @@ use domain::{
     ids::{MemberId, OrderId, SiteId},
     units::Fen,
 };
-
-/// What a site was last told that somebody owes elsewhere.
-const OWES: &str = "owes";
 
 /// What an order owes, less what is on the road for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,17 +44,18 @@ impl Money<'_> {
     /// What a member owes, but at one site.
     pub(super) fn owed(&mut self, member: &MemberId, but_at: Option<&SiteId>) -> Result<Fen, StoreError> {
         let debts = self.debts(member)?;
-        Ok(debts
-            .iter()
-            .filter(|debt| Some(&debt.site) != but_at)
-            .map(|debt| debt.amount)
-            .sum())
+        let at_sites = debts.iter().filter(|debt| Some(&debt.site) != but_at);
+        let at_sites: Fen = at_sites.map(|debt| debt.amount).sum();
+        Ok(at_sites + self.own_debt(member)?)
     }
 
     /// The wallet pays what it can, and sites are told of the rest. The member is held fast.
     pub(super) fn settle_debts(&mut self, member: &Member) -> Result<(), StoreError> {
         // Nothing leaves a wallet that is frozen, not even this; it pays once it is let go.
-        let may_pay = member.frozen.is_none() && identity::frozen(self.tx)?.is_none();
+        let may_pay = self.frozen(member)?.is_none();
+        if may_pay {
+            self.pay_own_debt(&member.id)?;
+        }
         for debt in self.debts(&member.id)? {
             let pays = debt.amount.min(self.spendable(&member.id)?);
             if pays <= Fen::ZERO || !may_pay {
@@ -92,25 +91,32 @@ impl Money<'_> {
         self.send(&issue)
     }
 
-    /// Tells each site that knows the member what they owe at others, where that has changed.
+    /// Tells each site that knows the member what they owe at others, where it does not know that.
     fn tell_what_is_owed(&mut self, member: &Member) -> Result<(), StoreError> {
-        for site in self.sites_of(&member.id)? {
-            let owes = self.owed(&member.id, Some(&site))?;
-            if members::told(self.tx, &site, &member.id, OWES)?.unwrap_or_default() == owes.0 {
-                continue;
-            }
-            let told = self.direct(
-                &site,
-                &Directive::Owes {
-                    member: member.id.clone(),
-                    amount: owes,
-                },
-            )?;
-            // A site that cannot be told now is told with the next change, or when it is followed again.
-            if told.is_ok() {
-                members::tell(self.tx, &site, &member.id, OWES, owes.0)?;
-            }
+        for at in at_sites::of_member(self.tx, &member.id)? {
+            self.tell_owed_at(member, &at)?;
         }
+        Ok(())
+    }
+
+    /// Tells a site what the member owes at others, where neither its row says so nor what is on its way there.
+    pub(super) fn tell_owed_at(&mut self, member: &Member, at: &AtSite) -> Result<(), StoreError> {
+        let owes = self.owed(&member.id, Some(&at.site))?;
+        let known = match self.last_told(&at.site, "owes", member.id.as_str())? {
+            Some(Directive::Owes { amount, .. }) => amount,
+            _ => at.owes,
+        };
+        if known == owes {
+            return Ok(());
+        }
+        // A site that cannot be told now is told with the next change, or when it is followed again.
+        let _told_later = self.direct(
+            &at.site,
+            &Directive::Owes {
+                member: member.id.clone(),
+                amount: owes,
+            },
+        )?;
         Ok(())
     }
 

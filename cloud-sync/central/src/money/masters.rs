@@ -2,8 +2,9 @@
 
 use super::{Decided, Money, Refused};
 use crate::store::{
-    StoreError, at_sites,
-    members::{self, Card},
+    StoreError,
+    at_sites::{self, AtSite},
+    members::{self, Card, Member},
     placings::{self, Placing},
 };
 use domain::{
@@ -37,16 +38,49 @@ impl Money<'_> {
             return Ok(false);
         }
         members::block(self.tx, member, why)?;
-        for site in self.sites_of(member)? {
+        for at in at_sites::of_member(self.tx, member)? {
+            self.tell_blocked_at(member, why, &at)?;
+        }
+        Ok(true)
+    }
+
+    /// Tells a site whether the member is on the blacklist, where neither its row says so nor what is on its way there.
+    fn tell_blocked_at(&mut self, member: &MemberId, why: Option<&str>, at: &AtSite) -> Result<(), StoreError> {
+        let known = match self.last_told(&at.site, "block", member.as_str())? {
+            Some(Directive::Block { reason, .. }) => reason,
+            _ => at.blocked.clone(),
+        };
+        if known.as_deref() != why {
             let block = Directive::Block {
                 member: member.clone(),
                 reason: why.map(str::to_owned),
                 by: self.by.clone(),
             };
             // A site that was closed serves nobody.
-            let _gone = self.direct(&site, &block)?;
+            let _gone = self.direct(&at.site, &block)?;
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// A site has come to know a member as head office's, by whichever way: it is told all there is to know of them. What was told
+    /// to the sites that knew them before has not reached this one.
+    pub(super) fn known_at(&mut self, member: &Member, site: &SiteId) -> Result<(), StoreError> {
+        let at_sites = at_sites::of_member(self.tx, &member.id)?;
+        let Some(at) = at_sites.into_iter().find(|at| at.site == *site) else {
+            return Ok(());
+        };
+        self.tell_blocked_at(&member.id, member.blocked.as_deref(), &at)?;
+        self.tell_owed_at(member, &at)?;
+        for card in members::cards_of(self.tx, &member.id)? {
+            let told = match self.last_told(site, "card", card.id.as_str())? {
+                Some(Directive::Card { member, .. }) => member,
+                _ => at_sites::holder(self.tx, site, &card.id)?,
+            };
+            if told.as_ref() != Some(&member.id) {
+                self.tell_card(site, &card)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives a card to a member, or takes it back; every site is told.

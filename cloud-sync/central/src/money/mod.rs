@@ -8,14 +8,16 @@
 //! | `leases` | money to a site and back: leases, recalls, vouchers |
 //! | `placing` | orders through head office: money is gathered, then leased and the order placed in one directive |
 //! | `debts` | wallets pay what members owe; other sites are told of the rest |
+//! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
-//! | `masters` | who a member is, whether they are served, whose a card is
+//! | `masters` | who a member is, whether they are served, whose a card is |
 //! | `facts` | what a site's journal says of all this |
 //!
 //! *Architecture Invariant:* the sum over `transit:{s}:{m}` is what issues have on the road (rule 15 of the line), and no money
 //! comes free because time has passed: only because a fact has arrived.
 
+mod closing;
 mod debts;
 pub mod facts;
 mod leases;
@@ -29,10 +31,10 @@ pub use placing::{Order, Placed};
 pub use topups::{Callback, Credited, Paid};
 
 use crate::store::{
-    StoreError, Tx, directives, identity, issues,
+    StoreError, Tx, at_sites, directives, identity, issues,
     ledger::{self, Movement},
     members::{self, Member},
-    placings, sites,
+    missing, placings, sites,
 };
 use domain::{
     head_office::{Directive, DirectiveNo, HqEpoch},
@@ -56,6 +58,8 @@ const RESTORE: &str = "RESTORE";
 pub const RULE: &str = "head office";
 /// A site that was not heard for so long has no line, in milliseconds.
 pub const LINE_UP_MS: i64 = 60_000;
+/// The longest that a voucher counts, in milliseconds.
+pub const VOUCHER_MS_MAX: i64 = 24 * 3_600_000;
 /// The most that is moved at once.
 pub const AMOUNT_MAX: Fen = Fen(100_000_000);
 
@@ -79,6 +83,12 @@ pub enum Refused {
     /// Nothing leaves any wallet.
     #[error("wallets are frozen: {0}. PUT /v1/head-office/wallets lets them go once every site has reported")]
     AllFrozen(String),
+    /// Sites have not said what they have of head office's since its database was restored.
+    #[error(
+        "these sites have not reported since head office's database was restored: {}. Wait until they have, or name them as missing: \
+         who is known there spends nothing then until the site is back", names(.0)
+    )]
+    Silent(Vec<SiteId>),
     /// They are on the blacklist.
     #[error("{member} is on the blacklist: {why}")]
     Blocked {
@@ -145,6 +155,10 @@ pub enum Refused {
     /// The number is taken.
     #[error("{0} was used for something else: each top-up has a number of its own")]
     OtherTopUp(String),
+}
+
+fn names(sites: &[SiteId]) -> String {
+    sites.iter().map(SiteId::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn elsewhere(lies: &[(SiteId, Fen)]) -> String {
@@ -255,6 +269,14 @@ impl<'a> Money<'a> {
         directives::add(self.tx, (site, line.hq_epoch), directive, (&self.by, self.now))
     }
 
+    /// What a site was last told of this kind about something, where it has not answered that.
+    fn last_told(&mut self, site: &SiteId, kind: &str, about: &str) -> Result<Option<Directive>, StoreError> {
+        match self.line(site)? {
+            Some(line) => directives::last_waiting(self.tx, (site, line.hq_epoch), kind, about),
+            None => Ok(None),
+        }
+    }
+
     /// Issues a directive that moves no money: to whichever site it may go.
     ///
     /// # Errors
@@ -305,23 +327,89 @@ impl<'a> Money<'a> {
         let Some(found) = members::hold(self.tx, member)? else {
             return Ok(Err(Refused::UnknownMember(member.clone())));
         };
-        if let Some(why) = identity::frozen(self.tx)? {
-            return Ok(Err(Refused::AllFrozen(why)));
-        }
-        let member = member.clone();
-        if let Some(why) = found.frozen {
-            return Ok(Err(Refused::Frozen { member, why }));
+        if let Some(refused) = self.frozen(&found)? {
+            return Ok(Err(refused));
         }
         if let Some(why) = found.blocked {
+            let member = member.clone();
             return Ok(Err(Refused::Blocked { member, why }));
         }
         Ok(Ok(found))
     }
 
+    /// Why nothing leaves a wallet at all, not even what its member owes.
+    fn frozen(&mut self, member: &Member) -> Result<Option<Refused>, StoreError> {
+        if let Some(why) = identity::frozen(self.tx)? {
+            return Ok(Some(Refused::AllFrozen(why)));
+        }
+        if let Some(why) = &member.frozen {
+            let (member, why) = (member.id.clone(), why.clone());
+            return Ok(Some(Refused::Frozen { member, why }));
+        }
+        for site in missing::all(self.tx)? {
+            if at_sites::knows(self.tx, &site, &member.id)? {
+                let why = format!(
+                    "site {site} was named as missing when head office's database was restored: it ends once the site has closed \
+                     the vouchers of before"
+                );
+                let member = member.id.clone();
+                return Ok(Some(Refused::Frozen { member, why }));
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether anything may leave a member's wallet but what they owe.
     fn may_spend(&mut self, member: &Member) -> Result<bool, StoreError> {
-        let is_open = member.frozen.is_none() && member.blocked.is_none();
-        Ok(is_open && identity::frozen(self.tx)?.is_none())
+        Ok(member.blocked.is_none() && self.frozen(member)?.is_none())
+    }
+
+    /// Why nothing leaves any wallet; none where it may.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn why_all_frozen(&mut self) -> Result<Option<String>, StoreError> {
+        identity::frozen(self.tx)
+    }
+
+    /// Nothing leaves any wallet from now on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn freeze_all(&mut self, why: &str) -> Result<(), StoreError> {
+        identity::freeze(self.tx, Some(why))
+    }
+
+    /// Lets wallets go after head office's database was restored from a copy: every site has said since what it has of head office's,
+    /// or people name it as missing (rule 4). Then they pay what is owed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn let_wallets_go(&mut self, missing: &BTreeSet<SiteId>) -> Decided<()> {
+        let mut silent = Vec::new();
+        for site in sites::all(self.tx)? {
+            // One that never said anything was told nothing.
+            if site.closed_at.is_some() || site.epoch.is_none() {
+                continue;
+            }
+            let Some(line) = self.line(&site.id)? else { continue };
+            if at_sites::goes_by(self.tx, &site.id)? != Some(line.hq_epoch) {
+                silent.push((site.id, line.hq_epoch));
+            }
+        }
+        if silent.iter().any(|(site, _)| !missing.contains(site)) {
+            let sites = silent.into_iter().map(|(site, _)| site).collect();
+            return Ok(Err(Refused::Silent(sites)));
+        }
+        for (site, epoch) in silent {
+            let since = identity::begun_at(self.tx, epoch)?.unwrap_or(self.now);
+            missing::name(self.tx, &site, since, &self.by)?;
+        }
+        identity::freeze(self.tx, None)?;
+        for member in at_sites::owing(self.tx, None)? {
+            self.wallet_moved(&member)?;
+        }
+        Ok(Ok(()))
     }
 
     /// What can be spent of a wallet: all but what was gathered for orders that are not placed yet (rule 18).

@@ -4,7 +4,7 @@
 
 use super::{Decided, Line, Money, RULE, Refused};
 use crate::store::{
-    StoreError, issues,
+    StoreError, issues, ledger,
     members::{self, Member},
     placings::{self, Placing, State},
 };
@@ -12,12 +12,15 @@ use domain::{
     head_office::{Directive, DirectiveNo, RefusedDirective},
     ids::{CardId, HEAD_OFFICE_ORDER, MemberId, OrderId, Outlet, SiteId},
     order::Until,
-    time::Wall,
     units::Fen,
 };
 
 /// How long an order that is asked for may take to begin, in milliseconds.
 pub(super) const PLACING_MS: i64 = 60_000;
+/// So long after a card was held to a pile nobody waits there any more, in milliseconds.
+const WISH_MS: u64 = domain::site::WISH_MS;
+/// The most orders that are ended at once because their money did not come.
+const OVERDUE_MAX: u64 = 500;
 /// What a card reserves where the driver says no amount.
 const PREPAY_BY_CARD: Fen = Fen(5_000);
 /// The least for which a card starts.
@@ -168,7 +171,7 @@ impl Money<'_> {
                 placings::set(self.tx, &placing.order, &State::Refused(refused))?;
                 continue;
             }
-            let has = crate::store::ledger::balance(self.tx, &crate::store::ledger::wallet(&member.id))?;
+            let has = ledger::balance(self.tx, &ledger::wallet(&member.id))?;
             if has < placing.prepay {
                 break;
             }
@@ -186,6 +189,28 @@ impl Money<'_> {
         Ok(())
     }
 
+    /// Orders whose money did not come in time end, and what was kept for them is free: it pays debts first. How many there were.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn end_overdue(&mut self) -> Result<usize, StoreError> {
+        let overdue = placings::overdue(self.tx, self.now, OVERDUE_MAX)?;
+        let mut ended = 0;
+        for placing in &overdue {
+            let Some(member) = members::hold(self.tx, &placing.member)? else {
+                continue;
+            };
+            // Whoever holds the member may have sent it before this.
+            let state = placings::find(self.tx, &placing.order)?.map(|found| found.state);
+            if state == Some(State::Gathering) {
+                placings::set(self.tx, &placing.order, &State::Expired)?;
+                self.wallet_moved(&member.id)?;
+                ended += 1;
+            }
+        }
+        Ok(ended)
+    }
+
     /// A card was held to a pile of a site that did not know it, or had too little: its member's order is placed, or is not.
     ///
     /// # Errors
@@ -195,10 +220,11 @@ impl Money<'_> {
         site: &SiteId,
         card: &CardId,
         outlet: &Outlet,
-        (seq, at): (u64, Wall),
+        (seq, age_ms): (u64, u64),
     ) -> Result<(), StoreError> {
-        // What was wished for while the line was cut, nobody waits for any more.
-        if (self.now.0 - at.0).abs() > PLACING_MS {
+        // What was wished for while the line was cut, nobody waits for any more. How old it is the journal says by elapsed time, as
+        // far as it has come: the site's clock may be hours off. The site itself looks again.
+        if age_ms > WISH_MS {
             return Ok(());
         }
         let Some(member) = members::card(self.tx, card)?.and_then(|card| card.member) else {

@@ -2,8 +2,9 @@
 
 use super::{Row, StoreError, Tx, members};
 use domain::{
-    head_office::HeadOfficeRow,
-    ids::{MemberId, OrderId, SiteId},
+    card::Card,
+    head_office::{HeadOfficeRow, HqEpoch},
+    ids::{CardId, MemberId, OrderId, SiteId},
     member::MemberRow,
     order::OrderRow,
     time::Wall,
@@ -23,6 +24,10 @@ pub struct AtSite {
     pub leased: Fen,
     /// What they owe there, from zero up.
     pub debt: Fen,
+    /// What the site knows that they owe elsewhere.
+    pub owes: Fen,
+    /// Why the site serves them not, by head office's word.
+    pub blocked: Option<String>,
 }
 
 fn bad(what: &str) -> StoreError {
@@ -49,9 +54,14 @@ fn at_site(mut row: Row) -> Result<(MemberId, Option<AtSite>), StoreError> {
         allowance: Fen(row.int(2)?),
         leased: member.leased.now,
         debt: Fen(row.int(3)?.abs()),
+        owes: member.owes,
+        blocked: member.blocked_by_head_office,
     };
     Ok((id, Some(there)))
 }
+
+/// Sites that were closed serve nobody: what was there has come back (rule 14).
+const OPEN: &str = "site NOT IN (SELECT id FROM site WHERE closed_at IS NOT NULL)";
 
 /// The sites at which a member is known as head office's.
 ///
@@ -59,7 +69,7 @@ fn at_site(mut row: Row) -> Result<(MemberId, Option<AtSite>), StoreError> {
 /// [`StoreError`].
 pub fn of_member(tx: &mut dyn Tx, member: &MemberId) -> Result<Vec<AtSite>, StoreError> {
     let rows = tx.query(
-        "SELECT site, id, allowance, debt, row FROM r_member WHERE id = $1 ORDER BY site",
+        &format!("SELECT site, id, allowance, debt, row FROM r_member WHERE id = $1 AND {OPEN} ORDER BY site"),
         &[member.as_str().into()],
     )?;
     let found = rows
@@ -75,7 +85,9 @@ pub fn of_member(tx: &mut dyn Tx, member: &MemberId) -> Result<Vec<AtSite>, Stor
 /// [`StoreError`].
 pub fn leased(tx: &mut dyn Tx) -> Result<Vec<(MemberId, AtSite)>, StoreError> {
     let rows = tx.query(
-        "SELECT site, id, allowance, debt, row FROM r_member WHERE allowance > 0 ORDER BY id, site",
+        &format!(
+            "SELECT site, id, allowance, debt, row FROM r_member WHERE allowance > 0 AND {OPEN} ORDER BY id, site"
+        ),
         &[],
     )?;
     let mut found = Vec::new();
@@ -121,8 +133,38 @@ pub fn member_of_order(tx: &mut dyn Tx, site: &SiteId, order: &OrderId) -> Resul
     )?;
     let Some(mut row) = row else { return Ok(None) };
     let member = members::member_id(&row.text(0)?)?;
-    let is_known = of_member(tx, &member)?.iter().any(|at| at.site == *site);
-    Ok(is_known.then_some(member))
+    Ok(knows(tx, site, &member)?.then_some(member))
+}
+
+/// Whether a site knows a member as head office's.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn knows(tx: &mut dyn Tx, site: &SiteId, member: &MemberId) -> Result<bool, StoreError> {
+    Ok(row_of(tx, site, member)?.is_some_and(|row| row.head_office))
+}
+
+fn row_of(tx: &mut dyn Tx, site: &SiteId, member: &MemberId) -> Result<Option<MemberRow>, StoreError> {
+    let row = tx.query_optional(
+        "SELECT row FROM r_member WHERE site = $1 AND id = $2",
+        &[site.as_str().into(), member.as_str().into()],
+    )?;
+    row.map(|mut row| parse(&row.text(0)?)).transpose()
+}
+
+/// Members of head office's who owe something at a site, or at any.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn owing(tx: &mut dyn Tx, site: Option<&SiteId>) -> Result<Vec<MemberId>, StoreError> {
+    let rows = tx.query(
+        "SELECT DISTINCT r.id FROM r_member r JOIN member m ON m.id = r.id \
+         WHERE r.debt <> 0 AND ($1 = '' OR r.site = $1) ORDER BY r.id",
+        &[site.map_or("", SiteId::as_str).into()],
+    )?;
+    rows.into_iter()
+        .map(|mut row| members::member_id(&row.text(0)?))
+        .collect()
 }
 
 /// Whether a site has a member of this id who is its own, and not head office's.
@@ -130,12 +172,7 @@ pub fn member_of_order(tx: &mut dyn Tx, site: &SiteId, order: &OrderId) -> Resul
 /// # Errors
 /// [`StoreError`].
 pub fn has_its_own(tx: &mut dyn Tx, site: &SiteId, member: &MemberId) -> Result<bool, StoreError> {
-    let row = tx.query_optional(
-        "SELECT row FROM r_member WHERE site = $1 AND id = $2",
-        &[site.as_str().into(), member.as_str().into()],
-    )?;
-    let row: Option<MemberRow> = row.map(|mut row| parse(&row.text(0)?)).transpose()?;
-    Ok(row.is_some_and(|row| !row.head_office))
+    Ok(row_of(tx, site, member)?.is_some_and(|row| !row.head_office))
 }
 
 /// How many orders a member has had at a site since a time.
@@ -155,10 +192,34 @@ pub fn orders_since(tx: &mut dyn Tx, site: &SiteId, member: &MemberId, since: Wa
 /// # Errors
 /// [`StoreError`].
 pub fn vouchers_closed(tx: &mut dyn Tx, site: &SiteId) -> Result<Option<Wall>, StoreError> {
+    Ok(head_office(tx, site)?.and_then(|row| row.vouchers_closed))
+}
+
+/// Whose card it is at a site.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn holder(tx: &mut dyn Tx, site: &SiteId, card: &CardId) -> Result<Option<MemberId>, StoreError> {
+    let row = tx.query_optional(
+        "SELECT row FROM r_card WHERE site = $1 AND id = $2",
+        &[site.as_str().into(), card.as_str().into()],
+    )?;
+    let row: Option<Card> = row.map(|mut row| parse(&row.text(0)?)).transpose()?;
+    Ok(row.and_then(|card| card.holder().cloned()))
+}
+
+/// The life of head office's that a site goes by.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn goes_by(tx: &mut dyn Tx, site: &SiteId) -> Result<Option<HqEpoch>, StoreError> {
+    Ok(head_office(tx, site)?.and_then(|row| row.hq_epoch))
+}
+
+fn head_office(tx: &mut dyn Tx, site: &SiteId) -> Result<Option<HeadOfficeRow>, StoreError> {
     let row = tx.query_optional(
         "SELECT row FROM r_state WHERE site = $1 AND name = 'head_office'",
         &[site.as_str().into()],
     )?;
-    let row: Option<HeadOfficeRow> = row.map(|mut row| parse(&row.text(0)?)).transpose()?;
-    Ok(row.and_then(|row| row.vouchers_closed))
+    row.map(|mut row| parse(&row.text(0)?)).transpose()
 }

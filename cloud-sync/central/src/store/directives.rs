@@ -93,8 +93,8 @@ pub fn add(
     let body = SignedDirective::json(no, directive);
     let body = String::from_utf8(body).map_err(|_| bad("the text"))?;
     tx.execute(
-        "INSERT INTO directive (site, hq_epoch, row, n, kind, body, member, order_id, state, made_at, made_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'waiting', $9, $10)",
+        "INSERT INTO directive (site, hq_epoch, row, n, kind, body, member, order_id, about, state, made_at, made_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'waiting', $10, $11)",
         &[
             site.as_str().into(),
             hq_epoch.to_string().into(),
@@ -104,6 +104,7 @@ pub fn add(
             body.into(),
             member_of(directive).map(MemberId::as_str).into(),
             order_of(directive).map(OrderId::as_str).into(),
+            about(directive).as_deref().into(),
             now.0.into(),
             by.into(),
         ],
@@ -241,7 +242,7 @@ impl Kept {
     }
 }
 
-/// The site has said what came of a directive.
+/// The site has said what came of a directive, by an entry of its journal.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -250,13 +251,13 @@ pub fn end(
     site: &SiteId,
     no: DirectiveNo,
     refused: Option<&RefusedDirective>,
-    now: Wall,
+    ((branch, seq), now): ((u64, u64), Wall),
 ) -> Result<(), StoreError> {
     let why = refused.map(serde_json::to_string).transpose();
     let why = why.map_err(|error| StoreError::Broken(error.to_string()))?;
     let state = if why.is_some() { "refused" } else { "done" };
     tx.execute(
-        "UPDATE directive SET state = $1, refused = $2, ended_at = $3 \
+        "UPDATE directive SET state = $1, refused = $2, ended_at = $3, branch = $8, seq = $9 \
          WHERE site = $4 AND hq_epoch = $5 AND row = $6 AND n = $7",
         &[
             state.into(),
@@ -266,6 +267,8 @@ pub fn end(
             no.hq_epoch.to_string().into(),
             row_word(no.row).into(),
             no.n.into(),
+            branch.into(),
+            seq.into(),
         ],
     )
     .map(drop)
@@ -314,7 +317,7 @@ pub fn waiting_from_before(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch) -> Re
 }
 
 /// What a directive is about, so that a newer one stands over it.
-fn subject(directive: &Directive) -> Option<String> {
+fn about(directive: &Directive) -> Option<String> {
     match directive {
         Directive::Card { card, .. } => Some(card.to_string()),
         Directive::Maintenance { pile, .. } => Some(pile.to_string()),
@@ -329,22 +332,41 @@ fn subject(directive: &Directive) -> Option<String> {
 /// # Errors
 /// [`StoreError`].
 pub fn has_newer(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch, of: &Directive) -> Result<bool, StoreError> {
-    let rows = tx.query(
-        &format!("SELECT {COLUMNS} FROM directive WHERE site = $1 AND hq_epoch = $2 AND row = $3 AND kind = $4"),
+    let row = tx.query_optional(
+        "SELECT 1 FROM directive WHERE site = $1 AND kind = $2 AND about = $3 AND hq_epoch = $4 LIMIT 1",
         &[
             site.as_str().into(),
-            epoch.to_string().into(),
-            row_word(of.row()).into(),
             of.kind().into(),
+            about(of).into(),
+            epoch.to_string().into(),
         ],
     )?;
-    for row in rows {
-        let told = kept(row)?.directive()?;
-        if told == *of || (subject(of).is_some() && subject(&told) == subject(of)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(row.is_some())
+}
+
+/// What a life of head office's last had a site do about something and the site has not answered, by the kind of directive.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn last_waiting(
+    tx: &mut dyn Tx,
+    (site, epoch): (&SiteId, HqEpoch),
+    kind: &str,
+    about: &str,
+) -> Result<Option<Directive>, StoreError> {
+    let row = tx.query_optional(
+        &format!(
+            "SELECT {COLUMNS} FROM directive WHERE site = $1 AND kind = $2 AND about = $3 AND hq_epoch = $4 \
+             AND state = 'waiting' ORDER BY n DESC LIMIT 1"
+        ),
+        &[
+            site.as_str().into(),
+            kind.into(),
+            about.into(),
+            epoch.to_string().into(),
+        ],
+    )?;
+    row.map(|row| kept(row)?.directive()).transpose()
 }
 
 /// A site goes by this life of head office's: what those before have told it and it has not done it never will.
@@ -362,20 +384,27 @@ pub fn forget_from_before(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch, now: W
     .map(drop)
 }
 
-/// What was done by entries of a branch that is not followed any more is to be answered again: the one that is knows nothing of it.
+/// A site was closed: what it was told and has not done it never will.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn reopen(tx: &mut dyn Tx, site: &SiteId, no: DirectiveNo) -> Result<(), StoreError> {
+pub fn forget_all(tx: &mut dyn Tx, site: &SiteId, now: Wall) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE directive SET state = 'waiting', refused = NULL, ended_at = NULL \
-         WHERE site = $1 AND hq_epoch = $2 AND row = $3 AND n = $4",
-        &[
-            site.as_str().into(),
-            no.hq_epoch.to_string().into(),
-            row_word(no.row).into(),
-            no.n.into(),
-        ],
+        "UPDATE directive SET state = 'forgotten', ended_at = $1 WHERE site = $2 AND state = 'waiting'",
+        &[now.0.into(), site.as_str().into()],
+    )
+    .map(drop)
+}
+
+/// What entries of a branch after this one have answered is to be answered again: the branch that is followed now knows nothing of it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn reopen_after(tx: &mut dyn Tx, site: &SiteId, branch: u64, seq: u64) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE directive SET state = 'waiting', refused = NULL, ended_at = NULL, branch = NULL, seq = NULL \
+         WHERE site = $1 AND branch = $2 AND seq > $3",
+        &[site.as_str().into(), branch.into(), seq.into()],
     )
     .map(drop)
 }

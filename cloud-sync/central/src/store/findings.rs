@@ -26,19 +26,24 @@ pub enum Class {
     Closed,
     /// A member was made at a site's desk with an id that is another site's.
     MemberId,
+    /// Money has arrived at a site of a cause that head office's database has forgotten: out of the wallet, and what that had not is
+    /// owed (rule 4).
+    Forgotten,
 }
 
 impl Class {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Rating,
         Self::Books,
         Self::Fork,
         Self::SetAside,
         Self::Closed,
         Self::MemberId,
+        Self::Forgotten,
     ];
 
-    /// Its name, in the database and for people: `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`, `MEMBER_ID`.
+    /// Its name, in the database and for people: `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`, `MEMBER_ID`,
+    /// `FORGOTTEN`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Rating => "RATING",
@@ -47,6 +52,7 @@ impl Class {
             Self::SetAside => "SET_ASIDE",
             Self::Closed => "CLOSED",
             Self::MemberId => "MEMBER_ID",
+            Self::Forgotten => "FORGOTTEN",
         }
     }
 

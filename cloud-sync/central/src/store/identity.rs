@@ -64,6 +64,18 @@ pub fn has_lived(tx: &mut dyn Tx, epoch: HqEpoch, now: Wall) -> Result<(), Store
     .map(drop)
 }
 
+/// When a life of head office's began.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn begun_at(tx: &mut dyn Tx, epoch: HqEpoch) -> Result<Option<Wall>, StoreError> {
+    let row = tx.query_optional(
+        "SELECT begun_at FROM hq_life WHERE epoch = $1",
+        &[epoch.to_string().into()],
+    )?;
+    row.map(|mut row| row.int(0).map(Wall)).transpose()
+}
+
 /// Of which rows the life of head office's began before the one of this parameter; of none where that is not known here.
 pub(super) fn began_before(parameter: &str) -> String {
     format!(

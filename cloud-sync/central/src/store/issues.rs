@@ -3,7 +3,7 @@
 
 use super::{Row, StoreError, Tx, identity};
 use domain::{
-    head_office::{DirectiveNo, DirectiveRow, HqEpoch},
+    head_office::{DirectiveNo, HqEpoch},
     ids::{MemberId, OrderId, SiteId},
     time::Wall,
     units::Fen,
@@ -232,6 +232,18 @@ pub fn vouchers_of(tx: &mut dyn Tx, site: &SiteId) -> Result<Vec<Issue>, StoreEr
     rows.into_iter().map(issue).collect()
 }
 
+/// All that is on the road to a site.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn on_road_to(tx: &mut dyn Tx, site: &SiteId) -> Result<Vec<Issue>, StoreError> {
+    let rows = tx.query(
+        &format!("SELECT {COLUMNS} FROM issue WHERE site = $1 AND state = 'on_road' ORDER BY member, id"),
+        &[site.as_str().into()],
+    )?;
+    rows.into_iter().map(issue).collect()
+}
+
 /// What is on the road for a member, to whichever site.
 ///
 /// # Errors
@@ -337,19 +349,4 @@ pub fn reopen(tx: &mut dyn Tx, of: &Issue) -> Result<Fen, StoreError> {
     )?;
     let rest = row.ok_or_else(|| bad("the row"))?.int(0)?;
     Ok(Fen(rest) - of.rest)
-}
-
-/// The directive that carries an issue; none where a voucher does.
-pub fn directive_of(of: &Issue) -> Option<DirectiveNo> {
-    let no = of.id.strip_prefix(of.site.as_str())?.strip_prefix(':')?;
-    let mut parts = no.split(':');
-    let (epoch, row, n) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(DirectiveNo {
-        hq_epoch: HqEpoch::try_from(epoch.to_owned()).ok()?,
-        row: match row {
-            "orders" => DirectiveRow::Orders,
-            _ => DirectiveRow::Others,
-        },
-        n: n.parse().ok()?,
-    })
 }

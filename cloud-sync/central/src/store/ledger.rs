@@ -80,6 +80,11 @@ pub fn wallet(member: &MemberId) -> String {
     format!("wallet:{member}")
 }
 
+/// What a member owes head office itself, from zero down: what they owed at sites that were closed (rule 14).
+pub fn debt(member: &MemberId) -> String {
+    format!("debt:{member}")
+}
+
 /// A member's money on the road to or from a site: what the site's own books call `hq`.
 pub fn transit(site: &SiteId, member: &MemberId) -> String {
     format!("transit:{site}:{member}")
@@ -331,7 +336,8 @@ pub fn of_sites(tx: &mut dyn Tx) -> Result<BTreeMap<String, i64>, StoreError> {
     for mut row in tx.query(&statement, &[])? {
         let name = row.text(0)?;
         // Without a site it is head office's own.
-        if name.contains(':') {
+        let least = if name.starts_with("debt:") { 2 } else { 1 };
+        if name.matches(':').count() >= least {
             accounts.insert(name, row.int(1)?);
         }
     }
@@ -357,5 +363,17 @@ pub fn of_kind(tx: &mut dyn Tx, kind: &str) -> Result<BTreeMap<String, i64>, Sto
 /// [`StoreError`].
 pub fn count(tx: &mut dyn Tx) -> Result<u64, StoreError> {
     let row = tx.query_optional("SELECT COUNT(*) FROM account", &[])?;
+    row.map_or(Ok(0), |mut row| row.count(0))
+}
+
+/// How many movements of a code a member has had.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn count_of(tx: &mut dyn Tx, member: &MemberId, code: &str) -> Result<u64, StoreError> {
+    let row = tx.query_optional(
+        "SELECT COUNT(*) FROM transfer WHERE member = $1 AND code = $2",
+        &[member.as_str().into(), code.into()],
+    )?;
     row.map_or(Ok(0), |mut row| row.count(0))
 }

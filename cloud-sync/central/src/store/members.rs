@@ -166,18 +166,10 @@ pub fn put_card(tx: &mut dyn Tx, card: &Card) -> Result<(), StoreError> {
 /// [`StoreError`].
 pub fn card(tx: &mut dyn Tx, id: &CardId) -> Result<Option<Card>, StoreError> {
     let row = tx.query_optional(
-        "SELECT member, given_by, given_at FROM card WHERE id = $1",
+        "SELECT id, member, given_by, given_at FROM card WHERE id = $1",
         &[id.as_str().into()],
     )?;
-    row.map(|mut row| {
-        Ok(Card {
-            id: id.clone(),
-            member: row.optional_text(0)?.map(|text| member_id(&text)).transpose()?,
-            given_by: row.text(1)?,
-            given_at: Wall(row.int(2)?),
-        })
-    })
-    .transpose()
+    row.map(card_row).transpose()
 }
 
 /// What a member has at a site that nothing is reserved of.
@@ -189,62 +181,33 @@ pub fn allowance(tx: &mut dyn Tx, site: &SiteId, member: &MemberId) -> Result<Fe
     ledger::balance(tx, &ledger::mirrored(site, &account))
 }
 
-/// What a site was last told of somebody, where it was told.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn told(tx: &mut dyn Tx, site: &SiteId, member: &MemberId, what: &str) -> Result<Option<i64>, StoreError> {
-    let row = tx.query_optional(
-        "SELECT value FROM told WHERE site = $1 AND member = $2 AND what = $3",
-        &[site.as_str().into(), member.as_str().into(), what.into()],
-    )?;
-    row.map(|mut row| row.int(0)).transpose()
-}
-
-/// What a site was told of members counts no more; of whom.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn forget_told(tx: &mut dyn Tx, site: &SiteId) -> Result<Vec<MemberId>, StoreError> {
-    let rows = tx.query(
-        "DELETE FROM told WHERE site = $1 RETURNING member",
-        &[site.as_str().into()],
-    )?;
-    let members: Result<BTreeSet<MemberId>, StoreError> =
-        rows.into_iter().map(|mut row| member_id(&row.text(0)?)).collect();
-    Ok(members?.into_iter().collect())
-}
-
-/// Notes what a site is told of somebody.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn tell(tx: &mut dyn Tx, site: &SiteId, member: &MemberId, what: &str, value: i64) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT INTO told (site, member, what, value) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (site, member, what) DO UPDATE SET value = excluded.value",
-        &[site.as_str().into(), member.as_str().into(), what.into(), value.into()],
-    )
-    .map(drop)
-}
-
 /// Every card, by its number.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn cards(tx: &mut dyn Tx) -> Result<Vec<Card>, StoreError> {
     let rows = tx.query("SELECT id, member, given_by, given_at FROM card ORDER BY id", &[])?;
-    let card = |mut row: Row| {
-        let id = row
-            .text(0)?
-            .parse()
-            .map_err(|error| bad("the number of a card", &error))?;
-        Ok(Card {
-            id,
-            member: row.optional_text(1)?.map(|text| member_id(&text)).transpose()?,
-            given_by: row.text(2)?,
-            given_at: Wall(row.int(3)?),
-        })
-    };
-    rows.into_iter().map(card).collect()
+    rows.into_iter().map(card_row).collect()
+}
+
+/// A member's cards.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn cards_of(tx: &mut dyn Tx, member: &MemberId) -> Result<Vec<Card>, StoreError> {
+    let rows = tx.query(
+        "SELECT id, member, given_by, given_at FROM card WHERE member = $1 ORDER BY id",
+        &[member.as_str().into()],
+    )?;
+    rows.into_iter().map(card_row).collect()
+}
+
+fn card_row(mut row: Row) -> Result<Card, StoreError> {
+    let id = row.text(0)?.parse();
+    Ok(Card {
+        id: id.map_err(|error| bad("the number of a card", &error))?,
+        member: row.optional_text(1)?.map(|text| member_id(&text)).transpose()?,
+        given_by: row.text(2)?,
+        given_at: Wall(row.int(3)?),
+    })
 }

@@ -35,6 +35,7 @@ pub mod jobs;
 pub mod journal;
 pub mod ledger;
 pub mod members;
+pub mod missing;
 pub mod moving;
 pub mod openings;
 pub mod outbox;

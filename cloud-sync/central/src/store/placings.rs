@@ -20,6 +20,8 @@ pub enum State {
     Placed,
     /// It will not be.
     Refused(RefusedDirective),
+    /// Its money did not come in time.
+    Expired,
 }
 
 impl State {
@@ -30,6 +32,7 @@ impl State {
             Self::Sent => "sent",
             Self::Placed => "placed",
             Self::Refused(_) => "refused",
+            Self::Expired => "expired",
         }
     }
 }
@@ -86,6 +89,7 @@ fn placing(mut row: Row) -> Result<Placing, StoreError> {
             "gathering" => State::Gathering,
             "sent" => State::Sent,
             "placed" => State::Placed,
+            "expired" => State::Expired,
             _ => {
                 let why = refused.ok_or_else(|| bad("the reason"))?;
                 State::Refused(serde_json::from_str(&why).map_err(|_| bad("the reason"))?)
@@ -163,6 +167,35 @@ pub fn gathering(tx: &mut dyn Tx, member: &MemberId, now: Wall) -> Result<Vec<Pl
              ORDER BY made_at, order_id"
         ),
         &[member.as_str().into(), now.0.into()],
+    )?;
+    rows.into_iter().map(placing).collect()
+}
+
+/// Orders for which money is gathered and that have expired, by member, at most so many.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn overdue(tx: &mut dyn Tx, now: Wall, limit: u64) -> Result<Vec<Placing>, StoreError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT {COLUMNS} FROM order_placing WHERE state = 'gathering' AND expires_at <= $1 \
+             ORDER BY member, order_id LIMIT $2"
+        ),
+        &[now.0.into(), limit.into()],
+    )?;
+    rows.into_iter().map(placing).collect()
+}
+
+/// Orders on their way to a site.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn on_the_way_to(tx: &mut dyn Tx, site: &SiteId) -> Result<Vec<Placing>, StoreError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT {COLUMNS} FROM order_placing WHERE site = $1 AND state IN ('gathering', 'sent') ORDER BY order_id"
+        ),
+        &[site.as_str().into()],
     )?;
     rows.into_iter().map(placing).collect()
 }

@@ -1,11 +1,14 @@
-//! A site that never comes back (rule 14): what is open by its rows, at the last entry that head office has, becomes a finding, for
-//! people to deal with. Nothing is posted.
+//! A site that never comes back (rule 14): its members' money comes back, and what is open by its rows, at the last entry that head
+//! office has, becomes a finding, for people to deal with.
 
-use crate::store::{
-    StoreError, Tx,
-    findings::{self, Class, Finding},
-    replica, sites,
-    sites::Site,
+use crate::{
+    money::{Money, RULE},
+    store::{
+        StoreError, Tx,
+        findings::{self, Class, Finding},
+        replica, sites,
+        sites::Site,
+    },
 };
 use domain::{ids::OrderId, ledger::Account, time::Wall, units::Fen};
 use serde::Serialize;
@@ -80,5 +83,6 @@ pub fn close(tx: &mut dyn Tx, me: &str, site: &Site, now: Wall) -> Result<Findin
         detail: serde_json::to_string(&detail).map_err(|error| StoreError::Broken(error.to_string()))?,
     };
     findings::add(tx, &site.id, site.branch, std::slice::from_ref(&finding), now)?;
+    Money::new(tx, now, RULE).close_site(site)?;
     Ok(finding)
 }

@@ -5,9 +5,9 @@ use crate::{
     station::lived,
 };
 use central::{
+    bell::Ring,
     enrolments::Line,
     ingest::{Read, SiteCopy, fork::keep_of_other, take},
-    owners::Ring,
     store::{decisions, sites},
 };
 use domain::{

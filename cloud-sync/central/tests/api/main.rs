@@ -116,6 +116,7 @@ on_both! {
         a_channel_credits_what_it_has_signed_and_nobody_else_does
         money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_it_is_shown
         who_is_frozen_blocked_or_unknown_is_told_so
+        sites_are_told_of_prices_piles_and_whose_their_members_are
     }
     people {
         the_first_administrator_is_made_on_the_machine_and_lets_others_in

@@ -312,8 +312,19 @@ pub(crate) async fn who_is_frozen_blocked_or_unknown_is_told_so(office: Office) 
         .post(&station, leases, &lease)
         .await
         .problem(409, "wallets-frozen");
+    // The site has not said that it goes by this life of head office's.
+    let silent = office.local("PUT", "/v1/head-office/wallets", Some(&json!({}))).await;
+    assert_eq!(silent.problem(409, "sites-missing")["sites"], json!(["s1"]));
     office
-        .local("PUT", "/v1/head-office/wallets", Some(&json!({})))
+        .local(
+            "PUT",
+            "/v1/head-office/wallets",
+            Some(&json!({ "missing": ["s1"], "reason": "why" })),
+        )
+        .await
+        .problem(422, "invalid-body");
+    office
+        .local("PUT", "/v1/head-office/wallets", Some(&json!({ "missing": ["s1"] })))
         .await
         .expect(204);
     office
@@ -340,4 +351,53 @@ pub(crate) async fn who_is_frozen_blocked_or_unknown_is_told_so(office: Office) 
         .map(|one| one["kind"].as_str().unwrap())
         .collect();
     assert!(kinds.contains(&"card") && kinds.contains(&"member"), "{kinds:?}");
+}
+
+pub(crate) async fn sites_are_told_of_prices_piles_and_whose_their_members_are(office: Office) {
+    office.follow(&lived().journal("s1")).await;
+    let station = with_money(&office).await;
+    let tariffs = office.local("GET", "/v1/sites/s1/tariffs", None).await.expect(200);
+    let mut tariff = tariffs["items"][0].clone();
+    tariff["id"] = json!("winter");
+    let path = "/v1/sites/s1/tariffs/winter";
+    let told = office.local("PUT", path, Some(&tariff)).await.expect(202);
+    assert_eq!(told["directive"]["row"], "others");
+    office
+        .local("PUT", "/v1/sites/s1/tariffs/other", Some(&tariff))
+        .await
+        .problem(422, "invalid-body");
+    tariff["periods"] = json!([]);
+    office
+        .local("PUT", path, Some(&tariff))
+        .await
+        .problem(422, "invalid-body");
+    let fence = json!({ "reason": "a cable is torn" });
+    let path = "/v1/sites/s1/piles/P1/maintenance";
+    office.ask(&station, "PUT", path, Some(&fence)).await.expect(202);
+    office
+        .ask(&station, "PUT", "/v1/sites/s9/piles/P1/maintenance", Some(&fence))
+        .await
+        .problem(404, "unknown-site");
+    let why = json!({ "reason": "the same identity card" });
+    let path = "/v1/sites/s1/members/w/adopted";
+    office.local("PUT", path, Some(&why)).await.expect(204);
+    office
+        .local("PUT", path, Some(&json!({ "reason": "" })))
+        .await
+        .problem(422, "invalid-body");
+    let unknown = "/v1/sites/s1/members/x/adopted";
+    office
+        .local("PUT", unknown, Some(&why))
+        .await
+        .problem(404, "unknown-member");
+    let waiting = office.local("GET", "/v1/sites/s1/directives", None).await.expect(200);
+    let kinds: Vec<&str> = waiting
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|told| told["kind"].as_str())
+        .collect();
+    for kind in ["tariff", "maintenance", "member"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
 }

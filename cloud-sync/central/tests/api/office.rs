@@ -8,12 +8,12 @@ use crate::{
 use central::{
     api::{self, ApiState},
     asks::Asks,
+    bell::{Bell, Ring},
     clock::MachineClock,
     desk::Clock,
     enrol::{Entrance, Told},
     enrolments::Enrolments,
     ingest::{Read, SiteCopy, Taken, take},
-    owners::{Bell, Ring},
     store::{Db, Place, identity, sites},
 };
 use domain::{

@@ -7,13 +7,13 @@ use crate::{
 };
 use broker::{Client, Credential, Gatekeeper, Identity, Protocol, Publish, QoS, Receipt};
 use central::{
+    bell::{Bell, Issued},
     desk::{
         Clock, Desk, Office, ToSites,
         bounds::{Bounds, Room},
     },
     door::{Door, Up},
     heard::Heard,
-    owners::Bell,
     store::{StoreError, sites::Site},
 };
 use domain::{
@@ -29,7 +29,7 @@ use protocol::{
 use service::http::metrics::{Counters, text};
 use std::{sync::Arc, time::Instant};
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -55,8 +55,8 @@ impl Clock for Running {
 }
 
 /// Nothing is issued to the site, and nobody is told.
-fn alone() -> (Arc<Notify>, Bell) {
-    (Arc::new(Notify::new()), Bell::new().0)
+fn alone() -> (Arc<Issued>, Bell) {
+    (Arc::default(), Bell::new().0)
 }
 
 fn key() -> SigningKey {

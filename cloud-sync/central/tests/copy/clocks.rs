@@ -6,10 +6,11 @@ use crate::{
     journal::Journal,
 };
 use central::{
+    bell::Bell,
     desk::{Clock, Office, bounds::Bounds},
     door::{self, Door},
     front::Front,
-    owners::{Bell, Owners},
+    owners::Owners,
     store::{
         Db, jobs,
         outbox::{self, Channel},

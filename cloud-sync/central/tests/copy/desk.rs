@@ -30,6 +30,7 @@ everywhere! {
     a_process_that_has_stood_still_answers_no_hello_with_a_head_that_is_past
     all_of_another_journal_that_comes_is_kept_and_not_the_first_batch_alone
     directives_are_sent_in_order_a_few_at_a_time_and_again_where_nobody_answers
+    no_money_goes_to_a_site_on_two_branches_nor_what_stands_behind_it
     a_fork_is_one_after_a_restart_and_for_another_process_until_somebody_accepts
 }
 
@@ -141,14 +142,14 @@ fn directives_are_sent_in_order_a_few_at_a_time_and_again_where_nobody_answers(h
         n: 1,
     };
     head_office
-        .write(move |tx| directives::end(tx, &site, done, None, NOW))
+        .write(move |tx| directives::end(tx, &site, done, None, ((0, 1), NOW)))
         .unwrap();
     assert_eq!(direct(&mut core, 4_000), [9], "one was answered");
-    assert_eq!(direct(&mut core, 33_999), [0; 0]);
+    assert_eq!(direct(&mut core, 31_999), [0; 0]);
     assert_eq!(
-        direct(&mut core, 34_000),
+        direct(&mut core, 32_000),
         [2, 3, 4, 5, 6, 7, 8, 9],
-        "30 s after the last"
+        "30 s after the first of them, whatever was issued since"
     );
     let (effects, core) = greet(head_office, core, hello_of(&journal, Head::START, false)).unwrap();
     assert_eq!(
@@ -162,6 +163,51 @@ fn directives_are_sent_in_order_a_few_at_a_time_and_again_where_nobody_answers(h
         [0; 0],
         "while it is recovering it takes none"
     );
+}
+
+/// Whoever goes on with the other branch would take the money too, and it would be spent twice.
+fn no_money_goes_to_a_site_on_two_branches_nor_what_stands_behind_it(head_office: &HeadOffice) {
+    let journal = Journal::of_sessions("S1", 1);
+    head_office.add(&journal);
+    let site = journal.site.clone();
+    let stop = |order: &str| Directive::Stop {
+        order: order.parse().unwrap(),
+        by: "li".to_owned(),
+    };
+    let lease = Directive::Lease {
+        member: "w".parse().unwrap(),
+        name: "w".to_owned(),
+        amount: domain::units::Fen(500),
+        voucher: None,
+    };
+    let told = [stop("o1"), lease, stop("o3")];
+    let of = site.clone();
+    head_office
+        .write(move |tx| {
+            for directive in &told {
+                directives::add(tx, (&of, HqEpoch([1; 16])), directive, ("li", NOW))?;
+            }
+            let found = sites::find(tx, &of)?.unwrap();
+            sites::stand_still(tx, ME, &found, State::Forked, "two stations go on with it")
+        })
+        .unwrap();
+    let mut core = fresh(head_office, &journal);
+    let (effects, mut core) = head_office
+        .read(move |tx| Ok((core.direct(tx, Mono(1_000))?, core)))
+        .unwrap();
+    assert_eq!(effects.len(), 1, "the stop before the money");
+    let of = site.clone();
+    head_office
+        .write(move |tx| {
+            let found = sites::find(tx, &of)?.unwrap();
+            sites::change_branch(tx, ME, &found, &found)
+        })
+        .unwrap();
+    core = fresh(head_office, &journal);
+    let (effects, _) = head_office
+        .read(move |tx| Ok((core.direct(tx, Mono(2_000))?, core)))
+        .unwrap();
+    assert_eq!(effects.len(), 3, "once people have said which of them lives");
 }
 
 fn fresh(head_office: &HeadOffice, journal: &Journal) -> Core {

@@ -3,14 +3,17 @@
 //! are looked at whole.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
+mod at_once;
 #[path = "../../../../domain/tests/bench/mod.rs"]
 mod bench;
+mod closing;
 #[path = "../store/cluster.rs"]
 #[allow(dead_code, reason = "the store's tests stop and kill it, these do not")]
 mod cluster;
 mod company;
 mod debts;
 mod forgetting;
+mod masters;
 mod travelling;
 mod vouchers;
 mod wallets;

@@ -48,17 +48,22 @@ async fn is_caught_up(station: &StationProcess, head_office: &HeadOfficeProcess)
     }
 }
 
-/// Bytes in a minute in which the station journals nothing: what it has to say of piles that were just connected, it says first.
+/// Bytes in a minute in which the station journals nothing, after one in which it has journaled nothing: what it has to say of
+/// piles that were just connected it says first, and its last batch waits for company.
 async fn a_still_minute(station: &StationProcess, relay: &Relay, minute: Duration) -> anyhow::Result<f64> {
-    for _ in 0..10 {
-        let (before, seq) = (relay.bytes(), journaled(station).await?);
+    let (mut was_still, mut seq) = (false, journaled(station).await?);
+    for _ in 0..20 {
+        let before = relay.bytes();
         tokio::time::sleep(minute).await;
         let bytes = relay.bytes() - before;
-        if journaled(station).await? == seq {
+        let now = journaled(station).await?;
+        let is_still = now == seq;
+        if was_still && is_still {
             return Ok(bytes as f64 * 60.0 / minute.as_secs_f64());
         }
+        (was_still, seq) = (is_still, now);
     }
-    anyhow::bail!("the station journals something in each of ten minutes")
+    anyhow::bail!("the station journals something in each of twenty minutes")
 }
 
 async fn journaled(station: &StationProcess) -> anyhow::Result<Value> {

@@ -21,6 +21,8 @@ pub enum FindingClass {
     Closed,
     /// A member was made at a site's desk with an id that is another site's.
     MemberId,
+    /// Money has arrived at a site of a cause that head office's database has forgotten.
+    Forgotten,
 }
 
 impl From<FindingClass> for Class {
@@ -32,6 +34,7 @@ impl From<FindingClass> for Class {
             FindingClass::SetAside => Self::SetAside,
             FindingClass::Closed => Self::Closed,
             FindingClass::MemberId => Self::MemberId,
+            FindingClass::Forgotten => Self::Forgotten,
         }
     }
 }
@@ -46,7 +49,7 @@ pub struct FindingView {
     pub branch: u64,
     /// The entry at which it shows.
     pub seq: u64,
-    /// `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED` or `MEMBER_ID`.
+    /// `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`, `MEMBER_ID` or `FORGOTTEN`.
     #[schema(example = "RATING")]
     pub class: String,
     /// The order it is about, if it is about one.

@@ -6,15 +6,16 @@ pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE member (
         id TEXT PRIMARY KEY, name TEXT NOT NULL, frozen TEXT, blocked TEXT, made_at BIGINT NOT NULL, made_by TEXT NOT NULL)",
     "CREATE TABLE card (id TEXT PRIMARY KEY, member TEXT, given_by TEXT NOT NULL, given_at BIGINT NOT NULL)",
-    // What a site was last told of somebody: `owes`.
-    "CREATE TABLE told (
-        site TEXT NOT NULL, member TEXT NOT NULL, what TEXT NOT NULL, value BIGINT NOT NULL,
-        PRIMARY KEY (site, member, what))",
+    "CREATE INDEX card_member ON card (member) WHERE member IS NOT NULL",
+    // Sites that people have named as missing after head office's database was restored: who is known there spends nothing until
+    // the site has said that it takes no voucher of before any more.
+    "CREATE TABLE missing_site (site TEXT PRIMARY KEY REFERENCES site (id), since BIGINT NOT NULL, named_by TEXT NOT NULL)",
     // The last number of each row of directives to a site, in each life of head office's.
     "CREATE TABLE directive_row (
         site TEXT NOT NULL REFERENCES site (id), hq_epoch TEXT NOT NULL, row TEXT NOT NULL, n BIGINT NOT NULL,
         PRIMARY KEY (site, hq_epoch, row))",
-    // Directives, as they were signed: what is sent again is the same to the byte.
+    // Directives, as they were signed: what is sent again is the same to the byte. `about` is what a newer one of its kind stands
+    // over it by; `branch` and `seq` are the entry by which it ended.
     "CREATE TABLE directive (
         site TEXT NOT NULL REFERENCES site (id),
         hq_epoch TEXT NOT NULL,
@@ -24,14 +25,19 @@ pub(super) const TABLES: &[&str] = &[
         body TEXT NOT NULL,
         member TEXT,
         order_id TEXT,
+        about TEXT,
         state TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'refused', 'forgotten')),
         refused TEXT,
         made_at BIGINT NOT NULL,
         made_by TEXT NOT NULL,
+        branch BIGINT,
+        seq BIGINT,
         ended_at BIGINT,
         PRIMARY KEY (site, hq_epoch, row, n))",
     "CREATE INDEX directive_waiting ON directive (site, row, n) WHERE state = 'waiting'",
     "CREATE INDEX directive_order ON directive (site, order_id) WHERE order_id IS NOT NULL",
+    "CREATE INDEX directive_about ON directive (site, kind, about) WHERE about IS NOT NULL",
+    "CREATE INDEX directive_ended ON directive (site, branch, seq) WHERE branch IS NOT NULL",
     "CREATE INDEX directive_made ON directive (made_at, site, row, n)",
     // Money on the road: a directive that carries it, or a voucher. `rest` is what is on the road still.
     "CREATE TABLE issue (
@@ -73,6 +79,8 @@ pub(super) const TABLES: &[&str] = &[
         made_at BIGINT NOT NULL,
         made_by TEXT NOT NULL)",
     "CREATE INDEX order_placing_gathering ON order_placing (member, made_at) WHERE state = 'gathering'",
+    "CREATE INDEX order_placing_site ON order_placing (site) WHERE state IN ('gathering', 'sent')",
+    "CREATE INDEX order_placing_due ON order_placing (expires_at) WHERE state = 'gathering'",
     // Whoever money comes in through.
     "CREATE TABLE channel (
         name TEXT PRIMARY KEY, signs TEXT NOT NULL, secret TEXT NOT NULL, merchant TEXT NOT NULL, fee_ppm BIGINT NOT NULL,

@@ -32,8 +32,11 @@ pub(super) struct Planned {
     not_before: Time,
 }
 
-/// At least three crashes, two partitions and a step of the clock in every life, and so many more of anything.
-pub(super) fn plan(rng: &mut Seed, sessions: usize, more: usize) -> VecDeque<Planned> {
+/// At least three crashes, two partitions and a step of the clock in every life, and as much again of anything. With a head
+/// office there are more piles that charge and say nothing, so that estimates come before records.
+pub(super) fn plan(rng: &mut Seed, sessions: usize, head_office: bool) -> VecDeque<Planned> {
+    // Where there are three stations, each has less of everything.
+    let (more, silences) = if head_office { (7, 2) } else { (13, 0) };
     let crashes = [Fault::PowerCut, Fault::TornCommit, Fault::SilentCommit, Fault::Killed];
     let cuts = [Fault::Partition, Fault::SwitchDead];
     let mut pick = |from: &[Fault]| from[usize::try_from(rng.below(from.len() as u64)).unwrap_or(0)];
@@ -48,13 +51,17 @@ pub(super) fn plan(rng: &mut Seed, sessions: usize, more: usize) -> VecDeque<Pla
     for _ in 0..more {
         faults.push(pick(&Fault::ALL));
     }
+    faults.extend((0..silences).map(|_| Fault::Silence));
     for last in (1..faults.len()).rev() {
         faults.swap(last, usize::try_from(rng.below(last as u64 + 1)).unwrap_or(0));
     }
     let many = faults.len();
     let planned = faults.into_iter().enumerate().map(|(n, fault)| Planned {
         fault,
-        aim: Standing::ALL[usize::try_from(rng.below(8)).unwrap_or(0)],
+        aim: match fault {
+            Fault::Silence if silences > 0 => Standing::Charging,
+            _ => Standing::ALL[usize::try_from(rng.below(8)).unwrap_or(0)],
+        },
         after: 1 + n * (sessions - 1) / many,
         armed: None,
         not_before: 0,

@@ -368,7 +368,7 @@ struct Backup {
 
 struct World {
     site: SiteId,
-    /// What it loses by a restore comes back from there; and the number that it has there.
+    /// What it loses by a restore comes back from there: the number that it has there.
     head_office: Option<u64>,
     /// What drivers want of head office, and nobody has looked at.
     wants: Vec<Want>,
@@ -463,7 +463,7 @@ impl World {
             has_power: true,
             silent_next: false,
             fuse_lit: false,
-            sessions_wanted: usize::try_from(rng.below(5)).unwrap_or(0) + if head_office.is_some() { 14 } else { 20 },
+            sessions_wanted: usize::try_from(rng.below(5)).unwrap_or(0) + if head_office.is_some() { 16 } else { 20 },
             closing: None,
             at_rest: None,
             report: Report::default(),
@@ -471,10 +471,7 @@ impl World {
             rng,
         };
         world.populate(seed);
-        // Where there are three of them, each has less of everything.
-        let more = if head_office.is_some() { 8 } else { 13 };
-        world.planned = faults::plan(&mut world.rng, world.sessions_wanted, more);
-        // No dice are thrown for it, so that the other lives are what they were.
+        world.planned = faults::plan(&mut world.rng, world.sessions_wanted, head_office.is_some());
         if seed.is_multiple_of(BOUNCES_IN) {
             world.after(BOUNCES_AFTER, Event::Bounce { pile: 0 });
         }

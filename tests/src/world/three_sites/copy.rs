@@ -194,9 +194,12 @@ impl ThreeSites {
         let found = self
             .office
             .read(|tx| findings::list(tx, &Filter::default(), None, 100))?;
-        // What was settled on both branches is said; and to another site the members of the first are not its own.
+        // What was settled on both branches is said, and what came of something that was forgotten; to another site the members of
+        // the first are not its own, nor was it told of their money.
+        let has_lost = self.purses.has_lost;
         let found = found.into_iter().filter(|found| match found.finding.class {
             Class::Fork => false,
+            Class::Forgotten => !has_lost && found.site != crooked_id(),
             Class::MemberId => found.site != crooked_id(),
             _ => true,
         });

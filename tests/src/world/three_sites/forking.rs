@@ -17,6 +17,7 @@ use domain::{
     journal::{Entry, Head},
     site::Changes,
 };
+use protocol::frame::State;
 
 type Step = Result<(), String>;
 
@@ -43,6 +44,19 @@ impl ThreeSites {
         here.went_alone = true;
         self.met.note(Mishap::WentAlone);
         self.look_at(site)
+    }
+
+    /// People see that there are two journals of a site, also where a copy of the database says so.
+    pub(super) fn people_find_forks(&mut self) -> Step {
+        let all = self.office.read(sites::all)?;
+        let forked = all.into_iter().filter(|site| site.state == State::Forked);
+        let forked: Vec<_> = forked.map(|site| site.id).collect();
+        for site in 0..self.sites.len() {
+            if forked.contains(&self.sites[site].world.site) {
+                self.is_forked(site);
+            }
+        }
+        Ok(())
     }
 
     /// Head office has found that there are two journals.
@@ -96,6 +110,8 @@ impl ThreeSites {
         self.sites[site].is_forked = false;
         self.office.forget_cores();
         self.follows_branch(site, accepted.head, accepted.from)?;
+        // The desk begins anew, and hears what the site last said of itself.
+        self.hears_what_is_retained();
         self.desk_says(site)
     }
 

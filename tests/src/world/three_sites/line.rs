@@ -28,6 +28,8 @@ pub(super) struct Line {
     /// That one does pass messages.
     wired: bool,
     connections: u64,
+    /// What the site said of itself over its connection: the broker keeps it for whoever subscribes.
+    retained: Option<Vec<u8>>,
     connecting: bool,
     cut: Option<Cut>,
     sent: BTreeMap<Kind, u32>,
@@ -99,6 +101,7 @@ impl ThreeSites {
     pub(super) fn disconnect(&mut self, site: usize) {
         let line = &mut self.sites[site].line;
         (line.connection, line.wired, line.cut) = (None, false, None);
+        line.retained = None;
         self.connect_soon(site);
     }
 
@@ -242,6 +245,9 @@ impl ThreeSites {
         if kind.is_up() {
             // What came as far as the broker arrives, whatever became of the connection.
             if passes || (stands && line.wired) || self.rng.below(2) == 0 {
+                if stands && kind == Kind::Status {
+                    self.sites[site].line.retained = Some(bytes.clone());
+                }
                 return self.office_hears(site, kind, bytes);
             }
         } else if stands && (passes || line.wired) {
@@ -252,6 +258,27 @@ impl ThreeSites {
             return self.tell_courier(site, Input::Down(kind, bytes));
         }
         Ok(())
+    }
+
+    /// Somebody subscribes at a broker that has gone on meanwhile: it has what each site that is connected said of itself.
+    pub(super) fn hears_what_is_retained(&mut self) {
+        for site in 0..self.sites.len() {
+            let line = &self.sites[site].line;
+            if let (Some(connection), Some(bytes)) = (line.connection, line.retained.clone()) {
+                let (kind, passes) = (Kind::Status, true);
+                let takes = self.between(1, 200);
+                self.after(
+                    takes,
+                    Event::Arrives {
+                        site,
+                        connection,
+                        kind,
+                        bytes,
+                        passes,
+                    },
+                );
+            }
+        }
     }
 
     /// Whatever head office acknowledges is in its database.

@@ -18,10 +18,11 @@ use central::{
 };
 use domain::{
     fact::PaidFrom,
-    ids::{MemberId, OrderId, Outlet},
+    ids::{MemberId, OrderId, Outlet, SiteId},
     units::Fen,
 };
 use protocol::voucher;
+use std::collections::BTreeSet;
 
 /// The channel through which members pay in.
 pub(super) const CHANNEL: &str = "wechat";
@@ -372,9 +373,18 @@ impl ThreeSites {
     /// People let wallets go that a restore has frozen, once in a while, and at the end.
     pub(super) fn people_let_wallets_go(&mut self) -> Step {
         let frozen = self.office.read(identity::frozen)?;
-        if frozen.is_some() && (self.calm || self.rng.below(5) == 0) {
-            self.note(|| "wallets may be used again".to_owned());
-            self.office.write(|tx| identity::freeze(tx, None))?;
+        if frozen.is_none() || (!self.calm && self.rng.below(5) > 0) {
+            return Ok(());
+        }
+        let missing = BTreeSet::new();
+        let gone = self.money(move |money| money.let_wallets_go(&missing))?;
+        let Some(Err(Refused::Silent(silent))) = gone else {
+            return Ok(());
+        };
+        self.note(|| format!("{silent:?} have not reported"));
+        if !self.calm && self.rng.below(4) == 0 {
+            let missing: BTreeSet<SiteId> = silent.into_iter().collect();
+            self.may(move |money| money.let_wallets_go(&missing))?;
         }
         Ok(())
     }

@@ -284,6 +284,9 @@ impl ThreeSites {
         }
         self.note(|| format!("{} has the sites", running.process.process));
         self.office.running = Some(running);
+        if !self.office.is_broker {
+            self.hears_what_is_retained();
+        }
         (0..self.sites.len()).try_for_each(|site| {
             self.desk_says(site)?;
             self.directs(site)

@@ -60,6 +60,7 @@ impl ThreeSites {
     /// That was so where a copy serves once more: it knows nothing of the life that began with it.
     pub(super) fn people_look(&mut self) -> Step {
         self.after(10 * MINUTE, Event::PeopleLook);
+        self.people_find_forks()?;
         if self.office.read(forgotten::unknown)?.is_empty() {
             return self.people_let_wallets_go();
         }

@@ -408,7 +408,7 @@ impl ThreeSites {
                 if is_another_life {
                     self.met.note(Mishap::AnotherLifeHeard);
                 }
-                if believed.is_fresh && here.world.recovering.is_none() && !here.over {
+                if believed.is_fresh && here.world.recovering.is_none() {
                     here.world
                         .push(Work::Told(SiteInput::HeadOfficeSeen(believed.hq_epoch)));
                 }

@@ -1,9 +1,12 @@
-//! Every (state, input) pair of the order table, reached through inputs a station really gets.
-//! What must follow is written down as a table, `order_table/expected.txt`: one line for each pair.
+//! Every (state, input) pair of the order table, reached through inputs a station really gets; and every (state, directive) pair,
+//! of orders that head office has placed. What must follow is written down as tables, `order_table/expected.txt` and
+//! `order_table/directives.txt`: one line for each pair.
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 mod bench;
+#[path = "order_table/directives.rs"]
+mod directives;
 
 use bench::*;
 use domain::{
@@ -133,6 +136,8 @@ const SILENT_MS: u64 = 30 * HOUR;
 /// A station whose one order stands at `from`.
 struct Scene {
     bench: Bench,
+    /// Who pays for it.
+    payer: &'static str,
     order: domain::ids::OrderId,
     record: Record,
 }
@@ -140,27 +145,41 @@ struct Scene {
 /// Member `m` has ¥60 and reserves ¥50; ¥1.00 a kWh. Sessions deliver 10 kWh, those that end in debt 70 kWh, a start that
 /// the station has not heard of 0.05 kWh.
 fn scene(from: From) -> Scene {
-    let mut bench = Bench::with(Policy {
+    let bench = Bench::with(Policy {
         silent_ms: SILENT_MS,
         ..Policy::default()
     });
+    stands_at(from, bench, "m", |bench| bench.place("m", "P1", "50"))
+}
+
+/// The order is placed, and brought to where it is to stand.
+fn stands_at(
+    from: From,
+    mut bench: Bench,
+    payer: &'static str,
+    place: impl Fn(&mut Bench) -> domain::ids::OrderId,
+) -> Scene {
     let mut order = order_id("019cab00-0000-7000-8000-000000000000");
     let mut start = bench.now;
     let mut delivered = "1010";
     match from {
         From::NoOrder => {}
         From::Place => {
-            order = bench.place("m", "P1", "50");
+            order = place(&mut bench);
             bench.advance(30 * SECOND);
             delivered = "1000.05";
         }
         From::Fail => {
-            order = bench.place("m", "P1", "50");
+            order = place(&mut bench);
             bench.advance(MINUTE);
             delivered = "1000.05";
         }
         _ => {
-            (order, start) = bench.charge("m", "P1", "50");
+            order = place(&mut bench);
+            let command = bench.order(&order).commands[0].id.clone();
+            bench.reply("P1", &command, true);
+            bench.charging("P1", &order);
+            start = bench.now;
             if matches!(from, From::Unpaid | From::UnpaidEstimated) {
                 delivered = "1070";
                 bench.deliver("P1", &order, 21 * HOUR / 2, delivered);
@@ -226,7 +245,12 @@ fn scene(from: From) -> Scene {
         From::Fail => Some((State::Fail, false, false, false)),
     };
     assert_eq!(there, expected, "the scene {from:?}");
-    Scene { bench, order, record }
+    Scene {
+        bench,
+        payer,
+        order,
+        record,
+    }
 }
 
 impl Scene {
@@ -344,7 +368,16 @@ impl Scene {
             Some(Err(Rejected::Illegal { illegal, .. })) => format!("illegal {:?}", illegal.step),
             Some(Err(rejected)) => rejected.code().to_owned(),
         };
-        let stands = match self.bench.disk.orders.get(&self.order).and_then(Option::as_ref) {
+        let (allowance, debt) = (self.bench.allowance(self.payer), self.bench.debt(self.payer));
+        let (stands, follows) = (self.stands(), follows(outcomes));
+        format!("{from:?} | {comes:?} | {answer} | {stands} | {allowance} {debt} | {follows}")
+            .trim_end()
+            .to_owned()
+    }
+
+    /// Where the order stands, and its money.
+    fn stands(&self) -> String {
+        match self.bench.disk.orders.get(&self.order).and_then(Option::as_ref) {
             None => "- | -".to_owned(),
             Some(order) => {
                 let mut flags = String::new();
@@ -372,18 +405,18 @@ impl Scene {
                     hold.released
                 )
             }
-        };
-        let mut follows: Vec<String> = Vec::new();
-        for outcome in outcomes {
-            follows.extend(commands(outcome).iter().map(|command| command.kind.word().to_owned()));
-            follows.extend(notices(outcome).iter().map(|(key, _)| format!("\"{key:?}\"")));
         }
-        let (allowance, debt) = (self.bench.allowance("m"), self.bench.debt("m"));
-        let follows = follows.join(" ");
-        format!("{from:?} | {comes:?} | {answer} | {stands} | {allowance} {debt} | {follows}")
-            .trim_end()
-            .to_owned()
     }
+}
+
+/// What was sent and said.
+fn follows(outcomes: &[Outcome]) -> String {
+    let mut follows: Vec<String> = Vec::new();
+    for outcome in outcomes {
+        follows.extend(commands(outcome).iter().map(|command| command.kind.word().to_owned()));
+        follows.extend(notices(outcome).iter().map(|(key, _)| format!("\"{key:?}\"")));
+    }
+    follows.join(" ")
 }
 
 /// Alice asks for a bill that is so much more than the one there is.
@@ -405,31 +438,38 @@ fn propose(bench: &mut Bench, id: &domain::ids::OrderId) -> (Outcome, u64) {
     (outcome, number)
 }
 
-#[test]
-fn every_state_and_input_leads_where_the_table_says() {
-    let expected: Vec<&str> = include_str!("order_table/expected.txt")
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .collect();
-    let (mut reached, mut wrong) = (0, String::new());
+/// Holds lines that were reached against those of a table.
+fn compare(what: &str, table: &str, pairs: usize, reached: impl Iterator<Item = String>) {
+    let is_line = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    let expected: Vec<&str> = table.lines().filter(is_line).collect();
+    let (mut count, mut wrong) = (0, String::new());
     let mut lines = expected.iter();
-    for from in From::ALL {
-        for comes in Comes::ALL {
-            let mut scene = scene(from);
-            let outcomes = scene.take(comes);
-            let line = scene.line(from, comes, &outcomes);
-            assert_eq!(scene.bench.replayed_orders(), scene.bench.disk.orders, "{line}");
-            reached += 1;
-            match lines.next() {
-                Some(expected) if *expected == line => {}
-                other => writeln!(wrong, "- {}\n+ {line}", other.unwrap_or(&"(no line)")).unwrap(),
-            }
+    for line in reached {
+        count += 1;
+        match lines.next() {
+            Some(expected) if *expected == line => {}
+            other => writeln!(wrong, "- {}\n+ {line}", other.unwrap_or(&"(no line)")).unwrap(),
         }
     }
-    let pairs = From::ALL.len() * Comes::ALL.len();
     // Past the test runner's capture: the count is printed whether the test passes or not.
-    let line = format!("order table: {reached} of {pairs} (state, input) pairs reached\n");
+    let line = format!("order table: {count} of {pairs} ({what}) pairs reached\n");
     std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
     assert!(wrong.is_empty(), "the table and the station differ:\n{wrong}");
-    assert_eq!((reached, expected.len()), (pairs, pairs));
+    assert_eq!((count, expected.len()), (pairs, pairs));
+}
+
+#[test]
+fn every_state_and_input_leads_where_the_table_says() {
+    let pairs = From::ALL
+        .into_iter()
+        .flat_map(|from| Comes::ALL.map(|comes| (from, comes)));
+    let reached = pairs.map(|(from, comes)| {
+        let mut scene = scene(from);
+        let outcomes = scene.take(comes);
+        let line = scene.line(from, comes, &outcomes);
+        assert_eq!(scene.bench.replayed_orders(), scene.bench.disk.orders, "{line}");
+        line
+    });
+    let table = include_str!("order_table/expected.txt");
+    compare("state, input", table, From::ALL.len() * Comes::ALL.len(), reached);
 }

@@ -64,9 +64,11 @@ pub async fn entries_of(head_office: &HeadOfficeProcess, site: &str) -> anyhow::
     found["head"]["seq"].as_u64().context("the site has no head")
 }
 
+/// All but what came from head office and went back to it, which is on no account of the site's there.
 fn own(sheet: &Value) -> anyhow::Result<BTreeMap<String, String>> {
     let accounts = sheet["accounts"].as_array().context("the sheet lists no accounts")?;
-    accounts.iter().map(|account| pair(account, "account")).collect()
+    let mirrored = accounts.iter().filter(|account| account["account"] != "hq");
+    mirrored.map(|account| pair(account, "account")).collect()
 }
 
 /// Head office's accounts of a site that are not empty, by the names that they have at the station.

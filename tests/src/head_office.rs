@@ -360,6 +360,15 @@ impl AgentProcess {
         Ok(format!("public_key = [{}]", keys.join(", ")))
     }
 
+    /// The lines with which head office owns what it owns there besides: members, cards, wallets.
+    ///
+    /// # Errors
+    /// If it has not enrolled.
+    pub fn head_office_that_owns(&self) -> anyhow::Result<String> {
+        let number = self.enrolled()?.number;
+        Ok(format!("{}\nsite_number = {number}", self.head_office_of_station()?))
+    }
+
     /// Starts it.
     ///
     /// # Errors

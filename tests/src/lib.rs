@@ -3,8 +3,9 @@
 //! [`station`] is a daemon as a process, and [`fault`] what may befall one. [`pile`] is a pile from its meter to its MQTT
 //! client; everything random in it comes from a [`seed::Seed`]. [`display`] is whoever watches, [`mod@line`] is head office
 //! played by hand, and [`head_office`] the real one, [`relay`] the way there; [`books`] holds
-//! both books against each other.
+//! both books against each other, [`back_end`] is who drivers and channels ask it by.
 
+pub mod back_end;
 pub mod books;
 pub mod display;
 pub mod fault;

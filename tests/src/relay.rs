@@ -1,4 +1,4 @@
-//! The way between a site and head office, which can be cut, and be thin: a TCP relay on this machine.
+//! The way between a site and head office, which can be cut, be thin and be long: a TCP relay on this machine.
 
 use std::{
     net::SocketAddr,
@@ -11,10 +11,13 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::Instant,
 };
+
+/// Pieces that are on the way at once, each way.
+const PIECES_MAX: usize = 1_024;
 
 /// A relay that runs as long as it lives.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ impl Relay {
     /// # Errors
     /// It cannot listen.
     pub async fn to(target: SocketAddr) -> std::io::Result<Self> {
-        Self::new(target, None).await
+        Self::new(target, Way::default()).await
     }
 
     /// A relay through which no more than so many bytes a second go, each way.
@@ -41,10 +44,24 @@ impl Relay {
     /// # Errors
     /// It cannot listen.
     pub async fn thin(target: SocketAddr, bytes_per_second: u32) -> std::io::Result<Self> {
-        Self::new(target, Some(bytes_per_second)).await
+        let rate = Some(bytes_per_second);
+        let way = Way { rate, ..Way::default() };
+        Self::new(target, way).await
     }
 
-    async fn new(target: SocketAddr, rate: Option<u32>) -> std::io::Result<Self> {
+    /// A relay through which everything takes so long, each way, however much there is.
+    ///
+    /// # Errors
+    /// It cannot listen.
+    pub async fn long(target: SocketAddr, each_way: Duration) -> std::io::Result<Self> {
+        let way = Way {
+            each_way,
+            ..Way::default()
+        };
+        Self::new(target, way).await
+    }
+
+    async fn new(target: SocketAddr, way: Way) -> std::io::Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let address = listener.local_addr()?;
         let (is_cut, seen) = watch::channel(false);
@@ -64,7 +81,7 @@ impl Relay {
                         return;
                     };
                     tokio::select! {
-                        () = both_ways(from, to, rate, &counted) => {}
+                        () = both_ways(from, to, way, &counted) => {}
                         _ = seen.wait_for(|cut| *cut) => {}
                     }
                 });
@@ -107,33 +124,64 @@ impl Drop for Relay {
     }
 }
 
-async fn both_ways(mut from: TcpStream, mut to: TcpStream, rate: Option<u32>, bytes: &AtomicU64) {
+/// How what goes through is held up.
+#[derive(Debug, Clone, Copy, Default)]
+struct Way {
+    /// How many bytes a second, each way.
+    rate: Option<u32>,
+    /// How long everything takes besides, each way.
+    each_way: Duration,
+}
+
+async fn both_ways(mut from: TcpStream, mut to: TcpStream, way: Way, bytes: &AtomicU64) {
     let _set = (from.set_nodelay(true), to.set_nodelay(true));
     let (mut from_read, mut from_write) = from.split();
     let (mut to_read, mut to_write) = to.split();
     tokio::select! {
-        () = pass_on(&mut from_read, &mut to_write, rate, bytes) => {}
-        () = pass_on(&mut to_read, &mut from_write, rate, bytes) => {}
+        () = pass_on(&mut from_read, &mut to_write, way, bytes) => {}
+        () = pass_on(&mut to_read, &mut from_write, way, bytes) => {}
     }
 }
 
 async fn pass_on(
     from: &mut (impl AsyncReadExt + Unpin),
     to: &mut (impl AsyncWriteExt + Unpin),
-    rate: Option<u32>,
+    way: Way,
     bytes: &AtomicU64,
 ) {
-    let mut piece = vec![0; if rate.is_some() { 1_024 } else { 16 * 1_024 }];
-    let mut free_at = Instant::now();
-    while let Ok(some) = from.read(&mut piece).await {
-        if let Some(rate) = rate {
-            let takes = Duration::from_secs(some as u64) / rate;
-            free_at = free_at.max(Instant::now()) + takes;
-            tokio::time::sleep_until(free_at).await;
+    // What is on the way is read on meanwhile: a long line is no thin one.
+    let (sent, mut on_the_way) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES_MAX);
+    let sends = async move {
+        let mut piece = vec![0; if way.rate.is_some() { 1_024 } else { 16 * 1_024 }];
+        let mut free_at = Instant::now();
+        while let Ok(some) = from.read(&mut piece).await {
+            if let Some(rate) = way.rate {
+                let takes = Duration::from_secs(some as u64) / rate;
+                free_at = free_at.max(Instant::now()) + takes;
+                tokio::time::sleep_until(free_at).await;
+            }
+            let there_at = Instant::now() + way.each_way;
+            if some == 0 || sent.send((there_at, piece[..some].to_vec())).await.is_err() {
+                return;
+            }
         }
-        bytes.fetch_add(some as u64, Ordering::Relaxed);
-        if some == 0 || to.write_all(&piece[..some]).await.is_err() {
-            return;
+    };
+    let arrives = async {
+        while let Some((there_at, piece)) = on_the_way.recv().await {
+            tokio::time::sleep_until(there_at).await;
+            bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            if to.write_all(&piece).await.is_err() {
+                return;
+            }
         }
+    };
+    // What was sent before the end of a connection still arrives; where nothing arrives any more, nothing is read either.
+    let sends = async move {
+        sends.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = arrives => {}
+        () = sends => {}
     }
 }

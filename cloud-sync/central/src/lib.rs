@@ -31,6 +31,7 @@ pub mod bell;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod csv;
 pub mod daemon;
 pub mod daily;
 pub mod desk;

@@ -5,7 +5,6 @@
 
 #[path = "../bench/mod.rs"]
 mod bench;
-mod bound;
 mod joined;
 mod vouchers;
 

@@ -45,6 +45,7 @@ mod station;
 mod sync;
 mod tariffs;
 mod tokens;
+mod told;
 
 use crate::{
     head_office::HeadOffice,
@@ -167,6 +168,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(certificates::routes())
         .merge(displays::routes())
         .merge(tariffs::routes())
+        .merge(told::routes())
         .merge(quarantine::routes())
         .merge(books::routes())
         .merge(desk::routes())

@@ -13,6 +13,7 @@ mod piles;
 mod quarantine;
 mod run;
 mod status;
+mod told;
 mod verify;
 
 use anyhow::{Context, ensure};
@@ -112,6 +113,12 @@ enum Command {
         #[arg(long, value_name = "REASON")]
         alone: String,
     },
+    /// What head office had the station do, and what was refused.
+    #[command(subcommand)]
+    Directive(told::Directive),
+    /// Vouchers: money that drivers bring along themselves while the line to head office is cut.
+    #[command(subcommand)]
+    Voucher(told::Voucher),
     /// Quarantine: what waits for a person, because it fits nowhere or contradicts what is known.
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
@@ -429,6 +436,8 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
         Command::Display(command) => command.ask(&client)?,
         Command::Member(command) => member(&client, command)?,
         Command::Card(command) => card(&client, command)?,
+        Command::Directive(command) => command.ask(&client)?,
+        Command::Voucher(command) => command.ask(&client)?,
         Command::Quarantine(command) => command.ask(&client)?,
         Command::Order(command) => command.ask(&client)?,
         Command::Desk(command) => command.ask(&client)?,

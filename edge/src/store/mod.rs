@@ -30,7 +30,7 @@ pub use answers::{AnswerBudget, FullBudgets, NewAnswer, Remembered};
 pub use audit::{BillAudit, DIFFERENCES_MAX, Difference};
 pub use backup::Backup;
 pub use opening::Opening;
-pub use read::{OpenItems, OrderFilter, Page, QuarantineFilter, Reader, Sample};
+pub use read::{DirectiveTaken, OfVouchers, OpenItems, OrderFilter, Page, QuarantineFilter, Reader, Sample};
 pub use recovering::{Followed, Recovery, TailRefused};
 pub use restore::{AfterRestore, Restored};
 pub use retained::Retained;

@@ -8,11 +8,13 @@ mod orders;
 mod piles;
 mod quarantine;
 mod steps;
+mod told;
 
 pub(super) use journal::{entry, split_entry, stamp, written};
 pub use orders::OrderFilter;
 pub use piles::Sample;
 pub use quarantine::{OpenItems, QuarantineFilter};
+pub use told::{DirectiveTaken, OfVouchers};
 
 use super::{Retained, StoreError, displays, retained, tables};
 use crate::{

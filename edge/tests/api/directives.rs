@@ -291,3 +291,101 @@ async fn what_head_office_owns_is_refused_at_the_desk_and_the_desk_lifts_what_wa
     assert_eq!(member["owes"], "0.00");
     bench.post("/v1/orders", &order).await.expect(201);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_see_what_head_office_had_done_what_was_refused_and_why_and_which_vouchers_came() {
+    let bench = joined().await;
+    let none = bench.get("/v1/directives").await.expect(200);
+    let fresh = json!({ "hq_epoch": EPOCH.to_string(), "orders": 0, "others": 0 });
+    bench.station.clock.advance(1_000);
+    assert_eq!(
+        (&none["taken"], &none["items"], &none["next"]),
+        (&fresh, &json!([]), &json!(null))
+    );
+    bench
+        .frame(PATH, signed(orders(1), &lease(5_000), &head_office()))
+        .await
+        .expect(200);
+    bench.station.clock.advance(1_000);
+    // Nobody knows the time.
+    let soon = bench.now().wall.after_ms(60_000);
+    bench
+        .frame(PATH, signed(orders(2), &start("hq-1", soon), &head_office()))
+        .await
+        .expect(200);
+    bench.station.clock.advance(1_000);
+    let now = pong(&bench).await;
+    bench
+        .frame(
+            PATH,
+            signed(orders(3), &start("hq-3", now.after_ms(60_000)), &head_office()),
+        )
+        .await
+        .expect(200);
+
+    let shown = bench.get("/v1/directives").await.expect(200);
+    assert_eq!(shown["taken"]["orders"], 3);
+    let items = shown["items"].as_array().unwrap();
+    let row = |n: usize| {
+        let item = &items[3 - n];
+        assert_eq!((&item["n"], &item["row"]), (&json!(n), &json!("orders")), "{item}");
+        item
+    };
+    assert_eq!(items.len(), 3);
+    assert_eq!(row(1)["journaled"], json!(["MemberRegistered", "LeaseReceived"]));
+    assert_eq!((&row(1)["member"], &row(1)["amount"]), (&json!("w"), &json!("50.00")));
+    assert_eq!(
+        (&row(2)["refused"], &row(2)["journaled"]),
+        (&json!("no_time"), &json!([]))
+    );
+    assert!(row(2)["detail"].as_str().is_some_and(|words| !words.is_empty()));
+    assert_eq!((&row(3)["refused"], &row(3)["order"]), (&json!(null), &json!("hq-3")));
+    let journaled = row(3)["journaled"].to_string();
+    assert!(
+        journaled.contains("OrderPlaced") && journaled.contains("HoldTaken"),
+        "{journaled}"
+    );
+    let refused = bench.get("/v1/directives?refused=true").await.expect(200);
+    assert_eq!(refused["items"], json!([row(2)]));
+    let first = bench.get("/v1/directives?limit=1").await.expect(200);
+    let cursor = first["next"].as_str().unwrap();
+    let rest = bench.get(&format!("/v1/directives?cursor={cursor}")).await.expect(200);
+    assert_eq!(rest["items"], json!([row(2), row(1)]));
+    bench.get("/v1/directives?cursor=x").await.expect(400);
+
+    let none = bench.get("/v1/vouchers").await.expect(200);
+    assert_eq!((&none["closed_until"], &none["items"]), (&json!(null), &json!([])));
+    let voucher = Voucher {
+        site: site(),
+        hq_epoch: EPOCH,
+        epoch: bench.station.store.identity().epoch.clone(),
+        id: "v1".to_owned(),
+        member: "w".parse().unwrap(),
+        name: "Wang".to_owned(),
+        amount: Fen(2_000),
+        expires_at: bench.now().wall.after_ms(3_600_000),
+    };
+    let text = voucher::to_text(&voucher, &head_office());
+    bench
+        .post("/v1/vouchers", &json!({ "voucher": text }))
+        .await
+        .expect(201);
+    let certainly = bench.now().wall;
+    bench.station.tell(domain::site::Input::CloseVouchers { certainly });
+    bench.settled().await;
+    let shown = bench.get("/v1/vouchers").await.expect(200);
+    let (closed, taken) = (&shown["items"][0], &shown["items"][1]);
+    assert_eq!(
+        (&closed["what"], &closed["until"]),
+        (&json!("closed"), &shown["closed_until"])
+    );
+    assert_eq!(
+        (&taken["what"], &taken["voucher"], &taken["member"], &taken["amount"]),
+        (&json!("taken"), &json!("v1"), &json!("w"), &json!("20.00"))
+    );
+    assert_eq!(
+        shown["items"].as_array().unwrap().len(),
+        2,
+        "a lease of a directive is no voucher: {shown}"
+    );
+}

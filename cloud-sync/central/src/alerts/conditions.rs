@@ -3,7 +3,7 @@
 use crate::store::{
     alerts::{Alert, Kind},
     forgotten::Forgotten,
-    queries::sites::SiteRow,
+    queries::{payments::OnRoadLong, sites::SiteRow},
 };
 use domain::time::Wall;
 use protocol::frame::State;
@@ -20,6 +20,8 @@ pub struct Thresholds {
     pub silent_after_ms: i64,
     /// Entries wait for too long after so long, in milliseconds.
     pub backlog_after_ms: i64,
+    /// Money is on the road for long after so long, in milliseconds.
+    pub on_road_after_ms: i64,
     /// A certificate ends soon that ends in fewer days.
     pub certificate_days: i64,
     /// The disk is nearly full with fewer free bytes.
@@ -31,6 +33,7 @@ impl Default for Thresholds {
         Self {
             silent_after_ms: 15 * 60_000,
             backlog_after_ms: 60 * 60_000,
+            on_road_after_ms: 60 * 60_000,
             certificate_days: 30,
             disk_free: 1 << 30,
         }
@@ -65,6 +68,10 @@ pub struct Known {
     pub forgotten: Vec<Forgotten>,
     /// Why a failover of the database would lose something, if it would.
     pub standbys: Option<String>,
+    /// Sites to which money is on the road for long.
+    pub on_road: Vec<OnRoadLong>,
+    /// Why nothing leaves any wallet, if that is so.
+    pub frozen: Option<String>,
     /// This process.
     pub here: Here,
 }
@@ -125,6 +132,16 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
             }),
         );
     }
+    // To a site that was shut out or closed as well: its money comes back only when somebody sees to it.
+    for on_road in &known.on_road {
+        conditions.insert((Kind::OnRoadLong, on_road.site.clone()), on_road_words(on_road));
+    }
+    if let Some(why) = &known.frozen {
+        let words = format!(
+            "wallets are frozen: {why}. Nobody starts an order through head office, and no debt is paid, until an administrator              lets them go: PUT /v1/head-office/wallets without a reason, once every site has reported"
+        );
+        conditions.insert((Kind::WalletsFrozen, HEAD_OFFICE.to_owned()), words);
+    }
     if let Some(words) = &known.standbys {
         conditions.insert((Kind::StandbyAsynchronous, HEAD_OFFICE.to_owned()), words.clone());
     }
@@ -181,6 +198,22 @@ pub(crate) fn was_restored(forgotten: &[Forgotten]) -> Option<String> {
          share the database), say `holdfast-central restored --reason …`, and start it again",
         first.site
     ))
+}
+
+fn on_road_words(of: &OnRoadLong) -> String {
+    let OnRoadLong {
+        site,
+        count,
+        rest,
+        since,
+    } = of;
+    let (issues, are) = match count {
+        1 => ("1 issue".to_owned(), "is"),
+        many => (format!("{many} issues"), "are"),
+    };
+    format!(
+        "site {site}: {rest} yuan of members' money, {issues}, {are} on the road to it, the oldest since {since} (a voucher counts          from its end). It is free when the site's journal says what became of it: look at its line, and GET /v1/on-road"
+    )
 }
 
 /// While head office itself could not hear, nobody was silent; what was silent before stays so until it is heard.
@@ -493,6 +526,30 @@ mod tests {
         some.rated.insert("s2".to_owned(), 3);
         let expected = [(Kind::Books, "s1".to_owned()), (Kind::Rating, "s2".to_owned())];
         assert_eq!(kinds(&some, &[]), expected);
+    }
+
+    #[test]
+    fn money_that_is_long_on_the_road_and_wallets_that_are_frozen_are_told_of() {
+        let mut some = known(vec![SiteRow {
+            revoked_at: Some(NOW),
+            ..site("s1")
+        }]);
+        some.on_road.push(OnRoadLong {
+            site: "s1".to_owned(),
+            count: 2,
+            rest: domain::units::Fen(1_250),
+            since: NOW.after_ms(-61 * MINUTE),
+        });
+        some.frozen = Some("restored from a copy".to_owned());
+        let found = hold(&some, &Thresholds::default(), &[], NOW);
+        let on_road = &found[&(Kind::OnRoadLong, "s1".to_owned())];
+        assert!(
+            on_road.contains("12.50 yuan") && on_road.contains("2 issues, are"),
+            "{on_road}"
+        );
+        let frozen = &found[&(Kind::WalletsFrozen, HEAD_OFFICE.to_owned())];
+        assert!(frozen.contains("restored from a copy"), "{frozen}");
+        assert_eq!(found.len(), 2);
     }
 
     #[test]

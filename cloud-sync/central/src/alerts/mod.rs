@@ -20,9 +20,9 @@ use crate::{
         Db, StoreError, Tx,
         alerts::{self, Alert},
         findings::{self, Class},
-        forgotten, jobs,
+        forgotten, identity, jobs,
         outbox::{self, Channel},
-        queries::sites,
+        queries::{payments, sites},
         standbys,
     },
 };
@@ -136,6 +136,8 @@ fn changes(tx: &mut dyn Tx, here: Here, thresholds: &Thresholds, now: Wall) -> R
         differ,
         forgotten: forgotten::unknown(tx)?,
         standbys: standbys::trouble(tx)?,
+        on_road: payments::on_road_since(tx, now.after_ms(-thresholds.on_road_after_ms))?,
+        frozen: identity::frozen(tx)?,
         rated: findings::counts_since(tx, Class::Rating, now.after_ms(-RATING_MS))?,
         here,
     };

@@ -12,8 +12,8 @@ use domain::{
     ids::{PileId, SiteId, TariffId},
     tariff::Tariff,
 };
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::{json, value::RawValue};
 use service::{
     http::{
         access::Caller,
@@ -31,10 +31,22 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(put_maintenance))
 }
 
-/// A tariff version, which is checked as it is read.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
+/// A tariff version as a person writes it, with its time zone: checked as it is read, and what is not known of it is an error.
+#[derive(Debug)]
 struct PutTariff(Tariff);
+
+impl<'de> Deserialize<'de> for PutTariff {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Zone {
+            time_zone: String,
+        }
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let Zone { time_zone } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        let tariff = Tariff::from_json(text.get(), &time_zone);
+        tariff.map(Self).map_err(|faults| D::Error::custom(faults.to_string()))
+    }
+}
 
 impl Checked for PutTariff {
     fn check(&self) -> Result<(), Problem> {

@@ -54,11 +54,13 @@ mod office;
 mod openings;
 mod orders;
 mod passwords;
+mod payments;
 mod placing;
 mod quarantine;
 mod sessions;
 mod sites;
 mod slow;
+mod statements;
 mod station;
 mod stations;
 mod tokens;
@@ -263,6 +265,8 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(placing::routes())
         .merge(findings::routes())
         .merge(alerts::routes())
+        .merge(statements::routes())
+        .merge(payments::routes())
         .merge(stations::routes())
         .merge(inbox::routes())
         .merge(station::routes())

@@ -50,6 +50,7 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
 
     "alerts.silent_after" => |draft, given| draft.config.alerts.thresholds.silent_after_ms = after_ms(given)?;
     "alerts.backlog_after" => |draft, given| draft.config.alerts.thresholds.backlog_after_ms = after_ms(given)?;
+    "alerts.on_road_after" => |draft, given| draft.config.alerts.thresholds.on_road_after_ms = after_ms(given)?;
     "alerts.certificate_days" => |draft, given|
         draft.config.alerts.thresholds.certificate_days = given.integer(1..=365)?;
     "alerts.disk_free" => |draft, given|

@@ -34,11 +34,15 @@ pub enum Kind {
     ProtocolVersion,
     /// Standbys follow PostgreSQL and none is synchronous: a failover loses what was acknowledged.
     StandbyAsynchronous,
+    /// Members' money is on the road to a site for long.
+    OnRoadLong,
+    /// Nothing leaves any wallet.
+    WalletsFrozen,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::SiteSilent,
         Self::BacklogOld,
         Self::Ahead,
@@ -53,6 +57,8 @@ impl Kind {
         Self::KeyUnknown,
         Self::ProtocolVersion,
         Self::StandbyAsynchronous,
+        Self::OnRoadLong,
+        Self::WalletsFrozen,
     ];
 
     /// Its word, in the database and for people.
@@ -72,6 +78,8 @@ impl Kind {
             Self::KeyUnknown => "key_unknown",
             Self::ProtocolVersion => "protocol_version",
             Self::StandbyAsynchronous => "standby_asynchronous",
+            Self::OnRoadLong => "on_road_long",
+            Self::WalletsFrozen => "wallets_frozen",
         }
     }
 

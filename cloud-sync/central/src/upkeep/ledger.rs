@@ -1,17 +1,20 @@
 //! Whether the books add up, and all that moved in them as a table for other programs.
 
 use super::{DIFFERENCES_MAX, Verified};
-use crate::store::{
-    Row, StoreError, Tx, Value, issues,
-    ledger::{self, Unequal},
-    replica, sites,
+use crate::{
+    csv,
+    store::{
+        Row, StoreError, Tx, Value, issues,
+        ledger::{self, Unequal},
+        replica, sites,
+    },
 };
 use domain::{
     ledger::Account,
     time::{Day, Wall},
     units::Fen,
 };
-use std::{fmt::Write as _, io};
+use std::io;
 
 /// Movements that are in memory at once.
 const PAGE: u64 = 1_000;
@@ -145,26 +148,8 @@ fn page(tx: &mut dyn Tx, day: Option<Day>, after: &str) -> Result<Vec<(String, S
             row.optional_text(11)?.unwrap_or_default(),
             row.optional_text(12)?.unwrap_or_default(),
         ];
-        let mut line = fields.iter().fold(String::new(), |mut line, field| {
-            if !line.is_empty() {
-                line.push(',');
-            }
-            cell(&mut line, field);
-            line
-        });
-        line.push_str("\r\n");
+        let line = csv::line(fields.iter().map(String::as_str));
         Ok((id, line))
     };
     rows.into_iter().map(line).collect()
-}
-
-/// A field, in quotes where it has to be. What a spreadsheet would take for a formula begins with an apostrophe.
-fn cell(line: &mut String, field: &str) {
-    let is_formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']) && field.parse::<f64>().is_err();
-    let guard = if is_formula { "'" } else { "" };
-    if field.contains([',', '"', '\r', '\n']) {
-        let _infallible = write!(line, "\"{guard}{}\"", field.replace('"', "\"\""));
-    } else {
-        let _infallible = write!(line, "{guard}{field}");
-    }
 }

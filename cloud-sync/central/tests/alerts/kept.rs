@@ -7,16 +7,20 @@ use central::{
     store::{
         alerts::{self, Kind},
         findings::{self, Class, Finding},
-        jobs,
+        identity,
+        issues::{self, Issue},
+        jobs, members,
         outbox::Channel,
     },
 };
+use domain::{head_office::HqEpoch, time::Wall, units::Fen};
 
 on_both! {
     an_alert_begins_once_and_ends_once_also_across_a_restart
     of_two_processes_at_once_one_begins_it_and_one_ends_it
     each_process_knows_its_own_disk_and_certificate
     what_the_books_and_the_bills_differ_in_is_an_alert
+    money_that_is_long_on_the_road_and_wallets_that_are_frozen_are_alerts_until_they_are_not
 }
 
 const MINUTE: i64 = 60_000;
@@ -142,4 +146,74 @@ async fn what_the_books_and_the_bills_differ_in_is_an_alert(home: Home) {
     home.hear(&db, "s1").await;
     let ended = watch.look(BEGIN).await.unwrap().end;
     assert_eq!(ended.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [Kind::Rating]);
+}
+
+async fn money_that_is_long_on_the_road_and_wallets_that_are_frozen_are_alerts_until_they_are_not(home: Home) {
+    let db = home.open().await;
+    home.hear(&db, "s1").await;
+    let watch = home.watch(&db, "p1", &[]);
+    let issue = |id: &str, kind: issues::Kind, expires_at: Option<Wall>| Issue {
+        id: id.to_owned(),
+        site: "s1".parse().unwrap(),
+        member: "w".parse().unwrap(),
+        kind,
+        amount: Fen(1_000),
+        rest: Fen(1_000),
+        state: issues::State::OnRoad,
+        order: None,
+        expires_at,
+        epoch: None,
+        hq_epoch: HqEpoch([1; 16]),
+        made_at: BEGIN,
+        made_by: "li".to_owned(),
+    };
+    let voucher = issue("v1", issues::Kind::Voucher, Some(BEGIN.after_ms(120 * MINUTE)));
+    let lease = issue("l1", issues::Kind::Lease, None);
+    let sent = [voucher.clone(), lease.clone()];
+    let written = db.write(move |tx| {
+        members::put(tx, &"w".parse().unwrap(), "Wang", "li", BEGIN)?;
+        for issue in &sent {
+            issues::add(tx, issue)?;
+        }
+        Ok(())
+    });
+    written.await.unwrap();
+    let look = async |minutes: i64| {
+        home.pass(minutes * MINUTE);
+        home.hear(&db, "s1").await;
+        let changes = watch.look(BEGIN).await.unwrap();
+        let begun: Vec<(Kind, String)> = changes
+            .begin
+            .into_iter()
+            .map(|((kind, _), words)| (kind, words))
+            .collect();
+        let ended: Vec<Kind> = changes.end.iter().map(|alert| alert.kind).collect();
+        (begun, ended)
+    };
+    assert_eq!(look(59).await, (vec![], vec![]));
+    let (begun, _) = look(1).await;
+    assert_eq!(begun.len(), 1);
+    assert!(
+        begun[0].0 == Kind::OnRoadLong && begun[0].1.contains("10.00 yuan"),
+        "{begun:?}"
+    );
+    let given_back = db.write(move |tx| issues::give_back(tx, &lease, BEGIN));
+    given_back.await.unwrap();
+    assert_eq!(
+        look(1).await,
+        (vec![], vec![Kind::OnRoadLong]),
+        "a voucher is carried about"
+    );
+    // An hour after its end it should have come back.
+    assert_eq!(look(118).await, (vec![], vec![]));
+    assert_eq!(look(1).await.0.len(), 1);
+
+    let frozen = db.write(|tx| identity::freeze(tx, Some("restored from a copy")));
+    frozen.await.unwrap();
+    let (begun, _) = look(1).await;
+    assert!(begun.len() == 1 && begun[0].0 == Kind::WalletsFrozen, "{begun:?}");
+    assert!(begun[0].1.contains("restored from a copy"), "{begun:?}");
+    let let_go = db.write(|tx| identity::freeze(tx, None));
+    let_go.await.unwrap();
+    assert_eq!(look(1).await, (vec![], vec![Kind::WalletsFrozen]));
 }

@@ -28,6 +28,7 @@ mod people;
 #[path = "../alerts/receiver.rs"]
 mod receiver;
 mod slow;
+mod statements;
 mod station;
 mod stations;
 
@@ -114,9 +115,13 @@ on_both! {
     }
     money {
         a_channel_credits_what_it_has_signed_and_nobody_else_does
+        what_was_paid_and_credits_nobody_is_listed_until_it_does
         money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_it_is_shown
         who_is_frozen_blocked_or_unknown_is_told_so
         sites_are_told_of_prices_piles_and_whose_their_members_are
+    }
+    statements {
+        a_statement_tells_every_movement_and_its_cause_and_adds_up_as_json_and_as_a_table
     }
     people {
         the_first_administrator_is_made_on_the_machine_and_lets_others_in

@@ -136,8 +136,57 @@ pub(crate) async fn a_channel_credits_what_it_has_signed_and_nobody_else_does(of
     assert_eq!(audit["items"][0]["action"], "top_up_credited", "{audit}");
 }
 
+pub(crate) async fn what_was_paid_and_credits_nobody_is_listed_until_it_does(office: Office) {
+    let station = with_money(&office).await;
+    let viewer = office.machine("viewer", &["viewer"]).await;
+    let path = "/v1/payments/set-aside";
+    let none = office.get(&viewer, path).await.expect(200);
+    assert_eq!(none["items"], json!([]));
+    let at_s = BEGIN.0 / 1_000;
+    let reference = asked(&office, &station, "20.00").await;
+    for (n, body) in [
+        paid("T-nobodys", "tx-a", "7.00"),
+        paid(&reference, "tx-b", "30.00"),
+        paid("T-nobodys", "tx-a", "7.00"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        office.pass(1_000);
+        let id = format!("aside-{n}");
+        signed(&office, &id, at_s, body).await.expect(409);
+    }
+    let all = office.get(&viewer, path).await.expect(200);
+    let told: Vec<[&str; 4]> = all["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| ["transaction_id", "out_trade_no", "amount", "channel"].map(|field| item[field].as_str().unwrap()))
+        .collect();
+    let expected = [
+        ["tx-b", reference.as_str(), "30.00", "wechat"],
+        ["tx-a", "T-nobodys", "7.00", "wechat"],
+    ];
+    assert_eq!(told, expected, "the newest first, and each once");
+    assert!(all["items"][0]["why"].as_str().unwrap().contains("20.00"), "{all}");
+    assert_eq!(office.all(&viewer, path, 1).await, *all["items"].as_array().unwrap());
+    let other = office.get(&viewer, &format!("{path}?channel=alipay")).await.expect(200);
+    assert_eq!(other["items"], json!([]));
+    office
+        .get(&viewer, &format!("{path}?cursor=x"))
+        .await
+        .problem(400, "invalid-url");
+
+    // The channel mends what it said: it counts, and nobody needs to look any more.
+    signed(&office, "mended", at_s, &paid(&reference, "tx-b", "20.00"))
+        .await
+        .expect(200);
+    let left = office.get(&viewer, path).await.expect(200);
+    assert_eq!(left["items"], json!([all["items"][1]]));
+}
+
 /// A member `w` with 50.00 in the wallet.
-async fn with_money(office: &Office) -> Somebody {
+pub(crate) async fn with_money(office: &Office) -> Somebody {
     let station = office.machine("mini-program", &["station"]).await;
     office
         .ask(&station, "PUT", "/v1/members/w", Some(&json!({ "name": "Wang" })))

@@ -192,9 +192,7 @@ fn no_money_goes_to_a_site_on_two_branches_nor_what_stands_behind_it(head_office
         })
         .unwrap();
     let mut core = fresh(head_office, &journal);
-    let (effects, mut core) = head_office
-        .read(move |tx| Ok((core.direct(tx, Mono(1_000))?, core)))
-        .unwrap();
+    let effects = head_office.read(move |tx| core.direct(tx, Mono(1_000))).unwrap();
     assert_eq!(effects.len(), 1, "the stop before the money");
     let of = site.clone();
     head_office
@@ -203,10 +201,8 @@ fn no_money_goes_to_a_site_on_two_branches_nor_what_stands_behind_it(head_office
             sites::change_branch(tx, ME, &found, &found)
         })
         .unwrap();
-    core = fresh(head_office, &journal);
-    let (effects, _) = head_office
-        .read(move |tx| Ok((core.direct(tx, Mono(2_000))?, core)))
-        .unwrap();
+    let mut core = fresh(head_office, &journal);
+    let effects = head_office.read(move |tx| core.direct(tx, Mono(2_000))).unwrap();
     assert_eq!(effects.len(), 3, "once people have said which of them lives");
 }
 

@@ -25,8 +25,12 @@ everywhere! {
     what_a_station_by_chance_rates_is_rated_the_same
 }
 
+/// All but that money came from a head office that this one is not: by chance stations take leases that nobody here has issued.
 fn found(office: &HeadOffice) -> Vec<Found> {
-    office.read(|tx| list(tx, &Filter::default(), None, 100)).unwrap()
+    let all = office.read(|tx| list(tx, &Filter::default(), None, 1_000)).unwrap();
+    all.into_iter()
+        .filter(|found| found.finding.class != Class::Forgotten)
+        .collect()
 }
 
 fn rated(journal: &mut Journal, nth: usize) -> (u64, OrderId, &mut Bill) {

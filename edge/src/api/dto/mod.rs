@@ -10,3 +10,4 @@ pub mod problem;
 pub mod station;
 pub mod sync;
 pub mod tariff;
+pub mod told;

@@ -13,6 +13,7 @@ mod http;
 mod journal;
 mod link;
 mod load;
+mod money;
 mod past;
 mod pile;
 mod process;
@@ -71,6 +72,12 @@ enum Which {
     WanBytes,
     /// How soon head office shows what cannot wait.
     Urgent,
+    /// How soon a pile is told of an order that is placed through head office.
+    RemoteStart,
+    /// The same of an order whose money lies at another site.
+    Recall,
+    /// Payments that head office credits.
+    TopUps,
 }
 
 /// How much is asked of the station.
@@ -165,6 +172,15 @@ async fn main() -> anyhow::Result<()> {
     }
     if is_wanted(Which::Urgent) {
         done(vec![wan::urgent(scale).await?], &mut rows);
+    }
+    if is_wanted(Which::RemoteStart) {
+        done(money::remote_starts(scale).await?, &mut rows);
+    }
+    if is_wanted(Which::Recall) {
+        done(vec![money::recalls(scale).await?], &mut rows);
+    }
+    if is_wanted(Which::TopUps) {
+        done(money::top_ups(scale).await?, &mut rows);
     }
     println!("{}", process::machine());
     println!("{}", table::markdown(&rows));

@@ -1,4 +1,4 @@
-//! The second half of the story: two stations and their head office. The line of one of them is cut; cars go on charging; the
+//! The second part of the story: two stations and their head office. The line of one of them is cut; cars go on charging; the
 //! line comes back, head office catches up, and the books of both sides are equal to the fen.
 
 use anyhow::{Context, ensure};
@@ -16,22 +16,29 @@ use world::{
 /// How long any one thing may take: a connection is tried again after up to a minute.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// Two stations and their head office.
+pub(crate) struct Chain {
+    pub(crate) office: HeadOfficeProcess,
+    pub(crate) north: Site,
+    pub(crate) south: Site,
+}
+
 /// A station at the end of a line that can be cut.
-struct Site {
-    id: &'static str,
-    station: StationProcess,
+pub(crate) struct Site {
+    pub(crate) id: &'static str,
+    pub(crate) station: StationProcess,
     agent: AgentProcess,
-    line: Relay,
-    pile: Hand,
+    pub(crate) line: Relay,
+    pub(crate) pile: Hand,
     /// What its pile's register shows, in kWh.
     register: u32,
 }
 
-/// Tells it.
+/// Tells it. The stations and head office go on.
 ///
 /// # Errors
 /// Something did not go as it should.
-pub(crate) async fn tell(begun: Instant) -> anyhow::Result<()> {
+pub(crate) async fn tell(begun: Instant) -> anyhow::Result<Chain> {
     let row = |text: &str| println!("\n[{:>4.1}s] {text}", begun.elapsed().as_secs_f32());
     row(
         "Head office begins: one program, a database in a file. Two sites come in, each with an invitation that counts once.",
@@ -85,10 +92,11 @@ pub(crate) async fn tell(begun: Instant) -> anyhow::Result<()> {
         "       the books add up to zero: {} accounts and movements looked at",
         books["looked_at"]
     );
-    for site in [&mut north, &mut south] {
-        site.agent.terminate().await?;
-    }
-    Ok(())
+    Ok(Chain {
+        office: head_office,
+        north,
+        south,
+    })
 }
 
 /// A station, and its place at head office.
@@ -98,16 +106,17 @@ async fn join(head_office: &HeadOfficeProcess, id: &'static str) -> anyhow::Resu
         ..history::setup()
     };
     let mut station = StationProcess::start(id, &setup).await?;
+    // From before it had a head office: its own, and nobody's there.
+    station.add_member("anna", "200.00").await?;
     let mut agent = AgentProcess::beside(&station)?;
     head_office.cli(&["site", "add", id, "--name", id])?;
     agent.enrol(&head_office.folder().join(format!("{id}.invitation")))?;
     let line = Relay::to(agent.broker()?).await?;
     agent.meet_at(line.address)?;
-    station.setup_mut().head_office = agent.head_office_of_station()?;
+    station.setup_mut().head_office = agent.head_office_that_owns()?;
     station.terminate().await?;
     station.start_again().await?;
     agent.start().await?;
-    station.add_member("anna", "200.00").await?;
     let secret = station.add_pile("P1").await?;
     let pile = history::boot(&station, "P1", &secret).await?;
     println!(
@@ -124,11 +133,22 @@ async fn join(head_office: &HeadOfficeProcess, id: &'static str) -> anyhow::Resu
 }
 
 impl Site {
+    /// What the register shows, and what it shows after so many kWh more.
+    pub(crate) fn deliver(&mut self, more: u32) -> (String, String) {
+        let kwh = |register: u32| format!("{register}.0000");
+        let from = self.register;
+        self.register += more;
+        (kwh(from), kwh(self.register))
+    }
+
+    /// The program on its box ends as it should.
+    pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
+        self.agent.terminate().await
+    }
+
     /// A car charges 2 kWh.
     async fn charge(&mut self) -> anyhow::Result<()> {
-        let kwh = |register: u32| format!("{register}.0000");
-        let (from, to) = (kwh(self.register), kwh(self.register + 2));
-        self.register += 2;
+        let (from, to) = self.deliver(2);
         let order = history::charge(&self.station, &mut self.pile, "P1", (&from, &to)).await?;
         let order = self.station.get(&format!("/v1/orders/{order}")).await?.success()?;
         let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
@@ -142,7 +162,7 @@ impl Site {
     }
 }
 
-async fn equal(site: &Site, head_office: &HeadOfficeProcess) -> anyhow::Result<()> {
+pub(crate) async fn equal(site: &Site, head_office: &HeadOfficeProcess) -> anyhow::Result<()> {
     let begun = Instant::now();
     let equal = books::are_equal(&site.station, site.id, head_office, PATIENCE).await?;
     println!(

@@ -1,10 +1,12 @@
 //! The demonstration: a real daemon, ten simulated piles in another process, and a story that ends with books at zero; then two
-//! stations and their head office.
+//! stations and their head office, and members who travel between them.
 //! Every bill and balance is compared with `tests/demo/expected.json`, which a program without our code worked out.
 
 #![allow(clippy::print_stdout, reason = "a demonstration is there to be read")]
 
 mod head_office;
+mod three_books;
+mod travelling;
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
@@ -64,7 +66,7 @@ async fn main() -> anyhow::Result<()> {
         );
     }
     let mut good = piles.is_ok() && story.wrong.is_empty();
-    if good && let Err(error) = head_office::tell(story.begun).await {
+    if good && let Err(error) = of_head_office(story.begun).await {
         println!("\nthe story of head office broke off: {error:#}");
         good = false;
     }
@@ -94,6 +96,14 @@ async fn main() -> anyhow::Result<()> {
     ensure!(story.station.terminate().await?, "the station did not end cleanly");
     ensure!(good, "the demonstration did not go as it should");
     Ok(())
+}
+
+/// Two stations and their head office, and then the members who travel between them.
+async fn of_head_office(begun: Instant) -> anyhow::Result<()> {
+    let mut chain = head_office::tell(begun).await?;
+    travelling::tell(begun, &mut chain).await?;
+    chain.north.end().await?;
+    chain.south.end().await
 }
 
 /// The simulated piles, another process.

@@ -12,9 +12,9 @@ pub struct AlertView {
     /// Its id, the same wherever it is told.
     #[schema(example = "alert_0f1e2d3c4b5a6978")]
     pub id: String,
-    /// `site_silent`, `backlog_old`, `ahead`, `broken`, `forked`, `site_certificate`, `books`, `rating`, `key_unknown`,
+    /// `site_silent`, `backlog_old`, `on_road_long`, `ahead`, `broken`, `forked`, `site_certificate`, `books`, `rating`, `key_unknown`,
     /// `protocol_version`: about a site;
-    /// `certificate`, `disk`: about a process of head office; `restored`, `standby_asynchronous`: about head
+    /// `certificate`, `disk`: about a process of head office; `restored`, `standby_asynchronous`, `wallets_frozen`: about head
     /// office.
     #[schema(example = "site_silent")]
     pub kind: String,

@@ -5,16 +5,20 @@
 //! | here | conditions, and pages |
 //! | `sites` | sites with what they last said of themselves |
 //! | `orders` | orders, and what the journal has of one |
+//! | `payments` | what was paid and credits nobody, money that is long on the road |
 //! | `rows` | members, piles, prices, quarantine, energy |
 //! | `books` | accounts and transfers |
 //! | `entries` | a journal, entry by entry |
 //! | `stations` | sites as a driver looks for one |
+//! | `statements` | a member's account over a time |
 
 pub mod books;
 pub mod entries;
 pub mod orders;
+pub mod payments;
 pub mod rows;
 pub mod sites;
+pub mod statements;
 pub mod stations;
 
 use super::{Row, StoreError, Tx, Value};

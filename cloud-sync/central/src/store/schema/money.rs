@@ -101,4 +101,5 @@ pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE channel_transaction (
         channel TEXT NOT NULL, id TEXT NOT NULL, ref TEXT NOT NULL, amount BIGINT NOT NULL, credited BIGINT NOT NULL,
         why TEXT, at BIGINT NOT NULL, PRIMARY KEY (channel, id))",
+    "CREATE INDEX channel_transaction_aside ON channel_transaction (at, channel, id) WHERE credited = 0",
 ];

@@ -6,6 +6,7 @@ use crate::{
     ids::{CardId, MemberId, OrderId, Outlet, PileId, SiteId},
     journal::{Stamp, hex},
     order::Until,
+    planted::{Bug, is_planted},
     quarantine::CoveredBy,
     site::Decision,
     tariff::Tariff,
@@ -413,7 +414,7 @@ impl HeadOfficeRow {
     pub(crate) fn apply(&mut self, stamp: Stamp, fact: &Fact) -> bool {
         match fact {
             Fact::HeadOfficeSeen { hq_epoch } => {
-                if self.hq_epoch != Some(*hq_epoch) {
+                if self.hq_epoch != Some(*hq_epoch) && !is_planted(Bug::NumberWithoutEpoch) {
                     (self.orders, self.others) = Default::default();
                 }
                 (self.hq_epoch, self.alone_since) = (Some(*hq_epoch), None);

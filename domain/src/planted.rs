@@ -86,6 +86,20 @@ pub enum Bug {
     TailWithEffects,
     /// Bills are not rated again at head office.
     ReRatingLeftOut,
+    /// What a wallet leases to a site stays in the wallet as well.
+    LeaseAsLimit,
+    /// Money on the road is free again when the site has not answered for a while.
+    FreedOnTimeOut,
+    /// A directive that comes again is done again.
+    DirectiveTwice,
+    /// The numbers of directives go on when another life of head office's begins.
+    NumberWithoutEpoch,
+    /// What head office has paid of a debt beyond what was owed is not given back.
+    SurplusKept,
+    /// What a refused directive carried stays on the road.
+    TransitForgotten,
+    /// What a voucher carried goes back before the site has closed it.
+    VoucherReturnedEarly,
 }
 
 impl Bug {
@@ -131,6 +145,13 @@ impl Bug {
         Bug::HeadNotFenced,
         Bug::TailWithEffects,
         Bug::ReRatingLeftOut,
+        Bug::LeaseAsLimit,
+        Bug::FreedOnTimeOut,
+        Bug::DirectiveTwice,
+        Bug::NumberWithoutEpoch,
+        Bug::SurplusKept,
+        Bug::TransitForgotten,
+        Bug::VoucherReturnedEarly,
     ];
 }
 

@@ -1,11 +1,11 @@
-//! The simulated worlds, of one station and of two sites with a head office, find bugs that were planted on purpose: each is
+//! The simulated worlds, of one station and of three sites with a head office, find bugs that were planted on purpose: each is
 //! switched on, and a life must fail.
 //! Run with `cargo test --workspace --features holdfast-tests/planted-bugs --test planted`.
 
 #![allow(clippy::print_stdout, reason = "says how soon a bug was found")]
 
 use domain::planted::{Bug, plant};
-use world::world::{Failure, live_through, two_sites};
+use world::world::{Failure, live_through, three_sites};
 
 /// Within how many lives a bug must be found.
 const LIVES_MAX: u64 = 60;
@@ -14,7 +14,7 @@ const LIVES_MAX: u64 = 60;
 type Life = fn(u64) -> Result<(), Failure>;
 
 const OF_A_STATION: Life = |seed| live_through(seed).map(drop);
-const OF_TWO_SITES: Life = |seed| two_sites::live_through(seed).map(drop);
+const OF_THREE_SITES: Life = |seed| three_sites::live_through(seed).map(drop);
 
 /// Looks for a bug from a life on: what is rare is looked for where it is known to be met.
 fn is_found(live: Life, bug: Bug, first: u64) {
@@ -86,11 +86,18 @@ found! {
 }
 
 found! {
-    OF_TWO_SITES:
+    OF_THREE_SITES:
     acknowledge_before_the_commit: AckBeforeCommit,
     take_what_does_not_follow: GapSkipped,
     take_entries_once_more: DuplicateApplied,
     go_on_with_a_site_that_another_process_has: HeadNotFenced,
     decide_once_more_what_head_office_hands_back: TailWithEffects,
     rate_no_bill_again: ReRatingLeftOut,
+    keep_in_the_wallet_what_was_leased: LeaseAsLimit,
+    free_money_on_a_time_out: FreedOnTimeOut,
+    do_a_directive_twice: DirectiveTwice,
+    number_directives_without_the_life_of_head_office: NumberWithoutEpoch,
+    keep_what_is_paid_beyond_a_debt: SurplusKept,
+    leave_on_the_road_what_was_refused: TransitForgotten,
+    give_a_voucher_back_before_it_is_closed: VoucherReturnedEarly,
 }

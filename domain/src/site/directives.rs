@@ -9,6 +9,7 @@ use crate::{
     ids::{MemberId, OrderId, Outlet},
     notice::Notice,
     order::{self, Source, State, Step},
+    planted::{Bug, is_planted},
     settlement::Split,
     time::Wall,
     units::Fen,
@@ -44,7 +45,7 @@ impl Turn<'_> {
         if no.n == taken.n && sha256 != taken.sha256 {
             return Err(Rejected::OtherDirective(no));
         }
-        if no.n <= taken.n {
+        if no.n <= taken.n && !(is_planted(Bug::DirectiveTwice) && no.n == taken.n) {
             return Ok(Answer::Done);
         }
         if no.n > taken.n + 1 {

@@ -167,15 +167,16 @@ async fn take_ack(
         }
         store.reader()?.acknowledged()
     });
+    let acknowledged = match done.await.map_err(Problem::internal)? {
+        Err(StoreError::Journal(broken)) => return Err(fork(&broken)),
+        done => done?,
+    };
+    // Only where it is this journal: until head office follows the branch of a station that went on alone, its leases stay frozen.
     if is_fresh && state == State::Following && !recovering {
         api.station.tell(Input::HeadOfficeSeen(hq_epoch));
         // Whoever hands on a directive after this finds it on disk.
         api.station.look(|_, _| ()).await?;
     }
-    let acknowledged = match done.await.map_err(Problem::internal)? {
-        Err(StoreError::Journal(broken)) => return Err(fork(&broken)),
-        done => done?,
-    };
     Ok(Json(SyncAcknowledged {
         state: state.word().to_owned(),
         acknowledged: acknowledged.map(Into::into),

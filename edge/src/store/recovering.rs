@@ -251,8 +251,9 @@ impl Store {
         alone: Option<WentOnAlone>,
     ) -> Result<(String, Head), StoreError> {
         let epoch = tables::new_epoch()?;
-        let (last, hash) = self.reader()?.head()?;
-        let identity = self.identity();
+        let reader = self.reader()?;
+        let (last, hash) = reader.head()?;
+        let (identity, went_alone) = (self.identity(), alone.is_some());
         let entry = Entry {
             site: identity.site.clone(),
             epoch: epoch.clone(),
@@ -272,6 +273,14 @@ impl Store {
         journal.insert(entry.stamp.seq, [&sealed.0[..], &bytes].concat().as_slice())?;
         set_epoch(write, &epoch)?;
         let seq = entry.stamp.seq;
+        if went_alone {
+            // What the entry says of head office: leases are frozen from here on (rule 7 of the line).
+            let mut row = reader.head_office()?;
+            row.alone_since = Some(seq);
+            write
+                .open_table(tables::META)?
+                .insert(tables::HEAD_OFFICE, json(&row)?.as_slice())?;
+        }
         Ok((epoch, Head { seq, hash: sealed }))
     }
 
@@ -300,4 +309,31 @@ fn apply(reader: &Reader, replica: &mut Replica, stamp: Stamp, fact: &Fact) -> R
         }
     }
     Ok(replica.follow(stamp, fact)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_station_that_goes_on_alone_knows_so_when_it_starts() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/station-schema-1.redb");
+        for is_alone in [true, false] {
+            let store = Store::look_at(&fixture, 4 << 20).unwrap();
+            store.begin_recovery(Wall(1_800_000_000_000)).unwrap();
+            let (now, mark) = {
+                let mark = store.recover().unwrap().mark;
+                let wall = Wall(1_800_000_060_000);
+                (Now { mono: mark.mono, wall }, mark)
+            };
+            let alone = is_alone.then(|| WentOnAlone {
+                reason: "no line".to_owned(),
+                by: "wang".to_owned(),
+            });
+            let head = store.end_recovery(alone, now, &mark).unwrap();
+            let row = store.recover().unwrap().rows.head_office;
+            assert_eq!(row.alone_since, is_alone.then_some(head.seq));
+        }
+    }
 }

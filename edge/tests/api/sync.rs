@@ -111,8 +111,13 @@ async fn with_a_head_office_only_what_it_has_signed_is_acknowledged() {
         seq: head.seq,
         hash: Hash([5; 32]),
     };
-    let fork = ack(&head_office(), State::Following, fork, Nonce::NONE);
-    bench.frame("/v1/sync/ack", fork).await.problem(409, "journal-fork");
+    let nonce = nonce_of(&hello(&bench).await);
+    for nonce in [Nonce::NONE, nonce] {
+        let fork = ack(&head_office(), State::Following, fork, nonce);
+        bench.frame("/v1/sync/ack", fork).await.problem(409, "journal-fork");
+    }
+    // Of head office's life that follows the other journal the station knows nothing.
+    assert!(hello(&bench).await["hq_epoch"].is_null());
     let forked = ack(&head_office(), State::Forked, head, Nonce::NONE);
     let answer = bench.frame("/v1/sync/ack", forked).await.expect(200);
     assert!(

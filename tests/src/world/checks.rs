@@ -298,7 +298,12 @@ impl World {
         let members = reader.members(None, usize::MAX).map_err(store_failed)?;
         let expected: Vec<_> = rows.members.values().flatten().cloned().collect();
         if members != expected {
-            return Err("the members on disk are not as the journal has them".to_owned());
+            let differs = members.iter().find(|member| !expected.contains(member));
+            let id = differs.map(|member| &member.id);
+            let journaled = id.and_then(|id| expected.iter().find(|member| member.id == *id));
+            return Err(format!(
+                "the members on disk are not as the journal has them: {differs:?}, by the journal {journaled:?}"
+            ));
         }
         for member in &members {
             let of = |state: fn(State) -> bool| {
@@ -384,6 +389,7 @@ impl World {
             (outlet, unit.pile.meter(CONNECTOR).unwrap_or_default())
         });
         self.oracle.check_energy_is_conserved(&registers.collect())?;
+        self.oracle.check_returned()?;
         let Some(process) = &self.process else { return Ok(()) };
         let (mut hash, mut rows) = (Hash::GENESIS, Rows::default());
         let before_the_first = Stamp {

@@ -36,7 +36,34 @@ pub(super) struct Visit {
     looks: u32,
 }
 
+/// What a driver wants of head office: an order at this pile, or the means to place one.
+#[derive(Debug, Clone)]
+pub(super) struct Want {
+    pub(super) pile: usize,
+    pub(super) member: MemberId,
+    pub(super) prepay: Fen,
+    pub(super) until: Until,
+}
+
 pub(super) const CONNECTOR: ConnectorNo = ConnectorNo(1);
+/// Members of head office, who come to all its stations; each has a card.
+pub(super) const TRAVELLERS: [&str; 5] = ["u", "v", "w", "x", "y"];
+
+/// A member of head office's.
+pub(super) fn traveller(who: &str) -> MemberId {
+    MemberId::new(who).expect("a letter is a member id")
+}
+
+/// Their card.
+pub(super) fn card_of(who: &str) -> CardId {
+    CardId::new(format!("K-{who}")).expect("letters are a card id")
+}
+
+/// Whether a member is head office's.
+pub(super) fn is_traveller(member: &MemberId) -> bool {
+    TRAVELLERS.contains(&member.as_str())
+}
+
 /// What a car takes, and what a connector delivers.
 const POWERS: [u64; 4] = [7_000, 11_000, 30_000, 60_000];
 
@@ -45,10 +72,19 @@ type Step = Result<(), String>;
 impl World {
     /// Piles and members as the seed has them.
     pub(super) fn populate(&mut self, seed: u64) {
-        for n in 0..5 + self.rng.below(3) {
-            let member = MemberId::new(format!("m{n}")).expect("a letter and a number are a member id");
-            let card = CardId::new(format!("C{n}")).expect("a letter and a number are a card id");
+        let own = self.head_office.map_or(String::new(), |number| format!("s{number}_"));
+        let many = if self.head_office.is_some() { 2 } else { 5 };
+        for n in 0..many + self.rng.below(3) {
+            let member = MemberId::new(format!("{own}m{n}")).expect("letters and numbers are a member id");
+            let card = CardId::new(format!("{own}C{n}")).expect("letters and numbers are a card id");
             self.members.push((member, card));
+        }
+        if self.head_office.is_some() {
+            // Some of them before the station's own, so that piles know their cards too.
+            for (n, who) in TRAVELLERS.into_iter().enumerate() {
+                let place = (2 * n).min(self.members.len());
+                self.members.insert(place, (traveller(who), card_of(who)));
+            }
         }
         for n in 0..3 + self.rng.below(2) {
             let id = PileId::new(format!("P{n}")).expect("a letter and a number are a pile id");
@@ -144,6 +180,9 @@ impl World {
             }));
         }
         for (member, card) in self.members.clone() {
+            if is_traveller(&member) {
+                continue;
+            }
             let name = member.to_string();
             self.push(Work::Told(SiteInput::RegisterMember {
                 member: member.clone(),
@@ -176,6 +215,15 @@ impl World {
             Some(_) => known
                 .into_iter()
                 .for_each(|wall| self.push(Work::Told(SiteInput::CertainTime(wall)))),
+        }
+    }
+
+    /// Head office says that it is that late at least.
+    pub(super) fn time_is_heard(&mut self, wall: Wall) {
+        let now = self.now;
+        if let Some(process) = &mut self.process {
+            process.was_certainly(now, wall);
+            self.push(Work::Told(SiteInput::CertainTime(wall)));
         }
     }
 
@@ -234,6 +282,37 @@ impl World {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The driver holds the card to the pile.
+    pub(super) fn swipes(&mut self, want: &Want) -> Step {
+        let connector = CONNECTOR;
+        let card_id = card_of(want.member.as_str());
+        self.tell_pile(want.pile, Input::Act(Act::Swipe { connector, card_id }))
+    }
+
+    /// What a driver wanted of head office led to an order, which their visit is about if it is still theirs; or they place one
+    /// at the station, with what they have there.
+    pub(super) fn wanted(&mut self, want: &Want, order: Option<OrderId>) {
+        let is_theirs = |visit: &&mut Visit| visit.ended.is_none() && visit.order.is_none() && visit.request.is_none();
+        if self.units[want.pile].visit.as_mut().filter(is_theirs).is_none() {
+            return;
+        }
+        let request = match order {
+            Some(_) => None,
+            None => Some(self.ask(Asked::Place(Place {
+                member: want.member.clone(),
+                outlet: Outlet {
+                    pile: self.units[want.pile].id.clone(),
+                    connector: CONNECTOR,
+                },
+                prepay: Some(want.prepay),
+                until: want.until.clone(),
+            }))),
+        };
+        if let Some(visit) = &mut self.units[want.pile].visit {
+            (visit.order, visit.request) = (order, request);
+        }
     }
 
     /// Somebody looks after the car at a pile, or comes there.
@@ -312,8 +391,9 @@ impl World {
             let card_id = card;
             return self.tell_pile(pile, Input::Act(Act::Swipe { connector, card_id }));
         }
+        let travels = is_traveller(&member);
         let prepay = i64::try_from(self.between(600, 9_000)).unwrap_or(0);
-        if self.oracle.allowance(&member) < prepay && self.chance(80) {
+        if self.oracle.allowance(&member) < prepay && self.chance(if travels { 8 } else { 80 }) {
             self.top_up(member.clone(), Fen(prepay));
         }
         let until = Until {
@@ -326,6 +406,16 @@ impl World {
             pile: self.units[pile].id.clone(),
             connector,
         };
+        if travels && (self.oracle.allowance(&member) < prepay || self.chance(60)) {
+            let prepay = Fen(prepay);
+            self.wants.push(Want {
+                pile,
+                member,
+                prepay,
+                until,
+            });
+            return Ok(());
+        }
         let prepay = Some(Fen(prepay));
         let request = self.ask(Asked::Place(Place {
             member,

@@ -32,8 +32,11 @@ pub(super) struct Planned {
     not_before: Time,
 }
 
-/// At least three crashes, two partitions and a step of the clock in every life, and as much again of anything.
-pub(super) fn plan(rng: &mut Seed, sessions: usize) -> VecDeque<Planned> {
+/// At least three crashes, two partitions and a step of the clock in every life, and as much again of anything. With a head
+/// office there are more piles that charge and say nothing, so that estimates come before records.
+pub(super) fn plan(rng: &mut Seed, sessions: usize, head_office: bool) -> VecDeque<Planned> {
+    // Where there are three stations, each has less of everything.
+    let (more, silences) = if head_office { (7, 2) } else { (13, 0) };
     let crashes = [Fault::PowerCut, Fault::TornCommit, Fault::SilentCommit, Fault::Killed];
     let cuts = [Fault::Partition, Fault::SwitchDead];
     let mut pick = |from: &[Fault]| from[usize::try_from(rng.below(from.len() as u64)).unwrap_or(0)];
@@ -45,16 +48,20 @@ pub(super) fn plan(rng: &mut Seed, sessions: usize) -> VecDeque<Planned> {
         pick(&cuts),
         Fault::ClockStep,
     ];
-    for _ in 0..13 {
+    for _ in 0..more {
         faults.push(pick(&Fault::ALL));
     }
+    faults.extend((0..silences).map(|_| Fault::Silence));
     for last in (1..faults.len()).rev() {
         faults.swap(last, usize::try_from(rng.below(last as u64 + 1)).unwrap_or(0));
     }
     let many = faults.len();
     let planned = faults.into_iter().enumerate().map(|(n, fault)| Planned {
         fault,
-        aim: Standing::ALL[usize::try_from(rng.below(8)).unwrap_or(0)],
+        aim: match fault {
+            Fault::Silence if silences > 0 => Standing::Charging,
+            _ => Standing::ALL[usize::try_from(rng.below(8)).unwrap_or(0)],
+        },
         after: 1 + n * (sessions - 1) / many,
         armed: None,
         not_before: 0,
@@ -409,7 +416,7 @@ impl World {
             return Ok(());
         };
         let at = station::wall(self.now, self.physics.clock_off_ms);
-        let after = match self.has_head_office {
+        let after = match self.head_office.is_some() {
             true => AfterRestore::Recovery,
             false => AfterRestore::NewRun,
         };
@@ -421,7 +428,7 @@ impl World {
         self.restores += 1;
         let down = self.between(MINUTE, 20 * MINUTE);
         self.goes_down(image, down, false);
-        if !self.has_head_office {
+        if self.head_office.is_none() {
             self.enter_receipts_again();
         }
         Ok(())

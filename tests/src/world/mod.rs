@@ -12,7 +12,7 @@
 //! | `oracle`, `prices`, `physics`, `registers` | what the books must say, by nobody's sums but the world's own |
 //! | `illtyped` | fields that cannot be read, where no money hangs on them |
 //! | `checks` | what must be true after every step, after every crash and at the end |
-//! | [`two_sites`] | two of these worlds, with a head office |
+//! | [`three_sites`] | three of these worlds, with a head office and the money of its members |
 //!
 //! The same seed is the same life, but for the random names of the journal's runs, on which nothing depends;
 //! [`live_through`] says what failed and which command shows it again.
@@ -31,8 +31,8 @@ mod prices;
 mod recovering;
 mod registers;
 mod station;
+pub mod three_sites;
 mod traffic;
-pub mod two_sites;
 
 use crate::{
     pile::{self, Pile},
@@ -48,7 +48,7 @@ use domain::{
     time::{Mono, Zone},
     units::{Energy, Fen, Power},
 };
-use drivers::Visit;
+use drivers::{Visit, Want};
 use edge::store::Store;
 use faults::Planned;
 use net::Links;
@@ -368,8 +368,12 @@ struct Backup {
 
 struct World {
     site: SiteId,
-    /// What it loses by a restore comes back from there.
-    has_head_office: bool,
+    /// What it loses by a restore comes back from there: the number that it has there.
+    head_office: Option<u64>,
+    /// What drivers want of head office, and nobody has looked at.
+    wants: Vec<Want>,
+    /// What became of directives that were handed on.
+    handed: Vec<(u64, Result<(), String>)>,
     now: Time,
     rng: Seed,
     events: BTreeMap<(Time, u64), Event>,
@@ -415,21 +419,25 @@ struct World {
 
 impl World {
     fn new(seed: u64, trace: Trace) -> Self {
-        Self::of_site(station::site(), false, seed, trace)
+        Self::of_site(station::site(), None, seed, trace)
     }
 
-    fn of_site(site: SiteId, has_head_office: bool, seed: u64, trace: Trace) -> Self {
+    fn of_site(site: SiteId, head_office: Option<u64>, seed: u64, trace: Trace) -> Self {
         let mut rng = Seed::for_part(seed, "world");
         let policy = Policy {
             review_above: Fen(4_000),
             offline_sessions: rng.below(2) == 0,
             offline_session_cap: Fen(3_000),
             time_zone: Zone::named("Asia/Shanghai").expect("the zone is among those of jiff"),
+            head_office: head_office.is_some(),
+            site_number: head_office,
             ..Policy::default()
         };
         let mut world = Self {
             site,
-            has_head_office,
+            head_office,
+            wants: Vec::new(),
+            handed: Vec::new(),
             now: 0,
             events: BTreeMap::new(),
             count: 0,
@@ -455,7 +463,7 @@ impl World {
             has_power: true,
             silent_next: false,
             fuse_lit: false,
-            sessions_wanted: 20 + usize::try_from(rng.below(5)).unwrap_or(0),
+            sessions_wanted: usize::try_from(rng.below(5)).unwrap_or(0) + if head_office.is_some() { 16 } else { 20 },
             closing: None,
             at_rest: None,
             report: Report::default(),
@@ -463,8 +471,7 @@ impl World {
             rng,
         };
         world.populate(seed);
-        world.planned = faults::plan(&mut world.rng, world.sessions_wanted);
-        // No dice are thrown for it, so that the other lives are what they were.
+        world.planned = faults::plan(&mut world.rng, world.sessions_wanted, head_office.is_some());
         if seed.is_multiple_of(BOUNCES_IN) {
             world.after(BOUNCES_AFTER, Event::Bounce { pile: 0 });
         }
@@ -627,7 +634,7 @@ impl World {
     }
 
     fn note(&self, step: impl FnOnce() -> String) {
-        self.trace.note(self.now, || match self.has_head_office {
+        self.trace.note(self.now, || match self.head_office.is_some() {
             true => format!("{}: {}", self.site, step()),
             false => step(),
         });

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod judged;
+mod leases;
 
 use super::{
     Time,
@@ -42,6 +43,13 @@ struct Book {
     source: Source,
     /// Taken and not yet captured or released.
     held: i64,
+    /// What was reserved, and what of it went back to head office.
+    prepaid: i64,
+    returned: i64,
+    /// What an estimate charged; the highest bill; the highest debt.
+    estimated: Option<i64>,
+    dearest: i64,
+    worst: i64,
     taken: bool,
     resolved: bool,
     recorded: bool,
@@ -420,6 +428,11 @@ impl Oracle {
                     outlet: outlet.clone(),
                     source: *source,
                     held: 0,
+                    prepaid: 0,
+                    returned: 0,
+                    estimated: None,
+                    dearest: 0,
+                    worst: 0,
                     taken: false,
                     resolved: false,
                     recorded: false,
@@ -443,7 +456,7 @@ impl Oracle {
                 if std::mem::replace(&mut book.taken, true) {
                     return Err("a second hold".to_owned());
                 }
-                book.held = amount.0;
+                (book.held, book.prepaid) = (amount.0, amount.0);
                 let member = book.member.clone();
                 self.transfer(Account::Allowance(member), Account::Held(order.clone()), amount.0)
             }
@@ -554,7 +567,10 @@ impl Oracle {
             Fact::OrderEstimated { order, .. } => {
                 self.leaves_no_hole(order)?;
                 self.is_nobody_elses(order)?;
-                self.pay(order, false)
+                self.pay(order, false)?;
+                let book = self.book(order)?;
+                book.estimated = Some(book.charged);
+                Ok(())
             }
             Fact::OrderSettled { order, .. } => {
                 self.leaves_no_hole(order)?;
@@ -635,6 +651,13 @@ impl Oracle {
                     _ => Ok(()),
                 }
             }
+            Fact::LeaseReceived { .. }
+            | Fact::LeaseReturned { .. }
+            | Fact::DirectiveTaken { .. }
+            | Fact::DebtPaid {
+                from: PaidFrom::HeadOffice,
+                ..
+            } => self.judge_leases(&entry.fact, desk),
             Fact::DebtPaid {
                 member,
                 order,
@@ -844,6 +867,7 @@ impl Oracle {
                 book.held -= from_hold;
                 book.charged += charged;
                 book.debt += owed;
+                (book.dearest, book.worst) = (book.dearest.max(book.charged), book.worst.max(book.debt));
             })
         } else {
             let over = -more;

@@ -3,6 +3,7 @@
 
 use domain::{
     fact::PaidFrom,
+    head_office::{Directive, DirectiveNo, Voucher},
     ids::{CardId, MemberId, OrderId, PileId},
     quarantine::CoveredBy,
     site::{Decision, Input, Place, Rejected},
@@ -39,6 +40,8 @@ pub(super) enum Asked {
     Maintenance(PileId),
     ClearMeter(PileId),
     BindCard(CardId, MemberId),
+    /// A lease in the driver's hands is shown.
+    ShowVoucher(Box<Voucher>),
 }
 
 /// One request.
@@ -54,6 +57,10 @@ pub(super) struct Request {
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     pub(super) requests: BTreeMap<u64, Request>,
+    /// What head office has signed for this station, and came as far as it: by number, with the hash of it.
+    pub(super) told: BTreeMap<DirectiveNo, (String, Directive)>,
+    /// The vouchers that were shown here, by number.
+    pub(super) vouchers: BTreeMap<String, Voucher>,
 }
 
 impl Desk {
@@ -152,6 +159,11 @@ impl Desk {
                 by: "desk".to_owned(),
             },
             Asked::Maintenance(pile) => Input::SetMaintenance { pile, reason: None, by },
+            // The run of the journal is that of the station, which says it.
+            Asked::ShowVoucher(voucher) => Input::TakeVoucher {
+                voucher,
+                epoch: String::new(),
+            },
         };
         let key = format!("{number}.{}", request.again);
         Some((

@@ -3,6 +3,7 @@
 
 use super::{Time, World, disk::Disk, station};
 use domain::{
+    fact::WentOnAlone,
     ids::SiteId,
     journal::Head,
     time::{Mono, Now},
@@ -62,7 +63,7 @@ impl Recovering {
 impl World {
     /// The station on this image, if it is recovering.
     pub(super) fn recovers_on(&self, image: &[u8]) -> Checked<Option<Recovering>> {
-        if !self.has_head_office {
+        if self.head_office.is_none() {
             return Ok(None);
         }
         Recovering::on(image, &self.site, self.now)
@@ -95,6 +96,22 @@ impl World {
         let image = recovering.disk.end_process();
         self.recovering = None;
         self.note(|| format!("the station goes on after entry {}", place.seq));
+        self.restart(image, false, now)?;
+        self.enter_receipts_again();
+        Ok(true)
+    }
+
+    /// Somebody does not wait for head office. Whether the station was recovering.
+    pub(super) fn go_on_alone(&mut self, alone: WentOnAlone) -> Checked<bool> {
+        let failed = |error: StoreError| format!("the station does not go on alone: {error}");
+        let (now, off) = (self.now, self.physics.clock_off_ms);
+        let Some(recovering) = self.recovering.take() else {
+            return Ok(false);
+        };
+        let (at, mark) = recovering.mark(now, off);
+        recovering.store.end_recovery(Some(alone), at, &mark).map_err(failed)?;
+        let image = recovering.disk.end_process();
+        self.note(|| "the station goes on alone".to_owned());
         self.restart(image, false, now)?;
         self.enter_receipts_again();
         Ok(true)

@@ -137,6 +137,12 @@ impl Process {
         Some(wall.after_ms(i64::try_from(passed).unwrap_or(i64::MAX)))
     }
 
+    /// It is that late at least, by somebody who knows.
+    pub(super) fn was_certainly(&mut self, now: Time, wall: Wall) {
+        let mono = self.now(now, 0).mono;
+        self.certain = Some(Certain { mono, wall });
+    }
+
     /// When the loop has something to do, if ever; not before `now`.
     pub(super) fn due(&self, now: Time) -> Option<Time> {
         if self.under_way.is_some() {

@@ -16,7 +16,7 @@ use crate::{
 use domain::{
     ids::PileId,
     messages::{self, AckResult, Down, Up},
-    site::{Effect, Input as SiteInput},
+    site::{Effect, Input as SiteInput, Told},
     topics::{self, UpKind},
     units::{Energy, Power},
 };
@@ -42,6 +42,9 @@ pub(super) struct Parcel {
 
 /// Connections are told apart across changes of a pile's board, which counts its own from the beginning.
 const ATTEMPTS_OF_A_BOARD: u64 = 1 << 32;
+
+/// Requests that have a number from here on are directives of head office's.
+pub(super) const DIRECTIVES: u64 = 1 << 40;
 
 type Step = Result<(), String>;
 
@@ -298,9 +301,12 @@ impl World {
     }
 
     pub(super) fn request_arrives(&mut self, number: u64) {
-        let Some((input, key)) = self.desk.input(number) else {
+        let Some((mut input, key)) = self.desk.input(number) else {
             return;
         };
+        if let (SiteInput::TakeVoucher { epoch, .. }, Some(store)) = (&mut input, self.store()) {
+            epoch.clone_from(&store.identity().epoch);
+        }
         if self
             .desk
             .requests
@@ -323,6 +329,21 @@ impl World {
                 },
                 ..Reply::default()
             }),
+        };
+        self.push(Work::Asked {
+            request: Box::new(request),
+            guard: None,
+            answer: number,
+        });
+    }
+
+    /// The station is handed what head office has signed; what became of it is in `handed`, under this number.
+    pub(super) fn hand_directive(&mut self, number: u64, told: Told) {
+        let request = Request {
+            input: Some(SiteInput::Directive(Box::new(told))),
+            key: None,
+            credentials: Vec::new(),
+            respond: Box::new(|_, _, _| Reply::default()),
         };
         self.push(Work::Asked {
             request: Box::new(request),
@@ -378,6 +399,11 @@ impl World {
             return Err(format!("nobody was told {untold:?}, and the journal says so"));
         }
         for (request, answer) in answers {
+            if request >= DIRECTIVES {
+                let taken = answer.map(drop).map_err(|refused| refused.to_string());
+                self.handed.push((request, taken));
+                continue;
+            }
             let answer = match answer {
                 Ok(reply) => Ok(reply.body),
                 Err(Refused::ByRules(rejected)) => Err(rejected),

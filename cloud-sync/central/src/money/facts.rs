@@ -19,6 +19,7 @@ use domain::{
     head_office::{Directive, DirectiveNo, HqEpoch, LeasedBy, RefusedDirective},
     ids::{CardId, MemberId, OrderId, Outlet, SiteId},
     journal::{Entry, Stamp},
+    planted::{Bug, is_planted},
     time::Wall,
     units::Fen,
 };
@@ -240,7 +241,7 @@ pub fn follow(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<
                     moved.extend(at_sites::owing(money.tx, Some(&site.id))?);
                 }
                 moved.extend(money.close_vouchers(&site.id, &cause, |issue| {
-                    issue.expires_at.is_some_and(|ends| ends <= *until)
+                    issue.expires_at.is_some_and(|ends| ends <= *until) || is_planted(Bug::VoucherReturnedEarly)
                 })?);
             }
             What::Restored => {
@@ -397,6 +398,11 @@ impl Money<'_> {
         let Some(issue) = issue.filter(|issue| issue.state == State::OnRoad) else {
             return Ok(None);
         };
+        let forgotten = (is_planted(Bug::SurplusKept) && issue.kind == issues::Kind::DebtPaid)
+            || (is_planted(Bug::TransitForgotten) && refused.is_some());
+        if forgotten {
+            return Ok(None);
+        }
         self.give_back(&issue, cause)?;
         Ok(Some(issue.member))
     }

@@ -1,4 +1,4 @@
-//! Lives of two sites and a head office, each from one seed: after every commit at head office its rows and books are those of
+//! Lives of three sites and a head office, each from one seed: after every commit at head office its rows and books are those of
 //! the site's journal up to there, at the end everything is the same everywhere, and everything that can go wrong did.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
@@ -11,10 +11,10 @@ use std::{
     },
     time::Instant,
 };
-use world::world::two_sites::{Report, live_through};
+use world::world::three_sites::{Report, live_through};
 
 /// How many lives are lived in a test run.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 150;
 /// How many are lived at a time.
 const WORKERS: usize = 2;
 
@@ -54,16 +54,19 @@ fn head_office_is_the_same_as_the_sites_whatever_befalls_the_line_and_its_ends()
         writeln!(out, "{failure}\n").unwrap();
     }
     let Report {
+        orders,
+        orders_least,
         facts,
         commits,
         crashes,
         lasted_ms,
         met,
+        races,
     } = sum.into_inner().unwrap();
     writeln!(
         out,
-        "\n{} lives in {:.0?}: {} days, {facts} facts of stations, {commits} commits at head office, {crashes} crashes and \
-         restores of stations\n{met}",
+        "\n{} lives in {:.0?}: {} days, {orders} orders (at least {orders_least} in one), {facts} facts of stations, \
+         {commits} commits at head office, {crashes} crashes and restores of stations\n{met}\n{races}",
         seeds.end - seeds.start,
         begun.elapsed(),
         lasted_ms / 86_400_000,
@@ -72,5 +75,9 @@ fn head_office_is_the_same_as_the_sites_whatever_befalls_the_line_and_its_ends()
     assert!(failures.is_empty(), "{} lives failed", failures.len());
     if one.is_none() && many >= SEEDS {
         assert!(met.missing().is_empty(), "never met: {:?}", met.missing());
+        // Fifty of each in three hundred lives.
+        let least = 50 * many / 300;
+        let rare = races.rarer_than(least);
+        assert!(rare.is_empty(), "met less than {least} times: {rare:?}");
     }
 }

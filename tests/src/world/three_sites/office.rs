@@ -3,7 +3,7 @@
 
 use super::{
     super::{SECOND, Time, station},
-    Event, TwoSites,
+    Event, ThreeSites,
     coverage::Mishap,
     restoring::Backup,
 };
@@ -24,10 +24,17 @@ use domain::{
     planted,
     time::{Mono, Now, Wall},
 };
-use protocol::{frame::State, key::PublicKey, topic::Kind};
-use std::sync::Arc;
+use protocol::{
+    frame::State,
+    key::{PublicKey, SigningKey},
+    status::Status,
+    topic::Kind,
+};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::runtime::{Builder, Runtime};
 
+/// How often it is noted that a site was heard.
+const HEARD: Time = 30 * SECOND;
 /// How long before its end a process goes on with its sites.
 const RENEW_BEFORE: Time = 10 * SECOND;
 
@@ -40,6 +47,8 @@ pub(super) struct Office {
     sites: Vec<SiteId>,
     /// What its signatures are checked with.
     key: PublicKey,
+    /// When it was last noted that a site was heard.
+    heard_at: BTreeMap<usize, Time>,
     /// It is its own broker: with its process go all connections.
     is_broker: bool,
     processes: u32,
@@ -90,6 +99,7 @@ impl Office {
             runtime: Builder::new_current_thread().build().map_err(failed)?,
             sites: known.iter().map(|(site, _)| site.clone()).collect(),
             key: PublicKey([0; 32]),
+            heard_at: BTreeMap::new(),
             is_broker,
             processes: 0,
             running: None,
@@ -156,6 +166,63 @@ impl Office {
         self.runtime.block_on(self.db.write(work))
     }
 
+    /// Whether people and programs find it.
+    pub(super) fn is_there(&self) -> bool {
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.stands_still.is_none())
+    }
+
+    /// Has a site's desk do something, where there is one.
+    pub(super) fn with_core<T>(
+        &mut self,
+        site: usize,
+        work: impl FnOnce(&Self, Core) -> Result<(T, Core), String>,
+    ) -> Result<Option<T>, String> {
+        if !self.is_there() {
+            return Ok(None);
+        }
+        let Some(mut running) = self.running.take() else {
+            return Ok(None);
+        };
+        let core = self.core(&mut running, site)?;
+        let (done, core) = work(self, core)?;
+        running.desks[site].core = Some(core);
+        self.running = Some(running);
+        Ok(Some(done))
+    }
+
+    /// All desks load what they know anew.
+    pub(super) fn forget_cores(&mut self) {
+        let desks = self.running.iter_mut().flat_map(|running| &mut running.desks);
+        for desk in desks {
+            if let Some(core) = desk.core.take() {
+                desk.memory = core.memory();
+            }
+        }
+    }
+
+    /// The name of the process that has the sites.
+    pub(super) fn name(&self) -> Option<String> {
+        self.running.as_ref().map(|running| running.process.process.clone())
+    }
+
+    /// What it signs with.
+    pub(super) fn signing_key(&self) -> Result<SigningKey, String> {
+        Ok(self.process("nobody")?.key)
+    }
+
+    /// It is noted that a site was heard, and what it said of itself.
+    fn notes(&mut self, site: usize, hello: Option<String>, now: Time) -> Result<(), String> {
+        let last = self.heard_at.get(&site);
+        if hello.is_none() && last.is_some_and(|at| now < at + HEARD) {
+            return Ok(());
+        }
+        self.heard_at.insert(site, now);
+        let (id, at) = (self.sites[site].clone(), station::wall(now, 0));
+        self.write(move |tx| sites::heard(tx, &id, hello.as_deref(), at))
+    }
+
     /// When a desk has something to say.
     pub(super) fn due(&self) -> Option<Time> {
         let running = self.running.as_ref().filter(|running| running.stands_still.is_none())?;
@@ -190,8 +257,8 @@ impl Office {
     }
 }
 
-impl TwoSites {
-    fn clock(&self) -> Now {
+impl ThreeSites {
+    pub(super) fn clock(&self) -> Now {
         Now {
             mono: Mono(self.now),
             wall: station::wall(self.now, 0),
@@ -217,7 +284,13 @@ impl TwoSites {
         }
         self.note(|| format!("{} has the sites", running.process.process));
         self.office.running = Some(running);
-        (0..self.sites.len()).try_for_each(|site| self.desk_says(site))
+        if !self.office.is_broker {
+            self.hears_what_is_retained();
+        }
+        (0..self.sites.len()).try_for_each(|site| {
+            self.desk_says(site)?;
+            self.directs(site)
+        })
     }
 
     /// Desks say what is due.
@@ -234,7 +307,7 @@ impl TwoSites {
         Ok(())
     }
 
-    fn desk_says(&mut self, site: usize) -> Step {
+    pub(super) fn desk_says(&mut self, site: usize) -> Step {
         let Some(mut running) = self.office.running.take() else {
             return Ok(());
         };
@@ -297,11 +370,13 @@ impl TwoSites {
         if running.until < self.now + RENEW_BEFORE && !self.office.hold(&mut running, self.now)? {
             return Err("somebody took a site from head office's only process".to_owned());
         }
+        self.rung.clear();
         if self.takes(&mut running, site, (kind, bytes), fate, false)? {
             self.office.running = Some(running);
-        } else {
-            self.office_dies();
+            let rung = std::mem::take(&mut self.rung);
+            return self.ring(&rung);
         }
+        self.office_dies();
         Ok(())
     }
 
@@ -315,6 +390,15 @@ impl TwoSites {
         is_stale: bool,
     ) -> Result<bool, String> {
         let now = self.clock();
+        if !is_stale && matches!(kind, Kind::Ping | Kind::Status) {
+            let hello = match Status::from_bytes(&bytes) {
+                Ok(Status::Online(hello)) => serde_json::to_string(&hello).ok(),
+                _ => None,
+            };
+            if kind == Kind::Ping || hello.is_some() {
+                self.office.notes(site, hello, self.now)?;
+            }
+        }
         let bytes = match at_once(&running.process, &self.office.sites[site], now.wall, kind, bytes) {
             Ok(effect) => {
                 effect.into_iter().try_for_each(|effect| self.sends(site, effect))?;
@@ -343,6 +427,7 @@ impl TwoSites {
                 };
                 running.desks[site].core = Some(core);
                 effects.into_iter().try_for_each(|effect| self.sends(site, effect))?;
+                self.directs_later(site);
             }
             Some(Then::Take(batch)) => {
                 running.desks[site].memory = core.memory();
@@ -372,7 +457,7 @@ impl TwoSites {
                 _ => Ok((effect, core)),
             }
         });
-        let (effect, core) = match committed {
+        let (effect, mut core) = match committed {
             Ok(done) => done,
             Err(StoreError::Unavailable(_)) if fate == Fate::PowerBeforeCommit => {
                 self.met.note(Mishap::PowerBeforeCommit);
@@ -385,13 +470,17 @@ impl TwoSites {
             Err(error) => return Err(failed(error)),
         };
         let effect = effect.map_err(|error| format!("head office refuses a batch of site {site}: {error}"))?;
-        if core.copy().site().state != State::Following {
+        let state = core.copy().site().state;
+        if state != State::Following && !(state == State::Forked && self.sites[site].went_alone) {
             let site = core.copy().site();
             return Err(format!("head office stops following {}: {:?}", site.id, site.trouble));
         }
+        self.rung.extend(core.take_rung());
         running.desks[site].core = Some(core);
         self.commits += 1;
         self.check_copy(site)?;
+        self.check_money()?;
+        self.debts_are_paid_twice()?;
         if fate == Fate::PowerAfterCommit {
             self.met.note(Mishap::PowerAfterCommit);
             return Ok(false);

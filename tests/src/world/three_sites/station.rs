@@ -3,15 +3,16 @@
 
 use super::{
     super::{MINUTE, SECOND, Time, World, coverage::Fault, station},
-    Event, TwoSites,
+    Event, ThreeSites,
     copy::Mirror,
     coverage::Mishap,
     line::Line,
+    races::Race,
 };
 use domain::{
     journal::{Hash, Head},
     site::Input as SiteInput,
-    time::{Mono, Now},
+    time::{Mono, Now, Wall},
 };
 use edge::{
     head_office::{HeadOffice, Unbelieved},
@@ -31,7 +32,7 @@ use sync::courier::{Courier, Effect, Input, Page};
 const WAIT: Time = MINUTE;
 
 /// The kinds of messages that the program's death is counted by.
-pub(super) const AGENT_DIES_AT: [Kind; 4] = [Kind::Status, Kind::Journal, Kind::Ack, Kind::Tail];
+pub(super) const AGENT_DIES_AT: [Kind; 5] = [Kind::Status, Kind::Journal, Kind::Ack, Kind::Tail, Kind::Directive];
 
 /// A site and all that is known of it.
 pub(super) struct Site {
@@ -41,29 +42,44 @@ pub(super) struct Site {
     /// The seed of its station's key.
     key: [u8; 32],
     /// The station's end of the line, as long as the station runs.
-    end: HeadOffice,
+    pub(super) end: HeadOffice,
     /// Which run of the station that is.
     run: u64,
     restores: u32,
     pub(super) courier: Courier,
     pub(super) agent_is_up: bool,
     /// Which run of the program it is.
-    agent: u64,
+    pub(super) agent: u64,
     /// So many messages from now it is killed.
     pub(super) agent_dies_after: u64,
     /// The last entry that was seen in its journal.
     seen: u64,
     /// It is recovering.
     recovers: bool,
+    /// It went on alone after a restore: there may be two journals of it.
+    pub(super) went_alone: bool,
+    /// Head office has found both, and people have not said which lives.
+    pub(super) is_forked: bool,
     /// Where the copy ended that it was last restored from.
     copy_end: u64,
     /// How far head office was when its database was last lost.
     pub(super) office_was_at: u64,
     fetch: Option<Fetch>,
     fetches: u64,
+    /// The directive that the station is asked to take, and how many it was asked.
+    pub(super) handing: Option<u64>,
+    pub(super) handings: u64,
+    /// What head office issued and was not answered is looked at then.
+    pub(super) directs_again: bool,
+    /// It is looked then whether head office has gone silent.
+    pub(super) listens: bool,
+    /// The station takes head office to be within reach.
+    pub(super) has_line: bool,
+    /// Up to when vouchers were closed by head office's time, in this run of the station.
+    pub(super) closed: Option<Wall>,
     pub(super) line: Line,
-    /// Every entry that left the station, by number: the last that had it.
-    pub(super) left: BTreeMap<u64, (Hash, Vec<u8>)>,
+    /// Every entry that left the station, by number: those of all its journals.
+    left: BTreeMap<u64, Vec<(Hash, Vec<u8>)>>,
     /// As head office must have it.
     pub(super) copy: Mirror,
 }
@@ -86,6 +102,7 @@ pub(super) enum Ask {
     Ack(Vec<u8>),
     Pong(Vec<u8>),
     Tail(Vec<u8>),
+    Directive(Vec<u8>),
 }
 
 type Step = Result<(), String>;
@@ -110,10 +127,18 @@ impl Site {
             agent_dies_after: 0,
             seen: 0,
             recovers: false,
+            went_alone: false,
+            is_forked: false,
             copy_end: 0,
             office_was_at: 0,
             fetch: None,
             fetches: 0,
+            handing: None,
+            handings: 0,
+            directs_again: false,
+            listens: false,
+            has_line: false,
+            closed: None,
             line: Line::default(),
             left: BTreeMap::new(),
             copy: Mirror::default(),
@@ -127,6 +152,22 @@ impl Site {
             hash: self.world.oracle.hash,
         };
         self.copy.head == place && self.courier.progress().acknowledged == Some(place)
+    }
+
+    /// The entries after a number, up to a place, that left the station.
+    pub(super) fn chain(&self, after: u64, end: Head) -> Result<Vec<(Hash, &[u8])>, String> {
+        let of = |seq: u64| self.left.get(&seq).map_or(&[][..], Vec::as_slice);
+        let (mut chain, mut hash) = (Vec::new(), end.hash);
+        for seq in (after + 1..=end.seq).rev() {
+            let found = of(seq).iter().find(|(left, _)| *left == hash);
+            let (_, bytes) = found.ok_or_else(|| format!("head office has entry {seq}, which no station sent"))?;
+            chain.push((hash, bytes.as_slice()));
+            // There is but one that it is sealed to.
+            let before = of(seq - 1).iter().find(|(before, _)| Hash::seal(before, bytes) == hash);
+            hash = before.map_or(Hash::GENESIS, |(before, _)| *before);
+        }
+        chain.reverse();
+        Ok(chain)
     }
 
     fn reader(&self) -> Result<Option<Reader>, String> {
@@ -192,7 +233,10 @@ impl Site {
         let last = entries.last().map(|(seq, hash, _)| Head { seq: *seq, hash: *hash });
         let signature = last.map_or(Signature([0; SIGNATURE_LEN]), |last| self.end.sign(last));
         let of_entry = |(seq, hash, bytes): (u64, Hash, Vec<u8>)| {
-            self.left.insert(seq, (hash, bytes.clone()));
+            let known = self.left.entry(seq).or_default();
+            if known.iter().all(|(known, _)| *known != hash) {
+                known.push((hash, bytes.clone()));
+            }
             bytes
         };
         Ok(Some(Page {
@@ -205,7 +249,7 @@ impl Site {
     }
 }
 
-impl TwoSites {
+impl ThreeSites {
     pub(super) fn tell_courier(&mut self, site: usize, input: Input) -> Step {
         if !self.sites[site].agent_is_up {
             return Ok(());
@@ -242,8 +286,9 @@ impl TwoSites {
                     self.disconnect(site);
                     continue;
                 }
-                // Nobody asks anything, watches, or has a site do anything in these lives.
-                Effect::Get { .. } | Effect::Watch(_) | Effect::Unwatch(_) | Effect::HandDirective(_) => continue,
+                Effect::HandDirective(bytes) => Ask::Directive(bytes),
+                // Nobody asks anything or watches in these lives.
+                Effect::Get { .. } | Effect::Watch(_) | Effect::Unwatch(_) => continue,
             };
             let takes = self.between(1, 40);
             self.after(takes, Event::Asks { site, agent, ask });
@@ -268,9 +313,14 @@ impl TwoSites {
             Ask::Ping => None,
             Ask::Page(number) => return self.page_is_due(site, number),
             Ask::Pong(bytes) => match here.end.pong(&bytes, clock(now)) {
-                Ok(_) | Err(Unbelieved::Stale) => None,
+                Ok(heard) => {
+                    self.time_is_heard(site, heard);
+                    None
+                }
+                Err(Unbelieved::Stale) => None,
                 Err(error) => return Err(format!("site {site} does not believe a pong: {error}")),
             },
+            Ask::Directive(bytes) => self.directive_comes(site, agent, &bytes)?.map(Input::DirectiveTaken),
             Ask::Ack(bytes) => {
                 self.take_ack(site, &bytes)?;
                 None
@@ -314,6 +364,9 @@ impl TwoSites {
             Err(Unbelieved::Stale) => return Ok(()),
             Err(error) => return Err(format!("site {site} does not believe an acknowledgement: {error}")),
         };
+        if believed.state == State::Forked && here.went_alone {
+            return Ok(());
+        }
         if believed.state != State::Following {
             let state = believed.state.word();
             return Err(format!("to head office the journal of site {site} is {state}"));
@@ -355,12 +408,14 @@ impl TwoSites {
                 if is_another_life {
                     self.met.note(Mishap::AnotherLifeHeard);
                 }
-                if believed.is_fresh && here.world.recovering.is_none() && !here.over {
+                if believed.is_fresh && here.world.recovering.is_none() {
                     here.world
                         .push(Work::Told(SiteInput::HeadOfficeSeen(believed.hq_epoch)));
                 }
                 Ok(())
             }
+            // Two journals are about, and head office has not seen both: the station offers its own.
+            Err(StoreError::Journal(_)) if here.went_alone => Ok(()),
             Err(_) if disk.is_some_and(|disk| disk.is_dead()) => {
                 here.world.fuse_lit = false;
                 here.world.strike_everywhere(Fault::TornCommit);
@@ -414,6 +469,8 @@ impl TwoSites {
             let here = &mut self.sites[site];
             if here.restores != here.world.restores {
                 here.restores = here.world.restores;
+                self.races.note(Race::StationRestored);
+                let here = &mut self.sites[site];
                 here.copy_end = here.world.oracle.head;
                 if here.seen > here.copy.head.seq {
                     self.met.note(Mishap::EntriesGone);
@@ -423,8 +480,13 @@ impl TwoSites {
                     self.switch_wan(site, true);
                 }
             }
+            (self.sites[site].closed, self.sites[site].has_line) = (None, false);
             if self.sites[site].fetch.take().is_some() {
                 self.tell_courier(site, Input::StationAway)?;
+            }
+            if self.sites[site].handing.take().is_some() {
+                let away = Err("the station is away".to_owned());
+                self.tell_courier(site, Input::DirectiveTaken(away))?;
             }
             let here = &self.sites[site];
             if !here.world.has_power && here.agent_is_up {
@@ -432,6 +494,8 @@ impl TwoSites {
                 self.agent_ends(site);
             }
         }
+        self.directives_are_taken(site)?;
+        self.drivers_want(site);
         let here = &mut self.sites[site];
         here.seen = here.world.oracle.head;
         let recovers = here.world.recovering.is_some();
@@ -440,6 +504,7 @@ impl TwoSites {
                 true => Mishap::RestoredOnline,
                 false => Mishap::RestoredOffline,
             });
+            self.may_go_alone(site);
             if self.rng.below(8) == 0 {
                 let lost = self.between(SECOND, 20 * MINUTE);
                 self.after(lost, Event::OfficeIsLost);
@@ -464,7 +529,7 @@ impl TwoSites {
     fn agent_ends(&mut self, site: usize) {
         self.note(|| format!("the agent of site {site} is gone"));
         let here = &mut self.sites[site];
-        (here.courier, here.fetch) = (Courier::new(), None);
+        (here.courier, here.fetch, here.handing) = (Courier::new(), None, None);
         here.agent_is_up = false;
         here.agent += 1;
         self.disconnect(site);
@@ -506,7 +571,8 @@ fn end(world: &World, key: [u8; 32], office: PublicKey) -> HeadOffice {
     HeadOffice::new(world.site.clone(), PublicKeys(vec![office]), own)
 }
 
-fn clock(now: Time) -> Now {
+/// Elapsed time as the station's end of the line counts it, and the time that it is.
+pub(super) fn clock(now: Time) -> Now {
     Now {
         mono: Mono(now),
         wall: station::wall(now, 0),

@@ -4,7 +4,7 @@ use super::station::AGENT_DIES_AT;
 use protocol::topic::Kind;
 use std::{collections::BTreeMap, fmt};
 
-/// What goes wrong between two sites and head office.
+/// What goes wrong between three sites and head office.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mishap {
     /// A message never arrives.
@@ -49,6 +49,8 @@ pub enum Mishap {
     RestoredOnline,
     /// The same while its line is cut.
     RestoredOffline,
+    /// Somebody does not wait until a restored station has back what head office has.
+    WentAlone,
     /// A restored station has nothing to get back.
     RestoredWhole,
     /// Entries that head office had not are gone with the disk.
@@ -64,13 +66,14 @@ pub enum Mishap {
 }
 
 /// The kinds of messages that pass in these lives.
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind::Status,
     Kind::Journal,
     Kind::Ping,
     Kind::Ack,
     Kind::Tail,
     Kind::Pong,
+    Kind::Directive,
 ];
 
 impl Mishap {
@@ -97,6 +100,7 @@ impl Mishap {
             Self::PowerWhileAcknowledging,
             Self::RestoredOnline,
             Self::RestoredOffline,
+            Self::WentAlone,
             Self::RestoredWhole,
             Self::EntriesGone,
             Self::TailTaken,

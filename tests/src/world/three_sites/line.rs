@@ -6,7 +6,7 @@
 
 use super::{
     super::{HOUR, MINUTE, SECOND, Time},
-    Event, TwoSites,
+    Event, ThreeSites,
     coverage::Mishap,
 };
 use protocol::{frame::Ack, topic::Kind};
@@ -28,6 +28,8 @@ pub(super) struct Line {
     /// That one does pass messages.
     wired: bool,
     connections: u64,
+    /// What the site said of itself over its connection: the broker keeps it for whoever subscribes.
+    retained: Option<Vec<u8>>,
     connecting: bool,
     cut: Option<Cut>,
     sent: BTreeMap<Kind, u32>,
@@ -45,7 +47,7 @@ struct Cut {
     after: bool,
 }
 
-impl TwoSites {
+impl ThreeSites {
     /// Whether messages pass.
     pub(super) fn is_up(&self, site: usize) -> bool {
         self.sites[site].line.wired
@@ -99,6 +101,7 @@ impl TwoSites {
     pub(super) fn disconnect(&mut self, site: usize) {
         let line = &mut self.sites[site].line;
         (line.connection, line.wired, line.cut) = (None, false, None);
+        line.retained = None;
         self.connect_soon(site);
     }
 
@@ -130,10 +133,17 @@ impl TwoSites {
         if !self.calm && self.rng.below(100) < 70 {
             let recovering = self.sites[site].world.recovering.is_some();
             let kinds = match recovering {
-                true => [Kind::Tail, Kind::Tail, Kind::Tail, Kind::Ack, Kind::Status],
-                false => [Kind::Journal, Kind::Ack, Kind::Status, Kind::Ping, Kind::Pong],
+                true => [Kind::Tail, Kind::Tail, Kind::Tail, Kind::Tail, Kind::Ack, Kind::Status],
+                false => [
+                    Kind::Journal,
+                    Kind::Ack,
+                    Kind::Status,
+                    Kind::Ping,
+                    Kind::Pong,
+                    Kind::Directive,
+                ],
             };
-            let kind = kinds[usize::try_from(self.rng.below(5)).unwrap_or(0)];
+            let kind = kinds[usize::try_from(self.rng.below(6)).unwrap_or(0)];
             let nth = 1 + u32::try_from(self.rng.below(if kind == Kind::Tail { 2 } else { 4 })).unwrap_or(0);
             let after = self.rng.below(2) == 0;
             self.sites[site].line.cut = Some(Cut { kind, nth, after });
@@ -235,6 +245,9 @@ impl TwoSites {
         if kind.is_up() {
             // What came as far as the broker arrives, whatever became of the connection.
             if passes || (stands && line.wired) || self.rng.below(2) == 0 {
+                if stands && kind == Kind::Status {
+                    self.sites[site].line.retained = Some(bytes.clone());
+                }
                 return self.office_hears(site, kind, bytes);
             }
         } else if stands && (passes || line.wired) {
@@ -245,6 +258,27 @@ impl TwoSites {
             return self.tell_courier(site, Input::Down(kind, bytes));
         }
         Ok(())
+    }
+
+    /// Somebody subscribes at a broker that has gone on meanwhile: it has what each site that is connected said of itself.
+    pub(super) fn hears_what_is_retained(&mut self) {
+        for site in 0..self.sites.len() {
+            let line = &self.sites[site].line;
+            if let (Some(connection), Some(bytes)) = (line.connection, line.retained.clone()) {
+                let (kind, passes) = (Kind::Status, true);
+                let takes = self.between(1, 200);
+                self.after(
+                    takes,
+                    Event::Arrives {
+                        site,
+                        connection,
+                        kind,
+                        bytes,
+                        passes,
+                    },
+                );
+            }
+        }
     }
 
     /// Whatever head office acknowledges is in its database.

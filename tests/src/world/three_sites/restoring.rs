@@ -3,17 +3,22 @@
 
 use super::{
     super::{HOUR, MINUTE, SECOND},
-    Event, TwoSites,
+    Event, ThreeSites,
     copy::Mirror,
     coverage::Mishap,
+    races::Race,
 };
 use central::store::{Db, Place, StoreError, Tx, Value, forgotten, identity};
-use domain::time::Wall;
+use domain::ids::MemberId;
+use std::collections::BTreeMap;
 
 /// A copy of head office's database, and what it has of each site.
 pub(super) struct Backup {
     tables: Vec<Table>,
     mirrors: Vec<Mirror>,
+    /// What members had paid in, and what had come back twice.
+    paid_in: BTreeMap<MemberId, i64>,
+    twice: BTreeMap<MemberId, i64>,
 }
 
 /// A table and its rows.
@@ -24,7 +29,7 @@ struct Table {
 
 type Step = Result<(), String>;
 
-impl TwoSites {
+impl ThreeSites {
     /// In two lives of three head office's database is lost at some time.
     pub(super) fn plan_offices_loss(&mut self) {
         self.after(10 * MINUTE, Event::PeopleLook);
@@ -40,7 +45,12 @@ impl TwoSites {
     pub(super) fn office_is_copied(&mut self) -> Step {
         let tables = self.office.read(tables)?;
         let mirrors = self.sites.iter().map(|site| site.copy.clone()).collect();
-        self.office.backup = Some(Backup { tables, mirrors });
+        self.office.backup = Some(Backup {
+            tables,
+            mirrors,
+            paid_in: self.purses.paid_in.clone(),
+            twice: self.purses.twice.clone(),
+        });
         let again = self.between(2 * HOUR, 12 * HOUR);
         self.after(again, Event::OfficeIsCopied);
         Ok(())
@@ -50,13 +60,15 @@ impl TwoSites {
     /// That was so where a copy serves once more: it knows nothing of the life that began with it.
     pub(super) fn people_look(&mut self) -> Step {
         self.after(10 * MINUTE, Event::PeopleLook);
+        self.people_find_forks()?;
         if self.office.read(forgotten::unknown)?.is_empty() {
-            return Ok(());
+            return self.people_let_wallets_go();
         }
         self.note(|| "sites know what head office has forgotten: it is said that it was restored".to_owned());
         self.met.note(Mishap::AskedForRestored);
         self.offices_end();
-        self.office.write(|tx| identity::begin_anew(tx, Wall(0)).map(drop))?;
+        let now = self.clock().wall;
+        self.office.write(move |tx| identity::restored(tx, now).map(drop))?;
         let starts = self.between(SECOND, MINUTE);
         self.after(starts, Event::OfficeStarts);
         Ok(())
@@ -64,17 +76,27 @@ impl TwoSites {
 
     /// The database is lost with its processes, and the last copy takes its place: another life of head office's begins.
     pub(super) fn office_is_lost(&mut self) -> Step {
-        let Some(Backup { tables, mirrors }) = self.office.backup.take().filter(|_| !self.calm) else {
+        let Some(Backup {
+            tables,
+            mirrors,
+            paid_in,
+            twice,
+        }) = self.office.backup.take().filter(|_| !self.calm)
+        else {
             return Ok(());
         };
         self.note(|| "head office is restored from a copy".to_owned());
         self.met.note(Mishap::OfficeRestored);
+        self.races.note(Race::OfficeRestored);
+        self.purses.has_lost = true;
+        (self.purses.paid_in, self.purses.twice) = (paid_in.clone(), twice.clone());
         self.offices_end();
         let failed = |error: StoreError| format!("head office's copy cannot be restored: {error}");
         self.office.db = Db::open(&Place::Memory).map_err(failed)?;
+        let now = self.clock().wall;
         let tables = self.office.write(move |tx| {
             fill(tx, &tables)?;
-            identity::begin_anew(tx, Wall(0))?;
+            identity::restored(tx, now)?;
             Ok(tables)
         })?;
         for (site, mirror) in self.sites.iter_mut().zip(&mirrors) {
@@ -85,7 +107,14 @@ impl TwoSites {
             site.copy = mirror.clone();
         }
         // The same copy may have to serve once more.
-        self.office.backup = Some(Backup { tables, mirrors });
+        self.office.backup = Some(Backup {
+            tables,
+            mirrors,
+            paid_in,
+            twice,
+        });
+        self.undo_everything()?;
+        self.check_money()?;
         let starts = self.between(MINUTE, 20 * MINUTE);
         self.after(starts, Event::OfficeStarts);
         if self.rng.below(2) == 0 {

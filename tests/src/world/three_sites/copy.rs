@@ -1,20 +1,24 @@
 //! Head office's copy against the sites: after every commit its rows and books are what the site's journal gives up to there; and
 //! at the end everything is the same, also when it is made anew.
 
-use super::{TwoSites, coverage::Mishap};
+use super::{ThreeSites, coverage::Mishap, races::Memory};
 use central::{
     desk::Office as Process,
-    ingest::{Read, SiteCopy, Taken, take},
+    ingest::{
+        Read, SiteCopy, Taken,
+        books::{Compared, Sheet, compare},
+        take,
+    },
     store::{
         StoreError, Tx,
-        findings::{self, Filter},
+        findings::{self, Class, Filter},
         ledger, replica, sites,
     },
     upkeep,
 };
 use domain::{
-    fact::Fact,
-    ids::{OrderId, SiteId},
+    fact::{Fact, PaidFrom},
+    ids::{MemberId, OrderId, SiteId},
     journal::{Entry, Hash, Head},
     ledger::Account,
     order::Basis,
@@ -32,19 +36,38 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone)]
 pub(super) struct Mirror {
     pub(super) head: Head,
-    rows: Rows,
+    pub(super) rows: Rows,
+    /// What of each member's wallet was moved there, less what went back.
+    pub(super) leased: BTreeMap<MemberId, i64>,
+    /// The same, entry by entry.
+    pub(super) moved: Vec<(u64, MemberId, i64)>,
+    races: Memory,
+}
+
+impl Mirror {
+    pub(super) fn moves(&mut self, seq: u64, moved: Option<(&MemberId, i64)>) {
+        if let Some((member, moved)) = moved {
+            *self.leased.entry(member.clone()).or_default() += moved;
+            self.moved.push((seq, member.clone(), moved));
+        }
+    }
 }
 
 impl Default for Mirror {
     fn default() -> Self {
-        let (head, rows) = (Head::START, Rows::default());
-        Self { head, rows }
+        Self {
+            head: Head::START,
+            rows: Rows::default(),
+            leased: BTreeMap::new(),
+            moved: Vec::new(),
+            races: Memory::default(),
+        }
     }
 }
 
 type Checked = Result<(), String>;
 
-impl TwoSites {
+impl ThreeSites {
     /// Head office has committed something of a site.
     pub(super) fn check_copy(&mut self, site: usize) -> Checked {
         let id = self.sites[site].world.site.clone();
@@ -53,6 +76,10 @@ impl TwoSites {
         let found = found.ok_or("a site is gone from head office")?;
         let here = &mut self.sites[site];
         let (before, head) = (here.copy.head, found.head);
+        if found.state == State::Forked && here.went_alone {
+            self.is_forked(site);
+            return Ok(());
+        }
         if found.state != State::Following || head.seq < before.seq {
             return Err(format!(
                 "head office had {id} up to {before}, and has it up to {head}: {}",
@@ -60,11 +87,21 @@ impl TwoSites {
             ));
         }
         let mut changes = Changes::default();
-        for seq in before.seq + 1..=head.seq {
-            let (hash, bytes) = here.left.get(&seq).ok_or("head office has what no station sent")?;
-            let entry = Entry::from_bytes(bytes).map_err(|error| error.to_string())?;
-            here.copy.rows.apply(entry.stamp, &entry.fact, &mut changes);
-            here.copy.head = Head { seq, hash: *hash };
+        let entries = here.chain(before.seq, head)?;
+        let entries: Result<Vec<(Hash, Entry)>, String> = entries
+            .into_iter()
+            .map(|(hash, bytes)| Ok((hash, Entry::from_bytes(bytes).map_err(|error| error.to_string())?)))
+            .collect();
+        for (hash, entry) in entries? {
+            let copy = &mut here.copy;
+            copy.moves(entry.stamp.seq, moved(&entry.fact));
+            let memory = (&here.world.desk.told, &mut copy.races);
+            self.races.follow(&entry.fact, &copy.rows, memory);
+            copy.rows.apply(entry.stamp, &entry.fact, &mut changes);
+            copy.head = Head {
+                seq: entry.stamp.seq,
+                hash,
+            };
         }
         if here.copy.head != head {
             return Err(format!(
@@ -111,6 +148,7 @@ impl TwoSites {
             }
         }
         self.check_ledger()?;
+        self.check_what_is_lost()?;
         match self.findings()?.as_slice() {
             [] => Ok(()),
             found => Err(format!("head office finds what is not there: {found:?}")),
@@ -133,21 +171,21 @@ impl TwoSites {
         let mut sheet = sheet.map_err(|error| error.to_string())?;
         sheet.retain(|(_, balance)| *balance != Fen::ZERO);
         let id = here.world.site.clone();
-        let books = self.office.read(ledger::of_sites)?;
-        let mine = |(name, balance): (String, i64)| Some((ledger::of_site(&id, &name)?, Fen(balance)));
-        let books: Vec<(Account, Fen)> = books.into_iter().filter_map(mine).collect();
-        let digest = |accounts: Vec<(Account, Fen)>| {
-            let mut named: Vec<_> = accounts
-                .into_iter()
-                .map(|(account, balance)| (account.to_string(), balance))
-                .collect();
-            named.sort();
-            domain::ledger::digest(head.seq, named).map_err(|error| error.to_string())
+        let named: Vec<_> = sheet
+            .into_iter()
+            .map(|(account, balance)| (account.to_string(), balance))
+            .collect();
+        let digest = domain::ledger::digest(head.seq, named).map_err(|error| error.to_string())?;
+        let sheet = Sheet {
+            seq: head.seq,
+            digest,
+            accounts: None,
         };
-        match digest(sheet)? == digest(books)? {
-            true => Ok(()),
-            false => Err(format!(
-                "the balance sheet of site {site} is not what its books are at head office"
+        let (_, compared) = self.office.read(move |tx| compare(tx, &id, &sheet))?;
+        match compared {
+            Compared::Equal => Ok(()),
+            other => Err(format!(
+                "the balance sheet of site {site} is not what its books are at head office: {other:?}"
             )),
         }
     }
@@ -156,10 +194,19 @@ impl TwoSites {
         let found = self
             .office
             .read(|tx| findings::list(tx, &Filter::default(), None, 100))?;
-        Ok(found.into_iter().map(|found| (found.site, found.finding.seq)).collect())
+        // What was settled on both branches is said, and what came of something that was forgotten; to another site the members of
+        // the first are not its own, nor was it told of their money.
+        let has_lost = self.purses.has_lost;
+        let found = found.into_iter().filter(|found| match found.finding.class {
+            Class::Fork => false,
+            Class::Forgotten => !has_lost && found.site != crooked_id(),
+            Class::MemberId => found.site != crooked_id(),
+            _ => true,
+        });
+        Ok(found.map(|found| (found.site, found.finding.seq)).collect())
     }
 
-    /// A third site has the same life as the first, but for one bill that it has rated otherwise: a fen of its service is called
+    /// Another site has the same life as the first, but for one bill that it has rated otherwise: a fen of its service is called
     /// electricity. Everything adds up, and head office must say so all the same.
     pub(super) fn check_that_bills_are_rated_again(&mut self) -> Checked {
         let Some((seq, entries)) = self.crooked()? else {
@@ -202,7 +249,8 @@ impl TwoSites {
 
     /// The journal of the first site as that of a third, with one bill changed, and where; none if no bill lends itself to it.
     fn crooked(&self) -> Result<Option<(u64, Vec<Entry>)>, String> {
-        let entries = self.sites[0].left.values().map(|(_, bytes)| Entry::from_bytes(bytes));
+        let entries = self.sites[0].chain(0, self.sites[0].copy.head)?;
+        let entries = entries.into_iter().map(|(_, bytes)| Entry::from_bytes(bytes));
         let entries: Result<Vec<Entry>, _> = entries.collect();
         let mut entries = entries.map_err(|error| error.to_string())?;
         let mut seen: BTreeMap<OrderId, u32> = BTreeMap::new();
@@ -274,6 +322,21 @@ fn batches(site: &SiteId, key: &SigningKey, entries: &[Entry]) -> Result<Vec<Vec
         frames.push(batch.map_err(|error| error.to_string())?.to_bytes());
     }
     Ok(frames)
+}
+
+/// What a fact moves of a wallet's money: to the site, or back.
+pub(super) fn moved(fact: &Fact) -> Option<(&MemberId, i64)> {
+    match fact {
+        Fact::LeaseReceived { member, amount, .. }
+        | Fact::DebtPaid {
+            member,
+            amount,
+            from: PaidFrom::HeadOffice,
+            ..
+        } => Some((member, amount.0)),
+        Fact::LeaseReturned { member, amount, .. } => Some((member, -amount.0)),
+        _ => None,
+    }
 }
 
 fn keys_of(changes: &Changes) -> Vec<Key> {
@@ -365,7 +428,11 @@ fn difference(tx: &mut dyn Tx, site: &SiteId, rows: &Rows, keys: Vec<Key>) -> Re
     }
     let mut here = ledger::of_sites(tx)?;
     here.retain(|name, _| ledger::of_site(site, name).is_some());
-    let there = rows.ledger.accounts().filter(|(_, balance)| *balance != Fen::ZERO);
+    // What came from head office and went back is on the road there, by member.
+    let there = rows
+        .ledger
+        .accounts()
+        .filter(|(account, balance)| *balance != Fen::ZERO && **account != Account::HeadOffice);
     let there: BTreeMap<String, i64> = there
         .map(|(account, balance)| (ledger::mirrored(site, account), balance.0))
         .collect();

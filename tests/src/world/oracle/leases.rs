@@ -1,0 +1,150 @@
+//! Money of head office's at the station: each directive and each voucher counts once, as head office signed it; what was not used
+//! of an order's goes back.
+
+use super::{Checked, Desk, Oracle};
+use domain::{
+    fact::{Fact, PaidFrom},
+    head_office::{Directive, DirectiveNo, LeasedBy},
+    ids::MemberId,
+    ledger::Account,
+    order::{Source, State},
+};
+
+/// What head office told under a number.
+fn told(desk: &Desk, no: DirectiveNo) -> Result<&Directive, String> {
+    let told = desk.told.get(&no).map(|(_, directive)| directive);
+    told.ok_or_else(|| format!("head office never told it {no}"))
+}
+
+impl Oracle {
+    pub(super) fn judge_leases(&mut self, fact: &Fact, desk: &Desk) -> Checked {
+        match fact {
+            Fact::LeaseReceived { member, amount, by } => {
+                let (key, whose, most) = match by {
+                    LeasedBy::Directive(no) => match told(desk, *no)? {
+                        Directive::Lease { member, amount, .. } => (no.to_string(), member, *amount),
+                        Directive::Start { member, prepay, .. } => (no.to_string(), member, *prepay),
+                        other => return Err(format!("{no} carries no lease: {other:?}")),
+                    },
+                    LeasedBy::Voucher { id, .. } => {
+                        let shown = desk.vouchers.get(id);
+                        let shown = shown.ok_or_else(|| format!("nobody has shown voucher {id}"))?;
+                        (id.clone(), &shown.member, shown.amount)
+                    }
+                };
+                if whose != member || most != *amount {
+                    return Err(format!("head office leased {most} to {whose}"));
+                }
+                self.act(&format!("lease:{key}"), amount.0, most.0)?;
+                self.moves(member, amount.0);
+                self.transfer(Account::HeadOffice, Account::Allowance(member.clone()), amount.0)
+            }
+            Fact::LeaseReturned {
+                member,
+                amount,
+                order,
+                directive,
+            } => {
+                match (order, directive) {
+                    (None, Some(no)) => {
+                        let Directive::Recall { member: whose, up_to } = told(desk, *no)? else {
+                            return Err(format!("{no} recalls nothing"));
+                        };
+                        let most = up_to.0.min(self.allowance(member));
+                        if whose != member || amount.0 != most {
+                            return Err(format!("of {whose} {most} were to go back"));
+                        }
+                        self.act(&format!("recall:{no}"), 1, 1)?;
+                    }
+                    (Some(order), None) => {
+                        let book = self.book(order)?;
+                        book.returned += amount.0;
+                        if book.source != Source::HeadOffice || book.returned > book.prepaid {
+                            return Err(format!("{} of {} go back", book.returned, book.prepaid));
+                        }
+                    }
+                    other => return Err(format!("it goes back because of {other:?}")),
+                }
+                self.moves(member, -amount.0);
+                self.transfer(Account::Allowance(member.clone()), Account::HeadOffice, amount.0)
+            }
+            Fact::DebtPaid {
+                member,
+                order,
+                amount,
+                from: PaidFrom::HeadOffice,
+                directive,
+                ..
+            } => {
+                let no = directive.ok_or("it names no directive")?;
+                let Directive::DebtPaid {
+                    order: which,
+                    amount: most,
+                    ..
+                } = told(desk, no)?
+                else {
+                    return Err(format!("{no} pays nothing"));
+                };
+                let (most, which) = (most.0, which.clone());
+                let book = self.book(order)?;
+                if which != *order || book.member != *member || amount.0 != most.min(book.debt) {
+                    return Err(format!("{most} were sent for {which}, {} are owed", book.debt));
+                }
+                book.debt -= amount.0;
+                self.act(&format!("paid:{no}"), 1, 1)?;
+                self.moves(member, amount.0);
+                self.transfer(Account::HeadOffice, Account::Debt(member.clone()), amount.0)
+            }
+            Fact::DirectiveTaken { directive, sha256, .. } => {
+                let told = desk.told.get(directive).map(|(sha256, _)| sha256);
+                if told != Some(sha256) {
+                    return Err(format!("head office never told it {directive}"));
+                }
+                self.act(&format!("taken:{directive}"), 1, 1)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn moves(&mut self, member: &MemberId, amount: i64) {
+        *self.paid_in.entry(member.clone()).or_default() += amount;
+    }
+
+    /// What was lost at most on debts, and the most that it could be: order by order, what was delivered beyond what was reserved
+    /// (which is what came after the limit, less the margin), or all where nothing was; and above an estimate what the
+    /// record says. What a person has set is theirs to answer for.
+    pub(in crate::world) fn lost(&self) -> Result<(i64, i64), String> {
+        let (mut lost, mut bound) = (0, 0);
+        for (id, book) in self.books.iter().filter(|(_, book)| !book.decided) {
+            let secured = match book.estimated {
+                Some(estimated) => estimated.min(book.prepaid),
+                None => book.prepaid,
+            };
+            let most = (book.dearest - secured).max(0);
+            if book.worst > most {
+                return Err(format!("order {id} owed {}, and could owe {most} at most", book.worst));
+            }
+            (lost, bound) = (lost + book.worst, bound + most);
+        }
+        Ok((lost, bound))
+    }
+
+    /// Of an order of head office's that is over and was paid as rated, all goes back that it did not cost.
+    pub(in crate::world) fn check_returned(&self) -> Checked {
+        for (id, book) in &self.books {
+            let row = self.rows.orders.get(id).and_then(Option::as_ref);
+            let over = row.is_some_and(|row| matches!(row.state, State::Payed | State::Fail));
+            let as_rated = !book.decided && book.debt == 0 && book.charged <= book.prepaid;
+            if book.source != Source::HeadOffice || !over || !as_rated {
+                continue;
+            }
+            if book.returned != book.prepaid - book.charged {
+                return Err(format!(
+                    "order {id} had {} and cost {}, and {} went back",
+                    book.prepaid, book.charged, book.returned
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! The money of head office's members: after every commit all of it is somewhere, member by member; at the end none is on the road,
+//! and no more is lost than the rules allow.
+
+use super::{
+    super::drivers::{TRAVELLERS, traveller},
+    ThreeSites,
+    copy::Mirror,
+    money::CHANNEL,
+    station::Site,
+};
+use central::store::{StoreError, Tx, directives, identity, issues, ledger};
+use domain::{ids::MemberId, units::Fen};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the world knows of members' money, whatever head office says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Purses {
+    /// What each has paid in through the channel, as far as head office's database can know.
+    pub(super) paid_in: BTreeMap<MemberId, i64>,
+    /// What went back to a wallet by entries of a branch that does not live: the restore paid it.
+    pub(super) twice: BTreeMap<MemberId, i64>,
+    numbers: u64,
+    seen: BTreeSet<String>,
+    /// Head office's database was lost, or a site went on with another branch.
+    pub(super) has_lost: bool,
+}
+
+impl Purses {
+    /// A number that nobody else has.
+    pub(super) fn number(&mut self, prefix: &str) -> String {
+        self.numbers += 1;
+        format!("{prefix}{}", self.numbers)
+    }
+
+    pub(super) fn pays_in(&mut self, member: &MemberId, amount: Fen) {
+        *self.paid_in.entry(member.clone()).or_default() += amount.0;
+    }
+
+    /// Whether nobody has looked at it before.
+    pub(super) fn is_news(&mut self, id: &str) -> bool {
+        self.seen.insert(id.to_owned())
+    }
+}
+
+/// What of all accounts the checks are about.
+struct Books {
+    wallets: BTreeMap<String, i64>,
+    transit: BTreeMap<String, i64>,
+    restore: BTreeMap<String, i64>,
+    on_road: BTreeMap<String, i64>,
+    total: i64,
+}
+
+fn books(tx: &mut dyn Tx) -> Result<Books, StoreError> {
+    let mut on_road = BTreeMap::new();
+    for (site, member, rest) in issues::sums(tx)? {
+        on_road.insert(ledger::transit(&site, &member), rest.0);
+    }
+    Ok(Books {
+        wallets: ledger::of_kind(tx, "wallet")?,
+        transit: ledger::of_kind(tx, "transit")?,
+        restore: ledger::of_kind(tx, "restore")?,
+        on_road,
+        total: ledger::total(tx)?,
+    })
+}
+
+type Checked = Result<(), String>;
+
+impl ThreeSites {
+    /// Head office has committed something: all money is somewhere. What a member has paid in is in the wallet, on the road, or was
+    /// moved to sites, by the sites' own journals.
+    pub(super) fn check_money(&mut self) -> Checked {
+        let mut books = self.office.read(books)?;
+        if books.total != 0 {
+            return Err(format!("all accounts sum to {}", books.total));
+        }
+        books.transit.retain(|_, balance| *balance != 0);
+        books.on_road.retain(|_, rest| *rest != 0);
+        if books.transit != books.on_road {
+            return Err(format!(
+                "on the road are {:?} by the books, and {:?} by what was issued",
+                books.transit, books.on_road
+            ));
+        }
+        let lost: i64 = books.restore.values().sum();
+        if lost != 0 && !self.purses.has_lost {
+            return Err(format!("nothing was lost, and a restore has paid: {:?}", books.restore));
+        }
+        for (member, sum) in self.sums(&books) {
+            let paid_in = self.purses.paid_in.get(&member).copied().unwrap_or(0);
+            let twice = self.purses.twice.get(&member).copied().unwrap_or(0);
+            if sum.iter().sum::<i64>() != paid_in + twice {
+                let [wallet, road, there, restore] = sum;
+                return Err(format!(
+                    "{member} paid in {paid_in} (and {twice} came back twice): {wallet} are in the wallet, {road} on the road, \
+                     {there} went to sites, and a restore paid {restore}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of each member: what is in the wallet, on the road, was moved to sites, and what a restore has paid (below zero).
+    fn sums(&self, books: &Books) -> Vec<(MemberId, [i64; 4])> {
+        let of = |member: &MemberId| {
+            let end = format!(":{member}");
+            let sum = |sheet: &BTreeMap<String, i64>| -> i64 {
+                let mine = sheet.iter().filter(|(name, _)| name.ends_with(&end));
+                mine.map(|(_, balance)| balance).sum()
+            };
+            let moved = |site: &Site| site.copy.leased.get(member).copied().unwrap_or(0);
+            let there = self.sites.iter().map(moved).sum();
+            [sum(&books.wallets), sum(&books.transit), there, sum(&books.restore)]
+        };
+        let all = TRAVELLERS.into_iter().map(traveller);
+        all.map(|member| (member.clone(), of(&member))).collect()
+    }
+
+    /// A site went on with another branch, which knows nothing of what went back by the entries after this one of the branch before:
+    /// it is in the wallet and at the site, and a restore has paid. No more than that.
+    pub(super) fn comes_back_twice(&mut self, before: &Mirror, left: u64) -> Checked {
+        let books = self.office.read(books)?;
+        for (member, sum) in self.sums(&books) {
+            let paid_in = self.purses.paid_in.get(&member).copied().unwrap_or(0);
+            let known = self.purses.twice.get(&member).copied().unwrap_or(0);
+            let more = sum.iter().sum::<i64>() - paid_in - known;
+            let after = before.moved.iter().filter(|(seq, of, _)| *seq > left && *of == member);
+            let went_back: i64 = after.map(|(_, _, moved)| (-moved).max(0)).sum();
+            if more > went_back {
+                return Err(format!(
+                    "{member} has {more} more by the branch that lives, and {went_back} went back by the other"
+                ));
+            }
+            self.purses.twice.insert(member, known + more);
+        }
+        self.check_money()
+    }
+
+    /// Whether nothing is on the road, and nobody has anything to say.
+    pub(super) fn is_settled(&self) -> Result<bool, String> {
+        self.office.read(|tx| {
+            Ok(directives::sites_waiting(tx)?.is_empty()
+                && issues::on_road(tx, 1)?.is_empty()
+                && identity::frozen(tx)?.is_none())
+        })
+    }
+
+    /// What keeps head office from being settled, for people.
+    pub(super) fn what_waits(&self) -> Result<String, String> {
+        self.office.read(|tx| {
+            Ok(format!(
+                "directives wait for {:?}, on the road are {:?}, wallets are frozen: {:?}",
+                directives::sites_waiting(tx)?
+                    .iter()
+                    .map(|site| directives::of_site(tx, site, Some("waiting"), 3))
+                    .collect::<Result<Vec<_>, _>>()?,
+                issues::on_road(tx, 5)?,
+                identity::frozen(tx)?
+            ))
+        })
+    }
+
+    /// At the end: what was paid in through the channel is booked against it, and no more is lost than can be (rule 21): for each
+    /// order what was delivered beyond its limit, less the margin; what was charged that nobody had reserved money for; what a
+    /// record says above an estimate; and what restores have paid.
+    pub(super) fn check_what_is_lost(&mut self) -> Checked {
+        let (clearing, restore) = self.office.read(|tx| {
+            let restore: i64 = ledger::of_kind(tx, "restore")?.values().sum();
+            Ok((ledger::balance(tx, &format!("clearing:{CHANNEL}"))?, restore))
+        })?;
+        let paid_in: i64 = self.purses.paid_in.values().sum();
+        if clearing.0 != -paid_in {
+            return Err(format!(
+                "members paid in {paid_in} through the channel, and its account has {clearing}"
+            ));
+        }
+        for site in &self.sites {
+            let (lost, bound) = site.world.oracle.lost()?;
+            self.races.lost += lost;
+            self.races.bound += bound;
+        }
+        self.races.lost += restore.abs();
+        self.races.bound += restore.abs();
+        Ok(())
+    }
+}

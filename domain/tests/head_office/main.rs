@@ -5,6 +5,7 @@
 
 #[path = "../bench/mod.rs"]
 mod bench;
+mod bound;
 mod joined;
 mod vouchers;
 

@@ -53,7 +53,8 @@ pub fn verify(tx: &mut dyn Tx) -> Result<Verified, StoreError> {
             let name = ledger::mirrored(&site.id, &account);
             let here = Fen(of_sites.remove(&name).unwrap_or_default());
             // What head office's members had at a site that was closed has gone back to their wallets.
-            let is_taken_over = site.closed_at.is_some() && here == Fen::ZERO;
+            let is_members = matches!(account, Account::Allowance(_) | Account::Held(_) | Account::Debt(_));
+            let is_taken_over = site.closed_at.is_some() && is_members && here == Fen::ZERO;
             if here != balance && !is_taken_over {
                 verified.note(
                     "account",

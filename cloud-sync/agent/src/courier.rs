@@ -214,8 +214,14 @@ pub struct Courier {
     sent: Head,
     /// The last place of the journal that head office is known to have had, by the last hello.
     in_common: Head,
-    /// Up to where it was offered from there on this connection.
+    /// Where the station's journal begins, by the last hello.
+    begins_after: Head,
+    /// Up to where it was offered on this connection.
     offered: Option<Head>,
+    /// On how many connections, one after the other, head office has said that it follows another journal.
+    forked_on: u32,
+    /// It has said so on this one.
+    is_forked: bool,
     /// The station waits for what head office has beyond its copy, by the last hello.
     is_recovering: bool,
     /// Batches on the way.
@@ -258,6 +264,9 @@ impl Courier {
             acked: None,
             sent: Head::START,
             in_common: Head::START,
+            begins_after: Head::START,
+            forked_on: 0,
+            is_forked: false,
             offered: None,
             is_recovering: false,
             pace: Pace::default(),
@@ -358,6 +367,7 @@ impl Courier {
         self.directives.lost();
         self.asked.clear();
         self.offered = None;
+        self.is_forked = false;
         self.progress.state = None;
         effects.extend(mem::take(&mut self.watched).into_keys().map(Effect::Unwatch));
     }
@@ -378,6 +388,7 @@ impl Courier {
             self.progress.head = hello.head.seq;
             self.is_recovering = hello.recovering;
             let known = hello.acknowledged.unwrap_or(hello.begins_after);
+            self.begins_after = hello.begins_after;
             self.in_common = if known.seq < hello.begins_after.seq {
                 hello.begins_after
             } else {
@@ -421,6 +432,14 @@ impl Courier {
             return;
         }
         let was = self.progress.state.replace(ack.state);
+        match ack.state {
+            State::Forked if !self.is_forked => {
+                self.is_forked = true;
+                self.forked_on = self.forked_on.saturating_add(1);
+            }
+            State::Following => self.forked_on = 0,
+            _ => {}
+        }
         if (was, ack.state) == (Some(State::Forked), State::Following) {
             // Whoever has the site now may not have kept what was offered.
             self.offered = None;

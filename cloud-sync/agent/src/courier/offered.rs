@@ -47,8 +47,19 @@ impl Courier {
         }
     }
 
+    /// Nothing says whether head office could keep what was offered. Where its database was restored to before it acknowledged what the
+    /// station goes by, it knows nothing of that place: so on the third connection on which it follows another journal, the sixth, the
+    /// twelfth and so on all of the journal is offered.
+    fn offers_from(&self) -> Head {
+        let thirds = self.forked_on / 3;
+        match self.forked_on % 3 == 0 && thirds.is_power_of_two() {
+            true => self.begins_after,
+            false => self.in_common,
+        }
+    }
+
     fn fetch_to_offer(&mut self, limit: usize, effects: &mut Vec<Effect>) {
-        let after = self.offered.unwrap_or(self.in_common).seq;
+        let after = self.offered.unwrap_or(self.offers_from()).seq;
         self.phase = Phase::Offering { limit };
         effects.push(Effect::Fetch {
             after,
@@ -59,7 +70,7 @@ impl Courier {
 
     pub(super) fn offer_page(&mut self, now: Mono, page: &Page, limit: usize, effects: &mut Vec<Effect>) {
         self.progress.head = page.head;
-        let from = self.offered.unwrap_or(self.in_common);
+        let from = self.offered.unwrap_or(self.offers_from());
         let Some(before) = page.before.filter(|before| before.seq == from.seq) else {
             // It was restored meanwhile, or has no more what both had.
             self.offered = None;

@@ -22,9 +22,9 @@ use protocol::frame::State;
 type Step = Result<(), String>;
 
 impl ThreeSites {
-    /// Now and then somebody does not wait for head office.
+    /// Now and then somebody does not wait for head office; nor where that follows another journal and hands nothing back.
     pub(super) fn may_go_alone(&mut self, site: usize) {
-        if !self.calm && self.rng.below(3) == 0 {
+        if self.sites[site].is_forked || (!self.calm && self.rng.below(3) == 0) {
             let waits = self.between(SECOND, 40 * MINUTE);
             self.after(waits, Event::GoesAlone { site });
         }
@@ -38,7 +38,7 @@ impl ThreeSites {
         };
         let here = &mut self.sites[site];
         here.world.now = here.world.now.max(self.now);
-        if here.over || self.calm || !here.world.go_on_alone(alone)? {
+        if here.over || (self.calm && !here.is_forked) || !here.world.go_on_alone(alone)? {
             return Ok(());
         }
         here.went_alone = true;
@@ -68,6 +68,8 @@ impl ThreeSites {
                 false => self.between(MINUTE, 2 * HOUR),
             };
             self.after(looks, Event::PeopleAccept { site });
+            // Where its disk is lost again meanwhile, head office hands nothing back before people have said which lives.
+            self.after(looks, Event::GoesAlone { site });
         }
     }
 

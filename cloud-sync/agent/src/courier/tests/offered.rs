@@ -88,6 +88,29 @@ fn what_is_offered_goes_on_when_a_hello_behind_it_is_answered() {
 }
 
 #[test]
+fn where_head_office_has_forgotten_what_both_had_all_of_the_journal_is_offered_after_a_while() {
+    let mut bench = cloned(5_000, 3_000, 2_000, 500);
+    // It was restored, and follows another journal from early on: it never heard of entry 2000 of this one.
+    bench.station.acknowledged = Some(2_900);
+    bench.head_office.places.truncate(1_001);
+    bench.head_office.other = Some(domain::journal::Head::START);
+    let mut first = Vec::new();
+    for _ in 0..13 {
+        bench.batches.clear();
+        bench.give(Input::Connected);
+        bench.pass(1);
+        first.extend(bench.batches.first().map(|(_, first, _)| *first));
+        bench.give(Input::Lost);
+        bench.fetch = None;
+    }
+    let later = 2_901;
+    let whole: Vec<usize> = (0..13).filter(|n| first[*n] == 1).collect();
+    assert_eq!(whole, [2, 5, 11], "{first:?}");
+    assert!(first.iter().all(|first| [1, later].contains(first)), "{first:?}");
+    assert_eq!(bench.head_office.other, Some(bench.station.head()), "and people can see it");
+}
+
+#[test]
 fn a_station_that_is_recovering_offers_nothing() {
     let mut bench = cloned(5_000, 3_000, 2_000, 0);
     bench.station = bench.station.copy_of(3_000);

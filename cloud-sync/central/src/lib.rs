@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`bills`] | channels' bills, read strictly and imported whole |
 //! | [`cli`] | what a person types |
 //! | [`config`] | `central.toml` |
 //! | [`daemon`] | everything put together |
@@ -28,6 +29,7 @@ pub mod alerts;
 pub mod api;
 pub mod asks;
 pub mod bell;
+pub mod bills;
 pub mod cli;
 pub mod clock;
 pub mod config;

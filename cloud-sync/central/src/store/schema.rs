@@ -1,13 +1,14 @@
 //! The tables, by version. A newer program brings an older database up to date when it starts, in one transaction; an older
 //! program refuses a newer database.
 
+mod bills;
 mod inbox;
 mod money;
 
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -67,6 +68,7 @@ fn bring_up_to_date(tx: &mut dyn Tx, dialect: Dialect) -> Result<(), StoreError>
 fn statements(version: i64, dialect: Dialect) -> Vec<String> {
     match version {
         1 => version_1(dialect),
+        2 => bills::TABLES.iter().map(|table| of_engine(table, dialect)).collect(),
         _ => Vec::new(),
     }
 }

@@ -168,11 +168,13 @@ pub fn of_days(tx: &mut dyn Tx, channel: &str, from: Day, to: Day) -> Result<Vec
 /// # Errors
 /// [`StoreError`]; [`StoreError::Constraint`] also where another file took the number at the same moment.
 pub fn begin(tx: &mut dyn Tx, of: &File, now: Wall) -> Result<u64, StoreError> {
-    let row = tx.query_optional(
+    let last = tx.query_optional("SELECT COALESCE(MAX(id), 0) FROM bill_file", &[])?;
+    let id = last.map_or(Ok(0), |mut row| row.count(0))? + 1;
+    tx.execute(
         "INSERT INTO bill_file (id, channel, format, day, sha256, bytes, state, lines, income, outgo, fees, alive_until, \
-         made_at, made_by) SELECT COALESCE(MAX(id), 0) + 1, $1, $2, $3, $4, $5, 'loading', $6, $7, $8, $9, $10, $11, $12 \
-         FROM bill_file RETURNING id",
+         made_at, made_by) VALUES ($1, $2, $3, $4, $5, $6, 'loading', $7, $8, $9, $10, $11, $12, $13)",
         &[
+            id.into(),
             of.channel.as_str().into(),
             of.format.word().into(),
             of.day.to_string().into(),
@@ -187,8 +189,7 @@ pub fn begin(tx: &mut dyn Tx, of: &File, now: Wall) -> Result<u64, StoreError> {
             of.made_by.as_str().into(),
         ],
     )?;
-    let mut row = row.ok_or_else(|| StoreError::Broken("a file of a bill was not written".to_owned()))?;
-    row.count(0)
+    Ok(id)
 }
 
 /// Some of a file's lines, as [`row`] makes them. Whether they were taken: not where the import was taken for dead.

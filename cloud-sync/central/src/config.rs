@@ -234,7 +234,7 @@ impl Config {
     }
 
     /// As [`Config::load`], with the text of the file in hand.
-    fn of_text(
+    pub(crate) fn of_text(
         path: &Path,
         text: &str,
         environment: impl IntoIterator<Item = (String, String)>,

@@ -115,7 +115,7 @@ where
     const REMARKS_MAX: usize = 32;
     let mut head = Head::default();
     let columns = loop {
-        let Some((number, text)) = lines.next()? else {
+        let Some((number, text)) = lines.next::<E>()? else {
             return Err(lines.cut("the line that names the columns").into());
         };
         let found = match remark(&text) {
@@ -132,7 +132,7 @@ where
         }
     };
     let ended = loop {
-        let Some((number, text)) = lines.next()? else {
+        let Some((number, text)) = lines.next::<E>()? else {
             return Err(lines.cut("the line with 列表结束 that ends the list").into());
         };
         if let Some(remark) = remark(&text) {
@@ -140,7 +140,6 @@ where
         }
         let fields = separated(number, &text, ',')?;
         if let Err(refusal) = columns.fit(number, &fields) {
-            drop(fields);
             return Err(if lines.has_end() { refusal } else { lines.cut("the rest of this line") }.into());
         }
         line(number, &columns, &fields)?;
@@ -150,7 +149,7 @@ where
         return Err(Refusal::new(ended.0, Why::Cut, words).into());
     }
     let mut remarks = Vec::new();
-    while let Some((number, text)) = lines.next()? {
+    while let Some((number, text)) = lines.next::<E>()? {
         match remark(&text) {
             Some(remark) if remarks.len() < REMARKS_MAX => remarks.push((number, remark)),
             _ => {

@@ -1,11 +1,8 @@
 //! A file that came packed: ZIP, with one bill in it. Only here is a ZIP library named.
 
-use super::{BYTES_MAX, Refusal, Why};
+use super::{BYTES_MAX, Expected, Format, Line, Refusal, Stopped, Sums, Why, read::read};
 use encoding_rs::GBK;
-use std::{
-    fs::File,
-    io::{self, BufReader, Read, Seek, SeekFrom},
-};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use zip::{ZipArchive, result::ZipError};
 
 /// What a ZIP begins with.
@@ -15,21 +12,35 @@ const ENTRIES_MAX: usize = 16;
 /// What is in the name of a file that only has the sums of another (汇总).
 const SUMMARY: &str = "汇总";
 
-/// Why a file cannot be read.
-#[derive(Debug)]
-pub enum NotUnpacked {
-    /// It is refused.
+/// Why a file cannot be unpacked.
+enum NotUnpacked {
     Refused(Refusal),
-    /// Its bytes could not be had.
     Broken(io::Error),
 }
 
-/// Has `read` read a file from its beginning, unpacked where it is packed.
+/// Reads a bill from the beginning of its file to its end, unpacked where it is packed.
 ///
 /// # Errors
-/// It is a ZIP that cannot be unpacked.
-pub fn unpacked<T>(file: &File, read: impl FnOnce(&mut dyn io::BufRead) -> T) -> Result<T, NotUnpacked> {
-    let mut file = file;
+/// As [`read`].
+pub fn read_file<E>(
+    file: impl Read + Seek,
+    format: Format,
+    expected: &Expected,
+    take: impl FnMut(Line) -> Result<(), E>,
+) -> Result<Sums, Stopped<E>> {
+    match unpacked(file, |input| read(format, expected, input, take)) {
+        // What an unpacker does not like comes as an error that is not the system's.
+        Ok(Err(Stopped::Broken(error))) if error.raw_os_error().is_none() => {
+            let words = format!("the ZIP is damaged ({error}); import the file as the channel made it");
+            Err(Refusal::new(None, Why::Archive, words).into())
+        }
+        Ok(done) => done,
+        Err(NotUnpacked::Refused(refusal)) => Err(refusal.into()),
+        Err(NotUnpacked::Broken(error)) => Err(Stopped::Broken(error)),
+    }
+}
+
+fn unpacked<T>(mut file: impl Read + Seek, read: impl FnOnce(&mut dyn BufRead) -> T) -> Result<T, NotUnpacked> {
     file.seek(SeekFrom::Start(0)).map_err(NotUnpacked::Broken)?;
     let mut begin = [0; MAGIC.len()];
     let is_packed = match file.read_exact(&mut begin) {
@@ -90,4 +101,16 @@ fn of_zip(error: ZipError) -> NotUnpacked {
 fn refused(what: &str) -> NotUnpacked {
     let words = format!("the ZIP {what}; import the file as the channel made it");
     NotUnpacked::Refused(Refusal::new(None, Why::Archive, words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_alipay_writes_them() {
+        let (gbk, ..) = GBK.encode("2088_业务明细(汇总).csv");
+        assert!(name(&gbk).contains(SUMMARY));
+        assert!(name("2088_业务明细(汇总).csv".as_bytes()).contains(SUMMARY));
+    }
 }

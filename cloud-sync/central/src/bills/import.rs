@@ -2,10 +2,9 @@
 //! of it; its lines count once all of them are there. The same file again changes nothing.
 
 use super::{
-    Biller, Expected, Format, Line, Refusal, Stopped, Sums, Why,
-    archive::{NotUnpacked, unpacked},
+    Biller, Expected, Format, Refusal, Stopped, Why,
+    archive::read_file,
     mapped::Mapping,
-    read::read,
     spool::Received,
 };
 use crate::{
@@ -118,7 +117,7 @@ impl Importer {
         let Received { file, sha256, bytes } = received;
         let (file, format) = (Arc::new(file), wanted.format);
         let (of, expects) = (Arc::clone(&file), Arc::clone(&expected));
-        let read = move || read_through(&of, format, &expects, |_| Ok::<(), Infallible>(()));
+        let read = move || read_file(&*of, format, &expects, |_| Ok::<(), Infallible>(()));
         let sums = blocking(read).await?.map_err(|stopped| match stopped {
             Stopped::Refused(refusal) => NotImported::Refused(refusal),
             Stopped::Broken(error) => NotImported::Broken(error),
@@ -221,7 +220,7 @@ impl Importer {
         let clock = Arc::clone(&self.clock);
         let load = move || {
             let mut rows = Vec::with_capacity(TOGETHER);
-            let loaded = read_through(&file, format, &expected, |line| {
+            let loaded = read_file(&*file, format, &expected, |line| {
                 rows.push(bills::row(id, line));
                 match rows.len() == TOGETHER {
                     true => write(std::mem::replace(&mut rows, Vec::with_capacity(TOGETHER)), clock.wall()),
@@ -286,26 +285,6 @@ fn is_it(present: File, sha256: &str) -> Result<Imported, NotImported> {
             is_new: false,
         }),
         false => Err(NotImported::Present(Box::new(present))),
-    }
-}
-
-/// Reads a file from its beginning to its end.
-fn read_through<E>(
-    file: &std::fs::File,
-    format: Format,
-    expected: &Expected,
-    take: impl FnMut(Line) -> Result<(), E>,
-) -> Result<Sums, Stopped<E>> {
-    let done = unpacked(file, |input| read(format, expected, input, take));
-    match done {
-        // What an unpacker does not like comes as an error that is not the system's.
-        Ok(Err(Stopped::Broken(error))) if error.raw_os_error().is_none() => {
-            let words = format!("the ZIP is damaged ({error}); import the file as the channel made it");
-            Err(Refusal::new(None, Why::Archive, words).into())
-        }
-        Ok(done) => done,
-        Err(NotUnpacked::Refused(refusal)) => Err(refusal.into()),
-        Err(NotUnpacked::Broken(error)) => Err(Stopped::Broken(error)),
     }
 }
 

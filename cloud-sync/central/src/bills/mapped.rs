@@ -97,7 +97,7 @@ where
     let status = wanted.place(mapping.status.as_ref());
     let name = wanted.place(mapping.name.as_ref());
 
-    let found = match lines.next()? {
+    let found = match lines.next::<E>()? {
         None => return Err(lines.cut("the line that names the columns").into()),
         Some((number, text)) => separated(number, &text, mapping.separator)
             .and_then(|names| Columns::find(number, &names, &wanted.wanted)),
@@ -105,7 +105,7 @@ where
     let columns = found.map_err(|refusal| lines.other_encoding().unwrap_or(refusal))?;
     // As they are written.
     let (mut amounts, mut totals) = (0, None);
-    while let Some((number, text)) = lines.next()? {
+    while let Some((number, text)) = lines.next::<E>()? {
         let fields = separated(number, &text, mapping.separator)?;
         if totals.is_some() {
             let words = "comes after the line of totals, where nothing comes";

@@ -6,7 +6,7 @@
 //! | here | what a bill's line says, and why a file is refused |
 //! | [`read`] | a file's bytes to its lines; [`text`], `fields`, `values` are what all formats do alike |
 //! | `wechat`, `alipay`, [`mapped`] | the formats |
-//! | [`archive`] | a file that came packed |
+//! | [`archive`] | a file, packed or not |
 //! | [`spool`] | a file on its way in, kept where nobody sees it |
 //! | [`import`] | a file into the database |
 //! | [`folder`] | a folder that is watched for files |
@@ -21,6 +21,8 @@ pub mod import;
 pub mod mapped;
 pub mod read;
 pub mod spool;
+#[cfg(test)]
+mod tests;
 mod text;
 mod values;
 mod wechat;

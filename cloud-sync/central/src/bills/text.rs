@@ -1,6 +1,6 @@
 //! A file's bytes as lines of text: strictly in one encoding, numbered, and none of them longer than lines are.
 
-use super::{Refusal, Stopped, Why};
+use super::{LINES_MAX, Refusal, Stopped, Why};
 use encoding_rs::GBK;
 use std::{
     borrow::Cow,
@@ -11,6 +11,8 @@ use std::{
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// The most bytes of a file, unpacked: some 350 a line of the most lines.
 pub const BYTES_MAX: u64 = 2 << 30;
+/// Lines beside those of a bill: names, totals, remarks, and lines with nothing in them.
+const OTHERS_MAX: u64 = 1_000;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// How a file's text is written.
@@ -72,8 +74,8 @@ impl<R: BufRead> Lines<R> {
                 let words = format!("is longer than {LINE_BYTES_MAX} bytes: this is no bill");
                 return Err(Refusal::new(self.number, Why::TooLarge, words).into());
             }
-            if self.read > BYTES_MAX {
-                let words = format!("the file has more than {BYTES_MAX} bytes: this is no bill of a day");
+            if self.read > BYTES_MAX || self.number > LINES_MAX + OTHERS_MAX {
+                let words = format!("the file has more than {LINES_MAX} lines or {BYTES_MAX} bytes: this is no bill of a day");
                 return Err(Refusal::new(self.number, Why::TooLarge, words).into());
             }
             if self.number == 1 && self.encoding == Encoding::Utf8 && self.bytes.starts_with(BOM) {
@@ -124,6 +126,6 @@ impl<R: BufRead> Lines<R> {
         let words = format!(
             "the file ends here, and {missing} is missing: half of it did not come; import the whole file that the channel has"
         );
-        Refusal::new(self.number, Why::Cut, words)
+        Refusal::new(self.number.max(1), Why::Cut, words)
     }
 }

@@ -62,12 +62,12 @@ fn walk<R, E, const N: usize>(
 where
     R: BufRead,
 {
-    let columns = match lines.next()? {
+    let columns = match lines.next::<E>()? {
         None => return Err(lines.cut("the line that names the columns").into()),
         Some((number, text)) => Columns::find(number, &after_backticks(&text.replace(',', ",`")), columns)?,
     };
     let names = loop {
-        let Some((number, text)) = lines.next()? else {
+        let Some((number, text)) = lines.next::<E>()? else {
             return Err(lines.cut("the line of totals").into());
         };
         if !text.starts_with('`') {
@@ -75,12 +75,11 @@ where
         }
         let fields = after_backticks(&text);
         if let Err(refusal) = columns.fit(number, &fields) {
-            drop(fields);
             return Err(if lines.has_end() { refusal } else { lines.cut("the rest of this line") }.into());
         }
         line(number, &columns, &fields)?;
     };
-    let (number, values) = match lines.next()? {
+    let (number, values) = match lines.next::<E>()? {
         None => return Err(lines.cut("the line of totals").into()),
         Some((number, text)) => {
             let fields = after_backticks(&text);

@@ -17,6 +17,8 @@ mod alipay;
 pub mod archive;
 mod fields;
 pub mod folder;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod import;
 pub mod mapped;
 pub mod read;

@@ -198,7 +198,7 @@ pub fn begin(tx: &mut dyn Tx, of: &File, now: Wall) -> Result<u64, StoreError> {
 /// [`StoreError`].
 pub fn add(tx: &mut dyn Tx, id: u64, rows: &[Vec<Value>], now: Wall) -> Result<bool, StoreError> {
     let alive = tx.execute(
-        "UPDATE bill_file SET alive_until = $1 WHERE id = $2 AND state = 'loading'",
+        "UPDATE bill_file SET alive_until = $1 WHERE id = $2 AND state = 'loading' AND alive_until > 0",
         &[now.after_ms(ALIVE_MS).0.into(), id.into()],
     )?;
     if alive == 1 {
@@ -213,7 +213,7 @@ pub fn add(tx: &mut dyn Tx, id: u64, rows: &[Vec<Value>], now: Wall) -> Result<b
 /// [`StoreError::Constraint`]: another file of the same day was faster.
 pub fn finish(tx: &mut dyn Tx, id: u64, now: Wall) -> Result<bool, StoreError> {
     let finished = tx.execute(
-        "UPDATE bill_file SET state = 'imported', made_at = $1 WHERE id = $2 AND state = 'loading'",
+        "UPDATE bill_file SET state = 'imported', made_at = $1 WHERE id = $2 AND state = 'loading' AND alive_until > 0",
         &[now.0.into(), id.into()],
     )?;
     Ok(finished == 1)

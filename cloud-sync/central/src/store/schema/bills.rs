@@ -5,7 +5,7 @@ pub(super) const TABLES: &[&str] = &[
     // Whose files the channel's bills are: none where no bill is expected.
     "ALTER TABLE channel ADD COLUMN bills TEXT",
     // Files. Lines of one count once it is 'imported', and of a day there is one of a format; until then a process is at it up to
-    // `alive_until`, and what is left behind is taken away. `lines` and what follows are what it comes to.
+    // `alive_until` (0: it was taken for dead), and what is left behind is taken away. `lines` and what follows are what it comes to.
     "CREATE TABLE bill_file (
         id BIGINT PRIMARY KEY,
         channel TEXT NOT NULL REFERENCES channel (name),

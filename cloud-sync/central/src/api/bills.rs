@@ -158,9 +158,7 @@ impl From<NotImported> for Problem {
             NotImported::Refused(refusal) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bill_refused", words)
                 .with("reason", refusal.why.word())
                 .with("line", refusal.line),
-            NotImported::Present(file) => {
-                Self::new(StatusCode::CONFLICT, "other_bill", words).with("file", file.id)
-            }
+            NotImported::Present(file) => Self::new(StatusCode::CONFLICT, "other_bill", words).with("file", file.id),
             NotImported::Elsewhere(file) => {
                 Self::new(StatusCode::CONFLICT, "bill_elsewhere", words).with("file", file.id)
             }
@@ -172,9 +170,7 @@ impl From<NotImported> for Problem {
 
 fn not_received(error: NotReceived) -> Problem {
     match error {
-        NotReceived::TooLarge => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", error.to_string())
-        }
+        NotReceived::TooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", error.to_string()),
         NotReceived::Broken(error) => Problem::internal(error),
     }
 }
@@ -239,7 +235,7 @@ impl ApiState {
         ("day" = String, Path, description = "The day, by the channel's clocks"),
         ("format" = String, Path, description = "`wechat_trade`, `wechat_fund`, `alipay_trade`, `alipay_fund` or `csv`"),
     ),
-    request_body(content_type = "application/octet-stream", description = "The file, of at most 1 GiB"),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file, of at most 1 GiB"),
     responses(
         (status = 201, description = "It is imported", body = BillImported),
         (status = 200, description = "This very file was imported before", body = BillImported),

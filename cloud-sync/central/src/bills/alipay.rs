@@ -43,7 +43,12 @@ const ACCOUNT_TAIL: &str = "0156";
 /// A line that begins with `#`, without that, the commas that a spreadsheet leaves, and full-width punctuation.
 fn remark(text: &str) -> Option<String> {
     let text = text.trim().strip_prefix('#')?.trim_matches(['#', ',', ' ', '\t']);
-    Some(text.replace('：', ":").replace('，', ",").replace('（', "(").replace('）', ")"))
+    Some(
+        text.replace('：', ":")
+            .replace('，', ",")
+            .replace('（', "(")
+            .replace('）', ")"),
+    )
 }
 
 /// What stands between two texts.
@@ -140,7 +145,12 @@ where
         }
         let fields = separated(number, &text, ',')?;
         if let Err(refusal) = columns.fit(number, &fields) {
-            return Err(if lines.has_end() { refusal } else { lines.cut("the rest of this line") }.into());
+            return Err(if lines.has_end() {
+                refusal
+            } else {
+                lines.cut("the rest of this line")
+            }
+            .into());
         }
         line(number, &columns, &fields)?;
     };
@@ -182,38 +192,49 @@ where
     F: FnMut(Line) -> Result<(), E>,
 {
     let (mut payments, mut refunds) = ((0, 0), (0, 0));
-    let remarks = walk(&mut lines, "业务明细查询", &TRADE, expected, |number, columns, fields| {
-        let get = |at| columns.get(fields, at);
-        let amount = |at: usize| fen(number, columns.name(at), get(at));
-        let (paid, received, fee) = (amount(5)?, amount(6)?, amount(8)?);
-        let is_payment = match get(2) {
-            "交易" => true,
-            "退款" => false,
-            other => return Err(unknown_word(number, columns.name(2), other).into()),
-        };
-        if paid != 0 && is_payment != (paid > 0) {
-            let words = format!("{} is {}, which a line of kind {} cannot be", columns.name(5), get(5), get(2));
-            return Err(Refusal::new(number, Why::Value, words).into());
-        }
-        let of_kind = if is_payment { &mut payments } else { &mut refunds };
-        of_kind.0 += 1;
-        of_kind.1 += received;
-        let own = |own: usize, of: usize| if is_payment { get(of) } else { get(own) };
-        taker.take(Line {
-            line: number,
-            kind: if is_payment { Kind::Payment } else { Kind::Refund },
-            // A refund has the number of its payment, and a number of ours of its own.
-            reference: get(0).to_owned(),
-            out_no: own(7, 1).to_owned(),
-            origin: (!is_payment).then(|| get(1).to_owned()),
-            amount: Fen(paid),
-            // What it kept stands there as what went out.
-            fee: Fen(-fee),
-            status: get(2).to_owned(),
-            at: moment(number, (columns.name(4), get(4)), None, expected, !is_payment)?,
-            name: get(3).to_owned(),
-        })
-    })?;
+    let remarks = walk(
+        &mut lines,
+        "业务明细查询",
+        &TRADE,
+        expected,
+        |number, columns, fields| {
+            let get = |at| columns.get(fields, at);
+            let amount = |at: usize| fen(number, columns.name(at), get(at));
+            let (paid, received, fee) = (amount(5)?, amount(6)?, amount(8)?);
+            let is_payment = match get(2) {
+                "交易" => true,
+                "退款" => false,
+                other => return Err(unknown_word(number, columns.name(2), other).into()),
+            };
+            if paid != 0 && is_payment != (paid > 0) {
+                let words = format!(
+                    "{} is {}, which a line of kind {} cannot be",
+                    columns.name(5),
+                    get(5),
+                    get(2)
+                );
+                return Err(Refusal::new(number, Why::Value, words).into());
+            }
+            let of_kind = if is_payment { &mut payments } else { &mut refunds };
+            of_kind.0 += 1;
+            of_kind.1 += received;
+            let own = |own: usize, of: usize| if is_payment { get(of) } else { get(own) };
+            taker.take(Line {
+                line: number,
+                kind: if is_payment { Kind::Payment } else { Kind::Refund },
+                // A refund has the number of its payment, and a number of ours of its own.
+                reference: get(0).to_owned(),
+                out_no: own(7, 1).to_owned(),
+                origin: (!is_payment).then(|| get(1).to_owned()),
+                amount: Fen(paid),
+                // What it kept stands there as what went out.
+                fee: Fen(-fee),
+                status: get(2).to_owned(),
+                at: moment(number, (columns.name(4), get(4)), None, expected, !is_payment)?,
+                name: get(3).to_owned(),
+            })
+        },
+    )?;
     compare(&lines, &remarks, ("交易合计", "商家实收共"), payments)?;
     compare(&lines, &remarks, ("退款合计", "商家实收退款共"), refunds)?;
     Ok(())
@@ -225,34 +246,40 @@ where
     F: FnMut(Line) -> Result<(), E>,
 {
     let (mut incomes, mut outgoes) = ((0, 0), (0, 0));
-    let remarks = walk(&mut lines, "账务明细查询", &FUND, expected, |number, columns, fields| {
-        let get = |at| columns.get(fields, at);
-        let amount = |at: usize| match get(at) {
-            "" => Ok(0),
-            text => fen(number, columns.name(at), text),
-        };
-        // What went out has a minus in some files and none in others.
-        let (came_in, went_out) = (amount(5)?, amount(6)?.abs());
-        if came_in < 0 || (came_in == 0) == (went_out == 0) {
-            let words = format!("is neither income nor outgo alone: {} and {}", get(5), get(6));
-            return Err(Refusal::new(number, Why::Value, words).into());
-        }
-        let of_kind = if came_in > 0 { &mut incomes } else { &mut outgoes };
-        of_kind.0 += 1;
-        of_kind.1 += came_in + went_out;
-        taker.take(Line {
-            line: number,
-            kind: kind_of_movement(get(7)),
-            reference: get(1).to_owned(),
-            out_no: get(2).to_owned(),
-            origin: None,
-            amount: Fen(came_in - went_out),
-            fee: Fen(0),
-            status: get(7).to_owned(),
-            at: moment(number, (columns.name(4), get(4)), None, expected, false)?,
-            name: get(3).to_owned(),
-        })
-    })?;
+    let remarks = walk(
+        &mut lines,
+        "账务明细查询",
+        &FUND,
+        expected,
+        |number, columns, fields| {
+            let get = |at| columns.get(fields, at);
+            let amount = |at: usize| match get(at) {
+                "" => Ok(0),
+                text => fen(number, columns.name(at), text),
+            };
+            // What went out has a minus in some files and none in others.
+            let (came_in, went_out) = (amount(5)?, amount(6)?.abs());
+            if came_in < 0 || (came_in == 0) == (went_out == 0) {
+                let words = format!("is neither income nor outgo alone: {} and {}", get(5), get(6));
+                return Err(Refusal::new(number, Why::Value, words).into());
+            }
+            let of_kind = if came_in > 0 { &mut incomes } else { &mut outgoes };
+            of_kind.0 += 1;
+            of_kind.1 += came_in + went_out;
+            taker.take(Line {
+                line: number,
+                kind: kind_of_movement(get(7)),
+                reference: get(1).to_owned(),
+                out_no: get(2).to_owned(),
+                origin: None,
+                amount: Fen(came_in - went_out),
+                fee: Fen(0),
+                status: get(7).to_owned(),
+                at: moment(number, (columns.name(4), get(4)), None, expected, false)?,
+                name: get(3).to_owned(),
+            })
+        },
+    )?;
     compare(&lines, &remarks, ("收入合计", ",共"), incomes)?;
     let says_minus = |(number, text): &(u64, String)| (*number, text.replace(",共-", ",共"));
     let remarks: Vec<(u64, String)> = remarks.iter().map(says_minus).collect();

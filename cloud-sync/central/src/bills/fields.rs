@@ -84,7 +84,11 @@ impl Columns {
             }
         }
         if let Some(name) = twice.first() {
-            return Err(Refusal::new(number, Why::Columns, format!("names the column {name} twice")));
+            return Err(Refusal::new(
+                number,
+                Why::Columns,
+                format!("names the column {name} twice"),
+            ));
         }
         if !missing.is_empty() {
             let words = format!(

@@ -12,7 +12,6 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -94,11 +93,10 @@ pub struct Folder {
 impl Folder {
     /// Watches it for ever.
     pub async fn run(self) {
-        let this = Arc::new(self);
         let mut resting = Resting::default();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            this.look(&mut resting).await;
+            self.look(&mut resting).await;
         }
     }
 
@@ -121,8 +119,14 @@ impl Folder {
 
     /// Imports a file and puts it away.
     async fn take(&self, path: &Path) -> io::Result<()> {
-        let name = |path: Option<&Path>| path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-        let (channel, name) = (name(path.parent()).unwrap_or_default(), name(Some(path)).unwrap_or_default());
+        let name = |path: Option<&Path>| {
+            path.and_then(Path::file_name)
+                .map(|name| name.to_string_lossy().into_owned())
+        };
+        let (channel, name) = (
+            name(path.parent()).unwrap_or_default(),
+            name(Some(path)).unwrap_or_default(),
+        );
         let wanted = match wanted(&channel, &name) {
             Ok(wanted) => wanted,
             Err(why) => return put_away(path, "refused", Some(why)).await,
@@ -233,20 +237,46 @@ mod tests {
         assert_eq!(resting.look(Mono(REST_MS - 1), there(10, 1)), none);
         assert_eq!(resting.look(Mono(REST_MS), there(11, 1)), none, "it has grown");
         assert_eq!(resting.look(Mono(2 * REST_MS - 1), there(11, 1)), none);
-        assert_eq!(resting.look(Mono(2 * REST_MS), there(11, 2)), none, "it was written anew");
+        assert_eq!(
+            resting.look(Mono(2 * REST_MS), there(11, 2)),
+            none,
+            "it was written anew"
+        );
         assert_eq!(resting.look(Mono(3 * REST_MS - 1), vec![]), none);
         assert_eq!(resting.look(Mono(3 * REST_MS), there(11, 2)), none, "it was gone");
-        assert_eq!(resting.look(Mono(4 * REST_MS), there(11, 2)), [PathBuf::from("wechat/a")]);
+        assert_eq!(
+            resting.look(Mono(4 * REST_MS), there(11, 2)),
+            [PathBuf::from("wechat/a")]
+        );
     }
 
     #[test]
     fn a_files_name_says_day_and_format() {
-        for name in ["2026-11-28.wechat_trade", "2026-11-28.wechat_trade.csv", "2026-11-28.wechat_trade.2.zip"] {
+        for name in [
+            "2026-11-28.wechat_trade",
+            "2026-11-28.wechat_trade.csv",
+            "2026-11-28.wechat_trade.2.zip",
+        ] {
             let bill = wanted("wechat", name).unwrap();
-            assert_eq!((bill.day.to_string().as_str(), bill.format), ("2026-11-28", Format::WechatTrade), "{name}");
+            assert_eq!(
+                (bill.day.to_string().as_str(), bill.format),
+                ("2026-11-28", Format::WechatTrade),
+                "{name}"
+            );
         }
-        for wrong in ["", "2026-11-28", "2026-11-28.xls", "wechat_trade.2026-11-28", "20261128.csv"] {
-            assert!(wanted("wechat", wrong).unwrap_err().contains("2026-11-28.wechat_trade.csv"), "{wrong}");
+        for wrong in [
+            "",
+            "2026-11-28",
+            "2026-11-28.xls",
+            "wechat_trade.2026-11-28",
+            "20261128.csv",
+        ] {
+            assert!(
+                wanted("wechat", wrong)
+                    .unwrap_err()
+                    .contains("2026-11-28.wechat_trade.csv"),
+                "{wrong}"
+            );
         }
     }
 }

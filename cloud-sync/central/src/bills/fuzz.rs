@@ -53,7 +53,11 @@ fn hold(format: Format, lines: &[Line], sums: Sums) {
 }
 
 fn lines_of(format: Format, file: &[u8]) -> Result<(Vec<Line>, Sums), Refusal> {
-    let merchant = if format.biller() == Biller::Alipay { "2088000000000001" } else { "1900000001" };
+    let merchant = if format.biller() == Biller::Alipay {
+        "2088000000000001"
+    } else {
+        "1900000001"
+    };
     let expected = Expected {
         merchant: merchant.to_owned(),
         day: "2026-03-09".parse().expect("this is a day"),

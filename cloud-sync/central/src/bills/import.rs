@@ -1,12 +1,7 @@
 //! A file into the database: read to its end before anything is written, then written a part at a time, so that nobody waits for all
 //! of it; its lines count once all of them are there. The same file again changes nothing.
 
-use super::{
-    Biller, Expected, Format, Refusal, Stopped, Why,
-    archive::read_file,
-    mapped::Mapping,
-    spool::Received,
-};
+use super::{Biller, Expected, Format, Refusal, Stopped, Why, archive::read_file, mapped::Mapping, spool::Received};
 use crate::{
     desk::Clock,
     store::{
@@ -112,7 +107,7 @@ impl Importer {
     pub async fn import(&self, wanted: &Wanted, received: Received, by: &str) -> Result<Imported, NotImported> {
         let expected = match self.look(wanted, &received.sha256).await? {
             Ok(expected) => Arc::new(expected),
-            Err(known) => return Ok(known),
+            Err(known) => return Ok(*known),
         };
         let Received { file, sha256, bytes } = received;
         let (file, format) = (Arc::new(file), wanted.format);
@@ -151,7 +146,7 @@ impl Importer {
     }
 
     /// What the file must be about; or the file that it is already.
-    async fn look(&self, wanted: &Wanted, sha256: &str) -> Result<Result<Expected, Imported>, NotImported> {
+    async fn look(&self, wanted: &Wanted, sha256: &str) -> Result<Result<Expected, Box<Imported>>, NotImported> {
         let (of, hash) = (wanted.clone(), sha256.to_owned());
         let found = self.db.read(move |tx| {
             let channel = channels::find(tx, &of.channel)?;
@@ -159,7 +154,11 @@ impl Importer {
             Ok((channel, present, bills::with_bytes(tx, &hash)?))
         });
         let (channel, present, with_bytes) = found.await?;
-        let Wanted { channel: name, format, day } = wanted;
+        let Wanted {
+            channel: name,
+            format,
+            day,
+        } = wanted;
         let channel = channel.ok_or_else(|| NotImported::UnknownChannel(name.clone()))?;
         if channel.bills != Some(format.biller()) {
             return Err(NotImported::OtherBiller {
@@ -169,7 +168,7 @@ impl Importer {
             });
         }
         if let Some(file) = present {
-            return is_it(file, sha256).map(Err);
+            return is_it(file, sha256).map(|known| Err(Box::new(known)));
         }
         if let Some(file) = with_bytes {
             return Err(NotImported::Elsewhere(Box::new(file)));
@@ -214,7 +213,9 @@ impl Importer {
             let taken = runtime.block_on(this.db.write(move |tx| bills::add(tx, id, &rows, now)))?;
             match taken {
                 true => Ok(()),
-                false => Err(StoreError::Unavailable("the import was taken for dead: begin it anew".to_owned())),
+                false => Err(StoreError::Unavailable(
+                    "the import was taken for dead: begin it anew".to_owned(),
+                )),
             }
         };
         let clock = Arc::clone(&self.clock);
@@ -239,11 +240,7 @@ impl Importer {
     /// From now on the file's lines count.
     async fn finish(&self, id: u64, of: File) -> Result<Imported, NotImported> {
         let now = self.clock.wall();
-        let file = File {
-            id,
-            made_at: now,
-            ..of
-        };
+        let file = File { id, made_at: now, ..of };
         let told = file.clone();
         let finished = self.db.write(move |tx| {
             if !bills::finish(tx, id, now)? {

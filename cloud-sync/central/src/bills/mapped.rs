@@ -86,7 +86,9 @@ where
     };
     let mut lines = Lines::new(input, mapping.encoding);
     let mut wanted = Optional {
-        wanted: vec![&mapping.reference, &mapping.out_no, &mapping.amount, &mapping.at],
+        wanted: [&mapping.reference, &mapping.out_no, &mapping.amount, &mapping.at]
+            .map(String::as_str)
+            .to_vec(),
     };
     let fee = wanted.place(mapping.fee.as_ref());
     let kind = wanted.place(mapping.kind.as_ref().map(|kind| &kind.column));
@@ -99,8 +101,9 @@ where
 
     let found = match lines.next::<E>()? {
         None => return Err(lines.cut("the line that names the columns").into()),
-        Some((number, text)) => separated(number, &text, mapping.separator)
-            .and_then(|names| Columns::find(number, &names, &wanted.wanted)),
+        Some((number, text)) => {
+            separated(number, &text, mapping.separator).and_then(|names| Columns::find(number, &names, &wanted.wanted))
+        }
     };
     let columns = found.map_err(|refusal| lines.other_encoding().unwrap_or(refusal))?;
     // As they are written.
@@ -119,7 +122,12 @@ where
             continue;
         }
         if let Err(refusal) = columns.fit(number, &fields) {
-            return Err(if lines.has_end() { refusal } else { lines.cut("the rest of this line") }.into());
+            return Err(if lines.has_end() {
+                refusal
+            } else {
+                lines.cut("the rest of this line")
+            }
+            .into());
         }
         let get = |at: Option<usize>| at.map_or("", |at| columns.get(&fields, at));
         if merchant.is_some() && get(merchant) != expected.merchant {
@@ -170,7 +178,11 @@ where
         (Some((number, says_amounts, says_fees)), _) => {
             for (what, says, is) in [
                 (mapping.amount.as_str(), says_amounts, amounts),
-                (mapping.fee.as_deref().unwrap_or_default(), says_fees, taker.sums().fees.0),
+                (
+                    mapping.fee.as_deref().unwrap_or_default(),
+                    says_fees,
+                    taker.sums().fees.0,
+                ),
             ] {
                 if !says.is_empty() {
                     agree(number, what, total(number, what, &says)?, is)?;
@@ -178,7 +190,9 @@ where
             }
             Ok(())
         }
-        (None, Some(word)) => Err(lines.cut(&format!("the line of totals, which begins with {word},")).into()),
+        (None, Some(word)) => Err(lines
+            .cut(&format!("the line of totals, which begins with {word},"))
+            .into()),
         (None, None) if !lines.has_end() => Err(lines.cut("the end of its last line").into()),
         (None, None) => Ok(()),
     }

@@ -1,6 +1,8 @@
 //! A file's bytes to its lines, one after the other: whoever takes them has all of them only when the sums are returned.
 
-use super::{Encoding, Expected, Format, LINES_MAX, Line, Refusal, Stopped, Sums, Why, alipay, mapped, text::Lines, wechat};
+use super::{
+    Encoding, Expected, Format, LINES_MAX, Line, Refusal, Stopped, Sums, Why, alipay, mapped, text::Lines, wechat,
+};
 use std::io::BufRead;
 
 /// Whoever takes a bill's lines, and what they come to.

@@ -77,7 +77,10 @@ fn columns_may_stand_in_any_order() {
             format!("{mark}{}\n", fields.join(separator))
         })
         .collect();
-    assert_eq!(lines_of(Format::WechatTrade, turned.concat().as_bytes()).unwrap(), (as_written, sums));
+    assert_eq!(
+        lines_of(Format::WechatTrade, turned.concat().as_bytes()).unwrap(),
+        (as_written, sums)
+    );
 }
 
 #[test]
@@ -88,12 +91,29 @@ fn a_refund_has_numbers_of_its_own_and_names_its_payment() {
         (Format::AlipayTrade, gbk(&alipay_trade(&trades()))),
     ] {
         let (lines, sums) = lines_of(format, &bytes).unwrap();
-        let [first, _, refund] = &lines[..] else { panic!("{lines:?}") };
-        assert_eq!((first.kind, first.amount, first.fee), (Kind::Payment, Fen(5_000), Fen(30)));
-        assert_eq!((first.out_no.as_str(), &first.origin, first.at), ("T00036000", &None, at("10:00:00")));
-        assert_eq!((refund.kind, refund.amount, refund.fee), (Kind::Refund, Fen(-700), Fen(-4)));
-        assert_eq!((refund.out_no.as_str(), refund.origin.as_deref()), ("R00036120", Some("T00036000")));
-        assert_eq!((sums.lines, sums.income, sums.outgo, sums.fees), (3, Fen(7_000), Fen(700), Fen(38)));
+        let [first, _, refund] = &lines[..] else {
+            panic!("{lines:?}")
+        };
+        assert_eq!(
+            (first.kind, first.amount, first.fee),
+            (Kind::Payment, Fen(5_000), Fen(30))
+        );
+        assert_eq!(
+            (first.out_no.as_str(), &first.origin, first.at),
+            ("T00036000", &None, at("10:00:00"))
+        );
+        assert_eq!(
+            (refund.kind, refund.amount, refund.fee),
+            (Kind::Refund, Fen(-700), Fen(-4))
+        );
+        assert_eq!(
+            (refund.out_no.as_str(), refund.origin.as_deref()),
+            ("R00036120", Some("T00036000"))
+        );
+        assert_eq!(
+            (sums.lines, sums.income, sums.outgo, sums.fees),
+            (3, Fen(7_000), Fen(700), Fen(38))
+        );
     }
 }
 
@@ -147,7 +167,11 @@ fn movements_are_told_apart_by_their_words() {
         (Format::AlipayFund, gbk(&alipay_fund(&movements))),
     ] {
         let (lines, sums) = lines_of(format, &bytes).unwrap();
-        assert_eq!(lines.iter().map(|line| line.kind).collect::<Vec<_>>(), kinds, "{format}");
+        assert_eq!(
+            lines.iter().map(|line| line.kind).collect::<Vec<_>>(),
+            kinds,
+            "{format}"
+        );
         assert_eq!(lines[3].amount, Fen(-4_000));
         assert_eq!((sums.income, sums.outgo), (Fen(5_000), Fen(4_731)));
     }
@@ -190,9 +214,15 @@ fn a_csv_file_is_read_by_its_mapping_and_held_to_its_totals() {
         ..expected(MERCHANT, DAY)
     };
     let (lines, sums) = read_as(Format::Csv, &with(mapping()), &gbk(bill)).unwrap();
-    assert_eq!((lines[0].kind, lines[0].amount, lines[0].at), (Kind::Payment, Fen(5_000), at("10:15:00")));
+    assert_eq!(
+        (lines[0].kind, lines[0].amount, lines[0].at),
+        (Kind::Payment, Fen(5_000), at("10:15:00"))
+    );
     let refund = &lines[1];
-    assert_eq!((refund.kind, refund.amount, refund.fee), (Kind::Refund, Fen(-700), Fen(-4)));
+    assert_eq!(
+        (refund.kind, refund.amount, refund.fee),
+        (Kind::Refund, Fen(-700), Fen(-4))
+    );
     assert_eq!((refund.reference.as_str(), refund.out_no.as_str()), ("9002", "R1"));
     assert_eq!(refund.origin.as_deref(), Some("T1"));
     assert_eq!((sums.income, sums.outgo, sums.fees), (Fen(5_000), Fen(700), Fen(26)));
@@ -235,7 +265,10 @@ fn a_csv_file_is_read_by_its_mapping_and_held_to_its_totals() {
         ..mapping()
     };
     let (lines, _) = read_as(Format::Csv, &with(signed), &gbk(&without.replace(";7.00", ";-7.00"))).unwrap();
-    assert_eq!((lines[0].kind, lines[1].kind, lines[1].amount), (Kind::Payment, Kind::Refund, Fen(-700)));
+    assert_eq!(
+        (lines[0].kind, lines[1].kind, lines[1].amount),
+        (Kind::Payment, Kind::Refund, Fen(-700))
+    );
 }
 
 fn without_totals(bill: &str) -> String {
@@ -248,7 +281,9 @@ fn sample(name: &str) -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/bills.md");
     let text = std::fs::read_to_string(path).unwrap();
     let mark = format!("<!-- {name} -->\n```");
-    let at = text.find(&mark).unwrap_or_else(|| panic!("docs/bills.md has no {mark}"));
+    let at = text
+        .find(&mark)
+        .unwrap_or_else(|| panic!("docs/bills.md has no {mark}"));
     let (_, code) = text[at + mark.len()..].split_once('\n').unwrap();
     code[..code.find("```").unwrap()].to_owned()
 }
@@ -260,14 +295,24 @@ fn the_samples_of_the_document_are_bills() {
             Biller::Alipay => gbk(text),
             Biller::Wechat | Biller::Csv => text.as_bytes().to_vec(),
         };
-        let sums = lines_of(format, &bytes).unwrap_or_else(|refusal| panic!("{format}: {refusal}")).1;
+        let sums = lines_of(format, &bytes)
+            .unwrap_or_else(|refusal| panic!("{format}: {refusal}"))
+            .1;
         (sums.lines, sums.income, sums.outgo, sums.fees)
     };
     for format in [Format::WechatTrade, Format::AlipayTrade] {
-        assert_eq!(of(format, &sample(format.word())), (3, Fen(7_000), Fen(700), Fen(38)), "{format}");
+        assert_eq!(
+            of(format, &sample(format.word())),
+            (3, Fen(7_000), Fen(700), Fen(38)),
+            "{format}"
+        );
     }
     for format in [Format::WechatFund, Format::AlipayFund] {
-        assert_eq!(of(format, &sample(format.word())), (4, Fen(5_000), Fen(4_730), Fen(0)), "{format}");
+        assert_eq!(
+            of(format, &sample(format.word())),
+            (4, Fen(5_000), Fen(4_730), Fen(0)),
+            "{format}"
+        );
     }
     let mapping = sample("mapping");
     let config = Config::of_text(Path::new("central.toml"), &mapping, []).unwrap();
@@ -276,7 +321,10 @@ fn the_samples_of_the_document_are_bills() {
         ..expected(MERCHANT, DAY)
     };
     let (lines, sums) = read_as(Format::Csv, &expected, &gbk(&sample("csv"))).unwrap();
-    assert_eq!((lines.len(), sums.income, sums.outgo, sums.fees), (2, Fen(5_000), Fen(700), Fen(26)));
+    assert_eq!(
+        (lines.len(), sums.income, sums.outgo, sums.fees),
+        (2, Fen(5_000), Fen(700), Fen(26))
+    );
 }
 
 /// What WeChat and Alipay may write in a name: no comma there, no line's end, nothing that GBK has not.
@@ -285,7 +333,13 @@ fn names() -> impl Strategy<Value = String> {
 }
 
 fn some_trades() -> impl Strategy<Value = Vec<Trade>> {
-    let trade = (0..86_400_u64, 1..100_000_000_i64, 0..1_000_000_i64, any::<bool>(), names());
+    let trade = (
+        0..86_400_u64,
+        1..100_000_000_i64,
+        0..1_000_000_i64,
+        any::<bool>(),
+        names(),
+    );
     proptest::collection::vec(trade, 0..40).prop_map(|trades| {
         let numbered = trades.into_iter().zip(0_u64..);
         numbered

@@ -75,7 +75,8 @@ impl<R: BufRead> Lines<R> {
                 return Err(Refusal::new(self.number, Why::TooLarge, words).into());
             }
             if self.read > BYTES_MAX || self.number > LINES_MAX + OTHERS_MAX {
-                let words = format!("the file has more than {LINES_MAX} lines or {BYTES_MAX} bytes: this is no bill of a day");
+                let words =
+                    format!("the file has more than {LINES_MAX} lines or {BYTES_MAX} bytes: this is no bill of a day");
                 return Err(Refusal::new(self.number, Why::TooLarge, words).into());
             }
             if self.number == 1 && self.encoding == Encoding::Utf8 && self.bytes.starts_with(BOM) {

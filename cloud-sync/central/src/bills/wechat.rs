@@ -75,7 +75,12 @@ where
         }
         let fields = after_backticks(&text);
         if let Err(refusal) = columns.fit(number, &fields) {
-            return Err(if lines.has_end() { refusal } else { lines.cut("the rest of this line") }.into());
+            return Err(if lines.has_end() {
+                refusal
+            } else {
+                lines.cut("the rest of this line")
+            }
+            .into());
         }
         line(number, &columns, &fields)?;
     };
@@ -139,7 +144,12 @@ where
     })?;
     let sums = taker.sums();
     let is = [sums.fees.0, sums.income.0, sums.outgo.0, settled, settled_back];
-    agree_count(number, TRADE_TOTALS[0], count(number, TRADE_TOTALS[0], &totals[0])?, sums.lines)?;
+    agree_count(
+        number,
+        TRADE_TOTALS[0],
+        count(number, TRADE_TOTALS[0], &totals[0])?,
+        sums.lines,
+    )?;
     for ((what, says), is) in TRADE_TOTALS.iter().zip(&totals).skip(1).zip(is) {
         agree(number, what, total(number, what, says)?, is)?;
     }
@@ -185,10 +195,20 @@ where
     })?;
     let sums = taker.sums();
     for (at, is) in [(0, sums.lines), (1, incomes), (3, outgoes)] {
-        agree_count(number, FUND_TOTALS[at], count(number, FUND_TOTALS[at], &totals[at])?, is)?;
+        agree_count(
+            number,
+            FUND_TOTALS[at],
+            count(number, FUND_TOTALS[at], &totals[at])?,
+            is,
+        )?;
     }
     for (at, is) in [(2, sums.income.0), (4, sums.outgo.0)] {
-        agree(number, FUND_TOTALS[at], total(number, FUND_TOTALS[at], &totals[at])?, is)?;
+        agree(
+            number,
+            FUND_TOTALS[at],
+            total(number, FUND_TOTALS[at], &totals[at])?,
+            is,
+        )?;
     }
     Ok(())
 }
@@ -206,11 +226,17 @@ pub(super) fn kind_of_movement(word: &str) -> Kind {
 }
 
 pub(super) fn other_currency(number: u64, found: &str) -> Refusal {
-    let words = format!("is in {}: wallets have yuan (CNY); this payment cannot be one of ours", quoted(found));
+    let words = format!(
+        "is in {}: wallets have yuan (CNY); this payment cannot be one of ours",
+        quoted(found)
+    );
     Refusal::new(number, Why::Currency, words)
 }
 
 pub(super) fn unknown_word(number: u64, column: &str, found: &str) -> Refusal {
-    let words = format!("{column} is {}, which is not known; docs/bills.md lists what is", quoted(found));
+    let words = format!(
+        "{column} is {}, which is not known; docs/bills.md lists what is",
+        quoted(found)
+    );
     Refusal::new(number, Why::Word, words)
 }

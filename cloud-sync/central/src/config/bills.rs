@@ -41,7 +41,10 @@ pub(super) fn mappings(given: &Given) -> Result<Vec<Mapping>, String> {
         ));
     };
     if items.len() > MAPPINGS_MAX {
-        return Err(format!("has {} tables; at most {MAPPINGS_MAX} are allowed", items.len()));
+        return Err(format!(
+            "has {} tables; at most {MAPPINGS_MAX} are allowed",
+            items.len()
+        ));
     }
     let mut mappings: Vec<Mapping> = Vec::new();
     for (n, item) in items.iter().enumerate() {

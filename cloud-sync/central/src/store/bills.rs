@@ -119,7 +119,9 @@ pub fn of_day(tx: &mut dyn Tx, channel: &str, format: Format, day: Day) -> Resul
 /// [`StoreError`].
 pub fn with_bytes(tx: &mut dyn Tx, sha256: &str) -> Result<Option<File>, StoreError> {
     let row = tx.query_optional(
-        &format!("SELECT {COLUMNS} FROM bill_file WHERE sha256 = $1 AND state = 'imported' AND lines > 0 ORDER BY id LIMIT 1"),
+        &format!(
+            "SELECT {COLUMNS} FROM bill_file WHERE sha256 = $1 AND state = 'imported' AND lines > 0 ORDER BY id LIMIT 1"
+        ),
         &[sha256.into()],
     )?;
     row.map(file).transpose()
@@ -244,7 +246,10 @@ pub fn sweep(tx: &mut dyn Tx, now: Wall) -> Result<bool, StoreError> {
     let Some(mut row) = row else { return Ok(false) };
     let id = row.count(0)?;
     // Held fast: an import that is alive after all finds itself taken for dead.
-    tx.execute("UPDATE bill_file SET alive_until = 0 WHERE id = $1 AND state = 'loading'", &[id.into()])?;
+    tx.execute(
+        "UPDATE bill_file SET alive_until = 0 WHERE id = $1 AND state = 'loading'",
+        &[id.into()],
+    )?;
     let first = tx.query_optional("SELECT MIN(line) FROM bill_line WHERE file = $1", &[id.into()])?;
     match first.map(|mut row| row.optional_int(0)).transpose()?.flatten() {
         Some(first) => {

@@ -65,7 +65,11 @@ const WECHAT_TOTALS: &str =
 pub(crate) fn wechat_trade(trades: &[Trade]) -> String {
     let mut bill = format!("\u{feff}{WECHAT_TRADE}\r\n");
     for trade in trades {
-        let (paid, back) = if trade.refund.is_some() { (0, trade.fen) } else { (trade.fen, 0) };
+        let (paid, back) = if trade.refund.is_some() {
+            (0, trade.fen)
+        } else {
+            (trade.fen, 0)
+        };
         let none = ("0".to_owned(), "0".to_owned());
         let (refund, out_refund) = trade.refund.clone().unwrap_or(none);
         let (state, how, done) = match trade.refund {
@@ -124,9 +128,10 @@ fn ways(movements: &[Movement]) -> [(usize, i64); 2] {
 }
 
 pub(crate) fn wechat_fund(movements: &[Movement]) -> String {
-    let mut bill = "\u{feff}记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额(元),账户结余(元),\
+    let mut bill =
+        "\u{feff}记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额(元),账户结余(元),\
         资金变更提交申请人,备注,业务凭证号\r\n"
-        .to_owned();
+            .to_owned();
     for (at, reference, word, fen) in movements {
         let way = if *fen >= 0 { "收入" } else { "支出" };
         let fen = yuan(fen.abs());
@@ -135,7 +140,12 @@ pub(crate) fn wechat_fund(movements: &[Movement]) -> String {
         ));
     }
     let [(came, income), (went, outgo)] = ways(movements);
-    let totals = format!("`{},`{came},`{},`{went},`{}", movements.len(), yuan(income), yuan(outgo));
+    let totals = format!(
+        "`{},`{came},`{},`{went},`{}",
+        movements.len(),
+        yuan(income),
+        yuan(outgo)
+    );
     format!("{bill}资金流水总笔数,收入笔数,收入金额,支出笔数,支出金额\r\n{totals}\r\n")
 }
 
@@ -161,7 +171,11 @@ const EXPORTED: &str = "#导出时间：[2026年03月10日 09:12:51]\r\n";
 pub(crate) fn alipay_trade(trades: &[Trade]) -> String {
     let mut bill = alipay_head("业务明细") + ALIPAY_TRADE + "\r\n";
     for trade in trades {
-        let (word, sign) = if trade.refund.is_some() { ("退款", -1) } else { ("交易", 1) };
+        let (word, sign) = if trade.refund.is_some() {
+            ("退款", -1)
+        } else {
+            ("交易", 1)
+        };
         let amount = yuan(trade.fen * sign);
         let request = trade.refund.as_ref().map_or("", |(_, out_no)| out_no);
         let name = match trade.name.contains([',', '"']) {
@@ -181,8 +195,14 @@ pub(crate) fn alipay_trade(trades: &[Trade]) -> String {
     let paid = yuan(sum(trades, |trade| if trade.refund.is_none() { trade.fen } else { 0 }));
     let back = yuan(sum(trades, |trade| if trade.refund.is_some() { -trade.fen } else { 0 }));
     bill + &alipay_end("业务明细")
-        + &format!("#交易合计：{}笔，商家实收共{paid}元，商家优惠共0.00元\r\n", count(false))
-        + &format!("#退款合计：{}笔，商家实收退款共{back}元，商家优惠退款共0.00元\r\n", count(true))
+        + &format!(
+            "#交易合计：{}笔，商家实收共{paid}元，商家优惠共0.00元\r\n",
+            count(false)
+        )
+        + &format!(
+            "#退款合计：{}笔，商家实收退款共{back}元，商家优惠退款共0.00元\r\n",
+            count(true)
+        )
         + EXPORTED
 }
 
@@ -232,7 +252,11 @@ pub(crate) fn alipay_zip(detail: &str) -> Vec<u8> {
 
 /// Two payments and a refund.
 pub(crate) fn trades() -> Vec<Trade> {
-    vec![payment(36_000, 5_000, 30), payment(36_061, 2_000, 12), refund(36_120, 36_000, 700, -4)]
+    vec![
+        payment(36_000, 5_000, 30),
+        payment(36_061, 2_000, 12),
+        refund(36_120, 36_000, 700, -4),
+    ]
 }
 
 /// A file that is refused.
@@ -288,21 +312,61 @@ pub(crate) fn wrong_files() -> Vec<Wrong> {
             why: "encoding",
             line: None,
         },
-        of_wechat("a column that is missing", replaced(&wechat, ",商户订单号", ""), "columns", Some(1)),
+        of_wechat(
+            "a column that is missing",
+            replaced(&wechat, ",商户订单号", ""),
+            "columns",
+            Some(1),
+        ),
         of_wechat(
             "a column that has another name",
             replaced(&wechat, ",订单金额,申请", ",订单金额(元),申请"),
             "columns",
             Some(1),
         ),
-        of_wechat("a column that is there twice", replaced(&wechat, "设备号", "商户订单号"), "columns", Some(1)),
-        of_alipay("a column of Alipay's that is missing", replaced(&alipay, ",服务费（元）", ""), "columns", Some(5)),
+        of_wechat(
+            "a column that is there twice",
+            replaced(&wechat, "设备号", "商户订单号"),
+            "columns",
+            Some(1),
+        ),
+        of_alipay(
+            "a column of Alipay's that is missing",
+            replaced(&alipay, ",服务费（元）", ""),
+            "columns",
+            Some(5),
+        ),
         of_wechat("dollars", replaced(&wechat, "`CNY", "`USD"), "currency", Some(2)),
-        of_wechat("one payment more than is said", replaced(&wechat, "\n`3,", "\n`2,"), "totals", Some(6)),
-        of_wechat("a total that is a fen less", replaced(&wechat, ",`70.00,`7.00\r\n", ",`69.99,`7.00\r\n"), "totals", Some(6)),
-        of_wechat("fees that are a fen more", replaced(&wechat, "`0.38000", "`0.39000"), "totals", Some(6)),
-        of_alipay("Alipay's total a fen less", replaced(&alipay, "实收共70.00", "实收共69.99"), "totals", Some(10)),
-        of_alipay("Alipay's count one more", replaced(&alipay, "退款合计：1笔", "退款合计：2笔"), "totals", Some(11)),
+        of_wechat(
+            "one payment more than is said",
+            replaced(&wechat, "\n`3,", "\n`2,"),
+            "totals",
+            Some(6),
+        ),
+        of_wechat(
+            "a total that is a fen less",
+            replaced(&wechat, ",`70.00,`7.00\r\n", ",`69.99,`7.00\r\n"),
+            "totals",
+            Some(6),
+        ),
+        of_wechat(
+            "fees that are a fen more",
+            replaced(&wechat, "`0.38000", "`0.39000"),
+            "totals",
+            Some(6),
+        ),
+        of_alipay(
+            "Alipay's total a fen less",
+            replaced(&alipay, "实收共70.00", "实收共69.99"),
+            "totals",
+            Some(10),
+        ),
+        of_alipay(
+            "Alipay's count one more",
+            replaced(&alipay, "退款合计：1笔", "退款合计：2笔"),
+            "totals",
+            Some(11),
+        ),
         Wrong {
             what: "a movement's total a fen less",
             format: "wechat_fund",
@@ -317,12 +381,37 @@ pub(crate) fn wrong_files() -> Vec<Wrong> {
             why: "totals",
             line: Some(9),
         },
-        of_wechat("half a file, without its totals", without_last_lines(&wechat, 2), "cut", Some(4)),
-        of_wechat("half a file, without the totals' values", without_last_lines(&wechat, 1), "cut", Some(5)),
-        of_wechat("half a file, in the middle of a line", wechat[..wechat.find("`OTHERS").unwrap()].to_owned(), "cut", Some(2)),
+        of_wechat(
+            "half a file, without its totals",
+            without_last_lines(&wechat, 2),
+            "cut",
+            Some(4),
+        ),
+        of_wechat(
+            "half a file, without the totals' values",
+            without_last_lines(&wechat, 1),
+            "cut",
+            Some(5),
+        ),
+        of_wechat(
+            "half a file, in the middle of a line",
+            wechat[..wechat.find("`OTHERS").unwrap()].to_owned(),
+            "cut",
+            Some(2),
+        ),
         of_wechat("nothing", String::new(), "cut", Some(1)),
-        of_alipay("half a file of Alipay's", without_last_lines(&alipay, 4), "cut", Some(8)),
-        of_alipay("half a file of Alipay's, without its totals", without_last_lines(&alipay, 3), "cut", Some(9)),
+        of_alipay(
+            "half a file of Alipay's",
+            without_last_lines(&alipay, 4),
+            "cut",
+            Some(8),
+        ),
+        of_alipay(
+            "half a file of Alipay's, without its totals",
+            without_last_lines(&alipay, 3),
+            "cut",
+            Some(9),
+        ),
         Wrong {
             what: "half a ZIP",
             format: "alipay_trade",
@@ -330,21 +419,66 @@ pub(crate) fn wrong_files() -> Vec<Wrong> {
             why: "archive",
             line: None,
         },
-        of_wechat("another day", replaced(&wechat, "`2026-03-09", "`2026-03-08"), "day", Some(2)),
-        of_wechat("a refund of the day after", wechat.replacen("`2026-03-09 10:02:00", "`2026-03-10 10:02:00", 1), "day", Some(4)),
-        of_alipay("another day at Alipay", replaced(&alipay, "[2026年03月09日", "[2026年03月08日"), "day", Some(3)),
-        of_wechat("another merchant", replaced(&wechat, "`1900000001", "`1900000002"), "merchant", Some(2)),
-        of_alipay("another merchant at Alipay", replaced(&alipay, "[2088000000000001", "[2088000000000002"), "merchant", Some(2)),
+        of_wechat(
+            "another day",
+            replaced(&wechat, "`2026-03-09", "`2026-03-08"),
+            "day",
+            Some(2),
+        ),
+        of_wechat(
+            "a refund of the day after",
+            wechat.replacen("`2026-03-09 10:02:00", "`2026-03-10 10:02:00", 1),
+            "day",
+            Some(4),
+        ),
+        of_alipay(
+            "another day at Alipay",
+            replaced(&alipay, "[2026年03月09日", "[2026年03月08日"),
+            "day",
+            Some(3),
+        ),
+        of_wechat(
+            "another merchant",
+            replaced(&wechat, "`1900000001", "`1900000002"),
+            "merchant",
+            Some(2),
+        ),
+        of_alipay(
+            "another merchant at Alipay",
+            replaced(&alipay, "[2088000000000001", "[2088000000000002"),
+            "merchant",
+            Some(2),
+        ),
         of_wechat(
             "an amount with three places",
             replaced(&wechat, ",`0.60%,`50.00,", ",`0.60%,`50.001,"),
             "decimals",
             Some(2),
         ),
-        of_alipay("an amount of Alipay's with three places", replaced(&alipay, ",50.00,", ",50.001,"), "decimals", Some(6)),
-        of_wechat("an amount in words", replaced(&wechat, ",`0.60%,`50.00,", ",`0.60%,`fifty,"), "value", Some(2)),
-        of_wechat("a line with a field too much", replaced(&wechat, "`OTHERS", "`OTHERS,`X"), "fields", Some(2)),
-        of_wechat("a state that nobody knows", replaced(&wechat, "`SUCCESS,`OTHERS", "`MAYBE,`OTHERS"), "word", Some(2)),
+        of_alipay(
+            "an amount of Alipay's with three places",
+            replaced(&alipay, ",50.00,", ",50.001,"),
+            "decimals",
+            Some(6),
+        ),
+        of_wechat(
+            "an amount in words",
+            replaced(&wechat, ",`0.60%,`50.00,", ",`0.60%,`fifty,"),
+            "value",
+            Some(2),
+        ),
+        of_wechat(
+            "a line with a field too much",
+            replaced(&wechat, "`OTHERS", "`OTHERS,`X"),
+            "fields",
+            Some(2),
+        ),
+        of_wechat(
+            "a state that nobody knows",
+            replaced(&wechat, "`SUCCESS,`OTHERS", "`MAYBE,`OTHERS"),
+            "word",
+            Some(2),
+        ),
         of_wechat("two bills in one file", format!("{wechat}{wechat}"), "totals", Some(7)),
         Wrong {
             what: "a ZIP with two bills",

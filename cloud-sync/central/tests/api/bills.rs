@@ -78,19 +78,36 @@ pub(crate) async fn a_bill_is_imported_once_and_the_same_file_again_changes_noth
         (&json!(3), &json!("70.00"), &json!("7.00"), &json!("0.38")),
         "{shown}"
     );
-    assert_eq!((&shown["imported_by"], &shown["bytes"]), (&json!("finance"), &json!(bill.len())));
+    assert_eq!(
+        (&shown["imported_by"], &shown["bytes"]),
+        (&json!("finance"), &json!(bill.len()))
+    );
     let known = put(&office, &finance, &at, bill.as_bytes()).await.expect(200);
     assert_eq!((&known["outcome"], &known["bill"]), (&json!("known"), &shown));
-    assert_eq!((count(&office, "bill_file").await, count(&office, "bill_line").await), (1, 3));
+    assert_eq!(
+        (count(&office, "bill_file").await, count(&office, "bill_line").await),
+        (1, 3)
+    );
 
     let file = shown["file"].as_u64().unwrap();
-    assert_eq!(office.get(&finance, &format!("/v1/bills/{file}")).await.expect(200), shown);
+    assert_eq!(
+        office.get(&finance, &format!("/v1/bills/{file}")).await.expect(200),
+        shown
+    );
     office.get(&finance, "/v1/bills/99").await.problem(404, "unknown-bill");
     let zip = alipay_zip(&alipay_trade(&trades()));
-    put(&office, &finance, &path("alipay", DAY, "alipay_trade"), &zip).await.expect(201);
+    put(&office, &finance, &path("alipay", DAY, "alipay_trade"), &zip)
+        .await
+        .expect(201);
     let all = office.all(&finance, "/v1/bills", 1).await;
-    assert_eq!(all.iter().map(|bill| bill["channel"].clone()).collect::<Vec<_>>(), ["alipay", "wechat"]);
-    assert_eq!(office.all(&finance, "/v1/bills?channel=wechat", 1).await, [shown.clone()]);
+    assert_eq!(
+        all.iter().map(|bill| bill["channel"].clone()).collect::<Vec<_>>(),
+        ["alipay", "wechat"]
+    );
+    assert_eq!(
+        office.all(&finance, "/v1/bills?channel=wechat", 1).await,
+        [shown.clone()]
+    );
 
     let lines = office.db.read(|tx| {
         tx.query(
@@ -101,26 +118,52 @@ pub(crate) async fn a_bill_is_imported_once_and_the_same_file_again_changes_noth
     });
     let refund = lines.await.unwrap().pop().unwrap().0;
     let text = |text: &str| Sql::Text(text.to_owned());
-    let expected = [text("refund"), text("5000000036120"), text("R00036120"), text("T00036000"), Sql::Int(-700), Sql::Int(-4)];
+    let expected = [
+        text("refund"),
+        text("5000000036120"),
+        text("R00036120"),
+        text("T00036000"),
+        Sql::Int(-700),
+        Sql::Int(-4),
+    ];
     assert_eq!(refund, expected);
     let audit = office.local("GET", "/v1/audit", None).await.expect(200);
-    let told = audit["items"].as_array().unwrap().iter().filter(|entry| entry["action"] == "bill_imported");
+    let told = audit["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["action"] == "bill_imported");
     assert_eq!(told.count(), 2, "{audit}");
 }
 
 pub(crate) async fn a_file_that_is_wrong_leaves_nothing_and_is_told_with_its_line(office: Office) {
     let finance = channels(&office).await;
     for wrong in wrong_files() {
-        let channel = if wrong.format.starts_with("alipay") { "alipay" } else { "wechat" };
+        let channel = if wrong.format.starts_with("alipay") {
+            "alipay"
+        } else {
+            "wechat"
+        };
         let at = path(channel, DAY, wrong.format);
-        let problem = put(&office, &finance, &at, &wrong.bytes).await.problem(422, "bill-refused");
+        let problem = put(&office, &finance, &at, &wrong.bytes)
+            .await
+            .problem(422, "bill-refused");
         assert_eq!(problem["reason"], wrong.why, "{}: {problem}", wrong.what);
         if let Some(line) = wrong.line {
             assert_eq!(problem["line"], line, "{}: {problem}", wrong.what);
-            assert!(problem["detail"].as_str().unwrap().starts_with(&format!("line {line}: ")), "{problem}");
+            assert!(
+                problem["detail"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with(&format!("line {line}: ")),
+                "{problem}"
+            );
         }
     }
-    assert_eq!((count(&office, "bill_file").await, count(&office, "bill_line").await), (0, 0));
+    assert_eq!(
+        (count(&office, "bill_file").await, count(&office, "bill_line").await),
+        (0, 0)
+    );
     let bill = wechat_trade(&trades());
     put(&office, &finance, &path("wechat", DAY, "wechat_trade"), bill.as_bytes())
         .await
@@ -133,8 +176,13 @@ pub(crate) async fn a_day_has_one_bill_and_a_bill_one_day(office: Office) {
     let at = path("wechat", DAY, "wechat_trade");
     put(&office, &finance, &at, bill.as_bytes()).await.expect(201);
     let other = wechat_trade(&trades()[..1]);
-    let problem = put(&office, &finance, &at, other.as_bytes()).await.problem(409, "other-bill");
-    assert!(problem["detail"].as_str().unwrap().contains("is not replaced"), "{problem}");
+    let problem = put(&office, &finance, &at, other.as_bytes())
+        .await
+        .problem(409, "other-bill");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("is not replaced"),
+        "{problem}"
+    );
     let elsewhere = path("wechat", "2026-03-08", "wechat_trade");
     put(&office, &finance, &elsewhere, bill.as_bytes())
         .await
@@ -153,9 +201,14 @@ pub(crate) async fn a_day_has_one_bill_and_a_bill_one_day(office: Office) {
     // Nothing on two days is the same file twice.
     let nothing = wechat_fund(&[]);
     for day in [DAY, "2026-03-08"] {
-        put(&office, &finance, &path("wechat", day, "wechat_fund"), nothing.as_bytes())
-            .await
-            .expect(201);
+        put(
+            &office,
+            &finance,
+            &path("wechat", day, "wechat_fund"),
+            nothing.as_bytes(),
+        )
+        .await
+        .expect(201);
     }
     assert_eq!(count(&office, "bill_file").await, 3);
 }
@@ -167,14 +220,29 @@ pub(crate) async fn each_day_of_a_channel_is_known_as_present_or_missing(office:
     let bill = wechat_trade(&[]);
     put(&office, &finance, &at, bill.as_bytes()).await.expect(201);
     let fund = wechat_fund(&[]);
-    put(&office, &finance, &path("wechat", "2026-03-12", "wechat_fund"), fund.as_bytes())
-        .await
-        .expect(201);
+    put(
+        &office,
+        &finance,
+        &path("wechat", "2026-03-12", "wechat_fund"),
+        fund.as_bytes(),
+    )
+    .await
+    .expect(201);
     let shown = office.get(&finance, "/v1/channels/wechat/bills").await.expect(200);
     assert_eq!(shown["daily"], "wechat_trade");
-    let day = |day: &Value| (day["day"].clone(), day["present"].clone(), day["files"].as_array().unwrap().len());
+    let day = |day: &Value| {
+        (
+            day["day"].clone(),
+            day["present"].clone(),
+            day["files"].as_array().unwrap().len(),
+        )
+    };
     let days: Vec<_> = shown["days"].as_array().unwrap().iter().map(day).collect();
-    let expected = [("2026-03-10", false, 0), ("2026-03-11", true, 1), ("2026-03-12", false, 1)];
+    let expected = [
+        ("2026-03-10", false, 0),
+        ("2026-03-11", true, 1),
+        ("2026-03-12", false, 1),
+    ];
     let expected = expected.map(|(day, present, files)| (json!(day), json!(present), files));
     assert_eq!(days, expected, "the fund bill alone is not the day's");
     let some = office
@@ -207,7 +275,11 @@ pub(crate) async fn the_same_file_many_times_at_once_is_imported_once(office: Of
     });
     assert_eq!(counted.await.unwrap()[0].int(0).unwrap(), 12_000);
     office.state.prune().await.unwrap();
-    assert_eq!(count(&office, "bill_line").await, 12_000, "what the slower one wrote is gone");
+    assert_eq!(
+        count(&office, "bill_line").await,
+        12_000,
+        "what the slower one wrote is gone"
+    );
 }
 
 pub(crate) async fn what_an_import_that_was_killed_has_written_never_counts_and_goes(office: Office) {
@@ -251,7 +323,10 @@ pub(crate) async fn what_an_import_that_was_killed_has_written_never_counts_and_
     });
     let id = written.await.unwrap();
     assert_eq!(office.all(&finance, "/v1/bills", 10).await, Vec::<Value>::new());
-    office.get(&finance, &format!("/v1/bills/{id}")).await.problem(404, "unknown-bill");
+    office
+        .get(&finance, &format!("/v1/bills/{id}"))
+        .await
+        .problem(404, "unknown-bill");
     office.state.prune().await.unwrap();
     assert_eq!(count(&office, "bill_line").await, 30_000, "it may be alive");
 
@@ -273,7 +348,9 @@ pub(crate) async fn what_an_import_that_was_killed_has_written_never_counts_and_
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let mut names: Vec<String> = entries
         .map(|entry| entry.unwrap())
         .filter(|entry| entry.file_type().unwrap().is_file())
@@ -318,7 +395,12 @@ pub(crate) async fn a_folder_that_is_watched_is_emptied_into_imported_and_refuse
     let fund = format!("{DAY}.wechat_fund.csv");
     assert_eq!(
         names(&refused),
-        [fund.clone(), format!("{fund}.reason.txt"), "bill.csv".to_owned(), "bill.csv.reason.txt".to_owned()]
+        [
+            fund.clone(),
+            format!("{fund}.reason.txt"),
+            "bill.csv".to_owned(),
+            "bill.csv.reason.txt".to_owned()
+        ]
     );
     let reason = |name: &str| fs::read_to_string(refused.join(format!("{name}.reason.txt"))).unwrap();
     assert!(reason(&fund).starts_with("line 1: is not utf-8"), "{}", reason(&fund));

@@ -40,6 +40,7 @@ mod books;
 mod books_check;
 mod branches;
 mod credentials;
+mod credits;
 mod directing;
 mod document;
 pub mod dto;
@@ -137,6 +138,8 @@ pub struct ApiState {
     /// What head office signs with; none where the API stands alone.
     office: Option<Arc<Office>>,
     credentials: Arc<Credentials>,
+    /// Callbacks of channels that wait.
+    credits: Arc<credits::Credits>,
     passwords: Arc<Passwords>,
     attempts: Arc<Attempts>,
     counters: Arc<dyn Counters>,
@@ -186,6 +189,7 @@ impl ApiState {
             entrance: None,
             office: None,
             credentials,
+            credits: Arc::default(),
             passwords: Arc::new(Passwords::new()?),
             attempts: Arc::default(),
             counters: Arc::new(counters),

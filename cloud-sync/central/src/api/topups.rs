@@ -7,9 +7,8 @@ use super::{
 };
 use crate::{
     bills::Biller,
-    money::{Callback, Credited, Money, Paid},
+    money::{Callback, Credited, Paid},
     store::{
-        audit,
         channels::{self, Channel, Signs},
         topups::{self, TopUp},
     },
@@ -466,9 +465,7 @@ async fn call_back(
             Paid::Closed
         },
     };
-    let (credited, rung) = api.credit(said.clone(), now).await?;
-    api.ring(rung);
-    let outcome = match credited {
+    let outcome = match api.credit(said.clone(), now).await? {
         Credited::Now(_) => "credited",
         Credited::Before | Credited::Closed => "known",
         Credited::Unknown => {
@@ -493,33 +490,4 @@ async fn call_back(
     Ok(Json(CalledBackView {
         outcome: outcome.to_owned(),
     }))
-}
-
-impl ApiState {
-    async fn credit(
-        &self,
-        said: Callback,
-        now: Wall,
-    ) -> Result<(Credited, std::collections::BTreeSet<domain::ids::SiteId>), Problem> {
-        let credited = self.db.write(move |tx| {
-            let mut money = Money::new(tx, now, &said.channel);
-            let credited = money.called_back(&said)?;
-            let rung = money.into_rung();
-            let action = match &credited {
-                Credited::Now(_) => Some("top_up_credited"),
-                Credited::Unknown | Credited::OtherAmount { .. } | Credited::OtherPayment => Some("top_up_set_aside"),
-                Credited::Before | Credited::Closed => None,
-            };
-            if let Some(action) = action {
-                let detail = json!({
-                    "out_trade_no": said.reference,
-                    "transaction_id": said.transaction,
-                    "amount": Yuan(said.amount),
-                });
-                audit::append(tx, now, &said.channel, action, &said.reference, detail)?;
-            }
-            Ok((credited, rung))
-        });
-        Ok(credited.await?)
-    }
 }

@@ -371,7 +371,12 @@ impl Core {
             false => ingest::rest_after(&batch, after)?,
         };
         let Some(rest) = rest else {
-            tracing::error!(%site, "its copy holds another journal up to entry {}", after.seq);
+            tracing::error!(
+                %site,
+                "its copy holds another journal up to entry {}, so none of head office's entries follow on it: it waits until somebody \
+                 there says `holdfast-edge recover --alone REASON`",
+                after.seq
+            );
             return Ok(None);
         };
         tracing::info!(%site, "entries {} to {} are handed back", rest.first, rest.last());

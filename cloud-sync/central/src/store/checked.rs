@@ -3,6 +3,9 @@
 
 use super::{Access, Dialect, LookUp, Row, SetStatement, StoreError, Tx, Value};
 
+/// What is said of a read that is none.
+pub(super) const READER_WRITES: &str = "what only reads wanted to write";
+
 /// A transaction whose first error stays. Without it the engines part ways: SQLite may go on after an error, or have taken
 /// everything back and go on outside of any transaction (a full disk), and PostgreSQL answers COMMIT after an error as if it
 /// had committed.
@@ -38,6 +41,10 @@ impl<'a> Checked<'a> {
 impl Tx for Checked<'_> {
     fn dialect(&self) -> Dialect {
         self.tx.dialect()
+    }
+
+    fn random(&mut self) -> Result<u128, StoreError> {
+        self.step(|tx| tx.random())
     }
 
     fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64, StoreError> {
@@ -78,7 +85,7 @@ impl Tx for Checked<'_> {
 fn may_write(access: Access) -> Result<(), StoreError> {
     match access {
         Access::Write => Ok(()),
-        Access::Read => Err(StoreError::Broken("what only reads wanted to write".to_owned())),
+        Access::Read => Err(StoreError::Broken(READER_WRITES.to_owned())),
     }
 }
 

@@ -2,10 +2,7 @@
 
 use super::{StoreError, Tx, forgotten};
 use domain::time::Wall;
-use protocol::{
-    frame::{HqEpoch, new_hq_epoch},
-    key::SigningKey,
-};
+use protocol::{frame::HqEpoch, key::SigningKey};
 
 /// Head office, whichever process speaks for it.
 #[derive(Debug)]
@@ -21,8 +18,7 @@ pub struct Identity {
 /// # Errors
 /// [`StoreError`].
 pub fn of(tx: &mut dyn Tx, now: Wall) -> Result<Identity, StoreError> {
-    let random = |error: getrandom::Error| StoreError::Unavailable(format!("the system gives no randomness: {error}"));
-    let (epoch, key) = (new_hq_epoch().map_err(random)?, SigningKey::generate().map_err(random)?);
+    let (epoch, key) = (new_epoch(tx)?, new_key(tx)?);
     // Of two processes that start at once the second finds what the first has made.
     tx.execute(
         "INSERT INTO head_office (id, hq_epoch, signing_key) VALUES (1, $1, $2) ON CONFLICT (id) DO NOTHING",
@@ -37,6 +33,22 @@ pub fn of(tx: &mut dyn Tx, now: Wall) -> Result<Identity, StoreError> {
         hq_epoch,
         key: SigningKey::from_text(&row.text(1)?).map_err(|_| bad("key"))?,
     })
+}
+
+/// Another life of head office's.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn new_epoch(tx: &mut dyn Tx) -> Result<HqEpoch, StoreError> {
+    tx.random().map(|bits| HqEpoch(bits.to_le_bytes()))
+}
+
+fn new_key(tx: &mut dyn Tx) -> Result<SigningKey, StoreError> {
+    let mut seed = [0; 32];
+    for half in seed.chunks_exact_mut(16) {
+        half.copy_from_slice(&tx.random()?.to_le_bytes());
+    }
+    Ok(SigningKey::from_seed(seed))
 }
 
 /// Which life of head office's goes on; none before the first start.
@@ -115,8 +127,7 @@ pub fn restored(tx: &mut dyn Tx, now: Wall) -> Result<HqEpoch, StoreError> {
 pub fn begin_anew(tx: &mut dyn Tx, now: Wall) -> Result<HqEpoch, StoreError> {
     of(tx, now)?;
     forgotten::know(tx, now)?;
-    let epoch =
-        new_hq_epoch().map_err(|error| StoreError::Unavailable(format!("the system gives no randomness: {error}")))?;
+    let epoch = new_epoch(tx)?;
     tx.execute(
         "UPDATE head_office SET hq_epoch = $1 WHERE id = 1",
         &[epoch.to_string().into()],

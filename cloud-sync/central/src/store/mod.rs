@@ -57,6 +57,7 @@ pub use set::{Column, LookUp, SetStatement};
 pub use value::{Row, Value};
 
 use checked::Checked;
+use domain::ids::Randomness;
 use std::{
     any::Any,
     fmt,
@@ -177,6 +178,14 @@ pub trait Tx {
     /// Which engine it is, for the little that one has and the other has not.
     fn dialect(&self) -> Dialect;
 
+    /// Random bits: the operating system's, but for a database of [`Db::simulated`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: it gives none.
+    fn random(&mut self) -> Result<u128, StoreError> {
+        system_random()
+    }
+
     /// The row of a statement that answers at most one.
     ///
     /// # Errors
@@ -184,6 +193,13 @@ pub trait Tx {
     fn query_optional(&mut self, statement: &str, values: &[Value]) -> Result<Option<Row>, StoreError> {
         Ok(self.query(statement, values)?.into_iter().next())
     }
+}
+
+fn system_random() -> Result<u128, StoreError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| StoreError::Unavailable(format!("the system gives no randomness: {error}")))?;
+    Ok(u128::from_le_bytes(bytes))
 }
 
 /// What a transaction may do.
@@ -274,17 +290,7 @@ impl Db {
         let (reads, to_read) = queue();
         let (for_people, to_read_for_people) = queue();
         match place {
-            Place::Memory => {
-                let mut connection = sqlite::Sqlite::in_memory()?;
-                schema::migrate(&mut connection)?;
-                serve("sqlite", to_write, connection)?;
-                return Ok(Self {
-                    reads: writes.clone(),
-                    for_people: writes.clone(),
-                    writes,
-                    file: None,
-                });
-            }
+            Place::Memory => return Self::in_memory(None),
             Place::File(path) => {
                 let mut writer = sqlite::Sqlite::open(path)?;
                 schema::migrate(&mut writer)?;
@@ -321,6 +327,27 @@ impl Db {
             reads,
             for_people,
             file,
+        })
+    }
+
+    /// One in memory, in which everything is as last time where `random` is: the simulated world's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn simulated(random: impl Randomness + Send + 'static) -> Result<Self, StoreError> {
+        Self::in_memory(Some(Box::new(random)))
+    }
+
+    fn in_memory(random: Option<Box<dyn Randomness + Send>>) -> Result<Self, StoreError> {
+        let (writes, waiting) = queue();
+        let mut connection = sqlite::Sqlite::in_memory(random)?;
+        schema::migrate(&mut connection)?;
+        serve("sqlite", waiting, connection)?;
+        Ok(Self {
+            reads: writes.clone(),
+            for_people: writes.clone(),
+            writes,
+            file: None,
         })
     }
 

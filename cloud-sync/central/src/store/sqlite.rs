@@ -1,6 +1,10 @@
 //! SQLite: one file beside the program, one writer, everything on disk when a transaction is committed.
 
-use super::{Access, Dialect, Engine, LookUp, Row, SetStatement, StoreError, Tx, Value, set::Present};
+use super::{
+    Access, Dialect, Engine, LookUp, Row, SetStatement, StoreError, Tx, Value, checked::READER_WRITES, set::Present,
+    system_random,
+};
+use domain::ids::Randomness;
 use rusqlite::{
     Connection, ErrorCode, Transaction, TransactionBehavior, params_from_iter,
     types::{ToSql, ToSqlOutput, ValueRef},
@@ -23,12 +27,15 @@ const STATEMENTS: usize = 256;
 
 pub(super) struct Sqlite {
     connection: Connection,
-    access: Access,
+    /// Where it is not the operating system's.
+    random: Option<Box<dyn Randomness + Send>>,
 }
 
 impl Sqlite {
-    pub(super) fn in_memory() -> Result<Self, StoreError> {
-        Self::set_up(Connection::open_in_memory().map_err(failed)?)
+    pub(super) fn in_memory(random: Option<Box<dyn Randomness + Send>>) -> Result<Self, StoreError> {
+        let connection = Connection::open_in_memory().map_err(failed)?;
+        let opened = Self::set_up(connection)?;
+        Ok(Self { random, ..opened })
     }
 
     /// One that is on disk where it has no room in memory, is seen by nobody else, and goes with the connection.
@@ -38,9 +45,9 @@ impl Sqlite {
         connection
             .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;")
             .map_err(failed)?;
-        let access = Access::Write;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(Self { connection, access })
+        let random = None;
+        Ok(Self { connection, random })
     }
 
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
@@ -82,20 +89,8 @@ impl Sqlite {
                         PRAGMA wal_autocheckpoint = 8192; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768;";
         connection.execute_batch(settings).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let access = Access::Write;
-        Ok(Self { connection, access })
-    }
-
-    /// Has SQLite itself refuse what a reader must not do.
-    fn allow(&mut self, access: Access) -> Result<(), StoreError> {
-        if self.access != access {
-            let reads = access == Access::Read;
-            self.connection
-                .pragma_update(None, "query_only", reads)
-                .map_err(failed)?;
-            self.access = access;
-        }
-        Ok(())
+        let random = None;
+        Ok(Self { connection, random })
     }
 }
 
@@ -138,7 +133,6 @@ impl Engine for Sqlite {
             // The last one could not even be taken back: a broken disk.
             self.connection.execute_batch("ROLLBACK").map_err(failed)?;
         }
-        self.allow(access)?;
         // IMMEDIATE: whoever writes has the lock before it reads. One that began by reading and then writes is refused at once
         // where another process has written in between.
         let behavior = match access {
@@ -146,9 +140,14 @@ impl Engine for Sqlite {
             Access::Write => TransactionBehavior::Immediate,
         };
         let tx = self.connection.transaction_with_behavior(behavior);
-        let mut tx = SqliteTx(tx.map_err(failed)?);
+        let tx = tx.map_err(failed)?;
+        let mut tx = SqliteTx {
+            tx,
+            access,
+            random: self.random.as_mut(),
+        };
         work(&mut tx)?;
-        tx.0.commit().map_err(failed)
+        tx.tx.commit().map_err(failed)
     }
 
     fn dialect(&self) -> Dialect {
@@ -156,21 +155,36 @@ impl Engine for Sqlite {
     }
 }
 
-struct SqliteTx<'a>(Transaction<'a>);
+struct SqliteTx<'a> {
+    tx: Transaction<'a>,
+    access: Access,
+    random: Option<&'a mut Box<dyn Randomness + Send>>,
+}
 
 impl Tx for SqliteTx<'_> {
     fn dialect(&self) -> Dialect {
         Dialect::Sqlite
     }
 
+    fn random(&mut self) -> Result<u128, StoreError> {
+        match &mut self.random {
+            Some(random) => Ok(random.bits()),
+            None => system_random(),
+        }
+    }
+
     fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64, StoreError> {
-        let mut statement = self.0.prepare_cached(&numbered(statement)).map_err(failed)?;
+        let mut statement = self.tx.prepare_cached(&numbered(statement)).map_err(failed)?;
         let changed = statement.execute(params_from_iter(values)).map_err(failed)?;
         Ok(changed as u64)
     }
 
     fn query(&mut self, statement: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
-        let mut statement = self.0.prepare_cached(&numbered(statement)).map_err(failed)?;
+        let mut statement = self.tx.prepare_cached(&numbered(statement)).map_err(failed)?;
+        // `PRAGMA query_only` would have SQLite ask this itself, and prepare every statement anew whenever it is switched.
+        if self.access == Access::Read && !statement.readonly() {
+            return Err(StoreError::Broken(READER_WRITES.to_owned()));
+        }
         let mut answer = Vec::new();
         read(&mut statement, values, &mut answer)?;
         Ok(answer)
@@ -181,7 +195,7 @@ impl Tx for SqliteTx<'_> {
         if keys.is_empty() {
             return Ok(answer);
         }
-        let mut statement = self.0.prepare_cached(&look.one_by_one()).map_err(failed)?;
+        let mut statement = self.tx.prepare_cached(&look.one_by_one()).map_err(failed)?;
         for key in keys {
             read(&mut statement, key, &mut answer)?;
         }
@@ -193,14 +207,14 @@ impl Tx for SqliteTx<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let mut insert = self.0.prepare_cached(&set.row_by_row()).map_err(failed)?;
+        let mut insert = self.tx.prepare_cached(&set.row_by_row()).map_err(failed)?;
         let Present::Add(column) = set.present else {
             for row in &rows {
                 insert.execute(params_from_iter(row.iter())).map_err(failed)?;
             }
             return Ok(());
         };
-        let mut add = self.0.prepare_cached(&set.add_to_row(column)).map_err(failed)?;
+        let mut add = self.tx.prepare_cached(&set.add_to_row(column)).map_err(failed)?;
         for row in &rows {
             let values = row[..set.keys].iter().chain(row.get(set.place(column)));
             if add.execute(params_from_iter(values)).map_err(failed)? == 0 {

@@ -8,12 +8,12 @@ use crate::{
     store::{
         StoreError, Tx,
         branches::{self, Billed, Branch},
-        decisions, findings, journal, ledger, replica,
+        decisions, findings, identity, journal, ledger, replica,
         sites::{self, Site},
     },
 };
 use domain::{fact::Fact, ids::SiteId, journal::Head, time::Wall};
-use protocol::frame::{Batch, State, new_hq_epoch};
+use protocol::frame::{Batch, State};
 use std::collections::BTreeSet;
 
 /// Batches that are gone through at once.
@@ -110,7 +110,7 @@ fn change(tx: &mut dyn Tx, me: &str, site: &Site, branch: &Branch, now: Wall) ->
     let rows = replica::balances(tx, id)?;
     let (of, day) = ((id, branch.number, branch.left.seq), copy.site().day);
     let opened = ledger::open_branch(tx, of, &rows, (day, now))?;
-    let epoch = new_hq_epoch().map_err(|error| StoreError::Unavailable(format!("no randomness: {error}")))?;
+    let epoch = identity::new_epoch(tx)?;
     facts::reopen(tx, site, branch.left.seq, epoch, now)?;
     sites::change_branch(tx, me, site, copy.site())?;
     let copy = take_kept(tx, me, copy, branch, now)?;

@@ -36,25 +36,13 @@ impl Nonce {
     /// # Errors
     /// The system gives no randomness.
     pub fn random() -> Result<Self, getrandom::Error> {
-        random().map(Self)
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(bytes))
     }
 }
 
 pub use domain::head_office::HqEpoch;
-
-/// Another life of head office's.
-///
-/// # Errors
-/// The system gives no randomness.
-pub fn new_hq_epoch() -> Result<HqEpoch, getrandom::Error> {
-    random().map(HqEpoch)
-}
-
-fn random() -> Result<[u8; 16], getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes)
-}
 
 macro_rules! as_hex {
     ($name:ident) => {

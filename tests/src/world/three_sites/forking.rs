@@ -22,12 +22,14 @@ use protocol::frame::State;
 type Step = Result<(), String>;
 
 impl ThreeSites {
-    /// Now and then somebody does not wait for head office; nor where that follows another journal and hands nothing back.
+    /// Now and then somebody does not wait for head office; nor where that follows another journal and hands nothing back. Nobody
+    /// waits for a day: the copy may be of a journal that head office never saw.
     pub(super) fn may_go_alone(&mut self, site: usize) {
-        if self.sites[site].is_forked || (!self.calm && self.rng.below(3) == 0) {
-            let waits = self.between(SECOND, 40 * MINUTE);
-            self.after(waits, Event::GoesAlone { site });
-        }
+        let waits = match self.sites[site].is_forked || (!self.calm && self.rng.below(3) == 0) {
+            true => self.between(SECOND, 40 * MINUTE),
+            false => self.between(6 * HOUR, 24 * HOUR),
+        };
+        self.after(waits, Event::GoesAlone { site });
     }
 
     /// `holdfast-edge recover --alone`.

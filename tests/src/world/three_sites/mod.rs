@@ -195,7 +195,7 @@ impl ThreeSites {
         let keys = [[7; 32], [8; 32], [9; 32]];
         let publics = keys.map(|key| SigningKey::from_seed(key).public());
         let known = ids.iter().cloned().zip(publics).collect();
-        let office = Office::new(rng.below(2) == 0, known)?;
+        let office = Office::new(rng.below(2) == 0, known, Seed::for_part(seed, "head office"))?;
         let sites = ids.into_iter().zip(keys).zip(1..).map(|((id, key), number)| {
             let of_site = Seed::for_part(seed, id.as_str()).next_u64();
             let world = World::of_site(id, Some(number), of_site, trace.clone());

@@ -7,6 +7,7 @@ use super::{
     coverage::Mishap,
     restoring::Backup,
 };
+use crate::seed::Seed;
 use central::{
     desk::{
         Office as Process,
@@ -14,7 +15,7 @@ use central::{
     },
     owners::LEASE_MS,
     store::{
-        Db, Place, StoreError, Tx,
+        Db, StoreError, Tx,
         identity::{self, Identity},
         sites,
     },
@@ -92,9 +93,9 @@ fn failed(error: impl std::fmt::Display) -> String {
 
 impl Office {
     /// With these sites, and the keys that their stations sign with.
-    pub(super) fn new(is_broker: bool, known: Vec<(SiteId, PublicKey)>) -> Result<Self, String> {
+    pub(super) fn new(is_broker: bool, known: Vec<(SiteId, PublicKey)>, random: Seed) -> Result<Self, String> {
         let mut office = Self {
-            db: Db::open(&Place::Memory).map_err(failed)?,
+            db: Db::simulated(random).map_err(failed)?,
             backup: None,
             runtime: Builder::new_current_thread().build().map_err(failed)?,
             sites: known.iter().map(|(site, _)| site.clone()).collect(),

@@ -8,7 +8,8 @@ use super::{
     coverage::Mishap,
     races::Race,
 };
-use central::store::{Db, Place, StoreError, Tx, Value, forgotten, identity};
+use crate::seed::Seed;
+use central::store::{Db, StoreError, Tx, Value, forgotten, identity};
 use domain::ids::MemberId;
 use std::collections::BTreeMap;
 
@@ -92,7 +93,8 @@ impl ThreeSites {
         (self.purses.paid_in, self.purses.twice) = (paid_in.clone(), twice.clone());
         self.offices_end();
         let failed = |error: StoreError| format!("head office's copy cannot be restored: {error}");
-        self.office.db = Db::open(&Place::Memory).map_err(failed)?;
+        let random = Seed::new(self.rng.next_u64());
+        self.office.db = Db::simulated(random).map_err(failed)?;
         let now = self.clock().wall;
         let tables = self.office.write(move |tx| {
             fill(tx, &tables)?;

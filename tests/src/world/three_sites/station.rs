@@ -364,6 +364,13 @@ impl ThreeSites {
             Err(Unbelieved::Stale) => return Ok(()),
             Err(error) => return Err(format!("site {site} does not believe an acknowledgement: {error}")),
         };
+        let (recovers, said) = (here.world.recovering.is_some(), believed.head);
+        if recovers || believed.state != State::Following {
+            let state = believed.state.word();
+            self.trace.note(self.now, || {
+                format!("site {site} hears that its journal is {state} and ends at {said}; recovering: {recovers}")
+            });
+        }
         if believed.state == State::Forked && here.went_alone {
             return Ok(());
         }

@@ -107,7 +107,11 @@ fn where_head_office_has_forgotten_what_both_had_all_of_the_journal_is_offered_a
     let whole: Vec<usize> = (0..13).filter(|n| first[*n] == 1).collect();
     assert_eq!(whole, [2, 5, 11], "{first:?}");
     assert!(first.iter().all(|first| [1, later].contains(first)), "{first:?}");
-    assert_eq!(bench.head_office.other, Some(bench.station.head()), "and people can see it");
+    assert_eq!(
+        bench.head_office.other,
+        Some(bench.station.head()),
+        "and people can see it"
+    );
 }
 
 #[test]

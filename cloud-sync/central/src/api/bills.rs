@@ -249,7 +249,7 @@ impl ApiState {
 )]
 async fn put_bill(
     State(api): State<ApiState>,
-    Of((ChannelName(channel), day, format)): Of<(ChannelName, Day, Format)>,
+    Of((channel, day, format)): Of<(ChannelName, Day, Format)>,
     caller: Caller,
     body: Body,
 ) -> Result<(StatusCode, Json<BillImported>), Problem> {
@@ -263,6 +263,7 @@ async fn put_bill(
     // What was begun goes on where the caller goes away.
     let imported = tokio::spawn(async move {
         let _until_done = turn;
+        let channel = channel.0;
         let wanted = Wanted { channel, format, day };
         importer.import(&wanted, received, &caller.name).await
     });

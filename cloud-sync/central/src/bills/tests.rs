@@ -73,7 +73,8 @@ fn columns_may_stand_in_any_order() {
         .lines()
         .map(|line| {
             let (mark, separator) = if line.starts_with('`') { ("`", ",`") } else { ("", ",") };
-            let fields: Vec<&str> = line.trim_start_matches('`').split(separator).rev().collect();
+            let mut fields: Vec<&str> = line.trim_start_matches('`').split(separator).collect();
+            fields.reverse();
             format!("{mark}{}\n", fields.join(separator))
         })
         .collect();

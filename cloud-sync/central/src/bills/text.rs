@@ -105,11 +105,6 @@ impl<R: BufRead> Lines<R> {
         Refusal::new(self.number, Why::Encoding, words)
     }
 
-    /// How many lines there were.
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
     /// Whether the last line had an end.
     pub(super) fn has_end(&self) -> bool {
         self.ended

@@ -6,7 +6,9 @@ use std::{fs, path::Path};
 pub(crate) fn play(target: &str, property: fn(&[u8])) {
     let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     let mut corpora = above.map(|folder| folder.join("fuzz/corpus"));
-    let corpus = corpora.find(|folder| folder.is_dir()).expect("a package lies below the tree's root");
+    let corpus = corpora
+        .find(|folder| folder.is_dir())
+        .expect("a package lies below the tree's root");
     let folder = corpus.join(target);
     let cases = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut played = 0;

@@ -8,8 +8,8 @@ mod keys;
 mod tests;
 
 use crate::{
-    bills::mapped::Mapping,
     alerts::{conditions::Thresholds, smtp::Security},
+    bills::mapped::Mapping,
     door,
     store::Place,
 };

@@ -257,8 +257,12 @@ fn bills_folder(config: &Config, db: &Db, clock: MachineClock) -> anyhow::Result
     let Some(folder) = config.bills.folder.clone() else {
         return Ok(None);
     };
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make the folder {} (bills.folder in the configuration)", folder.display()))?;
+    std::fs::create_dir_all(&folder).with_context(|| {
+        format!(
+            "cannot make the folder {} (bills.folder in the configuration)",
+            folder.display()
+        )
+    })?;
     Ok(Some(Folder {
         folder,
         spool: config.data_dir.join(SPOOL),

@@ -77,7 +77,11 @@ fn given(value: DeValue<'_>) -> Given {
         DeValue::Array(items) => Given::List(items.into_iter().map(|item| given(item.into_inner())).collect()),
         DeValue::Table(entries) => {
             let entries = entries.into_iter();
-            Given::Table(entries.map(|(key, value)| (key.into_inner().into_owned(), given(value.into_inner()))).collect())
+            Given::Table(
+                entries
+                    .map(|(key, value)| (key.into_inner().into_owned(), given(value.into_inner())))
+                    .collect(),
+            )
         }
     }
 }

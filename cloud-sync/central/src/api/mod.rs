@@ -79,7 +79,6 @@ use crate::{
     store::{Db, StoreError, Tx, answers, bills as kept_bills, inbox as told, outbox, people},
 };
 use attempts::Attempts;
-pub use bills::Bills;
 use axum::{
     Router,
     extract::{Request, State},
@@ -87,6 +86,7 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
+pub use bills::Bills;
 use credentials::Credentials;
 use domain::ids::SiteId;
 use passwords::Passwords;
@@ -123,7 +123,10 @@ const SLOW: &[(&str, Duration)] = &[
     ("/v1/sites/{site}/books-check", Duration::from_secs(120)),
     ("/v1/ledger/verification", Duration::from_secs(3_600)),
     ("/v1/ledger/export", Duration::from_secs(3_600)),
-    ("/v1/channels/{channel}/bills/{day}/{format}", Duration::from_secs(3_600)),
+    (
+        "/v1/channels/{channel}/bills/{day}/{format}",
+        Duration::from_secs(3_600),
+    ),
     ("/v1/backup", Duration::from_secs(3_600)),
 ];
 

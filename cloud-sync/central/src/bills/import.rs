@@ -10,11 +10,11 @@ use crate::{
         channels,
     },
 };
-use domain::time::{Day, Wall, Zone};
+use domain::time::{Day, Zone};
 use jiff::tz::TimeZone;
 use serde_json::json;
 use std::{convert::Infallible, io, sync::Arc};
-use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 /// Lines that are written in one transaction.
 const TOGETHER: usize = 5_000;
@@ -208,32 +208,33 @@ impl Importer {
         format: Format,
         expected: Arc<Expected>,
     ) -> Result<(), NotImported> {
-        let (runtime, this) = (Handle::current(), self.clone());
-        let write = move |rows: Vec<Vec<Value>>, now: Wall| -> Result<(), StoreError> {
-            let taken = runtime.block_on(this.db.write(move |tx| bills::add(tx, id, &rows, now)))?;
-            match taken {
-                true => Ok(()),
-                false => Err(StoreError::Unavailable(
-                    "the import was taken for dead: begin it anew".to_owned(),
-                )),
-            }
-        };
-        let clock = Arc::clone(&self.clock);
-        let load = move || {
+        let (parts, mut read) = mpsc::channel::<Vec<Vec<Value>>>(1);
+        // The next part is read while one is written.
+        let reading = tokio::task::spawn_blocking(move || {
             let mut rows = Vec::with_capacity(TOGETHER);
-            let loaded = read_file(&*file, format, &expected, |line| {
+            read_file(&*file, format, &expected, |line| {
                 rows.push(bills::row(id, line));
                 match rows.len() == TOGETHER {
-                    true => write(std::mem::replace(&mut rows, Vec::with_capacity(TOGETHER)), clock.wall()),
+                    true => parts.blocking_send(std::mem::replace(&mut rows, Vec::with_capacity(TOGETHER))),
                     false => Ok(()),
                 }
-            });
-            loaded.and_then(|_| write(rows, clock.wall()).map_err(Stopped::Taker))
-        };
-        blocking(load).await?.map_err(|stopped| match stopped {
+            })?;
+            parts.blocking_send(rows).map_err(Stopped::Taker)
+        });
+        while let Some(rows) = read.recv().await {
+            let now = self.clock.wall();
+            if !self.db.write(move |tx| bills::add(tx, id, &rows, now)).await? {
+                let why = "the import was taken for dead: begin it anew".to_owned();
+                return Err(StoreError::Unavailable(why).into());
+            }
+        }
+        let read = reading
+            .await
+            .map_err(|error| NotImported::Broken(io::Error::other(error)))?;
+        read.map_err(|stopped| match stopped {
             Stopped::Refused(refusal) => NotImported::Refused(refusal),
             Stopped::Broken(error) => NotImported::Broken(error),
-            Stopped::Taker(error) => NotImported::Store(error),
+            Stopped::Taker(error) => NotImported::Broken(io::Error::other(error.to_string())),
         })
     }
 

@@ -20,7 +20,7 @@ use central::{
 use domain::units::Fen;
 use serde_json::{Value, json};
 use service::client::{Call, Client};
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, slice, sync::Arc};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -80,7 +80,7 @@ pub(crate) async fn a_bill_is_imported_once_and_the_same_file_again_changes_noth
     );
     assert_eq!(
         (&shown["imported_by"], &shown["bytes"]),
-        (&json!("finance"), &json!(bill.len()))
+        (&json!("token:finance"), &json!(bill.len()))
     );
     let known = put(&office, &finance, &at, bill.as_bytes()).await.expect(200);
     assert_eq!((&known["outcome"], &known["bill"]), (&json!("known"), &shown));
@@ -106,7 +106,7 @@ pub(crate) async fn a_bill_is_imported_once_and_the_same_file_again_changes_noth
     );
     assert_eq!(
         office.all(&finance, "/v1/bills?channel=wechat", 1).await,
-        [shown.clone()]
+        slice::from_ref(&shown)
     );
 
     let lines = office.db.read(|tx| {
@@ -376,7 +376,7 @@ pub(crate) async fn a_folder_that_is_watched_is_emptied_into_imported_and_refuse
     };
     let bill = wechat_trade(&trades());
     let name = format!("{DAY}.wechat_trade.csv");
-    fs::write(wechat.join(&name), &bill[..100]).unwrap();
+    fs::write(wechat.join(&name), &bill.as_bytes()[..100]).unwrap();
     fs::write(wechat.join(format!("{DAY}.wechat_fund.csv")), gbk("记账时间\n")).unwrap();
     fs::write(wechat.join("bill.csv"), &bill).unwrap();
     fs::write(wechat.join(format!("{name}.part")), &bill).unwrap();
@@ -408,7 +408,7 @@ pub(crate) async fn a_folder_that_is_watched_is_emptied_into_imported_and_refuse
     office.pass(rest);
     folder.look(&mut resting).await;
     assert_eq!(names(&wechat), [format!("{name}.part")]);
-    assert_eq!(names(&wechat.join("imported")), [name.clone()]);
+    assert_eq!(names(&wechat.join("imported")), slice::from_ref(&name));
     assert_eq!(count(&office, "bill_line").await, 3);
 
     // The same again is known; nothing that is there is overwritten.

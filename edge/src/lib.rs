@@ -35,6 +35,7 @@ pub mod hub;
 mod open_files;
 #[cfg(test)]
 mod own_path;
+mod random;
 mod retention;
 pub mod station;
 mod steps;

@@ -12,11 +12,11 @@
 //! | secrets and certificates | taken: they are in no journal |
 //! | every other request | refused for now |
 
-use super::{
-    AnswerTo, Loop, Outbound, Queued, Refused, Unavailable, Waiting, Work, request::Request, run::OsRandom,
-    writer::Writer,
+use super::{AnswerTo, Loop, Outbound, Queued, Refused, Unavailable, Waiting, Work, request::Request, writer::Writer};
+use crate::{
+    random::OsRandom,
+    store::{Followed, Recovery, StoreError, TailRefused},
 };
-use crate::store::{Followed, Recovery, StoreError, TailRefused};
 use domain::{
     fact::{Fact, StopCause, WentOnAlone},
     ids::{CommandId, OrderId, PileId, Randomness},

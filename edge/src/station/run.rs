@@ -9,26 +9,17 @@ use super::{
 use crate::{
     config::Retention,
     credentials::{CredentialChange, TakenBack},
+    random::OsRandom,
     retention::Forgetting,
     store::{Recovery, StoreError},
 };
 use broker::{Receipt, RefusalReason};
-use domain::{ids::Randomness, site::Effect};
+use domain::site::Effect;
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
-
-pub(super) struct OsRandom;
-
-impl Randomness for OsRandom {
-    fn bits(&mut self) -> u128 {
-        let mut bytes = [0_u8; 16];
-        getrandom::fill(&mut bytes).expect("the operating system gives randomness once it has booted");
-        u128::from_le_bytes(bytes)
-    }
-}
 
 /// The loop, ready to run.
 pub struct Loop {

@@ -38,11 +38,11 @@ pub use retention::{Limits, Pass};
 pub use verify::Verified;
 pub use write::{Batch, SampleRow};
 
-use crate::{clock::Mark, credentials::Credentials};
+use crate::{clock::Mark, credentials::Credentials, random::OsRandom};
 use ahead::ReadAhead;
 use aside::Aside;
 use domain::{
-    ids::{Outlet, SiteId},
+    ids::{Outlet, Randomness, SiteId},
     journal::{Broken, Hash, Stamp},
     site::{OutletLive, Rows},
     time::Mono,
@@ -51,7 +51,7 @@ use redb::{Builder, Database, StorageBackend, backends::FileBackend};
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -308,7 +308,11 @@ pub struct Store {
     /// Shared by all clones: a recovered station begins another run of its journal while it runs.
     identity: Arc<RwLock<Arc<Identity>>>,
     answer_budget: AnswerBudget,
+    /// What names the runs of the journal.
+    random: SharedRandomness,
 }
+
+type SharedRandomness = Arc<Mutex<dyn Randomness + Send>>;
 
 /// Whose journal this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -375,7 +379,7 @@ impl Store {
             let (db, waiting) = opened;
             waiting.keep().map_err(failed)?;
             let _none_as_a_rule = std::fs::remove_file(&unfinished);
-            let store = Self::prepare(db, Some(site), false).map_err(|error| named(path, error))?;
+            let store = Self::prepare(db, Some(site), false, OsRandom).map_err(|error| named(path, error))?;
             station_was_here::note(path, site);
             return Ok(store);
         }
@@ -397,7 +401,7 @@ impl Store {
             }
         });
         let db = db.map_err(|error| refused(path, error))?;
-        let store = Self::prepare(db, Some(site), true).map_err(|error| named(path, error))?;
+        let store = Self::prepare(db, Some(site), true, OsRandom).map_err(|error| named(path, error))?;
         // Unlike a rename, a link never takes the place of what another daemon has made meanwhile.
         std::fs::hard_link(&unfinished, path)
             .and_then(|()| std::fs::remove_file(&unfinished))
@@ -424,7 +428,7 @@ impl Store {
         let db = checking(cache_bytes)
             .create_with_backend(copy)
             .map_err(|error| refused(path, error))?;
-        Self::prepare(db, None, false).map_err(|error| named(path, error))
+        Self::prepare(db, None, false, OsRandom).map_err(|error| named(path, error))
     }
 
     /// A database on any storage, opened as a file is, or made where the storage is empty: for tests that watch or break it.
@@ -432,19 +436,36 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn on(backend: impl StorageBackend, site: &SiteId) -> Result<Self, StoreError> {
+        Self::drawn_on(backend, site, OsRandom)
+    }
+
+    /// The same, where what is random is not the operating system's: for the simulated world, where all is as last time.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn drawn_on(
+        backend: impl StorageBackend,
+        site: &SiteId,
+        random: impl Randomness + Send + 'static,
+    ) -> Result<Self, StoreError> {
         let is_new = backend.len().map_err(|error| StoreError::of(&error))? == 0;
         let (db, waiting) = checked(backend, 4 << 20).map_err(redb::Error::from)?;
         if !is_new {
             is_a_stations(&db, site)?;
         }
         waiting.keep().map_err(|error| StoreError::of(&error))?;
-        Self::prepare(db, Some(site), is_new)
+        Self::prepare(db, Some(site), is_new, random)
     }
 
     /// `site` is `None` where it does not matter whose database it is; a new one is made only for a site.
-    fn prepare(db: Database, site: Option<&SiteId>, may_be_new: bool) -> Result<Self, StoreError> {
+    fn prepare(
+        db: Database,
+        site: Option<&SiteId>,
+        may_be_new: bool,
+        mut random: impl Randomness + Send + 'static,
+    ) -> Result<Self, StoreError> {
         match (tables::version(&db)?, site) {
-            (None, Some(site)) if may_be_new => tables::create(&db, site)?,
+            (None, Some(site)) if may_be_new => tables::create(&db, site, &mut random)?,
             (None, _) => return Err(another_programs()),
             (Some(found), _) if found > SCHEMA_VERSION => return Err(StoreError::TooNew { found }),
             // In a file of a station that was done before; a copy that is looked at gets it in memory.
@@ -459,6 +480,7 @@ impl Store {
             db: Arc::new(db),
             identity: Arc::new(RwLock::new(Arc::new(identity))),
             answer_budget: AnswerBudget::default(),
+            random: Arc::new(Mutex::new(random)),
         })
     }
 

@@ -250,7 +250,7 @@ impl Store {
         now: Now,
         alone: Option<WentOnAlone>,
     ) -> Result<(String, Head), StoreError> {
-        let epoch = tables::new_epoch()?;
+        let epoch = tables::new_epoch(&mut *self.random.lock().unwrap_or_else(PoisonError::into_inner));
         let reader = self.reader()?;
         let (last, hash) = reader.head()?;
         let (identity, went_alone) = (self.identity(), alone.is_some());

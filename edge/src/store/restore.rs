@@ -6,6 +6,7 @@ use super::{
     backup::{CACHE_BYTES, give_name, new_private},
     named, refused, sync_folder_of, tables,
 };
+use crate::random::OsRandom;
 use domain::{
     ids::SiteId,
     journal::Head,
@@ -136,7 +137,7 @@ fn write(from: &Path, to: &Path, now: Wall, after: AfterRestore) -> Result<Optio
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     let db = builder.create_with_backend(file).map_err(|error| refused(to, error))?;
-    let store = Store::prepare(db, None, false).map_err(|error| named(to, error))?;
+    let store = Store::prepare(db, None, false, OsRandom).map_err(|error| named(to, error))?;
     let written = match after {
         AfterRestore::NewRun => store.begin_run(now).map(|store| Some(store.identity().epoch.clone())),
         AfterRestore::Recovery => store.begin_recovery(now).map(|()| None),

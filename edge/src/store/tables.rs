@@ -2,7 +2,10 @@
 //! Whoever adds a table adds a line to the one list here: new databases, migrated ones and backups all have it then.
 
 use super::{Identity, SCHEMA_VERSION, StoreError, pile_log, schema3, schema4};
-use domain::{ids::SiteId, journal::hex};
+use domain::{
+    ids::{Randomness, SiteId},
+    journal::hex,
+};
 use redb::{
     Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, Value,
     WriteTransaction,
@@ -212,15 +215,13 @@ pub(super) fn identity(db: &Database, site: Option<&SiteId>) -> Result<Identity,
 }
 
 /// A random name for a run of the journal.
-pub(super) fn new_epoch() -> Result<String, StoreError> {
-    let mut random = [0_u8; 16];
-    getrandom::fill(&mut random).map_err(StoreError::io)?;
-    Ok(hex(&random))
+pub(super) fn new_epoch(random: &mut dyn Randomness) -> String {
+    hex(&random.bits().to_le_bytes())
 }
 
 /// Makes a station's database of an empty one.
-pub(super) fn create(db: &Database, site: &SiteId) -> Result<(), StoreError> {
-    let epoch = new_epoch()?;
+pub(super) fn create(db: &Database, site: &SiteId, random: &mut dyn Randomness) -> Result<(), StoreError> {
+    let epoch = new_epoch(random);
     let write = db.begin_write()?;
     {
         let mut meta = write.open_table(META)?;

@@ -72,7 +72,7 @@ const SECOND: Time = 1_000;
 const MINUTE: Time = 60 * SECOND;
 const HOUR: Time = 60 * MINUTE;
 
-/// How many of the last steps a failure shows; HOLDFAST_STEPS shows more.
+/// How many of the last steps a failure shows; HOLDFAST_STEPS shows more, and those of lives that go well.
 const STEPS_SHOWN: usize = 60;
 /// In one of so many lives a contact bounces.
 const BOUNCES_IN: u64 = 20;
@@ -146,8 +146,15 @@ pub fn live_through(seed: u64) -> Result<Report, Failure> {
 
 /// Lives a life, and where something was not as it must be the same again.
 fn lived<T>(seed: u64, test: &'static str, live: impl Fn(u64, &Trace) -> Result<T, String>) -> Result<T, Failure> {
-    match attempt(seed, &Trace::default(), &live) {
-        Ok(report) => Ok(report),
+    // Whoever asks for steps has those of a life that goes well too.
+    let told = std::env::var_os("HOLDFAST_STEPS")
+        .map(|_| Trace::on())
+        .unwrap_or_default();
+    match attempt(seed, &told, &live) {
+        Ok(report) => {
+            told.take().iter().for_each(|step| eprintln!("  {step}"));
+            Ok(report)
+        }
         Err(what) => {
             // The same again, and this time the steps are written down.
             let trace = Trace::on();

@@ -2,6 +2,7 @@
 //! is back. What the daemon decides meanwhile *as if* is not simulated: to its piles this station is away until it goes on.
 
 use super::{Time, World, disk::Disk, station};
+use crate::seed::Seed;
 use domain::{
     fact::WentOnAlone,
     ids::SiteId,
@@ -30,7 +31,7 @@ impl Recovering {
     /// From an image; none if the station on it is not recovering.
     fn on(image: &[u8], site: &SiteId, now: Time) -> Result<Option<Self>, StoreError> {
         let disk = Disk::with(image.to_vec());
-        let store = Store::on(disk.clone(), site)?;
+        let store = Store::drawn_on(disk.clone(), site, Seed::for_part(now, site.as_str()))?;
         if store.reader()?.recovery()?.is_none() {
             return Ok(None);
         }

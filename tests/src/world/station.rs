@@ -70,7 +70,8 @@ pub(super) fn fresh_image(site: &SiteId) -> Vec<u8> {
     static IMAGES: Mutex<BTreeMap<SiteId, Vec<u8>>> = Mutex::new(BTreeMap::new());
     let make = || {
         let disk = Disk::with(Vec::new());
-        let store = Store::on(disk.clone(), site).expect("a fresh database can be made in memory");
+        let store = Store::drawn_on(disk.clone(), site, Seed::for_part(0, site.as_str()));
+        let store = store.expect("a fresh database can be made in memory");
         drop(store);
         disk.end_process()
     };
@@ -84,7 +85,8 @@ pub(super) fn fresh_image(site: &SiteId) -> Vec<u8> {
 /// It is no whole database.
 pub(super) fn restored(copy: Vec<u8>, site: &SiteId, at: Wall, after: AfterRestore) -> Result<Vec<u8>, StoreError> {
     let disk = Disk::with(copy);
-    let store = Store::on(disk.clone(), site)?;
+    let random = Seed::for_part(at.0.unsigned_abs(), site.as_str());
+    let store = Store::drawn_on(disk.clone(), site, random)?;
     match after {
         AfterRestore::NewRun => drop(store.begin_run(at)?),
         AfterRestore::Recovery => store.begin_recovery(at)?,

@@ -1,10 +1,10 @@
-//! Callbacks that wait are credited together: each movement ends at the books of one channel, and each is told of in one audit
-//! chain, so credits of their own transactions would wait for each other's disk.
+//! Callbacks that wait are credited together: every one of a channel's moves money out of that channel's clearing account and is
+//! told of in the one audit chain, so that credits of their own transactions would wait for each other's disk.
 
 use super::ApiState;
 use crate::{
     money::{Callback, Credited, Money},
-    store::{StoreError, Tx, audit, members, topups},
+    store::{StoreError, Tx, audit},
 };
 use domain::{ids::SiteId, time::Wall};
 use serde_json::json;
@@ -13,43 +13,61 @@ use std::{
     collections::{BTreeSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 /// The most that share a transaction: nobody else writes to SQLite meanwhile.
 const AT_ONCE: usize = 64;
+/// Transactions at a time: on PostgreSQL one writes its last rows while the next looks up its first.
+const TRANSACTIONS: usize = 2;
 
 /// Callbacks that wait for their transaction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Credits {
     waiting: Mutex<VecDeque<Waiting>>,
-    /// Held while a transaction runs: two at once would wait for each other's rows.
-    turn: tokio::sync::Mutex<()>,
+    turns: Semaphore,
 }
 
-/// What a channel says, and when head office heard it.
-type Heard = (Callback, Wall);
+/// What a channel says, and where it is answered.
+type Waiting = (Callback, oneshot::Sender<Result<Credited, StoreError>>);
 
-/// One that waits, and where it is answered.
-type Waiting = (Heard, oneshot::Sender<Result<Credited, StoreError>>);
+impl Default for Credits {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            turns: Semaphore::new(TRANSACTIONS),
+        }
+    }
+}
 
 impl Credits {
     fn queue(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those whose turn it is.
+    /// Those whose turn it is: the first, and what its channel says besides.
     fn next(&self) -> Vec<Waiting> {
         let mut queue = self.queue();
-        let most = queue.len().min(AT_ONCE);
-        queue.drain(..most).collect()
+        let Some((first, _)) = queue.front() else {
+            return Vec::new();
+        };
+        let channel = first.channel.clone();
+        let (mut next, mut others) = (Vec::new(), VecDeque::new());
+        for waiting in queue.drain(..) {
+            match next.len() < AT_ONCE && waiting.0.channel == channel {
+                true => next.push(waiting),
+                false => others.push_back(waiting),
+            }
+        }
+        *queue = others;
+        next
     }
 }
 
 impl ApiState {
     /// Credits what a channel says was paid; once, also if whoever waits for it goes away.
-    pub(super) async fn credit(&self, said: Callback, now: Wall) -> Result<Credited, Problem> {
+    pub(super) async fn credit(&self, said: Callback) -> Result<Credited, Problem> {
         let (answer, answered) = oneshot::channel();
-        self.credits.queue().push_back(((said, now), answer));
+        self.credits.queue().push_back((said, answer));
         let api = self.clone();
         tokio::spawn(async move { api.credit_waiting().await });
         let gone = |_| StoreError::Unavailable("head office is closing".to_owned());
@@ -58,19 +76,19 @@ impl ApiState {
 
     /// Credits what waits by now. It is called once for each that came, so nothing stays behind.
     async fn credit_waiting(&self) {
-        let _turn = self.credits.turn.lock().await;
-        let (heard, answers): (Vec<_>, Vec<_>) = self.credits.next().into_iter().unzip();
-        if heard.is_empty() {
+        let _turn = self.credits.turns.acquire().await;
+        let (said, answers): (Vec<_>, Vec<_>) = self.credits.next().into_iter().unzip();
+        if said.is_empty() {
             return;
         }
         // Together or not at all; and then each alone, so that none is held up by another.
-        let outcomes = match self.credit_at_once(heard.clone()).await {
+        let outcomes = match self.credit_together(said.clone()).await {
             Ok(credited) => credited.into_iter().map(Ok).collect(),
-            Err(error) if heard.len() == 1 => vec![Err(error)],
+            Err(error) if said.len() == 1 => vec![Err(error)],
             Err(_) => {
-                let mut outcomes = Vec::with_capacity(heard.len());
-                for one in heard {
-                    let alone = self.credit_at_once(vec![one]).await;
+                let mut outcomes = Vec::with_capacity(said.len());
+                for one in said {
+                    let alone = self.credit_together(vec![one]).await;
                     outcomes.push(alone.map(|mut credited| credited.remove(0)));
                 }
                 outcomes
@@ -82,52 +100,42 @@ impl ApiState {
         }
     }
 
-    async fn credit_at_once(&self, heard: Vec<Heard>) -> Result<Vec<Credited>, StoreError> {
-        let (credited, rung) = self.db.write(move |tx| credit_all(tx, &heard)).await?;
+    async fn credit_together(&self, said: Vec<Callback>) -> Result<Vec<Credited>, StoreError> {
+        let now = self.clock.wall();
+        let (credited, rung) = self.db.write(move |tx| credit_all(tx, now, &said)).await?;
         self.ring(rung);
         Ok(credited)
     }
 }
 
-/// Credits all of these; what each came to, in their order, and the sites that something was issued to.
-fn credit_all(tx: &mut dyn Tx, heard: &[Heard]) -> Result<(Vec<Credited>, BTreeSet<SiteId>), StoreError> {
-    hold(tx, heard)?;
-    let (mut credited, mut rung) = (Vec::with_capacity(heard.len()), BTreeSet::new());
-    for (said, now) in heard {
-        let mut money = Money::new(tx, *now, &said.channel);
-        credited.push(money.called_back(said)?);
-        rung.append(&mut money.into_rung());
-    }
-    // Last, as always: until the end of the transaction nobody else adds to the chain.
-    for ((said, now), credited) in heard.iter().zip(&credited) {
+/// Credits all of these, which are of one channel; what each came to, and the sites that something was issued to.
+fn credit_all(tx: &mut dyn Tx, now: Wall, said: &[Callback]) -> Result<(Vec<Credited>, BTreeSet<SiteId>), StoreError> {
+    let channel = said.first().map(|said| said.channel.clone()).unwrap_or_default();
+    let mut money = Money::new(tx, now, &channel);
+    let credited = money.called_back_together(said)?;
+    let rung = money.into_rung();
+    let told = said.iter().zip(&credited).filter_map(|(said, credited)| {
         let action = match credited {
             Credited::Now(_) => "top_up_credited",
             Credited::Unknown | Credited::OtherAmount { .. } | Credited::OtherPayment => "top_up_set_aside",
-            Credited::Before | Credited::Closed => continue,
+            Credited::Before | Credited::Closed => return None,
         };
-        let detail = json!({
-            "out_trade_no": said.reference,
-            "transaction_id": said.transaction,
-            "amount": Yuan(said.amount),
-        });
-        audit::append(tx, *now, &said.channel, action, &said.reference, detail)?;
+        Some(audit::Entry {
+            seq: 0,
+            at: now,
+            by: said.channel.clone(),
+            action: action.to_owned(),
+            subject: said.reference.clone(),
+            detail: json!({
+                "out_trade_no": said.reference,
+                "transaction_id": said.transaction,
+                "amount": Yuan(said.amount),
+            }),
+        })
+    });
+    let told: Vec<_> = told.collect();
+    if !told.is_empty() {
+        audit::append_all(tx, told)?;
     }
     Ok((credited, rung))
-}
-
-/// Holds the rows of all of these in one order, whatever order they came in: two processes of head office that credit the same
-/// wallets at once wait for each other, and not in a circle.
-fn hold(tx: &mut dyn Tx, heard: &[Heard]) -> Result<(), StoreError> {
-    if heard.len() < 2 {
-        return Ok(());
-    }
-    let top_ups: BTreeSet<_> = heard.iter().map(|(said, _)| (&said.channel, &said.reference)).collect();
-    let mut whose = BTreeSet::new();
-    for (channel, reference) in top_ups {
-        whose.extend(topups::hold(tx, channel, reference)?.map(|asked| asked.member));
-    }
-    for member in whose {
-        members::hold(tx, &member)?;
-    }
-    Ok(())
 }

@@ -465,7 +465,7 @@ async fn call_back(
             Paid::Closed
         },
     };
-    let outcome = match api.credit(said.clone(), now).await? {
+    let outcome = match api.credit(said.clone()).await? {
         Credited::Now(_) => "credited",
         Credited::Before | Credited::Closed => "known",
         Credited::Unknown => {

@@ -25,6 +25,10 @@ pub(super) struct Debt {
 impl Money<'_> {
     /// A member's debts, the oldest first.
     fn debts(&mut self, member: &MemberId) -> Result<Vec<Debt>, StoreError> {
+        let owing = at_sites::debts(self.tx, member)?;
+        if owing.is_empty() {
+            return Ok(Vec::new());
+        }
         let on_road = issues::on_road_of(self.tx, member)?;
         let paid = |site: &SiteId, order: &OrderId| -> Fen {
             let of = |issue: &&Issue| {
@@ -32,7 +36,6 @@ impl Money<'_> {
             };
             on_road.iter().filter(of).map(|issue| issue.rest).sum()
         };
-        let owing = at_sites::debts(self.tx, member)?;
         let debts = owing.into_iter().map(|(site, order, debt)| Debt {
             amount: debt - paid(&site, &order),
             site,
@@ -51,17 +54,18 @@ impl Money<'_> {
 
     /// The wallet pays what it can, and sites are told of the rest. The member is held fast.
     pub(super) fn settle_debts(&mut self, member: &Member) -> Result<(), StoreError> {
+        let debts = self.debts(&member.id)?;
+        let owes = !debts.is_empty() || self.own_debt(&member.id)? > Fen::ZERO;
         // Nothing leaves a wallet that is frozen, not even this; it pays once it is let go.
-        let may_pay = self.frozen(member)?.is_none();
-        if may_pay {
+        if owes && self.frozen(member)?.is_none() {
             self.pay_own_debt(&member.id)?;
-        }
-        for debt in self.debts(&member.id)? {
-            let pays = debt.amount.min(self.spendable(&member.id)?);
-            if pays <= Fen::ZERO || !may_pay {
-                break;
+            for debt in debts {
+                let pays = debt.amount.min(self.spendable(&member.id)?);
+                if pays <= Fen::ZERO {
+                    break;
+                }
+                self.pay(member, &debt, pays)?;
             }
-            self.pay(member, &debt, pays)?;
         }
         self.tell_what_is_owed(member)
     }
@@ -122,10 +126,15 @@ impl Money<'_> {
 
     /// Money has come into a wallet, or a debt has changed: debts are paid first, then orders go on their way that wait for money.
     pub(super) fn wallet_moved(&mut self, member: &MemberId) -> Result<(), StoreError> {
-        let Some(found) = members::hold(self.tx, member)? else {
-            return Ok(());
-        };
-        self.settle_debts(&found)?;
-        self.go_on_placing(&found)
+        match members::hold(self.tx, member)? {
+            Some(held) => self.wallet_of_moved(&held),
+            None => Ok(()),
+        }
+    }
+
+    /// The same of a member who is held fast.
+    pub(super) fn wallet_of_moved(&mut self, member: &Member) -> Result<(), StoreError> {
+        self.settle_debts(member)?;
+        self.go_on_placing(member)
     }
 }

@@ -161,9 +161,8 @@ impl Money<'_> {
 
     /// Money has come back to a wallet: orders that wait for it go on their way, the oldest first.
     pub(super) fn go_on_placing(&mut self, member: &Member) -> Result<(), StoreError> {
-        let may_spend = self.may_spend(member)?;
         for placing in placings::gathering(self.tx, &member.id, self.now)? {
-            if !may_spend {
+            if !self.may_spend(member)? {
                 let refused = RefusedDirective {
                     code: "wallet_frozen".to_owned(),
                     detail: "the wallet was frozen, or the member blocked, while its money was gathered".to_owned(),

@@ -10,6 +10,7 @@ use crate::store::{
     topups::{self, TopUp, Used},
 };
 use domain::{ids::MemberId, units::Fen};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a channel says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +94,61 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn called_back(&mut self, said: &Callback) -> Result<Credited, StoreError> {
+        let mut credited = self.called_back_together(std::slice::from_ref(said))?;
+        let one = credited.pop();
+        one.ok_or_else(|| StoreError::Broken("a callback came to nothing".to_owned()))
+    }
+
+    /// A channel has called back about several payments; what each came to, in their order.
+    ///
+    /// Rows are held in one order, top-ups, members, accounts, whatever the callbacks' own order is: two that credit the same
+    /// wallets at once wait for each other, and not in a circle.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn called_back_together(&mut self, said: &[Callback]) -> Result<Vec<Credited>, StoreError> {
+        let mut asked = BTreeMap::new();
+        for said in said {
+            asked.insert((said.channel.as_str(), said.reference.as_str()), None);
+        }
+        for ((channel, reference), asked) in &mut asked {
+            *asked = topups::hold(self.tx, channel, reference)?;
+        }
+        let whose: BTreeSet<MemberId> = asked.values().flatten().map(|asked| asked.member.clone()).collect();
+        let mut held = BTreeMap::new();
+        for member in whose {
+            held.extend(members::hold(self.tx, &member)?.map(|found| (member, found)));
+        }
+        let (mut credited, mut movements) = (Vec::with_capacity(said.len()), Vec::new());
+        for said in said {
+            let asked = asked.get_mut(&(said.channel.as_str(), said.reference.as_str()));
+            let done = match asked.and_then(Option::as_mut) {
+                Some(asked) => self.credit(said, asked)?,
+                None => self.nobody_asked(said)?,
+            };
+            if let Credited::Now(member) = &done {
+                movements.push(self.credits(said, member));
+            }
+            credited.push(done);
+        }
+        ledger::book(self.tx, &movements)?;
+        for member in movements.iter().filter_map(|movement| movement.member.as_ref()) {
+            if let Some(member) = held.remove(member) {
+                self.wallet_of_moved(&member)?;
+            }
+        }
+        Ok(credited)
+    }
+
+    fn nobody_asked(&mut self, said: &Callback) -> Result<Credited, StoreError> {
+        if said.paid == Paid::Paid {
+            self.set_aside(said, "nobody asked for a top-up of this number")?;
+        }
+        Ok(Credited::Unknown)
+    }
+
+    /// What a callback about a top-up comes to. The top-up is held, and its member; whoever calls books what is credited.
+    fn credit(&mut self, said: &Callback, asked: &mut TopUp) -> Result<Credited, StoreError> {
         let Callback {
             channel,
             reference,
@@ -100,16 +156,10 @@ impl Money<'_> {
             amount,
             paid,
         } = said;
-        let Some(asked) = topups::hold(self.tx, channel, reference)? else {
-            if *paid == Paid::Paid {
-                self.set_aside(said, "nobody asked for a top-up of this number")?;
-            }
-            return Ok(Credited::Unknown);
-        };
         if *paid == Paid::Closed {
             // A payment that came first stands.
             if asked.state == topups::State::Pending {
-                topups::set(self.tx, channel, reference, topups::State::Closed, self.now)?;
+                self.set_top_up(asked, topups::State::Closed)?;
             }
             return Ok(Credited::Closed);
         }
@@ -142,22 +192,30 @@ impl Money<'_> {
             // Somebody else has just used it: the channel says it again.
             return Ok(Credited::OtherPayment);
         }
-        topups::set(self.tx, channel, reference, topups::State::Credited, self.now)?;
-        let member = asked.member;
-        members::hold(self.tx, &member)?;
-        self.book(Movement {
+        self.set_top_up(asked, topups::State::Credited)?;
+        Ok(Credited::Now(asked.member.clone()))
+    }
+
+    fn set_top_up(&mut self, of: &mut TopUp, state: topups::State) -> Result<(), StoreError> {
+        of.state = state;
+        topups::set(self.tx, &of.channel, &of.reference, state, self.now)
+    }
+
+    fn credits(&self, said: &Callback, member: &MemberId) -> Movement {
+        let Callback {
+            channel, transaction, ..
+        } = said;
+        Movement {
             id: format!("topup:{channel}:{transaction}"),
             debit: format!("clearing:{channel}"),
-            credit: ledger::wallet(&member),
-            amount: *amount,
+            credit: ledger::wallet(member),
+            amount: said.amount,
             code: TOPUP,
             member: Some(member.clone()),
             at: self.now,
             by: Some(channel.clone()),
             ..Movement::default()
-        })?;
-        self.wallet_moved(&member)?;
-        Ok(Credited::Now(member))
+        }
     }
 
     /// What was paid and credits nobody is kept for people: reconciliation finds it in the channel's bill (LONG).

@@ -1,7 +1,11 @@
 //! Who changed what at head office: entries that are only ever added, each sealed to the one before by SHA-256, as a
 //! station's journal is. An entry is written in the transaction of the change that it tells of.
 
-use super::{Row, StoreError, Tx, Value, queries::Page};
+use super::{
+    Row, SetStatement, StoreError, Tx, Value,
+    queries::Page,
+    set::{Present, bytes, int, text},
+};
 use domain::{
     journal::{Hash, Head},
     time::Wall,
@@ -41,36 +45,60 @@ pub fn append(
     subject: &str,
     detail: serde_json::Value,
 ) -> Result<Head, StoreError> {
-    // Held fast first: whoever comes at the same time waits here, and reads the end that this one leaves.
-    let held = tx.execute("UPDATE audit_head SET seq = seq + 1 WHERE id = 1", &[])?;
-    if held != 1 {
-        return Err(StoreError::Broken("the audit chain has no end".to_owned()));
-    }
-    let Head { seq, hash: before } = end(tx)?;
     let entry = Entry {
-        seq,
+        seq: 0,
         at,
         by: by.to_owned(),
         action: action.to_owned(),
         subject: subject.to_owned(),
         detail,
     };
-    let text = serde_json::to_string(&entry).map_err(|error| StoreError::Broken(error.to_string()))?;
-    let hash = Hash::seal(&before, text.as_bytes());
+    append_all(tx, vec![entry])
+}
+
+const ENTRIES: SetStatement = SetStatement {
+    table: "audit",
+    keys: 1,
+    columns: &[int("seq"), bytes("hash"), text("entry")],
+    present: Present::Refuse,
+};
+
+/// Adds entries, in this order; their numbers are given here.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn append_all(tx: &mut dyn Tx, entries: Vec<Entry>) -> Result<Head, StoreError> {
+    // Held fast first: whoever comes at the same time waits here, and reads the end that this one leaves.
+    let mut end = hold_end(tx)?;
+    let mut rows = Vec::with_capacity(entries.len());
+    for mut entry in entries {
+        entry.seq = end.seq + 1;
+        let text = serde_json::to_string(&entry).map_err(|error| StoreError::Broken(error.to_string()))?;
+        end = Head {
+            seq: entry.seq,
+            hash: Hash::seal(&end.hash, text.as_bytes()),
+        };
+        rows.push(vec![end.seq.into(), end.hash.0.as_slice().into(), text.into()]);
+    }
+    tx.write_all(&ENTRIES, &rows)?;
     tx.execute(
-        "INSERT INTO audit (seq, hash, entry) VALUES ($1, $2, $3)",
-        &[seq.into(), hash.0.as_slice().into(), text.into()],
+        "UPDATE audit_head SET seq = $1, hash = $2 WHERE id = 1",
+        &[end.seq.into(), end.hash.to_string().into()],
     )?;
-    tx.execute(
-        "UPDATE audit_head SET hash = $1 WHERE id = 1",
-        &[hash.to_string().into()],
-    )?;
-    Ok(Head { seq, hash })
+    Ok(end)
+}
+
+/// The end of the chain, held fast.
+fn hold_end(tx: &mut dyn Tx) -> Result<Head, StoreError> {
+    end_of(tx.query_optional("UPDATE audit_head SET seq = seq WHERE id = 1 RETURNING seq, hash", &[])?)
 }
 
 /// The end of the chain, as it is kept beside it.
 fn end(tx: &mut dyn Tx) -> Result<Head, StoreError> {
-    let row = tx.query_optional("SELECT seq, hash FROM audit_head WHERE id = 1", &[])?;
+    end_of(tx.query_optional("SELECT seq, hash FROM audit_head WHERE id = 1", &[])?)
+}
+
+fn end_of(row: Option<Row>) -> Result<Head, StoreError> {
     let mut row = row.ok_or_else(|| StoreError::Broken("the audit chain has no end".to_owned()))?;
     let hash = row.text(1)?;
     Ok(Head {

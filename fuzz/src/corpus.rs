@@ -4,9 +4,12 @@ use std::{fs, path::Path};
 
 /// Plays every case of `target` again; their names are printed, the one that breaks a rule last.
 pub(crate) fn play(target: &str, property: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/corpus")
-        .join(target);
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut corpora = above.map(|folder| folder.join("fuzz/corpus"));
+    let corpus = corpora
+        .find(|folder| folder.is_dir())
+        .expect("a package lies below the tree's root");
+    let folder = corpus.join(target);
     let cases = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut played = 0;
     for case in cases {

@@ -1,6 +1,7 @@
 //! What a person sets: `central.toml`, with overrides from the environment.
 //! Everything that is wrong is found before anything starts, and told with file, line, key and what to do.
 
+mod bills;
 mod check;
 mod keys;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod tests;
 
 use crate::{
     alerts::{conditions::Thresholds, smtp::Security},
+    bills::mapped::Mapping,
     door,
     store::Place,
 };
@@ -48,6 +50,17 @@ pub struct Config {
     pub alerts: Alerts,
     /// The mini-program's back end, where there is one that is told.
     pub mini_program: Option<MiniProgram>,
+    /// Channels' bills.
+    pub bills: Bills,
+}
+
+/// How channels' bills come in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bills {
+    /// A folder that is watched for them.
+    pub folder: Option<PathBuf>,
+    /// How the columns of CSV files are called, by channel.
+    pub csv: Vec<Mapping>,
 }
 
 /// The mini-program's back end, as a server that is told of what members are told.
@@ -221,7 +234,7 @@ impl Config {
     }
 
     /// As [`Config::load`], with the text of the file in hand.
-    fn of_text(
+    pub(crate) fn of_text(
         path: &Path,
         text: &str,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -277,6 +290,7 @@ impl Default for Config {
             },
             alerts: Alerts::default(),
             mini_program: None,
+            bills: Bills::default(),
         }
     }
 }

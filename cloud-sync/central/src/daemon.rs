@@ -7,9 +7,10 @@ use crate::{
         mail::Mail,
         telling::{Senders, Telling},
     },
-    api::{self, ApiState},
+    api::{self, ApiState, Bills},
     asks::Asks,
     bell::Bell,
+    bills::{folder::Folder, import::Importer},
     clock::{MachineClock, system_wall},
     config::{Broker as BrokerConfig, Config},
     daily::Daily,
@@ -60,6 +61,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 const RECALL_EVERY: Duration = Duration::from_secs(3_600);
 /// How often it is looked for orders that wait for money in vain.
 const OVERDUE_EVERY: Duration = Duration::from_secs(5);
+/// Where files of bills are kept while they are imported, in `data_dir`.
+const SPOOL: &str = "spool";
 /// Whose authority it is.
 const AUTHORITY: &str = "head-office";
 
@@ -208,7 +211,11 @@ pub async fn run(
     };
     let state = ApiState::new(db.clone(), asks, Arc::new(clock), Arc::clone(&bounds))?
         .with_entrance(Arc::new(entrance))
-        .with_office(Arc::clone(&office));
+        .with_office(Arc::clone(&office))
+        .with_bills(Bills {
+            spool: config.data_dir.join(SPOOL),
+            csv: config.bills.csv.clone().into(),
+        });
     let mut beside = JoinSet::new();
     beside.spawn(prune(state.clone()));
     beside.spawn(recall_idle(db.clone(), clock, bell.clone()));
@@ -216,6 +223,9 @@ pub async fn run(
     beside.spawn(daily.run());
     beside.spawn(telling.run());
     beside.spawn(watch.run());
+    if let Some(folder) = bills_folder(&config, &db, clock)? {
+        beside.spawn(folder.run());
+    }
     if let Some(delivery) = delivery {
         beside.spawn(delivery.run());
     }
@@ -240,6 +250,28 @@ pub async fn run(
     }
     servers.drain().await;
     Ok(())
+}
+
+/// The folder that is watched for bills.
+fn bills_folder(config: &Config, db: &Db, clock: MachineClock) -> anyhow::Result<Option<Folder>> {
+    let Some(folder) = config.bills.folder.clone() else {
+        return Ok(None);
+    };
+    std::fs::create_dir_all(&folder).with_context(|| {
+        format!(
+            "cannot make the folder {} (bills.folder in the configuration)",
+            folder.display()
+        )
+    })?;
+    Ok(Some(Folder {
+        folder,
+        spool: config.data_dir.join(SPOOL),
+        importer: Importer {
+            db: db.clone(),
+            clock: Arc::new(clock),
+            csv: config.bills.csv.clone().into(),
+        },
+    }))
 }
 
 /// By what people are told of alerts.

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`bills`] | channels' bills, read strictly and imported whole |
 //! | [`cli`] | what a person types |
 //! | [`config`] | `central.toml` |
 //! | [`daemon`] | everything put together |
@@ -14,6 +15,7 @@
 //! | [`desk`] | one site's desk: what it says is taken and answered |
 //! | [`enrol`] | how a site comes in for the first time |
 //! | [`enrolments`] | who has, in a file beside the database, for one that is restored from a copy |
+//! | `fuzz` | what must be so whatever bytes come, for `cargo xtask fuzz`; only with the feature of that name |
 //! | [`heard`] | pings are answered, and it is noted who was heard |
 //! | [`inbox`] | what members are told, and the mini-program's back end about it |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
@@ -28,6 +30,7 @@ pub mod alerts;
 pub mod api;
 pub mod asks;
 pub mod bell;
+pub mod bills;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -39,6 +42,8 @@ pub mod door;
 pub mod enrol;
 pub mod enrolments;
 pub mod front;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod heard;
 pub mod inbox;
 pub mod ingest;

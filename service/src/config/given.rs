@@ -21,8 +21,8 @@ pub enum Given {
     Datetime(String),
     /// A TOML array.
     List(Vec<Given>),
-    /// A TOML table.
-    Table,
+    /// A TOML table in a list: its keys with their values.
+    Table(Vec<(String, Given)>),
     /// An environment variable: whatever its key wants it to be.
     Loose(String),
 }
@@ -36,7 +36,7 @@ impl Given {
             Self::Boolean(_) => "a boolean",
             Self::Datetime(_) => "a date or time",
             Self::List(_) => "a list",
-            Self::Table => "a table",
+            Self::Table(_) => "a table",
         }
     }
 

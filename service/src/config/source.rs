@@ -75,7 +75,14 @@ fn given(value: DeValue<'_>) -> Given {
         DeValue::Boolean(value) => Given::Boolean(value),
         DeValue::Datetime(at) => Given::Datetime(at.to_string()),
         DeValue::Array(items) => Given::List(items.into_iter().map(|item| given(item.into_inner())).collect()),
-        DeValue::Table(_) => Given::Table,
+        DeValue::Table(entries) => {
+            let entries = entries.into_iter();
+            Given::Table(
+                entries
+                    .map(|(key, value)| (key.into_inner().into_owned(), given(value.into_inner())))
+                    .collect(),
+            )
+        }
     }
 }
 

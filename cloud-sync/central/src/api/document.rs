@@ -70,6 +70,10 @@ pub(super) fn start() -> utoipa::openapi::OpenApi {
             "What orders billed, held against what the registers moved, day by day",
         ),
         tag("quarantine", "Messages that carry money, or may, and fit nowhere"),
+        tag(
+            "bills",
+            "Channels' bills (账单): what WeChat, Alipay and others say that they took",
+        ),
         tag("books", "Head office's double-entry books"),
         tag(
             "people",

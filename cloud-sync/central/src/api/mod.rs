@@ -7,6 +7,7 @@
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
 //! | `wallets`, `topups`, `leases`, `placing` | members' money: what comes in, what lies where, orders through head office |
 //! | `money` | what every change of it does alike |
+//! | `bills` | channels' bills, streamed in |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
 //! | `openings` | how a station with a history joins |
@@ -34,6 +35,7 @@ mod alerts;
 mod answered;
 mod attempts;
 mod audit;
+mod bills;
 mod books;
 mod books_check;
 mod branches;
@@ -74,7 +76,7 @@ use crate::{
     asks::Asks,
     desk::{Clock, Office},
     enrol::Entrance,
-    store::{Db, StoreError, Tx, answers, inbox as told, outbox, people},
+    store::{Db, StoreError, Tx, answers, bills as kept_bills, inbox as told, outbox, people},
 };
 use attempts::Attempts;
 use axum::{
@@ -84,6 +86,7 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
+pub use bills::Bills;
 use credentials::Credentials;
 use domain::ids::SiteId;
 use passwords::Passwords;
@@ -120,6 +123,10 @@ const SLOW: &[(&str, Duration)] = &[
     ("/v1/sites/{site}/books-check", Duration::from_secs(120)),
     ("/v1/ledger/verification", Duration::from_secs(3_600)),
     ("/v1/ledger/export", Duration::from_secs(3_600)),
+    (
+        "/v1/channels/{channel}/bills/{day}/{format}",
+        Duration::from_secs(3_600),
+    ),
     ("/v1/backup", Duration::from_secs(3_600)),
 ];
 
@@ -145,6 +152,7 @@ pub struct ApiState {
     numbers: Arc<Numbers>,
     answered: Arc<AnsweredCounts>,
     slow: Arc<slow::Slow>,
+    bills: Arc<Bills>,
     /// How long a station may take to answer.
     ask_time_max: Duration,
     /// Whoever waits for something to happen is sent away when this is true.
@@ -194,6 +202,7 @@ impl ApiState {
             numbers: Arc::new(Numbers::of_this_run()?),
             answered: Arc::default(),
             slow: Arc::default(),
+            bills: Arc::default(),
             ask_time_max: ASK_TIME_MAX,
             closing,
         })
@@ -220,7 +229,8 @@ impl ApiState {
         self
     }
 
-    /// Forgets sessions that are over, messages and events that were told and answers that nobody may ask for again: to be called now and then.
+    /// Forgets sessions that are over, messages and events that were told, answers that nobody may ask for again and what imports have
+    /// left behind: to be called now and then.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -232,7 +242,9 @@ impl ApiState {
             told::prune(tx, now)?;
             people::prune(tx, now)
         });
-        pruned.await.map(drop)
+        pruned.await?;
+        while self.db.write(move |tx| kept_bills::sweep(tx, now)).await? {}
+        Ok(())
     }
 
     async fn read<T, F>(&self, read: F) -> Result<T, Problem>
@@ -271,6 +283,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(alerts::routes())
         .merge(statements::routes())
         .merge(payments::routes())
+        .merge(bills::routes())
         .merge(stations::routes())
         .merge(inbox::routes())
         .merge(station::routes())

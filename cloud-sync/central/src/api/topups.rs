@@ -6,6 +6,7 @@ use super::{
     wallets::check_amount,
 };
 use crate::{
+    bills::Biller,
     money::{Callback, Credited, Paid},
     store::{
         channels::{self, Channel, Signs},
@@ -52,7 +53,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 
 /// A channel's name in a path: 1 to 32 of `a-z`, `0-9` and `_`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct ChannelName(String);
+pub(super) struct ChannelName(pub(super) String);
 
 impl std::str::FromStr for ChannelName {
     type Err = String;
@@ -96,6 +97,9 @@ struct PutChannel {
     /// Where its days begin; `Asia/Shanghai` if left out.
     #[serde(default)]
     zone: Option<String>,
+    /// Whose files its bills are: `wechat`, `alipay`, or `csv` by a mapping in the configuration; no bills if left out.
+    #[serde(default)]
+    bills: Option<String>,
 }
 
 impl Checked for PutChannel {
@@ -118,6 +122,11 @@ impl Checked for PutChannel {
         {
             return Err(Problem::field("zone", "is no name of the IANA time-zone database"));
         }
+        if let Some(bills) = &self.bills
+            && Biller::of_word(bills).is_none()
+        {
+            return Err(Problem::field("bills", "is wechat, alipay or csv"));
+        }
         Ok(())
     }
 }
@@ -138,6 +147,9 @@ struct ChannelView {
     settle_days: u32,
     /// Where its days begin.
     zone: String,
+    /// Whose files its bills are; none where no bills are expected.
+    #[schema(required)]
+    bills: Option<String>,
 }
 
 impl From<&Channel> for ChannelView {
@@ -149,6 +161,7 @@ impl From<&Channel> for ChannelView {
             fee_ppm: of.fee_ppm,
             settle_days: of.settle_days,
             zone: of.zone.clone(),
+            bills: of.bills.map(|biller| biller.word().to_owned()),
         }
     }
 }
@@ -267,6 +280,7 @@ async fn put_channel(
     let body = put.body;
     api.change(put.caller, None, move |tx, now| {
         let before = channels::find(tx, &name)?;
+        let made_at = before.as_ref().map_or(now, |before| before.made_at);
         let Some(secret) = body.secret.or(before.map(|before| before.secret)) else {
             return Ok(Err(Problem::field("secret", "must be given for a new channel")));
         };
@@ -279,8 +293,10 @@ async fn put_channel(
             fee_ppm: body.fee_ppm,
             settle_days: body.settle_days.unwrap_or(3),
             zone: body.zone.unwrap_or_else(|| "Asia/Shanghai".to_owned()),
+            bills: body.bills.as_deref().and_then(Biller::of_word),
+            made_at,
         };
-        channels::put(tx, &channel, now)?;
+        channels::put(tx, &channel)?;
         let view = ChannelView::from(&channel);
         let told = Told {
             action: "channel_put",

@@ -1,5 +1,6 @@
 //! What a person types. Commands that change or show head office ask the daemon over its Unix socket.
 
+mod bill;
 mod people;
 mod run;
 mod site;
@@ -50,6 +51,9 @@ enum Command {
     /// Sites' journals.
     #[command(subcommand)]
     Journal(upkeep::Journal),
+    /// Channels' bills.
+    #[command(subcommand)]
+    Bill(bill::Bill),
     /// Copy the database, where that is a file, into a new one, while the daemon goes on.
     Backup {
         /// The new file, where the daemon may write.
@@ -143,6 +147,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
         Command::Replica(command) => upkeep::replica(&daemon, command)?,
         Command::Ledger(command) => upkeep::ledger(&daemon, command)?,
         Command::Journal(command) => upkeep::journal(&daemon, command)?,
+        Command::Bill(command) => bill::run(&daemon, command)?,
         Command::Restored { reason, config } => return run::restored(&config.config, &reason),
         Command::Move { to, config } => return run::move_to(&config.config, &to),
         Command::Backup { file } => upkeep::backup(&daemon, &file)?,

@@ -1,6 +1,6 @@
 //! Every key there is, and how its value is read: the one list that the file, the environment and the checks go by.
 
-use super::{WebhookAddress, check::Draft};
+use super::{WebhookAddress, bills::mappings, check::Draft};
 use crate::{alerts::smtp::Security, door};
 use axum::http::Uri;
 use jiff::SignedDuration;
@@ -75,6 +75,9 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
         draft.mini_program.authority = given.optional(|given| given.path(&draft.folder))?;
     "mini_program.webhook.allow_private" => |draft, given| draft.mini_program.allow_private = given.boolean()?;
     "mini_program.webhook.try_for" => |draft, given| draft.mini_program.tried_ms = Some(tried_ms(given)?);
+
+    "bills.folder" => |draft, given| draft.config.bills.folder = given.optional(|given| given.path(&draft.folder))?;
+    "bills.csv" => |draft, given| draft.config.bills.csv = mappings(given)?;
 };
 
 /// For how long an event is tried.

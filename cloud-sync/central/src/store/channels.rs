@@ -1,6 +1,7 @@
 //! Channels through which money comes in: WeChat, Alipay, whoever else calls back.
 
 use super::{Row, StoreError, Tx};
+use crate::bills::Biller;
 use domain::time::Wall;
 
 /// How a channel signs what it says.
@@ -46,6 +47,10 @@ pub struct Channel {
     pub settle_days: u32,
     /// Where its days begin, as a name of the IANA time-zone database.
     pub zone: String,
+    /// Whose files its bills are; none where no bills are expected.
+    pub bills: Option<Biller>,
+    /// When it was added: its first bill is that of this day.
+    pub made_at: Wall,
 }
 
 impl std::fmt::Debug for Channel {
@@ -57,7 +62,7 @@ impl std::fmt::Debug for Channel {
     }
 }
 
-const COLUMNS: &str = "name, signs, secret, merchant, fee_ppm, settle_days, zone";
+const COLUMNS: &str = "name, signs, secret, merchant, fee_ppm, settle_days, zone, bills, made_at";
 
 fn channel(mut row: Row) -> Result<Channel, StoreError> {
     let bad = || StoreError::Broken("a channel".to_owned());
@@ -69,19 +74,24 @@ fn channel(mut row: Row) -> Result<Channel, StoreError> {
         fee_ppm: u32::try_from(row.count(4)?).map_err(|_| bad())?,
         settle_days: u32::try_from(row.count(5)?).map_err(|_| bad())?,
         zone: row.text(6)?,
+        bills: match row.optional_text(7)? {
+            None => None,
+            Some(word) => Some(Biller::of_word(&word).ok_or_else(bad)?),
+        },
+        made_at: Wall(row.int(8)?),
     })
 }
 
-/// Adds a channel, or changes one.
+/// Adds a channel, or changes one, which keeps the time at which it was added.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn put(tx: &mut dyn Tx, of: &Channel, now: Wall) -> Result<(), StoreError> {
+pub fn put(tx: &mut dyn Tx, of: &Channel) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO channel (name, signs, secret, merchant, fee_ppm, settle_days, zone, made_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO UPDATE SET signs = excluded.signs, \
+        "INSERT INTO channel (name, signs, secret, merchant, fee_ppm, settle_days, zone, made_at, bills) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO UPDATE SET signs = excluded.signs, \
          secret = excluded.secret, merchant = excluded.merchant, fee_ppm = excluded.fee_ppm, \
-         settle_days = excluded.settle_days, zone = excluded.zone",
+         settle_days = excluded.settle_days, zone = excluded.zone, bills = excluded.bills",
         &[
             of.name.as_str().into(),
             of.signs.word().into(),
@@ -90,7 +100,8 @@ pub fn put(tx: &mut dyn Tx, of: &Channel, now: Wall) -> Result<(), StoreError> {
             u64::from(of.fee_ppm).into(),
             u64::from(of.settle_days).into(),
             of.zone.as_str().into(),
-            now.0.into(),
+            of.made_at.0.into(),
+            of.bills.map(Biller::word).into(),
         ],
     )
     .map(drop)

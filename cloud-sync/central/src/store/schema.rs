@@ -1,13 +1,15 @@
 //! The tables, by version. A newer program brings an older database up to date when it starts, in one transaction; an older
 //! program refuses a newer database.
 
+mod bills;
 mod inbox;
 mod money;
+mod reconciliation;
 
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 1;
+const VERSION: i64 = 3;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -67,6 +69,8 @@ fn bring_up_to_date(tx: &mut dyn Tx, dialect: Dialect) -> Result<(), StoreError>
 fn statements(version: i64, dialect: Dialect) -> Vec<String> {
     match version {
         1 => version_1(dialect),
+        2 => of_both(bills::TABLES, dialect),
+        3 => of_both(reconciliation::TABLES, dialect),
         _ => Vec::new(),
     }
 }
@@ -87,6 +91,10 @@ fn version_1(dialect: Dialect) -> Vec<String> {
         }
     }
     statements
+}
+
+fn of_both(tables: &[&str], dialect: Dialect) -> Vec<String> {
+    tables.iter().map(|table| of_engine(table, dialect)).collect()
 }
 
 /// The statement that makes a table, in the words of the engine. SQLite's tables are STRICT: without it a sum too large for 64

@@ -35,7 +35,11 @@ const STATION: &[&str] = &["station"];
 const RISK: &[&str] = &["risk"];
 
 const OPERATIONS: &[(&str, &str, &[&str])] = &[
+    ("GET", "/v1/bills", BOOKS),
+    ("GET", "/v1/bills/{file}", BOOKS),
     ("PUT", "/v1/cards/{card}", DRIVERS),
+    ("GET", "/v1/channels/{channel}/bills", BOOKS),
+    ("PUT", "/v1/channels/{channel}/bills/{day}/{format}", &["finance_maker"]),
     ("GET", "/v1/channels/{channel}", &["viewer", "admin"]),
     ("PUT", "/v1/channels/{channel}", ADMIN),
     ("POST", "/v1/channels/{channel}/callbacks", PUBLIC),

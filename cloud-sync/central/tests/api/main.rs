@@ -8,6 +8,8 @@ mod asked;
 mod audit;
 #[path = "../../../../domain/tests/bench/mod.rs"]
 mod bench;
+mod bill_writer;
+mod bills;
 mod books_check;
 mod branches;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
@@ -67,6 +69,15 @@ on_both! {
         an_entry_that_was_altered_is_named
         an_entry_that_was_taken_out_is_named
         an_end_that_was_cut_off_is_found
+    }
+    bills {
+        a_bill_is_imported_once_and_the_same_file_again_changes_nothing
+        a_file_that_is_wrong_leaves_nothing_and_is_told_with_its_line
+        a_day_has_one_bill_and_a_bill_one_day
+        each_day_of_a_channel_is_known_as_present_or_missing
+        the_same_file_many_times_at_once_is_imported_once
+        what_an_import_that_was_killed_has_written_never_counts_and_goes
+        a_folder_that_is_watched_is_emptied_into_imported_and_refused
     }
     books_check {
         a_balance_sheet_that_a_station_draws_up_is_compared_when_somebody_asks

@@ -7,6 +7,7 @@ mod file;
 mod line;
 mod plans;
 mod postgres_faults;
+mod reconciliation;
 mod rules;
 mod sets;
 mod speed;

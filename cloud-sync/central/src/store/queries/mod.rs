@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | conditions, and pages |
+//! | `bills` | files of channels' bills |
 //! | `sites` | sites with what they last said of themselves |
 //! | `orders` | orders, and what the journal has of one |
 //! | `payments` | what was paid and credits nobody, money that is long on the road |
@@ -12,6 +13,7 @@
 //! | `stations` | sites as a driver looks for one |
 //! | `statements` | a member's account over a time |
 
+pub mod bills;
 pub mod books;
 pub mod entries;
 pub mod orders;

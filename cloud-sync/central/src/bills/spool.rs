@@ -1,0 +1,111 @@
+//! A file on its way in: its bytes are kept where nobody sees them and where they go with the process, while their SHA-256 is
+//! counted.
+
+use domain::journal::hex;
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{File, OpenOptions, remove_file},
+    io::{self, BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+/// The most bytes of a file as it comes.
+pub const BYTES_MAX: u64 = 1 << 30;
+
+/// A file that came whole.
+#[derive(Debug)]
+pub struct Received {
+    /// Its bytes.
+    pub file: File,
+    /// Their SHA-256, in hexadecimal digits.
+    pub sha256: String,
+    /// How many.
+    pub bytes: u64,
+}
+
+/// Why a file did not come whole.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReceived {
+    /// It has more bytes than [`BYTES_MAX`].
+    #[error("a bill has at most {BYTES_MAX} bytes")]
+    TooLarge,
+    /// They could not be read, or kept.
+    #[error(transparent)]
+    Broken(#[from] io::Error),
+}
+
+/// A file that is coming.
+pub struct Spool {
+    file: BufWriter<File>,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Spool {
+    /// An empty one, in this folder, which is made where it is not there.
+    ///
+    /// # Errors
+    /// The system says no.
+    pub fn begin(folder: &Path) -> io::Result<Self> {
+        service::folder::make_private(folder)?;
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let path = folder.join(format!("bill-{}", hex(&random)));
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        // Without a name it goes when the process does.
+        remove_file(&path)?;
+        Ok(Self {
+            file: BufWriter::with_capacity(1 << 16, file),
+            hash: Sha256::new(),
+            bytes: 0,
+        })
+    }
+
+    /// More of it has come.
+    ///
+    /// # Errors
+    /// [`NotReceived`].
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), NotReceived> {
+        self.bytes += bytes.len() as u64;
+        if self.bytes > BYTES_MAX {
+            return Err(NotReceived::TooLarge);
+        }
+        self.hash.update(bytes);
+        Ok(self.file.write_all(bytes)?)
+    }
+
+    /// All of it has come.
+    ///
+    /// # Errors
+    /// The system says no.
+    pub fn end(self) -> Result<Received, NotReceived> {
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(Received {
+            file,
+            sha256: hex(&self.hash.finalize()),
+            bytes: self.bytes,
+        })
+    }
+
+    /// All of what can be read there.
+    ///
+    /// # Errors
+    /// [`NotReceived`].
+    pub fn copy(mut self, mut from: impl io::Read) -> Result<Received, NotReceived> {
+        let mut some = vec![0; 1 << 16];
+        loop {
+            match from.read(&mut some) {
+                Ok(0) => return self.end(),
+                Ok(read) => self.add(&some[..read])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

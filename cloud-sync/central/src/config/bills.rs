@@ -1,0 +1,133 @@
+//! How the columns of CSV files are called that are imported as bills: `[[bills.csv]]`.
+
+use crate::bills::{
+    Encoding,
+    mapped::{Kinds, Mapping},
+};
+use service::config::{Given, nearest, shortened};
+use std::collections::BTreeMap;
+
+/// The most mappings.
+const MAPPINGS_MAX: usize = 32;
+/// Every key of one.
+const KEYS: [&str; 19] = [
+    "channel",
+    "encoding",
+    "separator",
+    "reference",
+    "out_no",
+    "amount",
+    "at",
+    "at_format",
+    "kind",
+    "payments",
+    "refunds",
+    "fee",
+    "refund_reference",
+    "refund_out_no",
+    "merchant",
+    "currency",
+    "status",
+    "name",
+    "total",
+];
+
+/// All mappings, of which no channel has two.
+pub(super) fn mappings(given: &Given) -> Result<Vec<Mapping>, String> {
+    let Given::List(items) = given else {
+        return Err(format!(
+            "is {}; write a table [[bills.csv]] for each channel, in the file",
+            given.what()
+        ));
+    };
+    if items.len() > MAPPINGS_MAX {
+        return Err(format!(
+            "has {} tables; at most {MAPPINGS_MAX} are allowed",
+            items.len()
+        ));
+    }
+    let mut mappings: Vec<Mapping> = Vec::new();
+    for (n, item) in items.iter().enumerate() {
+        let Given::Table(entries) = item else {
+            return Err(format!("has {} in it; write tables [[bills.csv]]", item.what()));
+        };
+        let read = mapping(entries).map_err(|error| format!("table {}: {error}", n + 1))?;
+        if mappings.iter().any(|before| before.channel == read.channel) {
+            return Err(format!("names the channel {} twice", read.channel));
+        }
+        mappings.push(read);
+    }
+    Ok(mappings)
+}
+
+fn mapping(entries: &[(String, Given)]) -> Result<Mapping, String> {
+    let given: BTreeMap<&str, &Given> = entries.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    if let Some(wrong) = given.keys().find(|key| !KEYS.contains(*key)) {
+        let meant = match nearest(wrong, KEYS.into_iter()) {
+            Some(meant) => format!("; did you mean `{meant}`?"),
+            None => format!("; known are {}", KEYS.join(", ")),
+        };
+        return Err(format!("`{}` is not a known key{meant}", shortened(wrong)));
+    }
+    let optional = |key: &str| -> Result<Option<String>, String> {
+        let text = given.get(key).map(|value| value.text()).transpose();
+        let text = text.map_err(|error| format!("{key} {error}"))?;
+        Ok(text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))
+    };
+    let required = |key: &str| {
+        let missing = || format!("{key} is missing: the name of a column, as the file has it");
+        optional(key)?.ok_or_else(missing)
+    };
+    let words = |key: &str| -> Result<Vec<String>, String> {
+        let wanted = || format!("{key} must be a list of words, as in [\"消费\"]");
+        match given.get(key) {
+            None => Ok(Vec::new()),
+            Some(Given::List(items)) => {
+                let texts = items.iter().map(|item| item.text().map(str::to_owned));
+                texts.collect::<Result<_, _>>().map_err(|_| wanted())
+            }
+            Some(_) => Err(wanted()),
+        }
+    };
+    let encoding = match optional("encoding")?.as_deref() {
+        None | Some("utf-8") => Encoding::Utf8,
+        Some("gbk") => Encoding::Gbk,
+        Some(other) => return Err(format!("encoding `{}` is not \"utf-8\" or \"gbk\"", shortened(other))),
+    };
+    let separator = match given.get("separator").map(|value| value.text()).transpose()? {
+        None | Some(",") => ',',
+        Some(";") => ';',
+        Some("\t") => '\t',
+        Some("|") => '|',
+        Some(other) => return Err(format!("separator `{}` is not one of , ; | and tab", shortened(other))),
+    };
+    let (payments, refunds) = (words("payments")?, words("refunds")?);
+    let kind = match (optional("kind")?, payments.is_empty()) {
+        (None, true) if refunds.is_empty() => None,
+        (Some(column), false) => Some(Kinds {
+            column,
+            payments,
+            refunds,
+        }),
+        _ => return Err("kind, payments and refunds go together: a column, and the words that stand in it".to_owned()),
+    };
+    Ok(Mapping {
+        channel: required("channel").map_err(|_| "channel is missing: the channel's name".to_owned())?,
+        encoding,
+        separator,
+        reference: required("reference")?,
+        out_no: required("out_no")?,
+        amount: required("amount")?,
+        at: required("at")?,
+        at_form: optional("at_format")?,
+        kind,
+        fee: optional("fee")?,
+        refund_reference: optional("refund_reference")?,
+        refund_out_no: optional("refund_out_no")?,
+        merchant: optional("merchant")?,
+        currency: optional("currency")?,
+        status: optional("status")?,
+        name: optional("name")?,
+        total: optional("total")?,
+    })
+}

@@ -1,0 +1,47 @@
+//! The tables of channels' bills: version 2.
+
+/// Amounts are fen, times milliseconds since 1970.
+pub(super) const TABLES: &[&str] = &[
+    // Whose files the channel's bills are: none where no bill is expected.
+    "ALTER TABLE channel ADD COLUMN bills TEXT",
+    // Files. Lines of one count once it is 'imported', and of a day there is one of a format; until then a process is at it up to
+    // `alive_until` (0: it was taken for dead), and what is left behind is taken away. `lines` and what follows are what it comes to.
+    "CREATE TABLE bill_file (
+        id BIGINT PRIMARY KEY,
+        channel TEXT NOT NULL REFERENCES channel (name),
+        format TEXT NOT NULL,
+        day TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        bytes BIGINT NOT NULL CHECK (bytes >= 0),
+        state TEXT NOT NULL CHECK (state IN ('loading', 'imported', 'left')),
+        lines BIGINT NOT NULL CHECK (lines >= 0),
+        income BIGINT NOT NULL CHECK (income >= 0),
+        outgo BIGINT NOT NULL CHECK (outgo >= 0),
+        fees BIGINT NOT NULL,
+        alive_until BIGINT NOT NULL,
+        made_at BIGINT NOT NULL,
+        made_by TEXT NOT NULL)",
+    "CREATE UNIQUE INDEX bill_file_day ON bill_file (channel, format, day) WHERE state = 'imported'",
+    "CREATE INDEX bill_file_hash ON bill_file (sha256) WHERE state = 'imported'",
+    "CREATE INDEX bill_file_made ON bill_file (made_at, id) WHERE state = 'imported'",
+    "CREATE INDEX bill_file_channel ON bill_file (channel, made_at, id) WHERE state = 'imported'",
+    "CREATE INDEX bill_file_loading ON bill_file (alive_until) WHERE state = 'loading'",
+    // Their lines: as in `bills::Line`. Without a foreign key: it would be looked for line by line, and lines are written under the
+    // row of their file alone.
+    "CREATE TABLE bill_line (
+        file BIGINT NOT NULL,
+        line BIGINT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('payment', 'refund', 'fee', 'payout', 'other')),
+        ref TEXT NOT NULL,
+        out_no TEXT NOT NULL,
+        origin TEXT,
+        amount BIGINT NOT NULL,
+        fee BIGINT NOT NULL,
+        status TEXT NOT NULL,
+        at BIGINT NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (file, line))",
+    // What a line is found by, whichever day it is of.
+    "CREATE INDEX bill_line_ref ON bill_line (ref)",
+    "CREATE INDEX bill_line_out_no ON bill_line (out_no)",
+];

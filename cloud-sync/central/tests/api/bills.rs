@@ -1,0 +1,422 @@
+//! Channels' bills over HTTP and from a watched folder: imported once and whole, or refused and nothing of it there.
+
+use crate::{
+    bill_writer::{
+        DAY, MERCHANT, PARTNER, Trade, alipay_trade, alipay_zip, gbk, payment, trades, wechat_fund, wechat_trade,
+        wrong_files,
+    },
+    cluster::Folder as Home,
+    office::{Office, Reply, Somebody},
+};
+use central::{
+    bills::{
+        Format, Sums,
+        folder::{Folder, REST_MS, Resting},
+        import::Importer,
+    },
+    desk::Clock,
+    store::{Value as Sql, bills},
+};
+use domain::units::Fen;
+use serde_json::{Value, json};
+use service::client::{Call, Client};
+use std::{fs, path::Path, slice, sync::Arc};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+async fn channel(office: &Office, name: &str, merchant: &str, bills: &str) {
+    let body = json!({
+        "signs": "hmac", "secret": SECRET, "merchant": merchant, "fee_ppm": 6_000, "bills": bills,
+    });
+    let path = format!("/v1/channels/{name}");
+    let shown = office.local("PUT", &path, Some(&body)).await.expect(200);
+    assert_eq!(shown["bills"], bills, "{shown}");
+}
+
+async fn channels(office: &Office) -> Somebody {
+    channel(office, "wechat", MERCHANT, "wechat").await;
+    channel(office, "alipay", PARTNER, "alipay").await;
+    office.machine("finance", &["finance_maker"]).await
+}
+
+/// A file as the body of a request.
+async fn put(office: &Office, who: &Somebody, path: &str, bytes: &[u8]) -> Reply {
+    let mut call = Call::put(path).content("application/octet-stream", bytes.to_vec());
+    for (name, value) in &who.0 {
+        call = call.header(name, value);
+    }
+    let answer = Client::at_address(office.address).ask(call).await.unwrap();
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    Reply {
+        status: answer.status,
+        headers: answer.headers,
+        body: serde_json::from_str(&text).unwrap_or(Value::Null),
+        text,
+    }
+}
+
+fn path(channel: &str, day: &str, format: &str) -> String {
+    format!("/v1/channels/{channel}/bills/{day}/{format}")
+}
+
+async fn count(office: &Office, table: &'static str) -> i64 {
+    let counted = office
+        .db
+        .read(move |tx| tx.query(&format!("SELECT COUNT(*) FROM {table}"), &[]));
+    counted.await.unwrap()[0].int(0).unwrap()
+}
+
+pub(crate) async fn a_bill_is_imported_once_and_the_same_file_again_changes_nothing(office: Office) {
+    let finance = channels(&office).await;
+    let bill = wechat_trade(&trades());
+    let at = path("wechat", DAY, "wechat_trade");
+    let imported = put(&office, &finance, &at, bill.as_bytes()).await.expect(201);
+    assert_eq!(imported["outcome"], "imported");
+    let shown = imported["bill"].clone();
+    assert_eq!(
+        (&shown["lines"], &shown["income"], &shown["outgo"], &shown["fees"]),
+        (&json!(3), &json!("70.00"), &json!("7.00"), &json!("0.38")),
+        "{shown}"
+    );
+    assert_eq!(
+        (&shown["imported_by"], &shown["bytes"]),
+        (&json!("token:finance"), &json!(bill.len()))
+    );
+    let known = put(&office, &finance, &at, bill.as_bytes()).await.expect(200);
+    assert_eq!((&known["outcome"], &known["bill"]), (&json!("known"), &shown));
+    assert_eq!(
+        (count(&office, "bill_file").await, count(&office, "bill_line").await),
+        (1, 3)
+    );
+
+    let file = shown["file"].as_u64().unwrap();
+    assert_eq!(
+        office.get(&finance, &format!("/v1/bills/{file}")).await.expect(200),
+        shown
+    );
+    office.get(&finance, "/v1/bills/99").await.problem(404, "unknown-bill");
+    let zip = alipay_zip(&alipay_trade(&trades()));
+    put(&office, &finance, &path("alipay", DAY, "alipay_trade"), &zip)
+        .await
+        .expect(201);
+    let all = office.all(&finance, "/v1/bills", 1).await;
+    assert_eq!(
+        all.iter().map(|bill| bill["channel"].clone()).collect::<Vec<_>>(),
+        ["alipay", "wechat"]
+    );
+    assert_eq!(
+        office.all(&finance, "/v1/bills?channel=wechat", 1).await,
+        slice::from_ref(&shown)
+    );
+
+    let lines = office.db.read(|tx| {
+        tx.query(
+            "SELECT l.kind, l.ref, l.out_no, l.origin, l.amount, l.fee FROM bill_line l JOIN bill_file f ON f.id = l.file \
+             WHERE f.channel = 'wechat' ORDER BY l.line",
+            &[],
+        )
+    });
+    let refund = lines.await.unwrap().pop().unwrap().0;
+    let text = |text: &str| Sql::Text(text.to_owned());
+    let expected = [
+        text("refund"),
+        text("5000000036120"),
+        text("R00036120"),
+        text("T00036000"),
+        Sql::Int(-700),
+        Sql::Int(-4),
+    ];
+    assert_eq!(refund, expected);
+    let audit = office.local("GET", "/v1/audit", None).await.expect(200);
+    let told = audit["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["action"] == "bill_imported");
+    assert_eq!(told.count(), 2, "{audit}");
+}
+
+pub(crate) async fn a_file_that_is_wrong_leaves_nothing_and_is_told_with_its_line(office: Office) {
+    let finance = channels(&office).await;
+    for wrong in wrong_files() {
+        let channel = if wrong.format.starts_with("alipay") {
+            "alipay"
+        } else {
+            "wechat"
+        };
+        let at = path(channel, DAY, wrong.format);
+        let problem = put(&office, &finance, &at, &wrong.bytes)
+            .await
+            .problem(422, "bill-refused");
+        assert_eq!(problem["reason"], wrong.why, "{}: {problem}", wrong.what);
+        if let Some(line) = wrong.line {
+            assert_eq!(problem["line"], line, "{}: {problem}", wrong.what);
+            assert!(
+                problem["detail"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with(&format!("line {line}: ")),
+                "{problem}"
+            );
+        }
+    }
+    assert_eq!(
+        (count(&office, "bill_file").await, count(&office, "bill_line").await),
+        (0, 0)
+    );
+    let bill = wechat_trade(&trades());
+    put(&office, &finance, &path("wechat", DAY, "wechat_trade"), bill.as_bytes())
+        .await
+        .expect(201);
+}
+
+pub(crate) async fn a_day_has_one_bill_and_a_bill_one_day(office: Office) {
+    let finance = channels(&office).await;
+    let bill = wechat_trade(&trades());
+    let at = path("wechat", DAY, "wechat_trade");
+    put(&office, &finance, &at, bill.as_bytes()).await.expect(201);
+    let other = wechat_trade(&trades()[..1]);
+    let problem = put(&office, &finance, &at, other.as_bytes())
+        .await
+        .problem(409, "other-bill");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("is not replaced"),
+        "{problem}"
+    );
+    let elsewhere = path("wechat", "2026-03-08", "wechat_trade");
+    put(&office, &finance, &elsewhere, bill.as_bytes())
+        .await
+        .problem(409, "bill-elsewhere");
+    put(&office, &finance, &path("wechat", DAY, "alipay_trade"), b"")
+        .await
+        .problem(409, "no-such-bills");
+    put(&office, &finance, &path("nobody", DAY, "csv"), b"")
+        .await
+        .problem(404, "unknown-channel");
+    put(&office, &finance, &path("wechat", DAY, "xls"), b"")
+        .await
+        .problem(400, "invalid-url");
+    let today = put(&office, &finance, &path("wechat", "2026-03-10", "wechat_trade"), b"").await;
+    assert_eq!(today.problem(422, "bill-refused")["reason"], "day");
+    // Nothing on two days is the same file twice.
+    let nothing = wechat_fund(&[]);
+    for day in [DAY, "2026-03-08"] {
+        put(
+            &office,
+            &finance,
+            &path("wechat", day, "wechat_fund"),
+            nothing.as_bytes(),
+        )
+        .await
+        .expect(201);
+    }
+    assert_eq!(count(&office, "bill_file").await, 3);
+}
+
+pub(crate) async fn each_day_of_a_channel_is_known_as_present_or_missing(office: Office) {
+    let finance = channels(&office).await;
+    office.pass(3 * 86_400_000);
+    let at = path("wechat", "2026-03-11", "wechat_trade");
+    let bill = wechat_trade(&[]);
+    put(&office, &finance, &at, bill.as_bytes()).await.expect(201);
+    let fund = wechat_fund(&[]);
+    put(
+        &office,
+        &finance,
+        &path("wechat", "2026-03-12", "wechat_fund"),
+        fund.as_bytes(),
+    )
+    .await
+    .expect(201);
+    let shown = office.get(&finance, "/v1/channels/wechat/bills").await.expect(200);
+    assert_eq!(shown["daily"], "wechat_trade");
+    let day = |day: &Value| {
+        (
+            day["day"].clone(),
+            day["present"].clone(),
+            day["files"].as_array().unwrap().len(),
+        )
+    };
+    let days: Vec<_> = shown["days"].as_array().unwrap().iter().map(day).collect();
+    let expected = [
+        ("2026-03-10", false, 0),
+        ("2026-03-11", true, 1),
+        ("2026-03-12", false, 1),
+    ];
+    let expected = expected.map(|(day, present, files)| (json!(day), json!(present), files));
+    assert_eq!(days, expected, "the fund bill alone is not the day's");
+    let some = office
+        .get(&finance, "/v1/channels/wechat/bills?from=2026-03-09&to=2026-03-11")
+        .await
+        .expect(200);
+    assert_eq!(some["days"].as_array().unwrap().len(), 3);
+}
+
+pub(crate) async fn the_same_file_many_times_at_once_is_imported_once(office: Office) {
+    let finance = channels(&office).await;
+    let many: Vec<Trade> = (0..12_000).map(|n| payment(n, 5_000, 30)).collect();
+    let bill = wechat_trade(&many);
+    let at = path("wechat", DAY, "wechat_trade");
+    // One caller waits for its own, so there are two.
+    let other = office.machine("other", &["finance_maker"]).await;
+    let (one, two) = tokio::join!(
+        put(&office, &finance, &at, bill.as_bytes()),
+        put(&office, &other, &at, bill.as_bytes())
+    );
+    let mut status = [one.status, two.status];
+    status.sort_unstable();
+    assert_eq!(status, [200, 201], "{} {}", one.text, two.text);
+    assert_eq!(one.body["bill"], two.body["bill"]);
+    let counted = office.db.read(|tx| {
+        tx.query(
+            "SELECT COUNT(*) FROM bill_line l JOIN bill_file f ON f.id = l.file WHERE f.state = 'imported'",
+            &[],
+        )
+    });
+    assert_eq!(counted.await.unwrap()[0].int(0).unwrap(), 12_000);
+    office.state.prune().await.unwrap();
+    assert_eq!(
+        count(&office, "bill_line").await,
+        12_000,
+        "what the slower one wrote is gone"
+    );
+}
+
+pub(crate) async fn what_an_import_that_was_killed_has_written_never_counts_and_goes(office: Office) {
+    let finance = channels(&office).await;
+    let now = office.clock.wall();
+    let begun = bills::File {
+        id: 0,
+        channel: "wechat".to_owned(),
+        format: Format::WechatTrade,
+        day: DAY.parse().unwrap(),
+        sha256: "00".repeat(32),
+        bytes: 1,
+        sums: Sums {
+            lines: 50_000,
+            income: Fen(50_000),
+            ..Sums::default()
+        },
+        made_at: now,
+        made_by: "killed".to_owned(),
+    };
+    let written = office.db.write(move |tx| {
+        let id = bills::begin(tx, &begun, now)?;
+        let row = |line: i64| {
+            vec![
+                id.into(),
+                line.into(),
+                "payment".into(),
+                "r".into(),
+                "o".into(),
+                Sql::Null,
+                1_i64.into(),
+                0_i64.into(),
+                "SUCCESS".into(),
+                0_i64.into(),
+                "".into(),
+            ]
+        };
+        let rows: Vec<Vec<Sql>> = (1..=30_000).map(row).collect();
+        assert!(bills::add(tx, id, &rows, now)?);
+        Ok(id)
+    });
+    let id = written.await.unwrap();
+    assert_eq!(office.all(&finance, "/v1/bills", 10).await, Vec::<Value>::new());
+    office
+        .get(&finance, &format!("/v1/bills/{id}"))
+        .await
+        .problem(404, "unknown-bill");
+    office.state.prune().await.unwrap();
+    assert_eq!(count(&office, "bill_line").await, 30_000, "it may be alive");
+
+    // It stands in nobody's way meanwhile.
+    let bill = wechat_trade(&trades());
+    let at = path("wechat", DAY, "wechat_trade");
+    put(&office, &finance, &at, bill.as_bytes()).await.expect(201);
+    office.pass(bills::ALIVE_MS);
+    office.state.prune().await.unwrap();
+    assert_eq!(count(&office, "bill_line").await, 3);
+    // Whoever is alive after all finds that out.
+    let now = office.clock.wall();
+    let (added, finished) = office
+        .db
+        .write(move |tx| Ok((bills::add(tx, id, &[], now)?, bills::finish(tx, id, now)?)))
+        .await
+        .unwrap();
+    assert!(!added && !finished);
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().unwrap().is_file())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+pub(crate) async fn a_folder_that_is_watched_is_emptied_into_imported_and_refused(office: Office) {
+    channels(&office).await;
+    let home = Home::new("bills");
+    let wechat = home.path().join("in/wechat");
+    fs::create_dir_all(&wechat).unwrap();
+    let folder = Folder {
+        folder: home.path().join("in"),
+        spool: home.path().join("spool"),
+        importer: Importer {
+            db: office.db.clone(),
+            clock: Arc::clone(&office.clock) as Arc<dyn Clock>,
+            csv: Arc::new([]),
+        },
+    };
+    let bill = wechat_trade(&trades());
+    let name = format!("{DAY}.wechat_trade.csv");
+    fs::write(wechat.join(&name), &bill.as_bytes()[..100]).unwrap();
+    fs::write(wechat.join(format!("{DAY}.wechat_fund.csv")), gbk("记账时间\n")).unwrap();
+    fs::write(wechat.join("bill.csv"), &bill).unwrap();
+    fs::write(wechat.join(format!("{name}.part")), &bill).unwrap();
+    let mut resting = Resting::default();
+    let rest = i64::try_from(REST_MS).unwrap();
+    folder.look(&mut resting).await;
+    office.pass(rest - 1);
+    // It is still being written.
+    fs::write(wechat.join(&name), &bill).unwrap();
+    folder.look(&mut resting).await;
+    assert_eq!(names(&wechat).len(), 4);
+    office.pass(1);
+    folder.look(&mut resting).await;
+    assert_eq!(names(&wechat), [name.clone(), format!("{name}.part")]);
+    let refused = wechat.join("refused");
+    let fund = format!("{DAY}.wechat_fund.csv");
+    assert_eq!(
+        names(&refused),
+        [
+            fund.clone(),
+            format!("{fund}.reason.txt"),
+            "bill.csv".to_owned(),
+            "bill.csv.reason.txt".to_owned()
+        ]
+    );
+    let reason = |name: &str| fs::read_to_string(refused.join(format!("{name}.reason.txt"))).unwrap();
+    assert!(reason(&fund).starts_with("line 1: is not utf-8"), "{}", reason(&fund));
+    assert!(reason("bill.csv").contains("a bill is called by its day and format"));
+    office.pass(rest);
+    folder.look(&mut resting).await;
+    assert_eq!(names(&wechat), [format!("{name}.part")]);
+    assert_eq!(names(&wechat.join("imported")), slice::from_ref(&name));
+    assert_eq!(count(&office, "bill_line").await, 3);
+
+    // The same again is known; nothing that is there is overwritten.
+    fs::write(wechat.join(&name), &bill).unwrap();
+    folder.look(&mut resting).await;
+    office.pass(rest);
+    folder.look(&mut resting).await;
+    assert_eq!(names(&wechat.join("imported")), [name.clone(), format!("{name}.2")]);
+    assert_eq!(count(&office, "bill_line").await, 3);
+    assert_eq!(names(&home.path().join("spool")), Vec::<String>::new());
+}

@@ -5,6 +5,7 @@ mod asked;
 mod directives;
 mod offered;
 mod pace;
+mod sending;
 
 pub(crate) use asked::Watched;
 
@@ -12,7 +13,6 @@ use crate::urgency::Urgency;
 use asked::LIVE_MS;
 use directives::Directives;
 use domain::{ids::OrderId, journal::Head, time::Mono};
-use offered::Cut;
 use pace::{Pace, carried_ms};
 use protocol::{
     frame::{Ack, BATCH_ENTRIES_MAX, BATCH_PACKED_MAX, Nonce, Pong, State},
@@ -586,42 +586,6 @@ impl Courier {
             other => other,
         };
         self.fetch(fetching, effects);
-    }
-
-    fn send(&mut self, now: Mono, page: &Page, limit: usize, effects: &mut Vec<Effect>) {
-        let Some(before) = page.before.filter(|before| before.seq == self.sent.seq) else {
-            return self.fetch_next(effects);
-        };
-        if before.hash != self.sent.hash {
-            // Another journal than the one that was acknowledged: head office says what it is.
-            self.progress.trouble = Some(format!(
-                "entry {} of the station is another than the one that head office has",
-                before.seq
-            ));
-        }
-        let batch = match self.cut(before, page, limit) {
-            Cut::Batch(batch, last) => {
-                self.sent = last;
-                batch
-            }
-            Cut::TooLong(limit) => return self.fetch(Fetching::Now { limit }, effects),
-            Cut::Cannot(why) => {
-                self.progress.trouble = Some(why);
-                return self.stall(now);
-            }
-        };
-        if self.pace.is_empty() {
-            self.progress_at = now;
-        }
-        let last = batch.last();
-        let bytes = batch.to_bytes();
-        self.pace.sent(last, bytes.len(), now);
-        effects.push(Effect::Send(Kind::Journal, bytes));
-        if self.pace.has_room() {
-            self.fetch_next(effects);
-        } else {
-            self.phase = Phase::Following(Fetching::Nothing);
-        }
     }
 
     fn pong(&mut self, now: Mono, pong: Pong, bytes: Vec<u8>, effects: &mut Vec<Effect>) {

@@ -40,10 +40,10 @@ impl World {
                 self.to_tell.push((member.clone(), order.clone(), notice.clone()));
             }
             self.check_that_the_journal_is_not_flooded(entry.stamp.mono, &entry.fact)?;
-            if let Some(steps) = self.trace.0.as_ref() {
+            self.trace.add(|| {
                 let text: String = String::from_utf8_lossy(&bytes).chars().skip(60).take(600).collect();
-                steps.borrow_mut().push(format!("    journal: {text}"));
-            }
+                format!("    journal: {text}")
+            });
         }
         for oddity in std::mem::take(&mut self.oracle.met) {
             self.report.coverage.note_oddity(oddity);

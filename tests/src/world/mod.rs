@@ -11,11 +11,11 @@
 //! | `faults`, [`coverage`] | what goes wrong, aimed at orders in every state; the table of what met what |
 //! | `oracle`, `prices`, `physics`, `registers` | what the books must say, by nobody's sums but the world's own |
 //! | `illtyped` | fields that cannot be read, where no money hangs on them |
+//! | `trace` | the steps of a life, for whoever looks for what went wrong |
 //! | `checks` | what must be true after every step, after every crash and at the end |
 //! | [`three_sites`] | three of these worlds, with a head office and the money of its members |
 //!
-//! The same seed is the same life, but for the random names of the journal's runs, on which nothing depends;
-//! [`live_through`] says what failed and which command shows it again.
+//! The same seed is the same life; [`live_through`] says what failed and which command shows it again.
 
 mod checks;
 pub mod coverage;
@@ -32,6 +32,7 @@ mod recovering;
 mod registers;
 mod station;
 pub mod three_sites;
+mod trace;
 mod traffic;
 
 use crate::{
@@ -58,12 +59,11 @@ use physics::Physics;
 use recovering::Recovering;
 use station::{Process, Turned};
 use std::{
-    cell::RefCell,
     collections::{BTreeMap, VecDeque},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    rc::Rc,
 };
+use trace::Trace;
 
 /// Milliseconds since the world began.
 type Time = u64;
@@ -72,8 +72,6 @@ const SECOND: Time = 1_000;
 const MINUTE: Time = 60 * SECOND;
 const HOUR: Time = 60 * MINUTE;
 
-/// How many of the last steps a failure shows; HOLDFAST_STEPS shows more, and those of lives that go well.
-const STEPS_SHOWN: usize = 60;
 /// In one of so many lives a contact bounces.
 const BOUNCES_IN: u64 = 20;
 /// That long after its beginning.
@@ -192,45 +190,6 @@ fn attempt<T>(seed: u64, trace: &Trace, live: &impl Fn(u64, &Trace) -> Result<T,
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(format!("panic: {}", text.unwrap_or_default()))
     })
-}
-
-/// The last steps, if anybody wants to know.
-#[derive(Clone, Default)]
-struct Trace(Option<Rc<RefCell<Steps>>>);
-
-#[derive(Default)]
-struct Steps {
-    last: VecDeque<String>,
-    most: usize,
-}
-
-impl Steps {
-    fn push(&mut self, step: String) {
-        if self.last.len() == self.most {
-            self.last.pop_front();
-        }
-        self.last.push_back(step);
-    }
-}
-
-impl Trace {
-    fn on() -> Self {
-        let wanted = std::env::var("HOLDFAST_STEPS").ok();
-        let most = wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(STEPS_SHOWN);
-        let last = VecDeque::new();
-        Self(Some(Rc::new(RefCell::new(Steps { last, most }))))
-    }
-
-    fn note(&self, now: Time, step: impl FnOnce() -> String) {
-        if let Some(steps) = &self.0 {
-            let at = station::wall(now, 0);
-            steps.borrow_mut().push(format!("{at} {}", step()));
-        }
-    }
-
-    fn take(&self) -> Vec<String> {
-        self.0.as_ref().map_or(Vec::new(), |steps| steps.take().last.into())
-    }
 }
 
 /// Something that will happen.

@@ -1,43 +1,11 @@
 //! A journal that is not the one that head office follows is offered, so that people can see what it says before they say which one
 //! lives (decision 0034).
 
-use super::{Courier, Effect, Page, Phase};
-use domain::{
-    journal::{Hash, Head},
-    time::Mono,
-};
-use protocol::{
-    frame::{BATCH_ENTRIES_MAX, Batch},
-    topic::Kind,
-};
-
-/// What becomes of a page.
-pub(super) enum Cut {
-    /// A batch, and the place of its last entry.
-    Batch(Batch, Head),
-    /// It must be fetched again with this many entries at most.
-    TooLong(usize),
-    /// Why it cannot be sent.
-    Cannot(String),
-}
+use super::{Courier, Effect, Page, Phase, sending::Cut};
+use domain::{journal::Head, time::Mono};
+use protocol::{frame::BATCH_ENTRIES_MAX, topic::Kind};
 
 impl Courier {
-    /// Makes a batch of a page.
-    pub(super) fn cut(&mut self, before: Head, page: &Page, limit: usize) -> Cut {
-        let batch = match Batch::pack(before, &page.entries, page.signature, &mut self.packer) {
-            Ok(batch) => batch,
-            Err(error) => return Cut::Cannot(format!("the entries after {} cannot be sent: {error}", before.seq)),
-        };
-        if batch.body.len() > self.pace.batch_max() && page.entries.len() > 1 && limit > 1 {
-            // The station gives whole steps, so what is still too long with a limit of one is a step that goes alone.
-            return Cut::TooLong((page.entries.len() / 2).max(1));
-        }
-        let entries = page.entries.iter();
-        let hash = entries.fold(before.hash, |hash, entry| Hash::seal(&hash, entry));
-        let seq = batch.last();
-        Cut::Batch(batch, Head { seq, hash })
-    }
-
     /// Offers the journal from where it got to, as much of it as may go ahead: nothing of it is acknowledged before people have said
     /// which branch lives, and the answer to the next hello says that the line has carried it.
     pub(super) fn offer(&mut self, effects: &mut Vec<Effect>) {

@@ -311,6 +311,7 @@ mod tests {
             member: "m".parse().unwrap(),
             receipt: "r".to_owned(),
             amount: Fen(20),
+            missing: Fen::ZERO,
             reason: "typed wrong".to_owned(),
             by: "alice".to_owned(),
         };

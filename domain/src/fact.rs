@@ -49,6 +49,11 @@ fn counted() -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_nothing(amount: &Fen) -> bool {
+    *amount == Fen::ZERO
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_not_so(flag: &bool) -> bool {
     !flag
 }
@@ -567,6 +572,10 @@ pub enum Fact {
         receipt: String,
         /// How much; never more than is left of the top-up, nor than the member has here.
         amount: Fen,
+        /// What was typed too much besides and a member of head office's has not here any more: a discrepancy of cash, which head office
+        /// settles with their wallet.
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        missing: Fen,
         reason: String,
         by: String,
     },

@@ -100,6 +100,8 @@ pub enum Bug {
     TransitForgotten,
     /// What a voucher carried goes back before the site has closed it.
     VoucherReturnedEarly,
+    /// A refund is in the wallet before the order's site has marked it.
+    RefundBeforeMark,
 }
 
 impl Bug {
@@ -152,6 +154,7 @@ impl Bug {
         Bug::SurplusKept,
         Bug::TransitForgotten,
         Bug::VoucherReturnedEarly,
+        Bug::RefundBeforeMark,
     ];
 }
 

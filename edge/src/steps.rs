@@ -262,9 +262,10 @@ fn of_people(seq: u64, fact: &Fact) -> bool {
             member,
             receipt,
             amount,
+            missing,
             reason,
             by,
-        } => tracing::warn!(seq, %member, %amount, receipt, reason, by, "top-up taken back"),
+        } => tracing::warn!(seq, %member, %amount, %missing, receipt, reason, by, "top-up taken back"),
         Fact::ShiftOpened { till, by } => tracing::info!(seq, %till, by, "shift opened"),
         Fact::CashCounted {
             counted,

@@ -100,4 +100,5 @@ found! {
     keep_what_is_paid_beyond_a_debt: SurplusKept,
     leave_on_the_road_what_was_refused: TransitForgotten,
     give_a_voucher_back_before_it_is_closed: VoucherReturnedEarly,
+    pay_a_refund_before_the_site_has_marked_it: RefundBeforeMark,
 }

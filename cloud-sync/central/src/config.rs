@@ -14,6 +14,7 @@ use crate::{
     store::Place,
 };
 use check::Draft;
+use domain::units::Fen;
 use keys::KEYS;
 use service::{
     config::{ConfigFault, environment::of_process},
@@ -48,6 +49,8 @@ pub struct Config {
     pub tls: tls::Config,
     /// What people are told of.
     pub alerts: Alerts,
+    /// What one person may decide of orders that were paid.
+    pub after_sales: AfterSales,
     /// The mini-program's back end, where there is one that is told.
     pub mini_program: Option<MiniProgram>,
     /// Channels' bills.
@@ -61,6 +64,24 @@ pub struct Bills {
     pub folder: Option<PathBuf>,
     /// How the columns of CSV files are called, by channel.
     pub csv: Vec<Mapping>,
+}
+
+/// What one person may decide of orders that were paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AfterSales {
+    /// Refunds of one order that together exceed this wait for a second person.
+    pub refund_second_person_above: Fen,
+    /// A bill that differs by more than this from the one first settled does.
+    pub bill_second_person_above: Fen,
+}
+
+impl Default for AfterSales {
+    fn default() -> Self {
+        Self {
+            refund_second_person_above: Fen(5_000),
+            bill_second_person_above: Fen(5_000),
+        }
+    }
 }
 
 /// The mini-program's back end, as a server that is told of what members are told.
@@ -289,6 +310,7 @@ impl Default for Config {
                 client_ca: None,
             },
             alerts: Alerts::default(),
+            after_sales: AfterSales::default(),
             mini_program: None,
             bills: Bills::default(),
         }

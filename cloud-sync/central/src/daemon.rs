@@ -212,6 +212,7 @@ pub async fn run(
     let state = ApiState::new(db.clone(), asks, Arc::new(clock), Arc::clone(&bounds))?
         .with_entrance(Arc::new(entrance))
         .with_office(Arc::clone(&office))
+        .with_after_sales(config.after_sales)
         .with_bills(Bills {
             spool: config.data_dir.join(SPOOL),
             csv: config.bills.csv.clone().into(),

@@ -250,10 +250,10 @@ fn go_on(
     replica::save(tx, &site.id, copy.rows(), &followed.changes)?;
     let forgotten = facts::cover(tx, &site, &followed.said, now)?;
     ledger::book(tx, &followed.transfers)?;
-    let rung = facts::follow(tx, &site, &followed.said, now)?;
+    let (rung, given_back) = facts::follow(tx, &site, &followed.said, now)?;
     copy.rings(rung);
     let twice = fork::settled_twice(tx, copy, settled)?;
-    let findings = [followed.findings, twice, forgotten].concat();
+    let findings = [followed.findings, twice, forgotten, given_back].concat();
     findings::add(tx, &site.id, site.branch, &findings, now)?;
     inbox::tell_all(tx, followed.told, now)?;
     copy.written();

@@ -129,9 +129,10 @@ impl Books<'_> {
             Fact::TopUpReversed {
                 receipt,
                 amount,
+                missing,
                 reason,
                 ..
-            } => self.note_reversal(receipt, *amount, reason)?,
+            } => self.note_reversal(receipt, *amount + *missing, reason)?,
             Fact::DayBegan { day } => {
                 self.changes.day_began = true;
                 self.rows.energy.begin(*day);

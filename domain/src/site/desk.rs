@@ -12,7 +12,8 @@ use crate::{
 const REVERSALS_MAX: usize = 16;
 
 impl Turn<'_> {
-    /// Takes back what is left of a top-up, or a part of it, as far as the member still has it.
+    /// Takes back what is left of a top-up, or a part of it, as far as the member still has it. What a member of head office's has not is
+    /// written down, once.
     pub(super) fn reverse_top_up(
         &mut self,
         member: MemberId,
@@ -22,9 +23,10 @@ impl Turn<'_> {
         by: String,
     ) -> Handled {
         let rows = &self.site.rows;
-        if rows.member(&member).is_none() {
+        let Some(known) = rows.member(&member) else {
             return Err(Rejected::UnknownMember(member));
-        }
+        };
+        let has_wallet = known.head_office;
         let used = rows.receipts.get(&receipt).cloned().flatten();
         let used = used.ok_or_else(|| Rejected::UnknownReceipt(receipt.clone()))?;
         if used.paid != ReceiptFor::TopUp {
@@ -44,10 +46,13 @@ impl Turn<'_> {
         }
         let amount = amount.unwrap_or(left);
         self.check_positive(amount)?;
-        let most = left.min(self.site.rows.ledger.allowance(&member));
+        let there = self.site.rows.ledger.allowance(&member);
+        // What a member of head office's has not here any more head office settles with their wallet (rule 20 of the line).
+        let most = if has_wallet { left } else { left.min(there) };
         if amount > most {
             return Err(Rejected::TooMuch { amount, most });
         }
+        let taken = amount.min(there);
         if used.reversals.len() >= REVERSALS_MAX {
             return Err(Rejected::TooManyReversals {
                 receipt,
@@ -57,7 +62,8 @@ impl Turn<'_> {
         self.journal(Fact::TopUpReversed {
             member,
             receipt,
-            amount,
+            amount: taken,
+            missing: amount - taken,
             reason,
             by,
         });

@@ -94,9 +94,10 @@ impl Rows {
                 member,
                 receipt,
                 amount,
+                missing,
                 ..
             } => {
-                positive(*amount)?;
+                positive(*amount + *missing)?;
                 let used = self.receipts.get(receipt).and_then(Option::as_ref);
                 match used.is_none_or(|used| used.member == *member) {
                     true => self.checked_member(member),

@@ -557,3 +557,57 @@ fn rule_13_what_head_office_says_of_its_own_member_is_not_done_to_the_stations_o
         site.done(directive);
     }
 }
+
+#[test]
+fn rule_20_what_a_member_has_not_here_any_more_of_a_top_up_typed_wrong_is_missing_once() {
+    let mut site = Joined::new();
+    site.done(lease("w", "10"));
+    site.bench.top_up("w", "600");
+    let receipt = site.bench.facts.iter().rev().find_map(|(_, fact)| match fact {
+        Fact::ToppedUp { receipt, .. } => Some(receipt.clone()),
+        _ => None,
+    });
+    let receipt = receipt.unwrap();
+    site.bench.place("w", "P1", "100");
+    let till = site.bench.disk.till();
+    let reverse = |who: &str, receipt: &str, amount: Option<&str>| Input::ReverseTopUp {
+        member: member(who),
+        receipt: receipt.to_owned(),
+        amount: amount.map(yuan),
+        reason: "60 were paid in".to_owned(),
+        by: "desk".to_owned(),
+    };
+    let more = site.bench.refused(reverse("w", &receipt, Some("600.01")));
+    assert_eq!(more.code(), "too_much");
+    site.bench.ok(reverse("w", &receipt, Some("540")));
+    let taken = site.bench.facts.iter().rev().find_map(|(_, fact)| match fact {
+        Fact::TopUpReversed { amount, missing, .. } => Some((*amount, *missing)),
+        _ => None,
+    });
+    assert_eq!(
+        taken,
+        Some((yuan("510"), yuan("30"))),
+        "all that is not held, and the rest"
+    );
+    assert_eq!(
+        (site.bench.allowance("w"), site.bench.disk.till()),
+        (Fen::ZERO, till - yuan("510"))
+    );
+    let again = site.bench.refused(reverse("w", &receipt, Some("60.01")));
+    assert!(
+        matches!(again, Rejected::TooMuch { most, .. } if most == yuan("60")),
+        "{again}"
+    );
+    assert_eq!(site.bench.replayed(), site.bench.disk);
+    // Of the station's own members nobody else has the money.
+    site.bench.top_up("m", "50");
+    site.bench.place("m", "P2", "100");
+    let receipt = site.bench.facts.iter().rev().find_map(|(_, fact)| match fact {
+        Fact::ToppedUp { receipt, .. } => Some(receipt.clone()),
+        _ => None,
+    });
+    assert_eq!(
+        site.bench.refused(reverse("m", &receipt.unwrap(), None)).code(),
+        "too_much"
+    );
+}

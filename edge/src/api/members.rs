@@ -157,7 +157,8 @@ async fn top_up(
         .await
 }
 
-/// Take back a top-up that was typed wrong, as far as it is unspent. The cash leaves the till by the books.
+/// Take back a top-up that was typed wrong, as far as it is unspent. The cash leaves the till by the books. What a member of head office's has
+/// not here any more is left as what the till is short of, and head office settles it with their wallet.
 #[utoipa::path(
     post, path = "/v1/members/{id}/topup-reversals", tag = "members",
     params(("id" = inline(described::MemberId), Path, description = "The member's id")),

@@ -60,6 +60,8 @@ struct Book {
     charged: i64,
     debt: i64,
     refunded: i64,
+    /// What head office has given back, out of its own books.
+    marked: i64,
     /// A person had a say in its bill.
     decided: bool,
     /// What is wrong with its bill: then a person must look at it before any money moves.
@@ -441,6 +443,7 @@ impl Oracle {
                     charged: 0,
                     debt: 0,
                     refunded: 0,
+                    marked: 0,
                     decided: *source == Source::Quarantine,
                     doubt: None,
                     wrong_payer,
@@ -532,6 +535,9 @@ impl Oracle {
                     service: *service,
                 };
                 match approval {
+                    _ if desk.asked(by).is_none() => {
+                        self.decided_at_head_office(order, asked, (by, approval.as_ref()), desk)?;
+                    }
                     None => self.decided(order, asked, by, desk)?,
                     Some(Approval { proposal, by: second }) => {
                         wants(desk, by, order, asked)?;
@@ -562,6 +568,9 @@ impl Oracle {
                 };
                 wants(desk, by, order, asked)?;
                 self.act(by, 1, 1)
+            }
+            Fact::ReviewApproved { order, by, .. } if desk.asked(by).is_none() => {
+                self.decided_at_head_office(order, Decision::AsIs, (by, None), desk)
             }
             Fact::ReviewApproved { order, by, .. } => self.decided(order, Decision::AsIs, by, desk),
             Fact::OrderEstimated { order, .. } => {
@@ -598,17 +607,20 @@ impl Oracle {
                 member,
                 receipt,
                 amount,
+                missing,
                 by,
                 ..
             } => {
+                let wrong = *amount + *missing;
                 match desk.asked(by) {
                     Some(Asked::ReverseTopUp(who, number, most))
-                        if who == member && number == receipt && most.is_none_or(|most| most == *amount) => {}
+                        if who == member && number == receipt && most.is_none_or(|most| most == wrong) => {}
                     asked => return Err(format!("nobody asked for it: {by} asked for {asked:?}")),
                 }
-                self.act(by, amount.0, amount.0)?;
+                self.leaves_nothing(member, *amount, *missing)?;
+                self.act(by, wrong.0, wrong.0)?;
                 let left = self.top_ups.entry(receipt.clone()).or_default();
-                *left -= amount.0;
+                *left -= wrong.0;
                 if *left < 0 {
                     return Err(format!("more of receipt {receipt} is taken back than was paid in"));
                 }
@@ -654,6 +666,7 @@ impl Oracle {
             Fact::LeaseReceived { .. }
             | Fact::LeaseReturned { .. }
             | Fact::DirectiveTaken { .. }
+            | Fact::RefundMarked { .. }
             | Fact::DebtPaid {
                 from: PaidFrom::HeadOffice,
                 ..
@@ -694,7 +707,7 @@ impl Oracle {
                 self.act(by, amount.0, amount.0)?;
                 let book = self.book(order)?;
                 book.refunded += amount.0;
-                if book.refunded > book.charged - book.debt {
+                if book.refunded + book.marked > book.charged - book.debt {
                     return Err("more is given back than was paid".to_owned());
                 }
                 let member = book.member.clone();
@@ -872,7 +885,7 @@ impl Oracle {
         } else {
             let over = -more;
             let cut = over.min(book.debt);
-            let back = (over - cut).min(book.charged - book.debt - book.refunded);
+            let back = (over - cut).min(book.charged - book.debt - book.refunded - book.marked);
             self.transfer(sales.clone(), debt, cut)?;
             self.transfer(sales, allowance, back)?;
             book_after(self, &|book| {

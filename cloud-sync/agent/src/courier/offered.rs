@@ -20,7 +20,7 @@ impl Courier {
     /// twelfth and so on all of the journal is offered.
     fn offers_from(&self) -> Head {
         let thirds = self.forked_on / 3;
-        match self.forked_on % 3 == 0 && thirds.is_power_of_two() {
+        match self.forked_on.is_multiple_of(3) && thirds.is_power_of_two() {
             true => self.begins_after,
             false => self.in_common,
         }

@@ -60,6 +60,10 @@ pub(super) fn start() -> utoipa::openapi::OpenApi {
             "Sites (场站): how far their journals are here, and what they have come to",
         ),
         tag("orders", "Charging sessions (订单) of all sites"),
+        tag(
+            "after-sales",
+            "Money back for orders (售后退款), and decisions on their bills, by one person or two",
+        ),
         tag("members", "Who pays (会员), and what lies at which site"),
         tag(
             "mini-program",

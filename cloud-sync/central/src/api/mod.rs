@@ -6,6 +6,7 @@
 //! | [`dto`] | the shapes of requests and answers that are head office's alone |
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
 //! | `wallets`, `topups`, `leases`, `placing` | members' money: what comes in, what lies where, orders through head office |
+//! | `refunds`, `decisions` | money back for orders, and decisions on their bills, by one person or two |
 //! | `money` | what every change of it does alike |
 //! | `bills` | channels' bills, streamed in |
 //! | `findings` | where a site says one thing, and another is worked out here |
@@ -41,6 +42,7 @@ mod books_check;
 mod branches;
 mod credentials;
 mod credits;
+mod decisions;
 mod directing;
 mod document;
 pub mod dto;
@@ -60,6 +62,7 @@ mod passwords;
 mod payments;
 mod placing;
 mod quarantine;
+mod refunds;
 mod sessions;
 mod sites;
 mod slow;
@@ -74,6 +77,7 @@ mod wallets;
 
 use crate::{
     asks::Asks,
+    config::AfterSales,
     desk::{Clock, Office},
     enrol::Entrance,
     store::{Db, StoreError, Tx, answers, bills as kept_bills, inbox as told, outbox, people},
@@ -140,6 +144,7 @@ pub struct ApiState {
     entrance: Option<Arc<Entrance>>,
     /// What head office signs with; none where the API stands alone.
     office: Option<Arc<Office>>,
+    after_sales: AfterSales,
     credentials: Arc<Credentials>,
     /// Callbacks of channels that wait.
     credits: Arc<credits::Credits>,
@@ -191,6 +196,7 @@ impl ApiState {
             clock,
             entrance: None,
             office: None,
+            after_sales: AfterSales::default(),
             credentials,
             credits: Arc::default(),
             passwords: Arc::new(Passwords::new()?),
@@ -219,6 +225,13 @@ impl ApiState {
     #[must_use]
     pub fn with_office(mut self, office: Arc<Office>) -> Self {
         self.office = Some(office);
+        self
+    }
+
+    /// The same, with these limits of what one person may decide.
+    #[must_use]
+    pub fn with_after_sales(mut self, after_sales: AfterSales) -> Self {
+        self.after_sales = after_sales;
         self
     }
 
@@ -279,6 +292,8 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(leases::routes())
         .merge(directing::routes())
         .merge(placing::routes())
+        .merge(refunds::routes())
+        .merge(decisions::routes())
         .merge(findings::routes())
         .merge(alerts::routes())
         .merge(statements::routes())

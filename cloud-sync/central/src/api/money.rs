@@ -68,6 +68,16 @@ impl From<Refused> for Problem {
             Refused::NeverHeard(_) => (StatusCode::CONFLICT, "site_never_heard"),
             Refused::NoLine(_) => (StatusCode::CONFLICT, "site_no_line"),
             Refused::MarkAhead { .. } => (StatusCode::CONFLICT, "vouchers_closed_ahead"),
+            Refused::SitesOwn { .. } => (StatusCode::CONFLICT, "sites_own_member"),
+            Refused::NotRefundable { .. } => (StatusCode::CONFLICT, "not_refundable"),
+            Refused::RefundTooMuch { .. } => (StatusCode::CONFLICT, "refund_too_much"),
+            Refused::UnknownRefund(_) => (StatusCode::NOT_FOUND, "unknown_refund"),
+            Refused::RefundDecided { .. } => (StatusCode::CONFLICT, "refund_decided"),
+            Refused::SamePerson { .. } => (StatusCode::CONFLICT, "same_person"),
+            Refused::NotDecidable { .. } => (StatusCode::CONFLICT, "not_decidable"),
+            Refused::OtherBill { .. } => (StatusCode::CONFLICT, "other_bill"),
+            Refused::UnknownDecision(_) => (StatusCode::NOT_FOUND, "unknown_decision"),
+            Refused::DecisionDecided { .. } => (StatusCode::CONFLICT, "decision_decided"),
             Refused::OtherTopUp(_) => (StatusCode::CONFLICT, "top_up_reference_used"),
         };
         let problem = Self::new(status, code, words);
@@ -82,6 +92,10 @@ impl From<Refused> for Problem {
                     .with("lies", lies.collect::<Vec<_>>())
             }
             Refused::Silent(sites) => problem.with("sites", serde_json::json!(sites)),
+            Refused::RefundTooMuch { most, .. } => problem.with("most", most.to_string()),
+            Refused::NotRefundable { state, .. } | Refused::NotDecidable { state, .. } => {
+                problem.with("state", state.word())
+            }
             Refused::Owes { amount, .. } => problem.with("owes", amount.to_string()),
             _ => problem,
         }

@@ -3,13 +3,20 @@
 use super::{WebhookAddress, bills::mappings, check::Draft};
 use crate::{alerts::smtp::Security, door};
 use axum::http::Uri;
+use domain::units::Fen;
 use jiff::SignedDuration;
 use service::{
     config::{Given, Key, shortened},
     http::serve::TCP_CONNECTIONS_MAX,
     keys,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+};
+
+/// From one fen to a sum that no charging session costs.
+const MONEY: RangeInclusive<Fen> = Fen(1)..=Fen(10_000_000);
 
 /// Every key, in the order of `central.toml`.
 pub(super) const KEYS: &[Key<Draft>] = keys! {
@@ -67,6 +74,11 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
     "alerts.mail.user" => |draft, given| draft.mail_user = given.optional(|given| given.text().map(str::to_owned))?;
     "alerts.mail.password_file" => |draft, given|
         draft.mail_password = given.optional(|given| given.path(&draft.folder))?;
+
+    "after_sales.refund_second_person_above" => |draft, given|
+        draft.config.after_sales.refund_second_person_above = given.amount("yuan", MONEY)?;
+    "after_sales.bill_second_person_above" => |draft, given|
+        draft.config.after_sales.bill_second_person_above = given.amount("yuan", MONEY)?;
 
     "mini_program.webhook.url" => |draft, given| draft.mini_program.url = given.optional(webhook)?;
     "mini_program.webhook.secret_file" => |draft, given|

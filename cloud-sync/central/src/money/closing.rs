@@ -5,7 +5,7 @@ use super::{LEASE_RETURN, Money};
 use crate::store::{
     StoreError, at_sites, directives, issues,
     ledger::{self, Movement},
-    members, placings, replica,
+    members, placings, refunds, replica,
     sites::Site,
 };
 use domain::{
@@ -36,6 +36,9 @@ impl Money<'_> {
         for issue in &on_road {
             had.entry(issue.member.clone()).or_default();
         }
+        for refund in refunds::approved_at(self.tx, &site.id)? {
+            had.entry(refund.member).or_default();
+        }
         // In the order of their ids, as everywhere.
         for member in had.keys() {
             if members::hold(self.tx, member)?.is_none() {
@@ -45,6 +48,7 @@ impl Money<'_> {
         for issue in on_road {
             self.give_back(&issue, &cause)?;
         }
+        self.close_refunds(&site.id, &cause)?;
         directives::forget_all(self.tx, &site.id, self.now)?;
         let refused = RefusedDirective {
             code: "site_closed".to_owned(),

@@ -5,6 +5,7 @@ use super::{Money, Refused};
 use crate::store::{
     StoreError,
     at_sites::{self, AtSite},
+    directives,
     issues::{self, Issue, Kind},
     members::{self, Member},
 };
@@ -13,6 +14,10 @@ use domain::{
     ids::{MemberId, OrderId, SiteId},
     units::Fen,
 };
+
+/// A debt whose payment the site could not take is paid no sooner than so long after that, in milliseconds: the money would go to and fro
+/// without an end.
+const REFUSED_MS: i64 = 86_400_000;
 
 /// What an order owes, less what is on the road for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,10 +69,21 @@ impl Money<'_> {
                 if pays <= Fen::ZERO {
                     break;
                 }
+                if self.was_refused(&debt)? {
+                    continue;
+                }
                 self.pay(member, &debt, pays)?;
             }
         }
         self.tell_what_is_owed(member)
+    }
+
+    /// Whether the site has refused lately what a wallet had paid of a debt.
+    fn was_refused(&mut self, debt: &Debt) -> Result<bool, StoreError> {
+        let last = directives::last_about(self.tx, &debt.site, "debt_paid", debt.order.as_str())?;
+        let refused = last.filter(|last| matches!(last.state, directives::State::Refused(_)));
+        let refused_at = refused.and_then(|refused| refused.ended_at);
+        Ok(refused_at.is_some_and(|at| self.now.ms_since(at) < REFUSED_MS))
     }
 
     fn pay(&mut self, member: &Member, debt: &Debt, amount: Fen) -> Result<(), StoreError> {

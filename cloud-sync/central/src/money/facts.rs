@@ -4,14 +4,14 @@
 //! Facts post only out of what is on the road (rule 15). One whose cause the database does not know, because it was restored from
 //! a copy, is covered by the wallet first, and by `restore:{s}:{m}` for the rest (rule 4).
 
-use super::{LEASE_RETURN, Money, RESTORE, RULE, VOUCHER_MS_MAX};
+use super::{LEASE_RETURN, Money, RESTORE, RULE, VOUCHER_MS_MAX, refunds::Marked};
 use crate::store::{
     StoreError, Tx, at_sites, directives,
     findings::{Class, Finding},
     identity,
     issues::{self, State},
     ledger::{self, Movement},
-    members, missing, placings,
+    members, missing, placings, refunds,
     sites::{self, Site},
 };
 use domain::{
@@ -23,7 +23,10 @@ use domain::{
     time::Wall,
     units::Fen,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The kind of directives by which sites mark refunds.
+const REFUND_MARK: &str = "refund_mark";
 
 /// What of an entry head office's money has to do with.
 #[derive(Debug, Clone)]
@@ -67,6 +70,20 @@ enum What {
     Placed(OrderId),
     /// The site knows a member of head office's.
     Known(MemberId),
+    /// A refund stands in the order's row.
+    Marked {
+        order: OrderId,
+        amount: Fen,
+        reference: String,
+    },
+    /// What its driver has paid for an order is another.
+    Billed(OrderId),
+    /// A top-up was typed wrong, and the member has so much of it at the site no more.
+    Missing {
+        member: MemberId,
+        receipt: String,
+        amount: Fen,
+    },
 }
 
 /// What an entry says of members' money, if anything.
@@ -99,9 +116,15 @@ pub fn said(site: &SiteId, entry: &Entry) -> Vec<Said> {
                 amount: *amount,
                 issue: issue.unwrap_or_default(),
             };
-            return vec![of(arrived), of(What::Debt(order.clone()))];
+            return vec![
+                of(arrived),
+                of(What::Debt(order.clone())),
+                of(What::Billed(order.clone())),
+            ];
         }
-        Fact::DebtPaid { order, .. } => What::Debt(order.clone()),
+        Fact::DebtPaid { order, .. } => {
+            return vec![of(What::Debt(order.clone())), of(What::Billed(order.clone()))];
+        }
         Fact::LeaseReturned {
             member, amount, order, ..
         } => What::Returned {
@@ -131,7 +154,29 @@ pub fn said(site: &SiteId, entry: &Entry) -> Vec<Said> {
             head_office: true,
             ..
         } => What::Known(member.clone()),
-        Fact::OrderSettled { order, .. } => return vec![of(What::Debt(order.clone())), of(What::Over(order.clone()))],
+        Fact::OrderSettled { order, .. } => {
+            let (debt, over) = (What::Debt(order.clone()), What::Over(order.clone()));
+            return vec![of(debt), of(over), of(What::Billed(order.clone()))];
+        }
+        Fact::TopUpReversed {
+            member,
+            receipt,
+            missing,
+            ..
+        } if *missing > Fen::ZERO => What::Missing {
+            member: member.clone(),
+            receipt: receipt.clone(),
+            amount: *missing,
+        },
+        Fact::RefundMarked {
+            order,
+            amount,
+            reference,
+        } => What::Marked {
+            order: order.clone(),
+            amount: *amount,
+            reference: reference.clone(),
+        },
         Fact::BillCorrected { order, .. } => What::Debt(order.clone()),
         _ => return Vec::new(),
     };
@@ -145,15 +190,22 @@ pub fn said(site: &SiteId, entry: &Entry) -> Vec<Said> {
 /// [`StoreError`].
 pub fn cover(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<Vec<Finding>, StoreError> {
     let mut members_held = BTreeSet::new();
+    let refunded = refunds::among(tx, &site.id, &billed(said))?;
+    members_held.extend(refunded.into_iter().map(|(member, _)| member));
     for of in said {
         match &of.what {
             What::Arrived { member, .. } | What::Returned { member, .. } => {
                 members_held.insert(member.clone());
             }
-            What::Taken { directive, .. } => {
+            What::Taken { directive, sha256, .. } => {
                 let issue = issues::find(tx, &issues::of_directive(&site.id, *directive))?;
                 members_held.extend(issue.map(|issue| issue.member));
+                if let Some(reference) = marks(tx, &site.id, (*directive, sha256))? {
+                    let refund = refunds::find(tx, &reference)?;
+                    members_held.extend(refund.map(|refund| refund.member));
+                }
             }
+            What::Marked { order, .. } => members_held.extend(at_sites::member_of_order(tx, &site.id, order)?),
             What::VouchersClosed(_) | What::Restored => {
                 members_held.extend(issues::vouchers_of(tx, &site.id)?.into_iter().map(|issue| issue.member));
             }
@@ -164,7 +216,12 @@ pub fn cover(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<V
             What::Known(member) => {
                 members_held.insert(member.clone());
             }
-            What::Wished { .. } | What::Debt(_) | What::Over(_) | What::Placed(_) => {}
+            What::Wished { .. }
+            | What::Debt(_)
+            | What::Over(_)
+            | What::Placed(_)
+            | What::Billed(_)
+            | What::Missing { .. } => {}
         }
     }
     // In the order of their ids, so that two that do this do not wait for each other in a circle.
@@ -212,18 +269,51 @@ pub fn cover(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<V
     Ok(findings)
 }
 
+/// The orders of which it is said that their drivers have paid more or less.
+fn billed(said: &[Said]) -> BTreeSet<OrderId> {
+    let order = |of: &Said| match &of.what {
+        What::Billed(order) => Some(order.clone()),
+        _ => None,
+    };
+    said.iter().filter_map(order).collect()
+}
+
+/// The number of the refund that a directive has a site mark, if it is one.
+fn marks(tx: &mut dyn Tx, site: &SiteId, (no, sha256): (DirectiveNo, &str)) -> Result<Option<String>, StoreError> {
+    let known = directives::find(tx, site, no)?;
+    let known = known.filter(|known| known.kind == REFUND_MARK && known.sha256() == sha256);
+    let Some(known) = known else { return Ok(None) };
+    Ok(match known.directive()? {
+        Directive::RefundMark { reference, .. } => Some(reference),
+        _ => None,
+    })
+}
+
 /// After a site's movements are booked and its rows are written: what goes back goes back, directives end, and whatever follows
-/// from money that came free. The sites that something was issued to.
+/// from money that came free. The sites that something was issued to, and what people are to see.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn follow(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<BTreeSet<SiteId>, StoreError> {
+pub fn follow(
+    tx: &mut dyn Tx,
+    site: &Site,
+    said: &[Said],
+    now: Wall,
+) -> Result<(BTreeSet<SiteId>, Vec<Finding>), StoreError> {
+    let refunded = refunds::among(tx, &site.id, &billed(said))?;
+    let mut refunded: BTreeMap<OrderId, MemberId> =
+        refunded.into_iter().map(|(member, order)| (order, member)).collect();
     let mut money = Money::new(tx, now, RULE);
-    let mut moved = BTreeSet::new();
+    let (mut moved, mut findings) = (BTreeSet::new(), Vec::new());
     let (mut over, mut known) = (BTreeSet::new(), BTreeSet::new());
     for of in said {
         let (seq, age_ms) = (of.stamp.seq, site.mono.ms_since(of.stamp.mono));
         let cause = format!("{}:{}:{seq}", site.id, site.branch);
+        let at = Marked {
+            site: &site.id,
+            branch: site.branch,
+            seq,
+        };
         match &of.what {
             What::Arrived { .. } => {}
             What::Returned { member, amount, order } => {
@@ -234,7 +324,44 @@ pub fn follow(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<
                 directive,
                 sha256,
                 refused,
-            } => moved.extend(money.taken(site, (*directive, sha256), refused.as_ref(), (seq, &cause))?),
+            } => {
+                moved.extend(money.taken(site, (*directive, sha256), refused.as_ref(), (seq, &cause))?);
+                if let Some(reference) = marks(money.tx, &site.id, (*directive, sha256))? {
+                    findings.extend(money.mark_taken(at, &reference, refused.as_ref(), &cause)?);
+                }
+            }
+            What::Marked {
+                order,
+                amount,
+                reference,
+            } => {
+                let (finding, member) = money.marked(at, (order, *amount, reference), &cause)?;
+                findings.extend(finding);
+                moved.extend(member);
+                // One that was forgotten has a row from here on.
+                if let Some(member) = at_sites::member_of_order(money.tx, &site.id, order)? {
+                    refunded.insert(order.clone(), member);
+                }
+            }
+            What::Missing {
+                member,
+                receipt,
+                amount,
+            } => findings.push(Finding {
+                class: Class::Cash,
+                seq,
+                order: None,
+                detail: serde_json::json!({
+                    "why": "a top-up was typed wrong, and the member has so much of it at the site no more: the till is short of it",
+                    "member": member.as_str(), "receipt": receipt, "amount": amount,
+                })
+                .to_string(),
+            }),
+            What::Billed(order) => {
+                if let Some(member) = refunded.get(order) {
+                    findings.extend(money.billed(at, member, order)?);
+                }
+            }
             What::VouchersClosed(until) => {
                 // No voucher of before counts longer than that.
                 if missing::is_back(money.tx, &site.id, until.after_ms(-VOUCHER_MS_MAX))? {
@@ -276,7 +403,7 @@ pub fn follow(tx: &mut dyn Tx, site: &Site, said: &[Said], now: Wall) -> Result<
             money.keep_standing(&member, &site.id)?;
         }
     }
-    Ok(money.into_rung())
+    Ok((money.into_rung(), findings))
 }
 
 /// A site goes over to another branch of its journal, which knows nothing of what has arrived after the place where it leaves:
@@ -306,6 +433,7 @@ pub fn reopen(tx: &mut dyn Tx, site: &Site, left: u64, epoch: HqEpoch, now: Wall
         }
     }
     directives::reopen_after(money.tx, &site.id, site.branch, left)?;
+    money.unmark(&site.id, site.branch, left)?;
     sites::begin_hq_epoch(tx, &site.id, epoch)?;
     identity::has_lived(tx, epoch, now)
 }
@@ -427,6 +555,8 @@ impl Money<'_> {
             // back, and is asked for anew; what is owed is told anew.
             match &directive {
                 Directive::Owes { member, .. } => members.push(member.clone()),
+                // What went back, or is marked on the branch that lives too, is not asked for again.
+                Directive::RefundMark { reference, .. } if !self.waits_for_mark(reference)? => {}
                 _ if directive.carries() > Fen::ZERO => {}
                 _ if directives::has_newer(self.tx, site, now_on, &directive)? => {}
                 _ => again.push((directive, told.made_by)),

@@ -8,6 +8,8 @@
 //! | `leases` | money to a site and back: leases, recalls, vouchers |
 //! | `placing` | orders through head office: money is gathered, then leased and the order placed in one directive |
 //! | `debts` | wallets pay what members owe; other sites are told of the rest |
+//! | `refunds` | money is given back for orders, once their site has marked it |
+//! | `bills` | what people decide of bills at head office |
 //! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
@@ -17,17 +19,21 @@
 //! *Architecture Invariant:* the sum over `transit:{s}:{m}` is what issues have on the road (rule 15 of the line), and no money
 //! comes free because time has passed: only because a fact has arrived.
 
+mod bills;
 mod closing;
 mod debts;
 pub mod facts;
 mod leases;
 mod masters;
 mod placing;
+mod refunds;
 mod standing;
 mod topups;
 
+pub use bills::Decide;
 pub use leases::Vouchered;
 pub use placing::{Order, Placed};
+pub use refunds::{REFUND_APPROVED, Wanted};
 pub use topups::{Callback, Credited, Paid};
 
 use crate::store::{
@@ -39,6 +45,7 @@ use crate::store::{
 use domain::{
     head_office::{Directive, DirectiveNo, HqEpoch},
     ids::{MemberId, OrderId, SiteId},
+    order::State as OrderState,
     planted::{Bug, is_planted},
     time::Wall,
     units::Fen,
@@ -54,6 +61,8 @@ const LEASE: &str = "LEASE";
 const LEASE_RETURN: &str = "LEASE_RETURN";
 /// The code of money of a cause that the database has forgotten.
 const RESTORE: &str = "RESTORE";
+/// The code of money that is given back for an order.
+const REFUND: &str = "REFUND";
 /// Whoever does what a rule says.
 pub const RULE: &str = "head office";
 /// A site that was not heard for so long has no line, in milliseconds.
@@ -152,9 +161,96 @@ pub enum Refused {
         /// Which.
         order: OrderId,
     },
+    /// The order is of a member of the site's own.
+    #[error(
+        "order {order} is of a member whom site {site} has to itself, and who has no wallet: money goes back at the site's desk, by a lower bill"
+    )]
+    SitesOwn {
+        /// Where.
+        site: SiteId,
+        /// Which.
+        order: OrderId,
+    },
+    /// Money has not moved for it, or a person has to look at it first.
+    #[error("order {order} is {state}: {}", not_refundable(.state))]
+    NotRefundable {
+        /// Which.
+        order: OrderId,
+        /// Where it stands.
+        state: OrderState,
+    },
+    /// More than its driver has paid.
+    #[error(
+        "at most {most} yuan can be given back for order {order}: what its driver has paid of it, less what was given back or is on its way"
+    )]
+    RefundTooMuch {
+        /// Which.
+        order: OrderId,
+        /// What can be.
+        most: Fen,
+    },
+    /// There is none such.
+    #[error("there is no refund {0}")]
+    UnknownRefund(String),
+    /// Nobody has to decide it any more.
+    #[error("refund {refund} is {state} already")]
+    RefundDecided {
+        /// Which.
+        refund: String,
+        /// How far it is.
+        state: &'static str,
+    },
+    /// It takes two.
+    #[error(
+        "{proposed_by} has proposed this, and another person has to approve it, under a name of their own; you are {by}"
+    )]
+    SamePerson {
+        /// Who proposed it.
+        proposed_by: String,
+        /// Who wants to approve it.
+        by: String,
+    },
+    /// Nobody has to look at it.
+    #[error(
+        "order {order} is {state}: a bill stands as it is by a decision only where the order is under REVIEW; one that was settled is corrected"
+    )]
+    NotDecidable {
+        /// Which.
+        order: OrderId,
+        /// Where it stands.
+        state: OrderState,
+    },
+    /// Another decision was first.
+    #[error("the bill of order {order} is another one since this was proposed: look at it again")]
+    OtherBill {
+        /// Which.
+        order: OrderId,
+    },
+    /// There is none such.
+    #[error("there is no decision {0}")]
+    UnknownDecision(String),
+    /// Nobody has to decide it any more.
+    #[error("decision {decision} is {state} already")]
+    DecisionDecided {
+        /// Which.
+        decision: String,
+        /// How far it is.
+        state: &'static str,
+    },
     /// The number is taken.
     #[error("{0} was used for something else: each top-up has a number of its own")]
     OtherTopUp(String),
+}
+
+fn not_refundable(state: &OrderState) -> &'static str {
+    match state {
+        OrderState::Review => "a person has to decide its bill first",
+        OrderState::Settle => {
+            "its bill is an estimate, and is refundable once the remainder of its hold is released or a person has set the bill"
+        }
+        OrderState::Fail => "it never charged, and all of its hold went back",
+        _ => "it has not ended, and nothing was charged",
+    }
 }
 
 fn names(sites: &[SiteId]) -> String {
@@ -213,6 +309,11 @@ impl<'a> Money<'a> {
             by: by.to_owned(),
             rung: BTreeSet::new(),
         }
+    }
+
+    /// The transaction, for what is shown of what was done in it.
+    pub(crate) fn tx(&mut self) -> &mut dyn Tx {
+        self.tx
     }
 
     /// The sites that something was issued to: whoever has their lines is told once the transaction is committed.

@@ -6,7 +6,7 @@ use domain::{
     head_office::{HeadOfficeRow, HqEpoch},
     ids::{CardId, MemberId, OrderId, SiteId},
     member::MemberRow,
-    order::OrderRow,
+    order::{Order, OrderRow},
     time::Wall,
     units::Fen,
 };
@@ -134,6 +134,18 @@ pub fn member_of_order(tx: &mut dyn Tx, site: &SiteId, order: &OrderId) -> Resul
     let Some(mut row) = row else { return Ok(None) };
     let member = members::member_id(&row.text(0)?)?;
     Ok(knows(tx, site, &member)?.then_some(member))
+}
+
+/// An order of a site's, as its rows have it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn order(tx: &mut dyn Tx, site: &SiteId, order: &OrderId) -> Result<Option<Order>, StoreError> {
+    let row = tx.query_optional(
+        "SELECT row FROM r_order WHERE site = $1 AND id = $2",
+        &[site.as_str().into(), order.as_str().into()],
+    )?;
+    row.map(|mut row| parse(&row.text(0)?)).transpose()
 }
 
 /// Whether a site knows a member as head office's.

@@ -321,6 +321,8 @@ fn about(directive: &Directive) -> Option<String> {
     match directive {
         Directive::Card { card, .. } => Some(card.to_string()),
         Directive::Maintenance { pile, .. } => Some(pile.to_string()),
+        // Each is one of its own: a later one of the same order takes no other's place.
+        Directive::RefundMark { reference, .. } => Some(reference.clone()),
         other => member_of(other)
             .map(ToString::to_string)
             .or_else(|| order_of(other).map(ToString::to_string)),
@@ -367,6 +369,20 @@ pub fn last_waiting(
         ],
     )?;
     row.map(|row| kept(row)?.directive()).transpose()
+}
+
+/// What a site was last told about something, by the kind of directive, whichever life of head office's told it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn last_about(tx: &mut dyn Tx, site: &SiteId, kind: &str, about: &str) -> Result<Option<Kept>, StoreError> {
+    let row = tx.query_optional(
+        &format!(
+            "SELECT {COLUMNS} FROM directive WHERE site = $1 AND kind = $2 AND about = $3 ORDER BY made_at DESC, n DESC LIMIT 1"
+        ),
+        &[site.as_str().into(), kind.into(), about.into()],
+    )?;
+    row.map(kept).transpose()
 }
 
 /// A site goes by this life of head office's: what those before have told it and it has not done it never will.

@@ -29,10 +29,14 @@ pub enum Class {
     /// Money has arrived at a site of a cause that head office's database has forgotten: out of the wallet, and what that had not is
     /// owed (rule 4).
     Forgotten,
+    /// More was given back for an order than the bill in force says that it cost; or what was given back does not stand in its row.
+    OverRefund,
+    /// A till is short of what was typed wrong and a member has not there any more (rule 20).
+    Cash,
 }
 
 impl Class {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Rating,
         Self::Books,
         Self::Fork,
@@ -40,10 +44,12 @@ impl Class {
         Self::Closed,
         Self::MemberId,
         Self::Forgotten,
+        Self::OverRefund,
+        Self::Cash,
     ];
 
     /// Its name, in the database and for people: `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`, `MEMBER_ID`,
-    /// `FORGOTTEN`.
+    /// `FORGOTTEN`, `OVER_REFUND`, `CASH`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Rating => "RATING",
@@ -53,6 +59,8 @@ impl Class {
             Self::Closed => "CLOSED",
             Self::MemberId => "MEMBER_ID",
             Self::Forgotten => "FORGOTTEN",
+            Self::OverRefund => "OVER_REFUND",
+            Self::Cash => "CASH",
         }
     }
 

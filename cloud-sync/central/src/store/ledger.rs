@@ -90,6 +90,11 @@ pub fn transit(site: &SiteId, member: &MemberId) -> String {
     format!("transit:{site}:{member}")
 }
 
+/// What was approved to be given back for an order, and the order's site has not marked yet.
+pub fn refund_due(site: &SiteId, order: &OrderId) -> String {
+    format!("refund_due:{site}:{order}")
+}
+
 /// The name under which an account of a site stands in head office's books: `allowance:{s}:{m}`, `sales:{s}:electricity`,
 /// `cash:{s}`.
 pub fn mirrored(site: &SiteId, account: &ledger::Account) -> String {

@@ -1,6 +1,7 @@
 //! The tables, by version. A newer program brings an older database up to date when it starts, in one transaction; an older
 //! program refuses a newer database.
 
+mod after_sales;
 mod bills;
 mod inbox;
 mod money;
@@ -9,7 +10,7 @@ mod reconciliation;
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -71,6 +72,7 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
         1 => version_1(dialect),
         2 => of_both(bills::TABLES, dialect),
         3 => of_both(reconciliation::TABLES, dialect),
+        4 => of_both(after_sales::TABLES, dialect),
         _ => Vec::new(),
     }
 }
@@ -286,7 +288,7 @@ const TABLES_1: &[&str] = &[
         name TEXT PRIMARY KEY,
         kind TEXT NOT NULL,
         balance BIGINT NOT NULL,
-        CHECK (kind NOT IN ('wallet', 'transit', 'allowance', 'held') OR balance >= 0),
+        CHECK (kind NOT IN ('wallet', 'transit', 'allowance', 'held', 'refund_due') OR balance >= 0),
         CHECK (kind <> 'debt' OR balance <= 0))",
     "CREATE TABLE transfer (
         id TEXT PRIMARY KEY,

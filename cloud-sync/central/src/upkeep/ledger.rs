@@ -6,7 +6,7 @@ use crate::{
     store::{
         Row, StoreError, Tx, Value, issues,
         ledger::{self, Unequal},
-        replica, sites,
+        refunds, replica, sites,
     },
 };
 use domain::{
@@ -19,8 +19,8 @@ use std::io;
 /// Movements that are in memory at once.
 const PAGE: u64 = 1_000;
 
-/// Looks whether every balance is the sum of its movements, all balances sum to zero, and every site's accounts are those of
-/// its replica.
+/// Looks whether every balance is the sum of its movements, all balances sum to zero, every site's accounts are those of its replica,
+/// what is on the road is what was issued, and what is put aside for refunds is what was approved.
 ///
 /// Sums are made by the database, in one statement over all movements.
 ///
@@ -82,6 +82,22 @@ pub fn verify(tx: &mut dyn Tx) -> Result<Verified, StoreError> {
             name,
             format!("it has {}, and nothing is on the road", Fen(here)),
         );
+    }
+    let mut put_aside = ledger::of_kind(tx, "refund_due")?;
+    for (site, order, due) in refunds::due(tx)? {
+        let name = ledger::refund_due(&site, &order);
+        let here = Fen(put_aside.remove(&name).unwrap_or_default());
+        if here != due {
+            verified.note(
+                "account",
+                name,
+                format!("it has {here}, and {due} are to be given back"),
+            );
+        }
+    }
+    for (name, here) in put_aside {
+        let what = format!("it has {}, and nothing is to be given back", Fen(here));
+        verified.note("account", name, what);
     }
     Ok(verified)
 }

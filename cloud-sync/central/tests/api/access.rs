@@ -32,6 +32,8 @@ const PUBLIC: &[&str] = &[];
 /// Whose programs place orders, and who helps drivers.
 const DRIVERS: &[&str] = &["station", "service"];
 const STATION: &[&str] = &["station"];
+/// Whoever looks at what is given back.
+const AFTER_SALES: &[&str] = &["viewer", "service", "finance_maker", "finance_checker"];
 const RISK: &[&str] = &["risk"];
 
 const OPERATIONS: &[(&str, &str, &[&str])] = &[
@@ -59,7 +61,28 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/members/{member}/vouchers", DRIVERS),
     ("GET", "/v1/members/{member}/wallet", &["viewer", "station", "service"]),
     ("PUT", "/v1/members/{member}/wallet/freeze", RISK),
+    (
+        "GET",
+        "/v1/bill-decisions",
+        &["viewer", "service", "risk", "finance_checker"],
+    ),
+    ("POST", "/v1/bill-decisions/{decision}/approve", &["finance_checker"]),
+    (
+        "POST",
+        "/v1/bill-decisions/{decision}/reject",
+        &["service", "risk", "finance_checker"],
+    ),
     ("GET", "/v1/on-road", BOOKS),
+    ("GET", "/v1/refunds", AFTER_SALES),
+    ("GET", "/v1/refunds/{refund}", AFTER_SALES),
+    ("POST", "/v1/refunds/{refund}/approve", &["finance_checker"]),
+    ("POST", "/v1/refunds/{refund}/reject", &["service", "finance_checker"]),
+    (
+        "POST",
+        "/v1/sites/{site}/orders/{order}/refunds",
+        &["service", "finance_maker"],
+    ),
+    ("POST", "/v1/sites/{site}/orders/{order}/review", &["service", "risk"]),
     ("GET", "/v1/payments/set-aside", BOOKS),
     ("POST", "/v1/orders", STATION),
     ("GET", "/v1/orders/{order}", &["viewer", "station"]),

@@ -29,6 +29,7 @@ mod people;
 #[allow(dead_code, reason = "the tests of deliveries use more of it")]
 #[path = "../alerts/receiver.rs"]
 mod receiver;
+mod refunds;
 mod slow;
 mod statements;
 mod station;
@@ -100,6 +101,7 @@ on_both! {
     }
     mini_program {
         the_examples_of_the_document_are_what_is_asked_and_answered
+        the_postings_of_the_document_are_what_a_drivers_day_moves
     }
     stations {
         sites_are_shown_with_their_prices_and_free_connectors
@@ -130,6 +132,10 @@ on_both! {
         money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_it_is_shown
         who_is_frozen_blocked_or_unknown_is_told_so
         sites_are_told_of_prices_piles_and_whose_their_members_are
+    }
+    refunds {
+        money_goes_back_for_an_order_by_one_person_or_two_once_its_site_has_marked_it
+        a_bill_is_decided_at_head_office_and_by_two_where_it_is_far_off
     }
     statements {
         a_statement_tells_every_movement_and_its_cause_and_adds_up_as_json_and_as_a_table

@@ -1,20 +1,27 @@
 //! `docs/mini-program.md` is what is asked and answered: its examples are those of the day that this test plays.
 
 use crate::{
+    bench::{Bench, HOUR, kwh, order_id, yuan},
     cluster::Folder,
     inbox::one_order,
-    office::{BEGIN, Office},
+    office::{BEGIN, Office, Somebody},
     receiver::{SECRET, Server, header, plain},
     station::Journal,
 };
 use central::{
     desk::Clock,
     inbox::delivery::Delivery,
-    store::sites,
-    webhook::{Webhook, believed},
+    store::{directives, identity, sites},
+    webhook::{Secret, Webhook, believed},
 };
-use serde_json::Value;
-use std::sync::Arc;
+use domain::{
+    head_office::{DirectiveRow, HqEpoch},
+    order::State,
+    policy::Policy,
+    site::{Input, Told},
+};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, sync::Arc};
 
 fn document() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/mini-program.md");
@@ -90,6 +97,208 @@ pub(crate) async fn the_examples_of_the_document_are_what_is_asked_and_answered(
     let service = office.machine("service", &["service"]).await;
     differs.hold("dead", &office.get(&service, "/v1/webhooks/dead").await.expect(200));
     assert!(differs.0.is_empty(), "docs/mini-program.md\n{}", differs.0);
+}
+
+/// A driver's day between a station and head office, whose books are written down as they move.
+struct Day {
+    office: Office,
+    bench: Bench,
+    epoch: HqEpoch,
+    known: BTreeSet<String>,
+    /// Numbers that are made by chance, and what the document has in their place.
+    names: Vec<(String, &'static str)>,
+    written: String,
+}
+
+impl Day {
+    async fn new(office: Office) -> Self {
+        let mut bench = Bench::new();
+        let policy = Policy {
+            head_office: true,
+            site_number: Some(1),
+            ..bench.site.policy().clone()
+        };
+        bench.restart_as(policy, false);
+        for pile in ["P1", "P2", "P3"] {
+            bench.connect(pile);
+        }
+        let identity = office.db.write(|tx| identity::of(tx, BEGIN)).await.unwrap();
+        bench.ok(Input::HeadOfficeSeen(identity.hq_epoch));
+        bench.ok(Input::Line(true));
+        office.enter(&Journal::of(&bench, "s1")).await;
+        let mut day = Self {
+            office,
+            bench,
+            epoch: identity.hq_epoch,
+            known: BTreeSet::new(),
+            names: Vec::new(),
+            written: String::new(),
+        };
+        day.up().await;
+        let heard = day
+            .office
+            .db
+            .write(|tx| sites::heard(tx, &"s1".parse().unwrap(), None, BEGIN));
+        heard.await.unwrap();
+        let before = day.moved().await;
+        day.known.extend(before.into_iter().map(|(id, _)| id));
+        day
+    }
+
+    /// What the station has journaled is at head office.
+    async fn up(&self) {
+        let journal = Journal::of(&self.bench, "s1");
+        self.office.take(&journal, journal.batches(1)).await;
+    }
+
+    /// What head office has told the station comes there, and what it did goes up.
+    async fn down(&mut self) {
+        let epoch = self.epoch;
+        let waiting = self.office.db.read(move |tx| {
+            let site = "s1".parse().unwrap();
+            let mut waiting = directives::waiting(tx, (&site, epoch), DirectiveRow::Others, 8)?;
+            waiting.extend(directives::waiting(tx, (&site, epoch), DirectiveRow::Orders, 8)?);
+            Ok(waiting)
+        });
+        for told in waiting.await.unwrap() {
+            let at_most = Some(self.bench.now.wall.min(BEGIN));
+            self.bench.ok(Input::Directive(Box::new(Told {
+                directive: told.no,
+                sha256: told.sha256(),
+                content: Ok(told.directive().unwrap()),
+                at_most,
+            })));
+        }
+        self.up().await;
+    }
+
+    /// Every movement of the books, with its id.
+    async fn moved(&self) -> Vec<(String, String)> {
+        let rows = self.office.db.read(|tx| {
+            let rows = tx.query(
+                "SELECT id, debit, credit, amount, code FROM transfer ORDER BY at, id",
+                &[],
+            )?;
+            rows.into_iter()
+                .map(|mut row| {
+                    let id = row.text(0)?;
+                    let (debit, credit) = (row.text(1)?, row.text(2)?);
+                    Ok((id, format!("{debit} → {credit}  {}  {}", row.int(3)?, row.text(4)?)))
+                })
+                .collect()
+        });
+        rows.await.unwrap()
+    }
+
+    /// What has moved since the step before, under this heading.
+    async fn writes(&mut self, heading: &str) {
+        self.written.push_str(heading);
+        self.written.push('\n');
+        for (id, line) in self.moved().await {
+            if self.known.insert(id) {
+                let line = self
+                    .names
+                    .iter()
+                    .fold(line, |line, (number, name)| line.replace(number, name));
+                self.written.push_str(&format!("    {line}\n"));
+            }
+        }
+    }
+
+    /// An order through head office that charges `energy` from the register `from` on.
+    async fn charges(&mut self, who: &Somebody, (name, prepay): (&'static str, &str), (from, energy): (&str, &str)) {
+        let wanted = json!({ "site": "s1", "member": "w", "pile": "P1", "connector": 1, "prepay": prepay });
+        let placed = self.office.post(who, "/v1/orders", &wanted).await.expect(202);
+        let order = placed["order"].as_str().unwrap().to_owned();
+        self.names.push((order.clone(), name));
+        self.writes(&format!("order {name}: {prepay} are prepaid")).await;
+        self.down().await;
+        self.writes("the site has placed it").await;
+        let (id, bench) = (order_id(&order), &mut self.bench);
+        let command = bench.order(&id).commands[0].id.clone();
+        bench.reply("P1", &command, true);
+        let begun = bench.now;
+        bench.charging("P1", &id);
+        bench.pass(3 * HOUR);
+        let to = kwh(from) + kwh(energy);
+        bench.sim("P1").meter = to;
+        let record = bench.record_since("P1", &id, begun, from, &to.to_string());
+        bench.send_record("P1", &record);
+        bench.idle("P1");
+        self.up().await;
+    }
+}
+
+pub(crate) async fn the_postings_of_the_document_are_what_a_drivers_day_moves(office: Office) {
+    let back_end = office.machine("back-end", &["station"]).await;
+    let service = office.machine("service", &["service"]).await;
+    let mut day = Day::new(office).await;
+    let put = json!({ "name": "Wang" });
+    day.office
+        .ask(&back_end, "PUT", "/v1/members/w", Some(&put))
+        .await
+        .expect(204);
+    let channel = json!({ "signs": "standard_webhooks", "secret": SECRET, "merchant": "1900000001", "fee_ppm": 6_000 });
+    day.office
+        .local("PUT", "/v1/channels/wechat", Some(&channel))
+        .await
+        .expect(200);
+    let wanted = json!({ "channel": "wechat", "amount": "50.00" });
+    let asked = day
+        .office
+        .post(&back_end, "/v1/members/w/top-ups", &wanted)
+        .await
+        .expect(201);
+    let paid = json!({
+        "out_trade_no": asked["out_trade_no"], "transaction_id": "4200001", "amount": "50.00", "currency": "CNY", "status": "paid",
+    });
+    let at_s = BEGIN.0 / 1_000;
+    let signature = Secret::of_text(SECRET)
+        .unwrap()
+        .signature("m1", at_s, &paid.to_string());
+    let signed = Somebody::default()
+        .with("webhook-id", "m1")
+        .with("webhook-timestamp", &at_s.to_string())
+        .with("webhook-signature", &signature);
+    let path = "/v1/channels/wechat/callbacks";
+    day.office.ask(&signed, "POST", path, Some(&paid)).await.expect(200);
+    day.writes("top-up: the channel has called back, 50.00").await;
+
+    let lease = json!({ "site": "s1", "amount": "10.00" });
+    day.office
+        .post(&back_end, "/v1/members/w/leases", &lease)
+        .await
+        .expect(202);
+    day.writes("lease: 10.00 goes to s1").await;
+    day.down().await;
+    day.writes("the site has it").await;
+
+    day.charges(&back_end, ("hq-1", "20.00"), ("1000", "3")).await;
+    day.writes("it cost 3.00: the rest is back at once").await;
+
+    day.charges(&back_end, ("hq-2", "5.00"), ("1003", "20")).await;
+    day.writes("it cost 20.00: the hold, then what the member has there, then debt; the wallet pays at once")
+        .await;
+    day.down().await;
+    day.writes("the site has that").await;
+    let (_, order) = (day.names[1].1, order_id(&day.names[1].0));
+    assert_eq!(day.bench.state(&order), State::Payed);
+
+    let back = json!({ "amount": "2.00", "reason": "the pile had stopped twice" });
+    let path = format!("/v1/sites/s1/orders/{}/refunds", day.names[0].0);
+    day.office.post(&service, &path, &back).await.expect(202);
+    day.writes("refund: 2.00 of hq-1 are approved").await;
+    day.down().await;
+    day.writes("the site has marked it").await;
+
+    let wallet = day.office.get(&back_end, "/v1/members/w/wallet").await.expect(200);
+    assert_eq!(yuan(wallet["balance"].as_str().unwrap()), yuan("29"), "50 − 3 − 20 + 2");
+    assert_eq!(
+        block("postings"),
+        day.written,
+        "docs/mini-program.md: served is\n{}",
+        day.written
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use central::{
     asks::Asks,
     bell::{Bell, Ring},
     clock::MachineClock,
+    config::AfterSales,
     desk::Clock,
     enrol::{Entrance, Told},
     enrolments::Enrolments,
@@ -19,6 +20,7 @@ use central::{
 use domain::{
     ids::SiteId,
     time::{Mono, Wall},
+    units::Fen,
 };
 use protocol::topic::Kind;
 use serde_json::{Value, json};
@@ -180,6 +182,10 @@ impl Office {
         let state = ApiState::new(db.clone(), Arc::clone(&asks), of_api, ()).unwrap();
         // What is answered is answered before: nobody waits so long.
         let state = state.with_ask_time_max(Duration::from_secs(25));
+        let state = state.with_after_sales(AfterSales {
+            refund_second_person_above: Fen(200),
+            bill_second_person_above: Fen(100),
+        });
         let identity = db.write(|tx| identity::of(tx, BEGIN)).await.unwrap();
         let public_key = identity.key.public();
         let state = state.with_office(Arc::new(central::desk::Office {

@@ -7,7 +7,7 @@ use crate::{
 };
 use central::{
     ingest::{Read, SiteCopy, Taken, take},
-    money::{Decided, Money, Placed, Refused},
+    money::{Decided, Money, Placed, Refused, Wanted},
     store::{Db, StoreError, Tx, sites},
 };
 use domain::{order::State, time::Wall, units::Fen};
@@ -163,4 +163,45 @@ fn sites_that_report_while_members_pay_in_place_and_move_money_book_every_fen_on
         yuan("180") + yuan("72") - charged,
         "what they have, less what they owe"
     );
+}
+
+#[test]
+fn rule_23_of_many_refunds_at_once_no_more_are_approved_than_was_paid() {
+    let mut company = Company::postgresql();
+    company.member("w", "50");
+    let order = company.charge(0, "w", "P1", "20", "hq-1");
+    company.end(0, "P1", &order, "3");
+    company.settle();
+    let (now, start, site) = (company.now(), Barrier::new(8), company.site(0));
+    let approved = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let wanted = Wanted {
+                id: format!("r{n}"),
+                site: site.clone(),
+                order: order.clone(),
+                amount: yuan("1"),
+                reason: "as agreed".to_owned(),
+            };
+            let (db, start, approved) = (company.db.clone(), &start, &approved);
+            scope.spawn(move || {
+                let hand = Hand::new(&db);
+                start.wait();
+                match hand.may(now, move |money| money.refund(&wanted, yuan("50"))) {
+                    Ok(_) => {
+                        approved.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Err(Refused::RefundTooMuch { .. }) => {}
+                    other => panic!("{other:?}"),
+                }
+            });
+        }
+    });
+    assert_eq!(approved.load(Ordering::Relaxed), 3);
+    company.settle();
+    assert_eq!(
+        (company.wallet("w"), company.balance("refund")),
+        (yuan("50"), Fen::ZERO - yuan("3"))
+    );
+    company.check_equal();
 }

@@ -231,13 +231,31 @@ impl Company {
         &self,
         work: impl FnOnce(&mut Money<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> T {
+        self.money_as("li", work)
+    }
+
+    /// The same by somebody else.
+    pub(crate) fn money_as<T: Send + 'static>(
+        &self,
+        who: &'static str,
+        work: impl FnOnce(&mut Money<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> T {
         let now = self.now();
         let done = self.write(move |tx| {
-            let mut money = Money::new(tx, now, "li");
+            let mut money = Money::new(tx, now, who);
             work(&mut money)
         });
         self.check();
         done.unwrap()
+    }
+
+    /// The same where it may be refused; nothing was written then.
+    pub(crate) fn may_as<T: Send + 'static>(
+        &self,
+        who: &'static str,
+        work: impl FnOnce(&mut Money<'_>) -> Decided<T> + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.money_as(who, work)
     }
 
     /// The same where it may be refused; nothing was written then.

@@ -6,13 +6,20 @@ use crate::{
     on_both,
 };
 use central::money::Refused;
-use domain::{fact::PaidFrom, ids::OrderId, order::State, site::Input, units::Fen};
+use domain::{
+    fact::PaidFrom,
+    ids::OrderId,
+    order::State,
+    site::{Input, Told},
+    units::Fen,
+};
 
 on_both! {
     a_wallet_pays_a_shortfall_at_once_and_only_the_rest_is_owed
     a_credit_pays_the_oldest_debt_first_and_what_is_on_the_road_is_not_paid_again
     a_debt_that_is_paid_at_the_desk_too_returns_the_surplus
     who_owes_at_one_site_starts_at_no_other_until_it_is_paid
+    a_payment_that_the_site_refuses_is_not_made_again_at_once
 }
 
 /// An order that delivers more than was reserved for it.
@@ -143,5 +150,40 @@ fn who_owes_at_one_site_starts_at_no_other_until_it_is_paid(mut company: Company
     );
     company.stations[1].bench.place("w", "P1", "20");
     company.settle();
+    company.check_equal();
+}
+
+fn a_payment_that_the_site_refuses_is_not_made_again_at_once(mut company: Company) {
+    company.member("w", "5");
+    let order = owing(&mut company, 0, "w", "hq-1", "20");
+    company.settle();
+    let owed = company.stations[0].bench.debt("w");
+    company.stations[0].is_cut = true;
+    company.top_up("w", "100");
+    let told = company.directives(0);
+    let told = told.iter().find(|told| told.state.word() == "waiting").unwrap();
+    assert_eq!((told.kind.as_str(), company.on_road("w")), ("debt_paid", owed));
+    // A station of an older version cannot read it.
+    company.stations[0].bench.ok(Input::Directive(Box::new(Told {
+        directive: told.no,
+        sha256: told.sha256(),
+        content: Err("a kind that it does not know".to_owned()),
+        at_most: None,
+    })));
+    company.up(0);
+    assert_eq!(
+        (company.wallet("w"), company.on_road("w")),
+        (yuan("100"), Fen::ZERO),
+        "it is back, and is not sent again at once"
+    );
+    company.top_up("w", "1");
+    assert_eq!(company.on_road("w"), Fen::ZERO);
+    // A day later it is tried once more.
+    company.pass(25 * HOUR);
+    company.top_up("w", "1");
+    assert_eq!(company.on_road("w"), owed);
+    company.stations[0].is_cut = false;
+    company.settle();
+    assert_eq!(company.stations[0].bench.state(&order), State::Payed);
     company.check_equal();
 }

@@ -14,6 +14,7 @@ mod company;
 mod debts;
 mod forgetting;
 mod masters;
+mod refunds;
 mod statements;
 mod travelling;
 mod vouchers;

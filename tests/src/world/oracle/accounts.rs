@@ -1,7 +1,7 @@
 //! What accounts must hold, and that members' sums come out the same whatever the order of events.
 
 use super::{Checked, Oracle};
-use domain::{ids::MemberId, ledger::Account};
+use domain::{ids::MemberId, ledger::Account, units::Fen};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Oracle {
@@ -13,6 +13,17 @@ impl Oracle {
     /// What a member can spend.
     pub(in crate::world) fn allowance(&self, member: &MemberId) -> i64 {
         self.balance(&Account::Allowance(member.clone()))
+    }
+
+    /// Where something is missing of what is taken back, all is taken that is there.
+    pub(super) fn leaves_nothing(&self, member: &MemberId, taken: Fen, missing: Fen) -> Checked {
+        match missing > Fen::ZERO && taken.0 != self.allowance(member) {
+            true => Err(format!(
+                "{member} has {} here, and {taken} are taken back",
+                self.allowance(member)
+            )),
+            false => Ok(()),
+        }
     }
 
     /// What a member owes.

@@ -1,13 +1,16 @@
-//! Money of head office's at the station: each directive and each voucher counts once, as head office signed it; what was not used
-//! of an order's goes back.
+//! What head office has the station do: each directive and each voucher counts once, as head office signed it; what was not used of an
+//! order's goes back.
 
 use super::{Checked, Desk, Oracle};
 use domain::{
+    correction::Approval,
     fact::{Fact, PaidFrom},
     head_office::{Directive, DirectiveNo, LeasedBy},
-    ids::MemberId,
+    ids::{MemberId, OrderId},
     ledger::Account,
     order::{Source, State},
+    site::Decision,
+    units::Fen,
 };
 
 /// What head office told under a number.
@@ -95,6 +98,31 @@ impl Oracle {
                 self.moves(member, amount.0);
                 self.transfer(Account::HeadOffice, Account::Debt(member.clone()), amount.0)
             }
+            Fact::RefundMarked {
+                order,
+                amount,
+                reference,
+            } => {
+                let marks = |told: &Directive| match told {
+                    Directive::RefundMark {
+                        order: which,
+                        amount: most,
+                        reference: number,
+                    } => number == reference && which == order && most == amount,
+                    _ => false,
+                };
+                if !desk.told.values().any(|(_, told)| marks(told)) {
+                    return Err(format!("head office never gave {amount} back for {order}"));
+                }
+                // Under a later life of head office's it may be told again, and counts once all the same.
+                self.act(&format!("refund:{reference}"), 1, 1)?;
+                let book = self.book(order)?;
+                book.marked += amount.0;
+                match book.refunded + book.marked > book.charged - book.debt {
+                    true => Err("more is given back than was paid".to_owned()),
+                    false => Ok(()),
+                }
+            }
             Fact::DirectiveTaken { directive, sha256, .. } => {
                 let told = desk.told.get(directive).map(|(sha256, _)| sha256);
                 if told != Some(sha256) {
@@ -104,6 +132,53 @@ impl Oracle {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Head office's people have decided a bill, and the station was told: each decision has its effect once.
+    pub(super) fn decided_at_head_office(
+        &mut self,
+        order: &OrderId,
+        decision: Decision,
+        (by, approval): (&str, Option<&Approval>),
+        desk: &Desk,
+    ) -> Checked {
+        let corrected = |electricity: &Fen, service: &Fen| Decision::Corrected {
+            electricity: *electricity,
+            service: *service,
+        };
+        let is_it = |no: &DirectiveNo, told: &Directive| {
+            let (which, what, who, second) = match told {
+                Directive::Review {
+                    order,
+                    decision,
+                    by,
+                    second,
+                    ..
+                } => (order, *decision, by, second),
+                Directive::Correct {
+                    order,
+                    electricity,
+                    service,
+                    by,
+                    second,
+                    ..
+                } => (order, corrected(electricity, service), by, second),
+                _ => return false,
+            };
+            let second = second.clone().map(|by| Approval { proposal: no.n, by });
+            let is_second = decision == Decision::AsIs || second.as_ref() == approval;
+            which == order && what == decision && who == by && is_second
+        };
+        let mut told = desk.told.iter().filter(|(no, (_, told))| is_it(no, told));
+        let fresh = told.find(|(no, _)| !self.has_done(&format!("bill:{no}")));
+        let Some((no, _)) = fresh else {
+            return Err(format!(
+                "nobody asked for it: {by} decided {decision:?} with {approval:?}"
+            ));
+        };
+        self.act(&format!("bill:{no}"), 1, 1)?;
+        self.book(order)?.decided = true;
+        Ok(())
     }
 
     fn moves(&mut self, member: &MemberId, amount: i64) {

@@ -8,8 +8,15 @@ use super::{
     money::CHANNEL,
     station::Site,
 };
-use central::store::{StoreError, Tx, directives, identity, issues, ledger};
-use domain::{ids::MemberId, units::Fen};
+use central::store::{
+    StoreError, Tx, directives, identity, issues, ledger,
+    queries::decided::{self, Which},
+    refunds::{self, Refund},
+};
+use domain::{
+    ids::{MemberId, OrderId},
+    units::Fen,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the world knows of members' money, whatever head office says.
@@ -42,12 +49,27 @@ impl Purses {
     }
 }
 
+/// More refunds than there are in a life.
+const REFUNDS_MAX: usize = 10_000;
+
+/// What is in a member's wallet of refunds.
+fn given_back(books: &Books, member: &MemberId) -> i64 {
+    let mine = books.refunds.iter().filter(|refund| refund.member == *member);
+    let credited = mine.filter(|refund| refund.state == refunds::State::Credited);
+    credited.map(|refund| refund.amount.0).sum()
+}
+
 /// What of all accounts the checks are about.
 struct Books {
     wallets: BTreeMap<String, i64>,
     transit: BTreeMap<String, i64>,
     restore: BTreeMap<String, i64>,
     on_road: BTreeMap<String, i64>,
+    /// What is put aside for orders, by the books and by what was approved; and what was given back in all.
+    put_aside: BTreeMap<String, i64>,
+    approved: BTreeMap<String, i64>,
+    given_back: i64,
+    refunds: Vec<Refund>,
     total: i64,
 }
 
@@ -56,11 +78,19 @@ fn books(tx: &mut dyn Tx) -> Result<Books, StoreError> {
     for (site, member, rest) in issues::sums(tx)? {
         on_road.insert(ledger::transit(&site, &member), rest.0);
     }
+    let mut approved = BTreeMap::new();
+    for (site, order, due) in refunds::due(tx)? {
+        approved.insert(ledger::refund_due(&site, &order), due.0);
+    }
     Ok(Books {
         wallets: ledger::of_kind(tx, "wallet")?,
         transit: ledger::of_kind(tx, "transit")?,
         restore: ledger::of_kind(tx, "restore")?,
         on_road,
+        put_aside: ledger::of_kind(tx, "refund_due")?,
+        approved,
+        given_back: -ledger::balance(tx, "refund")?.0,
+        refunds: decided::refunds(tx, &Which::default(), None, REFUNDS_MAX)?.items,
         total: ledger::total(tx)?,
     })
 }
@@ -83,6 +113,7 @@ impl ThreeSites {
                 books.transit, books.on_road
             ));
         }
+        self.check_refunds(&mut books)?;
         let lost: i64 = books.restore.values().sum();
         if lost != 0 && !self.purses.has_lost {
             return Err(format!("nothing was lost, and a restore has paid: {:?}", books.restore));
@@ -90,12 +121,83 @@ impl ThreeSites {
         for (member, sum) in self.sums(&books) {
             let paid_in = self.purses.paid_in.get(&member).copied().unwrap_or(0);
             let twice = self.purses.twice.get(&member).copied().unwrap_or(0);
-            if sum.iter().sum::<i64>() != paid_in + twice {
+            let back = given_back(&books, &member);
+            if sum.iter().sum::<i64>() != paid_in + twice + back {
                 let [wallet, road, there, restore] = sum;
                 return Err(format!(
-                    "{member} paid in {paid_in} (and {twice} came back twice): {wallet} are in the wallet, {road} on the road, \
+                    "{member} paid in {paid_in} (and {twice} came back twice, {back} were given back): {wallet} are in the wallet, {road} on the road, \
                      {there} went to sites, and a restore paid {restore}"
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is given back: put aside until the order's site has marked it, and in the wallet only then.
+    fn check_refunds(&self, books: &mut Books) -> Checked {
+        books.put_aside.retain(|_, balance| *balance != 0);
+        if books.put_aside != books.approved {
+            return Err(format!(
+                "put aside for orders are {:?} by the books, and {:?} were approved",
+                books.put_aside, books.approved
+            ));
+        }
+        let credited = books
+            .refunds
+            .iter()
+            .filter(|refund| refund.state == refunds::State::Credited);
+        let sum: i64 = credited.clone().map(|refund| refund.amount.0).sum();
+        let approved: i64 = books.approved.values().sum();
+        if books.given_back != sum + approved {
+            return Err(format!(
+                "{} were given back by the books, {sum} and {approved} by refunds",
+                books.given_back
+            ));
+        }
+        for refund in credited {
+            let here = self.sites.iter().find(|site| site.world.site == refund.site);
+            let row = here.and_then(|site| site.copy.rows.order(&refund.order));
+            let is_marked = row.is_some_and(|row| row.refund_marks.contains(&refund.id));
+            // What was marked on a branch that does not live is marked anew.
+            if is_marked != refund.marked || (!is_marked && !self.purses.has_lost) {
+                return Err(format!(
+                    "{refund:?} is in the wallet, and marked in the order's row: {is_marked}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// At the end: each order's row has the refunds that head office has as marked, and no other; and where more was given back than the
+    /// bill in force says, people are told.
+    pub(super) fn check_marks(&self, told: &BTreeSet<OrderId>) -> Checked {
+        let books = self.office.read(books)?;
+        for here in &self.sites {
+            for order in here.copy.rows.orders() {
+                let of = |refund: &&Refund| refund.site == here.world.site && refund.order == order.id && refund.marked;
+                let mut marked: Vec<&str> = books
+                    .refunds
+                    .iter()
+                    .filter(of)
+                    .map(|refund| refund.id.as_str())
+                    .collect();
+                let mut in_row: Vec<&str> = order.refund_marks.iter().map(String::as_str).collect();
+                marked.sort_unstable();
+                in_row.sort_unstable();
+                if marked != in_row {
+                    return Err(format!(
+                        "order {} has the marks {in_row:?}, and head office {marked:?}",
+                        order.id
+                    ));
+                }
+                let fee = order.bill().map_or(Fen::ZERO, |bill| bill.fee());
+                let beyond = !in_row.is_empty() && order.paid.refunded > fee;
+                if beyond && !told.contains(&order.id) {
+                    return Err(format!(
+                        "for order {} more was given back than it cost, and nobody is told",
+                        order.id
+                    ));
+                }
             }
         }
         Ok(())
@@ -124,7 +226,7 @@ impl ThreeSites {
         for (member, sum) in self.sums(&books) {
             let paid_in = self.purses.paid_in.get(&member).copied().unwrap_or(0);
             let known = self.purses.twice.get(&member).copied().unwrap_or(0);
-            let more = sum.iter().sum::<i64>() - paid_in - known;
+            let more = sum.iter().sum::<i64>() - paid_in - known - given_back(&books, &member);
             let after = before.moved.iter().filter(|(seq, of, _)| *seq > left && *of == member);
             let went_back: i64 = after.map(|(_, _, moved)| (-moved).max(0)).sum();
             if more > went_back {

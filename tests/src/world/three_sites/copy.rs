@@ -149,6 +149,12 @@ impl ThreeSites {
         }
         self.check_ledger()?;
         self.check_what_is_lost()?;
+        let filter = Filter {
+            class: Some(Class::OverRefund),
+            ..Filter::default()
+        };
+        let told = self.office.read(move |tx| findings::list(tx, &filter, None, 10_000))?;
+        self.check_marks(&told.into_iter().filter_map(|found| found.finding.order).collect())?;
         match self.findings()?.as_slice() {
             [] => Ok(()),
             found => Err(format!("head office finds what is not there: {found:?}")),
@@ -194,11 +200,11 @@ impl ThreeSites {
         let found = self
             .office
             .read(|tx| findings::list(tx, &Filter::default(), None, 100))?;
-        // What was settled on both branches is said, and what came of something that was forgotten; to another site the members of
+        // What was given back beyond the bill is looked at apart; what a till is short of the station's oracle has checked. What was settled on both branches is said, and what came of something that was forgotten; to another site the members of
         // the first are not its own, nor was it told of their money.
         let has_lost = self.purses.has_lost;
         let found = found.into_iter().filter(|found| match found.finding.class {
-            Class::Fork => false,
+            Class::Fork | Class::OverRefund | Class::Cash => false,
             Class::Forgotten => !has_lost && found.site != crooked_id(),
             Class::MemberId => found.site != crooked_id(),
             _ => true,
@@ -261,6 +267,7 @@ impl ThreeSites {
                     | Fact::OrderSettled { .. }
                     | Fact::OrderEstimated { .. }
                     | Fact::Refunded { .. }
+                    | Fact::RefundMarked { .. }
             );
             if let Some(order) = entry.fact.order().filter(|_| moves) {
                 *seen.entry(order.clone()).or_default() += 1;

@@ -9,17 +9,17 @@
 //! | `office` | head office: the desk's core, ingest, the database |
 //! | `restoring` | head office's database, lost and restored from a copy |
 //! | `money` | what members and people do at head office: pay in, order, lease, recall, carry vouchers, freeze, block |
+//! | `after_sales` | what people at head office decide of orders that were charged |
 //! | `directing` | what head office has stations do, on its way |
 //! | `forking` | a station goes on alone, and people say which branch lives |
 //! | `copy` | what must be true of the copies after every commit, and at the end |
 //! | `books` | what must be true of the money |
 //! | [`coverage`], [`races`] | what went wrong, what met what, and how often |
 //!
-//! Left out, as head office does not do it yet: refunds for a site that is away, and reviews that are decided at head office too.
-//!
 //! Each life ends with a line that is up and everything that waits delivered. One thing follows the other, on one thread; the
 //! database has its own, which is waited for.
 
+mod after_sales;
 mod books;
 mod copy;
 pub mod coverage;
@@ -172,6 +172,8 @@ enum Next {
 struct ThreeSites {
     now: Time,
     rng: Seed,
+    /// What is decided of orders that were charged: a stream of its own.
+    after_sales: Seed,
     events: BTreeMap<(Time, u64), Event>,
     count: u64,
     sites: Vec<Site>,
@@ -190,7 +192,7 @@ struct ThreeSites {
 
 impl ThreeSites {
     fn new(seed: u64, trace: Trace) -> Result<Self, String> {
-        let mut rng = Seed::for_part(seed, "three sites");
+        let (mut rng, after_sales) = (Seed::for_part(seed, "three sites"), Seed::for_part(seed, "after sales"));
         let ids = SITES.map(|name| SiteId::new(name).expect("a word is a site id"));
         let keys = [[7; 32], [8; 32], [9; 32]];
         let publics = keys.map(|key| SigningKey::from_seed(key).public());
@@ -216,6 +218,7 @@ impl ThreeSites {
             rung: BTreeSet::new(),
             trace,
             rng,
+            after_sales,
         })
     }
 

@@ -43,6 +43,8 @@ pub(super) enum Deed {
     },
     /// An order is stopped by phone.
     Stops { site: usize, order: OrderId },
+    /// Somebody looks at orders that were charged.
+    AfterSales,
     /// A wallet that was frozen is let go.
     LetsGo(MemberId),
     /// A member who was blocked may charge again.
@@ -67,6 +69,7 @@ impl ThreeSites {
         }
         let first = self.between(5 * MINUTE, 20 * MINUTE);
         self.after(first, Event::Deed(Deed::Anything));
+        self.after(HOUR, Event::Deed(Deed::AfterSales));
         Ok(())
     }
 
@@ -75,12 +78,21 @@ impl ThreeSites {
         &mut self,
         work: impl FnOnce(&mut Money<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Option<T>, String> {
+        self.money_as(WHO, work)
+    }
+
+    /// The same by somebody else.
+    fn money_as<T: Send + 'static>(
+        &mut self,
+        who: &'static str,
+        work: impl FnOnce(&mut Money<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, String> {
         if !self.office.is_there() {
             return Ok(None);
         }
         let now = self.clock().wall;
         let (done, rung) = self.office.write(move |tx| {
-            let mut money = Money::new(tx, now, WHO);
+            let mut money = Money::new(tx, now, who);
             let done = work(&mut money)?;
             Ok((done, money.into_rung()))
         })?;
@@ -90,11 +102,20 @@ impl ThreeSites {
     }
 
     /// The same where it may be refused.
-    fn may<T: Send + 'static>(
+    pub(super) fn may<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Money<'_>) -> Decided<T> + Send + 'static,
     ) -> Result<Option<T>, String> {
-        match self.money(work)? {
+        self.may_as(WHO, work)
+    }
+
+    /// The same by somebody else.
+    pub(super) fn may_as<T: Send + 'static>(
+        &mut self,
+        who: &'static str,
+        work: impl FnOnce(&mut Money<'_>) -> Decided<T> + Send + 'static,
+    ) -> Result<Option<T>, String> {
+        match self.money_as(who, work)? {
             Some(Ok(done)) => Ok(Some(done)),
             Some(Err(refused)) => {
                 self.note(|| format!("head office refuses: {refused}"));
@@ -165,6 +186,7 @@ impl ThreeSites {
                 self.after(next, Event::Deed(Deed::Anything));
                 self.anything()
             }
+            Deed::AfterSales => self.after_sales(),
             Deed::Asks { site, want } => self.asks_for(site, want),
             Deed::Shows { site, text, want } => self.shows(site, &text, want.as_ref()),
             Deed::Stops { site, order } => {

@@ -40,11 +40,17 @@ pub enum Race {
     StationRestored,
     /// Head office's database is.
     OfficeRestored,
+    /// Money is given back for an order whose site is away.
+    RefundForSiteAway,
+    /// What was to be given back the site's people had taken off the bill by then, or they look at the order again: it is not marked.
+    RefundNotMarked,
+    /// A bill was decided at head office, and the station's people had decided it first.
+    DecidedOnBothSides,
 }
 
 impl Race {
     /// Every one.
-    pub const ALL: [Race; 12] = [
+    pub const ALL: [Race; 15] = [
         Race::OrderThroughHeadOffice,
         Race::OrderThatGathers,
         Race::CardThatStarts,
@@ -57,6 +63,9 @@ impl Race {
         Race::Fork,
         Race::StationRestored,
         Race::OfficeRestored,
+        Race::RefundForSiteAway,
+        Race::RefundNotMarked,
+        Race::DecidedOnBothSides,
     ];
 }
 
@@ -144,6 +153,12 @@ impl Races {
                         if paid.map_or(Fen::ZERO, |(_, paid)| paid) < *amount {
                             self.note(Race::DebtPaidTwice);
                         }
+                    }
+                    (Some(Directive::RefundMark { .. }), Some(_)) => self.note(Race::RefundNotMarked),
+                    (Some(Directive::Review { .. } | Directive::Correct { .. }), Some(refused))
+                        if refused.code != "second_person_needed" =>
+                    {
+                        self.note(Race::DecidedOnBothSides);
                     }
                     (Some(Directive::Start { wished: Some(_), .. }), None) => self.note(Race::CardThatStarts),
                     (Some(Directive::Start { .. }), Some(refused)) if refused.code == "expired" => {

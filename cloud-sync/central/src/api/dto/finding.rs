@@ -23,6 +23,10 @@ pub enum FindingClass {
     MemberId,
     /// Money has arrived at a site of a cause that head office's database has forgotten.
     Forgotten,
+    /// More was given back for an order than the bill in force says that it cost; or what was given back does not stand in its row.
+    OverRefund,
+    /// A till is short of what was typed wrong and a member has not there any more.
+    Cash,
 }
 
 impl From<FindingClass> for Class {
@@ -35,6 +39,8 @@ impl From<FindingClass> for Class {
             FindingClass::Closed => Self::Closed,
             FindingClass::MemberId => Self::MemberId,
             FindingClass::Forgotten => Self::Forgotten,
+            FindingClass::OverRefund => Self::OverRefund,
+            FindingClass::Cash => Self::Cash,
         }
     }
 }
@@ -49,7 +55,7 @@ pub struct FindingView {
     pub branch: u64,
     /// The entry at which it shows.
     pub seq: u64,
-    /// `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`, `MEMBER_ID` or `FORGOTTEN`.
+    /// `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`, `MEMBER_ID`, `FORGOTTEN`, `OVER_REFUND` or `CASH`.
     #[schema(example = "RATING")]
     pub class: String,
     /// The order it is about, if it is about one.

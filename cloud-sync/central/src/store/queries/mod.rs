@@ -9,12 +9,14 @@
 //! | `payments` | what was paid and credits nobody, money that is long on the road |
 //! | `rows` | members, piles, prices, quarantine, energy |
 //! | `books` | accounts and transfers |
+//! | `decided` | refunds and decisions on bills |
 //! | `entries` | a journal, entry by entry |
 //! | `stations` | sites as a driver looks for one |
 //! | `statements` | a member's account over a time |
 
 pub mod bills;
 pub mod books;
+pub mod decided;
 pub mod entries;
 pub mod orders;
 pub mod payments;

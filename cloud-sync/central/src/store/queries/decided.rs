@@ -1,0 +1,70 @@
+//! What people propose and approve about orders: refunds, and decisions on bills.
+
+use super::{Filter, Page};
+use crate::store::{
+    StoreError, Tx,
+    bill_decisions::{self, BillDecision},
+    refunds::{self, Refund},
+};
+use domain::{
+    ids::{MemberId, OrderId, SiteId},
+    time::Wall,
+};
+
+/// Which are asked for: those for which everything that is given holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Which {
+    /// So far, by the word of it.
+    pub state: Option<String>,
+    /// Of this site.
+    pub site: Option<SiteId>,
+    /// Of this order.
+    pub order: Option<OrderId>,
+    /// Of this member.
+    pub member: Option<MemberId>,
+}
+
+impl Which {
+    fn filter(&self, after: Option<(Wall, String)>) -> Filter {
+        let mut filter = Filter::default();
+        filter.and_if("state = ?", self.state.as_deref());
+        filter.and_if("site = ?", self.site.as_ref().map(SiteId::as_str));
+        filter.and_if("order_id = ?", self.order.as_ref().map(OrderId::as_str));
+        filter.and_if("member = ?", self.member.as_ref().map(MemberId::as_str));
+        if let Some((at, id)) = after {
+            filter.and("(proposed_at, id) < (?, ?)", [at.0.into(), id.into()]);
+        }
+        filter
+    }
+}
+
+const ORDER: &str = "proposed_at DESC, id DESC";
+
+/// Refunds, the newest first, after a place in the list.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn refunds(
+    tx: &mut dyn Tx,
+    which: &Which,
+    after: Option<(Wall, String)>,
+    limit: usize,
+) -> Result<Page<Refund>, StoreError> {
+    let filter = which.filter(after);
+    filter.page(tx, refunds::COLUMNS, "refund", ORDER, limit, refunds::refund)
+}
+
+/// Decisions on bills, the newest first, after a place in the list. They are of no member.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn bills(
+    tx: &mut dyn Tx,
+    which: &Which,
+    after: Option<(Wall, String)>,
+    limit: usize,
+) -> Result<Page<BillDecision>, StoreError> {
+    let filter = which.filter(after);
+    let columns = bill_decisions::COLUMNS;
+    filter.page(tx, columns, "bill_decision", ORDER, limit, bill_decisions::decision)
+}

@@ -1,0 +1,58 @@
+//! Tables of version 4: refunds, and what people decide of bills.
+
+pub(super) const TABLES: &[&str] = &[
+    // What is given back for orders (售后退款). `marked`: the order's site has it in the order's row, by the entry `seq` of `branch`.
+    "CREATE TABLE refund (
+        id TEXT PRIMARY KEY,
+        site TEXT NOT NULL REFERENCES site (id),
+        order_id TEXT NOT NULL,
+        member TEXT NOT NULL,
+        amount BIGINT NOT NULL CHECK (amount > 0),
+        reason TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('proposed', 'approved', 'credited', 'refused', 'rejected')),
+        why TEXT,
+        marked BIGINT NOT NULL,
+        branch BIGINT,
+        seq BIGINT,
+        proposed_by TEXT NOT NULL,
+        proposed_at BIGINT NOT NULL,
+        decided_by TEXT,
+        decided_at BIGINT,
+        ended_at BIGINT,
+        CHECK (state = 'rejected' OR decided_by IS NULL OR decided_by <> proposed_by),
+        CHECK (state <> 'approved' OR marked = 0))",
+    "CREATE INDEX refund_order ON refund (site, order_id)",
+    "CREATE INDEX refund_proposed ON refund (proposed_at, id)",
+    "CREATE INDEX refund_marked ON refund (site, branch, seq) WHERE branch IS NOT NULL",
+    // Of each order that anything was to be given back for: what its driver has paid of the bill in force, and how much of it was given
+    // back or is on its way. `beyond`: a later bill is lower than that by so much.
+    "CREATE TABLE order_refund (
+        site TEXT NOT NULL REFERENCES site (id),
+        order_id TEXT NOT NULL,
+        member TEXT NOT NULL,
+        charged BIGINT NOT NULL CHECK (charged >= 0),
+        total BIGINT NOT NULL CHECK (total >= 0),
+        beyond BIGINT NOT NULL CHECK (beyond >= 0),
+        CHECK (total <= charged + beyond),
+        PRIMARY KEY (site, order_id))",
+    // What people have decided of bills at head office, on its way to the site.
+    "CREATE TABLE bill_decision (
+        id TEXT PRIMARY KEY,
+        site TEXT NOT NULL REFERENCES site (id),
+        order_id TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('review', 'correct')),
+        electricity BIGINT CHECK (electricity >= 0),
+        service BIGINT CHECK (service >= 0),
+        version BIGINT,
+        reason TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('proposed', 'sent', 'rejected')),
+        proposed_by TEXT NOT NULL,
+        proposed_at BIGINT NOT NULL,
+        decided_by TEXT,
+        decided_at BIGINT,
+        hq_epoch TEXT,
+        n BIGINT,
+        CHECK (state = 'rejected' OR decided_by IS NULL OR decided_by <> proposed_by))",
+    "CREATE INDEX bill_decision_order ON bill_decision (site, order_id)",
+    "CREATE INDEX bill_decision_proposed ON bill_decision (proposed_at, id)",
+];

@@ -25,11 +25,12 @@ everywhere! {
     what_a_station_by_chance_rates_is_rated_the_same
 }
 
-/// All but that money came from a head office that this one is not: by chance stations take leases that nobody here has issued.
+/// All but what came from a head office that this one is not: by chance stations take leases, and mark refunds, that nobody here has
+/// issued.
 fn found(office: &HeadOffice) -> Vec<Found> {
     let all = office.read(|tx| list(tx, &Filter::default(), None, 1_000)).unwrap();
     all.into_iter()
-        .filter(|found| found.finding.class != Class::Forgotten)
+        .filter(|found| ![Class::Forgotten, Class::OverRefund].contains(&found.finding.class))
         .collect()
 }
 

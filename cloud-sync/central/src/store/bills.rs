@@ -246,10 +246,14 @@ pub fn sweep(tx: &mut dyn Tx, now: Wall) -> Result<bool, StoreError> {
     let Some(mut row) = row else { return Ok(false) };
     let id = row.count(0)?;
     // Held fast: an import that is alive after all finds itself taken for dead.
-    tx.execute(
+    let held = tx.execute(
         "UPDATE bill_file SET alive_until = 0 WHERE id = $1 AND state = 'loading'",
         &[id.into()],
     )?;
+    if held != 1 {
+        // It was finished while this waited for it: its lines count.
+        return Ok(true);
+    }
     let first = tx.query_optional("SELECT MIN(line) FROM bill_line WHERE file = $1", &[id.into()])?;
     match first.map(|mut row| row.optional_int(0)).transpose()?.flatten() {
         Some(first) => {

@@ -84,7 +84,10 @@ impl ApiState {
         // Together or not at all; and then each alone, so that none is held up by another.
         let outcomes = match self.credit_together(said.clone()).await {
             Ok(credited) => credited.into_iter().map(Ok).collect(),
-            Err(error) if said.len() == 1 => vec![Err(error)],
+            // The database is away, or busy: the channel calls again, and nobody waits for one try after the other.
+            Err(error) if said.len() == 1 || matches!(error, StoreError::Unavailable(_)) => {
+                said.iter().map(|_| Err(error.clone())).collect()
+            }
             Err(_) => {
                 let mut outcomes = Vec::with_capacity(said.len());
                 for one in said {

@@ -72,6 +72,7 @@ impl From<Refused> for Problem {
             Refused::NotRefundable { .. } => (StatusCode::CONFLICT, "not_refundable"),
             Refused::RefundTooMuch { .. } => (StatusCode::CONFLICT, "refund_too_much"),
             Refused::UnknownRefund(_) => (StatusCode::NOT_FOUND, "unknown_refund"),
+            Refused::RefundMarked(_) => (StatusCode::CONFLICT, "refund_marked"),
             Refused::RefundDecided { .. } => (StatusCode::CONFLICT, "refund_decided"),
             Refused::SamePerson { .. } => (StatusCode::CONFLICT, "same_person"),
             Refused::NotDecidable { .. } => (StatusCode::CONFLICT, "not_decidable"),

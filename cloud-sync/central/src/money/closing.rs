@@ -31,6 +31,9 @@ impl Money<'_> {
     /// [`StoreError`].
     pub(crate) fn close_site(&mut self, site: &Site) -> Result<(), StoreError> {
         let cause = format!("close:{}:{}:{}", site.id, site.branch, site.head.seq);
+        if let Some(line) = self.line(&site.id)? {
+            directives::hold_numbers(self.tx, &site.id, line.hq_epoch)?;
+        }
         let mut had = self.had_at(site)?;
         let on_road = issues::on_road_to(self.tx, &site.id)?;
         for issue in &on_road {

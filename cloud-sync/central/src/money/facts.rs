@@ -6,7 +6,7 @@
 
 use super::{LEASE_RETURN, Money, RESTORE, RULE, VOUCHER_MS_MAX, refunds::Marked};
 use crate::store::{
-    StoreError, Tx, at_sites, directives,
+    StoreError, Tx, at_sites, bill_decisions, directives,
     findings::{Class, Finding},
     identity,
     issues::{self, State},
@@ -559,12 +559,15 @@ impl Money<'_> {
                 Directive::RefundMark { reference, .. } if !self.waits_for_mark(reference)? => {}
                 _ if directive.carries() > Fen::ZERO => {}
                 _ if directives::has_newer(self.tx, site, now_on, &directive)? => {}
-                _ => again.push((directive, told.made_by)),
+                _ => again.push((directive, told.made_by, told.no)),
             }
         }
         // All are looked at before the first is said: of two about one thing the later one stands over the earlier, as it did.
-        for (directive, by) in &again {
-            directives::add(self.tx, (site, now_on), directive, (by, self.now))?;
+        for (directive, by, before) in &again {
+            let no = directives::add(self.tx, (site, now_on), directive, (by, self.now))?;
+            if matches!(directive, Directive::Review { .. } | Directive::Correct { .. }) {
+                bill_decisions::sent_again(self.tx, site, *before, no)?;
+            }
             self.rung.insert(site.clone());
         }
         for issue in issues::from_before(self.tx, site, epoch)? {

@@ -33,7 +33,7 @@ mod topups;
 pub use bills::Decide;
 pub use leases::Vouchered;
 pub use placing::{Order, Placed};
-pub use refunds::{REFUND_APPROVED, Wanted};
+pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
 pub use topups::{Callback, Credited, Paid};
 
 use crate::store::{
@@ -220,6 +220,9 @@ pub enum Refused {
         /// Where it stands.
         state: OrderState,
     },
+    /// Its site has counted it.
+    #[error("the order's site has marked refund {0} and told the driver of it: it can only be approved")]
+    RefundMarked(String),
     /// Another decision was first.
     #[error("the bill of order {order} is another one since this was proposed: look at it again")]
     OtherBill {
@@ -366,8 +369,15 @@ impl<'a> Money<'a> {
     /// Issues a directive to a site whose line was looked at.
     fn issue(&mut self, line: &Line, directive: &Directive) -> Result<DirectiveNo, StoreError> {
         let site = &line.site.id;
+        let no = directives::add(self.tx, (site, line.hq_epoch), directive, (&self.by, self.now))?;
+        // Whoever closes a site holds these numbers first: looked at before that, the site was open still.
+        if sites::find(self.tx, site)?.is_none_or(|now| now.closed_at.is_some()) {
+            return Err(StoreError::Unavailable(format!(
+                "site {site} is being closed: try again"
+            )));
+        }
         self.rung.insert(site.clone());
-        directives::add(self.tx, (site, line.hq_epoch), directive, (&self.by, self.now))
+        Ok(no)
     }
 
     /// What a site was last told of this kind about something, where it has not answered that.

@@ -1,7 +1,7 @@
 //! Money is given back for orders (售后退款). Head office decides; the order's site marks it in the order's row, or refuses where a
 //! correction has come before it. Only then is the money in the wallet (rule 22 of the line): until then it is nobody's to spend.
 
-use super::{Decided, Money, REFUND, Refused};
+use super::{Decided, Line, Money, REFUND, Refused};
 use crate::store::{
     StoreError, at_sites,
     findings::{Class, Finding},
@@ -25,6 +25,8 @@ use service::wire::order::OrderView;
 const REFUND_ACCOUNT: &str = "refund";
 /// What a member is told once a refund is approved: the money is on its way.
 pub const REFUND_APPROVED: &str = "refund_approved";
+/// What a member is told where a refund that was approved went back.
+pub const REFUND_NOT_MADE: &str = "refund_not_made";
 
 /// Money that somebody wants given back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,13 @@ pub struct Wanted {
     pub amount: Fen,
     /// Why.
     pub reason: String,
+}
+
+/// An order that money can be given back for, with its member held fast.
+struct Refundable {
+    line: Line,
+    order: Order,
+    member: MemberId,
 }
 
 /// Where a mark stands in a site's journal.
@@ -67,11 +76,11 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn refund(&mut self, wanted: &Wanted, second_person_above: Fen) -> Decided<Refund> {
-        let (order, member) = match self.refundable(&wanted.site, &wanted.order)? {
+        let found = match self.refundable(&wanted.site, &wanted.order)? {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
-        let of = refunds::of_order(self.tx, &wanted.site, &wanted.order, &member)?;
+        let of = refunds::of_order(self.tx, &wanted.site, &wanted.order, &found.member)?;
         if wanted.amount > of.left() {
             return Ok(Err(Refused::RefundTooMuch {
                 order: wanted.order.clone(),
@@ -82,7 +91,7 @@ impl Money<'_> {
             id: wanted.id.clone(),
             site: wanted.site.clone(),
             order: wanted.order.clone(),
-            member,
+            member: found.member.clone(),
             amount: wanted.amount,
             reason: wanted.reason.clone(),
             state: State::Proposed,
@@ -94,10 +103,8 @@ impl Money<'_> {
             ended_at: None,
         };
         refunds::add(self.tx, &refund)?;
-        if of.total + wanted.amount <= second_person_above
-            && let Err(refused) = self.approve(&refund, &order, super::RULE)?
-        {
-            return Ok(Err(refused));
+        if of.total + wanted.amount <= second_person_above {
+            self.approve(&refund, &found, super::RULE)?;
         }
         self.found_again(&wanted.id).map(Ok)
     }
@@ -127,13 +134,18 @@ impl Money<'_> {
             self.wallet_moved(&refund.member)?;
             return self.found_again(id).map(Ok);
         }
-        let order = match self.refundable(&refund.site, &refund.order)? {
-            Ok((order, _)) => order,
+        let found = match self.refundable(&refund.site, &refund.order)? {
+            Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
-        if let Err(refused) = self.approve(&refund, &order, &by)? {
-            return Ok(Err(refused));
+        let most = refunds::of_order(self.tx, &refund.site, &refund.order, &refund.member)?.left();
+        if refund.amount > most {
+            return Ok(Err(Refused::RefundTooMuch {
+                order: refund.order,
+                most,
+            }));
         }
+        self.approve(&refund, &found, &by)?;
         self.found_again(id).map(Ok)
     }
 
@@ -143,6 +155,7 @@ impl Money<'_> {
     /// [`StoreError`].
     pub fn reject_refund(&mut self, id: &str, reason: &str) -> Decided<Refund> {
         match self.waiting(id)? {
+            Ok(refund) if refund.marked => Ok(Err(Refused::RefundMarked(refund.id))),
             Ok(_) => {
                 let by = self.by.clone();
                 refunds::decide(self.tx, id, &State::Rejected(reason.to_owned()), &by, self.now)?;
@@ -182,16 +195,16 @@ impl Money<'_> {
 
     /// An order that money can be given back for, and its member, held fast: it was settled, by its record or by an estimate whose remainder
     /// is released (rule 24), and no person looks at it just now.
-    fn refundable(&mut self, site: &SiteId, order: &OrderId) -> Decided<(Order, MemberId)> {
+    fn refundable(&mut self, site: &SiteId, order: &OrderId) -> Decided<Refundable> {
         let unknown = || Refused::UnknownOrder {
             site: site.clone(),
             order: order.clone(),
         };
-        if let Err(refused) = self.open_line(site)? {
-            return Ok(Err(refused));
-        }
         if at_sites::order(self.tx, site, order)?.is_none() {
-            return Ok(Err(unknown()));
+            return Ok(Err(match self.open_line(site)? {
+                Ok(_) => unknown(),
+                Err(refused) => refused,
+            }));
         }
         let Some(member) = at_sites::member_of_order(self.tx, site, order)? else {
             return Ok(Err(Refused::SitesOwn {
@@ -200,11 +213,19 @@ impl Money<'_> {
             }));
         };
         self.hold(&member)?;
-        let Some(found) = at_sites::order(self.tx, site, order)? else {
+        let line = match self.open_line(site)? {
+            Ok(line) => line,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let Some(order_now) = at_sites::order(self.tx, site, order)? else {
             return Ok(Err(unknown()));
         };
-        match found.state {
-            OrderState::Payed | OrderState::Unpaid => Ok(Ok((found, member))),
+        match order_now.state {
+            OrderState::Payed | OrderState::Unpaid => Ok(Ok(Refundable {
+                line,
+                order: order_now,
+                member,
+            })),
             state => Ok(Err(Refused::NotRefundable {
                 order: order.clone(),
                 state,
@@ -212,51 +233,50 @@ impl Money<'_> {
         }
     }
 
-    /// The money is put aside, and the order's site is told.
-    fn approve(&mut self, refund: &Refund, order: &Order, by: &str) -> Decided<()> {
-        let Refund {
-            site, member, amount, ..
-        } = refund;
-        let of = refunds::of_order(self.tx, site, &refund.order, member)?;
+    /// The money is put aside, and the order's site is told. Whoever calls has looked that there is as much left to give back.
+    fn approve(&mut self, refund: &Refund, found: &Refundable, by: &str) -> Result<(), StoreError> {
+        let Refund { site, amount, .. } = refund;
         if !refunds::count(self.tx, site, &refund.order, *amount)? {
-            return Ok(Err(Refused::RefundTooMuch {
-                order: refund.order.clone(),
-                most: of.left(),
-            }));
+            return Err(StoreError::Unavailable(format!(
+                "the bill of order {} has just become another one: try again",
+                refund.order
+            )));
         }
-        let line = match self.open_line(site)? {
-            Ok(line) => line,
-            Err(refused) => return Ok(Err(refused)),
-        };
         refunds::decide(self.tx, &refund.id, &State::Approved, by, self.now)?;
         let due = ledger::refund_due(site, &refund.order);
         self.book(self.refund_moves(refund, format!("refund:{}", refund.id), REFUND_ACCOUNT, &due))?;
         self.issue(
-            &line,
+            &found.line,
             &Directive::RefundMark {
                 order: refund.order.clone(),
                 amount: *amount,
                 reference: refund.id.clone(),
             },
         )?;
-        let view = OrderView::from(order);
-        let body = json!({
-            "site": site.as_str(), "order": refund.order.as_str(), "at": self.now.to_string(), "refund": refund.id, "amount": amount.to_string(),
-            "text": format!("退款 {amount} 元已批准，到账后另行通知"), "pile": view.pile, "connector": view.connector,
-            "state": view.state, "bill": view.bill, "paid": view.paid,
-        });
-        inbox::tell(
-            self.tx,
-            member,
-            REFUND_APPROVED,
-            &format!("refund:{}", refund.id),
-            &body,
-            self.now,
-        )?;
+        let words = format!("退款 {amount} 元已批准，到账后另行通知");
+        self.tell_of(refund, &found.order, (REFUND_APPROVED, ""), &words)?;
         if is_planted(Bug::RefundBeforeMark) {
             self.credit_refund(refund, "early")?;
         }
-        Ok(Ok(()))
+        Ok(())
+    }
+
+    /// Tells the driver what becomes of a refund, once.
+    fn tell_of(
+        &mut self,
+        refund: &Refund,
+        order: &Order,
+        (kind, of): (&'static str, &str),
+        words: &str,
+    ) -> Result<(), StoreError> {
+        let (view, amount) = (OrderView::from(order), refund.amount);
+        let body = json!({
+            "site": refund.site.as_str(), "order": refund.order.as_str(), "at": self.now.to_string(), "refund": refund.id,
+            "amount": amount.to_string(), "text": words, "pile": view.pile, "connector": view.connector, "state": view.state,
+            "bill": view.bill, "paid": view.paid,
+        });
+        let key = format!("refund:{}{of}", refund.id);
+        inbox::tell(self.tx, &refund.member, kind, &key, &body, self.now).map(drop)
     }
 
     /// What of a refund moves, from one account to another.
@@ -293,7 +313,12 @@ impl Money<'_> {
         refunds::end(self.tx, &refund.id, &State::Refused(why.clone()), self.now)?;
         let due = ledger::refund_due(&refund.site, &refund.order);
         self.book(self.refund_moves(refund, format!("{cause}:{}", refund.id), &due, REFUND_ACCOUNT))?;
-        refunds::of_order(self.tx, &refund.site, &refund.order, &refund.member).map(drop)
+        refunds::of_order(self.tx, &refund.site, &refund.order, &refund.member)?;
+        if let Some(order) = at_sites::order(self.tx, &refund.site, &refund.order)? {
+            let words = format!("退款 {} 元未能完成，工作人员会再联系您：{}", refund.amount, why.detail);
+            self.tell_of(refund, &order, (REFUND_NOT_MADE, ":back"), &words)?;
+        }
+        Ok(())
     }
 
     /// A site has marked a refund in an order's row. What people see of it, and whose wallet has moved.
@@ -347,8 +372,13 @@ impl Money<'_> {
                 self.credit_refund(&refund, cause)?;
                 moved = Some(member.clone());
             }
-            // Approved before a copy was made that does not know of it; or marked again on another branch of the site's journal.
-            State::Proposed | State::Credited => {}
+            // Marked again on another branch of the site's journal.
+            State::Credited => {}
+            State::Proposed => {
+                let why = "the site has marked a refund that waits here for a person: was it approved after this database was copied?";
+                let detail = json!({ "why": why, "refund": reference, "amount": amount, "member": member.as_str() });
+                finding = Some(at.finding(Class::Forgotten, order, detail));
+            }
             State::Refused(_) | State::Rejected(_) => {
                 refunds::open_again(self.tx, reference)?;
                 let why = "the site has marked a refund that went back here: it waits for a person again";

@@ -101,7 +101,7 @@ impl Money<'_> {
 
     /// A channel has called back about several payments; what each came to, in their order.
     ///
-    /// Rows are held in one order, top-ups, members, accounts, whatever the callbacks' own order is: two that credit the same
+    /// Rows are held in one order, top-ups, members, transactions, accounts, whatever the callbacks' own order is: two that credit the same
     /// wallets at once wait for each other, and not in a circle.
     ///
     /// # Errors
@@ -119,8 +119,11 @@ impl Money<'_> {
         for member in whose {
             held.extend(members::hold(self.tx, &member)?.map(|found| (member, found)));
         }
-        let (mut credited, mut movements) = (Vec::with_capacity(said.len()), Vec::new());
-        for said in said {
+        let mut in_order: Vec<usize> = (0..said.len()).collect();
+        in_order.sort_by_key(|at| &said[*at].transaction);
+        let (mut credited, mut movements) = (vec![Credited::Unknown; said.len()], Vec::new());
+        for at in in_order {
+            let said = &said[at];
             let asked = asked.get_mut(&(said.channel.as_str(), said.reference.as_str()));
             let done = match asked.and_then(Option::as_mut) {
                 Some(asked) => self.credit(said, asked)?,
@@ -129,12 +132,13 @@ impl Money<'_> {
             if let Credited::Now(member) = &done {
                 movements.push(self.credits(said, member));
             }
-            credited.push(done);
+            credited[at] = done;
         }
         ledger::book(self.tx, &movements)?;
-        for member in movements.iter().filter_map(|movement| movement.member.as_ref()) {
-            if let Some(member) = held.remove(member) {
-                self.wallet_of_moved(&member)?;
+        let moved: BTreeSet<&MemberId> = movements.iter().filter_map(|of| of.member.as_ref()).collect();
+        for member in moved {
+            if let Some(member) = held.get(member) {
+                self.wallet_of_moved(member)?;
             }
         }
         Ok(credited)

@@ -167,6 +167,24 @@ pub fn sent(tx: &mut dyn Tx, id: &str, no: DirectiveNo) -> Result<(), StoreError
     .map(drop)
 }
 
+/// A site is told again, by another directive: another life of head office's has begun.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn sent_again(tx: &mut dyn Tx, site: &SiteId, before: DirectiveNo, now: DirectiveNo) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE bill_decision SET hq_epoch = $1, n = $2 WHERE site = $3 AND hq_epoch = $4 AND n = $5",
+        &[
+            now.hq_epoch.to_string().into(),
+            now.n.into(),
+            site.as_str().into(),
+            before.hq_epoch.to_string().into(),
+            before.n.into(),
+        ],
+    )
+    .map(drop)
+}
+
 /// A second person decides it, if it waits: yes, or no. Whether it did; whoever comes at the same time waits, and finds it decided.
 ///
 /// # Errors

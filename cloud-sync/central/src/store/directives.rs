@@ -77,6 +77,21 @@ fn next_number(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch, row: DirectiveRow
     next.ok_or_else(|| bad("the number"))?.count(0)
 }
 
+/// Holds a site's numbers fast: whoever issues anything to it meanwhile waits, and sees what became of the site.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hold_numbers(tx: &mut dyn Tx, site: &SiteId, hq_epoch: HqEpoch) -> Result<(), StoreError> {
+    for row in [DirectiveRow::Orders, DirectiveRow::Others] {
+        tx.execute(
+            "INSERT INTO directive_row (site, hq_epoch, row, n) VALUES ($1, $2, $3, 0) \
+             ON CONFLICT (site, hq_epoch, row) DO UPDATE SET n = directive_row.n",
+            &[site.as_str().into(), hq_epoch.to_string().into(), row_word(row).into()],
+        )?;
+    }
+    Ok(())
+}
+
 /// Adds a directive; its number.
 ///
 /// # Errors

@@ -205,3 +205,43 @@ fn rule_23_of_many_refunds_at_once_no_more_are_approved_than_was_paid() {
     );
     company.check_equal();
 }
+
+#[test]
+fn callbacks_that_come_together_from_two_sides_are_each_credited_once() {
+    const MEMBERS: [&str; 3] = ["u", "v", "w"];
+    const EACH: usize = 12;
+    let mut company = Company::postgresql();
+    for who in MEMBERS {
+        company.member(who, "0");
+    }
+    let mut said = Vec::new();
+    for (n, who) in MEMBERS.into_iter().cycle().take(EACH * MEMBERS.len()).enumerate() {
+        let reference = format!("B-{n}");
+        let asked = reference.clone();
+        let pending = company.may(move |money| money.ask_top_up(&id(who), "wechat", &asked, yuan("1")));
+        pending.unwrap();
+        said.push(callback(&reference, &format!("tx-{n}"), yuan("1")));
+        said.push(callback(&format!("nobody-{n}"), &format!("ty-{n}"), yuan("1")));
+    }
+    let (now, start) = (company.now(), Barrier::new(2));
+    std::thread::scope(|scope| {
+        for backwards in [false, true] {
+            let (db, start, mut said) = (company.db.clone(), &start, said.clone());
+            scope.spawn(move || {
+                if backwards {
+                    said.reverse();
+                }
+                let hand = Hand::new(&db);
+                start.wait();
+                for some in said.chunks(9) {
+                    let some = some.to_vec();
+                    hand.write(move |tx| Money::new(tx, now, "wechat").called_back_together(&some));
+                }
+            });
+        }
+    });
+    for who in MEMBERS {
+        assert_eq!(company.wallet(who), yuan("12"), "{who}");
+    }
+    company.check();
+}

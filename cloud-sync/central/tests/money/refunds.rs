@@ -11,7 +11,7 @@ use central::{
     store::{
         bill_decisions,
         findings::{self, Class, Filter},
-        ledger, refunds,
+        inbox, ledger, refunds,
         refunds::{Refund, State as Stands},
     },
     upkeep,
@@ -93,6 +93,16 @@ fn due(company: &Company, order: &OrderId) -> Fen {
     company.balance(&ledger::refund_due(&company.site(0), order))
 }
 
+/// What the member was told of a refund, the newest first.
+fn told(company: &Company, number: &str) -> Vec<String> {
+    let all = company.read(|tx| inbox::list(tx, &id("w"), &inbox::Filter::default(), None, 100));
+    let of_it = all
+        .items
+        .into_iter()
+        .filter(|told| told.event.body.contains(&format!("\"{number}\"")));
+    of_it.map(|told| told.event.kind).collect()
+}
+
 /// The classes of what people are to see.
 fn seen(company: &Company) -> Vec<Class> {
     let found = company.read(|tx| findings::list(tx, &Filter::default(), None, 100));
@@ -142,6 +152,7 @@ fn rule_22_a_refund_that_crosses_a_correction_goes_back_and_the_row_says_why(mut
         (yuan("49"), Fen::ZERO, Fen::ZERO),
         "3 were paid, the bill is 1, and 2 are back: not 5"
     );
+    assert_eq!(told(&company, "r1"), ["refund_not_made", "refund_approved"]);
     refund(&company, "r2", &order, "1.01").unwrap_err();
     refund(&company, "r3", &order, "1").unwrap();
     company.settle();
@@ -368,6 +379,11 @@ fn rule_4_a_mark_that_the_database_has_forgotten_opens_the_refund_again(mut comp
     assert!(
         matches!(more, Refused::RefundTooMuch { .. }),
         "the site has counted it: {more:?}"
+    );
+    let rejected = company.may_as("zhao", |money| money.reject_refund("r1", "not again"));
+    assert!(
+        matches!(&rejected, Err(Refused::RefundMarked(_))),
+        "the driver was told of it: {rejected:?}"
     );
     company.may_as("zhao", |money| money.approve_refund("r1")).unwrap();
     assert_eq!(

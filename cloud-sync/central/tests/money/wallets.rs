@@ -14,6 +14,7 @@ use domain::units::Fen;
 on_both! {
     a_callback_credits_a_wallet_once_whatever_comes_again_and_in_whichever_order
     a_callback_for_another_amount_or_of_a_number_that_nobody_asked_for_moves_nothing
+    callbacks_that_come_together_are_each_what_they_are_alone
     nothing_leaves_a_wallet_that_is_frozen_and_what_is_at_sites_is_not_touched
     all_wallets_are_frozen_where_head_office_was_restored_until_people_let_them_go
 }
@@ -62,6 +63,44 @@ fn a_callback_for_another_amount_or_of_a_number_that_nobody_asked_for_moves_noth
     assert_eq!(company.wallet("w"), yuan("50"));
     let refused = company.may(|money| money.ask_top_up(&id("w"), "wechat", "T-1", yuan("60")));
     assert_eq!(refused, Err(Refused::OtherTopUp("T-1".to_owned())));
+}
+
+fn callbacks_that_come_together_are_each_what_they_are_alone(mut company: Company) {
+    for who in ["v", "w"] {
+        company.member(who, "0");
+    }
+    for (reference, who) in [("T-1", "w"), ("T-2", "w"), ("T-3", "v"), ("T-4", "v")] {
+        let asked = company.may(move |money| money.ask_top_up(&id(who), "wechat", reference, yuan("50")));
+        asked.unwrap();
+    }
+    let closed = Callback {
+        paid: Paid::Closed,
+        ..callback("T-4", "tx-4", yuan("50"))
+    };
+    let said = vec![
+        callback("T-2", "tx-2", yuan("50")),
+        callback("T-1", "tx-1", yuan("50")),
+        callback("T-1", "tx-1", yuan("50")),
+        callback("T-3", "tx-3", yuan("49")),
+        callback("T-9", "tx-9", yuan("50")),
+        closed,
+        callback("T-1", "tx-5", yuan("50")),
+    ];
+    let credited = company.money(move |money| money.called_back_together(&said));
+    assert_eq!(
+        credited,
+        [
+            Credited::Now(id("w")),
+            Credited::Now(id("w")),
+            Credited::Before,
+            Credited::OtherAmount { asked: yuan("50") },
+            Credited::Unknown,
+            Credited::Closed,
+            Credited::OtherPayment,
+        ]
+    );
+    assert_eq!((company.wallet("w"), company.wallet("v")), (yuan("100"), Fen::ZERO));
+    assert_eq!(company.balance("clearing:wechat"), Fen::ZERO - yuan("100"));
 }
 
 fn nothing_leaves_a_wallet_that_is_frozen_and_what_is_at_sites_is_not_touched(mut company: Company) {

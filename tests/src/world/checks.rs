@@ -388,7 +388,9 @@ impl World {
             };
             (outlet, unit.pile.meter(CONNECTOR).unwrap_or_default())
         });
-        self.oracle.check_energy_is_conserved(&registers.collect())?;
+        if self.head_office.is_none() {
+            self.oracle.check_energy_is_conserved(&registers.collect())?;
+        }
         self.oracle.check_returned()?;
         let Some(process) = &self.process else { return Ok(()) };
         let (mut hash, mut rows) = (Hash::GENESIS, Rows::default());

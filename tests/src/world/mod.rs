@@ -429,7 +429,7 @@ impl World {
             has_power: true,
             silent_next: false,
             fuse_lit: false,
-            sessions_wanted: usize::try_from(rng.below(5)).unwrap_or(0) + if head_office.is_some() { 16 } else { 20 },
+            sessions_wanted: usize::try_from(rng.below(5)).unwrap_or(0) + if head_office.is_some() { 17 } else { 20 },
             closing: None,
             at_rest: None,
             report: Report::default(),
@@ -654,13 +654,13 @@ impl World {
                  day {day:?}"
             ));
         }
-        let told = day.is_none();
         if waits {
             self.at_rest = None;
             return Ok(false);
         }
         let at_rest = *self.at_rest.get_or_insert(self.now);
-        let reported = self.oracle.reported_at.is_some_and(|at| at > at_rest + REST);
-        Ok(told && !busy && reported && request.is_none())
+        // Lives with a head office do not wait for the last report, and are not asked for their energy: those of one station are.
+        let reported = day.is_none() && self.oracle.reported_at.is_some_and(|at| at > at_rest + REST);
+        Ok((reported || self.head_office.is_some()) && !busy && request.is_none())
     }
 }

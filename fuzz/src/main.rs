@@ -8,7 +8,7 @@ use std::{env, sync::LazyLock};
 static PROPERTY: LazyLock<fn(&[u8])> = LazyLock::new(|| {
     let target = env::var("HOLDFAST_FUZZ_TARGET").unwrap_or_default();
     match target.as_str() {
-        "bill" => central::fuzz::bill,
+        "bill" => bills::fuzz::bill,
         "config" => edge::fuzz::configuration,
         "http" => edge::fuzz::request,
         "journal" => domain::fuzz::journal,

@@ -15,7 +15,6 @@
 //! | [`desk`] | one site's desk: what it says is taken and answered |
 //! | [`enrol`] | how a site comes in for the first time |
 //! | [`enrolments`] | who has, in a file beside the database, for one that is restored from a copy |
-//! | `fuzz` | what must be so whatever bytes come, for `cargo xtask fuzz`; only with the feature of that name |
 //! | [`heard`] | pings are answered, and it is noted who was heard |
 //! | [`inbox`] | what members are told, and the mini-program's back end about it |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
@@ -42,8 +41,6 @@ pub mod door;
 pub mod enrol;
 pub mod enrolments;
 pub mod front;
-#[cfg(any(test, feature = "fuzz"))]
-pub mod fuzz;
 pub mod heard;
 pub mod inbox;
 pub mod ingest;

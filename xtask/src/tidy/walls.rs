@@ -20,7 +20,7 @@ struct Wall {
 /// SQL libraries that head office could use.
 const SQL: &[&str] = &["rusqlite", "postgres", "tokio_postgres", "sqlx", "sea_orm", "diesel"];
 
-const WALLS: [Wall; 8] = [
+const WALLS: [Wall; 9] = [
     Wall {
         within: "",
         // Tests give the store a disk of their own, in memory or one that loses what was not synced: a backend of redb's.
@@ -62,6 +62,23 @@ const WALLS: [Wall; 8] = [
             "Zoned::now",
         ],
         instead: "domain does no I/O and reads no clock, environment or randomness: make it an input",
+        tests_may: true,
+    },
+    Wall {
+        within: "cloud-sync/bills/src/",
+        // Which read the contract's samples.
+        except: &["cloud-sync/bills/src/tests.rs"],
+        names: &[
+            "tokio",
+            "getrandom",
+            "std::fs",
+            "std::net",
+            "std::env",
+            "SystemTime::now",
+            "Instant::now",
+            "Timestamp::now",
+        ],
+        instead: "what reads bills does no I/O of its own and has no clock: central's bills/ does",
         tests_may: true,
     },
     Wall {

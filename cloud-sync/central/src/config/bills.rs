@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// The most mappings.
 const MAPPINGS_MAX: usize = 32;
 /// Every key of one.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "channel",
     "encoding",
     "separator",
@@ -22,6 +22,7 @@ const KEYS: [&str; 19] = [
     "kind",
     "payments",
     "refunds",
+    "settled",
     "fee",
     "refund_reference",
     "refund_out_no",
@@ -121,6 +122,7 @@ fn mapping(entries: &[(String, Given)]) -> Result<Mapping, String> {
         at: required("at")?,
         at_form: optional("at_format")?,
         kind,
+        settled: optional("settled")?,
         fee: optional("fee")?,
         refund_reference: optional("refund_reference")?,
         refund_out_no: optional("refund_out_no")?,
@@ -130,4 +132,48 @@ fn mapping(entries: &[(String, Given)]) -> Result<Mapping, String> {
         name: optional("name")?,
         total: optional("total")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        bills::{Expected, Format, Stopped, archive::read_file},
+        config::Config,
+    };
+    use domain::units::Fen;
+    use jiff::tz::TimeZone;
+    use std::{convert::Infallible, io::Cursor, path::Path};
+
+    /// The block of code after the mark `<!-- name -->` of `docs/bills.md`.
+    fn sample(name: &str) -> String {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/bills.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let mark = format!("<!-- {name} -->\n```");
+        let (_, after) = text.split_once(&mark).unwrap();
+        let (_, code) = after.split_once('\n').unwrap();
+        code[..code.find("```").unwrap()].to_owned()
+    }
+
+    #[test]
+    fn the_documents_mapping_reads_the_documents_file() {
+        let config = Config::of_text(Path::new("central.toml"), &sample("mapping"), []).unwrap();
+        let expected = Expected {
+            merchant: "1900000001".to_owned(),
+            day: "2026-03-09".parse().unwrap(),
+            zone: TimeZone::get("Asia/Shanghai").unwrap(),
+            mapping: Some(config.bills.csv[0].clone()),
+        };
+        let sample = sample("csv");
+        let (file, ..) = encoding_rs::GBK.encode(&sample);
+        let read = read_file(Cursor::new(&file), Format::Csv, &expected, |_| Ok::<(), Infallible>(()));
+        let sums = match read {
+            Ok(sums) => sums,
+            Err(Stopped::Refused(refusal)) => panic!("{refusal}"),
+            Err(stopped) => panic!("{stopped:?}"),
+        };
+        assert_eq!(
+            (sums.lines, sums.income, sums.outgo, sums.fees),
+            (2, Fen(5_000), Fen(700), Fen(26))
+        );
+    }
 }

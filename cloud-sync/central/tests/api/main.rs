@@ -8,6 +8,7 @@ mod asked;
 mod audit;
 #[path = "../../../../domain/tests/bench/mod.rs"]
 mod bench;
+#[path = "../../../bills/src/bill_writer.rs"]
 mod bill_writer;
 mod bills;
 mod books_check;

@@ -1,6 +1,6 @@
 //! A file that came packed: ZIP, with one bill in it. Only here is a ZIP library named.
 
-use super::{BYTES_MAX, Expected, Format, Line, Refusal, Stopped, Sums, Why, read::read};
+use crate::{BYTES_MAX, Expected, Format, Line, Refusal, Stopped, Sums, Why, read::read};
 use encoding_rs::GBK;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use zip::{ZipArchive, result::ZipError};

@@ -1,6 +1,6 @@
 //! What stands in fields: amounts, counts, times.
 
-use super::{Expected, Refusal, Why, quoted};
+use crate::{Expected, Refusal, Why, quoted};
 use domain::{
     time::{Day, Wall},
     units::Fen,

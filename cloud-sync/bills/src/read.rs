@@ -1,6 +1,6 @@
 //! A file's bytes to its lines, one after the other: whoever takes them has all of them only when the sums are returned.
 
-use super::{
+use crate::{
     Encoding, Expected, Format, LINES_MAX, Line, Refusal, Stopped, Sums, Why, alipay, mapped, text::Lines, wechat,
 };
 use std::io::BufRead;

@@ -1,6 +1,6 @@
 //! A file's bytes as lines of text: strictly in one encoding, numbered, and none of them longer than lines are.
 
-use super::{LINES_MAX, Refusal, Stopped, Why};
+use crate::{LINES_MAX, Refusal, Stopped, Why};
 use encoding_rs::GBK;
 use std::{
     borrow::Cow,

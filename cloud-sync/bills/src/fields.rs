@@ -1,6 +1,6 @@
 //! A line's fields, and the columns by their names: in whichever order they stand.
 
-use super::{Refusal, Why, quoted};
+use crate::{Refusal, Why, quoted};
 use std::borrow::Cow;
 
 /// WeChat's lines: each field begins with a backtick. What drivers and shops write has no comma in it: WeChat replaces it.

@@ -1,6 +1,6 @@
 //! Alipay's bills: lines that begin with `#` say whose and when, then names, lines, and again lines with `#` that have the totals.
 
-use super::{
+use crate::{
     Expected, Kind, Line, Refusal, Stopped, Why,
     fields::{Columns, separated},
     quoted,
@@ -226,7 +226,10 @@ where
                 reference: get(0).to_owned(),
                 out_no: own(7, 1).to_owned(),
                 origin: (!is_payment).then(|| get(1).to_owned()),
+                origin_ref: (!is_payment).then(|| get(0).to_owned()),
+                number: String::new(),
                 amount: Fen(paid),
+                settled: Fen(received),
                 // What it kept stands there as what went out.
                 fee: Fen(-fee),
                 status: get(2).to_owned(),
@@ -272,7 +275,10 @@ where
                 reference: get(1).to_owned(),
                 out_no: get(2).to_owned(),
                 origin: None,
+                origin_ref: None,
+                number: get(0).to_owned(),
                 amount: Fen(came_in - went_out),
+                settled: Fen(came_in - went_out),
                 fee: Fen(0),
                 status: get(7).to_owned(),
                 at: moment(number, (columns.name(4), get(4)), None, expected, false)?,

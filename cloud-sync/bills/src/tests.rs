@@ -1,14 +1,8 @@
 //! What is read of bills that a simple writer has written, and what is said of files that are wrong; the samples of `docs/bills.md`.
 
-use super::{archive::read_file, mapped::*, *};
-use crate::config::Config;
+use super::{archive::read_file, bill_writer::*, mapped::*, *};
 use proptest::prelude::*;
-use std::{convert::Infallible, io::Cursor, path::Path};
-
-#[path = "../../tests/api/bill_writer.rs"]
-mod bill_writer;
-
-use bill_writer::*;
+use std::{convert::Infallible, io::Cursor};
 
 fn expected(merchant: &str, day: &str) -> Expected {
     Expected {
@@ -119,6 +113,94 @@ fn a_refund_has_numbers_of_its_own_and_names_its_payment() {
 }
 
 #[test]
+fn coupons_lessen_what_the_channel_owes_and_not_what_was_paid() {
+    let wechat = wechat_trade(&trades())
+        .replacen("`CNY,`50.00,", "`CNY,`48.00,", 1)
+        .replacen("`R00036120,`7.00,", "`R00036120,`6.72,", 1)
+        .replacen("`3,`70.00,`7.00,", "`3,`68.00,`6.72,", 1);
+    let alipay = alipay_trade(&trades())
+        .replacen(",50.00,50.00,", ",50.00,48.00,", 1)
+        .replacen(",-7.00,-7.00,", ",-7.00,-6.72,", 1)
+        .replacen("实收共70.00", "实收共68.00", 1)
+        .replacen("退款共-7.00", "退款共-6.72", 1);
+    for (format, bytes) in [
+        (Format::WechatTrade, wechat.into_bytes()),
+        (Format::AlipayTrade, gbk(&alipay)),
+    ] {
+        let (lines, _) = lines_of(format, &bytes).unwrap();
+        let both = |line: &Line| (line.amount.0, line.settled.0);
+        let is: Vec<_> = lines.iter().map(both).collect();
+        assert_eq!(is, [(5_000, 4_800), (2_000, 2_000), (-700, -672)], "{format}");
+    }
+}
+
+#[test]
+fn a_refund_keeps_the_channels_number_of_its_payment() {
+    for (format, bytes, refunds_own) in [
+        (
+            Format::WechatTrade,
+            wechat_trade(&trades()).into_bytes(),
+            "5000000036120",
+        ),
+        (Format::AlipayTrade, gbk(&alipay_trade(&trades())), "4200000036000"),
+    ] {
+        let (lines, _) = lines_of(format, &bytes).unwrap();
+        assert_eq!(lines[0].origin_ref, None);
+        assert_eq!(lines[2].reference, refunds_own, "{format}");
+        assert_eq!(lines[2].origin_ref.as_deref(), Some("4200000036000"), "{format}");
+    }
+}
+
+#[test]
+fn reversals_without_numbers_have_those_of_their_payments_with_a_mark() {
+    let reversal = |n: u64, of: u64| {
+        let trade = refund(n, of, 700, -4);
+        let none = ("0".to_owned(), "0".to_owned());
+        Trade {
+            refund: Some(none),
+            ..trade
+        }
+    };
+    let trades = [payment(1, 5_000, 30), reversal(2, 1), reversal(3, 9)];
+    let bill = wechat_trade(&trades).replace("`REFUND,", "`REVOKED,");
+    let (lines, _) = lines_of(Format::WechatTrade, bill.as_bytes()).unwrap();
+    let numbers = |line: &Line| (line.reference.clone(), line.out_no.clone());
+    let numbered = |reference: &str, out_no: &str| (reference.to_owned(), out_no.to_owned());
+    assert_eq!(
+        lines.iter().map(numbers).collect::<Vec<_>>(),
+        [
+            numbered("4200000000001", "T00000001"),
+            numbered("4200000000001#revoked", "T00000001#revoked"),
+            numbered("4200000000009#revoked", "T00000009#revoked"),
+        ]
+    );
+    assert_eq!(lines[1].origin.as_deref(), Some("T00000001"));
+}
+
+#[test]
+fn entries_of_an_account_have_numbers_of_their_own() {
+    let movement = |n: usize, word: &str, fen| (format!("10:00:{n:02}"), "1".to_owned(), word.to_owned(), fen);
+    let movements = [movement(1, "交易", 5_000), movement(1, "扣除交易手续费", -30)];
+    for (format, bytes) in [
+        (
+            Format::WechatFund,
+            wechat_fund(&movements).replacen("`F1", "`F2", 1).into_bytes(),
+        ),
+        (
+            Format::AlipayFund,
+            gbk(&alipay_fund(&movements).replacen("F1", "F2", 1)),
+        ),
+    ] {
+        let (lines, _) = lines_of(format, &bytes).unwrap();
+        let is: Vec<_> = lines
+            .iter()
+            .map(|line| (line.number.as_str(), line.reference.as_str()))
+            .collect();
+        assert_eq!(is, [("F2", "1"), ("F1", "1")], "{format}");
+    }
+}
+
+#[test]
 fn a_refund_may_name_the_time_of_its_payment() {
     let bill = wechat_trade(&trades()).replace("`2026-03-09 10:02:00", "`2026-03-01 10:02:00");
     let (lines, _) = lines_of(Format::WechatTrade, bill.as_bytes()).unwrap();
@@ -193,6 +275,7 @@ fn mapping() -> Mapping {
             payments: vec!["消费".to_owned()],
             refunds: vec!["退货".to_owned()],
         }),
+        settled: None,
         fee: Some("手续费".to_owned()),
         refund_reference: None,
         refund_out_no: Some("退货单号".to_owned()),
@@ -247,6 +330,20 @@ fn a_csv_file_is_read_by_its_mapping_and_held_to_its_totals() {
     ] {
         assert_eq!(why(&bill.replacen(from, to, 1), mapping()), Err(is), "{from} {to}");
     }
+    // What the channel owes, where another column says it.
+    let coupons = bill
+        .replacen("币种", "结算", 1)
+        .replacen(";CNY", ";48.00", 1)
+        .replacen(";人民币", ";6.72", 1);
+    let settled = Mapping {
+        currency: None,
+        settled: Some("结算".to_owned()),
+        total: None,
+        ..mapping()
+    };
+    let (lines, _) = read_as(Format::Csv, &with(settled), &gbk(&without_totals(&coupons))).unwrap();
+    let both: Vec<_> = lines.iter().map(|line| (line.amount, line.settled)).collect();
+    assert_eq!(both, [(Fen(5_000), Fen(4_800)), (Fen(-700), Fen(-672))]);
     let utf8 = read_as(Format::Csv, &with(mapping()), bill.as_bytes()).unwrap_err();
     assert_eq!(utf8.why, Why::Encoding, "{utf8}");
     // Without totals only a line that is cut off is noticed.
@@ -315,17 +412,6 @@ fn the_samples_of_the_document_are_bills() {
             "{format}"
         );
     }
-    let mapping = sample("mapping");
-    let config = Config::of_text(Path::new("central.toml"), &mapping, []).unwrap();
-    let expected = Expected {
-        mapping: Some(config.bills.csv[0].clone()),
-        ..expected(MERCHANT, DAY)
-    };
-    let (lines, sums) = read_as(Format::Csv, &expected, &gbk(&sample("csv"))).unwrap();
-    assert_eq!(
-        (lines.len(), sums.income, sums.outgo, sums.fees),
-        (2, Fen(5_000), Fen(700), Fen(26))
-    );
 }
 
 /// What WeChat and Alipay may write in a name: no comma there, no line's end, nothing that GBK has not.

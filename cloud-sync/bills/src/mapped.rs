@@ -1,6 +1,6 @@
 //! CSV of a channel whose files have no format of their own here: the configuration says how its columns are called.
 
-use super::{
+use crate::{
     Encoding, Expected, Kind, Line, Refusal, Stopped, Why,
     fields::{Columns, separated},
     read::Taker,
@@ -30,6 +30,8 @@ pub struct Mapping {
     pub at: String,
     /// How times are written, as `strptime` has it, where it is not `2026-11-28 10:15:00`.
     pub at_form: Option<String>,
+    /// That with what the channel owes us of it before its fee, where that is another amount: less where the shop gave a coupon.
+    pub settled: Option<String>,
     /// The column that says payment or refund, where the sign of the amount does not.
     pub kind: Option<Kinds>,
     /// That with what the channel kept.
@@ -91,6 +93,7 @@ where
             .to_vec(),
     };
     let fee = wanted.place(mapping.fee.as_ref());
+    let settled = wanted.place(mapping.settled.as_ref());
     let kind = wanted.place(mapping.kind.as_ref().map(|kind| &kind.column));
     let refund_reference = wanted.place(mapping.refund_reference.as_ref());
     let refund_out_no = wanted.place(mapping.refund_out_no.as_ref());
@@ -160,6 +163,12 @@ where
             "" => 0,
             text => fen(number, mapping.fee.as_deref().unwrap_or_default(), text)?,
         };
+        // As the amount's is, whichever sign the file gives it.
+        let signed = |written: i64| if is_payment { written } else { -written.abs() };
+        let settled = match (get(settled), &mapping.settled) {
+            (_, None) => written,
+            (text, Some(column)) => fen(number, column, text)?,
+        };
         let when = (mapping.at.as_str(), get(Some(3)));
         taker.take(Line {
             line: number,
@@ -167,7 +176,10 @@ where
             reference: reference.to_owned(),
             out_no: out_no.to_owned(),
             origin: (!is_payment).then(|| get(Some(1)).to_owned()),
-            amount: Fen(if is_payment { written } else { -written.abs() }),
+            origin_ref: (!is_payment && refund_reference.is_some()).then(|| get(Some(0)).to_owned()),
+            number: String::new(),
+            amount: Fen(signed(written)),
+            settled: Fen(signed(settled)),
             fee: Fen(fee),
             status: get(status).to_owned(),
             at: moment(number, when, mapping.at_form.as_deref(), expected, !is_payment)?,

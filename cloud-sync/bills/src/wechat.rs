@@ -1,6 +1,6 @@
 //! WeChat's bills: a line of names, a line a trade whose fields begin with a backtick, then the names and the values of totals.
 
-use super::{
+use crate::{
     Expected, Kind, Line, Refusal, Stopped, Why,
     fields::{Columns, after_backticks},
     quoted,
@@ -50,6 +50,9 @@ const FUND: [&str; 8] = [
     "收支金额(元)",
     "业务凭证号",
 ];
+/// What stands after the payment's numbers in those of a reversal (`REVOKED`, 撤销) that has none of its own: there is one of a payment at
+/// most, and no number of anybody's has a `#` in it.
+const REVERSAL: &str = "#revoked";
 const FUND_TOTALS: [&str; 5] = ["资金流水总笔数", "收入笔数", "收入金额", "支出笔数", "支出金额"];
 
 /// What every bill of WeChat's has alike: calls `line` for each line, and returns the totals with their line's number.
@@ -120,24 +123,32 @@ where
             "REFUND" | "REVOKED" => false,
             other => return Err(unknown_word(number, columns.name(5), other).into()),
         };
-        settled += amount(14)?;
-        settled_back += amount(15)?;
+        let (owed, owed_back) = (amount(14)?, amount(15)?);
+        settled += owed;
+        settled_back += owed_back;
         let (paid, back, fee) = (amount(12)?, amount(13)?, amount(11)?);
         if paid < 0 || back < 0 || if is_payment { back != 0 } else { paid != 0 } {
             let words = format!("a line of state {} cannot have {} and {}", get(5), get(12), get(13));
             return Err(Refusal::new(number, Why::Value, words).into());
         }
-        // A payment has "0" where a refund has its numbers.
-        let own = |own: usize, of: usize| if is_payment { get(of) } else { get(own) };
+        // A payment has "0" where a refund has its numbers, and a reversal may.
+        let own = |own: usize, of: usize| match get(own) {
+            _ if is_payment => get(of).to_owned(),
+            "" | "0" if get(5) == "REVOKED" => format!("{}{REVERSAL}", get(of)),
+            own => own.to_owned(),
+        };
         taker.take(Line {
             line: number,
             kind: if is_payment { Kind::Payment } else { Kind::Refund },
-            reference: own(7, 3).to_owned(),
-            out_no: own(8, 4).to_owned(),
+            reference: own(7, 3),
+            out_no: own(8, 4),
             origin: (!is_payment).then(|| get(4).to_owned()),
+            origin_ref: (!is_payment).then(|| get(3).to_owned()),
+            number: String::new(),
             amount: Fen(if is_payment { paid } else { -back }),
+            settled: Fen(if is_payment { owed } else { -owed_back }),
             fee: Fen(fee),
-            status: own(9, 5).to_owned(),
+            status: get(if is_payment { 5 } else { 9 }).to_owned(),
             at: moment(number, (columns.name(0), get(0)), None, expected, !is_payment)?,
             name: get(10).to_owned(),
         })
@@ -186,7 +197,10 @@ where
             reference: get(1).to_owned(),
             out_no: get(7).to_owned(),
             origin: None,
+            origin_ref: None,
+            number: get(2).to_owned(),
             amount: Fen(amount),
+            settled: Fen(amount),
             fee: Fen(0),
             status: get(4).to_owned(),
             at: moment(number, (columns.name(0), get(0)), None, expected, false)?,

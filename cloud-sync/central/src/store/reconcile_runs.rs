@@ -302,11 +302,9 @@ impl Which {
 /// # Errors
 /// [`StoreError`].
 pub fn groups(tx: &mut dyn Tx, scope: &str, day: Day, which: Which) -> Result<Vec<Group>, StoreError> {
-    // What begins and is over on one day is both, and it is not open.
-    let ended = if which == Which::New { "0" } else { "COALESCE(ended, 0)" };
     let statement = format!(
-        "SELECT leg, source, class, is_matched, {ended}, COUNT(*), CAST(SUM(amount) AS BIGINT) FROM verdict WHERE {} \
-         GROUP BY leg, source, class, is_matched, {ended}",
+        "SELECT leg, source, class, is_matched, COALESCE(ended, 0), COUNT(*), CAST(SUM(amount) AS BIGINT) FROM verdict WHERE {} \
+         GROUP BY leg, source, class, is_matched, COALESCE(ended, 0)",
         which.condition()
     );
     let broken = || StoreError::Broken("a verdict has a number that is none".to_owned());

@@ -1,0 +1,5 @@
+//! Runs that are made again, meet, or are cut off.
+
+
+
+

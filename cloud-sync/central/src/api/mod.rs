@@ -9,6 +9,7 @@
 //! | `refunds`, `decisions` | money back for orders, and decisions on their bills, by one person or two |
 //! | `money` | what every change of it does alike |
 //! | `bills` | channels' bills, streamed in |
+//! | `reconciliation` | days held against those bills, runs, and what differs |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
 //! | `openings` | how a station with a history joins |
@@ -62,6 +63,7 @@ mod passwords;
 mod payments;
 mod placing;
 mod quarantine;
+mod reconciliation;
 mod refunds;
 mod sessions;
 mod sites;
@@ -131,6 +133,7 @@ const SLOW: &[(&str, Duration)] = &[
         "/v1/channels/{channel}/bills/{day}/{format}",
         Duration::from_secs(3_600),
     ),
+    ("/v1/reconciliation/runs", Duration::from_secs(3_600)),
     ("/v1/backup", Duration::from_secs(3_600)),
 ];
 
@@ -299,6 +302,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(statements::routes())
         .merge(payments::routes())
         .merge(bills::routes())
+        .merge(reconciliation::routes())
         .merge(stations::routes())
         .merge(inbox::routes())
         .merge(station::routes())

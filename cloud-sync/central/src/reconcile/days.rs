@@ -88,22 +88,37 @@ mod tests {
         let due = |on: &str, settle_days| Window::of(&zone, day(on), settle_days).due_before;
         // T+3: of Friday it is due on Monday, whichever hour was lost on Sunday.
         assert_eq!(due("2026-03-30", 3), zone.begin_of(day("2026-03-28")));
-        assert_eq!(due("2026-03-30", 0), zone.begin_of(day("2026-03-31")), "T+0: on its own day");
+        assert_eq!(
+            due("2026-03-30", 0),
+            zone.begin_of(day("2026-03-31")),
+            "T+0: on its own day"
+        );
         assert_eq!(due("2026-03-30", 1), zone.begin_of(day("2026-03-30")));
     }
 
     #[test]
     fn what_is_open_is_of_an_age() {
         let of = |on: &str| age(day("2026-02-27"), day(on));
-        assert_eq!([of("2026-02-27"), of("2026-02-28"), of("2026-03-01")], ["0-1", "0-1", "2-3"]);
-        assert_eq!([of("2026-03-02"), of("2026-03-03"), of("2026-03-06")], ["2-3", "4-7", "4-7"]);
-        assert_eq!([of("2026-03-07"), of("2026-03-29"), of("2026-03-30")], ["8-30", "8-30", ">30"]);
+        assert_eq!(
+            [of("2026-02-27"), of("2026-02-28"), of("2026-03-01")],
+            ["0-1", "0-1", "2-3"]
+        );
+        assert_eq!(
+            [of("2026-03-02"), of("2026-03-03"), of("2026-03-06")],
+            ["2-3", "4-7", "4-7"]
+        );
+        assert_eq!(
+            [of("2026-03-07"), of("2026-03-29"), of("2026-03-30")],
+            ["8-30", "8-30", ">30"]
+        );
         assert_eq!(apart(day("2026-03-01"), day("2026-02-27")), -2);
     }
 
     #[test]
     fn days_go_on_over_the_end_of_a_month() {
-        let days: Vec<String> = through(day("2026-02-27"), day("2026-03-01")).map(|day| day.to_string()).collect();
+        let days: Vec<String> = through(day("2026-02-27"), day("2026-03-01"))
+            .map(|day| day.to_string())
+            .collect();
         assert_eq!(days, ["2026-02-27", "2026-02-28", "2026-03-01"]);
         assert_eq!(through(day("2026-03-02"), day("2026-03-01")).count(), 0);
     }

@@ -52,7 +52,9 @@ pub enum NotRun {
         first: Day,
     },
     /// Somebody is at it.
-    #[error("days of channel {0} are being reconciled: ask again when that is done, or after five minutes if it was cut off")]
+    #[error(
+        "days of channel {0} are being reconciled: ask again when that is done, or after five minutes if it was cut off"
+    )]
     Running(String),
     /// It was taken for dead while it went on.
     #[error("the run was taken for dead, and another began: ask again")]
@@ -158,16 +160,17 @@ impl Reconciler {
         run.ok_or(NotRun::Left)
     }
 
-    /// Reconciles what there is to be reconciled of a channel: days that are over and were never done, and those whose bill has come
-    /// since. How many days were done.
+    /// Reconciles what there is to be reconciled of a channel's days up to one: those that are over and were never done, and those whose
+    /// bill has come since. How many days were done.
     ///
     /// # Errors
     /// [`NotRun`].
-    pub async fn catch_up(&self, channel: &str, by: &str) -> Result<usize, NotRun> {
+    pub async fn catch_up(&self, channel: &str, to: Day, by: &str) -> Result<usize, NotRun> {
         let plan = self.plan(channel).await?;
-        match self.first_to_do(&plan, plan.over).await? {
+        let to = to.min(plan.over);
+        match self.first_to_do(&plan, to).await? {
             None => Ok(0),
-            Some(from) => self.days(&plan, from, plan.over, by).await,
+            Some(from) => self.days(&plan, from, to, by).await,
         }
     }
 
@@ -481,7 +484,11 @@ impl Counted {
         for (class, flow) in &before.classes {
             classes.entry(class.clone()).or_default().opening = flow.closing;
         }
-        for (groups, which) in [(&self.new, Which::New), (&self.over, Which::Over), (&self.open, Which::Open)] {
+        for (groups, which) in [
+            (&self.new, Which::New),
+            (&self.over, Which::Over),
+            (&self.open, Which::Open),
+        ] {
             for group in groups {
                 let flow = classes.entry(name(group.leg, group.class)).or_default();
                 let part = match which {

@@ -128,7 +128,10 @@ mod tests {
     use super::*;
 
     const fn sum(count: i64, fen: i64) -> Sum {
-        Sum { count, amount: Fen(fen) }
+        Sum {
+            count,
+            amount: Fen(fen),
+        }
     }
 
     #[test]
@@ -142,7 +145,13 @@ mod tests {
             closing: sum(3, 240),
         };
         assert_eq!(totals.open_flow(), None);
-        totals.classes.insert("funds LONG".to_owned(), Flow { new: sum(1, 5), ..Flow::default() });
+        totals.classes.insert(
+            "funds LONG".to_owned(),
+            Flow {
+                new: sum(1, 5),
+                ..Flow::default()
+            },
+        );
         assert_eq!(totals.open_flow(), Some("funds LONG"));
         totals.credits.closing.amount = Fen(241);
         assert_eq!(totals.open_flow(), Some("credits"), "one fen is enough");
@@ -159,6 +168,9 @@ mod tests {
         assert_ne!(of(&["a", "b"]), of(&["a"]));
         assert_eq!(of(&[]), "0".repeat(64));
         // The SHA-256 of `abc`.
-        assert_eq!(of(&["abc"]), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            of(&["abc"]),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

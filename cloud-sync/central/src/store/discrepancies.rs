@@ -25,13 +25,7 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Open,
-        Self::Proposed,
-        Self::Approved,
-        Self::Posted,
-        Self::Cleared,
-    ];
+    pub const ALL: [Self; 5] = [Self::Open, Self::Proposed, Self::Approved, Self::Posted, Self::Cleared];
 
     /// Its word.
     pub const fn word(self) -> &'static str {

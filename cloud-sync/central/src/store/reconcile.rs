@@ -21,7 +21,8 @@ const PAID: &str = "'', 'SUCCESS', '交易', '成功', '交易成功', '支付�
 /// And of a refund that it is done or under way.
 const GIVEN_BACK: &str = "'', 'SUCCESS', 'PROCESSING', 'REVOKED', '退款', '成功', '退款成功'";
 
-const COLUMNS: &str = "scope, leg, source, ref, file, line, class, is_matched, day, of_day, at, amount, ours, theirs, other";
+const COLUMNS: &str =
+    "scope, leg, source, ref, file, line, class, is_matched, day, of_day, at, amount, ours, theirs, other";
 const KEY: &str = "scope, leg, source, ref, file, line, class, is_matched";
 
 /// What a run is about.
@@ -365,7 +366,11 @@ pub fn part_of_credits(tx: &mut dyn Tx, of: &Scope, from: Wall) -> Result<Option
 pub fn new_credits(tx: &mut dyn Tx, of: &Scope, (from, to): (Wall, Wall)) -> Result<(), StoreError> {
     by_index(tx)?;
     // Whatever was booked before this is due; nothing is where a bill is missing.
-    let due_before = if of.is_complete { of.window.due_before.0 } else { i64::MIN };
+    let due_before = if of.is_complete {
+        of.window.due_before.0
+    } else {
+        i64::MIN
+    };
     tx.execute(
         &format!(
             "INSERT INTO verdict ({COLUMNS}) SELECT CAST($1 AS TEXT), 1, 2, t.id, 0, 0, \

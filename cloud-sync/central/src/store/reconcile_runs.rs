@@ -122,14 +122,7 @@ pub enum Begun {
 ///
 /// # Errors
 /// [`StoreError`]; [`StoreError::Constraint`] also where somebody else began one at the same moment.
-pub fn begin(
-    tx: &mut dyn Tx,
-    scope: &str,
-    day: Day,
-    inputs: &str,
-    by: &str,
-    now: Wall,
-) -> Result<Begun, StoreError> {
+pub fn begin(tx: &mut dyn Tx, scope: &str, day: Day, inputs: &str, by: &str, now: Wall) -> Result<Begun, StoreError> {
     tx.execute(
         "UPDATE run SET status = 'left', ended_at = $1 WHERE scope = $2 AND status = 'running' \
          AND (alive_until <= $1 OR alive_until > $3)",

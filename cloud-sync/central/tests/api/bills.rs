@@ -24,7 +24,7 @@ use std::{fs, path::Path, slice, sync::Arc};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-async fn channel(office: &Office, name: &str, merchant: &str, bills: &str) {
+pub(crate) async fn channel(office: &Office, name: &str, merchant: &str, bills: &str) {
     let body = json!({
         "signs": "hmac", "secret": SECRET, "merchant": merchant, "fee_ppm": 6_000, "bills": bills,
     });
@@ -40,7 +40,7 @@ async fn channels(office: &Office) -> Somebody {
 }
 
 /// A file as the body of a request.
-async fn put(office: &Office, who: &Somebody, path: &str, bytes: &[u8]) -> Reply {
+pub(crate) async fn put(office: &Office, who: &Somebody, path: &str, bytes: &[u8]) -> Reply {
     let mut call = Call::put(path).content("application/octet-stream", bytes.to_vec());
     for (name, value) in &who.0 {
         call = call.header(name, value);
@@ -55,7 +55,7 @@ async fn put(office: &Office, who: &Somebody, path: &str, bytes: &[u8]) -> Reply
     }
 }
 
-fn path(channel: &str, day: &str, format: &str) -> String {
+pub(crate) fn path(channel: &str, day: &str, format: &str) -> String {
     format!("/v1/channels/{channel}/bills/{day}/{format}")
 }
 
@@ -344,7 +344,12 @@ pub(crate) async fn what_an_import_that_was_killed_has_written_never_counts_and_
     let now = office.clock.wall();
     let (added, finished) = office
         .db
-        .write(move |tx| Ok((bills::add(tx, id, Format::WechatTrade, &[], now)?, bills::finish(tx, id, now)?)))
+        .write(move |tx| {
+            Ok((
+                bills::add(tx, id, Format::WechatTrade, &[], now)?,
+                bills::finish(tx, id, now)?,
+            ))
+        })
         .await
         .unwrap();
     assert!(!added && !finished);

@@ -30,6 +30,7 @@ mod people;
 #[allow(dead_code, reason = "the tests of deliveries use more of it")]
 #[path = "../alerts/receiver.rs"]
 mod receiver;
+mod reconciliation;
 mod refunds;
 mod slow;
 mod statements;
@@ -133,6 +134,9 @@ on_both! {
         money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_it_is_shown
         who_is_frozen_blocked_or_unknown_is_told_so
         sites_are_told_of_prices_piles_and_whose_their_members_are
+    }
+    reconciliation {
+        a_day_is_reconciled_when_somebody_asks_and_what_differs_is_listed
     }
     refunds {
         money_goes_back_for_an_order_by_one_person_or_two_once_its_site_has_marked_it

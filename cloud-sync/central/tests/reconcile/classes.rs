@@ -4,10 +4,7 @@ use crate::{
     on_both,
     world::{World, paid, refunded},
 };
-use central::{
-    reconcile::totals::Sum,
-    store::reconcile_runs::Status,
-};
+use central::{reconcile::totals::Sum, store::reconcile_runs::Status};
 use domain::units::Fen;
 
 on_both! {
@@ -55,7 +52,10 @@ fn matched_what_was_credited_and_is_on_the_bill_is_nothing_to_look_at(world: &Wo
     assert_eq!(world.open(D1), none());
     let totals = run.totals.unwrap();
     assert_eq!(totals.matched, sum(1, 5_000));
-    assert_eq!((totals.bill.gross, totals.bill.fees, totals.bill.net), (sum(1, 5_000), Fen(30), Fen(4_970)));
+    assert_eq!(
+        (totals.bill.gross, totals.bill.fees, totals.bill.net),
+        (sum(1, 5_000), Fen(30), Fen(4_970))
+    );
     assert!(totals.classes.is_empty());
     assert_eq!(world.query("SELECT id FROM discrepancy", vec![]).len(), 0);
 }
@@ -74,14 +74,24 @@ fn pending_a_credit_is_not_short_before_it_is_due(world: &World) {
 
 fn pending_a_payment_of_the_last_hour_may_be_credited_on_the_next_day(world: &World) {
     world.now("2026-03-12 12:00:00");
-    let late = |reference: &str, at: &str| crate::world::Line { at: at.to_owned(), ..paid(reference, reference, 5_000) };
+    let late = |reference: &str, at: &str| crate::world::Line {
+        at: at.to_owned(),
+        ..paid(reference, reference, 5_000)
+    };
     world.credit("t2", "t2", 5_000, "2026-03-10 00:00:01");
-    world.bill(D1, &[late("t1", "22:59:59"), late("t2", "23:00:00"), late("t3", "23:59:59")]);
+    world.bill(
+        D1,
+        &[late("t1", "22:59:59"), late("t2", "23:00:00"), late("t3", "23:59:59")],
+    );
     world.bill(D2, &[]);
     world.run(D1);
     assert_eq!(
         world.open(D1),
-        ["LONG payment t1 - 5000", "PENDING payment t2 - 5000", "PENDING payment t3 - 5000"]
+        [
+            "LONG payment t1 - 5000",
+            "PENDING payment t2 - 5000",
+            "PENDING payment t3 - 5000"
+        ]
     );
     world.run(D2);
     assert_eq!(world.open(D2), ["LONG payment t1 - 5000", "LONG payment t3 - 5000"]);
@@ -109,9 +119,15 @@ fn long_is_over_when_it_is_credited(world: &World) {
     assert_eq!(world.open(D1), ["LONG payment t1 - 5000", "LONG payment t2 - 700"]);
     assert_eq!(world.open(D2), ["AMOUNT payment t2 600 700"]);
     let long = world.totals(D2).classes["funds LONG"];
-    assert_eq!((long.opening, long.cleared, long.closing), (sum(2, 5_700), sum(2, 5_700), sum(0, 0)));
+    assert_eq!(
+        (long.opening, long.cleared, long.closing),
+        (sum(2, 5_700), sum(2, 5_700), sum(0, 0))
+    );
     let states = world.query("SELECT ref, class, state FROM discrepancy ORDER BY ref, class", vec![]);
-    let states: Vec<String> = states.into_iter().map(|mut row| format!("{} {}", row.text(0).unwrap(), row.text(2).unwrap())).collect();
+    let states: Vec<String> = states
+        .into_iter()
+        .map(|mut row| format!("{} {}", row.text(0).unwrap(), row.text(2).unwrap()))
+        .collect();
     assert_eq!(states, ["t1 cleared", "t2 cleared", "t2 open"]);
 }
 
@@ -149,7 +165,11 @@ fn short_is_over_when_the_line_comes_late(world: &World) {
     let run = world.run("2026-03-13");
     assert_eq!(run.status, Status::Final);
     assert_eq!(world.open("2026-03-13"), none());
-    assert_eq!(world.open(D4), ["SHORT credit t1 5000 -"], "what was said of a day that is final stays said");
+    assert_eq!(
+        world.open(D4),
+        ["SHORT credit t1 5000 -"],
+        "what was said of a day that is final stays said"
+    );
     let kinds = world.query("SELECT kind FROM discrepancy_event ORDER BY no", vec![]);
     let kinds: Vec<String> = kinds.into_iter().map(|mut row| row.text(0).unwrap()).collect();
     assert_eq!(kinds, ["opened", "cleared"]);
@@ -166,11 +186,20 @@ fn amount_differs_and_both_are_named(world: &World) {
 fn status_is_not_that_it_was_paid(world: &World) {
     world.credit("t1", "T1", 5_000, "2026-03-09 12:00:00");
     let payment = paid("t1", "T1", 5_000);
-    let closed = crate::world::Line { status: "已关闭", ..payment.clone() };
-    let failed = crate::world::Line { status: "退款失败", ..refunded(&payment, "r1", 100) };
+    let closed = crate::world::Line {
+        status: "已关闭",
+        ..payment.clone()
+    };
+    let failed = crate::world::Line {
+        status: "退款失败",
+        ..refunded(&payment, "r1", 100)
+    };
     world.bill(D1, &[closed, failed]);
     world.run(D1);
-    assert_eq!(world.open(D1), ["STATUS payment t1 5000 5000", "STATUS refund r1 - -100"]);
+    assert_eq!(
+        world.open(D1),
+        ["STATUS payment t1 5000 5000", "STATUS refund r1 - -100"]
+    );
 }
 
 fn fee_is_not_what_was_agreed_on_to_the_fen(world: &World) {
@@ -178,8 +207,19 @@ fn fee_is_not_what_was_agreed_on_to_the_fen(world: &World) {
     for (n, fen) in [583, 584, 1_250, 1_250].into_iter().enumerate() {
         world.credit(&format!("t{n}"), &format!("T{n}"), fen, "2026-03-09 12:00:00");
     }
-    let with_fee = |n: usize, fen: i64, fee: i64| crate::world::Line { fee, ..paid(&format!("t{n}"), &format!("T{n}"), fen) };
-    world.bill(D1, &[with_fee(0, 583, 3), with_fee(1, 584, 4), with_fee(2, 1_250, 8), with_fee(3, 1_250, 7)]);
+    let with_fee = |n: usize, fen: i64, fee: i64| crate::world::Line {
+        fee,
+        ..paid(&format!("t{n}"), &format!("T{n}"), fen)
+    };
+    world.bill(
+        D1,
+        &[
+            with_fee(0, 583, 3),
+            with_fee(1, 584, 4),
+            with_fee(2, 1_250, 8),
+            with_fee(3, 1_250, 7),
+        ],
+    );
     world.run(D1);
     assert_eq!(world.open(D1), ["FEE payment t3 8 7"]);
 }
@@ -195,21 +235,41 @@ fn duplicate_is_the_same_number_again(world: &World) {
     assert_eq!(world.open(D1), ["DUPLICATE payment t1 - 5000", "LONG payment t2 - 700"]);
     assert_eq!(
         world.open(D2),
-        ["DUPLICATE payment t1 - 5000", "DUPLICATE payment t1 - 5000", "DUPLICATE payment t2 - 700", "LONG payment t2 - 700"]
+        [
+            "DUPLICATE payment t1 - 5000",
+            "DUPLICATE payment t1 - 5000",
+            "DUPLICATE payment t2 - 700",
+            "LONG payment t2 - 700"
+        ]
     );
-    assert_eq!(world.query("SELECT id FROM discrepancy", vec![]).len(), 4, "each line is named once");
+    assert_eq!(
+        world.query("SELECT id FROM discrepancy", vec![]).len(),
+        4,
+        "each line is named once"
+    );
 }
 
 fn ambiguous_may_be_one_of_several_top_ups(world: &World) {
     world.asked("T1", 5_000, "2026-03-08 12:00:01");
     world.asked("T2", 5_000, "2026-03-09 11:00:00");
     world.asked("T3", 700, "2026-03-09 11:00:00");
-    world.bill(D1, &[paid("t1", "elsewhere-1", 5_000), paid("t2", "elsewhere-2", 700), paid("t3", "T1", 5_000)]);
+    world.bill(
+        D1,
+        &[
+            paid("t1", "elsewhere-1", 5_000),
+            paid("t2", "elsewhere-2", 700),
+            paid("t3", "T1", 5_000),
+        ],
+    );
     world.run(D1);
     // One that may be one alone is not confirmed either, and one that says which it is is that one.
     assert_eq!(
         world.open(D1),
-        ["AMBIGUOUS payment t1 - 5000", "LONG payment t2 - 700", "LONG payment t3 - 5000"]
+        [
+            "AMBIGUOUS payment t1 - 5000",
+            "LONG payment t2 - 700",
+            "LONG payment t3 - 5000"
+        ]
     );
 }
 
@@ -236,7 +296,11 @@ fn over_refund_is_more_than_was_paid(world: &World) {
     world.run(D2);
     assert_eq!(
         world.open(D2),
-        ["OVER_REFUND refund r3 5000 -5001", "SHORT refund r1 5000 -3000", "SHORT refund r2 5000 -2000"]
+        [
+            "OVER_REFUND refund r3 5000 -5001",
+            "SHORT refund r1 5000 -3000",
+            "SHORT refund r2 5000 -2000"
+        ]
     );
 }
 
@@ -260,14 +324,29 @@ fn file_missing_is_told_when_it_was_due_and_holds_short_back(world: &World) {
         world.bill(day, &[]);
     }
     assert_eq!(world.run(D2).status, Status::Provisional);
-    assert_eq!(world.open(D2), ["PENDING credit t1 5000 -"], "this morning it need not be there");
+    assert_eq!(
+        world.open(D2),
+        ["PENDING credit t1 5000 -"],
+        "this morning it need not be there"
+    );
     let run = world.run("2026-03-14");
     assert_eq!(run.status, Status::Provisional);
-    assert_eq!(world.open("2026-03-14"), ["FILE_MISSING day 2026-03-10 - -", "PENDING credit t1 5000 -"]);
-    assert_eq!(run.totals.unwrap().classes["funds PENDING"].closing, sum(2, 5_300), "those of the day are counted");
+    assert_eq!(
+        world.open("2026-03-14"),
+        ["FILE_MISSING day 2026-03-10 - -", "PENDING credit t1 5000 -"]
+    );
+    assert_eq!(
+        run.totals.unwrap().classes["funds PENDING"].closing,
+        sum(2, 5_300),
+        "those of the day are counted"
+    );
     world.bill(D2, &[paid("t2", "T2", 300)]);
     let run = world.run("2026-03-14");
     assert_eq!(run.status, Status::Final);
     assert_eq!(world.open("2026-03-14"), ["SHORT credit t1 5000 -"]);
-    assert_eq!(world.open(D4), ["SHORT credit t1 5000 -"], "as if it had been there in time");
+    assert_eq!(
+        world.open(D4),
+        ["SHORT credit t1 5000 -"],
+        "as if it had been there in time"
+    );
 }

@@ -36,6 +36,7 @@ mod alerts;
 mod answered;
 mod attempts;
 mod audit;
+mod bill_proposals;
 mod bills;
 mod books;
 mod books_check;
@@ -299,6 +300,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(statements::routes())
         .merge(payments::routes())
         .merge(bills::routes())
+        .merge(bill_proposals::routes())
         .merge(stations::routes())
         .merge(inbox::routes())
         .merge(station::routes())

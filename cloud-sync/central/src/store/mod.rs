@@ -21,6 +21,7 @@ pub mod answers;
 pub mod at_sites;
 pub mod audit;
 pub mod bill_decisions;
+pub mod bill_proposals;
 pub mod bills;
 pub mod branches;
 pub mod channels;

@@ -79,6 +79,10 @@ on_both! {
         each_day_of_a_channel_is_known_as_present_or_missing
         the_same_file_many_times_at_once_is_imported_once
         what_an_import_that_was_killed_has_written_never_counts_and_goes
+        a_file_that_should_not_be_there_is_withdrawn_by_two
+        of_a_day_that_is_final_no_file_is_withdrawn
+        a_day_without_a_trade_is_confirmed_by_two
+        the_same_bytes_for_two_channels_at_once_are_one_bill
         a_folder_that_is_watched_is_emptied_into_imported_and_refused
     }
     books_check {

@@ -10,7 +10,10 @@ use crate::{
     api::{self, ApiState, Bills},
     asks::Asks,
     bell::Bell,
-    bills::{folder::Folder, import::Importer},
+    bills::{
+        folder::{Folder, Stuck, may_be_watched},
+        import::Importer,
+    },
     clock::{MachineClock, system_wall},
     config::{Broker as BrokerConfig, Config},
     daily::Daily,
@@ -40,6 +43,7 @@ use std::{
     fmt,
     future::Future,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -193,6 +197,7 @@ pub async fn run(
     });
     let shown = Arc::clone(&tls);
     let has_tls = config.has_tls();
+    let stuck = Stuck::default();
     let watch = Watch {
         db: db.clone(),
         clock: Arc::new(clock),
@@ -201,6 +206,7 @@ pub async fn run(
         process: config.process.clone(),
         folder: config.data_dir.clone(),
         certificate_until: Box::new(move || has_tls.then(|| shown.state().expires)),
+        bills: stuck.clone(),
     };
     let bounds = Arc::new(Bounds::default());
     let daily = Daily {
@@ -224,7 +230,7 @@ pub async fn run(
     beside.spawn(daily.run());
     beside.spawn(telling.run());
     beside.spawn(watch.run());
-    if let Some(folder) = bills_folder(&config, &db, clock)? {
+    if let Some(folder) = bills_folder(&config, &db, clock, stuck)? {
         beside.spawn(folder.run());
     }
     if let Some(delivery) = delivery {
@@ -254,16 +260,16 @@ pub async fn run(
 }
 
 /// The folder that is watched for bills.
-fn bills_folder(config: &Config, db: &Db, clock: MachineClock) -> anyhow::Result<Option<Folder>> {
+fn bills_folder(config: &Config, db: &Db, clock: MachineClock, stuck: Stuck) -> anyhow::Result<Option<Folder>> {
     let Some(folder) = config.bills.folder.clone() else {
         return Ok(None);
     };
-    std::fs::create_dir_all(&folder).with_context(|| {
-        format!(
-            "cannot make the folder {} (bills.folder in the configuration)",
-            folder.display()
-        )
-    })?;
+    let named = "bills.folder in the configuration";
+    let mut make = std::fs::DirBuilder::new();
+    make.recursive(true).mode(0o750);
+    make.create(&folder)
+        .with_context(|| format!("cannot make the folder {} ({named})", folder.display()))?;
+    may_be_watched(&folder).map_err(|why| anyhow::anyhow!("{named}: {why}"))?;
     Ok(Some(Folder {
         folder,
         spool: config.data_dir.join(SPOOL),
@@ -272,6 +278,7 @@ fn bills_folder(config: &Config, db: &Db, clock: MachineClock) -> anyhow::Result
             clock: Arc::new(clock),
             csv: config.bills.csv.clone().into(),
         },
+        stuck,
     }))
 }
 

@@ -53,6 +53,8 @@ pub struct Here {
     pub disk_free: Option<u64>,
     /// The folder on that disk.
     pub folder: String,
+    /// What cannot be dealt with in the folder for bills, if there is such.
+    pub bills_stuck: Option<String>,
 }
 
 /// What is known.
@@ -158,6 +160,9 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
             "the certificate that {process} shows {when}: sites and callers stay away then; put a new one in its place"
         );
         conditions.insert((Kind::Certificate, process.clone()), words);
+    }
+    if let Some(words) = &known.here.bills_stuck {
+        conditions.insert((Kind::BillsStuck, process.clone()), words.clone());
     }
     let was_full = is_open(Kind::Disk, process);
     let is_full = match known.here.disk_free {

@@ -84,6 +84,9 @@ on_both! {
         a_day_without_a_trade_is_confirmed_by_two
         the_same_bytes_for_two_channels_at_once_are_one_bill
         a_folder_that_is_watched_is_emptied_into_imported_and_refused
+        no_link_and_no_pipe_in_the_folder_is_read
+        what_is_put_away_goes_through_no_link_and_over_nothing
+        a_database_that_says_no_is_asked_again_after_a_pause
     }
     books_check {
         a_balance_sheet_that_a_station_draws_up_is_compared_when_somebody_asks

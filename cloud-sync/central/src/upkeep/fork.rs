@@ -152,7 +152,7 @@ fn above_fork(
     has: &BTreeMap<MemberId, Fen>,
     on_road: &BTreeMap<MemberId, Fen>,
 ) -> Option<Finding> {
-    let of = |map: &BTreeMap<MemberId, Fen>, member| map.get(member).copied().unwrap_or_default();
+    let of = |map: &BTreeMap<MemberId, Fen>, member: &MemberId| map.get(member).copied().unwrap_or_default();
     let lost = had.into_iter().map(|(member, amount)| {
         let lost = amount - of(has, &member) - of(on_road, &member);
         (member, lost)

@@ -26,7 +26,7 @@ use crate::{
     money::{Money, RULE},
     owners::Owners,
     remote::{Address, Remote},
-    store::{Db, Place, identity},
+    store::{Db, Place, StoreError, at_sites, identity},
     webhook::{self, Webhook},
 };
 use anyhow::Context;
@@ -225,8 +225,20 @@ pub async fn run(
         });
     let mut beside = JoinSet::new();
     beside.spawn(prune(state.clone()));
-    beside.spawn(recall_idle(db.clone(), clock, bell.clone()));
-    beside.spawn(end_overdue(db.clone(), clock, bell.clone()));
+    let money = || (db.clone(), clock, bell.clone());
+    beside.spawn(keep_rules(
+        money(),
+        RECALL_EVERY,
+        |money| money.recall_idle().map(drop),
+        "what lies idle at sites could not be asked back",
+    ));
+    beside.spawn(keep_rules(
+        money(),
+        OVERDUE_EVERY,
+        |money| money.end_overdue().map(drop),
+        "orders that wait for money in vain could not be ended",
+    ));
+    beside.spawn(pay_again(db.clone(), clock, bell.clone()));
     beside.spawn(daily.run());
     beside.spawn(telling.run());
     beside.spawn(watch.run());
@@ -443,37 +455,52 @@ impl Servers {
     }
 }
 
-/// Asks back what members keep at sites where they do not charge any more. What one process has asked for, another does not
-/// ask for again.
-async fn recall_idle(db: Db, clock: MachineClock, bell: Bell) {
+/// Does what rules say at certain times: asks back what members keep at sites where they do not charge any more; ends orders whose
+/// money did not come in time. What one process has done another does not do again.
+async fn keep_rules(
+    (db, clock, bell): (Db, MachineClock, Bell),
+    every: Duration,
+    rule: fn(&mut Money<'_>) -> Result<(), StoreError>,
+    failed: &'static str,
+) {
     loop {
-        tokio::time::sleep(RECALL_EVERY).await;
+        tokio::time::sleep(every).await;
         let now = Clock::wall(&clock);
-        let recalled = db.write(move |tx| {
+        let kept = db.write(move |tx| {
             let mut money = Money::new(tx, now, RULE);
-            money.recall_idle()?;
+            rule(&mut money)?;
             Ok(money.into_rung())
         });
-        match recalled.await {
+        match kept.await {
             Ok(sites) => sites.iter().for_each(|site| bell.issued(site)),
-            Err(error) => tracing::warn!("what lies idle at sites could not be asked back: {error}"),
+            Err(error) => tracing::warn!("{failed}: {error}"),
         }
     }
 }
 
-/// Ends orders whose money did not come in time.
-async fn end_overdue(db: Db, clock: MachineClock, bell: Bell) {
+/// Has wallets pay what their members owe, where something stood in the way before: a site that could not take it, or was away.
+async fn pay_again(db: Db, clock: MachineClock, bell: Bell) {
     loop {
-        tokio::time::sleep(OVERDUE_EVERY).await;
-        let now = Clock::wall(&clock);
-        let ended = db.write(move |tx| {
-            let mut money = Money::new(tx, now, RULE);
-            money.end_overdue()?;
-            Ok(money.into_rung())
-        });
-        match ended.await {
-            Ok(sites) => sites.iter().for_each(|site| bell.issued(site)),
-            Err(error) => tracing::warn!("orders that wait for money in vain could not be ended: {error}"),
+        tokio::time::sleep(RECALL_EVERY).await;
+        let owing = match db.read(|tx| at_sites::owing(tx, None)).await {
+            Ok(owing) => owing,
+            Err(error) => {
+                tracing::warn!("who owes something cannot be looked up: {error}");
+                continue;
+            }
+        };
+        // Each in a transaction of their own: nobody waits for all of them.
+        for member in owing {
+            let (of, now) = (member.clone(), Clock::wall(&clock));
+            let paid = db.write(move |tx| {
+                let mut money = Money::new(tx, now, RULE);
+                money.pay_owed(&of)?;
+                Ok(money.into_rung())
+            });
+            match paid.await {
+                Ok(sites) => sites.iter().for_each(|site| bell.issued(site)),
+                Err(error) => tracing::warn!(%member, "what they owe cannot be paid: {error}"),
+            }
         }
     }
 }

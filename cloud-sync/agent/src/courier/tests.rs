@@ -136,6 +136,8 @@ struct HeadOffice {
     places: Vec<Head>,
     /// The end of what it keeps of another journal; once it has met one, it stands still.
     other: Option<Head>,
+    /// Which life of it speaks.
+    life: HqEpoch,
 }
 
 impl HeadOffice {
@@ -146,6 +148,7 @@ impl HeadOffice {
             entries: 0,
             places: vec![Head::START],
             other: None,
+            life: HqEpoch([0; 16]),
         }
     }
 
@@ -175,7 +178,7 @@ impl HeadOffice {
 
     fn ack(&self, nonce: Nonce) -> Vec<u8> {
         let ack = Ack {
-            hq_epoch: HqEpoch([0; 16]),
+            hq_epoch: self.life,
             state: match self.other {
                 Some(_) => State::Forked,
                 None => State::Following,
@@ -367,6 +370,39 @@ fn where_nothing_is_acknowledged_no_more_than_the_first_batches_go() {
     }
     assert!((1..=WINDOW).contains(&bench.courier.pace.len()));
     assert!(!bench.courier.pace.has_room());
+}
+
+#[test]
+fn another_life_of_head_offices_is_greeted_anew_though_the_connection_stands() {
+    let mut bench = Bench::new();
+    bench.station.grow(10);
+    bench.give(Input::Connected);
+    bench.pass(20_000);
+    let heard = |bench: &Bench| {
+        let fresh = bench.handed.iter().map(|(_, ack)| ack);
+        let fresh = fresh.filter(|ack| ack.nonce != Nonce::NONE);
+        fresh.map(|ack| ack.hq_epoch).collect::<Vec<_>>()
+    };
+    let (first, second) = (HqEpoch([0; 16]), HqEpoch([1; 16]));
+    assert_eq!(heard(&bench), [first]);
+    // Behind a broker of its own another process goes on with the site, after a restore.
+    bench.head_office.life = second;
+    let says = bench.head_office.ack(Nonce::NONE);
+    bench.give(Input::Down(Kind::Ack, says));
+    bench.pass(1);
+    assert_eq!(
+        heard(&bench),
+        [first, second],
+        "the station hears of it by the answer to a hello"
+    );
+    bench.station.grow(3);
+    bench.pass(20_000);
+    assert!(bench.is_caught_up());
+    assert_eq!(
+        (heard(&bench).len(), bench.reconnects),
+        (2, 0),
+        "once, and on the same connection"
+    );
 }
 
 #[test]

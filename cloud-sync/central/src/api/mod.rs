@@ -7,6 +7,7 @@
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
 //! | `wallets`, `topups`, `leases`, `placing` | members' money: what comes in, what lies where, orders through head office |
 //! | `refunds`, `decisions` | money back for orders, and decisions on their bills, by one person or two |
+//! | `adjustments` | two people add to a wallet, or take from it |
 //! | `money` | what every change of it does alike |
 //! | `bills` | channels' bills, streamed in |
 //! | `findings` | where a site says one thing, and another is worked out here |
@@ -32,6 +33,7 @@
 //! *Architecture Invariant:* what reads sees one state of the database; what changes something does it in one transaction with
 //! its entry in the audit chain.
 
+mod adjustments;
 mod alerts;
 mod answered;
 mod attempts;
@@ -294,6 +296,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(directing::routes())
         .merge(placing::routes())
         .merge(refunds::routes())
+        .merge(adjustments::routes())
         .merge(decisions::routes())
         .merge(findings::routes())
         .merge(alerts::routes())

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod access;
+mod adjustments;
 mod alerts;
 mod asked;
 mod audit;
@@ -140,6 +141,9 @@ on_both! {
         money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_it_is_shown
         who_is_frozen_blocked_or_unknown_is_told_so
         sites_are_told_of_prices_piles_and_whose_their_members_are
+    }
+    adjustments {
+        a_wallet_is_adjusted_by_two_people_and_the_audit_chain_has_both
     }
     refunds {
         money_goes_back_for_an_order_by_one_person_or_two_once_its_site_has_marked_it

@@ -19,6 +19,7 @@
 //! | [`inbox`] | what members are told, and the mini-program's back end about it |
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
 //! | [`money`] | wallets, what is moved to sites and comes back, what members owe |
+//! | [`reconcile`] | channels' bills held against what wallets were credited |
 //! | [`retry`] | when a server is tried again that could not be told |
 //! | [`role`] | what somebody may do |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
@@ -46,6 +47,7 @@ pub mod inbox;
 pub mod ingest;
 pub mod money;
 pub mod owners;
+pub mod reconcile;
 pub mod remote;
 pub mod retry;
 pub mod role;

@@ -132,7 +132,7 @@ impl Importer {
             made_by: by.to_owned(),
         };
         let id = self.begin(of.clone()).await?;
-        let loaded = self.load(id, file, format, expected).await;
+        let loaded = self.load(id, file, (&wanted.channel, format), expected).await;
         let done = match loaded {
             Ok(()) => self.finish(id, of).await,
             Err(error) => Err(error),
@@ -207,15 +207,16 @@ impl Importer {
         &self,
         id: u64,
         file: Arc<std::fs::File>,
-        format: Format,
+        (channel, format): (&str, Format),
         expected: Arc<Expected>,
     ) -> Result<(), NotImported> {
+        let channel = channel.to_owned();
         let (parts, mut read) = mpsc::channel::<Vec<Vec<Value>>>(1);
         // The next part is read while one is written.
         let reading = tokio::task::spawn_blocking(move || {
             let mut rows = Vec::with_capacity(TOGETHER);
             read_file(&*file, format, &expected, |line| {
-                rows.push(bills::row(id, line));
+                rows.push(bills::row(&channel, format, id, line));
                 match rows.len() == TOGETHER {
                     true => parts.blocking_send(std::mem::replace(&mut rows, Vec::with_capacity(TOGETHER))),
                     false => Ok(()),
@@ -225,7 +226,7 @@ impl Importer {
         });
         while let Some(rows) = read.recv().await {
             let now = self.clock.wall();
-            if !self.db.write(move |tx| bills::add(tx, id, &rows, now)).await? {
+            if !self.db.write(move |tx| bills::add(tx, id, format, &rows, now)).await? {
                 let why = "the import was taken for dead: begin it anew".to_owned();
                 return Err(StoreError::Unavailable(why).into());
             }

@@ -62,18 +62,21 @@ pub(super) fn file(mut row: Row) -> Result<File, StoreError> {
     })
 }
 
-/// The rows of a bill's lines.
-pub const LINES: SetStatement = SetStatement {
-    table: "bill_line",
+/// Lines of trade formats.
+const TRADES: SetStatement = SetStatement {
+    table: "bill_trade",
     keys: 2,
     columns: &[
         int("file"),
         int("line"),
+        text("channel"),
         text("kind"),
         text("ref"),
         text("out_no"),
         text("origin"),
+        text("origin_ref"),
         int("amount"),
+        int("settled"),
         int("fee"),
         text("status"),
         int("at"),
@@ -82,21 +85,59 @@ pub const LINES: SetStatement = SetStatement {
     present: Present::Refuse,
 };
 
-/// A line as a row of [`LINES`].
-pub fn row(file: u64, of: Line) -> Vec<Value> {
-    vec![
+/// Lines of bills of the account.
+const FUNDS: SetStatement = SetStatement {
+    table: "bill_fund",
+    keys: 2,
+    columns: &[
+        int("file"),
+        int("line"),
+        text("channel"),
+        text("kind"),
+        text("ref"),
+        text("out_no"),
+        text("number"),
+        int("amount"),
+        text("status"),
+        int("at"),
+        text("name"),
+    ],
+    present: Present::Refuse,
+};
+
+/// Formats whose lines are trades, one by one, in the words of the database.
+pub(super) const TRADE_FORMATS: &str = "'wechat_trade', 'alipay_trade', 'csv'";
+
+/// Where a format's lines are.
+const fn lines_of(format: Format) -> &'static SetStatement {
+    match format {
+        Format::WechatTrade | Format::AlipayTrade | Format::Csv => &TRADES,
+        Format::WechatFund | Format::AlipayFund => &FUNDS,
+    }
+}
+
+/// A line of a channel's file as a row, for [`add`].
+pub fn row(channel: &str, format: Format, file: u64, of: Line) -> Vec<Value> {
+    let mut row = vec![
         file.into(),
         of.line.into(),
+        channel.into(),
         of.kind.word().into(),
         of.reference.into(),
         of.out_no.into(),
-        of.origin.into(),
-        of.amount.0.into(),
-        of.fee.0.into(),
-        of.status.into(),
-        of.at.0.into(),
-        of.name.into(),
-    ]
+    ];
+    match format {
+        Format::WechatTrade | Format::AlipayTrade | Format::Csv => row.extend([
+            of.origin.into(),
+            of.origin_ref.into(),
+            of.amount.0.into(),
+            of.settled.0.into(),
+            of.fee.0.into(),
+        ]),
+        Format::WechatFund | Format::AlipayFund => row.extend([of.number.into(), of.amount.0.into()]),
+    }
+    row.extend([of.status.into(), of.at.0.into(), of.name.into()]);
+    row
 }
 
 /// The file of a channel's day, of this format.
@@ -198,13 +239,13 @@ pub fn begin(tx: &mut dyn Tx, of: &File, now: Wall) -> Result<u64, StoreError> {
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn add(tx: &mut dyn Tx, id: u64, rows: &[Vec<Value>], now: Wall) -> Result<bool, StoreError> {
+pub fn add(tx: &mut dyn Tx, id: u64, format: Format, rows: &[Vec<Value>], now: Wall) -> Result<bool, StoreError> {
     let alive = tx.execute(
         "UPDATE bill_file SET alive_until = $1 WHERE id = $2 AND state = 'loading' AND alive_until > 0",
         &[now.after_ms(ALIVE_MS).0.into(), id.into()],
     )?;
     if alive == 1 {
-        tx.write_all(&LINES, rows)?;
+        tx.write_all(lines_of(format), rows)?;
     }
     Ok(alive == 1)
 }
@@ -240,11 +281,13 @@ pub fn leave(tx: &mut dyn Tx, id: u64) -> Result<(), StoreError> {
 pub fn sweep(tx: &mut dyn Tx, now: Wall) -> Result<bool, StoreError> {
     let far = now.after_ms(jobs::AHEAD_MS_MAX);
     let row = tx.query_optional(
-        "SELECT id FROM bill_file WHERE state = 'loading' AND (alive_until <= $1 OR alive_until > $2) ORDER BY id LIMIT 1",
+        "SELECT id, format FROM bill_file WHERE state = 'loading' AND (alive_until <= $1 OR alive_until > $2) ORDER BY id LIMIT 1",
         &[now.0.into(), far.0.into()],
     )?;
     let Some(mut row) = row else { return Ok(false) };
     let id = row.count(0)?;
+    let format: Format = row.text(1)?.parse().map_err(StoreError::Broken)?;
+    let table = lines_of(format).table;
     // Held fast: an import that is alive after all finds itself taken for dead.
     let held = tx.execute(
         "UPDATE bill_file SET alive_until = 0 WHERE id = $1 AND state = 'loading'",
@@ -254,11 +297,11 @@ pub fn sweep(tx: &mut dyn Tx, now: Wall) -> Result<bool, StoreError> {
         // It was finished while this waited for it: its lines count.
         return Ok(true);
     }
-    let first = tx.query_optional("SELECT MIN(line) FROM bill_line WHERE file = $1", &[id.into()])?;
+    let first = tx.query_optional(&format!("SELECT MIN(line) FROM {table} WHERE file = $1"), &[id.into()])?;
     match first.map(|mut row| row.optional_int(0)).transpose()?.flatten() {
         Some(first) => {
             tx.execute(
-                "DELETE FROM bill_line WHERE file = $1 AND line < $2",
+                &format!("DELETE FROM {table} WHERE file = $1 AND line < $2"),
                 &[id.into(), (first + SWEPT_MAX).into()],
             )?;
         }

@@ -72,7 +72,13 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
     match version {
         1 => version_1(dialect),
         2 => of_both(bills::TABLES, dialect),
-        3 => of_both(reconciliation::TABLES, dialect),
+        3 => {
+            let mut statements = of_both(reconciliation::TABLES, dialect);
+            for table in reconciliation::ONLY_ADDED_TO {
+                statements.extend(append_only(table, dialect));
+            }
+            statements
+        }
         4 => of_both(after_sales::TABLES, dialect),
         5 => of_both(bill_proposals::TABLES, dialect),
         _ => Vec::new(),

@@ -92,7 +92,7 @@ pub(crate) async fn a_bill_is_imported_once_and_the_same_file_again_changes_noth
     let known = put(&office, &finance, &at, bill.as_bytes()).await.expect(200);
     assert_eq!((&known["outcome"], &known["bill"]), (&json!("known"), &shown));
     assert_eq!(
-        (count(&office, "bill_file").await, count(&office, "bill_line").await),
+        (count(&office, "bill_file").await, count(&office, "bill_trade").await),
         (1, 3)
     );
 
@@ -118,7 +118,7 @@ pub(crate) async fn a_bill_is_imported_once_and_the_same_file_again_changes_noth
 
     let lines = office.db.read(|tx| {
         tx.query(
-            "SELECT l.kind, l.ref, l.out_no, l.origin, l.amount, l.fee FROM bill_line l JOIN bill_file f ON f.id = l.file \
+            "SELECT l.kind, l.ref, l.out_no, l.origin, l.amount, l.fee FROM bill_trade l JOIN bill_file f ON f.id = l.file \
              WHERE f.channel = 'wechat' ORDER BY l.line",
             &[],
         )
@@ -168,7 +168,7 @@ pub(crate) async fn a_file_that_is_wrong_leaves_nothing_and_is_told_with_its_lin
         }
     }
     assert_eq!(
-        (count(&office, "bill_file").await, count(&office, "bill_line").await),
+        (count(&office, "bill_file").await, count(&office, "bill_trade").await),
         (0, 0)
     );
     let bill = wechat_trade(&trades());
@@ -276,14 +276,14 @@ pub(crate) async fn the_same_file_many_times_at_once_is_imported_once(office: Of
     assert_eq!(one.body["bill"], two.body["bill"]);
     let counted = office.db.read(|tx| {
         tx.query(
-            "SELECT COUNT(*) FROM bill_line l JOIN bill_file f ON f.id = l.file WHERE f.state = 'imported'",
+            "SELECT COUNT(*) FROM bill_trade l JOIN bill_file f ON f.id = l.file WHERE f.state = 'imported'",
             &[],
         )
     });
     assert_eq!(counted.await.unwrap()[0].int(0).unwrap(), 12_000);
     office.state.prune().await.unwrap();
     assert_eq!(
-        count(&office, "bill_line").await,
+        count(&office, "bill_trade").await,
         12_000,
         "what the slower one wrote is gone"
     );
@@ -313,10 +313,13 @@ pub(crate) async fn what_an_import_that_was_killed_has_written_never_counts_and_
             vec![
                 id.into(),
                 line.into(),
+                "wechat".into(),
                 "payment".into(),
                 "r".into(),
                 "o".into(),
                 Sql::Null,
+                Sql::Null,
+                1_i64.into(),
                 1_i64.into(),
                 0_i64.into(),
                 "SUCCESS".into(),
@@ -325,7 +328,7 @@ pub(crate) async fn what_an_import_that_was_killed_has_written_never_counts_and_
             ]
         };
         let rows: Vec<Vec<Sql>> = (1..=30_000).map(row).collect();
-        assert!(bills::add(tx, id, &rows, now)?);
+        assert!(bills::add(tx, id, Format::WechatTrade, &rows, now)?);
         Ok(id)
     });
     let id = written.await.unwrap();
@@ -335,7 +338,7 @@ pub(crate) async fn what_an_import_that_was_killed_has_written_never_counts_and_
         .await
         .problem(404, "unknown-bill");
     office.state.prune().await.unwrap();
-    assert_eq!(count(&office, "bill_line").await, 30_000, "it may be alive");
+    assert_eq!(count(&office, "bill_trade").await, 30_000, "it may be alive");
 
     // It stands in nobody's way meanwhile.
     let bill = wechat_trade(&trades());
@@ -343,12 +346,17 @@ pub(crate) async fn what_an_import_that_was_killed_has_written_never_counts_and_
     put(&office, &finance, &at, bill.as_bytes()).await.expect(201);
     office.pass(bills::ALIVE_MS);
     office.state.prune().await.unwrap();
-    assert_eq!(count(&office, "bill_line").await, 3);
+    assert_eq!(count(&office, "bill_trade").await, 3);
     // Whoever is alive after all finds that out.
     let now = office.clock.wall();
     let (added, finished) = office
         .db
-        .write(move |tx| Ok((bills::add(tx, id, &[], now)?, bills::finish(tx, id, now)?)))
+        .write(move |tx| {
+            Ok((
+                bills::add(tx, id, Format::WechatTrade, &[], now)?,
+                bills::finish(tx, id, now)?,
+            ))
+        })
         .await
         .unwrap();
     assert!(!added && !finished);
@@ -430,7 +438,7 @@ pub(crate) async fn a_folder_that_is_watched_is_emptied_into_imported_and_refuse
     folder.look(&mut resting).await;
     assert_eq!(names(&wechat), [format!("{name}.part")]);
     assert_eq!(names(&wechat.join("imported")), slice::from_ref(&name));
-    assert_eq!(count(&office, "bill_line").await, 3);
+    assert_eq!(count(&office, "bill_trade").await, 3);
 
     // The same again is known; nothing that is there is overwritten.
     fs::write(wechat.join(&name), &bill).unwrap();
@@ -438,7 +446,7 @@ pub(crate) async fn a_folder_that_is_watched_is_emptied_into_imported_and_refuse
     office.pass(rest);
     folder.look(&mut resting).await;
     assert_eq!(names(&wechat.join("imported")), [name.clone(), format!("{name}.2")]);
-    assert_eq!(count(&office, "bill_line").await, 3);
+    assert_eq!(count(&office, "bill_trade").await, 3);
     assert_eq!(names(&home.path().join("spool")), Vec::<String>::new());
 }
 
@@ -574,8 +582,8 @@ pub(crate) async fn a_database_that_says_no_is_asked_again_after_a_pause(office:
 async fn run(office: &Office, id: i64, day: &'static str, status: &'static str) {
     let run = office.db.write(move |tx| {
         tx.execute(
-            "INSERT INTO run (id, day, scope, no, rules, status, inputs, totals, digest, alive_until, begun_at, begun_by, ended_at) \
-             VALUES ($1, $2, 'channel:wechat', $1, '1', $3, '[]', '{}', '00', 0, 0, 'rule', 1)",
+            "INSERT INTO run (id, day, scope, no, status, inputs, totals, digest, alive_until, begun_at, begun_by, ended_at) \
+             VALUES ($1, $2, 'channel:wechat', $1, $3, '[]', '{}', '00', 0, 0, 'rule', 1)",
             &[id.into(), day.into(), status.into()],
         )
     });
@@ -638,7 +646,7 @@ pub(crate) async fn a_file_that_should_not_be_there_is_withdrawn_by_two(office: 
     // Its lines stay for whoever asks why, and nothing sweeps them away.
     office.pass(2 * bills::ALIVE_MS);
     office.state.prune().await.unwrap();
-    assert_eq!(count(&office, "bill_line").await, 1);
+    assert_eq!(count(&office, "bill_trade").await, 1);
 
     // The day takes another; and the same file is taken anew where it belongs.
     put(&office, &maker, &at, bill.as_bytes()).await.expect(201);

@@ -1,0 +1,16 @@
+//! Reconciliation (对账): what a day must come to, held against what it came to. `docs/reconciliation.md` is its contract: a verdict is a
+//! function of rows and a day, so a run may be made again as often as one likes.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`words`] | what is said of rows, and its numbers in the database |
+//! | [`days`] | days, what is due on one, how old something is |
+//! | [`totals`] | control totals, and the digest |
+//! | [`funds`] | runs of a channel: its bills against what wallets were credited |
+//!
+//! *Architecture Invariant:* all but [`funds`] is without I/O and clock; what compares rows is SQL in `store/reconcile.rs`, in sets.
+
+pub mod days;
+pub mod funds;
+pub mod totals;
+pub mod words;

@@ -1,0 +1,176 @@
+//! What a run comes to: control totals that must close, and one number over everything that it found.
+
+use domain::units::Fen;
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How many, and how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Sum {
+    /// How many.
+    pub count: i64,
+    /// How much.
+    pub amount: Fen,
+}
+
+impl Sum {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            amount: Fen(self.amount.0 + other.amount.0),
+        }
+    }
+
+    /// Without the other.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            count: self.count - other.count,
+            amount: Fen(self.amount.0 - other.amount.0),
+        }
+    }
+}
+
+/// What was open, what came, what went, what is open: opening + new − cleared − written off = closing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Flow {
+    /// Open at the end of the day before, as that day's run has it.
+    pub opening: Sum,
+    /// Of this day.
+    pub new: Sum,
+    /// Matched on this day, given back by the channel, or of another class from now on.
+    pub cleared: Sum,
+    /// Written off by two people.
+    pub written_off: Sum,
+    /// Open at the end of this day: counted, not worked out.
+    pub closing: Sum,
+}
+
+impl Flow {
+    /// Whether it closes.
+    pub fn closes(&self) -> bool {
+        self.opening.plus(self.new).minus(self.cleared).minus(self.written_off) == self.closing
+    }
+}
+
+/// The lines of a day's trade bill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Bill {
+    /// Payments, before the fee.
+    pub gross: Sum,
+    /// Refunds, below zero.
+    pub refunds: Sum,
+    /// What the channel kept.
+    pub fees: Fen,
+    /// What it owes for the day: what it settles of payments and refunds, less its fees.
+    pub net: Fen,
+}
+
+/// The control totals of a channel's day.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Credits that wait for a line: PENDING and SHORT.
+    pub credits: Flow,
+    /// Payments on bills that wait for a credit: PENDING, LONG, AMBIGUOUS and DUPLICATE.
+    pub payments: Flow,
+    /// Refunds on bills.
+    pub refunds: Flow,
+    /// Pairs that were made on this day, by the amounts that were credited.
+    pub matched: Sum,
+    /// Credits of days whose bill is not there, without a line: part of PENDING, and not listed one by one.
+    pub unlisted: Sum,
+    /// The day's bill.
+    pub bill: Bill,
+    /// What is open, by leg and class, as in `funds LONG`.
+    pub classes: BTreeMap<String, Flow>,
+}
+
+impl Totals {
+    /// The first of the flows that does not close.
+    pub fn open_flow(&self) -> Option<&str> {
+        let named = [
+            ("credits", &self.credits),
+            ("payments", &self.payments),
+            ("refunds", &self.refunds),
+        ];
+        let classes = self.classes.iter().map(|(class, flow)| (class.as_str(), flow));
+        let mut flows = named.into_iter().chain(classes);
+        flows.find(|(_, flow)| !flow.closes()).map(|(name, _)| name)
+    }
+}
+
+/// One number over many rows, whichever order they come in: the sum of their SHA-256s. No two rows are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Digest([u64; 4]);
+
+impl Digest {
+    /// With another row.
+    pub fn add(&mut self, row: &str) {
+        let hash = digest(&SHA256, row.as_bytes());
+        let (words, _) = hash.as_ref().as_chunks::<8>();
+        for (sum, word) in self.0.iter_mut().zip(words) {
+            *sum = sum.wrapping_add(u64::from_be_bytes(*word));
+        }
+    }
+}
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|word| write!(f, "{word:016x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn sum(count: i64, fen: i64) -> Sum {
+        Sum {
+            count,
+            amount: Fen(fen),
+        }
+    }
+
+    #[test]
+    fn totals_that_do_not_close_are_named() {
+        let mut totals = Totals::default();
+        totals.credits = Flow {
+            opening: sum(3, 300),
+            new: sum(2, 50),
+            cleared: sum(1, 100),
+            written_off: sum(1, 10),
+            closing: sum(3, 240),
+        };
+        assert_eq!(totals.open_flow(), None);
+        totals.classes.insert(
+            "funds LONG".to_owned(),
+            Flow {
+                new: sum(1, 5),
+                ..Flow::default()
+            },
+        );
+        assert_eq!(totals.open_flow(), Some("funds LONG"));
+        totals.credits.closing.amount = Fen(241);
+        assert_eq!(totals.open_flow(), Some("credits"), "one fen is enough");
+    }
+
+    #[test]
+    fn a_digest_is_of_the_rows_and_not_of_their_order() {
+        let of = |rows: &[&str]| {
+            let mut digest = Digest::default();
+            rows.iter().for_each(|row| digest.add(row));
+            digest.to_string()
+        };
+        assert_eq!(of(&["a", "b"]), of(&["b", "a"]));
+        assert_ne!(of(&["a", "b"]), of(&["a"]));
+        assert_eq!(of(&[]), "0".repeat(64));
+        // The SHA-256 of `abc`.
+        assert_eq!(
+            of(&["abc"]),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! Runs that are made again, meet, or are cut off.

@@ -62,20 +62,22 @@ fn a_file_that_is_wrong_is_refused_with_its_line_and_reason() {
 fn columns_may_stand_in_any_order() {
     let bill = wechat_trade(&trades());
     let (as_written, sums) = lines_of(Format::WechatTrade, bill.as_bytes()).unwrap();
-    let turned: Vec<String> = bill
-        .trim_start_matches('\u{feff}')
-        .lines()
-        .map(|line| {
-            let (mark, separator) = if line.starts_with('`') { ("`", ",`") } else { ("", ",") };
-            let mut fields: Vec<&str> = line.trim_start_matches('`').split(separator).collect();
-            fields.reverse();
-            format!("{mark}{}\n", fields.join(separator))
-        })
-        .collect();
-    assert_eq!(
-        lines_of(Format::WechatTrade, turned.concat().as_bytes()).unwrap(),
-        (as_written, sums)
-    );
+    for turn in 0..27 {
+        let turned: Vec<String> = bill
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .map(|line| {
+                let (mark, separator) = if line.starts_with('`') { ("`", ",`") } else { ("", ",") };
+                let mut fields: Vec<&str> = line.trim_start_matches('`').split(separator).collect();
+                fields.reverse();
+                let by = turn % fields.len();
+                fields.rotate_left(by);
+                format!("{mark}{}\n", fields.join(separator))
+            })
+            .collect();
+        let read = lines_of(Format::WechatTrade, turned.concat().as_bytes()).unwrap();
+        assert_eq!(read, (as_written.clone(), sums), "{turn}");
+    }
 }
 
 #[test]

@@ -525,6 +525,14 @@ mod tests {
     }
 
     #[test]
+    fn what_the_folder_for_bills_is_stuck_with_is_told_of_its_process() {
+        let mut some = known(Vec::new());
+        assert_eq!(kinds(&some, &[]), []);
+        some.here.bills_stuck = Some("wechat/a was tried 5 times".to_owned());
+        assert_eq!(kinds(&some, &[]), one(Kind::BillsStuck, "p1"));
+    }
+
+    #[test]
     fn differences_in_the_books_and_in_bills_are_told_of_their_site() {
         let mut some = known(vec![site("s1"), site("s2")]);
         some.differ.insert("s1".to_owned());

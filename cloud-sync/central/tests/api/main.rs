@@ -78,7 +78,7 @@ on_both! {
         a_file_that_is_wrong_leaves_nothing_and_is_told_with_its_line
         a_day_has_one_bill_and_a_bill_one_day
         each_day_of_a_channel_is_known_as_present_or_missing
-        the_same_file_many_times_at_once_is_imported_once
+        the_same_file_twice_at_once_is_imported_once
         what_an_import_that_was_killed_has_written_never_counts_and_goes
         a_file_that_should_not_be_there_is_withdrawn_by_two
         of_a_day_that_is_final_no_file_is_withdrawn

@@ -1,6 +1,7 @@
 //! A courier between a station's journal and a head office that follows the rules, on a line that loses what is on it.
 
 mod offered;
+mod restored;
 mod thin;
 
 use super::{asked::WATCH_MS, *};
@@ -373,39 +374,6 @@ fn where_nothing_is_acknowledged_no_more_than_the_first_batches_go() {
 }
 
 #[test]
-fn another_life_of_head_offices_is_greeted_anew_though_the_connection_stands() {
-    let mut bench = Bench::new();
-    bench.station.grow(10);
-    bench.give(Input::Connected);
-    bench.pass(20_000);
-    let heard = |bench: &Bench| {
-        let fresh = bench.handed.iter().map(|(_, ack)| ack);
-        let fresh = fresh.filter(|ack| ack.nonce != Nonce::NONE);
-        fresh.map(|ack| ack.hq_epoch).collect::<Vec<_>>()
-    };
-    let (first, second) = (HqEpoch([0; 16]), HqEpoch([1; 16]));
-    assert_eq!(heard(&bench), [first]);
-    // Behind a broker of its own another process goes on with the site, after a restore.
-    bench.head_office.life = second;
-    let says = bench.head_office.ack(Nonce::NONE);
-    bench.give(Input::Down(Kind::Ack, says));
-    bench.pass(1);
-    assert_eq!(
-        heard(&bench),
-        [first, second],
-        "the station hears of it by the answer to a hello"
-    );
-    bench.station.grow(3);
-    bench.pass(20_000);
-    assert!(bench.is_caught_up());
-    assert_eq!(
-        (heard(&bench).len(), bench.reconnects),
-        (2, 0),
-        "once, and on the same connection"
-    );
-}
-
-#[test]
 fn what_comes_alone_waits_for_company_and_a_debt_does_not() {
     let mut bench = Bench::new();
     bench.give(Input::Connected);
@@ -544,22 +512,6 @@ fn an_acknowledgement_of_an_earlier_hello_is_no_answer_to_this_one() {
     bench.settle();
     assert_eq!(bench.handed.len(), handed + 1);
     assert_eq!(bench.handed[handed].1.nonce, Nonce([2; 16]));
-}
-
-#[test]
-fn a_head_office_that_was_restored_gets_again_what_it_forgot() {
-    let mut bench = Bench::new();
-    bench.station.grow(5_000);
-    bench.give(Input::Connected);
-    bench.pass(COMPANY_MS + 1);
-    assert!(bench.is_caught_up());
-    bench.head_office.head = bench.station.place(2_000).unwrap();
-    // The new owner says from where.
-    let ack = bench.head_office.ack(Nonce::NONE);
-    bench.give(Input::Down(Kind::Ack, ack));
-    bench.pass(COMPANY_MS + 1);
-    assert!(bench.is_caught_up());
-    assert_eq!(bench.head_office.entries, 8_000);
 }
 
 #[test]

@@ -9,9 +9,11 @@ mod asked;
 mod audit;
 #[path = "../../../../domain/tests/bench/mod.rs"]
 mod bench;
+mod bill_proposals;
 #[path = "../../../bills/src/bill_writer.rs"]
 mod bill_writer;
 mod bills;
+mod bills_folder;
 mod books_check;
 mod branches;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
@@ -80,10 +82,14 @@ on_both! {
         each_day_of_a_channel_is_known_as_present_or_missing
         the_same_file_twice_at_once_is_imported_once
         what_an_import_that_was_killed_has_written_never_counts_and_goes
+        the_same_bytes_for_two_channels_at_once_are_one_bill
+    }
+    bill_proposals {
         a_file_that_should_not_be_there_is_withdrawn_by_two
         of_a_day_that_is_final_no_file_is_withdrawn
         a_day_without_a_trade_is_confirmed_by_two
-        the_same_bytes_for_two_channels_at_once_are_one_bill
+    }
+    bills_folder {
         a_folder_that_is_watched_is_emptied_into_imported_and_refused
         no_link_and_no_pipe_in_the_folder_is_read
         what_is_put_away_goes_through_no_link_and_over_nothing

@@ -25,6 +25,7 @@ use crate::{
     inbox::delivery::Delivery,
     money::{Money, RULE},
     owners::Owners,
+    reconcile::{funds::Reconciler, nightly::Nightly},
     remote::{Address, Remote},
     store::{Db, Place, StoreError, at_sites, identity},
     webhook::{self, Webhook},
@@ -215,6 +216,11 @@ pub async fn run(
         asks: Arc::clone(&asks),
         clock: Arc::new(clock),
     };
+    let nightly = Nightly(Reconciler {
+        // What it counts keeps no desk waiting.
+        db: db.for_people(),
+        clock: Arc::new(clock),
+    });
     let state = ApiState::new(db.clone(), asks, Arc::new(clock), Arc::clone(&bounds))?
         .with_entrance(Arc::new(entrance))
         .with_office(Arc::clone(&office))
@@ -240,6 +246,7 @@ pub async fn run(
     ));
     beside.spawn(pay_again(db.clone(), clock, bell.clone()));
     beside.spawn(daily.run());
+    beside.spawn(nightly.run());
     beside.spawn(telling.run());
     beside.spawn(watch.run());
     if let Some(folder) = bills_folder(&config, &db, clock, stuck)? {

@@ -78,6 +78,10 @@ pub(super) fn start() -> utoipa::openapi::OpenApi {
             "bills",
             "Channels' bills (账单): what WeChat, Alipay and others say that they took",
         ),
+        tag(
+            "reconciliation",
+            "Channels' days held against their bills (对账), and what differs",
+        ),
         tag("books", "Head office's double-entry books"),
         tag(
             "people",

@@ -10,6 +10,7 @@
 //! | `adjustments` | two people add to a wallet, or take from it |
 //! | `money` | what every change of it does alike |
 //! | `bills` | channels' bills, streamed in |
+//! | `reconciliation` | days held against those bills, runs, and what differs |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
 //! | `openings` | how a station with a history joins |
@@ -65,6 +66,7 @@ mod passwords;
 mod payments;
 mod placing;
 mod quarantine;
+mod reconciliation;
 mod refunds;
 mod sessions;
 mod sites;
@@ -134,6 +136,7 @@ const SLOW: &[(&str, Duration)] = &[
         "/v1/channels/{channel}/bills/{day}/{format}",
         Duration::from_secs(3_600),
     ),
+    ("/v1/reconciliation/runs", Duration::from_secs(3_600)),
     ("/v1/backup", Duration::from_secs(3_600)),
 ];
 
@@ -304,6 +307,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(payments::routes())
         .merge(bills::routes())
         .merge(bill_proposals::routes())
+        .merge(reconciliation::routes())
         .merge(stations::routes())
         .merge(inbox::routes())
         .merge(station::routes())

@@ -2,6 +2,7 @@
 
 mod bill;
 mod people;
+mod reconcile;
 mod run;
 mod site;
 mod upkeep;
@@ -54,6 +55,8 @@ enum Command {
     /// Channels' bills.
     #[command(subcommand)]
     Bill(bill::Bill),
+    /// Hold a channel's day against its bill, and every day that this changes. What differs is a discrepancy.
+    Reconcile(reconcile::Reconcile),
     /// Copy the database, where that is a file, into a new one, while the daemon goes on.
     Backup {
         /// The new file, where the daemon may write.
@@ -148,6 +151,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
         Command::Ledger(command) => upkeep::ledger(&daemon, command)?,
         Command::Journal(command) => upkeep::journal(&daemon, command)?,
         Command::Bill(command) => bill::run(&daemon, command)?,
+        Command::Reconcile(asked) => reconcile::run(&daemon, &asked)?,
         Command::Restored { reason, config } => return run::restored(&config.config, &reason),
         Command::Move { to, config } => return run::move_to(&config.config, &to),
         Command::Backup { file } => upkeep::backup(&daemon, &file)?,

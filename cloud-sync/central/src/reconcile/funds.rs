@@ -160,16 +160,17 @@ impl Reconciler {
         run.ok_or(NotRun::Left)
     }
 
-    /// Reconciles what there is to be reconciled of a channel: days that are over and were never done, and those whose bill has come
-    /// since. How many days were done.
+    /// Reconciles what there is to be reconciled of a channel's days up to one: those that are over and were never done, and those whose
+    /// bill has come since. How many days were done.
     ///
     /// # Errors
     /// [`NotRun`].
-    pub async fn catch_up(&self, channel: &str, by: &str) -> Result<usize, NotRun> {
+    pub async fn catch_up(&self, channel: &str, to: Day, by: &str) -> Result<usize, NotRun> {
         let plan = self.plan(channel).await?;
-        match self.first_to_do(&plan, plan.over).await? {
+        let to = to.min(plan.over);
+        match self.first_to_do(&plan, to).await? {
             None => Ok(0),
-            Some(from) => self.days(&plan, from, plan.over, by).await,
+            Some(from) => self.days(&plan, from, to, by).await,
         }
     }
 

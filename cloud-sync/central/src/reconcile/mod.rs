@@ -7,10 +7,12 @@
 //! | [`days`] | days, what is due on one, how old something is |
 //! | [`totals`] | control totals, and the digest |
 //! | [`funds`] | runs of a channel: its bills against what wallets were credited |
+//! | [`nightly`] | days are done by themselves |
 //!
-//! *Architecture Invariant:* all but [`funds`] is without I/O and clock; what compares rows is SQL in `store/reconcile.rs`, in sets.
+//! *Architecture Invariant:* all but [`funds`] and [`nightly`] is without I/O and clock; what compares rows is SQL in `store/reconcile.rs`, in sets.
 
 pub mod days;
 pub mod funds;
+pub mod nightly;
 pub mod totals;
 pub mod words;

@@ -33,6 +33,7 @@ mod people;
 #[allow(dead_code, reason = "the tests of deliveries use more of it")]
 #[path = "../alerts/receiver.rs"]
 mod receiver;
+mod reconciliation;
 mod refunds;
 mod slow;
 mod statements;
@@ -150,6 +151,9 @@ on_both! {
     }
     adjustments {
         a_wallet_is_adjusted_by_two_people_and_the_audit_chain_has_both
+    }
+    reconciliation {
+        a_day_is_reconciled_when_somebody_asks_and_what_differs_is_listed
     }
     refunds {
         money_goes_back_for_an_order_by_one_person_or_two_once_its_site_has_marked_it

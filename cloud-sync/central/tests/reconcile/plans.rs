@@ -1,1 +1,159 @@
-//! Runs that are made again, meet, or are cut off.
+//! What a run asks of the database is answered by indexes, from its own lines to the other side's: no table is read to its end, least of
+//! all once for each row of another.
+
+use crate::{
+    on_both,
+    world::{CHANNEL, World, day, paid, refunded, wait},
+};
+use central::{
+    reconcile::days::Window,
+    store::{
+        Dialect, LookUp, Row, SetStatement, StoreError, Tx, Value, discrepancies,
+        reconcile::{self, Scope},
+        reconcile_runs::{self as runs, Which},
+    },
+};
+use domain::time::Zone;
+
+on_both! {
+    no_table_is_read_to_its_end
+}
+
+/// Asks how a statement would be done, before it is.
+struct Explaining<'a> {
+    tx: &'a mut dyn Tx,
+    plans: Vec<(String, Vec<String>)>,
+}
+
+impl Explaining<'_> {
+    fn explain(&mut self, statement: &str, values: &[Value]) -> Result<(), StoreError> {
+        if statement.starts_with("SET ") {
+            return Ok(());
+        }
+        let (explain, column) = match self.tx.dialect() {
+            Dialect::Sqlite => ("EXPLAIN QUERY PLAN", 3),
+            Dialect::Postgres => {
+                // A table of a few rows is read as it is, unless that is forbidden.
+                for way in ["seqscan", "hashjoin", "mergejoin"] {
+                    self.tx.execute(&format!("SET LOCAL enable_{way} = off"), &[])?;
+                }
+                ("EXPLAIN", 0)
+            }
+        };
+        let plan = self.tx.query(&format!("{explain} {statement}"), values)?;
+        let lines: Result<Vec<String>, _> = plan.into_iter().map(|mut row| row.text(column)).collect();
+        self.plans.push((statement.to_owned(), lines?));
+        Ok(())
+    }
+}
+
+impl Tx for Explaining<'_> {
+    fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64, StoreError> {
+        self.explain(statement, values)?;
+        self.tx.execute(statement, values)
+    }
+
+    fn query(&mut self, statement: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
+        self.explain(statement, values)?;
+        self.tx.query(statement, values)
+    }
+
+    fn write_all(&mut self, statement: &SetStatement, rows: &[Vec<Value>]) -> Result<(), StoreError> {
+        self.tx.write_all(statement, rows)
+    }
+
+    fn find_all(&mut self, look: &LookUp, keys: &[Vec<Value>]) -> Result<Vec<Row>, StoreError> {
+        self.tx.find_all(look, keys)
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.tx.dialect()
+    }
+}
+
+/// Tables that grow with the business, and what statements call them.
+const LARGE: &[&str] = &[
+    "bill_trade",
+    "channel_transaction",
+    "topup",
+    "matched",
+    "verdict",
+    "discrepancy",
+    "discrepancy_event",
+    "l",
+    "t",
+    "u",
+    "c",
+    "m",
+    "v",
+    "d",
+    "e",
+    "p",
+    "x",
+    "r",
+    "s",
+];
+
+/// Whether a line of a plan reads a large table to its end.
+fn reads_all(line: &str) -> bool {
+    let line = line.trim_start_matches([' ', '-', '>']);
+    // SQLite's words, and PostgreSQL's. What is read from end to end of an index is read from end to end.
+    let after = ["SCAN ", "Seq Scan on "]
+        .iter()
+        .find_map(|word| line.strip_prefix(word));
+    after.is_some_and(|rest| rest.split(' ').next().is_some_and(|name| LARGE.contains(&name)))
+}
+
+fn no_table_is_read_to_its_end(world: &World) {
+    world.now("2026-03-14 12:00:00");
+    let payment = paid("t1", "T1", 5_000);
+    world.credit("t1", "T1", 5_000, "2026-03-09 12:00:00");
+    world.credit("t2", "T2", 5_000, "2026-03-09 12:00:00");
+    world.bill(
+        "2026-03-09",
+        &[payment.clone(), paid("t3", "T3", 1), refunded(&payment, "r1", 1)],
+    );
+    world.run("2026-03-09");
+    world.execute("UPDATE run SET status = 'provisional'", vec![]);
+    let plans = wait(world.db.write(|tx| {
+        let of = Scope {
+            name: format!("channel:{CHANNEL}"),
+            channel: CHANNEL.to_owned(),
+            fee_ppm: 6_000,
+            window: Window::of(&Zone::named("Asia/Shanghai").unwrap(), day("2026-03-09"), 3),
+            is_complete: true,
+        };
+        let (scope, today, window) = (of.name.as_str(), of.window.day, of.window);
+        let mut tx = Explaining { tx, plans: Vec::new() };
+        let tx = &mut tx;
+        let files = reconcile::files(tx, CHANNEL, today, today.plus(3))?;
+        runs::begin(tx, scope, today, "{}", "test", window.end)?;
+        while reconcile::take_back(tx, &of, &files)? {}
+        reconcile::waiting_payments(tx, &of)?;
+        let to = reconcile::part_of_lines(tx, files[0].id, 0)?.unwrap();
+        reconcile::new_lines(tx, &of, files[0].id, (0, to))?;
+        reconcile::waiting_refunds(tx, &of)?;
+        reconcile::part_of_credits(tx, &of, window.begin)?;
+        reconcile::new_credits(tx, &of, (window.begin, window.end))?;
+        while reconcile::waiting_credits(tx, &of)? {}
+        reconcile::missing_files(tx, &of, &[today])?;
+        reconcile::credits(tx, CHANNEL, &window)?;
+        reconcile::unlisted(tx, CHANNEL, &window)?;
+        reconcile::bill(tx, &files)?;
+        reconcile::pairs(tx, &of, &files)?;
+        for which in [Which::New, Which::Over, Which::Open] {
+            runs::groups(tx, scope, today, which)?;
+        }
+        runs::digest(tx, scope, today)?;
+        while discrepancies::bring_over(tx, scope, "test", window.end)? {}
+        Ok(std::mem::take(&mut tx.plans))
+    }));
+    let plans = plans.unwrap();
+    assert!(plans.len() > 30, "{}", plans.len());
+    let bad: Vec<String> = plans
+        .iter()
+        .filter(|(_, plan)| plan.iter().any(|line| reads_all(line)))
+        .map(|(statement, plan)| format!("{statement}\n  {}\n", plan.join("\n  ")))
+        .collect();
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}

@@ -145,15 +145,6 @@ impl World {
         Self::at(&Place::Memory, None)
     }
 
-    pub(crate) fn sqlite_file() -> Self {
-        let folder = Folder::new("reconcile-file");
-        let place = Place::File(folder.path().join("central.sqlite"));
-        Self {
-            folder,
-            ..Self::at(&place, None)
-        }
-    }
-
     pub(crate) fn postgresql() -> Self {
         let cluster = Cluster::shared();
         let place = Place::Postgres(cluster.new_database());
@@ -186,16 +177,29 @@ impl World {
 
     /// Adds a channel, or changes one.
     pub(crate) fn channel(&self, name: &str, biller: Biller, zone: &str, settle_days: u32) {
+        self.channel_since(name, biller, zone, settle_days, "1900000001", day(FIRST));
+    }
+
+    /// The same, with our number there and its first day.
+    pub(crate) fn channel_since(
+        &self,
+        name: &str,
+        biller: Biller,
+        zone: &str,
+        settle_days: u32,
+        merchant: &str,
+        first: Day,
+    ) {
         let channel = Channel {
             name: name.to_owned(),
             signs: Signs::Hmac,
             secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
-            merchant: "1900000001".to_owned(),
+            merchant: merchant.to_owned(),
             fee_ppm: 6_000,
             settle_days,
             zone: zone.to_owned(),
             bills: Some(biller),
-            made_at: Zone::named(zone).unwrap().begin_of(day(FIRST)),
+            made_at: Zone::named(zone).unwrap().begin_of(first),
         };
         wait(self.db.write(move |tx| channels::put(tx, &channel))).unwrap();
     }
@@ -260,6 +264,11 @@ impl World {
                 credited_at.0.into(),
             ],
         );
+    }
+
+    /// A folder for what a test writes.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// A file comes in.

@@ -4,9 +4,10 @@ use crate::{Home, everywhere, execute, is_constraint};
 use central::store::{Db, StoreError, Value};
 
 everywhere! {
-    a_day_of_a_scope_has_one_run_at_a_time_and_one_that_is_final
-    a_row_of_a_source_is_judged_once_and_matched_with_one
-    what_differs_is_named_once
+    a_scope_has_one_run_at_a_time_and_one_that_counts_of_a_day
+    a_row_is_in_one_pair
+    a_row_is_of_a_class_once_and_what_is_over_says_why
+    what_differs_is_named_once_and_its_events_are_only_added_to
     who_proposes_does_not_approve_and_one_proposal_is_open_at_a_time
 }
 
@@ -14,8 +15,8 @@ fn run(db: &Db, id: i64, no: i64, status: &str) -> Result<u64, StoreError> {
     let ended = matches!(status, "provisional" | "final");
     execute(
         db,
-        "INSERT INTO run (id, day, scope, no, rules, status, inputs, totals, digest, alive_until, begun_at, begun_by, ended_at) \
-         VALUES ($1, '2026-03-09', 'channel:wechat', $2, '1', $3, '[]', $4, $5, 0, 0, 'rule', $6)",
+        "INSERT INTO run (id, day, scope, no, status, inputs, totals, digest, alive_until, begun_at, begun_by, ended_at) \
+         VALUES ($1, '2026-03-09', 'channel:wechat', $2, $3, '[]', $4, $5, 0, 0, 'rule', $6)",
         vec![
             id.into(),
             no.into(),
@@ -27,54 +28,80 @@ fn run(db: &Db, id: i64, no: i64, status: &str) -> Result<u64, StoreError> {
     )
 }
 
-fn a_day_of_a_scope_has_one_run_at_a_time_and_one_that_is_final(home: &Home) {
+fn a_scope_has_one_run_at_a_time_and_one_that_counts_of_a_day(home: &Home) {
     let db = home.open();
     run(&db, 1, 1, "provisional").unwrap();
     is_constraint(run(&db, 2, 1, "provisional"));
+    is_constraint(run(&db, 2, 2, "final"));
     run(&db, 2, 2, "running").unwrap();
     is_constraint(run(&db, 3, 3, "running"));
-    let ends = "UPDATE run SET status = 'final', totals = '{}', digest = '00', ended_at = 1 WHERE id = 2";
+    execute(&db, "UPDATE run SET status = 'replaced' WHERE id = 1", vec![]).unwrap();
     is_constraint(execute(&db, "UPDATE run SET status = 'final' WHERE id = 2", vec![]));
+    let ends = "UPDATE run SET status = 'final', totals = '{}', digest = '00', ended_at = 1 WHERE id = 2";
     execute(&db, ends, vec![]).unwrap();
     is_constraint(run(&db, 3, 3, "final"));
     run(&db, 3, 3, "running").unwrap();
 }
 
-fn verdict(db: &Db, source: &str, id: &str, other: Option<&str>) -> Result<u64, StoreError> {
+fn pair(db: &Db, reference: &str, line: i64) -> Result<u64, StoreError> {
     execute(
         db,
-        "INSERT INTO verdict (run, leg, source, source_id, class, other) VALUES (1, 'funds', $1, $2, 'MATCHED', $3)",
-        vec![source.into(), id.into(), other.into()],
+        "INSERT INTO matched (channel, ref, file, line, amount) VALUES ('wechat', $1, 1, $2, 100)",
+        vec![reference.into(), line.into()],
     )
 }
 
-fn a_row_of_a_source_is_judged_once_and_matched_with_one(home: &Home) {
+fn a_row_is_in_one_pair(home: &Home) {
     let db = home.open();
-    is_constraint(verdict(&db, "bill", "1:2", None));
-    run(&db, 1, 1, "running").unwrap();
-    verdict(&db, "bill", "1:2", Some("T1")).unwrap();
-    is_constraint(verdict(&db, "bill", "1:2", Some("T2")));
-    is_constraint(verdict(&db, "bill", "1:3", Some("T1")));
-    verdict(&db, "bill", "1:3", None).unwrap();
-    verdict(&db, "bill", "1:4", None).unwrap();
-    verdict(&db, "topup", "T1", Some("1:2")).unwrap();
+    pair(&db, "t1", 2).unwrap();
+    is_constraint(pair(&db, "t1", 3));
+    is_constraint(pair(&db, "t2", 2));
+    pair(&db, "t2", 3).unwrap();
 }
 
-fn discrepancy(db: &Db, id: i64, class: &str) -> Result<u64, StoreError> {
+fn verdict(db: &Db, line: i64, class: i64) -> Result<u64, StoreError> {
     execute(
         db,
-        "INSERT INTO discrepancy (id, leg, class, key, scope, day, state, detail, first_run, last_run, opened_at) \
-         VALUES ($1, 'funds', $2, 'wechat:4200001', 'channel:wechat', '2026-03-09', 'open', '{}', 1, 1, 0)",
+        "INSERT INTO verdict (scope, leg, source, ref, file, line, class, is_matched, day, of_day, at, amount) \
+         VALUES ('channel:wechat', 1, 1, 't1', 1, $1, $2, 0, '2026-03-09', '2026-03-09', 0, 100)",
+        vec![line.into(), class.into()],
+    )
+}
+
+fn a_row_is_of_a_class_once_and_what_is_over_says_why(home: &Home) {
+    let db = home.open();
+    verdict(&db, 2, 2).unwrap();
+    is_constraint(verdict(&db, 2, 2));
+    verdict(&db, 2, 4).unwrap();
+    verdict(&db, 3, 2).unwrap();
+    is_constraint(execute(
+        &db,
+        "UPDATE verdict SET until = '2026-03-10' WHERE line = 3",
+        vec![],
+    ));
+    is_constraint(execute(&db, "UPDATE verdict SET ended = 1 WHERE line = 3", vec![]));
+    execute(
+        &db,
+        "UPDATE verdict SET until = '2026-03-10', ended = 1 WHERE line = 3",
+        vec![],
+    )
+    .unwrap();
+}
+
+fn discrepancy(db: &Db, id: i64, class: i64) -> Result<u64, StoreError> {
+    execute(
+        db,
+        "INSERT INTO discrepancy (id, scope, leg, source, ref, file, line, class, day, of_day, state, amount, opened_at) \
+         VALUES ($1, 'channel:wechat', 1, 1, '4200001', 1, 2, $2, '2026-03-09', '2026-03-09', 'open', 100, 0)",
         vec![id.into(), class.into()],
     )
 }
 
-fn what_differs_is_named_once(home: &Home) {
+fn what_differs_is_named_once_and_its_events_are_only_added_to(home: &Home) {
     let db = home.open();
-    run(&db, 1, 1, "running").unwrap();
-    discrepancy(&db, 1, "LONG").unwrap();
-    is_constraint(discrepancy(&db, 2, "LONG"));
-    discrepancy(&db, 2, "AMOUNT").unwrap();
+    discrepancy(&db, 1, 2).unwrap();
+    is_constraint(discrepancy(&db, 2, 2));
+    discrepancy(&db, 2, 4).unwrap();
     is_constraint(execute(
         &db,
         "UPDATE discrepancy SET state = 'posted' WHERE id = 1",
@@ -82,7 +109,12 @@ fn what_differs_is_named_once(home: &Home) {
     ));
     let posted = "UPDATE discrepancy SET state = 'posted', closed_at = 1 WHERE id = 1";
     execute(&db, posted, vec![]).unwrap();
-    is_constraint(discrepancy(&db, 3, "LONG"));
+    is_constraint(discrepancy(&db, 3, 2));
+    let opened =
+        "INSERT INTO discrepancy_event (discrepancy, no, kind, at, by, amount) VALUES (1, 1, 'opened', 0, 'rule', 100)";
+    execute(&db, opened, vec![]).unwrap();
+    is_constraint(execute(&db, "UPDATE discrepancy_event SET amount = 1", vec![]));
+    is_constraint(execute(&db, "DELETE FROM discrepancy_event", vec![]));
 }
 
 fn decide(db: &Db, discrepancy: i64, no: i64, maker: &str) -> Result<u64, StoreError> {
@@ -106,9 +138,8 @@ fn check(db: &Db, discrepancy: i64, state: &str, checker: &str, transfer: Option
 
 fn who_proposes_does_not_approve_and_one_proposal_is_open_at_a_time(home: &Home) {
     let db = home.open();
-    run(&db, 1, 1, "running").unwrap();
-    discrepancy(&db, 1, "LONG").unwrap();
-    discrepancy(&db, 2, "SHORT").unwrap();
+    discrepancy(&db, 1, 2).unwrap();
+    discrepancy(&db, 2, 3).unwrap();
     decide(&db, 1, 1, "li").unwrap();
     is_constraint(decide(&db, 1, 2, "wang"));
     is_constraint(check(&db, 1, "approved", "li", None));

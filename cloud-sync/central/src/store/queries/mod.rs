@@ -6,6 +6,7 @@
 //! | `bills` | files of channels' bills |
 //! | `sites` | sites with what they last said of themselves |
 //! | `orders` | orders, and what the journal has of one |
+//! | `reconcile` | runs of reconciliation, and what they found |
 //! | `payments` | what was paid and credits nobody, money that is long on the road |
 //! | `rows` | members, piles, prices, quarantine, energy |
 //! | `books` | accounts and transfers |
@@ -20,6 +21,7 @@ pub mod decided;
 pub mod entries;
 pub mod orders;
 pub mod payments;
+pub mod reconcile;
 pub mod rows;
 pub mod sites;
 pub mod statements;

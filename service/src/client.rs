@@ -2,14 +2,17 @@
 //! request, or one for all of them.
 //! Whoever may open the socket may do everything; who shows a token there is who the token says.
 
+mod content;
+
 use crate::{
     escape::Escaped,
     http::{idempotency::IDEMPOTENCY_KEY, problem::Details},
     public::is_public,
 };
 use bytes::Bytes;
+use content::{Content, OfFile, Sent};
 use domain::journal::hex;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::{HeaderMap, Method, Request, Response, body::Incoming, client::conn::http1::SendRequest, header};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -69,7 +72,7 @@ pub struct Kept {
     sender: Option<Sender>,
 }
 
-type Sender = SendRequest<Full<Bytes>>;
+type Sender = SendRequest<Sent>;
 
 /// A request on its way.
 #[derive(Debug, Clone)]
@@ -77,7 +80,7 @@ pub struct Call {
     method: Method,
     path: String,
     headers: Vec<(String, String)>,
-    body: Bytes,
+    body: Content,
 }
 
 /// What came back, whatever its status.
@@ -146,7 +149,7 @@ impl Call {
             method,
             path: path.into(),
             headers: Vec::new(),
-            body: Bytes::new(),
+            body: Content::Bytes(Bytes::new()),
         }
     }
 
@@ -199,8 +202,18 @@ impl Call {
     /// The same with a body, whatever it is.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = body.into();
+        self.body = Content::Bytes(body.into());
         self
+    }
+
+    /// The same with what is in a file, which is read as it is sent. For command lines: whoever else is served by this thread waits for the
+    /// disk.
+    ///
+    /// # Errors
+    /// The system says no.
+    pub fn file(mut self, media_type: &str, file: std::fs::File) -> io::Result<Self> {
+        self.body = Content::File(OfFile::new(file)?);
+        Ok(self.header(header::CONTENT_TYPE.as_str(), media_type))
     }
 
     /// The same with a body of this media type.
@@ -389,9 +402,7 @@ impl Client {
         for (name, value) in &call.headers {
             request = request.header(name, value);
         }
-        let request = request
-            .body(Full::new(call.body))
-            .map_err(|error| self.broken(&error))?;
+        let request = request.body(call.body.send()).map_err(|error| self.broken(&error))?;
         sender.send_request(request).await.map_err(|error| self.broken(&error))
     }
 

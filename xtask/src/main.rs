@@ -9,6 +9,7 @@ mod bench;
 mod demo;
 mod dictionary;
 mod fuzz;
+mod room;
 mod run;
 mod test;
 mod tidy;
@@ -25,10 +26,10 @@ usage: cargo xtask <command>
   tidy            the part of it that no compiler sees: walls, file heads and lengths, citations, links
   fuzz [TARGET…] [--seconds N] | fuzz TARGET FILE…
                   looks for inputs that break a rule, for N seconds each, or plays inputs again;
-                  targets: config http journal mqtt pile session
+                  targets are the folders of fuzz/corpus
   bench [--quick] [ROW…]
                   speed and memory of the release build beside mosquitto, PostgreSQL and the bare disk, in one table;
-                  rows: records orders lone live memory disk start bills
+                  bench --help lists its rows
   dictionary N    makes the dictionary number N that batches of the journal are packed with, from simulated stations
   audit           licences, sources, banned and doubled dependencies, known vulnerabilities
 ";

@@ -2,7 +2,7 @@
 //! built; the quickest first.
 
 use crate::{
-    fuzz,
+    fuzz, room,
     run::{Result, Steps, cargo, program, programs, root, run, succeeds},
     tidy, tools,
 };
@@ -26,6 +26,7 @@ pub(crate) fn test() -> Result {
 
 fn all(steps: &mut Steps) -> Result {
     steps.step("tools", || tools::of_rust().and_then(|()| tools::of_tests()))?;
+    steps.step("room", room::make)?;
     steps.step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
     steps.step("tidy", tidy::tidy)?;
     steps.step("lints", || {

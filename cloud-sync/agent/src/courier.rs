@@ -12,7 +12,7 @@ pub(crate) use asked::Watched;
 use crate::urgency::Urgency;
 use asked::LIVE_MS;
 use directives::Directives;
-use domain::{ids::OrderId, journal::Head, time::Mono};
+use domain::{head_office::HqEpoch, ids::OrderId, journal::Head, time::Mono};
 use pace::{Pace, carried_ms};
 use protocol::{
     frame::{Ack, BATCH_ENTRIES_MAX, BATCH_PACKED_MAX, Nonce, Pong, State},
@@ -208,6 +208,8 @@ pub struct Progress {
 /// The state machine.
 pub struct Courier {
     phase: Phase,
+    /// The life of head office's that has answered the last hello.
+    life: Option<HqEpoch>,
     /// Up to where head office has the journal.
     acked: Option<Head>,
     /// Up to where it was sent.
@@ -261,6 +263,7 @@ impl Courier {
     pub fn new() -> Self {
         Self {
             phase: Phase::Away,
+            life: None,
             acked: None,
             sent: Head::START,
             in_common: Head::START,
@@ -430,6 +433,13 @@ impl Courier {
         if matches!(self.phase, Phase::Greeting { .. }) && !answers_hello {
             // Of an earlier hello, or of a batch before the connection broke: the answer to this one is on its way.
             return;
+        }
+        if answers_hello {
+            self.life = Some(ack.hq_epoch);
+        } else if self.life != Some(ack.hq_epoch) && self.phase != Phase::Away {
+            // Another life of head office's has begun while the connection stood, behind a broker that is not its own. The station
+            // goes by what answers a hello, and by nothing else.
+            return self.greet(now, effects);
         }
         let was = self.progress.state.replace(ack.state);
         match ack.state {

@@ -2,6 +2,7 @@
 //! tests take this file too.
 
 use encoding_rs::GBK;
+use flate2::{Compression, write::GzEncoder};
 use std::io::{Cursor, Write};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
@@ -242,6 +243,13 @@ pub(crate) fn zipped(files: &[(&str, &[u8])]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
+/// As WeChat's API packs a bill.
+pub(crate) fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
+}
+
 /// A detail with the file of sums that comes with it.
 pub(crate) fn alipay_zip(detail: &str) -> Vec<u8> {
     let sums = gbk("#支付宝业务汇总查询\r\n");
@@ -272,6 +280,23 @@ pub(crate) struct Wrong {
 fn without_last_lines(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.split_inclusive('\n').collect();
     all[..all.len() - lines].concat()
+}
+
+/// The bill of all trades with the columns that WeChat's bill of refunds has besides.
+fn refunds_alone(all: &str) -> String {
+    all.replacen(",微信退款单号,", ",退款申请时间,退款成功时间,微信退款单号,", 1)
+        .replace(
+            "`CNY,`50.00,`0.00,",
+            "`CNY,`50.00,`0.00,`2026-03-09 10:02:00,`2026-03-09 10:02:00,",
+        )
+        .replace(
+            "`CNY,`20.00,`0.00,",
+            "`CNY,`20.00,`0.00,`2026-03-09 10:02:00,`2026-03-09 10:02:00,",
+        )
+        .replace(
+            "`CNY,`0.00,`0.00,",
+            "`CNY,`0.00,`0.00,`2026-03-09 10:02:00,`2026-03-09 10:02:00,",
+        )
 }
 
 /// Files that are wrong, each in one way.
@@ -431,6 +456,50 @@ pub(crate) fn wrong_files() -> Vec<Wrong> {
             "day",
             Some(4),
         ),
+        of_wechat(
+            "a refund of the day before",
+            wechat.replacen("`2026-03-09 10:02:00", "`2026-03-08 10:02:00", 1),
+            "day",
+            Some(4),
+        ),
+        of_wechat(
+            "the bill of refunds alone, which has the times of their payments",
+            refunds_alone(&wechat),
+            "columns",
+            Some(1),
+        ),
+        of_wechat(
+            "a character that no database takes",
+            replaced(&wechat, "充电", "充\0电"),
+            "encoding",
+            Some(2),
+        ),
+        of_wechat(
+            "a character that moves the cursor",
+            replaced(&wechat, "充电", "\u{1b}[2J"),
+            "encoding",
+            Some(2),
+        ),
+        of_alipay(
+            "a line's end within a line of Alipay's",
+            replaced(&alipay, "充电", "充\r电"),
+            "encoding",
+            Some(6),
+        ),
+        Wrong {
+            what: "half a GZIP",
+            format: "wechat_trade",
+            bytes: gzipped(wechat.as_bytes())[..300].to_vec(),
+            why: "archive",
+            line: None,
+        },
+        Wrong {
+            what: "a GZIP that unpacks to a line without an end",
+            format: "wechat_trade",
+            bytes: gzipped(&vec![b'0'; 32 << 20]),
+            why: "too_large",
+            line: Some(1),
+        },
         of_alipay(
             "another day at Alipay",
             replaced(&alipay, "[2026年03月09日", "[2026年03月08日"),

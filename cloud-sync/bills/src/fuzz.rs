@@ -3,13 +3,13 @@
 
 use crate::{
     AMOUNT_MAX, Biller, Encoding, Expected, Format, Kind, Line, Refusal, Stopped, Sums,
+    archive::read_file,
     mapped::{Kinds, Mapping},
-    read::read,
 };
 use jiff::tz::TimeZone;
-use std::convert::Infallible;
+use std::{convert::Infallible, io::Cursor};
 
-/// A file; its first line says the format.
+/// A file, packed or not; a line before it says the format.
 ///
 /// What is read comes to the sums that are said, in the order of the file, each line with the sign of what it is about. What is
 /// refused says so in few words. A file of which half is missing is refused, unless that half said nothing.
@@ -66,7 +66,7 @@ fn lines_of(format: Format, file: &[u8]) -> Result<(Vec<Line>, Sums), Refusal> {
         mapping: Some(mapping()),
     };
     let mut lines = Vec::new();
-    let read = read(format, &expected, file, |line| {
+    let read = read_file(Cursor::new(file), format, &expected, |line| {
         lines.push(line);
         Ok::<(), Infallible>(())
     });
@@ -92,6 +92,7 @@ fn mapping() -> Mapping {
             column: "类型".to_owned(),
             payments: vec!["消费".to_owned()],
             refunds: vec!["退货".to_owned()],
+            ignored: vec!["查询".to_owned()],
         }),
         settled: None,
         fee: column("手续费"),
@@ -102,6 +103,7 @@ fn mapping() -> Mapping {
         status: None,
         name: None,
         total: column("合计"),
+        total_of: Vec::new(),
     }
 }
 

@@ -62,20 +62,22 @@ fn a_file_that_is_wrong_is_refused_with_its_line_and_reason() {
 fn columns_may_stand_in_any_order() {
     let bill = wechat_trade(&trades());
     let (as_written, sums) = lines_of(Format::WechatTrade, bill.as_bytes()).unwrap();
-    let turned: Vec<String> = bill
-        .trim_start_matches('\u{feff}')
-        .lines()
-        .map(|line| {
-            let (mark, separator) = if line.starts_with('`') { ("`", ",`") } else { ("", ",") };
-            let mut fields: Vec<&str> = line.trim_start_matches('`').split(separator).collect();
-            fields.reverse();
-            format!("{mark}{}\n", fields.join(separator))
-        })
-        .collect();
-    assert_eq!(
-        lines_of(Format::WechatTrade, turned.concat().as_bytes()).unwrap(),
-        (as_written, sums)
-    );
+    for turn in 0..27 {
+        let turned: Vec<String> = bill
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .map(|line| {
+                let (mark, separator) = if line.starts_with('`') { ("`", ",`") } else { ("", ",") };
+                let mut fields: Vec<&str> = line.trim_start_matches('`').split(separator).collect();
+                fields.reverse();
+                let by = turn % fields.len();
+                fields.rotate_left(by);
+                format!("{mark}{}\n", fields.join(separator))
+            })
+            .collect();
+        let read = lines_of(Format::WechatTrade, turned.concat().as_bytes()).unwrap();
+        assert_eq!(read, (as_written.clone(), sums), "{turn}");
+    }
 }
 
 #[test]
@@ -201,10 +203,67 @@ fn entries_of_an_account_have_numbers_of_their_own() {
 }
 
 #[test]
-fn a_refund_may_name_the_time_of_its_payment() {
-    let bill = wechat_trade(&trades()).replace("`2026-03-09 10:02:00", "`2026-03-01 10:02:00");
-    let (lines, _) = lines_of(Format::WechatTrade, bill.as_bytes()).unwrap();
+fn whoever_brings_a_bill_of_some_trades_is_told_which_to_ask_for() {
+    let all = wechat_trade(&trades());
+    let payments_alone = all.replacen(",微信退款单号,商户退款单号", ",一,二", 1);
+    let refunds_alone = all.replacen("设备号", "退款申请时间", 1);
+    for bill in [payments_alone, refunds_alone] {
+        let refusal = lines_of(Format::WechatTrade, bill.as_bytes()).unwrap_err();
+        assert_eq!((refusal.why, refusal.line), (Why::Columns, Some(1)));
+        assert!(refusal.words.contains("ask for `ALL` (所有交易账单)"), "{refusal}");
+    }
+    let refusal = lines_of(Format::WechatFund, all.as_bytes()).unwrap_err();
+    assert!(refusal.words.contains("资金账单"), "{refusal}");
+}
+
+#[test]
+fn a_refund_of_alipays_may_name_the_time_of_its_payment() {
+    // Which day the file is of stands at its beginning.
+    let bill = alipay_trade(&trades()).replace("2026-03-09 10:02:00", "2026-03-01 10:02:00");
+    let (lines, _) = lines_of(Format::AlipayTrade, &gbk(&bill)).unwrap();
     assert_eq!(lines[2].at, Wall::parse("2026-03-01T10:02:00+08:00").unwrap());
+}
+
+#[test]
+fn a_partners_bill_names_the_merchant_beside_the_partner() {
+    let bill = wechat_trade(&trades())
+        .replacen("特约商户号", "子商户号", 1)
+        .replace("`1900000001,`0,", "`1800000000,`1900000001,");
+    assert_eq!(lines_of(Format::WechatTrade, bill.as_bytes()).unwrap().1.lines, 3);
+    let others = bill.replace("`1900000001,", "`1900000002,");
+    assert_eq!(
+        lines_of(Format::WechatTrade, others.as_bytes()).unwrap_err().why,
+        Why::Merchant
+    );
+}
+
+#[test]
+fn a_bill_comes_packed_or_not() {
+    let wechat = wechat_trade(&trades());
+    let as_it_is = lines_of(Format::WechatTrade, wechat.as_bytes()).unwrap();
+    for packed in [gzipped(wechat.as_bytes()), zipped(&[("a.csv", wechat.as_bytes())])] {
+        assert_eq!(lines_of(Format::WechatTrade, &packed).unwrap(), as_it_is);
+    }
+    let movements = [("10:00:00".to_owned(), "1".to_owned(), "收费".to_owned(), -30)];
+    let alipay = gbk(&alipay_fund(&movements));
+    let as_it_is = lines_of(Format::AlipayFund, &alipay).unwrap();
+    assert_eq!(lines_of(Format::AlipayFund, &gzipped(&alipay)).unwrap(), as_it_is);
+}
+
+#[test]
+fn tabs_are_text_and_what_else_moves_a_cursor_is_none() {
+    let with = |name: &str| {
+        let bill = wechat_trade(&trades()).replacen("`充电", &format!("`{name}"), 1);
+        let read = lines_of(Format::WechatTrade, bill.as_bytes());
+        read.map(|(lines, _)| lines[0].name.clone())
+            .map_err(|refusal| (refusal.why, refusal.line))
+    };
+    assert_eq!(with("a\tb"), Ok("a\tb".to_owned()));
+    for control in ["\0", "\u{1}", "\r", "\u{7f}", "\u{85}", "\u{9b}"] {
+        let named = with(&format!("充{control}电"));
+        assert_eq!(named, Err((Why::Encoding, Some(2))), "{control:?}");
+        assert_eq!(with(&format!("a{control}b")), named, "{control:?}");
+    }
 }
 
 #[test]
@@ -243,8 +302,16 @@ fn movements_are_told_apart_by_their_words() {
         movement(3, "退款", -700),
         movement(4, "提现", -4_000),
         movement(5, "分账", -1),
+        movement(6, "退费", 4),
     ];
-    let kinds = [Kind::Payment, Kind::Fee, Kind::Refund, Kind::Payout, Kind::Other];
+    let kinds = [
+        Kind::Payment,
+        Kind::Fee,
+        Kind::Refund,
+        Kind::Payout,
+        Kind::Other,
+        Kind::Fee,
+    ];
     for (format, bytes) in [
         (Format::WechatFund, wechat_fund(&movements).into_bytes()),
         (Format::AlipayFund, gbk(&alipay_fund(&movements))),
@@ -256,7 +323,7 @@ fn movements_are_told_apart_by_their_words() {
             "{format}"
         );
         assert_eq!(lines[3].amount, Fen(-4_000));
-        assert_eq!((sums.income, sums.outgo), (Fen(5_000), Fen(4_731)));
+        assert_eq!((sums.income, sums.outgo), (Fen(5_004), Fen(4_731)));
     }
 }
 
@@ -274,6 +341,7 @@ fn mapping() -> Mapping {
             column: "类型".to_owned(),
             payments: vec!["消费".to_owned()],
             refunds: vec!["退货".to_owned()],
+            ignored: vec!["查询".to_owned()],
         }),
         settled: None,
         fee: Some("手续费".to_owned()),
@@ -284,6 +352,7 @@ fn mapping() -> Mapping {
         status: None,
         name: None,
         total: Some("合计".to_owned()),
+        total_of: Vec::new(),
     }
 }
 
@@ -319,6 +388,11 @@ fn a_csv_file_is_read_by_its_mapping_and_held_to_its_totals() {
         ("57.00", "57.01", (Why::Totals, Some(4))),
         ("0.26", "0.27", (Why::Totals, Some(4))),
         ("合计;;;;;57.00;0.26;;\n", "", (Why::Cut, Some(3))),
+        // Cut off in the line of totals, or a line of totals without a sum.
+        (";57.00;0.26;;\n", "", (Why::Cut, Some(4))),
+        (";57.00;0.26;;\n", ";57.00", (Why::Cut, Some(4))),
+        (";57.00;0.26;;", ";57.00;;;", (Why::Cut, Some(4))),
+        (";57.00;0.26;;", ";;0.26;;", (Why::Cut, Some(4))),
         (";CNY", ";USD", (Why::Currency, Some(2))),
         (";1900000001;CNY", ";19;CNY", (Why::Merchant, Some(2))),
         ("消费;", "充值;", (Why::Word, Some(2))),
@@ -330,6 +404,21 @@ fn a_csv_file_is_read_by_its_mapping_and_held_to_its_totals() {
     ] {
         assert_eq!(why(&bill.replacen(from, to, 1), mapping()), Err(is), "{from} {to}");
     }
+    // A line that carries no trade is passed over, but for what it adds to the totals.
+    let queried = bill
+        .replacen("合计;", "查询;;;;;1.00;;;\n查询;;;;;;;;\n合计;", 1)
+        .replacen("57.00", "58.00", 1);
+    let (of_queried, sums_of_queried) = read_as(Format::Csv, &with(mapping()), &gbk(&queried)).unwrap();
+    assert_eq!((of_queried, sums_of_queried), (lines.clone(), sums));
+    // Where the totals have a sum of some columns alone.
+    let of_amounts = Mapping {
+        total_of: vec!["金额".to_owned()],
+        ..mapping()
+    };
+    let some = bill.replacen(";57.00;0.26;;", ";57.00;;;", 1);
+    assert_eq!(why(&some, of_amounts.clone()), Ok(()));
+    let wrong = some.replacen("57.00", "57.01", 1);
+    assert_eq!(why(&wrong, of_amounts), Err((Why::Totals, Some(4))));
     // What the channel owes, where another column says it.
     let coupons = bill
         .replacen("币种", "结算", 1)
@@ -341,8 +430,8 @@ fn a_csv_file_is_read_by_its_mapping_and_held_to_its_totals() {
         total: None,
         ..mapping()
     };
-    let (lines, _) = read_as(Format::Csv, &with(settled), &gbk(&without_totals(&coupons))).unwrap();
-    let both: Vec<_> = lines.iter().map(|line| (line.amount, line.settled)).collect();
+    let (owed, _) = read_as(Format::Csv, &with(settled), &gbk(&without_totals(&coupons))).unwrap();
+    let both: Vec<_> = owed.iter().map(|line| (line.amount, line.settled)).collect();
     assert_eq!(both, [(Fen(5_000), Fen(4_800)), (Fen(-700), Fen(-672))]);
     let utf8 = read_as(Format::Csv, &with(mapping()), bill.as_bytes()).unwrap_err();
     assert_eq!(utf8.why, Why::Encoding, "{utf8}");

@@ -15,6 +15,16 @@ pub const BYTES_MAX: u64 = 2 << 30;
 const OTHERS_MAX: u64 = 1_000;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// A character that moves or ends something and shows nothing, but for tabs: no text of a channel's has any, and databases do not take
+/// every one.
+fn control(text: &str) -> Option<char> {
+    let is_one = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
+    if text.is_ascii() && !text.bytes().any(is_one) {
+        return None;
+    }
+    text.chars().find(|char| char.is_control() && *char != '\t')
+}
+
 /// How a file's text is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Encoding {
@@ -96,7 +106,15 @@ impl<R: BufRead> Lines<R> {
             Encoding::Utf8 => str::from_utf8(bytes).ok().map(Cow::Borrowed),
             Encoding::Gbk => GBK.decode_without_bom_handling_and_without_replacement(bytes),
         };
-        text.ok_or_else(|| self.wrong_encoding())
+        let text = text.ok_or_else(|| self.wrong_encoding())?;
+        if let Some(control) = control(&text) {
+            let words = format!(
+                "has a character in it that is none of a text (U+{:04X}); import the file as the channel made it",
+                u32::from(control)
+            );
+            return Err(Refusal::new(self.number, Why::Encoding, words));
+        }
+        Ok(text)
     }
 
     fn wrong_encoding(&self) -> Refusal {

@@ -55,11 +55,32 @@ const FUND: [&str; 8] = [
 const REVERSAL: &str = "#revoked";
 const FUND_TOTALS: [&str; 5] = ["资金流水总笔数", "收入笔数", "收入金额", "支出笔数", "支出金额"];
 
+/// What only the bill of refunds alone has (`REFUND`): its times are those at which was paid.
+const OF_REFUNDS: [&str; 2] = ["退款申请时间", "退款成功时间"];
+/// What the partners' bills call 特约商户号 in older ones.
+const PARTNERS: [&str; 2] = ["子商户号", "特约商户号"];
+/// Which bills are taken.
+const ALL: &str = "this must be the trade bill of all trades: ask for `ALL` (所有交易账单)";
+const FUNDS: &str = "this must be the fund bill (资金账单)";
+
+/// The names of the columns, of which some stand for others.
+fn header(text: &str) -> Vec<Cow<'_, str>> {
+    let names = text
+        .strip_prefix('`')
+        .unwrap_or(text)
+        .split(',')
+        .map(|name| name.trim().trim_start_matches('`'));
+    names
+        .map(|name| Cow::Borrowed(if name == PARTNERS[0] { PARTNERS[1] } else { name }))
+        .collect()
+}
+
 /// What every bill of WeChat's has alike: calls `line` for each line, and returns the totals with their line's number.
 fn walk<R, E, const N: usize>(
     lines: &mut Lines<R>,
     columns: &[&str],
     totals: [&str; N],
+    which: &str,
     mut line: impl FnMut(u64, &Columns, &[Cow<'_, str>]) -> Result<(), Stopped<E>>,
 ) -> Result<(u64, [String; N]), Stopped<E>>
 where
@@ -67,14 +88,24 @@ where
 {
     let columns = match lines.next::<E>()? {
         None => return Err(lines.cut("the line that names the columns").into()),
-        Some((number, text)) => Columns::find(number, &after_backticks(&text.replace(',', ",`")), columns)?,
+        Some((number, text)) => {
+            let names = header(&text);
+            if let Some(name) = OF_REFUNDS.iter().find(|name| names.contains(&Cow::Borrowed(**name))) {
+                let words = format!("names the column {name}, which the bill of refunds alone has; {which}");
+                return Err(Refusal::new(number, Why::Columns, words).into());
+            }
+            Columns::find(number, &names, columns).map_err(|mut refusal| {
+                refusal.words = format!("{}; {which}", refusal.words);
+                refusal
+            })?
+        }
     };
     let names = loop {
         let Some((number, text)) = lines.next::<E>()? else {
             return Err(lines.cut("the line of totals").into());
         };
         if !text.starts_with('`') {
-            break Columns::find(number, &after_backticks(&text.replace(',', ",`")), &totals)?;
+            break Columns::find(number, &header(&text), &totals)?;
         }
         let fields = after_backticks(&text);
         if let Err(refusal) = columns.fit(number, &fields) {
@@ -109,7 +140,7 @@ where
 {
     // What is summed and is no part of a line.
     let (mut settled, mut settled_back) = (0, 0);
-    let (number, totals) = walk(&mut lines, &TRADE, TRADE_TOTALS, |number, columns, fields| {
+    let (number, totals) = walk(&mut lines, &TRADE, TRADE_TOTALS, ALL, |number, columns, fields| {
         let get = |at| columns.get(fields, at);
         let amount = |at: usize| fen(number, columns.name(at), get(at));
         if ![get(1), get(2)].contains(&expected.merchant.as_str()) {
@@ -149,7 +180,7 @@ where
             settled: Fen(if is_payment { owed } else { -owed_back }),
             fee: Fen(fee),
             status: get(if is_payment { 5 } else { 9 }).to_owned(),
-            at: moment(number, (columns.name(0), get(0)), None, expected, !is_payment)?,
+            at: moment(number, (columns.name(0), get(0)), None, expected, false)?,
             name: get(10).to_owned(),
         })
     })?;
@@ -173,7 +204,7 @@ where
     F: FnMut(Line) -> Result<(), E>,
 {
     let (mut incomes, mut outgoes) = (0, 0);
-    let (number, totals) = walk(&mut lines, &FUND, FUND_TOTALS, |number, columns, fields| {
+    let (number, totals) = walk(&mut lines, &FUND, FUND_TOTALS, FUNDS, |number, columns, fields| {
         let get = |at| columns.get(fields, at);
         let amount = fen(number, columns.name(6), get(6))?;
         let amount = match get(5) {
@@ -231,7 +262,9 @@ where
 /// is something else, and not wrong.
 pub(super) fn kind_of_movement(word: &str) -> Kind {
     match word {
-        word if word.contains("手续费") || word.contains("服务费") || word == "收费" => Kind::Fee,
+        word if word.contains("手续费") || word.contains("服务费") || word == "收费" || word == "退费" => {
+            Kind::Fee
+        }
         word if word.contains("提现") => Kind::Payout,
         word if word.contains("退款") => Kind::Refund,
         "交易" | "交易付款" | "在线支付" => Kind::Payment,

@@ -10,7 +10,10 @@ use crate::{
     api::{self, ApiState, Bills},
     asks::Asks,
     bell::Bell,
-    bills::{folder::Folder, import::Importer},
+    bills::{
+        folder::{Folder, Stuck, may_be_watched},
+        import::Importer,
+    },
     clock::{MachineClock, system_wall},
     config::{Broker as BrokerConfig, Config},
     daily::Daily,
@@ -24,7 +27,7 @@ use crate::{
     owners::Owners,
     reconcile::{funds::Reconciler, nightly::Nightly},
     remote::{Address, Remote},
-    store::{Db, Place, identity},
+    store::{Db, Place, StoreError, at_sites, identity},
     webhook::{self, Webhook},
 };
 use anyhow::Context;
@@ -41,6 +44,7 @@ use std::{
     fmt,
     future::Future,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -194,6 +198,7 @@ pub async fn run(
     });
     let shown = Arc::clone(&tls);
     let has_tls = config.has_tls();
+    let stuck = Stuck::default();
     let watch = Watch {
         db: db.clone(),
         clock: Arc::new(clock),
@@ -202,6 +207,7 @@ pub async fn run(
         process: config.process.clone(),
         folder: config.data_dir.clone(),
         certificate_until: Box::new(move || has_tls.then(|| shown.state().expires)),
+        bills: stuck.clone(),
     };
     let bounds = Arc::new(Bounds::default());
     let daily = Daily {
@@ -225,13 +231,25 @@ pub async fn run(
         });
     let mut beside = JoinSet::new();
     beside.spawn(prune(state.clone()));
-    beside.spawn(recall_idle(db.clone(), clock, bell.clone()));
-    beside.spawn(end_overdue(db.clone(), clock, bell.clone()));
+    let money = || (db.clone(), clock, bell.clone());
+    beside.spawn(keep_rules(
+        money(),
+        RECALL_EVERY,
+        |money| money.recall_idle().map(drop),
+        "what lies idle at sites could not be asked back",
+    ));
+    beside.spawn(keep_rules(
+        money(),
+        OVERDUE_EVERY,
+        |money| money.end_overdue().map(drop),
+        "orders that wait for money in vain could not be ended",
+    ));
+    beside.spawn(pay_again(db.clone(), clock, bell.clone()));
     beside.spawn(daily.run());
     beside.spawn(nightly.run());
     beside.spawn(telling.run());
     beside.spawn(watch.run());
-    if let Some(folder) = bills_folder(&config, &db, clock)? {
+    if let Some(folder) = bills_folder(&config, &db, clock, stuck)? {
         beside.spawn(folder.run());
     }
     if let Some(delivery) = delivery {
@@ -261,16 +279,16 @@ pub async fn run(
 }
 
 /// The folder that is watched for bills.
-fn bills_folder(config: &Config, db: &Db, clock: MachineClock) -> anyhow::Result<Option<Folder>> {
+fn bills_folder(config: &Config, db: &Db, clock: MachineClock, stuck: Stuck) -> anyhow::Result<Option<Folder>> {
     let Some(folder) = config.bills.folder.clone() else {
         return Ok(None);
     };
-    std::fs::create_dir_all(&folder).with_context(|| {
-        format!(
-            "cannot make the folder {} (bills.folder in the configuration)",
-            folder.display()
-        )
-    })?;
+    let named = "bills.folder in the configuration";
+    let mut make = std::fs::DirBuilder::new();
+    make.recursive(true).mode(0o750);
+    make.create(&folder)
+        .with_context(|| format!("cannot make the folder {} ({named})", folder.display()))?;
+    may_be_watched(&folder).map_err(|why| anyhow::anyhow!("{named}: {why}"))?;
     Ok(Some(Folder {
         folder,
         spool: config.data_dir.join(SPOOL),
@@ -279,6 +297,7 @@ fn bills_folder(config: &Config, db: &Db, clock: MachineClock) -> anyhow::Result
             clock: Arc::new(clock),
             csv: config.bills.csv.clone().into(),
         },
+        stuck,
     }))
 }
 
@@ -443,37 +462,52 @@ impl Servers {
     }
 }
 
-/// Asks back what members keep at sites where they do not charge any more. What one process has asked for, another does not
-/// ask for again.
-async fn recall_idle(db: Db, clock: MachineClock, bell: Bell) {
+/// Does what rules say at certain times: asks back what members keep at sites where they do not charge any more; ends orders whose
+/// money did not come in time. What one process has done another does not do again.
+async fn keep_rules(
+    (db, clock, bell): (Db, MachineClock, Bell),
+    every: Duration,
+    rule: fn(&mut Money<'_>) -> Result<(), StoreError>,
+    failed: &'static str,
+) {
     loop {
-        tokio::time::sleep(RECALL_EVERY).await;
+        tokio::time::sleep(every).await;
         let now = Clock::wall(&clock);
-        let recalled = db.write(move |tx| {
+        let kept = db.write(move |tx| {
             let mut money = Money::new(tx, now, RULE);
-            money.recall_idle()?;
+            rule(&mut money)?;
             Ok(money.into_rung())
         });
-        match recalled.await {
+        match kept.await {
             Ok(sites) => sites.iter().for_each(|site| bell.issued(site)),
-            Err(error) => tracing::warn!("what lies idle at sites could not be asked back: {error}"),
+            Err(error) => tracing::warn!("{failed}: {error}"),
         }
     }
 }
 
-/// Ends orders whose money did not come in time.
-async fn end_overdue(db: Db, clock: MachineClock, bell: Bell) {
+/// Has wallets pay what their members owe, where something stood in the way before: a site that could not take it, or was away.
+async fn pay_again(db: Db, clock: MachineClock, bell: Bell) {
     loop {
-        tokio::time::sleep(OVERDUE_EVERY).await;
-        let now = Clock::wall(&clock);
-        let ended = db.write(move |tx| {
-            let mut money = Money::new(tx, now, RULE);
-            money.end_overdue()?;
-            Ok(money.into_rung())
-        });
-        match ended.await {
-            Ok(sites) => sites.iter().for_each(|site| bell.issued(site)),
-            Err(error) => tracing::warn!("orders that wait for money in vain could not be ended: {error}"),
+        tokio::time::sleep(RECALL_EVERY).await;
+        let owing = match db.read(|tx| at_sites::owing(tx, None)).await {
+            Ok(owing) => owing,
+            Err(error) => {
+                tracing::warn!("who owes something cannot be looked up: {error}");
+                continue;
+            }
+        };
+        // Each in a transaction of their own: nobody waits for all of them.
+        for member in owing {
+            let (of, now) = (member.clone(), Clock::wall(&clock));
+            let paid = db.write(move |tx| {
+                let mut money = Money::new(tx, now, RULE);
+                money.pay_owed(&of)?;
+                Ok(money.into_rung())
+            });
+            match paid.await {
+                Ok(sites) => sites.iter().for_each(|site| bell.issued(site)),
+                Err(error) => tracing::warn!(%member, "what they owe cannot be paid: {error}"),
+            }
         }
     }
 }

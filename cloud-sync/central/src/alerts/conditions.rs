@@ -53,6 +53,8 @@ pub struct Here {
     pub disk_free: Option<u64>,
     /// The folder on that disk.
     pub folder: String,
+    /// What cannot be dealt with in the folder for bills, if there is such.
+    pub bills_stuck: Option<String>,
 }
 
 /// What is known.
@@ -158,6 +160,9 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
             "the certificate that {process} shows {when}: sites and callers stay away then; put a new one in its place"
         );
         conditions.insert((Kind::Certificate, process.clone()), words);
+    }
+    if let Some(words) = &known.here.bills_stuck {
+        conditions.insert((Kind::BillsStuck, process.clone()), words.clone());
     }
     let was_full = is_open(Kind::Disk, process);
     let is_full = match known.here.disk_free {
@@ -517,6 +522,14 @@ mod tests {
         assert_eq!(kinds(&free(Some(threshold + threshold / 10)), &open), []);
         assert_eq!(kinds(&free(None), &[]), []);
         assert_eq!(kinds(&free(None), &open), one(Kind::Disk, "p1"));
+    }
+
+    #[test]
+    fn what_the_folder_for_bills_is_stuck_with_is_told_of_its_process() {
+        let mut some = known(Vec::new());
+        assert_eq!(kinds(&some, &[]), []);
+        some.here.bills_stuck = Some("wechat/a was tried 5 times".to_owned());
+        assert_eq!(kinds(&some, &[]), one(Kind::BillsStuck, "p1"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod telling;
 
 use crate::{
     api::dto::alert::AlertView,
+    bills::folder::Stuck,
     daily,
     desk::Clock,
     store::{
@@ -67,6 +68,8 @@ pub struct Watch {
     pub folder: PathBuf,
     /// When the certificate ends that this process shows.
     pub certificate_until: Box<dyn Fn() -> Option<Wall> + Send + Sync>,
+    /// What the folder for bills is stuck with.
+    pub bills: Stuck,
 }
 
 impl Watch {
@@ -104,6 +107,7 @@ impl Watch {
             certificate_until: (self.certificate_until)(),
             disk_free: free(&self.folder),
             folder: self.folder.display().to_string(),
+            bills_stuck: self.bills.words(),
         };
         let (thresholds, now) = (self.thresholds, self.clock.wall());
         let seen = here.clone();
@@ -189,7 +193,7 @@ fn tell(tx: &mut dyn Tx, alert: &Alert, what: &str, channels: &[Channel], now: W
 }
 
 /// What an ordinary user may still take of the disk that a folder is on, in bytes.
-fn free(folder: &std::path::Path) -> Option<u64> {
+pub(crate) fn free(folder: &std::path::Path) -> Option<u64> {
     let found = nix::sys::statvfs::statvfs(folder).ok()?;
     // The widths of both differ between systems.
     #[allow(clippy::useless_conversion, reason = "it is one elsewhere")]

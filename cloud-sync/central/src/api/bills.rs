@@ -14,7 +14,12 @@ use crate::{
         queries::bills::list,
     },
 };
-use axum::{Json, body::Body, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    body::{Body, HttpBody},
+    extract::State,
+    http::StatusCode,
+};
 use domain::time::{Day, Zone};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -171,6 +176,7 @@ impl From<NotImported> for Problem {
 fn not_received(error: NotReceived) -> Problem {
     match error {
         NotReceived::TooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", error.to_string()),
+        NotReceived::NoRoom { .. } => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "no_room", error.to_string()),
         NotReceived::Broken(error) => Problem::internal(error),
     }
 }
@@ -186,9 +192,9 @@ impl ApiState {
     /// Keeps a body as it comes. On the disk it is written by a thread of its own.
     async fn receive(&self, body: Body) -> Result<Received, Problem> {
         let (parts, mut come) = mpsc::channel::<axum::body::Bytes>(PARTS_MAX);
-        let folder = self.bills.spool.clone();
+        let (folder, bytes) = (self.bills.spool.clone(), body.size_hint().lower());
         let kept = tokio::task::spawn_blocking(move || {
-            let mut spool = Spool::begin(&folder)?;
+            let mut spool = Spool::begin(&folder, bytes)?;
             while let Some(part) = come.blocking_recv() {
                 spool.add(&part)?;
             }

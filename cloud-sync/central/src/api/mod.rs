@@ -7,6 +7,7 @@
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
 //! | `wallets`, `topups`, `leases`, `placing` | members' money: what comes in, what lies where, orders through head office |
 //! | `refunds`, `decisions` | money back for orders, and decisions on their bills, by one person or two |
+//! | `adjustments` | two people add to a wallet, or take from it |
 //! | `money` | what every change of it does alike |
 //! | `bills` | channels' bills, streamed in |
 //! | `reconciliation` | days held against those bills, runs, and what differs |
@@ -33,10 +34,12 @@
 //! *Architecture Invariant:* what reads sees one state of the database; what changes something does it in one transaction with
 //! its entry in the audit chain.
 
+mod adjustments;
 mod alerts;
 mod answered;
 mod attempts;
 mod audit;
+mod bill_proposals;
 mod bills;
 mod books;
 mod books_check;
@@ -296,12 +299,14 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(directing::routes())
         .merge(placing::routes())
         .merge(refunds::routes())
+        .merge(adjustments::routes())
         .merge(decisions::routes())
         .merge(findings::routes())
         .merge(alerts::routes())
         .merge(statements::routes())
         .merge(payments::routes())
         .merge(bills::routes())
+        .merge(bill_proposals::routes())
         .merge(reconciliation::routes())
         .merge(stations::routes())
         .merge(inbox::routes())

@@ -79,6 +79,10 @@ impl From<Refused> for Problem {
             Refused::OtherBill { .. } => (StatusCode::CONFLICT, "other_bill"),
             Refused::UnknownDecision(_) => (StatusCode::NOT_FOUND, "unknown_decision"),
             Refused::DecisionDecided { .. } => (StatusCode::CONFLICT, "decision_decided"),
+            Refused::UnknownFinding(_) => (StatusCode::NOT_FOUND, "unknown_finding"),
+            Refused::Adjusted { .. } => (StatusCode::CONFLICT, "finding_adjusted"),
+            Refused::UnknownAdjustment(_) => (StatusCode::NOT_FOUND, "unknown_adjustment"),
+            Refused::AdjustmentDecided { .. } => (StatusCode::CONFLICT, "adjustment_decided"),
             Refused::OtherTopUp(_) => (StatusCode::CONFLICT, "top_up_reference_used"),
         };
         let problem = Self::new(status, code, words);

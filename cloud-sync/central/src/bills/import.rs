@@ -62,8 +62,9 @@ pub enum NotImported {
     Refused(#[from] Refusal),
     /// The day has its bill, from another file.
     #[error(
-        "channel {} has its {} of {} from another file, number {} with SHA-256 {}: a bill that was imported is not replaced",
-        .0.channel, .0.format, .0.day, .0.id, .0.sha256
+        "channel {} has its {} of {} from another file, number {} with SHA-256 {}: a bill that was imported is not replaced. Where it is wrong two people \
+         withdraw it: POST /v1/bills/{}/withdrawal",
+        .0.channel, .0.format, .0.day, .0.id, .0.sha256, .0.id
     )]
     Present(Box<File>),
     /// The same bytes are another bill.
@@ -78,7 +79,8 @@ pub enum NotImported {
     Broken(io::Error),
 }
 
-fn other_biller(channel: &str, bills: Option<Biller>, format: Format) -> String {
+/// That a channel has no files of this kind.
+pub(crate) fn other_biller(channel: &str, bills: Option<Biller>, format: Format) -> String {
     match bills {
         None => format!(
             "channel {channel} has no bills: say whose files they are by `bills` in PUT /v1/channels/{channel}, {} for this format",
@@ -262,13 +264,18 @@ impl Importer {
                 let why = "the import was taken for dead: begin it anew".to_owned();
                 Err(StoreError::Unavailable(why).into())
             }
-            // Another one of the same day was faster.
+            // Another one of the same day was faster, or the same one of another.
             Err(StoreError::Constraint(why)) => {
                 let (channel, format, day) = (file.channel.clone(), file.format, file.day);
-                let present = self.db.read(move |tx| bills::of_day(tx, &channel, format, day));
-                match present.await? {
-                    Some(present) => is_it(present, &file.sha256),
-                    None => Err(StoreError::Constraint(why).into()),
+                let hash = file.sha256.clone();
+                let found = self.db.read(move |tx| {
+                    let present = bills::of_day(tx, &channel, format, day)?;
+                    Ok((present, bills::with_bytes(tx, &hash)?))
+                });
+                match found.await? {
+                    (Some(present), _) => is_it(present, &file.sha256),
+                    (None, Some(elsewhere)) => Err(NotImported::Elsewhere(Box::new(elsewhere))),
+                    (None, None) => Err(StoreError::Constraint(why).into()),
                 }
             }
             Err(error) => Err(error.into()),

@@ -5,9 +5,10 @@
 //! |---|---|
 //! | [`spool`] | a file on its way in, kept where nobody sees it |
 //! | [`import`] | a file into the database |
-//! | [`folder`] | a folder that is watched for files |
+//! | [`folder`] | a folder that is watched for files; `handles` is what it does there |
 
 pub mod folder;
+mod handles;
 pub mod import;
 pub mod spool;
 

@@ -1,6 +1,7 @@
 //! A file on its way in: its bytes are kept where nobody sees them and where they go with the process, while their SHA-256 is
 //! counted.
 
+use crate::alerts::free;
 use domain::journal::hex;
 use sha2::{Digest, Sha256};
 use std::{
@@ -12,6 +13,8 @@ use std::{
 
 /// The most bytes of a file as it comes.
 pub const BYTES_MAX: u64 = 1 << 30;
+/// What stays free on the disk beside it, in bytes: the database is there too.
+const FREE_MIN: u64 = 256 << 20;
 
 /// A file that came whole.
 #[derive(Debug)]
@@ -30,6 +33,14 @@ pub enum NotReceived {
     /// It has more bytes than [`BYTES_MAX`].
     #[error("a bill has at most {BYTES_MAX} bytes")]
     TooLarge,
+    /// The disk has no room for it.
+    #[error("{free} bytes are free where bills are kept while they are imported, and {needed} are needed: make room")]
+    NoRoom {
+        /// How many are free.
+        free: u64,
+        /// How many would have to be.
+        needed: u64,
+    },
     /// They could not be read, or kept.
     #[error(transparent)]
     Broken(#[from] io::Error),
@@ -43,12 +54,13 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// An empty one, in this folder, which is made where it is not there.
+    /// An empty one, in this folder, which is made where it is not there. So many bytes will come, as far as that is known.
     ///
     /// # Errors
-    /// The system says no.
-    pub fn begin(folder: &Path) -> io::Result<Self> {
+    /// [`NotReceived`].
+    pub fn begin(folder: &Path, bytes: u64) -> Result<Self, NotReceived> {
         service::folder::make_private(folder)?;
+        has_room(free(folder), bytes)?;
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let path = folder.join(format!("bill-{}", hex(&random)));
@@ -107,5 +119,31 @@ impl Spool {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// Whether so many bytes may come where so many are free; as long as nobody knows, they may.
+fn has_room(free: Option<u64>, bytes: u64) -> Result<(), NotReceived> {
+    if bytes > BYTES_MAX {
+        return Err(NotReceived::TooLarge);
+    }
+    let needed = bytes + FREE_MIN;
+    match free {
+        Some(free) if free < needed => Err(NotReceived::NoRoom { free, needed }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_fill_the_disk_is_not_begun() {
+        let begin = |free, bytes| has_room(free, bytes).map_err(|error| error.to_string());
+        assert_eq!(begin(Some(FREE_MIN + 10), 10), Ok(()));
+        assert!(begin(Some(FREE_MIN + 10), 11).unwrap_err().contains("make room"));
+        assert_eq!(begin(None, BYTES_MAX), Ok(()));
+        assert!(begin(None, BYTES_MAX + 1).unwrap_err().contains("at most"));
     }
 }

@@ -57,9 +57,9 @@ pub(super) fn run(daemon: &Daemon, command: Bill) -> anyhow::Result<Shown> {
             day,
             format,
         } => {
-            let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let call = Call::put(format!("/v1/channels/{channel}/bills/{day}/{format}"));
-            let call = call.content("application/octet-stream", bytes);
+            let call = std::fs::File::open(&file).and_then(|opened| call.file("application/octet-stream", opened));
+            let call = call.with_context(|| format!("cannot read {}", file.display()))?;
             let imported: Value = wait(daemon.0.read(call))?;
             Ok((imported, |answer| {
                 let bill = table::fields(&answer["bill"]);

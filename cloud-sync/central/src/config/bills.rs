@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// The most mappings.
 const MAPPINGS_MAX: usize = 32;
 /// Every key of one.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "channel",
     "encoding",
     "separator",
@@ -22,6 +22,7 @@ const KEYS: [&str; 20] = [
     "kind",
     "payments",
     "refunds",
+    "ignore",
     "settled",
     "fee",
     "refund_reference",
@@ -31,6 +32,7 @@ const KEYS: [&str; 20] = [
     "status",
     "name",
     "total",
+    "total_of",
 ];
 
 /// All mappings, of which no channel has two.
@@ -102,17 +104,22 @@ fn mapping(entries: &[(String, Given)]) -> Result<Mapping, String> {
         Some("|") => '|',
         Some(other) => return Err(format!("separator `{}` is not one of , ; | and tab", shortened(other))),
     };
-    let (payments, refunds) = (words("payments")?, words("refunds")?);
+    let (payments, refunds, ignored) = (words("payments")?, words("refunds")?, words("ignore")?);
     let kind = match (optional("kind")?, payments.is_empty()) {
-        (None, true) if refunds.is_empty() => None,
+        (None, true) if refunds.is_empty() && ignored.is_empty() => None,
         (Some(column), false) => Some(Kinds {
             column,
             payments,
             refunds,
+            ignored,
         }),
-        _ => return Err("kind, payments and refunds go together: a column, and the words that stand in it".to_owned()),
+        _ => {
+            return Err(
+                "kind goes with payments, refunds and ignore: a column, and the words that stand in it".to_owned(),
+            );
+        }
     };
-    Ok(Mapping {
+    let mapping = Mapping {
         channel: required("channel").map_err(|_| "channel is missing: the channel's name".to_owned())?,
         encoding,
         separator,
@@ -131,7 +138,14 @@ fn mapping(entries: &[(String, Given)]) -> Result<Mapping, String> {
         status: optional("status")?,
         name: optional("name")?,
         total: optional("total")?,
-    })
+        total_of: words("total_of")?,
+    };
+    let summed = [Some(&mapping.amount), mapping.settled.as_ref(), mapping.fee.as_ref()];
+    let is_summed = |name: &String| summed.contains(&Some(name));
+    if !mapping.total_of.iter().all(is_summed) || (mapping.total.is_none() && !mapping.total_of.is_empty()) {
+        return Err("total_of goes with total, and names columns among those of amount, settled and fee".to_owned());
+    }
+    Ok(mapping)
 }
 
 #[cfg(test)]

@@ -71,6 +71,21 @@ impl Money<'_> {
         Ok(())
     }
 
+    /// What each of head office's members has in all by a site's rows: what is reserved for their orders counts, and what they owe counts
+    /// against it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn in_all_at(&mut self, site: &Site) -> Result<BTreeMap<MemberId, Fen>, StoreError> {
+        let had = self.had_at(site)?;
+        let in_all =
+            |accounts: Vec<(Account, Fen, Option<OrderId>)>| accounts.iter().map(|(_, balance, _)| *balance).sum();
+        Ok(had
+            .into_iter()
+            .map(|(member, accounts)| (member, in_all(accounts)))
+            .collect())
+    }
+
     /// What head office's members have by the site's rows.
     fn had_at(&mut self, site: &Site) -> Result<Had, StoreError> {
         let mut had = Had::new();

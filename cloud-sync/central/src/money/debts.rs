@@ -148,6 +148,15 @@ impl Money<'_> {
         }
     }
 
+    /// Pays what a member owes, as far as the wallet can: for what stood in the way when money moved last, a site that was away or had
+    /// refused.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn pay_owed(&mut self, member: &MemberId) -> Result<(), StoreError> {
+        self.wallet_moved(member)
+    }
+
     /// The same of a member who is held fast.
     pub(super) fn wallet_of_moved(&mut self, member: &Member) -> Result<(), StoreError> {
         self.settle_debts(member)?;

@@ -407,17 +407,25 @@ pub fn follow(
 }
 
 /// A site goes over to another branch of its journal, which knows nothing of what has arrived after the place where it leaves:
-/// that is on the road again, against what the restore owes (rule 8). Another life of head office's speaks to the site from now on;
+/// that is on the road again, against what the restore owes (rule 8). Whose, and how much. Another life of head office's speaks to the site from now on;
 /// what the branch that lives has not taken of the earlier one comes back when it says that it has seen the new one.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn reopen(tx: &mut dyn Tx, site: &Site, left: u64, epoch: HqEpoch, now: Wall) -> Result<(), StoreError> {
+pub fn reopen(
+    tx: &mut dyn Tx,
+    site: &Site,
+    left: u64,
+    epoch: HqEpoch,
+    now: Wall,
+) -> Result<BTreeMap<MemberId, Fen>, StoreError> {
     let mut money = Money::new(tx, now, RULE);
+    let mut reopened = BTreeMap::<MemberId, Fen>::new();
     for issue in issues::arrived_after(money.tx, &site.id, site.branch, left)? {
         members::hold(money.tx, &issue.member)?;
         let amount = issues::reopen(money.tx, &issue)?;
         if amount > Fen::ZERO {
+            *reopened.entry(issue.member.clone()).or_default() += amount;
             money.book(Movement {
                 id: format!("{}:{}:open:{}", site.id, site.branch, issue.id),
                 debit: format!("restore:{}", site.id),
@@ -435,7 +443,8 @@ pub fn reopen(tx: &mut dyn Tx, site: &Site, left: u64, epoch: HqEpoch, now: Wall
     directives::reopen_after(money.tx, &site.id, site.branch, left)?;
     money.unmark(&site.id, site.branch, left)?;
     sites::begin_hq_epoch(tx, &site.id, epoch)?;
-    identity::has_lived(tx, epoch, now)
+    identity::has_lived(tx, epoch, now)?;
+    Ok(reopened)
 }
 
 impl Money<'_> {

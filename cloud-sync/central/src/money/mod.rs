@@ -9,6 +9,7 @@
 //! | `placing` | orders through head office: money is gathered, then leased and the order placed in one directive |
 //! | `debts` | wallets pay what members owe; other sites are told of the rest |
 //! | `refunds` | money is given back for orders, once their site has marked it |
+//! | `adjustments` | two people add to a wallet, or take from it |
 //! | `bills` | what people decide of bills at head office |
 //! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
@@ -19,6 +20,7 @@
 //! *Architecture Invariant:* the sum over `transit:{s}:{m}` is what issues have on the road (rule 15 of the line), and no money
 //! comes free because time has passed: only because a fact has arrived.
 
+mod adjustments;
 mod bills;
 mod closing;
 mod debts;
@@ -30,6 +32,7 @@ mod refunds;
 mod standing;
 mod topups;
 
+pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
 pub use leases::Vouchered;
 pub use placing::{Order, Placed};
@@ -37,7 +40,9 @@ pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
 pub use topups::{Callback, Credited, Paid};
 
 use crate::store::{
-    StoreError, Tx, at_sites, directives, identity, issues,
+    StoreError, Tx,
+    adjustments::OfFinding,
+    at_sites, directives, identity, issues,
     ledger::{self, Movement},
     members::{self, Member},
     missing, placings, sites,
@@ -63,6 +68,8 @@ const LEASE_RETURN: &str = "LEASE_RETURN";
 const RESTORE: &str = "RESTORE";
 /// The code of money that is given back for an order.
 const REFUND: &str = "REFUND";
+/// Head office's own account that refunds come out of, and adjustments too.
+const REFUND_ACCOUNT: &str = "refund";
 /// Whoever does what a rule says.
 pub const RULE: &str = "head office";
 /// A site that was not heard for so long has no line, in milliseconds.
@@ -237,6 +244,28 @@ pub enum Refused {
     DecisionDecided {
         /// Which.
         decision: String,
+        /// How far it is.
+        state: &'static str,
+    },
+    /// There is none such.
+    #[error("there is no finding {} of branch {} at entry {} of the journal of site {}", .0.class.word(), .0.branch, .0.seq, .0.site)]
+    UnknownFinding(OfFinding),
+    /// It is compensated once.
+    #[error(
+        "this finding has adjustment {adjustment} for the same member: reject that one first, or look at what it did"
+    )]
+    Adjusted {
+        /// Which.
+        adjustment: String,
+    },
+    /// There is none such.
+    #[error("there is no adjustment {0}")]
+    UnknownAdjustment(String),
+    /// Nobody has to decide it any more.
+    #[error("adjustment {adjustment} is {state} already")]
+    AdjustmentDecided {
+        /// Which.
+        adjustment: String,
         /// How far it is.
         state: &'static str,
     },

@@ -1,7 +1,7 @@
 //! Money is given back for orders (售后退款). Head office decides; the order's site marks it in the order's row, or refuses where a
 //! correction has come before it. Only then is the money in the wallet (rule 22 of the line): until then it is nobody's to spend.
 
-use super::{Decided, Line, Money, REFUND, Refused};
+use super::{Decided, Line, Money, REFUND, REFUND_ACCOUNT, Refused};
 use crate::store::{
     StoreError, at_sites,
     findings::{Class, Finding},
@@ -21,8 +21,6 @@ use domain::{
 use serde_json::json;
 use service::wire::order::OrderView;
 
-/// Head office's own account that refunds come out of.
-const REFUND_ACCOUNT: &str = "refund";
 /// What a member is told once a refund is approved: the money is on its way.
 pub const REFUND_APPROVED: &str = "refund_approved";
 /// What a member is told where a refund that was approved went back.

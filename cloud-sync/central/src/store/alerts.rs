@@ -38,11 +38,13 @@ pub enum Kind {
     OnRoadLong,
     /// Nothing leaves any wallet.
     WalletsFrozen,
+    /// What is in the folder for bills cannot be dealt with.
+    BillsStuck,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::SiteSilent,
         Self::BacklogOld,
         Self::Ahead,
@@ -59,6 +61,7 @@ impl Kind {
         Self::StandbyAsynchronous,
         Self::OnRoadLong,
         Self::WalletsFrozen,
+        Self::BillsStuck,
     ];
 
     /// Its word, in the database and for people.
@@ -80,6 +83,7 @@ impl Kind {
             Self::StandbyAsynchronous => "standby_asynchronous",
             Self::OnRoadLong => "on_road_long",
             Self::WalletsFrozen => "wallets_frozen",
+            Self::BillsStuck => "bills_stuck",
         }
     }
 
@@ -90,7 +94,7 @@ impl Kind {
 
     /// Whether it is about a process of head office, and its machine, which that process alone can see. Others are about sites.
     pub const fn is_of_a_process(self) -> bool {
-        matches!(self, Self::Certificate | Self::Disk)
+        matches!(self, Self::Certificate | Self::Disk | Self::BillsStuck)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{
     Row, SetStatement, StoreError, Tx, Value,
+    adjustments::OfFinding,
     set::{Present, int, text},
 };
 use domain::{
@@ -33,10 +34,13 @@ pub enum Class {
     OverRefund,
     /// A till is short of what was typed wrong and a member has not there any more (rule 20).
     Cash,
+    /// What members had at a site by the entries of a branch that it has left, and have not on the one that lives (rule 8). It stands at
+    /// the last entry of the one that was left.
+    AboveFork,
 }
 
 impl Class {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Rating,
         Self::Books,
         Self::Fork,
@@ -46,10 +50,11 @@ impl Class {
         Self::Forgotten,
         Self::OverRefund,
         Self::Cash,
+        Self::AboveFork,
     ];
 
     /// Its name, in the database and for people: `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`, `MEMBER_ID`,
-    /// `FORGOTTEN`, `OVER_REFUND`, `CASH`.
+    /// `FORGOTTEN`, `OVER_REFUND`, `CASH`, `ABOVE_FORK`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Rating => "RATING",
@@ -61,6 +66,7 @@ impl Class {
             Self::Forgotten => "FORGOTTEN",
             Self::OverRefund => "OVER_REFUND",
             Self::Cash => "CASH",
+            Self::AboveFork => "ABOVE_FORK",
         }
     }
 
@@ -128,6 +134,23 @@ pub fn add(tx: &mut dyn Tx, site: &SiteId, branch: u64, findings: &[Finding], no
         ]
     };
     tx.write_all(&FINDINGS, &findings.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Whether there is such a finding.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_there(tx: &mut dyn Tx, of: &OfFinding) -> Result<bool, StoreError> {
+    let found = tx.query_optional(
+        "SELECT 1 FROM finding WHERE site = $1 AND branch = $2 AND seq = $3 AND class = $4",
+        &[
+            of.site.as_str().into(),
+            of.branch.into(),
+            of.seq.into(),
+            of.class.word().into(),
+        ],
+    )?;
+    Ok(found.is_some())
 }
 
 /// Gives the findings up to an entry to another branch, which has the journal up to there in common.

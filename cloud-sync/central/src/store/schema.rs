@@ -2,6 +2,7 @@
 //! program refuses a newer database.
 
 mod after_sales;
+mod bill_proposals;
 mod bills;
 mod inbox;
 mod money;
@@ -10,7 +11,7 @@ mod reconciliation;
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -79,6 +80,7 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
             statements
         }
         4 => of_both(after_sales::TABLES, dialect),
+        5 => of_both(bill_proposals::TABLES, dialect),
         _ => Vec::new(),
     }
 }

@@ -4,17 +4,26 @@
 use super::replica::{clear, found, next};
 use crate::{
     ingest::{self, Again, Read, SiteCopy, Taken},
-    money::facts,
+    money::{Money, RULE, facts},
     store::{
         StoreError, Tx,
         branches::{self, Billed, Branch},
-        decisions, findings, identity, journal, ledger, replica,
+        decisions,
+        findings::{self, Class, Finding},
+        identity, journal, ledger, replica,
         sites::{self, Site},
     },
 };
-use domain::{fact::Fact, ids::SiteId, journal::Head, time::Wall};
+use domain::{
+    fact::Fact,
+    ids::{MemberId, SiteId},
+    journal::Head,
+    time::Wall,
+    units::Fen,
+};
 use protocol::frame::{Batch, State};
-use std::collections::BTreeSet;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Batches that are gone through at once.
 const PAGE: u64 = 1;
@@ -103,15 +112,24 @@ fn change(tx: &mut dyn Tx, me: &str, site: &Site, branch: &Branch, now: Wall) ->
     branches::forget_settled(tx, id, branch.number)?;
     let branch = &booked_anew(tx, site, branch)?;
     let settled = settled_after_fork(tx, site, branch.left)?;
+    let had = match site.closed_at {
+        None => Money::new(tx, now, RULE).in_all_at(site)?,
+        // It went back to wallets when the site was closed.
+        Some(_) => BTreeMap::new(),
+    };
     exchange(tx, site, branch, now)?;
     clear(tx, id)?;
     let copy = rows_at_fork(tx, site, branch)?;
+    let has = Money::new(tx, now, RULE).in_all_at(site)?;
     branches::keep_settled(tx, id, site.branch, &settled)?;
     let rows = replica::balances(tx, id)?;
     let (of, day) = ((id, branch.number, branch.left.seq), copy.site().day);
     let opened = ledger::open_branch(tx, of, &rows, (day, now))?;
     let epoch = identity::new_epoch(tx)?;
-    facts::reopen(tx, site, branch.left.seq, epoch, now)?;
+    let on_road = facts::reopen(tx, site, branch.left.seq, epoch, now)?;
+    if let Some(finding) = above_fork(site, had, &has, &on_road) {
+        findings::add(tx, id, site.branch, &[finding], now)?;
+    }
     sites::change_branch(tx, me, site, copy.site())?;
     let copy = take_kept(tx, me, copy, branch, now)?;
     Ok(Accepted {
@@ -120,6 +138,43 @@ fn change(tx: &mut dyn Tx, me: &str, site: &Site, branch: &Branch, now: Wall) ->
         head: copy.site().head,
         opened,
         trouble: copy.site().trouble.clone(),
+    })
+}
+
+/// The most members that a finding names.
+const NAMED_MAX: usize = 1_000;
+
+/// What members had on the branch that is left and have not on the one that lives, nor on the road to it: cash that they paid in at the
+/// desk, say. People look at it, and two of them adjust wallets (rule 8).
+fn above_fork(
+    site: &Site,
+    had: BTreeMap<MemberId, Fen>,
+    has: &BTreeMap<MemberId, Fen>,
+    on_road: &BTreeMap<MemberId, Fen>,
+) -> Option<Finding> {
+    let of = |map: &BTreeMap<MemberId, Fen>, member: &MemberId| map.get(member).copied().unwrap_or_default();
+    let lost = had.into_iter().map(|(member, amount)| {
+        let lost = amount - of(has, &member) - of(on_road, &member);
+        (member, lost)
+    });
+    let lost: Vec<(MemberId, Fen)> = lost.filter(|(_, lost)| *lost > Fen::ZERO).collect();
+    if lost.is_empty() {
+        return None;
+    }
+    let named = lost.iter().take(NAMED_MAX);
+    let named: Vec<_> = named
+        .map(|(member, amount)| json!({ "member": member.as_str(), "amount": amount }))
+        .collect();
+    let in_all: Fen = lost.iter().map(|(_, amount)| *amount).sum();
+    let detail = json!({
+        "why": "members had this on the branch of the journal that was left, and have it not on the one that lives: an adjustment gives it back",
+        "members": named, "members_in_all": lost.len(), "in_all": in_all,
+    });
+    Some(Finding {
+        class: Class::AboveFork,
+        seq: site.head.seq,
+        order: None,
+        detail: detail.to_string(),
     })
 }
 

@@ -7,6 +7,7 @@ use central::{
         conditions::Thresholds,
         telling::{Senders, Telling},
     },
+    bills::folder::Stuck,
     clock::MachineClock,
     desk::Clock,
     store::{Db, Place, Value, outbox::Channel, sites},
@@ -122,6 +123,7 @@ impl Home {
             process: process.to_owned(),
             folder: Path::new("/").to_owned(),
             certificate_until: Box::new(|| None),
+            bills: Stuck::default(),
         }
     }
 

@@ -44,6 +44,15 @@ const RISK: &[&str] = &["risk"];
 const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/bills", BOOKS),
     ("GET", "/v1/bills/{file}", BOOKS),
+    ("POST", "/v1/bills/{file}/withdrawal", &["finance_maker"]),
+    ("GET", "/v1/bill-proposals", BOOKS),
+    ("POST", "/v1/bill-proposals/{proposal}/approve", &["finance_checker"]),
+    ("POST", "/v1/bill-proposals/{proposal}/reject", FINANCE),
+    (
+        "POST",
+        "/v1/channels/{channel}/bills/{day}/{format}/nothing",
+        &["finance_maker"],
+    ),
     ("PUT", "/v1/cards/{card}", DRIVERS),
     ("GET", "/v1/channels/{channel}/bills", BOOKS),
     ("PUT", "/v1/channels/{channel}/bills/{day}/{format}", &["finance_maker"]),
@@ -78,6 +87,19 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
         &["service", "risk", "finance_checker"],
     ),
     ("GET", "/v1/on-road", BOOKS),
+    ("GET", "/v1/adjustments", AFTER_SALES),
+    ("GET", "/v1/adjustments/{adjustment}", AFTER_SALES),
+    ("POST", "/v1/adjustments/{adjustment}/approve", &["finance_checker"]),
+    (
+        "POST",
+        "/v1/adjustments/{adjustment}/reject",
+        &["service", "finance_maker", "finance_checker"],
+    ),
+    (
+        "POST",
+        "/v1/members/{member}/adjustments",
+        &["service", "finance_maker"],
+    ),
     ("GET", "/v1/refunds", AFTER_SALES),
     ("GET", "/v1/refunds/{refund}", AFTER_SALES),
     ("POST", "/v1/refunds/{refund}/approve", &["finance_checker"]),
@@ -217,6 +239,8 @@ fn the_table_is_the_document() {
 fn path_of(path: &str) -> String {
     path.replace("{item}", "1")
         .replace("{seq}", "1")
+        .replace("{file}", "1")
+        .replace("{format}", "csv")
         .replace("{day}", "2026-03-01")
         .replace(['{', '}'], "")
 }

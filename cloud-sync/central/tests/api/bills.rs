@@ -2,25 +2,21 @@
 
 use crate::{
     bill_writer::{
-        DAY, MERCHANT, PARTNER, Trade, alipay_trade, alipay_zip, gbk, payment, trades, wechat_fund, wechat_trade,
+        DAY, MERCHANT, PARTNER, Trade, alipay_trade, alipay_zip, payment, trades, wechat_fund, wechat_trade,
         wrong_files,
     },
     cluster::Folder as Home,
     office::{Office, Reply, Somebody},
 };
 use central::{
-    bills::{
-        Format, Sums,
-        folder::{Folder, REST_MS, Resting},
-        import::Importer,
-    },
+    bills::{Format, Sums},
     desk::Clock,
-    store::{Value as Sql, bills},
+    store::{StoreError, Value as Sql, bills},
 };
 use domain::units::Fen;
 use serde_json::{Value, json};
 use service::client::{Call, Client};
-use std::{fs, path::Path, slice, sync::Arc};
+use std::{fs, slice};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -33,7 +29,7 @@ pub(crate) async fn channel(office: &Office, name: &str, merchant: &str, bills: 
     assert_eq!(shown["bills"], bills, "{shown}");
 }
 
-async fn channels(office: &Office) -> Somebody {
+pub(crate) async fn channels(office: &Office) -> Somebody {
     channel(office, "wechat", MERCHANT, "wechat").await;
     channel(office, "alipay", PARTNER, "alipay").await;
     office.machine("finance", &["finance_maker"]).await
@@ -59,7 +55,7 @@ pub(crate) fn path(channel: &str, day: &str, format: &str) -> String {
     format!("/v1/channels/{channel}/bills/{day}/{format}")
 }
 
-async fn count(office: &Office, table: &'static str) -> i64 {
+pub(crate) async fn count(office: &Office, table: &'static str) -> i64 {
     let counted = office
         .db
         .read(move |tx| tx.query(&format!("SELECT COUNT(*) FROM {table}"), &[]));
@@ -95,10 +91,19 @@ pub(crate) async fn a_bill_is_imported_once_and_the_same_file_again_changes_noth
         shown
     );
     office.get(&finance, "/v1/bills/99").await.problem(404, "unknown-bill");
-    let zip = alipay_zip(&alipay_trade(&trades()));
-    put(&office, &finance, &path("alipay", DAY, "alipay_trade"), &zip)
-        .await
-        .expect(201);
+    // From a file, as the command line sends it.
+    let home = Home::new("bills-sent");
+    let sent = home.path().join("bill.zip");
+    fs::write(&sent, alipay_zip(&alipay_trade(&trades()))).unwrap();
+    let call = Call::put(path("alipay", DAY, "alipay_trade"));
+    let mut call = call
+        .file("application/octet-stream", fs::File::open(&sent).unwrap())
+        .unwrap();
+    for (name, value) in &finance.0 {
+        call = call.header(name, value);
+    }
+    let answer = Client::at_address(office.address).ask(call).await.unwrap();
+    assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
     let all = office.all(&finance, "/v1/bills", 1).await;
     assert_eq!(
         all.iter().map(|bill| bill["channel"].clone()).collect::<Vec<_>>(),
@@ -111,7 +116,7 @@ pub(crate) async fn a_bill_is_imported_once_and_the_same_file_again_changes_noth
 
     let lines = office.db.read(|tx| {
         tx.query(
-            "SELECT l.kind, l.ref, l.out_no, l.origin, l.amount, l.fee FROM bill_trade l JOIN bill_file f ON f.id = l.file \
+            "SELECT l.kind, l.ref, l.out_no, l.origin, l.origin_ref, l.amount, l.settled, l.fee FROM bill_trade l JOIN bill_file f ON f.id = l.file \
              WHERE f.channel = 'wechat' ORDER BY l.line",
             &[],
         )
@@ -123,6 +128,8 @@ pub(crate) async fn a_bill_is_imported_once_and_the_same_file_again_changes_noth
         text("5000000036120"),
         text("R00036120"),
         text("T00036000"),
+        text("4200000036000"),
+        Sql::Int(-700),
         Sql::Int(-700),
         Sql::Int(-4),
     ];
@@ -160,10 +167,9 @@ pub(crate) async fn a_file_that_is_wrong_leaves_nothing_and_is_told_with_its_lin
             );
         }
     }
-    assert_eq!(
-        (count(&office, "bill_file").await, count(&office, "bill_trade").await),
-        (0, 0)
-    );
+    for table in ["bill_file", "bill_trade", "bill_fund"] {
+        assert_eq!(count(&office, table).await, 0, "{table}");
+    }
     let bill = wechat_trade(&trades());
     put(&office, &finance, &path("wechat", DAY, "wechat_trade"), bill.as_bytes())
         .await
@@ -252,7 +258,7 @@ pub(crate) async fn each_day_of_a_channel_is_known_as_present_or_missing(office:
     assert_eq!(some["days"].as_array().unwrap().len(), 3);
 }
 
-pub(crate) async fn the_same_file_many_times_at_once_is_imported_once(office: Office) {
+pub(crate) async fn the_same_file_twice_at_once_is_imported_once(office: Office) {
     let finance = channels(&office).await;
     let many: Vec<Trade> = (0..12_000).map(|n| payment(n, 5_000, 30)).collect();
     let bill = wechat_trade(&many);
@@ -355,76 +361,36 @@ pub(crate) async fn what_an_import_that_was_killed_has_written_never_counts_and_
     assert!(!added && !finished);
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap())
-        .filter(|entry| entry.file_type().unwrap().is_file())
-        .map(|entry| entry.file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
-pub(crate) async fn a_folder_that_is_watched_is_emptied_into_imported_and_refused(office: Office) {
-    channels(&office).await;
-    let home = Home::new("bills");
-    let wechat = home.path().join("in/wechat");
-    fs::create_dir_all(&wechat).unwrap();
-    let folder = Folder {
-        folder: home.path().join("in"),
-        spool: home.path().join("spool"),
-        importer: Importer {
-            db: office.db.clone(),
-            clock: Arc::clone(&office.clock) as Arc<dyn Clock>,
-            csv: Arc::new([]),
-        },
-    };
-    let bill = wechat_trade(&trades());
-    let name = format!("{DAY}.wechat_trade.csv");
-    fs::write(wechat.join(&name), &bill.as_bytes()[..100]).unwrap();
-    fs::write(wechat.join(format!("{DAY}.wechat_fund.csv")), gbk("记账时间\n")).unwrap();
-    fs::write(wechat.join("bill.csv"), &bill).unwrap();
-    fs::write(wechat.join(format!("{name}.part")), &bill).unwrap();
-    let mut resting = Resting::default();
-    let rest = i64::try_from(REST_MS).unwrap();
-    folder.look(&mut resting).await;
-    office.pass(rest - 1);
-    // It is still being written.
-    fs::write(wechat.join(&name), &bill).unwrap();
-    folder.look(&mut resting).await;
-    assert_eq!(names(&wechat).len(), 4);
-    office.pass(1);
-    folder.look(&mut resting).await;
-    assert_eq!(names(&wechat), [name.clone(), format!("{name}.part")]);
-    let refused = wechat.join("refused");
-    let fund = format!("{DAY}.wechat_fund.csv");
-    assert_eq!(
-        names(&refused),
-        [
-            fund.clone(),
-            format!("{fund}.reason.txt"),
-            "bill.csv".to_owned(),
-            "bill.csv.reason.txt".to_owned()
-        ]
+pub(crate) async fn the_same_bytes_for_two_channels_at_once_are_one_bill(office: Office) {
+    let finance = channels(&office).await;
+    channel(&office, "wechat2", MERCHANT, "wechat").await;
+    let other = office.machine("other", &["finance_maker"]).await;
+    let many: Vec<Trade> = (0..12_000).map(|n| payment(n, 5_000, 30)).collect();
+    let bill = wechat_trade(&many);
+    let (first, second) = (
+        path("wechat", DAY, "wechat_trade"),
+        path("wechat2", DAY, "wechat_trade"),
     );
-    let reason = |name: &str| fs::read_to_string(refused.join(format!("{name}.reason.txt"))).unwrap();
-    assert!(reason(&fund).starts_with("line 1: is not utf-8"), "{}", reason(&fund));
-    assert!(reason("bill.csv").contains("a bill is called by its day and format"));
-    office.pass(rest);
-    folder.look(&mut resting).await;
-    assert_eq!(names(&wechat), [format!("{name}.part")]);
-    assert_eq!(names(&wechat.join("imported")), slice::from_ref(&name));
-    assert_eq!(count(&office, "bill_trade").await, 3);
-
-    // The same again is known; nothing that is there is overwritten.
-    fs::write(wechat.join(&name), &bill).unwrap();
-    folder.look(&mut resting).await;
-    office.pass(rest);
-    folder.look(&mut resting).await;
-    assert_eq!(names(&wechat.join("imported")), [name.clone(), format!("{name}.2")]);
-    assert_eq!(count(&office, "bill_trade").await, 3);
-    assert_eq!(names(&home.path().join("spool")), Vec::<String>::new());
+    let (one, two) = tokio::join!(
+        put(&office, &finance, &first, bill.as_bytes()),
+        put(&office, &other, &second, bill.as_bytes())
+    );
+    let mut status = [one.status, two.status];
+    status.sort_unstable();
+    assert_eq!(status, [201, 409], "{} {}", one.text, two.text);
+    let refused = if one.status == 409 { one } else { two };
+    refused.problem(409, "bill-elsewhere");
+    assert_eq!(office.all(&finance, "/v1/bills", 10).await.len(), 1);
+    // Nor where both have come to the end of their lines before one of them counts.
+    let now = office.clock.wall();
+    let twice = office.db.write(move |tx| {
+        let file = bills::of_day(tx, "wechat", Format::WechatTrade, DAY.parse().unwrap())?;
+        let mut file = file
+            .or(bills::of_day(tx, "wechat2", Format::WechatTrade, DAY.parse().unwrap())?)
+            .unwrap();
+        file.day = "2026-03-08".parse().unwrap();
+        let id = bills::begin(tx, &file, now)?;
+        bills::finish(tx, id, now)
+    });
+    assert!(matches!(twice.await, Err(StoreError::Constraint(_))));
 }

@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod access;
+mod adjustments;
 mod alerts;
 mod asked;
 mod audit;
 #[path = "../../../../domain/tests/bench/mod.rs"]
 mod bench;
+mod bill_proposals;
 #[path = "../../../bills/src/bill_writer.rs"]
 mod bill_writer;
 mod bills;
+mod bills_folder;
 mod books_check;
 mod branches;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
@@ -78,9 +81,20 @@ on_both! {
         a_file_that_is_wrong_leaves_nothing_and_is_told_with_its_line
         a_day_has_one_bill_and_a_bill_one_day
         each_day_of_a_channel_is_known_as_present_or_missing
-        the_same_file_many_times_at_once_is_imported_once
+        the_same_file_twice_at_once_is_imported_once
         what_an_import_that_was_killed_has_written_never_counts_and_goes
+        the_same_bytes_for_two_channels_at_once_are_one_bill
+    }
+    bill_proposals {
+        a_file_that_should_not_be_there_is_withdrawn_by_two
+        of_a_day_that_is_final_no_file_is_withdrawn
+        a_day_without_a_trade_is_confirmed_by_two
+    }
+    bills_folder {
         a_folder_that_is_watched_is_emptied_into_imported_and_refused
+        no_link_and_no_pipe_in_the_folder_is_read
+        what_is_put_away_goes_through_no_link_and_over_nothing
+        a_database_that_says_no_is_asked_again_after_a_pause
     }
     books_check {
         a_balance_sheet_that_a_station_draws_up_is_compared_when_somebody_asks
@@ -134,6 +148,9 @@ on_both! {
         money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_it_is_shown
         who_is_frozen_blocked_or_unknown_is_told_so
         sites_are_told_of_prices_piles_and_whose_their_members_are
+    }
+    adjustments {
+        a_wallet_is_adjusted_by_two_people_and_the_audit_chain_has_both
     }
     reconciliation {
         a_day_is_reconciled_when_somebody_asks_and_what_differs_is_listed

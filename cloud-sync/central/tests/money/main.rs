@@ -3,6 +3,7 @@
 //! are looked at whole.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
+mod adjustments;
 mod at_once;
 #[path = "../../../../domain/tests/bench/mod.rs"]
 mod bench;

@@ -126,6 +126,7 @@ pub(crate) fn mapping(channel: &str) -> Mapping {
             column: "kind".to_owned(),
             payments: vec!["payment".to_owned()],
             refunds: vec!["refund".to_owned()],
+            ignored: Vec::new(),
         }),
         fee: column("fee"),
         refund_reference: column("refund_ref"),
@@ -135,6 +136,7 @@ pub(crate) fn mapping(channel: &str) -> Mapping {
         status: column("status"),
         name: None,
         total: None,
+        total_of: Vec::new(),
     }
 }
 
@@ -276,7 +278,7 @@ impl World {
             format,
             day: of,
         };
-        let mut spool = Spool::begin(&self.folder.path().join("spool")).unwrap();
+        let mut spool = Spool::begin(&self.folder.path().join("spool"), 0).unwrap();
         spool.add(bytes).unwrap();
         let received: Received = spool.end().unwrap();
         wait(self.importer.import(&wanted, received, "test")).map(drop)

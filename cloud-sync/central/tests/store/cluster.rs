@@ -132,7 +132,7 @@ impl Cluster {
     pub(crate) fn stop(&self) {
         if let Some(mut server) = self.server().take() {
             signal("-INT", server.id());
-            server.wait().unwrap();
+            wait_until("PostgreSQL ends", || server.try_wait().unwrap().is_some());
         }
     }
 
@@ -200,7 +200,8 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         // Also after a panic, and also when that was in here.
         if let Some(mut server) = self.server().take() {
-            let _told = Command::new("kill").args(["-INT", &server.id().to_string()]).status();
+            // Its data goes with it. Not by SIGINT: on a full disk it cannot end in order, and whoever waits for it waits for good.
+            let _told = Command::new("kill").args(["-QUIT", &server.id().to_string()]).status();
             let _reaped = server.wait();
         }
         // Of a server that was killed and not started again, the kernel keeps a segment; its number is the second on that line.

@@ -2,6 +2,7 @@
 //! in `postgres_faults` and `file`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
+mod bills;
 mod cluster;
 mod file;
 mod line;

@@ -27,6 +27,8 @@ pub enum FindingClass {
     OverRefund,
     /// A till is short of what was typed wrong and a member has not there any more.
     Cash,
+    /// What members had on a branch of a site's journal that was left.
+    AboveFork,
 }
 
 impl From<FindingClass> for Class {
@@ -41,6 +43,24 @@ impl From<FindingClass> for Class {
             FindingClass::Forgotten => Self::Forgotten,
             FindingClass::OverRefund => Self::OverRefund,
             FindingClass::Cash => Self::Cash,
+            FindingClass::AboveFork => Self::AboveFork,
+        }
+    }
+}
+
+impl From<Class> for FindingClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Rating => Self::Rating,
+            Class::Books => Self::Books,
+            Class::Fork => Self::Fork,
+            Class::SetAside => Self::SetAside,
+            Class::Closed => Self::Closed,
+            Class::MemberId => Self::MemberId,
+            Class::Forgotten => Self::Forgotten,
+            Class::OverRefund => Self::OverRefund,
+            Class::Cash => Self::Cash,
+            Class::AboveFork => Self::AboveFork,
         }
     }
 }
@@ -55,7 +75,8 @@ pub struct FindingView {
     pub branch: u64,
     /// The entry at which it shows.
     pub seq: u64,
-    /// `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`, `MEMBER_ID`, `FORGOTTEN`, `OVER_REFUND` or `CASH`.
+    /// `RATING`, `BOOKS`, `FORK`, `SET_ASIDE`, `CLOSED`, `MEMBER_ID`, `FORGOTTEN`, `OVER_REFUND`, `CASH` or
+    /// `ABOVE_FORK`.
     #[schema(example = "RATING")]
     pub class: String,
     /// The order it is about, if it is about one.

@@ -21,7 +21,7 @@ pub struct InboxEventView {
     pub seq: u64,
     /// What it is. Of an order `order_placed`, `charging_started`, `charging_ended`; and what the station itself told its driver:
     /// `start_timed_out`, `start_refused`, `cancelled`, `settled`, `abnormal_end`, `in_debt`, `under_review`, `estimated`, `rerated`,
-    /// `debt_cleared`, `refunded`, `stop_remembered`. By head office: `refund_approved`, `refund_not_made`. Kinds may be added.
+    /// `debt_cleared`, `refunded`, `stop_remembered`. By head office: `refund_approved`, `refund_not_made`, `wallet_adjusted`. Kinds may be added.
     #[schema(example = "settled")]
     pub kind: String,
     /// When it was written, by head office's clock: after a time without a line that is later than what it tells of.

@@ -1,8 +1,9 @@
-//! What people propose and approve about orders: refunds, and decisions on bills.
+//! What people propose and approve: refunds, adjustments of wallets, and decisions on bills.
 
 use super::{Filter, Page};
 use crate::store::{
     StoreError, Tx,
+    adjustments::{self, Adjustment},
     bill_decisions::{self, BillDecision},
     refunds::{self, Refund},
 };
@@ -52,6 +53,21 @@ pub fn refunds(
 ) -> Result<Page<Refund>, StoreError> {
     let filter = which.filter(after);
     filter.page(tx, refunds::COLUMNS, "refund", ORDER, limit, refunds::refund)
+}
+
+/// Adjustments of wallets, the newest first, after a place in the list. They are of no order.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn adjustments(
+    tx: &mut dyn Tx,
+    which: &Which,
+    after: Option<(Wall, String)>,
+    limit: usize,
+) -> Result<Page<Adjustment>, StoreError> {
+    let filter = which.filter(after);
+    let columns = adjustments::COLUMNS;
+    filter.page(tx, columns, "adjustment", ORDER, limit, adjustments::adjustment)
 }
 
 /// Decisions on bills, the newest first, after a place in the list. They are of no member.

@@ -1,4 +1,4 @@
-//! Tables of version 4: refunds, and what people decide of bills.
+//! Tables of version 4: refunds, adjustments of wallets, and what people decide of bills.
 
 pub(super) const TABLES: &[&str] = &[
     // What is given back for orders (售后退款). `marked`: the order's site has it in the order's row, by the entry `seq` of `branch`.
@@ -35,6 +35,28 @@ pub(super) const TABLES: &[&str] = &[
         beyond BIGINT NOT NULL CHECK (beyond >= 0),
         CHECK (total <= charged + beyond),
         PRIMARY KEY (site, order_id))",
+    // What two people add to a member's wallet, or take from it (调账). Of a finding a member has one that was not rejected.
+    "CREATE TABLE adjustment (
+        id TEXT PRIMARY KEY,
+        member TEXT NOT NULL REFERENCES member (id),
+        amount BIGINT NOT NULL CHECK (amount <> 0),
+        reason TEXT NOT NULL,
+        site TEXT,
+        branch BIGINT,
+        seq BIGINT,
+        class TEXT,
+        state TEXT NOT NULL CHECK (state IN ('proposed', 'posted', 'rejected')),
+        why TEXT,
+        proposed_by TEXT NOT NULL,
+        proposed_at BIGINT NOT NULL,
+        decided_by TEXT,
+        decided_at BIGINT,
+        CHECK ((state = 'proposed') = (decided_by IS NULL)),
+        CHECK (state = 'rejected' OR decided_by IS NULL OR decided_by <> proposed_by),
+        CHECK ((site IS NULL) = (class IS NULL) AND (site IS NULL) = (branch IS NULL) AND (site IS NULL) = (seq IS NULL)))",
+    "CREATE UNIQUE INDEX adjustment_finding ON adjustment (site, branch, seq, class, member)
+        WHERE site IS NOT NULL AND state <> 'rejected'",
+    "CREATE INDEX adjustment_proposed ON adjustment (proposed_at, id)",
     // What people have decided of bills at head office, on its way to the site.
     "CREATE TABLE bill_decision (
         id TEXT PRIMARY KEY,

@@ -1,0 +1,146 @@
+//! Wallets are adjusted by two people (调账): what a till was short of (rule 20), what a member had above a fork (rule 8), what was
+//! promised. What a wallet cannot give is owed, and paid by whatever comes into it next (rule 19).
+
+use super::{Decided, Money, REFUND_ACCOUNT, Refused};
+use crate::store::{
+    StoreError,
+    adjustments::{self, Adjustment, OfFinding, State},
+    findings, inbox, ledger,
+    ledger::Movement,
+    members,
+};
+use domain::{correction::are_two_people, ids::MemberId, units::Fen};
+use serde_json::json;
+
+/// The code of an adjustment.
+const ADJUST: &str = "ADJUST";
+/// What a member is told of one that was posted.
+pub const WALLET_ADJUSTED: &str = "wallet_adjusted";
+
+/// What somebody wants to be adjusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adjust {
+    /// The adjustment's number.
+    pub id: String,
+    /// Whose wallet.
+    pub member: MemberId,
+    /// What it gets; below zero what it gives. Not zero.
+    pub amount: Fen,
+    /// Why.
+    pub reason: String,
+    /// The finding it is about, if it is about one.
+    pub finding: Option<OfFinding>,
+}
+
+impl Money<'_> {
+    /// Proposes an adjustment, which waits for a second person. Of a finding a member has one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn propose_adjustment(&mut self, of: &Adjust) -> Decided<Adjustment> {
+        if members::hold(self.tx, &of.member)?.is_none() {
+            return Ok(Err(Refused::UnknownMember(of.member.clone())));
+        }
+        if let Some(finding) = &of.finding {
+            if !findings::is_there(self.tx, finding)? {
+                return Ok(Err(Refused::UnknownFinding(finding.clone())));
+            }
+            if let Some(other) = adjustments::of_finding(self.tx, finding, &of.member)? {
+                return Ok(Err(Refused::Adjusted { adjustment: other.id }));
+            }
+        }
+        let adjustment = Adjustment {
+            id: of.id.clone(),
+            member: of.member.clone(),
+            amount: of.amount,
+            reason: of.reason.clone(),
+            finding: of.finding.clone(),
+            state: State::Proposed,
+            proposed_by: self.by.clone(),
+            proposed_at: self.now,
+            decided_by: None,
+            decided_at: None,
+        };
+        adjustments::add(self.tx, &adjustment)?;
+        Ok(Ok(adjustment))
+    }
+
+    /// A second person has it posted: the wallet gets it, or owes it and pays what it can at once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn approve_adjustment(&mut self, id: &str) -> Decided<Adjustment> {
+        let waits = match self.waiting_adjustment(id)? {
+            Ok(waits) => waits,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let by = self.by.clone();
+        if !are_two_people(&waits.proposed_by, &by) {
+            return Ok(Err(Refused::SamePerson {
+                proposed_by: waits.proposed_by,
+                by,
+            }));
+        }
+        adjustments::decide(self.tx, id, &State::Posted, &by, self.now)?;
+        let (debit, credit) = match waits.amount > Fen::ZERO {
+            true => (REFUND_ACCOUNT.to_owned(), ledger::wallet(&waits.member)),
+            false => (ledger::debt(&waits.member), REFUND_ACCOUNT.to_owned()),
+        };
+        self.book(Movement {
+            id: format!("adjustment:{id}"),
+            debit,
+            credit,
+            amount: Fen(waits.amount.0.abs()),
+            code: ADJUST,
+            site: waits.finding.as_ref().map(|finding| finding.site.clone()),
+            member: Some(waits.member.clone()),
+            at: self.now,
+            by: Some(by),
+            ..Movement::default()
+        })?;
+        let words = match waits.amount > Fen::ZERO {
+            true => format!("账户调账：已入账 {} 元。{}", waits.amount, waits.reason),
+            false => format!("账户调账：应扣 {} 元。{}", Fen(-waits.amount.0), waits.reason),
+        };
+        let body = json!({
+            "at": self.now.to_string(), "adjustment": id, "amount": waits.amount.to_string(), "reason": waits.reason, "text": words,
+        });
+        let key = format!("adjustment:{id}");
+        inbox::tell(self.tx, &waits.member, WALLET_ADJUSTED, &key, &body, self.now)?;
+        self.wallet_moved(&waits.member)?;
+        self.adjustment_again(id).map(Ok)
+    }
+
+    /// Somebody says no to one that waits, and why: the one who proposed it may, too.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn reject_adjustment(&mut self, id: &str, reason: &str) -> Decided<Adjustment> {
+        if let Err(refused) = self.waiting_adjustment(id)? {
+            return Ok(Err(refused));
+        }
+        let by = self.by.clone();
+        adjustments::decide(self.tx, id, &State::Rejected(reason.to_owned()), &by, self.now)?;
+        self.adjustment_again(id).map(Ok)
+    }
+
+    fn adjustment_again(&mut self, id: &str) -> Result<Adjustment, StoreError> {
+        adjustments::find(self.tx, id)?.ok_or_else(|| StoreError::Broken(format!("adjustment {id} is not there")))
+    }
+
+    /// One that waits, with its member held fast.
+    fn waiting_adjustment(&mut self, id: &str) -> Decided<Adjustment> {
+        let Some(found) = adjustments::find(self.tx, id)? else {
+            return Ok(Err(Refused::UnknownAdjustment(id.to_owned())));
+        };
+        members::hold(self.tx, &found.member)?;
+        // Somebody else may have decided before this one held it.
+        match self.adjustment_again(id)? {
+            waits if waits.state == State::Proposed => Ok(Ok(waits)),
+            other => Ok(Err(Refused::AdjustmentDecided {
+                adjustment: other.id,
+                state: other.state.word(),
+            })),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Wallets are adjusted by two people: what is given, what is taken, what cannot be taken is owed; and what people adjust for.
+
+use crate::{
+    bench::*,
+    company::{Company, ME, id},
+    on_both,
+};
+use central::{
+    ingest::Taken,
+    money::{Adjust, Refused},
+    store::{
+        adjustments::{Adjustment, OfFinding, State},
+        findings::{self, Class, Filter, Found},
+        inbox, sites,
+    },
+    upkeep,
+};
+use domain::{site::Input, units::Fen};
+
+on_both! {
+    what_a_wallet_gets_two_people_give
+    what_a_wallet_gives_and_has_not_is_owed_and_paid_by_what_comes_next
+    rule_20_what_a_till_is_short_of_is_taken_from_the_wallet_once
+    rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once
+}
+
+fn adjust(number: &str, who: &str, amount: &str, finding: Option<OfFinding>) -> Adjust {
+    Adjust {
+        id: number.to_owned(),
+        member: id(who),
+        amount: yuan(amount),
+        reason: "so was promised".to_owned(),
+        finding,
+    }
+}
+
+fn propose(company: &Company, of: &Adjust) -> Result<Adjustment, Refused> {
+    let of = of.clone();
+    company.may_as("li", move |money| money.propose_adjustment(&of))
+}
+
+fn approve(company: &Company, by: &'static str, number: &str) -> Result<Adjustment, Refused> {
+    let number = number.to_owned();
+    company.may_as(by, move |money| money.approve_adjustment(&number))
+}
+
+fn findings(company: &Company, class: Class) -> Vec<Found> {
+    let filter = Filter {
+        class: Some(class),
+        ..Filter::default()
+    };
+    company.read(move |tx| findings::list(tx, &filter, None, 100))
+}
+
+fn place(found: &Found) -> OfFinding {
+    OfFinding {
+        site: found.site.clone(),
+        branch: found.branch,
+        seq: found.finding.seq,
+        class: found.finding.class,
+    }
+}
+
+fn what_a_wallet_gets_two_people_give(mut company: Company) {
+    company.member("w", "50");
+    let waits = propose(&company, &adjust("a1", "w", "7.50", None)).unwrap();
+    assert_eq!((waits.state, company.wallet("w")), (State::Proposed, yuan("50")));
+    assert!(matches!(
+        approve(&company, "li", "a1").unwrap_err(),
+        Refused::SamePerson { .. }
+    ));
+    assert_eq!(company.wallet("w"), yuan("50"));
+    let posted = approve(&company, "zhao", "a1").unwrap();
+    assert_eq!(
+        (posted.state, posted.decided_by.as_deref()),
+        (State::Posted, Some("zhao"))
+    );
+    assert_eq!(
+        (company.wallet("w"), company.balance("refund")),
+        (yuan("57.50"), Fen::ZERO - yuan("7.50"))
+    );
+    for again in [approve(&company, "zhao", "a1"), approve(&company, "wang", "a1")] {
+        assert!(matches!(again.unwrap_err(), Refused::AdjustmentDecided { .. }));
+    }
+    assert_eq!(company.wallet("w"), yuan("57.50"), "once");
+
+    propose(&company, &adjust("a2", "w", "1", None)).unwrap();
+    let no = company.may_as("li", |money| money.reject_adjustment("a2", "it was not"));
+    assert_eq!(no.unwrap().state, State::Rejected("it was not".to_owned()));
+    assert!(matches!(
+        approve(&company, "zhao", "a2").unwrap_err(),
+        Refused::AdjustmentDecided { .. }
+    ));
+    assert!(matches!(
+        propose(&company, &adjust("a3", "nobody", "1", None)).unwrap_err(),
+        Refused::UnknownMember(_)
+    ));
+    assert!(matches!(
+        approve(&company, "zhao", "a9").unwrap_err(),
+        Refused::UnknownAdjustment(_)
+    ));
+    let told = company.read(|tx| inbox::list(tx, &id("w"), &inbox::Filter::default(), None, 100));
+    let told: Vec<String> = told.items.into_iter().map(|told| told.event.kind).collect();
+    assert_eq!(
+        told.iter().filter(|kind| *kind == "wallet_adjusted").count(),
+        1,
+        "{told:?}"
+    );
+    company.check();
+}
+
+fn what_a_wallet_gives_and_has_not_is_owed_and_paid_by_what_comes_next(mut company: Company) {
+    company.member("w", "5");
+    propose(&company, &adjust("a1", "w", "-8", None)).unwrap();
+    approve(&company, "zhao", "a1").unwrap();
+    assert_eq!(
+        (
+            company.wallet("w"),
+            company.balance("debt:w"),
+            company.balance("refund")
+        ),
+        (Fen::ZERO, Fen::ZERO - yuan("3"), yuan("8"))
+    );
+    company.top_up("w", "10");
+    assert_eq!((company.wallet("w"), company.balance("debt:w")), (yuan("7"), Fen::ZERO));
+    company.check();
+}
+
+fn rule_20_what_a_till_is_short_of_is_taken_from_the_wallet_once(mut company: Company) {
+    company.member("w", "50");
+    let site = company.site(0);
+    company
+        .may(move |money| money.lease(&id("w"), &site, yuan("10")))
+        .unwrap();
+    company.settle();
+    let bench = &mut company.stations[0].bench;
+    bench.ok(Input::TopUp {
+        member: id("w"),
+        amount: yuan("60"),
+        receipt: "R-1".to_owned(),
+        by: "desk".to_owned(),
+    });
+    bench.place("w", "P1", "30");
+    bench.ok(Input::ReverseTopUp {
+        member: id("w"),
+        receipt: "R-1".to_owned(),
+        amount: Some(yuan("54")),
+        reason: "6 were paid in".to_owned(),
+        by: "desk".to_owned(),
+    });
+    company.settle();
+    let found = findings(&company, Class::Cash);
+    let detail: serde_json::Value = serde_json::from_str(&found[0].finding.detail).unwrap();
+    // 70 were there, 30 are held: 40 of 54 could be taken.
+    assert_eq!((&detail["member"], &detail["amount"]), (&"w".into(), &"14.00".into()));
+    let short = adjust("a1", "w", "-14", Some(place(&found[0])));
+    propose(&company, &short).unwrap();
+    let twice = Adjust {
+        id: "a2".to_owned(),
+        ..short.clone()
+    };
+    assert!(matches!(
+        propose(&company, &twice).unwrap_err(),
+        Refused::Adjusted { adjustment } if adjustment == "a1"
+    ));
+    let nowhere = OfFinding {
+        seq: 99_999,
+        ..place(&found[0])
+    };
+    assert!(matches!(
+        propose(&company, &adjust("a3", "w", "-14", Some(nowhere))).unwrap_err(),
+        Refused::UnknownFinding(_)
+    ));
+    approve(&company, "zhao", "a1").unwrap();
+    assert_eq!(company.wallet("w"), yuan("26"));
+    assert!(matches!(
+        propose(&company, &twice).unwrap_err(),
+        Refused::Adjusted { .. }
+    ));
+    company.settle();
+    company.check_equal();
+}
+
+fn rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once(mut company: Company) {
+    company.member("w", "50");
+    company.member("v", "50");
+    let site = company.site(0);
+    company
+        .may(move |money| money.lease(&id("v"), &site, yuan("10")))
+        .unwrap();
+    company.settle();
+    let copy = company.stations[0].bench.facts.len();
+    // Above the fork: v's 10 become 25 by cash, and w gets 20 by a lease, which is on the road again then.
+    company.stations[0].bench.ok(Input::TopUp {
+        member: id("v"),
+        amount: yuan("15"),
+        receipt: "R-1".to_owned(),
+        by: "desk".to_owned(),
+    });
+    let site = company.site(0);
+    company
+        .may(move |money| money.lease(&id("w"), &site, yuan("20")))
+        .unwrap();
+    company.settle();
+    let left = company.stations[0].bench.facts.len();
+    company.stations[0].restored(copy, "e2", true);
+    for batch in company.stations[0].batches() {
+        assert!(matches!(company.takes(0, batch), Taken::Stopped { .. }));
+    }
+    let (site, now) = (company.site(0), company.now());
+    let epoch = company.write(move |tx| {
+        let branch = sites::find(tx, &site)?.unwrap().branch;
+        let others = central::store::branches::others(tx, &site, branch)?;
+        upkeep::fork::accept(tx, ME, &site, others.first().unwrap().head, now)?.unwrap();
+        Ok(sites::find(tx, &site)?.unwrap().hq_epoch.unwrap())
+    });
+    company.check();
+    let found = findings(&company, Class::AboveFork);
+    assert_eq!((found.len(), found[0].finding.seq), (1, left as u64));
+    let detail: serde_json::Value = serde_json::from_str(&found[0].finding.detail).unwrap();
+    assert_eq!(
+        (&detail["members"], &detail["in_all"]),
+        (
+            &serde_json::json!([{ "member": "v", "amount": "15.00" }]),
+            &"15.00".into()
+        )
+    );
+    company.stations[0].bench.ok(Input::HeadOfficeSeen(epoch.unwrap()));
+    company.settle();
+    propose(&company, &adjust("a1", "v", "15", Some(place(&found[0])))).unwrap();
+    approve(&company, "zhao", "a1").unwrap();
+    let has = |company: &Company, who: &str| company.wallet(who) + company.there(0, who);
+    assert_eq!((has(&company, "v"), has(&company, "w")), (yuan("65"), yuan("50")));
+    company.check_equal();
+}

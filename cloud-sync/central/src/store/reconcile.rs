@@ -94,6 +94,20 @@ pub fn files(tx: &mut dyn Tx, channel: &str, from: Day, to: Day) -> Result<Vec<T
     rows.into_iter().map(file).collect()
 }
 
+/// Files of trade formats of a channel's days from one on, whatever became of them: also of one that was withdrawn there may be pairs.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn ever_files(tx: &mut dyn Tx, channel: &str, from: Day) -> Result<Vec<u64>, StoreError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT id FROM bill_file WHERE channel = $1 AND format IN ({TRADE_FORMATS}) AND day >= $2 ORDER BY id"
+        ),
+        &[channel.into(), from.to_string().into()],
+    )?;
+    rows.into_iter().map(|mut row| row.count(0)).collect()
+}
+
 /// Has PostgreSQL go by indexes, whatever it thinks of tables that were just filled. SQLite has no other way.
 fn by_index(tx: &mut dyn Tx) -> Result<(), StoreError> {
     if tx.dialect() == Dialect::Postgres {
@@ -108,14 +122,14 @@ fn by_index(tx: &mut dyn Tx) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn take_back(tx: &mut dyn Tx, of: &Scope, files: &[TradeFile]) -> Result<bool, StoreError> {
+pub fn take_back(tx: &mut dyn Tx, of: &Scope) -> Result<bool, StoreError> {
     by_index(tx)?;
-    for file in files {
-        let first = tx.query_optional("SELECT MIN(line) FROM matched WHERE file = $1", &[file.id.into()])?;
+    for file in ever_files(tx, &of.channel, of.window.day)? {
+        let first = tx.query_optional("SELECT MIN(line) FROM matched WHERE file = $1", &[file.into()])?;
         if let Some(first) = first.map(|mut row| row.optional_int(0)).transpose()?.flatten() {
             tx.execute(
                 "DELETE FROM matched WHERE file = $1 AND line < $2",
-                &[file.id.into(), (first + PART).into()],
+                &[file.into(), (first + PART).into()],
             )?;
             return Ok(true);
         }
@@ -279,8 +293,8 @@ fn judge_refunds() -> String {
          j.payment FROM (SELECT l.*, CASE WHEN {duplicate} THEN 7 WHEN l.status NOT IN ({GIVEN_BACK}) THEN 5 \
          WHEN l.payment IS NULL THEN 9 WHEN l.back > l.captured THEN 10 WHEN l.credited IS NOT NULL THEN 3 ELSE 1 END AS class \
          FROM (SELECT k.*, \
-         (SELECT MIN(p.amount) FROM bill_trade p WHERE p.kind = 'payment' AND p.channel = k.channel AND p.ref = k.payment) \
-         AS captured, \
+         (SELECT MIN(p.amount) FROM bill_trade p JOIN bill_file f ON f.id = p.file + 0 WHERE p.kind = 'payment' \
+         AND p.channel = k.channel AND p.ref = k.payment AND f.state = 'imported') AS captured, \
          (SELECT t.amount FROM channel_transaction t WHERE t.channel = k.channel AND t.id = k.payment \
          AND {CREDITED} CAST($3 AS BIGINT)) AS credited, \
          (SELECT CAST(COALESCE(SUM(y.back), 0) AS BIGINT) FROM (SELECT MAX(-x.amount) AS back FROM bill_trade x \

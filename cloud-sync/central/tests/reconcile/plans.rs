@@ -145,7 +145,7 @@ fn no_table_is_read_to_its_end(world: &World) {
         let tx = &mut tx;
         let files = reconcile::files(tx, CHANNEL, today, today.plus(3))?;
         runs::begin(tx, scope, today, "{}", "test", window.end)?;
-        while reconcile::take_back(tx, &of, &files)? {}
+        while reconcile::take_back(tx, &of)? {}
         reconcile::waiting_payments(tx, &of)?;
         let to = reconcile::part_of_lines(tx, files[0].id, 0)?.unwrap();
         reconcile::new_lines(tx, &of, files[0].id, (0, to))?;

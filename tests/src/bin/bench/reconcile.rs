@@ -25,8 +25,8 @@ pub(crate) async fn reconcile(scale: Scale) -> anyhow::Result<Vec<Row>> {
     let sqlite = Place::File(folder.path().join("central.sqlite"));
     let sqlite = of_day(sqlite, "SQLite", scale).await?;
     let server = Postgres::start()?;
-    let postgres = of_day(Place::Postgres(server.address()), "PostgreSQL", scale).await?;
-    Ok(vec![sqlite, postgres])
+    let beside = of_day(Place::Postgres(server.address()), "PostgreSQL", scale).await?;
+    Ok(vec![sqlite, beside])
 }
 
 async fn of_day(place: Place, engine: &str, scale: Scale) -> anyhow::Result<Row> {

@@ -48,6 +48,8 @@ struct Book {
     returned: i64,
     /// What an estimate charged; the highest bill; the highest debt.
     estimated: Option<i64>,
+    /// The least that it was settled at, for now or for good.
+    least: Option<i64>,
     dearest: i64,
     worst: i64,
     taken: bool,
@@ -70,6 +72,13 @@ struct Book {
     wrong_payer: Option<String>,
     /// Its record says less than the station saw: likewise.
     below_seen: Option<String>,
+}
+
+impl Book {
+    /// It was settled at what is charged now.
+    fn settles(&mut self) {
+        self.least = Some(self.least.map_or(self.charged, |least| least.min(self.charged)));
+    }
 }
 
 /// A message that was put aside.
@@ -433,6 +442,7 @@ impl Oracle {
                     prepaid: 0,
                     returned: 0,
                     estimated: None,
+                    least: None,
                     dearest: 0,
                     worst: 0,
                     taken: false,
@@ -579,12 +589,14 @@ impl Oracle {
                 self.pay(order, false)?;
                 let book = self.book(order)?;
                 book.estimated = Some(book.charged);
+                book.settles();
                 Ok(())
             }
             Fact::OrderSettled { order, .. } => {
                 self.leaves_no_hole(order)?;
                 self.is_nobody_elses(order)?;
                 self.pay(order, true)?;
+                self.book(order)?.settles();
                 self.resolve(order)?;
                 self.pays_for_what_was_delivered(order, physics)
             }

@@ -204,7 +204,8 @@ impl Oracle {
         Ok((lost, bound))
     }
 
-    /// Of an order of head office's that is over and was paid as rated, all goes back that it did not cost.
+    /// Of an order of head office's that is over and was paid as rated, all goes back that it did not cost; or that it did not cost when it
+    /// was settled by an estimate, after which a record that says more is paid by what the member has then.
     pub(in crate::world) fn check_returned(&self) -> Checked {
         for (id, book) in &self.books {
             let row = self.rows.orders.get(id).and_then(Option::as_ref);
@@ -213,7 +214,8 @@ impl Oracle {
             if book.source != Source::HeadOffice || !over || !as_rated {
                 continue;
             }
-            if book.returned != book.prepaid - book.charged {
+            let costs = [Some(book.charged), book.least].into_iter().flatten();
+            if costs.map(|cost| book.prepaid - cost).all(|back| book.returned != back) {
                 return Err(format!(
                     "order {id} had {} and cost {}, and {} went back",
                     book.prepaid, book.charged, book.returned

@@ -74,13 +74,6 @@ struct Book {
     below_seen: Option<String>,
 }
 
-impl Book {
-    /// It was settled at what is charged now.
-    fn settles(&mut self) {
-        self.least = Some(self.least.map_or(self.charged, |least| least.min(self.charged)));
-    }
-}
-
 /// A message that was put aside.
 #[derive(Debug, Clone)]
 pub(super) struct Item {

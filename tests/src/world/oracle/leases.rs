@@ -1,7 +1,7 @@
 //! What head office has the station do: each directive and each voucher counts once, as head office signed it; what was not used of an
 //! order's goes back.
 
-use super::{Checked, Desk, Oracle};
+use super::{Book, Checked, Desk, Oracle};
 use domain::{
     correction::Approval,
     fact::{Fact, PaidFrom},
@@ -223,5 +223,12 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+}
+
+impl Book {
+    /// It was settled at what is charged now.
+    pub(super) fn settles(&mut self) {
+        self.least = Some(self.least.map_or(self.charged, |least| least.min(self.charged)));
     }
 }

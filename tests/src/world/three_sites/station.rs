@@ -2,7 +2,7 @@
 //! asks for it.
 
 use super::{
-    super::{MINUTE, SECOND, Time, World, coverage::Fault, station},
+    super::{MINUTE, SECOND, Time, World, coverage::Fault, recovering::Recovery, station},
     Event, ThreeSites,
     copy::Mirror,
     coverage::Mishap,

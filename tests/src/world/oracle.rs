@@ -46,9 +46,8 @@ struct Book {
     /// What was reserved, and what of it went back to head office.
     prepaid: i64,
     returned: i64,
-    /// What an estimate charged; the highest bill; the highest debt.
+    /// What an estimate charged; the least that it was settled at; the highest bill; the highest debt.
     estimated: Option<i64>,
-    /// The least that it was settled at, for now or for good.
     least: Option<i64>,
     dearest: i64,
     worst: i64,
@@ -580,9 +579,7 @@ impl Oracle {
                 self.leaves_no_hole(order)?;
                 self.is_nobody_elses(order)?;
                 self.pay(order, false)?;
-                let book = self.book(order)?;
-                book.estimated = Some(book.charged);
-                book.settles();
+                self.book(order)?.is_estimated();
                 Ok(())
             }
             Fact::OrderSettled { order, .. } => {

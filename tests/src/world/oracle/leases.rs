@@ -227,6 +227,12 @@ impl Oracle {
 }
 
 impl Book {
+    /// It was settled for now, by an estimate.
+    pub(super) fn is_estimated(&mut self) {
+        self.estimated = Some(self.charged);
+        self.settles();
+    }
+
     /// It was settled at what is charged now.
     pub(super) fn settles(&mut self) {
         self.least = Some(self.least.map_or(self.charged, |least| least.min(self.charged)));

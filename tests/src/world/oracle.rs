@@ -46,8 +46,9 @@ struct Book {
     /// What was reserved, and what of it went back to head office.
     prepaid: i64,
     returned: i64,
-    /// What an estimate charged; the highest bill; the highest debt.
+    /// What an estimate charged; the least that it was settled at; the highest bill; the highest debt.
     estimated: Option<i64>,
+    least: Option<i64>,
     dearest: i64,
     worst: i64,
     taken: bool,
@@ -433,6 +434,7 @@ impl Oracle {
                     prepaid: 0,
                     returned: 0,
                     estimated: None,
+                    least: None,
                     dearest: 0,
                     worst: 0,
                     taken: false,
@@ -577,14 +579,14 @@ impl Oracle {
                 self.leaves_no_hole(order)?;
                 self.is_nobody_elses(order)?;
                 self.pay(order, false)?;
-                let book = self.book(order)?;
-                book.estimated = Some(book.charged);
+                self.book(order)?.is_estimated();
                 Ok(())
             }
             Fact::OrderSettled { order, .. } => {
                 self.leaves_no_hole(order)?;
                 self.is_nobody_elses(order)?;
                 self.pay(order, true)?;
+                self.book(order)?.settles();
                 self.resolve(order)?;
                 self.pays_for_what_was_delivered(order, physics)
             }

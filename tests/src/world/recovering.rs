@@ -61,6 +61,17 @@ impl Recovering {
     }
 }
 
+/// What becomes of a recovery by a word of head office's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// It waits for entries.
+    Waits,
+    /// The station goes on.
+    Ended,
+    /// Head office follows another journal than that of the copy, and does not know: its database is older than a person's decision.
+    OfAnother,
+}
+
 impl World {
     /// The station on this image, if it is recovering.
     pub(super) fn recovers_on(&self, image: &[u8]) -> Checked<Option<Recovering>> {
@@ -82,15 +93,18 @@ impl World {
         Ok(followed.head)
     }
 
-    /// Head office has nothing beyond this place. Whether the station goes on.
-    pub(super) fn end_recovery(&mut self, place: Head) -> Checked<bool> {
+    /// Head office has nothing beyond this place.
+    pub(super) fn end_recovery(&mut self, place: Head) -> Checked<Recovery> {
         let failed = |error: StoreError| format!("the recovery does not end: {error}");
         let (now, off) = (self.now, self.physics.clock_off_ms);
         let Some(recovering) = self.recovering.as_ref() else {
-            return Ok(false);
+            return Ok(Recovery::Waits);
         };
-        if !recovering.store.reader().map_err(failed)?.has(place).map_err(failed)? {
-            return Ok(false);
+        match recovering.store.reader().map_err(failed)?.has(place) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Recovery::Waits),
+            Err(StoreError::Journal(_)) => return Ok(Recovery::OfAnother),
+            Err(error) => return Err(failed(error)),
         }
         let (at, mark) = recovering.mark(now, off);
         recovering.store.end_recovery(None, at, &mark).map_err(failed)?;
@@ -99,7 +113,7 @@ impl World {
         self.note(|| format!("the station goes on after entry {}", place.seq));
         self.restart(image, false, now)?;
         self.enter_receipts_again();
-        Ok(true)
+        Ok(Recovery::Ended)
     }
 
     /// Somebody does not wait for head office. Whether the station was recovering.

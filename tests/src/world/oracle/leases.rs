@@ -1,7 +1,7 @@
 //! What head office has the station do: each directive and each voucher counts once, as head office signed it; what was not used of an
 //! order's goes back.
 
-use super::{Checked, Desk, Oracle};
+use super::{Book, Checked, Desk, Oracle};
 use domain::{
     correction::Approval,
     fact::{Fact, PaidFrom},
@@ -204,7 +204,8 @@ impl Oracle {
         Ok((lost, bound))
     }
 
-    /// Of an order of head office's that is over and was paid as rated, all goes back that it did not cost.
+    /// Of an order of head office's that is over and was paid as rated, all goes back that it did not cost; or that it did not cost when it
+    /// was settled by an estimate, after which a record that says more is paid by what the member has then.
     pub(in crate::world) fn check_returned(&self) -> Checked {
         for (id, book) in &self.books {
             let row = self.rows.orders.get(id).and_then(Option::as_ref);
@@ -213,7 +214,8 @@ impl Oracle {
             if book.source != Source::HeadOffice || !over || !as_rated {
                 continue;
             }
-            if book.returned != book.prepaid - book.charged {
+            let costs = [Some(book.charged), book.least].into_iter().flatten();
+            if costs.map(|cost| book.prepaid - cost).all(|back| book.returned != back) {
                 return Err(format!(
                     "order {id} had {} and cost {}, and {} went back",
                     book.prepaid, book.charged, book.returned
@@ -221,5 +223,18 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+}
+
+impl Book {
+    /// It was settled for now, by an estimate.
+    pub(super) fn is_estimated(&mut self) {
+        self.estimated = Some(self.charged);
+        self.settles();
+    }
+
+    /// It was settled at what is charged now.
+    pub(super) fn settles(&mut self) {
+        self.least = Some(self.least.map_or(self.charged, |least| least.min(self.charged)));
     }
 }

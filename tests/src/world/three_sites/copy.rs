@@ -200,11 +200,12 @@ impl ThreeSites {
         let found = self
             .office
             .read(|tx| findings::list(tx, &Filter::default(), None, 100))?;
-        // What was given back beyond the bill is looked at apart; what a till is short of the station's oracle has checked. What was settled on both branches is said, and what came of something that was forgotten; to another site the members of
-        // the first are not its own, nor was it told of their money.
+        // What was given back beyond the bill is looked at apart; what a till is short of the station's oracle has checked. What was
+        // settled on both branches is said, what members had on the one that was left, and what came of something that was forgotten;
+        // to another site the members of the first are not its own, nor was it told of their money.
         let has_lost = self.purses.has_lost;
         let found = found.into_iter().filter(|found| match found.finding.class {
-            Class::Fork | Class::OverRefund | Class::Cash => false,
+            Class::Fork | Class::AboveFork | Class::OverRefund | Class::Cash => false,
             Class::Forgotten => !has_lost && found.site != crooked_id(),
             Class::MemberId => found.site != crooked_id(),
             _ => true,

@@ -112,7 +112,7 @@ impl ThreeSites {
         self.note(|| format!("site {site} goes on with its branch up to {}", accepted.head));
         self.races.note(Race::Fork);
         self.sites[site].is_forked = false;
-        self.office.forget_cores();
+        self.office.begin_desk_anew(site);
         self.follows_branch(site, accepted.head, accepted.from)?;
         // The desk begins anew, and hears what the site last said of itself.
         self.hears_what_is_retained();

@@ -193,13 +193,10 @@ impl Office {
         Ok(Some(done))
     }
 
-    /// All desks load what they know anew.
-    pub(super) fn forget_cores(&mut self) {
-        let desks = self.running.iter_mut().flat_map(|running| &mut running.desks);
-        for desk in desks {
-            if let Some(core) = desk.core.take() {
-                desk.memory = core.memory();
-            }
+    /// A site's desk ends, and another one begins: its rows were made anew.
+    pub(super) fn begin_desk_anew(&mut self, site: usize) {
+        if let Some(running) = &mut self.running {
+            running.desks[site] = Desk::default();
         }
     }
 

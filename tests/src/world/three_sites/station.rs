@@ -2,7 +2,7 @@
 //! asks for it.
 
 use super::{
-    super::{MINUTE, SECOND, Time, World, coverage::Fault, station},
+    super::{MINUTE, SECOND, Time, World, coverage::Fault, recovering::Recovery, station},
     Event, ThreeSites,
     copy::Mirror,
     coverage::Mishap,
@@ -381,12 +381,23 @@ impl ThreeSites {
         if here.world.recovering.is_some() && believed.may_end_recovery() {
             let whole = here.copy_end == believed.head.seq;
             let end = here.world.oracle.head;
-            if here.world.end_recovery(believed.head)? {
-                if whole {
-                    self.met.note(Mishap::RestoredWhole);
+            match here.world.end_recovery(believed.head)? {
+                Recovery::Waits => {}
+                Recovery::Ended => {
+                    if whole {
+                        self.met.note(Mishap::RestoredWhole);
+                    }
+                    if std::mem::take(&mut here.office_was_at) > end {
+                        self.met.note(Mishap::LostInBoth);
+                    }
                 }
-                if std::mem::take(&mut here.office_was_at) > end {
-                    self.met.note(Mishap::LostInBoth);
+                // 409 `journal_fork`: a person at the station says `recover --alone`, and others then which branch lives.
+                Recovery::OfAnother if here.went_alone => {
+                    self.is_forked(site);
+                    return Ok(());
+                }
+                Recovery::OfAnother => {
+                    return Err(format!("site {site} never went alone, and has another entry at {said}"));
                 }
             }
         }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     desk::Clock,
     store::{
-        Db, StoreError, Tx, channels, discrepancies,
+        Db, StoreError, Tx, bill_proposals, channels, discrepancies,
         reconcile::{self, Scope, TradeFile},
         reconcile_runs::{self as runs, Begun, Group, Run, Which},
     },
@@ -57,7 +57,7 @@ pub enum NotRun {
     )]
     Running(String),
     /// It was taken for dead while it went on.
-    #[error("the run was taken for dead, and another began: ask again")]
+    #[error("the run was taken for dead, or its bill came or was withdrawn while it went on: ask again")]
     Left,
     /// It would be wrong.
     #[error(
@@ -128,8 +128,6 @@ pub struct Reconciler {
 struct Task {
     of: Scope,
     files: Vec<TradeFile>,
-    /// Trade bills of this day and of all after it.
-    later: Vec<TradeFile>,
     missing: Vec<Day>,
     inputs: Inputs,
     before: Option<Totals>,
@@ -235,19 +233,15 @@ impl Reconciler {
         let (first, scope) = (plan.first, plan.scope.clone());
         let channel = plan.channel.clone();
         let window = Window::of(&plan.zone, day, channel.settle_days);
-        let far = plan.over.max(day);
         let known_present = plan.last_final;
         let task = self.db.read(move |tx| {
             // Up to the last that is final every bill is there.
             let begin = known_present.map_or(first, |last| last.plus(1).min(day));
-            let there = reconcile::files(tx, &channel.name, begin, far)?;
+            let there = reconcile::files(tx, &channel.name, begin, day)?;
             let missing: Vec<Day> = through(begin, day)
                 .filter(|day| !there.iter().any(|file| file.day == *day))
                 .collect();
-            let (files, later): (Vec<TradeFile>, Vec<TradeFile>) = (
-                there.iter().filter(|file| file.day == day).cloned().collect(),
-                there.into_iter().filter(|file| file.day >= day).collect(),
-            );
+            let files: Vec<TradeFile> = there.into_iter().filter(|file| file.day == day).collect();
             let before = runs::counting(tx, &scope, day.plus(-1))?.into_iter().next();
             let before = before.filter(|run| run.day == day.plus(-1));
             let input = |file: &TradeFile| Input {
@@ -272,7 +266,6 @@ impl Reconciler {
                     is_complete: missing.is_empty(),
                 },
                 files,
-                later,
                 missing,
                 before: before.and_then(|run| run.totals),
             })
@@ -335,9 +328,8 @@ impl Reconciler {
             move |tx: &mut dyn Tx| work(tx, &task.of)
         };
         loop {
-            let taking = Arc::clone(&task);
-            let take_back = move |tx: &mut dyn Tx| reconcile::take_back(tx, &taking.of, &taking.later);
-            if !self.part(id, take_back).await? {
+            let of = Arc::clone(&task);
+            if !self.part(id, move |tx| reconcile::take_back(tx, &of.of)).await? {
                 break;
             }
         }
@@ -394,9 +386,21 @@ impl Reconciler {
             tracing::error!(%day, scope = task.of.name, "control totals do not close at {what}: {totals:?}");
             return Err(NotRun::DoesNotClose { day, what });
         }
-        let (is_final, now) = (task.of.is_complete, self.clock.wall());
-        self.part(id, move |tx| runs::finish(tx, id, is_final, &totals, &digest, now))
-            .await
+        let (of, now) = (Arc::clone(task), self.clock.wall());
+        let finished = self.part(id, move |tx| {
+            let is_final = of.of.is_complete;
+            if is_final {
+                // Nobody withdraws a bill meanwhile.
+                bill_proposals::hold_days(tx)?;
+            }
+            let is_same = reconcile::files(tx, &of.of.channel, day, day)? == of.files;
+            if is_same {
+                runs::finish(tx, id, is_final, &totals, &digest, now)?;
+            }
+            Ok(is_same)
+        });
+        // Its bill came, or was withdrawn, while it went on.
+        if finished.await? { Ok(()) } else { Err(NotRun::Left) }
     }
 
     /// Has discrepancies say what was found.

@@ -4,7 +4,7 @@
 use super::funds::{NotRun, Reconciler};
 use crate::store::{
     StoreError,
-    bills::trades_count,
+    bills::which_trades,
     channels::{self, Channel},
     jobs::{self, Job},
 };
@@ -60,7 +60,7 @@ impl Nightly {
                     continue;
                 }
                 let zone = Zone::named(&channel.zone).map_err(StoreError::Broken)?;
-                let (to, bills) = (last_due(&zone, now), trades_count(tx, &channel.name)?);
+                let (to, bills) = (last_due(&zone, now), which_trades(tx, &channel.name)?);
                 // Another day, or another bill, is other work.
                 let work = format!("{to} {bills}");
                 let job = jobs.iter().find(|job| job.key == channel.name);

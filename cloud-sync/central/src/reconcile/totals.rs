@@ -136,13 +136,16 @@ mod tests {
 
     #[test]
     fn totals_that_do_not_close_are_named() {
-        let mut totals = Totals::default();
-        totals.credits = Flow {
+        let credits = Flow {
             opening: sum(3, 300),
             new: sum(2, 50),
             cleared: sum(1, 100),
             written_off: sum(1, 10),
             closing: sum(3, 240),
+        };
+        let mut totals = Totals {
+            credits,
+            ..Totals::default()
         };
         assert_eq!(totals.open_flow(), None);
         totals.classes.insert(

@@ -206,18 +206,21 @@ pub fn of_days(tx: &mut dyn Tx, channel: &str, from: Day, to: Day) -> Result<Vec
     Ok(files)
 }
 
-/// How many trade bills of a channel are there.
+/// A word for which trade bills of a channel are there: another where one has come, or was withdrawn.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn trades_count(tx: &mut dyn Tx, channel: &str) -> Result<u64, StoreError> {
+pub fn which_trades(tx: &mut dyn Tx, channel: &str) -> Result<String, StoreError> {
     let row = tx.query_optional(
         &format!(
-            "SELECT COUNT(*) FROM bill_file WHERE channel = $1 AND format IN ({TRADE_FORMATS}) AND state = 'imported'"
+            "SELECT COUNT(*), COALESCE(MAX(id), 0) FROM bill_file WHERE channel = $1 AND format IN ({TRADE_FORMATS}) \
+             AND state = 'imported'"
         ),
         &[channel.into()],
     )?;
-    row.map_or(Ok(0), |mut row| row.count(0))
+    row.map_or(Ok(String::new()), |mut row| {
+        Ok(format!("{}-{}", row.count(0)?, row.count(1)?))
+    })
 }
 
 /// A file's lines are going to come. Returns its number; `id` and `made_at` of the file given say nothing.

@@ -21,6 +21,10 @@ const PAID: &str = "'', 'SUCCESS', '交易', '成功', '交易成功', '支付�
 /// And of a refund that it is done or under way.
 const GIVEN_BACK: &str = "'', 'SUCCESS', 'PROCESSING', 'REVOKED', '退款', '成功', '退款成功'";
 
+/// A transaction that is looked up by its number was credited before a time. The sums are nothing to an index: PostgreSQL, which knows
+/// little of tables that were just filled, would read all credits up to that time for each number.
+const CREDITED: &str = "t.credited + 0 = 1 AND t.at + 0 <";
+
 const COLUMNS: &str =
     "scope, leg, source, ref, file, line, class, is_matched, day, of_day, at, amount, ours, theirs, other";
 const KEY: &str = "scope, leg, source, ref, file, line, class, is_matched";
@@ -90,6 +94,20 @@ pub fn files(tx: &mut dyn Tx, channel: &str, from: Day, to: Day) -> Result<Vec<T
     rows.into_iter().map(file).collect()
 }
 
+/// Files of trade formats of a channel's days from one on, whatever became of them: also of one that was withdrawn there may be pairs.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn ever_files(tx: &mut dyn Tx, channel: &str, from: Day) -> Result<Vec<u64>, StoreError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT id FROM bill_file WHERE channel = $1 AND format IN ({TRADE_FORMATS}) AND day >= $2 ORDER BY id"
+        ),
+        &[channel.into(), from.to_string().into()],
+    )?;
+    rows.into_iter().map(|mut row| row.count(0)).collect()
+}
+
 /// Has PostgreSQL go by indexes, whatever it thinks of tables that were just filled. SQLite has no other way.
 fn by_index(tx: &mut dyn Tx) -> Result<(), StoreError> {
     if tx.dialect() == Dialect::Postgres {
@@ -104,14 +122,14 @@ fn by_index(tx: &mut dyn Tx) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn take_back(tx: &mut dyn Tx, of: &Scope, files: &[TradeFile]) -> Result<bool, StoreError> {
+pub fn take_back(tx: &mut dyn Tx, of: &Scope) -> Result<bool, StoreError> {
     by_index(tx)?;
-    for file in files {
-        let first = tx.query_optional("SELECT MIN(line) FROM matched WHERE file = $1", &[file.id.into()])?;
+    for file in ever_files(tx, &of.channel, of.window.day)? {
+        let first = tx.query_optional("SELECT MIN(line) FROM matched WHERE file = $1", &[file.into()])?;
         if let Some(first) = first.map(|mut row| row.optional_int(0)).transpose()?.flatten() {
             tx.execute(
                 "DELETE FROM matched WHERE file = $1 AND line < $2",
-                &[file.id.into(), (first + PART).into()],
+                &[file.into(), (first + PART).into()],
             )?;
             return Ok(true);
         }
@@ -138,10 +156,12 @@ pub fn take_back(tx: &mut dyn Tx, of: &Scope, files: &[TradeFile]) -> Result<boo
     Ok(parted + opened + forgotten > 0)
 }
 
+// Lines that are looked for by a number lead to their files (`f.id = e.file + 0`), and never files to all of their lines.
+
 /// An earlier line of this kind with the same number: in a file of an earlier day, or before it.
 fn earlier(kind: &str, same: &str, of_day: &str) -> String {
     format!(
-        "EXISTS (SELECT 1 FROM bill_trade e JOIN bill_file f ON f.id = e.file WHERE e.kind = '{kind}' AND e.channel = l.channel \
+        "EXISTS (SELECT 1 FROM bill_trade e JOIN bill_file f ON f.id = e.file + 0 WHERE e.kind = '{kind}' AND e.channel = l.channel \
          AND {same} AND f.state = 'imported' AND (f.day < {of_day} OR (f.day = {of_day} AND (e.file < l.file OR (e.file = l.file \
          AND e.line < l.line)))))"
     )
@@ -197,7 +217,7 @@ pub fn waiting_payments(tx: &mut dyn Tx, of: &Scope) -> Result<(), StoreError> {
         &format!(
             "INSERT INTO matched (channel, ref, file, line, amount) \
              SELECT t.channel, t.id, v.file, v.line, t.amount FROM (SELECT ref, file, line FROM verdict WHERE {waiting}) v \
-             CROSS JOIN channel_transaction t WHERE t.channel = $2 AND t.id = v.ref AND t.credited = 1 AND t.at < $3 \
+             CROSS JOIN channel_transaction t WHERE t.channel = $2 AND t.id = v.ref AND {CREDITED} $3 \
              ORDER BY v.file, v.line ON CONFLICT (channel, ref) DO NOTHING"
         ),
         &[of.name(), of.channel(), of.window.end.0.into()],
@@ -245,10 +265,12 @@ pub fn part_of_lines(tx: &mut dyn Tx, file: u64, after: i64) -> Result<Option<i6
 pub fn new_lines(tx: &mut dyn Tx, of: &Scope, file: u64, (after, to): (i64, i64)) -> Result<(), StoreError> {
     by_index(tx)?;
     tx.execute(
-        "INSERT INTO matched (channel, ref, file, line, amount) SELECT t.channel, t.id, l.file, l.line, t.amount \
+        &format!(
+            "INSERT INTO matched (channel, ref, file, line, amount) SELECT t.channel, t.id, l.file, l.line, t.amount \
          FROM bill_trade l CROSS JOIN channel_transaction t WHERE l.file = $1 AND l.line > $2 AND l.line <= $3 \
-         AND l.kind = 'payment' AND t.channel = l.channel AND t.id = l.ref AND t.credited = 1 AND t.at < $4 \
-         ORDER BY l.line ON CONFLICT (channel, ref) DO NOTHING",
+         AND l.kind = 'payment' AND t.channel = l.channel AND t.id = l.ref AND {CREDITED} $4 \
+         ORDER BY l.line ON CONFLICT (channel, ref) DO NOTHING"
+        ),
         &[file.into(), after.into(), to.into(), of.window.end.0.into()],
     )?;
     let part: [Value; 3] = [file.into(), after.into(), to.into()];
@@ -271,17 +293,17 @@ fn judge_refunds() -> String {
          j.payment FROM (SELECT l.*, CASE WHEN {duplicate} THEN 7 WHEN l.status NOT IN ({GIVEN_BACK}) THEN 5 \
          WHEN l.payment IS NULL THEN 9 WHEN l.back > l.captured THEN 10 WHEN l.credited IS NOT NULL THEN 3 ELSE 1 END AS class \
          FROM (SELECT k.*, \
-         (SELECT MIN(p.amount) FROM bill_trade p WHERE p.kind = 'payment' AND p.channel = k.channel AND p.ref = k.payment) \
-         AS captured, \
-         (SELECT t.amount FROM channel_transaction t WHERE t.channel = k.channel AND t.id = k.payment AND t.credited = 1 \
-         AND t.at < CAST($3 AS BIGINT)) AS credited, \
+         (SELECT MIN(p.amount) FROM bill_trade p JOIN bill_file f ON f.id = p.file + 0 WHERE p.kind = 'payment' \
+         AND p.channel = k.channel AND p.ref = k.payment AND f.state = 'imported') AS captured, \
+         (SELECT t.amount FROM channel_transaction t WHERE t.channel = k.channel AND t.id = k.payment \
+         AND {CREDITED} CAST($3 AS BIGINT)) AS credited, \
          (SELECT CAST(COALESCE(SUM(y.back), 0) AS BIGINT) FROM (SELECT MAX(-x.amount) AS back FROM bill_trade x \
-         JOIN bill_file f ON f.id = x.file WHERE x.kind = 'refund' AND x.channel = k.channel AND x.origin = k.origin \
+         JOIN bill_file f ON f.id = x.file + 0 WHERE x.kind = 'refund' AND x.channel = k.channel AND x.origin = k.origin \
          AND (x.origin_ref IS NULL OR k.origin_ref IS NULL OR x.origin_ref = k.origin_ref) AND x.status IN ({GIVEN_BACK}) \
          AND f.state = 'imported' AND (f.day < CAST($2 AS TEXT) OR (f.day = CAST($2 AS TEXT) AND (x.file < k.file \
          OR (x.file = k.file AND x.line <= k.line)))) GROUP BY x.ref, x.out_no) y) AS back \
          FROM (SELECT r.channel, r.ref, r.out_no, r.origin, r.origin_ref, r.file, r.line, r.at, r.amount, r.status, \
-         (SELECT MIN(p.ref) FROM bill_trade p JOIN bill_file f ON f.id = p.file WHERE p.kind = 'payment' AND p.channel = r.channel \
+         (SELECT MIN(p.ref) FROM bill_trade p JOIN bill_file f ON f.id = p.file + 0 WHERE p.kind = 'payment' AND p.channel = r.channel \
          AND p.out_no = r.origin AND (r.origin_ref IS NULL OR p.ref = r.origin_ref) AND f.state = 'imported' \
          AND f.day <= CAST($2 AS TEXT)) AS payment \
          FROM bill_trade r WHERE r.kind = 'refund' AND r.file = $4 AND r.line > $5 AND r.line <= $6) k) l) j"
@@ -300,7 +322,7 @@ pub fn waiting_refunds(tx: &mut dyn Tx, of: &Scope) -> Result<(), StoreError> {
             "INSERT INTO verdict ({COLUMNS}) SELECT v.scope, 1, 4, v.ref, v.file, v.line, 3, 0, CAST($2 AS TEXT), v.of_day, v.at, \
              v.amount, t.amount, v.amount, v.other FROM (SELECT * FROM verdict WHERE scope = $1 AND leg = 1 AND source = 4 \
              AND class = 1 AND until IS NULL) v CROSS JOIN channel_transaction t WHERE t.channel = $3 AND t.id = v.other \
-             AND t.credited = 1 AND t.at < $4"
+             AND {CREDITED} $4"
         ),
         &[of.name(), of.day(), of.channel(), of.window.end.0.into()],
     )?;

@@ -104,6 +104,23 @@ fn reads_all(line: &str) -> bool {
     after.is_some_and(|rest| rest.split(' ').next().is_some_and(|name| LARGE.contains(&name)))
 }
 
+/// Whether a plan goes by the times of credits, or by files, to what a number leads to: all of a day for each line.
+fn goes_round_about(statement: &str, plan: &[String]) -> bool {
+    let by_number = statement.contains("t.id = ");
+    let of_lines = statement.contains("bill_trade");
+    plan.iter().any(|line| {
+        let of_other_lines = [" e ", " p ", " x "]
+            .iter()
+            .any(|name| format!("{line} ").contains(name));
+        let is_search = line.contains("SEARCH ") || line.contains("Scan");
+        (by_number && line.contains("channel_transaction_credited"))
+            || (is_search
+                && of_other_lines
+                && !line.contains("bill_trade_payment")
+                && !line.contains("bill_trade_refund"))
+    })
+}
+
 fn no_table_is_read_to_its_end(world: &World) {
     world.now("2026-03-14 12:00:00");
     let payment = paid("t1", "T1", 5_000);
@@ -128,7 +145,7 @@ fn no_table_is_read_to_its_end(world: &World) {
         let tx = &mut tx;
         let files = reconcile::files(tx, CHANNEL, today, today.plus(3))?;
         runs::begin(tx, scope, today, "{}", "test", window.end)?;
-        while reconcile::take_back(tx, &of, &files)? {}
+        while reconcile::take_back(tx, &of)? {}
         reconcile::waiting_payments(tx, &of)?;
         let to = reconcile::part_of_lines(tx, files[0].id, 0)?.unwrap();
         reconcile::new_lines(tx, &of, files[0].id, (0, to))?;
@@ -152,7 +169,7 @@ fn no_table_is_read_to_its_end(world: &World) {
     assert!(plans.len() > 30, "{}", plans.len());
     let bad: Vec<String> = plans
         .iter()
-        .filter(|(_, plan)| plan.iter().any(|line| reads_all(line)))
+        .filter(|(statement, plan)| plan.iter().any(|line| reads_all(line)) || goes_round_about(statement, plan))
         .map(|(statement, plan)| format!("{statement}\n  {}\n", plan.join("\n  ")))
         .collect();
     assert!(bad.is_empty(), "{}", bad.join("\n"));

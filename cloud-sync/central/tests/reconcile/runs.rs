@@ -7,6 +7,7 @@ use crate::{
 use central::{
     reconcile::{days::Window, funds::NotRun, nightly::Nightly},
     store::{
+        bill_proposals,
         reconcile::{self, Scope},
         reconcile_runs::{self as runs, ALIVE_MS, Begun, Status},
     },
@@ -22,6 +23,7 @@ on_both! {
     what_cannot_be_run_says_why
     a_bill_that_came_late_makes_of_every_day_what_it_had_made_in_time
     a_day_with_many_parts_is_that_of_one
+    a_bill_that_was_withdrawn_is_as_if_it_had_never_been
     at_one_in_the_morning_and_when_a_bill_comes_days_are_done_by_themselves
 }
 
@@ -133,8 +135,8 @@ fn begin(world: &World, parts: bool) -> u64 {
             panic!("another is running");
         };
         if parts {
-            let files = reconcile::files(tx, CHANNEL, of.window.day, of.window.day.plus(5))?;
-            while reconcile::take_back(tx, &of, &files)? {}
+            let files = reconcile::files(tx, CHANNEL, of.window.day, of.window.day)?;
+            while reconcile::take_back(tx, &of)? {}
             reconcile::new_lines(tx, &of, files[0].id, (0, 3))?;
         }
         Ok(id)
@@ -307,4 +309,51 @@ fn at_one_in_the_morning_and_when_a_bill_comes_days_are_done_by_themselves(world
     world.bill(D3, &[]);
     world.bill(D2, &[]);
     assert_eq!((look("2026-03-12 15:00:00"), status(D3).as_deref()), (2, Some("final")));
+}
+
+fn a_bill_that_was_withdrawn_is_as_if_it_had_never_been(world: &World) {
+    plant(world, false);
+    world.run(D3);
+    let before = world.query(
+        "SELECT day, totals, digest FROM run WHERE status <> 'replaced' ORDER BY day",
+        vec![],
+    );
+    // A bill of the third day that is not ours: with a line twice, a refund of what is on no bill, and a credit's payment.
+    let file = world.query("SELECT id FROM bill_file WHERE day = $1", vec![D3.into()])[0]
+        .int(0)
+        .unwrap()
+        .unsigned_abs();
+    let withdraw = |file: u64| wait(world.db.write(move |tx| bill_proposals::withdraw(tx, file))).unwrap();
+    assert!(withdraw(file));
+    world.bill(
+        D3,
+        &[
+            paid("t3", "T3", 1_003),
+            paid("t3", "T3", 1_003),
+            paid("t4", "T4", 1),
+            refunded(&paid("t9", "T9", 9), "r9", 9),
+        ],
+    );
+    world.run(D3);
+    assert_ne!(
+        world.query(
+            "SELECT digest FROM run WHERE status = 'provisional' AND day = $1",
+            vec![D3.into()]
+        )[0]
+        .0[0],
+        before[2].0[2]
+    );
+    let wrong = world.query(
+        "SELECT id FROM bill_file WHERE day = $1 AND state = 'imported'",
+        vec![D3.into()],
+    );
+    assert!(withdraw(wrong[0].clone().int(0).unwrap().unsigned_abs()));
+    let payment = paid("t0", "T0", 1_000);
+    world.bill(D3, &[paid("t4", "T4", 1_004), refunded(&payment, "r2", 999)]);
+    world.run(D3);
+    let after = world.query(
+        "SELECT day, totals, digest FROM run WHERE status IN ('provisional', 'final') ORDER BY day",
+        vec![],
+    );
+    assert_eq!(after, before);
 }

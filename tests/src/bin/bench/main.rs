@@ -17,6 +17,7 @@ mod money;
 mod past;
 mod pile;
 mod process;
+mod reconcile;
 mod spread;
 mod table;
 mod uplink;
@@ -78,6 +79,8 @@ enum Which {
     Recall,
     /// Payments that head office credits.
     TopUps,
+    /// A channel's day is held against its bill.
+    Reconcile,
 }
 
 /// How much is asked of the station.
@@ -181,6 +184,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if is_wanted(Which::TopUps) {
         done(money::top_ups(scale).await?, &mut rows);
+    }
+    if is_wanted(Which::Reconcile) {
+        done(reconcile::reconcile(scale).await?, &mut rows);
     }
     println!("{}", process::machine());
     println!("{}", table::markdown(&rows));

@@ -348,6 +348,10 @@ fn approve(tx: &mut dyn Tx, id: &str, by: &str, now: Wall) -> Decided<(Shown, To
     if bill_proposals::is_final(tx, proposal.day)? {
         return day_final(proposal.day);
     }
+    if bill_proposals::is_running(tx, &proposal.channel, proposal.day, now)? {
+        let detail = format!("{} is being reconciled: approve it when that is done", proposal.channel);
+        return refuse("being_reconciled", detail);
+    }
     let (file, action) = match (proposal.kind, proposal.file) {
         (Kind::Withdraw, Some(file)) => {
             if bills::find(tx, file)?.is_none() {
@@ -375,7 +379,7 @@ fn approve(tx: &mut dyn Tx, id: &str, by: &str, now: Wall) -> Decided<(Shown, To
     request_body = Nothing,
     responses(
         (status = 200, description = "Done", body = BillProposalView),
-        (status = 409, description = "`same_person`; `decided_already`; `day_final`; `other_bill`: the day has its bill meanwhile",
+        (status = 409, description = "`same_person`; `decided_already`; `day_final`; `being_reconciled`; `other_bill`: the day has its bill meanwhile",
             body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
     ),
     security(("bearer" = ["finance_checker"])),

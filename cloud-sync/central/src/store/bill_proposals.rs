@@ -132,6 +132,22 @@ pub fn is_final(tx: &mut dyn Tx, day: Day) -> Result<bool, StoreError> {
     Ok(row.is_some())
 }
 
+/// Whether a run is at work that may have read a channel's file of this day.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_running(tx: &mut dyn Tx, channel: &str, day: Day, now: Wall) -> Result<bool, StoreError> {
+    let row = tx.query_optional(
+        "SELECT 1 FROM run WHERE scope = $1 AND day >= $2 AND status = 'running' AND alive_until > $3 LIMIT 1",
+        &[
+            format!("channel:{channel}").into(),
+            day.to_string().into(),
+            now.0.into(),
+        ],
+    )?;
+    Ok(row.is_some())
+}
+
 /// Keeps a proposal that waits for a second person.
 ///
 /// # Errors

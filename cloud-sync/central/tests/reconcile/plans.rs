@@ -114,7 +114,8 @@ fn goes_round_about(statement: &str, plan: &[String]) -> bool {
             .any(|name| format!("{line} ").contains(name));
         let is_search = line.contains("SEARCH ") || line.contains("Scan");
         (by_number && line.contains("channel_transaction_credited"))
-            || (is_search
+            || (of_lines
+                && is_search
                 && of_other_lines
                 && !line.contains("bill_trade_payment")
                 && !line.contains("bill_trade_refund"))

@@ -13,7 +13,7 @@ use central::{
 };
 use domain::time::{Day, Zone};
 use std::{sync::Arc, time::Instant};
-use world::folder::Folder;
+use world::station::Folder;
 
 const CHANNEL: &str = "bank";
 /// Rows that are planted in one transaction.

@@ -247,6 +247,8 @@ impl ApiState {
     request_body = ProposeAdjustment,
     responses(
         (status = 202, description = "It waits", body = AdjustmentView),
+        (status = 404, description = "`unknown_member`; `unknown_finding`",
+            body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
         (status = 409, description = "`finding_adjusted`: the finding has one for this member",
             body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
     ),

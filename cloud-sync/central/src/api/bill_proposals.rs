@@ -129,7 +129,7 @@ fn told(tx: &mut dyn Tx, id: &str, status: StatusCode, action: &'static str) -> 
 
 /// Keeps a proposal where none of its day and format waits.
 fn propose(tx: &mut dyn Tx, proposal: &Proposal) -> Decided<(Shown, Told)> {
-    if bill_proposals::is_final(tx, proposal.day)? {
+    if bill_proposals::is_final(tx, &proposal.channel, proposal.day)? {
         return day_final(proposal.day);
     }
     if let Some(waits) = bill_proposals::open(tx, &proposal.channel, proposal.format, proposal.day)? {
@@ -322,8 +322,9 @@ async fn list_proposals(
     }))
 }
 
-/// A proposal that waits; or why it cannot be decided.
+/// A proposal that waits, held fast; or why it cannot be decided.
 fn waiting(tx: &mut dyn Tx, id: &str) -> Decided<Proposal> {
+    bill_proposals::hold(tx, id)?;
     match bill_proposals::find(tx, id)? {
         None => Ok(Err(Problem::unknown("bill-proposal", id))),
         Some(proposal) if proposal.state == Stands::Proposed => Ok(Ok(proposal)),
@@ -345,7 +346,7 @@ fn approve(tx: &mut dyn Tx, id: &str, by: &str, now: Wall) -> Decided<(Shown, To
         );
         return refuse("same_person", detail);
     }
-    if bill_proposals::is_final(tx, proposal.day)? {
+    if bill_proposals::is_final(tx, &proposal.channel, proposal.day)? {
         return day_final(proposal.day);
     }
     if bill_proposals::is_running(tx, &proposal.channel, proposal.day, now)? {

@@ -178,7 +178,7 @@ pub fn may_be_watched(folder: &Path) -> Result<(), String> {
     let rights = metadata.mode() & 0o7777;
     if rights & RIGHTS_OF_NOBODY != 0 {
         return Err(format!(
-            "{shown} has the rights {rights:o}, by which others than its owner could put any bill there: chmod 750 {shown}, or stricter;              whoever brings bills is let into the folder of a channel in it"
+            "{shown} has the rights {rights:o}, by which others than its owner could put any bill there: chmod 750 {shown}, or stricter; whoever brings bills is let into the folder of a channel in it"
         ));
     }
     Ok(())

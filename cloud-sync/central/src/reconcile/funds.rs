@@ -386,9 +386,14 @@ impl Reconciler {
             tracing::error!(%day, scope = task.of.name, "control totals do not close at {what}: {totals:?}");
             return Err(NotRun::DoesNotClose { day, what });
         }
-        let (of, now) = (Arc::clone(task), self.clock.wall());
+        let (of, now, first) = (Arc::clone(task), self.clock.wall(), plan.first);
         let finished = self.part(id, move |tx| {
-            let is_final = of.of.is_complete;
+            // Days become final one after the other: a bill of an earlier one may have come since that was read.
+            let is_next = match runs::last_final(tx, &of.of.name)? {
+                Some(last) => last.plus(1) == day,
+                None => day == first,
+            };
+            let is_final = of.of.is_complete && is_next;
             if is_final {
                 // Nobody withdraws a bill meanwhile.
                 bill_proposals::hold_days(tx)?;

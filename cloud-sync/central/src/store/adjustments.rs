@@ -158,6 +158,18 @@ pub fn of_finding(tx: &mut dyn Tx, of: &OfFinding, member: &MemberId) -> Result<
     row.map(adjustment).transpose()
 }
 
+/// Gives what is about findings up to an entry to another branch, as [`findings::give`](super::findings::give) does with these.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn give(tx: &mut dyn Tx, site: &SiteId, from: u64, to: u64, seq: u64) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE adjustment SET branch = $1 WHERE site = $2 AND branch = $3 AND seq <= $4",
+        &[to.into(), site.as_str().into(), from.into(), seq.into()],
+    )
+    .map(drop)
+}
+
 /// It is decided: posted, or rejected with a reason.
 ///
 /// # Errors

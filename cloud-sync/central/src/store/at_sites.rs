@@ -164,16 +164,24 @@ fn row_of(tx: &mut dyn Tx, site: &SiteId, member: &MemberId) -> Result<Option<Me
     row.map(|mut row| parse(&row.text(0)?)).transpose()
 }
 
-/// Members of head office's who owe something at a site, or at any.
+/// Members of head office's who owe something at a site; or at any, or to head office itself.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn owing(tx: &mut dyn Tx, site: Option<&SiteId>) -> Result<Vec<MemberId>, StoreError> {
-    let rows = tx.query(
-        "SELECT DISTINCT r.id FROM r_member r JOIN member m ON m.id = r.id \
-         WHERE r.debt <> 0 AND ($1 = '' OR r.site = $1) ORDER BY r.id",
-        &[site.map_or("", SiteId::as_str).into()],
-    )?;
+    let rows = match site {
+        Some(site) => tx.query(
+            "SELECT DISTINCT r.id FROM r_member r JOIN member m ON m.id = r.id WHERE r.debt <> 0 AND r.site = $1 ORDER BY r.id",
+            &[site.as_str().into()],
+        ),
+        // `debt:{member}` is owed to head office, `debt:{site}:{member}` at a site.
+        None => tx.query(
+            "SELECT r.id FROM r_member r JOIN member m ON m.id = r.id WHERE r.debt <> 0 \
+             UNION SELECT m.id FROM account a JOIN member m ON m.id = SUBSTR(a.name, 6) WHERE a.kind = 'debt' AND a.balance < 0 \
+             ORDER BY 1",
+            &[],
+        ),
+    }?;
     rows.into_iter()
         .map(|mut row| members::member_id(&row.text(0)?))
         .collect()

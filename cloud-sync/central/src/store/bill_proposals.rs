@@ -120,14 +120,14 @@ pub fn hold_days(tx: &mut dyn Tx) -> Result<(), StoreError> {
     jobs::hold(tx, "bill_days", "")
 }
 
-/// Whether a run of this day is final, whatever its scope: its files are what it went by, and stay.
+/// Whether the run of a channel's day is final: its files are what it went by, and stay.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn is_final(tx: &mut dyn Tx, day: Day) -> Result<bool, StoreError> {
+pub fn is_final(tx: &mut dyn Tx, channel: &str, day: Day) -> Result<bool, StoreError> {
     let row = tx.query_optional(
-        "SELECT 1 FROM run WHERE day = $1 AND status = 'final' LIMIT 1",
-        &[day.to_string().into()],
+        "SELECT 1 FROM run WHERE scope = $1 AND day = $2 AND status = 'final' LIMIT 1",
+        &[format!("channel:{channel}").into(), day.to_string().into()],
     )?;
     Ok(row.is_some())
 }
@@ -183,6 +183,15 @@ pub fn find(tx: &mut dyn Tx, id: &str) -> Result<Option<Proposal>, StoreError> {
     row.map(proposal).transpose()
 }
 
+/// Holds a proposal fast until the transaction ends: of two who decide it at once the second finds it decided.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hold(tx: &mut dyn Tx, id: &str) -> Result<(), StoreError> {
+    tx.execute("UPDATE bill_proposal SET state = state WHERE id = $1", &[id.into()])
+        .map(drop)
+}
+
 /// The one of a day and format that waits.
 ///
 /// # Errors
@@ -197,10 +206,10 @@ pub fn open(tx: &mut dyn Tx, channel: &str, format: Format, day: Day) -> Result<
     row.map(proposal).transpose()
 }
 
-/// It was decided. Whether it waited.
+/// It was decided, by whoever [holds](hold) it.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError::Broken`]: it does not wait.
 pub fn decide(
     tx: &mut dyn Tx,
     id: &str,
@@ -208,7 +217,7 @@ pub fn decide(
     file: Option<u64>,
     by: &str,
     now: Wall,
-) -> Result<bool, StoreError> {
+) -> Result<(), StoreError> {
     let decided = tx.execute(
         "UPDATE bill_proposal SET state = $1, file = $2, decided_by = $3, decided_at = $4 WHERE id = $5 AND state = 'proposed'",
         &[
@@ -219,7 +228,10 @@ pub fn decide(
             id.into(),
         ],
     )?;
-    Ok(decided == 1)
+    match decided {
+        1 => Ok(()),
+        _ => Err(StoreError::Broken(format!("proposal {id} does not wait"))),
+    }
 }
 
 /// The lines of a file do not count any more. They stay for whoever asks why. Whether it was there.

@@ -6,7 +6,7 @@ use crate::{
     ingest::{self, Again, Read, SiteCopy, Taken},
     money::{Money, RULE, facts},
     store::{
-        StoreError, Tx,
+        StoreError, Tx, adjustments,
         branches::{self, Billed, Branch},
         decisions,
         findings::{self, Class, Finding},
@@ -141,7 +141,7 @@ fn change(tx: &mut dyn Tx, me: &str, site: &Site, branch: &Branch, now: Wall) ->
     })
 }
 
-/// The most members that a finding names.
+/// The most members that a finding names, those with the most first.
 const NAMED_MAX: usize = 1_000;
 
 /// What members had on the branch that is left and have not on the one that lives, nor on the road to it: cash that they paid in at the
@@ -157,17 +157,19 @@ fn above_fork(
         let lost = amount - of(has, &member) - of(on_road, &member);
         (member, lost)
     });
-    let lost: Vec<(MemberId, Fen)> = lost.filter(|(_, lost)| *lost > Fen::ZERO).collect();
+    let mut lost: Vec<(MemberId, Fen)> = lost.filter(|(_, lost)| *lost > Fen::ZERO).collect();
     if lost.is_empty() {
         return None;
     }
+    lost.sort_by(|(left, much), (right, more)| more.cmp(much).then_with(|| left.cmp(right)));
     let named = lost.iter().take(NAMED_MAX);
     let named: Vec<_> = named
         .map(|(member, amount)| json!({ "member": member.as_str(), "amount": amount }))
         .collect();
     let in_all: Fen = lost.iter().map(|(_, amount)| *amount).sum();
     let detail = json!({
-        "why": "members had this on the branch of the journal that was left, and have it not on the one that lives: an adjustment gives it back",
+        "why": "members had this on the branch of the journal that was left, and had it not where the one that lives parts from it: look \
+                whether it was entered there again; if not, an adjustment gives it back",
         "members": named, "members_in_all": lost.len(), "in_all": in_all,
     });
     Some(Finding {
@@ -218,6 +220,7 @@ fn exchange(tx: &mut dyn Tx, site: &Site, branch: &Branch, now: Wall) -> Result<
     }
     journal::give(tx, id, old, new, Some(branch.first))?;
     findings::give(tx, id, old, new, left.seq)?;
+    adjustments::give(tx, id, old, new, left.seq)?;
     decisions::give(tx, id, old, new, left.seq)?;
     let rest = Branch {
         number: old,

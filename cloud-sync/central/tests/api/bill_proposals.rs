@@ -144,6 +144,9 @@ pub(crate) async fn of_a_day_that_is_final_no_file_is_withdrawn(office: Office) 
         .problem(409, "day-final");
     let nothing = format!("{}/nothing", path("wechat", DAY, "wechat_fund"));
     office.post(&maker, &nothing, &why).await.problem(409, "day-final");
+    // Another channel's day is another thing.
+    let of_another = format!("{}/nothing", path("alipay", DAY, "alipay_trade"));
+    office.post(&maker, &of_another, &why).await.expect(202);
     let reject = approve.replace("/approve", "/reject");
     office.post(&checker, &reject, &json!({})).await.expect(200);
     office.post(&maker, &withdrawal, &why).await.problem(409, "day-final");

@@ -57,6 +57,8 @@ pub(super) const TABLES: &[&str] = &[
     "CREATE UNIQUE INDEX adjustment_finding ON adjustment (site, branch, seq, class, member)
         WHERE site IS NOT NULL AND state <> 'rejected'",
     "CREATE INDEX adjustment_proposed ON adjustment (proposed_at, id)",
+    // Who owes something: wallets pay it when they can.
+    "CREATE INDEX account_in_debt ON account (name) WHERE kind = 'debt' AND balance < 0",
     // What people have decided of bills at head office, on its way to the site.
     "CREATE TABLE bill_decision (
         id TEXT PRIMARY KEY,

@@ -1,10 +1,13 @@
 //! Callbacks that wait are credited together: every one of a channel's moves money out of that channel's clearing account and is
 //! told of in the one audit chain, so that credits of their own transactions would wait for each other's disk.
 
-use super::ApiState;
+use super::{ApiState, callbacks::answer};
 use crate::{
     money::{Callback, Credited, Money},
-    store::{StoreError, Tx, audit},
+    store::{
+        StoreError, Tx, audit,
+        callbacks::{self, Heard},
+    },
 };
 use domain::{ids::SiteId, time::Wall};
 use serde_json::json;
@@ -20,6 +23,15 @@ const AT_ONCE: usize = 64;
 /// Transactions at a time: on PostgreSQL one writes its last rows while the next looks up its first.
 const TRANSACTIONS: usize = 2;
 
+/// A callback that its channel has signed.
+#[derive(Debug, Clone)]
+pub(super) struct Came {
+    /// What it says.
+    pub(super) said: Callback,
+    /// As it came.
+    pub(super) heard: Heard,
+}
+
 /// Callbacks that wait for their transaction.
 #[derive(Debug)]
 pub(super) struct Credits {
@@ -28,7 +40,7 @@ pub(super) struct Credits {
 }
 
 /// What a channel says, and where it is answered.
-type Waiting = (Callback, oneshot::Sender<Result<Credited, StoreError>>);
+type Waiting = (Came, oneshot::Sender<Result<Credited, StoreError>>);
 
 impl Default for Credits {
     fn default() -> Self {
@@ -50,10 +62,10 @@ impl Credits {
         let Some((first, _)) = queue.front() else {
             return Vec::new();
         };
-        let channel = first.channel.clone();
+        let channel = first.said.channel.clone();
         let (mut next, mut others) = (Vec::new(), VecDeque::new());
         for waiting in queue.drain(..) {
-            match next.len() < AT_ONCE && waiting.0.channel == channel {
+            match next.len() < AT_ONCE && waiting.0.said.channel == channel {
                 true => next.push(waiting),
                 false => others.push_back(waiting),
             }
@@ -65,9 +77,9 @@ impl Credits {
 
 impl ApiState {
     /// Credits what a channel says was paid; once, also if whoever waits for it goes away.
-    pub(super) async fn credit(&self, said: Callback) -> Result<Credited, Problem> {
+    pub(super) async fn credit(&self, came: Came) -> Result<Credited, Problem> {
         let (answer, answered) = oneshot::channel();
-        self.credits.queue().push_back((said, answer));
+        self.credits.queue().push_back((came, answer));
         let api = self.clone();
         tokio::spawn(async move { api.credit_waiting().await });
         let gone = |_| StoreError::Unavailable("head office is closing".to_owned());
@@ -77,20 +89,20 @@ impl ApiState {
     /// Credits what waits by now. It is called once for each that came, so nothing stays behind.
     async fn credit_waiting(&self) {
         let _turn = self.credits.turns.acquire().await;
-        let (said, answers): (Vec<_>, Vec<_>) = self.credits.next().into_iter().unzip();
-        if said.is_empty() {
+        let (came, answers): (Vec<_>, Vec<_>) = self.credits.next().into_iter().unzip();
+        if came.is_empty() {
             return;
         }
         // Together or not at all; and then each alone, so that none is held up by another.
-        let outcomes = match self.credit_together(said.clone()).await {
+        let outcomes = match self.credit_together(came.clone()).await {
             Ok(credited) => credited.into_iter().map(Ok).collect(),
             // The database is away, or busy: the channel calls again, and nobody waits for one try after the other.
-            Err(error) if said.len() == 1 || matches!(error, StoreError::Unavailable(_)) => {
-                said.iter().map(|_| Err(error.clone())).collect()
+            Err(error) if came.len() == 1 || matches!(error, StoreError::Unavailable(_)) => {
+                came.iter().map(|_| Err(error.clone())).collect()
             }
             Err(_) => {
-                let mut outcomes = Vec::with_capacity(said.len());
-                for one in said {
+                let mut outcomes = Vec::with_capacity(came.len());
+                for one in came {
                     let alone = self.credit_together(vec![one]).await;
                     outcomes.push(alone.map(|mut credited| credited.remove(0)));
                 }
@@ -103,19 +115,21 @@ impl ApiState {
         }
     }
 
-    async fn credit_together(&self, said: Vec<Callback>) -> Result<Vec<Credited>, StoreError> {
+    async fn credit_together(&self, came: Vec<Came>) -> Result<Vec<Credited>, StoreError> {
         let now = self.clock.wall();
-        let (credited, rung) = self.db.write(move |tx| credit_all(tx, now, &said)).await?;
+        let (credited, rung) = self.db.write(move |tx| credit_all(tx, now, &came)).await?;
         self.ring(rung);
         Ok(credited)
     }
 }
 
-/// Credits all of these, which are of one channel; what each came to, and the sites that something was issued to.
-fn credit_all(tx: &mut dyn Tx, now: Wall, said: &[Callback]) -> Result<(Vec<Credited>, BTreeSet<SiteId>), StoreError> {
+/// Credits all of these, which are of one channel, and keeps them as they came; what each came to, and the sites that something was issued
+/// to.
+fn credit_all(tx: &mut dyn Tx, now: Wall, came: &[Came]) -> Result<(Vec<Credited>, BTreeSet<SiteId>), StoreError> {
+    let said: Vec<Callback> = came.iter().map(|came| came.said.clone()).collect();
     let channel = said.first().map(|said| said.channel.clone()).unwrap_or_default();
     let mut money = Money::new(tx, now, &channel);
-    let credited = money.called_back_together(said)?;
+    let credited = money.called_back_together(&said)?;
     let rung = money.into_rung();
     let told = said.iter().zip(&credited).filter_map(|(said, credited)| {
         let action = match credited {
@@ -140,5 +154,19 @@ fn credit_all(tx: &mut dyn Tx, now: Wall, said: &[Callback]) -> Result<(Vec<Cred
     if !told.is_empty() {
         audit::append_all(tx, told)?;
     }
+    let mut heard = Vec::with_capacity(came.len());
+    for (came, credited) in came.iter().zip(&credited) {
+        let (status, outcome, why) = answer(&came.said, credited);
+        heard.push(Heard {
+            id: format!("{:032x}", tx.random()?),
+            reference: Some(came.said.reference.clone()),
+            transaction: Some(came.said.transaction.clone()),
+            status: status.as_u16(),
+            outcome: outcome.to_owned(),
+            why,
+            ..came.heard.clone()
+        });
+    }
+    callbacks::add_all(tx, &heard)?;
     Ok((credited, rung))
 }

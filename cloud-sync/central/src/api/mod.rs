@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`dto`] | the shapes of requests and answers that are head office's alone |
 //! | `sites`, `orders`, `members`, `energy`, `quarantine`, `books` | what the sites' journals have come to, in the station's own shapes |
-//! | `wallets`, `topups`, `leases`, `placing` | members' money: what comes in, what lies where, orders through head office |
+//! | `wallets`, `topups`, `callbacks`, `leases`, `placing` | members' money: what comes in, what lies where, orders through head office |
 //! | `refunds`, `decisions` | money back for orders, and decisions on their bills, by one person or two |
 //! | `adjustments` | two people add to a wallet, or take from it |
 //! | `money` | what every change of it does alike |
@@ -44,6 +44,7 @@ mod bills;
 mod books;
 mod books_check;
 mod branches;
+mod callbacks;
 mod credentials;
 mod credits;
 mod decisions;
@@ -85,7 +86,9 @@ use crate::{
     config::AfterSales,
     desk::{Clock, Office},
     enrol::Entrance,
-    store::{Db, StoreError, Tx, answers, bills as kept_bills, inbox as told, outbox, people},
+    store::{
+        Db, StoreError, Tx, answers, bills as kept_bills, callbacks as kept_callbacks, inbox as told, outbox, people,
+    },
 };
 use attempts::Attempts;
 use axum::{
@@ -262,6 +265,7 @@ impl ApiState {
             people::prune(tx, now)
         });
         pruned.await?;
+        while self.db.write(move |tx| kept_callbacks::prune(tx, now)).await? {}
         while self.db.write(move |tx| kept_bills::sweep(tx, now)).await? {}
         Ok(())
     }
@@ -295,6 +299,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(books::routes())
         .merge(wallets::routes())
         .merge(topups::routes())
+        .merge(callbacks::routes())
         .merge(leases::routes())
         .merge(directing::routes())
         .merge(placing::routes())

@@ -1,4 +1,5 @@
-//! Top-ups: the mini-program asks for one, the driver pays the channel, the channel calls back.
+//! Channels, and top-ups through them: the mini-program asks for one, the driver pays the channel, the channel calls back
+//! (`callbacks`).
 
 use super::{
     ApiState,
@@ -7,40 +8,26 @@ use super::{
 };
 use crate::{
     bills::Biller,
-    money::{Callback, Credited, Paid},
     store::{
         channels::{self, Channel, Signs},
         topups::{self, TopUp},
     },
     webhook::Secret,
 };
-use axum::{
-    Extension, Json,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
-use domain::{ids::MemberId, time::Wall};
+use axum::{Json, extract::State, http::StatusCode};
+use domain::ids::MemberId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service::{
     http::{
-        access::TcpPeer,
-        body::{Checked, Of, Posted, Put, check_name, parse},
+        body::{Checked, Of, Posted, Put, check_name},
         problem::Problem,
     },
     wire::{At, Yuan, described},
 };
-use std::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// The longest number of ours or of a channel's, in characters.
-const REFERENCE_CHARS_MAX: usize = 64;
-/// How far the time in a callback may be from ours, in milliseconds: as Standard Webhooks has it.
-const CALLBACK_MS_MAX: i64 = 5 * 60_000;
-/// The longest body of a callback, in bytes.
-const CALLBACK_BYTES_MAX: usize = 16 * 1024;
 /// The most rows of a list that has no pages.
 const ROWS_MAX: u64 = 200;
 
@@ -48,7 +35,6 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(put_channel, get_channel))
         .routes(routes!(ask_top_up, list_top_ups))
-        .routes(routes!(call_back))
 }
 
 /// A channel's name in a path: 1 to 32 of `a-z`, `0-9` and `_`.
@@ -218,52 +204,6 @@ impl From<&TopUp> for TopUpView {
     }
 }
 
-/// What a channel says of a payment.
-#[derive(Debug, Deserialize, ToSchema)]
-struct CallBack {
-    /// Our number of the top-up.
-    out_trade_no: String,
-    /// The channel's number of the payment.
-    transaction_id: String,
-    /// How much was paid.
-    #[schema(value_type = described::PositiveYuan)]
-    amount: Yuan,
-    /// `CNY`.
-    currency: String,
-    /// `paid`, or `closed`: it will not be paid.
-    status: String,
-}
-
-impl Checked for CallBack {
-    fn check(&self) -> Result<(), Problem> {
-        for (path, text) in [
-            ("out_trade_no", &self.out_trade_no),
-            ("transaction_id", &self.transaction_id),
-        ] {
-            if text.is_empty() || text.chars().count() > REFERENCE_CHARS_MAX || text.chars().any(char::is_control) {
-                return Err(Problem::field(
-                    path,
-                    format!("has 1 to {REFERENCE_CHARS_MAX} characters"),
-                ));
-            }
-        }
-        if self.currency != "CNY" {
-            return Err(Problem::field("currency", "is CNY: wallets have yuan"));
-        }
-        if !["paid", "closed"].contains(&self.status.as_str()) {
-            return Err(Problem::field("status", "is paid or closed"));
-        }
-        check_amount("amount", self.amount)
-    }
-}
-
-/// What a callback came to.
-#[derive(Debug, Serialize, ToSchema)]
-struct CalledBackView {
-    /// `credited`; `known`: it was dealt with before, or the top-up is closed.
-    outcome: String,
-}
-
 /// Add a channel, or change one.
 #[utoipa::path(
     put, path = "/v1/channels/{channel}", tag = "top-ups",
@@ -374,120 +314,4 @@ async fn ask_top_up(
 async fn list_top_ups(State(api): State<ApiState>, Of(member): Of<MemberId>) -> Result<Json<Vec<TopUpView>>, Problem> {
     let found = api.read(move |tx| topups::of_member(tx, &member, ROWS_MAX)).await?;
     Ok(Json(found.iter().map(TopUpView::from).collect()))
-}
-
-/// Whether the channel has signed a callback, and lately where its signature says when.
-fn verified(channel: &Channel, headers: &HeaderMap, body: &[u8], now: Wall) -> Result<(), String> {
-    let secret = Secret::of_text(&channel.secret).map_err(|error| error.to_string())?;
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    match channel.signs {
-        Signs::StandardWebhooks => {
-            let id = header("webhook-id").filter(|id| !id.is_empty() && id.len() <= 128);
-            let id = id.ok_or("the header webhook-id is missing")?;
-            let at = header("webhook-timestamp").and_then(|at| at.parse::<i64>().ok());
-            let at = at.ok_or("the header webhook-timestamp is missing: seconds since 1970")?;
-            let signatures = header("webhook-signature").ok_or("the header webhook-signature is missing")?;
-            if !secret.has_signed(signatures, id, at, body) {
-                return Err("the signature is not this channel's".to_owned());
-            }
-            // Only what was signed says anything of time.
-            let apart = now.0.saturating_sub(at.saturating_mul(1_000)).saturating_abs();
-            if apart > CALLBACK_MS_MAX {
-                return Err(format!(
-                    "it was signed {} s away from head office's time",
-                    apart / 1_000
-                ));
-            }
-            Ok(())
-        }
-        Signs::Hmac => {
-            let signature = header("x-signature").and_then(|text| text.strip_prefix("sha256="));
-            let signature = signature.ok_or("the header x-signature is missing: sha256=…")?;
-            match secret.has_signed_body(signature, body) {
-                true => Ok(()),
-                false => Err("the signature is not this channel's".to_owned()),
-            }
-        }
-    }
-}
-
-/// A channel says what became of a payment: signed, and as often as it likes; a payment is credited once.
-#[utoipa::path(
-    post, path = "/v1/channels/{channel}/callbacks", tag = "top-ups",
-    params(("channel" = String, Path, description = "The channel's name")),
-    request_body = CallBack,
-    responses(
-        (status = 200, description = "It was dealt with, now or before", body = CalledBackView),
-        (status = 401, description = "`not_signed`: the channel has not signed it, or not lately",
-            body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
-        (status = 409, description = "`unknown_top_up`, `other_amount` or `other_payment`: people look at it",
-            body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
-    ),
-    security(()),
-)]
-async fn call_back(
-    State(api): State<ApiState>,
-    Of(ChannelName(name)): Of<ChannelName>,
-    peer: Option<Extension<TcpPeer>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Json<CalledBackView>, Problem> {
-    let (of, now) = (name.clone(), api.clock.wall());
-    if body.len() > CALLBACK_BYTES_MAX {
-        let detail = format!("a callback has at most {CALLBACK_BYTES_MAX} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
-    }
-    let found = api.read(move |tx| channels::find(tx, &of)).await?;
-    let found = found.ok_or_else(|| Problem::unknown("channel", &name))?;
-    if let Err(why) = verified(&found, &headers, &body, now) {
-        if let Some(Extension(TcpPeer(address))) = peer
-            && api.logins.note(address, Instant::now()).is_err()
-        {
-            let detail = "too many callbacks that no channel has signed came from this address";
-            return Err(Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too_many_failed_logins",
-                detail,
-            ));
-        }
-        tracing::warn!(channel = name, "a callback is refused: {why}");
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, "not_signed", why));
-    }
-    let said: CallBack = parse(&headers, &body)?;
-    let said = Callback {
-        channel: name,
-        reference: said.out_trade_no,
-        transaction: said.transaction_id,
-        amount: said.amount.0,
-        paid: if said.status == "paid" {
-            Paid::Paid
-        } else {
-            Paid::Closed
-        },
-    };
-    let outcome = match api.credit(said.clone()).await? {
-        Credited::Now(_) => "credited",
-        Credited::Before | Credited::Closed => "known",
-        Credited::Unknown => {
-            let detail = format!("nobody asked for a top-up {} through {}", said.reference, said.channel);
-            return Err(Problem::new(StatusCode::CONFLICT, "unknown_top_up", detail));
-        }
-        Credited::OtherPayment => {
-            let detail = format!(
-                "top-up {} was paid by another transaction, or transaction {} has paid another: people look at it",
-                said.reference, said.transaction
-            );
-            return Err(Problem::new(StatusCode::CONFLICT, "other_payment", detail));
-        }
-        Credited::OtherAmount { asked } => {
-            let detail = format!(
-                "{asked} yuan were asked for under {}, not {}",
-                said.reference, said.amount
-            );
-            return Err(Problem::new(StatusCode::CONFLICT, "other_amount", detail));
-        }
-    };
-    Ok(Json(CalledBackView {
-        outcome: outcome.to_owned(),
-    }))
 }

@@ -8,7 +8,7 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox`, `inbox`, `members`, `at_sites`, `directives`, `issues`, `placings`, `topups`, `channels`, `bills`, `bill_proposals`, `reconcile`, `reconcile_runs`, `discrepancies`, `refunds`, `bill_decisions`, `adjustments` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox`, `inbox`, `members`, `at_sites`, `directives`, `issues`, `placings`, `topups`, `channels`, `callbacks`, `bills`, `bill_proposals`, `reconcile`, `reconcile_runs`, `discrepancies`, `refunds`, `bill_decisions`, `adjustments` | what is kept, by subject |
 //! | `moving` | from a file to PostgreSQL |
 //! | `standbys` | whether what is committed is with whoever takes PostgreSQL's place |
 //! | `queries` | what is read for people, over all sites |
@@ -25,6 +25,7 @@ pub mod bill_decisions;
 pub mod bill_proposals;
 pub mod bills;
 pub mod branches;
+pub mod callbacks;
 pub mod channels;
 mod checked;
 pub mod decisions;

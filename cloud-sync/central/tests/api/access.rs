@@ -59,6 +59,7 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/channels/{channel}", &["viewer", "admin"]),
     ("PUT", "/v1/channels/{channel}", ADMIN),
     ("POST", "/v1/channels/{channel}/callbacks", PUBLIC),
+    ("GET", "/v1/channels/{channel}/callbacks", BOOKS),
     ("PUT", "/v1/head-office/wallets", ADMIN),
     ("PUT", "/v1/members/{member}", DRIVERS),
     ("PUT", "/v1/members/{member}/block", RISK),

@@ -145,6 +145,7 @@ on_both! {
     money {
         a_channel_credits_what_it_has_signed_and_nobody_else_does
         what_was_paid_and_credits_nobody_is_listed_until_it_does
+        what_a_channel_called_back_is_kept_as_it_came_with_its_answer
         money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_it_is_shown
         who_is_frozen_blocked_or_unknown_is_told_so
         sites_are_told_of_prices_piles_and_whose_their_members_are

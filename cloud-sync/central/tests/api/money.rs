@@ -450,3 +450,77 @@ pub(crate) async fn sites_are_told_of_prices_piles_and_whose_their_members_are(o
         assert!(kinds.contains(&kind), "{kinds:?}");
     }
 }
+
+pub(crate) async fn what_a_channel_called_back_is_kept_as_it_came_with_its_answer(office: Office) {
+    let station = office.machine("mini-program", &["station"]).await;
+    office
+        .ask(&station, "PUT", "/v1/members/w", Some(&json!({ "name": "Wang" })))
+        .await
+        .expect(204);
+    channel(&office, "wechat", "standard_webhooks").await;
+    channel(&office, "alipay", "standard_webhooks").await;
+    let reference = asked(&office, &station, "50.00").await;
+    let (now_s, body) = (BEGIN.0 / 1_000, paid(&reference, "4200001", "50.00"));
+    let path = "/v1/channels/wechat/callbacks";
+    office
+        .ask(&Somebody::default(), "POST", path, Some(&body))
+        .await
+        .problem(401, "not-signed");
+    signed(&office, "m1", now_s, &json!({ "status": "paid" }))
+        .await
+        .problem(422, "invalid-body");
+    let less = paid(&reference, "4200001", "49.99");
+    signed(&office, "m2", now_s, &less).await.problem(409, "other-amount");
+    signed(&office, "m3", now_s, &body).await.expect(200);
+    signed(&office, "m4", now_s, &body).await.expect(200);
+
+    let finance = office.machine("finance", &["finance_maker"]).await;
+    for limit in [1, 3, 200] {
+        let all = office.all(&finance, path, limit).await;
+        let mut told: Vec<_> = all
+            .iter()
+            .map(|of| {
+                (
+                    of["outcome"].as_str().unwrap(),
+                    of["status"].as_u64().unwrap(),
+                    of["signed"].as_bool().unwrap(),
+                )
+            })
+            .collect();
+        told.sort_unstable();
+        assert_eq!(
+            told,
+            [
+                ("credited", 200, true),
+                ("invalid_body", 422, true),
+                ("known", 200, true),
+                ("not_signed", 401, false),
+                ("other_amount", 409, true)
+            ]
+        );
+    }
+    let found = office
+        .all(&finance, &format!("{path}?transaction_id=4200001"), 50)
+        .await;
+    assert_eq!(found.len(), 3);
+    let found = office
+        .all(&finance, &format!("{path}?out_trade_no={reference}&signed=true"), 50)
+        .await;
+    assert_eq!(found.len(), 3);
+    let credited = found.iter().find(|of| of["outcome"] == "credited").unwrap();
+    assert_eq!(credited["body"].as_str().unwrap(), body.to_string());
+    assert_eq!(credited["headers"]["webhook-id"], "m3");
+    assert_eq!(credited["why"], json!(null));
+    let other = found.iter().find(|of| of["outcome"] == "other_amount").unwrap();
+    assert!(
+        other["why"].as_str().unwrap().contains("50.00 yuan were asked for"),
+        "{other}"
+    );
+    let unsigned = office.all(&finance, &format!("{path}?signed=false"), 50).await;
+    assert_eq!(
+        (unsigned.len(), unsigned[0]["body"].as_str().unwrap()),
+        (1, body.to_string().as_str())
+    );
+    let elsewhere = office.all(&finance, "/v1/channels/alipay/callbacks", 50).await;
+    assert!(elsewhere.is_empty());
+}

@@ -7,6 +7,7 @@
 //! | `sites` | sites with what they last said of themselves |
 //! | `orders` | orders, and what the journal has of one |
 //! | `reconcile` | runs of reconciliation, and what they found |
+//! | `callbacks` | a channel's callbacks as they came |
 //! | `payments` | what was paid and credits nobody, money that is long on the road |
 //! | `rows` | members, piles, prices, quarantine, energy |
 //! | `books` | accounts and transfers |
@@ -17,6 +18,7 @@
 
 pub mod bills;
 pub mod books;
+pub mod callbacks;
 pub mod decided;
 pub mod entries;
 pub mod orders;

@@ -5,6 +5,25 @@
 pub(super) const TABLES: &[&str] = &[
     // Credits by the day on which they were made.
     "CREATE INDEX channel_transaction_credited ON channel_transaction (channel, at, id, amount) WHERE credited = 1",
+    // Callbacks as they came, whatever they came to: what people look at beside a LONG or a SHORT (S05 §3.2). `headers` is JSON of those
+    // that say who signed it and when; `why` what is wrong with it, where something is; `status` what was answered.
+    "CREATE TABLE callback (
+        id TEXT PRIMARY KEY,
+        channel TEXT NOT NULL,
+        at BIGINT NOT NULL,
+        address TEXT,
+        headers TEXT NOT NULL,
+        body BYTES NOT NULL,
+        is_signed BIGINT NOT NULL CHECK (is_signed IN (0, 1)),
+        ref TEXT,
+        transaction_id TEXT,
+        status BIGINT NOT NULL,
+        outcome TEXT NOT NULL,
+        why TEXT)",
+    "CREATE INDEX callback_at ON callback (channel, at, id)",
+    "CREATE INDEX callback_ref ON callback (channel, ref, at, id) WHERE ref IS NOT NULL",
+    "CREATE INDEX callback_transaction ON callback (channel, transaction_id, at, id) WHERE transaction_id IS NOT NULL",
+    "CREATE INDEX callback_old ON callback (at)",
     // Top-ups of an amount that were asked for shortly before a payment.
     "CREATE INDEX topup_amount ON topup (channel, amount, made_at)",
     // Runs: a scope (a channel, a site) has one at a time, each up to `alive_until` (0: it was taken for dead), and of a day one that

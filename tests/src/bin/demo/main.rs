@@ -27,6 +27,8 @@ const RATE: u32 = 60;
 const STARTS_AT: &str = "2026-03-02T07:20:00+08:00";
 /// How long any one thing in the story may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// When every pile has its car, in seconds of the piles' time after they are online.
+const CARS_COME_S: f64 = 3.0;
 
 /// Ten cars at a station without internet.
 #[derive(Debug, Parser)]
@@ -281,6 +283,8 @@ impl Story {
                 .count();
             if online >= 9 {
                 println!("       {online} piles are online; P04 goes its own way in a moment.");
+                // A car comes a second after its pile has power, and that was before it came online.
+                tokio::time::sleep(Duration::from_secs_f64(CARS_COME_S / f64::from(RATE))).await;
                 return Ok(());
             }
             ensure!(begun.elapsed() < PATIENCE, "only {online} piles came online");

@@ -407,7 +407,9 @@ pub fn follow(
 }
 
 /// A site goes over to another branch of its journal, which knows nothing of what has arrived after the place where it leaves:
-/// that is on the road again, against what the restore owes (rule 8). Whose, and how much. Another life of head office's speaks to the site from now on;
+/// that is on the road again, against what the restore owes (rule 8). Whose, and how much.
+///
+/// Another life of head office's speaks to the site from now on;
 /// what the branch that lives has not taken of the earlier one comes back when it says that it has seen the new one.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
 //! Bugs on purpose, to see that the simulated world in `tests/` finds them.
 //!
-//! They exist only with the feature `planted-bugs`, which nothing but that one test asks for. Without it
-//! [`is_planted`] is `false` where it is compiled, and what it guards is gone from the program.
+//! They exist only with the feature `planted-bugs`, with which `cargo xtask test` builds; only that one test switches any on, for
+//! its own threads. Without the feature, as everything that is released, [`is_planted`] is `false` where it is compiled, and what
+//! it guards is gone from the program.
 
 /// A bug that can be switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

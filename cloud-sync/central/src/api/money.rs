@@ -84,6 +84,10 @@ impl From<Refused> for Problem {
             Refused::UnknownAdjustment(_) => (StatusCode::NOT_FOUND, "unknown_adjustment"),
             Refused::AdjustmentDecided { .. } => (StatusCode::CONFLICT, "adjustment_decided"),
             Refused::OtherTopUp(_) => (StatusCode::CONFLICT, "top_up_reference_used"),
+            Refused::Undecided(undecided @ crate::money::Undecided::UnknownDiscrepancy(_)) => {
+                (StatusCode::NOT_FOUND, undecided.code())
+            }
+            Refused::Undecided(undecided) => (StatusCode::CONFLICT, undecided.code()),
         };
         let problem = Self::new(status, code, words);
         match refused {

@@ -30,6 +30,7 @@ mod masters;
 mod placing;
 mod refunds;
 mod standing;
+mod suspense;
 mod topups;
 
 pub use adjustments::{Adjust, WALLET_ADJUSTED};
@@ -37,6 +38,7 @@ pub use bills::Decide;
 pub use leases::Vouchered;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
+pub use suspense::{Propose, Undecided};
 pub use topups::{Callback, Credited, Paid};
 
 use crate::store::{
@@ -272,6 +274,9 @@ pub enum Refused {
     /// The number is taken.
     #[error("{0} was used for something else: each top-up has a number of its own")]
     OtherTopUp(String),
+    /// Of a discrepancy nothing is proposed or decided.
+    #[error(transparent)]
+    Undecided(#[from] Undecided),
 }
 
 fn not_refundable(state: &OrderState) -> &'static str {

@@ -119,6 +119,23 @@ pub fn find(tx: &mut dyn Tx, id: u64) -> Result<Option<Discrepancy>, StoreError>
     row.map(discrepancy).transpose()
 }
 
+/// The number of the payment that a refund is of, which a discrepancy is about.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn payment_of(tx: &mut dyn Tx, of: &Discrepancy) -> Result<Option<String>, StoreError> {
+    let row = tx.query_optional(
+        "SELECT other FROM verdict WHERE scope = $1 AND leg = $2 AND source = $3 AND ref = $4 AND other IS NOT NULL LIMIT 1",
+        &[
+            of.scope.as_str().into(),
+            of.leg.code().into(),
+            of.source.code().into(),
+            of.reference.as_str().into(),
+        ],
+    )?;
+    row.map_or(Ok(None), |mut row| row.optional_text(0))
+}
+
 /// What happened to a discrepancy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -134,6 +151,8 @@ pub struct Event {
     pub ours: Option<Fen>,
     /// What the channel said then.
     pub theirs: Option<Fen>,
+    /// What was said, or to whom it was given, or which movement it is.
+    pub body: Option<String>,
 }
 
 /// What happened to a discrepancy, in its order.
@@ -142,7 +161,7 @@ pub struct Event {
 /// [`StoreError`].
 pub fn events(tx: &mut dyn Tx, id: u64) -> Result<Vec<Event>, StoreError> {
     let rows = tx.query(
-        "SELECT kind, at, by, amount, ours, theirs FROM discrepancy_event WHERE discrepancy = $1 ORDER BY no",
+        "SELECT kind, at, by, amount, ours, theirs, body FROM discrepancy_event WHERE discrepancy = $1 ORDER BY no",
         &[id.into()],
     )?;
     let event = |mut row: Row| {
@@ -153,6 +172,7 @@ pub fn events(tx: &mut dyn Tx, id: u64) -> Result<Vec<Event>, StoreError> {
             amount: Fen(row.int(3)?),
             ours: row.optional_int(4)?.map(Fen),
             theirs: row.optional_int(5)?.map(Fen),
+            body: row.optional_text(6)?,
         })
     };
     rows.into_iter().map(event).collect()

@@ -1,0 +1,587 @@
+//! What people decide of discrepancies of a channel (S05 §3, rule 25): money that is on one side alone goes into suspense, and from there to
+//! a wallet, to whoever had it too much, or to gain and loss. One proposes, another has it posted. What runs find no more goes back the
+//! way it came.
+
+use super::{Decided, Money, Refused, TOPUP};
+use crate::{
+    reconcile::{
+        stake::{Kind, Stake},
+        words::Source,
+    },
+    store::{
+        StoreError,
+        discrepancies::{self, Discrepancy, State as Stands},
+        discrepancy_decisions::{self as decisions, Decision, State},
+        ledger::{self, Movement},
+        members,
+        suspense::{self, State as Is, Suspense},
+        topups::{self, TopUp, Used},
+    },
+};
+use domain::{correction::are_two_people, ids::MemberId, units::Fen};
+
+/// The code of money that goes into suspense, or out of it.
+const SUSPENSE: &str = "SUSPENSE";
+/// Head office's own account of gains and losses that people have written off.
+const WRITE_OFF: &str = "writeoff";
+/// Whoever says that there is nothing to decide any more.
+const RECONCILIATION: &str = "reconciliation";
+/// So many are taken back in a transaction.
+const PART: u64 = 1_000;
+
+/// What somebody proposes to do about a discrepancy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Propose {
+    /// What.
+    pub kind: Kind,
+    /// Whose wallet is to be credited.
+    pub member: Option<MemberId>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Why nothing is proposed or decided of a discrepancy. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undecided {
+    /// There is none such.
+    #[error("there is no discrepancy {0}")]
+    UnknownDiscrepancy(u64),
+    /// Something was proposed or done before.
+    #[error("discrepancy {discrepancy} is {state}: only of one that is open something can be proposed")]
+    NotOpen {
+        /// Which.
+        discrepancy: u64,
+        /// How far it is.
+        state: &'static str,
+    },
+    /// Nobody waits for a second word.
+    #[error("discrepancy {discrepancy} is {state}: nothing waits to be approved or rejected")]
+    NothingProposed {
+        /// Which.
+        discrepancy: u64,
+        /// How far it is.
+        state: &'static str,
+    },
+    /// It would move money that is not there, or leave some where it is.
+    #[error("`{kind}` does not settle discrepancy {discrepancy}; what does is: {fit}")]
+    DoesNotFit {
+        /// Which.
+        discrepancy: u64,
+        /// What was proposed.
+        kind: &'static str,
+        /// What may be proposed.
+        fit: String,
+    },
+    /// The channel has not said for whom it is.
+    #[error("nobody has said whose discrepancy {0} is: name the member whose wallet is to be credited")]
+    NobodyNamed(u64),
+    /// No wallet was credited.
+    #[error(
+        "no wallet was credited with what discrepancy {0} is about, so none can give it back: `write_off` settles it"
+    )]
+    NobodyCredited(u64),
+    /// Runs have found other values since.
+    #[error(
+        "discrepancy {discrepancy} was about {proposed} yuan when this was proposed, and is about {now} now: reject it, and propose anew"
+    )]
+    StakeChanged {
+        /// Which.
+        discrepancy: u64,
+        /// What was at stake.
+        proposed: Fen,
+        /// What is.
+        now: Fen,
+    },
+    /// The channel has called back.
+    #[error("a wallet was credited with what discrepancy {0} is about since it was found: the next run clears it")]
+    CreditedMeanwhile(u64),
+}
+
+impl Undecided {
+    /// Its code, as in problem details.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownDiscrepancy(_) => "unknown_discrepancy",
+            Self::NotOpen { .. } => "discrepancy_not_open",
+            Self::NothingProposed { .. } => "nothing_proposed",
+            Self::DoesNotFit { .. } => "does_not_settle_it",
+            Self::NobodyNamed(_) => "member_wanted",
+            Self::NobodyCredited(_) => "nobody_credited",
+            Self::StakeChanged { .. } => "discrepancy_changed",
+            Self::CreditedMeanwhile(_) => "credited_meanwhile",
+        }
+    }
+}
+
+/// What is at stake as one number: above zero the channel has it too much, below zero too little.
+fn signed(stake: Stake) -> Fen {
+    match stake {
+        Stake::None => Fen::ZERO,
+        Stake::Long(amount) => amount,
+        Stake::Short(amount) => Fen(-amount.0),
+    }
+}
+
+/// The account of what a channel has taken and not paid out.
+pub(super) fn clearing(channel: &str) -> String {
+    format!("clearing:{channel}")
+}
+
+/// The channel that a discrepancy is of.
+fn channel(of: &Discrepancy) -> Result<&str, StoreError> {
+    let channel = of.scope.strip_prefix("channel:");
+    channel.ok_or_else(|| StoreError::Broken(format!("discrepancy {} is of {}", of.id, of.scope)))
+}
+
+impl Money<'_> {
+    /// Proposes what to do about a discrepancy, which waits for a second person.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn propose_for(&mut self, id: u64, of: &Propose) -> Decided<Decision> {
+        let found = match self.held(id)? {
+            Ok(found) => found,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let waits = self.waiting(id)?;
+        match (found.state, waits) {
+            // Runs have found it no more meanwhile, and found it again: what was proposed then is of no use.
+            (Stands::Open, Some(stale)) => {
+                let (no, why) = ((id, stale.no), "found no more");
+                decisions::decide(
+                    self.tx,
+                    no,
+                    State::Rejected,
+                    (RECONCILIATION, Some(why), None),
+                    self.now,
+                )?;
+            }
+            (Stands::Open, None) => {}
+            (state, _) => {
+                return Ok(Err(Undecided::NotOpen {
+                    discrepancy: id,
+                    state: state.word(),
+                }
+                .into()));
+            }
+        }
+        let stake = found.differs().stake();
+        if !of.kind.fits(stake) {
+            return Ok(Err(Undecided::DoesNotFit {
+                discrepancy: id,
+                kind: of.kind.word(),
+                fit: Kind::that_fit(stake),
+            }
+            .into()));
+        }
+        let member = match of.kind {
+            Kind::Credit => match &of.member {
+                Some(member) if members::find(self.tx, member)?.is_none() => {
+                    return Ok(Err(Refused::UnknownMember(member.clone())));
+                }
+                Some(member) => Some(member.clone()),
+                None => match self.asked_for(&found)? {
+                    Some(asked) => Some(asked.member),
+                    None => return Ok(Err(Undecided::NobodyNamed(id).into())),
+                },
+            },
+            Kind::Adjust => match self.credited_with(&found)? {
+                Some(member) => Some(member),
+                None => return Ok(Err(Undecided::NobodyCredited(id).into())),
+            },
+            Kind::WriteOff | Kind::Accept => None,
+        };
+        let mut decision = Decision {
+            discrepancy: id,
+            no: 0,
+            kind: of.kind,
+            member,
+            stake: signed(stake),
+            reason: of.reason.clone(),
+            state: State::Proposed,
+            maker: self.by.clone(),
+            made_at: self.now,
+            checker: None,
+            checked_at: None,
+            answer: None,
+            transfer: None,
+        };
+        decision.no = decisions::add(self.tx, &decision)?;
+        let by = self.by.clone();
+        let words = format!("{}: {}", of.kind.word(), of.reason);
+        decisions::turn(
+            self.tx,
+            &found,
+            Stands::Proposed,
+            ("proposed", &by, Some(&words)),
+            self.now,
+        )?;
+        Ok(Ok(decision))
+    }
+
+    /// A second person has it posted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn approve_for(&mut self, id: u64) -> Decided<Decision> {
+        let (found, waits) = match self.proposed(id)? {
+            Ok(proposed) => proposed,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let by = self.by.clone();
+        if !are_two_people(&waits.maker, &by) {
+            return Ok(Err(Refused::SamePerson {
+                proposed_by: waits.maker,
+                by,
+            }));
+        }
+        let stake = signed(found.differs().stake());
+        if stake != waits.stake {
+            return Ok(Err(Undecided::StakeChanged {
+                discrepancy: id,
+                proposed: waits.stake,
+                now: stake,
+            }
+            .into()));
+        }
+        let transfer = match waits.kind {
+            Kind::Accept => None,
+            kind => {
+                let parked = self.park(&found, stake)?;
+                match self.settle(&found, parked, kind, &waits)? {
+                    Ok(transfer) => Some(transfer),
+                    Err(refused) => return Ok(Err(refused)),
+                }
+            }
+        };
+        let said = (by.as_str(), None, transfer.as_deref());
+        decisions::decide(self.tx, (id, waits.no), State::Approved, said, self.now)?;
+        decisions::happened(self.tx, &found, ("approved", &by, None), self.now)?;
+        let posted = ("posted", by.as_str(), transfer.as_deref());
+        decisions::turn(self.tx, &found, Stands::Posted, posted, self.now)?;
+        self.decision_again(id, waits.no).map(Ok)
+    }
+
+    /// Somebody says no to what waits, and why: whoever proposed it may, too.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn reject_for(&mut self, id: u64, why: &str) -> Decided<Decision> {
+        let (found, waits) = match self.proposed(id)? {
+            Ok(proposed) => proposed,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let by = self.by.clone();
+        decisions::decide(
+            self.tx,
+            (id, waits.no),
+            State::Rejected,
+            (&by, Some(why), None),
+            self.now,
+        )?;
+        decisions::turn(self.tx, &found, Stands::Open, ("rejected", &by, Some(why)), self.now)?;
+        self.decision_again(id, waits.no).map(Ok)
+    }
+
+    /// Somebody has a discrepancy from now on, or nobody.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn assign_discrepancy(&mut self, id: u64, to: Option<&str>) -> Decided<Discrepancy> {
+        let found = match self.held(id)? {
+            Ok(found) => found,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let by = self.by.clone();
+        decisions::assign(self.tx, &found, to, &by, self.now)?;
+        self.held(id)
+    }
+
+    /// Somebody says something of a discrepancy.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn comment_on(&mut self, id: u64, words: &str) -> Decided<Discrepancy> {
+        let found = match self.held(id)? {
+            Ok(found) => found,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let by = self.by.clone();
+        decisions::happened(self.tx, &found, ("commented", &by, Some(words)), self.now)?;
+        Ok(Ok(found))
+    }
+
+    /// What runs find no more does not stay in suspense, nor written off, nor taken back: some of it. Whether there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn take_back_suspense(&mut self, of_channel: &str) -> Result<bool, StoreError> {
+        let over = suspense::over(self.tx, of_channel, PART)?;
+        let more = over.len() as u64 == PART;
+        for of in over {
+            self.reverse(of)?;
+        }
+        Ok(more)
+    }
+
+    /// The account out of which a callback credits a wallet: the channel's, or where people have put the money since (rule 25).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) fn paid_from(&mut self, of_channel: &str, transaction: &str, amount: Fen) -> Result<String, StoreError> {
+        let there = suspense::long_of(self.tx, of_channel, transaction)?;
+        // Of another amount it is another difference: runs take this one back.
+        let Some(there) = there.filter(|there| there.amount == amount) else {
+            return Ok(clearing(of_channel));
+        };
+        let account = match there.state {
+            Is::WrittenOff => WRITE_OFF.to_owned(),
+            _ => there.account(),
+        };
+        suspense::put(
+            self.tx,
+            &Suspense {
+                state: Is::Credited,
+                at: self.now,
+                ..there
+            },
+        )?;
+        Ok(account)
+    }
+
+    fn held(&mut self, id: u64) -> Decided<Discrepancy> {
+        decisions::hold(self.tx, id)?;
+        let found = discrepancies::find(self.tx, id)?;
+        Ok(found.ok_or(Undecided::UnknownDiscrepancy(id).into()))
+    }
+
+    fn waiting(&mut self, id: u64) -> Result<Option<Decision>, StoreError> {
+        let all = decisions::of(self.tx, id)?;
+        Ok(all.into_iter().find(|decision| decision.state == State::Proposed))
+    }
+
+    /// A discrepancy of which something is proposed, held fast.
+    fn proposed(&mut self, id: u64) -> Decided<(Discrepancy, Decision)> {
+        let found = match self.held(id)? {
+            Ok(found) => found,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        match (found.state, self.waiting(id)?) {
+            (Stands::Proposed, Some(waits)) => Ok(Ok((found, waits))),
+            (state, _) => Ok(Err(Undecided::NothingProposed {
+                discrepancy: id,
+                state: state.word(),
+            }
+            .into())),
+        }
+    }
+
+    fn decision_again(&mut self, id: u64, no: u64) -> Result<Decision, StoreError> {
+        let all = decisions::of(self.tx, id)?;
+        let found = all.into_iter().find(|decision| decision.no == no);
+        found.ok_or_else(|| StoreError::Broken(format!("decision {no} about discrepancy {id} is not there")))
+    }
+
+    /// The top-up that a transaction was for, where the channel has said: it waits, or was closed.
+    fn asked_for(&mut self, of: &Discrepancy) -> Result<Option<TopUp>, StoreError> {
+        let channel = channel(of)?;
+        let Some(used) = topups::used(self.tx, channel, &of.reference)? else {
+            return Ok(None);
+        };
+        topups::find(self.tx, channel, &used.reference)
+    }
+
+    /// Whose wallet was credited with a transaction.
+    fn credited_with(&mut self, of: &Discrepancy) -> Result<Option<MemberId>, StoreError> {
+        let channel = channel(of)?;
+        let payment = match of.source {
+            // A refund has a number of its own; the payment's stands beside it.
+            Source::Refund => discrepancies::payment_of(self.tx, of)?,
+            _ => Some(of.reference.clone()),
+        };
+        let Some(payment) = payment else { return Ok(None) };
+        let used = topups::used(self.tx, channel, &payment)?.filter(|used| used.is_credited);
+        let Some(used) = used else { return Ok(None) };
+        let asked = topups::find(self.tx, channel, &used.reference)?;
+        Ok(asked.map(|asked| asked.member))
+    }
+
+    /// Puts what is at stake into suspense, if it is not there.
+    fn park(&mut self, of: &Discrepancy, stake: Fen) -> Result<Suspense, StoreError> {
+        let before = suspense::find(self.tx, of.id)?;
+        if let Some(there) = &before
+            && there.state == Is::Parked
+            && there.amount == stake
+        {
+            return Ok(there.clone());
+        }
+        let turn = match before {
+            Some(before) if before.state == Is::Parked => self.reverse(before)?.turn + 1,
+            Some(before) => before.turn + 1,
+            None => 1,
+        };
+        let parked = Suspense {
+            discrepancy: of.id,
+            channel: channel(of)?.to_owned(),
+            transaction: of.reference.clone(),
+            amount: stake,
+            turn,
+            state: Is::Parked,
+            member: None,
+            at: self.now,
+        };
+        let sides = match stake > Fen::ZERO {
+            true => (clearing(&parked.channel), parked.account()),
+            false => (parked.account(), clearing(&parked.channel)),
+        };
+        let id = format!("suspense:{}:{turn}", of.id);
+        self.move_suspense(&parked, id, sides, SUSPENSE)?;
+        suspense::put(self.tx, &parked)?;
+        Ok(parked)
+    }
+
+    /// Has a decision in the books: the movement's id.
+    fn settle(&mut self, of: &Discrepancy, parked: Suspense, kind: Kind, decision: &Decision) -> Decided<String> {
+        let id = format!("suspense:{}:{}:{}", of.id, parked.turn, kind.word());
+        let account = parked.account();
+        let (state, sides, code) = match (kind, parked.amount > Fen::ZERO, &decision.member) {
+            (Kind::Credit, true, Some(member)) => {
+                if let Err(refused) = self.uses(of, member, parked.amount)? {
+                    return Ok(Err(refused));
+                }
+                (Is::Credited, (account, ledger::wallet(member)), TOPUP)
+            }
+            (Kind::WriteOff, true, _) => (Is::WrittenOff, (account, WRITE_OFF.to_owned()), SUSPENSE),
+            (Kind::WriteOff, false, _) => (Is::WrittenOff, (WRITE_OFF.to_owned(), account), SUSPENSE),
+            (Kind::Adjust, false, Some(member)) => (Is::Recovered, (ledger::debt(member), account), SUSPENSE),
+            _ => {
+                return Err(StoreError::Broken(format!(
+                    "{} about discrepancy {}",
+                    kind.word(),
+                    of.id
+                )));
+            }
+        };
+        let settled = Suspense {
+            state,
+            member: decision.member.clone(),
+            at: self.now,
+            ..parked
+        };
+        if let Some(member) = &decision.member {
+            members::hold(self.tx, member)?;
+        }
+        self.move_suspense(&settled, id.clone(), sides, code)?;
+        suspense::put(self.tx, &settled)?;
+        if let Some(member) = &decision.member {
+            self.wallet_moved(member)?;
+        }
+        Ok(Ok(id))
+    }
+
+    /// A wallet gets what the channel took: the same row as its callback makes, so whoever is second books nothing (rule 25).
+    fn uses(&mut self, of: &Discrepancy, member: &MemberId, amount: Fen) -> Decided<()> {
+        // What was credited with less is credited by its callback already; a line that comes again has another's number.
+        if of.ours.is_some() || of.class == crate::reconcile::words::Class::Duplicate {
+            return Ok(Ok(()));
+        }
+        let channel = channel(of)?;
+        let asked = self.asked_for(of)?.filter(|asked| asked.member == *member);
+        let reference = match asked {
+            Some(asked) if asked.state != topups::State::Credited && asked.amount == amount => asked.reference,
+            _ => {
+                let made = TopUp {
+                    channel: channel.to_owned(),
+                    reference: format!("discrepancy-{}", of.id),
+                    member: member.clone(),
+                    amount,
+                    state: topups::State::Pending,
+                    made_at: self.now,
+                    made_by: self.by.clone(),
+                    credited_at: None,
+                };
+                if !topups::add(self.tx, &made)? {
+                    return Ok(Err(Refused::OtherTopUp(made.reference)));
+                }
+                made.reference
+            }
+        };
+        let used = Used {
+            channel: channel.to_owned(),
+            transaction: of.reference.clone(),
+            reference: reference.clone(),
+            amount,
+            is_credited: true,
+            why: None,
+            at: self.now,
+        };
+        if !topups::use_transaction(self.tx, &used)? {
+            return Ok(Err(Undecided::CreditedMeanwhile(of.id).into()));
+        }
+        topups::set(self.tx, channel, &reference, topups::State::Credited, self.now)?;
+        Ok(Ok(()))
+    }
+
+    /// There is no difference any more: what was moved because of it goes back the way it came.
+    fn reverse(&mut self, of: Suspense) -> Result<Suspense, StoreError> {
+        let there = match (of.state, &of.member) {
+            (Is::Parked, _) => of.account(),
+            (Is::WrittenOff, _) => WRITE_OFF.to_owned(),
+            (Is::Recovered, Some(member)) => {
+                members::hold(self.tx, member)?;
+                ledger::wallet(member)
+            }
+            _ => {
+                return Err(StoreError::Broken(format!(
+                    "suspense of discrepancy {} is {}",
+                    of.discrepancy,
+                    of.state.word()
+                )));
+            }
+        };
+        let sides = match of.amount > Fen::ZERO {
+            true => (there, clearing(&of.channel)),
+            false => (clearing(&of.channel), there),
+        };
+        let id = format!("suspense:{}:{}:reversed", of.discrepancy, of.turn);
+        self.move_suspense(&of, id, sides, SUSPENSE)?;
+        let reversed = Suspense {
+            state: Is::Reversed,
+            at: self.now,
+            ..of.clone()
+        };
+        suspense::put(self.tx, &reversed)?;
+        if let (Is::Recovered, Some(member)) = (of.state, &of.member) {
+            self.wallet_moved(member)?;
+        }
+        // What was decided is over; where it is found again people decide anew.
+        if let Some(found) = discrepancies::find(self.tx, of.discrepancy)?
+            && found.state == Stands::Posted
+        {
+            let cleared = ("cleared", RECONCILIATION, None);
+            decisions::turn(self.tx, &found, Stands::Cleared, cleared, self.now)?;
+        }
+        Ok(reversed)
+    }
+
+    fn move_suspense(
+        &mut self,
+        of: &Suspense,
+        id: String,
+        (debit, credit): (String, String),
+        code: &'static str,
+    ) -> Result<(), StoreError> {
+        let by = self.by.clone();
+        self.book(Movement {
+            id,
+            debit,
+            credit,
+            amount: Fen(of.amount.0.abs()),
+            code,
+            member: of.member.clone(),
+            at: self.now,
+            by: Some(by),
+            ..Movement::default()
+        })
+    }
+}

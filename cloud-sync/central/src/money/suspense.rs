@@ -247,11 +247,13 @@ impl Money<'_> {
         let transfer = match waits.kind {
             Kind::Accept => None,
             kind => {
-                let parked = self.park(&found, stake)?;
-                match self.settle(&found, parked, kind, &waits)? {
-                    Ok(transfer) => Some(transfer),
-                    Err(refused) => return Ok(Err(refused)),
+                if let (Kind::Credit, Some(member)) = (kind, &waits.member)
+                    && let Err(refused) = self.uses(&found, member, stake)?
+                {
+                    return Ok(Err(refused));
                 }
+                let parked = self.park(&found, stake)?;
+                Some(self.settle(&found, parked, &waits)?)
             }
         };
         let said = (by.as_str(), None, transfer.as_deref());
@@ -322,6 +324,23 @@ impl Money<'_> {
             self.reverse(of)?;
         }
         Ok(more)
+    }
+
+    /// What is open since a day that is final is in suspense: it is in the channel's account no longer, which is held against what the
+    /// channel pays out. Some of it, after this discrepancy; up to which, where there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn park_final(&mut self, of_channel: &str, after: u64) -> Result<Option<u64>, StoreError> {
+        let open = discrepancies::final_and_open(self.tx, &format!("channel:{of_channel}"), after, PART)?;
+        let last = open.last().map(|last| last.id).filter(|_| open.len() as u64 == PART);
+        for of in open {
+            match signed(of.differs().stake()) {
+                Fen::ZERO => {}
+                stake => drop(self.park(&of, stake)?),
+            }
+        }
+        Ok(last)
     }
 
     /// The account out of which a callback credits a wallet: the channel's, or where people have put the money since (rule 25).
@@ -441,16 +460,12 @@ impl Money<'_> {
     }
 
     /// Has a decision in the books: the movement's id.
-    fn settle(&mut self, of: &Discrepancy, parked: Suspense, kind: Kind, decision: &Decision) -> Decided<String> {
+    fn settle(&mut self, of: &Discrepancy, parked: Suspense, decision: &Decision) -> Result<String, StoreError> {
+        let kind = decision.kind;
         let id = format!("suspense:{}:{}:{}", of.id, parked.turn, kind.word());
         let account = parked.account();
         let (state, sides, code) = match (kind, parked.amount > Fen::ZERO, &decision.member) {
-            (Kind::Credit, true, Some(member)) => {
-                if let Err(refused) = self.uses(of, member, parked.amount)? {
-                    return Ok(Err(refused));
-                }
-                (Is::Credited, (account, ledger::wallet(member)), TOPUP)
-            }
+            (Kind::Credit, true, Some(member)) => (Is::Credited, (account, ledger::wallet(member)), TOPUP),
             (Kind::WriteOff, true, _) => (Is::WrittenOff, (account, WRITE_OFF.to_owned()), SUSPENSE),
             (Kind::WriteOff, false, _) => (Is::WrittenOff, (WRITE_OFF.to_owned(), account), SUSPENSE),
             (Kind::Adjust, false, Some(member)) => (Is::Recovered, (ledger::debt(member), account), SUSPENSE),
@@ -476,7 +491,7 @@ impl Money<'_> {
         if let Some(member) = &decision.member {
             self.wallet_moved(member)?;
         }
-        Ok(Ok(id))
+        Ok(id)
     }
 
     /// A wallet gets what the channel took: the same row as its callback makes, so whoever is second books nothing (rule 25).
@@ -486,6 +501,10 @@ impl Money<'_> {
             return Ok(Ok(()));
         }
         let channel = channel(of)?;
+        let used = topups::used(self.tx, channel, &of.reference)?;
+        if used.is_some_and(|used| used.is_credited) {
+            return Ok(Err(Undecided::CreditedMeanwhile(of.id).into()));
+        }
         let asked = self.asked_for(of)?.filter(|asked| asked.member == *member);
         let reference = match asked {
             Some(asked) if asked.state != topups::State::Credited && asked.amount == amount => asked.reference,
@@ -501,7 +520,10 @@ impl Money<'_> {
                     credited_at: None,
                 };
                 if !topups::add(self.tx, &made)? {
-                    return Ok(Err(Refused::OtherTopUp(made.reference)));
+                    return Err(StoreError::Constraint(format!(
+                        "top-up {} is another one",
+                        made.reference
+                    )));
                 }
                 made.reference
             }
@@ -516,7 +538,11 @@ impl Money<'_> {
             at: self.now,
         };
         if !topups::use_transaction(self.tx, &used)? {
-            return Ok(Err(Undecided::CreditedMeanwhile(of.id).into()));
+            // Its callback has come at this moment: whoever asks again is told.
+            return Err(StoreError::Constraint(format!(
+                "transaction {} is credited",
+                of.reference
+            )));
         }
         topups::set(self.tx, channel, &reference, topups::State::Credited, self.now)?;
         Ok(Ok(()))

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     desk::Clock,
+    money::{Money, RULE},
     store::{
         Db, StoreError, Tx, bill_proposals, channels, discrepancies,
         reconcile::{self, Scope, TradeFile},
@@ -225,6 +226,7 @@ impl Reconciler {
             done += 1;
         }
         self.bring_over(&plan.scope, by).await?;
+        self.keep_suspense(&plan.channel.name).await?;
         Ok(done)
     }
 
@@ -406,6 +408,26 @@ impl Reconciler {
         });
         // Its bill came, or was withdrawn, while it went on.
         if finished.await? { Ok(()) } else { Err(NotRun::Left) }
+    }
+
+    /// What no run finds any more leaves suspense, and what a final day has found goes there.
+    async fn keep_suspense(&self, channel: &str) -> Result<(), NotRun> {
+        loop {
+            let (of, now) = (channel.to_owned(), self.clock.wall());
+            let taken = self
+                .db
+                .write(move |tx| Money::new(tx, now, RULE).take_back_suspense(&of));
+            if !taken.await? {
+                break;
+            }
+        }
+        let mut after = Some(0);
+        while let Some(last) = after {
+            let (of, now) = (channel.to_owned(), self.clock.wall());
+            let parked = self.db.write(move |tx| Money::new(tx, now, RULE).park_final(&of, last));
+            after = parked.await?;
+        }
+        Ok(())
     }
 
     /// Has discrepancies say what was found.

@@ -119,6 +119,22 @@ pub fn find(tx: &mut dyn Tx, id: u64) -> Result<Option<Discrepancy>, StoreError>
     row.map(discrepancy).transpose()
 }
 
+/// Discrepancies that are open since a day that is final and of which nothing is in suspense, after this one: at most so many.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn final_and_open(tx: &mut dyn Tx, scope: &str, after: u64, limit: u64) -> Result<Vec<Discrepancy>, StoreError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT {COLUMNS} FROM discrepancy d WHERE scope = $1 AND closed_at IS NULL AND id > $2 \
+             AND day <= (SELECT MAX(day) FROM run WHERE scope = $1 AND status = 'final') AND NOT EXISTS (SELECT 1 FROM suspense s \
+             WHERE s.discrepancy = d.id AND s.state <> 'reversed') ORDER BY id LIMIT $3"
+        ),
+        &[scope.into(), after.into(), limit.into()],
+    )?;
+    rows.into_iter().map(discrepancy).collect()
+}
+
 /// The number of the payment that a refund is of, which a discrepancy is about.
 ///
 /// # Errors

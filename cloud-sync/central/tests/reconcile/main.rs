@@ -9,6 +9,7 @@ mod cluster;
 mod plans;
 mod runs;
 mod truth;
+mod workflow;
 mod world;
 
 /// Each test on both databases.

@@ -14,6 +14,10 @@ use crate::{
         discrepancy_decisions::{self as decisions, Decision, State},
         ledger::{self, Movement},
         members,
+        queries::{
+            Page,
+            reconcile::{self as queries, Which},
+        },
         suspense::{self, State as Is, Suspense},
         topups::{self, TopUp, Used},
     },
@@ -143,27 +147,9 @@ impl Money<'_> {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
-        let waits = self.waiting(id)?;
-        match (found.state, waits) {
-            // Runs have found it no more meanwhile, and found it again: what was proposed then is of no use.
-            (Stands::Open, Some(stale)) => {
-                let (no, why) = ((id, stale.no), "found no more");
-                decisions::decide(
-                    self.tx,
-                    no,
-                    State::Rejected,
-                    (RECONCILIATION, Some(why), None),
-                    self.now,
-                )?;
-            }
-            (Stands::Open, None) => {}
-            (state, _) => {
-                return Ok(Err(Undecided::NotOpen {
-                    discrepancy: id,
-                    state: state.word(),
-                }
-                .into()));
-            }
+        if found.state != Stands::Open {
+            let state = found.state.word();
+            return Ok(Err(Undecided::NotOpen { discrepancy: id, state }.into()));
         }
         let stake = found.differs().stake();
         if !of.kind.fits(stake) {
@@ -206,6 +192,11 @@ impl Money<'_> {
             answer: None,
             transfer: None,
         };
+        // Runs have found it no more meanwhile, and found it again: what was proposed then is of no use.
+        if let Some(stale) = self.waiting(id)? {
+            let said = (RECONCILIATION, Some("found no more"), None);
+            decisions::decide(self.tx, (id, stale.no), State::Rejected, said, self.now)?;
+        }
         decision.no = decisions::add(self.tx, &decision)?;
         let by = self.by.clone();
         let words = format!("{}: {}", of.kind.word(), of.reason);
@@ -311,6 +302,14 @@ impl Money<'_> {
         let by = self.by.clone();
         decisions::happened(self.tx, &found, ("commented", &by, Some(words)), self.now)?;
         Ok(Ok(found))
+    }
+
+    /// Discrepancies, the newest first, at most so many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn discrepancies(&mut self, which: &Which, limit: usize) -> Result<Page<Discrepancy>, StoreError> {
+        queries::discrepancies(self.tx, which, None, limit)
     }
 
     /// What runs find no more does not stay in suspense, nor written off, nor taken back: some of it. Whether there may be more.

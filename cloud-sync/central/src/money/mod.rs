@@ -14,6 +14,7 @@
 //! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
+//! | `long` | what a channel was paid and nobody was credited for, once people say whose it is |
 //! | `masters` | who a member is, whether they are served, whose a card is |
 //! | `facts` | what a site's journal says of all this |
 //!
@@ -26,6 +27,7 @@ mod closing;
 mod debts;
 pub mod facts;
 mod leases;
+mod long;
 mod masters;
 mod placing;
 mod refunds;
@@ -35,6 +37,7 @@ mod topups;
 pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
 pub use leases::Vouchered;
+pub use long::LongCredit;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
 pub use topups::{Callback, Credited, Paid};

@@ -163,6 +163,14 @@ pub enum Refused {
         /// When the voucher would end.
         ends: Wall,
     },
+    /// A voucher counts at most a day.
+    #[error("a voucher counts for at most 24 hours; this one would end at {ends}, and it is {now}")]
+    VoucherEnds {
+        /// When the voucher would end.
+        ends: Wall,
+        /// What time it is.
+        now: Wall,
+    },
     /// There is no such order.
     #[error("head office knows no order {order} of site {site}")]
     UnknownOrder {

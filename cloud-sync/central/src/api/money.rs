@@ -68,6 +68,7 @@ impl From<Refused> for Problem {
             Refused::NeverHeard(_) => (StatusCode::CONFLICT, "site_never_heard"),
             Refused::NoLine(_) => (StatusCode::CONFLICT, "site_no_line"),
             Refused::MarkAhead { .. } => (StatusCode::CONFLICT, "vouchers_closed_ahead"),
+            Refused::VoucherEnds { .. } => return Self::field("hours", words),
             Refused::SitesOwn { .. } => (StatusCode::CONFLICT, "sites_own_member"),
             Refused::NotRefundable { .. } => (StatusCode::CONFLICT, "not_refundable"),
             Refused::RefundTooMuch { .. } => (StatusCode::CONFLICT, "refund_too_much"),

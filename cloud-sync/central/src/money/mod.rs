@@ -14,6 +14,7 @@
 //! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
+//! | `long` | what a channel was paid and nobody was credited for, once people say whose it is |
 //! | `masters` | who a member is, whether they are served, whose a card is |
 //! | `facts` | what a site's journal says of all this |
 //!
@@ -26,6 +27,7 @@ mod closing;
 mod debts;
 pub mod facts;
 mod leases;
+mod long;
 mod masters;
 mod placing;
 mod refunds;
@@ -36,6 +38,7 @@ mod topups;
 pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
 pub use leases::Vouchered;
+pub use long::LongCredit;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
 pub use suspense::{Propose, Undecided};
@@ -161,6 +164,14 @@ pub enum Refused {
         closed: Wall,
         /// When the voucher would end.
         ends: Wall,
+    },
+    /// A voucher counts at most a day.
+    #[error("a voucher counts for at most 24 hours; this one would end at {ends}, and it is {now}")]
+    VoucherEnds {
+        /// When the voucher would end.
+        ends: Wall,
+        /// What time it is.
+        now: Wall,
     },
     /// There is no such order.
     #[error("head office knows no order {order} of site {site}")]

@@ -220,6 +220,10 @@ pub(crate) async fn money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_i
         .problem(409, "site-never-heard");
     let with_key = station.clone().with("idempotency-key", "the-same");
     let path = "/v1/members/w/vouchers";
+    for hours in [0, 25] {
+        let voucher = json!({ "site": "s1", "amount": "10.00", "hours": hours });
+        office.post(&station, path, &voucher).await.problem(422, "invalid-body");
+    }
     let made = office.ask(&with_key, "POST", path, Some(&voucher)).await.expect(201);
     let again = office.ask(&with_key, "POST", path, Some(&voucher)).await;
     assert!(again.is_replayed());

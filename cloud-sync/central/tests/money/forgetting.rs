@@ -3,12 +3,12 @@
 
 use crate::{
     bench::*,
-    company::{Company, ME, id},
+    company::{Company, ME, callback, id},
     on_both,
 };
 use central::{
     ingest::Taken,
-    money::Refused,
+    money::{Credited, LongCredit, Refused},
     store::{StoreError, Tx, identity, ledger, sites},
     upkeep,
 };
@@ -17,6 +17,8 @@ use domain::{head_office::HqEpoch, ids::SiteId, site::Input, units::Fen};
 on_both! {
     money_of_a_directive_that_was_forgotten_comes_out_of_the_wallet_and_wallets_are_frozen
     what_the_wallet_has_not_is_owed_by_the_restore_by_name
+    a_credit_of_a_forgotten_top_up_repays_what_the_restore_has_paid_before_the_wallet_gets_the_rest
+    a_long_is_credited_once_whether_the_callback_or_the_person_is_first
     another_life_of_head_offices_takes_back_what_the_one_before_has_on_the_road
     a_branch_that_is_accepted_has_what_arrived_on_the_other_on_the_road_again
 }
@@ -86,6 +88,83 @@ fn what_the_wallet_has_not_is_owed_by_the_restore_by_name(mut company: Company) 
     assert_eq!(company.wallet("w"), Fen::ZERO);
     assert_eq!(company.balance("restore:A:w"), Fen::ZERO - yuan("15"));
     company.check_equal();
+}
+
+fn long(reference: &str, transaction: &str, amount: &str) -> LongCredit {
+    LongCredit {
+        channel: "wechat".to_owned(),
+        reference: reference.to_owned(),
+        transaction: transaction.to_owned(),
+        member: id("w"),
+        amount: yuan(amount),
+    }
+}
+
+fn a_credit_of_a_forgotten_top_up_repays_what_the_restore_has_paid_before_the_wallet_gets_the_rest(
+    mut company: Company,
+) {
+    company.member("w", "50");
+    leased(&company, 0, "w", "20");
+    leased(&company, 1, "w", "10");
+    company.down(0);
+    company.down(1);
+    forget(&company, 0);
+    forget(&company, 1);
+    // Spent elsewhere, before head office knows.
+    leased(&company, 2, "w", "47");
+    company.settle();
+    let restores = |company: &Company| (company.balance("restore:A:w"), company.balance("restore:B:w"));
+    let owed = |fen: &str| Fen::ZERO - yuan(fen);
+    assert_eq!(restores(&company), (owed("17"), owed("10")));
+    let credit = |of: LongCredit| company.may(move |money| money.credit_long(&of)).unwrap();
+    assert_eq!(credit(long("T-1", "tx-1", "20")), Credited::Now(id("w")));
+    assert_eq!(restores(&company), (Fen::ZERO, owed("7")));
+    assert_eq!(
+        company.wallet("w"),
+        Fen::ZERO,
+        "it had been spent before it was forgotten"
+    );
+    assert_eq!(credit(long("T-2", "tx-2", "20")), Credited::Now(id("w")));
+    assert_eq!(
+        (restores(&company), company.wallet("w")),
+        ((Fen::ZERO, Fen::ZERO), yuan("13"))
+    );
+    assert_eq!(credit(long("T-3", "tx-3", "5")), Credited::Now(id("w")));
+    assert_eq!(company.wallet("w"), yuan("18"));
+    assert_eq!(company.balance("long:wechat"), owed("45"));
+    company.check_equal();
+}
+
+fn a_long_is_credited_once_whether_the_callback_or_the_person_is_first(mut company: Company) {
+    company.member("w", "0");
+    company.member("v", "0");
+    let credit = |of: LongCredit| company.may(move |money| money.credit_long(&of));
+    let call = |reference: &'static str, transaction: &'static str| {
+        company.money(move |money| money.called_back(&callback(reference, transaction, yuan("50"))))
+    };
+    let asked = company.may(|money| money.ask_top_up(&id("w"), "wechat", "T-1", yuan("50")));
+    asked.unwrap();
+    assert_eq!(credit(long("T-1", "tx-1", "50")), Ok(Credited::Now(id("w"))));
+    assert_eq!(credit(long("T-1", "tx-1", "50")), Ok(Credited::Before));
+    assert_eq!(call("T-1", "tx-1"), Credited::Before);
+    assert_eq!(call("T-2", "tx-2"), Credited::Unknown);
+    assert_eq!(credit(long("T-2", "tx-2", "50")), Ok(Credited::Now(id("w"))));
+    assert_eq!(
+        call("T-2", "tx-2"),
+        Credited::Before,
+        "the credit is the top-up that nobody had asked for"
+    );
+    let asked = company.may(|money| money.ask_top_up(&id("w"), "wechat", "T-3", yuan("50")));
+    asked.unwrap();
+    assert_eq!(call("T-3", "tx-3"), Credited::Now(id("w")));
+    assert_eq!(credit(long("T-3", "tx-3", "50")), Ok(Credited::Before));
+    let of_another = LongCredit {
+        member: id("v"),
+        ..long("T-3", "tx-4", "50")
+    };
+    assert_eq!(credit(of_another), Err(Refused::OtherTopUp("T-3".to_owned())));
+    assert_eq!((company.wallet("w"), company.wallet("v")), (yuan("150"), Fen::ZERO));
+    assert_eq!(company.balance("long:wechat"), Fen::ZERO - yuan("100"));
 }
 
 fn another_life_of_head_offices_takes_back_what_the_one_before_has_on_the_road(mut company: Company) {

@@ -23,10 +23,12 @@ pub struct LongCredit {
     pub member: MemberId,
     /// How much was paid.
     pub amount: Fen,
+    /// The account in which it stands: `long:{channel}:{discrepancy}`.
+    pub account: String,
 }
 
 impl Money<'_> {
-    /// Credits a LONG that two people have approved, out of `long:{channel}`. Where a callback has credited the payment first, or comes
+    /// Credits a LONG that two people have approved. Where a callback has credited the payment first, or comes
     /// later, it is credited once (rule 25): whoever is second posts nothing.
     ///
     /// # Errors
@@ -78,18 +80,19 @@ impl Money<'_> {
         if there.is_none_or(|there| there.state != topups::State::Credited) {
             topups::set(self.tx, &of.channel, &of.reference, topups::State::Credited, self.now)?;
         }
-        let movements = self.long_movements(of)?;
+        let id = format!("topup:{}:{}", of.channel, of.transaction);
+        let movements = self.long_movements(id, of)?;
         ledger::book(self.tx, &movements)?;
         self.wallet_of_moved(&member)?;
         Ok(Ok(Credited::Now(of.member.clone())))
     }
 
-    /// What a restore has paid for the member is repaid, and the wallet gets the rest.
-    fn long_movements(&mut self, of: &LongCredit) -> Result<Vec<Movement>, StoreError> {
-        let id = format!("topup:{}:{}", of.channel, of.transaction);
+    /// What a restore has paid for the member is repaid, and the wallet gets the rest: a movement `id`, and one `id.{account}` for each that
+    /// is repaid.
+    pub(super) fn long_movements(&mut self, id: String, of: &LongCredit) -> Result<Vec<Movement>, StoreError> {
         let movement = |id: String, credit: String, amount: Fen, code: &'static str| Movement {
             id,
-            debit: format!("long:{}", of.channel),
+            debit: of.account.clone(),
             credit,
             amount,
             code,

@@ -2,11 +2,11 @@
 //! a wallet, to whoever had it too much, or to gain and loss. One proposes, another has it posted. What runs find no more goes back the
 //! way it came.
 
-use super::{Decided, Money, Refused, TOPUP};
+use super::{Credited, Decided, LongCredit, Money, Refused};
 use crate::{
     reconcile::{
         stake::{Kind, Stake},
-        words::Source,
+        words::{Class, Source},
     },
     store::{
         StoreError,
@@ -18,8 +18,8 @@ use crate::{
             Page,
             reconcile::{self as queries, Which},
         },
-        suspense::{self, State as Is, Suspense},
-        topups::{self, TopUp, Used},
+        suspense::{self, State as Is, Suspense, account},
+        topups::{self, TopUp},
     },
 };
 use domain::{correction::are_two_people, ids::MemberId, units::Fen};
@@ -235,14 +235,13 @@ impl Money<'_> {
             }
             .into()));
         }
-        let transfer = match waits.kind {
-            Kind::Accept => None,
-            kind => {
-                if let (Kind::Credit, Some(member)) = (kind, &waits.member)
-                    && let Err(refused) = self.uses(&found, member, stake)?
-                {
-                    return Ok(Err(refused));
-                }
+        let transfer = match (waits.kind, &waits.member) {
+            (Kind::Accept, _) => None,
+            (Kind::Credit, Some(member)) => match self.credit(&found, member, stake)? {
+                Ok(transfer) => Some(transfer),
+                Err(refused) => return Ok(Err(refused)),
+            },
+            _ => {
                 let parked = self.park(&found, stake)?;
                 Some(self.settle(&found, parked, &waits)?)
             }
@@ -453,27 +452,70 @@ impl Money<'_> {
             false => (parked.account(), clearing(&parked.channel)),
         };
         let id = format!("suspense:{}:{turn}", of.id);
-        self.move_suspense(&parked, id, sides, SUSPENSE)?;
+        self.move_suspense(&parked, id, sides)?;
         suspense::put(self.tx, &parked)?;
         Ok(parked)
     }
 
-    /// Has a decision in the books: the movement's id.
+    /// A wallet gets what the channel has too much: the movement's id. Nothing is written where it is refused.
+    fn credit(&mut self, of: &Discrepancy, member: &MemberId, amount: Fen) -> Decided<String> {
+        let channel = channel(of)?.to_owned();
+        // Of a payment nobody was credited with the same row is made as by its callback, so whoever is second books nothing (rule 25). What
+        // was credited with less has that row already, and a line that comes again has another's number.
+        let is_whole = of.ours.is_none() && of.class != Class::Duplicate;
+        let asked = self.asked_for(of)?;
+        let asked = asked.filter(|asked| {
+            asked.member == *member && asked.amount == amount && asked.state != topups::State::Credited
+        });
+        let credit = LongCredit {
+            reference: asked.map_or_else(|| format!("discrepancy-{}", of.id), |asked| asked.reference),
+            transaction: of.reference.clone(),
+            member: member.clone(),
+            amount,
+            account: account(&channel, of.id, amount),
+            channel,
+        };
+        let id = match is_whole {
+            true => format!("topup:{}:{}", credit.channel, credit.transaction),
+            false => format!("suspense:{}:credit", of.id),
+        };
+        if is_whole {
+            match self.credit_long(&credit)? {
+                Ok(Credited::Now(_)) => {}
+                Ok(_) => return Ok(Err(Undecided::CreditedMeanwhile(of.id).into())),
+                Err(refused) => return Ok(Err(refused)),
+            }
+        } else {
+            members::hold(self.tx, member)?;
+            let movements = self.long_movements(id.clone(), &credit)?;
+            ledger::book(self.tx, &movements)?;
+            self.wallet_moved(member)?;
+        }
+        let parked = self.park(of, amount)?;
+        let credited = Suspense {
+            state: Is::Credited,
+            member: Some(member.clone()),
+            at: self.now,
+            ..parked
+        };
+        suspense::put(self.tx, &credited)?;
+        Ok(Ok(id))
+    }
+
+    /// Has a decision in the books that credits nobody: the movement's id.
     fn settle(&mut self, of: &Discrepancy, parked: Suspense, decision: &Decision) -> Result<String, StoreError> {
-        let kind = decision.kind;
+        let (kind, account) = (decision.kind, parked.account());
         let id = format!("suspense:{}:{}:{}", of.id, parked.turn, kind.word());
-        let account = parked.account();
-        let (state, sides, code) = match (kind, parked.amount > Fen::ZERO, &decision.member) {
-            (Kind::Credit, true, Some(member)) => (Is::Credited, (account, ledger::wallet(member)), TOPUP),
-            (Kind::WriteOff, true, _) => (Is::WrittenOff, (account, WRITE_OFF.to_owned()), SUSPENSE),
-            (Kind::WriteOff, false, _) => (Is::WrittenOff, (WRITE_OFF.to_owned(), account), SUSPENSE),
-            (Kind::Adjust, false, Some(member)) => (Is::Recovered, (ledger::debt(member), account), SUSPENSE),
+        let (state, sides) = match (kind, parked.amount > Fen::ZERO, &decision.member) {
+            (Kind::WriteOff, true, _) => (Is::WrittenOff, (account, WRITE_OFF.to_owned())),
+            (Kind::WriteOff, false, _) => (Is::WrittenOff, (WRITE_OFF.to_owned(), account)),
+            (Kind::Adjust, false, Some(member)) => {
+                members::hold(self.tx, member)?;
+                (Is::Recovered, (ledger::debt(member), account))
+            }
             _ => {
-                return Err(StoreError::Broken(format!(
-                    "{} about discrepancy {}",
-                    kind.word(),
-                    of.id
-                )));
+                let what = format!("{} about discrepancy {}", kind.word(), of.id);
+                return Err(StoreError::Broken(what));
             }
         };
         let settled = Suspense {
@@ -482,69 +524,12 @@ impl Money<'_> {
             at: self.now,
             ..parked
         };
-        if let Some(member) = &decision.member {
-            members::hold(self.tx, member)?;
-        }
-        self.move_suspense(&settled, id.clone(), sides, code)?;
+        self.move_suspense(&settled, id.clone(), sides)?;
         suspense::put(self.tx, &settled)?;
         if let Some(member) = &decision.member {
             self.wallet_moved(member)?;
         }
         Ok(id)
-    }
-
-    /// A wallet gets what the channel took: the same row as its callback makes, so whoever is second books nothing (rule 25).
-    fn uses(&mut self, of: &Discrepancy, member: &MemberId, amount: Fen) -> Decided<()> {
-        // What was credited with less is credited by its callback already; a line that comes again has another's number.
-        if of.ours.is_some() || of.class == crate::reconcile::words::Class::Duplicate {
-            return Ok(Ok(()));
-        }
-        let channel = channel(of)?;
-        let used = topups::used(self.tx, channel, &of.reference)?;
-        if used.is_some_and(|used| used.is_credited) {
-            return Ok(Err(Undecided::CreditedMeanwhile(of.id).into()));
-        }
-        let asked = self.asked_for(of)?.filter(|asked| asked.member == *member);
-        let reference = match asked {
-            Some(asked) if asked.state != topups::State::Credited && asked.amount == amount => asked.reference,
-            _ => {
-                let made = TopUp {
-                    channel: channel.to_owned(),
-                    reference: format!("discrepancy-{}", of.id),
-                    member: member.clone(),
-                    amount,
-                    state: topups::State::Pending,
-                    made_at: self.now,
-                    made_by: self.by.clone(),
-                    credited_at: None,
-                };
-                if !topups::add(self.tx, &made)? {
-                    return Err(StoreError::Constraint(format!(
-                        "top-up {} is another one",
-                        made.reference
-                    )));
-                }
-                made.reference
-            }
-        };
-        let used = Used {
-            channel: channel.to_owned(),
-            transaction: of.reference.clone(),
-            reference: reference.clone(),
-            amount,
-            is_credited: true,
-            why: None,
-            at: self.now,
-        };
-        if !topups::use_transaction(self.tx, &used)? {
-            // Its callback has come at this moment: whoever asks again is told.
-            return Err(StoreError::Constraint(format!(
-                "transaction {} is credited",
-                of.reference
-            )));
-        }
-        topups::set(self.tx, channel, &reference, topups::State::Credited, self.now)?;
-        Ok(Ok(()))
     }
 
     /// There is no difference any more: what was moved because of it goes back the way it came.
@@ -569,7 +554,7 @@ impl Money<'_> {
             false => (clearing(&of.channel), there),
         };
         let id = format!("suspense:{}:{}:reversed", of.discrepancy, of.turn);
-        self.move_suspense(&of, id, sides, SUSPENSE)?;
+        self.move_suspense(&of, id, sides)?;
         let reversed = Suspense {
             state: Is::Reversed,
             at: self.now,
@@ -594,7 +579,6 @@ impl Money<'_> {
         of: &Suspense,
         id: String,
         (debit, credit): (String, String),
-        code: &'static str,
     ) -> Result<(), StoreError> {
         let by = self.by.clone();
         self.book(Movement {
@@ -602,7 +586,7 @@ impl Money<'_> {
             debit,
             credit,
             amount: Fen(of.amount.0.abs()),
-            code,
+            code: SUSPENSE,
             member: of.member.clone(),
             at: self.now,
             by: Some(by),

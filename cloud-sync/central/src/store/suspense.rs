@@ -63,9 +63,14 @@ pub struct Suspense {
 impl Suspense {
     /// The account in which it stands: one for each discrepancy, so none hides another.
     pub fn account(&self) -> String {
-        let kind = if self.amount > Fen::ZERO { "long" } else { "short" };
-        format!("{kind}:{}:{}", self.channel, self.discrepancy)
+        account(&self.channel, self.discrepancy, self.amount)
     }
+}
+
+/// The account in which so much of a discrepancy stands.
+pub fn account(channel: &str, discrepancy: u64, amount: Fen) -> String {
+    let kind = if amount > Fen::ZERO { "long" } else { "short" };
+    format!("{kind}:{channel}:{discrepancy}")
 }
 
 const COLUMNS: &str = "discrepancy, channel, transaction_id, amount, turn, state, member, at";

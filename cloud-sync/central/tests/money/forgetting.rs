@@ -97,6 +97,7 @@ fn long(reference: &str, transaction: &str, amount: &str) -> LongCredit {
         transaction: transaction.to_owned(),
         member: id("w"),
         amount: yuan(amount),
+        account: "long:wechat".to_owned(),
     }
 }
 

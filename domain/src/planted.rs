@@ -103,6 +103,12 @@ pub enum Bug {
     VoucherReturnedEarly,
     /// A refund is in the wallet before the order's site has marked it.
     RefundBeforeMark,
+    /// An order of head office's that comes after its time is placed.
+    LateStartTaken,
+    /// A restore pays for what was forgotten before the wallet does.
+    RestorePaysFirst,
+    /// Vouchers are closed by when it may be, not by when it certainly is.
+    ClosedByLatestTime,
 }
 
 impl Bug {
@@ -156,6 +162,9 @@ impl Bug {
         Bug::TransitForgotten,
         Bug::VoucherReturnedEarly,
         Bug::RefundBeforeMark,
+        Bug::LateStartTaken,
+        Bug::RestorePaysFirst,
+        Bug::ClosedByLatestTime,
     ];
 }
 

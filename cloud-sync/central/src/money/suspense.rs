@@ -193,7 +193,7 @@ impl Money<'_> {
             transfer: None,
         };
         // Runs have found it no more meanwhile, and found it again: what was proposed then is of no use.
-        if let Some(stale) = self.waiting(id)? {
+        if let Some(stale) = self.waiting_about(id)? {
             let said = (RECONCILIATION, Some("found no more"), None);
             decisions::decide(self.tx, (id, stale.no), State::Rejected, said, self.now)?;
         }
@@ -237,7 +237,7 @@ impl Money<'_> {
         }
         let transfer = match (waits.kind, &waits.member) {
             (Kind::Accept, _) => None,
-            (Kind::Credit, Some(member)) => match self.credit(&found, member, stake)? {
+            (Kind::Credit, Some(member)) => match self.credit_of(&found, member, stake)? {
                 Ok(transfer) => Some(transfer),
                 Err(refused) => return Ok(Err(refused)),
             },
@@ -251,7 +251,7 @@ impl Money<'_> {
         decisions::happened(self.tx, &found, ("approved", &by, None), self.now)?;
         let posted = ("posted", by.as_str(), transfer.as_deref());
         decisions::turn(self.tx, &found, Stands::Posted, posted, self.now)?;
-        self.decision_again(id, waits.no).map(Ok)
+        self.decided_again(id, waits.no).map(Ok)
     }
 
     /// Somebody says no to what waits, and why: whoever proposed it may, too.
@@ -272,7 +272,7 @@ impl Money<'_> {
             self.now,
         )?;
         decisions::turn(self.tx, &found, Stands::Open, ("rejected", &by, Some(why)), self.now)?;
-        self.decision_again(id, waits.no).map(Ok)
+        self.decided_again(id, waits.no).map(Ok)
     }
 
     /// Somebody has a discrepancy from now on, or nobody.
@@ -372,7 +372,7 @@ impl Money<'_> {
         Ok(found.ok_or(Undecided::UnknownDiscrepancy(id).into()))
     }
 
-    fn waiting(&mut self, id: u64) -> Result<Option<Decision>, StoreError> {
+    fn waiting_about(&mut self, id: u64) -> Result<Option<Decision>, StoreError> {
         let all = decisions::of(self.tx, id)?;
         Ok(all.into_iter().find(|decision| decision.state == State::Proposed))
     }
@@ -383,7 +383,7 @@ impl Money<'_> {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
-        match (found.state, self.waiting(id)?) {
+        match (found.state, self.waiting_about(id)?) {
             (Stands::Proposed, Some(waits)) => Ok(Ok((found, waits))),
             (state, _) => Ok(Err(Undecided::NothingProposed {
                 discrepancy: id,
@@ -393,7 +393,7 @@ impl Money<'_> {
         }
     }
 
-    fn decision_again(&mut self, id: u64, no: u64) -> Result<Decision, StoreError> {
+    fn decided_again(&mut self, id: u64, no: u64) -> Result<Decision, StoreError> {
         let all = decisions::of(self.tx, id)?;
         let found = all.into_iter().find(|decision| decision.no == no);
         found.ok_or_else(|| StoreError::Broken(format!("decision {no} about discrepancy {id} is not there")))
@@ -458,7 +458,7 @@ impl Money<'_> {
     }
 
     /// A wallet gets what the channel has too much: the movement's id. Nothing is written where it is refused.
-    fn credit(&mut self, of: &Discrepancy, member: &MemberId, amount: Fen) -> Decided<String> {
+    fn credit_of(&mut self, of: &Discrepancy, member: &MemberId, amount: Fen) -> Decided<String> {
         let channel = channel(of)?.to_owned();
         // Of a payment nobody was credited with the same row is made as by its callback, so whoever is second books nothing (rule 25). What
         // was credited with less has that row already, and a line that comes again has another's number.

@@ -38,6 +38,7 @@ pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
 pub use leases::Vouchered;
 pub use long::LongCredit;
+pub use debts::pay_again;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
 pub use topups::{Callback, Credited, Paid};

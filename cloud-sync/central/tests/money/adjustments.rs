@@ -154,7 +154,7 @@ fn what_is_owed_by_an_adjustment_is_paid_when_wallets_are_let_go(mut company: Co
     company.write(|tx| central::store::identity::freeze(tx, None)).unwrap();
     let owing = company.read(|tx| central::store::at_sites::owing(tx, None));
     assert_eq!(owing, [id("w")]);
-    company.money(|money| money.pay_owed(&id("w")));
+    company.money(|money| money.wallet_moved(&id("w")));
     assert_eq!(
         (company.wallet("w"), company.balance("debt:w")),
         (yuan("40"), Fen::ZERO)

@@ -284,6 +284,14 @@ impl Company {
     /// Takes a batch of a station's; what came of it.
     pub(crate) fn takes(&mut self, n: usize, batch: Vec<u8>) -> Taken {
         let (site, now) = (self.site(n), self.now());
+    /// The hourly look at who owes something; the sites that something was issued to.
+    pub(crate) fn pay_again(&self) -> BTreeSet<SiteId> {
+        let now = self.now();
+        let rung = self.runtime.block_on(central::money::pay_again(&self.db, || now));
+        self.check();
+        rung
+    }
+
         let taken = self.write(move |tx| {
             let found = sites::find(tx, &site)?.unwrap();
             let keys = found.keys.clone();

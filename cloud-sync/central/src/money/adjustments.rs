@@ -1,7 +1,7 @@
 //! Wallets are adjusted by two people (调账): what a till was short of (rule 20), what a member had above a fork (rule 8), what was
 //! promised. What a wallet cannot give is owed, and paid by whatever comes into it next (rule 19).
 
-use super::{Decided, Money, REFUND_ACCOUNT, Refused};
+use super::{Decided, Money, REFUND_ACCOUNT, Refused, waiting::Proposed};
 use crate::store::{
     StoreError,
     adjustments::{self, Adjustment, OfFinding, State},
@@ -9,7 +9,8 @@ use crate::store::{
     ledger::Movement,
     members,
 };
-use domain::{correction::are_two_people, ids::MemberId, units::Fen};
+use domain::{ids::MemberId, time::Wall, units::Fen};
+use serde::Deserialize;
 use serde_json::json;
 
 /// The code of an adjustment.
@@ -70,17 +71,11 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn approve_adjustment(&mut self, id: &str) -> Decided<Adjustment> {
-        let waits = match self.waiting_adjustment(id)? {
+        let waits: Adjustment = match self.waiting_for_second(id)? {
             Ok(waits) => waits,
             Err(refused) => return Ok(Err(refused)),
         };
         let by = self.by.clone();
-        if !are_two_people(&waits.proposed_by, &by) {
-            return Ok(Err(Refused::SamePerson {
-                proposed_by: waits.proposed_by,
-                by,
-            }));
-        }
         adjustments::decide(self.tx, id, &State::Posted, &by, self.now)?;
         let (debit, credit) = match waits.amount > Fen::ZERO {
             true => (REFUND_ACCOUNT.to_owned(), ledger::wallet(&waits.member)),
@@ -116,7 +111,7 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn reject_adjustment(&mut self, id: &str, reason: &str) -> Decided<Adjustment> {
-        if let Err(refused) = self.waiting_adjustment(id)? {
+        if let Err(refused) = self.waiting::<Adjustment>(id)? {
             return Ok(Err(refused));
         }
         let by = self.by.clone();
@@ -128,19 +123,31 @@ impl Money<'_> {
         adjustments::find(self.tx, id)?.ok_or_else(|| StoreError::Broken(format!("adjustment {id} is not there")))
     }
 
-    /// One that waits, with its member held fast.
-    fn waiting_adjustment(&mut self, id: &str) -> Decided<Adjustment> {
-        let Some(found) = adjustments::find(self.tx, id)? else {
-            return Ok(Err(Refused::UnknownAdjustment(id.to_owned())));
-        };
-        members::hold(self.tx, &found.member)?;
-        // Somebody else may have decided before this one held it.
-        match self.adjustment_again(id)? {
-            waits if waits.state == State::Proposed => Ok(Ok(waits)),
-            other => Ok(Err(Refused::AdjustmentDecided {
-                adjustment: other.id,
-                state: other.state.word(),
-            })),
+impl Proposed for Adjustment {
+    fn find(money: &mut Money<'_>, id: &str) -> Result<Option<Self>, StoreError> {
+        adjustments::find(money.tx, id)
+    }
+
+    fn hold(&self, money: &mut Money<'_>) -> Result<(), StoreError> {
+        members::hold(money.tx, &self.member).map(drop)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.state == State::Proposed
+    }
+
+    fn by(&self) -> (&str, Wall) {
+        (&self.proposed_by, self.proposed_at)
+    }
+
+    fn unknown(id: &str) -> Refused {
+        Refused::UnknownAdjustment(id.to_owned())
+    }
+
+    fn decided(self) -> Refused {
+        Refused::AdjustmentDecided {
+            adjustment: self.id,
+            state: self.state.word(),
         }
     }
 }

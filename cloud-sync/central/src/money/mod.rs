@@ -11,6 +11,7 @@
 //! | `refunds` | money is given back for orders, once their site has marked it |
 //! | `adjustments` | two people add to a wallet, or take from it |
 //! | `bills` | what people decide of bills at head office |
+//! | `waiting` | what waits for a person's decision is decided once, and by two where it takes two |
 //! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
@@ -33,12 +34,13 @@ mod placing;
 mod refunds;
 mod standing;
 mod topups;
+mod waiting;
 
 pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
+pub use debts::pay_again;
 pub use leases::Vouchered;
 pub use long::LongCredit;
-pub use debts::pay_again;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
 pub use topups::{Callback, Credited, Paid};
@@ -221,7 +223,8 @@ pub enum Refused {
     },
     /// It takes two.
     #[error(
-        "{proposed_by} has proposed this, and another person has to approve it, under a name of their own; you are {by}"
+        "{proposed_by} has proposed this, and another person has to approve it, under a name of their own or with a token that another has \
+         made; you are {by}"
     )]
     SamePerson {
         /// Who proposed it.

@@ -156,6 +156,7 @@ on_both! {
     }
     adjustments {
         a_wallet_is_adjusted_by_two_people_and_the_audit_chain_has_both
+        two_tokens_that_one_has_made_are_one_person
     }
     reconciliation {
         a_day_is_reconciled_when_somebody_asks_and_what_differs_is_listed

@@ -5,7 +5,9 @@ use super::{Decided, Money, REFUND_ACCOUNT, Refused, waiting::Proposed};
 use crate::store::{
     StoreError,
     adjustments::{self, Adjustment, OfFinding, State},
-    findings, inbox, ledger,
+    at_sites,
+    findings::{self, Class, Found},
+    inbox, ledger,
     ledger::Movement,
     members,
 };
@@ -33,6 +35,21 @@ pub struct Adjust {
     pub finding: Option<OfFinding>,
 }
 
+/// What a finding's detail says of members.
+#[derive(Debug, Default, Deserialize)]
+struct Says {
+    member: Option<MemberId>,
+    amount: Option<Fen>,
+    #[serde(default)]
+    members: Vec<SaysOf>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SaysOf {
+    member: MemberId,
+    amount: Fen,
+}
+
 impl Money<'_> {
     /// Proposes an adjustment, which waits for a second person. Of a finding a member has one.
     ///
@@ -43,8 +60,11 @@ impl Money<'_> {
             return Ok(Err(Refused::UnknownMember(of.member.clone())));
         }
         if let Some(finding) = &of.finding {
-            if !findings::is_there(self.tx, finding)? {
+            let Some(found) = findings::find(self.tx, finding)? else {
                 return Ok(Err(Refused::UnknownFinding(finding.clone())));
+            };
+            if let Some(refused) = self.differs(of, &found)? {
+                return Ok(Err(refused));
             }
             if let Some(other) = adjustments::of_finding(self.tx, finding, &of.member)? {
                 return Ok(Err(Refused::Adjusted { adjustment: other.id }));
@@ -64,6 +84,34 @@ impl Money<'_> {
         };
         adjustments::add(self.tx, &adjustment)?;
         Ok(Ok(adjustment))
+    }
+
+    /// What is not as the finding says: whose wallet, and which way and how much where it says that.
+    fn differs(&mut self, of: &Adjust, found: &Found) -> Result<Option<Refused>, StoreError> {
+        let says: Says = serde_json::from_str(&found.finding.detail).unwrap_or_default();
+        let named: Vec<(MemberId, Option<Fen>)> = match (found.finding.class, says.member) {
+            (Class::Cash, Some(member)) => vec![(member, says.amount.map(|amount| Fen(-amount.0)))],
+            (Class::AboveFork, _) => {
+                let members = says.members.into_iter();
+                members.map(|of| (of.member, Some(of.amount))).collect()
+            }
+            (_, Some(member)) => vec![(member, None)],
+            (_, None) => match &found.finding.order {
+                None => return Ok(None),
+                Some(order) => {
+                    let member = at_sites::member_of_order(self.tx, &found.site, order)?;
+                    member.into_iter().map(|member| (member, None)).collect()
+                }
+            },
+        };
+        let Some((_, says)) = named.into_iter().find(|(member, _)| *member == of.member) else {
+            return Ok(Some(Refused::NotInFinding(of.member.clone())));
+        };
+        let fits = |says: Fen| of.amount.0.signum() == says.0.signum() && of.amount.0.abs() <= says.0.abs();
+        Ok(says.filter(|says| !fits(*says)).map(|says| Refused::OtherThanFinding {
+            member: of.member.clone(),
+            says,
+        }))
     }
 
     /// A second person has it posted: the wallet gets it, or owes it and pays what it can at once.
@@ -122,6 +170,7 @@ impl Money<'_> {
     fn adjustment_again(&mut self, id: &str) -> Result<Adjustment, StoreError> {
         adjustments::find(self.tx, id)?.ok_or_else(|| StoreError::Broken(format!("adjustment {id} is not there")))
     }
+}
 
 impl Proposed for Adjustment {
     fn find(money: &mut Money<'_>, id: &str) -> Result<Option<Self>, StoreError> {

@@ -265,6 +265,17 @@ pub enum Refused {
     /// There is none such.
     #[error("there is no finding {} of branch {} at entry {} of the journal of site {}", .0.class.word(), .0.branch, .0.seq, .0.site)]
     UnknownFinding(OfFinding),
+    /// The finding is about somebody else.
+    #[error("the finding is not about {0}: look at whom its detail names")]
+    NotInFinding(MemberId),
+    /// The finding says another amount.
+    #[error("by the finding {member} {} at most {} yuan", if .says.0 > 0 { "gets" } else { "gives" }, Fen(.says.0.abs()))]
+    OtherThanFinding {
+        /// Whose wallet.
+        member: MemberId,
+        /// What it says that the wallet gets; below zero what it gives.
+        says: Fen,
+    },
     /// It is compensated once.
     #[error(
         "this finding has adjustment {adjustment} for the same member: reject that one first, or look at what it did"

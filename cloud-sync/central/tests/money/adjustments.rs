@@ -299,6 +299,21 @@ fn rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once(mut c
     let found = findings(&company, Class::AboveFork);
     assert_eq!((found.len(), found[0].finding.seq), (1, left as u64));
     let detail: serde_json::Value = serde_json::from_str(&found[0].finding.detail).unwrap();
+    for other in ["-14.01", "14", "1"] {
+        assert_eq!(
+            propose(&company, &adjust("a4", "w", other, Some(place(&found[0])))).unwrap_err(),
+            Refused::OtherThanFinding {
+                member: id("w"),
+                says: yuan("-14")
+            },
+            "{other}"
+        );
+    }
+    company.member("v", "50");
+    assert_eq!(
+        propose(&company, &adjust("a4", "v", "-14", Some(place(&found[0])))).unwrap_err(),
+        Refused::NotInFinding(id("v"))
+    );
     assert_eq!(
         (&detail["members"], &detail["in_all"]),
         (
@@ -313,3 +328,18 @@ fn rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once(mut c
     assert_eq!((has(&company, "v"), has(&company, "w")), (yuan("65"), yuan("50")));
     company.check_equal();
 }
+    for other in ["15.01", "-15"] {
+        assert_eq!(
+            propose(&company, &adjust("a0", "v", other, Some(place(&found[0])))).unwrap_err(),
+            Refused::OtherThanFinding {
+                member: id("v"),
+                says: yuan("15")
+            },
+            "{other}"
+        );
+    }
+    assert_eq!(
+        propose(&company, &adjust("a0", "w", "15", Some(place(&found[0])))).unwrap_err(),
+        Refused::NotInFinding(id("w")),
+        "what w had is on the road again"
+    );

@@ -22,6 +22,7 @@ on_both! {
     what_a_wallet_gives_and_has_not_is_owed_and_paid_by_what_comes_next
     what_is_owed_by_an_adjustment_is_paid_when_wallets_are_let_go
     a_finding_that_goes_over_to_another_branch_keeps_its_adjustment
+    a_branch_that_is_gone_back_to_has_what_was_found_in_it_and_nothing_is_found_twice
     rule_20_what_a_till_is_short_of_is_taken_from_the_wallet_once
     rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once
 }
@@ -196,6 +197,53 @@ fn a_finding_that_goes_over_to_another_branch_keeps_its_adjustment(mut company: 
     company.check();
 }
 
+fn a_branch_that_is_gone_back_to_has_what_was_found_in_it_and_nothing_is_found_twice(mut company: Company) {
+    company.member("w", "50");
+    let site = company.site(0);
+    company
+        .may(move |money| money.lease(&id("w"), &site, yuan("10")))
+        .unwrap();
+    company.settle();
+    let copy = company.stations[0].bench.facts.len();
+    // Above the fork: the till is short of 14, and cash is paid in.
+    short_of_six(&mut company);
+    company.stations[0].bench.ok(Input::TopUp {
+        member: id("w"),
+        amount: yuan("5"),
+        receipt: "R-3".to_owned(),
+        by: "desk".to_owned(),
+    });
+    company.settle();
+    let cash = findings(&company, Class::Cash);
+    propose(&company, &adjust("a1", "w", "-14", Some(place(&cash[0])))).unwrap();
+    approve(&company, "zhao", "a1").unwrap();
+    company.stations[0].restored(copy, "e2", true);
+    for batch in company.stations[0].batches() {
+        assert!(matches!(company.takes(0, batch), Taken::Stopped { .. }));
+    }
+    accept(&mut company);
+    let above = findings(&company, Class::AboveFork);
+    assert_eq!((above.len(), findings(&company, Class::Cash).len()), (1, 1));
+    let amount = {
+        let detail: serde_json::Value = serde_json::from_str(&above[0].finding.detail).unwrap();
+        detail["members"][0]["amount"].as_str().unwrap().to_owned()
+    };
+    propose(&company, &adjust("a2", "w", &amount, Some(place(&above[0])))).unwrap();
+    approve(&company, "zhao", "a2").unwrap();
+
+    // People change their mind, and once more.
+    for _ in 0..2 {
+        accept(&mut company);
+        let (cash, above) = (findings(&company, Class::Cash), findings(&company, Class::AboveFork));
+        assert_eq!((cash.len(), above.len()), (1, 1), "{cash:?} {above:?}");
+        for (found, amount, by) in [(&cash[0], "-14", "a1"), (&above[0], amount.as_str(), "a2")] {
+            let again = propose(&company, &adjust("a3", "w", amount, Some(place(found))));
+            assert!(matches!(again.unwrap_err(), Refused::Adjusted { adjustment } if adjustment == by));
+        }
+    }
+    company.check();
+}
+
 /// A top-up of 60 was typed, 6 were paid in; 30 of it are held for an order: the till is short of 14.
 fn short_of_six(company: &mut Company) {
     let bench = &mut company.stations[0].bench;
@@ -251,6 +299,21 @@ fn rule_20_what_a_till_is_short_of_is_taken_from_the_wallet_once(mut company: Co
         propose(&company, &twice).unwrap_err(),
         Refused::Adjusted { adjustment } if adjustment == "a1"
     ));
+    for other in ["-14.01", "14", "1"] {
+        assert_eq!(
+            propose(&company, &adjust("a4", "w", other, Some(place(&found[0])))).unwrap_err(),
+            Refused::OtherThanFinding {
+                member: id("w"),
+                says: yuan("-14")
+            },
+            "{other}"
+        );
+    }
+    company.member("v", "50");
+    assert_eq!(
+        propose(&company, &adjust("a4", "v", "-14", Some(place(&found[0])))).unwrap_err(),
+        Refused::NotInFinding(id("v"))
+    );
     let nowhere = OfFinding {
         seq: 99_999,
         ..place(&found[0])
@@ -299,21 +362,6 @@ fn rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once(mut c
     let found = findings(&company, Class::AboveFork);
     assert_eq!((found.len(), found[0].finding.seq), (1, left as u64));
     let detail: serde_json::Value = serde_json::from_str(&found[0].finding.detail).unwrap();
-    for other in ["-14.01", "14", "1"] {
-        assert_eq!(
-            propose(&company, &adjust("a4", "w", other, Some(place(&found[0])))).unwrap_err(),
-            Refused::OtherThanFinding {
-                member: id("w"),
-                says: yuan("-14")
-            },
-            "{other}"
-        );
-    }
-    company.member("v", "50");
-    assert_eq!(
-        propose(&company, &adjust("a4", "v", "-14", Some(place(&found[0])))).unwrap_err(),
-        Refused::NotInFinding(id("v"))
-    );
     assert_eq!(
         (&detail["members"], &detail["in_all"]),
         (
@@ -322,12 +370,6 @@ fn rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once(mut c
         )
     );
     company.settle();
-    propose(&company, &adjust("a1", "v", "15", Some(place(&found[0])))).unwrap();
-    approve(&company, "zhao", "a1").unwrap();
-    let has = |company: &Company, who: &str| company.wallet(who) + company.there(0, who);
-    assert_eq!((has(&company, "v"), has(&company, "w")), (yuan("65"), yuan("50")));
-    company.check_equal();
-}
     for other in ["15.01", "-15"] {
         assert_eq!(
             propose(&company, &adjust("a0", "v", other, Some(place(&found[0])))).unwrap_err(),
@@ -343,3 +385,9 @@ fn rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once(mut c
         Refused::NotInFinding(id("w")),
         "what w had is on the road again"
     );
+    propose(&company, &adjust("a1", "v", "15", Some(place(&found[0])))).unwrap();
+    approve(&company, "zhao", "a1").unwrap();
+    let has = |company: &Company, who: &str| company.wallet(who) + company.there(0, who);
+    assert_eq!((has(&company, "v"), has(&company, "w")), (yuan("65"), yuan("50")));
+    company.check_equal();
+}

@@ -109,6 +109,24 @@ impl Station {
         }
     }
 
+    /// Another box with its disk as that was after so many facts goes on in its place, under the same run and without a word of it.
+    pub(crate) fn cloned(&mut self, copy: usize) {
+        let bench = &mut self.bench;
+        assert!(bench.steps.contains(&copy), "a copy is of whole steps");
+        bench.facts.truncate(copy);
+        bench.steps.retain(|end| *end <= copy);
+        self.places.truncate(copy);
+        (self.sent, self.head) = (copy, self.places.last().copied().unwrap_or(Head::START));
+        let rows = bench.replayed();
+        let (stamp, _) = bench.facts[copy - 1];
+        bench.disk = rows.clone();
+        bench.site = Site::new(bench.site.policy().clone(), stamp, rows);
+        bench.evicts = false;
+        for pile in ["P1", "P2", "P3"] {
+            bench.connect(pile);
+        }
+    }
+
     /// What it has journaled and head office has not: batches that end where steps do.
     pub(crate) fn batches(&mut self) -> Vec<Vec<u8>> {
         let mut batches = Vec::new();
@@ -266,6 +284,14 @@ impl Company {
         self.money(work)
     }
 
+    /// The hourly look at who owes something; the sites that something was issued to.
+    pub(crate) fn pay_again(&self) -> BTreeSet<SiteId> {
+        let now = self.now();
+        let rung = self.runtime.block_on(central::money::pay_again(&self.db, || now));
+        self.check();
+        rung
+    }
+
     /// What a station has journaled goes up; whether it was anything.
     pub(crate) fn up(&mut self, n: usize) -> bool {
         let batches = self.stations[n].batches();
@@ -284,14 +310,6 @@ impl Company {
     /// Takes a batch of a station's; what came of it.
     pub(crate) fn takes(&mut self, n: usize, batch: Vec<u8>) -> Taken {
         let (site, now) = (self.site(n), self.now());
-    /// The hourly look at who owes something; the sites that something was issued to.
-    pub(crate) fn pay_again(&self) -> BTreeSet<SiteId> {
-        let now = self.now();
-        let rung = self.runtime.block_on(central::money::pay_again(&self.db, || now));
-        self.check();
-        rung
-    }
-
         let taken = self.write(move |tx| {
             let found = sites::find(tx, &site)?.unwrap();
             let keys = found.keys.clone();

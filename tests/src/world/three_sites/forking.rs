@@ -4,20 +4,23 @@
 use super::{
     super::{HOUR, MINUTE, SECOND},
     Event, ThreeSites,
+    books::in_all,
     copy::{Mirror, moved},
     coverage::Mishap,
     races::Race,
 };
 use central::{
-    store::{branches, sites},
+    store::{Row, StoreError, Tx, branches, sites},
     upkeep::fork::accept,
 };
 use domain::{
     fact::WentOnAlone,
+    ids::{MemberId, SiteId},
     journal::{Entry, Head},
     site::Changes,
 };
 use protocol::frame::State;
+use std::collections::BTreeMap;
 
 type Step = Result<(), String>;
 
@@ -103,6 +106,9 @@ impl ThreeSites {
         drop(reader);
         let now = self.clock().wall;
         let of = id.clone();
+        let there = id.clone();
+        let returned = self.office.read(move |tx| returned(tx, &there))?;
+        self.purses.may_come_after_all(returned);
         let accepted = self.office.write(move |tx| accept(tx, &me, &of, lives, now))?;
         let accepted =
             accepted.map_err(|error| format!("the branch of {id} up to {lives} is not accepted: {error}"))?;
@@ -122,17 +128,37 @@ impl ThreeSites {
     /// The copy is as the branch gives it.
     fn follows_branch(&mut self, site: usize, head: Head, from: Option<Head>) -> Step {
         let here = &mut self.sites[site];
-        let mut mirror = Mirror::default();
+        let (mut mirror, mut has) = (Mirror::default(), BTreeMap::new());
         for (hash, bytes) in here.chain(0, head)? {
             let entry = Entry::from_bytes(bytes).map_err(|error| error.to_string())?;
             mirror.rows.apply(entry.stamp, &entry.fact, &mut Changes::default());
             mirror.moves(entry.stamp.seq, moved(&entry.fact));
             let seq = entry.stamp.seq;
             mirror.head = Head { seq, hash };
+            if from.is_some_and(|from| from.seq == seq) {
+                has = in_all(&mirror.rows);
+            }
         }
         let before = std::mem::replace(&mut here.copy, mirror);
         self.purses.has_lost = true;
         let left = from.map_or(0, |from| from.seq);
+        if from.is_some() {
+            self.check_above_fork(site, &before, left, &has)?;
+        }
         self.comes_back_twice(&before, left)
     }
+}
+
+/// What was sent to a site, did not arrive by the branch that is followed, and went back: by member.
+fn returned(tx: &mut dyn Tx, site: &SiteId) -> Result<BTreeMap<MemberId, i64>, StoreError> {
+    let rows = tx.query(
+        "SELECT member, CAST(SUM(amount - arrived) AS BIGINT) FROM issue WHERE site = $1 AND state = 'returned' GROUP BY member",
+        &[site.as_str().into()],
+    )?;
+    let sum = |mut row: Row| {
+        let member = row.text(0)?.parse();
+        let member = member.map_err(|_| StoreError::Broken("the member of an issue".to_owned()))?;
+        Ok((member, row.int(1)?))
+    };
+    rows.into_iter().map(sum).collect()
 }

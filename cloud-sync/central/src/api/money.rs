@@ -81,6 +81,8 @@ impl From<Refused> for Problem {
             Refused::UnknownDecision(_) => (StatusCode::NOT_FOUND, "unknown_decision"),
             Refused::DecisionDecided { .. } => (StatusCode::CONFLICT, "decision_decided"),
             Refused::UnknownFinding(_) => (StatusCode::NOT_FOUND, "unknown_finding"),
+            Refused::NotInFinding(_) => (StatusCode::CONFLICT, "not_in_finding"),
+            Refused::OtherThanFinding { .. } => (StatusCode::CONFLICT, "other_than_finding"),
             Refused::Adjusted { .. } => (StatusCode::CONFLICT, "finding_adjusted"),
             Refused::UnknownAdjustment(_) => (StatusCode::NOT_FOUND, "unknown_adjustment"),
             Refused::AdjustmentDecided { .. } => (StatusCode::CONFLICT, "adjustment_decided"),
@@ -106,6 +108,7 @@ impl From<Refused> for Problem {
             Refused::NotRefundable { state, .. } | Refused::NotDecidable { state, .. } => {
                 problem.with("state", state.word())
             }
+            Refused::OtherThanFinding { says, .. } => problem.with("says", says.to_string()),
             Refused::Owes { amount, .. } => problem.with("owes", amount.to_string()),
             _ => problem,
         }

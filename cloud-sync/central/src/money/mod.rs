@@ -11,6 +11,7 @@
 //! | `refunds` | money is given back for orders, once their site has marked it |
 //! | `adjustments` | two people add to a wallet, or take from it |
 //! | `bills` | what people decide of bills at head office |
+//! | `waiting` | what waits for a person's decision is decided once, and by two where it takes two |
 //! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
@@ -34,9 +35,11 @@ mod refunds;
 mod standing;
 mod suspense;
 mod topups;
+mod waiting;
 
 pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
+pub use debts::pay_again;
 pub use leases::Vouchered;
 pub use long::LongCredit;
 pub use placing::{Order, Placed};
@@ -222,7 +225,8 @@ pub enum Refused {
     },
     /// It takes two.
     #[error(
-        "{proposed_by} has proposed this, and another person has to approve it, under a name of their own; you are {by}"
+        "{proposed_by} has proposed this, and another person has to approve it, under a name of their own or with a token that another has \
+         made; you are {by}"
     )]
     SamePerson {
         /// Who proposed it.
@@ -263,6 +267,17 @@ pub enum Refused {
     /// There is none such.
     #[error("there is no finding {} of branch {} at entry {} of the journal of site {}", .0.class.word(), .0.branch, .0.seq, .0.site)]
     UnknownFinding(OfFinding),
+    /// The finding is about somebody else.
+    #[error("the finding is not about {0}: look at whom its detail names")]
+    NotInFinding(MemberId),
+    /// The finding says another amount.
+    #[error("by the finding {member} {} at most {} yuan", if .says.0 > 0 { "gets" } else { "gives" }, Fen(.says.0.abs()))]
+    OtherThanFinding {
+        /// Whose wallet.
+        member: MemberId,
+        /// What it says that the wallet gets; below zero what it gives.
+        says: Fen,
+    },
     /// It is compensated once.
     #[error(
         "this finding has adjustment {adjustment} for the same member: reject that one first, or look at what it did"

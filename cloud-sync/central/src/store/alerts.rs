@@ -36,6 +36,8 @@ pub enum Kind {
     StandbyAsynchronous,
     /// Members' money is on the road to a site for long.
     OnRoadLong,
+    /// A site has closed vouchers up to a time that has not come by head office's clock.
+    VouchersClosedAhead,
     /// Nothing leaves any wallet.
     WalletsFrozen,
     /// What is in the folder for bills cannot be dealt with.
@@ -44,7 +46,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::SiteSilent,
         Self::BacklogOld,
         Self::Ahead,
@@ -60,6 +62,7 @@ impl Kind {
         Self::ProtocolVersion,
         Self::StandbyAsynchronous,
         Self::OnRoadLong,
+        Self::VouchersClosedAhead,
         Self::WalletsFrozen,
         Self::BillsStuck,
     ];
@@ -82,6 +85,7 @@ impl Kind {
             Self::ProtocolVersion => "protocol_version",
             Self::StandbyAsynchronous => "standby_asynchronous",
             Self::OnRoadLong => "on_road_long",
+            Self::VouchersClosedAhead => "vouchers_closed_ahead",
             Self::WalletsFrozen => "wallets_frozen",
             Self::BillsStuck => "bills_stuck",
         }

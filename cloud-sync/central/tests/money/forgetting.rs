@@ -3,7 +3,7 @@
 
 use crate::{
     bench::*,
-    company::{Company, ME, callback, id},
+    company::{Company, ME, RUN, callback, id},
     on_both,
 };
 use central::{
@@ -12,7 +12,12 @@ use central::{
     store::{StoreError, Tx, identity, ledger, sites},
     upkeep,
 };
-use domain::{head_office::HqEpoch, ids::SiteId, site::Input, units::Fen};
+use domain::{
+    head_office::{HqEpoch, Voucher},
+    ids::SiteId,
+    site::{Input, Rejected},
+    units::Fen,
+};
 
 on_both! {
     money_of_a_directive_that_was_forgotten_comes_out_of_the_wallet_and_wallets_are_frozen
@@ -21,6 +26,9 @@ on_both! {
     a_long_is_credited_once_whether_the_callback_or_the_person_is_first
     another_life_of_head_offices_takes_back_what_the_one_before_has_on_the_road
     a_branch_that_is_accepted_has_what_arrived_on_the_other_on_the_road_again
+    a_voucher_that_was_taken_on_the_branch_that_was_left_is_taken_by_no_restored_one_and_comes_back
+    a_voucher_that_two_boxes_with_one_disk_have_taken_is_credited_once
+    a_voucher_that_one_of_two_boxes_with_one_disk_has_taken_comes_back_where_the_other_lives
 }
 
 /// Head office's database forgets everything that it has issued to a site: it is that of before.
@@ -240,6 +248,122 @@ fn a_branch_that_is_accepted_has_what_arrived_on_the_other_on_the_road_again(mut
         company.balance("restore:A"),
         Fen::ZERO,
         "all of it was on the other branch alone"
+    );
+    company.check_equal();
+}
+
+/// A voucher of 20.00 for station A, whose line is cut; shown to whichever run of its journal.
+fn vouchered(company: &Company) -> Voucher {
+    let (site, ends) = (company.site(0), company.now().after_ms(3_600_000));
+    let made = company.may(move |money| money.voucher(&id("w"), &site, yuan("20"), ends, "v1".to_owned()));
+    made.unwrap().voucher
+}
+
+fn shown(voucher: &Voucher, run: &str) -> Input {
+    Input::TakeVoucher {
+        voucher: Box::new(voucher.clone()),
+        epoch: run.to_owned(),
+    }
+}
+
+/// What the other branch of station A has journaled comes up, and head office keeps it aside.
+fn offered(company: &mut Company) {
+    for batch in company.stations[0].batches() {
+        assert!(matches!(company.takes(0, batch), Taken::Stopped { .. }));
+    }
+}
+
+fn accepted(company: &Company) {
+    let (site, now) = (company.site(0), company.now());
+    company.write(move |tx| accept(tx, &site, now)).unwrap();
+    company.check();
+}
+
+fn a_voucher_that_was_taken_on_the_branch_that_was_left_is_taken_by_no_restored_one_and_comes_back(
+    mut company: Company,
+) {
+    company.member("w", "50");
+    let voucher = vouchered(&company);
+    company.settle();
+    let copy = company.stations[0].bench.facts.len();
+    company.stations[0].bench.ok(shown(&voucher, RUN));
+    company.settle();
+    assert_eq!((company.there(0, "w"), company.on_road("w")), (yuan("20"), Fen::ZERO));
+
+    company.stations[0].restored(copy, "e2", true);
+    let rejected = |company: &mut Company| company.stations[0].bench.refused(shown(&voucher, "e2"));
+    assert_eq!(rejected(&mut company), Rejected::VoucherBeforeRestore);
+    offered(&mut company);
+    accepted(&company);
+    assert_eq!(rejected(&mut company), Rejected::VoucherBeforeRestore);
+    let had = |company: &Company| (company.wallet("w"), company.on_road("w"), company.there(0, "w"));
+    company.settle();
+    // Its journal says that it was restored, and that closes all vouchers of before: the mark itself is not waited for.
+    assert_eq!(had(&company), (yuan("50"), Fen::ZERO, Fen::ZERO));
+    company.stations[0].bench.ok(Input::CloseVouchers {
+        certainly: voucher.expires_at,
+    });
+    company.settle();
+    assert_eq!(had(&company), (yuan("50"), Fen::ZERO, Fen::ZERO), "once");
+    assert_eq!(company.balance("restore:A"), Fen::ZERO);
+    company.check_equal();
+}
+
+fn a_voucher_that_two_boxes_with_one_disk_have_taken_is_credited_once(mut company: Company) {
+    company.member("w", "50");
+    let voucher = vouchered(&company);
+    company.settle();
+    let copy = company.stations[0].bench.facts.len();
+    company.stations[0].bench.ok(shown(&voucher, RUN));
+    company.settle();
+    company.stations[0].cloned(copy);
+    company.stations[0].bench.advance(1_000);
+    company.stations[0].bench.ok(shown(&voucher, RUN));
+    offered(&mut company);
+    assert_eq!((company.wallet("w"), company.on_road("w")), (yuan("30"), Fen::ZERO));
+    accepted(&company);
+    company.settle();
+    assert_eq!(
+        (company.wallet("w"), company.on_road("w"), company.there(0, "w")),
+        (yuan("30"), Fen::ZERO, yuan("20"))
+    );
+    company.stations[0].bench.ok(Input::CloseVouchers {
+        certainly: voucher.expires_at,
+    });
+    company.settle();
+    assert_eq!(company.wallet("w"), yuan("30"), "what was taken does not come back");
+    assert_eq!(company.balance("restore:A"), Fen::ZERO);
+    company.check_equal();
+}
+
+fn a_voucher_that_one_of_two_boxes_with_one_disk_has_taken_comes_back_where_the_other_lives(mut company: Company) {
+    company.member("w", "50");
+    let voucher = vouchered(&company);
+    company.settle();
+    let copy = company.stations[0].bench.facts.len();
+    company.stations[0].bench.ok(shown(&voucher, RUN));
+    company.settle();
+    company.stations[0].cloned(copy);
+    company.stations[0].bench.advance(1_000);
+    company.stations[0].bench.ok(Input::TopUp {
+        member: id("m"),
+        amount: yuan("1"),
+        receipt: "R-1".to_owned(),
+        by: "desk".to_owned(),
+    });
+    offered(&mut company);
+    accepted(&company);
+    assert_eq!((company.wallet("w"), company.on_road("w")), (yuan("30"), yuan("20")));
+    company.settle();
+    let rejected = company.stations[0].bench.refused(shown(&voucher, RUN));
+    assert_eq!(
+        rejected,
+        Rejected::OtherHqEpoch,
+        "another life of head office's speaks to the branch that lives"
+    );
+    assert_eq!(
+        (company.wallet("w"), company.on_road("w"), company.there(0, "w")),
+        (yuan("50"), Fen::ZERO, Fen::ZERO)
     );
     company.check_equal();
 }

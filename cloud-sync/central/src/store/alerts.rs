@@ -40,11 +40,13 @@ pub enum Kind {
     WalletsFrozen,
     /// What is in the folder for bills cannot be dealt with.
     BillsStuck,
+    /// A channel's day is not reconciled: its control totals do not close.
+    TotalsDoNotClose,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::SiteSilent,
         Self::BacklogOld,
         Self::Ahead,
@@ -62,6 +64,7 @@ impl Kind {
         Self::OnRoadLong,
         Self::WalletsFrozen,
         Self::BillsStuck,
+        Self::TotalsDoNotClose,
     ];
 
     /// Its word, in the database and for people.
@@ -84,6 +87,7 @@ impl Kind {
             Self::OnRoadLong => "on_road_long",
             Self::WalletsFrozen => "wallets_frozen",
             Self::BillsStuck => "bills_stuck",
+            Self::TotalsDoNotClose => "totals_do_not_close",
         }
     }
 
@@ -105,7 +109,7 @@ pub struct Alert {
     pub id: String,
     /// What it is.
     pub kind: Kind,
-    /// The site it is about, the process, or `head office`.
+    /// The site it is about, the process, `channel:` and a channel, or `head office`.
     pub subject: String,
     /// When it began, by head office's clock.
     pub begun_at: Wall,

@@ -7,11 +7,12 @@ mod bills;
 mod inbox;
 mod money;
 mod reconciliation;
+mod rules;
 
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -81,6 +82,7 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
         }
         4 => of_both(after_sales::TABLES, dialect),
         5 => of_both(bill_proposals::TABLES, dialect),
+        6 => of_both(rules::TABLES, dialect),
         _ => Vec::new(),
     }
 }

@@ -1,7 +1,8 @@
 //! Bugs on purpose, to see that the simulated world in `tests/` finds them.
 //!
-//! They exist only with the feature `planted-bugs`, which nothing but that one test asks for. Without it
-//! [`is_planted`] is `false` where it is compiled, and what it guards is gone from the program.
+//! They exist only with the feature `planted-bugs`, with which `cargo xtask test` builds; only that one test switches any on, for
+//! its own threads. Without the feature, as everything that is released, [`is_planted`] is `false` where it is compiled, and what
+//! it guards is gone from the program.
 
 /// A bug that can be switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +103,12 @@ pub enum Bug {
     VoucherReturnedEarly,
     /// A refund is in the wallet before the order's site has marked it.
     RefundBeforeMark,
+    /// An order of head office's that comes after its time is placed.
+    LateStartTaken,
+    /// A restore pays for what was forgotten before the wallet does.
+    RestorePaysFirst,
+    /// Vouchers are closed by when it may be, not by when it certainly is.
+    ClosedByLatestTime,
 }
 
 impl Bug {
@@ -155,6 +162,9 @@ impl Bug {
         Bug::TransitForgotten,
         Bug::VoucherReturnedEarly,
         Bug::RefundBeforeMark,
+        Bug::LateStartTaken,
+        Bug::RestorePaysFirst,
+        Bug::ClosedByLatestTime,
     ];
 }
 

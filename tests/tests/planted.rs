@@ -101,4 +101,7 @@ found! {
     leave_on_the_road_what_was_refused: TransitForgotten,
     give_a_voucher_back_before_it_is_closed: VoucherReturnedEarly,
     pay_a_refund_before_the_site_has_marked_it: RefundBeforeMark,
+    place_an_order_that_comes_late: LateStartTaken,
+    have_a_restore_pay_before_the_wallet: RestorePaysFirst,
+    close_vouchers_that_may_not_have_ended: ClosedByLatestTime,
 }

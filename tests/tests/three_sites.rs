@@ -14,7 +14,11 @@ use std::{
 use world::world::three_sites::{Report, live_through};
 
 /// How many lives are lived in a test run.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 300;
+/// Of each race there must be so many in them.
+const RACES_LEAST: u64 = 50;
+/// And so many orders in each.
+const ORDERS_LEAST: u64 = 50;
 /// How many are lived at a time.
 const WORKERS: usize = 2;
 
@@ -75,9 +79,8 @@ fn head_office_is_the_same_as_the_sites_whatever_befalls_the_line_and_its_ends()
     assert!(failures.is_empty(), "{} lives failed", failures.len());
     if one.is_none() && many >= SEEDS {
         assert!(met.missing().is_empty(), "never met: {:?}", met.missing());
-        // Fifty of each in three hundred lives.
-        let least = 50 * many / 300;
-        let rare = races.rarer_than(least);
-        assert!(rare.is_empty(), "met less than {least} times: {rare:?}");
+        let rare = races.rarer_than(RACES_LEAST);
+        assert!(rare.is_empty(), "met less than {RACES_LEAST} times: {rare:?}");
+        assert!(orders_least >= ORDERS_LEAST, "a life with {orders_least} orders");
     }
 }

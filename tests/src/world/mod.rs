@@ -429,7 +429,7 @@ impl World {
             has_power: true,
             silent_next: false,
             fuse_lit: false,
-            sessions_wanted: usize::try_from(rng.below(5)).unwrap_or(0) + if head_office.is_some() { 17 } else { 20 },
+            sessions_wanted: usize::try_from(rng.below(5)).unwrap_or(0) + if head_office.is_some() { 18 } else { 20 },
             closing: None,
             at_rest: None,
             report: Report::default(),

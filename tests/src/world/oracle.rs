@@ -665,6 +665,7 @@ impl Oracle {
                     _ => Ok(()),
                 }
             }
+            Fact::VouchersClosed { until } => leases::closes_in_time(*until, now),
             Fact::LeaseReceived { .. }
             | Fact::LeaseReturned { .. }
             | Fact::DirectiveTaken { .. }
@@ -672,7 +673,7 @@ impl Oracle {
             | Fact::DebtPaid {
                 from: PaidFrom::HeadOffice,
                 ..
-            } => self.judge_leases(&entry.fact, desk),
+            } => self.judge_leases(&entry.fact, desk, now),
             Fact::DebtPaid {
                 member,
                 order,

@@ -460,7 +460,10 @@ impl Money<'_> {
         cause: &str,
     ) -> Result<Fen, StoreError> {
         let has = ledger::balance(self.tx, &ledger::wallet(member))?;
-        let from_wallet = amount.min(has);
+        let from_wallet = match is_planted(Bug::RestorePaysFirst) {
+            true => Fen::ZERO,
+            false => amount.min(has),
+        };
         let parts = [
             ("wallet", ledger::wallet(member), from_wallet),
             ("restore", format!("restore:{site}:{member}"), amount - from_wallet),

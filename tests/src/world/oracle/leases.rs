@@ -1,7 +1,10 @@
 //! What head office has the station do: each directive and each voucher counts once, as head office signed it; what was not used of an
 //! order's goes back.
 
-use super::{Book, Checked, Desk, Oracle};
+use super::{
+    super::{SECOND, Time, station::wall},
+    Book, Checked, Desk, Oracle,
+};
 use domain::{
     correction::Approval,
     fact::{Fact, PaidFrom},
@@ -10,8 +13,20 @@ use domain::{
     ledger::Account,
     order::{Source, State},
     site::Decision,
+    time::Wall,
     units::Fen,
 };
+
+/// What a station decides is in its journal before so much time has passed.
+const COMMITTED_WITHIN: Time = 10 * SECOND;
+
+/// A voucher is closed when it has ended, by the one true clock (rule 16): head office's, less what it may be off.
+pub(super) fn closes_in_time(until: Wall, now: Time) -> Checked {
+    match until <= wall(now, 0) {
+        true => Ok(()),
+        false => Err(format!("it is {} by the one true clock", wall(now, 0))),
+    }
+}
 
 /// What head office told under a number.
 fn told(desk: &Desk, no: DirectiveNo) -> Result<&Directive, String> {
@@ -20,13 +35,26 @@ fn told(desk: &Desk, no: DirectiveNo) -> Result<&Directive, String> {
 }
 
 impl Oracle {
-    pub(super) fn judge_leases(&mut self, fact: &Fact, desk: &Desk) -> Checked {
+    pub(super) fn judge_leases(&mut self, fact: &Fact, desk: &Desk, now: Time) -> Checked {
         match fact {
             Fact::LeaseReceived { member, amount, by } => {
                 let (key, whose, most) = match by {
                     LeasedBy::Directive(no) => match told(desk, *no)? {
                         Directive::Lease { member, amount, .. } => (no.to_string(), member, *amount),
-                        Directive::Start { member, prepay, .. } => (no.to_string(), member, *prepay),
+                        Directive::Start {
+                            member,
+                            prepay,
+                            expires_at,
+                            ..
+                        } => {
+                            let decided = wall(now.saturating_sub(COMMITTED_WITHIN), 0);
+                            if decided >= *expires_at {
+                                return Err(format!(
+                                    "{no} ended at {expires_at}, and was taken at {decided} or later"
+                                ));
+                            }
+                            (no.to_string(), member, *prepay)
+                        }
                         other => return Err(format!("{no} carries no lease: {other:?}")),
                     },
                     LeasedBy::Voucher { id, .. } => {

@@ -2,15 +2,22 @@
 //! correct the bill meanwhile; bills are decided that the station's people look at as well.
 
 use super::{
-    super::{MINUTE, drivers::TRAVELLERS, people::Asked},
+    super::{
+        MINUTE,
+        drivers::{TRAVELLERS, traveller},
+        people::Asked,
+    },
     Event, ThreeSites,
+    books::above_fork,
     money::Deed,
     races::Race,
 };
 use central::{
-    money::{Decide, Wanted},
+    money::{Adjust, Decide, Wanted},
     store::{
+        adjustments::{self, Adjustment, OfFinding},
         bill_decisions::BillDecision,
+        findings::{self, Class, Filter},
         queries::decided::{self, Which},
         refunds::{self, Refund},
     },
@@ -42,6 +49,7 @@ impl ThreeSites {
         let next = 4 * MINUTE + self.after_sales.below(20 * MINUTE);
         self.after(next, Event::Deed(Deed::AfterSales));
         self.second_word()?;
+        self.adjusts()?;
         let site = usize::try_from(self.after_sales.below(self.sites.len() as u64)).unwrap_or(0);
         let rows = &self.sites[site].copy.rows;
         let of = |wanted: fn(&Order) -> bool| -> Vec<OrderId> {
@@ -154,17 +162,67 @@ impl ThreeSites {
         Ok(())
     }
 
+    /// A wallet is to get something, or to give something; or gets what its member had on a branch of a journal that was left.
+    fn adjusts(&mut self) -> Step {
+        let member = self.after_sales.below(TRAVELLERS.len() as u64);
+        let member = traveller(TRAVELLERS[usize::try_from(member).unwrap_or(0)]);
+        let filter = Filter {
+            class: Some(Class::AboveFork),
+            ..Filter::default()
+        };
+        let found = self
+            .office
+            .read(move |tx| findings::list(tx, &filter, None, AT_ONCE as u64))?;
+        let above_fork = found.iter().find_map(|found| {
+            let amount = above_fork(&found.finding.detail).remove(&member)?;
+            let finding = OfFinding {
+                site: found.site.clone(),
+                branch: found.branch,
+                seq: found.finding.seq,
+                class: Class::AboveFork,
+            };
+            Some((Fen(amount), Some(finding)))
+        });
+        let (amount, finding) = match (above_fork, self.after_sales.below(8)) {
+            (Some(of_finding), 0..6) => of_finding,
+            (_, 6) => (self.fen_below(2_000) + Fen(1), None),
+            // More than most wallets have at a time.
+            (_, 7) => (Fen(-1) - self.fen_below(9_000), None),
+            _ => return Ok(()),
+        };
+        let adjust = Adjust {
+            id: self.purses.number("adjust-"),
+            member,
+            amount,
+            reason: "as agreed".to_owned(),
+            finding,
+        };
+        self.may(move |money| money.propose_adjustment(&adjust)).map(drop)
+    }
+
     /// The second person at head office has a look at what waits.
     fn second_word(&mut self) -> Step {
         let waits = || Which {
             state: Some("proposed".to_owned()),
             ..Which::default()
         };
-        let (refunds, bills) = self.office.read(move |tx| {
+        let (refunds, bills, adjustments) = self.office.read(move |tx| {
             let refunds: Vec<Refund> = decided::refunds(tx, &waits(), None, AT_ONCE)?.items;
             let bills: Vec<BillDecision> = decided::bills(tx, &waits(), None, AT_ONCE)?.items;
-            Ok((refunds, bills))
+            let adjustments: Vec<Adjustment> = decided::adjustments(tx, &waits(), None, AT_ONCE)?.items;
+            Ok((refunds, bills, adjustments))
         })?;
+        for adjustment in adjustments {
+            let (id, chance) = (adjustment.id, self.after_sales.below(10));
+            let done = match chance {
+                0..2 => None,
+                2 => self.may_as(SECOND, move |money| money.reject_adjustment(&id, "not so"))?,
+                _ => self.may_as(SECOND, move |money| money.approve_adjustment(&id))?,
+            };
+            if done.is_some_and(|done| done.state == adjustments::State::Posted) {
+                self.races.note(Race::WalletAdjusted);
+            }
+        }
         for refund in refunds {
             let (id, chance) = (refund.id.clone(), self.after_sales.below(10));
             let done = match chance {

@@ -6,18 +6,27 @@ use super::{
     ThreeSites,
     copy::Mirror,
     money::CHANNEL,
+    races::Race,
     station::Site,
 };
 use central::store::{
-    StoreError, Tx, directives, identity, issues, ledger,
+    StoreError, Tx, directives,
+    findings::{self, Class, Filter},
+    identity, issues, ledger,
     queries::decided::{self, Which},
     refunds::{self, Refund},
 };
 use domain::{
     ids::{MemberId, OrderId},
+    ledger::Account,
+    site::Rows,
     units::Fen,
 };
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Money that was sent on the road: by its number, whose it is and how much.
+pub(super) type Issued = BTreeMap<String, (MemberId, i64)>;
 
 /// What the world knows of members' money, whatever head office says.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +35,10 @@ pub(super) struct Purses {
     pub(super) paid_in: BTreeMap<MemberId, i64>,
     /// What went back to a wallet by entries of a branch that does not live: the restore paid it.
     pub(super) twice: BTreeMap<MemberId, i64>,
+    /// What was ever on the road by a database that was lost.
+    issued: Issued,
+    /// What of it the database of today has forgotten, by member: no more than that can a restore have to pay for it (rule 4).
+    pub(super) forgotten: BTreeMap<MemberId, i64>,
     numbers: u64,
     seen: BTreeSet<String>,
     /// Head office's database was lost, or a site went on with another branch.
@@ -41,6 +54,21 @@ impl Purses {
 
     pub(super) fn pays_in(&mut self, member: &MemberId, amount: Fen) {
         *self.paid_in.entry(member.clone()).or_default() += amount.0;
+    }
+
+    /// A database was lost, and one that knows less has taken its place.
+    pub(super) fn forgets(&mut self, lost: Issued, known: &Issued) {
+        self.issued.extend(lost);
+        self.forgotten.clear();
+        for (_, (member, amount)) in self.issued.iter().filter(|(id, _)| !known.contains_key(*id)) {
+            *self.forgotten.entry(member.clone()).or_default() += amount;
+        }
+    }
+
+    /// The most that restores can have paid for a member.
+    fn restored_most(&self, member: &MemberId) -> i64 {
+        let of = |map: &BTreeMap<MemberId, i64>| map.get(member).copied().unwrap_or(0);
+        of(&self.forgotten) + of(&self.twice)
     }
 
     /// Whether nobody has looked at it before.
@@ -64,12 +92,15 @@ struct Books {
     wallets: BTreeMap<String, i64>,
     transit: BTreeMap<String, i64>,
     restore: BTreeMap<String, i64>,
+    /// Owed at sites, and to head office itself.
+    debts: BTreeMap<String, i64>,
     on_road: BTreeMap<String, i64>,
     /// What is put aside for orders, by the books and by what was approved; and what was given back in all.
     put_aside: BTreeMap<String, i64>,
     approved: BTreeMap<String, i64>,
     given_back: i64,
     refunds: Vec<Refund>,
+    adjusted: BTreeMap<String, i64>,
     total: i64,
 }
 
@@ -86,6 +117,8 @@ fn books(tx: &mut dyn Tx) -> Result<Books, StoreError> {
         wallets: ledger::of_kind(tx, "wallet")?,
         transit: ledger::of_kind(tx, "transit")?,
         restore: ledger::of_kind(tx, "restore")?,
+        debts: ledger::of_kind(tx, "debt")?,
+        adjusted: posted_adjustments(tx)?,
         on_road,
         put_aside: ledger::of_kind(tx, "refund_due")?,
         approved,
@@ -93,6 +126,21 @@ fn books(tx: &mut dyn Tx) -> Result<Books, StoreError> {
         refunds: decided::refunds(tx, &Which::default(), None, REFUNDS_MAX)?.items,
         total: ledger::total(tx)?,
     })
+}
+
+/// What two people have adjusted, by member.
+fn posted_adjustments(tx: &mut dyn Tx) -> Result<BTreeMap<String, i64>, StoreError> {
+    let rows = tx.query(
+        "SELECT member, CAST(SUM(amount) AS BIGINT) FROM adjustment WHERE state = 'posted' GROUP BY member",
+        &[],
+    )?;
+    rows.into_iter()
+        .map(|mut row| Ok((row.text(0)?, row.int(1)?)))
+        .collect()
+}
+
+fn adjusted(books: &Books, member: &MemberId) -> i64 {
+    books.adjusted.get(member.as_str()).copied().unwrap_or(0)
 }
 
 type Checked = Result<(), String>;
@@ -114,19 +162,22 @@ impl ThreeSites {
             ));
         }
         self.check_refunds(&mut books)?;
-        let lost: i64 = books.restore.values().sum();
-        if lost != 0 && !self.purses.has_lost {
-            return Err(format!("nothing was lost, and a restore has paid: {:?}", books.restore));
-        }
         for (member, sum) in self.sums(&books) {
+            let (most, restore) = (self.purses.restored_most(&member), -sum[3]);
+            if restore > most {
+                return Err(format!(
+                    "for {member} restores have paid {restore}, and {most} were forgotten or came back twice"
+                ));
+            }
             let paid_in = self.purses.paid_in.get(&member).copied().unwrap_or(0);
             let twice = self.purses.twice.get(&member).copied().unwrap_or(0);
             let back = given_back(&books, &member);
-            if sum.iter().sum::<i64>() != paid_in + twice + back {
-                let [wallet, road, there, restore] = sum;
+            let adjusted = adjusted(&books, &member);
+            if sum.iter().sum::<i64>() != paid_in + twice + back + adjusted {
+                let [wallet, road, there, restore, owed] = sum;
                 return Err(format!(
-                    "{member} paid in {paid_in} (and {twice} came back twice, {back} were given back): {wallet} are in the wallet, {road} on the road, \
-                     {there} went to sites, and a restore paid {restore}"
+                    "{member} paid in {paid_in} (and {twice} came back twice, {back} were given back, {adjusted} adjusted): {wallet} are in \
+                     the wallet, {road} on the road, {there} went to sites, a restore paid {restore}, and {owed} are owed"
                 ));
             }
         }
@@ -148,9 +199,10 @@ impl ThreeSites {
             .filter(|refund| refund.state == refunds::State::Credited);
         let sum: i64 = credited.clone().map(|refund| refund.amount.0).sum();
         let approved: i64 = books.approved.values().sum();
-        if books.given_back != sum + approved {
+        let adjusted: i64 = books.adjusted.values().sum();
+        if books.given_back != sum + approved + adjusted {
             return Err(format!(
-                "{} were given back by the books, {sum} and {approved} by refunds",
+                "{} were given back by the books, {sum} and {approved} by refunds, {adjusted} by adjustments",
                 books.given_back
             ));
         }
@@ -203,8 +255,9 @@ impl ThreeSites {
         Ok(())
     }
 
-    /// Of each member: what is in the wallet, on the road, was moved to sites, and what a restore has paid (below zero).
-    fn sums(&self, books: &Books) -> Vec<(MemberId, [i64; 4])> {
+    /// Of each member: what is in the wallet, on the road, was moved to sites, and below zero what a restore has paid and what is owed to
+    /// head office.
+    fn sums(&self, books: &Books) -> Vec<(MemberId, [i64; 5])> {
         let of = |member: &MemberId| {
             let end = format!(":{member}");
             let sum = |sheet: &BTreeMap<String, i64>| -> i64 {
@@ -213,7 +266,13 @@ impl ThreeSites {
             };
             let moved = |site: &Site| site.copy.leased.get(member).copied().unwrap_or(0);
             let there = self.sites.iter().map(moved).sum();
-            [sum(&books.wallets), sum(&books.transit), there, sum(&books.restore)]
+            [
+                sum(&books.wallets),
+                sum(&books.transit),
+                there,
+                sum(&books.restore),
+                books.debts.get(&ledger::debt(member)).copied().unwrap_or(0),
+            ]
         };
         let all = TRAVELLERS.into_iter().map(traveller);
         all.map(|member| (member.clone(), of(&member))).collect()
@@ -226,7 +285,8 @@ impl ThreeSites {
         for (member, sum) in self.sums(&books) {
             let paid_in = self.purses.paid_in.get(&member).copied().unwrap_or(0);
             let known = self.purses.twice.get(&member).copied().unwrap_or(0);
-            let more = sum.iter().sum::<i64>() - paid_in - known - given_back(&books, &member);
+            let from_office = given_back(&books, &member) + adjusted(&books, &member);
+            let more = sum.iter().sum::<i64>() - paid_in - known - from_office;
             let after = before.moved.iter().filter(|(seq, of, _)| *seq > left && *of == member);
             let went_back: i64 = after.map(|(_, _, moved)| (-moved).max(0)).sum();
             if more > went_back {
@@ -237,6 +297,47 @@ impl ThreeSites {
             self.purses.twice.insert(member, known + more);
         }
         self.check_money()
+    }
+
+    /// A site went on with another branch: what members had on the one before after this entry, and have not where the two part, nor on
+    /// the road again, is named with its amount (rule 8), and nothing else is.
+    pub(super) fn check_above_fork(
+        &mut self,
+        site: usize,
+        before: &Mirror,
+        left: u64,
+        has: &BTreeMap<MemberId, i64>,
+    ) -> Checked {
+        let (id, seq) = (self.sites[site].world.site.clone(), before.head.seq);
+        let filter = Filter {
+            class: Some(Class::AboveFork),
+            site: Some(id.clone()),
+            ..Filter::default()
+        };
+        let found = self.office.read(move |tx| findings::list(tx, &filter, None, 10_000))?;
+        let newest = found.iter().filter(|found| found.finding.seq == seq);
+        let newest = newest.max_by_key(|found| found.found_at);
+        let mut named = newest.map_or_else(BTreeMap::new, |found| above_fork(&found.finding.detail));
+        named.retain(|member, _| TRAVELLERS.contains(&member.as_str()));
+        (0..named.len()).for_each(|_| self.races.note(Race::AboveFork));
+        // What is on the road again is only what the database of today knows.
+        if !self.purses.forgotten.is_empty() {
+            return Ok(());
+        }
+        let mut lost: BTreeMap<MemberId, i64> = in_all(&before.rows);
+        for (member, amount) in has {
+            *lost.entry(member.clone()).or_default() -= amount;
+        }
+        for (_, member, moved) in before.moved.iter().filter(|(seq, _, moved)| *seq > left && *moved > 0) {
+            *lost.entry(member.clone()).or_default() -= moved;
+        }
+        lost.retain(|_, amount| *amount > 0);
+        match named == lost {
+            true => Ok(()),
+            false => Err(format!(
+                "above entry {left} of {id} members had {lost:?}, and {named:?} are named"
+            )),
+        }
     }
 
     /// Whether nothing is on the road, and nobody has anything to say.
@@ -283,7 +384,65 @@ impl ThreeSites {
             self.races.bound += bound;
         }
         self.races.lost += restore.abs();
-        self.races.bound += restore.abs();
-        Ok(())
+        self.races.bound += TRAVELLERS
+            .into_iter()
+            .map(|who| self.purses.restored_most(&traveller(who)))
+            .sum::<i64>();
+        self.office.read(restores_pay_last)?.map_or(Ok(()), Err)
     }
+}
+
+/// What has arrived of a forgotten cause comes out of the wallet first, and a restore pays what that has not (rule 4): movement by
+/// movement the wallet is empty by then. What is wrong, if something is.
+fn restores_pay_last(tx: &mut dyn Tx) -> Result<Option<String>, StoreError> {
+    let rows = tx.query(
+        "SELECT debit, credit, amount, member, id FROM transfer WHERE debit LIKE 'wallet:%' OR credit LIKE 'wallet:%' \
+         OR debit LIKE 'restore:%:%' ORDER BY rowid",
+        &[],
+    )?;
+    let mut wallets: BTreeMap<String, i64> = BTreeMap::new();
+    for mut row in rows {
+        let (debit, credit, amount) = (row.text(0)?, row.text(1)?, row.int(2)?);
+        if debit.starts_with("restore:") {
+            let wallet = format!("wallet:{}", row.text(3)?);
+            let has = wallets.get(&wallet).copied().unwrap_or(0);
+            if has > 0 && !credit.starts_with("wallet:") && debit.ends_with(&wallet["wallet".len()..]) {
+                let id = row.text(4)?;
+                return Ok(Some(format!("{id}: a restore paid {amount}, and {wallet} had {has}")));
+            }
+        }
+        for (name, by) in [(debit, -amount), (credit, amount)] {
+            if name.starts_with("wallet:") {
+                *wallets.entry(name).or_default() += by;
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What each traveller has at a site in all: what is free and held there, less what is owed.
+pub(super) fn in_all(rows: &Rows) -> BTreeMap<MemberId, i64> {
+    let mut has = BTreeMap::new();
+    for member in TRAVELLERS.into_iter().map(traveller) {
+        let held: i64 = rows
+            .orders()
+            .filter(|order| order.member == member)
+            .map(|order| rows.ledger.balance(&Account::Held(order.id.clone())).0)
+            .sum();
+        let in_all = rows.ledger.allowance(&member).0 + held - rows.ledger.debt(&member).0;
+        has.insert(member, in_all);
+    }
+    has
+}
+
+/// Whom a finding about what was above a fork names, and with how much.
+pub(super) fn above_fork(detail: &str) -> BTreeMap<MemberId, i64> {
+    let detail: Value = serde_json::from_str(detail).unwrap_or_default();
+    let named = detail["members"].as_array().cloned().unwrap_or_default();
+    let named = named.iter().filter_map(|one| {
+        let member = one["member"].as_str()?.parse().ok()?;
+        let amount: Fen = serde_json::from_value(one["amount"].clone()).ok()?;
+        Some((member, amount.0))
+    });
+    named.collect()
 }

@@ -1,7 +1,11 @@
 //! Head office's copy against the sites: after every commit its rows and books are what the site's journal gives up to there; and
 //! at the end everything is the same, also when it is made anew.
 
-use super::{ThreeSites, coverage::Mishap, races::Memory};
+use super::{
+    ThreeSites,
+    coverage::Mishap,
+    races::{Memory, Races},
+};
 use central::{
     desk::Office as Process,
     ingest::{
@@ -96,7 +100,13 @@ impl ThreeSites {
             let copy = &mut here.copy;
             copy.moves(entry.stamp.seq, moved(&entry.fact));
             let memory = (&here.world.desk.told, &mut copy.races);
-            self.races.follow(&entry.fact, &copy.rows, memory);
+            // What head office has forgotten comes again, and was met once.
+            let mut known = Races::default();
+            let races = match here.met.insert(hash.0) {
+                true => &mut self.races,
+                false => &mut known,
+            };
+            races.follow(&entry.fact, &copy.rows, memory);
             copy.rows.apply(entry.stamp, &entry.fact, &mut changes);
             copy.head = Head {
                 seq: entry.stamp.seq,

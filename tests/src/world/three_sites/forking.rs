@@ -4,6 +4,7 @@
 use super::{
     super::{HOUR, MINUTE, SECOND},
     Event, ThreeSites,
+    books::in_all,
     copy::{Mirror, moved},
     coverage::Mishap,
     races::Race,
@@ -18,6 +19,7 @@ use domain::{
     site::Changes,
 };
 use protocol::frame::State;
+use std::collections::BTreeMap;
 
 type Step = Result<(), String>;
 
@@ -122,17 +124,23 @@ impl ThreeSites {
     /// The copy is as the branch gives it.
     fn follows_branch(&mut self, site: usize, head: Head, from: Option<Head>) -> Step {
         let here = &mut self.sites[site];
-        let mut mirror = Mirror::default();
+        let (mut mirror, mut has) = (Mirror::default(), BTreeMap::new());
         for (hash, bytes) in here.chain(0, head)? {
             let entry = Entry::from_bytes(bytes).map_err(|error| error.to_string())?;
             mirror.rows.apply(entry.stamp, &entry.fact, &mut Changes::default());
             mirror.moves(entry.stamp.seq, moved(&entry.fact));
             let seq = entry.stamp.seq;
             mirror.head = Head { seq, hash };
+            if from.is_some_and(|from| from.seq == seq) {
+                has = in_all(&mirror.rows);
+            }
         }
         let before = std::mem::replace(&mut here.copy, mirror);
         self.purses.has_lost = true;
         let left = from.map_or(0, |from| from.seq);
+        if from.is_some() {
+            self.check_above_fork(site, &before, left, &has)?;
+        }
         self.comes_back_twice(&before, left)
     }
 }

@@ -14,11 +14,12 @@ use super::{
 };
 use central::{
     money::{Callback, Decided, Money, Order, Paid, Placed, Refused},
-    store::{StoreError, identity, issues, members},
+    store::{StoreError, at_sites, identity, issues, members},
 };
 use domain::{
     fact::PaidFrom,
     ids::{MemberId, OrderId, Outlet, SiteId},
+    site::Rejected,
     units::Fen,
 };
 use protocol::voucher;
@@ -28,6 +29,8 @@ use std::collections::BTreeSet;
 pub(super) const CHANNEL: &str = "wechat";
 /// Whoever works at head office.
 const WHO: &str = "li";
+/// A voucher that is shown so short before or after its end is on its way back for all that head office knows.
+const NEAR_ITS_END_MS: i64 = 15 * 60_000;
 
 /// Something that somebody does.
 pub(super) enum Deed {
@@ -45,6 +48,8 @@ pub(super) enum Deed {
     Stops { site: usize, order: OrderId },
     /// Somebody looks at orders that were charged.
     AfterSales,
+    /// Head office does what it does once in an hour.
+    KeepsRules,
     /// A wallet that was frozen is let go.
     LetsGo(MemberId),
     /// A member who was blocked may charge again.
@@ -70,6 +75,17 @@ impl ThreeSites {
         let first = self.between(5 * MINUTE, 20 * MINUTE);
         self.after(first, Event::Deed(Deed::Anything));
         self.after(HOUR, Event::Deed(Deed::AfterSales));
+        self.after(HOUR, Event::Deed(Deed::KeepsRules));
+        Ok(())
+    }
+
+    /// What waits for money in vain ends, and who owes something pays again: as the daemon's hourly tasks do. What lies idle comes back
+    /// after a fortnight only; no life is so long.
+    fn keeps_rules(&mut self) -> Step {
+        self.money(|money| money.end_overdue().map(drop))?;
+        for member in self.office.read(|tx| at_sites::owing(tx, None))? {
+            self.money(move |money| money.pay_owed(&member))?;
+        }
         Ok(())
     }
 
@@ -187,6 +203,10 @@ impl ThreeSites {
                 self.anything()
             }
             Deed::AfterSales => self.after_sales(),
+            Deed::KeepsRules => {
+                self.after(HOUR, Event::Deed(Deed::KeepsRules));
+                self.keeps_rules()
+            }
             Deed::Asks { site, want } => self.asks_for(site, want),
             Deed::Shows { site, text, want } => self.shows(site, &text, want.as_ref()),
             Deed::Stops { site, order } => {
@@ -362,16 +382,29 @@ impl ThreeSites {
         let shown = here.end.voucher(text);
         let shown = shown.map_err(|error| format!("site {site} does not believe a voucher: {error}"))?;
         here.world.desk.vouchers.insert(shown.id.clone(), shown.clone());
-        let ends_in = shown.expires_at.ms_since(station::wall(self.now, 0));
-        let marked = here.world.oracle.rows.head_office.vouchers_closed;
-        if ends_in < 3_600_000 || marked.is_some_and(|until| until >= shown.expires_at) {
-            self.races.note(Race::VoucherAgainstItsReturn);
-        }
-        here.world.ask(Asked::ShowVoucher(Box::new(shown)));
+        let asked = here.world.ask(Asked::ShowVoucher(Box::new(shown)));
+        here.shown.insert(asked);
         if let Some(want) = want {
             here.world.wanted(want, None);
         }
         Ok(())
+    }
+
+    /// What a station has said of vouchers. One that it took shortly before or after its end, or did not take because such vouchers are
+    /// closed, has met what takes it back.
+    pub(super) fn vouchers_are_answered(&mut self, site: usize) {
+        let (here, now) = (&mut self.sites[site], station::wall(self.now, 0));
+        let (requests, mut races) = (&here.world.desk.requests, 0);
+        here.shown.retain(|number| {
+            let request = requests.get(number);
+            let Some((Asked::ShowVoucher(voucher), Some(answer))) = request.map(|of| (&of.asked, &of.answer)) else {
+                return true;
+            };
+            let is_near = voucher.expires_at.ms_since(now).abs() < NEAR_ITS_END_MS;
+            races += u64::from(is_near || matches!(answer, Err(Rejected::VoucherClosed(_))));
+            false
+        });
+        (0..races).for_each(|_| self.races.note(Race::VoucherAgainstItsReturn));
     }
 
     /// Wallets pay debts at sites: now and then the member pays at the desk at the same time.

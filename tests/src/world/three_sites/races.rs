@@ -30,7 +30,7 @@ pub enum Race {
     RecordAfterEstimate,
     /// An order of head office's comes after its time.
     StartExpired,
-    /// A voucher is shown around its end, or when what it carried may be on its way back.
+    /// A voucher is answered shortly before or after its end, or refused because such are closed.
     VoucherAgainstItsReturn,
     /// A voucher is taken.
     VoucherTaken,
@@ -46,11 +46,15 @@ pub enum Race {
     RefundNotMarked,
     /// A bill was decided at head office, and the station's people had decided it first.
     DecidedOnBothSides,
+    /// Two people have adjusted a wallet.
+    WalletAdjusted,
+    /// What a member had above a fork is named.
+    AboveFork,
 }
 
 impl Race {
     /// Every one.
-    pub const ALL: [Race; 15] = [
+    pub const ALL: [Race; 17] = [
         Race::OrderThroughHeadOffice,
         Race::OrderThatGathers,
         Race::CardThatStarts,
@@ -66,6 +70,8 @@ impl Race {
         Race::RefundForSiteAway,
         Race::RefundNotMarked,
         Race::DecidedOnBothSides,
+        Race::WalletAdjusted,
+        Race::AboveFork,
     ];
 }
 

@@ -4,12 +4,13 @@
 use super::{
     super::{HOUR, MINUTE, SECOND},
     Event, ThreeSites,
+    books::Issued,
     copy::Mirror,
     coverage::Mishap,
     races::Race,
 };
 use crate::seed::Seed;
-use central::store::{Db, StoreError, Tx, Value, forgotten, identity};
+use central::store::{Db, Row, StoreError, Tx, Value, forgotten, identity};
 use domain::ids::MemberId;
 use std::collections::BTreeMap;
 
@@ -93,6 +94,7 @@ impl ThreeSites {
         (self.purses.paid_in, self.purses.twice) = (paid_in.clone(), twice.clone());
         self.offices_end();
         let failed = |error: StoreError| format!("head office's copy cannot be restored: {error}");
+        let lost = self.office.read(issued)?;
         let random = Seed::new(self.rng.next_u64());
         self.office.db = Db::simulated(random).map_err(failed)?;
         let now = self.clock().wall;
@@ -108,6 +110,8 @@ impl ThreeSites {
             }
             site.copy = mirror.clone();
         }
+        let known = self.office.read(issued)?;
+        self.purses.forgets(lost, &known);
         // The same copy may have to serve once more.
         self.office.backup = Some(Backup {
             tables,
@@ -125,6 +129,17 @@ impl ThreeSites {
         }
         Ok(())
     }
+}
+
+/// All money that was ever sent on the road: by its number, whose it is and how much.
+fn issued(tx: &mut dyn Tx) -> Result<Issued, StoreError> {
+    let rows = tx.query("SELECT id, member, amount FROM issue", &[])?;
+    let issue = |mut row: Row| {
+        let member = row.text(1)?.parse();
+        let member = member.map_err(|_| StoreError::Broken("the member of an issue".to_owned()))?;
+        Ok((row.text(0)?, (member, row.int(2)?)))
+    };
+    rows.into_iter().map(issue).collect()
 }
 
 /// All that is in the database.

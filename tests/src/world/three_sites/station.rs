@@ -25,7 +25,7 @@ use protocol::{
     status::Hello,
     topic::Kind,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use sync::courier::{Courier, Effect, Input, Page};
 
 /// How long the station lets a fetch wait for news.
@@ -82,6 +82,10 @@ pub(super) struct Site {
     left: BTreeMap<u64, Vec<(Hash, Vec<u8>)>>,
     /// As head office must have it.
     pub(super) copy: Mirror,
+    /// The entries that head office has had, whatever it has forgotten since.
+    pub(super) met: BTreeSet<[u8; 32]>,
+    /// The vouchers that were shown and not answered: the request's number.
+    pub(super) shown: BTreeSet<u64>,
 }
 
 /// A fetch that waits.
@@ -142,6 +146,8 @@ impl Site {
             line: Line::default(),
             left: BTreeMap::new(),
             copy: Mirror::default(),
+            met: BTreeSet::new(),
+            shown: BTreeSet::new(),
         }
     }
 
@@ -513,6 +519,7 @@ impl ThreeSites {
             }
         }
         self.directives_are_taken(site)?;
+        self.vouchers_are_answered(site);
         self.drivers_want(site);
         let here = &mut self.sites[site];
         here.seen = here.world.oracle.head;

@@ -3,7 +3,8 @@ day what is open. It plants each case and knows what comes of it; it shares noth
 
     bills.py SEED DAYS FOLDER
 
-writes the files and truth.json into FOLDER. A statement is `CLASS source number ours theirs`, amounts in fen.
+writes the files and truth.json into FOLDER. A statement is `CLASS source number ours theirs`, amounts in fen. What is open at the end of a day
+is so from the morning on on which everything is there that the day goes by: `known` says for each morning up to which day that is.
 """
 
 import datetime
@@ -13,15 +14,16 @@ import random
 import sys
 import zoneinfo
 
-PPM = 6_000
+# What a channel keeps, before and after it is changed.
+PPM, OTHER_PPM = 6_000, 7_300
 MERCHANT = {"wechat": "1900000001", "alipay": "2088000000000001", "bank": "1900000002"}
 # One begins before the night that is an hour short, the other before the one that is an hour long.
 FIRST = [datetime.date(2026, 3, 16), datetime.date(2026, 10, 12)]
 HOUR = 3_600
 
 
-def fee_of(fen):
-    return (fen * PPM * 2 + 1_000_000) // 2_000_000
+def fee_of(fen, ppm):
+    return (fen * ppm * 2 + 1_000_000) // 2_000_000
 
 
 def yuan(fen):
@@ -39,6 +41,29 @@ class Channel:
         self.number = 0
         # Amounts that nothing else has: for what is looked for by its amount.
         self.rare = 9_000_000
+        # The morning on which the bill of a day comes, on the one after or days late. Of some another one comes first, and is withdrawn.
+        self.arrives = [day + 1 + chance.choice([0] * 9 + [1, 2, 5]) for day in range(days)]
+        self.wrong = {}
+        for day in range(days):
+            if chance.random() < 0.1:
+                self.wrong[day] = self.arrives[day]
+                self.arrives[day] += chance.randint(1, 3)
+        # On a morning its fee is another one, from the first day on that is not final by then: a bill has a night before its day is.
+        self.changed = chance.randint(4, days)
+        final = 0
+        while final < min(days, self.changed - 1) and self.arrives[final] <= self.changed - 2:
+            final += 1
+        self.other_from = final
+
+    def fee(self, day, fen):
+        return fee_of(fen, PPM if day < self.other_from else OTHER_PPM)
+
+    def known(self, morning):
+        """How many days say by a morning what they will always say."""
+        known = 0
+        while known < self.days and self.arrives[known] <= morning:
+            known += 1
+        return known if morning >= self.changed else min(known, self.other_from)
 
     def next(self, letter):
         self.number += 1
@@ -67,14 +92,14 @@ class Channel:
     def pay(self, day, second, ref, no, fen, settled=None, fee=None, status=None):
         settled = fen if settled is None else settled
         line = {"kind": "payment", "ref": ref, "no": no, "fen": fen, "settled": settled, "second": second,
-                "fee": fee_of(settled) if fee is None else fee, "status": status or "成功"}
+                "fee": self.fee(day, settled) if fee is None else fee, "status": status or "成功"}
         self.lines[day].append(line)
         return line
 
-    def back(self, day, second, payment, fen, own=None):
+    def back(self, day, second, payment, fen, own=None, status=None):
         own = own or self.next("b")
         self.lines[day].append({"kind": "refund", "ref": payment["ref"], "no": payment["no"], "own": own, "own_no": "n" + own,
-                                "fen": fen, "settled": fen, "fee": 0, "second": second, "status": "成功"})
+                                "fen": fen, "settled": fen, "fee": 0, "second": second, "status": status or "SUCCESS"})
         # Alipay's refunds have no number of their own but ours.
         return payment["ref"] if self.name == "alipay" else own
 
@@ -191,11 +216,12 @@ class Channel:
 
     def other_fee(self, day, second):
         ref, no, fen = self.next("t"), self.next("T"), self.amount()
-        fee = fee_of(fen) + self.chance.choice([-1, 1, 7])
+        due = self.fee(day, fen)
+        fee = due + self.chance.choice([-1, 1, 7])
         self.credit(ref, no, fen, day, second)
         self.pay(day, second, ref, no, fen, fee=fee)
         self.pairs += 1
-        self.says(f"FEE payment {ref} {fee_of(fen)} {fee}", day)
+        self.says(f"FEE payment {ref} {due} {fee}", day)
 
     def other_status(self, day, second):
         if self.name != "bank":
@@ -218,8 +244,10 @@ class Channel:
             self.says(f"LONG payment {ref} - {fen}", day)
         self.pay(day, second, ref, no, fen)
         again = min(day + self.chance.choice([0, 0, 1, 4]), self.days - 1)
-        self.pay(again, second, ref, no, fen)
-        self.says(f"DUPLICATE payment {ref} - {fen}", again)
+        # In a file lines stand by their times.
+        other = fen + self.chance.choice([0, 0, 1, 500])
+        self.pay(again, second + 1, ref, no, other)
+        self.says(f"DUPLICATE payment {ref} - {other}", again)
 
     def given_back(self, day, second):
         """Credited, and the channel has given it back: the wallet still has it."""
@@ -248,7 +276,71 @@ class Channel:
         own = self.back(day, second, {"ref": self.next("t"), "no": self.next("T")}, fen)
         self.says(f"REFUND_ORPHAN refund {own} - {-fen}", day)
 
-    CASES = [over_midnight, clock_behind, long, long_and_credited, long_and_given_back, foreign, other_number, short, settled_late,
+    def late_payment(self, day, second):
+        """Given back before the bill has the payment."""
+        later = day + self.chance.randint(1, 3)
+        if later >= self.days:
+            return
+        ref, no, fen = self.next("t"), self.next("T"), self.amount() + 10
+        second = max(10, min(second, 22 * HOUR))
+        part = self.chance.randint(1, fen - 1)
+        own = self.back(day, second, {"ref": ref, "no": no}, part)
+        self.says(f"REFUND_ORPHAN refund {own} - {-part}", day, later)
+        self.pay(later, second, ref, no, fen)
+        if self.chance.random() < 0.5:
+            self.credit(ref, no, fen, later, second + 5)
+            self.pairs += 1
+            self.says(f"SHORT refund {own} {fen} {-part}", later)
+        else:
+            self.ask(no, fen, self.ms(later, second) - 60_000)
+            self.says(f"LONG payment {ref} - {fen}", later)
+            self.says(f"PENDING refund {own} - {-part}", later)
+
+    def under_way(self, day, second):
+        """Given back in the end, and until then the channel has it."""
+        if self.name == "alipay":
+            return
+        later = day + self.chance.randint(1, 4)
+        payment = self.long(day, min(second, 22 * HOUR), later)
+        own = self.back(day, 22 * HOUR + 1, payment, payment["fen"], status="PROCESSING")
+        self.says(f"PENDING refund {own} - {-payment['fen']}", day, later)
+        if later < self.days:
+            self.back(later, second, payment, payment["fen"], own=own)
+
+    def asked_for_other(self, day, second):
+        """Asked for with one amount, and paid with another: it credits nobody."""
+        ref, no, fen = self.next("t"), self.next("T"), self.amount()
+        asked = fen + self.chance.choice([1, 100, 5_000])
+        self.ask(no, asked, self.ms(day, second) - 60_000)
+        payment = self.pay(day, second, ref, no, fen)
+        later = day + self.chance.randint(1, 30)
+        self.says(f"AMOUNT payment {ref} {asked} {fen}", day, later)
+        if later < self.days:
+            self.back(later, second, payment, fen)
+
+    def unpaid(self, day, second):
+        """Not paid; then, of some, paid after all, and of some a wallet is credited."""
+        if self.name != "bank":
+            return
+        ref, no, fen = self.next("t"), self.next("T"), self.amount()
+        second = min(second, 22 * HOUR)
+        self.ask(no, fen, self.ms(day, second) - 60_000)
+        self.pay(day, second, ref, no, fen, status="未支付")
+        never = self.days + 1
+        credited = self.chance.choice([never, day + self.chance.randint(1, 4)])
+        paid = self.chance.choice([never, day + self.chance.randint(0, 4)])
+        self.says(f"STATUS payment {ref} - {fen}", day, credited)
+        if credited < self.days:
+            self.asked[-1]["credited_at"] = self.ms(credited, 9 * HOUR)
+            self.credits.append({"channel": self.name, "id": ref, "ref": no, "amount": fen, "at": self.ms(credited, 9 * HOUR)})
+            self.pairs += 1
+            self.says(f"STATUS payment {ref} {fen} {fen}", credited)
+        if paid < self.days:
+            self.pay(paid, second + 1, ref, no, fen)
+            self.says(f"LONG payment {ref} - {fen}", paid, credited)
+            self.says(f"DUPLICATE payment {ref} - {fen}", max(paid, credited))
+
+    CASES = [late_payment, under_way, asked_for_other, unpaid, over_midnight, clock_behind, long, long_and_credited, long_and_given_back, foreign, other_number, short, settled_late,
              other_amount, other_fee, other_status, twice, given_back, orphan]
 
     def live(self):
@@ -284,7 +376,7 @@ def wechat(channel, day):
             sums[name] += more
         rows.append([channel.shown(day, line), "wx1", MERCHANT["wechat"], "0", "", line["ref"], line["no"], "o1", "JSAPI",
                      "SUCCESS" if is_payment else "REFUND", "OTHERS", "CNY", yuan(settled), yuan(fen - settled), own[0], own[1], yuan(back),
-                     "0.00", "" if is_payment else "ORIGINAL", "" if is_payment else "SUCCESS", "充电", "", yuan(line["fee"]) + "000",
+                     "0.00", "" if is_payment else "ORIGINAL", "" if is_payment else line["status"], "充电", "", yuan(line["fee"]) + "000",
                      "0.60%", yuan(fen), yuan(back), ""])
     text = head + "\r\n" + "".join("`" + ",`".join(row) + "\r\n" for row in rows)
     text += "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额\r\n"
@@ -338,11 +430,22 @@ def main():
             form, content = write(channel, day)
             path = folder / f"{name}-{channel.date(day)}"
             path.write_bytes(content)
-            # On the morning after, or days late.
-            arrives = day + 1 + chance.choice([0] * 9 + [1, 2, 5])
-            truth["files"].append({"channel": name, "day": str(channel.date(day)), "format": form, "path": str(path), "arrives": arrives})
+            of = {"channel": name, "day": str(channel.date(day)), "format": form}
+            truth["files"].append({**of, "path": str(path), "arrives": channel.arrives[day], "withdrawn": None})
+            if day in channel.wrong:
+                lines = channel.lines[day]
+                # Some lines lack, and others have another amount. Or it is the very same.
+                some = [line for line in lines if chance.random() < 0.8]
+                other = [{**line, "fen": line["fen"] + 1, "settled": line["settled"] + 1} if chance.random() < 0.2 else line for line in some]
+                channel.lines[day] = lines if chance.random() < 0.2 else other
+                path = folder / f"{name}-{channel.date(day)}-wrong"
+                path.write_bytes(write(channel, day)[1])
+                channel.lines[day] = lines
+                truth["files"].append({**of, "path": str(path), "arrives": channel.wrong[day], "withdrawn": channel.arrives[day]})
         truth["channels"].append({"name": name, "zone": zone, "settle_days": channel.settle, "merchant": MERCHANT[name],
-                                  "pairs": channel.pairs, "open": [sorted(day) for day in channel.open]})
+                                  "pairs": channel.pairs, "open": [sorted(day) for day in channel.open],
+                                  "known": [channel.known(morning) for morning in range(days + 20)],
+                                  "changed": channel.changed, "fee_ppm": OTHER_PPM, "last": max(channel.arrives)})
         truth["credits"] += channel.credits
         truth["topups"] += channel.asked
     (folder / "truth.json").write_text(json.dumps(truth, ensure_ascii=False))

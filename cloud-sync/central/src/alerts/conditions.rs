@@ -78,6 +78,8 @@ pub struct Known {
     pub vouchers_closed: BTreeMap<String, Wall>,
     /// Why nothing leaves any wallet, if that is so.
     pub frozen: Option<String>,
+    /// Channels whose days are not reconciled, as control totals do not close.
+    pub unclosed: Vec<String>,
     /// This process.
     pub here: Here,
 }
@@ -160,6 +162,14 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
              them go: PUT /v1/head-office/wallets without a reason, once every site has reported"
         );
         conditions.insert((Kind::WalletsFrozen, HEAD_OFFICE.to_owned()), words);
+    }
+    for channel in &known.unclosed {
+        let words = format!(
+            "channel {channel}: its control totals do not close, so its days are not reconciled any further. Rows were changed by other \
+             means than this program; the log names the day and the total. What was found before stands, and it is tried again each \
+             five minutes"
+        );
+        conditions.insert((Kind::TotalsDoNotClose, format!("channel:{channel}")), words);
     }
     if let Some(words) = &known.standbys {
         conditions.insert((Kind::StandbyAsynchronous, HEAD_OFFICE.to_owned()), words.clone());

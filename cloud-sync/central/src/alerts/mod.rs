@@ -17,6 +17,7 @@ use crate::{
     bills::folder::Stuck,
     daily,
     desk::Clock,
+    reconcile::nightly,
     store::{
         Db, StoreError, Tx,
         alerts::{self, Alert},
@@ -136,7 +137,13 @@ fn changes(tx: &mut dyn Tx, here: Here, thresholds: &Thresholds, now: Wall) -> R
         .filter(|job| job.outcome.as_deref() == Some(daily::DIFFER))
         .map(|job| job.key)
         .collect();
+    let unclosed = jobs::all(tx, nightly::KIND)?
+        .into_iter()
+        .filter(|job| job.outcome.as_deref() == Some(nightly::DOES_NOT_CLOSE))
+        .map(|job| job.key)
+        .collect();
     let known = Known {
+        unclosed,
         sites: sites::list(tx, None, None, SITES_MAX)?.items,
         differ,
         forgotten: forgotten::unknown(tx)?,

@@ -13,7 +13,7 @@ use crate::{
     store::{
         StoreError, Tx,
         bill_proposals::{self, Kind, Proposal, State as Stands},
-        bills, channels, people, queries,
+        bills, channel_settings, channels, people, queries,
     },
 };
 use axum::{Json, extract::State, http::StatusCode};
@@ -224,9 +224,10 @@ async fn propose_nothing(
     let Posted { body, key, caller } = posted;
     let (id, by, channel) = (new_id("bill-proposal-")?, caller.name.clone(), channel.0);
     api.change(caller, Some(key), move |tx, now| {
-        let Some(known) = channels::find(tx, &channel)? else {
+        let Some(mut known) = channels::find(tx, &channel)? else {
             return Ok(Err(Problem::unknown("channel", channel)));
         };
+        channel_settings::as_on(tx, &mut known, day)?;
         if known.bills != Some(format.biller()) {
             return refuse("no_such_bills", other_biller(&channel, known.bills, format));
         }

@@ -10,7 +10,7 @@ use crate::{
     },
     store::{
         bills::{self, File},
-        channels,
+        channel_settings, channels,
         queries::bills::list,
     },
 };
@@ -365,13 +365,19 @@ async fn list_days(
     Asked(query): Asked<ListDays>,
 ) -> Result<Json<BillDays>, Problem> {
     let of = name.clone();
-    let channel = api.read(move |tx| channels::find(tx, &of)).await?;
-    let channel = channel.ok_or_else(|| Problem::unknown("channel", &name))?;
+    let found = api.read(move |tx| {
+        let Some(channel) = channels::find(tx, &of)? else {
+            return Ok(None);
+        };
+        let settings = channel_settings::load(tx, &channel)?;
+        Ok(Some((channel, settings)))
+    });
+    let (channel, settings) = found.await?.ok_or_else(|| Problem::unknown("channel", &name))?;
     let zone = Zone::named(&channel.zone).map_err(Problem::internal)?;
     let over = zone.day_of(api.clock.wall()).plus(-1);
     let to = query.to.unwrap_or(over).min(over);
     let earliest = to.plus(1 - i32::try_from(DAYS_MAX).unwrap_or(i32::MAX));
-    let first = zone.day_of(channel.made_at);
+    let first = settings.map_or_else(|| zone.day_of(channel.made_at), |settings| settings.first());
     let from = query.from.unwrap_or(first).max(earliest);
     let daily = channel.bills.map(|biller| biller.daily());
     let of = name.clone();

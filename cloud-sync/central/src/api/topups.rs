@@ -236,7 +236,7 @@ async fn put_channel(
             bills: body.bills.as_deref().and_then(Biller::of_word),
             made_at,
         };
-        channels::put(tx, &channel)?;
+        channels::put(tx, &channel, now)?;
         let view = ChannelView::from(&channel);
         let told = Told {
             action: "channel_put",

@@ -7,7 +7,7 @@ use crate::{
     store::{
         Db, StoreError, Value, audit,
         bills::{self, File},
-        channels,
+        channel_settings, channels,
     },
 };
 use domain::time::{Day, Zone};
@@ -151,7 +151,10 @@ impl Importer {
     async fn look(&self, wanted: &Wanted, sha256: &str) -> Result<Result<Expected, Box<Imported>>, NotImported> {
         let (of, hash) = (wanted.clone(), sha256.to_owned());
         let found = self.db.read(move |tx| {
-            let channel = channels::find(tx, &of.channel)?;
+            let mut channel = channels::find(tx, &of.channel)?;
+            if let Some(channel) = &mut channel {
+                channel_settings::as_on(tx, channel, of.day)?;
+            }
             let present = bills::of_day(tx, &of.channel, of.format, of.day)?;
             Ok((channel, present, bills::with_bytes(tx, &hash)?))
         });

@@ -462,7 +462,7 @@ impl Money<'_> {
         let channel = channel(of)?.to_owned();
         // Of a payment nobody was credited with the same row is made as by its callback, so whoever is second books nothing (rule 25). What
         // was credited with less has that row already, and a line that comes again has another's number.
-        let is_whole = of.ours.is_none() && of.class != Class::Duplicate;
+        let is_whole = !of.is_matched && of.class != Class::Duplicate;
         let asked = self.asked_for(of)?;
         let asked = asked.filter(|asked| {
             asked.member == *member && asked.amount == amount && asked.state != topups::State::Credited

@@ -2,7 +2,7 @@
 //! part is a transaction of its own, as everybody else who writes waits meanwhile; what is cut off is done again from the day's beginning.
 
 use super::{
-    days::{Window, through},
+    days::{Settings, night_after, through},
     totals::{Bill, Flow, Sum, Totals},
     words::{Class, Ended, Leg, Source},
 };
@@ -10,12 +10,13 @@ use crate::{
     desk::Clock,
     money::{Money, RULE},
     store::{
-        Db, StoreError, Tx, bill_proposals, channels, discrepancies,
+        Db, StoreError, Tx, bill_proposals, channel_settings, channels, discrepancies, jobs,
         reconcile::{self, Scope, TradeFile},
         reconcile_runs::{self as runs, Begun, Group, Run, Which},
+        reconcile_waiting::{self as waiting, Place, Waits},
     },
 };
-use domain::time::{Day, Zone};
+use domain::time::Day;
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -58,7 +59,7 @@ pub enum NotRun {
     )]
     Running(String),
     /// It was taken for dead while it went on.
-    #[error("the run was taken for dead, or its bill came or was withdrawn while it went on: ask again")]
+    #[error("the run was taken for dead, or what it goes by was changed while it went on: ask again")]
     Left,
     /// It would be wrong.
     #[error(
@@ -86,6 +87,8 @@ struct Inputs {
     missing: Vec<Day>,
     /// What was credited on the day.
     credits: Sum,
+    /// When the day begins, in milliseconds: when the one before it ended.
+    begins_at: i64,
     zone: String,
     fee_ppm: u32,
     settle_days: u32,
@@ -99,10 +102,9 @@ struct Input {
 
 /// What is known of a channel before its days are done.
 struct Plan {
-    channel: channels::Channel,
-    zone: Zone,
+    channel: String,
+    settings: Settings,
     scope: String,
-    first: Day,
     over: Day,
     last_final: Option<Day>,
     /// The runs that count, after the last that is final.
@@ -112,7 +114,11 @@ struct Plan {
 impl Plan {
     /// The first day that may be done.
     fn from(&self) -> Day {
-        self.last_final.map_or(self.first, |day| day.plus(1))
+        self.last_final.map_or(self.settings.first(), |day| day.plus(1))
+    }
+
+    fn run_of(&self, day: Day) -> Option<&Run> {
+        self.counting.iter().find(|run| run.day == day)
     }
 }
 
@@ -128,21 +134,69 @@ pub struct Reconciler {
 /// A day with everything that its run needs.
 struct Task {
     of: Scope,
+    settings: Settings,
     files: Vec<TradeFile>,
     missing: Vec<Day>,
     inputs: Inputs,
     before: Option<Totals>,
 }
 
+impl Task {
+    /// What a run of a day goes by, as of now.
+    fn read(tx: &mut dyn Tx, channel: &str, day: Day) -> Result<Self, StoreError> {
+        let gone = || StoreError::Broken(format!("channel {channel} is gone"));
+        let known = channels::find(tx, channel)?.ok_or_else(gone)?;
+        let settings = channel_settings::load(tx, &known)?.ok_or_else(gone)?;
+        let scope = scope_of(channel);
+        let (window, setting) = (settings.window(day), settings.on(day));
+        // Up to the last that is final every bill is there.
+        let begin = runs::last_final(tx, &scope)?.map_or(settings.first(), |last| last.plus(1).min(day));
+        let there = reconcile::files(tx, channel, begin, day)?;
+        let missing: Vec<Day> = through(begin, day)
+            .filter(|day| !there.iter().any(|file| file.day == *day))
+            .collect();
+        let files: Vec<TradeFile> = there.into_iter().filter(|file| file.day == day).collect();
+        let before = runs::counting(tx, &scope, day.plus(-1))?.into_iter().next();
+        let before = before.filter(|run| run.day == day.plus(-1));
+        let input = |file: &TradeFile| Input {
+            format: file.format.clone(),
+            sha256: file.sha256.clone(),
+        };
+        Ok(Self {
+            inputs: Inputs {
+                before: before.as_ref().and_then(|run| run.digest.clone()),
+                files: files.iter().map(input).collect(),
+                missing: missing.clone(),
+                credits: reconcile::credits(tx, channel, &window)?,
+                begins_at: window.begin.0,
+                zone: setting.zone.name().to_owned(),
+                fee_ppm: setting.fee_ppm,
+                settle_days: setting.settle_days,
+            },
+            of: Scope {
+                name: scope,
+                channel: channel.to_owned(),
+                fee_ppm: setting.fee_ppm,
+                window,
+                is_complete: missing.is_empty(),
+            },
+            settings,
+            files,
+            missing,
+            before: before.and_then(|run| run.totals),
+        })
+    }
+}
+
 impl Reconciler {
-    /// Reconciles a day of a channel, and every day before and after it that this changes. A day that is final is not done again: the run
-    /// that counts is answered.
+    /// Reconciles a day of a channel, and every day before and after it that this changes; days become final for which it is time. A day
+    /// that is final is not done again: the run that counts is answered.
     ///
     /// # Errors
     /// [`NotRun`].
     pub async fn run(&self, channel: &str, day: Day, by: &str) -> Result<Run, NotRun> {
         let plan = self.plan(channel).await?;
-        let (first, over) = (plan.first, plan.over);
+        let (first, over) = (plan.settings.first(), plan.over);
         if day < first {
             return Err(NotRun::BeforeFirst { day, first });
         }
@@ -152,6 +206,7 @@ impl Reconciler {
         if plan.last_final.is_none_or(|last| day > last) {
             let from = self.first_to_do(&plan, day).await?.unwrap_or(day);
             self.days(&plan, from, day, by).await?;
+            self.close(channel).await?;
         }
         let scope = plan.scope;
         let counting = self.db.read(move |tx| runs::counting(tx, &scope, day)).await?;
@@ -160,65 +215,67 @@ impl Reconciler {
     }
 
     /// Reconciles what there is to be reconciled of a channel's days up to one: those that are over and were never done, and those whose
-    /// bill has come since. How many days were done.
+    /// bill has come since; and days become final for which it is time. How many days were done.
     ///
     /// # Errors
     /// [`NotRun`].
     pub async fn catch_up(&self, channel: &str, to: Day, by: &str) -> Result<usize, NotRun> {
         let plan = self.plan(channel).await?;
         let to = to.min(plan.over);
-        match self.first_to_do(&plan, to).await? {
-            None => Ok(0),
-            Some(from) => self.days(&plan, from, to, by).await,
-        }
+        let done = match self.first_to_do(&plan, to).await? {
+            None => 0,
+            Some(from) => self.days(&plan, from, to, by).await?,
+        };
+        self.close(channel).await?;
+        Ok(done)
     }
 
     async fn plan(&self, name: &str) -> Result<Plan, NotRun> {
         let (of, now) = (name.to_owned(), self.clock.wall());
-        let scope = scope_of(name);
         let found = self.db.read(move |tx| {
             let Some(channel) = channels::find(tx, &of)? else {
-                return Ok(None);
+                return Ok(Err(NotRun::UnknownChannel(of)));
             };
-            let zone = Zone::named(&channel.zone).map_err(StoreError::Broken)?;
+            let settings = match channel.bills {
+                Some(_) => channel_settings::load(tx, &channel)?,
+                None => None,
+            };
+            let Some(settings) = settings else {
+                return Ok(Err(NotRun::NoBills(of)));
+            };
+            let scope = scope_of(&of);
             let last_final = runs::last_final(tx, &scope)?;
-            let first = zone.day_of(channel.made_at);
-            let counting = runs::counting(tx, &scope, last_final.map_or(first, |day| day.plus(1)))?;
-            let over = zone.day_of(now).plus(-1);
-            Ok(Some(Plan {
-                channel,
-                zone,
+            let from = last_final.map_or(settings.first(), |day| day.plus(1));
+            Ok(Ok(Plan {
+                channel: of,
+                over: settings.over(now),
+                counting: runs::counting(tx, &scope, from)?,
+                settings,
                 scope,
-                first,
-                over,
                 last_final,
-                counting,
             }))
         });
-        let plan = found.await?.ok_or_else(|| NotRun::UnknownChannel(name.to_owned()))?;
-        match plan.channel.bills {
-            Some(_) => Ok(plan),
-            None => Err(NotRun::NoBills(name.to_owned())),
-        }
+        found.await?
     }
 
-    /// The first day up to one that has no run, or whose run went by other inputs.
+    /// The first day up to one that has no run, or whose run went by other inputs. Where there are runs of days that are not over a clock was
+    /// ahead: the last day that is over is done anew, and what was found of days after it is gone.
     async fn first_to_do(&self, plan: &Plan, to: Day) -> Result<Option<Day>, NotRun> {
         for day in through(plan.from(), to) {
-            let Some(run) = plan.counting.iter().find(|run| run.day == day) else {
+            let Some(run) = plan.run_of(day) else {
                 return Ok(Some(day));
             };
-            let task = self.task(plan, day).await?;
-            if json(&task.inputs)? != run.inputs {
+            if json(&self.task(plan, day).await?.inputs)? != run.inputs {
                 return Ok(Some(day));
             }
         }
-        Ok(None)
+        let is_ahead = plan.counting.iter().any(|run| run.day > plan.over) && plan.over >= plan.from();
+        Ok(is_ahead.then_some(plan.over))
     }
 
     /// Does days from one on, up to another, and those after it that had a run: theirs go by what is done anew.
     async fn days(&self, plan: &Plan, from: Day, to: Day, by: &str) -> Result<usize, NotRun> {
-        let last = plan.counting.last().map_or(to, |run| run.day.max(to));
+        let last = plan.counting.last().map_or(to, |run| run.day.max(to)).min(plan.over);
         let mut done = 0;
         for day in through(from, last) {
             let task = self.task(plan, day).await?;
@@ -230,49 +287,46 @@ impl Reconciler {
         Ok(done)
     }
 
-    /// What a run of a day goes by, as of now.
     async fn task(&self, plan: &Plan, day: Day) -> Result<Task, NotRun> {
-        let (first, scope) = (plan.first, plan.scope.clone());
         let channel = plan.channel.clone();
-        let window = Window::of(&plan.zone, day, channel.settle_days);
-        let known_present = plan.last_final;
-        let task = self.db.read(move |tx| {
-            // Up to the last that is final every bill is there.
-            let begin = known_present.map_or(first, |last| last.plus(1).min(day));
-            let there = reconcile::files(tx, &channel.name, begin, day)?;
-            let missing: Vec<Day> = through(begin, day)
-                .filter(|day| !there.iter().any(|file| file.day == *day))
-                .collect();
-            let files: Vec<TradeFile> = there.into_iter().filter(|file| file.day == day).collect();
-            let before = runs::counting(tx, &scope, day.plus(-1))?.into_iter().next();
-            let before = before.filter(|run| run.day == day.plus(-1));
-            let input = |file: &TradeFile| Input {
-                format: file.format.clone(),
-                sha256: file.sha256.clone(),
+        Ok(self.db.read(move |tx| Task::read(tx, &channel, day)).await?)
+    }
+
+    /// Makes days final, one after the other, whose bills, and those of the days before, had a night in which people could see what came
+    /// of them: from the first 01:00 on after the day's last bill had come, unless somebody has proposed something about one. What a final
+    /// day went by stays, and so does what was found.
+    async fn close(&self, channel: &str) -> Result<(), NotRun> {
+        loop {
+            let (plan, now) = (self.plan(channel).await?, self.clock.wall());
+            let day = plan.from();
+            let Some(run) = plan.run_of(day).filter(|_| day <= plan.over) else {
+                return Ok(());
             };
-            Ok(Task {
-                inputs: Inputs {
-                    before: before.as_ref().and_then(|run| run.digest.clone()),
-                    files: files.iter().map(input).collect(),
-                    missing: missing.clone(),
-                    credits: reconcile::credits(tx, &channel.name, &window)?,
-                    zone: channel.zone.clone(),
-                    fee_ppm: channel.fee_ppm,
-                    settle_days: channel.settle_days,
-                },
-                of: Scope {
-                    name: scope,
-                    channel: channel.name,
-                    fee_ppm: channel.fee_ppm,
-                    window,
-                    is_complete: missing.is_empty(),
-                },
-                files,
-                missing,
-                before: before.and_then(|run| run.totals),
-            })
-        });
-        Ok(task.await?)
+            let (id, inputs, of) = (run.id, run.inputs.clone(), plan.channel);
+            let closed = self.db.write(move |tx| {
+                // Nobody withdraws a bill meanwhile.
+                bill_proposals::hold_days(tx)?;
+                if bill_proposals::is_waiting(tx, &of, day)? {
+                    return Ok(false);
+                }
+                let files = reconcile::files(tx, &of, day, day)?;
+                // What was written by a clock that was ahead came before.
+                let came = files.iter().map(|file| file.made_at);
+                let came = came.filter(|at| *at <= now.after_ms(jobs::AHEAD_MS_MAX)).max();
+                let zone = &plan.settings.last().zone;
+                if files.is_empty() || came.is_some_and(|came| now < night_after(zone, came)) {
+                    return Ok(false);
+                }
+                let task = Task::read(tx, &of, day)?;
+                if !task.of.is_complete || serde_json::to_string(&task.inputs).ok() != Some(inputs) {
+                    return Ok(false);
+                }
+                runs::close(tx, id, task.of.window.end)
+            });
+            if !closed.await? {
+                return Ok(());
+            }
+        }
     }
 
     async fn day(&self, plan: &Plan, task: Task, by: &str) -> Result<(), NotRun> {
@@ -305,7 +359,7 @@ impl Reconciler {
         match begun? {
             Begun::Now(id) => Ok(id),
             // Whoever made it final was at it meanwhile.
-            Begun::Running | Begun::Final => Err(NotRun::Running(plan.channel.name.clone())),
+            Begun::Running | Begun::Final => Err(NotRun::Running(plan.channel.clone())),
         }
     }
 
@@ -325,17 +379,22 @@ impl Reconciler {
 
     async fn do_day(&self, plan: &Plan, id: u64, task: Task) -> Result<(), NotRun> {
         let task = Arc::new(task);
-        let with = |work: fn(&mut dyn Tx, &Scope) -> Result<(), StoreError>| {
-            let task = Arc::clone(&task);
-            move |tx: &mut dyn Tx| work(tx, &task.of)
-        };
         loop {
             let of = Arc::clone(&task);
-            if !self.part(id, move |tx| reconcile::take_back(tx, &of.of)).await? {
+            if !self.part(id, move |tx| waiting::take_back(tx, &of.of)).await? {
                 break;
             }
         }
-        self.part(id, with(reconcile::waiting_payments)).await?;
+        let is_large = reconcile::is_large(&task.files);
+        if is_large {
+            self.part(id, |tx| {
+                reconcile::learn(tx, &["bill_trade", "channel_transaction", "topup"])
+            })
+            .await?;
+        }
+        for waits in Waits::BEFORE {
+            self.ask(id, &task, waits).await?;
+        }
         for file in &task.files {
             let (file, mut after) = (file.id, 0);
             while let Some(to) = self
@@ -349,7 +408,11 @@ impl Reconciler {
                 after = to;
             }
         }
-        self.part(id, with(reconcile::waiting_refunds)).await?;
+        for waits in Waits::AFTER_LINES {
+            self.ask(id, &task, waits).await?;
+        }
+        let of = Arc::clone(&task);
+        self.part(id, move |tx| waiting::given_back(tx, &of.of)).await?;
         // Credits of a day whose bill is not there are not listed one by one.
         let mut from = task.of.window.begin;
         while !task.files.is_empty() {
@@ -361,11 +424,12 @@ impl Reconciler {
                 .await?;
             from = to;
         }
-        loop {
-            let of = Arc::clone(&task);
-            if !self.part(id, move |tx| reconcile::waiting_credits(tx, &of.of)).await? {
-                break;
-            }
+        for waits in Waits::AFTER_CREDITS {
+            self.ask(id, &task, waits).await?;
+        }
+        if is_large {
+            self.part(id, |tx| reconcile::learn(tx, &["matched", "verdict"]))
+                .await?;
         }
         let of = Arc::clone(&task);
         self.part(id, move |tx| reconcile::missing_files(tx, &of.of, &of.missing))
@@ -373,41 +437,48 @@ impl Reconciler {
         self.finish(plan, id, &task).await
     }
 
+    /// Asks again what waits, a part at a time.
+    async fn ask(&self, id: u64, task: &Arc<Task>, waits: Waits) -> Result<(), NotRun> {
+        let mut after: Place = (String::new(), 0, 0);
+        loop {
+            let (of, from) = (Arc::clone(task), after.clone());
+            let to = self.db.read(move |tx| waits.part(tx, &of.of, &from)).await?;
+            let Some(to) = to else { return Ok(()) };
+            let (of, from, until) = (Arc::clone(task), after, to.clone());
+            self.part(id, move |tx| waits.ask(tx, &of.of, (&from, &until))).await?;
+            after = to;
+        }
+    }
+
     async fn finish(&self, plan: &Plan, id: u64, task: &Arc<Task>) -> Result<(), NotRun> {
-        let (of, zone, settle_days) = (Arc::clone(task), plan.zone.clone(), plan.channel.settle_days);
+        let of = Arc::clone(task);
         let counted = self.db.read(move |tx| {
-            let counted = Counted::of(tx, &of, |day| Window::of(&zone, day, settle_days))?;
+            let counted = Counted::of(tx, &of)?;
             let digest = runs::digest(tx, &of.of.name, of.of.window.day)?;
             Ok((counted, digest.to_string()))
         });
         let (counted, digest) = counted.await?;
         let totals = counted.totals(task.before.as_ref(), !task.files.is_empty());
         let day = task.of.window.day;
-        if let Some(what) = totals.open_flow() {
-            let what = what.to_owned();
-            tracing::error!(%day, scope = task.of.name, "control totals do not close at {what}: {totals:?}");
-            return Err(NotRun::DoesNotClose { day, what });
-        }
-        let (of, now, first) = (Arc::clone(task), self.clock.wall(), plan.first);
+        let unclosed = totals.open_flow().map(str::to_owned);
+        let (of, now, channel) = (Arc::clone(task), self.clock.wall(), plan.channel.clone());
+        let (is_closed, told) = (unclosed.is_none(), format!("{totals:?}"));
         let finished = self.part(id, move |tx| {
-            // Days become final one after the other: a bill of an earlier one may have come since that was read.
-            let is_next = match runs::last_final(tx, &of.of.name)? {
-                Some(last) => last.plus(1) == day,
-                None => day == first,
-            };
-            let is_final = of.of.is_complete && is_next;
-            if is_final {
-                // Nobody withdraws a bill meanwhile.
-                bill_proposals::hold_days(tx)?;
-            }
-            let is_same = reconcile::files(tx, &of.of.channel, day, day)? == of.files;
-            if is_same {
-                runs::finish(tx, id, is_final, &totals, &digest, now)?;
+            // Its bill came, or was withdrawn; a credit came in under a clock that was put back; the channel was changed.
+            let is_same = Task::read(tx, &channel, day)?.inputs == of.inputs;
+            if is_same && is_closed {
+                runs::finish(tx, id, &totals, &digest, now)?;
             }
             Ok(is_same)
         });
-        // Its bill came, or was withdrawn, while it went on.
-        if finished.await? { Ok(()) } else { Err(NotRun::Left) }
+        if !finished.await? {
+            return Err(NotRun::Left);
+        }
+        if let Some(what) = unclosed {
+            tracing::error!(%day, scope = task.of.name, "control totals do not close at {what}: {told}");
+            return Err(NotRun::DoesNotClose { day, what });
+        }
+        Ok(())
     }
 
     /// What no run finds any more leaves suspense, and what a final day has found goes there.
@@ -467,11 +538,11 @@ struct Counted {
 }
 
 impl Counted {
-    fn of(tx: &mut dyn Tx, task: &Task, window: impl Fn(Day) -> Window) -> Result<Self, StoreError> {
+    fn of(tx: &mut dyn Tx, task: &Task) -> Result<Self, StoreError> {
         let (scope, day) = (&task.of.name, task.of.window.day);
         let mut unlisted = (Sum::default(), Sum::default());
         for missing in &task.missing {
-            let sum = reconcile::unlisted(tx, &task.of.channel, &window(*missing))?;
+            let sum = reconcile::unlisted(tx, &task.of.channel, &task.settings.window(*missing))?;
             unlisted.0 = unlisted.0.plus(sum);
             if *missing == day {
                 unlisted.1 = sum;
@@ -499,7 +570,8 @@ impl Counted {
         let waiting = |source: Source| move |group: &Group| group.source == source && !group.is_matched;
         let flow = |source: Source, opening: Sum, new: Sum, matched: Sum, unlisted: Sum| {
             let waits = waiting(source);
-            let refunded = sum(&self.over, &|group| waits(group) && ended(group, Ended::Refunded));
+            let is_done = |group: &Group| ended(group, Ended::Refunded) || ended(group, Ended::Said);
+            let refunded = sum(&self.over, &|group| waits(group) && is_done(group));
             Flow {
                 opening,
                 new,

@@ -1,20 +1,24 @@
-//! Channels are reconciled by themselves: at 01:00 by their clocks the day that is over, and again whenever a bill has come in; after any
-//! time that nobody looked, everything since.
+//! Channels are reconciled by themselves: at 01:00 by their clocks the day that is over, and again whenever a bill has come in, the channel
+//! was changed, or a run was cut off; after any time that nobody looked, everything since.
 
-use super::funds::{NotRun, Reconciler};
+use super::funds::{NotRun, Reconciler, scope_of};
 use crate::store::{
-    StoreError,
-    bills::which_trades,
+    StoreError, Tx,
+    bills::{last_trade_day, which_trades},
+    channel_settings,
     channels::{self, Channel},
     jobs::{self, Job},
+    reconcile_runs as runs,
 };
-use domain::time::{Day, Wall, Zone};
+use domain::time::{Day, Wall};
 use std::time::Duration;
 
 /// The kind of the work in the database; its key is the channel.
 pub const KIND: &str = "reconcile";
-/// The hour at which a day that is over is reconciled first (S05 §3).
-const AT_HOUR: i8 = 1;
+/// What came of it where control totals do not close: people are told of it.
+pub const DOES_NOT_CLOSE: &str = "does_not_close";
+/// How many days after its last bill a channel is reconciled by itself: a clock that is years ahead makes no years of days.
+const DAYS_MAX: i32 = 31;
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// For how long a process has a channel to itself, in milliseconds: longer than some days can take.
@@ -22,12 +26,51 @@ const CLAIM_MS: i64 = 1_800_000;
 /// When it is tried again that failed, in milliseconds.
 const RETRY_MS: i64 = 300_000;
 
-/// The last day that is to be reconciled by now where the clocks are these: it is over, and it is 01:00.
-pub fn last_due(zone: &Zone, now: Wall) -> Day {
-    let today = zone.day_of(now);
-    match now < zone.at(today, AT_HOUR) {
-        true => today.plus(-2),
-        false => today.plus(-1),
+/// What is to be done of a channel by itself: up to which day, and a word for all that it goes by. Another word is other work.
+#[derive(Debug)]
+struct Work {
+    to: Day,
+    goes_by: String,
+    /// Days that have no run: new ones, and those of a run that was cut off.
+    lacking: i64,
+}
+
+impl Work {
+    fn of(tx: &mut dyn Tx, channel: &Channel, now: Wall) -> Result<Option<Self>, StoreError> {
+        if channel.bills.is_none() {
+            return Ok(None);
+        }
+        let Some(settings) = channel_settings::load(tx, channel)? else {
+            return Ok(None);
+        };
+        let (scope, setting) = (scope_of(&channel.name), settings.last());
+        let from = runs::last_final(tx, &scope)?.map_or(settings.first(), |last| last.plus(1));
+        let known = last_trade_day(tx, &channel.name)?.map_or(settings.first(), |last| last.max(settings.first()));
+        let to = settings.due(now).min(known.plus(DAYS_MAX));
+        if to < settings.first() {
+            return Ok(None);
+        }
+        let days = super::days::apart(from, to) + 1;
+        let goes_by = format!(
+            "{to} {} {} {} {} {}",
+            which_trades(tx, &channel.name)?,
+            setting.from,
+            setting.zone.name(),
+            setting.fee_ppm,
+            setting.settle_days
+        );
+        Ok(Some(Self {
+            to,
+            goes_by,
+            lacking: days.max(0) - runs::count(tx, &scope, from, to)?,
+        }))
+    }
+
+    fn word(&self) -> String {
+        match self.lacking {
+            0 => self.goes_by.clone(),
+            some => format!("{} {some}", self.goes_by),
+        }
     }
 }
 
@@ -56,48 +99,51 @@ impl Nightly {
             let jobs = jobs::all(tx, KIND)?;
             let mut due = Vec::new();
             for channel in channels::all(tx)? {
-                if channel.bills.is_none() {
-                    continue;
-                }
-                let zone = Zone::named(&channel.zone).map_err(StoreError::Broken)?;
-                let (to, bills) = (last_due(&zone, now), which_trades(tx, &channel.name)?);
-                // Another day, or another bill, is other work.
-                let work = format!("{to} {bills}");
                 let job = jobs.iter().find(|job| job.key == channel.name);
-                if to >= zone.day_of(channel.made_at) && is_due(job, &work, now) {
-                    due.push((channel, to, work));
+                if let Some(work) = Work::of(tx, &channel, now)?
+                    && is_due(job, &work.word(), now)
+                {
+                    due.push((channel, work));
                 }
             }
             Ok(due)
         });
         let mut days = 0;
-        for (channel, to, work) in due.await? {
-            days += self.channel(channel, to, work).await?;
+        for (channel, work) in due.await? {
+            days += self.channel(channel, work).await?;
         }
         Ok(days)
     }
 
-    async fn channel(&self, channel: Channel, to: Day, work: String) -> Result<usize, StoreError> {
-        let (name, now, of) = (channel.name.clone(), self.0.clock.wall(), work.clone());
-        let claim = move |tx: &mut dyn crate::store::Tx| jobs::claim(tx, KIND, &name, &of, now, now.after_ms(CLAIM_MS));
+    async fn channel(&self, channel: Channel, work: Work) -> Result<usize, StoreError> {
+        let (name, now, of) = (channel.name.clone(), self.0.clock.wall(), work.word());
+        let claim = move |tx: &mut dyn Tx| jobs::claim(tx, KIND, &name, &of, now, now.after_ms(CLAIM_MS));
         if !self.0.db.write(claim).await? {
             return Ok(0);
         }
-        let done = self.0.catch_up(&channel.name, to, "head office").await;
+        let done = self.0.catch_up(&channel.name, work.to, "head office").await;
         let (name, now) = (channel.name, self.0.clock.wall());
         let days = match done {
             Ok(days) => days,
             Err(error) => {
-                match error {
-                    NotRun::DoesNotClose { .. } => tracing::error!(channel = name, "it is not reconciled: {error}"),
-                    _ => tracing::warn!(channel = name, "it is reconciled later: {error}"),
+                let is_wrong = matches!(error, NotRun::DoesNotClose { .. });
+                match is_wrong {
+                    true => tracing::error!(channel = name, "it is not reconciled: {error}"),
+                    false => tracing::warn!(channel = name, "it is reconciled later: {error}"),
                 }
-                let later = move |tx: &mut dyn crate::store::Tx| jobs::later(tx, KIND, &name, now.after_ms(RETRY_MS));
+                let later = move |tx: &mut dyn Tx| {
+                    if is_wrong {
+                        jobs::done(tx, KIND, &name, None, DOES_NOT_CLOSE, now)?;
+                    }
+                    jobs::later(tx, KIND, &name, now.after_ms(RETRY_MS))
+                };
                 self.0.db.write(later).await?;
                 return Ok(0);
             }
         };
-        let noted = move |tx: &mut dyn crate::store::Tx| jobs::done(tx, KIND, &name, Some(&work), "done", now);
+        // Nothing of it lacks any more.
+        let done_for = work.goes_by;
+        let noted = move |tx: &mut dyn Tx| jobs::done(tx, KIND, &name, Some(&done_for), "done", now);
         self.0.db.write(noted).await?;
         Ok(days)
     }
@@ -108,22 +154,4 @@ fn is_due(job: Option<&Job>, work: &str, now: Wall) -> bool {
         let is_past = |at| jobs::is_past(at, now);
         job.done.as_deref() != Some(work) && is_past(job.due_at) && is_past(job.claimed_until)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_day_is_due_at_one_o_clock_where_the_channel_is() {
-        let zone = Zone::named("Europe/Berlin").unwrap();
-        let due = |at: &str| last_due(&zone, Wall::parse(at).unwrap()).to_string();
-        assert_eq!(
-            due("2026-03-30T22:59:59Z"),
-            "2026-03-29",
-            "00:59:59 there: the day before is over, and not due yet"
-        );
-        assert_eq!(due("2026-03-30T23:00:00Z"), "2026-03-30");
-        assert_eq!(due("2026-03-31T21:59:59Z"), "2026-03-30");
-    }
 }

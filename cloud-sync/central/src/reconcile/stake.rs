@@ -23,6 +23,8 @@ pub struct Differs {
     pub source: Source,
     /// The row's amount; below zero: it went out.
     pub amount: Fen,
+    /// Whether its line is in a pair: of one that is not nobody was credited with any of it.
+    pub is_matched: bool,
     /// What our books say.
     pub ours: Option<Fen>,
     /// What the channel says.
@@ -44,21 +46,17 @@ impl Differs {
             (Class::Pending | Class::Fee | Class::FileMissing, _) | (_, Source::Day) => Stake::None,
             (Class::Long, _) => Stake::Long(amount),
             (Class::Short, _) => Stake::Short(amount),
-            (Class::Amount, _) => more_there(theirs - ours),
+            (Class::Amount, _) if self.is_matched => more_there(theirs - ours),
+            (Class::Amount, _) => Stake::Long(amount),
             // It was credited under another number of ours: nothing is missing anywhere. Otherwise it waits for whoever it is.
-            (Class::Ambiguous, _) => match self.ours {
-                Some(_) => Stake::None,
-                None => Stake::Long(amount),
-            },
+            (Class::Ambiguous, _) if self.is_matched => Stake::None,
+            (Class::Ambiguous, _) => Stake::Long(amount),
             // The channel lists it twice, and pays or takes it twice.
             (Class::Duplicate, Source::Refund) => Stake::Short(amount),
             (Class::Duplicate, _) => Stake::Long(amount),
-            // Credited, and the channel's word is that it was not paid. Of a refund that was not done nothing moves.
-            (Class::Status, Source::Refund) => Stake::None,
-            (Class::Status, _) => match ours {
-                Fen::ZERO => Stake::None,
-                credited => Stake::Short(credited),
-            },
+            // Credited, and the channel's word is that it was not paid. Where nobody was credited, or a refund was not done, nothing moves.
+            (Class::Status, Source::Payment) if self.is_matched => Stake::Short(ours),
+            (Class::Status, _) => Stake::None,
             // The channel has given back what is no payment of ours, or more than it was.
             (Class::RefundOrphan, _) => Stake::Short(amount),
             // What is beyond the payment may be in several refunds: in each no more than itself.
@@ -126,11 +124,12 @@ mod tests {
 
     #[test]
     fn each_class_has_at_stake_what_is_on_one_side_alone() {
-        let stake = |class, source, amount, ours: Option<i64>, theirs: Option<i64>| {
+        let stake = |class, source, is_matched, amount, ours: Option<i64>, theirs: Option<i64>| {
             Differs {
                 class,
                 source,
                 amount: Fen(amount),
+                is_matched,
                 ours: ours.map(Fen),
                 theirs: theirs.map(Fen),
             }
@@ -139,26 +138,28 @@ mod tests {
         use Class::*;
         use Source::{Credit, Day, Payment, Refund};
         let (long, short) = (|fen| Stake::Long(Fen(fen)), |fen| Stake::Short(Fen(fen)));
-        for (class, source, amount, ours, theirs, at_stake) in [
-            (Long, Payment, 500, None, Some(500), long(500)),
-            (Short, Credit, 500, Some(500), None, short(500)),
-            (Short, Refund, -200, Some(500), Some(500), short(200)),
-            (Amount, Payment, 700, Some(500), Some(700), long(200)),
-            (Amount, Payment, 300, Some(500), Some(300), short(200)),
-            (Ambiguous, Payment, 500, Some(500), Some(500), Stake::None),
-            (Ambiguous, Payment, 500, None, Some(500), long(500)),
-            (Duplicate, Payment, 500, None, Some(500), long(500)),
-            (Duplicate, Refund, -500, None, Some(500), short(500)),
-            (Status, Payment, 500, Some(500), Some(500), short(500)),
-            (Status, Payment, 500, None, Some(500), Stake::None),
-            (Status, Refund, -500, None, Some(500), Stake::None),
-            (RefundOrphan, Refund, -500, None, Some(500), short(500)),
-            (OverRefund, Refund, -300, Some(500), Some(600), short(100)),
-            (OverRefund, Refund, -50, Some(500), Some(600), short(50)),
-            (Fee, Payment, 500, Some(3), Some(4), Stake::None),
-            (FileMissing, Day, 0, None, None, Stake::None),
+        let (paired, alone) = (true, false);
+        for (class, source, is_matched, amount, ours, theirs, at_stake) in [
+            (Long, Payment, alone, 500, None, Some(500), long(500)),
+            (Short, Credit, alone, 500, Some(500), None, short(500)),
+            (Short, Refund, alone, -200, Some(500), Some(500), short(200)),
+            (Amount, Payment, paired, 700, Some(500), Some(700), long(200)),
+            (Amount, Payment, paired, 300, Some(500), Some(300), short(200)),
+            (Amount, Payment, alone, 700, Some(500), Some(700), long(700)),
+            (Ambiguous, Payment, paired, 500, Some(500), Some(500), Stake::None),
+            (Ambiguous, Payment, alone, 500, None, Some(500), long(500)),
+            (Duplicate, Payment, alone, 500, None, Some(500), long(500)),
+            (Duplicate, Refund, alone, -500, None, Some(500), short(500)),
+            (Status, Payment, paired, 500, Some(500), Some(500), short(500)),
+            (Status, Payment, alone, 500, None, Some(500), Stake::None),
+            (Status, Refund, alone, -500, None, Some(500), Stake::None),
+            (RefundOrphan, Refund, alone, -500, None, Some(500), short(500)),
+            (OverRefund, Refund, alone, -300, Some(500), Some(600), short(100)),
+            (OverRefund, Refund, alone, -50, Some(500), Some(600), short(50)),
+            (Fee, Payment, paired, 500, Some(3), Some(4), Stake::None),
+            (FileMissing, Day, alone, 0, None, None, Stake::None),
         ] {
-            let found = stake(class, source, amount, ours, theirs);
+            let found = stake(class, source, is_matched, amount, ours, theirs);
             assert_eq!(found, at_stake, "{class:?} of a {source:?}");
             let fit: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.fits(found)).collect();
             let wanted: &[Kind] = match found {

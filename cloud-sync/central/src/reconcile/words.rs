@@ -155,6 +155,8 @@ pub enum Ended {
     Refunded = 3,
     /// Two people have written it off.
     WrittenOff = 4,
+    /// A later line says how it ended.
+    Said = 5,
 }
 
 impl Ended {

@@ -42,6 +42,8 @@ pub enum Kind {
     WalletsFrozen,
     /// What is in the folder for bills cannot be dealt with.
     BillsStuck,
+    /// A channel's day is not reconciled: its control totals do not close.
+    TotalsDoNotClose,
 }
 
 impl Kind {
@@ -65,6 +67,7 @@ impl Kind {
         Self::VouchersClosedAhead,
         Self::WalletsFrozen,
         Self::BillsStuck,
+        Self::TotalsDoNotClose,
     ];
 
     /// Its word, in the database and for people.
@@ -88,6 +91,7 @@ impl Kind {
             Self::VouchersClosedAhead => "vouchers_closed_ahead",
             Self::WalletsFrozen => "wallets_frozen",
             Self::BillsStuck => "bills_stuck",
+            Self::TotalsDoNotClose => "totals_do_not_close",
         }
     }
 
@@ -109,7 +113,7 @@ pub struct Alert {
     pub id: String,
     /// What it is.
     pub kind: Kind,
-    /// The site it is about, the process, or `head office`.
+    /// The site it is about, the process, `channel:` and a channel, or `head office`.
     pub subject: String,
     /// When it began, by head office's clock.
     pub begun_at: Wall,

@@ -206,6 +206,18 @@ pub fn open(tx: &mut dyn Tx, channel: &str, format: Format, day: Day) -> Result<
     row.map(proposal).transpose()
 }
 
+/// Whether anything about a bill of a channel's day waits for a second person.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_waiting(tx: &mut dyn Tx, channel: &str, day: Day) -> Result<bool, StoreError> {
+    let row = tx.query_optional(
+        "SELECT 1 FROM bill_proposal WHERE channel = $1 AND day = $2 AND state = 'proposed' LIMIT 1",
+        &[channel.into(), day.to_string().into()],
+    )?;
+    Ok(row.is_some())
+}
+
 /// It was decided, by whoever [holds](hold) it.
 ///
 /// # Errors

@@ -223,6 +223,21 @@ pub fn which_trades(tx: &mut dyn Tx, channel: &str) -> Result<String, StoreError
     })
 }
 
+/// The last day of which there is a trade bill of a channel's.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn last_trade_day(tx: &mut dyn Tx, channel: &str) -> Result<Option<Day>, StoreError> {
+    let row = tx.query_optional(
+        &format!(
+            "SELECT MAX(day) FROM bill_file WHERE channel = $1 AND format IN ({TRADE_FORMATS}) AND state = 'imported'"
+        ),
+        &[channel.into()],
+    )?;
+    let day = row.map(|mut row| row.optional_text(0)).transpose()?.flatten();
+    day.map(|day| day.parse().map_err(StoreError::Broken)).transpose()
+}
+
 /// A file's lines are going to come. Returns its number; `id` and `made_at` of the file given say nothing.
 ///
 /// # Errors

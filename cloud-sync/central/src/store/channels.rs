@@ -1,6 +1,6 @@
 //! Channels through which money comes in: WeChat, Alipay, whoever else calls back.
 
-use super::{Row, StoreError, Tx};
+use super::{Row, StoreError, Tx, channel_settings};
 use crate::bills::Biller;
 use domain::time::Wall;
 
@@ -82,11 +82,13 @@ fn channel(mut row: Row) -> Result<Channel, StoreError> {
     })
 }
 
-/// Adds a channel, or changes one, which keeps the time at which it was added.
+/// Adds a channel, or changes one, which keeps the time at which it was added. What its days are reconciled by is kept with the day from
+/// which on it counts.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn put(tx: &mut dyn Tx, of: &Channel) -> Result<(), StoreError> {
+pub fn put(tx: &mut dyn Tx, of: &Channel, now: Wall) -> Result<(), StoreError> {
+    let before = find(tx, &of.name)?;
     tx.execute(
         "INSERT INTO channel (name, signs, secret, merchant, fee_ppm, settle_days, zone, made_at, bills) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO UPDATE SET signs = excluded.signs, \
@@ -103,8 +105,8 @@ pub fn put(tx: &mut dyn Tx, of: &Channel) -> Result<(), StoreError> {
             of.made_at.0.into(),
             of.bills.map(Biller::word).into(),
         ],
-    )
-    .map(drop)
+    )?;
+    channel_settings::changed(tx, before.as_ref(), of, now)
 }
 
 /// A channel of this name.

@@ -56,6 +56,8 @@ pub struct Discrepancy {
     pub line: Option<(u64, u64)>,
     /// What it is.
     pub class: Class,
+    /// Whether the line is in a pair: of one that is not nobody was credited with any of it.
+    pub is_matched: bool,
     /// Since which day.
     pub day: Day,
     /// The day of the row itself.
@@ -78,7 +80,7 @@ pub struct Discrepancy {
 
 /// The columns of a [`Discrepancy`].
 pub(super) const COLUMNS: &str = "id, scope, leg, source, ref, file, line, class, day, of_day, state, amount, ours, theirs, assigned, \
-     opened_at, closed_at";
+     opened_at, closed_at, is_matched";
 
 pub(super) fn discrepancy(mut row: Row) -> Result<Discrepancy, StoreError> {
     let broken = || StoreError::Broken("a discrepancy".to_owned());
@@ -104,6 +106,7 @@ pub(super) fn discrepancy(mut row: Row) -> Result<Discrepancy, StoreError> {
         assigned: row.optional_text(14)?,
         opened_at: Wall(row.int(15)?),
         closed_at: row.optional_int(16)?.map(Wall),
+        is_matched: row.int(17)? != 0,
     })
 }
 
@@ -194,9 +197,9 @@ pub fn events(tx: &mut dyn Tx, id: u64) -> Result<Vec<Event>, StoreError> {
     rows.into_iter().map(event).collect()
 }
 
-/// The open verdict that a discrepancy is about.
-const SAME: &str = "v.scope = d.scope AND v.leg = d.leg AND v.source = d.source AND v.ref = d.ref AND v.file = d.file \
-     AND v.line = d.line AND v.class = d.class AND v.until IS NULL";
+/// The open verdict that a discrepancy is about: of the how manieth line of a number on a day, whichever file that is in.
+pub(super) const SAME: &str = "v.scope = d.scope AND v.leg = d.leg AND v.source = d.source AND v.ref = d.ref \
+     AND v.of_day = d.of_day AND v.n = d.n AND v.class = d.class AND v.until IS NULL";
 
 /// The kinds of rows that verdicts are about, with their legs.
 const KINDS: [(Leg, Source); 4] = [
@@ -212,15 +215,17 @@ const KINDS: [(Leg, Source); 4] = [
 /// # Errors
 /// [`StoreError`]; [`StoreError::Constraint`] also where another scope took the same numbers at the same moment.
 pub fn bring_over(tx: &mut dyn Tx, scope: &str, by: &str, now: Wall) -> Result<bool, StoreError> {
-    let mut more = false;
     for kind in KINDS {
-        more |= open(tx, scope, kind, by, now)?;
+        if open(tx, scope, kind, by, now)? {
+            return Ok(true);
+        }
         for turn in [Turn::OpenedAgain, Turn::Changed] {
-            more |= turn.take(tx, scope, Some(kind), by, now)?;
+            if turn.take(tx, scope, Some(kind), by, now)? {
+                return Ok(true);
+            }
         }
     }
-    more |= Turn::Cleared.take(tx, scope, None, by, now)?;
-    Ok(more)
+    Turn::Cleared.take(tx, scope, None, by, now)
 }
 
 fn open(tx: &mut dyn Tx, scope: &str, (leg, source): (Leg, Source), by: &str, now: Wall) -> Result<bool, StoreError> {
@@ -228,10 +233,10 @@ fn open(tx: &mut dyn Tx, scope: &str, (leg, source): (Leg, Source), by: &str, no
     let last = last.map_or(Ok(0), |mut row| row.int(0))?;
     let opened = tx.execute(
         &format!(
-            "INSERT INTO discrepancy (id, scope, leg, source, ref, file, line, class, day, of_day, state, amount, ours, theirs, \
-             opened_at) SELECT CAST($4 AS BIGINT) + ROW_NUMBER() OVER (ORDER BY n.day, n.of_day, n.line, n.at, n.ref, n.class), \
-             n.scope, n.leg, n.source, n.ref, n.file, n.line, n.class, n.day, n.of_day, 'open', n.amount, n.ours, n.theirs, \
-             CAST($5 AS BIGINT) FROM (SELECT v.* FROM verdict v WHERE v.scope = $1 AND v.leg = $2 AND v.source = $3 AND v.class > 1 \
+            "INSERT INTO discrepancy (id, scope, leg, source, ref, file, line, class, day, of_day, n, state, amount, ours, theirs, \
+             opened_at, is_matched) SELECT CAST($4 AS BIGINT) + ROW_NUMBER() OVER (ORDER BY n.day, n.of_day, n.line, n.at, n.ref, n.class), \
+             n.scope, n.leg, n.source, n.ref, n.file, n.line, n.class, n.day, n.of_day, n.n, 'open', n.amount, n.ours, n.theirs, \
+             CAST($5 AS BIGINT), n.is_matched FROM (SELECT v.* FROM verdict v WHERE v.scope = $1 AND v.leg = $2 AND v.source = $3 AND v.class > 1 \
              AND v.until IS NULL AND NOT EXISTS (SELECT 1 FROM discrepancy d WHERE {SAME}) LIMIT {PART}) n"
         ),
         &[
@@ -271,20 +276,35 @@ impl Turn {
 
     /// Which discrepancies, with what is said of them now. `$1` scope, `$2` leg, `$3` source.
     fn which(self) -> String {
+        let now = "v.day, v.amount, v.ours, v.theirs, v.file, v.line, v.is_matched";
+        let is_other = "d.amount <> v.amount OR d.day <> v.day OR COALESCE(d.ours, 0) <> COALESCE(v.ours, 0) \
+             OR COALESCE(d.theirs, 0) <> COALESCE(v.theirs, 0)";
         let found = format!(
-            "SELECT d.id, d.day, v.day AS new_day, v.amount, v.ours, v.theirs FROM verdict v CROSS JOIN discrepancy d \
+            "SELECT d.id, {now}, CASE WHEN {is_other} THEN 1 ELSE 0 END FROM verdict v CROSS JOIN discrepancy d \
              WHERE v.scope = $1 AND v.leg = $2 AND v.source = $3 AND v.class > 1 AND {SAME}"
         );
         match self {
             Self::OpenedAgain => format!("{found} AND d.state = 'cleared'"),
-            Self::Changed => format!(
-                "{found} AND d.closed_at IS NULL AND (d.amount <> v.amount OR d.day <> v.day \
-                 OR COALESCE(d.ours, 0) <> COALESCE(v.ours, 0) OR COALESCE(d.theirs, 0) <> COALESCE(v.theirs, 0))"
-            ),
+            // A bill that was brought anew has another number, and that is all.
+            Self::Changed => {
+                format!(
+                    "{found} AND d.closed_at IS NULL AND ({is_other} OR d.file <> v.file OR d.line <> v.line \
+                     OR d.is_matched <> v.is_matched)"
+                )
+            }
             Self::Cleared => format!(
-                "SELECT d.id, d.day, d.day AS new_day, d.amount, d.ours, d.theirs FROM discrepancy d WHERE d.scope = $1 \
+                "SELECT d.id, d.day, d.amount, d.ours, d.theirs, d.file, d.line, d.is_matched, 1 FROM discrepancy d WHERE d.scope = $1 \
                  AND d.state IN ('open', 'proposed') AND d.closed_at IS NULL AND NOT EXISTS (SELECT 1 FROM verdict v WHERE {SAME})"
             ),
+        }
+    }
+
+    /// As it must be when the turn is taken: somebody may have decided it since it was read.
+    const fn expected(self) -> &'static str {
+        match self {
+            Self::OpenedAgain => "state = 'cleared'",
+            Self::Changed => "closed_at IS NULL",
+            Self::Cleared => "state IN ('open', 'proposed')",
         }
     }
 
@@ -302,10 +322,28 @@ impl Turn {
         }
         let rows = tx.query(&format!("{} LIMIT {PART}", self.which()), &values)?;
         let more = rows.len() as u64 >= PART.unsigned_abs();
+        let (state, closed_at) = match self {
+            Self::OpenedAgain => ("'open'", "NULL"),
+            Self::Changed => ("state", "NULL"),
+            Self::Cleared => ("'cleared'", "CAST($9 AS BIGINT)"),
+        };
+        let set = format!(
+            "UPDATE discrepancy SET state = {state}, closed_at = {closed_at}, day = $2, amount = $3, ours = $4, theirs = $5, file = $6, \
+             line = $7, is_matched = $8 WHERE id = $1 AND {}",
+            self.expected()
+        );
         for row in rows {
-            let [id, _, day, amount, ours, theirs] = &row.0[..] else {
+            let [id, _, amount, ours, theirs, _, _, _, is_other] = &row.0[..] else {
                 return Err(StoreError::Broken("a discrepancy".to_owned()));
             };
+            let mut values: Vec<Value> = row.0[..8].to_vec();
+            if matches!(self, Self::Cleared) {
+                values.push(now.0.into());
+            }
+            let is_told = !matches!(self, Self::Changed) || *is_other == Value::Int(1);
+            if tx.execute(&set, &values)? == 0 || !is_told {
+                continue;
+            }
             tx.execute(
                 "INSERT INTO discrepancy_event (discrepancy, no, kind, at, by, amount, ours, theirs) \
                  SELECT CAST($1 AS BIGINT), COALESCE(MAX(no), 0) + 1, CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), \
@@ -319,22 +357,6 @@ impl Turn {
                     ours.clone(),
                     theirs.clone(),
                 ],
-            )?;
-            let (state, closed_at) = match self {
-                Self::OpenedAgain => ("'open'", "NULL"),
-                Self::Changed => ("state", "NULL"),
-                Self::Cleared => ("'cleared'", "CAST($6 AS BIGINT)"),
-            };
-            let mut values = vec![id.clone(), day.clone(), amount.clone(), ours.clone(), theirs.clone()];
-            if matches!(self, Self::Cleared) {
-                values.push(now.0.into());
-            }
-            tx.execute(
-                &format!(
-                    "UPDATE discrepancy SET state = {state}, closed_at = {closed_at}, day = $2, amount = $3, ours = $4, theirs = $5 \
-                     WHERE id = $1"
-                ),
-                &values,
             )?;
         }
         Ok(more)

@@ -64,6 +64,7 @@ impl Discrepancy {
             class: self.class,
             source: self.source,
             amount: self.amount,
+            is_matched: self.is_matched,
             ours: self.ours,
             theirs: self.theirs,
         }

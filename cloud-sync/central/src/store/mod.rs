@@ -8,7 +8,7 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox`, `inbox`, `members`, `at_sites`, `directives`, `issues`, `placings`, `topups`, `channels`, `callbacks`, `bills`, `bill_proposals`, `reconcile`, `reconcile_runs`, `discrepancies`, `refunds`, `bill_decisions`, `adjustments` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox`, `inbox`, `members`, `at_sites`, `directives`, `issues`, `placings`, `topups`, `channels`, `channel_settings`, `callbacks`, `bills`, `bill_proposals`, `reconcile`, `reconcile_judge`, `reconcile_waiting`, `reconcile_runs`, `discrepancies`, `refunds`, `bill_decisions`, `adjustments` | what is kept, by subject |
 //! | `moving` | from a file to PostgreSQL |
 //! | `standbys` | whether what is committed is with whoever takes PostgreSQL's place |
 //! | `queries` | what is read for people, over all sites |
@@ -26,6 +26,7 @@ pub mod bill_proposals;
 pub mod bills;
 pub mod branches;
 pub mod callbacks;
+pub mod channel_settings;
 pub mod channels;
 mod checked;
 pub mod decisions;
@@ -51,7 +52,9 @@ pub mod placings;
 mod postgres;
 pub mod queries;
 pub mod reconcile;
+mod reconcile_judge;
 pub mod reconcile_runs;
+pub mod reconcile_waiting;
 pub mod refunds;
 pub mod replica;
 mod schema;

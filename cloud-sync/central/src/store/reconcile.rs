@@ -2,11 +2,15 @@
 //! at the other side. Each function is a part of a run and fits into a transaction that nobody waits long for; what a day's parts leave
 //! behind is dated, so that a day is taken back and done again without its past. `reconcile::funds` says which comes after which.
 
-use super::{Dialect, Row, StoreError, Tx, Value, bills::TRADE_FORMATS};
+use super::{
+    Dialect, Row, StoreError, Tx, Value,
+    bills::TRADE_FORMATS,
+    reconcile_judge::{COLUMNS, Payments, differs, payments, refunds},
+};
 use crate::reconcile::{
     days::Window,
     totals::{Bill, Sum},
-    words::{Class, Ended, Source},
+    words::Class,
 };
 use domain::{
     time::{Day, Wall},
@@ -16,18 +20,17 @@ use domain::{
 /// The most rows that one transaction writes.
 pub const PART: i64 = 20_000;
 
-/// Words with which channels say of a payment that it was paid; `STATUS` is any other. A file without such a column has none.
-const PAID: &str = "'', 'SUCCESS', '交易', '成功', '交易成功', '支付成功'";
-/// And of a refund that it is done or under way.
-const GIVEN_BACK: &str = "'', 'SUCCESS', 'PROCESSING', 'REVOKED', '退款', '成功', '退款成功'";
-
 /// A transaction that is looked up by its number was credited before a time. The sums are nothing to an index: PostgreSQL, which knows
 /// little of tables that were just filled, would read all credits up to that time for each number.
-const CREDITED: &str = "t.credited + 0 = 1 AND t.at + 0 <";
+pub(super) const CREDITED: &str = "t.credited + 0 = 1 AND t.at + 0 <";
 
-const COLUMNS: &str =
-    "scope, leg, source, ref, file, line, class, is_matched, day, of_day, at, amount, ours, theirs, other";
-const KEY: &str = "scope, leg, source, ref, file, line, class, is_matched";
+pub(super) const KEY: &str = "scope, leg, source, ref, file, line, class, is_matched";
+
+/// How much earlier than the channel says of a payment, and how much later, most are credited, in milliseconds.
+const CREDITED_BEFORE_MS: i64 = 60_000;
+const CREDITED_AFTER_MS: i64 = 600_000;
+/// The most credits that are held against a part's lines together.
+const TOGETHER: i64 = 4 * PART;
 
 /// What a run is about.
 #[derive(Debug, Clone)]
@@ -45,15 +48,15 @@ pub struct Scope {
 }
 
 impl Scope {
-    fn day(&self) -> Value {
+    pub(super) fn day(&self) -> Value {
         self.window.day.to_string().into()
     }
 
-    fn name(&self) -> Value {
+    pub(super) fn name(&self) -> Value {
         self.name.as_str().into()
     }
 
-    fn channel(&self) -> Value {
+    pub(super) fn channel(&self) -> Value {
         self.channel.as_str().into()
     }
 }
@@ -69,6 +72,15 @@ pub struct TradeFile {
     pub day: Day,
     /// The SHA-256 of its bytes.
     pub sha256: String,
+    /// How many lines it has.
+    pub lines: i64,
+    /// When it came.
+    pub made_at: Wall,
+}
+
+/// Whether a day's bill has many lines.
+pub fn is_large(files: &[TradeFile]) -> bool {
+    files.iter().any(|file| file.lines > PART)
 }
 
 /// The trade bills of a channel's days from one to another, in their order.
@@ -78,7 +90,7 @@ pub struct TradeFile {
 pub fn files(tx: &mut dyn Tx, channel: &str, from: Day, to: Day) -> Result<Vec<TradeFile>, StoreError> {
     let rows = tx.query(
         &format!(
-            "SELECT id, format, day, sha256 FROM bill_file WHERE channel = $1 AND format IN ({TRADE_FORMATS}) AND day >= $2 \
+            "SELECT id, format, day, sha256, lines, made_at FROM bill_file WHERE channel = $1 AND format IN ({TRADE_FORMATS}) AND day >= $2 \
              AND day <= $3 AND state = 'imported' ORDER BY day, id"
         ),
         &[channel.into(), from.to_string().into(), to.to_string().into()],
@@ -89,114 +101,29 @@ pub fn files(tx: &mut dyn Tx, channel: &str, from: Day, to: Day) -> Result<Vec<T
             format: row.text(1)?,
             day: row.text(2)?.parse().map_err(StoreError::Broken)?,
             sha256: row.text(3)?,
+            lines: row.int(4)?,
+            made_at: Wall(row.int(5)?),
         })
     };
     rows.into_iter().map(file).collect()
 }
 
-/// Files of trade formats of a channel's days from one on, whatever became of them: also of one that was withdrawn there may be pairs.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn ever_files(tx: &mut dyn Tx, channel: &str, from: Day) -> Result<Vec<u64>, StoreError> {
-    let rows = tx.query(
-        &format!(
-            "SELECT id FROM bill_file WHERE channel = $1 AND format IN ({TRADE_FORMATS}) AND day >= $2 ORDER BY id"
-        ),
-        &[channel.into(), from.to_string().into()],
-    )?;
-    rows.into_iter().map(|mut row| row.count(0)).collect()
-}
-
-/// Has PostgreSQL go by indexes, whatever it thinks of tables that were just filled. SQLite has no other way.
-fn by_index(tx: &mut dyn Tx) -> Result<(), StoreError> {
+/// Has PostgreSQL go by indexes, whatever it thinks of tables that were just filled. SQLite has no other way. What is forbidden costs as
+/// much as a statement that takes hours, and would be compiled each time as if it did: that takes longer than the statement.
+pub(super) fn by_index(tx: &mut dyn Tx) -> Result<(), StoreError> {
     if tx.dialect() == Dialect::Postgres {
-        for way in ["seqscan", "hashjoin", "mergejoin"] {
-            tx.execute(&format!("SET LOCAL enable_{way} = off"), &[])?;
+        for way in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"] {
+            tx.execute(&format!("SET LOCAL {way} = off"), &[])?;
         }
     }
     Ok(())
 }
 
-/// Takes back some of what was made on the day or after it. Whether there may be more.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn take_back(tx: &mut dyn Tx, of: &Scope) -> Result<bool, StoreError> {
-    by_index(tx)?;
-    for file in ever_files(tx, &of.channel, of.window.day)? {
-        let first = tx.query_optional("SELECT MIN(line) FROM matched WHERE file = $1", &[file.into()])?;
-        if let Some(first) = first.map(|mut row| row.optional_int(0)).transpose()?.flatten() {
-            tx.execute(
-                "DELETE FROM matched WHERE file = $1 AND line < $2",
-                &[file.into(), (first + PART).into()],
-            )?;
-            return Ok(true);
-        }
-    }
-    // Pairs of lines that had waited.
-    let parted = tx.execute(
-        "DELETE FROM matched WHERE (file, line) IN (SELECT file, line FROM verdict WHERE scope = $1 AND until >= $2 AND leg = 1 \
-         AND source = 1 AND ended = 1)",
-        &[of.name(), of.day()],
-    )?;
-    let opened = tx.execute(
-        &format!(
-            "UPDATE verdict SET until = NULL, ended = NULL WHERE ({KEY}) IN (SELECT {KEY} FROM verdict WHERE scope = $1 \
-             AND until >= $2 AND ended <> 4 LIMIT {PART})"
-        ),
-        &[of.name(), of.day()],
-    )?;
-    let forgotten = tx.execute(
-        &format!(
-            "DELETE FROM verdict WHERE ({KEY}) IN (SELECT {KEY} FROM verdict WHERE scope = $1 AND day >= $2 LIMIT {PART})"
-        ),
-        &[of.name(), of.day()],
-    )?;
-    Ok(parted + opened + forgotten > 0)
-}
+/// The pair of a line, if it has one.
+pub(super) const PAIR: &str = "LEFT JOIN matched m ON m.file = l.file AND m.line = l.line";
 
-// Lines that are looked for by a number lead to their files (`f.id = e.file + 0`), and never files to all of their lines.
-
-/// An earlier line of this kind with the same number: in a file of an earlier day, or before it.
-fn earlier(kind: &str, same: &str, of_day: &str) -> String {
-    format!(
-        "EXISTS (SELECT 1 FROM bill_trade e JOIN bill_file f ON f.id = e.file + 0 WHERE e.kind = '{kind}' AND e.channel = l.channel \
-         AND {same} AND f.state = 'imported' AND (f.day < {of_day} OR (f.day = {of_day} AND (e.file < l.file OR (e.file = l.file \
-         AND e.line < l.line)))))"
-    )
-}
-
-/// Verdicts of payments that are not simply in a pair. `$1` scope, `$2` day, `$3` its end, `$4` from where on it is early, `$5` fee.
-fn judge_payments(of_day: &str, from: &str) -> String {
-    let duplicate = earlier("payment", "e.ref = l.ref", of_day);
-    format!(
-        "INSERT INTO verdict ({COLUMNS}) \
-         SELECT CAST($1 AS TEXT), 1, 1, j.ref, j.file, j.line, j.class, j.is_matched, CAST($2 AS TEXT), j.of_day, j.at, j.amount, \
-         CASE j.class WHEN 6 THEN j.due ELSE j.credited END, CASE j.class WHEN 6 THEN j.fee ELSE j.amount END, NULL \
-         FROM (SELECT l.ref, l.file, l.line, l.at, l.amount, l.fee, {of_day} AS of_day, t.amount AS credited, \
-         (l.settled * CAST($5 AS BIGINT) + 500000) / 1000000 AS due, CASE WHEN m.ref IS NULL THEN 0 ELSE 1 END AS is_matched, \
-         CASE WHEN m.ref IS NULL THEN CASE \
-         WHEN {duplicate} THEN 7 \
-         WHEN NOT EXISTS (SELECT 1 FROM topup u WHERE u.channel = l.channel AND u.ref = l.out_no) \
-         AND (SELECT COUNT(*) FROM (SELECT 1 FROM topup c WHERE c.channel = l.channel AND c.amount = l.amount \
-         AND c.made_at > l.at - 86400000 AND c.made_at <= l.at \
-         AND (c.credited_at IS NULL OR c.credited_at >= CAST($3 AS BIGINT)) LIMIT 2) candidates) = 2 THEN 8 \
-         WHEN l.at >= CAST($4 AS BIGINT) THEN 1 ELSE 2 END \
-         WHEN t.ref <> l.out_no THEN 8 \
-         WHEN t.amount <> l.amount THEN 4 \
-         WHEN l.status NOT IN ({PAID}) THEN 5 \
-         WHEN l.fee <> (l.settled * CAST($5 AS BIGINT) + 500000) / 1000000 THEN 6 \
-         ELSE 0 END AS class \
-         FROM {from}) j WHERE j.class <> 0"
-    )
-}
-
-/// The credit of a line's pair, if it has one.
-const PAIR: &str = "LEFT JOIN matched m ON m.file = l.file AND m.line = l.line \
-     LEFT JOIN channel_transaction t ON t.channel = m.channel AND t.id = m.ref";
-
-fn judging(of: &Scope) -> Vec<Value> {
+/// What judging payments goes by.
+pub(super) fn judging(of: &Scope) -> Vec<Value> {
     vec![
         of.name(),
         of.day(),
@@ -206,56 +133,16 @@ fn judging(of: &Scope) -> Vec<Value> {
     ]
 }
 
-/// Payments that waited on the day before: those that are credited by now, and those that waited for the next day's callbacks only.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn waiting_payments(tx: &mut dyn Tx, of: &Scope) -> Result<(), StoreError> {
-    by_index(tx)?;
-    let waiting = "scope = $1 AND leg = 1 AND source = 1 AND class IN (1, 2, 8) AND until IS NULL AND is_matched = 0";
-    tx.execute(
-        &format!(
-            "INSERT INTO matched (channel, ref, file, line, amount) \
-             SELECT t.channel, t.id, v.file, v.line, t.amount FROM (SELECT ref, file, line FROM verdict WHERE {waiting}) v \
-             CROSS JOIN channel_transaction t WHERE t.channel = $2 AND t.id = v.ref AND {CREDITED} $3 \
-             ORDER BY v.file, v.line ON CONFLICT (channel, ref) DO NOTHING"
-        ),
-        &[of.name(), of.channel(), of.window.end.0.into()],
-    )?;
-    tx.execute(
-        &format!(
-            "UPDATE verdict SET until = $2, ended = {} WHERE {waiting} AND EXISTS (SELECT 1 FROM matched m \
-             WHERE m.file = verdict.file AND m.line = verdict.line)",
-            Ended::Matched.code()
-        ),
-        &[of.name(), of.day()],
-    )?;
-    tx.execute(
-        &format!(
-            "UPDATE verdict SET until = $2, ended = {} WHERE {waiting} AND class = 1",
-            Ended::Changed.code()
-        ),
-        &[of.name(), of.day()],
-    )?;
-    let from = format!(
-        "(SELECT of_day, file, line FROM verdict WHERE scope = $1 AND leg = 1 AND source = 1 AND until = $2 AND ended IN (1, 2) \
-         AND is_matched = 0) v CROSS JOIN bill_trade l {PAIR} WHERE l.file = v.file AND l.line = v.line"
-    );
-    tx.execute(&judge_payments("v.of_day", &from), &judging(of)).map(drop)
-}
-
 /// The last line of the next part of a file after a line; none where there is no more.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn part_of_lines(tx: &mut dyn Tx, file: u64, after: i64) -> Result<Option<i64>, StoreError> {
     let row = tx.query_optional(
-        &format!(
-            "SELECT MAX(line) FROM (SELECT line FROM bill_trade WHERE file = $1 AND line > $2 ORDER BY line LIMIT {PART}) part"
-        ),
+        "SELECT line FROM bill_trade WHERE file = $1 AND line > $2 ORDER BY line LIMIT 1",
         &[file.into(), after.into()],
     )?;
-    Ok(row.map(|mut row| row.optional_int(0)).transpose()?.flatten())
+    Ok(row.map(|mut row| row.int(0)).transpose()?.map(|first| first + PART - 1))
 }
 
 /// A part of the lines of the day's bill, from after a line up to another: pairs, and what is to be said of the others.
@@ -263,106 +150,103 @@ pub fn part_of_lines(tx: &mut dyn Tx, file: u64, after: i64) -> Result<Option<i6
 /// # Errors
 /// [`StoreError`].
 pub fn new_lines(tx: &mut dyn Tx, of: &Scope, file: u64, (after, to): (i64, i64)) -> Result<(), StoreError> {
+    let part: [Value; 3] = [file.into(), after.into(), to.into()];
+    let columns = "channel, ref, out_no, file, line, amount, settled, fee, status";
+    let lines = "bill_trade WHERE file = $1 AND line > $2 AND line <= $3 AND kind = 'payment'";
+    let without_pair = format!(
+        "SELECT {columns} FROM {lines} AND NOT EXISTS (SELECT 1 FROM matched m WHERE m.file = bill_trade.file \
+         AND m.line = bill_trade.line)"
+    );
+    let rest = match tx.dialect() {
+        Dialect::Postgres => {
+            most_pairs(tx, of, &part)?;
+            // Those first, and then their credits.
+            format!("({without_pair} OFFSET 0) l")
+        }
+        Dialect::Sqlite => format!("(SELECT {columns} FROM {lines}) l"),
+    };
     by_index(tx)?;
+    let differs = differs("CAST($4 AS BIGINT)");
+    let mut values = part.to_vec();
+    values.extend([u64::from(of.fee_ppm).into(), of.window.end.0.into()]);
     tx.execute(
         &format!(
-            "INSERT INTO matched (channel, ref, file, line, amount) SELECT t.channel, t.id, l.file, l.line, t.amount \
-         FROM bill_trade l CROSS JOIN channel_transaction t WHERE l.file = $1 AND l.line > $2 AND l.line <= $3 \
-         AND l.kind = 'payment' AND t.channel = l.channel AND t.id = l.ref AND {CREDITED} $4 \
-         ORDER BY l.line ON CONFLICT (channel, ref) DO NOTHING"
+            "INSERT INTO matched (channel, ref, file, line, amount, differs) \
+             SELECT t.channel, t.id, l.file, l.line, t.amount, {differs} FROM {rest} CROSS JOIN channel_transaction t \
+             WHERE t.channel = l.channel AND t.id = l.ref AND {CREDITED} $5 ORDER BY l.line ON CONFLICT (channel, ref) DO NOTHING"
         ),
-        &[file.into(), after.into(), to.into(), of.window.end.0.into()],
+        &values,
     )?;
-    let part: [Value; 3] = [file.into(), after.into(), to.into()];
-    let from = format!("bill_trade l {PAIR} WHERE l.file = $6 AND l.line > $7 AND l.line <= $8 AND l.kind = 'payment'");
+    let judge = payments(&Payments {
+        of_day: "CAST($2 AS TEXT)",
+        fee_ppm: "CAST($5 AS BIGINT)",
+        was: "0",
+        from: &format!(
+            "bill_trade l {PAIR} WHERE l.file = $6 AND l.line > $7 AND l.line <= $8 AND l.kind = 'payment' \
+             AND (m.ref IS NULL OR m.differs = 1)"
+        ),
+    });
     let mut values = judging(of);
     values.extend(part.clone());
-    tx.execute(&judge_payments("CAST($2 AS TEXT)", &from), &values)?;
+    tx.execute(&judge, &values)?;
     let mut values = vec![of.name(), of.day(), of.window.end.0.into()];
     values.extend(part);
-    tx.execute(&judge_refunds(), &values).map(drop)
+    let lines = "bill_trade r WHERE r.kind = 'refund' AND r.file = $4 AND r.line > $5 AND r.line <= $6";
+    tx.execute(&refunds("CAST($2 AS TEXT)", "0", lines), &values).map(drop)
 }
 
-/// Verdicts of refunds. `$1` scope, `$2` day, `$3` its end, `$4` file, `$5` after which line, `$6` up to which.
-fn judge_refunds() -> String {
-    let duplicate = earlier("refund", "e.ref = l.ref AND e.out_no = l.out_no", "CAST($2 AS TEXT)");
-    format!(
-        "INSERT INTO verdict ({COLUMNS}) \
-         SELECT CAST($1 AS TEXT), 1, 4, j.ref, j.file, j.line, j.class, 0, CAST($2 AS TEXT), CAST($2 AS TEXT), j.at, j.amount, \
-         CASE j.class WHEN 10 THEN j.captured WHEN 3 THEN j.credited END, CASE j.class WHEN 10 THEN -j.back ELSE j.amount END, \
-         j.payment FROM (SELECT l.*, CASE WHEN {duplicate} THEN 7 WHEN l.status NOT IN ({GIVEN_BACK}) THEN 5 \
-         WHEN l.payment IS NULL THEN 9 WHEN l.back > l.captured THEN 10 WHEN l.credited IS NOT NULL THEN 3 ELSE 1 END AS class \
-         FROM (SELECT k.*, \
-         (SELECT MIN(p.amount) FROM bill_trade p JOIN bill_file f ON f.id = p.file + 0 WHERE p.kind = 'payment' \
-         AND p.channel = k.channel AND p.ref = k.payment AND f.state = 'imported') AS captured, \
-         (SELECT t.amount FROM channel_transaction t WHERE t.channel = k.channel AND t.id = k.payment \
-         AND {CREDITED} CAST($3 AS BIGINT)) AS credited, \
-         (SELECT CAST(COALESCE(SUM(y.back), 0) AS BIGINT) FROM (SELECT MAX(-x.amount) AS back FROM bill_trade x \
-         JOIN bill_file f ON f.id = x.file + 0 WHERE x.kind = 'refund' AND x.channel = k.channel AND x.origin = k.origin \
-         AND (x.origin_ref IS NULL OR k.origin_ref IS NULL OR x.origin_ref = k.origin_ref) AND x.status IN ({GIVEN_BACK}) \
-         AND f.state = 'imported' AND (f.day < CAST($2 AS TEXT) OR (f.day = CAST($2 AS TEXT) AND (x.file < k.file \
-         OR (x.file = k.file AND x.line <= k.line)))) GROUP BY x.ref, x.out_no) y) AS back \
-         FROM (SELECT r.channel, r.ref, r.out_no, r.origin, r.origin_ref, r.file, r.line, r.at, r.amount, r.status, \
-         (SELECT MIN(p.ref) FROM bill_trade p JOIN bill_file f ON f.id = p.file + 0 WHERE p.kind = 'payment' AND p.channel = r.channel \
-         AND p.out_no = r.origin AND (r.origin_ref IS NULL OR p.ref = r.origin_ref) AND f.state = 'imported' \
-         AND f.day <= CAST($2 AS TEXT)) AS payment \
-         FROM bill_trade r WHERE r.kind = 'refund' AND r.file = $4 AND r.line > $5 AND r.line <= $6) k) l) j"
-    )
-}
-
-/// Refunds that waited: those whose payment is credited by now, and those that together are all of a payment that nobody was credited
-/// for, which is done with then.
+/// Has PostgreSQL learn how tables are filled of which a day has just filled much: without it all indexes are the same to it, and the one
+/// that leads to a channel's lines as good as the one that leads to a line's number.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn waiting_refunds(tx: &mut dyn Tx, of: &Scope) -> Result<(), StoreError> {
-    by_index(tx)?;
-    tx.execute(
-        &format!(
-            "INSERT INTO verdict ({COLUMNS}) SELECT v.scope, 1, 4, v.ref, v.file, v.line, 3, 0, CAST($2 AS TEXT), v.of_day, v.at, \
-             v.amount, t.amount, v.amount, v.other FROM (SELECT * FROM verdict WHERE scope = $1 AND leg = 1 AND source = 4 \
-             AND class = 1 AND until IS NULL) v CROSS JOIN channel_transaction t WHERE t.channel = $3 AND t.id = v.other \
-             AND {CREDITED} $4"
-        ),
-        &[of.name(), of.day(), of.channel(), of.window.end.0.into()],
-    )?;
-    taken_over(tx, of, Source::Refund)?;
-    tx.execute(
-        &format!(
-            "UPDATE verdict SET until = $2, ended = {} WHERE scope = $1 AND leg = 1 AND source = 1 AND class IN (1, 2, 8) \
-             AND until IS NULL AND is_matched = 0 AND amount > 0 AND amount = (SELECT SUM(-r.amount) FROM verdict r \
-             WHERE r.scope = verdict.scope AND r.other = verdict.ref AND r.leg = 1 AND r.source = 4 AND r.class = 1 \
-             AND r.until IS NULL)",
-            Ended::Refunded.code()
-        ),
-        &[of.name(), of.day()],
-    )?;
-    tx.execute(
-        &format!(
-            "UPDATE verdict SET until = $2, ended = {0} WHERE scope = $1 AND leg = 1 AND source = 4 AND class = 1 \
-             AND until IS NULL AND EXISTS (SELECT 1 FROM verdict p WHERE p.scope = verdict.scope AND p.leg = 1 AND p.source = 1 \
-             AND p.ref = verdict.other AND p.until = $2 AND p.ended = {0})",
-            Ended::Refunded.code()
-        ),
-        &[of.name(), of.day()],
-    )
-    .map(drop)
+pub fn learn(tx: &mut dyn Tx, tables: &[&str]) -> Result<(), StoreError> {
+    if tx.dialect() == Dialect::Postgres {
+        for table in tables {
+            tx.execute(&format!("ANALYZE {table}"), &[])?;
+        }
+    }
+    Ok(())
 }
 
-/// What was PENDING is SHORT from today on, where a verdict says so.
-fn taken_over(tx: &mut dyn Tx, of: &Scope, source: Source) -> Result<(), StoreError> {
+/// Pairs of a part's lines with what was credited about the time at which the channel says that it was paid: nearly all of them, without
+/// looking for each by its number. What comes of a day does not depend on it.
+fn most_pairs(tx: &mut dyn Tx, of: &Scope, part: &[Value]) -> Result<(), StoreError> {
+    let times = "SELECT MIN(at), MAX(at) FROM bill_trade WHERE file = $1 AND line > $2 AND line <= $3";
+    let mut row = one(tx, times, part)?;
+    let (Some(first), Some(last)) = (row.optional_int(0)?, row.optional_int(1)?) else {
+        return Ok(());
+    };
+    let from = first.saturating_sub(CREDITED_BEFORE_MS);
+    let to = last.saturating_add(CREDITED_AFTER_MS).min(of.window.end.0);
+    let mut row = one(
+        tx,
+        &format!(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM channel_transaction WHERE channel = $1 AND credited = 1 AND at >= $2 AND at < $3 \
+             LIMIT {TOGETHER} + 1) near"
+        ),
+        &[of.channel(), from.into(), to.into()],
+    )?;
+    if row.int(0)? > TOGETHER {
+        // Lines that do not stand by their times.
+        return Ok(());
+    }
+    for way in ["enable_nestloop", "enable_seqscan", "jit"] {
+        tx.execute(&format!("SET LOCAL {way} = off"), &[])?;
+    }
+    let differs = differs("CAST($4 AS BIGINT)");
+    let mut values = part.to_vec();
+    values.extend([u64::from(of.fee_ppm).into(), of.channel(), from.into(), to.into()]);
     tx.execute(
         &format!(
-            "UPDATE verdict SET until = $2, ended = {} WHERE scope = $1 AND leg = 1 AND source = {} AND class = 1 AND until IS NULL \
-             AND EXISTS (SELECT 1 FROM verdict s WHERE s.scope = verdict.scope AND s.leg = 1 AND s.source = verdict.source \
-             AND s.ref = verdict.ref AND s.file = verdict.file AND s.line = verdict.line AND s.class = 3 AND s.is_matched = 0 \
-             AND s.day = $2)",
-            Ended::Changed.code(),
-            source.code()
+            "INSERT INTO matched (channel, ref, file, line, amount, differs) SELECT t.channel, t.id, l.file, l.line, t.amount, {differs} \
+             FROM (SELECT * FROM bill_trade WHERE file = $1 AND line > $2 AND line <= $3 AND kind = 'payment') l \
+             JOIN (SELECT * FROM channel_transaction WHERE channel = $5 AND credited = 1 AND at >= $6 AND at < $7) t ON t.id = l.ref \
+             ORDER BY l.line ON CONFLICT (channel, ref) DO NOTHING"
         ),
-        &[of.name(), of.day()],
-    )
-    .map(drop)
+        &values,
+    )?;
+    tx.execute("SET LOCAL enable_nestloop = on", &[]).map(drop)
 }
 
 /// Where the next part of the day's credits ends that begins at a time; none where there are none.
@@ -397,7 +281,7 @@ pub fn new_credits(tx: &mut dyn Tx, of: &Scope, (from, to): (Wall, Wall)) -> Res
         &format!(
             "INSERT INTO verdict ({COLUMNS}) SELECT CAST($1 AS TEXT), 1, 2, t.id, 0, 0, \
              CASE WHEN t.at < CAST($6 AS BIGINT) THEN {} ELSE {} END, 0, CAST($2 AS TEXT), CAST($2 AS TEXT), t.at, t.amount, \
-             t.amount, NULL, NULL FROM channel_transaction t WHERE t.channel = $3 AND t.credited = 1 AND t.at >= $4 AND t.at < $5 \
+             t.amount, NULL, NULL, 0 FROM channel_transaction t WHERE t.channel = $3 AND t.credited = 1 AND t.at >= $4 AND t.at < $5 \
              AND NOT EXISTS (SELECT 1 FROM matched m WHERE m.channel = t.channel AND m.ref = t.id)",
             Class::Short.code(),
             Class::Pending.code()
@@ -405,37 +289,6 @@ pub fn new_credits(tx: &mut dyn Tx, of: &Scope, (from, to): (Wall, Wall)) -> Res
         &[of.name(), of.day(), of.channel(), from.0.into(), to.0.into(), due_before.into()],
     )
     .map(drop)
-}
-
-/// Some of the credits that waited: those that have found their line, and those that are due now. Whether there may be more.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn waiting_credits(tx: &mut dyn Tx, of: &Scope) -> Result<bool, StoreError> {
-    by_index(tx)?;
-    let open = "scope = $1 AND leg = 1 AND source = 2 AND until IS NULL";
-    let found = tx.execute(
-        &format!(
-            "UPDATE verdict SET until = $2, ended = {} WHERE ({KEY}) IN (SELECT {KEY} FROM verdict v WHERE {open} AND EXISTS \
-             (SELECT 1 FROM matched m WHERE m.channel = $3 AND m.ref = v.ref) LIMIT {PART})",
-            Ended::Matched.code()
-        ),
-        &[of.name(), of.day(), of.channel()],
-    )?;
-    if found > 0 || !of.is_complete {
-        return Ok(found > 0);
-    }
-    let due = tx.execute(
-        &format!(
-            "INSERT INTO verdict ({COLUMNS}) SELECT scope, 1, 2, ref, 0, 0, {}, 0, CAST($2 AS TEXT), of_day, at, amount, ours, NULL, \
-             NULL FROM verdict WHERE {open} AND class = {} AND at < $3 LIMIT {PART}",
-            Class::Short.code(),
-            Class::Pending.code()
-        ),
-        &[of.name(), of.day(), of.window.due_before.0.into()],
-    )?;
-    taken_over(tx, of, Source::Credit)?;
-    Ok(due > 0)
 }
 
 /// Days before this one whose bill was due this morning and is not there.
@@ -446,7 +299,7 @@ pub fn missing_files(tx: &mut dyn Tx, of: &Scope, missing: &[Day]) -> Result<(),
     for day in missing.iter().filter(|day| **day < of.window.day) {
         tx.execute(
             &format!(
-                "INSERT INTO verdict ({COLUMNS}) VALUES ($1, 2, 3, $3, 0, 0, {}, 0, $2, $3, $4, 0, NULL, NULL, NULL) \
+                "INSERT INTO verdict ({COLUMNS}) VALUES ($1, 2, 3, $3, 0, 0, {}, 0, $2, $3, $4, 0, NULL, NULL, NULL, 0) \
                  ON CONFLICT ({KEY}) DO NOTHING",
                 Class::FileMissing.code()
             ),

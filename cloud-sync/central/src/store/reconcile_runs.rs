@@ -176,31 +176,41 @@ pub fn is_alive(tx: &mut dyn Tx, id: u64, now: Wall) -> Result<bool, StoreError>
     Ok(alive == 1)
 }
 
-/// A run is done: from now on it counts.
+/// A run is done: from now on it counts, until it is made again.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn finish(
-    tx: &mut dyn Tx,
-    id: u64,
-    is_final: bool,
-    totals: &Totals,
-    digest: &str,
-    now: Wall,
-) -> Result<(), StoreError> {
+pub fn finish(tx: &mut dyn Tx, id: u64, totals: &Totals, digest: &str, now: Wall) -> Result<(), StoreError> {
     let json = serde_json::to_string(totals).map_err(|error| StoreError::Broken(error.to_string()))?;
-    let status = if is_final { Status::Final } else { Status::Provisional };
     tx.execute(
-        "UPDATE run SET status = $1, totals = $2, digest = $3, ended_at = $4 WHERE id = $5 AND status = 'running'",
-        &[
-            status.word().into(),
-            json.into(),
-            digest.into(),
-            now.0.into(),
-            id.into(),
-        ],
+        "UPDATE run SET status = 'provisional', totals = $1, digest = $2, ended_at = $3 WHERE id = $4 AND status = 'running'",
+        &[json.into(), digest.into(), now.0.into(), id.into()],
     )
     .map(drop)
+}
+
+/// A run that counts does so for ever: its day, which was over then, is final. Whether it is.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn close(tx: &mut dyn Tx, id: u64, ends_at: Wall) -> Result<bool, StoreError> {
+    let closed = tx.execute(
+        "UPDATE run SET status = 'final', ends_at = $1 WHERE id = $2 AND status = 'provisional'",
+        &[ends_at.0.into(), id.into()],
+    )?;
+    Ok(closed == 1)
+}
+
+/// How many days from one to another have a run that counts.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn count(tx: &mut dyn Tx, scope: &str, from: Day, to: Day) -> Result<i64, StoreError> {
+    let row = tx.query_optional(
+        "SELECT COUNT(*) FROM run WHERE scope = $1 AND day >= $2 AND day <= $3 AND status IN ('provisional', 'final')",
+        &[scope.into(), from.to_string().into(), to.to_string().into()],
+    )?;
+    row.map_or(Ok(0), |mut row| row.int(0))
 }
 
 /// A run does not come to its end.
@@ -235,10 +245,10 @@ pub fn counting(tx: &mut dyn Tx, scope: &str, from: Day) -> Result<Vec<Run>, Sto
 /// [`StoreError`].
 pub fn last_final(tx: &mut dyn Tx, scope: &str) -> Result<Option<Day>, StoreError> {
     let row = tx.query_optional(
-        "SELECT MAX(day) FROM run WHERE scope = $1 AND status = 'final'",
+        "SELECT day FROM run WHERE scope = $1 AND status IN ('provisional', 'final') AND status = 'final' ORDER BY day DESC LIMIT 1",
         &[scope.into()],
     )?;
-    let day = row.map(|mut row| row.optional_text(0)).transpose()?.flatten();
+    let day = row.map(|mut row| row.text(0)).transpose()?;
     day.map(|day| day.parse().map_err(StoreError::Broken)).transpose()
 }
 

@@ -1,6 +1,6 @@
 //! Suspense (挂账): money that is on one side alone, by its discrepancy. The movements are in the ledger; here stands where each is.
 
-use super::{Row, StoreError, Tx, members::member_id};
+use super::{Row, StoreError, Tx, discrepancies::SAME, members::member_id};
 use domain::{ids::MemberId, time::Wall, units::Fen};
 
 /// Where the money of a discrepancy is.
@@ -138,9 +138,7 @@ pub fn over(tx: &mut dyn Tx, channel: &str, limit: u64) -> Result<Vec<Suspense>,
     let rows = tx.query(
         &format!(
             "SELECT s.{columns} FROM suspense s JOIN discrepancy d ON d.id = s.discrepancy WHERE s.channel = $1 \
-             AND s.state IN ('parked', 'written_off', 'recovered') AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.scope = d.scope \
-             AND v.leg = d.leg AND v.source = d.source AND v.ref = d.ref AND v.file = d.file AND v.line = d.line \
-             AND v.class = d.class AND v.until IS NULL) ORDER BY s.discrepancy LIMIT $2"
+             AND s.state IN ('parked', 'written_off', 'recovered') AND NOT EXISTS (SELECT 1 FROM verdict v WHERE {SAME}) ORDER BY s.discrepancy LIMIT $2"
         ),
         &[channel.into(), limit.into()],
     )?;

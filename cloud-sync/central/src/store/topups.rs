@@ -161,12 +161,18 @@ pub fn of_member(tx: &mut dyn Tx, member: &MemberId, limit: u64) -> Result<Vec<T
 
 /// Uses a transaction of a channel's; one that nobody was credited for may be credited now. Whether it is this use that counts.
 ///
+/// Where the clock was put back behind a day of the channel that is final, it is credited when that day was over: nothing is dated into
+/// it any more.
+///
 /// # Errors
 /// [`StoreError`].
 pub fn use_transaction(tx: &mut dyn Tx, of: &Used) -> Result<bool, StoreError> {
     let added = tx.execute(
-        "INSERT INTO channel_transaction (channel, id, ref, amount, credited, why, at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (channel, id) DO UPDATE SET ref = excluded.ref, amount = excluded.amount, \
+        "INSERT INTO channel_transaction (channel, id, ref, amount, credited, why, at) SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), \
+         CAST($3 AS TEXT), CAST($4 AS BIGINT), CAST($5 AS BIGINT), CAST($6 AS TEXT), \
+         CASE WHEN closed.until > CAST($7 AS BIGINT) THEN closed.until ELSE CAST($7 AS BIGINT) END \
+         FROM (SELECT (SELECT ends_at FROM run WHERE scope = 'channel:' || CAST($1 AS TEXT) AND status IN ('provisional', 'final') \
+         AND status = 'final' ORDER BY day DESC LIMIT 1) AS until) closed WHERE TRUE ON CONFLICT (channel, id) DO UPDATE SET ref = excluded.ref, amount = excluded.amount, \
          credited = 1, why = NULL, at = excluded.at WHERE channel_transaction.credited = 0 AND excluded.credited = 1",
         &[
             of.channel.as_str().into(),

@@ -47,6 +47,7 @@ fn sum(count: i64, fen: i64) -> Sum {
 fn matched_what_was_credited_and_is_on_the_bill_is_nothing_to_look_at(world: &World) {
     world.credit("t1", "T1", 5_000, "2026-03-09 12:00:03");
     world.bill(D1, &[paid("t1", "T1", 5_000)]);
+    world.now("2026-03-11 01:00:00");
     let run = world.run(D1);
     assert_eq!(run.status, Status::Final);
     assert_eq!(world.open(D1), none());
@@ -162,6 +163,7 @@ fn short_was_credited_and_is_on_no_bill(world: &World) {
 fn short_is_over_when_the_line_comes_late(world: &World) {
     short_was_credited_and_is_on_no_bill(world);
     world.bill("2026-03-13", &[paid("t1", "T1", 5_000)]);
+    world.now("2026-03-15 01:00:00");
     let run = world.run("2026-03-13");
     assert_eq!(run.status, Status::Final);
     assert_eq!(world.open("2026-03-13"), none());
@@ -341,6 +343,7 @@ fn file_missing_is_told_when_it_was_due_and_holds_short_back(world: &World) {
         "those of the day are counted"
     );
     world.bill(D2, &[paid("t2", "T2", 300)]);
+    world.now("2026-03-16 01:00:00");
     let run = world.run("2026-03-14");
     assert_eq!(run.status, Status::Final);
     assert_eq!(world.open("2026-03-14"), ["SHORT credit t1 5000 -"]);

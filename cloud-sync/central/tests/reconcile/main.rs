@@ -7,6 +7,7 @@ mod classes;
 #[path = "../store/cluster.rs"]
 mod cluster;
 mod plans;
+mod rules;
 mod runs;
 mod truth;
 mod workflow;

@@ -11,6 +11,7 @@ use central::{
         Dialect, LookUp, Row, SetStatement, StoreError, Tx, Value, discrepancies,
         reconcile::{self, Scope},
         reconcile_runs::{self as runs, Which},
+        reconcile_waiting::{self as waiting, Place, Waits},
     },
 };
 use domain::time::Zone;
@@ -106,7 +107,7 @@ fn reads_all(line: &str) -> bool {
 
 /// Whether a plan goes by the times of credits, or by files, to what a number leads to: all of a day for each line.
 fn goes_round_about(statement: &str, plan: &[String]) -> bool {
-    let by_number = statement.contains("t.id = ");
+    let by_number = statement.contains("AND t.id = ");
     let of_lines = statement.contains("bill_trade");
     plan.iter().any(|line| {
         let of_other_lines = [" e ", " p ", " x "]
@@ -120,6 +121,16 @@ fn goes_round_about(statement: &str, plan: &[String]) -> bool {
                 && !line.contains("bill_trade_payment")
                 && !line.contains("bill_trade_refund"))
     })
+}
+
+/// Asks everything that waits again, where there is nothing too.
+fn ask(tx: &mut dyn Tx, of: &Scope, which: &[Waits]) -> Result<(), StoreError> {
+    let (first, last): (Place, Place) = ((String::new(), 0, 0), ("~".to_owned(), 0, 0));
+    for waits in which {
+        waits.part(tx, of, &first)?;
+        waits.ask(tx, of, (&first, &last))?;
+    }
+    Ok(())
 }
 
 fn no_table_is_read_to_its_end(world: &World) {
@@ -146,14 +157,15 @@ fn no_table_is_read_to_its_end(world: &World) {
         let tx = &mut tx;
         let files = reconcile::files(tx, CHANNEL, today, today.plus(3))?;
         runs::begin(tx, scope, today, "{}", "test", window.end)?;
-        while reconcile::take_back(tx, &of)? {}
-        reconcile::waiting_payments(tx, &of)?;
+        while waiting::take_back(tx, &of)? {}
+        ask(tx, &of, &Waits::BEFORE)?;
         let to = reconcile::part_of_lines(tx, files[0].id, 0)?.unwrap();
         reconcile::new_lines(tx, &of, files[0].id, (0, to))?;
-        reconcile::waiting_refunds(tx, &of)?;
+        ask(tx, &of, &Waits::AFTER_LINES)?;
+        waiting::given_back(tx, &of)?;
         reconcile::part_of_credits(tx, &of, window.begin)?;
         reconcile::new_credits(tx, &of, (window.begin, window.end))?;
-        while reconcile::waiting_credits(tx, &of)? {}
+        ask(tx, &of, &Waits::AFTER_CREDITS)?;
         reconcile::missing_files(tx, &of, &[today])?;
         reconcile::credits(tx, CHANNEL, &window)?;
         reconcile::unlisted(tx, CHANNEL, &window)?;

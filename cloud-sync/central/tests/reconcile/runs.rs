@@ -10,6 +10,7 @@ use central::{
         bill_proposals,
         reconcile::{self, Scope},
         reconcile_runs::{self as runs, ALIVE_MS, Begun, Status},
+        reconcile_waiting,
     },
 };
 use domain::time::Zone;
@@ -78,6 +79,7 @@ fn made_again_it_is_the_same_to_the_byte(world: &World) {
 
 fn a_day_that_is_final_is_never_written_again(world: &World) {
     plant(world, true);
+    world.now("2026-03-13 01:00:00");
     let run = world.run(D3);
     assert_eq!(run.status, Status::Final);
     let before = world.found();
@@ -136,7 +138,7 @@ fn begin(world: &World, parts: bool) -> u64 {
         };
         if parts {
             let files = reconcile::files(tx, CHANNEL, of.window.day, of.window.day)?;
-            while reconcile::take_back(tx, &of)? {}
+            while reconcile_waiting::take_back(tx, &of)? {}
             reconcile::new_lines(tx, &of, files[0].id, (0, 3))?;
         }
         Ok(id)
@@ -146,10 +148,8 @@ fn begin(world: &World, parts: bool) -> u64 {
 
 fn cut_off_in_the_middle_it_is_done_again_from_the_days_beginning(world: &World) {
     plant(world, false);
-    // The bill of the first day is there, and so it is final; without its run it can be done again.
     world.run(D3);
     let before = world.found();
-    world.execute("UPDATE run SET status = 'provisional' WHERE day = $1", vec![D1.into()]);
     begin(world, true);
     assert_ne!(
         world.found()["verdict"],
@@ -175,7 +175,7 @@ fn a_run_that_was_taken_for_dead_writes_no_more(world: &World) {
     let finished = wait(
         world
             .db
-            .write(move |tx| runs::finish(tx, id, true, &Default::default(), "00", now)),
+            .write(move |tx| runs::finish(tx, id, &Default::default(), "00", now)),
     );
     finished.unwrap();
     assert_eq!(
@@ -219,6 +219,7 @@ fn a_bill_that_came_late_makes_of_every_day_what_it_had_made_in_time(world: &Wor
     );
     the_second(world);
     wait(world.reconciler.catch_up(CHANNEL, day(D3), "test")).unwrap();
+    world.now("2026-03-13 01:00:00");
     assert_eq!(
         wait(world.reconciler.catch_up(CHANNEL, day(D3), "test")).unwrap(),
         0,
@@ -232,6 +233,7 @@ fn a_bill_that_came_late_makes_of_every_day_what_it_had_made_in_time(world: &Wor
     };
     let in_time = World::sqlite();
     plant(&in_time, true);
+    in_time.now("2026-03-13 01:00:00");
     in_time.run(D3);
     assert_eq!(digests(world).len(), 3);
     assert_eq!(digests(world), digests(&in_time), "on either database");
@@ -299,16 +301,27 @@ fn at_one_in_the_morning_and_when_a_bill_comes_days_are_done_by_themselves(world
     );
     assert_eq!(look("2026-03-10 09:00:00"), 0);
     world.bill(D1, &[]);
-    assert_eq!((look("2026-03-10 10:00:00"), status(D1).as_deref()), (1, Some("final")));
+    assert_eq!(
+        (look("2026-03-10 10:00:00"), status(D1).as_deref()),
+        (1, Some("provisional"))
+    );
     // Nobody was there for two nights.
     assert_eq!(
         (look("2026-03-12 14:00:00"), status(D3).as_deref()),
         (2, Some("provisional"))
     );
+    assert_eq!(status(D1).as_deref(), Some("final"), "its bill had a night");
     assert_eq!(look("2026-03-12 14:01:00"), 0);
     world.bill(D3, &[]);
     world.bill(D2, &[]);
-    assert_eq!((look("2026-03-12 15:00:00"), status(D3).as_deref()), (2, Some("final")));
+    assert_eq!(
+        (look("2026-03-12 15:00:00"), status(D3).as_deref()),
+        (2, Some("provisional"))
+    );
+    assert_eq!(look("2026-03-13 00:59:59"), 0);
+    assert_eq!(status(D2).as_deref(), Some("provisional"));
+    look("2026-03-13 01:00:00");
+    assert_eq!(status(D3).as_deref(), Some("final"));
 }
 
 fn a_bill_that_was_withdrawn_is_as_if_it_had_never_been(world: &World) {

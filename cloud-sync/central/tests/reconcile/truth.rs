@@ -1,12 +1,12 @@
 //! Days by chance, as `tests/figures/bills.py` plants them: it knows what must come of them, and shares no code with what finds it. Bills
-//! come late, files and credits of WeChat, Alipay and a bank whose clocks change; after each morning's work what is known is kept, and at
-//! the end what was open on every day is held against the truth.
+//! come late, some are wrong and withdrawn, fees are changed; files and credits are WeChat's, Alipay's and a bank's whose clocks change. Each
+//! morning what was open on every day of which all is there is held against the truth: what comes later changes nothing of it.
 
 use crate::world::{CHANNEL, World, day, wait};
 use central::{
     bills::{Biller, Format},
     reconcile::days::through,
-    store::Value as Sql,
+    store::{Value as Sql, bill_proposals},
 };
 use domain::time::Zone;
 use serde_json::Value;
@@ -47,6 +47,7 @@ fn live(world: &World, seed: u64, days: i32) {
     let first = day(truth["first"].as_str().unwrap());
     let last = first.plus(days - 1);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
+    world.execute("DELETE FROM channel_setting", vec![]);
     world.execute("DELETE FROM channel WHERE name = $1", vec![CHANNEL.into()]);
     let mut names = Vec::new();
     for channel in truth["channels"].as_array().unwrap() {
@@ -66,33 +67,63 @@ fn live(world: &World, seed: u64, days: i32) {
     plant(world, &truth);
 
     let berlin = Zone::named("Europe/Berlin").unwrap();
-    for morning in 1..=days + 6 {
+    let channels = truth["channels"].as_array().unwrap();
+    let last_bill = channels.iter().map(|of| of["last"].as_i64().unwrap()).max().unwrap();
+    for morning in 1..=i32::try_from(last_bill).unwrap().max(days) + 2 {
         // What is in the books of days to come changes nothing of the past: it is there from the beginning.
         world.set(berlin.begin_of(first.plus(morning)).after_ms(10 * 3_600_000));
-        for file in truth["files"].as_array().unwrap() {
-            if file["arrives"].as_i64().unwrap() == i64::from(morning) {
-                let bytes = fs::read(file["path"].as_str().unwrap()).unwrap();
-                let format: Format = text(&file["format"]).parse().unwrap();
-                world
-                    .import(&text(&file["channel"]), day(&text(&file["day"])), format, &bytes)
-                    .unwrap();
+        let is_now = |at: &Value| at.as_i64() == Some(i64::from(morning));
+        for channel in channels.iter().filter(|of| is_now(&of["changed"])) {
+            let fee_ppm = u32::try_from(channel["fee_ppm"].as_u64().unwrap()).unwrap();
+            world.change_of(&text(&channel["name"]), |channel| channel.fee_ppm = fee_ppm);
+        }
+        let files = truth["files"].as_array().unwrap();
+        for file in files.iter().filter(|of| is_now(&of["withdrawn"])) {
+            withdraw(world, &text(&file["channel"]), &text(&file["day"]));
+        }
+        for file in files.iter().filter(|of| is_now(&of["arrives"])) {
+            let (name, of) = (text(&file["channel"]), text(&file["day"]));
+            let bytes = fs::read(file["path"].as_str().unwrap()).unwrap();
+            let format: Format = text(&file["format"]).parse().unwrap();
+            world.import(&name, day(&of), format, &bytes).unwrap();
+            if !file["withdrawn"].is_null() {
+                propose(world, &name, &of);
             }
         }
+        // What comes after the last day is nobody's to judge.
+        let asked = last.min(first.plus(morning - 1));
         for name in &names {
-            // What comes after the last day is nobody's to judge.
-            let asked = last.min(first.plus(morning - 1));
             wait(world.reconciler.run(name, asked, "test")).unwrap();
         }
         if morning % 5 == 0 {
             let before = world.found();
             for name in &names {
-                wait(world.reconciler.run(name, last.min(first.plus(morning - 1)), "test")).unwrap();
+                wait(world.reconciler.run(name, asked, "test")).unwrap();
             }
             assert_eq!(
                 world.found(),
                 before,
                 "seed {seed}: done again it is the same to the byte"
             );
+        }
+        for channel in channels {
+            let name = text(&channel["name"]);
+            let known = channel["known"][usize::try_from(morning).unwrap()].as_u64().unwrap();
+            let open = channel["open"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .take(usize::try_from(known).unwrap());
+            // Of the days before these it was looked on the mornings before.
+            let days: Vec<_> = through(first, last).zip(open).collect();
+            for (of, open) in days.iter().rev().take(6) {
+                let open: Vec<String> = open.as_array().unwrap().iter().map(text).collect();
+                assert_eq!(
+                    world.open_of(&name, *of),
+                    open,
+                    "seed {seed}, {name}, {of} as it is known on morning {morning}"
+                );
+            }
         }
     }
 
@@ -121,6 +152,14 @@ fn live(world: &World, seed: u64, days: i32) {
                 .collect();
             assert_eq!(totals, classes, "seed {seed}, {name}, {of}: totals count what is open");
         }
+        let open = channel["open"].as_array().unwrap().last().unwrap();
+        let open: Vec<String> = open.as_array().unwrap().iter().map(text).collect();
+        let differs: Vec<String> = open.into_iter().filter(|said| !said.starts_with("PENDING")).collect();
+        assert_eq!(
+            world.discrepancies_of(&name),
+            differs,
+            "seed {seed}, {name}: what differs is named once"
+        );
         assert_eq!(
             counted,
             channel["pairs"].as_i64().unwrap(),
@@ -132,6 +171,32 @@ fn live(world: &World, seed: u64, days: i32) {
         0,
         "seed {seed}: every bill came in the end"
     );
+}
+
+/// Somebody wants to withdraw the bill of a day: it is not final before that is decided.
+fn propose(world: &World, channel: &str, of: &str) {
+    world.execute(
+        "INSERT INTO bill_proposal (id, kind, channel, format, day, file, reason, state, proposed_by, proposed_at) \
+         SELECT 'p' || CAST(id AS TEXT), 'withdraw', channel, format, day, id, 'wrong', 'proposed', 'anna', 0 FROM bill_file \
+         WHERE channel = $1 AND day = $2 AND state = 'imported'",
+        vec![channel.into(), of.into()],
+    );
+}
+
+/// Somebody else approves that.
+fn withdraw(world: &World, channel: &str, of: &str) {
+    let rows = world.query(
+        "SELECT id FROM bill_file WHERE channel = $1 AND day = $2 AND state = 'imported'",
+        vec![channel.into(), of.into()],
+    );
+    let file = rows[0].clone().int(0).unwrap().unsigned_abs();
+    let now = world.reconciler.clock.wall();
+    let done = world.db.write(move |tx| {
+        bill_proposals::withdraw(tx, file)?;
+        let (id, state) = (format!("p{file}"), bill_proposals::State::Approved);
+        bill_proposals::decide(tx, &id, state, Some(file), "ben", now)
+    });
+    wait(done).unwrap();
 }
 
 /// Writes credits, and top-ups that were asked for.

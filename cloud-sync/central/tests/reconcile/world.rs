@@ -201,7 +201,20 @@ impl World {
             bills: Some(biller),
             made_at: Zone::named(zone).unwrap().begin_of(first),
         };
-        wait(self.db.write(move |tx| channels::put(tx, &channel))).unwrap();
+        wait(self.db.write(move |tx| channels::put(tx, &channel, channel.made_at))).unwrap();
+    }
+
+    /// Changes the channel, now.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Channel)) {
+        self.change_of(CHANNEL, change);
+    }
+
+    pub(crate) fn change_of(&self, name: &str, change: impl FnOnce(&mut Channel)) {
+        let (now, name) = (self.clock.wall(), name.to_owned());
+        let found = wait(self.db.read(move |tx| channels::find(tx, &name))).unwrap();
+        let mut channel = found.unwrap();
+        change(&mut channel);
+        wait(self.db.write(move |tx| channels::put(tx, &channel, now))).unwrap();
     }
 
     /// A time by the channel's clocks, as in `2026-03-09 12:00:00`.
@@ -327,17 +340,16 @@ impl World {
             "SELECT class, source, ref, ours, theirs FROM verdict WHERE scope = $1 AND day <= $2 AND (until IS NULL OR until > $2)",
             vec![format!("channel:{channel}").into(), of.to_string().into()],
         );
-        let said = |mut row: Row| {
-            let class = Class::of_code(row.int(0).unwrap()).unwrap().word();
-            let source = Source::of_code(row.int(1).unwrap()).unwrap().word();
-            let reference = row.text(2).unwrap();
-            let value = |fen: Option<i64>| fen.map_or("-".to_owned(), |fen| fen.to_string());
-            let (ours, theirs) = (value(row.optional_int(3).unwrap()), value(row.optional_int(4).unwrap()));
-            format!("{class} {source} {reference} {ours} {theirs}")
-        };
-        let mut open: Vec<String> = rows.into_iter().map(said).collect();
-        open.sort();
-        open
+        said(rows)
+    }
+
+    /// What is open of a channel's discrepancies, in the same words.
+    pub(crate) fn discrepancies_of(&self, channel: &str) -> Vec<String> {
+        let rows = self.query(
+            "SELECT class, source, ref, ours, theirs FROM discrepancy WHERE scope = $1 AND closed_at IS NULL",
+            vec![format!("channel:{channel}").into()],
+        );
+        said(rows)
     }
 
     /// Everything that a run leaves behind, but for what says when and how often.
@@ -360,4 +372,18 @@ impl World {
             ),
         ])
     }
+}
+
+fn said(rows: Vec<Row>) -> Vec<String> {
+    let said = |mut row: Row| {
+        let class = Class::of_code(row.int(0).unwrap()).unwrap().word();
+        let source = Source::of_code(row.int(1).unwrap()).unwrap().word();
+        let reference = row.text(2).unwrap();
+        let value = |fen: Option<i64>| fen.map_or("-".to_owned(), |fen| fen.to_string());
+        let (ours, theirs) = (value(row.optional_int(3).unwrap()), value(row.optional_int(4).unwrap()));
+        format!("{class} {source} {reference} {ours} {theirs}")
+    };
+    let mut said: Vec<String> = rows.into_iter().map(said).collect();
+    said.sort();
+    said
 }

@@ -47,7 +47,7 @@ fn loaded(db: &Db) -> u64 {
         made_by: "slow".to_owned(),
     };
     let written = db.write(move |tx| {
-        channels::put(tx, &channel)?;
+        channels::put(tx, &channel, channel.made_at)?;
         let id = bills::begin(tx, &file, BEGUN)?;
         let row = |line: u64| {
             let texts = ["wechat", "payment", "r", "o", "n"].map(Value::from);

@@ -157,7 +157,7 @@ fn a_bill_of_a_million_lines() {
             bills: Some(Biller::Wechat),
             made_at: Wall(0),
         };
-        wait(db.write(move |tx| channels::put(tx, &channel))).unwrap();
+        wait(db.write(move |tx| channels::put(tx, &channel, channel.made_at))).unwrap();
         let (received, before) = (million(folder.path()), memory_mb());
         let wanted = Wanted {
             channel: "wechat".to_owned(),

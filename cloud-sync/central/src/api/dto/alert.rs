@@ -13,12 +13,12 @@ pub struct AlertView {
     #[schema(example = "alert_0f1e2d3c4b5a6978")]
     pub id: String,
     /// `site_silent`, `backlog_old`, `on_road_long`, `ahead`, `broken`, `forked`, `site_certificate`, `books`, `rating`, `key_unknown`,
-    /// `protocol_version`, `vouchers_closed_ahead`: about a site;
+    /// `protocol_version`, `vouchers_closed_ahead`: about a site; `totals_do_not_close`: about a channel;
     /// `certificate`, `disk`, `bills_stuck`: about a process of head office; `restored`, `standby_asynchronous`, `wallets_frozen`: about head
     /// office.
     #[schema(example = "site_silent")]
     pub kind: String,
-    /// The site, the process, or `head office`.
+    /// The site, the process, `channel:` and a channel's name, or `head office`.
     #[schema(example = "s01")]
     pub subject: String,
     /// What is the matter and what to do, as it was when it began.

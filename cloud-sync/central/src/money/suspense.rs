@@ -13,7 +13,7 @@ use crate::{
         discrepancies::{self, Discrepancy, State as Stands},
         discrepancy_decisions::{self as decisions, Decision, State},
         ledger::{self, Movement},
-        members,
+        members, people,
         queries::{
             Page,
             reconcile::{self as queries, Which},
@@ -22,7 +22,7 @@ use crate::{
         topups::{self, TopUp},
     },
 };
-use domain::{correction::are_two_people, ids::MemberId, units::Fen};
+use domain::{ids::MemberId, units::Fen};
 
 /// The code of money that goes into suspense, or out of it.
 const SUSPENSE: &str = "SUSPENSE";
@@ -220,7 +220,8 @@ impl Money<'_> {
             Err(refused) => return Ok(Err(refused)),
         };
         let by = self.by.clone();
-        if !are_two_people(&waits.maker, &by) {
+        let (maker, checker) = ((waits.maker.as_str(), waits.made_at), (by.as_str(), self.now));
+        if !people::are_two(self.tx, maker, checker)? {
             return Ok(Err(Refused::SamePerson {
                 proposed_by: waits.maker,
                 by,

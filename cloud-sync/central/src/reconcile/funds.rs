@@ -207,6 +207,7 @@ impl Reconciler {
             let from = self.first_to_do(&plan, day).await?.unwrap_or(day);
             self.days(&plan, from, day, by).await?;
             self.close(channel).await?;
+            self.keep_suspense(channel).await?;
         }
         let scope = plan.scope;
         let counting = self.db.read(move |tx| runs::counting(tx, &scope, day)).await?;
@@ -227,6 +228,7 @@ impl Reconciler {
             Some(from) => self.days(&plan, from, to, by).await?,
         };
         self.close(channel).await?;
+        self.keep_suspense(channel).await?;
         Ok(done)
     }
 
@@ -283,7 +285,6 @@ impl Reconciler {
             done += 1;
         }
         self.bring_over(&plan.scope, by).await?;
-        self.keep_suspense(&plan.channel.name).await?;
         Ok(done)
     }
 
@@ -483,20 +484,15 @@ impl Reconciler {
 
     /// What no run finds any more leaves suspense, and what a final day has found goes there.
     async fn keep_suspense(&self, channel: &str) -> Result<(), NotRun> {
-        loop {
-            let (of, now) = (channel.to_owned(), self.clock.wall());
-            let taken = self
-                .db
-                .write(move |tx| Money::new(tx, now, RULE).take_back_suspense(&of));
-            if !taken.await? {
-                break;
+        type Keep = fn(&mut Money<'_>, &str, u64) -> Result<Option<u64>, StoreError>;
+        let both: [Keep; 2] = [Money::take_back_suspense, Money::park_final];
+        for keep in both {
+            let mut after = Some(0);
+            while let Some(last) = after {
+                let (of, now) = (channel.to_owned(), self.clock.wall());
+                let kept = self.db.write(move |tx| keep(&mut Money::new(tx, now, RULE), &of, last));
+                after = kept.await?;
             }
-        }
-        let mut after = Some(0);
-        while let Some(last) = after {
-            let (of, now) = (channel.to_owned(), self.clock.wall());
-            let parked = self.db.write(move |tx| Money::new(tx, now, RULE).park_final(&of, last));
-            after = parked.await?;
         }
         Ok(())
     }

@@ -5,17 +5,23 @@ use crate::station::{Answer, StationProcess};
 use anyhow::{Context, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use domain::{
-    ids::SiteId,
+    head_office::{Directive, DirectiveNo, DirectiveRow, Voucher},
+    ids::{MemberId, SiteId},
     journal::{Hash, Head},
+    time::Wall,
+    units::Fen,
 };
 use protocol::{
-    frame::{Ack, Batch, HqEpoch, Nonce, Pong, State, Tail},
+    frame::{Ack, Batch, HqEpoch, Nonce, Pong, SignedDirective, State, Tail},
     key::SigningKey,
     pack::Packer,
 };
 use serde_json::Value;
 use service::client::{Call, Client};
 use std::path::PathBuf;
+
+/// Its life.
+const HQ_EPOCH: HqEpoch = HqEpoch([9; 16]);
 
 /// Head office, as far as one station is concerned.
 pub struct Line {
@@ -130,9 +136,8 @@ impl Line {
 
     /// An acknowledgement of this place.
     pub fn ack(&self, state: State, head: Head, nonce: Nonce) -> Vec<u8> {
-        let hq_epoch = HqEpoch([9; 16]);
         let ack = Ack {
-            hq_epoch,
+            hq_epoch: HQ_EPOCH,
             state,
             head,
             nonce,
@@ -141,8 +146,33 @@ impl Line {
     }
 
     /// The answer to a ping.
-    pub fn pong(&self, nonce: Nonce, now: domain::time::Wall) -> Vec<u8> {
+    pub fn pong(&self, nonce: Nonce, now: Wall) -> Vec<u8> {
         Pong { nonce, now }.to_bytes(&self.site, &self.key)
+    }
+
+    /// A directive with this number among those of orders and money.
+    pub fn directive(&self, n: u64, directive: &Directive) -> Vec<u8> {
+        let no = DirectiveNo {
+            hq_epoch: HQ_EPOCH,
+            row: DirectiveRow::Orders,
+            n,
+        };
+        SignedDirective::to_bytes(&SignedDirective::json(no, directive), &self.site, &self.key)
+    }
+
+    /// A voucher of this number for a run of the station's journal, as a driver shows it.
+    pub fn voucher(&self, id: &str, member: &MemberId, amount: Fen, epoch: &str) -> String {
+        let voucher = Voucher {
+            site: self.site.clone(),
+            hq_epoch: HQ_EPOCH,
+            epoch: epoch.to_owned(),
+            id: id.to_owned(),
+            member: member.clone(),
+            name: member.to_string(),
+            amount,
+            expires_at: Wall::RANGE.end.after_ms(-1),
+        };
+        protocol::voucher::to_text(&voucher, &self.key)
     }
 
     /// The entries after `after`, up to `last`, handed back under this key.

@@ -119,6 +119,23 @@ async fn a_wallet_pays_for_an_order_at_a_station_and_carries_money_over_a_line_t
     })
     .await;
 
+    // People at the station see what head office had it do, and what drivers brought along.
+    let id = voucher["id"].as_str().unwrap();
+    let vouchers = station.cli(&["voucher", "show"]).unwrap();
+    assert!(vouchers.contains(id) && vouchers.contains("20.00"), "{vouchers}");
+    assert!(vouchers.starts_with("closed until "), "{vouchers}");
+    let directives = station.cli(&["directive", "show"]).unwrap();
+    assert!(directives.starts_with("head office's life "), "{directives}");
+    assert!(
+        directives.contains("LeaseReceived OrderPlaced") && directives.contains("hq-"),
+        "{directives}"
+    );
+    let refused = station.cli(&["directive", "show", "--refused"]).unwrap();
+    assert!(
+        refused.ends_with("no directive is in what was looked through"),
+        "{refused}"
+    );
+
     // What is left of it there comes back when it is asked for.
     let there = station.get("/v1/members/wang").await.unwrap().success().unwrap()["allowance"].clone();
     let all = json!({ "site": SITE, "amount": "100.00" });

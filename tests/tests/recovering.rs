@@ -5,6 +5,8 @@
 
 use domain::{
     fact::{Fact, StopCause},
+    head_office::Directive,
+    ids::MemberId,
     journal::{Hash, Head},
     order::State,
     topics::{self, DownKind, UpKind},
@@ -268,6 +270,67 @@ async fn a_restored_station_gets_back_what_head_office_has_and_books_nothing_bef
     );
     history::report(&mut pile, "plugged", None, "1004.0000").await.unwrap();
     world.station.place("ben", "P2", "5.00").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directive_and_a_voucher_wait_until_the_station_has_its_journal_back() {
+    let mut world = World::new("recovering-money").await;
+    let end = world.end;
+    // It has met its head office, in the hours that are lost.
+    assert!(!world.acknowledge(world.line.head()).await);
+    world.line.pull().await.unwrap();
+    let last = world.line.head().seq;
+    let taken = async |world: &World| world.line.hello().await.unwrap().0["directives"].clone();
+    world.restore().await;
+    let before = taken(&world).await;
+
+    let w = MemberId::new("w").unwrap();
+    let directive = world.line.directive(
+        1,
+        &Directive::Lease {
+            member: w.clone(),
+            name: "Wang".to_owned(),
+            amount: Fen(2_000),
+            voucher: None,
+        },
+    );
+    let epoch = world.seen().await["epoch"].as_str().unwrap().to_owned();
+    let voucher = |id: &str, epoch: &str| world.line.voucher(id, &w, Fen(1_000), epoch);
+    let shown = json!({ "voucher": voucher("v1", &epoch) });
+    for _ in 0..2 {
+        refused(world.line.put("directive", directive.clone()).await, 503, "recovering");
+        refused(world.station.post("/v1/vouchers", &shown).await, 503, "recovering");
+    }
+    assert_eq!(
+        (taken(&world).await, world.head().await),
+        (before, end),
+        "nothing of it is journaled"
+    );
+
+    assert!(world.acknowledge(world.line.head()).await);
+    let tail = world.line.tail(end, last);
+    world.line.put("tail", tail).await.unwrap().success().unwrap();
+    refused(world.line.put("directive", directive.clone()).await, 503, "recovering");
+    assert!(!world.acknowledge(world.line.head()).await);
+    let number = world.line.put("directive", directive).await.unwrap().success().unwrap();
+    assert_eq!(number["orders"], 1, "{number}");
+    // The voucher of before the restore is closed by it, and one of this run of the journal counts.
+    refused(
+        world.station.post("/v1/vouchers", &shown).await,
+        409,
+        "voucher-before-restore",
+    );
+    let epoch = world.seen().await["epoch"].as_str().unwrap().to_owned();
+    let shown = json!({ "voucher": voucher("v2", &epoch) });
+    world
+        .station
+        .post("/v1/vouchers", &shown)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let member = world.station.get("/v1/members/w").await.unwrap().success().unwrap();
+    assert_eq!(member["allowance"], "30.00", "{member}");
 }
 
 /// The end of a step of the station about half way between two entries.

@@ -4,6 +4,7 @@
 mod asked;
 mod directives;
 mod offered;
+mod other_life;
 mod pace;
 mod sending;
 
@@ -13,6 +14,7 @@ use crate::urgency::Urgency;
 use asked::LIVE_MS;
 use directives::Directives;
 use domain::{head_office::HqEpoch, ids::OrderId, journal::Head, time::Mono};
+use other_life::OtherLife;
 use pace::{Pace, carried_ms};
 use protocol::{
     frame::{Ack, BATCH_ENTRIES_MAX, BATCH_PACKED_MAX, Nonce, Pong, State},
@@ -210,6 +212,7 @@ pub struct Courier {
     phase: Phase,
     /// The life of head office's that has answered the last hello.
     life: Option<HqEpoch>,
+    other_life: OtherLife,
     /// Up to where head office has the journal.
     acked: Option<Head>,
     /// Up to where it was sent.
@@ -264,6 +267,7 @@ impl Courier {
         Self {
             phase: Phase::Away,
             life: None,
+            other_life: OtherLife::default(),
             acked: None,
             sent: Head::START,
             in_common: Head::START,
@@ -338,6 +342,7 @@ impl Courier {
             Phase::Following(Fetching::Company { until, .. }) => Some(*until),
             Phase::Following(_) | Phase::Offering { .. } => None,
         };
+        let other_life = self.other_life.due_at();
         let resend = (!self.pace.is_empty()).then(|| self.resend_at());
         let tell = self.untold.as_ref().map(|_| self.tell_at());
         let watched = self.watched.values().flat_map(|watched| {
@@ -345,7 +350,7 @@ impl Courier {
             [Some(watched.until), frame.map(|sent| sent.after_ms(LIVE_MS))]
         });
         let pings = [self.pings.next_at, self.silent_at()].map(Some);
-        [phase, resend, tell]
+        [phase, other_life, resend, tell]
             .into_iter()
             .chain(pings)
             .chain(watched)
@@ -368,6 +373,7 @@ impl Courier {
         self.phase = Phase::Away;
         self.pace = Pace::default();
         self.directives.lost();
+        self.other_life.lost();
         self.asked.clear();
         self.offered = None;
         self.is_forked = false;
@@ -381,6 +387,7 @@ impl Courier {
             again_at: now.after_ms(HELLO_MS),
         };
         self.pace.clear();
+        self.other_life.greeted(now);
         effects.push(Effect::AskHello);
     }
 
@@ -439,7 +446,7 @@ impl Courier {
         } else if self.life != Some(ack.hq_epoch) && self.phase != Phase::Away {
             // Another life of head office's has begun while the connection stood, behind a broker that is not its own. The station
             // goes by what answers a hello, and by nothing else.
-            return self.greet(now, effects);
+            return self.other_life.heard();
         }
         let was = self.progress.state.replace(ack.state);
         match ack.state {
@@ -654,6 +661,7 @@ impl Courier {
             effects.push(Effect::AskPing);
         }
         match self.phase {
+            _ if self.other_life.due_at().is_some_and(|due| now >= due) => self.greet(now, effects),
             Phase::Greeting { again_at, .. } | Phase::Stalled { again_at } if now >= again_at => {
                 self.greet(now, effects);
             }

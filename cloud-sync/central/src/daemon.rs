@@ -23,11 +23,11 @@ use crate::{
     enrolments::Enrolments,
     front::Front,
     inbox::delivery::Delivery,
-    money::{Money, RULE},
+    money::{self, Money, RULE},
     owners::Owners,
     reconcile::{funds::Reconciler, nightly::Nightly},
     remote::{Address, Remote},
-    store::{Db, Place, StoreError, at_sites, identity},
+    store::{Db, Place, StoreError, identity},
     webhook::{self, Webhook},
 };
 use anyhow::Context;
@@ -485,30 +485,12 @@ async fn keep_rules(
     }
 }
 
-/// Has wallets pay what their members owe, where something stood in the way before: a site that could not take it, or was away.
+/// Has wallets pay what their members owe, where something stood in the way before.
 async fn pay_again(db: Db, clock: MachineClock, bell: Bell) {
     loop {
         tokio::time::sleep(RECALL_EVERY).await;
-        let owing = match db.read(|tx| at_sites::owing(tx, None)).await {
-            Ok(owing) => owing,
-            Err(error) => {
-                tracing::warn!("who owes something cannot be looked up: {error}");
-                continue;
-            }
-        };
-        // Each in a transaction of their own: nobody waits for all of them.
-        for member in owing {
-            let (of, now) = (member.clone(), Clock::wall(&clock));
-            let paid = db.write(move |tx| {
-                let mut money = Money::new(tx, now, RULE);
-                money.pay_owed(&of)?;
-                Ok(money.into_rung())
-            });
-            match paid.await {
-                Ok(sites) => sites.iter().for_each(|site| bell.issued(site)),
-                Err(error) => tracing::warn!(%member, "what they owe cannot be paid: {error}"),
-            }
-        }
+        let rung = money::pay_again(&db, || Clock::wall(&clock)).await;
+        rung.iter().for_each(|site| bell.issued(site));
     }
 }
 

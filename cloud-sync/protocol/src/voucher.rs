@@ -14,8 +14,12 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 const MAGIC: &str = "HFV1";
-/// The longest text, in characters. Longer ones make a QR code that is hard to read off a phone.
-pub const VOUCHER_TEXT_MAX: usize = 600;
+/// The longest voucher, in bytes: a larger one makes a QR code that is hard to read off a phone.
+pub const VOUCHER_BYTES_MAX: usize = 300;
+/// The longest text, in characters.
+pub const VOUCHER_TEXT_MAX: usize = VOUCHER_BYTES_MAX.div_ceil(3) * 4;
+/// The most that is carried of a name, in characters: it is for people at the desk.
+const NAME_CHARS_MAX: usize = 20;
 
 /// Its JSON has short names, as it is carried in a QR code.
 #[derive(Serialize, Deserialize)]
@@ -44,20 +48,26 @@ fn signed(site: &SiteId, content: &[u8]) -> Vec<u8> {
     [format!("hf/v1/site/{site}/voucher").as_bytes(), content].concat()
 }
 
-/// A voucher as text. It ends at a whole second.
+/// A voucher as text. It ends at a whole second, and carries as much of the name as fits into [`VOUCHER_BYTES_MAX`].
 pub fn to_text(voucher: &Voucher, key: &SigningKey) -> String {
-    let said = Said {
+    let mut said = Said {
         site: voucher.site.clone(),
         hq_epoch: voucher.hq_epoch,
         epoch: voucher.epoch.clone(),
         id: voucher.id.clone(),
         member: voucher.member.clone(),
-        name: voucher.name.clone(),
+        name: voucher.name.chars().take(NAME_CHARS_MAX).collect(),
         amount: voucher.amount,
         expires_s: voucher.expires_at.0 / 1_000,
     };
-    let json = serde_json::to_vec(&said).expect("a voucher has string keys and no failing serializer");
-    let content = [MAGIC.as_bytes(), &json].concat();
+    let written = |said: &Said| {
+        let json = serde_json::to_vec(said).expect("a voucher has string keys and no failing serializer");
+        [MAGIC.as_bytes(), &json].concat()
+    };
+    let mut content = written(&said);
+    while content.len() + SIGNATURE_LEN > VOUCHER_BYTES_MAX && said.name.pop().is_some() {
+        content = written(&said);
+    }
     let signature = key.sign(&signed(&voucher.site, &content));
     URL_SAFE_NO_PAD.encode([&content[..], &signature.0].concat())
 }

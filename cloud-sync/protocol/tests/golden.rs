@@ -262,11 +262,40 @@ fn a_voucher_that_was_changed_by_one_character_is_nobodys() {
         assert!(read.is_err(), "at {at}");
     }
     assert!(voucher::from_text(&text, &SigningKey::from_seed([9; 32]).public().into()).is_err());
-    assert!(
-        text.len() <= 400,
-        "{} characters fit a code that is read off a phone",
-        text.len()
-    );
+}
+
+#[test]
+fn a_voucher_has_at_most_300_bytes_however_long_its_names_are() {
+    let [_, of_head_office] = keys();
+    let longest = Voucher {
+        site: "S".repeat(32).parse().unwrap(),
+        epoch: "e".repeat(32),
+        id: format!("v{}", "a".repeat(24)),
+        member: "m".repeat(32).parse().unwrap(),
+        name: "\"欧阳".repeat(20),
+        amount: Fen(100_000_000),
+        ..a_voucher()
+    };
+    let usual = Voucher {
+        site: "hangzhou-01".parse().unwrap(),
+        member: "13800138000".parse().unwrap(),
+        name: "充".repeat(20),
+        ..longest.clone()
+    };
+    for (voucher, chars) in [(longest, 1), (usual, 11)] {
+        let text = voucher::to_text(&voucher, &of_head_office);
+        assert!(text.len() <= voucher::VOUCHER_TEXT_MAX, "{} characters", text.len());
+        let read = voucher::from_text(&text, &of_head_office.public().into()).unwrap();
+        assert!(voucher.name.starts_with(&read.name));
+        assert!(read.name.chars().count() >= chars, "{:?}", read.name);
+        assert_eq!(
+            Voucher {
+                name: voucher.name.clone(),
+                ..read
+            },
+            voucher
+        );
+    }
 }
 
 /// Reads a message as its receiver does; whether it was taken.

@@ -381,7 +381,26 @@ fn who_owes_elsewhere_starts_nowhere_until_it_is_paid() {
     };
     assert_eq!(site.bench.refused(lift(" ")), Rejected::NoReason);
     site.bench.ok(lift("hq-r1"));
-    site.bench.place("w", "P1", "20");
+    let order = site.bench.place("w", "P1", "20");
+    // What head office says afterwards stands over what the desk has lifted, by the same number too.
+    site.done(Directive::Owes {
+        member: member("w"),
+        amount: yuan("5"),
+    });
+    assert_eq!(site.bench.state(&order), State::Place, "what has begun goes on");
+    let again = site.bench.place_input("w", "P2", "20");
+    assert!(matches!(
+        site.bench.refused(again.clone()),
+        Rejected::OwesElsewhere { .. }
+    ));
+    site.done(Directive::Owes {
+        member: member("w"),
+        amount: Fen::ZERO,
+    });
+    assert!(
+        matches!(site.bench.refused(again), Rejected::TooManyOpenOrders(_)),
+        "it is only the open order now"
+    );
 }
 
 #[test]

@@ -60,8 +60,14 @@ async fn meet(bench: &Bench, hq_epoch: HqEpoch) {
 
 /// Head office's time is known: the station's, half a second later.
 async fn pong(bench: &Bench) -> Wall {
+    pong_at(bench, 500, 0).await
+}
+
+/// Head office's time is known: so far from the station's, by an answer that took so long.
+async fn pong_at(bench: &Bench, off_ms: i64, took_ms: u64) -> Wall {
     let nonce = nonce_of(&bench.on_sync("PUT", "/v1/sync/ping", &[]).await.expect(200));
-    let now = bench.now().wall.after_ms(500);
+    bench.station.clock.advance(took_ms);
+    let now = bench.now().wall.after_ms(off_ms);
     let pong = Pong { nonce, now }.to_bytes(&site(), &head_office());
     bench.frame("/v1/sync/pong", pong).await.expect(200);
     now
@@ -194,6 +200,45 @@ async fn a_start_goes_to_the_pile_in_time_and_not_later_whatever_the_stations_cl
         (&member["allowance"], &member["held"]),
         (&json!("0.00"), &json!("0.00"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_is_judged_by_head_offices_time_with_the_stations_clock_five_hours_off_either_way() {
+    const FIVE_HOURS: i64 = 5 * 3_600_000;
+    for (off_ms, trusted) in [
+        (FIVE_HOURS, false),
+        (FIVE_HOURS, true),
+        (-FIVE_HOURS, false),
+        (-FIVE_HOURS, true),
+    ] {
+        let bench = joined().await;
+        bench.station.clock.set_trusted(trusted);
+        let told = async |n: u64, expires_at: Wall| {
+            let order = format!("hq-{n}");
+            let directive = signed(orders(n), &start(&order, expires_at), &head_office());
+            bench.frame(PATH, directive).await.expect(200);
+            bench.get(&format!("/v1/orders/{order}")).await.status
+        };
+        // The answer took two seconds: it may be so late there already, or not yet.
+        let said = pong_at(&bench, off_ms, 2_000).await;
+        assert_eq!(told(1, said.after_ms(-60_000)).await, 404, "{off_ms} ms off");
+        assert_eq!(told(2, said).await, 404, "{off_ms} ms off");
+        assert_eq!(
+            told(3, said.after_ms(1_500)).await,
+            404,
+            "within what may be wrong with it"
+        );
+        assert_eq!(told(4, said.after_ms(2_000)).await, 404, "it may be just now");
+        assert_eq!(told(5, said.after_ms(2_001)).await, 200, "{off_ms} ms off");
+        let command = bench.command("P1", CommandKind::Start).unwrap();
+        assert_eq!(command.order_id.to_string(), "hq-5");
+        let member = bench.get("/v1/members/w").await.expect(200);
+        assert_eq!(
+            (&member["allowance"], &member["held"]),
+            (&json!("0.00"), &json!("30.00")),
+            "what was refused has gone back"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

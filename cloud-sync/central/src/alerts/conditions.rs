@@ -10,6 +10,8 @@ use protocol::frame::State;
 use std::collections::{BTreeMap, BTreeSet};
 
 const DAY_MS: i64 = 86_400_000;
+/// So far the clocks of two processes of head office may differ, in milliseconds: each signs its own time to its sites.
+const CLOCKS_DIFFER_MS: i64 = 60_000;
 /// What an alert is about that is about no site and no process.
 pub const HEAD_OFFICE: &str = "head office";
 
@@ -72,6 +74,8 @@ pub struct Known {
     pub standbys: Option<String>,
     /// Sites to which money is on the road for long.
     pub on_road: Vec<OnRoadLong>,
+    /// Up to when sites have closed vouchers.
+    pub vouchers_closed: BTreeMap<String, Wall>,
     /// Why nothing leaves any wallet, if that is so.
     pub frozen: Option<String>,
     /// Channels whose days are not reconciled, as control totals do not close.
@@ -116,6 +120,18 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
             }),
         );
         add(
+            Kind::VouchersClosedAhead,
+            known.vouchers_closed.get(&site.id).and_then(|until| {
+                (until.ms_since(now) > CLOCKS_DIFFER_MS).then(|| {
+                    format!(
+                        "site {}: it has closed vouchers up to {until}, and by this clock it is {now}. Head office has signed a time \
+                         that was too late, or this clock is slow: set it right. Until then no voucher is handed out that ends before",
+                        site.id
+                    )
+                })
+            }),
+        );
+        add(
             Kind::Books,
             known.differ.contains(&site.id).then(|| {
                 format!(
@@ -142,7 +158,8 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
     }
     if let Some(why) = &known.frozen {
         let words = format!(
-            "wallets are frozen: {why}. Nobody starts an order through head office, and no debt is paid, until an administrator              lets them go: PUT /v1/head-office/wallets without a reason, once every site has reported"
+            "wallets are frozen: {why}. Nobody starts an order through head office, and no debt is paid, until an administrator lets \
+             them go: PUT /v1/head-office/wallets without a reason, once every site has reported"
         );
         conditions.insert((Kind::WalletsFrozen, HEAD_OFFICE.to_owned()), words);
     }
@@ -227,7 +244,8 @@ fn on_road_words(of: &OnRoadLong) -> String {
         many => (format!("{many} issues"), "are"),
     };
     format!(
-        "site {site}: {rest} yuan of members' money, {issues}, {are} on the road to it, the oldest since {since} (a voucher counts          from its end). It is free when the site's journal says what became of it: look at its line, and GET /v1/on-road"
+        "site {site}: {rest} yuan of members' money, {issues}, {are} on the road to it, the oldest since {since} (a voucher counts from its \
+         end). It is free when the site's journal says what became of it: look at its line, and GET /v1/on-road"
     )
 }
 
@@ -556,6 +574,27 @@ mod tests {
         some.rated.insert("s2".to_owned(), 3);
         let expected = [(Kind::Books, "s1".to_owned()), (Kind::Rating, "s2".to_owned())];
         assert_eq!(kinds(&some, &[]), expected);
+    }
+
+    #[test]
+    fn a_site_whose_voucher_mark_lies_ahead_of_head_offices_clock_is_told_of() {
+        let marked = |ms: i64| {
+            let mut some = known(vec![site("s1"), site("s2")]);
+            some.vouchers_closed.insert("s1".to_owned(), NOW.after_ms(ms));
+            some.vouchers_closed.insert("s2".to_owned(), NOW.after_ms(-MINUTE));
+            some
+        };
+        for ms in [-MINUTE, 0, MINUTE] {
+            assert_eq!(kinds(&marked(ms), &[]), [], "{ms} ms ahead");
+        }
+        let ahead = marked(MINUTE + 1);
+        assert_eq!(kinds(&ahead, &[]), one(Kind::VouchersClosedAhead, "s1"));
+        let until = NOW.after_ms(MINUTE + 1).to_string();
+        let words = hold(&ahead, &Thresholds::default(), &[], NOW)
+            .into_values()
+            .next()
+            .unwrap();
+        assert!(words.contains(&until) && words.contains(&NOW.to_string()), "{words}");
     }
 
     #[test]

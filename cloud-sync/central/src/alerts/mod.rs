@@ -21,6 +21,7 @@ use crate::{
     store::{
         Db, StoreError, Tx,
         alerts::{self, Alert},
+        at_sites,
         findings::{self, Class},
         forgotten, identity, jobs,
         outbox::{self, Channel},
@@ -148,6 +149,7 @@ fn changes(tx: &mut dyn Tx, here: Here, thresholds: &Thresholds, now: Wall) -> R
         forgotten: forgotten::unknown(tx)?,
         standbys: standbys::trouble(tx)?,
         on_road: payments::on_road_since(tx, now.after_ms(-thresholds.on_road_after_ms))?,
+        vouchers_closed: at_sites::all_vouchers_closed(tx)?,
         frozen: identity::frozen(tx)?,
         rated: findings::counts_since(tx, Class::Rating, now.after_ms(-RATING_MS))?,
         here,

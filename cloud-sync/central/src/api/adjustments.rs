@@ -66,7 +66,8 @@ struct ProposeAdjustment {
     /// Why. The member reads it.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
-    /// The finding that it makes good. Of a finding a member has one that was not rejected.
+    /// The finding that it makes good. Of a finding a member has one that was not rejected. Where the finding names members, it is one
+    /// of them, and where it says how much each gets or gives, it is at most that, the same way.
     #[serde(default)]
     finding: Option<FindingPlace>,
 }
@@ -249,7 +250,8 @@ impl ApiState {
         (status = 202, description = "It waits", body = AdjustmentView),
         (status = 404, description = "`unknown_member`; `unknown_finding`",
             body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
-        (status = 409, description = "`finding_adjusted`: the finding has one for this member",
+        (status = 409, description = "`finding_adjusted`: the finding has one for this member; `not_in_finding`: it is about somebody \
+            else; `other_than_finding`: it says a smaller amount, or that it goes the other way",
             body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
     ),
     security(("bearer" = ["service"]), ("bearer" = ["finance_maker"])),

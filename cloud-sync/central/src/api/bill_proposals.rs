@@ -13,14 +13,11 @@ use crate::{
     store::{
         StoreError, Tx,
         bill_proposals::{self, Kind, Proposal, State as Stands},
-        bills, channel_settings, channels, queries,
+        bills, channel_settings, channels, people, queries,
     },
 };
 use axum::{Json, extract::State, http::StatusCode};
-use domain::{
-    correction::are_two_people,
-    time::{Day, Wall, Zone},
-};
+use domain::time::{Day, Wall, Zone};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service::{
@@ -342,9 +339,9 @@ fn approve(tx: &mut dyn Tx, id: &str, by: &str, now: Wall) -> Decided<(Shown, To
         Ok(proposal) => proposal,
         Err(problem) => return Ok(Err(problem)),
     };
-    if !are_two_people(&proposal.proposed_by, by) {
+    if !people::are_two(tx, (&proposal.proposed_by, proposal.proposed_at), (by, now))? {
         let detail = format!(
-            "{} has proposed it: another person approves it, under a name of their own",
+            "{} has proposed it: another person approves it, under a name of their own or with a token that another has made",
             proposal.proposed_by
         );
         return refuse("same_person", detail);

@@ -4,6 +4,7 @@ use super::{ApiState, credits::Came, orders::moment, topups::ChannelName, wallet
 use crate::{
     money::{Callback, Credited, Paid},
     store::{
+        StoreError,
         callbacks::{self, Heard},
         channels::{self, Channel, Signs},
         queries::callbacks::{Which, callbacks as list},
@@ -37,9 +38,6 @@ const REFERENCE_CHARS_MAX: usize = 64;
 const CALLBACK_MS_MAX: i64 = 5 * 60_000;
 /// The longest body of a callback, in bytes.
 const CALLBACK_BYTES_MAX: usize = 16 * 1024;
-/// Callbacks that a channel has not signed are kept up to so many in [`UNSIGNED_MS`]: whoever sends them has no name, and the disk is ours.
-const UNSIGNED_MAX: u64 = 100;
-const UNSIGNED_MS: i64 = 3_600_000;
 /// The longest value of a header that is kept, in characters.
 const HEADER_CHARS_MAX: usize = 512;
 /// The headers that say who has signed a callback, and when.
@@ -194,17 +192,31 @@ impl ApiState {
             why: Some(refused.details().detail.clone()),
             ..heard
         };
+        if let Err(error) = self.keep(heard).await {
+            tracing::warn!("a callback that was refused is not kept: {error}");
+        }
+    }
+
+    async fn keep(&self, heard: Heard) -> Result<(), StoreError> {
+        if !heard.is_signed {
+            // Whoever has no name does not get to the database's writer, of which SQLite has one, but for what is kept.
+            let of = heard.clone();
+            if !self
+                .db
+                .read(move |tx| callbacks::has_room_for_unsigned(tx, &of))
+                .await?
+            {
+                return Ok(());
+            }
+        }
         let kept = self.db.write(move |tx| {
-            let since = heard.at.after_ms(-UNSIGNED_MS);
-            if !heard.is_signed && callbacks::unsigned_since(tx, &heard.channel, since)? >= UNSIGNED_MAX {
+            if !heard.is_signed && !callbacks::has_room_for_unsigned(tx, &heard)? {
                 return Ok(());
             }
             let id = format!("{:032x}", tx.random()?);
             callbacks::add_all(tx, &[Heard { id, ..heard }])
         });
-        if let Err(error) = kept.await {
-            tracing::warn!("a callback that was refused is not kept: {error}");
-        }
+        kept.await
     }
 }
 
@@ -361,7 +373,8 @@ impl From<&Heard> for CallbackView {
 }
 
 /// A channel's callbacks as they came, the newest first: what to look at where money is missing on one side. They are kept for 400 days; of
-/// those that the channel has not signed a hundred an hour.
+/// those that the channel has not signed a hundred an hour, twenty from one address, and from the channel's own addresses whatever strangers
+/// send.
 #[utoipa::path(
     get, path = "/v1/channels/{channel}/callbacks", tag = "top-ups",
     params(("channel" = String, Path, description = "The channel's name"), ListCallbacks),

@@ -4,7 +4,10 @@
 use crate::{
     desk::Clock,
     role::{PERSON, Role},
-    store::{Db, people},
+    store::{
+        Db,
+        people::{self, MACHINE},
+    },
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use domain::correction::ANONYMOUS;
@@ -22,8 +25,6 @@ use std::sync::Arc;
 pub(super) const COOKIE: &str = "__Host-holdfast";
 /// What a page says besides, so that no other page can use the cookie.
 pub(super) const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
-/// What the name of a machine begins with, wherever it is said who did something. No person's name has a colon.
-pub(super) const MACHINE: &str = "token:";
 
 /// Looks up who shows what.
 pub(super) struct Credentials {

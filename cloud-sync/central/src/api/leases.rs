@@ -17,7 +17,6 @@ use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     head_office::DirectiveNo,
     ids::{MemberId, SiteId},
-    time::Wall,
 };
 use protocol::voucher;
 use serde::{Deserialize, Serialize};
@@ -32,8 +31,8 @@ use service::{
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// The longest that a voucher counts, in hours.
-const VOUCHER_HOURS_MAX: u32 = (VOUCHER_MS_MAX / 3_600_000) as u32;
+/// An hour, in milliseconds.
+const HOUR_MS: i64 = 3_600_000;
 /// The most rows of a list that has no pages.
 const ROWS_MAX: u64 = 200;
 
@@ -82,9 +81,6 @@ struct MakeVoucher {
 
 impl Checked for MakeVoucher {
     fn check(&self) -> Result<(), Problem> {
-        if self.hours.is_some_and(|hours| hours == 0 || hours > VOUCHER_HOURS_MAX) {
-            return Err(Problem::field("hours", "is from 1 to 24"));
-        }
         check_amount("amount", self.amount)
     }
 }
@@ -338,10 +334,8 @@ async fn make_voucher(
     let Posted { body, key, caller } = posted;
     let MakeVoucher { site, amount, hours } = body;
     let id = super::placing::new_id("v")?;
-    let ends: Wall = api
-        .clock
-        .wall()
-        .after_ms(i64::from(hours.unwrap_or(VOUCHER_HOURS_MAX)) * 3_600_000);
+    let counts_ms = hours.map_or(VOUCHER_MS_MAX, |hours| i64::from(hours) * HOUR_MS);
+    let ends = api.clock.wall().after_ms(counts_ms);
     let of = api.clone();
     api.with_money(caller, Some(key), move |money| {
         let made = match money.voucher(&member, &site, amount.0, ends, id)? {

@@ -10,6 +10,7 @@
 //! | `adjustments` | two people add to a wallet, or take from it |
 //! | `money` | what every change of it does alike |
 //! | `bills` | channels' bills, streamed in |
+//! | `workflow` | what people do about what differs |
 //! | `reconciliation` | days held against those bills, runs, and what differs |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
@@ -80,6 +81,7 @@ mod topups;
 mod upkeep;
 mod users;
 mod wallets;
+mod workflow;
 
 use crate::{
     asks::Asks,
@@ -313,6 +315,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(bills::routes())
         .merge(bill_proposals::routes())
         .merge(reconciliation::routes())
+        .merge(workflow::routes())
         .merge(stations::routes())
         .merge(inbox::routes())
         .merge(station::routes())

@@ -68,6 +68,7 @@ impl From<Refused> for Problem {
             Refused::NeverHeard(_) => (StatusCode::CONFLICT, "site_never_heard"),
             Refused::NoLine(_) => (StatusCode::CONFLICT, "site_no_line"),
             Refused::MarkAhead { .. } => (StatusCode::CONFLICT, "vouchers_closed_ahead"),
+            Refused::VoucherEnds { .. } => return Self::field("hours", words),
             Refused::SitesOwn { .. } => (StatusCode::CONFLICT, "sites_own_member"),
             Refused::NotRefundable { .. } => (StatusCode::CONFLICT, "not_refundable"),
             Refused::RefundTooMuch { .. } => (StatusCode::CONFLICT, "refund_too_much"),
@@ -80,10 +81,16 @@ impl From<Refused> for Problem {
             Refused::UnknownDecision(_) => (StatusCode::NOT_FOUND, "unknown_decision"),
             Refused::DecisionDecided { .. } => (StatusCode::CONFLICT, "decision_decided"),
             Refused::UnknownFinding(_) => (StatusCode::NOT_FOUND, "unknown_finding"),
+            Refused::NotInFinding(_) => (StatusCode::CONFLICT, "not_in_finding"),
+            Refused::OtherThanFinding { .. } => (StatusCode::CONFLICT, "other_than_finding"),
             Refused::Adjusted { .. } => (StatusCode::CONFLICT, "finding_adjusted"),
             Refused::UnknownAdjustment(_) => (StatusCode::NOT_FOUND, "unknown_adjustment"),
             Refused::AdjustmentDecided { .. } => (StatusCode::CONFLICT, "adjustment_decided"),
             Refused::OtherTopUp(_) => (StatusCode::CONFLICT, "top_up_reference_used"),
+            Refused::Undecided(undecided @ crate::money::Undecided::UnknownDiscrepancy(_)) => {
+                (StatusCode::NOT_FOUND, undecided.code())
+            }
+            Refused::Undecided(undecided) => (StatusCode::CONFLICT, undecided.code()),
         };
         let problem = Self::new(status, code, words);
         match refused {
@@ -101,6 +108,7 @@ impl From<Refused> for Problem {
             Refused::NotRefundable { state, .. } | Refused::NotDecidable { state, .. } => {
                 problem.with("state", state.word())
             }
+            Refused::OtherThanFinding { says, .. } => problem.with("says", says.to_string()),
             Refused::Owes { amount, .. } => problem.with("owes", amount.to_string()),
             _ => problem,
         }

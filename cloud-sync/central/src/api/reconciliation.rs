@@ -4,6 +4,7 @@ use super::{
     ApiState,
     answered::{Answered, Shown, Told},
     topups::ChannelName,
+    workflow::DecisionView,
 };
 use crate::{
     reconcile::{
@@ -13,8 +14,10 @@ use crate::{
     },
     store::{
         discrepancies::{self, Discrepancy, Event, State as Stands},
+        discrepancy_decisions,
         queries::reconcile::{self as queries, Which},
         reconcile_runs::{self, Run},
+        suspense::{self, Suspense},
     },
 };
 use axum::{Json, extract::State, http::StatusCode};
@@ -119,7 +122,7 @@ impl From<&Run> for RunView {
 /// Something that differs, named once.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Discrepancy)]
-struct DiscrepancyView {
+pub(super) struct DiscrepancyView {
     /// Its number.
     id: u64,
     /// Where it was found: `channel:` and a channel's name.
@@ -168,7 +171,7 @@ struct DiscrepancyView {
 }
 
 impl DiscrepancyView {
-    fn of(of: &Discrepancy, today: Day) -> Self {
+    pub(super) fn of(of: &Discrepancy, today: Day) -> Self {
         Self {
             id: of.id,
             scope: of.scope.clone(),
@@ -195,7 +198,8 @@ impl DiscrepancyView {
 /// What happened to a discrepancy.
 #[derive(Debug, Serialize, ToSchema)]
 struct DiscrepancyEvent {
-    /// `opened`: found, or found again; `changed`: found with other values; `cleared`: found no more.
+    /// `opened`: found, or found again; `changed`: found with other values; `cleared`: found no more, and what was decided is taken back;
+    /// `assigned`, `commented`, `proposed`, `approved`, `rejected`, `posted`.
     kind: String,
     /// When.
     at: At,
@@ -209,6 +213,9 @@ struct DiscrepancyEvent {
     /// What the channel said then.
     #[schema(required)]
     theirs: Option<Yuan>,
+    /// What was said of it, who was to look at it, or the movement that was posted.
+    #[schema(required)]
+    body: Option<String>,
 }
 
 impl From<&Event> for DiscrepancyEvent {
@@ -220,6 +227,7 @@ impl From<&Event> for DiscrepancyEvent {
             amount: Yuan(of.amount),
             ours: of.ours.map(Yuan),
             theirs: of.theirs.map(Yuan),
+            body: of.body.clone(),
         }
     }
 }
@@ -231,6 +239,37 @@ struct DiscrepancyTold {
     discrepancy: DiscrepancyView,
     /// What happened to it, in its order.
     events: Vec<DiscrepancyEvent>,
+    /// What two people decided of it, in its order.
+    decisions: Vec<DecisionView>,
+    /// Where its money is; none while it is in no account of its own.
+    #[schema(required)]
+    suspense: Option<SuspenseView>,
+}
+
+/// Money that is on one side alone.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Suspense)]
+struct SuspenseView {
+    /// Its account in the books.
+    account: String,
+    /// How much: above zero the channel has it too much, below zero too little.
+    amount: Yuan,
+    /// `parked`: it is in its account; `credited`, `recovered`, `written_off`: it left it by a decision; `reversed`: there is no
+    /// difference any more.
+    state: String,
+    /// Since when.
+    at: At,
+}
+
+impl From<&Suspense> for SuspenseView {
+    fn from(of: &Suspense) -> Self {
+        Self {
+            account: of.account(),
+            amount: Yuan(of.amount),
+            state: of.state.word().to_owned(),
+            at: At(of.at),
+        }
+    }
 }
 
 impl From<NotRun> for Problem {
@@ -373,6 +412,12 @@ struct ListDiscrepancies {
     limit: Option<usize>,
 }
 
+/// The class of a word.
+pub(super) fn class_of(word: &str) -> Result<Class, Problem> {
+    let found = Class::of_word(word);
+    found.ok_or_else(|| Problem::url("class", format!("`{word}` is none; see the list of classes")))
+}
+
 /// What differs, the newest days first.
 #[utoipa::path(
     get, path = "/v1/discrepancies", tag = "reconciliation",
@@ -387,16 +432,13 @@ async fn list_discrepancies(
     let paging = Paging::new(query.cursor, query.limit);
     let limit = paging.limit()?;
     let after = paging.parts()?.map(place).transpose()?;
-    let class = query.class.map(|word| {
-        Class::of_word(&word).ok_or_else(|| Problem::url("class", format!("`{word}` is none; see the list of classes")))
-    });
     let state = query.state.map(|word| {
         let found = Stands::ALL.into_iter().find(|state| state.word() == word);
         found.ok_or_else(|| Problem::url("state", "is open, proposed, approved, posted or cleared"))
     });
     let which = Which {
         scope: query.channel.map(|channel| scope_of(&channel)),
-        class: class.transpose()?,
+        class: query.class.as_deref().map(class_of).transpose()?,
         state: state.transpose()?,
         day: query.day,
     };
@@ -421,20 +463,23 @@ async fn list_discrepancies(
 async fn get_discrepancy(State(api): State<ApiState>, Of(id): Of<u64>) -> Result<Json<DiscrepancyTold>, Problem> {
     let found = api.read(move |tx| {
         let found = discrepancies::find(tx, id)?;
-        Ok((found, discrepancies::events(tx, id)?))
+        let (events, decisions) = (discrepancies::events(tx, id)?, discrepancy_decisions::of(tx, id)?);
+        Ok((found, events, decisions, suspense::find(tx, id)?))
     });
-    let (found, events) = found.await?;
+    let (found, events, decisions, suspense) = found.await?;
     let found = found.ok_or_else(|| Problem::unknown("discrepancy", id))?;
     Ok(Json(DiscrepancyTold {
         discrepancy: DiscrepancyView::of(&found, api.today()),
         events: events.iter().map(DiscrepancyEvent::from).collect(),
+        decisions: decisions.iter().map(DecisionView::from).collect(),
+        suspense: suspense.as_ref().map(SuspenseView::from),
     }))
 }
 
 impl ApiState {
     /// The day that it is at head office, by which ages are counted: head office has no zone of its own but the one that channels have
     /// where nothing else is said.
-    fn today(&self) -> Day {
+    pub(super) fn today(&self) -> Day {
         Zone::default().day_of(self.clock.wall())
     }
 }

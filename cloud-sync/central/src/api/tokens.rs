@@ -3,10 +3,9 @@
 use super::{
     ApiState,
     answered::{Answered, Shown, Told},
-    credentials::MACHINE,
     dto::people::{MakeToken, TokenSecret, TokenView},
 };
-use crate::store::people::{self, Token};
+use crate::store::people::{self, MACHINE, Token};
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::json;
 use service::{

@@ -1,15 +1,18 @@
 //! Wallets are adjusted by two people (调账): what a till was short of (rule 20), what a member had above a fork (rule 8), what was
 //! promised. What a wallet cannot give is owed, and paid by whatever comes into it next (rule 19).
 
-use super::{Decided, Money, REFUND_ACCOUNT, Refused};
+use super::{Decided, Money, REFUND_ACCOUNT, Refused, waiting::Proposed};
 use crate::store::{
     StoreError,
     adjustments::{self, Adjustment, OfFinding, State},
-    findings, inbox, ledger,
+    at_sites,
+    findings::{self, Class, Found},
+    inbox, ledger,
     ledger::Movement,
     members,
 };
-use domain::{correction::are_two_people, ids::MemberId, units::Fen};
+use domain::{ids::MemberId, time::Wall, units::Fen};
+use serde::Deserialize;
 use serde_json::json;
 
 /// The code of an adjustment.
@@ -32,6 +35,21 @@ pub struct Adjust {
     pub finding: Option<OfFinding>,
 }
 
+/// What a finding's detail says of members.
+#[derive(Debug, Default, Deserialize)]
+struct Says {
+    member: Option<MemberId>,
+    amount: Option<Fen>,
+    #[serde(default)]
+    members: Vec<SaysOf>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SaysOf {
+    member: MemberId,
+    amount: Fen,
+}
+
 impl Money<'_> {
     /// Proposes an adjustment, which waits for a second person. Of a finding a member has one.
     ///
@@ -42,8 +60,11 @@ impl Money<'_> {
             return Ok(Err(Refused::UnknownMember(of.member.clone())));
         }
         if let Some(finding) = &of.finding {
-            if !findings::is_there(self.tx, finding)? {
+            let Some(found) = findings::find(self.tx, finding)? else {
                 return Ok(Err(Refused::UnknownFinding(finding.clone())));
+            };
+            if let Some(refused) = self.differs(of, &found)? {
+                return Ok(Err(refused));
             }
             if let Some(other) = adjustments::of_finding(self.tx, finding, &of.member)? {
                 return Ok(Err(Refused::Adjusted { adjustment: other.id }));
@@ -65,22 +86,44 @@ impl Money<'_> {
         Ok(Ok(adjustment))
     }
 
+    /// What is not as the finding says: whose wallet, and which way and how much where it says that.
+    fn differs(&mut self, of: &Adjust, found: &Found) -> Result<Option<Refused>, StoreError> {
+        let says: Says = serde_json::from_str(&found.finding.detail).unwrap_or_default();
+        let named: Vec<(MemberId, Option<Fen>)> = match (found.finding.class, says.member) {
+            (Class::Cash, Some(member)) => vec![(member, says.amount.map(|amount| Fen(-amount.0)))],
+            (Class::AboveFork, _) => {
+                let members = says.members.into_iter();
+                members.map(|of| (of.member, Some(of.amount))).collect()
+            }
+            (_, Some(member)) => vec![(member, None)],
+            (_, None) => match &found.finding.order {
+                None => return Ok(None),
+                Some(order) => {
+                    let member = at_sites::member_of_order(self.tx, &found.site, order)?;
+                    member.into_iter().map(|member| (member, None)).collect()
+                }
+            },
+        };
+        let Some((_, says)) = named.into_iter().find(|(member, _)| *member == of.member) else {
+            return Ok(Some(Refused::NotInFinding(of.member.clone())));
+        };
+        let fits = |says: Fen| of.amount.0.signum() == says.0.signum() && of.amount.0.abs() <= says.0.abs();
+        Ok(says.filter(|says| !fits(*says)).map(|says| Refused::OtherThanFinding {
+            member: of.member.clone(),
+            says,
+        }))
+    }
+
     /// A second person has it posted: the wallet gets it, or owes it and pays what it can at once.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn approve_adjustment(&mut self, id: &str) -> Decided<Adjustment> {
-        let waits = match self.waiting_adjustment(id)? {
+        let waits: Adjustment = match self.waiting_for_second(id)? {
             Ok(waits) => waits,
             Err(refused) => return Ok(Err(refused)),
         };
         let by = self.by.clone();
-        if !are_two_people(&waits.proposed_by, &by) {
-            return Ok(Err(Refused::SamePerson {
-                proposed_by: waits.proposed_by,
-                by,
-            }));
-        }
         adjustments::decide(self.tx, id, &State::Posted, &by, self.now)?;
         let (debit, credit) = match waits.amount > Fen::ZERO {
             true => (REFUND_ACCOUNT.to_owned(), ledger::wallet(&waits.member)),
@@ -116,7 +159,7 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn reject_adjustment(&mut self, id: &str, reason: &str) -> Decided<Adjustment> {
-        if let Err(refused) = self.waiting_adjustment(id)? {
+        if let Err(refused) = self.waiting::<Adjustment>(id)? {
             return Ok(Err(refused));
         }
         let by = self.by.clone();
@@ -127,20 +170,33 @@ impl Money<'_> {
     fn adjustment_again(&mut self, id: &str) -> Result<Adjustment, StoreError> {
         adjustments::find(self.tx, id)?.ok_or_else(|| StoreError::Broken(format!("adjustment {id} is not there")))
     }
+}
 
-    /// One that waits, with its member held fast.
-    fn waiting_adjustment(&mut self, id: &str) -> Decided<Adjustment> {
-        let Some(found) = adjustments::find(self.tx, id)? else {
-            return Ok(Err(Refused::UnknownAdjustment(id.to_owned())));
-        };
-        members::hold(self.tx, &found.member)?;
-        // Somebody else may have decided before this one held it.
-        match self.adjustment_again(id)? {
-            waits if waits.state == State::Proposed => Ok(Ok(waits)),
-            other => Ok(Err(Refused::AdjustmentDecided {
-                adjustment: other.id,
-                state: other.state.word(),
-            })),
+impl Proposed for Adjustment {
+    fn find(money: &mut Money<'_>, id: &str) -> Result<Option<Self>, StoreError> {
+        adjustments::find(money.tx, id)
+    }
+
+    fn hold(&self, money: &mut Money<'_>) -> Result<(), StoreError> {
+        members::hold(money.tx, &self.member).map(drop)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.state == State::Proposed
+    }
+
+    fn by(&self) -> (&str, Wall) {
+        (&self.proposed_by, self.proposed_at)
+    }
+
+    fn unknown(id: &str) -> Refused {
+        Refused::UnknownAdjustment(id.to_owned())
+    }
+
+    fn decided(self) -> Refused {
+        Refused::AdjustmentDecided {
+            adjustment: self.id,
+            state: self.state.word(),
         }
     }
 }

@@ -1,18 +1,18 @@
 //! What people decide of bills at head office: an order under review, or a bill that was settled. The bill is the site's: it takes the
 //! decision in its place, or has decided first, and then its own stands. Beyond what one person may do it takes two, here as there.
 
-use super::{Decided, Money, Refused};
+use super::{Decided, Money, Refused, waiting::Proposed};
 use crate::store::{
     StoreError, at_sites,
     bill_decisions::{self, BillDecision, State, What},
 };
 use domain::{
-    correction::are_two_people,
     head_office::{Directive, DirectiveNo},
     ids::{OrderId, SiteId},
     order::{Order, State as OrderState},
     settlement::Split,
     site::Decision,
+    time::Wall,
     units::Fen,
 };
 
@@ -78,17 +78,11 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn approve_decision(&mut self, id: &str) -> Decided<BillDecision> {
-        let waits = match self.waiting_decision(id)? {
+        let waits: BillDecision = match self.waiting_for_second(id)? {
             Ok(waits) => waits,
             Err(refused) => return Ok(Err(refused)),
         };
         let by = self.by.clone();
-        if !are_two_people(&waits.proposed_by, &by) {
-            return Ok(Err(Refused::SamePerson {
-                proposed_by: waits.proposed_by,
-                by,
-            }));
-        }
         let order = match self.at_open_site(&waits.site, &waits.order)? {
             Ok(order) => order,
             Err(refused) => return Ok(Err(refused)),
@@ -102,9 +96,7 @@ impl Money<'_> {
         if !is_as_read {
             return Ok(Err(Refused::OtherBill { order: waits.order }));
         }
-        if !bill_decisions::decide(self.tx, id, true, &by, self.now)? {
-            return self.decided(id);
-        }
+        bill_decisions::decide(self.tx, id, true, &by, self.now)?;
         self.send_decision(&waits, Some(by))?;
         self.decision_again(id).map(Ok)
     }
@@ -114,35 +106,17 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn reject_decision(&mut self, id: &str) -> Decided<BillDecision> {
-        if let Err(refused) = self.waiting_decision(id)? {
+        if let Err(refused) = self.waiting::<BillDecision>(id)? {
             return Ok(Err(refused));
         }
         let by = self.by.clone();
-        match bill_decisions::decide(self.tx, id, false, &by, self.now)? {
-            true => self.decision_again(id).map(Ok),
-            false => self.decided(id),
-        }
+        bill_decisions::decide(self.tx, id, false, &by, self.now)?;
+        self.decision_again(id).map(Ok)
     }
 
     fn decision_again(&mut self, id: &str) -> Result<BillDecision, StoreError> {
         let found = bill_decisions::find(self.tx, id)?;
         found.ok_or_else(|| StoreError::Broken(format!("decision {id} is not there")))
-    }
-
-    fn decided<T>(&mut self, id: &str) -> Decided<T> {
-        let found = self.decision_again(id)?;
-        Ok(Err(Refused::DecisionDecided {
-            decision: found.id,
-            state: found.state.word(),
-        }))
-    }
-
-    fn waiting_decision(&mut self, id: &str) -> Decided<BillDecision> {
-        match bill_decisions::find(self.tx, id)? {
-            None => Ok(Err(Refused::UnknownDecision(id.to_owned()))),
-            Some(found) if found.state == State::Proposed => Ok(Ok(found)),
-            Some(_) => self.decided(id),
-        }
     }
 
     fn at_open_site(&mut self, site: &SiteId, order: &OrderId) -> Decided<Order> {
@@ -186,6 +160,35 @@ impl Money<'_> {
         let no = self.issue(&line, &directive)?;
         bill_decisions::sent(self.tx, &of.id, no)?;
         Ok(no)
+    }
+}
+
+impl Proposed for BillDecision {
+    fn find(money: &mut Money<'_>, id: &str) -> Result<Option<Self>, StoreError> {
+        bill_decisions::find(money.tx, id)
+    }
+
+    fn hold(&self, money: &mut Money<'_>) -> Result<(), StoreError> {
+        bill_decisions::hold(money.tx, &self.id)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.state == State::Proposed
+    }
+
+    fn by(&self) -> (&str, Wall) {
+        (&self.proposed_by, self.proposed_at)
+    }
+
+    fn unknown(id: &str) -> Refused {
+        Refused::UnknownDecision(id.to_owned())
+    }
+
+    fn decided(self) -> Refused {
+        Refused::DecisionDecided {
+            decision: self.id,
+            state: self.state.word(),
+        }
     }
 }
 

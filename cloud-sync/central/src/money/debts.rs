@@ -1,9 +1,9 @@
 //! What members owe. A wallet pays at once, oldest debt first (rule 19); only the rest is owed, and sites where the member is known
 //! are told of what is owed elsewhere.
 
-use super::{Money, Refused};
+use super::{Money, RULE, Refused};
 use crate::store::{
-    StoreError,
+    Db, StoreError,
     at_sites::{self, AtSite},
     directives,
     issues::{self, Issue, Kind},
@@ -12,8 +12,10 @@ use crate::store::{
 use domain::{
     head_office::Directive,
     ids::{MemberId, OrderId, SiteId},
+    time::Wall,
     units::Fen,
 };
+use std::collections::BTreeSet;
 
 /// A debt whose payment the site could not take is paid no sooner than so long after that, in milliseconds: the money would go to and fro
 /// without an end.
@@ -25,6 +27,33 @@ pub(super) struct Debt {
     pub site: SiteId,
     pub order: OrderId,
     pub amount: Fen,
+}
+
+/// Has every wallet pay what its member owes, as far as it can: what a site could not take when it was paid, or while it was away, is
+/// paid by nothing else where no money moves. Each in a transaction of its own, so that nobody waits for all of them. The sites that
+/// something was issued to.
+pub async fn pay_again(db: &Db, now: impl Fn() -> Wall) -> BTreeSet<SiteId> {
+    let mut rung = BTreeSet::new();
+    let owing = match db.read(|tx| at_sites::owing(tx, None)).await {
+        Ok(owing) => owing,
+        Err(error) => {
+            tracing::warn!("who owes something cannot be looked up: {error}");
+            return rung;
+        }
+    };
+    for member in owing {
+        let (of, now) = (member.clone(), now());
+        let paid = db.write(move |tx| {
+            let mut money = Money::new(tx, now, RULE);
+            money.wallet_moved(&of)?;
+            Ok(money.into_rung())
+        });
+        match paid.await {
+            Ok(sites) => rung.extend(sites),
+            Err(error) => tracing::warn!(%member, "what they owe cannot be paid: {error}"),
+        }
+    }
+    rung
 }
 
 impl Money<'_> {
@@ -140,21 +169,16 @@ impl Money<'_> {
         Ok(())
     }
 
-    /// Money has come into a wallet, or a debt has changed: debts are paid first, then orders go on their way that wait for money.
-    pub(super) fn wallet_moved(&mut self, member: &MemberId) -> Result<(), StoreError> {
+    /// Money has come into a wallet, or a debt has changed, or what stood in the way of paying one may be gone, a site that was away or
+    /// had refused: debts are paid first, then orders go on their way that wait for money.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn wallet_moved(&mut self, member: &MemberId) -> Result<(), StoreError> {
         match members::hold(self.tx, member)? {
             Some(held) => self.wallet_of_moved(&held),
             None => Ok(()),
         }
-    }
-
-    /// Pays what a member owes, as far as the wallet can: for what stood in the way when money moved last, a site that was away or had
-    /// refused.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn pay_owed(&mut self, member: &MemberId) -> Result<(), StoreError> {
-        self.wallet_moved(member)
     }
 
     /// The same of a member who is held fast.

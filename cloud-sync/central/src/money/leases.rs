@@ -1,6 +1,6 @@
 //! Money to a site and back. A lease is a transfer, never a limit: what is at a site is spent there and nowhere else.
 
-use super::{AMOUNT_MAX, Decided, Line, Money, Refused};
+use super::{AMOUNT_MAX, Decided, Line, Money, Refused, VOUCHER_MS_MAX};
 use crate::store::{
     StoreError, at_sites,
     issues::{self, Issue, Kind},
@@ -12,13 +12,6 @@ use domain::{
     time::Wall,
     units::Fen,
 };
-
-/// The longest name in a voucher, in characters: it is for people at the desk, and the whole is a QR code.
-const NAME_CHARS_MAX: usize = 20;
-
-fn short(name: &str) -> String {
-    name.chars().take(NAME_CHARS_MAX).collect()
-}
 
 /// A voucher that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +108,8 @@ impl Money<'_> {
         )
     }
 
-    /// Moves money of a wallet into a driver's hands, for one site, until a time.
+    /// Moves money of a wallet into a driver's hands, for one site, until a time, which is at most 24 hours away: the rules of a site
+    /// that was away count on that (rules 4 and 11).
     ///
     /// # Errors
     /// [`StoreError`].
@@ -141,6 +135,9 @@ impl Money<'_> {
         };
         // It ends at a whole second, as it stands in the voucher.
         let ends = Wall(expires_at.0 - expires_at.0.rem_euclid(1_000));
+        if ends <= self.now || ends > self.now.after_ms(VOUCHER_MS_MAX) {
+            return Ok(Err(Refused::VoucherEnds { ends, now: self.now }));
+        }
         if let Some(closed) = at_sites::vouchers_closed(self.tx, site)?
             && ends <= closed
         {
@@ -165,7 +162,7 @@ impl Money<'_> {
             epoch,
             id,
             member: member.clone(),
-            name: short(&found.name),
+            name: found.name,
             amount,
             expires_at: ends,
         };
@@ -204,7 +201,7 @@ impl Money<'_> {
             epoch,
             id,
             member: of,
-            name: short(&name),
+            name,
             amount,
             expires_at,
         };

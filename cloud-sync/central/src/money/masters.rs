@@ -149,7 +149,8 @@ impl Money<'_> {
         Ok(())
     }
 
-    /// An admin says that the station's own member of this id is head office's from now on (rule 13).
+    /// An admin says that the station's own member of this id is head office's from now on (rule 13; decision 0050: never one of another
+    /// id).
     ///
     /// # Errors
     /// [`StoreError`].

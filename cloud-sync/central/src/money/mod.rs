@@ -11,9 +11,11 @@
 //! | `refunds` | money is given back for orders, once their site has marked it |
 //! | `adjustments` | two people add to a wallet, or take from it |
 //! | `bills` | what people decide of bills at head office |
+//! | `waiting` | what waits for a person's decision is decided once, and by two where it takes two |
 //! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
+//! | `long` | what a channel was paid and nobody was credited for, once people say whose it is |
 //! | `masters` | who a member is, whether they are served, whose a card is |
 //! | `facts` | what a site's journal says of all this |
 //!
@@ -26,17 +28,23 @@ mod closing;
 mod debts;
 pub mod facts;
 mod leases;
+mod long;
 mod masters;
 mod placing;
 mod refunds;
 mod standing;
+mod suspense;
 mod topups;
+mod waiting;
 
 pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
+pub use debts::pay_again;
 pub use leases::Vouchered;
+pub use long::LongCredit;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
+pub use suspense::{Propose, Undecided};
 pub use topups::{Callback, Credited, Paid};
 
 use crate::store::{
@@ -160,6 +168,14 @@ pub enum Refused {
         /// When the voucher would end.
         ends: Wall,
     },
+    /// A voucher counts at most a day.
+    #[error("a voucher counts for at most 24 hours; this one would end at {ends}, and it is {now}")]
+    VoucherEnds {
+        /// When the voucher would end.
+        ends: Wall,
+        /// What time it is.
+        now: Wall,
+    },
     /// There is no such order.
     #[error("head office knows no order {order} of site {site}")]
     UnknownOrder {
@@ -209,7 +225,8 @@ pub enum Refused {
     },
     /// It takes two.
     #[error(
-        "{proposed_by} has proposed this, and another person has to approve it, under a name of their own; you are {by}"
+        "{proposed_by} has proposed this, and another person has to approve it, under a name of their own or with a token that another has \
+         made; you are {by}"
     )]
     SamePerson {
         /// Who proposed it.
@@ -250,6 +267,17 @@ pub enum Refused {
     /// There is none such.
     #[error("there is no finding {} of branch {} at entry {} of the journal of site {}", .0.class.word(), .0.branch, .0.seq, .0.site)]
     UnknownFinding(OfFinding),
+    /// The finding is about somebody else.
+    #[error("the finding is not about {0}: look at whom its detail names")]
+    NotInFinding(MemberId),
+    /// The finding says another amount.
+    #[error("by the finding {member} {} at most {} yuan", if .says.0 > 0 { "gets" } else { "gives" }, Fen(.says.0.abs()))]
+    OtherThanFinding {
+        /// Whose wallet.
+        member: MemberId,
+        /// What it says that the wallet gets; below zero what it gives.
+        says: Fen,
+    },
     /// It is compensated once.
     #[error(
         "this finding has adjustment {adjustment} for the same member: reject that one first, or look at what it did"
@@ -272,6 +300,9 @@ pub enum Refused {
     /// The number is taken.
     #[error("{0} was used for something else: each top-up has a number of its own")]
     OtherTopUp(String),
+    /// Of a discrepancy nothing is proposed or decided.
+    #[error(transparent)]
+    Undecided(#[from] Undecided),
 }
 
 fn not_refundable(state: &OrderState) -> &'static str {

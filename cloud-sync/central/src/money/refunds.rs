@@ -1,7 +1,7 @@
 //! Money is given back for orders (售后退款). Head office decides; the order's site marks it in the order's row, or refuses where a
 //! correction has come before it. Only then is the money in the wallet (rule 22 of the line): until then it is nobody's to spend.
 
-use super::{Decided, Line, Money, REFUND, REFUND_ACCOUNT, Refused};
+use super::{Decided, Line, Money, REFUND, REFUND_ACCOUNT, Refused, waiting::Proposed};
 use crate::store::{
     StoreError, at_sites,
     findings::{Class, Finding},
@@ -11,11 +11,11 @@ use crate::store::{
     refunds::{self, Refund, State},
 };
 use domain::{
-    correction::are_two_people,
     head_office::{Directive, RefusedDirective},
     ids::{MemberId, OrderId, SiteId},
     order::{Order, State as OrderState},
     planted::{Bug, is_planted},
+    time::Wall,
     units::Fen,
 };
 use serde_json::json;
@@ -112,17 +112,11 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn approve_refund(&mut self, id: &str) -> Decided<Refund> {
-        let refund = match self.waiting(id)? {
+        let refund: Refund = match self.waiting_for_second(id)? {
             Ok(refund) => refund,
             Err(refused) => return Ok(Err(refused)),
         };
         let by = self.by.clone();
-        if !are_two_people(&refund.proposed_by, &by) {
-            return Ok(Err(Refused::SamePerson {
-                proposed_by: refund.proposed_by,
-                by,
-            }));
-        }
         if refund.marked {
             // Its site has counted it: what was forgotten here is paid now.
             refunds::decide(self.tx, id, &State::Credited, &by, self.now)?;
@@ -152,7 +146,7 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn reject_refund(&mut self, id: &str, reason: &str) -> Decided<Refund> {
-        match self.waiting(id)? {
+        match self.waiting::<Refund>(id)? {
             Ok(refund) if refund.marked => Ok(Err(Refused::RefundMarked(refund.id))),
             Ok(_) => {
                 let by = self.by.clone();
@@ -165,23 +159,6 @@ impl Money<'_> {
 
     fn found_again(&mut self, id: &str) -> Result<Refund, StoreError> {
         refunds::find(self.tx, id)?.ok_or_else(|| StoreError::Broken(format!("refund {id} is not there")))
-    }
-
-    /// A refund that waits, with its member held fast.
-    fn waiting(&mut self, id: &str) -> Decided<Refund> {
-        let unknown = || Refused::UnknownRefund(id.to_owned());
-        let Some(found) = refunds::find(self.tx, id)? else {
-            return Ok(Err(unknown()));
-        };
-        self.hold(&found.member)?;
-        // Somebody else may have decided before this one held it.
-        match self.found_again(id)? {
-            refund if refund.state == State::Proposed => Ok(Ok(refund)),
-            refund => Ok(Err(Refused::RefundDecided {
-                refund: refund.id,
-                state: refund.state.word(),
-            })),
-        }
     }
 
     fn hold(&mut self, member: &MemberId) -> Result<(), StoreError> {
@@ -462,5 +439,34 @@ impl Money<'_> {
             refunds::of_order(self.tx, site, &order, &member)?;
         }
         Ok(())
+    }
+}
+
+impl Proposed for Refund {
+    fn find(money: &mut Money<'_>, id: &str) -> Result<Option<Self>, StoreError> {
+        refunds::find(money.tx, id)
+    }
+
+    fn hold(&self, money: &mut Money<'_>) -> Result<(), StoreError> {
+        money.hold(&self.member)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.state == State::Proposed
+    }
+
+    fn by(&self) -> (&str, Wall) {
+        (&self.proposed_by, self.proposed_at)
+    }
+
+    fn unknown(id: &str) -> Refused {
+        Refused::UnknownRefund(id.to_owned())
+    }
+
+    fn decided(self) -> Refused {
+        Refused::RefundDecided {
+            refund: self.id,
+            state: self.state.word(),
+        }
     }
 }

@@ -2,11 +2,11 @@
 //! the channel; the channel calls back, signed. A transaction of the channel's credits a wallet once, by whichever way it is told
 //! of.
 
-use super::{Decided, Money, Refused, TOPUP};
+use super::{Decided, Money, Refused, TOPUP, suspense::clearing};
 use crate::store::{
     StoreError,
     ledger::{self, Movement},
-    members,
+    members, suspense,
     topups::{self, TopUp, Used},
 };
 use domain::{ids::MemberId, units::Fen};
@@ -121,6 +121,12 @@ impl Money<'_> {
         }
         let mut in_order: Vec<usize> = (0..said.len()).collect();
         in_order.sort_by_key(|at| &said[*at].transaction);
+        let mut suspended = BTreeSet::new();
+        for channel in said.iter().map(|said| said.channel.as_str()).collect::<BTreeSet<_>>() {
+            if suspense::has_long(self.tx, channel)? {
+                suspended.insert(channel);
+            }
+        }
         let (mut credited, mut movements) = (vec![Credited::Unknown; said.len()], Vec::new());
         for at in in_order {
             let said = &said[at];
@@ -130,7 +136,11 @@ impl Money<'_> {
                 None => self.nobody_asked(said)?,
             };
             if let Credited::Now(member) = &done {
-                movements.push(self.credits(said, member));
+                let debit = match suspended.contains(said.channel.as_str()) {
+                    true => self.paid_from(&said.channel, &said.transaction, said.amount)?,
+                    false => clearing(&said.channel),
+                };
+                movements.push(self.credits(said, member, debit));
             }
             credited[at] = done;
         }
@@ -205,13 +215,13 @@ impl Money<'_> {
         topups::set(self.tx, &of.channel, &of.reference, state, self.now)
     }
 
-    fn credits(&self, said: &Callback, member: &MemberId) -> Movement {
+    fn credits(&self, said: &Callback, member: &MemberId, debit: String) -> Movement {
         let Callback {
             channel, transaction, ..
         } = said;
         Movement {
             id: format!("topup:{channel}:{transaction}"),
-            debit: format!("clearing:{channel}"),
+            debit,
             credit: ledger::wallet(member),
             amount: said.amount,
             code: TOPUP,

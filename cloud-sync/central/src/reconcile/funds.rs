@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     desk::Clock,
+    money::{Money, RULE},
     store::{
         Db, StoreError, Tx, bill_proposals, channel_settings, channels, discrepancies, jobs,
         reconcile::{self, Scope, TradeFile},
@@ -206,6 +207,7 @@ impl Reconciler {
             let from = self.first_to_do(&plan, day).await?.unwrap_or(day);
             self.days(&plan, from, day, by).await?;
             self.close(channel).await?;
+            self.keep_suspense(channel).await?;
         }
         let scope = plan.scope;
         let counting = self.db.read(move |tx| runs::counting(tx, &scope, day)).await?;
@@ -226,6 +228,7 @@ impl Reconciler {
             Some(from) => self.days(&plan, from, to, by).await?,
         };
         self.close(channel).await?;
+        self.keep_suspense(channel).await?;
         Ok(done)
     }
 
@@ -475,6 +478,26 @@ impl Reconciler {
         if let Some(what) = unclosed {
             tracing::error!(%day, scope = task.of.name, "control totals do not close at {what}: {told}");
             return Err(NotRun::DoesNotClose { day, what });
+        }
+        Ok(())
+    }
+
+    /// What no run finds any more leaves suspense, and what a final day has found goes there.
+    async fn keep_suspense(&self, channel: &str) -> Result<(), NotRun> {
+        loop {
+            let (of, now) = (channel.to_owned(), self.clock.wall());
+            let taken = self
+                .db
+                .write(move |tx| Money::new(tx, now, RULE).take_back_suspense(&of));
+            if !taken.await? {
+                break;
+            }
+        }
+        let mut after = Some(0);
+        while let Some(last) = after {
+            let (of, now) = (channel.to_owned(), self.clock.wall());
+            let parked = self.db.write(move |tx| Money::new(tx, now, RULE).park_final(&of, last));
+            after = parked.await?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`words`] | what is said of rows, and its numbers in the database |
 //! | [`days`] | days, what is due on one, how old something is |
+//! | [`stake`] | what money is at stake in a discrepancy, and what may be decided of it |
 //! | [`totals`] | control totals, and the digest |
 //! | [`funds`] | runs of a channel: its bills against what wallets were credited |
 //! | [`nightly`] | days are done by themselves |
@@ -14,5 +15,6 @@
 pub mod days;
 pub mod funds;
 pub mod nightly;
+pub mod stake;
 pub mod totals;
 pub mod words;

@@ -36,6 +36,8 @@ pub enum Kind {
     StandbyAsynchronous,
     /// Members' money is on the road to a site for long.
     OnRoadLong,
+    /// A site has closed vouchers up to a time that has not come by head office's clock.
+    VouchersClosedAhead,
     /// Nothing leaves any wallet.
     WalletsFrozen,
     /// What is in the folder for bills cannot be dealt with.
@@ -62,6 +64,7 @@ impl Kind {
         Self::ProtocolVersion,
         Self::StandbyAsynchronous,
         Self::OnRoadLong,
+        Self::VouchersClosedAhead,
         Self::WalletsFrozen,
         Self::BillsStuck,
         Self::TotalsDoNotClose,
@@ -85,6 +88,7 @@ impl Kind {
             Self::ProtocolVersion => "protocol_version",
             Self::StandbyAsynchronous => "standby_asynchronous",
             Self::OnRoadLong => "on_road_long",
+            Self::VouchersClosedAhead => "vouchers_closed_ahead",
             Self::WalletsFrozen => "wallets_frozen",
             Self::BillsStuck => "bills_stuck",
             Self::TotalsDoNotClose => "totals_do_not_close",

@@ -11,7 +11,7 @@ use domain::{
     units::Fen,
 };
 use serde::de::DeserializeOwned;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A member at a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,6 +234,25 @@ pub fn holder(tx: &mut dyn Tx, site: &SiteId, card: &CardId) -> Result<Option<Me
 /// [`StoreError`].
 pub fn goes_by(tx: &mut dyn Tx, site: &SiteId) -> Result<Option<HqEpoch>, StoreError> {
     Ok(head_office(tx, site)?.and_then(|row| row.hq_epoch))
+}
+
+/// Up to when each site takes no voucher any more, where it has closed any.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn all_vouchers_closed(tx: &mut dyn Tx) -> Result<BTreeMap<String, Wall>, StoreError> {
+    let rows = tx.query(
+        "SELECT site, row FROM r_state WHERE name = 'head_office' ORDER BY site",
+        &[],
+    )?;
+    let mut closed = BTreeMap::new();
+    for mut row in rows {
+        let of: HeadOfficeRow = parse(&row.text(1)?)?;
+        if let Some(until) = of.vouchers_closed {
+            closed.insert(row.text(0)?, until);
+        }
+    }
+    Ok(closed)
 }
 
 fn head_office(tx: &mut dyn Tx, site: &SiteId) -> Result<Option<HeadOfficeRow>, StoreError> {

@@ -185,21 +185,24 @@ pub fn sent_again(tx: &mut dyn Tx, site: &SiteId, before: DirectiveNo, now: Dire
     .map(drop)
 }
 
-/// A second person decides it, if it waits: yes, or no. Whether it did; whoever comes at the same time waits, and finds it decided.
+/// Holds it fast until the transaction ends.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn decide(tx: &mut dyn Tx, id: &str, approved: bool, by: &str, now: Wall) -> Result<bool, StoreError> {
-    let statement = match approved {
-        // Held fast until the directive is written.
-        true => {
-            "UPDATE bill_decision SET decided_by = $1, decided_at = $2 \
-             WHERE id = $3 AND state = 'proposed' AND decided_by IS NULL AND proposed_by <> $1"
-        }
-        false => {
-            "UPDATE bill_decision SET state = 'rejected', decided_by = $1, decided_at = $2 \
-             WHERE id = $3 AND state = 'proposed' AND decided_by IS NULL"
-        }
-    };
-    Ok(tx.execute(statement, &[by.into(), now.0.into(), id.into()])? == 1)
+pub fn hold(tx: &mut dyn Tx, id: &str) -> Result<(), StoreError> {
+    tx.execute("UPDATE bill_decision SET state = state WHERE id = $1", &[id.into()])
+        .map(drop)
+}
+
+/// A person decides it: yes, where the directive is written next, or no.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn decide(tx: &mut dyn Tx, id: &str, approved: bool, by: &str, now: Wall) -> Result<(), StoreError> {
+    let state = if approved { "proposed" } else { "rejected" };
+    tx.execute(
+        "UPDATE bill_decision SET state = $1, decided_by = $2, decided_at = $3 WHERE id = $4",
+        &[state.into(), by.into(), now.0.into(), id.into()],
+    )
+    .map(drop)
 }

@@ -106,16 +106,39 @@ pub fn add_all(tx: &mut dyn Tx, heard: &[Heard]) -> Result<(), StoreError> {
     tx.write_all(&CALLBACKS, &heard.iter().map(row).collect::<Vec<_>>())
 }
 
-/// How many came to a channel's address since this moment that it has not signed.
+/// Callbacks that a channel has not signed are kept up to so many in [`UNSIGNED_MS`]: whoever sends them has no name, and the disk is ours.
+pub const UNSIGNED_MAX: u64 = 100;
+/// Of these from one address, which cannot hide what comes from others.
+pub const UNSIGNED_OF_ADDRESS_MAX: u64 = 20;
+const UNSIGNED_MS: i64 = 3_600_000;
+/// An address from which the channel has signed something for so long is its own, in milliseconds: what comes from there is kept whatever
+/// strangers send.
+const OWN_ADDRESS_MS: i64 = 86_400_000;
+
+/// Whether a callback that its channel has not signed is kept.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn unsigned_since(tx: &mut dyn Tx, channel: &str, since: Wall) -> Result<u64, StoreError> {
+pub fn has_room_for_unsigned(tx: &mut dyn Tx, of: &Heard) -> Result<bool, StoreError> {
+    let address = of.address.as_deref().unwrap_or_default();
     let row = tx.query_optional(
-        "SELECT COUNT(*) FROM callback WHERE channel = $1 AND at >= $2 AND is_signed = 0",
-        &[channel.into(), since.0.into()],
+        "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN COALESCE(address, '') = $3 THEN 1 ELSE 0 END), 0) AS BIGINT) \
+         FROM callback WHERE channel = $1 AND at >= $2 AND is_signed = 0",
+        &[
+            of.channel.as_str().into(),
+            of.at.after_ms(-UNSIGNED_MS).0.into(),
+            address.into(),
+        ],
     )?;
-    row.map_or(Ok(0), |mut row| row.count(0))
+    let (in_all, of_address) = row.map_or(Ok((0, 0)), |mut row| Ok((row.count(0)?, row.count(1)?)))?;
+    if of_address >= UNSIGNED_OF_ADDRESS_MAX || in_all < UNSIGNED_MAX {
+        return Ok(of_address < UNSIGNED_OF_ADDRESS_MAX);
+    }
+    let own = tx.query_optional(
+        "SELECT 1 FROM callback WHERE channel = $1 AND at >= $2 AND is_signed = 1 AND COALESCE(address, '') = $3 LIMIT 1",
+        &[of.channel.as_str().into(), of.at.after_ms(-OWN_ADDRESS_MS).0.into(), address.into()],
+    )?;
+    Ok(own.is_some())
 }
 
 /// Takes some of those away that are old. Whether there may be more.

@@ -122,6 +122,39 @@ pub fn find(tx: &mut dyn Tx, id: u64) -> Result<Option<Discrepancy>, StoreError>
     row.map(discrepancy).transpose()
 }
 
+/// Discrepancies that are open since a day that is final and of which nothing is in suspense, after this one: at most so many.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn final_and_open(tx: &mut dyn Tx, scope: &str, after: u64, limit: u64) -> Result<Vec<Discrepancy>, StoreError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT {COLUMNS} FROM discrepancy d WHERE scope = $1 AND closed_at IS NULL AND id > $2 \
+             AND day <= (SELECT MAX(day) FROM run WHERE scope = $1 AND status = 'final') AND NOT EXISTS (SELECT 1 FROM suspense s \
+             WHERE s.discrepancy = d.id AND s.state <> 'reversed') ORDER BY id LIMIT $3"
+        ),
+        &[scope.into(), after.into(), limit.into()],
+    )?;
+    rows.into_iter().map(discrepancy).collect()
+}
+
+/// The number of the payment that a refund is of, which a discrepancy is about.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn payment_of(tx: &mut dyn Tx, of: &Discrepancy) -> Result<Option<String>, StoreError> {
+    let row = tx.query_optional(
+        "SELECT other FROM verdict WHERE scope = $1 AND leg = $2 AND source = $3 AND ref = $4 AND other IS NOT NULL LIMIT 1",
+        &[
+            of.scope.as_str().into(),
+            of.leg.code().into(),
+            of.source.code().into(),
+            of.reference.as_str().into(),
+        ],
+    )?;
+    row.map_or(Ok(None), |mut row| row.optional_text(0))
+}
+
 /// What happened to a discrepancy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -137,6 +170,8 @@ pub struct Event {
     pub ours: Option<Fen>,
     /// What the channel said then.
     pub theirs: Option<Fen>,
+    /// What was said, or to whom it was given, or which movement it is.
+    pub body: Option<String>,
 }
 
 /// What happened to a discrepancy, in its order.
@@ -145,7 +180,7 @@ pub struct Event {
 /// [`StoreError`].
 pub fn events(tx: &mut dyn Tx, id: u64) -> Result<Vec<Event>, StoreError> {
     let rows = tx.query(
-        "SELECT kind, at, by, amount, ours, theirs FROM discrepancy_event WHERE discrepancy = $1 ORDER BY no",
+        "SELECT kind, at, by, amount, ours, theirs, body FROM discrepancy_event WHERE discrepancy = $1 ORDER BY no",
         &[id.into()],
     )?;
     let event = |mut row: Row| {
@@ -156,13 +191,14 @@ pub fn events(tx: &mut dyn Tx, id: u64) -> Result<Vec<Event>, StoreError> {
             amount: Fen(row.int(3)?),
             ours: row.optional_int(4)?.map(Fen),
             theirs: row.optional_int(5)?.map(Fen),
+            body: row.optional_text(6)?,
         })
     };
     rows.into_iter().map(event).collect()
 }
 
 /// The open verdict that a discrepancy is about: of the how manieth line of a number on a day, whichever file that is in.
-const SAME: &str = "v.scope = d.scope AND v.leg = d.leg AND v.source = d.source AND v.ref = d.ref \
+pub(super) const SAME: &str = "v.scope = d.scope AND v.leg = d.leg AND v.source = d.source AND v.ref = d.ref \
      AND v.of_day = d.of_day AND v.n = d.n AND v.class = d.class AND v.until IS NULL";
 
 /// The kinds of rows that verdicts are about, with their legs.

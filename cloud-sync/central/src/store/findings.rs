@@ -10,7 +10,7 @@ use domain::{
     ids::{OrderId, SiteId},
     time::Wall,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What kind of difference it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +102,8 @@ pub struct Found {
     pub found_at: Wall,
 }
 
+const COLUMNS: &str = "site, branch, seq, class, order_id, detail, found_at";
+
 const FINDINGS: SetStatement = SetStatement {
     table: "finding",
     keys: 4,
@@ -136,13 +138,13 @@ pub fn add(tx: &mut dyn Tx, site: &SiteId, branch: u64, findings: &[Finding], no
     tx.write_all(&FINDINGS, &findings.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Whether there is such a finding.
+/// The finding at a place.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn is_there(tx: &mut dyn Tx, of: &OfFinding) -> Result<bool, StoreError> {
-    let found = tx.query_optional(
-        "SELECT 1 FROM finding WHERE site = $1 AND branch = $2 AND seq = $3 AND class = $4",
+pub fn find(tx: &mut dyn Tx, of: &OfFinding) -> Result<Option<Found>, StoreError> {
+    let row = tx.query_optional(
+        &format!("SELECT {COLUMNS} FROM finding WHERE site = $1 AND branch = $2 AND seq = $3 AND class = $4"),
         &[
             of.site.as_str().into(),
             of.branch.into(),
@@ -150,7 +152,35 @@ pub fn is_there(tx: &mut dyn Tx, of: &OfFinding) -> Result<bool, StoreError> {
             of.class.word().into(),
         ],
     )?;
-    Ok(found.is_some())
+    row.map(found).transpose()
+}
+
+/// The findings of a class on a branch, in the order of their entries.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn on_branch(tx: &mut dyn Tx, site: &SiteId, branch: u64, class: Class) -> Result<Vec<Found>, StoreError> {
+    let rows = tx.query(
+        &format!("SELECT {COLUMNS} FROM finding WHERE site = $1 AND branch = $2 AND class = $3 ORDER BY seq"),
+        &[site.as_str().into(), branch.into(), class.word().into()],
+    )?;
+    rows.into_iter().map(found).collect()
+}
+
+/// The orders that a site's findings of a class are about, on whichever branch.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn orders_of(tx: &mut dyn Tx, site: &SiteId, class: Class) -> Result<BTreeSet<OrderId>, StoreError> {
+    let rows = tx.query(
+        "SELECT DISTINCT order_id FROM finding WHERE site = $1 AND class = $2 AND order_id IS NOT NULL",
+        &[site.as_str().into(), class.word().into()],
+    )?;
+    let order = |mut row: Row| {
+        let order = row.text(0)?.parse();
+        order.map_err(|error| StoreError::Broken(format!("the order of a finding: {error}")))
+    };
+    rows.into_iter().map(order).collect()
 }
 
 /// Gives the findings up to an entry to another branch, which has the journal up to there in common.
@@ -213,7 +243,7 @@ pub fn list(tx: &mut dyn Tx, filter: &Filter, after: Option<&Found>, limit: u64)
         false => format!(" WHERE {}", conditions.join(" AND ")),
     };
     let statement = format!(
-        "SELECT site, branch, seq, class, order_id, detail, found_at FROM finding{conditions} \
+        "SELECT {COLUMNS} FROM finding{conditions} \
          ORDER BY found_at DESC, site DESC, branch DESC, seq DESC, class DESC LIMIT {limit}"
     );
     tx.query(&statement, &values)?.into_iter().map(found).collect()

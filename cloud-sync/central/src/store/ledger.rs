@@ -166,6 +166,20 @@ pub fn balance(tx: &mut dyn Tx, name: &str) -> Result<Fen, StoreError> {
     row.map_or(Ok(Fen::ZERO), |mut row| row.int(0).map(Fen))
 }
 
+/// What restores have paid for a member, by the accounts `restore:{site}:{member}` that owe it: what was spent twice after head
+/// office's database was restored from a copy (rule 4).
+///
+/// # Errors
+/// [`StoreError`].
+pub fn paid_by_restores(tx: &mut dyn Tx, member: &MemberId) -> Result<Vec<(String, Fen)>, StoreError> {
+    let rows = tx.query(
+        "SELECT name, -balance FROM account WHERE balance < 0 AND name IN (SELECT 'restore:' || id || ':' || $1 FROM site) ORDER BY name",
+        &[member.as_str().into()],
+    )?;
+    let account = |mut row: Row| Ok((row.text(0)?, Fen(row.int(1)?)));
+    rows.into_iter().map(account).collect()
+}
+
 /// A site goes on with another branch of its journal: brings the accounts that it has here to what they are by its rows where the
 /// branch begins, each by one movement `{site}:{branch}:open.{n}` against `restore:{site}` (rule 8). How many movements.
 ///

@@ -32,6 +32,7 @@ mod checked;
 pub mod decisions;
 pub mod directives;
 pub mod discrepancies;
+pub mod discrepancy_decisions;
 pub mod enrolment;
 pub mod findings;
 pub mod forgotten;
@@ -61,6 +62,7 @@ pub mod set;
 pub mod sites;
 mod sqlite;
 pub mod standbys;
+pub mod suspense;
 pub mod topups;
 pub mod value;
 

@@ -3,7 +3,10 @@
 
 use super::{Row, StoreError, Tx, Value, queries::Page};
 use crate::role::Role;
-use domain::time::Wall;
+use domain::{
+    correction::{are_two_people, is_anonymous},
+    time::Wall,
+};
 use service::secret::SecretHash;
 
 /// How long a session lasts that nobody uses, in milliseconds.
@@ -337,6 +340,48 @@ pub fn find_token(tx: &mut dyn Tx, hash: &SecretHash) -> Result<Option<Token>, S
         &[hash.as_str().into()],
     )?;
     row.map(token).transpose()
+}
+
+/// What the name of a machine begins with, wherever it is said who did something. No person's name has a colon.
+pub const MACHINE: &str = "token:";
+/// The most tokens that were made with another each.
+const MADE_BY_TOKENS_MAX: usize = 16;
+
+/// Whether two who did something at these times are two people, as far as head office can tell: whoever acts by a token is whoever made
+/// it, so that nobody approves with a token what they have proposed with another.
+///
+/// A token that was made on head office's own machine without one stands for itself: nobody knows who that was, and whoever is there can
+/// make people as well. One that was taken back, or is of a later time than what was done by it, tells nobody apart.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn are_two(tx: &mut dyn Tx, one: (&str, Wall), other: (&str, Wall)) -> Result<bool, StoreError> {
+    let (one, other) = (behind(tx, one)?, behind(tx, other)?);
+    Ok(match (one, other) {
+        (Some(one), Some(other)) => are_two_people(&one, &other),
+        _ => false,
+    })
+}
+
+/// Who acts by a name.
+fn behind(tx: &mut dyn Tx, (name, at): (&str, Wall)) -> Result<Option<String>, StoreError> {
+    let (mut name, mut at) = (name.to_owned(), at);
+    for _ in 0..MADE_BY_TOKENS_MAX {
+        let Some(token) = name.strip_prefix(MACHINE) else {
+            return Ok(Some(name));
+        };
+        let made = tx.query_optional(
+            "SELECT made_by, made_at FROM token WHERE name = $1 AND made_at <= $2",
+            &[token.into(), at.0.into()],
+        )?;
+        let Some(mut made) = made else { return Ok(None) };
+        let by = made.text(0)?;
+        if is_anonymous(&by) {
+            return Ok(Some(name));
+        }
+        (name, at) = (by, Wall(made.int(1)?));
+    }
+    Ok(None)
 }
 
 /// Tokens after this name, in the order of their names.

@@ -8,11 +8,12 @@ mod inbox;
 mod money;
 mod reconciliation;
 mod rules;
+mod suspense;
 
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -83,6 +84,7 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
         4 => of_both(after_sales::TABLES, dialect),
         5 => of_both(bill_proposals::TABLES, dialect),
         6 => of_both(rules::TABLES, dialect),
+        7 => of_both(suspense::TABLES, dialect),
         _ => Vec::new(),
     }
 }

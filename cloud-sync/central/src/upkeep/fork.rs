@@ -22,6 +22,7 @@ use domain::{
     units::Fen,
 };
 use protocol::frame::{Batch, State};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -110,8 +111,17 @@ pub fn accept(
 fn change(tx: &mut dyn Tx, me: &str, site: &Site, branch: &Branch, now: Wall) -> Result<Accepted, StoreError> {
     let id = &site.id;
     branches::forget_settled(tx, id, branch.number)?;
-    let branch = &booked_anew(tx, site, branch)?;
-    let settled = settled_after_fork(tx, site, branch.left)?;
+    let was_followed = branches::was_followed(tx, id, branch.number)?;
+    let branch = &match was_followed {
+        true => booked_anew(tx, site, branch)?,
+        false => branch.clone(),
+    };
+    let mut settled = settled_after_fork(tx, site, branch.left)?;
+    if was_followed {
+        // Both branches were followed before: what both had settled then was found then.
+        let found = findings::orders_of(tx, id, Class::Fork)?;
+        settled.retain(|(order, _)| !found.contains(order));
+    }
     let had = match site.closed_at {
         None => Money::new(tx, now, RULE).in_all_at(site)?,
         // It went back to wallets when the site was closed.
@@ -127,7 +137,8 @@ fn change(tx: &mut dyn Tx, me: &str, site: &Site, branch: &Branch, now: Wall) ->
     let opened = ledger::open_branch(tx, of, &rows, (day, now))?;
     let epoch = identity::new_epoch(tx)?;
     let on_road = facts::reopen(tx, site, branch.left.seq, epoch, now)?;
-    if let Some(finding) = above_fork(site, had, &has, &on_road) {
+    let named = named_above_fork(tx, site)?;
+    if let Some(finding) = above_fork(site, had, [&has, &on_road, &named]) {
         findings::add(tx, id, site.branch, &[finding], now)?;
     }
     sites::change_branch(tx, me, site, copy.site())?;
@@ -144,55 +155,79 @@ fn change(tx: &mut dyn Tx, me: &str, site: &Site, branch: &Branch, now: Wall) ->
 /// The most members that a finding names, those with the most first.
 const NAMED_MAX: usize = 1_000;
 
-/// What members had on the branch that is left and have not on the one that lives, nor on the road to it: cash that they paid in at the
-/// desk, say. People look at it, and two of them adjust wallets (rule 8).
-fn above_fork(
-    site: &Site,
-    had: BTreeMap<MemberId, Fen>,
-    has: &BTreeMap<MemberId, Fen>,
-    on_road: &BTreeMap<MemberId, Fen>,
-) -> Option<Finding> {
-    let of = |map: &BTreeMap<MemberId, Fen>, member: &MemberId| map.get(member).copied().unwrap_or_default();
+/// What was found the last time that the branch was left, and stands at an entry of it above the fork: by member.
+fn named_above_fork(tx: &mut dyn Tx, site: &Site) -> Result<BTreeMap<MemberId, Fen>, StoreError> {
+    let mut named = BTreeMap::<MemberId, Fen>::new();
+    for found in findings::on_branch(tx, &site.id, site.branch, Class::AboveFork)? {
+        let broken = |error| StoreError::Broken(format!("a finding ABOVE_FORK of {}: {error}", site.id));
+        let said: AboveFork = serde_json::from_str(&found.finding.detail).map_err(broken)?;
+        for of in said.members {
+            *named.entry(of.member).or_default() += of.amount;
+        }
+    }
+    Ok(named)
+}
+
+/// The detail of a finding ABOVE_FORK.
+#[derive(Serialize, Deserialize)]
+struct AboveFork {
+    why: String,
+    members: Vec<Lost>,
+    members_in_all: usize,
+    in_all: Fen,
+}
+
+/// What a member had.
+#[derive(Serialize, Deserialize)]
+struct Lost {
+    member: MemberId,
+    amount: Fen,
+}
+
+/// What members had on the branch that is left and have not on the one that lives, nor on the road to it, and was not found before: cash
+/// that they paid in at the desk, say. People look at it, and two of them adjust wallets (rule 8).
+fn above_fork(site: &Site, had: BTreeMap<MemberId, Fen>, less: [&BTreeMap<MemberId, Fen>; 3]) -> Option<Finding> {
     let lost = had.into_iter().map(|(member, amount)| {
-        let lost = amount - of(has, &member) - of(on_road, &member);
-        (member, lost)
+        let less: Fen = less.iter().filter_map(|of| of.get(&member)).copied().sum();
+        (member, amount - less)
     });
     let mut lost: Vec<(MemberId, Fen)> = lost.filter(|(_, lost)| *lost > Fen::ZERO).collect();
     if lost.is_empty() {
         return None;
     }
     lost.sort_by(|(left, much), (right, more)| more.cmp(much).then_with(|| left.cmp(right)));
-    let named = lost.iter().take(NAMED_MAX);
-    let named: Vec<_> = named
-        .map(|(member, amount)| json!({ "member": member.as_str(), "amount": amount }))
-        .collect();
-    let in_all: Fen = lost.iter().map(|(_, amount)| *amount).sum();
-    let detail = json!({
-        "why": "members had this on the branch of the journal that was left, and had it not where the one that lives parts from it: look \
-                whether it was entered there again; if not, an adjustment gives it back",
-        "members": named, "members_in_all": lost.len(), "in_all": in_all,
-    });
+    let why = "members had this on the branch of the journal that was left, and had it not where the one that lives parts from it: look \
+               whether it was entered there again; if not, an adjustment gives it back";
+    let detail = AboveFork {
+        why: why.to_owned(),
+        members_in_all: lost.len(),
+        in_all: lost.iter().map(|(_, amount)| *amount).sum(),
+        members: lost
+            .into_iter()
+            .take(NAMED_MAX)
+            .map(|(member, amount)| Lost { member, amount })
+            .collect(),
+    };
     Some(Finding {
         class: Class::AboveFork,
         seq: site.head.seq,
         order: None,
-        detail: detail.to_string(),
+        detail: json!(detail).to_string(),
     })
 }
 
-/// The branch under a number under which nothing is booked: one that was followed before is booked again from where it leaves the
-/// one that is now, and what was booked of it stays too.
+/// A branch that was followed before, under a number under which nothing is booked: it is booked again from where it leaves the one that is
+/// followed now, and what was booked of it stays too. What was found in it, and made good, is found in it still.
 fn booked_anew(tx: &mut dyn Tx, site: &Site, branch: &Branch) -> Result<Branch, StoreError> {
     let id = &site.id;
-    if !branches::was_followed(tx, id, branch.number)? {
-        return Ok(branch.clone());
-    }
     let renamed = Branch {
         number: branches::next_number(tx, id, site.branch)?,
         ..branch.clone()
     };
     journal::give(tx, id, branch.number, renamed.number, None)?;
     decisions::give(tx, id, branch.number, renamed.number, branch.head.seq)?;
+    findings::give(tx, id, branch.number, renamed.number, branch.head.seq)?;
+    adjustments::give(tx, id, branch.number, renamed.number, branch.head.seq)?;
     branches::remove(tx, id, branch.number)?;
     branches::put(tx, id, &renamed)?;
     Ok(renamed)

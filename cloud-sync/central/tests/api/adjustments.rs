@@ -1,6 +1,6 @@
 //! Adjustments of wallets over HTTP: what is proposed, by whom it is posted, and what is refused.
 
-use crate::office::Office;
+use crate::office::{Office, Somebody};
 use serde_json::{Value, json};
 
 const PROPOSE: &str = "/v1/members/w/adjustments";
@@ -96,4 +96,49 @@ pub(crate) async fn a_wallet_is_adjusted_by_two_people_and_the_audit_chain_has_b
     }
     let verified = office.local("GET", "/v1/ledger/verification", None).await.expect(200);
     assert_eq!(verified["differences"], json!([]), "{verified}");
+}
+
+/// A token that somebody makes for a machine.
+async fn token_of(office: &Office, who: &Somebody, name: &str, roles: &[&str]) -> Somebody {
+    let token = json!({ "name": name, "roles": roles });
+    let made = office.post(who, "/v1/tokens", &token).await.expect(201);
+    Somebody::with_token(made["token"].as_str().unwrap())
+}
+
+pub(crate) async fn two_tokens_that_one_has_made_are_one_person(office: Office) {
+    let li = office.machine("li", &["admin", "finance_checker"]).await;
+    let zhao = office.machine("zhao", &["admin"]).await;
+    let maker = token_of(&office, &li, "maker", &["finance_maker"]).await;
+    let checker = token_of(&office, &li, "checker", &["finance_checker", "admin"]).await;
+    let of_checker = token_of(&office, &checker, "third", &["finance_checker"]).await;
+    let another = token_of(&office, &zhao, "another", &["finance_checker"]).await;
+    office
+        .local("PUT", "/v1/members/w", Some(&json!({ "name": "W" })))
+        .await
+        .expect(204);
+    let proposed = async || office.post(&maker, PROPOSE, &amount("7.50")).await.expect(202);
+    let approve = |of: &Value| format!("/v1/adjustments/{}/approve", of["id"].as_str().unwrap());
+    let waits = proposed().await;
+    for one in [&li, &checker, &of_checker] {
+        office
+            .post(one, &approve(&waits), &json!({}))
+            .await
+            .problem(409, "same-person");
+    }
+    office.post(&another, &approve(&waits), &json!({})).await.expect(200);
+    // Whose a token was that was taken back, or made anew since, nobody can tell any more.
+    let waits = proposed().await;
+    office.pass(1_000);
+    office.ask(&zhao, "DELETE", "/v1/tokens/maker", None).await.expect(204);
+    office
+        .post(&another, &approve(&waits), &json!({}))
+        .await
+        .problem(409, "same-person");
+    token_of(&office, &zhao, "maker", &["viewer"]).await;
+    office
+        .post(&li, &approve(&waits), &json!({}))
+        .await
+        .problem(409, "same-person");
+    let wallet = office.local("GET", "/v1/members/w/wallet", None).await.expect(200);
+    assert_eq!(wallet["balance"], "7.50");
 }

@@ -16,6 +16,7 @@ mod bills;
 mod bills_folder;
 mod books_check;
 mod branches;
+mod callbacks;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
 #[path = "../store/cluster.rs"]
 mod cluster;
@@ -75,6 +76,9 @@ on_both! {
         an_entry_that_was_altered_is_named
         an_entry_that_was_taken_out_is_named
         an_end_that_was_cut_off_is_found
+    }
+    callbacks {
+        unsigned_callbacks_are_kept_by_address_so_that_a_stranger_hides_nobodys
     }
     bills {
         a_bill_is_imported_once_and_the_same_file_again_changes_nothing
@@ -152,9 +156,11 @@ on_both! {
     }
     adjustments {
         a_wallet_is_adjusted_by_two_people_and_the_audit_chain_has_both
+        two_tokens_that_one_has_made_are_one_person
     }
     reconciliation {
         a_day_is_reconciled_when_somebody_asks_and_what_differs_is_listed
+        two_people_decide_what_differs_one_by_one_and_many_at_once
     }
     refunds {
         money_goes_back_for_an_order_by_one_person_or_two_once_its_site_has_marked_it

@@ -220,6 +220,10 @@ pub(crate) async fn money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_i
         .problem(409, "site-never-heard");
     let with_key = station.clone().with("idempotency-key", "the-same");
     let path = "/v1/members/w/vouchers";
+    for hours in [0, 25] {
+        let voucher = json!({ "site": "s1", "amount": "10.00", "hours": hours });
+        office.post(&station, path, &voucher).await.problem(422, "invalid-body");
+    }
     let made = office.ask(&with_key, "POST", path, Some(&voucher)).await.expect(201);
     let again = office.ask(&with_key, "POST", path, Some(&voucher)).await;
     assert!(again.is_replayed());
@@ -299,6 +303,20 @@ pub(crate) async fn money_goes_to_a_site_by_lease_order_and_voucher_and_all_of_i
         .problem(400, "invalid-url");
     let on_road = office.get(&viewer, "/v1/on-road").await.expect(200);
     assert_eq!(on_road.as_array().unwrap().len(), 3);
+    let sent = BEGIN.to_string();
+    for of in on_road.as_array().unwrap() {
+        assert_eq!(of["made_at"], sent.as_str(), "{of}");
+        let ends = (of["kind"] == "voucher").then(|| BEGIN.after_ms(2 * 3_600_000).to_string());
+        assert_eq!(of["expires_at"], json!(ends), "{of}");
+    }
+    // Its age is told by when it was sent.
+    office.pass(90 * 60_000);
+    let later = json!({ "site": "s1", "amount": "1.00" });
+    office.post(&station, "/v1/members/w/leases", &later).await.expect(202);
+    let on_road = office.get(&viewer, "/v1/on-road").await.expect(200);
+    let sent: Vec<&Value> = on_road.as_array().unwrap().iter().map(|of| &of["made_at"]).collect();
+    let (first, last) = (json!(BEGIN.to_string()), json!(BEGIN.after_ms(90 * 60_000).to_string()));
+    assert_eq!(sent, [&first, &first, &first, &last], "the oldest first");
     let sums = office.local("GET", "/v1/accounts/sums", None).await.expect(200);
     assert!(sums.to_string().contains("transit"), "{sums}");
     let verified = office.local("GET", "/v1/ledger/verification", None).await.expect(200);

@@ -152,6 +152,11 @@ impl Office {
         Self::at(&Place::Memory, None).await
     }
 
+    /// With its database in a file, where others read while one writes.
+    pub(crate) async fn in_file(file: PathBuf) -> Self {
+        Self::at(&Place::File(file), None).await
+    }
+
     pub(crate) async fn postgresql() -> Self {
         // Starting it waits for its processes.
         let started = tokio::task::spawn_blocking(|| {

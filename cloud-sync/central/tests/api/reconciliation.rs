@@ -139,3 +139,132 @@ pub(crate) async fn a_day_is_reconciled_when_somebody_asks_and_what_differs_is_l
         "{audit}"
     );
 }
+
+pub(crate) async fn two_people_decide_what_differs_one_by_one_and_many_at_once(office: Office) {
+    let maker = office.machine("li", &["finance_maker"]).await;
+    let checker = office.machine("zhao", &["finance_checker"]).await;
+    let both = office.machine("qian", &["finance_maker", "finance_checker"]).await;
+    channel(&office, "wechat", MERCHANT, "wechat").await;
+    let credited = office.db.write(|tx| {
+        for (id, fen) in [("4201", 5_000_i64), ("4202", 700), ("4203", 30)] {
+            tx.execute(
+                "INSERT INTO channel_transaction (channel, id, ref, amount, credited, at) VALUES ('wechat', $1, $1, $2, 1, $3)",
+                &[id.into(), fen.into(), crate::office::BEGIN.0.into()],
+            )?;
+        }
+        Ok(())
+    });
+    credited.await.unwrap();
+    office.pass(5 * DAY_MS);
+    let bill = wechat_trade(&[]);
+    for day in ["2026-03-10", "2026-03-11", "2026-03-12", "2026-03-13"] {
+        put(&office, &maker, &path("wechat", day, "wechat_trade"), bill.as_bytes())
+            .await
+            .expect(201);
+    }
+    let ask = json!({ "channel": "wechat", "day": "2026-03-13" });
+    office.post(&maker, "/v1/reconciliation/runs", &ask).await.expect(200);
+    let list = "/v1/discrepancies";
+    let all = office.all(&maker, &format!("{list}?class=SHORT"), 10).await;
+    assert_eq!(all.len(), 3);
+    let id = all[0]["id"].as_u64().unwrap();
+    let one = format!("{list}/{id}");
+
+    let assigned = office
+        .post(&maker, &format!("{one}/assign"), &json!({ "to": "li" }))
+        .await;
+    assert_eq!(assigned.expect(200)["assigned"], "li");
+    office
+        .post(&checker, &format!("{one}/comments"), &json!({ "words": "asked" }))
+        .await
+        .expect(201);
+    let propose = |decision: &str| json!({ "decision": decision, "reason": "the channel says so" });
+    let proposal = format!("{one}/proposal");
+    for (decision, code) in [("adjust", "nobody-credited"), ("credit", "does-not-settle-it")] {
+        office
+            .post(&maker, &proposal, &propose(decision))
+            .await
+            .problem(409, code);
+    }
+    let approve = format!("{one}/approve");
+    office
+        .post(&checker, &approve, &json!({}))
+        .await
+        .problem(409, "nothing-proposed");
+    let proposed = office.post(&both, &proposal, &propose("write_off")).await.expect(202);
+    assert_eq!(
+        (&proposed["state"], &proposed["maker"], &proposed["no"]),
+        (&json!("proposed"), &json!("token:qian"), &json!(1))
+    );
+    office
+        .post(&maker, &proposal, &propose("write_off"))
+        .await
+        .problem(409, "discrepancy-not-open");
+    office
+        .post(&both, &approve, &json!({}))
+        .await
+        .problem(409, "same-person");
+    let rejected = office
+        .post(&both, &format!("{one}/reject"), &json!({ "reason": "typed wrong" }))
+        .await;
+    assert_eq!(rejected.expect(200)["answer"], "typed wrong");
+
+    let many =
+        json!({ "of": { "class": "SHORT", "channel": "wechat" }, "decision": "write_off", "reason": "as agreed" });
+    let done = office
+        .post(&maker, &format!("{list}/proposals"), &many)
+        .await
+        .expect(200);
+    assert_eq!((&done["done"], &done["not_done"]), (&json!(3), &json!(0)));
+    let wrong = json!({ "of": { "class": "WRONG" } });
+    office
+        .post(&checker, &format!("{list}/approvals"), &wrong)
+        .await
+        .problem(400, "invalid-url");
+    let own = office
+        .post(&both, &format!("{list}/proposals"), &many)
+        .await
+        .expect(200);
+    assert_eq!((&own["done"], &own["not_done"]), (&json!(0), &json!(0)), "none is open");
+    let of = json!({ "of": { "day": "2026-03-13" } });
+    let done = office
+        .post(&checker, &format!("{list}/approvals"), &of)
+        .await
+        .expect(200);
+    assert_eq!((&done["done"], &done["not_done"]), (&json!(3), &json!(0)), "{done}");
+
+    let told = office.get(&checker, &one).await.expect(200);
+    assert_eq!(told["discrepancy"]["state"], "posted");
+    let decisions = told["decisions"].as_array().unwrap();
+    assert_eq!(
+        (
+            decisions.len(),
+            &decisions[1]["state"],
+            &decisions[1]["maker"],
+            &decisions[1]["checker"]
+        ),
+        (2, &json!("approved"), &json!("token:li"), &json!("token:zhao"))
+    );
+    assert_eq!(told["suspense"]["state"], "written_off");
+    let kinds: Vec<&str> = told["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "opened",
+            "assigned",
+            "commented",
+            "proposed",
+            "rejected",
+            "proposed",
+            "approved",
+            "posted"
+        ]
+    );
+    let loss = office.db.read(|tx| central::store::ledger::balance(tx, "writeoff"));
+    assert_eq!(loss.await.unwrap().0, -5_730);
+}

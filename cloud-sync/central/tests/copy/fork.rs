@@ -327,12 +327,17 @@ fn a_branch_that_was_left_can_be_gone_back_to(office: &HeadOffice) {
     let fork = parting(&one, &other);
     forked(office, &one, &other);
     accepts(office, end(&other)).unwrap().unwrap();
+    let told = || [Class::Fork, Class::AboveFork].map(|class| found(office, class).len());
+    let first = told();
+    assert!(first[0] > 0, "both have settled the same orders");
     let accepted = accepts(office, end(&one)).unwrap().unwrap();
     assert_eq!(
         (accepted.branch, accepted.from, accepted.head),
         (2, Some(fork), end(&one))
     );
     all_is_right(office, &one);
+    assert_eq!(told()[0], first[0], "what both have settled was told");
+    let second = told();
     let branches = kept(office);
     let numbers: Vec<_> = branches.iter().map(|branch| (branch.number, branch.head)).collect();
     assert_eq!(numbers, [(1, end(&other))]);
@@ -340,6 +345,7 @@ fn a_branch_that_was_left_can_be_gone_back_to(office: &HeadOffice) {
     let accepted = accepts(office, end(&other)).unwrap().unwrap();
     assert_eq!((accepted.branch, accepted.head), (3, end(&other)));
     all_is_right(office, &other);
+    assert_eq!(told(), second, "and what members had above the fork");
 }
 
 fn a_branch_that_leaves_later_can_be_accepted_after_another_was(office: &HeadOffice) {

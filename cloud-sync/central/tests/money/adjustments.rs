@@ -22,6 +22,7 @@ on_both! {
     what_a_wallet_gives_and_has_not_is_owed_and_paid_by_what_comes_next
     what_is_owed_by_an_adjustment_is_paid_when_wallets_are_let_go
     a_finding_that_goes_over_to_another_branch_keeps_its_adjustment
+    a_branch_that_is_gone_back_to_has_what_was_found_in_it_and_nothing_is_found_twice
     rule_20_what_a_till_is_short_of_is_taken_from_the_wallet_once
     rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once
 }
@@ -154,7 +155,7 @@ fn what_is_owed_by_an_adjustment_is_paid_when_wallets_are_let_go(mut company: Co
     company.write(|tx| central::store::identity::freeze(tx, None)).unwrap();
     let owing = company.read(|tx| central::store::at_sites::owing(tx, None));
     assert_eq!(owing, [id("w")]);
-    company.money(|money| money.pay_owed(&id("w")));
+    company.money(|money| money.wallet_moved(&id("w")));
     assert_eq!(
         (company.wallet("w"), company.balance("debt:w")),
         (yuan("40"), Fen::ZERO)
@@ -193,6 +194,53 @@ fn a_finding_that_goes_over_to_another_branch_keeps_its_adjustment(mut company: 
     assert_ne!(moved[0].branch, found[0].branch);
     let twice = propose(&company, &adjust("a2", "w", "-14", Some(place(&moved[0]))));
     assert!(matches!(twice.unwrap_err(), Refused::Adjusted { adjustment } if adjustment == "a1"));
+    company.check();
+}
+
+fn a_branch_that_is_gone_back_to_has_what_was_found_in_it_and_nothing_is_found_twice(mut company: Company) {
+    company.member("w", "50");
+    let site = company.site(0);
+    company
+        .may(move |money| money.lease(&id("w"), &site, yuan("10")))
+        .unwrap();
+    company.settle();
+    let copy = company.stations[0].bench.facts.len();
+    // Above the fork: the till is short of 14, and cash is paid in.
+    short_of_six(&mut company);
+    company.stations[0].bench.ok(Input::TopUp {
+        member: id("w"),
+        amount: yuan("5"),
+        receipt: "R-3".to_owned(),
+        by: "desk".to_owned(),
+    });
+    company.settle();
+    let cash = findings(&company, Class::Cash);
+    propose(&company, &adjust("a1", "w", "-14", Some(place(&cash[0])))).unwrap();
+    approve(&company, "zhao", "a1").unwrap();
+    company.stations[0].restored(copy, "e2", true);
+    for batch in company.stations[0].batches() {
+        assert!(matches!(company.takes(0, batch), Taken::Stopped { .. }));
+    }
+    accept(&mut company);
+    let above = findings(&company, Class::AboveFork);
+    assert_eq!((above.len(), findings(&company, Class::Cash).len()), (1, 1));
+    let amount = {
+        let detail: serde_json::Value = serde_json::from_str(&above[0].finding.detail).unwrap();
+        detail["members"][0]["amount"].as_str().unwrap().to_owned()
+    };
+    propose(&company, &adjust("a2", "w", &amount, Some(place(&above[0])))).unwrap();
+    approve(&company, "zhao", "a2").unwrap();
+
+    // People change their mind, and once more.
+    for _ in 0..2 {
+        accept(&mut company);
+        let (cash, above) = (findings(&company, Class::Cash), findings(&company, Class::AboveFork));
+        assert_eq!((cash.len(), above.len()), (1, 1), "{cash:?} {above:?}");
+        for (found, amount, by) in [(&cash[0], "-14", "a1"), (&above[0], amount.as_str(), "a2")] {
+            let again = propose(&company, &adjust("a3", "w", amount, Some(place(found))));
+            assert!(matches!(again.unwrap_err(), Refused::Adjusted { adjustment } if adjustment == by));
+        }
+    }
     company.check();
 }
 
@@ -251,6 +299,21 @@ fn rule_20_what_a_till_is_short_of_is_taken_from_the_wallet_once(mut company: Co
         propose(&company, &twice).unwrap_err(),
         Refused::Adjusted { adjustment } if adjustment == "a1"
     ));
+    for other in ["-14.01", "14", "1"] {
+        assert_eq!(
+            propose(&company, &adjust("a4", "w", other, Some(place(&found[0])))).unwrap_err(),
+            Refused::OtherThanFinding {
+                member: id("w"),
+                says: yuan("-14")
+            },
+            "{other}"
+        );
+    }
+    company.member("v", "50");
+    assert_eq!(
+        propose(&company, &adjust("a4", "v", "-14", Some(place(&found[0])))).unwrap_err(),
+        Refused::NotInFinding(id("v"))
+    );
     let nowhere = OfFinding {
         seq: 99_999,
         ..place(&found[0])
@@ -307,6 +370,21 @@ fn rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once(mut c
         )
     );
     company.settle();
+    for other in ["15.01", "-15"] {
+        assert_eq!(
+            propose(&company, &adjust("a0", "v", other, Some(place(&found[0])))).unwrap_err(),
+            Refused::OtherThanFinding {
+                member: id("v"),
+                says: yuan("15")
+            },
+            "{other}"
+        );
+    }
+    assert_eq!(
+        propose(&company, &adjust("a0", "w", "15", Some(place(&found[0])))).unwrap_err(),
+        Refused::NotInFinding(id("w")),
+        "what w had is on the road again"
+    );
     propose(&company, &adjust("a1", "v", "15", Some(place(&found[0])))).unwrap();
     approve(&company, "zhao", "a1").unwrap();
     let has = |company: &Company, who: &str| company.wallet(who) + company.there(0, who);

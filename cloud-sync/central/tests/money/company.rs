@@ -109,6 +109,24 @@ impl Station {
         }
     }
 
+    /// Another box with its disk as that was after so many facts goes on in its place, under the same run and without a word of it.
+    pub(crate) fn cloned(&mut self, copy: usize) {
+        let bench = &mut self.bench;
+        assert!(bench.steps.contains(&copy), "a copy is of whole steps");
+        bench.facts.truncate(copy);
+        bench.steps.retain(|end| *end <= copy);
+        self.places.truncate(copy);
+        (self.sent, self.head) = (copy, self.places.last().copied().unwrap_or(Head::START));
+        let rows = bench.replayed();
+        let (stamp, _) = bench.facts[copy - 1];
+        bench.disk = rows.clone();
+        bench.site = Site::new(bench.site.policy().clone(), stamp, rows);
+        bench.evicts = false;
+        for pile in ["P1", "P2", "P3"] {
+            bench.connect(pile);
+        }
+    }
+
     /// What it has journaled and head office has not: batches that end where steps do.
     pub(crate) fn batches(&mut self) -> Vec<Vec<u8>> {
         let mut batches = Vec::new();
@@ -264,6 +282,14 @@ impl Company {
         work: impl FnOnce(&mut Money<'_>) -> Decided<T> + Send + 'static,
     ) -> Result<T, Refused> {
         self.money(work)
+    }
+
+    /// The hourly look at who owes something; the sites that something was issued to.
+    pub(crate) fn pay_again(&self) -> BTreeSet<SiteId> {
+        let now = self.now();
+        let rung = self.runtime.block_on(central::money::pay_again(&self.db, || now));
+        self.check();
+        rung
     }
 
     /// What a station has journaled goes up; whether it was anything.

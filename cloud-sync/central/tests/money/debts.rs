@@ -20,6 +20,7 @@ on_both! {
     a_debt_that_is_paid_at_the_desk_too_returns_the_surplus
     who_owes_at_one_site_starts_at_no_other_until_it_is_paid
     a_payment_that_the_site_refuses_is_not_made_again_at_once
+    what_a_site_could_not_take_is_paid_by_the_hourly_look_though_no_money_moves
 }
 
 /// An order that delivers more than was reserved for it.
@@ -153,9 +154,10 @@ fn who_owes_at_one_site_starts_at_no_other_until_it_is_paid(mut company: Company
     company.check_equal();
 }
 
-fn a_payment_that_the_site_refuses_is_not_made_again_at_once(mut company: Company) {
+/// An order owes 5-odd yuan at station A, which is cut; the wallet has paid it, and a station of an older version cannot read that.
+fn refused_payment(company: &mut Company) -> (OrderId, Fen) {
     company.member("w", "5");
-    let order = owing(&mut company, 0, "w", "hq-1", "20");
+    let order = owing(company, 0, "w", "hq-1", "20");
     company.settle();
     let owed = company.stations[0].bench.debt("w");
     company.stations[0].is_cut = true;
@@ -163,7 +165,6 @@ fn a_payment_that_the_site_refuses_is_not_made_again_at_once(mut company: Compan
     let told = company.directives(0);
     let told = told.iter().find(|told| told.state.word() == "waiting").unwrap();
     assert_eq!((told.kind.as_str(), company.on_road("w")), ("debt_paid", owed));
-    // A station of an older version cannot read it.
     company.stations[0].bench.ok(Input::Directive(Box::new(Told {
         directive: told.no,
         sha256: told.sha256(),
@@ -176,6 +177,11 @@ fn a_payment_that_the_site_refuses_is_not_made_again_at_once(mut company: Compan
         (yuan("100"), Fen::ZERO),
         "it is back, and is not sent again at once"
     );
+    (order, owed)
+}
+
+fn a_payment_that_the_site_refuses_is_not_made_again_at_once(mut company: Company) {
+    let (order, owed) = refused_payment(&mut company);
     company.top_up("w", "1");
     assert_eq!(company.on_road("w"), Fen::ZERO);
     // A day later it is tried once more.
@@ -185,5 +191,20 @@ fn a_payment_that_the_site_refuses_is_not_made_again_at_once(mut company: Compan
     company.stations[0].is_cut = false;
     company.settle();
     assert_eq!(company.stations[0].bench.state(&order), State::Payed);
+    company.check_equal();
+}
+
+fn what_a_site_could_not_take_is_paid_by_the_hourly_look_though_no_money_moves(mut company: Company) {
+    let (order, owed) = refused_payment(&mut company);
+    assert!(company.pay_again().is_empty(), "the site has just refused it");
+    assert_eq!(company.on_road("w"), Fen::ZERO);
+    company.pass(25 * HOUR);
+    assert_eq!(company.pay_again(), [company.site(0)].into());
+    assert_eq!((company.wallet("w"), company.on_road("w")), (yuan("100") - owed, owed));
+    assert!(company.pay_again().is_empty(), "it is on the road");
+    company.stations[0].is_cut = false;
+    company.settle();
+    assert_eq!(company.stations[0].bench.state(&order), State::Payed);
+    assert!(company.pay_again().is_empty(), "nobody owes anything");
     company.check_equal();
 }

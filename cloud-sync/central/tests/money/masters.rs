@@ -6,14 +6,15 @@ use crate::{
     on_both,
 };
 use central::{
-    store::{identity, sites},
+    store::{at_sites, identity, sites},
     upkeep,
 };
-use domain::{ids::CardId, site::Input, units::Fen};
+use domain::{fact::Fact, ids::CardId, site::Input, units::Fen};
 
 on_both! {
     whoever_becomes_known_at_a_site_is_known_there_with_all_there_is_to_know
     of_two_cards_words_the_later_stands_in_another_life_of_head_offices_too
+    a_card_that_is_given_to_another_while_the_site_is_cut_is_theirs_there_once_the_line_is_back
     what_the_branch_that_was_left_had_taken_is_said_again
     an_order_whose_money_did_not_come_ends_and_debts_are_paid_with_what_was_kept
     a_stations_own_member_is_head_offices_once_an_admin_says_so
@@ -79,6 +80,46 @@ fn of_two_cards_words_the_later_stands_in_another_life_of_head_offices_too(mut c
         None,
         "it was taken back"
     );
+}
+
+fn a_card_that_is_given_to_another_while_the_site_is_cut_is_theirs_there_once_the_line_is_back(mut company: Company) {
+    for who in ["v", "w"] {
+        company.member(who, "50");
+        leased(&company, 0, who, "20");
+    }
+    let card = CardId::new("c9").unwrap();
+    for (whose, is_cut) in [("w", false), ("v", true)] {
+        company.stations[0].is_cut = is_cut;
+        let card = card.clone();
+        company
+            .may(move |money| money.put_card(&card, Some(&id(whose))))
+            .unwrap();
+        company.settle();
+    }
+    let swiped = |company: &mut Company, at: &str| {
+        let outcome = company.stations[0].bench.swipe(at, "c9");
+        let placed = outcome.facts.iter().find_map(|(_, fact)| match fact {
+            Fact::OrderPlaced { order, member, .. } => Some((order.clone(), member.clone())),
+            _ => None,
+        });
+        placed.unwrap_or_else(|| panic!("{outcome:?}"))
+    };
+    // The station knows of nobody else: whoever holds the card charges for w, and so it stays.
+    let (order, whose) = swiped(&mut company, "P1");
+    assert_eq!(whose, id("w"));
+    company.stations[0].is_cut = false;
+    company.settle();
+    let (site, of) = (company.site(0), order.clone());
+    let at_head_office = company.read(move |tx| at_sites::member_of_order(tx, &site, &of));
+    assert_eq!(at_head_office, Some(id("w")));
+    let (_, whose) = swiped(&mut company, "P2");
+    assert_eq!(whose, id("v"));
+    company.begin(0, "P1", &order);
+    company.end(0, "P1", &order, "5");
+    company.settle();
+    assert_eq!(company.stations[0].bench.order(&order).member, id("w"));
+    assert!(company.worth("w") < yuan("50") && company.worth("v") <= yuan("50"));
+    company.check_equal();
 }
 
 fn what_the_branch_that_was_left_had_taken_is_said_again(mut company: Company) {

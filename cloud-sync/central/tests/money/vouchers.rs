@@ -16,6 +16,7 @@ on_both! {
     a_voucher_is_money_at_a_site_whose_line_is_cut_and_counts_once
     what_a_voucher_carried_comes_back_only_when_the_site_has_closed_it
     no_voucher_is_handed_out_that_the_site_takes_no_more
+    a_voucher_counts_for_at_most_24_hours
     a_restored_site_takes_no_voucher_of_before_and_it_comes_back_then
 }
 
@@ -82,6 +83,21 @@ fn no_voucher_is_handed_out_that_the_site_takes_no_more(mut company: Company) {
     assert!(matches!(refused, Err(Refused::MarkAhead { .. })), "{refused:?}");
     assert_eq!((company.wallet("w"), company.on_road("w")), (yuan("50"), Fen::ZERO));
     made(&company, 0, "w", "20", 6, "v2");
+}
+
+fn a_voucher_counts_for_at_most_24_hours(mut company: Company) {
+    company.member("w", "50");
+    for ms in [25 * HOUR as i64, 24 * HOUR as i64 + 1_000, 0, -1_000] {
+        let (site, ends) = (company.site(0), company.now().after_ms(ms));
+        let refused = company.may(move |money| money.voucher(&id("w"), &site, yuan("20"), ends, "v1".to_owned()));
+        assert!(
+            matches!(refused, Err(Refused::VoucherEnds { .. })),
+            "{ms} ms: {refused:?}"
+        );
+    }
+    assert_eq!((company.wallet("w"), company.on_road("w")), (yuan("50"), Fen::ZERO));
+    made(&company, 0, "w", "20", 24, "v1");
+    assert_eq!(company.on_road("w"), yuan("20"));
 }
 
 fn a_restored_site_takes_no_voucher_of_before_and_it_comes_back_then(mut company: Company) {

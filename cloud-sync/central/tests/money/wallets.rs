@@ -14,6 +14,7 @@ use domain::units::Fen;
 on_both! {
     a_callback_credits_a_wallet_once_whatever_comes_again_and_in_whichever_order
     a_callback_for_another_amount_or_of_a_number_that_nobody_asked_for_moves_nothing
+    a_payment_that_comes_between_two_words_that_it_will_not_be_paid_is_credited_once
     callbacks_that_come_together_are_each_what_they_are_alone
     nothing_leaves_a_wallet_that_is_frozen_and_what_is_at_sites_is_not_touched
     all_wallets_are_frozen_where_head_office_was_restored_until_people_let_them_go
@@ -63,6 +64,37 @@ fn a_callback_for_another_amount_or_of_a_number_that_nobody_asked_for_moves_noth
     assert_eq!(company.wallet("w"), yuan("50"));
     let refused = company.may(|money| money.ask_top_up(&id("w"), "wechat", "T-1", yuan("60")));
     assert_eq!(refused, Err(Refused::OtherTopUp("T-1".to_owned())));
+}
+
+fn a_payment_that_comes_between_two_words_that_it_will_not_be_paid_is_credited_once(mut company: Company) {
+    company.member("w", "0");
+    let amount = yuan("50");
+    company
+        .may(move |money| money.ask_top_up(&id("w"), "wechat", "T-1", amount))
+        .unwrap();
+    let paid = callback("T-1", "tx1", amount);
+    let closed = Callback {
+        paid: Paid::Closed,
+        ..paid.clone()
+    };
+    let call = |said: &Callback| {
+        let said = said.clone();
+        company.money(move |money| money.called_back(&said))
+    };
+    assert_eq!(call(&closed), Credited::Closed);
+    assert_eq!(company.wallet("w"), Fen::ZERO);
+    // The driver had paid all the same: the channel has the money.
+    assert_eq!(call(&paid), Credited::Now(id("w")));
+    assert_eq!(
+        call(&closed),
+        Credited::Closed,
+        "a word that comes late takes nothing back"
+    );
+    assert_eq!(call(&paid), Credited::Before);
+    assert_eq!(
+        (company.wallet("w"), company.balance("clearing:wechat")),
+        (amount, Fen::ZERO - amount)
+    );
 }
 
 fn callbacks_that_come_together_are_each_what_they_are_alone(mut company: Company) {

@@ -10,6 +10,7 @@ mod plans;
 mod rules;
 mod runs;
 mod truth;
+mod workflow;
 mod world;
 
 /// Each test on both databases.

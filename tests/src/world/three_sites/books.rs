@@ -39,6 +39,9 @@ pub(super) struct Purses {
     issued: Issued,
     /// What of it the database of today has forgotten, by member: no more than that can a restore have to pay for it (rule 4).
     pub(super) forgotten: BTreeMap<MemberId, i64>,
+    /// What went back to a wallet by a branch that was left, and what had gone back before another branch was followed that may have had
+    /// it all along: no more than that can a restore have to pay for it (rule 8).
+    by_forks: BTreeMap<MemberId, i64>,
     numbers: u64,
     seen: BTreeSet<String>,
     /// Head office's database was lost, or a site went on with another branch.
@@ -68,7 +71,14 @@ impl Purses {
     /// The most that restores can have paid for a member.
     fn restored_most(&self, member: &MemberId) -> i64 {
         let of = |map: &BTreeMap<MemberId, i64>| map.get(member).copied().unwrap_or(0);
-        of(&self.forgotten) + of(&self.twice)
+        of(&self.forgotten) + of(&self.by_forks)
+    }
+
+    /// Another branch of a site's journal is to be followed, which may have taken what went back meanwhile.
+    pub(super) fn may_come_after_all(&mut self, returned: BTreeMap<MemberId, i64>) {
+        for (member, amount) in returned {
+            *self.by_forks.entry(member).or_default() += amount;
+        }
     }
 
     /// Whether nobody has looked at it before.
@@ -294,6 +304,7 @@ impl ThreeSites {
                     "{member} has {more} more by the branch that lives, and {went_back} went back by the other"
                 ));
             }
+            *self.purses.by_forks.entry(member.clone()).or_default() += went_back;
             self.purses.twice.insert(member, known + more);
         }
         self.check_money()

@@ -10,11 +10,12 @@ use super::{
     races::Race,
 };
 use central::{
-    store::{branches, sites},
+    store::{Row, StoreError, Tx, branches, sites},
     upkeep::fork::accept,
 };
 use domain::{
     fact::WentOnAlone,
+    ids::{MemberId, SiteId},
     journal::{Entry, Head},
     site::Changes,
 };
@@ -105,6 +106,9 @@ impl ThreeSites {
         drop(reader);
         let now = self.clock().wall;
         let of = id.clone();
+        let there = id.clone();
+        let returned = self.office.read(move |tx| returned(tx, &there))?;
+        self.purses.may_come_after_all(returned);
         let accepted = self.office.write(move |tx| accept(tx, &me, &of, lives, now))?;
         let accepted =
             accepted.map_err(|error| format!("the branch of {id} up to {lives} is not accepted: {error}"))?;
@@ -143,4 +147,18 @@ impl ThreeSites {
         }
         self.comes_back_twice(&before, left)
     }
+}
+
+/// What was sent to a site, did not arrive by the branch that is followed, and went back: by member.
+fn returned(tx: &mut dyn Tx, site: &SiteId) -> Result<BTreeMap<MemberId, i64>, StoreError> {
+    let rows = tx.query(
+        "SELECT member, CAST(SUM(amount - arrived) AS BIGINT) FROM issue WHERE site = $1 AND state = 'returned' GROUP BY member",
+        &[site.as_str().into()],
+    )?;
+    let sum = |mut row: Row| {
+        let member = row.text(0)?.parse();
+        let member = member.map_err(|_| StoreError::Broken("the member of an issue".to_owned()))?;
+        Ok((member, row.int(1)?))
+    };
+    rows.into_iter().map(sum).collect()
 }

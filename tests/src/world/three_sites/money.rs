@@ -84,7 +84,7 @@ impl ThreeSites {
     fn keeps_rules(&mut self) -> Step {
         self.money(|money| money.end_overdue().map(drop))?;
         for member in self.office.read(|tx| at_sites::owing(tx, None))? {
-            self.money(move |money| money.pay_owed(&member))?;
+            self.money(move |money| money.wallet_moved(&member))?;
         }
         Ok(())
     }

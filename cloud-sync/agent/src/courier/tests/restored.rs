@@ -1,6 +1,6 @@
 //! Head office's database was restored from a copy: it has less of the journal, and another life of it begins.
 
-use super::{Bench, COMPANY_MS, Input};
+use super::{Bench, COMPANY_MS, HELLO_MS, Input};
 use protocol::{
     frame::{HqEpoch, Nonce},
     topic::Kind,
@@ -53,4 +53,48 @@ fn a_head_office_that_was_restored_gets_again_what_it_forgot() {
     bench.pass(COMPANY_MS + 1);
     assert!(bench.is_caught_up());
     assert_eq!(bench.head_office.entries, 8_000);
+}
+
+#[test]
+fn old_acknowledgements_of_another_life_one_after_another_are_greeted_once_in_half_a_minute() {
+    let mut bench = Bench::new();
+    bench.station.grow(10);
+    bench.give(Input::Connected);
+    bench.pass(COMPANY_MS + 1);
+    assert!(bench.is_caught_up());
+    let hellos = bench.station.hellos;
+    let first = std::mem::replace(&mut bench.head_office.life, HqEpoch([9; 16]));
+    let old = bench.head_office.ack(Nonce::NONE);
+    bench.head_office.life = first;
+    for second in 0..300 {
+        for _ in 0..10 {
+            bench.give(Input::Down(Kind::Ack, old.clone()));
+        }
+        bench.station.grow(usize::from(second % 10 == 0));
+        bench.pass(1_000);
+    }
+    let more = bench.station.hellos - hellos;
+    assert_eq!(more, 11, "at once, and every half a minute for five");
+    bench.pass(COMPANY_MS + 1);
+    assert!(bench.is_caught_up(), "the journal goes on meanwhile");
+}
+
+#[test]
+fn a_life_that_begins_soon_after_an_old_acknowledgement_is_greeted_all_the_same() {
+    let mut bench = Bench::new();
+    bench.give(Input::Connected);
+    bench.pass(COMPANY_MS + 1);
+    let first = std::mem::replace(&mut bench.head_office.life, HqEpoch([9; 16]));
+    let old = bench.head_office.ack(Nonce::NONE);
+    bench.head_office.life = first;
+    bench.give(Input::Down(Kind::Ack, old));
+    bench.pass(1_000);
+    let new = HqEpoch([5; 16]);
+    bench.head_office.life = new;
+    // One acknowledgement of it, and nothing more is said.
+    let ack = bench.head_office.ack(Nonce::NONE);
+    bench.give(Input::Down(Kind::Ack, ack));
+    let handed = bench.handed.len();
+    bench.pass(HELLO_MS);
+    assert!(bench.handed[handed..].iter().any(|(_, ack)| ack.hq_epoch == new));
 }

@@ -13,8 +13,7 @@ pub struct AlertView {
     #[schema(example = "alert_0f1e2d3c4b5a6978")]
     pub id: String,
     /// `site_silent`, `backlog_old`, `on_road_long`, `ahead`, `broken`, `forked`, `site_certificate`, `books`, `rating`, `key_unknown`,
-    /// `protocol_version`: about a site;
-    /// `totals_do_not_close`: about a channel;
+    /// `protocol_version`, `vouchers_closed_ahead`: about a site; `totals_do_not_close`: about a channel;
     /// `certificate`, `disk`, `bills_stuck`: about a process of head office; `restored`, `standby_asynchronous`, `wallets_frozen`: about head
     /// office.
     #[schema(example = "site_silent")]

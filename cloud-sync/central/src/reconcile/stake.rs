@@ -1,0 +1,173 @@
+//! What is at stake in a discrepancy, and what people may decide of it: a pure rule of its class and its two values.
+
+use super::words::{Class, Source};
+use domain::units::Fen;
+
+/// Money that is on one side alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stake {
+    /// None: what differs moves no money.
+    None,
+    /// 长款: the channel pays us so much that nobody was credited with. More than zero.
+    Long(Fen),
+    /// 短款: somebody was credited with so much that the channel does not pay us. More than zero.
+    Short(Fen),
+}
+
+/// What differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Differs {
+    /// Its class.
+    pub class: Class,
+    /// What kind of row it is about.
+    pub source: Source,
+    /// The row's amount; below zero: it went out.
+    pub amount: Fen,
+    /// Whether its line is in a pair: of one that is not nobody was credited with any of it.
+    pub is_matched: bool,
+    /// What our books say.
+    pub ours: Option<Fen>,
+    /// What the channel says.
+    pub theirs: Option<Fen>,
+}
+
+impl Differs {
+    /// What is at stake.
+    pub fn stake(&self) -> Stake {
+        let amount = Fen(self.amount.0.abs());
+        let (ours, theirs) = (self.ours.unwrap_or(Fen::ZERO), self.theirs.unwrap_or(Fen::ZERO));
+        let more_there = |more: Fen| match more {
+            Fen(1..) => Stake::Long(more),
+            Fen(0) => Stake::None,
+            less => Stake::Short(Fen(-less.0)),
+        };
+        match (self.class, self.source) {
+            // A fee is settled with what the channel pays out; a day and what is not due yet have no money of their own.
+            (Class::Pending | Class::Fee | Class::FileMissing, _) | (_, Source::Day) => Stake::None,
+            (Class::Long, _) => Stake::Long(amount),
+            (Class::Short, _) => Stake::Short(amount),
+            (Class::Amount, _) if self.is_matched => more_there(theirs - ours),
+            (Class::Amount, _) => Stake::Long(amount),
+            // It was credited under another number of ours: nothing is missing anywhere. Otherwise it waits for whoever it is.
+            (Class::Ambiguous, _) if self.is_matched => Stake::None,
+            (Class::Ambiguous, _) => Stake::Long(amount),
+            // The channel lists it twice, and pays or takes it twice.
+            (Class::Duplicate, Source::Refund) => Stake::Short(amount),
+            (Class::Duplicate, _) => Stake::Long(amount),
+            // Credited, and the channel's word is that it was not paid. Where nobody was credited, or a refund was not done, nothing moves.
+            (Class::Status, Source::Payment) if self.is_matched => Stake::Short(ours),
+            (Class::Status, _) => Stake::None,
+            // The channel has given back what is no payment of ours, or more than it was.
+            (Class::RefundOrphan, _) => Stake::Short(amount),
+            // What is beyond the payment may be in several refunds: in each no more than itself.
+            (Class::OverRefund, _) => match (theirs - ours).min(amount) {
+                beyond @ Fen(1..) => Stake::Short(beyond),
+                _ => Stake::None,
+            },
+        }
+    }
+}
+
+/// What is decided of a discrepancy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// 补单: a member's wallet gets what nobody was credited with.
+    Credit,
+    /// 核销: it is our gain, or our loss.
+    WriteOff,
+    /// 调账: whoever was credited with it gives it back, or owes it.
+    Adjust,
+    /// It is right as it is: no money is at stake.
+    Accept,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Credit, Self::WriteOff, Self::Adjust, Self::Accept];
+
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Credit => "credit",
+            Self::WriteOff => "write_off",
+            Self::Adjust => "adjust",
+            Self::Accept => "accept",
+        }
+    }
+
+    /// The one of this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
+    /// Whether it may be decided where this is at stake.
+    pub const fn fits(self, stake: Stake) -> bool {
+        matches!(
+            (self, stake),
+            (Self::Credit, Stake::Long(_))
+                | (Self::WriteOff, Stake::Long(_) | Stake::Short(_))
+                | (Self::Adjust, Stake::Short(_))
+                | (Self::Accept, Stake::None)
+        )
+    }
+
+    /// What may be decided where this is at stake, in words.
+    pub fn that_fit(stake: Stake) -> String {
+        let fit = Self::ALL.into_iter().filter(|kind| kind.fits(stake));
+        fit.map(Self::word).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_has_at_stake_what_is_on_one_side_alone() {
+        let stake = |class, source, is_matched, amount, ours: Option<i64>, theirs: Option<i64>| {
+            Differs {
+                class,
+                source,
+                amount: Fen(amount),
+                is_matched,
+                ours: ours.map(Fen),
+                theirs: theirs.map(Fen),
+            }
+            .stake()
+        };
+        use Class::*;
+        use Source::{Credit, Day, Payment, Refund};
+        let (long, short) = (|fen| Stake::Long(Fen(fen)), |fen| Stake::Short(Fen(fen)));
+        let (paired, alone) = (true, false);
+        for (class, source, is_matched, amount, ours, theirs, at_stake) in [
+            (Long, Payment, alone, 500, None, Some(500), long(500)),
+            (Short, Credit, alone, 500, Some(500), None, short(500)),
+            (Short, Refund, alone, -200, Some(500), Some(500), short(200)),
+            (Amount, Payment, paired, 700, Some(500), Some(700), long(200)),
+            (Amount, Payment, paired, 300, Some(500), Some(300), short(200)),
+            (Amount, Payment, alone, 700, Some(500), Some(700), long(700)),
+            (Ambiguous, Payment, paired, 500, Some(500), Some(500), Stake::None),
+            (Ambiguous, Payment, alone, 500, None, Some(500), long(500)),
+            (Duplicate, Payment, alone, 500, None, Some(500), long(500)),
+            (Duplicate, Refund, alone, -500, None, Some(500), short(500)),
+            (Status, Payment, paired, 500, Some(500), Some(500), short(500)),
+            (Status, Payment, alone, 500, None, Some(500), Stake::None),
+            (Status, Refund, alone, -500, None, Some(500), Stake::None),
+            (RefundOrphan, Refund, alone, -500, None, Some(500), short(500)),
+            (OverRefund, Refund, alone, -300, Some(500), Some(600), short(100)),
+            (OverRefund, Refund, alone, -50, Some(500), Some(600), short(50)),
+            (Fee, Payment, paired, 500, Some(3), Some(4), Stake::None),
+            (FileMissing, Day, alone, 0, None, None, Stake::None),
+        ] {
+            let found = stake(class, source, is_matched, amount, ours, theirs);
+            assert_eq!(found, at_stake, "{class:?} of a {source:?}");
+            let fit: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.fits(found)).collect();
+            let wanted: &[Kind] = match found {
+                Stake::None => &[Kind::Accept],
+                Stake::Long(_) => &[Kind::Credit, Kind::WriteOff],
+                Stake::Short(_) => &[Kind::WriteOff, Kind::Adjust],
+            };
+            assert_eq!(fit, wanted);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Suspense (挂账): what is on one side alone, by the row that it is about.
+
+pub(super) const TABLES: &[&str] = &[
+    // `ref` is the number of the discrepancy. `amount` is above zero for what the channel has too much (`long:{channel}:{ref}`), below
+    // zero for what it has too little (`short:{channel}:{ref}`). `turn` counts how often it was put there: what is taken back may be put
+    // there again. `state`: `parked` it is there; `credited`, `recovered`, `written_off` by a decision; `reversed` it was no difference.
+    "CREATE TABLE suspense (
+        discrepancy BIGINT PRIMARY KEY REFERENCES discrepancy (id),
+        channel TEXT NOT NULL,
+        transaction_id TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('long', 'short')),
+        amount BIGINT NOT NULL,
+        turn BIGINT NOT NULL CHECK (turn > 0),
+        state TEXT NOT NULL CHECK (state IN ('parked', 'credited', 'recovered', 'written_off', 'reversed')),
+        member TEXT,
+        at BIGINT NOT NULL,
+        CHECK ((kind = 'long' AND amount > 0) OR (kind = 'short' AND amount < 0)))",
+    "CREATE INDEX suspense_transaction ON suspense (channel, transaction_id)",
+    "CREATE INDEX suspense_there ON suspense (channel, kind, state)",
+    // What two people decide of a discrepancy, made anew before anything was in it. `stake` is what was at stake when it was proposed, as
+    // `suspense.amount`; `member` whose wallet it is about; `transfer` the movement it stands for. One waits at a time, and who approves
+    // it is not who proposed it.
+    "DROP TABLE discrepancy_decision",
+    "CREATE TABLE discrepancy_decision (
+        discrepancy BIGINT NOT NULL REFERENCES discrepancy (id),
+        no BIGINT NOT NULL CHECK (no > 0),
+        kind TEXT NOT NULL CHECK (kind IN ('credit', 'write_off', 'adjust', 'accept')),
+        member TEXT,
+        stake BIGINT NOT NULL,
+        reason TEXT NOT NULL,
+        maker TEXT NOT NULL,
+        made_at BIGINT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('proposed', 'approved', 'rejected')),
+        checker TEXT,
+        checked_at BIGINT,
+        answer TEXT,
+        transfer TEXT,
+        PRIMARY KEY (discrepancy, no),
+        CHECK ((state = 'proposed') = (checker IS NULL)),
+        CHECK ((checker IS NULL) = (checked_at IS NULL)),
+        CHECK (state <> 'approved' OR checker <> maker),
+        CHECK (transfer IS NULL OR state = 'approved'))",
+    "CREATE UNIQUE INDEX discrepancy_decision_waits ON discrepancy_decision (discrepancy) WHERE state = 'proposed'",
+    "CREATE UNIQUE INDEX discrepancy_decision_transfer ON discrepancy_decision (transfer) WHERE transfer IS NOT NULL",
+];

@@ -561,6 +561,13 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_whose_control_totals_do_not_close_is_told_of() {
+        let mut some = known(Vec::new());
+        some.unclosed.push("wechat".to_owned());
+        assert_eq!(kinds(&some, &[]), one(Kind::TotalsDoNotClose, "channel:wechat"));
+    }
+
+    #[test]
     fn differences_in_the_books_and_in_bills_are_told_of_their_site() {
         let mut some = known(vec![site("s1"), site("s2")]);
         some.differ.insert("s1".to_owned());

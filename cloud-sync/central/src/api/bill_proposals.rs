@@ -126,6 +126,8 @@ fn told(tx: &mut dyn Tx, id: &str, status: StatusCode, action: &'static str) -> 
 
 /// Keeps a proposal where none of its day and format waits.
 fn propose(tx: &mut dyn Tx, proposal: &Proposal) -> Decided<(Shown, Told)> {
+    // Nobody makes the day final meanwhile.
+    bill_proposals::hold_days(tx)?;
     if bill_proposals::is_final(tx, &proposal.channel, proposal.day)? {
         return day_final(proposal.day);
     }

@@ -1,7 +1,7 @@
 //! How a channel's days are reconciled, from which day on: what is changed counts from the first day that is not final, and a final day
 //! reads for ever what held when it was made so.
 
-use super::{Row, StoreError, Tx, channels::Channel, reconcile_runs as runs};
+use super::{Row, StoreError, Tx, bill_proposals, channels::Channel, reconcile_runs as runs};
 use crate::{
     bills::Biller,
     reconcile::{
@@ -103,6 +103,8 @@ pub fn changed(tx: &mut dyn Tx, before: Option<&Channel>, channel: &Channel, now
         return Ok(());
     };
     let name = &channel.name;
+    // Nobody makes a day final meanwhile.
+    bill_proposals::hold_days(tx)?;
     let known = match before {
         Some(before) => load(tx, before)?,
         None => None,

@@ -105,6 +105,17 @@ fn reads_all(line: &str) -> bool {
     after.is_some_and(|rest| rest.split(' ').next().is_some_and(|name| LARGE.contains(&name)))
 }
 
+/// Whether PostgreSQL goes by a channel alone to the lines of a number: through all of them.
+fn reads_a_channel(plan: &[String]) -> bool {
+    plan.windows(2).any(|two| {
+        let is_by_number = ["ref", "out_no", "origin", "file"].iter().any(|column| {
+            let condition = two[1].trim_start();
+            condition.starts_with("Index Cond: ") && condition.contains(&format!("({column} "))
+        });
+        two[0].contains(" using bill_trade_") && !is_by_number
+    })
+}
+
 /// Whether a plan goes by the times of credits, or by files, to what a number leads to: all of a day for each line.
 fn goes_round_about(statement: &str, plan: &[String]) -> bool {
     let by_number = statement.contains("AND t.id = ");
@@ -138,10 +149,10 @@ fn no_table_is_read_to_its_end(world: &World) {
     let payment = paid("t1", "T1", 5_000);
     world.credit("t1", "T1", 5_000, "2026-03-09 12:00:00");
     world.credit("t2", "T2", 5_000, "2026-03-09 12:00:00");
-    world.bill(
-        "2026-03-09",
-        &[payment.clone(), paid("t3", "T3", 1), refunded(&payment, "r1", 1)],
-    );
+    let mut lines = vec![payment.clone(), paid("t3", "T3", 1)];
+    lines.extend((0..200).map(|n| paid(&format!("u{n}"), &format!("U{n}"), 5_000)));
+    lines.extend((0..200).map(|n| refunded(&payment, &format!("r{n}"), 1)));
+    world.bill("2026-03-09", &lines);
     world.run("2026-03-09");
     world.execute("UPDATE run SET status = 'provisional'", vec![]);
     let plans = wait(world.db.write(|tx| {
@@ -157,6 +168,7 @@ fn no_table_is_read_to_its_end(world: &World) {
         let tx = &mut tx;
         let files = reconcile::files(tx, CHANNEL, today, today.plus(3))?;
         runs::begin(tx, scope, today, "{}", "test", window.end)?;
+        reconcile::learn(tx.tx, &["bill_trade", "channel_transaction", "topup"])?;
         while waiting::take_back(tx, &of)? {}
         ask(tx, &of, &Waits::BEFORE)?;
         let to = reconcile::part_of_lines(tx, files[0].id, 0)?.unwrap();
@@ -182,7 +194,9 @@ fn no_table_is_read_to_its_end(world: &World) {
     assert!(plans.len() > 30, "{}", plans.len());
     let bad: Vec<String> = plans
         .iter()
-        .filter(|(statement, plan)| plan.iter().any(|line| reads_all(line)) || goes_round_about(statement, plan))
+        .filter(|(statement, plan)| {
+            plan.iter().any(|line| reads_all(line)) || goes_round_about(statement, plan) || reads_a_channel(plan)
+        })
         .map(|(statement, plan)| format!("{statement}\n  {}\n", plan.join("\n  ")))
         .collect();
     assert!(bad.is_empty(), "{}", bad.join("\n"));

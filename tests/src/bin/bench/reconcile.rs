@@ -50,8 +50,8 @@ async fn of_day(place: Place, engine: &str, scale: Scale) -> anyhow::Result<Row>
         channels::put(tx, &channel, channel.made_at)?;
         tx.execute(
             "INSERT INTO bill_file (id, channel, format, day, sha256, bytes, state, lines, income, outgo, fees, alive_until, made_at, \
-             made_by) VALUES (1, $1, 'csv', $2, '00', 1, 'imported', 0, 0, 0, 0, 0, 0, 'bench')",
-            &[CHANNEL.into(), day.to_string().into()],
+             made_by) VALUES (1, $1, 'csv', $2, '00', 1, 'imported', $3, 0, 0, 0, 0, 0, 'bench')",
+            &[CHANNEL.into(), day.to_string().into(), (count as u64).into()],
         )
     })
     .await?;

@@ -485,7 +485,10 @@ impl Reconciler {
     /// What no run finds any more leaves suspense, and what a final day has found goes there.
     async fn keep_suspense(&self, channel: &str) -> Result<(), NotRun> {
         type Keep = fn(&mut Money<'_>, &str, u64) -> Result<Option<u64>, StoreError>;
-        let both: [Keep; 2] = [Money::take_back_suspense, Money::park_final];
+        let both: [Keep; 2] = [
+            |money, of, after| money.take_back_suspense(of, after),
+            |money, of, after| money.park_final(of, after),
+        ];
         for keep in both {
             let mut after = Some(0);
             while let Some(last) = after {

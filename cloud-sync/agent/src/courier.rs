@@ -43,6 +43,8 @@ pub const SILENCE_MS: u64 = 60_000;
 pub const STATION_MS: u64 = 2_000;
 /// When a hello that nobody answered is said again, in milliseconds; and how often, while head office cannot go on.
 pub const HELLO_MS: u64 = 30_000;
+/// How often it counts on one connection that head office follows another journal.
+pub const FORKED_MS: u64 = 600_000;
 /// And how often while the station waits for what it has lost, in milliseconds: each time it is sent again, behind itself.
 pub const RECOVERING_HELLO_MS: u64 = 150_000;
 
@@ -223,10 +225,11 @@ pub struct Courier {
     begins_after: Head,
     /// Up to where it was offered on this connection.
     offered: Option<Head>,
-    /// On how many connections, one after the other, head office has said that it follows another journal.
+    /// How often head office has said that it follows another journal, since it last took something: once on a connection, and on one
+    /// that stands once in a while.
     forked_on: u32,
-    /// It has said so on this one.
-    is_forked: bool,
+    /// When it last said so on this connection, as far as it was counted.
+    forked_at: Option<Mono>,
     /// The station waits for what head office has beyond its copy, by the last hello.
     is_recovering: bool,
     /// Batches on the way.
@@ -273,7 +276,7 @@ impl Courier {
             in_common: Head::START,
             begins_after: Head::START,
             forked_on: 0,
-            is_forked: false,
+            forked_at: None,
             offered: None,
             is_recovering: false,
             pace: Pace::default(),
@@ -376,7 +379,7 @@ impl Courier {
         self.other_life.lost();
         self.asked.clear();
         self.offered = None;
-        self.is_forked = false;
+        self.forked_at = None;
         self.progress.state = None;
         effects.extend(mem::take(&mut self.watched).into_keys().map(Effect::Unwatch));
     }
@@ -450,11 +453,13 @@ impl Courier {
         }
         let was = self.progress.state.replace(ack.state);
         match ack.state {
-            State::Forked if !self.is_forked => {
-                self.is_forked = true;
+            State::Forked if self.forked_at.is_none_or(|at| now.ms_since(at) >= FORKED_MS) => {
+                self.forked_at = Some(now);
                 self.forked_on = self.forked_on.saturating_add(1);
+                if self.offers_all() {
+                    self.offered = None;
+                }
             }
-            State::Following => self.forked_on = 0,
             _ => {}
         }
         if (was, ack.state) == (Some(State::Forked), State::Following) {
@@ -489,6 +494,8 @@ impl Courier {
         }
         self.pace.acknowledged(ack.head.seq, now);
         if went_on {
+            // People may have named a branch that is not the station's either: that is no end of it.
+            self.forked_on = 0;
             self.progress_at = now;
             // Pings may wait behind batches.
             self.pings.heard_at = now;

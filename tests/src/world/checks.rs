@@ -36,6 +36,9 @@ impl World {
         for (_, hash, bytes) in journal.map_err(store_failed)? {
             let entry = self.oracle.follow(hash, &bytes, &self.desk, &self.physics, self.now)?;
             self.check_fact(&entry.fact)?;
+            if let Some(order) = entry.fact.order().filter(|order| !self.orders.contains(*order)) {
+                self.orders.insert(order.clone());
+            }
             if let Fact::Notified { member, order, notice } = &entry.fact {
                 self.to_tell.push((member.clone(), order.clone(), notice.clone()));
             }

@@ -59,7 +59,7 @@ use physics::Physics;
 use recovering::Recovering;
 use station::{Process, Turned};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -380,6 +380,8 @@ struct World {
     /// Since when nothing has been left to do, but to tell of it.
     at_rest: Option<Time>,
     report: Report,
+    /// Every order that its journals have told of, those among them that a lost disk has taken.
+    orders: BTreeSet<OrderId>,
     trace: Trace,
 }
 
@@ -433,6 +435,7 @@ impl World {
             closing: None,
             at_rest: None,
             report: Report::default(),
+            orders: BTreeSet::new(),
             trace,
             rng,
         };

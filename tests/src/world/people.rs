@@ -59,6 +59,8 @@ pub(super) struct Desk {
     pub(super) requests: BTreeMap<u64, Request>,
     /// What head office has signed for this station, and came as far as it: by number, with the hash of it.
     pub(super) told: BTreeMap<DirectiveNo, (String, Directive)>,
+    /// By how much the station's idea of the time was slow when it was last told of a directive.
+    pub(super) slow_ms: BTreeMap<DirectiveNo, i64>,
     /// The vouchers that were shown here, by number.
     pub(super) vouchers: BTreeMap<String, Voucher>,
 }

@@ -16,11 +16,15 @@ impl Courier {
     }
 
     /// Nothing says whether head office could keep what was offered. Where its database was restored to before it acknowledged what the
-    /// station goes by, it knows nothing of that place: so on the third connection on which it follows another journal, the sixth, the
-    /// twelfth and so on all of the journal is offered.
-    fn offers_from(&self) -> Head {
+    /// station goes by, it knows nothing of that place: so the third time that it follows another journal, the sixth, the twelfth and so
+    /// on all of the journal is offered. A connection is a time, and so are ten minutes of one that stands.
+    pub(super) fn offers_all(&self) -> bool {
         let thirds = self.forked_on / 3;
-        match self.forked_on.is_multiple_of(3) && thirds.is_power_of_two() {
+        self.forked_on.is_multiple_of(3) && thirds.is_power_of_two()
+    }
+
+    fn offers_from(&self) -> Head {
+        match self.offers_all() {
             true => self.begins_after,
             false => self.in_common,
         }

@@ -185,8 +185,13 @@ struct Lost {
 }
 
 /// What members had on the branch that is left and have not on the one that lives, nor on the road to it, and was not found before: cash
-/// that they paid in at the desk, say. People look at it, and two of them adjust wallets (rule 8).
-fn above_fork(site: &Site, had: BTreeMap<MemberId, Fen>, less: [&BTreeMap<MemberId, Fen>; 3]) -> Option<Finding> {
+/// that they paid in at the desk, say, or with which they paid a debt that they have again. People look at it, and two of them adjust
+/// wallets (rule 8).
+fn above_fork(site: &Site, mut had: BTreeMap<MemberId, Fen>, less: [&BTreeMap<MemberId, Fen>; 3]) -> Option<Finding> {
+    // Who had nothing and owed nothing is in no account.
+    for member in less.iter().flat_map(|of| of.keys()) {
+        had.entry(member.clone()).or_default();
+    }
     let lost = had.into_iter().map(|(member, amount)| {
         let less: Fen = less.iter().filter_map(|of| of.get(&member)).copied().sum();
         (member, amount - less)

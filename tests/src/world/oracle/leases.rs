@@ -47,7 +47,8 @@ impl Oracle {
                             expires_at,
                             ..
                         } => {
-                            let decided = wall(now.saturating_sub(COMMITTED_WITHIN), 0);
+                            let slow_ms = desk.slow_ms.get(no).copied().unwrap_or(0);
+                            let decided = wall(now.saturating_sub(COMMITTED_WITHIN), -slow_ms);
                             if decided >= *expires_at {
                                 return Err(format!(
                                     "{no} ended at {expires_at}, and was taken at {decided} or later"

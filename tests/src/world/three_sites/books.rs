@@ -17,7 +17,7 @@ use central::store::{
     refunds::{self, Refund},
 };
 use domain::{
-    ids::{MemberId, OrderId},
+    ids::{MemberId, OrderId, SiteId},
     ledger::Account,
     site::Rows,
     units::Fen,
@@ -42,6 +42,8 @@ pub(super) struct Purses {
     /// What went back to a wallet by a branch that was left, and what had gone back before another branch was followed that may have had
     /// it all along: no more than that can a restore have to pay for it (rule 8).
     by_forks: BTreeMap<MemberId, i64>,
+    /// The sites that have left a branch.
+    sites_left: BTreeSet<SiteId>,
     numbers: u64,
     seen: BTreeSet<String>,
     /// Head office's database was lost, or a site went on with another branch.
@@ -331,8 +333,9 @@ impl ThreeSites {
         let mut named = newest.map_or_else(BTreeMap::new, |found| above_fork(&found.finding.detail));
         named.retain(|member, _| TRAVELLERS.contains(&member.as_str()));
         (0..named.len()).for_each(|_| self.races.note(Race::AboveFork));
-        // What is on the road again is only what the database of today knows.
-        if !self.purses.forgotten.is_empty() {
+        // What is on the road again is only what the database of today knows; and of a branch that was left before, what was named then is
+        // not named again.
+        if !self.purses.forgotten.is_empty() || !self.purses.sites_left.insert(id.clone()) {
             return Ok(());
         }
         let mut lost: BTreeMap<MemberId, i64> = in_all(&before.rows);

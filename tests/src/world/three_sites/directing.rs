@@ -92,6 +92,12 @@ impl ThreeSites {
             .desk
             .told
             .insert(told.directive, (told.sha256.clone(), content));
+        // Until head office's time is heard the station goes by its own clock, which may be slow (rule 2).
+        let slow_ms = match here.end.heard().time {
+            Some(_) => 0,
+            None => -off,
+        };
+        here.world.desk.slow_ms.insert(told.directive, slow_ms.max(0));
         if before.is_some_and(|(sha256, _)| sha256 != told.sha256) {
             return Err(format!("site {site} is told two things under {}", told.directive));
         }

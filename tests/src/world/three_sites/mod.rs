@@ -56,7 +56,7 @@ const HEALED_WITHIN: Time = 5 * HOUR;
 /// What a life came to.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// Orders of all sites.
+    /// Orders of all sites, those among them that a lost disk has taken.
     pub orders: u64,
     /// Those of the life that had the fewest.
     pub orders_least: u64,
@@ -261,11 +261,7 @@ impl ThreeSites {
         if self.is_crooked {
             self.check_that_bills_are_rated_again()?;
         }
-        let orders = self
-            .sites
-            .iter()
-            .map(|site| site.world.oracle.rows.orders.len() as u64)
-            .sum();
+        let orders = self.sites.iter().map(|site| site.world.orders.len() as u64).sum();
         Ok(Report {
             orders,
             orders_least: orders,

@@ -1,6 +1,6 @@
 //! Another journal of the site than the one that head office follows.
 
-use super::{Bench, COMPANY_MS, HELLO_MS, Input};
+use super::{Bench, COMPANY_MS, FORKED_MS, HELLO_MS, Input};
 use domain::fact::Fact;
 use protocol::frame::State;
 
@@ -112,6 +112,49 @@ fn where_head_office_has_forgotten_what_both_had_all_of_the_journal_is_offered_a
         Some(bench.station.head()),
         "and people can see it"
     );
+}
+
+#[test]
+fn on_a_connection_that_stands_all_of_the_journal_is_offered_in_time_too() {
+    let mut bench = cloned(5_000, 3_000, 2_000, 500);
+    bench.station.acknowledged = Some(2_900);
+    bench.head_office.places.truncate(1_001);
+    bench.head_office.other = Some(domain::journal::Head::START);
+    bench.give(Input::Connected);
+    bench.pass(2 * FORKED_MS - HELLO_MS);
+    assert!(
+        bench.batches.iter().all(|(_, first, _)| *first == 2_901),
+        "each goes once: {:?}",
+        bench.batches.iter().map(|(_, first, _)| *first).collect::<Vec<_>>()
+    );
+    bench.batches.clear();
+    bench.pass(3 * HELLO_MS);
+    assert_eq!(bench.batches.first().map(|(_, first, _)| *first), Some(1));
+    assert_eq!(
+        bench.head_office.other,
+        Some(bench.station.head()),
+        "and people can see it"
+    );
+}
+
+#[test]
+fn a_branch_that_people_name_and_is_not_the_stations_is_no_end_of_it() {
+    let mut bench = cloned(5_000, 3_000, 2_000, 500);
+    bench.station.acknowledged = Some(2_900);
+    bench.head_office.places.truncate(1_001);
+    bench.head_office.other = Some(domain::journal::Head::START);
+    let mut whole = Vec::new();
+    for _ in 0..3 {
+        bench.batches.clear();
+        // Somebody has named one: head office follows it, and hears of the station's again.
+        bench.head_office.other = None;
+        bench.give(Input::Connected);
+        bench.pass(1);
+        whole.push(bench.batches.iter().any(|(_, first, _)| *first == 1));
+        bench.give(Input::Lost);
+        bench.fetch = None;
+    }
+    assert_eq!(whole, [false, false, true]);
 }
 
 #[test]

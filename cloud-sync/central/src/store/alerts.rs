@@ -48,7 +48,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SiteSilent,
         Self::BacklogOld,
         Self::Ahead,

@@ -29,6 +29,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// So many are decided by one request at most.
 const AT_ONCE: usize = 1_000;
+/// So many are looked at where none of them is done.
+const LOOKED_AT_MAX: u64 = 10_000;
 /// So many of those that were not are listed.
 const LISTED: usize = 100;
 
@@ -327,25 +329,34 @@ impl ApiState {
         F: Fn(&mut Money<'_>, u64) -> Decided<Decision> + Send + 'static,
     {
         self.with_money(caller, Some(key), move |money| {
-            let page = money.discrepancies(&which, AT_ONCE)?;
             let mut many = ManyDone {
                 done: 0,
                 not_done: 0,
                 why: Vec::new(),
-                more: page.next_after().is_some(),
+                more: false,
             };
-            for found in &page.items {
-                match work(money, found.id)? {
-                    Ok(_) => many.done += 1,
-                    Err(refused) => {
-                        many.not_done += 1;
-                        if many.why.len() < LISTED {
-                            many.why.push(NotDone {
-                                discrepancy: found.id,
-                                detail: refused.to_string(),
-                            });
+            let mut after = None;
+            loop {
+                let page = money.discrepancies(&which, after, AT_ONCE)?;
+                for found in &page.items {
+                    match work(money, found.id)? {
+                        Ok(_) => many.done += 1,
+                        Err(refused) => {
+                            many.not_done += 1;
+                            if many.why.len() < LISTED {
+                                many.why.push(NotDone {
+                                    discrepancy: found.id,
+                                    detail: refused.to_string(),
+                                });
+                            }
                         }
                     }
+                }
+                after = page.next_after().map(|last| (last.day, last.id));
+                many.more = after.is_some();
+                // Where none of a page was done there may be some behind it.
+                if after.is_none() || many.done > 0 || many.not_done >= LOOKED_AT_MAX {
+                    break;
                 }
             }
             let told = Told {

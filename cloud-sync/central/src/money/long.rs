@@ -74,7 +74,11 @@ impl Money<'_> {
                 credited_at: None,
             };
             if !topups::add(self.tx, &asked)? {
-                return Ok(Err(Refused::OtherTopUp(of.reference.clone())));
+                // Somebody asks under this number at this moment: nothing of this is kept, and whoever asks again is told.
+                return Err(StoreError::Constraint(format!(
+                    "top-up {} is another one",
+                    of.reference
+                )));
             }
         }
         if there.is_none_or(|there| there.state != topups::State::Credited) {

@@ -14,6 +14,7 @@
 //! | `waiting` | what waits for a person's decision is decided once, and by two where it takes two |
 //! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
+//! | `suspense`, `undecided` | what people decide of a channel's discrepancies, and where their money is; why they cannot |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
 //! | `long` | what a channel was paid and nobody was credited for, once people say whose it is |
 //! | `masters` | who a member is, whether they are served, whose a card is |
@@ -35,6 +36,7 @@ mod refunds;
 mod standing;
 mod suspense;
 mod topups;
+mod undecided;
 mod waiting;
 
 pub use adjustments::{Adjust, WALLET_ADJUSTED};
@@ -44,8 +46,9 @@ pub use leases::Vouchered;
 pub use long::LongCredit;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
-pub use suspense::{Propose, Undecided};
+pub use suspense::Propose;
 pub use topups::{Callback, Credited, Paid};
+pub use undecided::Undecided;
 
 use crate::store::{
     StoreError, Tx,

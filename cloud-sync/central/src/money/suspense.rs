@@ -2,14 +2,15 @@
 //! a wallet, to whoever had it too much, or to gain and loss. One proposes, another has it posted. What runs find no more goes back the
 //! way it came.
 
-use super::{Credited, Decided, LongCredit, Money, Refused};
+use super::{Credited, Decided, LongCredit, Money, Refused, Undecided};
 use crate::{
     reconcile::{
+        funds::scope_of,
         stake::{Kind, Stake},
         words::{Class, Source},
     },
     store::{
-        StoreError,
+        StoreError, bill_proposals,
         discrepancies::{self, Discrepancy, State as Stands},
         discrepancy_decisions::{self as decisions, Decision, State},
         ledger::{self, Movement},
@@ -18,11 +19,11 @@ use crate::{
             Page,
             reconcile::{self as queries, Which},
         },
-        suspense::{self, State as Is, Suspense, account},
+        suspense::{self, State as Is, Suspense},
         topups::{self, TopUp},
     },
 };
-use domain::{ids::MemberId, units::Fen};
+use domain::{ids::MemberId, time::Day, units::Fen};
 
 /// The code of money that goes into suspense, or out of it.
 const SUSPENSE: &str = "SUSPENSE";
@@ -42,79 +43,6 @@ pub struct Propose {
     pub member: Option<MemberId>,
     /// Why.
     pub reason: String,
-}
-
-/// Why nothing is proposed or decided of a discrepancy. Nothing was written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Undecided {
-    /// There is none such.
-    #[error("there is no discrepancy {0}")]
-    UnknownDiscrepancy(u64),
-    /// Something was proposed or done before.
-    #[error("discrepancy {discrepancy} is {state}: only of one that is open something can be proposed")]
-    NotOpen {
-        /// Which.
-        discrepancy: u64,
-        /// How far it is.
-        state: &'static str,
-    },
-    /// Nobody waits for a second word.
-    #[error("discrepancy {discrepancy} is {state}: nothing waits to be approved or rejected")]
-    NothingProposed {
-        /// Which.
-        discrepancy: u64,
-        /// How far it is.
-        state: &'static str,
-    },
-    /// It would move money that is not there, or leave some where it is.
-    #[error("`{kind}` does not settle discrepancy {discrepancy}; what does is: {fit}")]
-    DoesNotFit {
-        /// Which.
-        discrepancy: u64,
-        /// What was proposed.
-        kind: &'static str,
-        /// What may be proposed.
-        fit: String,
-    },
-    /// The channel has not said for whom it is.
-    #[error("nobody has said whose discrepancy {0} is: name the member whose wallet is to be credited")]
-    NobodyNamed(u64),
-    /// No wallet was credited.
-    #[error(
-        "no wallet was credited with what discrepancy {0} is about, so none can give it back: `write_off` settles it"
-    )]
-    NobodyCredited(u64),
-    /// Runs have found other values since.
-    #[error(
-        "discrepancy {discrepancy} was about {proposed} yuan when this was proposed, and is about {now} now: reject it, and propose anew"
-    )]
-    StakeChanged {
-        /// Which.
-        discrepancy: u64,
-        /// What was at stake.
-        proposed: Fen,
-        /// What is.
-        now: Fen,
-    },
-    /// The channel has called back.
-    #[error("a wallet was credited with what discrepancy {0} is about since it was found: the next run clears it")]
-    CreditedMeanwhile(u64),
-}
-
-impl Undecided {
-    /// Its code, as in problem details.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::UnknownDiscrepancy(_) => "unknown_discrepancy",
-            Self::NotOpen { .. } => "discrepancy_not_open",
-            Self::NothingProposed { .. } => "nothing_proposed",
-            Self::DoesNotFit { .. } => "does_not_settle_it",
-            Self::NobodyNamed(_) => "member_wanted",
-            Self::NobodyCredited(_) => "nobody_credited",
-            Self::StakeChanged { .. } => "discrepancy_changed",
-            Self::CreditedMeanwhile(_) => "credited_meanwhile",
-        }
-    }
 }
 
 /// What is at stake as one number: above zero the channel has it too much, below zero too little.
@@ -151,7 +79,7 @@ impl Money<'_> {
             let state = found.state.word();
             return Ok(Err(Undecided::NotOpen { discrepancy: id, state }.into()));
         }
-        let stake = found.differs().stake();
+        let stake = self.stake_of(&found)?;
         if !of.kind.fits(stake) {
             return Ok(Err(Undecided::DoesNotFit {
                 discrepancy: id,
@@ -159,6 +87,9 @@ impl Money<'_> {
                 fit: Kind::that_fit(stake),
             }
             .into()));
+        }
+        if let Some(refused) = self.why_not(&found, of.kind)? {
+            return Ok(Err(refused.into()));
         }
         let member = match of.kind {
             Kind::Credit => match &of.member {
@@ -227,7 +158,10 @@ impl Money<'_> {
                 by,
             }));
         }
-        let stake = signed(found.differs().stake());
+        if let Some(refused) = self.why_not(&found, waits.kind)? {
+            return Ok(Err(refused.into()));
+        }
+        let stake = signed(self.stake_of(&found)?);
         if stake != waits.stake {
             return Ok(Err(Undecided::StakeChanged {
                 discrepancy: id,
@@ -304,23 +238,55 @@ impl Money<'_> {
         Ok(Ok(found))
     }
 
-    /// Discrepancies, the newest first, at most so many.
+    /// Discrepancies, the newest first, after a place in the list, at most so many.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn discrepancies(&mut self, which: &Which, limit: usize) -> Result<Page<Discrepancy>, StoreError> {
-        queries::discrepancies(self.tx, which, None, limit)
+    pub fn discrepancies(
+        &mut self,
+        which: &Which,
+        after: Option<(Day, u64)>,
+        limit: usize,
+    ) -> Result<Page<Discrepancy>, StoreError> {
+        queries::discrepancies(self.tx, which, after, limit)
     }
 
-    /// What runs find no more does not stay in suspense, nor written off, nor taken back: some of it. Whether there may be more.
+    /// What runs find no more, or find with other values, does not stay in suspense, nor written off, nor taken back: some of it, after this
+    /// discrepancy. Up to which, where there may be more.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn take_back_suspense(&mut self, of_channel: &str) -> Result<bool, StoreError> {
-        let over = suspense::over(self.tx, of_channel, PART)?;
-        let more = over.len() as u64 == PART;
-        for of in over {
+    pub fn take_back_suspense(&mut self, of_channel: &str, after: u64) -> Result<Option<u64>, StoreError> {
+        // While a run is at work, or one was cut off, much is not found that will be.
+        if !suspense::is_all_found(self.tx, &scope_of(of_channel))? {
+            return Ok(None);
+        }
+        let doubtful = suspense::doubtful(self.tx, of_channel, after, PART)?;
+        let last = doubtful.last().map(|last| last.discrepancy);
+        let more = last.filter(|_| doubtful.len() as u64 == PART);
+        for of in doubtful {
+            let found = match self.held(of.discrepancy)? {
+                Ok(found) => found,
+                Err(refused) => return Err(StoreError::Broken(refused.to_string())),
+            };
+            // A callback, or a person, may have come first.
+            let again = suspense::find(self.tx, of.discrepancy)?;
+            let Some(of) = again.filter(|again| again.state == of.state && again.turn == of.turn) else {
+                continue;
+            };
+            let is_found = discrepancies::is_found(self.tx, found.id)?;
+            if is_found && signed(self.stake_of(&found)?) == of.amount {
+                continue;
+            }
             self.reverse(of)?;
+            // What was decided is over; where it is found again people decide anew.
+            if found.state == Stands::Posted {
+                let (state, event) = match is_found {
+                    true => (Stands::Open, ("changed", RECONCILIATION, None)),
+                    false => (Stands::Cleared, ("cleared", RECONCILIATION, None)),
+                };
+                decisions::turn(self.tx, &found, state, event, self.now)?;
+            }
         }
         Ok(more)
     }
@@ -331,15 +297,65 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn park_final(&mut self, of_channel: &str, after: u64) -> Result<Option<u64>, StoreError> {
-        let open = discrepancies::final_and_open(self.tx, &format!("channel:{of_channel}"), after, PART)?;
-        let last = open.last().map(|last| last.id).filter(|_| open.len() as u64 == PART);
+        if !suspense::is_all_found(self.tx, &scope_of(of_channel))? {
+            return Ok(None);
+        }
+        let open = discrepancies::final_and_open(self.tx, &scope_of(of_channel), after, PART)?;
+        let more = open.last().map(|last| last.id).filter(|_| open.len() as u64 == PART);
         for of in open {
-            match signed(of.differs().stake()) {
+            decisions::hold(self.tx, of.id)?;
+            match signed(self.stake_of(&of)?) {
                 Fen::ZERO => {}
+                _ if self.is_credited_since(&of)? => {}
                 stake => drop(self.park(&of, stake)?),
             }
         }
-        Ok(last)
+        Ok(more)
+    }
+
+    /// What is at stake: what its class and values say, less what was given back since.
+    fn stake_of(&mut self, of: &Discrepancy) -> Result<Stake, StoreError> {
+        let stake = of.differs().stake();
+        Ok(match (of.class, stake) {
+            (Class::Long, Stake::Long(amount)) => match amount - discrepancies::given_back(self.tx, of)? {
+                rest @ Fen(1..) => Stake::Long(rest),
+                _ => Stake::None,
+            },
+            // A wallet has the payment: whatever the channel gave back of it is missing here.
+            (Class::OverRefund, _) if self.has_credited(of)? => Stake::Short(Fen(of.amount.0.abs())),
+            (_, stake) => stake,
+        })
+    }
+
+    /// Why something cannot be decided now, whatever is at stake.
+    fn why_not(&mut self, of: &Discrepancy, kind: Kind) -> Result<Option<Undecided>, StoreError> {
+        if self.is_credited_since(of)? {
+            return Ok(Some(Undecided::CreditedMeanwhile(of.id)));
+        }
+        // It goes into a wallet for good, and a bill that is not final may be another one tomorrow.
+        let is_for_good = kind == Kind::Credit && (of.is_matched || of.class == Class::Duplicate);
+        if is_for_good && !bill_proposals::is_final(self.tx, channel(of)?, of.day)? {
+            return Ok(Some(Undecided::NotFinal(of.id)));
+        }
+        Ok(None)
+    }
+
+    /// Whether a payment that nobody had been credited with was credited since: the next run says so.
+    fn is_credited_since(&mut self, of: &Discrepancy) -> Result<bool, StoreError> {
+        if of.source != Source::Payment || of.is_matched || of.class == Class::Duplicate {
+            return Ok(false);
+        }
+        let used = topups::used(self.tx, channel(of)?, &of.reference)?;
+        Ok(used.is_some_and(|used| used.is_credited))
+    }
+
+    /// Whether a wallet was credited with the payment of a refund.
+    fn has_credited(&mut self, of: &Discrepancy) -> Result<bool, StoreError> {
+        let Some(payment) = discrepancies::payment_of(self.tx, of)? else {
+            return Ok(false);
+        };
+        let used = topups::used(self.tx, channel(of)?, &payment)?;
+        Ok(used.is_some_and(|used| used.is_credited))
     }
 
     /// The account out of which a callback credits a wallet: the channel's, or where people have put the money since (rule 25).
@@ -347,9 +363,12 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub(super) fn paid_from(&mut self, of_channel: &str, transaction: &str, amount: Fen) -> Result<String, StoreError> {
-        let there = suspense::long_of(self.tx, of_channel, transaction)?;
-        // Of another amount it is another difference: runs take this one back.
-        let Some(there) = there.filter(|there| there.amount == amount) else {
+        let Some(there) = suspense::long_of(self.tx, of_channel, transaction, amount)? else {
+            return Ok(clearing(of_channel));
+        };
+        // Whoever decides it holds it fast; where that is over the money may be elsewhere.
+        decisions::hold(self.tx, there.discrepancy)?;
+        let Some(there) = suspense::long_of(self.tx, of_channel, transaction, amount)? else {
             return Ok(clearing(of_channel));
         };
         let account = match there.state {
@@ -400,13 +419,17 @@ impl Money<'_> {
         found.ok_or_else(|| StoreError::Broken(format!("decision {no} about discrepancy {id} is not there")))
     }
 
-    /// The top-up that a transaction was for, where the channel has said: it waits, or was closed.
+    /// The top-up that a payment was for, by our number on its line or as the channel has called it.
     fn asked_for(&mut self, of: &Discrepancy) -> Result<Option<TopUp>, StoreError> {
         let channel = channel(of)?;
-        let Some(used) = topups::used(self.tx, channel, &of.reference)? else {
-            return Ok(None);
+        let named = match discrepancies::out_no(self.tx, of)? {
+            Some(out_no) => topups::find(self.tx, channel, &out_no)?,
+            None => None,
         };
-        topups::find(self.tx, channel, &used.reference)
+        match (named, topups::used(self.tx, channel, &of.reference)?) {
+            (None, Some(used)) => topups::find(self.tx, channel, &used.reference),
+            (named, _) => Ok(named),
+        }
     }
 
     /// Whose wallet was credited with a transaction.
@@ -433,6 +456,12 @@ impl Money<'_> {
         {
             return Ok(there.clone());
         }
+        if let Some(there) = &before
+            && !matches!(there.state, Is::Parked | Is::Reversed)
+        {
+            let what = format!("discrepancy {} was {} before", of.id, there.state.word());
+            return Err(StoreError::Constraint(what));
+        }
         let turn = match before {
             Some(before) if before.state == Is::Parked => self.reverse(before)?.turn + 1,
             Some(before) => before.turn + 1,
@@ -444,6 +473,7 @@ impl Money<'_> {
             transaction: of.reference.clone(),
             amount: stake,
             turn,
+            basis: suspense::basis(self.tx, of.id)?,
             state: Is::Parked,
             member: None,
             at: self.now,
@@ -464,35 +494,43 @@ impl Money<'_> {
         // Of a payment nobody was credited with the same row is made as by its callback, so whoever is second books nothing (rule 25). What
         // was credited with less has that row already, and a line that comes again has another's number.
         let is_whole = !of.is_matched && of.class != Class::Duplicate;
-        let asked = self.asked_for(of)?;
-        let asked = asked.filter(|asked| {
-            asked.member == *member && asked.amount == amount && asked.state != topups::State::Credited
-        });
+        let number = match discrepancies::out_no(self.tx, of)? {
+            Some(out_no) => out_no,
+            None => format!("discrepancy-{}", of.id),
+        };
+        if is_whole
+            && let Some(asked) = topups::find(self.tx, &channel, &number)?
+            && asked.member != *member
+        {
+            return Ok(Err(Refused::OtherTopUp(number)));
+        }
+        let parked = self.park(of, amount)?;
         let credit = LongCredit {
-            reference: asked.map_or_else(|| format!("discrepancy-{}", of.id), |asked| asked.reference),
+            reference: number,
             transaction: of.reference.clone(),
             member: member.clone(),
             amount,
-            account: account(&channel, of.id, amount),
+            account: parked.account(),
             channel,
         };
         let id = match is_whole {
-            true => format!("topup:{}:{}", credit.channel, credit.transaction),
-            false => format!("suspense:{}:credit", of.id),
-        };
-        if is_whole {
-            match self.credit_long(&credit)? {
-                Ok(Credited::Now(_)) => {}
-                Ok(_) => return Ok(Err(Undecided::CreditedMeanwhile(of.id).into())),
-                Err(refused) => return Ok(Err(refused)),
+            true => {
+                match self.credit_long(&credit)? {
+                    Ok(Credited::Now(_)) => {}
+                    // Somebody has come first at this moment: nothing of this is kept, and whoever asks again is told.
+                    other => return Err(StoreError::Constraint(format!("discrepancy {}: {other:?}", of.id))),
+                }
+                format!("topup:{}:{}", credit.channel, credit.transaction)
             }
-        } else {
-            members::hold(self.tx, member)?;
-            let movements = self.long_movements(id.clone(), &credit)?;
-            ledger::book(self.tx, &movements)?;
-            self.wallet_moved(member)?;
-        }
-        let parked = self.park(of, amount)?;
+            false => {
+                let id = format!("suspense:{}:{}:credit", of.id, parked.turn);
+                members::hold(self.tx, member)?;
+                let movements = self.long_movements(id.clone(), &credit)?;
+                ledger::book(self.tx, &movements)?;
+                self.wallet_moved(member)?;
+                id
+            }
+        };
         let credited = Suspense {
             state: Is::Credited,
             member: Some(member.clone()),
@@ -564,13 +602,6 @@ impl Money<'_> {
         suspense::put(self.tx, &reversed)?;
         if let (Is::Recovered, Some(member)) = (of.state, &of.member) {
             self.wallet_moved(member)?;
-        }
-        // What was decided is over; where it is found again people decide anew.
-        if let Some(found) = discrepancies::find(self.tx, of.discrepancy)?
-            && found.state == Stands::Posted
-        {
-            let cleared = ("cleared", RECONCILIATION, None);
-            decisions::turn(self.tx, &found, Stands::Cleared, cleared, self.now)?;
         }
         Ok(reversed)
     }

@@ -484,20 +484,18 @@ impl Reconciler {
 
     /// What no run finds any more leaves suspense, and what a final day has found goes there.
     async fn keep_suspense(&self, channel: &str) -> Result<(), NotRun> {
-        loop {
-            let (of, now) = (channel.to_owned(), self.clock.wall());
-            let taken = self
-                .db
-                .write(move |tx| Money::new(tx, now, RULE).take_back_suspense(&of));
-            if !taken.await? {
-                break;
+        type Keep = fn(&mut Money<'_>, &str, u64) -> Result<Option<u64>, StoreError>;
+        let both: [Keep; 2] = [
+            |money, of, after| money.take_back_suspense(of, after),
+            |money, of, after| money.park_final(of, after),
+        ];
+        for keep in both {
+            let mut after = Some(0);
+            while let Some(last) = after {
+                let (of, now) = (channel.to_owned(), self.clock.wall());
+                let kept = self.db.write(move |tx| keep(&mut Money::new(tx, now, RULE), &of, last));
+                after = kept.await?;
             }
-        }
-        let mut after = Some(0);
-        while let Some(last) = after {
-            let (of, now) = (channel.to_owned(), self.clock.wall());
-            let parked = self.db.write(move |tx| Money::new(tx, now, RULE).park_final(&of, last));
-            after = parked.await?;
         }
         Ok(())
     }

@@ -48,8 +48,8 @@ impl Differs {
             (Class::Short, _) => Stake::Short(amount),
             (Class::Amount, _) if self.is_matched => more_there(theirs - ours),
             (Class::Amount, _) => Stake::Long(amount),
-            // It was credited under another number of ours: nothing is missing anywhere. Otherwise it waits for whoever it is.
-            (Class::Ambiguous, _) if self.is_matched => Stake::None,
+            // It was credited under another number of ours. Otherwise it waits for whoever it is.
+            (Class::Ambiguous, _) if self.is_matched => more_there(theirs - ours),
             (Class::Ambiguous, _) => Stake::Long(amount),
             // The channel lists it twice, and pays or takes it twice.
             (Class::Duplicate, Source::Refund) => Stake::Short(amount),

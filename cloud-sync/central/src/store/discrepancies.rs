@@ -138,6 +138,18 @@ pub fn final_and_open(tx: &mut dyn Tx, scope: &str, after: u64, limit: u64) -> R
     rows.into_iter().map(discrepancy).collect()
 }
 
+/// Whether a verdict says that it is so.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_found(tx: &mut dyn Tx, id: u64) -> Result<bool, StoreError> {
+    let row = tx.query_optional(
+        &format!("SELECT 1 FROM discrepancy d JOIN verdict v ON {SAME} WHERE d.id = $1 LIMIT 1"),
+        &[id.into()],
+    )?;
+    Ok(row.is_some())
+}
+
 /// The number of the payment that a refund is of, which a discrepancy is about.
 ///
 /// # Errors
@@ -153,6 +165,37 @@ pub fn payment_of(tx: &mut dyn Tx, of: &Discrepancy) -> Result<Option<String>, S
         ],
     )?;
     row.map_or(Ok(None), |mut row| row.optional_text(0))
+}
+
+/// What refunds on bills have given back of a payment, which a discrepancy is about.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn given_back(tx: &mut dyn Tx, of: &Discrepancy) -> Result<Fen, StoreError> {
+    let row = tx.query_optional(
+        "SELECT CAST(COALESCE(SUM(ABS(amount)), 0) AS BIGINT) FROM verdict WHERE scope = $1 AND source = $2 AND other = $3 \
+         AND until IS NULL",
+        &[
+            of.scope.as_str().into(),
+            Source::Refund.code().into(),
+            of.reference.as_str().into(),
+        ],
+    )?;
+    row.map_or(Ok(Fen::ZERO), |mut row| row.int(0).map(Fen))
+}
+
+/// Our number of the payment, as the line says that a discrepancy is about.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn out_no(tx: &mut dyn Tx, of: &Discrepancy) -> Result<Option<String>, StoreError> {
+    let Some((file, line)) = of.line else { return Ok(None) };
+    let row = tx.query_optional(
+        "SELECT out_no FROM bill_trade WHERE file = $1 AND line = $2",
+        &[file.into(), line.into()],
+    )?;
+    let out_no = row.map_or(Ok(None), |mut row| row.optional_text(0))?;
+    Ok(out_no.filter(|out_no| !out_no.is_empty()))
 }
 
 /// What happened to a discrepancy.
@@ -219,7 +262,7 @@ pub fn bring_over(tx: &mut dyn Tx, scope: &str, by: &str, now: Wall) -> Result<b
         if open(tx, scope, kind, by, now)? {
             return Ok(true);
         }
-        for turn in [Turn::OpenedAgain, Turn::Changed] {
+        for turn in [Turn::OpenedAgain, Turn::Changed, Turn::ChangedSince] {
             if turn.take(tx, scope, Some(kind), by, now)? {
                 return Ok(true);
             }
@@ -262,6 +305,8 @@ fn open(tx: &mut dyn Tx, scope: &str, (leg, source): (Leg, Source), by: &str, no
 enum Turn {
     OpenedAgain,
     Changed,
+    /// It was decided, and has other values since: people decide anew.
+    ChangedSince,
     Cleared,
 }
 
@@ -269,7 +314,7 @@ impl Turn {
     const fn event(self) -> &'static str {
         match self {
             Self::OpenedAgain => "opened",
-            Self::Changed => "changed",
+            Self::Changed | Self::ChangedSince => "changed",
             Self::Cleared => "cleared",
         }
     }
@@ -292,6 +337,10 @@ impl Turn {
                      OR d.is_matched <> v.is_matched)"
                 )
             }
+            Self::ChangedSince => format!(
+                "{found} AND d.state = 'posted' AND (d.amount <> v.amount OR COALESCE(d.ours, 0) <> COALESCE(v.ours, 0) \
+                 OR COALESCE(d.theirs, 0) <> COALESCE(v.theirs, 0) OR d.is_matched <> v.is_matched)"
+            ),
             Self::Cleared => format!(
                 "SELECT d.id, d.day, d.amount, d.ours, d.theirs, d.file, d.line, d.is_matched, 1 FROM discrepancy d WHERE d.scope = $1 \
                  AND d.state IN ('open', 'proposed') AND d.closed_at IS NULL AND NOT EXISTS (SELECT 1 FROM verdict v WHERE {SAME})"
@@ -304,6 +353,7 @@ impl Turn {
         match self {
             Self::OpenedAgain => "state = 'cleared'",
             Self::Changed => "closed_at IS NULL",
+            Self::ChangedSince => "state = 'posted'",
             Self::Cleared => "state IN ('open', 'proposed')",
         }
     }
@@ -323,7 +373,7 @@ impl Turn {
         let rows = tx.query(&format!("{} LIMIT {PART}", self.which()), &values)?;
         let more = rows.len() as u64 >= PART.unsigned_abs();
         let (state, closed_at) = match self {
-            Self::OpenedAgain => ("'open'", "NULL"),
+            Self::OpenedAgain | Self::ChangedSince => ("'open'", "NULL"),
             Self::Changed => ("state", "NULL"),
             Self::Cleared => ("'cleared'", "CAST($9 AS BIGINT)"),
         };

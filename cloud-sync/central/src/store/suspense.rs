@@ -1,6 +1,7 @@
 //! Suspense (挂账): money that is on one side alone, by its discrepancy. The movements are in the ledger; here stands where each is.
 
 use super::{Row, StoreError, Tx, discrepancies::SAME, members::member_id};
+use crate::reconcile::words::Class;
 use domain::{ids::MemberId, time::Wall, units::Fen};
 
 /// Where the money of a discrepancy is.
@@ -52,6 +53,8 @@ pub struct Suspense {
     pub amount: Fen,
     /// How often it was put there.
     pub turn: u64,
+    /// The discrepancy's values then.
+    pub basis: String,
     /// Where it is.
     pub state: State,
     /// Whose wallet got it, or gave it back.
@@ -73,7 +76,11 @@ pub fn account(channel: &str, discrepancy: u64, amount: Fen) -> String {
     format!("{kind}:{channel}:{discrepancy}")
 }
 
-const COLUMNS: &str = "discrepancy, channel, transaction_id, amount, turn, state, member, at";
+/// The values of a discrepancy that say what is at stake, as one text; `d` is the discrepancy.
+const BASIS: &str = "d.amount || '/' || COALESCE(CAST(d.ours AS TEXT), '-') || '/' || COALESCE(CAST(d.theirs AS TEXT), '-') \
+     || '/' || d.is_matched";
+
+const COLUMNS: &str = "discrepancy, channel, transaction_id, amount, turn, state, member, at, basis";
 
 fn suspense(mut row: Row) -> Result<Suspense, StoreError> {
     let word = row.text(5)?;
@@ -87,6 +94,7 @@ fn suspense(mut row: Row) -> Result<Suspense, StoreError> {
         state: state.ok_or_else(|| StoreError::Broken("the state of suspense".to_owned()))?,
         member: row.optional_text(6)?.map(|member| member_id(&member)).transpose()?,
         at: Wall(row.int(7)?),
+        basis: row.text(8)?,
     })
 }
 
@@ -102,17 +110,40 @@ pub fn find(tx: &mut dyn Tx, discrepancy: u64) -> Result<Option<Suspense>, Store
     row.map(suspense).transpose()
 }
 
-/// What a channel has too much by a transaction, which a callback is about: in suspense, or our gain by now.
+/// The values of a discrepancy that say what is at stake, as [`Suspense::basis`] keeps them.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn long_of(tx: &mut dyn Tx, channel: &str, transaction: &str) -> Result<Option<Suspense>, StoreError> {
+pub fn basis(tx: &mut dyn Tx, discrepancy: u64) -> Result<String, StoreError> {
+    let row = tx.query_optional(
+        &format!("SELECT {BASIS} FROM discrepancy d WHERE d.id = $1"),
+        &[discrepancy.into()],
+    )?;
+    row.map_or_else(
+        || Err(StoreError::Broken(format!("there is no discrepancy {discrepancy}"))),
+        |mut row| row.text(0),
+    )
+}
+
+/// What a channel has too much by a transaction, and exactly so much, which a callback is about: in suspense, or our gain by now. What it
+/// has listed twice it has too much all the same.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn long_of(tx: &mut dyn Tx, channel: &str, transaction: &str, amount: Fen) -> Result<Option<Suspense>, StoreError> {
+    let columns = COLUMNS.replace(", ", ", s.");
     let row = tx.query_optional(
         &format!(
-            "SELECT {COLUMNS} FROM suspense WHERE channel = $1 AND transaction_id = $2 AND kind = 'long' \
-             AND state IN ('parked', 'written_off') ORDER BY discrepancy LIMIT 1"
+            "SELECT s.{columns} FROM suspense s JOIN discrepancy d ON d.id = s.discrepancy WHERE s.channel = $1 \
+             AND s.transaction_id = $2 AND s.kind = 'long' AND s.amount = $3 AND s.state IN ('parked', 'written_off') \
+             AND d.class <> $4 AND d.is_matched = 0 ORDER BY s.discrepancy LIMIT 1"
         ),
-        &[channel.into(), transaction.into()],
+        &[
+            channel.into(),
+            transaction.into(),
+            amount.0.into(),
+            Class::Duplicate.code().into(),
+        ],
     )?;
     row.map(suspense).transpose()
 }
@@ -129,20 +160,41 @@ pub fn has_long(tx: &mut dyn Tx, channel: &str) -> Result<bool, StoreError> {
     Ok(row.is_some())
 }
 
-/// What stands in suspense, or was written off or recovered, though its discrepancy is over by itself: at most so many.
+/// What stands in suspense, or was written off or recovered, and may not be so any more: its discrepancy is over, has other values, or is a
+/// payment of which some was given back. After this one, at most so many.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn over(tx: &mut dyn Tx, channel: &str, limit: u64) -> Result<Vec<Suspense>, StoreError> {
+pub fn doubtful(tx: &mut dyn Tx, channel: &str, after: u64, limit: u64) -> Result<Vec<Suspense>, StoreError> {
     let columns = COLUMNS.replace(", ", ", s.");
     let rows = tx.query(
         &format!(
-            "SELECT s.{columns} FROM suspense s JOIN discrepancy d ON d.id = s.discrepancy WHERE s.channel = $1 \
-             AND s.state IN ('parked', 'written_off', 'recovered') AND NOT EXISTS (SELECT 1 FROM verdict v WHERE {SAME}) ORDER BY s.discrepancy LIMIT $2"
+            "SELECT s.{columns} FROM suspense s JOIN discrepancy d ON d.id = s.discrepancy WHERE s.channel = $1 AND s.discrepancy > $2 \
+             AND s.state IN ('parked', 'written_off', 'recovered') AND (s.basis <> {BASIS} OR (d.class = $3 AND EXISTS (SELECT 1 \
+             FROM verdict r WHERE r.scope = d.scope AND r.other = d.ref)) OR NOT EXISTS (SELECT 1 FROM verdict v WHERE {SAME})) \
+             ORDER BY s.discrepancy LIMIT $4"
         ),
-        &[channel.into(), limit.into()],
+        &[
+            channel.into(),
+            after.into(),
+            Class::Long.code().into(),
+            limit.into(),
+        ],
     )?;
     rows.into_iter().map(suspense).collect()
+}
+
+/// Whether all that runs of a channel have found is there: none is at work, and none was cut off and left later days without theirs.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_all_found(tx: &mut dyn Tx, scope: &str) -> Result<bool, StoreError> {
+    let row = tx.query_optional(
+        "SELECT COUNT(DISTINCT day) - COUNT(DISTINCT CASE WHEN status IN ('provisional', 'final') THEN day END), \
+         COUNT(CASE WHEN status = 'running' THEN 1 END) FROM run WHERE scope = $1",
+        &[scope.into()],
+    )?;
+    row.map_or(Ok(true), |mut row| Ok(row.int(0)? == 0 && row.int(1)? == 0))
 }
 
 /// Keeps where it is from now on.
@@ -152,9 +204,10 @@ pub fn over(tx: &mut dyn Tx, channel: &str, limit: u64) -> Result<Vec<Suspense>,
 pub fn put(tx: &mut dyn Tx, of: &Suspense) -> Result<(), StoreError> {
     let kind = if of.amount > Fen::ZERO { "long" } else { "short" };
     tx.execute(
-        "INSERT INTO suspense (discrepancy, channel, transaction_id, kind, amount, turn, state, member, at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (discrepancy) DO UPDATE SET kind = excluded.kind, \
-         amount = excluded.amount, turn = excluded.turn, state = excluded.state, member = excluded.member, at = excluded.at",
+        "INSERT INTO suspense (discrepancy, channel, transaction_id, kind, amount, turn, state, member, at, basis) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (discrepancy) DO UPDATE SET kind = excluded.kind, \
+         amount = excluded.amount, turn = excluded.turn, state = excluded.state, member = excluded.member, at = excluded.at, \
+         basis = excluded.basis",
         &[
             of.discrepancy.into(),
             of.channel.as_str().into(),
@@ -165,6 +218,7 @@ pub fn put(tx: &mut dyn Tx, of: &Suspense) -> Result<(), StoreError> {
             of.state.word().into(),
             of.member.as_ref().map(MemberId::as_str).into(),
             of.at.0.into(),
+            of.basis.as_str().into(),
         ],
     )
     .map(drop)

@@ -33,6 +33,8 @@ on_both! {
     a_bill_that_is_withdrawn_takes_back_what_was_decided_and_it_may_be_decided_again
     what_is_open_on_a_final_day_is_in_suspense_by_itself
     who_has_it_and_what_is_said_stands_beside_it
+    what_was_decided_of_other_values_is_taken_back_and_decided_anew
+    a_long_of_which_some_was_given_back_is_as_much_less
 }
 
 const D1: &str = "2026-03-09";
@@ -177,17 +179,23 @@ fn short(world: &World) -> Discrepancy {
 fn what_nobody_was_credited_with_is_credited_by_two_people_once(world: &World) {
     let id = long(world).id;
     assert_eq!(
-        code(&world.propose("li", id, Kind::Credit, None).unwrap_err()),
-        "member_wanted"
-    );
-    assert_eq!(
         world.propose("li", id, Kind::Credit, Some("nobody")).unwrap_err(),
         Refused::UnknownMember(m("nobody"))
     );
-    let proposed = world.propose("li", id, Kind::Credit, Some("w")).unwrap();
+    // Our number on the line says whose it is.
+    world.propose("li", id, Kind::Credit, Some("w")).unwrap();
+    assert_eq!(
+        world.approve("zhao", id).unwrap_err(),
+        Refused::OtherTopUp("X".to_owned())
+    );
+    assert_eq!(world.accounts(), []);
+    world
+        .money("zhao", move |money| money.reject_for(id, "it is m1's"))
+        .unwrap();
+    let proposed = world.propose("li", id, Kind::Credit, None).unwrap();
     assert_eq!(
         (proposed.no, proposed.stake, proposed.member),
-        (1, Fen(500), Some(m("w")))
+        (2, Fen(500), Some(m("m1")))
     );
     assert_eq!(
         code(&world.propose("qian", id, Kind::WriteOff, None).unwrap_err()),
@@ -198,17 +206,20 @@ fn what_nobody_was_credited_with_is_credited_by_two_people_once(world: &World) {
     assert_eq!(world.accounts(), before);
     let decided = world.approve("zhao", id).unwrap();
     assert_eq!(decided.checker.as_deref(), Some("zhao"));
-    assert_eq!((world.balance("wallet:w"), world.unpaid()), (500, -500));
+    assert_eq!((world.balance("wallet:m1"), world.unpaid()), (500, -500));
     assert_eq!(world.again(id).state, Stands::Posted);
     assert_eq!(code(&world.approve("zhao", id).unwrap_err()), "nothing_proposed");
     // The channel calls back after all: whoever is second books nothing.
     let books = world.accounts();
-    for out_no in ["X", "discrepancy-1", "never"] {
+    for out_no in ["X", "never"] {
         world.money(CHANNEL, move |money| money.called_back(&callback("x", out_no, 500)));
         assert_eq!(world.accounts(), books, "{out_no}");
     }
-    // Runs find it no more, and it stays decided.
-    world.run(D1);
+    // Runs find it no more, it stays decided, and nothing else is found of it.
+    world.now("2026-03-21 10:00:00");
+    world.run("2026-03-20");
+    let open = world.open("2026-03-20");
+    assert!(open.iter().all(|open| open.starts_with("FILE_MISSING")), "{open:?}");
     assert_eq!(world.accounts(), books);
     assert_eq!(world.again(id).state, Stands::Posted);
 }
@@ -225,16 +236,23 @@ fn a_callback_after_a_write_off_takes_it_back_out_of_the_gain_rule_25(world: &Wo
     let books = [("clearing:bank".to_owned(), -500), ("wallet:m1".to_owned(), 500)];
     assert_eq!(world.accounts(), books);
     world.now("2026-03-21 10:00:00");
-    world.run(D1);
+    world.run("2026-03-20");
     assert_eq!(world.accounts(), books, "nothing is taken back a second time");
 }
 
 fn a_callback_before_a_second_word_leaves_nothing_to_decide(world: &World) {
     let id = long(world).id;
-    world.propose("li", id, Kind::Credit, Some("w")).unwrap();
+    world.propose("li", id, Kind::WriteOff, None).unwrap();
     world.money(CHANNEL, |money| money.called_back(&callback("x", "X", 500)));
     let books = world.accounts();
     assert_eq!(code(&world.approve("zhao", id).unwrap_err()), "credited_meanwhile");
+    world
+        .money("zhao", move |money| money.reject_for(id, "credited"))
+        .unwrap();
+    for kind in [Kind::Credit, Kind::WriteOff] {
+        let refused = world.propose("li", id, kind, Some("w")).unwrap_err();
+        assert_eq!(code(&refused), "credited_meanwhile");
+    }
     assert_eq!(world.accounts(), books, "nothing of the second word is left");
     assert_eq!((world.balance("wallet:m1"), world.balance("wallet:w")), (500, 0));
 }
@@ -293,8 +311,15 @@ fn the_difference_of_an_amount_goes_the_way_it_differs(world: &World) {
     world.run(D1);
     let found = world.the(Class::Amount);
     assert_eq!((found.ours, found.theirs), (Some(Fen(500)), Some(Fen(700))));
+    let early = world.propose("li", found.id, Kind::Credit, Some("m1")).unwrap_err();
+    assert_eq!(code(&early), "day_not_final", "another bill may come tomorrow");
+    world.now("2026-03-21 10:00:00");
+    world.run(D1);
     world.decide(found.id, Kind::Credit, Some("m1"));
     assert_eq!((world.balance("wallet:m1"), world.unpaid()), (700, -700));
+    let books = world.accounts();
+    world.run("2026-03-20");
+    assert_eq!(world.accounts(), books);
 }
 
 fn what_has_no_money_at_stake_is_accepted_and_nothing_else_is(world: &World) {
@@ -401,6 +426,11 @@ fn a_bill_that_is_withdrawn_takes_back_what_was_decided_and_it_may_be_decided_ag
         .collect();
     assert_eq!(events, ["opened", "proposed", "approved", "posted", "cleared"]);
     assert_eq!(world.again(id).state, Stands::Cleared);
+    world.bill(D1, &[paid("x", "X", 500)]);
+    world.run(D1);
+    assert_eq!(world.again(id).state, Stands::Open);
+    let again = world.decide(id, Kind::WriteOff, None);
+    assert_eq!((again.no, world.balance("writeoff")), (2, 500));
 }
 
 fn what_is_open_on_a_final_day_is_in_suspense_by_itself(world: &World) {
@@ -430,6 +460,42 @@ fn what_is_open_on_a_final_day_is_in_suspense_by_itself(world: &World) {
     world.run("2026-03-13");
     assert_eq!(world.balance(&format!("long:bank:{}", long.id)), 0);
     assert_eq!(world.unpaid(), 0);
+}
+
+fn what_was_decided_of_other_values_is_taken_back_and_decided_anew(world: &World) {
+    world.has_members();
+    world.now(&format!("{D1} 11:00:00"));
+    let asked = world.money("test", |money| money.ask_top_up(&m("m1"), CHANNEL, "T", Fen(500)));
+    asked.unwrap();
+    world.now(LATER);
+    world.bill(D1, &[paid("t", "T", 700)]);
+    world.run(D1);
+    let rows = world.query("SELECT id FROM discrepancy", vec![]);
+    let id = rows.into_iter().next().unwrap().count(0).unwrap();
+    world.decide(id, Kind::WriteOff, None);
+    assert_eq!(world.balance("writeoff"), 700);
+    // Its callback comes after all, and says less.
+    world.money(CHANNEL, |money| money.called_back(&callback("t", "T", 500)));
+    world.now("2026-03-21 10:00:00");
+    world.run("2026-03-20");
+    assert_eq!(
+        (world.balance("writeoff"), world.balance("wallet:m1"), world.unpaid()),
+        (0, 500, -500),
+        "the gain was of another difference"
+    );
+    assert_eq!(world.the(Class::Amount).state, Stands::Open);
+}
+
+fn a_long_of_which_some_was_given_back_is_as_much_less(world: &World) {
+    let id = long(world).id;
+    let payment = paid("x", "X", 500);
+    world.bill(D2, &[refunded(&payment, "r", 200)]);
+    world.run(D2);
+    let decided = world.decide(id, Kind::WriteOff, None);
+    assert_eq!((decided.stake, world.balance("writeoff")), (Fen(300), 300));
+    world.bill(D3, &[refunded(&payment, "r2", 100)]);
+    world.run(D3);
+    assert_eq!((world.balance("writeoff"), world.again(id).state), (0, Stands::Open));
 }
 
 fn who_has_it_and_what_is_said_stands_beside_it(world: &World) {

@@ -1,9 +1,9 @@
 //! Suspense (挂账): what is on one side alone, by the row that it is about.
 
 pub(super) const TABLES: &[&str] = &[
-    // `ref` is the number of the discrepancy. `amount` is above zero for what the channel has too much (`long:{channel}:{ref}`), below
-    // zero for what it has too little (`short:{channel}:{ref}`). `turn` counts how often it was put there: what is taken back may be put
-    // there again. `state`: `parked` it is there; `credited`, `recovered`, `written_off` by a decision; `reversed` it was no difference.
+    // `amount` is above zero for what the channel has too much (`long:{channel}:{discrepancy}`), below zero for what it has too little
+    // (`short:…`). `turn` counts how often it was put there: what is taken back may be put there again. `basis` are the discrepancy's values
+    // then. `state`: `parked` it is there; `credited`, `recovered`, `written_off` by a decision; `reversed` it was no difference.
     "CREATE TABLE suspense (
         discrepancy BIGINT PRIMARY KEY REFERENCES discrepancy (id),
         channel TEXT NOT NULL,
@@ -11,6 +11,7 @@ pub(super) const TABLES: &[&str] = &[
         kind TEXT NOT NULL CHECK (kind IN ('long', 'short')),
         amount BIGINT NOT NULL,
         turn BIGINT NOT NULL CHECK (turn > 0),
+        basis TEXT NOT NULL,
         state TEXT NOT NULL CHECK (state IN ('parked', 'credited', 'recovered', 'written_off', 'reversed')),
         member TEXT,
         at BIGINT NOT NULL,

@@ -15,25 +15,25 @@ pub(super) struct OtherLife {
 
 impl OtherLife {
     /// An acknowledgement of another life has come.
-    pub fn heard(&mut self) {
+    pub(super) fn heard(&mut self) {
         self.is_heard = true;
     }
 
     /// From when on head office is greeted for it.
-    pub fn due_at(&self) -> Option<Mono> {
+    pub(super) fn due_at(&self) -> Option<Mono> {
         self.is_heard
             .then(|| self.greeted_at.map_or(Mono(0), |at| at.after_ms(HELLO_MS)))
     }
 
     /// Head office is greeted, for whichever reason.
-    pub fn greeted(&mut self, now: Mono) {
+    pub(super) fn greeted(&mut self, now: Mono) {
         if std::mem::take(&mut self.is_heard) {
             self.greeted_at = Some(now);
         }
     }
 
     /// The connection is gone: the next one begins with a hello.
-    pub fn lost(&mut self) {
+    pub(super) fn lost(&mut self) {
         self.is_heard = false;
     }
 }

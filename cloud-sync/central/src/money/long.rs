@@ -109,7 +109,7 @@ impl Money<'_> {
         for (account, owed) in ledger::paid_by_restores(self.tx, &of.member)? {
             let repaid = owed.min(rest);
             if repaid > Fen::ZERO {
-                rest = rest - repaid;
+                rest -= repaid;
                 movements.push(movement(format!("{id}.{account}"), account, repaid, RESTORE));
             }
         }

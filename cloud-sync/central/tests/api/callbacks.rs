@@ -52,7 +52,8 @@ async fn calls(office: &Office) -> usize {
         .local("GET", &format!("{PATH}?signed=false&limit=200"), None)
         .await;
     let all = finance.expect(200);
-    let is_theirs = |of: &&Value| of["body"] == body.to_string();
+    let text = body.to_string();
+    let is_theirs = |of: &&Value| of["body"].as_str() == Some(text.as_str());
     all["items"].as_array().unwrap().iter().filter(is_theirs).count()
 }
 

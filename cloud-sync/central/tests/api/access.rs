@@ -248,6 +248,7 @@ fn path_of(path: &str) -> String {
     path.replace("{item}", "1")
         .replace("{seq}", "1")
         .replace("{file}", "1")
+        .replace("{discrepancy}", "1")
         .replace("{format}", "csv")
         .replace("{day}", "2026-03-01")
         .replace(['{', '}'], "")

@@ -436,7 +436,7 @@ fn what_is_open_on_a_final_day_is_in_suspense_by_itself(world: &World) {
     world.pays("s", "S", 800, D1);
     world.now(LATER);
     let payment = paid("x", "X", 500);
-    world.bill(D1, &[payment.clone()]);
+    world.bill(D1, std::slice::from_ref(&payment));
     for day in [D2, D3, D4] {
         world.bill(day, &[]);
     }

@@ -660,10 +660,10 @@ impl Oracle {
             Fact::CashBanked { amount, slip, by } => {
                 self.asked_for(desk, by, &Asked::BankCash(*amount, slip.clone()))?;
                 self.transfer(Account::Bank, Account::Cash, amount.0)?;
-                match self.till() {
-                    ..0 => Err("more went to the bank than was in the till".to_owned()),
-                    _ => Ok(()),
-                }
+                let is_there = self.till() >= 0;
+                is_there
+                    .then_some(())
+                    .ok_or_else(|| "more went to the bank than was in the till".to_owned())
             }
             Fact::VouchersClosed { until } => leases::closes_in_time(*until, now),
             Fact::LeaseReceived { .. }

@@ -660,10 +660,8 @@ impl Oracle {
             Fact::CashBanked { amount, slip, by } => {
                 self.asked_for(desk, by, &Asked::BankCash(*amount, slip.clone()))?;
                 self.transfer(Account::Bank, Account::Cash, amount.0)?;
-                let is_there = self.till() >= 0;
-                is_there
-                    .then_some(())
-                    .ok_or_else(|| "more went to the bank than was in the till".to_owned())
+                let is_short = (self.till() < 0).then(|| "more went to the bank than was in the till".to_owned());
+                is_short.map_or(Ok(()), Err)
             }
             Fact::VouchersClosed { until } => leases::closes_in_time(*until, now),
             Fact::LeaseReceived { .. }

@@ -2,7 +2,7 @@
 //! order's goes back.
 
 use super::{
-    super::{SECOND, Time, station::wall},
+    super::{Time, station::wall},
     Book, Checked, Desk, Oracle,
 };
 use domain::{
@@ -16,9 +16,6 @@ use domain::{
     time::Wall,
     units::Fen,
 };
-
-/// What a station decides is in its journal before so much time has passed.
-const COMMITTED_WITHIN: Time = 10 * SECOND;
 
 /// A voucher is closed when it has ended, by the one true clock (rule 16): head office's, less what it may be off.
 pub(super) fn closes_in_time(until: Wall, now: Time) -> Checked {
@@ -47,8 +44,8 @@ impl Oracle {
                             expires_at,
                             ..
                         } => {
-                            let slow_ms = desk.slow_ms.get(no).copied().unwrap_or(0);
-                            let decided = wall(now.saturating_sub(COMMITTED_WITHIN), -slow_ms);
+                            let (at, slow_ms) = desk.handed.get(no).copied().unwrap_or((now, 0));
+                            let decided = wall(at.min(now), -slow_ms);
                             if decided >= *expires_at {
                                 return Err(format!(
                                     "{no} ended at {expires_at}, and was taken at {decided} or later"

@@ -97,7 +97,8 @@ impl ThreeSites {
             Some(_) => 0,
             None => -off,
         };
-        here.world.desk.slow_ms.insert(told.directive, slow_ms.max(0));
+        let handed = (self.now, slow_ms.max(0));
+        here.world.desk.handed.insert(told.directive, handed);
         if before.is_some_and(|(sha256, _)| sha256 != told.sha256) {
             return Err(format!("site {site} is told two things under {}", told.directive));
         }

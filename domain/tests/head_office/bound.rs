@@ -86,11 +86,11 @@ fn an_order_whose_pile_is_not_heard_in_time_loses_its_limit_at_most_rule_21() {
     // The pile had started, and kept to its limit by itself. The site has nothing of the member's any more.
     let bench = &mut site.bench;
     bench.pass(3 * HOUR);
-    let record = bench.record_since("P1", &id, began, "1000", "1009.96");
-    assert!(yuan("9.96") <= limit);
+    let at_limit = format!("{}.{:02}", 1_000 + limit.0 / 100, limit.0 % 100);
+    let record = bench.record_since("P1", &id, began, "1000", &at_limit);
     bench.send_record("P1", &record);
-    let charged = bench.order(&id).paid.charged() - bench.debt("w");
-    is_reached(yuan("9.96") - charged, limit);
+    let paid = bench.order(&id).paid.charged() - bench.debt("w");
+    is_reached(limit - paid, limit);
 }
 
 #[test]

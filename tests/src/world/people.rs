@@ -1,13 +1,13 @@
 //! What drivers and the desk ask of the station. A request is repeated under its key until it is answered, as an app does
 //! whose network comes and goes.
 
-use super::Time;
 use domain::{
     fact::PaidFrom,
     head_office::{Directive, DirectiveNo, Voucher},
     ids::{CardId, MemberId, OrderId, PileId},
     quarantine::CoveredBy,
     site::{Decision, Input, Place, Rejected},
+    time::Wall,
     units::Fen,
 };
 use edge::station::RequestKey;
@@ -60,8 +60,8 @@ pub(super) struct Desk {
     pub(super) requests: BTreeMap<u64, Request>,
     /// What head office has signed for this station, and came as far as it: by number, with the hash of it.
     pub(super) told: BTreeMap<DirectiveNo, (String, Directive)>,
-    /// When a directive was last handed to the station, and by how much its idea of the time was slow then.
-    pub(super) handed: BTreeMap<DirectiveNo, (Time, i64)>,
+    /// When a directive was first handed to the station, by the station's idea of the time then where that was slow.
+    pub(super) handed: BTreeMap<DirectiveNo, Wall>,
     /// The vouchers that were shown here, by number.
     pub(super) vouchers: BTreeMap<String, Voucher>,
 }

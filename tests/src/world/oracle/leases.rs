@@ -44,8 +44,8 @@ impl Oracle {
                             expires_at,
                             ..
                         } => {
-                            let (at, slow_ms) = desk.handed.get(no).copied().unwrap_or((now, 0));
-                            let decided = wall(at.min(now), -slow_ms);
+                            let handed = desk.handed.get(no).copied();
+                            let decided = handed.unwrap_or_else(|| wall(now, 0));
                             if decided >= *expires_at {
                                 return Err(format!(
                                     "{no} ended at {expires_at}, and was taken at {decided} or later"

@@ -97,8 +97,9 @@ impl ThreeSites {
             Some(_) => 0,
             None => -off,
         };
-        let handed = (self.now, slow_ms.max(0));
-        here.world.desk.handed.insert(told.directive, handed);
+        let handed = super::super::station::wall(self.now, -slow_ms.max(0));
+        let first = here.world.desk.handed.entry(told.directive).or_insert(handed);
+        *first = handed.min(*first);
         if before.is_some_and(|(sha256, _)| sha256 != told.sha256) {
             return Err(format!("site {site} is told two things under {}", told.directive));
         }

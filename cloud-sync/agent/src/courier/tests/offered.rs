@@ -138,26 +138,6 @@ fn on_a_connection_that_stands_all_of_the_journal_is_offered_in_time_too() {
 }
 
 #[test]
-fn a_branch_that_people_name_and_is_not_the_stations_is_no_end_of_it() {
-    let mut bench = cloned(5_000, 3_000, 2_000, 500);
-    bench.station.acknowledged = Some(2_900);
-    bench.head_office.places.truncate(1_001);
-    bench.head_office.other = Some(domain::journal::Head::START);
-    let mut whole = Vec::new();
-    for _ in 0..3 {
-        bench.batches.clear();
-        // Somebody has named one: head office follows it, and hears of the station's again.
-        bench.head_office.other = None;
-        bench.give(Input::Connected);
-        bench.pass(1);
-        whole.push(bench.batches.iter().any(|(_, first, _)| *first == 1));
-        bench.give(Input::Lost);
-        bench.fetch = None;
-    }
-    assert_eq!(whole, [false, false, true]);
-}
-
-#[test]
 fn a_station_that_is_recovering_offers_nothing() {
     let mut bench = cloned(5_000, 3_000, 2_000, 0);
     bench.station = bench.station.copy_of(3_000);

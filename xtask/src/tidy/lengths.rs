@@ -69,12 +69,12 @@ const LONGER: [Longer; 12] = [
         why: "every kind of input, and what of it happens",
     },
     Longer {
-        path: "tests/src/pile/machine/tests.rs",
+        path: "lives/src/pile/machine/tests.rs",
         lines_max: 1100,
         why: ONE_BENCH,
     },
     Longer {
-        path: "tests/src/world/oracle.rs",
+        path: "lives/src/world/oracle.rs",
         lines_max: 950,
         why: "the books as they should be, kept by one type",
     },

@@ -422,6 +422,7 @@ impl World {
         };
         let image = station::restored(backup.image.clone(), &self.site, at, after);
         let image = image.map_err(|error| format!("the copy cannot be restored: {error}"))?;
+        self.gone_with_disk = self.oracle.charges();
         self.oracle = backup.oracle.clone();
         self.committed_at = backup.committed_at;
         drop(process);

@@ -230,6 +230,18 @@ impl Oracle {
         Ok((lost, bound))
     }
 
+    /// What orders were charged, and have not got back.
+    pub(in crate::world) fn charges(&self) -> BTreeMap<OrderId, i64> {
+        let charged = self.books.iter().filter(|(_, book)| book.charged > 0);
+        charged.map(|(id, book)| (id.clone(), book.charged)).collect()
+    }
+
+    /// Whether nobody pays for an order, and no person has said so.
+    pub(in crate::world) fn is_free(&self, order: &OrderId) -> bool {
+        let book = self.books.get(order);
+        book.is_none_or(|book| book.charged == 0 && !book.decided)
+    }
+
     /// Of an order of head office's that is over and was paid as rated, all goes back that it did not cost; or that it did not cost when it
     /// was settled by an estimate, after which a record that says more is paid by what the member has then.
     pub(in crate::world) fn check_returned(&self) -> Checked {

@@ -367,6 +367,8 @@ struct World {
     /// When the station last wrote what it knew.
     committed_at: Time,
     restores: u32,
+    /// What orders had been charged by the entries of the disk that was last lost.
+    gone_with_disk: BTreeMap<OrderId, i64>,
     planned: VecDeque<Planned>,
     /// When a pile was last replaced so that an estimate follows.
     prepared: Option<Time>,
@@ -426,12 +428,13 @@ impl World {
             to_tell: Vec::new(),
             committed_at: 0,
             restores: 0,
+            gone_with_disk: BTreeMap::new(),
             planned: VecDeque::new(),
             prepared: None,
             has_power: true,
             silent_next: false,
             fuse_lit: false,
-            sessions_wanted: usize::try_from(rng.below(5)).unwrap_or(0) + if head_office.is_some() { 18 } else { 20 },
+            sessions_wanted: usize::try_from(rng.below(5)).unwrap_or(0) + if head_office.is_some() { 15 } else { 20 },
             closing: None,
             at_rest: None,
             report: Report::default(),

@@ -10,6 +10,7 @@ use super::{
     races::Race,
 };
 use domain::{
+    ids::OrderId,
     journal::{Hash, Head},
     site::Input as SiteInput,
     time::{Mono, Now, Wall},
@@ -60,6 +61,8 @@ pub(super) struct Site {
     pub(super) went_alone: bool,
     /// Head office has found both, and people have not said which lives.
     pub(super) is_forked: bool,
+    /// What orders had been charged by the entries of disks that were lost, and what of it head office had then.
+    gone_with_disk: BTreeMap<OrderId, (i64, i64)>,
     /// Where the copy ended that it was last restored from.
     copy_end: u64,
     /// How far head office was when its database was last lost.
@@ -116,6 +119,33 @@ fn failed(error: impl std::fmt::Display) -> String {
 }
 
 impl Site {
+    /// Its disk is lost with everything that was journaled after the last entry that head office has.
+    fn disk_is_lost(&mut self) {
+        for (order, charged) in std::mem::take(&mut self.world.gone_with_disk) {
+            let there = self.copy.rows.order(&order).map_or(0, |row| row.paid.charged().0);
+            let gone = self.gone_with_disk.entry(order).or_default();
+            *gone = (gone.0.max(charged), gone.1.max(there));
+        }
+    }
+
+    /// What was lost with disks at most, and what was: of orders that nobody pays for after all. Nothing is lost of what head office had
+    /// (rule 21), unless a branch was left or head office's database was lost.
+    pub(super) fn lost_with_disks(&self, has_forgotten: bool) -> Result<(i64, i64), String> {
+        let (mut lost, mut bound) = (0, 0);
+        for (order, &(charged, there)) in &self.gone_with_disk {
+            let may_go = has_forgotten || self.went_alone;
+            let most = if may_go { charged } else { (charged - there).max(0) };
+            let gone = if self.world.oracle.is_free(order) { charged } else { 0 };
+            if gone > most {
+                return Err(format!(
+                    "{charged} of order {order} are gone with a disk, and head office had {there} of it"
+                ));
+            }
+            (lost, bound) = (lost + gone, bound + most);
+        }
+        Ok((lost, bound))
+    }
+
     pub(super) fn new(world: World, key: [u8; 32], office: PublicKey) -> Self {
         let end = end(&world, key, office);
         Self {
@@ -133,6 +163,7 @@ impl Site {
             recovers: false,
             went_alone: false,
             is_forked: false,
+            gone_with_disk: BTreeMap::new(),
             copy_end: 0,
             office_was_at: 0,
             fetch: None,
@@ -496,6 +527,7 @@ impl ThreeSites {
                 self.races.note(Race::StationRestored);
                 let here = &mut self.sites[site];
                 here.copy_end = here.world.oracle.head;
+                here.disk_is_lost();
                 if here.seen > here.copy.head.seq {
                     self.met.note(Mishap::EntriesGone);
                 }

@@ -380,7 +380,8 @@ impl ThreeSites {
 
     /// At the end: what was paid in through the channel is booked against it, and no more is lost than can be (rule 21): for each
     /// order what was delivered beyond its limit, less the margin; what was charged that nobody had reserved money for; what a
-    /// record says above an estimate; and what restores have paid.
+    /// record says above an estimate; what was journaled after head office's last entry on a disk that is lost; and what restores
+    /// have paid.
     pub(super) fn check_what_is_lost(&mut self) -> Checked {
         let (clearing, restore) = self.office.read(|tx| {
             let restore: i64 = ledger::of_kind(tx, "restore")?.values().sum();
@@ -393,9 +394,10 @@ impl ThreeSites {
             ));
         }
         for site in &self.sites {
-            let (lost, bound) = site.world.oracle.lost()?;
-            self.races.lost += lost;
-            self.races.bound += bound;
+            for (lost, bound) in [site.world.oracle.lost()?, site.lost_with_disks(self.purses.has_lost)?] {
+                self.races.lost += lost;
+                self.races.bound += bound;
+            }
         }
         self.races.lost += restore.abs();
         self.races.bound += TRAVELLERS

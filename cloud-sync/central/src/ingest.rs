@@ -17,6 +17,7 @@ pub mod fork;
 mod members;
 pub mod opening;
 mod rating;
+mod till;
 
 pub use copy::SiteCopy;
 pub(crate) use members::made_at_desk;
@@ -25,7 +26,7 @@ use crate::money::facts;
 use crate::store::{
     StoreError, Tx, branches,
     findings::{self, Finding},
-    inbox, journal, ledger, replica,
+    inbox, journal, ledger, replica, site_days,
     sites::{self, EdgeKey, Site},
 };
 use copy::Stopped;
@@ -255,6 +256,7 @@ fn go_on(
     let twice = fork::settled_twice(tx, copy, settled)?;
     let findings = [followed.findings, twice, forgotten, given_back].concat();
     findings::add(tx, &site.id, site.branch, &findings, now)?;
+    site_days::ended(tx, &site.id, site.branch, &followed.ended, now)?;
     inbox::tell_all(tx, followed.told, now)?;
     copy.written();
     Ok(Taken::Followed)

@@ -10,7 +10,8 @@ use crate::{
     reconcile::{
         days::age,
         funds::{NotRun, Reconciler, scope_of},
-        words::Class,
+        sites::Sites,
+        words::{Class, Leg},
     },
     store::{
         discrepancies::{self, Discrepancy, Event, State as Stands},
@@ -21,7 +22,11 @@ use crate::{
     },
 };
 use axum::{Json, extract::State, http::StatusCode};
-use domain::time::{Day, Zone};
+use domain::{
+    ids::SiteId,
+    time::{Day, Zone},
+    units::{Energy, Fen},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service::{
@@ -49,17 +54,28 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Reconcile {
-    /// The channel.
-    #[schema(value_type = String)]
-    channel: ChannelName,
-    /// The day, by the channel's clocks.
+    /// The channel; or the site.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    channel: Option<ChannelName>,
+    /// The site; or the channel.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    site: Option<SiteId>,
+    /// The day, by the clocks there.
     #[schema(value_type = String, format = Date)]
     day: Day,
 }
 
 impl Checked for Reconcile {
     fn check(&self) -> Result<(), Problem> {
-        Ok(())
+        match self.channel.is_some() == self.site.is_some() {
+            true => Err(Problem::field(
+                "channel",
+                "say which `channel`, or which `site`: one of the two",
+            )),
+            false => Ok(()),
+        }
     }
 }
 
@@ -127,11 +143,11 @@ pub(super) struct DiscrepancyView {
     id: u64,
     /// Where it was found: `channel:` and a channel's name.
     scope: String,
-    /// `funds` or `sources`.
+    /// `funds` and `sources` of a channel; `orders`, `meters`, `till` and `sources` of a site.
     leg: String,
-    /// What it is: `LONG`, `SHORT`, `AMOUNT`, `STATUS`, `FEE`, `DUPLICATE`, `AMBIGUOUS`, `REFUND_ORPHAN`, `OVER_REFUND`, `FILE_MISSING`.
+    /// What it is, as `docs/reconciliation.md` has it: `LONG`, `SHORT`, `RATING`, `ENERGY`, and so on.
     class: String,
-    /// What it is about: `payment` or `refund` of a bill, `credit`, `day`.
+    /// What it is about: `payment` or `refund` of a bill, `credit`, `day`; `order`, `entry` of a journal, `connector`.
     source: String,
     /// The number of that: the channel's, or the day.
     reference: String,
@@ -157,9 +173,15 @@ pub(super) struct DiscrepancyView {
     /// What our books say.
     #[schema(required)]
     ours: Option<Yuan>,
-    /// What the channel says.
+    /// What the channel, or the site, says.
     #[schema(required)]
     theirs: Option<Yuan>,
+    /// Of the leg `meters`: what was billed, in kWh.
+    #[schema(required, value_type = Option<String>)]
+    billed_kwh: Option<Energy>,
+    /// Of the leg `meters`: what the register says, in kWh.
+    #[schema(required, value_type = Option<String>)]
+    register_kwh: Option<Energy>,
     /// Who has it.
     #[schema(required)]
     assigned: Option<String>,
@@ -172,6 +194,9 @@ pub(super) struct DiscrepancyView {
 
 impl DiscrepancyView {
     pub(super) fn of(of: &Discrepancy, today: Day) -> Self {
+        let is_energy = of.leg == Leg::Meters;
+        let money = |value: Option<Fen>| value.filter(|_| !is_energy).map(Yuan);
+        let energy = |value: Option<Fen>| value.filter(|_| is_energy).map(|value| Energy(value.0));
         Self {
             id: of.id,
             scope: of.scope.clone(),
@@ -186,8 +211,10 @@ impl DiscrepancyView {
             age: of.closed_at.is_none().then(|| age(of.day, today).to_owned()),
             state: of.state.word().to_owned(),
             amount: Yuan(of.amount),
-            ours: of.ours.map(Yuan),
-            theirs: of.theirs.map(Yuan),
+            ours: money(of.ours),
+            theirs: money(of.theirs),
+            billed_kwh: energy(of.ours),
+            register_kwh: energy(of.theirs),
             assigned: of.assigned.clone(),
             opened_at: At(of.opened_at),
             closed_at: of.closed_at.map(At),
@@ -278,6 +305,7 @@ impl From<NotRun> for Problem {
         let conflict = |code: &'static str| Self::new(StatusCode::CONFLICT, code, words);
         match not {
             NotRun::UnknownChannel(name) => Self::unknown("channel", name),
+            NotRun::UnknownSite(site) => Self::unknown("site", site),
             NotRun::NoBills(_) => conflict("no_such_bills"),
             NotRun::NotOver { .. } => conflict("day_not_over"),
             NotRun::BeforeFirst { .. } => conflict("before_first_day"),
@@ -288,8 +316,8 @@ impl From<NotRun> for Problem {
     }
 }
 
-/// Reconcile a channel's day, now: its bill against what wallets were credited, and every day before and after it that this changes. A day
-/// that is final is not done again; otherwise the same bills and credits come to the same, however often it is asked for.
+/// Reconcile a channel's day, now: its bill against what wallets were credited; or a site's: its journal, its energy report and its till.
+/// With it every day before and after it that this changes. A day that is final is not done again; otherwise the same bills and credits come to the same, however often it is asked for.
 #[utoipa::path(
     post, path = "/v1/reconciliation/runs", tag = "reconciliation",
     request_body = Reconcile,
@@ -304,15 +332,16 @@ impl From<NotRun> for Problem {
 async fn reconcile(State(api): State<ApiState>, posted: Posted<Reconcile>) -> Result<Answered, Problem> {
     let Posted { body, key, caller } = posted;
     let turn = api.turn(&caller)?;
-    let reconciler = Reconciler {
-        db: api.db.clone(),
-        clock: Arc::clone(&api.clock),
-    };
-    let (by, Reconcile { channel, day }) = (caller.name.clone(), body);
+    let (db, clock) = (api.db.clone(), Arc::clone(&api.clock));
+    let (by, Reconcile { channel, site, day }) = (caller.name.clone(), body);
     // What was begun goes on where the caller goes away.
     let run = tokio::spawn(async move {
         let _until_done = turn;
-        reconciler.run(&channel.0, day, &by).await
+        match (channel, site) {
+            (Some(channel), _) => Reconciler { db, clock }.run(&channel.0, day, &by).await,
+            (None, Some(site)) => Sites { db, clock }.run(&site, day, &by).await,
+            (None, None) => unreachable!("one of the two is checked to be there"),
+        }
     });
     let run = run.await.map_err(Problem::internal)??;
     api.change(caller, Some(key), move |_, _| {

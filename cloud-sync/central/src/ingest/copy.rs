@@ -1,6 +1,6 @@
 //! A site's rows in memory, by the station's own code: what its journal makes of them, and what head office's books get of it.
 
-use super::{members, rating};
+use super::{members, rating, till};
 use crate::{
     inbox,
     money::facts::{self, Said},
@@ -10,6 +10,7 @@ use crate::{
         inbox::Event,
         ledger::{Movement, mirrored, transit},
         replica,
+        site_days::EndedDay,
         sites::{EdgeKey, Site},
     },
 };
@@ -54,6 +55,8 @@ pub(super) struct Followed {
     pub told: Vec<Event>,
     /// What they say of members' money.
     pub said: Vec<Said>,
+    /// The business days that end in them.
+    pub ended: Vec<EndedDay>,
 }
 
 /// What of an entry is said of the movements that it causes.
@@ -206,7 +209,7 @@ impl SiteCopy {
     ) -> Result<Followed, Stopped> {
         self.read_ahead(tx, &entries)?;
         let (mut orders, mut findings, mut told) = (BTreeSet::new(), Vec::new(), Vec::new());
-        let mut said = Vec::new();
+        let (mut said, mut ended, mut before) = (Vec::new(), Vec::new(), self.site.head);
         let mut causes: BTreeMap<u64, Cause> = BTreeMap::new();
         let (mut step, mut last) = (None, head);
         for (hash, entry) in entries {
@@ -228,13 +231,17 @@ impl SiteCopy {
                 self.replica.pass_over(stamp).map_err(contradiction)?;
                 findings.push(passed_over(stamp.seq, fact));
                 self.site.mono = stamp.mono;
+                before = last;
                 continue;
             }
             self.follow_one(tx, stamp, fact).map_err(|stopped| at(stopped, last))?;
             if let Fact::DayBegan { day } = fact {
-                self.site.day = Some(*day);
+                let over = self.site.day.replace(*day);
+                ended.extend(over.map(|day| EndedDay { day, last: before }));
             }
+            before = last;
             findings.extend(rating::check(self.rows(), stamp.seq, fact));
+            findings.extend(till::check(stamp.seq, fact));
             findings.extend(members::check(self.site.number, stamp.seq, fact));
             told.extend(inbox::of_fact(&self.site, self.rows(), stamp, fact));
             let (day, by) = (self.site.day, fact.by().map(str::to_owned));
@@ -258,6 +265,7 @@ impl SiteCopy {
             findings,
             told,
             said,
+            ended,
         })
     }
 

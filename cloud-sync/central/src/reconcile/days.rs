@@ -137,7 +137,7 @@ impl Settings {
 }
 
 /// The last day that is to be reconciled by now where the clocks are these: it is over, and it is 01:00.
-fn last_due(zone: &Zone, now: Wall) -> Day {
+pub fn last_due(zone: &Zone, now: Wall) -> Day {
     let today = zone.day_of(now);
     match now < zone.at(today, AT_HOUR) {
         true => today.plus(-2),

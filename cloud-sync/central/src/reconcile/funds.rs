@@ -16,7 +16,7 @@ use crate::{
         reconcile_waiting::{self as waiting, Place, Waits},
     },
 };
-use domain::time::Day;
+use domain::{ids::SiteId, time::Day};
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -34,11 +34,14 @@ pub enum NotRun {
     /// There is no such channel.
     #[error("channel {0} is not known here")]
     UnknownChannel(String),
+    /// There is no such site, or nothing is known of its days.
+    #[error("site {0} is not known here, or has not begun a day yet")]
+    UnknownSite(SiteId),
     /// It has no bills.
     #[error("channel {0} has no bills: say whose files they are by `bills` in PUT /v1/channels/{0}")]
     NoBills(String),
     /// The day is not over where the channel is.
-    #[error("the day {day} is not over where the channel is; the last that is over is {over}")]
+    #[error("the day {day} is not over there; the last that is over is {over}")]
     NotOver {
         /// Which day.
         day: Day,
@@ -46,7 +49,7 @@ pub enum NotRun {
         over: Day,
     },
     /// The channel was not there yet.
-    #[error("the channel was added on {first}: there is nothing of {day} to be held against its bill")]
+    #[error("the first day there is {first}: there is nothing of {day} to be reconciled")]
     BeforeFirst {
         /// Which day.
         day: Day,
@@ -636,6 +639,7 @@ impl Counted {
             unlisted,
             bill: self.bill,
             classes,
+            site: None,
         }
     }
 }

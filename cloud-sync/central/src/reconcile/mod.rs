@@ -8,13 +8,21 @@
 //! | [`stake`] | what money is at stake in a discrepancy, and what may be decided of it |
 //! | [`totals`] | control totals, and the digest |
 //! | [`funds`] | runs of a channel: its bills against what wallets were credited |
+//! | [`payouts`] | runs of what channels have paid out |
+//! | [`site_day`] | what is said of a site's day |
+//! | `small` | runs of scopes whose days are small |
+//! | [`sites`] | runs of a site's days: its journal, its energy report, its till |
 //! | [`nightly`] | days are done by themselves |
 //!
-//! *Architecture Invariant:* all but [`funds`] and [`nightly`] is without I/O and clock; what compares rows is SQL in `store/reconcile.rs`, in sets.
+//! *Architecture Invariant:* all but [`funds`], [`payouts`], [`sites`], `small` and [`nightly`] is without I/O and clock; what compares rows is SQL in `store/reconcile.rs`, in sets.
 
 pub mod days;
 pub mod funds;
 pub mod nightly;
+pub mod payouts;
+pub mod site_day;
+pub mod sites;
+mod small;
 pub mod stake;
 pub mod totals;
 pub mod words;

@@ -1,22 +1,30 @@
-//! Channels are reconciled by themselves: at 01:00 by their clocks the day that is over, and again whenever a bill has come in, the channel
-//! was changed, or a run was cut off; after any time that nobody looked, everything since.
+//! Channels and sites are reconciled by themselves: at 01:00 by their clocks the day that is over, and again whenever a bill or a day's
+//! journal has come in, the channel was changed, or a run was cut off; after any time that nobody looked, everything since.
 
-use super::funds::{NotRun, Reconciler, scope_of};
+use super::{
+    funds::{NotRun, Reconciler, scope_of},
+    payouts::Payouts,
+    sites::{Sites, due},
+};
 use crate::store::{
     StoreError, Tx,
     bills::{last_trade_day, which_trades},
     channel_settings,
     channels::{self, Channel},
     jobs::{self, Job},
-    reconcile_runs as runs,
+    payouts, reconcile_runs as runs,
 };
 use domain::time::{Day, Wall};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The kind of the work in the database; its key is the channel.
 pub const KIND: &str = "reconcile";
+/// The same of sites; its key is the site.
+const OF_SITES: &str = "reconcile_site";
 /// What came of it where control totals do not close: people are told of it.
 pub const DOES_NOT_CLOSE: &str = "does_not_close";
+/// By whom runs are made that nobody asked for.
+const BY: &str = "head office";
 /// How many days after its last bill a channel is reconciled by itself: a clock that is years ahead makes no years of days.
 const DAYS_MAX: i32 = 31;
 /// How often it is looked.
@@ -52,8 +60,9 @@ impl Work {
         }
         let days = super::days::apart(from, to) + 1;
         let goes_by = format!(
-            "{to} {} {} {} {} {}",
+            "{to} {} {} {} {} {} {}",
             which_trades(tx, &channel.name)?,
+            payouts::known(tx, &channel.name)?,
             setting.from,
             setting.zone.name(),
             setting.fee_ppm,
@@ -112,7 +121,55 @@ impl Nightly {
         for (channel, work) in due.await? {
             days += self.channel(channel, work).await?;
         }
+        Ok(days + self.sites().await?)
+    }
+
+    /// Reconciles the sites that are due, once.
+    async fn sites(&self) -> Result<usize, StoreError> {
+        let now = self.0.clock.wall();
+        let found = self.0.db.read(move |tx| {
+            let jobs = jobs::all(tx, OF_SITES)?;
+            let mut found = due(tx, now)?;
+            found.retain(|(site, word)| is_due(jobs.iter().find(|job| job.key == site.as_str()), word, now));
+            Ok(found)
+        });
+        let sites = Sites {
+            db: self.0.db.clone(),
+            clock: Arc::clone(&self.0.clock),
+        };
+        let mut days = 0;
+        for (site, word) in found.await? {
+            let (key, of, now) = (site.to_string(), word.clone(), self.0.clock.wall());
+            let claim = move |tx: &mut dyn Tx| jobs::claim(tx, OF_SITES, &key, &of, now, now.after_ms(CLAIM_MS));
+            if !self.0.db.write(claim).await? {
+                continue;
+            }
+            let done = sites.catch_up(&site, BY).await;
+            let (key, now) = (site.to_string(), self.0.clock.wall());
+            match done {
+                Ok(done) => {
+                    days += done;
+                    let noted = move |tx: &mut dyn Tx| jobs::done(tx, OF_SITES, &key, Some(&word), "done", now);
+                    self.0.db.write(noted).await?;
+                }
+                Err(error) => {
+                    tracing::warn!(%site, "it is reconciled later: {error}");
+                    let later = move |tx: &mut dyn Tx| jobs::later(tx, OF_SITES, &key, now.after_ms(RETRY_MS));
+                    self.0.db.write(later).await?;
+                }
+            }
+        }
         Ok(days)
+    }
+
+    /// A channel's days, and then what it has paid out of them.
+    async fn days_of(&self, channel: &str, to: Day) -> Result<usize, NotRun> {
+        let days = self.0.catch_up(channel, to, BY).await?;
+        let payouts = Payouts {
+            db: self.0.db.clone(),
+            clock: Arc::clone(&self.0.clock),
+        };
+        Ok(days + payouts.catch_up(channel, BY).await?)
     }
 
     async fn channel(&self, channel: Channel, work: Work) -> Result<usize, StoreError> {
@@ -121,7 +178,7 @@ impl Nightly {
         if !self.0.db.write(claim).await? {
             return Ok(0);
         }
-        let done = self.0.catch_up(&channel.name, work.to, "head office").await;
+        let done = self.days_of(&channel.name, work.to).await;
         let (name, now) = (channel.name, self.0.clock.wall());
         let days = match done {
             Ok(days) => days,

@@ -44,6 +44,9 @@ impl Differs {
         match (self.class, self.source) {
             // A fee is settled with what the channel pays out; a day and what is not due yet have no money of their own.
             (Class::Pending | Class::Fee | Class::FileMissing, _) | (_, Source::Day) => Stake::None,
+            // Of a site's own books: what money is in it is moved by adjustments, decisions on bills and refunds, each by two people. What
+            // was not paid out is owed by the channel still.
+            (_, Source::Order | Source::Entry | Source::Connector | Source::Payout) => Stake::None,
             (Class::Long, _) => Stake::Long(amount),
             (Class::Short, _) => Stake::Short(amount),
             (Class::Amount, _) if self.is_matched => more_there(theirs - ours),
@@ -64,6 +67,26 @@ impl Differs {
                 beyond @ Fen(1..) => Stake::Short(beyond),
                 _ => Stake::None,
             },
+            (
+                Class::Rating
+                | Class::Books
+                | Class::Fork
+                | Class::SetAside
+                | Class::Closed
+                | Class::MemberId
+                | Class::Forgotten
+                | Class::AboveFork
+                | Class::Cash
+                | Class::Energy
+                | Class::RegisterGap
+                | Class::Rollback
+                | Class::Unbilled
+                | Class::NoMeter
+                | Class::Conflict
+                | Class::JournalGap
+                | Class::Payout,
+                _,
+            ) => Stake::None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a run comes to: control totals that must close, and one number over everything that it found.
 
-use domain::units::Fen;
+use domain::units::{Energy, Fen};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -69,7 +69,24 @@ pub struct Bill {
     pub net: Fen,
 }
 
-/// The control totals of a channel's day.
+/// What a site's day came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SiteTotals {
+    /// Orders whose money moved first on the day, by their bills as they are now.
+    pub orders: Sum,
+    /// What they were billed for, kWh.
+    pub energy: Energy,
+    /// What was sold by entries of the day, by the books: electricity, and service.
+    pub electricity: Fen,
+    /// Service, likewise.
+    pub service: Fen,
+    /// What was given back after settlement by entries of the day.
+    pub refunds: Fen,
+    /// By how much there is more in the till after the entries of the day.
+    pub cash: Fen,
+}
+
+/// The control totals of a channel's day, or of a site's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Credits that wait for a line: PENDING and SHORT.
@@ -86,6 +103,9 @@ pub struct Totals {
     pub bill: Bill,
     /// What is open, by leg and class, as in `funds LONG`.
     pub classes: BTreeMap<String, Flow>,
+    /// A site's day; none of a channel's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteTotals>,
 }
 
 impl Totals {

@@ -245,11 +245,17 @@ pub(super) const SAME: &str = "v.scope = d.scope AND v.leg = d.leg AND v.source 
      AND v.of_day = d.of_day AND v.n = d.n AND v.class = d.class AND v.until IS NULL";
 
 /// The kinds of rows that verdicts are about, with their legs.
-const KINDS: [(Leg, Source); 4] = [
+const KINDS: [(Leg, Source); 10] = [
     (Leg::Funds, Source::Payment),
     (Leg::Funds, Source::Refund),
     (Leg::Funds, Source::Credit),
     (Leg::Sources, Source::Day),
+    (Leg::Orders, Source::Order),
+    (Leg::Orders, Source::Entry),
+    (Leg::Meters, Source::Connector),
+    (Leg::Meters, Source::Day),
+    (Leg::Till, Source::Entry),
+    (Leg::Bank, Source::Payout),
 ];
 
 /// Brings over some of what the runs of a scope have found: opens what is new, opens again what is found again, says what has other

@@ -102,7 +102,7 @@ pub struct Found {
     pub found_at: Wall,
 }
 
-const COLUMNS: &str = "site, branch, seq, class, order_id, detail, found_at";
+pub(super) const COLUMNS: &str = "site, branch, seq, class, order_id, detail, found_at";
 
 const FINDINGS: SetStatement = SetStatement {
     table: "finding",
@@ -263,7 +263,7 @@ pub fn counts_since(tx: &mut dyn Tx, class: Class, since: Wall) -> Result<BTreeM
         .collect()
 }
 
-fn found(mut row: Row) -> Result<Found, StoreError> {
+pub(super) fn found(mut row: Row) -> Result<Found, StoreError> {
     let bad = |what: &str, why: &dyn std::fmt::Display| StoreError::Broken(format!("{what} of a finding: {why}"));
     let class = row.text(3)?;
     let order = row.optional_text(4)?;

@@ -157,6 +157,15 @@ pub fn book(tx: &mut dyn Tx, movements: &[Movement]) -> Result<(), StoreError> {
     tx.write_all(&BALANCES, &changes.collect::<Vec<_>>())
 }
 
+/// Whether a movement of this id is booked.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_booked(tx: &mut dyn Tx, id: &str) -> Result<bool, StoreError> {
+    let row = tx.query_optional("SELECT 1 FROM transfer WHERE id = $1", &[id.into()])?;
+    Ok(row.is_some())
+}
+
 /// What an account has; nothing where there is none.
 ///
 /// # Errors

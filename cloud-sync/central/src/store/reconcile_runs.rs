@@ -3,13 +3,14 @@
 
 use super::{Row, StoreError, Tx, Value, jobs, reconcile::PART};
 use crate::reconcile::{
-    totals::{Digest, Sum, Totals},
-    words::{Class, Leg, Source},
+    totals::{Digest, Flow, Sum, Totals},
+    words::{Class, Ended, Leg, Source},
 };
 use domain::{
     time::{Day, Wall},
     units::Fen,
 };
+use std::collections::BTreeMap;
 
 /// How long a run may say nothing before it is taken for dead, in milliseconds.
 pub const ALIVE_MS: i64 = 5 * 60_000;
@@ -326,6 +327,37 @@ pub fn groups(tx: &mut dyn Tx, scope: &str, day: Day, which: Which) -> Result<Ve
     };
     let rows = tx.query(&statement, &[scope.into(), day.to_string().into()])?;
     rows.into_iter().map(group).collect()
+}
+
+/// What is open of each class, as it follows from the day before; under names as in `orders RATING`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn flows(
+    tx: &mut dyn Tx,
+    scope: &str,
+    day: Day,
+    before: &BTreeMap<String, Flow>,
+) -> Result<BTreeMap<String, Flow>, StoreError> {
+    let mut flows: BTreeMap<String, Flow> = BTreeMap::new();
+    for (class, flow) in before {
+        flows.entry(class.clone()).or_default().opening = flow.closing;
+    }
+    for which in [Which::New, Which::Over, Which::Open] {
+        for group in groups(tx, scope, day, which)? {
+            let name = format!("{} {}", group.leg.word(), group.class.word());
+            let flow = flows.entry(name).or_default();
+            let part = match which {
+                Which::New => &mut flow.new,
+                Which::Over if group.ended == Some(Ended::WrittenOff.code()) => &mut flow.written_off,
+                Which::Over => &mut flow.cleared,
+                Which::Open => &mut flow.closing,
+            };
+            *part = part.plus(group.sum);
+        }
+    }
+    flows.retain(|_, flow| *flow != Flow::default());
+    Ok(flows)
 }
 
 /// What is said on a day, and what is over on it, as one number. Files go by their days: their numbers are another database's otherwise.

@@ -6,14 +6,16 @@ mod bill_proposals;
 mod bills;
 mod inbox;
 mod money;
+mod payouts;
 mod reconciliation;
 mod rules;
+mod site_days;
 mod suspense;
 
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 7;
+const VERSION: i64 = 9;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -85,6 +87,8 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
         5 => of_both(bill_proposals::TABLES, dialect),
         6 => of_both(rules::TABLES, dialect),
         7 => of_both(suspense::TABLES, dialect),
+        8 => of_both(site_days::TABLES, dialect),
+        9 => of_both(payouts::TABLES, dialect),
         _ => Vec::new(),
     }
 }

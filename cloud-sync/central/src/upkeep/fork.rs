@@ -10,7 +10,7 @@ use crate::{
         branches::{self, Billed, Branch},
         decisions,
         findings::{self, Class, Finding},
-        identity, journal, ledger, replica,
+        identity, journal, ledger, replica, site_days,
         sites::{self, Site},
     },
 };
@@ -232,6 +232,7 @@ fn booked_anew(tx: &mut dyn Tx, site: &Site, branch: &Branch) -> Result<Branch, 
     journal::give(tx, id, branch.number, renamed.number, None)?;
     decisions::give(tx, id, branch.number, renamed.number, branch.head.seq)?;
     findings::give(tx, id, branch.number, renamed.number, branch.head.seq)?;
+    site_days::give(tx, id, branch.number, renamed.number, branch.head.seq)?;
     adjustments::give(tx, id, branch.number, renamed.number, branch.head.seq)?;
     branches::remove(tx, id, branch.number)?;
     branches::put(tx, id, &renamed)?;
@@ -260,6 +261,7 @@ fn exchange(tx: &mut dyn Tx, site: &Site, branch: &Branch, now: Wall) -> Result<
     }
     journal::give(tx, id, old, new, Some(branch.first))?;
     findings::give(tx, id, old, new, left.seq)?;
+    site_days::give(tx, id, old, new, left.seq)?;
     adjustments::give(tx, id, old, new, left.seq)?;
     decisions::give(tx, id, old, new, left.seq)?;
     let rest = Branch {

@@ -10,6 +10,7 @@ mod clocks;
 #[path = "../store/cluster.rs"]
 #[allow(dead_code, reason = "the store's tests stop and kill it, these do not")]
 mod cluster;
+mod days;
 mod desk;
 mod enrolment;
 mod forgotten;

@@ -16,6 +16,7 @@ use domain::{
     time::Wall,
     units::Fen,
 };
+use std::collections::BTreeMap;
 
 /// A voucher is closed when it has ended, by the one true clock (rule 16): head office's, less what it may be off.
 pub(super) fn closes_in_time(until: Wall, now: Time) -> Checked {

@@ -14,7 +14,8 @@
 //! | `waiting` | what waits for a person's decision is decided once, and by two where it takes two |
 //! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
-//! | `suspense`, `undecided` | what people decide of a channel's discrepancies, and where their money is; why they cannot |
+//! | `discrepancies`, `undecided` | what people decide of a channel's discrepancies; why they cannot |
+//! | `suspense` | where the money of discrepancies is |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
 //! | `long` | what a channel was paid and nobody was credited for, once people say whose it is |
 //! | `masters` | who a member is, whether they are served, whose a card is |
@@ -27,6 +28,7 @@ mod adjustments;
 mod bills;
 mod closing;
 mod debts;
+mod discrepancies;
 pub mod facts;
 mod leases;
 mod long;
@@ -42,11 +44,11 @@ mod waiting;
 pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
 pub use debts::pay_again;
+pub use discrepancies::{Many, Propose};
 pub use leases::Vouchered;
 pub use long::LongCredit;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
-pub use suspense::Propose;
 pub use topups::{Callback, Credited, Paid};
 pub use undecided::Undecided;
 

@@ -38,6 +38,7 @@ on_both! {
     each_row_has_its_own_at_stake_whatever_becomes_of_its_neighbours
     a_long_of_which_some_was_given_back_is_credited_whole_and_the_refund_is_taken_from_the_wallet
     what_was_spent_for_other_values_stands_in_nobodys_way
+    what_was_written_off_for_other_values_goes_back_before_anything_else_is_decided
     what_was_decided_is_open_in_no_total_and_comes_back_with_what_explains_it
 }
 
@@ -610,6 +611,22 @@ fn what_was_spent_for_other_values_stands_in_nobodys_way(world: &World) {
     assert_eq!(
         world.accounts(),
         [("clearing:bank".to_owned(), -650), ("wallet:m1".to_owned(), 650)]
+    );
+}
+
+fn what_was_written_off_for_other_values_goes_back_before_anything_else_is_decided(world: &World) {
+    let id = long(world).id;
+    world.decide(id, Kind::WriteOff, None);
+    // A run has just said that it is another amount, and nothing was taken back yet.
+    world.execute(
+        "UPDATE discrepancy SET state = 'open', closed_at = NULL, amount = 400, theirs = 400",
+        vec![],
+    );
+    let decided = world.decide(id, Kind::WriteOff, None);
+    assert_eq!((decided.no, decided.stake), (2, Fen(400)));
+    assert_eq!(
+        world.accounts(),
+        [("clearing:bank".to_owned(), -400), ("writeoff".to_owned(), 400)]
     );
 }
 

@@ -48,6 +48,9 @@ pub enum Many {
     Approve,
 }
 
+/// What came of one of many: which discrepancy, and what was decided of it, or why nothing was.
+pub type OneOfMany = (u64, Result<Decision, Refused>);
+
 /// The channel that a discrepancy is of.
 pub(super) fn channel(of: &Discrepancy) -> Result<&str, StoreError> {
     let channel = of.scope.strip_prefix("channel:");
@@ -266,11 +269,7 @@ impl Money<'_> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn do_all(
-        &mut self,
-        what: &Many,
-        ids: &BTreeSet<u64>,
-    ) -> Result<Vec<(u64, Result<Decision, Refused>)>, StoreError> {
+    pub fn do_all(&mut self, what: &Many, ids: &BTreeSet<u64>) -> Result<Vec<OneOfMany>, StoreError> {
         let mut abouts = Vec::with_capacity(ids.len());
         for id in ids {
             abouts.extend(About::find(self, id)?);

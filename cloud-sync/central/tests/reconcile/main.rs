@@ -9,6 +9,7 @@ mod cluster;
 mod plans;
 mod rules;
 mod runs;
+mod suspense;
 mod truth;
 mod workflow;
 mod world;

@@ -44,7 +44,7 @@ mod waiting;
 pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
 pub use debts::pay_again;
-pub use discrepancies::{Many, Propose};
+pub use discrepancies::{Many, OneOfMany, Propose};
 pub use leases::Vouchered;
 pub use long::LongCredit;
 pub use placing::{Order, Placed};

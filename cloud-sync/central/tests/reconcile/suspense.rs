@@ -6,15 +6,16 @@ use crate::{
     world::{CHANNEL, Line, World, day, paid, refunded, wait},
 };
 use central::{
-    money::{Credited, Money},
+    money::{Credited, Many, Money, Propose},
     reconcile::{days::through, stake::Kind, words::Class},
     store::{
         StoreError,
-        discrepancies::{Discrepancy, State as Stands},
+        discrepancies::{self, Discrepancy, State as Stands},
         discrepancy_decisions as decisions, members, reconcile_runs as runs, topups,
     },
 };
 use domain::units::Fen;
+use std::collections::BTreeSet;
 
 on_both! {
     what_is_open_on_a_final_day_is_in_suspense_by_itself
@@ -383,4 +384,78 @@ fn no_run_begins_while_what_was_found_is_followed_up() {
     assert!(matches!(begun, Err(StoreError::Unavailable(_))), "{begun:?}");
     follows.unwrap();
     assert_eq!(world.balance("writeoff"), 500);
+}
+
+/// Many are approved together while the channel calls back about the same, all at once and in another order, and a run is followed up.
+#[test]
+fn approvals_callbacks_and_runs_at_once_stand_in_nobodys_way_and_credit_each_once() {
+    const LONGS: i64 = 24;
+    let world = World::postgresql();
+    world.has_members();
+    world.now(&format!("{D1} 11:00:00"));
+    let whose = |n: i64| if n % 2 == 0 { "m1" } else { "w" };
+    for n in 0..LONGS {
+        let asked = world.money("test", move |money| {
+            money.ask_top_up(&m(whose(n)), CHANNEL, &format!("X{n}"), Fen(100 + n))
+        });
+        asked.unwrap();
+    }
+    world.now(LATER);
+    let lines = (0..LONGS).map(|n| paid(&format!("x{n}"), &format!("X{n}"), 100 + n));
+    world.bill(D1, &lines.collect::<Vec<_>>());
+    world.run(D1);
+    world.now("2026-03-21 10:00:00");
+    world.run(D1);
+    let ids: BTreeSet<u64> = (0..LONGS)
+        .map(|n| of(&world, Class::Long, &format!("x{n}")).id)
+        .collect();
+    let credit = Many::Propose(Propose {
+        kind: Kind::Credit,
+        member: None,
+        reason: "as the channel's log says".to_owned(),
+    });
+    let all = ids.clone();
+    let proposed = world.money("li", move |money| money.do_all(&credit, &all));
+    assert!(proposed.iter().all(|(_, done)| done.is_ok()), "{proposed:?}");
+    assert_eq!(world.unpaid(), -total(LONGS), "all of it is in suspense");
+
+    let now = central::desk::Clock::wall(&*world.clock);
+    let approvals = world
+        .db
+        .write(move |tx| Money::new(tx, now, "zhao").do_all(&Many::Approve, &ids));
+    let callbacks = world.db.write(move |tx| {
+        let said: Vec<_> = (0..LONGS)
+            .rev()
+            .map(|n| callback(&format!("x{n}"), &format!("X{n}"), 100 + n))
+            .collect();
+        Money::new(tx, now, CHANNEL).called_back_together(&said)
+    });
+    let follows = async {
+        for _ in 0..5 {
+            let followed = world.db.write(move |tx| {
+                let scope = format!("channel:{CHANNEL}");
+                runs::hold(tx, &scope)?;
+                discrepancies::bring_over(tx, &scope, "test", now)?;
+                let mut money = Money::new(tx, now, "head office");
+                money.take_back_suspense(CHANNEL, 0)?;
+                money.park_final(CHANNEL, 0)
+            });
+            followed.await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    let (approvals, callbacks, follows) = wait(async { tokio::join!(approvals, callbacks, follows) });
+    let (approved, called) = (approvals.unwrap(), callbacks.unwrap());
+    follows.unwrap();
+    let approved = approved.iter().filter(|(_, done)| done.is_ok()).count();
+    let called = called.iter().filter(|said| matches!(said, Credited::Now(_))).count();
+    assert_eq!(approved + called, usize::try_from(LONGS).unwrap());
+    let wallets = world.balance("wallet:m1") + world.balance("wallet:w");
+    assert_eq!((wallets, world.unpaid()), (total(LONGS), -total(LONGS)));
+    assert_eq!(world.accounts().len(), 3, "{:?}", world.accounts());
+}
+
+/// What so many lines come to.
+fn total(longs: i64) -> i64 {
+    (0..longs).map(|n| 100 + n).sum()
 }

@@ -162,7 +162,7 @@ class Channel:
         part = self.chance.randint(0, payment["fen"] // 2)
         if part and later > day:
             ref = self.back(day, second + 1, payment, part)
-            self.says(f"PENDING refund {ref} - {-part}", day, later)
+            self.says(f"SHORT refund {ref} - {-part}", day, later)
         else:
             part = 0
         self.back(later, 23 * HOUR, payment, payment["fen"] - part)
@@ -224,13 +224,15 @@ class Channel:
         self.says(f"FEE payment {ref} {due} {fee}", day)
 
     def other_status(self, day, second):
+        """Not paid: whatever else differs too."""
         if self.name != "bank":
             return
         ref, no, fen = self.next("t"), self.next("T"), self.amount()
-        self.credit(ref, no, fen, day, second)
-        self.pay(day, second, ref, no, fen, status="已关闭")
+        ours, named = fen + self.chance.choice([0, 0, 5]), self.chance.choice([no, no, self.next("X")])
+        self.credit(ref, no, ours, day, second)
+        self.pay(day, second, ref, named, fen, status="已关闭")
         self.pairs += 1
-        self.says(f"STATUS payment {ref} {fen} {fen}", day)
+        self.says(f"STATUS payment {ref} {ours} {fen}", day)
 
     def twice(self, day, second):
         ref, no, fen = self.next("t"), self.next("T"), self.amount()
@@ -250,7 +252,7 @@ class Channel:
         self.says(f"DUPLICATE payment {ref} - {other}", again)
 
     def given_back(self, day, second):
-        """Credited, and the channel has given it back: the wallet still has it."""
+        """Credited, and the channel has given it back: our books know nothing of that."""
         ref, no, fen = self.next("t"), self.next("T"), self.amount() + 10
         second = min(second, 22 * HOUR)
         self.credit(ref, no, fen, day, second)
@@ -269,7 +271,7 @@ class Channel:
             if sum > fen:
                 self.says(f"OVER_REFUND refund {own} {fen} {-sum}", when)
             else:
-                self.says(f"SHORT refund {own} {fen} {-part}", when)
+                self.says(f"SHORT refund {own} - {-part}", when)
 
     def orphan(self, day, second):
         fen = self.amount()
@@ -290,22 +292,23 @@ class Channel:
         if self.chance.random() < 0.5:
             self.credit(ref, no, fen, later, second + 5)
             self.pairs += 1
-            self.says(f"SHORT refund {own} {fen} {-part}", later)
         else:
             self.ask(no, fen, self.ms(later, second) - 60_000)
             self.says(f"LONG payment {ref} - {fen}", later)
-            self.says(f"PENDING refund {own} - {-part}", later)
+        self.says(f"SHORT refund {own} - {-part}", later)
 
     def under_way(self, day, second):
-        """Given back in the end, and until then the channel has it."""
+        """Given back in the end, or not: until then the channel has it."""
         if self.name == "alipay":
             return
-        later = day + self.chance.randint(1, 4)
-        payment = self.long(day, min(second, 22 * HOUR), later)
+        later, fails = day + self.chance.randint(1, 4), self.chance.random() < 0.3
+        payment = self.long(day, min(second, 22 * HOUR), None if fails else later)
         own = self.back(day, 22 * HOUR + 1, payment, payment["fen"], status="PROCESSING")
         self.says(f"PENDING refund {own} - {-payment['fen']}", day, later)
         if later < self.days:
-            self.back(later, second, payment, payment["fen"], own=own)
+            self.back(later, second, payment, payment["fen"], own=own, status="CHANGE" if fails else None)
+            if fails:
+                self.says(f"STATUS refund {own} - {-payment['fen']}", later)
 
     def asked_for_other(self, day, second):
         """Asked for with one amount, and paid with another: it credits nobody."""

@@ -4,13 +4,14 @@ use super::{
     ApiState,
     answered::{Answered, Shown, Told},
     dto::finding::FindingClass,
+    money::Tells,
     orders::moment,
     placing::new_id,
 };
 use crate::{
-    money::{AMOUNT_MAX, Adjust, Decided, Money},
+    money::{AMOUNT_MAX, Adjust},
     store::{
-        StoreError,
+        StoreError, Tx,
         adjustments::{self, Adjustment, OfFinding, State as Stands},
         queries::decided::{self, Which},
     },
@@ -205,39 +206,19 @@ struct ListAdjustments {
     limit: Option<usize>,
 }
 
-/// What is shown and told of an adjustment.
-fn told(of: &Adjustment, status: StatusCode, action: &'static str) -> Result<(Shown, Told), StoreError> {
-    let view = AdjustmentView::from(of);
-    let detail = json!({
-        "member": view.member, "amount": view.amount, "reason": view.reason, "finding": view.finding,
-        "state": of.state.word(), "proposed_by": view.proposed_by,
-    });
-    let told = Told {
-        action,
-        subject: of.id.clone(),
-        detail,
-    };
-    Ok((Shown::new(status, &view)?, told))
-}
-
-impl ApiState {
-    /// Has somebody propose or decide one.
-    async fn about_adjustment<T, F>(
-        &self,
-        posted: Posted<T>,
-        (status, action): (StatusCode, &'static str),
-        work: F,
-    ) -> Result<Answered, Problem>
-    where
-        F: FnOnce(&mut Money<'_>, T) -> Decided<Adjustment> + Send + 'static,
-        T: Send + 'static,
-    {
-        let Posted { body, key, caller } = posted;
-        self.with_money(caller, Some(key), move |money| match work(money, body)? {
-            Ok(adjustment) => told(&adjustment, status, action).map(Ok),
-            Err(refused) => Ok(Err(refused.into())),
-        })
-        .await
+impl Tells for Adjustment {
+    fn told(&self, _: &mut dyn Tx, status: StatusCode, action: &'static str) -> Result<(Shown, Told), StoreError> {
+        let view = AdjustmentView::from(self);
+        let detail = json!({
+            "member": view.member, "amount": view.amount, "reason": view.reason, "finding": view.finding,
+            "state": self.state.word(), "proposed_by": view.proposed_by,
+        });
+        let told = Told {
+            action,
+            subject: self.id.clone(),
+            detail,
+        };
+        Ok((Shown::new(status, &view)?, told))
     }
 }
 
@@ -263,7 +244,7 @@ async fn propose_adjustment(
 ) -> Result<Answered, Problem> {
     let id = new_id("adjust-")?;
     let told = (StatusCode::ACCEPTED, "adjustment_proposed");
-    api.about_adjustment(posted, told, move |money, body: ProposeAdjustment| {
+    api.decides(posted, told, move |money, body: ProposeAdjustment| {
         money.propose_adjustment(&Adjust {
             id,
             member,
@@ -345,7 +326,7 @@ async fn approve_adjustment(
     posted: Posted<Nothing>,
 ) -> Result<Answered, Problem> {
     let told = (StatusCode::OK, "adjustment_posted");
-    api.about_adjustment(posted, told, move |money, _| money.approve_adjustment(&id))
+    api.decides(posted, told, move |money, _| money.approve_adjustment(&id))
         .await
 }
 
@@ -367,7 +348,7 @@ async fn reject_adjustment(
     posted: Posted<RejectAdjustment>,
 ) -> Result<Answered, Problem> {
     let told = (StatusCode::OK, "adjustment_rejected");
-    api.about_adjustment(posted, told, move |money, body: RejectAdjustment| {
+    api.decides(posted, told, move |money, body: RejectAdjustment| {
         money.reject_adjustment(&id, &body.reason)
     })
     .await

@@ -5,11 +5,12 @@ use super::{
     ApiState,
     answered::{Answered, Shown, Told},
     leases::DirectiveNoView,
+    money::Tells,
     orders::moment,
     placing::new_id,
 };
 use crate::{
-    money::{Decide, Decided, Money},
+    money::Decide,
     store::{
         StoreError, Tx,
         bill_decisions::{BillDecision, State as Stands, What},
@@ -160,36 +161,18 @@ struct ListDecisions {
     limit: Option<usize>,
 }
 
-impl ApiState {
-    /// Has somebody decide a bill.
-    async fn about_bill<T, F>(
-        &self,
-        posted: Posted<T>,
-        (status, action): (StatusCode, &'static str),
-        work: F,
-    ) -> Result<Answered, Problem>
-    where
-        F: FnOnce(&mut Money<'_>, T) -> Decided<BillDecision> + Send + 'static,
-        T: Send + 'static,
-    {
-        let Posted { body, key, caller } = posted;
-        self.with_money(caller, Some(key), move |money| {
-            let decision = match work(money, body)? {
-                Ok(decision) => decision,
-                Err(refused) => return Ok(Err(refused.into())),
-            };
-            let view = view(money.tx(), &decision)?;
-            let told = Told {
-                action,
-                subject: decision.id.clone(),
-                detail: json!({
-                    "site": view.site, "order": view.order, "kind": view.kind, "electricity": view.electricity,
-                    "service": view.service, "reason": view.reason, "proposed_by": view.proposed_by, "state": view.state,
-                }),
-            };
-            Ok(Ok((Shown::new(status, &view)?, told)))
-        })
-        .await
+impl Tells for BillDecision {
+    fn told(&self, tx: &mut dyn Tx, status: StatusCode, action: &'static str) -> Result<(Shown, Told), StoreError> {
+        let view = view(tx, self)?;
+        let told = Told {
+            action,
+            subject: self.id.clone(),
+            detail: json!({
+                "site": view.site, "order": view.order, "kind": view.kind, "electricity": view.electricity,
+                "service": view.service, "reason": view.reason, "proposed_by": view.proposed_by, "state": view.state,
+            }),
+        };
+        Ok((Shown::new(status, &view)?, told))
     }
 }
 
@@ -220,7 +203,7 @@ async fn decide_bill(
     let id = new_id("bill-")?;
     let above = api.after_sales.bill_second_person_above;
     let told = (StatusCode::ACCEPTED, "bill_decided");
-    api.about_bill(posted, told, move |money, body: DecideReview| {
+    api.decides(posted, told, move |money, body: DecideReview| {
         let decide = Decide {
             id,
             site,
@@ -291,7 +274,7 @@ async fn approve_decision(
     posted: Posted<Nothing>,
 ) -> Result<Answered, Problem> {
     let told = (StatusCode::OK, "bill_decision_approved");
-    api.about_bill(posted, told, move |money, _| money.approve_decision(&id))
+    api.decides(posted, told, move |money, _| money.approve_decision(&id))
         .await
 }
 
@@ -309,6 +292,6 @@ async fn reject_decision(
     posted: Posted<Nothing>,
 ) -> Result<Answered, Problem> {
     let told = (StatusCode::OK, "bill_decision_rejected");
-    api.about_bill(posted, told, move |money, _| money.reject_decision(&id))
+    api.decides(posted, told, move |money, _| money.reject_decision(&id))
         .await
 }

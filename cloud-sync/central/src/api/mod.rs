@@ -8,6 +8,7 @@
 //! | `wallets`, `topups`, `callbacks`, `leases`, `placing` | members' money: what comes in, what lies where, orders through head office |
 //! | `refunds`, `decisions` | money back for orders, and decisions on their bills, by one person or two |
 //! | `adjustments` | two people add to a wallet, or take from it |
+//! | `payouts` | what two people say that channels have paid out |
 //! | `money` | what every change of it does alike |
 //! | `bills` | channels' bills, streamed in |
 //! | `workflow` | what people do about what differs |
@@ -66,6 +67,7 @@ mod openings;
 mod orders;
 mod passwords;
 mod payments;
+mod payouts;
 mod placing;
 mod quarantine;
 mod reconciliation;
@@ -312,6 +314,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(alerts::routes())
         .merge(statements::routes())
         .merge(payments::routes())
+        .merge(payouts::routes())
         .merge(bills::routes())
         .merge(bill_proposals::routes())
         .merge(reconciliation::routes())

@@ -5,16 +5,45 @@ use super::{
     ApiState,
     answered::{Answered, Decided, Shown, Told},
 };
-use crate::money::{Money, Refused};
+use crate::{
+    money::{self, Money, Refused},
+    store::{StoreError, Tx},
+};
 use axum::http::StatusCode;
 use domain::ids::SiteId;
-use service::http::{access::Caller, idempotency::IdempotencyKey, problem::Problem};
+use service::http::{access::Caller, body::Posted, idempotency::IdempotencyKey, problem::Problem};
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// Something that people propose and decide: what is shown of it, and what the audit chain says.
+pub(super) trait Tells {
+    /// Both, for an answer of this status to an action of this word.
+    fn told(&self, tx: &mut dyn Tx, status: StatusCode, action: &'static str) -> Result<(Shown, Told), StoreError>;
+}
+
 impl ApiState {
+    /// Has somebody propose or decide something.
+    pub(super) async fn decides<T, D, F>(
+        &self,
+        posted: Posted<T>,
+        (status, action): (StatusCode, &'static str),
+        work: F,
+    ) -> Result<Answered, Problem>
+    where
+        T: Send + 'static,
+        D: Tells,
+        F: FnOnce(&mut Money<'_>, T) -> money::Decided<D> + Send + 'static,
+    {
+        let Posted { body, key, caller } = posted;
+        self.with_money(caller, Some(key), move |money| match work(money, body)? {
+            Ok(decided) => decided.told(money.tx(), status, action).map(Ok),
+            Err(refused) => Ok(Err(refused.into())),
+        })
+        .await
+    }
+
     /// Does something with members' money, for a caller.
     pub(super) async fn with_money<F>(
         &self,
@@ -84,6 +113,9 @@ impl From<Refused> for Problem {
             Refused::NotInFinding(_) => (StatusCode::CONFLICT, "not_in_finding"),
             Refused::OtherThanFinding { .. } => (StatusCode::CONFLICT, "other_than_finding"),
             Refused::Adjusted { .. } => (StatusCode::CONFLICT, "finding_adjusted"),
+            Refused::UnknownPayout(_) => (StatusCode::NOT_FOUND, "unknown_payout"),
+            Refused::PayoutDecided { .. } => (StatusCode::CONFLICT, "payout_decided"),
+            Refused::PaidOut { .. } => (StatusCode::CONFLICT, "paid_out"),
             Refused::UnknownAdjustment(_) => (StatusCode::NOT_FOUND, "unknown_adjustment"),
             Refused::AdjustmentDecided { .. } => (StatusCode::CONFLICT, "adjustment_decided"),
             Refused::OtherTopUp(_) => (StatusCode::CONFLICT, "top_up_reference_used"),

@@ -166,7 +166,7 @@ pub(super) struct DiscrepancyView {
     /// How many days it is old, of one that is open: `0-1`, `2-3`, `4-7`, `8-30` or `>30`.
     #[schema(required)]
     age: Option<String>,
-    /// `open`, `proposed`, `approved`, `posted` or `cleared`.
+    /// `open`, `proposed`, `posted` or `cleared`.
     state: String,
     /// The amount; below zero: it went out.
     amount: Yuan,
@@ -425,7 +425,7 @@ struct ListDiscrepancies {
     /// Only of this class, as in `LONG`.
     #[serde(default)]
     class: Option<String>,
-    /// Only those that are so far: `open`, `proposed`, `approved`, `posted` or `cleared`.
+    /// Only those that are so far: `open`, `proposed`, `posted` or `cleared`.
     #[serde(default)]
     state: Option<String>,
     /// Only those that are so since this day.
@@ -463,7 +463,7 @@ async fn list_discrepancies(
     let after = paging.parts()?.map(place).transpose()?;
     let state = query.state.map(|word| {
         let found = Stands::ALL.into_iter().find(|state| state.word() == word);
-        found.ok_or_else(|| Problem::url("state", "is open, proposed, approved, posted or cleared"))
+        found.ok_or_else(|| Problem::url("state", "is open, proposed, posted or cleared"))
     });
     let which = Which {
         scope: query.channel.map(|channel| scope_of(&channel)),

@@ -3,13 +3,15 @@
 use super::{
     ApiState,
     answered::{Answered, Shown, Told},
+    money::Tells,
     orders::moment,
     placing::new_id,
     wallets::check_amount,
 };
 use crate::{
-    money::{Decided, Money, Wanted},
+    money::Wanted,
     store::{
+        StoreError, Tx,
         queries::decided::{self, Which},
         refunds::{self, Refund, State as Stands},
     },
@@ -192,34 +194,19 @@ struct ListRefunds {
     limit: Option<usize>,
 }
 
-/// What is shown and told of a refund.
-fn told(refund: &Refund, status: StatusCode, action: &'static str) -> Result<(Shown, Told), crate::store::StoreError> {
-    let detail = json!({
-        "site": refund.site.as_str(), "order": refund.order.as_str(), "member": refund.member.as_str(),
-        "amount": refund.amount.to_string(), "reason": refund.reason, "state": refund.state.word(),
-        "proposed_by": refund.proposed_by, "decided_by": refund.decided_by,
-    });
-    let told = Told {
-        action,
-        subject: refund.id.clone(),
-        detail,
-    };
-    Ok((Shown::new(status, &RefundView::from(refund))?, told))
-}
-
-impl ApiState {
-    /// Has somebody decide a refund that waits.
-    async fn decide_refund<T, F>(&self, posted: Posted<T>, action: &'static str, work: F) -> Result<Answered, Problem>
-    where
-        F: FnOnce(&mut Money<'_>, T) -> Decided<Refund> + Send + 'static,
-        T: Send + 'static,
-    {
-        let Posted { body, key, caller } = posted;
-        self.with_money(caller, Some(key), move |money| match work(money, body)? {
-            Ok(refund) => told(&refund, StatusCode::OK, action).map(Ok),
-            Err(refused) => Ok(Err(refused.into())),
-        })
-        .await
+impl Tells for Refund {
+    fn told(&self, _: &mut dyn Tx, status: StatusCode, action: &'static str) -> Result<(Shown, Told), StoreError> {
+        let detail = json!({
+            "site": self.site.as_str(), "order": self.order.as_str(), "member": self.member.as_str(),
+            "amount": self.amount.to_string(), "reason": self.reason, "state": self.state.word(),
+            "proposed_by": self.proposed_by, "decided_by": self.decided_by,
+        });
+        let told = Told {
+            action,
+            subject: self.id.clone(),
+            detail,
+        };
+        Ok((Shown::new(status, &RefundView::from(self))?, told))
     }
 }
 
@@ -247,18 +234,18 @@ async fn propose_refund(
     Of((site, order)): Of<(SiteId, OrderId)>,
     posted: Posted<ProposeRefund>,
 ) -> Result<Answered, Problem> {
-    let Posted { body, key, caller } = posted;
-    let wanted = Wanted {
-        id: new_id("refund-")?,
-        site,
-        order,
-        amount: body.amount.0,
-        reason: body.reason,
-    };
+    let id = new_id("refund-")?;
     let above = api.after_sales.refund_second_person_above;
-    api.with_money(caller, Some(key), move |money| match money.refund(&wanted, above)? {
-        Ok(refund) => told(&refund, StatusCode::ACCEPTED, "refund_proposed").map(Ok),
-        Err(refused) => Ok(Err(refused.into())),
+    let told = (StatusCode::ACCEPTED, "refund_proposed");
+    api.decides(posted, told, move |money, body: ProposeRefund| {
+        let wanted = Wanted {
+            id,
+            site,
+            order,
+            amount: body.amount.0,
+            reason: body.reason,
+        };
+        money.refund(&wanted, above)
     })
     .await
 }
@@ -321,8 +308,10 @@ async fn approve_refund(
     Of(id): Of<String>,
     posted: Posted<Nothing>,
 ) -> Result<Answered, Problem> {
-    api.decide_refund(posted, "refund_approved", move |money, _| money.approve_refund(&id))
-        .await
+    api.decides(posted, (StatusCode::OK, "refund_approved"), move |money, _| {
+        money.approve_refund(&id)
+    })
+    .await
 }
 
 /// Say no to a refund that waits, and why.
@@ -338,8 +327,10 @@ async fn reject_refund(
     Of(id): Of<String>,
     posted: Posted<RejectRefund>,
 ) -> Result<Answered, Problem> {
-    api.decide_refund(posted, "refund_rejected", move |money, body: RejectRefund| {
-        money.reject_refund(&id, &body.reason)
-    })
+    api.decides(
+        posted,
+        (StatusCode::OK, "refund_rejected"),
+        move |money, body: RejectRefund| money.reject_refund(&id, &body.reason),
+    )
     .await
 }

@@ -3,13 +3,19 @@
 use super::{
     ApiState,
     answered::{Answered, Shown, Told},
+    money::Tells,
     reconciliation::{DiscrepancyView, class_of},
     topups::ChannelName,
 };
 use crate::{
-    money::{Decided, Money, Propose},
+    money::{Many, Money, Propose, Refused},
     reconcile::{funds::scope_of, stake::Kind},
-    store::{StoreError, discrepancies::State as Stands, discrepancy_decisions::Decision, queries::reconcile::Which},
+    store::{
+        StoreError, Tx,
+        discrepancies::{Discrepancy, State as Stands},
+        discrepancy_decisions::Decision,
+        queries::reconcile::Which,
+    },
 };
 use axum::{extract::State, http::StatusCode};
 use domain::{ids::MemberId, time::Day};
@@ -24,12 +30,15 @@ use service::{
     },
     wire::{At, Yuan, described},
 };
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// So many are decided by one request at most.
-const AT_ONCE: usize = 1_000;
-/// So many are looked at where none of them is done.
+/// So many are decided by one request at most: in one transaction, for which callbacks of the channel wait.
+const AT_ONCE: usize = 200;
+/// So many are looked at at once.
+const PAGE: usize = 1_000;
+/// So many are looked at where few of them can be done.
 const LOOKED_AT_MAX: u64 = 10_000;
 /// So many of those that were not are listed.
 const LISTED: usize = 100;
@@ -285,78 +294,95 @@ struct ManyDone {
     more: bool,
 }
 
-fn told(of: &Decision, status: StatusCode, action: &'static str) -> Result<(Shown, Told), StoreError> {
-    let view = DecisionView::from(of);
-    let told = Told {
-        action,
-        subject: of.discrepancy.to_string(),
-        detail: json!({
-            "no": of.no, "decision": of.kind.word(), "member": view.member, "stake": view.stake, "reason": view.reason,
-            "maker": view.maker, "transfer": view.transfer,
-        }),
+impl Tells for Decision {
+    fn told(&self, _: &mut dyn Tx, status: StatusCode, action: &'static str) -> Result<(Shown, Told), StoreError> {
+        let view = DecisionView::from(self);
+        let told = Told {
+            action,
+            subject: self.discrepancy.to_string(),
+            detail: json!({
+                "no": self.no, "decision": self.kind.word(), "member": view.member, "stake": view.stake, "reason": view.reason,
+                "maker": view.maker, "transfer": view.transfer,
+            }),
+        };
+        Ok((Shown::new(status, &view)?, told))
+    }
+}
+
+/// A discrepancy of which something was said, and what that was.
+struct Said {
+    of: Discrepancy,
+    today: Day,
+    what: serde_json::Value,
+}
+
+impl Tells for Said {
+    fn told(&self, _: &mut dyn Tx, status: StatusCode, action: &'static str) -> Result<(Shown, Told), StoreError> {
+        let told = Told {
+            action,
+            subject: self.of.id.to_string(),
+            detail: self.what.clone(),
+        };
+        Ok((Shown::new(status, &DiscrepancyView::of(&self.of, self.today))?, told))
+    }
+}
+
+impl ManyDone {
+    fn refused(&mut self, discrepancy: u64, why: &Refused) {
+        self.not_done += 1;
+        if self.why.len() < LISTED {
+            let detail = why.to_string();
+            self.why.push(NotDone { discrepancy, detail });
+        }
+    }
+}
+
+/// With which of many something can be done, the newest first: at most so many at once, whatever stands before them.
+fn pick(money: &mut Money<'_>, what: &Many, which: &Which) -> Result<(BTreeSet<u64>, ManyDone), StoreError> {
+    let (mut ids, mut after) = (BTreeSet::new(), None);
+    let mut many = ManyDone {
+        done: 0,
+        not_done: 0,
+        why: Vec::new(),
+        more: false,
     };
-    Ok((Shown::new(status, &view)?, told))
+    loop {
+        let page = money.discrepancies(which, after, PAGE)?;
+        for found in &page.items {
+            if ids.len() == AT_ONCE || many.not_done == LOOKED_AT_MAX {
+                many.more = true;
+                return Ok((ids, many));
+            }
+            match money.can(what, found.id)? {
+                Ok(()) => drop(ids.insert(found.id)),
+                Err(refused) => many.refused(found.id, &refused),
+            }
+        }
+        after = page.next_after().map(|last| (last.day, last.id));
+        if after.is_none() {
+            return Ok((ids, many));
+        }
+    }
 }
 
 impl ApiState {
-    async fn about_discrepancy<T, F>(
-        &self,
-        posted: Posted<T>,
-        (status, action): (StatusCode, &'static str),
-        work: F,
-    ) -> Result<Answered, Problem>
-    where
-        F: FnOnce(&mut Money<'_>, T) -> Decided<Decision> + Send + 'static,
-        T: Send + 'static,
-    {
-        let Posted { body, key, caller } = posted;
-        self.with_money(caller, Some(key), move |money| match work(money, body)? {
-            Ok(decision) => told(&decision, status, action).map(Ok),
-            Err(refused) => Ok(Err(refused.into())),
-        })
-        .await
-    }
-
-    /// Does the same with each of many.
-    async fn with_many<F>(
+    /// Does the same with many. Which these are is looked up first, by a connection that nobody waits for.
+    async fn with_many(
         &self,
         (caller, key): (Caller, IdempotencyKey),
         which: Which,
         action: &'static str,
-        work: F,
-    ) -> Result<Answered, Problem>
-    where
-        F: Fn(&mut Money<'_>, u64) -> Decided<Decision> + Send + 'static,
-    {
+        what: Many,
+    ) -> Result<Answered, Problem> {
+        let (now, by) = (self.clock.wall(), caller.name.clone());
+        let (of, picks) = (which.clone(), what.clone());
+        let picked = self.read(move |tx| pick(&mut Money::new(tx, now, &by), &picks, &of));
+        let (ids, mut many) = picked.await?;
         self.with_money(caller, Some(key), move |money| {
-            let mut many = ManyDone {
-                done: 0,
-                not_done: 0,
-                why: Vec::new(),
-                more: false,
-            };
-            let mut after = None;
-            loop {
-                let page = money.discrepancies(&which, after, AT_ONCE)?;
-                for found in &page.items {
-                    match work(money, found.id)? {
-                        Ok(_) => many.done += 1,
-                        Err(refused) => {
-                            many.not_done += 1;
-                            if many.why.len() < LISTED {
-                                many.why.push(NotDone {
-                                    discrepancy: found.id,
-                                    detail: refused.to_string(),
-                                });
-                            }
-                        }
-                    }
-                }
-                after = page.next_after().map(|last| (last.day, last.id));
-                many.more = after.is_some();
-                // Where none of a page was done there may be some behind it.
-                if after.is_none() || many.done > 0 || many.not_done >= LOOKED_AT_MAX {
-                    break;
+            for (id, done) in money.do_all(&what, &ids)? {
+                match done {
+                    Ok(_) => many.done += 1,
+                    Err(refused) => many.refused(id, &refused),
                 }
             }
             let told = Told {
@@ -391,7 +417,7 @@ async fn propose_decision(
     posted: Posted<ProposeDecision>,
 ) -> Result<Answered, Problem> {
     let told = (StatusCode::ACCEPTED, "decision_proposed");
-    api.about_discrepancy(posted, told, move |money, body: ProposeDecision| {
+    api.decides(posted, told, move |money, body: ProposeDecision| {
         money.propose_for(
             id,
             &Propose {
@@ -423,8 +449,7 @@ async fn approve_discrepancy(
     posted: Posted<Nothing>,
 ) -> Result<Answered, Problem> {
     let told = (StatusCode::OK, "decision_approved");
-    api.about_discrepancy(posted, told, move |money, _| money.approve_for(id))
-        .await
+    api.decides(posted, told, move |money, _| money.approve_for(id)).await
 }
 
 /// Say no to what was proposed, and why. Whoever proposed it may, too.
@@ -445,7 +470,7 @@ async fn reject_discrepancy(
     posted: Posted<RejectDecision>,
 ) -> Result<Answered, Problem> {
     let told = (StatusCode::OK, "decision_rejected");
-    api.about_discrepancy(posted, told, move |money, body: RejectDecision| {
+    api.decides(posted, told, move |money, body: RejectDecision| {
         money.reject_for(id, &body.reason)
     })
     .await
@@ -464,21 +489,16 @@ async fn assign_discrepancy(
     Of(id): Of<u64>,
     posted: Posted<Assign>,
 ) -> Result<Answered, Problem> {
-    let Posted { body, key, caller } = posted;
     let today = api.today();
-    api.with_money(caller, Some(key), move |money| {
-        Ok(match money.assign_discrepancy(id, body.to.as_deref())? {
-            Ok(found) => {
-                let told = Told {
-                    action: "discrepancy_assigned",
-                    subject: id.to_string(),
-                    detail: json!({ "to": body.to }),
-                };
-                Ok((Shown::new(StatusCode::OK, &DiscrepancyView::of(&found, today))?, told))
-            }
-            Err(refused) => Err(refused.into()),
-        })
-    })
+    api.decides(
+        posted,
+        (StatusCode::OK, "discrepancy_assigned"),
+        move |money, body: Assign| {
+            let what = json!({ "to": body.to });
+            let assigned = money.assign_discrepancy(id, body.to.as_deref())?;
+            Ok(assigned.map(|of| Said { of, today, what }))
+        },
+    )
     .await
 }
 
@@ -495,28 +515,17 @@ async fn comment_on_discrepancy(
     Of(id): Of<u64>,
     posted: Posted<Comment>,
 ) -> Result<Answered, Problem> {
-    let Posted { body, key, caller } = posted;
     let today = api.today();
-    api.with_money(caller, Some(key), move |money| {
-        Ok(match money.comment_on(id, &body.words)? {
-            Ok(found) => {
-                let told = Told {
-                    action: "discrepancy_commented",
-                    subject: id.to_string(),
-                    detail: json!({ "words": body.words }),
-                };
-                Ok((
-                    Shown::new(StatusCode::CREATED, &DiscrepancyView::of(&found, today))?,
-                    told,
-                ))
-            }
-            Err(refused) => Err(refused.into()),
-        })
+    let told = (StatusCode::CREATED, "discrepancy_commented");
+    api.decides(posted, told, move |money, body: Comment| {
+        let what = json!({ "words": body.words });
+        let commented = money.comment_on(id, &body.words)?;
+        Ok(commented.map(|of| Said { of, today, what }))
     })
     .await
 }
 
-/// Propose the same for many that are open: up to a thousand at a time. Of a credit each goes to whoever asked for the top-up.
+/// Propose the same for many that are open: up to two hundred at a time. Of a credit each goes to whoever asked for the top-up.
 #[utoipa::path(
     post, path = "/v1/discrepancies/proposals", tag = "reconciliation",
     request_body = ProposeMany,
@@ -531,13 +540,11 @@ async fn propose_many(State(api): State<ApiState>, posted: Posted<ProposeMany>) 
         member: None,
         reason: body.reason,
     };
-    api.with_many((caller, key), which, "decisions_proposed", move |money, id| {
-        money.propose_for(id, &propose)
-    })
-    .await
+    api.with_many((caller, key), which, "decisions_proposed", Many::Propose(propose))
+        .await
 }
 
-/// Have many posted that somebody else has proposed: up to a thousand at a time.
+/// Have many posted that somebody else has proposed: up to two hundred at a time.
 #[utoipa::path(
     post, path = "/v1/discrepancies/approvals", tag = "reconciliation",
     request_body = ApproveMany,
@@ -547,8 +554,6 @@ async fn propose_many(State(api): State<ApiState>, posted: Posted<ProposeMany>) 
 async fn approve_many(State(api): State<ApiState>, posted: Posted<ApproveMany>) -> Result<Answered, Problem> {
     let Posted { body, key, caller } = posted;
     let which = body.of.which(Stands::Proposed)?;
-    api.with_many((caller, key), which, "decisions_approved", |money, id| {
-        money.approve_for(id)
-    })
-    .await
+    api.with_many((caller, key), which, "decisions_approved", Many::Approve)
+        .await
 }

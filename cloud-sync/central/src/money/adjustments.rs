@@ -173,6 +173,8 @@ impl Money<'_> {
 }
 
 impl Proposed for Adjustment {
+    type Id = str;
+
     fn find(money: &mut Money<'_>, id: &str) -> Result<Option<Self>, StoreError> {
         adjustments::find(money.tx, id)
     }
@@ -181,12 +183,8 @@ impl Proposed for Adjustment {
         members::hold(money.tx, &self.member).map(drop)
     }
 
-    fn is_waiting(&self) -> bool {
-        self.state == State::Proposed
-    }
-
-    fn by(&self) -> (&str, Wall) {
-        (&self.proposed_by, self.proposed_at)
+    fn waits(&self) -> Option<(&str, Wall)> {
+        (self.state == State::Proposed).then_some((self.proposed_by.as_str(), self.proposed_at))
     }
 
     fn unknown(id: &str) -> Refused {

@@ -164,6 +164,8 @@ impl Money<'_> {
 }
 
 impl Proposed for BillDecision {
+    type Id = str;
+
     fn find(money: &mut Money<'_>, id: &str) -> Result<Option<Self>, StoreError> {
         bill_decisions::find(money.tx, id)
     }
@@ -172,12 +174,8 @@ impl Proposed for BillDecision {
         bill_decisions::hold(money.tx, &self.id)
     }
 
-    fn is_waiting(&self) -> bool {
-        self.state == State::Proposed
-    }
-
-    fn by(&self) -> (&str, Wall) {
-        (&self.proposed_by, self.proposed_at)
+    fn waits(&self) -> Option<(&str, Wall)> {
+        (self.state == State::Proposed).then_some((self.proposed_by.as_str(), self.proposed_at))
     }
 
     fn unknown(id: &str) -> Refused {

@@ -3,12 +3,13 @@
 
 use super::{Credited, Decided, Money, RESTORE, Refused, TOPUP};
 use crate::store::{
-    StoreError,
+    StoreError, discrepancy_decisions as decisions,
     ledger::{self, Movement},
     members,
     topups::{self, TopUp, Used},
 };
 use domain::{ids::MemberId, units::Fen};
+use std::collections::BTreeSet;
 
 /// A payment that a channel has and that people say is a member's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,14 +22,19 @@ pub struct LongCredit {
     pub transaction: String,
     /// Whose it is.
     pub member: MemberId,
-    /// How much was paid.
+    /// How much was paid: all of the line, whatever was given back of it since, as its callback would have it.
     pub amount: Fen,
-    /// The account in which it stands: `long:{channel}:{discrepancy}`.
-    pub account: String,
+}
+
+impl LongCredit {
+    /// The movement that credits it, which is also its callback's.
+    pub(super) fn movement(&self) -> String {
+        format!("topup:{}:{}", self.channel, self.transaction)
+    }
 }
 
 impl Money<'_> {
-    /// Credits a LONG that two people have approved. Where a callback has credited the payment first, or comes
+    /// Credits a LONG that two people have approved, from where its money stands. Where a callback has credited the payment first, or comes
     /// later, it is credited once (rule 25): whoever is second posts nothing.
     ///
     /// # Errors
@@ -41,14 +47,6 @@ impl Money<'_> {
         let Some(member) = members::hold(self.tx, &of.member)? else {
             return Ok(Err(Refused::UnknownMember(of.member.clone())));
         };
-        if let Some(used) = topups::used(self.tx, &of.channel, &of.transaction)?
-            && used.is_credited
-        {
-            return Ok(Ok(match used.reference == of.reference {
-                true => Credited::Before,
-                false => Credited::OtherPayment,
-            }));
-        }
         let used = Used {
             channel: of.channel.clone(),
             transaction: of.transaction.clone(),
@@ -59,7 +57,11 @@ impl Money<'_> {
             at: self.now,
         };
         if !topups::use_transaction(self.tx, &used)? {
-            return Ok(Ok(Credited::Before));
+            let used = topups::used(self.tx, &of.channel, &of.transaction)?;
+            return Ok(Ok(match used.is_some_and(|used| used.reference != of.reference) {
+                true => Credited::OtherPayment,
+                false => Credited::Before,
+            }));
         }
         if there.is_none() {
             // Nobody asked under this number, or it was forgotten: a callback finds the same row as the credit.
@@ -75,8 +77,8 @@ impl Money<'_> {
             };
             if !topups::add(self.tx, &asked)? {
                 // Somebody asks under this number at this moment: nothing of this is kept, and whoever asks again is told.
-                return Err(StoreError::Constraint(format!(
-                    "top-up {} is another one",
+                return Err(StoreError::Unavailable(format!(
+                    "top-up {} is being asked for",
                     of.reference
                 )));
             }
@@ -84,19 +86,29 @@ impl Money<'_> {
         if there.is_none_or(|there| there.state != topups::State::Credited) {
             topups::set(self.tx, &of.channel, &of.reference, topups::State::Credited, self.now)?;
         }
-        let id = format!("topup:{}:{}", of.channel, of.transaction);
-        let movements = self.long_movements(id, of)?;
+        let payment = (of.channel.as_str(), of.transaction.as_str(), of.amount);
+        let held: BTreeSet<u64> = self.too_much(payment)?.into_iter().collect();
+        for discrepancy in &held {
+            decisions::hold(self.tx, *discrepancy)?;
+        }
+        let account = self.paid_from(payment, &held, &of.member)?;
+        let movements = self.long_movements(of.movement(), of, &account)?;
         ledger::book(self.tx, &movements)?;
         self.wallet_of_moved(&member)?;
         Ok(Ok(Credited::Now(of.member.clone())))
     }
 
-    /// What a restore has paid for the member is repaid, and the wallet gets the rest: a movement `id`, and one `id.{account}` for each that
-    /// is repaid.
-    pub(super) fn long_movements(&mut self, id: String, of: &LongCredit) -> Result<Vec<Movement>, StoreError> {
+    /// What a restore has paid for the member is repaid out of an account, and the wallet gets the rest: a movement `id`, and one
+    /// `id.{account}` for each that is repaid.
+    pub(super) fn long_movements(
+        &mut self,
+        id: String,
+        of: &LongCredit,
+        from: &str,
+    ) -> Result<Vec<Movement>, StoreError> {
         let movement = |id: String, credit: String, amount: Fen, code: &'static str| Movement {
             id,
-            debit: of.account.clone(),
+            debit: from.to_owned(),
             credit,
             amount,
             code,

@@ -14,7 +14,8 @@
 //! | `waiting` | what waits for a person's decision is decided once, and by two where it takes two |
 //! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
-//! | `suspense`, `undecided` | what people decide of a channel's discrepancies, and where their money is; why they cannot |
+//! | `discrepancies`, `undecided` | what people decide of a channel's discrepancies; why they cannot |
+//! | `suspense` | where the money of discrepancies is |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
 //! | `long` | what a channel was paid and nobody was credited for, once people say whose it is |
 //! | `masters` | who a member is, whether they are served, whose a card is |
@@ -27,10 +28,12 @@ mod adjustments;
 mod bills;
 mod closing;
 mod debts;
+mod discrepancies;
 pub mod facts;
 mod leases;
 mod long;
 mod masters;
+mod payouts;
 mod placing;
 mod refunds;
 mod standing;
@@ -42,11 +45,11 @@ mod waiting;
 pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
 pub use debts::pay_again;
+pub use discrepancies::{Many, OneOfMany, Propose};
 pub use leases::Vouchered;
 pub use long::LongCredit;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
-pub use suspense::Propose;
 pub use topups::{Callback, Credited, Paid};
 pub use undecided::Undecided;
 
@@ -288,6 +291,23 @@ pub enum Refused {
     Adjusted {
         /// Which.
         adjustment: String,
+    },
+    /// There is none such.
+    #[error("there is no payout {0}")]
+    UnknownPayout(String),
+    /// Nobody has to decide it any more.
+    #[error("payout {payout} is {state} already")]
+    PayoutDecided {
+        /// Which.
+        payout: String,
+        /// How far it is.
+        state: &'static str,
+    },
+    /// Somebody has said so of the bank's number.
+    #[error("payout {payout} has that number of the bank's: reject it, or say another number")]
+    PaidOut {
+        /// Which.
+        payout: String,
     },
     /// There is none such.
     #[error("there is no adjustment {0}")]

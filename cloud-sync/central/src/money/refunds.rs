@@ -443,6 +443,8 @@ impl Money<'_> {
 }
 
 impl Proposed for Refund {
+    type Id = str;
+
     fn find(money: &mut Money<'_>, id: &str) -> Result<Option<Self>, StoreError> {
         refunds::find(money.tx, id)
     }
@@ -451,12 +453,8 @@ impl Proposed for Refund {
         money.hold(&self.member)
     }
 
-    fn is_waiting(&self) -> bool {
-        self.state == State::Proposed
-    }
-
-    fn by(&self) -> (&str, Wall) {
-        (&self.proposed_by, self.proposed_at)
+    fn waits(&self) -> Option<(&str, Wall)> {
+        (self.state == State::Proposed).then_some((self.proposed_by.as_str(), self.proposed_at))
     }
 
     fn unknown(id: &str) -> Refused {

@@ -4,7 +4,7 @@
 
 use super::{Decided, Money, Refused, TOPUP, suspense::clearing};
 use crate::store::{
-    StoreError,
+    StoreError, discrepancy_decisions as decisions,
     ledger::{self, Movement},
     members, suspense,
     topups::{self, TopUp, Used},
@@ -25,6 +25,13 @@ pub struct Callback {
     pub amount: Fen,
     /// What became of it.
     pub paid: Paid,
+}
+
+impl Callback {
+    /// The payment: its channel, its number there, how much.
+    fn payment(&self) -> (&str, &str, Fen) {
+        (&self.channel, &self.transaction, self.amount)
+    }
 }
 
 /// What a channel says of a payment.
@@ -101,8 +108,8 @@ impl Money<'_> {
 
     /// A channel has called back about several payments; what each came to, in their order.
     ///
-    /// Rows are held in one order, top-ups, members, transactions, accounts, whatever the callbacks' own order is: two that credit the same
-    /// wallets at once wait for each other, and not in a circle.
+    /// Rows are held in one order, top-ups, members, discrepancies, transactions, accounts, whatever the callbacks' own order is: two that
+    /// credit the same wallets at once wait for each other, and not in a circle. Decisions about discrepancies keep to it too.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -124,8 +131,13 @@ impl Money<'_> {
         let mut suspended = BTreeSet::new();
         for channel in said.iter().map(|said| said.channel.as_str()).collect::<BTreeSet<_>>() {
             if suspense::has_long(self.tx, channel)? {
-                suspended.insert(channel);
+                for said in said.iter().filter(|said| said.channel == channel) {
+                    suspended.extend(self.too_much(said.payment())?);
+                }
             }
+        }
+        for discrepancy in &suspended {
+            decisions::hold(self.tx, *discrepancy)?;
         }
         let (mut credited, mut movements) = (vec![Credited::Unknown; said.len()], Vec::new());
         for at in in_order {
@@ -136,9 +148,9 @@ impl Money<'_> {
                 None => self.nobody_asked(said)?,
             };
             if let Credited::Now(member) = &done {
-                let debit = match suspended.contains(said.channel.as_str()) {
-                    true => self.paid_from(&said.channel, &said.transaction, said.amount)?,
-                    false => clearing(&said.channel),
+                let debit = match suspended.is_empty() {
+                    true => clearing(&said.channel),
+                    false => self.paid_from(said.payment(), &suspended, member)?,
                 };
                 movements.push(self.credits(said, member, debit));
             }

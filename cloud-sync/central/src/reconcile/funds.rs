@@ -2,9 +2,9 @@
 //! part is a transaction of its own, as everybody else who writes waits meanwhile; what is cut off is done again from the day's beginning.
 
 use super::{
+    counted::Counted,
     days::{Settings, night_after, through},
-    totals::{Bill, Flow, Sum, Totals},
-    words::{Class, Ended, Leg, Source},
+    totals::{Sum, Totals},
 };
 use crate::{
     desk::Clock,
@@ -12,13 +12,14 @@ use crate::{
     store::{
         Db, StoreError, Tx, bill_proposals, channel_settings, channels, discrepancies, jobs,
         reconcile::{self, Scope, TradeFile},
-        reconcile_runs::{self as runs, Begun, Group, Run, Which},
+        reconcile_decided as decided,
+        reconcile_runs::{self as runs, Begun, Run},
         reconcile_waiting::{self as waiting, Place, Waits},
     },
 };
 use domain::{ids::SiteId, time::Day};
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// How often it is tried again where somebody else took the same numbers at the same moment.
 const ATTEMPTS: usize = 5;
@@ -90,6 +91,8 @@ struct Inputs {
     missing: Vec<Day>,
     /// What was credited on the day.
     credits: Sum,
+    /// What people decided on it, less what did not count any more.
+    decided: Sum,
     /// When the day begins, in milliseconds: when the one before it ended.
     begins_at: i64,
     zone: String,
@@ -171,6 +174,7 @@ impl Task {
                 files: files.iter().map(input).collect(),
                 missing: missing.clone(),
                 credits: reconcile::credits(tx, channel, &window)?,
+                decided: decided::on(tx, &scope, &window)?,
                 begins_at: window.begin.0,
                 zone: setting.zone.name().to_owned(),
                 fee_ppm: setting.fee_ppm,
@@ -210,7 +214,7 @@ impl Reconciler {
             let from = self.first_to_do(&plan, day).await?.unwrap_or(day);
             self.days(&plan, from, day, by).await?;
             self.close(channel).await?;
-            self.keep_suspense(channel).await?;
+            self.follow(&plan, by).await?;
         }
         let scope = plan.scope;
         let counting = self.db.read(move |tx| runs::counting(tx, &scope, day)).await?;
@@ -231,7 +235,7 @@ impl Reconciler {
             Some(from) => self.days(&plan, from, to, by).await?,
         };
         self.close(channel).await?;
-        self.keep_suspense(channel).await?;
+        self.follow(&plan, by).await?;
         Ok(done)
     }
 
@@ -287,7 +291,6 @@ impl Reconciler {
             self.day(plan, task, by).await?;
             done += 1;
         }
-        self.bring_over(&plan.scope, by).await?;
         Ok(done)
     }
 
@@ -457,7 +460,7 @@ impl Reconciler {
     async fn finish(&self, plan: &Plan, id: u64, task: &Arc<Task>) -> Result<(), NotRun> {
         let of = Arc::clone(task);
         let counted = self.db.read(move |tx| {
-            let counted = Counted::of(tx, &of)?;
+            let counted = Counted::of(tx, &of.of, of.inputs.credits, &of.files, (&of.missing, &of.settings))?;
             let digest = runs::digest(tx, &of.of.name, of.of.window.day)?;
             Ok((counted, digest.to_string()))
         });
@@ -485,161 +488,45 @@ impl Reconciler {
         Ok(())
     }
 
-    /// What no run finds any more leaves suspense, and what a final day has found goes there.
-    async fn keep_suspense(&self, channel: &str) -> Result<(), NotRun> {
-        type Keep = fn(&mut Money<'_>, &str, u64) -> Result<Option<u64>, StoreError>;
-        let both: [Keep; 2] = [
-            |money, of, after| money.take_back_suspense(of, after),
-            |money, of, after| money.park_final(of, after),
-        ];
-        for keep in both {
-            let mut after = Some(0);
+    /// What follows from what was found, once all of it is: discrepancies say it, what no run finds any more leaves suspense, and what a final
+    /// day has found goes there. Also where no day was done: whoever did the last may have been cut off before this.
+    async fn follow(&self, plan: &Plan, by: &str) -> Result<(), NotRun> {
+        for step in [Follows::BringOver, Follows::TakeBack, Follows::Park] {
+            let (mut after, mut attempts) = (Some(0), ATTEMPTS);
             while let Some(last) = after {
-                let (of, now) = (channel.to_owned(), self.clock.wall());
-                let kept = self.db.write(move |tx| keep(&mut Money::new(tx, now, RULE), &of, last));
-                after = kept.await?;
+                let (scope, channel, over) = (plan.scope.clone(), plan.channel.clone(), plan.over);
+                let (by, now) = (by.to_owned(), self.clock.wall());
+                let part = self.db.write(move |tx| {
+                    runs::hold(tx, &scope)?;
+                    if !runs::is_all_found(tx, &scope, over)? {
+                        return Ok(None);
+                    }
+                    match step {
+                        Follows::BringOver => Ok(discrepancies::bring_over(tx, &scope, &by, now)?.then_some(0)),
+                        Follows::TakeBack => Money::new(tx, now, RULE).take_back_suspense(&channel, last),
+                        Follows::Park => Money::new(tx, now, RULE).park_final(&channel, last),
+                    }
+                });
+                match part.await {
+                    Ok(more) => after = more,
+                    // Another channel's took the same numbers at the same moment.
+                    Err(StoreError::Constraint(_)) if attempts > 1 && step == Follows::BringOver => attempts -= 1,
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(())
     }
+}
 
-    /// Has discrepancies say what was found.
-    async fn bring_over(&self, scope: &str, by: &str) -> Result<(), NotRun> {
-        let mut attempts = ATTEMPTS;
-        loop {
-            let (of, by, now) = (scope.to_owned(), by.to_owned(), self.clock.wall());
-            match self
-                .db
-                .write(move |tx| discrepancies::bring_over(tx, &of, &by, now))
-                .await
-            {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
-                Err(StoreError::Constraint(_)) if attempts > 1 => attempts -= 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
+/// What follows from what was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    BringOver,
+    TakeBack,
+    Park,
 }
 
 fn json(inputs: &Inputs) -> Result<String, StoreError> {
     serde_json::to_string(inputs).map_err(|error| StoreError::Broken(error.to_string()))
-}
-
-/// What is counted at a run's end.
-struct Counted {
-    new: Vec<Group>,
-    over: Vec<Group>,
-    open: Vec<Group>,
-    credits: Sum,
-    bill: Bill,
-    /// By the amounts of credits, and by those of lines.
-    pairs: (Sum, Sum),
-    /// Credits in no pair of days without a bill: of all of them, and of this day.
-    unlisted: (Sum, Sum),
-}
-
-impl Counted {
-    fn of(tx: &mut dyn Tx, task: &Task) -> Result<Self, StoreError> {
-        let (scope, day) = (&task.of.name, task.of.window.day);
-        let mut unlisted = (Sum::default(), Sum::default());
-        for missing in &task.missing {
-            let sum = reconcile::unlisted(tx, &task.of.channel, &task.settings.window(*missing))?;
-            unlisted.0 = unlisted.0.plus(sum);
-            if *missing == day {
-                unlisted.1 = sum;
-            }
-        }
-        Ok(Self {
-            new: runs::groups(tx, scope, day, Which::New)?,
-            over: runs::groups(tx, scope, day, Which::Over)?,
-            open: runs::groups(tx, scope, day, Which::Open)?,
-            credits: task.inputs.credits,
-            bill: reconcile::bill(tx, &task.files)?,
-            pairs: reconcile::pairs(tx, &task.of, &task.files)?,
-            unlisted,
-        })
-    }
-
-    fn totals(&self, before: Option<&Totals>, is_listed: bool) -> Totals {
-        let before = before.cloned().unwrap_or_default();
-        let sum = |groups: &[Group], is: &dyn Fn(&Group) -> bool| {
-            let of = groups.iter().filter(|group| is(group));
-            of.fold(Sum::default(), |sum, group| sum.plus(group.sum))
-        };
-        let ended = |group: &Group, how: Ended| group.ended == Some(how.code());
-        // Rows that are in no pair: what waits.
-        let waiting = |source: Source| move |group: &Group| group.source == source && !group.is_matched;
-        let flow = |source: Source, opening: Sum, new: Sum, matched: Sum, unlisted: Sum| {
-            let waits = waiting(source);
-            let is_done = |group: &Group| ended(group, Ended::Refunded) || ended(group, Ended::Said);
-            let refunded = sum(&self.over, &|group| waits(group) && is_done(group));
-            Flow {
-                opening,
-                new,
-                cleared: matched.plus(refunded),
-                written_off: sum(&self.over, &|group| waits(group) && ended(group, Ended::WrittenOff)),
-                closing: sum(&self.open, &waits).plus(unlisted),
-            }
-        };
-        let (unlisted, of_today) = self.unlisted;
-        let nothing = Sum::default();
-        let mut classes: BTreeMap<String, Flow> = BTreeMap::new();
-        let name = |leg: Leg, class: Class| format!("{} {}", leg.word(), class.word());
-        for (class, flow) in &before.classes {
-            classes.entry(class.clone()).or_default().opening = flow.closing;
-        }
-        for (groups, which) in [
-            (&self.new, Which::New),
-            (&self.over, Which::Over),
-            (&self.open, Which::Open),
-        ] {
-            for group in groups {
-                let flow = classes.entry(name(group.leg, group.class)).or_default();
-                let part = match which {
-                    Which::New => &mut flow.new,
-                    Which::Over if ended(group, Ended::WrittenOff) => &mut flow.written_off,
-                    Which::Over => &mut flow.cleared,
-                    Which::Open => &mut flow.closing,
-                };
-                *part = part.plus(group.sum);
-            }
-        }
-        let left_before = unlisted.minus(of_today);
-        if unlisted != nothing || before.unlisted != nothing {
-            let pending = classes.entry(name(Leg::Funds, Class::Pending)).or_default();
-            pending.closing = pending.closing.plus(unlisted);
-            pending.new = pending.new.plus(if is_listed { nothing } else { of_today });
-            pending.cleared = pending.cleared.plus(before.unlisted.minus(left_before));
-        }
-        classes.retain(|_, flow| *flow != Flow::default());
-        Totals {
-            credits: flow(
-                Source::Credit,
-                before.credits.closing,
-                self.credits,
-                self.pairs.0,
-                unlisted,
-            ),
-            payments: flow(
-                Source::Payment,
-                before.payments.closing,
-                self.bill.gross,
-                self.pairs.1,
-                nothing,
-            ),
-            refunds: flow(
-                Source::Refund,
-                before.refunds.closing,
-                self.bill.refunds,
-                nothing,
-                nothing,
-            ),
-            matched: self.pairs.0,
-            unlisted,
-            bill: self.bill,
-            classes,
-            site: None,
-        }
-    }
 }

@@ -7,6 +7,7 @@
 //! | [`days`] | days, what is due on one, how old something is |
 //! | [`stake`] | what money is at stake in a discrepancy, and what may be decided of it |
 //! | [`totals`] | control totals, and the digest |
+//! | `counted` | what a run comes to: what it has found, less what people have decided |
 //! | [`funds`] | runs of a channel: its bills against what wallets were credited |
 //! | [`payouts`] | runs of what channels have paid out |
 //! | [`site_day`] | what is said of a site's day |
@@ -14,8 +15,10 @@
 //! | [`sites`] | runs of a site's days: its journal, its energy report, its till |
 //! | [`nightly`] | days are done by themselves |
 //!
-//! *Architecture Invariant:* all but [`funds`], [`payouts`], [`sites`], `small` and [`nightly`] is without I/O and clock; what compares rows is SQL in `store/reconcile.rs`, in sets.
+//! *Architecture Invariant:* all but [`funds`], `counted`, [`payouts`], [`sites`], `small` and [`nightly`] is without I/O and clock; what compares
+//! rows is SQL in `store/reconcile.rs`, in sets.
 
+mod counted;
 pub mod days;
 pub mod funds;
 pub mod nightly;

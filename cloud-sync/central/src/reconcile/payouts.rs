@@ -2,11 +2,12 @@
 //! own that none before it was of.
 
 use super::{
+    counted::Verdicts,
     days::{Settings, night_after, through},
     funds::{self, NotRun},
     site_day::{Row, Said},
     small::{self, Days},
-    totals::{Bill, Totals},
+    totals::{Bill, Sum, Totals},
     words::{Class, Ended, Leg, Source},
 };
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
         Db, StoreError, Tx, channel_settings, channels,
         ledger::{self, Movement},
         payouts::{self, PaidOut},
+        reconcile_decided as decided,
         reconcile_runs::{self as runs, Run},
         site_verdicts as verdicts,
     },
@@ -95,6 +97,8 @@ struct Inputs<'a> {
     due: Vec<(Day, Fen)>,
     paid: Vec<(&'a str, Fen)>,
     settle_days: u32,
+    /// What people decided on the day.
+    decided: Sum,
 }
 
 /// What there is of a channel's payouts.
@@ -200,6 +204,7 @@ impl Days for Plan {
             due: due.collect(),
             paid: paid.map(|paid| (paid.reference.as_str(), paid.amount)).collect(),
             settle_days: self.settings.on(day).settle_days,
+            decided: decided::on(tx, &self.scope, &self.settings.window(day))?,
         };
         serde_json::to_string(&inputs).map_err(|error| StoreError::Broken(error.to_string()))
     }
@@ -211,8 +216,10 @@ impl Days for Plan {
         verdicts::end(tx, &self.scope, day, over.as_slice(), Ended::Matched)?;
         let before = runs::counting(tx, &self.scope, day.plus(-1))?.into_iter().next();
         let before = before.filter(|run| run.day == day.plus(-1)).and_then(|run| run.totals);
+        let window = self.settings.window(day);
+        let said = Verdicts::of(tx, &self.scope, day, (window.begin, window.end))?;
         Ok(Totals {
-            classes: runs::flows(tx, &self.scope, day, &before.unwrap_or_default().classes)?,
+            classes: said.classes(&before.unwrap_or_default().classes),
             ..Totals::default()
         })
     }

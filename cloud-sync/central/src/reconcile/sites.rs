@@ -2,7 +2,8 @@
 //! journal is not here. A site's day is small, so a run is one transaction.
 
 use super::{
-    days::{last_due, night_after},
+    counted::Verdicts,
+    days::{Window, last_due, night_after},
     funds::NotRun,
     site_day::{self, Said},
     small::{self, Days},
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     desk::Clock,
     store::{
-        Db, StoreError, Tx,
+        Db, StoreError, Tx, reconcile_decided as decided,
         reconcile_runs::{self as runs, Run},
         site_days::{self, EndedDay},
         site_verdicts as verdicts,
@@ -53,6 +54,8 @@ struct Inputs {
     /// Its orders, by their bills as they are now: people correct them later too.
     orders: Sum,
     energy: Energy,
+    /// What people decided on the day.
+    decided: Sum,
     zone: String,
 }
 
@@ -70,6 +73,10 @@ struct Plan {
 }
 
 impl Plan {
+    fn window(&self, day: Day) -> Window {
+        Window::of(&self.zone, day, 0)
+    }
+
     /// Where a day ended, if it has: with the last day before it that had entries, where the station was off all day.
     fn end_of(&self, day: Day) -> Option<&(EndedDay, Wall)> {
         let is_over = self.site.day.is_some_and(|now| now > day);
@@ -147,6 +154,7 @@ impl Task {
             findings: found.len(),
             orders,
             energy,
+            decided: decided::on(tx, &plan.scope, &plan.window(day))?,
             zone: plan.zone.name().to_owned(),
         };
         Ok(Self {
@@ -299,6 +307,7 @@ impl Days for Plan {
 /// Writes what is said of a day; what it came to.
 fn judge(tx: &mut dyn Tx, plan: &Plan, mut task: Task) -> Result<Totals, StoreError> {
     let (scope, day, site) = (&plan.scope, task.day, &plan.site);
+    let window = plan.window(day);
     verdicts::take_back(tx, scope, day)?;
     let said = task.say(tx, plan)?;
     verdicts::put(tx, scope, day, &said.said)?;
@@ -307,7 +316,7 @@ fn judge(tx: &mut dyn Tx, plan: &Plan, mut task: Task) -> Result<Totals, StoreEr
     let after = site_days::end_before(tx, &site.id, site.branch, day)?.unwrap_or(site.begins.seq);
     let to = task.last.map_or(site.head.seq, |ended| ended.last.seq);
     Ok(Totals {
-        classes: runs::flows(tx, scope, day, &before.classes)?,
+        classes: Verdicts::of(tx, scope, day, (window.begin, window.end))?.classes(&before.classes),
         site: Some(site_days::totals(tx, &site.id, site.branch, day, (after, to))?),
         ..Totals::default()
     })

@@ -32,61 +32,35 @@ pub struct Differs {
 }
 
 impl Differs {
-    /// What is at stake.
+    /// What is at stake: what the channel pays or takes for this very row, less what our books have of it. Nothing of it hangs on another
+    /// row, so that all rows of a payment together come to what is on one side alone of it.
     pub fn stake(&self) -> Stake {
         let amount = Fen(self.amount.0.abs());
-        let (ours, theirs) = (self.ours.unwrap_or(Fen::ZERO), self.theirs.unwrap_or(Fen::ZERO));
-        let more_there = |more: Fen| match more {
-            Fen(1..) => Stake::Long(more),
-            Fen(0) => Stake::None,
-            less => Stake::Short(Fen(-less.0)),
+        let of = |fen: Option<Fen>| fen.unwrap_or(Fen::ZERO);
+        let credited = match self.is_matched {
+            true => of(self.ours),
+            false => Fen::ZERO,
         };
-        match (self.class, self.source) {
+        let more_there = match (self.class, self.source) {
             // A fee is settled with what the channel pays out; a day and what is not due yet have no money of their own.
-            (Class::Pending | Class::Fee | Class::FileMissing, _) | (_, Source::Day) => Stake::None,
+            (Class::Pending | Class::Fee | Class::FileMissing, _) | (_, Source::Day) => Fen::ZERO,
             // Of a site's own books: what money is in it is moved by adjustments, decisions on bills and refunds, each by two people. What
             // was not paid out is owed by the channel still.
-            (_, Source::Order | Source::Entry | Source::Connector | Source::Payout) => Stake::None,
-            (Class::Long, _) => Stake::Long(amount),
-            (Class::Short, _) => Stake::Short(amount),
-            (Class::Amount, _) if self.is_matched => more_there(theirs - ours),
-            (Class::Amount, _) => Stake::Long(amount),
-            // It was credited under another number of ours. Otherwise it waits for whoever it is.
-            (Class::Ambiguous, _) if self.is_matched => more_there(theirs - ours),
-            (Class::Ambiguous, _) => Stake::Long(amount),
-            // The channel lists it twice, and pays or takes it twice.
-            (Class::Duplicate, Source::Refund) => Stake::Short(amount),
-            (Class::Duplicate, _) => Stake::Long(amount),
-            // Credited, and the channel's word is that it was not paid. Where nobody was credited, or a refund was not done, nothing moves.
-            (Class::Status, Source::Payment) if self.is_matched => Stake::Short(ours),
-            (Class::Status, _) => Stake::None,
-            // The channel has given back what is no payment of ours, or more than it was.
-            (Class::RefundOrphan, _) => Stake::Short(amount),
-            // What is beyond the payment may be in several refunds: in each no more than itself.
-            (Class::OverRefund, _) => match (theirs - ours).min(amount) {
-                beyond @ Fen(1..) => Stake::Short(beyond),
-                _ => Stake::None,
-            },
-            (
-                Class::Rating
-                | Class::Books
-                | Class::Fork
-                | Class::SetAside
-                | Class::Closed
-                | Class::MemberId
-                | Class::Forgotten
-                | Class::AboveFork
-                | Class::Cash
-                | Class::Energy
-                | Class::RegisterGap
-                | Class::Rollback
-                | Class::Unbilled
-                | Class::NoMeter
-                | Class::Conflict
-                | Class::JournalGap
-                | Class::Payout,
-                _,
-            ) => Stake::None,
+            (_, Source::Order | Source::Entry | Source::Connector | Source::Payout) => Fen::ZERO,
+            // The channel's word is that nothing was paid.
+            (Class::Status, Source::Payment) => -credited,
+            // Nothing was given back.
+            (Class::Status, _) => Fen::ZERO,
+            // It pays each line, also one that comes again.
+            (_, Source::Payment) => amount - credited,
+            // Our books have no refunds: whatever it has given back they do not know of.
+            (_, Source::Refund) => -amount,
+            (_, Source::Credit) => -amount,
+        };
+        match more_there {
+            more @ Fen(1..) => Stake::Long(more),
+            Fen(0) => Stake::None,
+            less => Stake::Short(-less),
         }
     }
 }
@@ -165,20 +139,21 @@ mod tests {
         for (class, source, is_matched, amount, ours, theirs, at_stake) in [
             (Long, Payment, alone, 500, None, Some(500), long(500)),
             (Short, Credit, alone, 500, Some(500), None, short(500)),
-            (Short, Refund, alone, -200, Some(500), Some(500), short(200)),
+            (Short, Refund, alone, -200, None, Some(-200), short(200)),
             (Amount, Payment, paired, 700, Some(500), Some(700), long(200)),
             (Amount, Payment, paired, 300, Some(500), Some(300), short(200)),
             (Amount, Payment, alone, 700, Some(500), Some(700), long(700)),
             (Ambiguous, Payment, paired, 500, Some(500), Some(500), Stake::None),
             (Ambiguous, Payment, alone, 500, None, Some(500), long(500)),
             (Duplicate, Payment, alone, 500, None, Some(500), long(500)),
-            (Duplicate, Refund, alone, -500, None, Some(500), short(500)),
+            (Duplicate, Refund, alone, -500, None, Some(-500), short(500)),
             (Status, Payment, paired, 500, Some(500), Some(500), short(500)),
+            (Status, Payment, paired, 700, Some(500), Some(700), short(500)),
             (Status, Payment, alone, 500, None, Some(500), Stake::None),
-            (Status, Refund, alone, -500, None, Some(500), Stake::None),
-            (RefundOrphan, Refund, alone, -500, None, Some(500), short(500)),
-            (OverRefund, Refund, alone, -300, Some(500), Some(600), short(100)),
-            (OverRefund, Refund, alone, -50, Some(500), Some(600), short(50)),
+            (Status, Refund, alone, -500, None, Some(-500), Stake::None),
+            (RefundOrphan, Refund, alone, -500, None, Some(-500), short(500)),
+            (OverRefund, Refund, alone, -300, Some(500), Some(600), short(300)),
+            (Pending, Refund, alone, -300, None, Some(-300), Stake::None),
             (Fee, Payment, paired, 500, Some(3), Some(4), Stake::None),
             (FileMissing, Day, alone, 0, None, None, Stake::None),
         ] {

@@ -41,9 +41,10 @@ pub struct Flow {
     pub opening: Sum,
     /// Of this day.
     pub new: Sum,
-    /// Matched on this day, given back by the channel, or of another class from now on.
+    /// Matched on this day, given back by the channel, of another class from now on, or settled by two people otherwise than by writing it
+    /// off.
     pub cleared: Sum,
-    /// Written off by two people.
+    /// Written off by two people; below zero where more came back that had been written off.
     pub written_off: Sum,
     /// Open at the end of this day: counted, not worked out.
     pub closing: Sum,

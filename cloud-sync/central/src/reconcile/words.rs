@@ -264,9 +264,7 @@ pub enum Ended {
     Changed = 2,
     /// The channel has given all of it back.
     Refunded = 3,
-    /// Two people have written it off.
-    WrittenOff = 4,
-    /// A later line says how it ended.
+    /// A later line says how it ended. Four was never written.
     Said = 5,
 }
 

@@ -8,6 +8,8 @@ use super::{
 use crate::bills::{Format, Sums};
 use domain::time::{Day, Wall};
 
+pub use super::proposed::State;
+
 /// The SHA-256 of no bytes.
 const OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -26,28 +28,6 @@ impl Kind {
         match self {
             Self::Withdraw => "withdraw",
             Self::Nothing => "nothing",
-        }
-    }
-}
-
-/// How far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It waits for a second person.
-    Proposed,
-    /// It was done.
-    Approved,
-    /// A person has said no.
-    Rejected,
-}
-
-impl State {
-    /// Its word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Proposed => "proposed",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
         }
     }
 }
@@ -99,12 +79,7 @@ pub(super) fn proposal(mut row: Row) -> Result<Proposal, StoreError> {
         day: row.text(4)?.parse().map_err(StoreError::Broken)?,
         file: row.optional_int(5)?.and_then(|file| u64::try_from(file).ok()),
         reason: row.text(6)?,
-        state: match row.text(7)?.as_str() {
-            "proposed" => State::Proposed,
-            "approved" => State::Approved,
-            "rejected" => State::Rejected,
-            _ => return Err(bad("the state")),
-        },
+        state: State::of_word(&row.text(7)?).ok_or_else(|| bad("the state"))?,
         proposed_by: row.text(8)?,
         proposed_at: Wall(row.int(9)?),
         decided_by: row.optional_text(10)?,

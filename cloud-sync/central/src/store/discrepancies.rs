@@ -1,7 +1,7 @@
 //! Discrepancies: named once, whichever runs find them, and told by their events. What runs have found is brought over in parts, and as
 //! often as one likes: where nothing has changed, nothing is written.
 
-use super::{Row, StoreError, Tx, Value, reconcile::PART};
+use super::{Row, StoreError, Tx, Value, discrepancy_decisions as decisions, reconcile::PART};
 use crate::reconcile::words::{Class, Leg, Source};
 use domain::{
     time::{Day, Wall},
@@ -15,9 +15,7 @@ pub enum State {
     Open,
     /// Somebody has proposed what to do.
     Proposed,
-    /// Somebody else has approved it.
-    Approved,
-    /// It is posted.
+    /// Somebody else has approved it, and it is posted.
     Posted,
     /// Runs find it no more.
     Cleared,
@@ -25,14 +23,13 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Open, Self::Proposed, Self::Approved, Self::Posted, Self::Cleared];
+    pub const ALL: [Self; 4] = [Self::Open, Self::Proposed, Self::Posted, Self::Cleared];
 
     /// Its word.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Proposed => "proposed",
-            Self::Approved => "approved",
             Self::Posted => "posted",
             Self::Cleared => "cleared",
         }
@@ -122,7 +119,8 @@ pub fn find(tx: &mut dyn Tx, id: u64) -> Result<Option<Discrepancy>, StoreError>
     row.map(discrepancy).transpose()
 }
 
-/// Discrepancies that are open since a day that is final and of which nothing is in suspense, after this one: at most so many.
+/// Discrepancies that are open since a day that is final and of which nothing is in suspense, after this one: at most so many. Not those of
+/// which something is decided still that [is to be taken back](super::suspense::doubtful) first.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -131,7 +129,7 @@ pub fn final_and_open(tx: &mut dyn Tx, scope: &str, after: u64, limit: u64) -> R
         &format!(
             "SELECT {COLUMNS} FROM discrepancy d WHERE scope = $1 AND closed_at IS NULL AND id > $2 \
              AND day <= (SELECT MAX(day) FROM run WHERE scope = $1 AND status = 'final') AND NOT EXISTS (SELECT 1 FROM suspense s \
-             WHERE s.discrepancy = d.id AND s.state <> 'reversed') ORDER BY id LIMIT $3"
+             WHERE s.discrepancy = d.id AND s.state IN ('parked', 'written_off', 'recovered')) ORDER BY id LIMIT $3"
         ),
         &[scope.into(), after.into(), limit.into()],
     )?;
@@ -165,23 +163,6 @@ pub fn payment_of(tx: &mut dyn Tx, of: &Discrepancy) -> Result<Option<String>, S
         ],
     )?;
     row.map_or(Ok(None), |mut row| row.optional_text(0))
-}
-
-/// What refunds on bills have given back of a payment, which a discrepancy is about.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn given_back(tx: &mut dyn Tx, of: &Discrepancy) -> Result<Fen, StoreError> {
-    let row = tx.query_optional(
-        "SELECT CAST(COALESCE(SUM(ABS(amount)), 0) AS BIGINT) FROM verdict WHERE scope = $1 AND source = $2 AND other = $3 \
-         AND until IS NULL",
-        &[
-            of.scope.as_str().into(),
-            Source::Refund.code().into(),
-            of.reference.as_str().into(),
-        ],
-    )?;
-    row.map_or(Ok(Fen::ZERO), |mut row| row.int(0).map(Fen))
 }
 
 /// Our number of the payment, as the line says that a discrepancy is about.
@@ -376,7 +357,8 @@ impl Turn {
         if let Some((leg, source)) = kind {
             values.extend([leg.code().into(), source.code().into()]);
         }
-        let rows = tx.query(&format!("{} LIMIT {PART}", self.which()), &values)?;
+        // In their order: whoever decides many holds them so too.
+        let rows = tx.query(&format!("{} ORDER BY 1 LIMIT {PART}", self.which()), &values)?;
         let more = rows.len() as u64 >= PART.unsigned_abs();
         let (state, closed_at) = match self {
             Self::OpenedAgain | Self::ChangedSince => ("'open'", "NULL"),
@@ -397,7 +379,13 @@ impl Turn {
                 values.push(now.0.into());
             }
             let is_told = !matches!(self, Self::Changed) || *is_other == Value::Int(1);
-            if tx.execute(&set, &values)? == 0 || !is_told {
+            if tx.execute(&set, &values)? == 0 {
+                continue;
+            }
+            if let (Self::ChangedSince, Value::Int(id)) = (self, id) {
+                decisions::end(tx, (scope, id.unsigned_abs()), now)?;
+            }
+            if !is_told {
                 continue;
             }
             tx.execute(

@@ -1,30 +1,15 @@
 //! What two people decide of discrepancies, who has one and what people say of it. What happened is in its events too.
 
-use super::{Row, StoreError, Tx, discrepancies::Discrepancy, members::member_id};
+use super::{
+    Row, StoreError, Tx,
+    discrepancies::{Discrepancy, State as Stands},
+    members::member_id,
+    reconcile_runs as runs,
+};
 use crate::reconcile::stake::{Differs, Kind};
 use domain::{ids::MemberId, time::Wall, units::Fen};
 
-/// How far a decision is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It waits for a second person.
-    Proposed,
-    /// It is in the books.
-    Approved,
-    /// A person has said no, or there was nothing to decide any more.
-    Rejected,
-}
-
-impl State {
-    /// Its word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Proposed => "proposed",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-        }
-    }
-}
+pub use super::proposed::State;
 
 /// A decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,12 +68,7 @@ fn decision(mut row: Row) -> Result<Decision, StoreError> {
         member: row.optional_text(3)?.map(|member| member_id(&member)).transpose()?,
         stake: Fen(row.int(4)?),
         reason: row.text(5)?,
-        state: match row.text(6)?.as_str() {
-            "proposed" => State::Proposed,
-            "approved" => State::Approved,
-            "rejected" => State::Rejected,
-            _ => return Err(bad("the state")),
-        },
+        state: State::of_word(&row.text(6)?).ok_or_else(|| bad("the state"))?,
         maker: row.text(7)?,
         made_at: Wall(row.int(8)?),
         checker: row.optional_text(9)?,
@@ -149,36 +129,52 @@ pub fn add(tx: &mut dyn Tx, of: &Decision) -> Result<u64, StoreError> {
     Ok(no)
 }
 
-/// The one that waits is decided, by whoever [holds](hold) the discrepancy.
+/// The one about a discrepancy that waits.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn waiting(tx: &mut dyn Tx, discrepancy: u64) -> Result<Option<Decision>, StoreError> {
+    let row = tx.query_optional(
+        &format!("SELECT {COLUMNS} FROM discrepancy_decision WHERE discrepancy = $1 AND state = 'proposed'"),
+        &[discrepancy.into()],
+    )?;
+    row.map(decision).transpose()
+}
+
+/// The one that waits is decided, by whoever [holds](hold) the discrepancy. What is approved counts in control totals from now on, and in
+/// those of no day that is final.
 ///
 /// # Errors
 /// [`StoreError::Broken`]: none waits; [`StoreError::Constraint`]: whoever proposed it approves it.
 pub fn decide(
     tx: &mut dyn Tx,
-    (discrepancy, no): (u64, u64),
+    of: &Discrepancy,
+    no: u64,
     state: State,
     (by, answer, transfer): (&str, Option<&str>, Option<&str>),
     now: Wall,
-) -> Result<(), StoreError> {
-    let decided = tx.execute(
-        "UPDATE discrepancy_decision SET state = $1, checker = $2, checked_at = $3, answer = $4, transfer = $5 \
-         WHERE discrepancy = $6 AND no = $7 AND state = 'proposed'",
+) -> Result<Decision, StoreError> {
+    let at = match state {
+        State::Approved => runs::not_final(tx, &of.scope, now)?,
+        _ => now,
+    };
+    let decided = tx.query_optional(
+        &format!(
+            "UPDATE discrepancy_decision SET state = $1, checker = $2, checked_at = $3, answer = $4, transfer = $5 \
+             WHERE discrepancy = $6 AND no = $7 AND state = 'proposed' RETURNING {COLUMNS}"
+        ),
         &[
             state.word().into(),
             by.into(),
-            now.0.into(),
+            at.0.into(),
             answer.into(),
             transfer.into(),
-            discrepancy.into(),
+            of.id.into(),
             no.into(),
         ],
     )?;
-    match decided {
-        1 => Ok(()),
-        _ => Err(StoreError::Broken(format!(
-            "decision {no} about discrepancy {discrepancy} does not wait"
-        ))),
-    }
+    let decided = decided.map(decision).transpose()?;
+    decided.ok_or_else(|| StoreError::Broken(format!("decision {no} about discrepancy {} does not wait", of.id)))
 }
 
 /// How far the discrepancy is from now on, and what happened.
@@ -188,17 +184,32 @@ pub fn decide(
 pub fn turn(
     tx: &mut dyn Tx,
     of: &Discrepancy,
-    state: super::discrepancies::State,
+    state: Stands,
     event: (&str, &str, Option<&str>),
     now: Wall,
 ) -> Result<(), StoreError> {
-    use super::discrepancies::State as Stands;
     let closed_at = matches!(state, Stands::Posted | Stands::Cleared).then_some(now.0);
     tx.execute(
         "UPDATE discrepancy SET state = $1, closed_at = $2 WHERE id = $3",
         &[state.word().into(), closed_at.into(), of.id.into()],
     )?;
+    if of.state == Stands::Posted && state != Stands::Posted {
+        end(tx, (&of.scope, of.id), now)?;
+    }
     happened(tx, of, event, now)
+}
+
+/// What was decided of a discrepancy does not count from now on.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn end(tx: &mut dyn Tx, (scope, discrepancy): (&str, u64), now: Wall) -> Result<(), StoreError> {
+    let at = runs::not_final(tx, scope, now)?;
+    tx.execute(
+        "UPDATE discrepancy_decision SET over_at = $1 WHERE discrepancy = $2 AND state = 'approved' AND over_at IS NULL",
+        &[at.0.into(), discrepancy.into()],
+    )
+    .map(drop)
 }
 
 /// Somebody has it from now on, or nobody.

@@ -8,7 +8,7 @@
 //! | `sqlite`, `postgres` | the two engines |
 //! | `value` | what goes into a statement and comes out |
 //! | `set` | rows that are written, or looked for, together |
-//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox`, `inbox`, `members`, `at_sites`, `directives`, `issues`, `placings`, `topups`, `channels`, `channel_settings`, `callbacks`, `bills`, `bill_proposals`, `reconcile`, `reconcile_judge`, `reconcile_waiting`, `reconcile_runs`, `discrepancies`, `refunds`, `bill_decisions`, `adjustments` | what is kept, by subject |
+//! | `identity`, `sites`, `enrolment`, `journal`, `branches`, `decisions`, `replica`, `ledger`, `findings`, `forgotten`, `openings`, `people`, `audit`, `answers`, `jobs`, `alerts`, `outbox`, `inbox`, `members`, `at_sites`, `directives`, `issues`, `placings`, `topups`, `channels`, `channel_settings`, `callbacks`, `bills`, `bill_proposals`, `proposed`, `reconcile`, `reconcile_judge`, `reconcile_waiting`, `reconcile_runs`, `reconcile_decided`, `discrepancies`, `discrepancy_decisions`, `suspense`, `refunds`, `bill_decisions`, `adjustments` | what is kept, by subject |
 //! | `moving` | from a file to PostgreSQL |
 //! | `standbys` | whether what is committed is with whoever takes PostgreSQL's place |
 //! | `queries` | what is read for people, over all sites |
@@ -51,8 +51,10 @@ pub mod payouts;
 pub mod people;
 pub mod placings;
 mod postgres;
+pub mod proposed;
 pub mod queries;
 pub mod reconcile;
+pub mod reconcile_decided;
 mod reconcile_judge;
 pub mod reconcile_runs;
 pub mod reconcile_waiting;

@@ -189,9 +189,9 @@ pub fn new_lines(tx: &mut dyn Tx, of: &Scope, file: u64, (after, to): (i64, i64)
     let mut values = judging(of);
     values.extend(part.clone());
     tx.execute(&judge, &values)?;
-    let mut values = vec![of.name(), of.day(), of.window.end.0.into()];
+    let mut values = vec![of.name(), of.day()];
     values.extend(part);
-    let lines = "bill_trade r WHERE r.kind = 'refund' AND r.file = $4 AND r.line > $5 AND r.line <= $6";
+    let lines = "bill_trade r WHERE r.kind = 'refund' AND r.file = $3 AND r.line > $4 AND r.line <= $5";
     tx.execute(&refunds("CAST($2 AS TEXT)", "0", lines), &values).map(drop)
 }
 

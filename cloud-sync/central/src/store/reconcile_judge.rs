@@ -7,8 +7,8 @@
 pub(super) const PAID: &str = "'', 'SUCCESS', '交易', '成功', '交易成功', '支付成功'";
 /// And of a refund that it is done.
 pub(super) const GIVEN_BACK: &str = "'', 'SUCCESS', 'REVOKED', '退款', '成功', '退款成功'";
-/// Or that it is under way.
-const UNDER_WAY: &str = "'PROCESSING'";
+/// Or that it is under way: nothing has moved yet.
+pub(super) const UNDER_WAY: &str = "'PROCESSING'";
 
 /// The columns of a verdict.
 pub(super) const COLUMNS: &str =
@@ -96,17 +96,17 @@ pub(super) fn payments(of: &Payments<'_>) -> String {
          CASE WHEN q.is_matched = 0 THEN (SELECT u.amount FROM topup u WHERE u.channel = q.channel AND u.ref = q.out_no \
          AND u.made_at < CAST($3 AS BIGINT)) END AS asked FROM q), \
          j AS MATERIALIZED (SELECT k.*, CASE WHEN k.is_matched = 0 THEN CASE \
-         WHEN k.is_again = 1 THEN 7 \
          WHEN k.status NOT IN ({PAID}) THEN 5 \
+         WHEN k.is_again = 1 THEN 7 \
          WHEN k.asked <> k.amount THEN 4 \
          WHEN k.asked IS NULL \
          AND (SELECT COUNT(*) FROM (SELECT 1 FROM topup c WHERE c.channel = k.channel AND c.amount = k.amount \
          AND c.made_at > k.at - 86400000 AND c.made_at <= k.at \
          AND (c.credited_at IS NULL OR c.credited_at >= CAST($3 AS BIGINT)) LIMIT 2) candidates) = 2 THEN 8 \
          WHEN k.at >= CAST($4 AS BIGINT) THEN 1 ELSE 2 END \
+         WHEN k.status NOT IN ({PAID}) THEN 5 \
          WHEN (SELECT t.ref FROM channel_transaction t WHERE t.channel = k.channel AND t.id = k.ref) <> k.out_no THEN 8 \
          WHEN k.credited <> k.amount THEN 4 \
-         WHEN k.status NOT IN ({PAID}) THEN 5 \
          WHEN k.fee <> k.due THEN 6 \
          ELSE 0 END AS class FROM k) \
          SELECT CAST($1 AS TEXT), 1, 1, j.ref, j.file, j.line, j.class, j.is_matched, CAST($2 AS TEXT), j.of_day, j.at, j.amount, \
@@ -116,8 +116,9 @@ pub(super) fn payments(of: &Payments<'_>) -> String {
     )
 }
 
-/// Verdicts of refunds. `$1` scope, `$2` day, `$3` its end; `of_day` is the day of a line, `was` what was said of it until now, `from` has
-/// lines as `r`.
+/// Verdicts of refunds. `$1` scope, `$2` day; `of_day` is the day of a line, `was` what was said of it until now, `from` has lines as `r`.
+///
+/// A refund that is under way has moved nothing yet. One that is done is known to our books in no case: they have no refunds to channels.
 pub(super) fn refunds(of_day: &str, was: &str, from: &str) -> String {
     let nameless = is_nameless("q");
     let is_one = format!("e.ref = q.ref AND e.out_no = q.out_no AND e.status IN ({GIVEN_BACK}) AND NOT {nameless}");
@@ -136,17 +137,15 @@ pub(super) fn refunds(of_day: &str, was: &str, from: &str) -> String {
          q AS MATERIALIZED (SELECT k.*, \
          (SELECT MIN(p.amount) FROM bill_trade p WHERE p.kind = 'payment' \
          AND p.channel = k.channel AND p.ref = k.payment AND {up_to_today}) AS captured, \
-         (SELECT t.amount FROM channel_transaction t WHERE t.channel = k.channel AND t.id = k.payment \
-         AND t.credited + 0 = 1 AND t.at + 0 < CAST($3 AS BIGINT)) AS credited, \
          (SELECT CAST(COALESCE(SUM(y.back), 0) AS BIGINT) FROM (SELECT MAX(-x.amount) AS back FROM bill_trade x \
          WHERE x.kind = 'refund' AND x.channel = k.channel AND x.origin = k.origin \
          AND (x.origin_ref IS NULL OR k.origin_ref IS NULL OR x.origin_ref = k.origin_ref) \
-         AND x.status IN ({GIVEN_BACK}, {UNDER_WAY}) AND {up_to_it} \
+         AND x.status IN ({GIVEN_BACK}) AND {up_to_it} \
          GROUP BY x.ref, x.out_no, CASE WHEN {nameless} THEN x.file END, CASE WHEN {nameless} THEN x.line END) y) AS back FROM k), \
-         j AS MATERIALIZED (SELECT q.*, CASE WHEN {duplicate} THEN 7 WHEN q.status NOT IN ({GIVEN_BACK}, {UNDER_WAY}) THEN 5 \
-         WHEN q.payment IS NULL THEN 9 WHEN q.back > q.captured THEN 10 WHEN q.credited IS NOT NULL THEN 3 ELSE 1 END AS class FROM q) \
+         j AS MATERIALIZED (SELECT q.*, CASE WHEN q.status IN ({UNDER_WAY}) THEN 1 WHEN q.status NOT IN ({GIVEN_BACK}) THEN 5 \
+         WHEN {duplicate} THEN 7 WHEN q.payment IS NULL THEN 9 WHEN q.back > q.captured THEN 10 ELSE 3 END AS class FROM q) \
          SELECT CAST($1 AS TEXT), 1, 4, j.ref, j.file, j.line, j.class, 0, CAST($2 AS TEXT), j.of_day, j.at, j.amount, \
-         CASE j.class WHEN 10 THEN j.captured WHEN 3 THEN j.credited END, CASE j.class WHEN 10 THEN -j.back ELSE j.amount END, \
+         CASE j.class WHEN 10 THEN j.captured END, CASE j.class WHEN 10 THEN -j.back ELSE j.amount END, \
          j.payment, {n} FROM j WHERE j.class <> j.was"
     )
 }

@@ -3,14 +3,13 @@
 
 use super::{Row, StoreError, Tx, Value, jobs, reconcile::PART};
 use crate::reconcile::{
-    totals::{Digest, Flow, Sum, Totals},
-    words::{Class, Ended, Leg, Source},
+    totals::{Digest, Sum, Totals},
+    words::{Class, Leg, Source},
 };
 use domain::{
     time::{Day, Wall},
     units::Fen,
 };
-use std::collections::BTreeMap;
 
 /// How long a run may say nothing before it is taken for dead, in milliseconds.
 pub const ALIVE_MS: i64 = 5 * 60_000;
@@ -119,11 +118,48 @@ pub enum Begun {
     Final,
 }
 
+/// Holds the runs of a scope fast until the transaction ends: none begins meanwhile, and what [was found](is_all_found) stays so.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hold(tx: &mut dyn Tx, scope: &str) -> Result<(), StoreError> {
+    jobs::hold(tx, "runs", scope)
+}
+
+/// Whether all is there that runs of a scope find of days up to the last that is over: none is at work, and none was cut off and left days
+/// without theirs. Runs of later days are those of a clock that was ahead.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_all_found(tx: &mut dyn Tx, scope: &str, over: Day) -> Result<bool, StoreError> {
+    let row = tx.query_optional(
+        "SELECT COUNT(DISTINCT CASE WHEN day <= $2 THEN day END) \
+         - COUNT(DISTINCT CASE WHEN day <= $2 AND status IN ('provisional', 'final') THEN day END), \
+         COUNT(CASE WHEN status = 'running' THEN 1 END) FROM run WHERE scope = $1",
+        &[scope.into(), over.to_string().into()],
+    )?;
+    row.map_or(Ok(true), |mut row| Ok(row.int(0)? == 0 && row.int(1)? == 0))
+}
+
+/// A time of now that is of no day of a scope that is final: where the clock was put back, when the last of these was over.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn not_final(tx: &mut dyn Tx, scope: &str, now: Wall) -> Result<Wall, StoreError> {
+    let row = tx.query_optional(
+        "SELECT ends_at FROM run WHERE scope = $1 AND status IN ('provisional', 'final') AND status = 'final' ORDER BY day DESC LIMIT 1",
+        &[scope.into()],
+    )?;
+    let ends_at = row.map_or(Ok(None), |mut row| row.optional_int(0))?;
+    Ok(ends_at.map_or(now, |ends_at| now.max(Wall(ends_at))))
+}
+
 /// Begins a run. What was found of the day and of all days after it does not count any more.
 ///
 /// # Errors
 /// [`StoreError`]; [`StoreError::Constraint`] also where somebody else began one at the same moment.
 pub fn begin(tx: &mut dyn Tx, scope: &str, day: Day, inputs: &str, by: &str, now: Wall) -> Result<Begun, StoreError> {
+    hold(tx, scope)?;
     tx.execute(
         "UPDATE run SET status = 'left', ended_at = $1 WHERE scope = $2 AND status = 'running' \
          AND (alive_until <= $1 OR alive_until > $3)",
@@ -311,53 +347,24 @@ pub fn groups(tx: &mut dyn Tx, scope: &str, day: Day, which: Which) -> Result<Ve
          GROUP BY leg, source, class, is_matched, COALESCE(ended, 0)",
         which.condition()
     );
-    let broken = || StoreError::Broken("a verdict has a number that is none".to_owned());
-    let group = |mut row: Row| {
-        Ok(Group {
-            leg: Leg::of_code(row.int(0)?).ok_or_else(broken)?,
-            source: Source::of_code(row.int(1)?).ok_or_else(broken)?,
-            class: Class::of_code(row.int(2)?).ok_or_else(broken)?,
-            is_matched: row.int(3)? != 0,
-            ended: Some(row.int(4)?).filter(|ended| *ended != 0),
-            sum: Sum {
-                count: row.int(5)?,
-                amount: Fen(row.int(6)?),
-            },
-        })
-    };
     let rows = tx.query(&statement, &[scope.into(), day.to_string().into()])?;
     rows.into_iter().map(group).collect()
 }
 
-/// What is open of each class, as it follows from the day before; under names as in `orders RATING`.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn flows(
-    tx: &mut dyn Tx,
-    scope: &str,
-    day: Day,
-    before: &BTreeMap<String, Flow>,
-) -> Result<BTreeMap<String, Flow>, StoreError> {
-    let mut flows: BTreeMap<String, Flow> = BTreeMap::new();
-    for (class, flow) in before {
-        flows.entry(class.clone()).or_default().opening = flow.closing;
-    }
-    for which in [Which::New, Which::Over, Which::Open] {
-        for group in groups(tx, scope, day, which)? {
-            let name = format!("{} {}", group.leg.word(), group.class.word());
-            let flow = flows.entry(name).or_default();
-            let part = match which {
-                Which::New => &mut flow.new,
-                Which::Over if group.ended == Some(Ended::WrittenOff.code()) => &mut flow.written_off,
-                Which::Over => &mut flow.cleared,
-                Which::Open => &mut flow.closing,
-            };
-            *part = part.plus(group.sum);
-        }
-    }
-    flows.retain(|_, flow| *flow != Flow::default());
-    Ok(flows)
+/// A group, in the order of [`groups`].
+pub(super) fn group(mut row: Row) -> Result<Group, StoreError> {
+    let broken = || StoreError::Broken("a verdict has a number that is none".to_owned());
+    Ok(Group {
+        leg: Leg::of_code(row.int(0)?).ok_or_else(broken)?,
+        source: Source::of_code(row.int(1)?).ok_or_else(broken)?,
+        class: Class::of_code(row.int(2)?).ok_or_else(broken)?,
+        is_matched: row.int(3)? != 0,
+        ended: Some(row.int(4)?).filter(|ended| *ended != 0),
+        sum: Sum {
+            count: row.int(5)?,
+            amount: Fen(row.int(6)?),
+        },
+    })
 }
 
 /// What is said on a day, and what is over on it, as one number. Files go by their days: their numbers are another database's otherwise.

@@ -5,7 +5,7 @@ use super::{
     Row, StoreError, Tx, Value,
     bills::TRADE_FORMATS,
     reconcile::{CREDITED, KEY, PAIR, PART, Scope, by_index, judging},
-    reconcile_judge::{COLUMNS, GIVEN_BACK, Payments, differs, is_nameless, payments, refunds},
+    reconcile_judge::{COLUMNS, GIVEN_BACK, Payments, UNDER_WAY, differs, is_nameless, payments, refunds},
 };
 use crate::reconcile::words::{Class, Ended, Source};
 use domain::time::Day;
@@ -32,8 +32,6 @@ pub enum Waits {
     Payments(Class),
     /// Refunds whose payment was on no bill, after it.
     Orphans,
-    /// Refunds whose payment nobody was credited for.
-    Refunds,
     /// Credits of a class.
     Credits(Class),
 }
@@ -51,14 +49,14 @@ impl Waits {
         ]
     };
     /// After its lines.
-    pub const AFTER_LINES: [Self; 2] = [Self::Orphans, Self::Refunds];
+    pub const AFTER_LINES: [Self; 1] = [Self::Orphans];
     /// After the day's credits.
     pub const AFTER_CREDITS: [Self; 2] = [Self::Credits(Class::Short), Self::Credits(Class::Pending)];
 
     const fn source(self) -> Source {
         match self {
             Self::Payments(_) => Source::Payment,
-            Self::Orphans | Self::Refunds => Source::Refund,
+            Self::Orphans => Source::Refund,
             Self::Credits(_) => Source::Credit,
         }
     }
@@ -67,7 +65,6 @@ impl Waits {
         match self {
             Self::Payments(class) | Self::Credits(class) => class,
             Self::Orphans => Class::RefundOrphan,
-            Self::Refunds => Class::Pending,
         }
     }
 
@@ -108,7 +105,6 @@ impl Waits {
         match self {
             Self::Payments(_) => ask.payments(tx),
             Self::Orphans => ask.orphans(tx),
-            Self::Refunds => ask.refunds(tx),
             Self::Credits(_) => ask.credits(tx),
         }
     }
@@ -212,27 +208,13 @@ impl Ask<'_> {
     /// Those whose payment is on a bill by now.
     fn orphans(&self, tx: &mut dyn Tx) -> Result<(), StoreError> {
         let of = self.of;
-        let open = self.open(4);
+        let open = self.open(3);
         let from = format!(
             "(SELECT of_day, file, line, class FROM verdict WHERE {open}) v CROSS JOIN bill_trade r WHERE r.file = v.file AND r.line = v.line"
         );
         let judge = refunds("v.of_day", "v.class", &from);
-        let values = vec![of.name(), of.day(), of.window.end.0.into()];
+        let values = vec![of.name(), of.day()];
         tx.execute(&judge, &self.with_part(values))?;
-        self.taken_over(tx)
-    }
-
-    /// Those whose payment is credited by now.
-    fn refunds(&self, tx: &mut dyn Tx) -> Result<(), StoreError> {
-        let (of, open) = (self.of, self.open(5));
-        tx.execute(
-            &format!(
-                "INSERT INTO verdict ({COLUMNS}) SELECT v.scope, 1, 4, v.ref, v.file, v.line, 3, 0, CAST($2 AS TEXT), v.of_day, v.at, \
-                 v.amount, t.amount, v.amount, v.other, v.n FROM (SELECT * FROM verdict WHERE {open}) v \
-                 CROSS JOIN channel_transaction t WHERE t.channel = $3 AND t.id = v.other AND {CREDITED} $4"
-            ),
-            &self.with_part(vec![of.name(), of.day(), of.channel(), of.window.end.0.into()]),
-        )?;
         self.taken_over(tx)
     }
 
@@ -262,8 +244,8 @@ impl Ask<'_> {
     }
 }
 
-/// Refunds of which the channel says only now that they are done, and refunds that together are all of a payment that nobody was credited
-/// for, which is over with them.
+/// Refunds of which the channel says only now how they ended, and refunds that together are all of a payment that nobody was credited for,
+/// which is over with them.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -271,14 +253,15 @@ pub fn given_back(tx: &mut dyn Tx, of: &Scope) -> Result<(), StoreError> {
     by_index(tx)?;
     let open = "scope = $1 AND leg = 1 AND source = 4 AND until IS NULL";
     let nameless = is_nameless("l");
+    // Of what is under way any line says how it ended that does not say the same; of what was not done a later one says that it is.
     tx.execute(
         &format!(
-            "UPDATE verdict SET until = $2, ended = {} WHERE {open} AND class IN (1, 3, 5, 9, 10) AND EXISTS (SELECT 1 FROM bill_trade l \
+            "UPDATE verdict SET until = $2, ended = {} WHERE {open} AND class IN (1, 5) AND EXISTS (SELECT 1 FROM bill_trade l \
              JOIN bill_trade x ON x.kind = 'refund' AND x.channel = l.channel AND x.ref = l.ref AND x.out_no = l.out_no \
              JOIN bill_file f ON f.id = x.file + 0 WHERE l.file = verdict.file AND l.line = verdict.line \
-             AND l.status NOT IN ({GIVEN_BACK}) AND NOT {nameless} AND x.status IN ({GIVEN_BACK}) AND f.state = 'imported' \
-             AND f.day <= $2 AND (f.day > verdict.of_day OR (f.day = verdict.of_day AND (x.file > l.file OR (x.file = l.file \
-             AND x.line > l.line)))))",
+             AND NOT {nameless} AND f.state = 'imported' AND f.day <= $2 AND ((verdict.class = 1 AND x.status NOT IN ({UNDER_WAY})) \
+             OR (verdict.class = 5 AND x.status IN ({GIVEN_BACK}) AND (f.day > verdict.of_day OR (f.day = verdict.of_day \
+             AND (x.file > l.file OR (x.file = l.file AND x.line > l.line)))))))",
             Ended::Said.code()
         ),
         &[of.name(), of.day()],
@@ -287,15 +270,15 @@ pub fn given_back(tx: &mut dyn Tx, of: &Scope) -> Result<(), StoreError> {
         &format!(
             "UPDATE verdict SET until = $2, ended = {} WHERE scope = $1 AND leg = 1 AND source = 1 AND class IN ({HAD_CODES}) \
              AND until IS NULL AND is_matched = 0 AND amount > 0 AND amount = (SELECT SUM(-r.amount) FROM verdict r \
-             CROSS JOIN bill_trade l WHERE r.scope = verdict.scope AND r.other = verdict.ref AND r.leg = 1 AND r.source = 4 \
-             AND r.class = 1 AND r.until IS NULL AND l.file = r.file AND l.line = r.line AND l.status IN ({GIVEN_BACK}))",
+             WHERE r.scope = verdict.scope AND r.other = verdict.ref AND r.leg = 1 AND r.source = 4 AND r.class = 3 \
+             AND r.until IS NULL)",
             Ended::Refunded.code()
         ),
         &[of.name(), of.day()],
     )?;
     tx.execute(
         &format!(
-            "UPDATE verdict SET until = $2, ended = {0} WHERE {open} AND class = 1 AND EXISTS (SELECT 1 FROM verdict p \
+            "UPDATE verdict SET until = $2, ended = {0} WHERE {open} AND class = 3 AND EXISTS (SELECT 1 FROM verdict p \
              WHERE p.scope = verdict.scope AND p.leg = 1 AND p.source = 1 AND p.ref = verdict.other AND p.until = $2 AND p.ended = {0})",
             Ended::Refunded.code()
         ),
@@ -334,7 +317,7 @@ pub fn take_back(tx: &mut dyn Tx, of: &Scope) -> Result<bool, StoreError> {
     let opened = tx.execute(
         &format!(
             "UPDATE verdict SET until = NULL, ended = NULL WHERE ({KEY}) IN (SELECT {KEY} FROM verdict WHERE scope = $1 \
-             AND until >= $2 AND ended <> 4 LIMIT {PART})"
+             AND until >= $2 LIMIT {PART})"
         ),
         &[of.name(), of.day()],
     )?;

@@ -160,8 +160,8 @@ pub fn has_long(tx: &mut dyn Tx, channel: &str) -> Result<bool, StoreError> {
     Ok(row.is_some())
 }
 
-/// What stands in suspense, or was written off or recovered, and may not be so any more: its discrepancy is over, has other values, or is a
-/// payment of which some was given back. After this one, at most so many.
+/// What stands in suspense, or was written off or recovered, and may not be so any more: its discrepancy is over, or has other values.
+/// After this one, at most so many.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -170,31 +170,12 @@ pub fn doubtful(tx: &mut dyn Tx, channel: &str, after: u64, limit: u64) -> Resul
     let rows = tx.query(
         &format!(
             "SELECT s.{columns} FROM suspense s JOIN discrepancy d ON d.id = s.discrepancy WHERE s.channel = $1 AND s.discrepancy > $2 \
-             AND s.state IN ('parked', 'written_off', 'recovered') AND (s.basis <> {BASIS} OR (d.class = $3 AND EXISTS (SELECT 1 \
-             FROM verdict r WHERE r.scope = d.scope AND r.other = d.ref)) OR NOT EXISTS (SELECT 1 FROM verdict v WHERE {SAME})) \
-             ORDER BY s.discrepancy LIMIT $4"
+             AND s.state IN ('parked', 'written_off', 'recovered') AND (s.basis <> {BASIS} OR NOT EXISTS (SELECT 1 FROM verdict v WHERE {SAME})) \
+             ORDER BY s.discrepancy LIMIT $3"
         ),
-        &[
-            channel.into(),
-            after.into(),
-            Class::Long.code().into(),
-            limit.into(),
-        ],
+        &[channel.into(), after.into(), limit.into()],
     )?;
     rows.into_iter().map(suspense).collect()
-}
-
-/// Whether all that runs of a channel have found is there: none is at work, and none was cut off and left later days without theirs.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn is_all_found(tx: &mut dyn Tx, scope: &str) -> Result<bool, StoreError> {
-    let row = tx.query_optional(
-        "SELECT COUNT(DISTINCT day) - COUNT(DISTINCT CASE WHEN status IN ('provisional', 'final') THEN day END), \
-         COUNT(CASE WHEN status = 'running' THEN 1 END) FROM run WHERE scope = $1",
-        &[scope.into()],
-    )?;
-    row.map_or(Ok(true), |mut row| Ok(row.int(0)? == 0 && row.int(1)? == 0))
 }
 
 /// Keeps where it is from now on.

@@ -161,6 +161,7 @@ on_both! {
     reconciliation {
         a_day_is_reconciled_when_somebody_asks_and_what_differs_is_listed
         two_people_decide_what_differs_one_by_one_and_many_at_once
+        many_are_decided_two_hundred_at_a_time_whatever_stands_before_them
     }
     refunds {
         money_goes_back_for_an_order_by_one_person_or_two_once_its_site_has_marked_it

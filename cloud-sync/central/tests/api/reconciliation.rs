@@ -266,3 +266,47 @@ pub(crate) async fn two_people_decide_what_differs_one_by_one_and_many_at_once(o
     let loss = office.db.read(|tx| central::store::ledger::balance(tx, "writeoff"));
     assert_eq!(loss.await.unwrap().0, -5_730);
 }
+
+pub(crate) async fn many_are_decided_two_hundred_at_a_time_whatever_stands_before_them(office: Office) {
+    let maker = office.machine("li", &["finance_maker"]).await;
+    let checker = office.machine("zhao", &["finance_checker"]).await;
+    let both = office.machine("qian", &["finance_maker", "finance_checker"]).await;
+    channel(&office, "wechat", MERCHANT, "wechat").await;
+    let credited = office.db.write(|tx| {
+        for n in 0..201_i64 {
+            tx.execute(
+                "INSERT INTO channel_transaction (channel, id, ref, amount, credited, at) VALUES ('wechat', $1, $1, 1, 1, $2)",
+                &[format!("{n:04}").into(), (crate::office::BEGIN.0 + n).into()],
+            )?;
+        }
+        Ok(())
+    });
+    credited.await.unwrap();
+    office.pass(5 * DAY_MS);
+    let bill = wechat_trade(&[]);
+    for day in ["2026-03-10", "2026-03-11", "2026-03-12", "2026-03-13"] {
+        put(&office, &maker, &path("wechat", day, "wechat_trade"), bill.as_bytes())
+            .await
+            .expect(201);
+    }
+    let ask = json!({ "channel": "wechat", "day": "2026-03-13" });
+    office.post(&maker, "/v1/reconciliation/runs", &ask).await.expect(200);
+
+    let (proposals, approvals) = ("/v1/discrepancies/proposals", "/v1/discrepancies/approvals");
+    let many = json!({ "of": { "class": "SHORT" }, "decision": "write_off", "reason": "as agreed" });
+    let of = json!({ "of": { "class": "SHORT" } });
+    let counts = |told: &Value| (told["done"].clone(), told["not_done"].clone(), told["more"].clone());
+    let said = |done: u64, not_done: u64, more: bool| (json!(done), json!(not_done), json!(more));
+    let done = office.post(&both, proposals, &many).await.expect(200);
+    assert_eq!(counts(&done), said(200, 0, true));
+    let done = office.post(&maker, proposals, &many).await.expect(200);
+    assert_eq!(counts(&done), said(1, 0, false));
+    // Of their own they approve none, and the one that is behind them all.
+    let done = office.post(&both, approvals, &of).await.expect(200);
+    assert_eq!(counts(&done), said(1, 200, false));
+    assert_eq!(done["why"].as_array().unwrap().len(), 100);
+    let done = office.post(&checker, approvals, &of).await.expect(200);
+    assert_eq!(counts(&done), said(200, 0, false));
+    let loss = office.db.read(|tx| central::store::ledger::balance(tx, "writeoff"));
+    assert_eq!(loss.await.unwrap().0, -201);
+}

@@ -105,7 +105,6 @@ fn long(reference: &str, transaction: &str, amount: &str) -> LongCredit {
         transaction: transaction.to_owned(),
         member: id("w"),
         amount: yuan(amount),
-        account: "long:wechat".to_owned(),
     }
 }
 
@@ -140,7 +139,8 @@ fn a_credit_of_a_forgotten_top_up_repays_what_the_restore_has_paid_before_the_wa
     );
     assert_eq!(credit(long("T-3", "tx-3", "5")), Credited::Now(id("w")));
     assert_eq!(company.wallet("w"), yuan("18"));
-    assert_eq!(company.balance("long:wechat"), owed("45"));
+    // With what the member had paid in before.
+    assert_eq!(company.balance("clearing:wechat"), owed("95"));
     company.check_equal();
 }
 
@@ -173,7 +173,7 @@ fn a_long_is_credited_once_whether_the_callback_or_the_person_is_first(mut compa
     };
     assert_eq!(credit(of_another), Err(Refused::OtherTopUp("T-3".to_owned())));
     assert_eq!((company.wallet("w"), company.wallet("v")), (yuan("150"), Fen::ZERO));
-    assert_eq!(company.balance("long:wechat"), Fen::ZERO - yuan("100"));
+    assert_eq!(company.balance("clearing:wechat"), Fen::ZERO - yuan("150"));
 }
 
 fn another_life_of_head_offices_takes_back_what_the_one_before_has_on_the_road(mut company: Company) {

@@ -24,7 +24,7 @@ on_both! {
     ambiguous_is_credited_under_another_number_of_ours
     refund_orphan_has_no_payment
     over_refund_is_more_than_was_paid
-    a_refund_of_what_was_credited_is_short
+    a_refund_that_is_done_is_short_whether_its_payment_was_credited_or_not
     file_missing_is_told_when_it_was_due_and_holds_short_back
 }
 
@@ -139,7 +139,7 @@ fn long_is_over_when_all_of_it_was_given_back(world: &World) {
     world.bill(D2, &[refunded(&payment, "r1", 2_000)]);
     world.bill(D3, &[refunded(&payment, "r2", 3_000)]);
     world.run(D3);
-    assert_eq!(world.open(D2), ["LONG payment t1 - 5000", "PENDING refund r1 - -2000"]);
+    assert_eq!(world.open(D2), ["LONG payment t1 - 5000", "SHORT refund r1 - -2000"]);
     assert_eq!(world.open(D3), none());
     // Who credits it after that has credited what the channel does not have.
     world.credit("t1", "T1", 5_000, "2026-03-12 09:00:00");
@@ -196,11 +196,33 @@ fn status_is_not_that_it_was_paid(world: &World) {
         status: "退款失败",
         ..refunded(&payment, "r1", 100)
     };
-    world.bill(D1, &[closed, failed]);
+    // It comes before whatever else differs: of what was not paid no other amount, no other number, and no second line.
+    for (reference, fen) in [("t2", 700), ("t3", 700), ("t4", 700)] {
+        world.credit(reference, &reference.to_uppercase(), fen, "2026-03-09 12:00:00");
+    }
+    let unpaid = |reference: &str, own: &str, fen: i64| crate::world::Line {
+        status: "已关闭",
+        ..paid(reference, own, fen)
+    };
+    let lines = [
+        closed,
+        failed,
+        unpaid("t2", "T2", 500),
+        unpaid("t3", "T9", 700),
+        paid("t4", "T4", 700),
+        unpaid("t4", "T4", 700),
+    ];
+    world.bill(D1, &lines);
     world.run(D1);
     assert_eq!(
         world.open(D1),
-        ["STATUS payment t1 5000 5000", "STATUS refund r1 - -100"]
+        [
+            "STATUS payment t1 5000 5000",
+            "STATUS payment t2 700 500",
+            "STATUS payment t3 700 700",
+            "STATUS payment t4 - 700",
+            "STATUS refund r1 - -100"
+        ]
     );
 }
 
@@ -300,21 +322,21 @@ fn over_refund_is_more_than_was_paid(world: &World) {
         world.open(D2),
         [
             "OVER_REFUND refund r3 5000 -5001",
-            "SHORT refund r1 5000 -3000",
-            "SHORT refund r2 5000 -2000"
+            "SHORT refund r1 - -3000",
+            "SHORT refund r2 - -2000"
         ]
     );
 }
 
-fn a_refund_of_what_was_credited_is_short(world: &World) {
+fn a_refund_that_is_done_is_short_whether_its_payment_was_credited_or_not(world: &World) {
     world.now("2026-03-12 12:00:00");
     let payment = paid("t1", "T1", 5_000);
     world.bill(D1, &[payment.clone(), refunded(&payment, "r1", 1_000)]);
     world.bill(D2, &[]);
     world.credit("t1", "T1", 5_000, "2026-03-10 12:00:00");
     world.run(D2);
-    assert_eq!(world.open(D1), ["LONG payment t1 - 5000", "PENDING refund r1 - -1000"]);
-    assert_eq!(world.open(D2), ["SHORT refund r1 5000 -1000"]);
+    assert_eq!(world.open(D1), ["LONG payment t1 - 5000", "SHORT refund r1 - -1000"]);
+    assert_eq!(world.open(D2), ["SHORT refund r1 - -1000"]);
 }
 
 fn file_missing_is_told_when_it_was_due_and_holds_short_back(world: &World) {

@@ -6,9 +6,11 @@ mod classes;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
 #[path = "../store/cluster.rs"]
 mod cluster;
+mod payouts;
 mod plans;
 mod rules;
 mod runs;
+mod suspense;
 mod truth;
 mod workflow;
 mod world;

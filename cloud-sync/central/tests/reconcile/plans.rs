@@ -10,6 +10,7 @@ use central::{
     store::{
         Dialect, LookUp, Row, SetStatement, StoreError, Tx, Value, discrepancies,
         reconcile::{self, Scope},
+        reconcile_decided as decided,
         reconcile_runs::{self as runs, Which},
         reconcile_waiting::{self as waiting, Place, Waits},
     },
@@ -187,6 +188,9 @@ fn no_table_is_read_to_its_end(world: &World) {
             runs::groups(tx, scope, today, which)?;
         }
         runs::digest(tx, scope, today)?;
+        decided::on(tx, scope, &window)?;
+        decided::open(tx, scope, today, window.end)?;
+        runs::is_all_found(tx, scope, today)?;
         while discrepancies::bring_over(tx, scope, "test", window.end)? {}
         Ok(std::mem::take(&mut tx.plans))
     }));

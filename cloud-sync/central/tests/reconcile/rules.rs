@@ -32,6 +32,10 @@ on_both! {
     what_comes_later_changes_nothing_of_the_past
     what_waits_is_asked_again_when_rows_come
     a_refund_that_is_under_way_ends_no_long
+    a_refund_that_was_under_way_and_is_not_done_is_no_short
+    a_clock_that_was_ahead_stops_nothing_from_being_followed_up
+    what_was_found_is_told_also_where_its_run_was_cut_off_before_that
+    while_days_lack_their_runs_nothing_is_cleared
     refunds_without_numbers_of_their_own_are_one_each
 }
 
@@ -312,15 +316,12 @@ fn a_line_that_is_brought_anew_is_the_same_discrepancy(world: &World) {
 fn a_discrepancy_that_people_have_decided_is_not_cleared_behind_them(world: &World) {
     world.bill(D1, &[paid("t1", "T1", 500)]);
     world.run(D1);
-    world.execute("UPDATE discrepancy SET state = 'approved'", vec![]);
+    world.execute("UPDATE discrepancy SET state = 'posted', closed_at = 1", vec![]);
     world.now("2026-03-12 01:00:00");
     world.credit("t1", "T1", 500, "2026-03-10 12:00:00");
     world.bill(D2, &[]);
     world.run(D2);
-    assert_eq!(
-        words(world.query("SELECT state FROM discrepancy", vec![])),
-        ["approved"]
-    );
+    assert_eq!(words(world.query("SELECT state FROM discrepancy", vec![])), ["posted"]);
 }
 
 fn a_line_that_was_not_paid_is_no_long(world: &World) {
@@ -423,7 +424,7 @@ fn what_waits_is_asked_again_when_rows_come(world: &World) {
         world.open(D1),
         ["AMBIGUOUS payment t1 - 500", "REFUND_ORPHAN refund r1 - -400"]
     );
-    assert_eq!(world.open(D2), ["LONG payment t1 - 500", "SHORT refund r1 900 -400"]);
+    assert_eq!(world.open(D2), ["LONG payment t1 - 500", "SHORT refund r1 - -400"]);
     let states = words(world.query(
         "SELECT CAST(class AS TEXT) || ' ' || state FROM discrepancy ORDER BY class",
         vec![],
@@ -471,9 +472,93 @@ fn refunds_without_numbers_of_their_own_are_one_each(world: &World) {
         world.open(D1),
         [
             "OVER_REFUND refund t1 500 -600",
-            "SHORT refund t1 500 -200",
-            "SHORT refund t1 500 -200"
+            "SHORT refund t1 - -200",
+            "SHORT refund t1 - -200"
         ]
     );
     assert_eq!(world.query("SELECT 1 FROM discrepancy", vec![]).len(), 3);
+}
+
+fn a_refund_that_was_under_way_and_is_not_done_is_no_short(world: &World) {
+    world.now("2026-03-13 12:00:00");
+    world.credit("t1", "T1", 500, "2026-03-09 12:00:00");
+    let payment = paid("t1", "T1", 500);
+    let said = |status: &'static str| crate::world::Line {
+        status,
+        ..refunded(&payment, "r1", 500)
+    };
+    world.bill(D1, &[payment.clone(), said("PROCESSING")]);
+    world.run(D1);
+    assert_eq!(world.open(D1), ["PENDING refund r1 - -500"], "nothing has moved yet");
+    world.bill(D2, &[said("CHANGE")]);
+    world.run(D2);
+    assert_eq!(world.open(D2), ["STATUS refund r1 - -500"]);
+    // The one that is made in its place is no more than was paid.
+    world.bill(D3, &[refunded(&payment, "r2", 500)]);
+    world.run(D3);
+    assert_eq!(world.open(D3), ["SHORT refund r2 - -500", "STATUS refund r1 - -500"]);
+}
+
+fn states(world: &World) -> Vec<String> {
+    words(world.query(
+        "SELECT CAST(class AS TEXT) || ' ' || ref || ' ' || state FROM discrepancy ORDER BY id",
+        vec![],
+    ))
+}
+
+fn a_clock_that_was_ahead_stops_nothing_from_being_followed_up(world: &World) {
+    world.now("2026-03-10 02:00:00");
+    world.bill(D1, &[]);
+    world.run(D1);
+    // Years ahead some days are done, and taken back when that is seen.
+    world.now("2031-03-10 02:00:00");
+    world.run("2026-03-20");
+    world.now("2026-03-11 02:00:00");
+    world.bill(D2, &[paid("t2", "T2", 500)]);
+    wait(world.reconciler.catch_up(CHANNEL, day(D2), "test")).unwrap();
+    world.now("2026-03-12 02:00:00");
+    wait(world.reconciler.catch_up(CHANNEL, day(D3), "test")).unwrap();
+    let ahead = world.query(
+        "SELECT 1 FROM run WHERE day > $1 AND status = 'replaced'",
+        vec![D3.into()],
+    );
+    assert_eq!(ahead.len(), 9);
+    assert_eq!(world.discrepancies_of(CHANNEL), ["LONG payment t2 - 500"]);
+    assert_eq!(status(world, D2).as_deref(), Some("final"));
+    let parked = world.query("SELECT amount FROM suspense WHERE state = 'parked'", vec![]);
+    assert_eq!(parked.len(), 1);
+}
+
+fn what_was_found_is_told_also_where_its_run_was_cut_off_before_that(world: &World) {
+    world.now("2026-03-10 10:00:00");
+    world.bill(D1, &[paid("t1", "T1", 500)]);
+    world.run(D1);
+    // As if the run had ended, and whoever was at it had not gone on.
+    world.execute("UPDATE discrepancy SET amount = 400, theirs = 400", vec![]);
+    assert_eq!(wait(world.reconciler.catch_up(CHANNEL, day(D1), "test")).unwrap(), 0);
+    let amounts = words(world.query("SELECT CAST(amount AS TEXT) FROM discrepancy", vec![]));
+    assert_eq!(amounts, ["500"]);
+}
+
+fn while_days_lack_their_runs_nothing_is_cleared(world: &World) {
+    world.now("2026-03-12 10:00:00");
+    world.bill(D1, &[]);
+    world.bill(D2, &[paid("t2", "T2", 500)]);
+    world.run(D2);
+    let before = states(world);
+    assert_eq!(before, ["2 t2 open"]);
+    // Somebody begins the first day anew and is cut off; the first alone is done then.
+    let now = world.reconciler.clock.wall();
+    let begun = world
+        .db
+        .write(move |tx| runs::begin(tx, "channel:bank", day(D1), "{}", "another", now));
+    assert!(matches!(wait(begun).unwrap(), Begun::Now(_)));
+    world.set(now.after_ms(runs::ALIVE_MS));
+    world.run(D1);
+    assert_eq!(status(world, D2), None);
+    assert_eq!(states(world), before, "nobody knows what the second day has");
+    world.run(D2);
+    assert_eq!(states(world), before);
+    let events = words(world.query("SELECT kind FROM discrepancy_event ORDER BY no", vec![]));
+    assert_eq!(events, ["opened"]);
 }

@@ -1,8 +1,8 @@
-//! What people decide of discrepancies, and what becomes of the money: two people, once, and back where there was no difference after all.
+//! What people decide of discrepancies: two people, once.
 
 use crate::{
     on_both,
-    world::{CHANNEL, Line, World, paid, refunded, wait},
+    world::{CHANNEL, Line, World, paid, wait},
 };
 use central::{
     money::{Callback, Credited, Money, Paid, Propose, Refused, Undecided},
@@ -31,10 +31,7 @@ on_both! {
     of_two_who_decide_at_once_one_does
     what_has_changed_since_it_was_proposed_is_proposed_anew
     a_bill_that_is_withdrawn_takes_back_what_was_decided_and_it_may_be_decided_again
-    what_is_open_on_a_final_day_is_in_suspense_by_itself
     who_has_it_and_what_is_said_stands_beside_it
-    what_was_decided_of_other_values_is_taken_back_and_decided_anew
-    a_long_of_which_some_was_given_back_is_as_much_less
 }
 
 const D1: &str = "2026-03-09";
@@ -43,12 +40,12 @@ const D3: &str = "2026-03-11";
 const D4: &str = "2026-03-12";
 const LATER: &str = "2026-03-20 10:00:00";
 
-fn m(name: &str) -> MemberId {
+pub(crate) fn m(name: &str) -> MemberId {
     name.parse().unwrap()
 }
 
 impl World {
-    fn money<T: Send + 'static>(
+    pub(crate) fn money<T: Send + 'static>(
         &self,
         by: &'static str,
         work: impl FnOnce(&mut Money<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -58,7 +55,7 @@ impl World {
     }
 
     /// Members are here, with nothing in their wallets but what was credited.
-    fn has_members(&self) {
+    pub(crate) fn has_members(&self) {
         let now = central::desk::Clock::wall(&*self.clock);
         for name in ["m1", "w"] {
             wait(self.db.write(move |tx| members::put(tx, &m(name), name, "test", now))).unwrap();
@@ -66,7 +63,7 @@ impl World {
     }
 
     /// A wallet is credited as a callback does it, at noon of a day.
-    fn pays(&self, transaction: &str, out_no: &str, fen: i64, of: &str) {
+    pub(crate) fn pays(&self, transaction: &str, out_no: &str, fen: i64, of: &str) {
         self.now(&format!("{of} 12:00:00"));
         let (transaction, out_no) = (transaction.to_owned(), out_no.to_owned());
         let said = self.money(CHANNEL, move |money| {
@@ -77,20 +74,26 @@ impl World {
         assert_eq!(said, Credited::Now(m("m1")));
     }
 
-    fn the(&self, class: Class) -> Discrepancy {
+    pub(crate) fn the(&self, class: Class) -> Discrepancy {
         let row = self.query("SELECT id FROM discrepancy WHERE class = $1", vec![class.code().into()]);
         assert_eq!(row.len(), 1, "{class:?}");
         let id = row.into_iter().next().unwrap().count(0).unwrap();
         self.again(id)
     }
 
-    fn again(&self, id: u64) -> Discrepancy {
+    pub(crate) fn again(&self, id: u64) -> Discrepancy {
         wait(self.db.read(move |tx| discrepancies::find(tx, id)))
             .unwrap()
             .unwrap()
     }
 
-    fn propose(&self, by: &'static str, id: u64, kind: Kind, member: Option<&str>) -> Result<Decision, Refused> {
+    pub(crate) fn propose(
+        &self,
+        by: &'static str,
+        id: u64,
+        kind: Kind,
+        member: Option<&str>,
+    ) -> Result<Decision, Refused> {
         let of = Propose {
             kind,
             member: member.map(m),
@@ -99,18 +102,18 @@ impl World {
         self.money(by, move |money| money.propose_for(id, &of))
     }
 
-    fn approve(&self, by: &'static str, id: u64) -> Result<Decision, Refused> {
+    pub(crate) fn approve(&self, by: &'static str, id: u64) -> Result<Decision, Refused> {
         self.money(by, move |money| money.approve_for(id))
     }
 
     /// One proposes, the other approves.
-    fn decide(&self, id: u64, kind: Kind, member: Option<&str>) -> Decision {
+    pub(crate) fn decide(&self, id: u64, kind: Kind, member: Option<&str>) -> Decision {
         self.propose("li", id, kind, member).unwrap();
         self.approve("zhao", id).unwrap()
     }
 
     /// The accounts that are not empty, but for the channel's own.
-    fn accounts(&self) -> Vec<(String, i64)> {
+    pub(crate) fn accounts(&self) -> Vec<(String, i64)> {
         let rows = self.query(
             "SELECT name, balance FROM account WHERE balance <> 0 ORDER BY name",
             vec![],
@@ -123,17 +126,17 @@ impl World {
         of
     }
 
-    fn balance(&self, name: &str) -> i64 {
+    pub(crate) fn balance(&self, name: &str) -> i64 {
         let name = name.to_owned();
         wait(self.db.read(move |tx| ledger::balance(tx, &name))).unwrap().0
     }
 
-    fn unpaid(&self) -> i64 {
+    pub(crate) fn unpaid(&self) -> i64 {
         self.balance("clearing:bank")
     }
 }
 
-fn callback(transaction: &str, out_no: &str, fen: i64) -> Callback {
+pub(crate) fn callback(transaction: &str, out_no: &str, fen: i64) -> Callback {
     Callback {
         channel: CHANNEL.to_owned(),
         reference: out_no.to_owned(),
@@ -143,7 +146,7 @@ fn callback(transaction: &str, out_no: &str, fen: i64) -> Callback {
     }
 }
 
-fn code(refused: &Refused) -> &'static str {
+pub(crate) fn code(refused: &Refused) -> &'static str {
     match refused {
         Refused::Undecided(undecided) => undecided.code(),
         other => panic!("{other}"),
@@ -151,7 +154,7 @@ fn code(refused: &Refused) -> &'static str {
 }
 
 /// A payment that nobody was credited with: somebody asked for a top-up under its number.
-fn long(world: &World) -> Discrepancy {
+pub(crate) fn long(world: &World) -> Discrepancy {
     world.has_members();
     world.now(&format!("{D1} 11:00:00"));
     let asked = world.money("test", |money| money.ask_top_up(&m("m1"), CHANNEL, "X", Fen(500)));
@@ -429,71 +432,6 @@ fn a_bill_that_is_withdrawn_takes_back_what_was_decided_and_it_may_be_decided_ag
     assert_eq!(world.again(id).state, Stands::Open);
     let again = world.decide(id, Kind::WriteOff, None);
     assert_eq!((again.no, world.balance("writeoff")), (2, 500));
-}
-
-fn what_is_open_on_a_final_day_is_in_suspense_by_itself(world: &World) {
-    world.has_members();
-    world.pays("s", "S", 800, D1);
-    world.now(LATER);
-    let payment = paid("x", "X", 500);
-    world.bill(D1, std::slice::from_ref(&payment));
-    for day in [D2, D3, D4] {
-        world.bill(day, &[]);
-    }
-    world.run(D4);
-    world.now("2026-03-21 10:00:00");
-    world.run(D4);
-    let (long, short) = (world.the(Class::Long), world.the(Class::Short));
-    assert_eq!(
-        world.accounts(),
-        [
-            ("clearing:bank".to_owned(), -500),
-            (format!("long:bank:{}", long.id), 500),
-            (format!("short:bank:{}", short.id), -800),
-            ("wallet:m1".to_owned(), 800),
-        ]
-    );
-    // The payer got it back by the channel: nothing is too much any more.
-    world.bill("2026-03-13", &[refunded(&payment, "r", 500)]);
-    world.run("2026-03-13");
-    assert_eq!(world.balance(&format!("long:bank:{}", long.id)), 0);
-    assert_eq!(world.unpaid(), 0);
-}
-
-fn what_was_decided_of_other_values_is_taken_back_and_decided_anew(world: &World) {
-    world.has_members();
-    world.now(&format!("{D1} 11:00:00"));
-    let asked = world.money("test", |money| money.ask_top_up(&m("m1"), CHANNEL, "T", Fen(500)));
-    asked.unwrap();
-    world.now(LATER);
-    world.bill(D1, &[paid("t", "T", 700)]);
-    world.run(D1);
-    let rows = world.query("SELECT id FROM discrepancy", vec![]);
-    let id = rows.into_iter().next().unwrap().count(0).unwrap();
-    world.decide(id, Kind::WriteOff, None);
-    assert_eq!(world.balance("writeoff"), 700);
-    // Its callback comes after all, and says less.
-    world.money(CHANNEL, |money| money.called_back(&callback("t", "T", 500)));
-    world.now("2026-03-21 10:00:00");
-    world.run("2026-03-20");
-    assert_eq!(
-        (world.balance("writeoff"), world.balance("wallet:m1"), world.unpaid()),
-        (0, 500, -500),
-        "the gain was of another difference"
-    );
-    assert_eq!(world.the(Class::Amount).state, Stands::Open);
-}
-
-fn a_long_of_which_some_was_given_back_is_as_much_less(world: &World) {
-    let id = long(world).id;
-    let payment = paid("x", "X", 500);
-    world.bill(D2, &[refunded(&payment, "r", 200)]);
-    world.run(D2);
-    let decided = world.decide(id, Kind::WriteOff, None);
-    assert_eq!((decided.stake, world.balance("writeoff")), (Fen(300), 300));
-    world.bill(D3, &[refunded(&payment, "r2", 100)]);
-    world.run(D3);
-    assert_eq!((world.balance("writeoff"), world.again(id).state), (0, Stands::Open));
 }
 
 fn who_has_it_and_what_is_said_stands_beside_it(world: &World) {

@@ -9,6 +9,7 @@ everywhere! {
     a_row_is_of_a_class_once_and_what_is_over_says_why
     what_differs_is_named_once_and_its_events_are_only_added_to
     who_proposes_does_not_approve_and_one_proposal_is_open_at_a_time
+    an_account_of_suspense_never_has_what_the_other_side_has_too_much_rule_25
 }
 
 fn run(db: &Db, id: i64, no: i64, status: &str) -> Result<u64, StoreError> {
@@ -156,4 +157,24 @@ fn who_proposes_does_not_approve_and_one_proposal_is_open_at_a_time(home: &Home)
     decide(&db, 1, 3, "li").unwrap();
     decide(&db, 2, 1, "li").unwrap();
     is_constraint(check(&db, 2, "approved", "wang", Some("t1")));
+}
+
+fn an_account_of_suspense_never_has_what_the_other_side_has_too_much_rule_25(home: &Home) {
+    let db = home.open();
+    let account = |name: &str, balance: i64| {
+        let kind = name.split(':').next().unwrap();
+        execute(
+            &db,
+            "INSERT INTO account (name, kind, balance) VALUES ($1, $2, $3)",
+            vec![name.into(), kind.into(), balance.into()],
+        )
+    };
+    account("long:bank:1", 500).unwrap();
+    account("short:bank:2", -500).unwrap();
+    is_constraint(account("long:bank:3", -1));
+    is_constraint(account("short:bank:4", 1));
+    is_constraint(execute(&db, "UPDATE account SET balance = -balance", vec![]));
+    // As before.
+    is_constraint(account("wallet:m1", -1));
+    is_constraint(account("debt:m1", 1));
 }

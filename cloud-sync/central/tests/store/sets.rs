@@ -156,11 +156,11 @@ fn replace_takes_the_last_that_comes(home: &Home) {
     let rows = vec![
         account("b", "long", 2),
         account("a", "clearing", 3),
-        account("b", "short", 5),
+        account("b", "restore", 5),
         account("a", "long", 4),
     ];
     write(&db, &REPLACED, rows).unwrap();
-    assert_eq!(balances(&db), [some("a", "long", 4), some("b", "short", 5)]);
+    assert_eq!(balances(&db), [some("a", "long", 4), some("b", "restore", 5)]);
     let only_keys = || vec![vec!["S1".into(), "o1".into(), 0_i64.into(), 1_i64.into()]; 2];
     write(&db, &ORDER_BATCHES, only_keys()).unwrap();
     write(&db, &ORDER_BATCHES, only_keys()).unwrap();

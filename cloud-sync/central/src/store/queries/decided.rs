@@ -1,10 +1,11 @@
-//! What people propose and approve: refunds, adjustments of wallets, and decisions on bills.
+//! What people propose and approve: refunds, adjustments of wallets, decisions on bills, and what channels have paid out.
 
 use super::{Filter, Page};
 use crate::store::{
     StoreError, Tx,
     adjustments::{self, Adjustment},
     bill_decisions::{self, BillDecision},
+    payouts::{self, Payout},
     refunds::{self, Refund},
 };
 use domain::{
@@ -83,4 +84,19 @@ pub fn bills(
     let filter = which.filter(after);
     let columns = bill_decisions::COLUMNS;
     filter.page(tx, columns, "bill_decision", ORDER, limit, bill_decisions::decision)
+}
+
+/// What people say that channels have paid out, the newest first, after a place in the list; of one channel, or of all.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn payouts(
+    tx: &mut dyn Tx,
+    channel: Option<&str>,
+    after: Option<(Wall, String)>,
+    limit: usize,
+) -> Result<Page<Payout>, StoreError> {
+    let mut filter = Which::default().filter(after);
+    filter.and_if("channel = ?", channel);
+    filter.page(tx, payouts::COLUMNS, "payout", ORDER, limit, payouts::payout)
 }

@@ -7,6 +7,7 @@
 mod bench;
 mod bound;
 mod joined;
+mod keys;
 mod vouchers;
 
 use bench::*;

@@ -17,6 +17,7 @@
 //! | `suspense`, `undecided` | what people decide of a channel's discrepancies, and where their money is; why they cannot |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
 //! | `long` | what a channel was paid and nobody was credited for, once people say whose it is |
+//! | `keys` | head office signs with another key |
 //! | `masters` | who a member is, whether they are served, whose a card is |
 //! | `facts` | what a site's journal says of all this |
 //!
@@ -28,6 +29,7 @@ mod bills;
 mod closing;
 mod debts;
 pub mod facts;
+mod keys;
 mod leases;
 mod long;
 mod masters;
@@ -42,6 +44,7 @@ mod waiting;
 pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
 pub use debts::pay_again;
+pub use keys::{Believes, Rotation};
 pub use leases::Vouchered;
 pub use long::LongCredit;
 pub use placing::{Order, Placed};

@@ -336,6 +336,7 @@ fn about(directive: &Directive) -> Option<String> {
     match directive {
         Directive::Card { card, .. } => Some(card.to_string()),
         Directive::Maintenance { pile, .. } => Some(pile.to_string()),
+        Directive::Key { key, .. } => Some(key.to_string()),
         // Each is one of its own: a later one of the same order takes no other's place.
         Directive::RefundMark { reference, .. } => Some(reference.clone()),
         other => member_of(other)

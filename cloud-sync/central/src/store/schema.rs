@@ -13,7 +13,7 @@ mod suspense;
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -85,6 +85,8 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
         5 => of_both(bill_proposals::TABLES, dialect),
         6 => of_both(rules::TABLES, dialect),
         7 => of_both(suspense::TABLES, dialect),
+        // A key that is announced to sites and does not sign yet.
+        8 => of_both(&["ALTER TABLE head_office ADD COLUMN next_key TEXT"], dialect),
         _ => Vec::new(),
     }
 }

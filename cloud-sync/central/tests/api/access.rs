@@ -142,6 +142,7 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/energy-reports", VIEWER),
     ("POST", "/v1/enrolments", PUBLIC),
     ("GET", "/v1/head-office", VIEWER),
+    ("PUT", "/v1/head-office/key", ADMIN),
     ("GET", "/v1/ledger/export", FINANCE),
     ("GET", "/v1/ledger/verification", CHAIN),
     ("GET", "/v1/findings", BOOKS),

@@ -38,7 +38,7 @@ fn office(process: &str) -> Arc<Office> {
     Arc::new(Office {
         process: process.to_owned(),
         hq_epoch: HqEpoch([1; 16]),
-        key: SigningKey::from_seed([2; 32]),
+        key: SigningKey::from_seed([2; 32]).into(),
     })
 }
 

@@ -161,7 +161,7 @@ fn process(office: &HeadOffice) -> Arc<Office> {
     Arc::new(Office {
         process: ME.to_owned(),
         hq_epoch,
-        key: SigningKey::from_seed([2; 32]),
+        key: SigningKey::from_seed([2; 32]).into(),
     })
 }
 

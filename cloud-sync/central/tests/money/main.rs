@@ -14,6 +14,7 @@ mod cluster;
 mod company;
 mod debts;
 mod forgetting;
+mod keys;
 mod masters;
 mod refunds;
 mod statements;

@@ -62,7 +62,7 @@ use crate::store::{
     missing, placings, sites,
 };
 use domain::{
-    head_office::{Directive, DirectiveNo, HqEpoch},
+    head_office::{Directive, DirectiveNo, DirectiveRow, HqEpoch},
     ids::{MemberId, OrderId, SiteId},
     order::State as OrderState,
     planted::{Bug, is_planted},
@@ -435,7 +435,14 @@ impl<'a> Money<'a> {
     /// Issues a directive to a site whose line was looked at.
     fn issue(&mut self, line: &Line, directive: &Directive) -> Result<DirectiveNo, StoreError> {
         let site = &line.site.id;
-        let no = directives::add(self.tx, (site, line.hq_epoch), directive, (&self.by, self.now))?;
+        let row = match directive {
+            // Money may wait in the other row, which no site on two branches is sent: nothing goes past it there.
+            Directive::Stop { .. } | Directive::Recall { .. } if line.site.state == State::Forked => {
+                DirectiveRow::Others
+            }
+            _ => directive.row(),
+        };
+        let no = directives::add_in(self.tx, (site, line.hq_epoch), row, directive, (&self.by, self.now))?;
         // Whoever closes a site holds these numbers first: looked at before that, the site was open still.
         if sites::find(self.tx, site)?.is_none_or(|now| now.closed_at.is_some()) {
             return Err(StoreError::Unavailable(format!(

@@ -16,6 +16,7 @@ mod debts;
 mod forgetting;
 mod keys;
 mod masters;
+mod not_followed;
 mod refunds;
 mod statements;
 mod travelling;

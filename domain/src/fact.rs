@@ -28,7 +28,7 @@ use crate::{
     correction::Approval,
     energy::EnergyReport,
     faults::ToldBy,
-    head_office::{DirectiveNo, HqEpoch, LeasedBy, RefusedDirective},
+    head_office::{DirectiveNo, HqEpoch, HqKey, LeasedBy, RefusedDirective},
     ids::{BootId, CardId, CommandId, ConnectorNo, MemberId, OrderId, Outlet, PileId, TariffId},
     messages::{BootConnector, EventKind, Record, Unread},
     meter::{RegisterGap, Rollback, Suspicion},
@@ -660,6 +660,13 @@ pub enum Fact {
     },
     /// Vouchers that end by then are not taken any more: what they carried and was not taken goes back.
     VouchersClosed { until: Wall },
+    /// A key that head office signs with: it counts beside those that count, or ends.
+    HeadOfficeKeySet {
+        key: HqKey,
+        /// It counts until [`Fact::VouchersClosed`] has come there; none: for good.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ends: Option<Wall>,
+    },
     /// Money is given back for an order out of head office's books (售后退款).
     RefundMarked {
         order: OrderId,

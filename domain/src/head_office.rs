@@ -14,7 +14,10 @@ use crate::{
     units::Fen,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// Which life of head office's database speaks to a site: another one after it was restored from a copy, or after the site went
 /// on with another branch of its journal. Directives and vouchers of another life than the last one seen count for nothing.
@@ -38,19 +41,52 @@ impl TryFrom<String> for HqEpoch {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let bad = || {
-            let shown: String = text.chars().take(40).collect();
-            format!("{shown:?} is not 32 hexadecimal digits")
-        };
-        let mut bytes = [0; 16];
-        let is_hex = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-        for (byte, at) in bytes.iter_mut().zip((0..32).step_by(2)) {
-            let digits = text.get(at..at + 2).filter(|_| is_hex).ok_or_else(bad)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
-        }
-        Ok(Self(bytes))
+        of_hex(&text).map(Self)
     }
 }
+
+/// The public half of an Ed25519 key that head office signs with (rule 11). As text 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct HqKey(pub [u8; 32]);
+
+impl fmt::Display for HqKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl From<HqKey> for String {
+    fn from(key: HqKey) -> Self {
+        key.to_string()
+    }
+}
+
+impl TryFrom<String> for HqKey {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        of_hex(&text).map(Self)
+    }
+}
+
+fn of_hex<const N: usize>(text: &str) -> Result<[u8; N], String> {
+    let bad = || {
+        let shown: String = text.chars().take(40).collect();
+        format!("{shown:?} is not {} hexadecimal digits", 2 * N)
+    };
+    let mut bytes = [0; N];
+    let is_hex = text.len() == 2 * N && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    for (byte, at) in bytes.iter_mut().zip((0..2 * N).step_by(2)) {
+        let digits = text.get(at..at + 2).filter(|_| is_hex).ok_or_else(bad)?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
+    }
+    Ok(bytes)
+}
+
+/// So many keys of head office's a station remembers at most, those that count no more among them: one that it forgot would
+/// count again where its configuration names it.
+pub const HQ_KEYS_MAX: usize = 64;
 
 /// Directives are numbered in two rows, so that a mass of blocks holds no stop back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -260,6 +296,14 @@ pub enum Directive {
         /// Who adds it.
         by: String,
     },
+    /// A key that head office signs with counts from now on, beside those that count; or it ends, as another has taken its place.
+    Key {
+        /// Which.
+        key: HqKey,
+        /// It counts until the mark of vouchers has come there; none: for good.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ends: Option<Wall>,
+    },
 }
 
 impl Directive {
@@ -280,7 +324,8 @@ impl Directive {
             | Self::Owes { .. }
             | Self::Card { .. }
             | Self::Maintenance { .. }
-            | Self::Tariff { .. } => DirectiveRow::Others,
+            | Self::Tariff { .. }
+            | Self::Key { .. } => DirectiveRow::Others,
         }
     }
 
@@ -302,6 +347,7 @@ impl Directive {
             Self::RefundMark { .. } => "refund_mark",
             Self::Maintenance { .. } => "maintenance",
             Self::Tariff { .. } => "tariff",
+            Self::Key { .. } => "key",
         }
     }
 
@@ -399,6 +445,9 @@ pub struct HeadOfficeRow {
     /// spent or recalled on what was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alone_since: Option<u64>,
+    /// The keys that it has told the station of, and when each ends: at the time that the mark of vouchers has come there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<HqKey, Option<Wall>>,
 }
 
 impl HeadOfficeRow {
@@ -408,6 +457,21 @@ impl HeadOfficeRow {
             DirectiveRow::Orders => &self.orders,
             DirectiveRow::Others => &self.others,
         }
+    }
+
+    /// The keys that count, of those in the station's configuration and those that head office has told it of. One that has ended
+    /// counts no more, wherever it stands: by then every voucher that it has signed is closed (rule 11).
+    pub fn counting(&self, configured: &[HqKey]) -> BTreeSet<HqKey> {
+        let told = self.keys.keys();
+        told.chain(configured)
+            .copied()
+            .filter(|key| !self.has_ended(key))
+            .collect()
+    }
+
+    fn has_ended(&self, key: &HqKey) -> bool {
+        let ends = self.keys.get(key).copied().flatten();
+        ends.is_some_and(|ends| self.vouchers_closed.is_some_and(|until| until >= ends))
     }
 
     /// Takes a fact into account; whether anything has changed.
@@ -430,6 +494,9 @@ impl HeadOfficeRow {
                 };
             }
             Fact::VouchersClosed { until } => self.vouchers_closed = Some(*until),
+            Fact::HeadOfficeKeySet { key, ends } => {
+                self.keys.insert(*key, *ends);
+            }
             Fact::Restored { alone: Some(_), .. } => self.alone_since = Some(stamp.seq),
             _ => return false,
         }

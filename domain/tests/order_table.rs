@@ -1,12 +1,14 @@
 //! Every (state, input) pair of the order table, reached through inputs a station really gets; and every (state, directive) pair,
-//! of orders that head office has placed. What must follow is written down as tables, `order_table/expected.txt` and
-//! `order_table/directives.txt`: one line for each pair.
+//! of orders that head office has placed; and every (state, fact) pair for whoever follows the journal. What must follow is written
+//! down as tables, `order_table/expected.txt`, `directives.txt` and `followed.txt`: one line for each pair.
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 mod bench;
 #[path = "order_table/directives.rs"]
 mod directives;
+#[path = "order_table/followed.rs"]
+mod followed;
 
 use bench::*;
 use domain::{

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Context;
 use domain::{
-    head_office::Voucher,
+    head_office::{HeadOfficeRow, HqKey, Voucher},
     ids::SiteId,
     journal::Head,
     planted::{Bug, is_planted},
@@ -23,7 +23,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 /// The folder in `data_dir` that holds the station's own key.
@@ -41,8 +41,10 @@ const KEY_FILE_BYTES_MAX: u64 = 256;
 #[derive(Debug)]
 pub struct HeadOffice {
     site: SiteId,
-    /// What head office signs with; none where the station works alone.
-    keys: PublicKeys,
+    /// What head office signs with, as the configuration says; none where the station works alone.
+    configured: Vec<HqKey>,
+    /// The same, with what head office has told the station of its keys since ([`HeadOffice::know`]).
+    keys: RwLock<PublicKeys>,
     /// What the station signs its journal with.
     own: SigningKey,
     said: Mutex<Said>,
@@ -137,7 +139,8 @@ impl HeadOffice {
     pub fn new(site: SiteId, keys: PublicKeys, own: SigningKey) -> Self {
         Self {
             site,
-            keys,
+            configured: keys.0.iter().copied().map(HqKey::from).collect(),
+            keys: RwLock::new(keys),
             own,
             said: Mutex::default(),
         }
@@ -145,12 +148,22 @@ impl HeadOffice {
 
     /// Whether there is one.
     pub fn is_set(&self) -> bool {
-        !self.keys.0.is_empty()
+        !self.configured.is_empty()
+    }
+
+    /// Takes into account what head office has told the station of its keys, as it is on disk.
+    pub fn know(&self, row: &HeadOfficeRow) {
+        // A station that works alone is not told whom to believe.
+        if self.is_set() {
+            let counting = row.counting(&self.configured);
+            let keys = counting.into_iter().map(PublicKey::from).collect();
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        }
     }
 
     /// The keys that it signs with.
-    pub fn keys(&self) -> &PublicKeys {
-        &self.keys
+    pub fn keys(&self) -> PublicKeys {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What others check the station's signatures with.
@@ -204,7 +217,7 @@ impl HeadOffice {
             state,
             head,
             nonce,
-        } = Ack::from_bytes(frame, &self.site, &self.keys)?;
+        } = Ack::from_bytes(frame, &self.site, &self.keys())?;
         let mut said = self.said();
         let is_fresh = said.hello == Some(nonce);
         if nonce != Nonce::NONE && !is_fresh {
@@ -228,7 +241,7 @@ impl HeadOffice {
         if !self.is_set() {
             return Err(Unbelieved::NoHeadOffice);
         }
-        let pong = Pong::from_bytes(frame, &self.site, &self.keys)?;
+        let pong = Pong::from_bytes(frame, &self.site, &self.keys())?;
         let mut said = self.said();
         let asked = said.ping.filter(|(nonce, _)| *nonce == pong.nonce);
         let (_, asked_at) = asked.ok_or(Unbelieved::Stale)?;
@@ -252,7 +265,7 @@ impl HeadOffice {
         if !self.is_set() {
             return Err(Unbelieved::NoHeadOffice);
         }
-        let SignedDirective { no, sha256, content } = SignedDirective::from_bytes(frame, &self.site, &self.keys)?;
+        let SignedDirective { no, sha256, content } = SignedDirective::from_bytes(frame, &self.site, &self.keys())?;
         let heard = self.said().heard.time;
         Ok(Told {
             directive: no,
@@ -272,7 +285,7 @@ impl HeadOffice {
         if !self.is_set() {
             return Err(Unbelieved::NoHeadOffice);
         }
-        Ok(protocol::voucher::from_text(text, &self.keys)?)
+        Ok(protocol::voucher::from_text(text, &self.keys())?)
     }
 
     /// Whether head office can be reached, where that is news: it has answered a ping of the last minute, or no longer has.

@@ -318,6 +318,12 @@ fn of_head_office(seq: u64, fact: &Fact) -> bool {
             by,
         } => tracing::info!(seq, %member, %amount, receipt = told(receipt), by, "owed elsewhere"),
         Fact::VouchersClosed { until } => tracing::info!(seq, %until, "vouchers that end by then are closed"),
+        Fact::HeadOfficeKeySet { key, ends: None } => {
+            tracing::info!(seq, %key, "a key of head office's counts from now on")
+        }
+        Fact::HeadOfficeKeySet { key, ends: Some(ends) } => {
+            tracing::info!(seq, %key, %ends, "a key of head office's counts until vouchers are closed up to there");
+        }
         Fact::RefundMarked {
             order,
             amount,

@@ -36,6 +36,29 @@ pub fn setup() -> Setup {
     }
 }
 
+/// Entries of words that cannot be packed much and are different each time: some 300 KiB of them on the line, about a member who is
+/// known.
+///
+/// # Errors
+/// If the station does not do as it should.
+pub async fn much(station: &StationProcess, member: &str) -> anyhow::Result<()> {
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    for _ in 0..300 {
+        let words = (0..500).filter_map(|_| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            char::from_u32(0x4E00 + u32::try_from(random % 0x4000).unwrap_or_default())
+        });
+        let blocked = json!({ "on": true, "reason": words.collect::<String>() });
+        for body in [blocked, json!({ "on": false })] {
+            let path = format!("/v1/members/{member}/block");
+            station.ask(Method::PUT, &path, Some(&body), None).await?.success()?;
+        }
+    }
+    Ok(())
+}
+
 /// Plays it on a station that has nothing but a tariff.
 ///
 /// # Errors

@@ -25,6 +25,8 @@ pub struct Relay {
     /// Where it listens.
     pub address: SocketAddr,
     is_cut: watch::Sender<bool>,
+    /// What may still go to the other end before everything waits.
+    room: watch::Sender<u64>,
     bytes: Arc<AtomicU64>,
     connections: Arc<AtomicU64>,
     task: JoinHandle<()>,
@@ -65,6 +67,8 @@ impl Relay {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let address = listener.local_addr()?;
         let (is_cut, seen) = watch::channel(false);
+        let (room, _) = watch::channel(u64::MAX);
+        let of_all = room.clone();
         let bytes = Arc::<AtomicU64>::default();
         let counted = Arc::clone(&bytes);
         let connections = Arc::<AtomicU64>::default();
@@ -75,13 +79,13 @@ impl Relay {
                     continue;
                 }
                 begun.fetch_add(1, Ordering::Relaxed);
-                let (mut seen, counted) = (seen.clone(), Arc::clone(&counted));
+                let (mut seen, counted, room) = (seen.clone(), Arc::clone(&counted), of_all.clone());
                 tokio::spawn(async move {
                     let Ok(to) = TcpStream::connect(target).await else {
                         return;
                     };
                     tokio::select! {
-                        () = both_ways(from, to, way, &counted) => {}
+                        () = both_ways(from, to, way, (&counted, &room)) => {}
                         _ = seen.wait_for(|cut| *cut) => {}
                     }
                 });
@@ -90,6 +94,7 @@ impl Relay {
         Ok(Self {
             address,
             is_cut,
+            room,
             bytes,
             connections,
             task,
@@ -104,6 +109,17 @@ impl Relay {
     /// Lets connections through again.
     pub fn mend(&self) {
         self.is_cut.send_replace(false);
+    }
+
+    /// From now on so many bytes go to the other end, over all connections, and then nothing, while connections stand: what is
+    /// sent behind them is on its way until [`Relay::let_go`].
+    pub fn hold_after(&self, bytes: u64) {
+        self.room.send_replace(bytes);
+    }
+
+    /// What is held goes on.
+    pub fn let_go(&self) {
+        self.room.send_replace(u64::MAX);
     }
 
     /// What has gone through, both ways.
@@ -133,13 +149,13 @@ struct Way {
     each_way: Duration,
 }
 
-async fn both_ways(mut from: TcpStream, mut to: TcpStream, way: Way, bytes: &AtomicU64) {
+async fn both_ways(mut from: TcpStream, mut to: TcpStream, way: Way, (bytes, room): (&AtomicU64, &watch::Sender<u64>)) {
     let _set = (from.set_nodelay(true), to.set_nodelay(true));
     let (mut from_read, mut from_write) = from.split();
     let (mut to_read, mut to_write) = to.split();
     tokio::select! {
-        () = pass_on(&mut from_read, &mut to_write, way, bytes) => {}
-        () = pass_on(&mut to_read, &mut from_write, way, bytes) => {}
+        () = pass_on(&mut from_read, &mut to_write, way, (bytes, Some(room))) => {}
+        () = pass_on(&mut to_read, &mut from_write, way, (bytes, None)) => {}
     }
 }
 
@@ -147,7 +163,7 @@ async fn pass_on(
     from: &mut (impl AsyncReadExt + Unpin),
     to: &mut (impl AsyncWriteExt + Unpin),
     way: Way,
-    bytes: &AtomicU64,
+    (bytes, room): (&AtomicU64, Option<&watch::Sender<u64>>),
 ) {
     // What is on the way is read on meanwhile: a long line is no thin one.
     let (sent, mut on_the_way) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES_MAX);
@@ -169,9 +185,18 @@ async fn pass_on(
     let arrives = async {
         while let Some((there_at, piece)) = on_the_way.recv().await {
             tokio::time::sleep_until(there_at).await;
-            bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            if to.write_all(&piece).await.is_err() {
-                return;
+            let mut rest = piece.as_slice();
+            while !rest.is_empty() {
+                let some = match room {
+                    Some(room) => room_for(rest.len(), room).await,
+                    None => rest.len(),
+                };
+                let (now, later) = rest.split_at(some);
+                bytes.fetch_add(some as u64, Ordering::Relaxed);
+                if to.write_all(now).await.is_err() {
+                    return;
+                }
+                rest = later;
             }
         }
     };
@@ -183,5 +208,23 @@ async fn pass_on(
     tokio::select! {
         () = arrives => {}
         () = sends => {}
+    }
+}
+
+/// Waits until some of it may go on, and takes the room for that: how much.
+async fn room_for(wanted: usize, room: &watch::Sender<u64>) -> usize {
+    let mut news = room.subscribe();
+    loop {
+        let mut taken = 0;
+        room.send_if_modified(|left| {
+            taken = usize::try_from(*left).unwrap_or(usize::MAX).min(wanted);
+            if *left != u64::MAX {
+                *left -= taken as u64;
+            }
+            false
+        });
+        if taken > 0 || news.changed().await.is_err() {
+            return taken;
+        }
     }
 }

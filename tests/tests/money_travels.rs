@@ -139,6 +139,40 @@ async fn a_wallet_pays_for_an_order_at_a_station_and_carries_money_over_a_line_t
         "{refused}"
     );
 
+    // Rule 11: head office signs with another key from here on, and what the old one has signed counts as well.
+    let by_old = json!({ "site": SITE, "amount": "10.00", "hours": 2 });
+    let by_old = told(&office, Method::POST, "/v1/members/wang/vouchers", &by_old).await;
+    let announced = office.cli(&["key", "rotate", "--reason", "once a year"]).unwrap();
+    assert!(
+        announced.contains("is announced") && announced.contains(&format!("{SITE}: was told")),
+        "{announced}"
+    );
+    let begun = std::time::Instant::now();
+    loop {
+        let changed = office.cli(&["key", "rotate", "--reason", "once a year"]).unwrap();
+        if changed.contains("signs from now on") {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{changed}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // One is announced, and the other one ends.
+    loop {
+        let shown = station.get("/v1/directives").await.unwrap().success().unwrap();
+        let items = shown["items"].as_array().unwrap();
+        let of_keys = items
+            .iter()
+            .filter(|item| item["journaled"] == json!(["HeadOfficeKeySet"]));
+        if of_keys.count() == 2 {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{shown}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let shown = json!({ "voucher": by_old["text"] });
+    station.post("/v1/vouchers", &shown).await.unwrap().success().unwrap();
+    let wallet = once(&office, path, |shown| shown["on_road"] == json!([])).await;
+
     // What is left of it there comes back when it is asked for.
     let there = station.get("/v1/members/wang").await.unwrap().success().unwrap()["allowance"].clone();
     let all = json!({ "site": SITE, "amount": "100.00" });

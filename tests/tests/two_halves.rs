@@ -12,9 +12,11 @@ mod cluster;
 use books::{PATIENCE, books_are_equal, charge};
 use central::store::{Db, Place};
 use cluster::Cluster;
-use hyper::Method;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use world::{
     hand::Hand,
     head_office::{AgentProcess, HeadOfficeProcess},
@@ -407,21 +409,7 @@ async fn a_thin_line_carries_what_has_piled_up_on_one_connection() {
     let line = Relay::thin(agent.broker().unwrap(), 8 * 1_024).await.unwrap();
     agent.meet_at(line.address).unwrap();
     station.add_member("anna", "0.00").await.unwrap();
-    // Words that cannot be packed much, and are different each time.
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-    for _ in 0..300 {
-        let words = (0..500).map(|_| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            char::from_u32(0x4E00 + u32::try_from(random % 0x4000).unwrap()).unwrap()
-        });
-        let blocked = json!({ "on": true, "reason": words.collect::<String>() });
-        for body in [blocked, json!({ "on": false })] {
-            let put = station.ask(Method::PUT, "/v1/members/anna/block", Some(&body), None);
-            put.await.unwrap().success().unwrap();
-        }
-    }
+    history::much(&station, "anna").await.unwrap();
     agent.start().await.unwrap();
     books_are_equal(&station, &db).await;
     let packed = db.read(|tx| {
@@ -435,6 +423,206 @@ async fn a_thin_line_carries_what_has_piled_up_on_one_connection() {
     assert_eq!(connections, 1, "{}", agent.log());
     assert!(bytes < packed * 3 / 2 + 32 * 1_024, "{bytes} for {packed}");
     agent.terminate().await.unwrap();
+}
+
+async fn head_of(db: &Db) -> u64 {
+    let found = db.read(|tx| central::store::sites::find(tx, &books::site()));
+    found.await.unwrap().unwrap().head.seq
+}
+
+/// Each end is killed while batches are on their way: head office has some of what the station sends, and the rest cannot arrive
+/// before the kill, because the line holds it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn either_end_is_killed_while_batches_are_on_their_way_and_nothing_is_lost_or_there_twice() {
+    let Both {
+        station,
+        mut agent,
+        mut head_office,
+        db,
+    } = set_up("two-halves-killed").await;
+    station.add_member("anna", "0.00").await.unwrap();
+    books_are_equal(&station, &db).await;
+    let line = Relay::to(agent.broker().unwrap()).await.unwrap();
+    for is_head_office in [true, false] {
+        agent.terminate().await.unwrap();
+        agent.meet_at(line.address).unwrap();
+        let before = head_of(&db).await;
+        history::much(&station, "anna").await.unwrap();
+        let seen = station.get("/v1/station").await.unwrap().success().unwrap();
+        let last = seen["journal"]["seq"].as_u64().unwrap();
+        // More than the first batch, and less than half of it all.
+        line.hold_after(128 * 1_024);
+        agent.start().await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let mut here = before;
+        while here == before {
+            assert!(Instant::now() < deadline, "{}", head_office.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            here = head_of(&db).await;
+        }
+        match is_head_office {
+            true => head_office.kill().unwrap(),
+            false => agent.kill().unwrap(),
+        }
+        let here = head_of(&db).await;
+        assert!(before < here && here < last, "{before} {here} {last}");
+        line.let_go();
+        match is_head_office {
+            true => head_office.start_again().await.unwrap(),
+            false => agent.start().await.unwrap(),
+        }
+        let equal = books_are_equal(&station, &db).await;
+        assert!(equal >= last, "{equal} {last}");
+        for command in [["replica", "verify", SITE], ["journal", "verify", SITE]] {
+            let right = head_office.cli(&command);
+            assert!(right.is_ok(), "{right:?}");
+        }
+    }
+    agent.terminate().await.unwrap();
+    head_office.terminate().await.unwrap();
+}
+
+/// Shows one time for ever.
+#[derive(Debug)]
+struct Shows(u64);
+
+impl rustls::time_provider::TimeProvider for Shows {
+    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(
+            self.0,
+        )))
+    }
+}
+
+/// The clock of a box that stands at a station may be off by years (decision 0032).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_on_the_box_believes_head_office_with_a_clock_that_is_off_by_years_and_nobody_else() {
+    let Both {
+        station,
+        mut agent,
+        mut head_office,
+        db,
+    } = set_up("two-halves-clock").await;
+    books_are_equal(&station, &db).await;
+    agent.terminate().await.unwrap();
+    let config = sync::config::Config {
+        station_socket: station.sync_socket(),
+        data_dir: agent.data(),
+        ..sync::config::Config::default()
+    };
+    // 1970, 2001, 2100, 2200.
+    for clock_s in [0, 978_307_200, 4_102_444_800, 7_258_118_400] {
+        station.add_member(&format!("m{clock_s}"), "0.00").await.unwrap();
+        let mut speaks = sync::enrol::agent(&config).unwrap();
+        let mut tls = rustls::ClientConfig::clone(speaks.broker.tls.as_ref().unwrap());
+        tls.time_provider = Arc::new(Shows(clock_s));
+        speaks.broker.tls = Some(Arc::new(tls));
+        let (told, _progress) = tokio::sync::watch::channel(sync::courier::Progress::default());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let carried = async {
+            books_are_equal(&station, &db).await;
+            drop(stop);
+        };
+        tokio::join!(sync::run::run(speaks, told, async { drop(stopped.await) }), carried);
+    }
+
+    // Another authority's head office is none, and the program says so: a clock is no reason to be believed.
+    let mut strange = rcgen::CertificateParams::default();
+    strange.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let strange = strange.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+    let mut enrolled = sync::enrol::enrolled(&config).unwrap();
+    enrolled.authority = strange;
+    let text = serde_json::to_string(&enrolled).unwrap();
+    std::fs::write(config.data_dir.join("enrolment.json"), text).unwrap();
+    agent.start().await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !agent.log().contains("invalid peer certificate: UnknownIssuer") {
+        assert!(Instant::now() < deadline, "{}", agent.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let status = agent.cli(&["status"]).unwrap();
+    assert!(status.contains("not connected"), "{status}");
+    agent.terminate().await.unwrap();
+    head_office.terminate().await.unwrap();
+}
+
+/// What `holdfast-sync check` says of a box: good, and each way in which it is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_of_a_box_says_what_is_wrong_with_it_and_of_a_good_one_that_nothing_is() {
+    let Both {
+        mut station,
+        mut agent,
+        mut head_office,
+        db,
+    } = set_up("two-halves-check").await;
+    drop(db);
+    let good = agent.cli(&["check"]).unwrap();
+    let broker = agent.broker().unwrap().to_string();
+    for part in ["nothing wrong", &format!("site {SITE}"), &broker, "certificate ends "] {
+        assert!(good.contains(part), "{part}: {good}");
+    }
+    agent.terminate().await.unwrap();
+    assert_eq!(agent.cli(&["check"]).unwrap(), good, "it need not run");
+    let wrong = |parts: &[&str]| {
+        let said = agent.cli(&["check"]).unwrap_err().to_string();
+        for part in parts {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    };
+    // Each is changed, looked at, and put back.
+    let changed = |file: std::path::PathBuf, text: Option<&str>, parts: &[&str]| {
+        let before = std::fs::read(&file).unwrap();
+        match text {
+            Some(text) => std::fs::write(&file, text).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        wrong(parts);
+        std::fs::write(&file, before).unwrap();
+    };
+    let config = agent.data().join("../sync.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let unknown = format!("{text}colour = 1\n");
+    changed(config.clone(), Some(&unknown), &["colour"]);
+    changed(
+        config.clone(),
+        Some(&text.replace("\"info\"", "\"a=b=c\"")),
+        &["log", "is not a log filter"],
+    );
+    changed(config.clone(), Some("station_socket ="), &["sync.toml"]);
+    changed(config.clone(), None, &["sync.toml"]);
+    let enrolment = agent.data().join("enrolment.json");
+    let enrolled = std::fs::read_to_string(&enrolment).unwrap();
+    changed(
+        enrolment.clone(),
+        None,
+        &["this box has not enrolled", "holdfast-central site enrol SITE"],
+    );
+    changed(
+        enrolment.clone(),
+        Some("{}"),
+        &["is not what it got when it enrolled: enrol again"],
+    );
+    let nowhere = enrolled.replace(&broker, "somewhere");
+    changed(
+        enrolment.clone(),
+        Some(&nowhere),
+        &["names no host and port of a broker", "somewhere"],
+    );
+    let other = enrolled.replacen(&format!("\"{SITE}\""), "\"another\"", 1);
+    changed(
+        enrolment.clone(),
+        Some(&other),
+        &[&format!("the station is {SITE}"), "enrolled for another"],
+    );
+    let key = agent.data().join("agent.key");
+    changed(key.clone(), None, &["agent.key"]);
+    changed(key.clone(), Some("no key"), &["the own key"]);
+    let stranger = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    changed(key.clone(), Some(&stranger), &["the own certificate and its key"]);
+    assert_eq!(agent.cli(&["check"]).unwrap(), good, "all of it is put back");
+    station.terminate().await.unwrap();
+    wrong(&["the station does not answer"]);
+    head_office.terminate().await.unwrap();
 }
 
 /// State and fee of an order.

@@ -27,6 +27,7 @@ use world::{
     hand::Hand,
     head_office::{AgentProcess, HeadOfficeProcess},
     history,
+    relay::Relay,
     station::{SITE, StationProcess},
 };
 
@@ -42,6 +43,8 @@ struct Chain {
     first: HeadOfficeProcess,
     second: HeadOfficeProcess,
     db: Db,
+    /// The way to the broker, once there is another than the straight one.
+    line: Option<Relay>,
 }
 
 /// The first process of head office, which runs alone, and its database.
@@ -77,6 +80,7 @@ impl Chain {
             first,
             second,
             db,
+            line: None,
         }
     }
 
@@ -86,6 +90,36 @@ impl Chain {
         let order = charge(&self.station, &mut self.pile, "P1", &from, &to).await;
         self.register += 1;
         self.orders.push(order);
+    }
+
+    /// The process with the site's desk is killed when it has some of what the station sends. The rest cannot arrive before that: the
+    /// line holds it.
+    async fn killed_while_batches_are_on_their_way(&mut self) {
+        let line = Relay::to(self.agent.broker().unwrap()).await.unwrap();
+        self.agent.terminate().await.unwrap();
+        self.agent.meet_at(line.address).unwrap();
+        let before = self.head().await;
+        history::much(&self.station, "anna").await.unwrap();
+        let seen = self.station.get("/v1/station").await.unwrap().success().unwrap();
+        let last = seen["journal"]["seq"].as_u64().unwrap();
+        line.hold_after(128 * 1_024);
+        self.agent.start().await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while self.head().await == before {
+            assert!(Instant::now() < deadline, "{}", self.first.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.first.kill().unwrap();
+        let here = self.head().await;
+        assert!(before < here && here < last, "{before} {here} {last}");
+        line.let_go();
+        self.line = Some(line);
+    }
+
+    /// How far head office has the journal.
+    async fn head(&self) -> u64 {
+        let found = self.db.read(|tx| central::store::sites::find(tx, &site()));
+        found.await.unwrap().unwrap().head.seq
     }
 
     /// Waits until head office has it all, and compares what there is on both sides.
@@ -157,7 +191,7 @@ async fn behind_mosquitto_the_second_process_goes_on_with_the_site_of_one_that_i
         assert!(Instant::now() < deadline, "{status} {detail}");
     }
 
-    chain.first.kill().unwrap();
+    chain.killed_while_batches_are_on_their_way().await;
     chain.charge().await;
     chain.charge().await;
     chain.nothing_is_lost_or_there_twice().await;

@@ -167,10 +167,10 @@ pub async fn run(
     let office = Arc::new(Office {
         process: config.process.clone(),
         hq_epoch: identity.hq_epoch,
-        key: identity.key,
+        key: identity.key.into(),
     });
     let front = front_of(&config, &tls)?;
-    let told = told(&config, &listening, &tls, &office)?;
+    let told = told(&config, &listening, &tls)?;
     let front = Arc::new(front);
     let (bell, rings) = Bell::new();
     let entrance = Entrance {
@@ -387,7 +387,7 @@ fn own_authority(tls: &Tls) -> String {
     tls.authority_pem().map(str::to_owned).unwrap_or_default()
 }
 
-fn told(config: &Config, listening: &Listening, tls: &Tls, office: &Office) -> anyhow::Result<Told> {
+fn told(config: &Config, listening: &Listening, tls: &Tls) -> anyhow::Result<Told> {
     let names = &config.tls.names;
     let port = |address: Option<SocketAddr>| address.map_or(0, |address| address.port());
     let broker = config.sites.broker.as_ref();
@@ -401,7 +401,6 @@ fn told(config: &Config, listening: &Listening, tls: &Tls, office: &Office) -> a
             None => own_authority(tls),
         },
         https_authority: own_authority(tls),
-        public_keys: vec![office.key.public()],
     })
 }
 

@@ -8,14 +8,12 @@ use crate::{
     store::{
         StoreError, Tx,
         enrolment::{self, Enrolment},
+        identity,
         sites::{self, Site},
     },
 };
 use domain::{ids::SiteId, time::Wall};
-use protocol::{
-    enrolment::{Enrolled, Invitation, Request},
-    key::PublicKey,
-};
+use protocol::enrolment::{Enrolled, Invitation, Request};
 use service::{
     secret::{Secret, SecretHash},
     tls::{NotIssued, Tls, client::ClientPublicKey},
@@ -40,8 +38,6 @@ pub struct Told {
     pub broker_authority: String,
     /// The authority of the certificate that HTTPS shows, PEM.
     pub https_authority: String,
-    /// What head office signs with.
-    pub public_keys: Vec<PublicKey>,
 }
 
 /// Where sites come in.
@@ -182,7 +178,7 @@ impl Entrance {
             plain: self.told.plain,
             authority: self.told.broker_authority.clone(),
             certificate: certified.certificate,
-            public_keys: self.told.public_keys.clone(),
+            public_keys: identity::public_keys(tx)?,
         })
     }
 }

@@ -154,6 +154,7 @@ pub fn take(tx: &mut dyn Tx, me: &str, copy: &mut SiteCopy, read: &Read, now: Wa
         }
         let stopped = stop(tx, me, copy, State::Forked, why)?;
         fork::keep(tx, copy.site(), read, now)?;
+        facts::forked(tx, copy.site(), now)?;
         return Ok(stopped);
     }
     let known = usize::try_from(head.seq + 1 - batch.first).unwrap_or(usize::MAX);

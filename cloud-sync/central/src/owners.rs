@@ -8,7 +8,7 @@ use crate::{
     front::Front,
     heard::Heard,
     store::{
-        Db, StoreError, directives, sites,
+        Db, StoreError, directives, identity, sites,
         sites::{EdgeKey, Lease, Site},
     },
 };
@@ -124,7 +124,10 @@ impl Owners {
         loop {
             tokio::select! {
                 _ = look.tick() => self.look().await,
-                _ = issued.tick() => self.look_for_issued().await,
+                _ = issued.tick() => {
+                    self.look_for_key().await;
+                    self.look_for_issued().await;
+                }
                 Some(ring) = self.rings.recv() => match ring {
                     Ring::Sites => self.look().await,
                     Ring::Anew(site) => {
@@ -133,6 +136,18 @@ impl Owners {
                     }
                 }
             }
+        }
+    }
+
+    /// Signs with what the database says by now: a person may have changed it at another process.
+    async fn look_for_key(&self) {
+        match self.db.read(identity::signs_with).await {
+            Ok(key) => {
+                if self.office.key.now_with(key) {
+                    tracing::info!(key = %self.office.key.with().public(), "head office signs with another key from now on");
+                }
+            }
+            Err(error) => tracing::warn!("what head office signs with cannot be looked up: {error}"),
         }
     }
 

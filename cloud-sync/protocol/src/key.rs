@@ -1,6 +1,7 @@
 //! Ed25519 keys (RFC 8032): a station signs what it journals, head office what it acknowledges and hands back.
 //! A broker between them, or a program on the box that faces the WAN, holds neither key.
 
+use domain::head_office::HqKey;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -64,6 +65,18 @@ impl From<PublicKey> for String {
     }
 }
 
+impl From<HqKey> for PublicKey {
+    fn from(HqKey(key): HqKey) -> Self {
+        Self(key)
+    }
+}
+
+impl From<PublicKey> for HqKey {
+    fn from(PublicKey(key): PublicKey) -> Self {
+        Self(key)
+    }
+}
+
 /// `N` bytes from twice as many hexadecimal digits.
 pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -97,6 +110,12 @@ impl PublicKeys {
                 .is_ok()
         };
         self.0.iter().find(signed_by).copied().ok_or(NotSigned)
+    }
+}
+
+impl FromIterator<PublicKey> for PublicKeys {
+    fn from_iter<T: IntoIterator<Item = PublicKey>>(keys: T) -> Self {
+        Self(keys.into_iter().collect())
     }
 }
 

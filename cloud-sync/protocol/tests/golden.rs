@@ -247,7 +247,7 @@ fn every_kind_of_directive_is_read_as_it_is_written_and_passes_over_what_it_does
         assert_ne!(newer, line);
         assert_eq!(serde_json::from_str::<Directive>(&newer).unwrap(), read, "{newer}");
     }
-    assert_eq!(kinds.len(), 15, "{kinds:?}");
+    assert_eq!(kinds.len(), 16, "{kinds:?}");
 }
 
 #[test]

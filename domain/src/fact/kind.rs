@@ -95,5 +95,6 @@ kinds![
     StartWished,
     MemberOwes,
     VouchersClosed,
+    HeadOfficeKeySet,
     RefundMarked,
 ];

@@ -5,7 +5,9 @@ use super::{Answer, Decision, Handled, Place, Rejected, Told, Turn, leases::HEAD
 use crate::{
     correction::{Approval, BILL_VERSIONS_MAX, are_two_people},
     fact::{Fact, PaidFrom},
-    head_office::{Directive, DirectiveNo, HqEpoch, LeasedBy, RefusedDirective, VoucherRef, voucher_receipt},
+    head_office::{
+        Directive, DirectiveNo, HQ_KEYS_MAX, HqEpoch, HqKey, LeasedBy, RefusedDirective, VoucherRef, voucher_receipt,
+    },
     ids::{MemberId, OrderId, Outlet},
     notice::Notice,
     order::{self, Source, State, Step},
@@ -139,6 +141,7 @@ impl Turn<'_> {
             | Directive::Card { .. }
             | Directive::Maintenance { .. }
             | Directive::Tariff { .. } => self.master_data(directive),
+            Directive::Key { key, ends } => self.set_head_offices_key(key, ends),
         }
     }
 
@@ -167,6 +170,24 @@ impl Turn<'_> {
             Directive::Tariff { tariff, by } => self.add_tariff(*tariff, by),
             other => unreachable!("do_as_told() sends only master data: {other:?}"),
         }
+    }
+
+    /// A new key of head office's counts beside the old one, which ends by a later directive: by then head office signs nothing
+    /// with it any more (rule 11). There is always one that does not end.
+    fn set_head_offices_key(&mut self, key: HqKey, ends: Option<Wall>) -> Handled {
+        let keys = &self.site.rows.head_office.keys;
+        match (keys.get(&key), ends) {
+            (Some(known), _) if *known == ends => return Ok(Answer::Done),
+            // What has come to an end does not begin again, nor end later.
+            (Some(Some(_)), _) => return Err(Rejected::KeyEnds(key)),
+            (None, _) if keys.len() >= HQ_KEYS_MAX => return Err(Rejected::TooManyKeys),
+            (_, Some(_)) if !keys.iter().any(|(other, ends)| *other != key && ends.is_none()) => {
+                return Err(Rejected::LastKey(key));
+            }
+            _ => {}
+        }
+        self.journal(Fact::HeadOfficeKeySet { key, ends });
+        Ok(Answer::Done)
     }
 
     fn lease(

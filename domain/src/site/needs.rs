@@ -135,7 +135,7 @@ impl Site {
                     self.rows.needs_member(member, keys);
                 }
             }
-            Directive::Maintenance { .. } | Directive::Tariff { .. } => {}
+            Directive::Maintenance { .. } | Directive::Tariff { .. } | Directive::Key { .. } => {}
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     desk::CashMoved,
     energy::EnergyReport,
     fact::Fact,
-    head_office::DirectiveNo,
+    head_office::{DirectiveNo, HQ_KEYS_MAX, HqKey},
     ids::{MemberId, OrderId, Outlet, PileId, TariffId},
     journal::Stamp,
     ledger::{LedgerError, Transfer},
@@ -171,6 +171,7 @@ impl Rows {
             }
             Fact::DirectiveTaken { directive, .. } => self.check_directive(*directive),
             Fact::VouchersClosed { until } => in_range(Wall::RANGE.contains(until), "the end of vouchers"),
+            Fact::HeadOfficeKeySet { key, ends } => self.check_key(key, *ends),
             Fact::CashBanked { amount, .. } => positive(*amount),
             Fact::ShiftOpened { till, .. } => self.checked_till(*till),
             Fact::CashCounted {
@@ -228,6 +229,13 @@ impl Rows {
             true => Ok(()),
             false => Err(Contradicts::DirectiveOutOfPlace { row, expected }),
         }
+    }
+
+    /// A key is another one, or ends; there is room for it.
+    fn check_key(&self, key: &HqKey, ends: Option<Wall>) -> Checked {
+        in_range(ends.is_none_or(|ends| Wall::RANGE.contains(&ends)), "the end of a key")?;
+        let keys = &self.head_office.keys;
+        in_range(keys.contains_key(key) || keys.len() < HQ_KEYS_MAX, "the number of keys")
     }
 
     /// A report is of a day that has none, and of piles that are known.

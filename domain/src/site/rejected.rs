@@ -3,7 +3,7 @@
 use crate::{
     correction::BILL_VERSIONS_MAX,
     fact::{ReceiptUse, SlipUse},
-    head_office::{DirectiveNo, DirectiveRow},
+    head_office::{DirectiveNo, DirectiveRow, HQ_KEYS_MAX, HqKey},
     ids::{CardId, MemberId, OrderId, Outlet, PileId, SiteId, TariffId},
     order::{Illegal, State},
     quarantine::Covering,
@@ -413,6 +413,15 @@ pub enum Rejected {
     /// A voucher that is too old.
     #[error("the voucher ended at {0}; what it carries goes back to the wallet")]
     VoucherClosed(Wall),
+    /// A key of head office's that has ended, or ends.
+    #[error("head office's key {0} has ended, or is about to: it does not count again, nor for longer")]
+    KeyEnds(HqKey),
+    /// A key of head office's must stay.
+    #[error("head office's key {0} is the only one that this station was told of: another one is announced first")]
+    LastKey(HqKey),
+    /// Too many keys of head office's.
+    #[error("head office has had {HQ_KEYS_MAX} keys, and no station remembers more")]
+    TooManyKeys,
     /// A bank slip's number counts once.
     #[error("slip {slip} was written for {} yuan taken to the bank at {}", used.amount, used.at)]
     SlipUsed {
@@ -535,6 +544,9 @@ impl Rejected {
             Rejected::VoucherOfOtherSite(_) => "voucher_of_other_site",
             Rejected::VoucherBeforeRestore => "voucher_before_restore",
             Rejected::VoucherClosed(_) => "voucher_closed",
+            Rejected::KeyEnds(_) => "key_ends",
+            Rejected::LastKey(_) => "last_key",
+            Rejected::TooManyKeys => "too_many_keys",
         }
     }
 }

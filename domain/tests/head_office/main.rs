@@ -7,6 +7,7 @@
 mod bench;
 mod bound;
 mod joined;
+mod keys;
 mod vouchers;
 
 use bench::*;
@@ -80,6 +81,33 @@ fn a_start_leases_places_and_holds_in_one_step_and_what_is_left_goes_back_in_the
         second: None,
     };
     assert_eq!(site.refused(again), "other_bill", "the station's first decision stands");
+}
+
+#[test]
+fn a_stop_is_done_whichever_row_it_is_numbered_in_and_twice_it_changes_nothing() {
+    let mut site = Joined::new();
+    let ends = soon(&site.bench);
+    site.done(start("hq-1", "w", "P1", "30", ends));
+    let stop = || Directive::Stop {
+        order: order_id("hq-1"),
+        by: "the driver".to_owned(),
+    };
+    let directive = site.no(DirectiveRow::Others);
+    let outcome = site.bench.ok(Input::Directive(Box::new(Told {
+        directive,
+        sha256: "1".repeat(64),
+        content: Ok(stop()),
+        at_most: None,
+    })));
+    assert_eq!(taken(&outcome), None);
+    assert_eq!(site.bench.state(&order_id("hq-1")), State::Fail);
+    let facts = site.bench.facts.len();
+    site.tell(stop());
+    assert_eq!(
+        site.bench.facts.len(),
+        facts + 1,
+        "in its own row it is taken, and that is all"
+    );
 }
 
 #[test]

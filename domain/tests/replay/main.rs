@@ -126,6 +126,7 @@ fn random_sequences_reach_every_kind_of_fact() {
         "LeaseReturned",
         "MemberOwes",
         "VouchersClosed",
+        "HeadOfficeKeySet",
         "RefundMarked",
     ] {
         assert!(kinds.contains_key(kind), "{kind} is never reached: {kinds:?}");

@@ -2,7 +2,7 @@
 
 use crate::{bench::*, happens::PILES};
 use domain::{
-    head_office::{Directive, DirectiveNo, HqEpoch, VoucherRef},
+    head_office::{Directive, DirectiveNo, HqEpoch, HqKey, VoucherRef},
     ids::{CardId, OrderId},
     order::Until,
     site::{Decision, Input},
@@ -105,6 +105,10 @@ pub(crate) fn told(bench: &mut Bench, what: u8, who: usize, at: usize, order: Or
             pile: pile(PILES[at]),
             reason: None,
             by,
+        },
+        37 => Directive::Key {
+            key: HqKey([who as u8; 32]),
+            ends: (at > 0).then_some(bench.now.wall),
         },
         _ => Directive::Quarantine {
             item: 1,

@@ -143,7 +143,10 @@ fn status_and_way_out(rejected: &Rejected) -> (StatusCode, String) {
         | Rejected::OtherBill { .. }
         | Rejected::LeasesFrozen { .. }
         | Rejected::VoucherBeforeRestore
-        | Rejected::VoucherClosed(_) => conflict(""),
+        | Rejected::VoucherClosed(_)
+        | Rejected::KeyEnds(_)
+        | Rejected::LastKey(_)
+        | Rejected::TooManyKeys => conflict(""),
         Rejected::VoucherOfOtherSite(site) => conflict(&format!("; it is taken there, at {site}")),
     }
 }

@@ -57,6 +57,13 @@ pub(super) fn end_of(api: &ApiState) -> Result<&Arc<HeadOffice>, Problem> {
         .ok_or_else(|| unbelieved(&Unbelieved::NoHeadOffice))
 }
 
+/// The same, to check what head office has signed: by the keys that count by now.
+async fn checking_end_of(api: &ApiState) -> Result<&Arc<HeadOffice>, Problem> {
+    let end = end_of(api)?;
+    end.know(&api.read(Reader::head_office).await?);
+    Ok(end)
+}
+
 fn unbelieved(why: &Unbelieved) -> Problem {
     let (status, code) = match why {
         Unbelieved::Malformed(Malformed::NotSigned(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "frame_not_signed"),
@@ -143,7 +150,10 @@ async fn take_ack(
     Shared(api): Shared<ApiState>,
     put: PutBytes<SHORT_FRAME_BYTES_MAX>,
 ) -> Result<Json<SyncAcknowledged>, Problem> {
-    let believed = end_of(&api)?.ack(&put.bytes).map_err(|why| unbelieved(&why))?;
+    let believed = checking_end_of(&api)
+        .await?
+        .ack(&put.bytes)
+        .map_err(|why| unbelieved(&why))?;
     let Believed {
         state,
         head,
@@ -219,7 +229,10 @@ async fn take_pong(
     put: PutBytes<SHORT_FRAME_BYTES_MAX>,
 ) -> Result<Json<HeadOfficeTime>, Problem> {
     let now = api.station.clock.now();
-    let time = end_of(&api)?.pong(&put.bytes, now).map_err(|why| unbelieved(&why))?;
+    let time = checking_end_of(&api)
+        .await?
+        .pong(&put.bytes, now)
+        .map_err(|why| unbelieved(&why))?;
     time.tell(&api.station);
     if let Some(up) = end_of(&api)?.line_changed(now.mono) {
         api.station.tell(Input::Line(up));
@@ -247,14 +260,14 @@ async fn take_pong(
     security(("bearer" = ["sync", "socket"])),
 )]
 async fn take_tail(Shared(api): Shared<ApiState>, put: PutBytes<FRAME_MAX>) -> Result<Json<JournalHead>, Problem> {
-    let end = Arc::clone(end_of(&api)?);
+    let end = Arc::clone(checking_end_of(&api).await?);
     if !end.is_set() {
         return Err(unbelieved(&Unbelieved::NoHeadOffice));
     }
     let site = api.station.store.identity().site.clone();
     // Large ones take a while to unpack.
     let unpacked = tokio::task::spawn_blocking(move || {
-        let Tail(batch) = Tail::from_bytes(&put.bytes, &site, end.keys())?;
+        let Tail(batch) = Tail::from_bytes(&put.bytes, &site, &end.keys())?;
         batch.unpack()
     });
     let unpacked = unpacked.await.map_err(Problem::internal)?;
@@ -302,7 +315,7 @@ async fn take_directive(
         api.station.clock.now(),
         matches!(api.station.clock.known(), KnownTime::Is(_)),
     );
-    let told = end_of(&api)?.directive(&put.bytes, now, trusted);
+    let told = checking_end_of(&api).await?.directive(&put.bytes, now, trusted);
     let told = Box::new(told.map_err(|why| unbelieved(&why))?);
     Question::new(Input::Directive(told), None)
         .ask(&api, |_, site, _| {
@@ -328,7 +341,7 @@ async fn take_directive(
 )]
 async fn take_voucher(Shared(api): Shared<ApiState>, posted: Posted<ShowVoucher>) -> Result<Answered, Problem> {
     let Posted { body, key, .. } = posted;
-    let voucher = end_of(&api)?.voucher(&body.voucher);
+    let voucher = checking_end_of(&api).await?.voucher(&body.voucher);
     let voucher = Box::new(voucher.map_err(|why| unbelieved(&why))?);
     let identity = api.station.store.identity();
     if voucher.site != identity.site {

@@ -337,6 +337,73 @@ async fn what_head_office_owns_is_refused_at_the_desk_and_the_desk_lifts_what_wa
     bench.post("/v1/orders", &order).await.expect(201);
 }
 
+/// Rule 11. What the configuration names is the old key, and stays there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_key_counts_when_the_old_one_has_announced_it_and_the_old_one_until_the_mark_of_vouchers_has_passed() {
+    let bench = joined().await;
+    let (old, new) = (head_office(), SigningKey::from_seed([4; 32]));
+    let others = |n| DirectiveNo {
+        row: DirectiveRow::Others,
+        ..orders(n)
+    };
+    let end = bench.now().wall.after_ms(86_400_000);
+    let counts = |of: &SigningKey, ends| Directive::Key {
+        key: of.public().into(),
+        ends,
+    };
+    let by_new = signed(orders(1), &lease(100), &new);
+    bench.frame(PATH, by_new.clone()).await.problem(422, "frame-not-signed");
+    let announced = signed(others(1), &counts(&new, None), &old);
+    bench.frame(PATH, announced).await.expect(200);
+    bench.frame(PATH, by_new).await.expect(200);
+    let ended = signed(others(2), &counts(&old, Some(end)), &new);
+    bench.frame(PATH, ended).await.expect(200);
+
+    // Both count: acknowledgements, the time, vouchers.
+    let ping = async |key: &SigningKey| {
+        let nonce = nonce_of(&bench.on_sync("PUT", "/v1/sync/ping", &[]).await.expect(200));
+        let now = bench.now().wall;
+        let pong = Pong { nonce, now }.to_bytes(&site(), key);
+        bench.frame("/v1/sync/pong", pong).await
+    };
+    ping(&old).await.expect(200);
+    ping(&new).await.expect(200);
+    let made = |id: &str, key: &SigningKey, ends: Wall| {
+        let voucher = Voucher {
+            site: site(),
+            hq_epoch: EPOCH,
+            epoch: bench.station.store.identity().epoch.clone(),
+            id: id.to_owned(),
+            member: "w".parse().unwrap(),
+            name: "Wang".to_owned(),
+            amount: Fen(2_000),
+            expires_at: ends,
+        };
+        json!({ "voucher": voucher::to_text(&voucher, key) })
+    };
+    bench.post("/v1/vouchers", &made("v1", &old, end)).await.expect(201);
+    bench.post("/v1/vouchers", &made("v2", &new, end)).await.expect(201);
+
+    bench
+        .station
+        .tell(domain::site::Input::CloseVouchers { certainly: end });
+    bench.settled().await;
+    ping(&old).await.problem(422, "frame-not-signed");
+    let late = signed(orders(2), &lease(100), &old);
+    bench.frame(PATH, late).await.problem(422, "frame-not-signed");
+    let later = end.after_ms(60_000);
+    bench
+        .post("/v1/vouchers", &made("v3", &old, later))
+        .await
+        .problem(422, "frame-not-signed");
+    bench.post("/v1/vouchers", &made("v4", &new, later)).await.expect(201);
+    ping(&new).await.expect(200);
+    bench
+        .frame(PATH, signed(orders(2), &lease(100), &new))
+        .await
+        .expect(200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn people_see_what_head_office_had_done_what_was_refused_and_why_and_which_vouchers_came() {
     let bench = joined().await;

@@ -1,5 +1,6 @@
 //! A courier between a station's journal and a head office that follows the rules, on a line that loses what is on it.
 
+mod asked;
 mod offered;
 mod restored;
 mod thin;

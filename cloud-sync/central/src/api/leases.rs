@@ -311,7 +311,7 @@ impl ApiState {
             site: voucher.site.to_string(),
             amount: Yuan(voucher.amount),
             expires_at: At(voucher.expires_at),
-            text: voucher::to_text(voucher, &office.key),
+            text: voucher::to_text(voucher, &office.key.with()),
             state: state.word().to_owned(),
         })
     }

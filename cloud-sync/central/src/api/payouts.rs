@@ -67,11 +67,17 @@ impl Checked for ProposePayout {
     fn check(&self) -> Result<(), Problem> {
         let most = Fen(AMOUNT_MAX.0 * MANY);
         if self.amount.0 <= Fen::ZERO || self.amount.0 > most {
-            return Err(Problem::field("amount", format!("is above zero, and {most} yuan at most")));
+            return Err(Problem::field(
+                "amount",
+                format!("is above zero, and {most} yuan at most"),
+            ));
         }
         let length = self.reference.chars().count();
         if length == 0 || length > 64 || self.reference.chars().any(char::is_control) {
-            return Err(Problem::field("reference", "has 1 to 64 characters, none of them a control character"));
+            return Err(Problem::field(
+                "reference",
+                "has 1 to 64 characters, none of them a control character",
+            ));
         }
         check_reason("reason", &self.reason)
     }

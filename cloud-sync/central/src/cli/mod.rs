@@ -80,6 +80,9 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// What head office signs with.
+    #[command(subcommand)]
+    Key(upkeep::Key),
     /// People who may log in.
     #[command(subcommand)]
     User(people::User),
@@ -155,6 +158,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
         Command::Restored { reason, config } => return run::restored(&config.config, &reason),
         Command::Move { to, config } => return run::move_to(&config.config, &to),
         Command::Backup { file } => upkeep::backup(&daemon, &file)?,
+        Command::Key(command) => upkeep::key(&daemon, command)?,
         Command::User(command) => people::user(&daemon, command)?,
         Command::Token(command) => people::token(&daemon, command)?,
     };

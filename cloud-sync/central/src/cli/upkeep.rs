@@ -54,6 +54,20 @@ pub(super) enum Journal {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum Key {
+    /// Sign with another key. The first time it is made and announced to every site; said again, it shows which sites believe it,
+    /// and signs once all of them do. The old one counts for a day and an hour more.
+    Rotate {
+        /// Why, for the audit chain.
+        #[arg(long)]
+        reason: String,
+        /// Do not wait for this site: the new key goes into its edge.toml by hand, and the old one out of it.
+        #[arg(long, value_name = "SITE")]
+        left_out: Vec<SiteId>,
+    },
+}
+
 /// An answer that says whether all is right; if not, the command fails with it.
 fn right(answer: Value) -> anyhow::Result<Shown> {
     let is_right = answer["right"] == true;
@@ -98,6 +112,33 @@ pub(super) fn ledger(daemon: &Daemon, command: Ledger) -> anyhow::Result<Shown> 
 pub(super) fn journal(daemon: &Daemon, Journal::Verify { site, through }: Journal) -> anyhow::Result<Shown> {
     let query = through.map_or_else(String::new, |through| format!("?through={through}"));
     right(daemon.get(&format!("/v1/sites/{site}/journal/verification{query}"))?)
+}
+
+pub(super) fn key(daemon: &Daemon, Key::Rotate { reason, left_out }: Key) -> anyhow::Result<Shown> {
+    let body = json!({ "reason": reason, "left_out": left_out });
+    Ok((daemon.put("/v1/head-office/key", &body)?, shown_rotation))
+}
+
+fn shown_rotation(answer: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let sites = answer["sites"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let sites: Vec<String> = sites
+        .iter()
+        .map(|of| match of["believes"].as_str() {
+            Some("yes") => format!("{}: believes it", text(&of["site"])),
+            Some("told") => format!("{}: was told, and has not said", text(&of["site"])),
+            Some("left_out") => format!("{}: left out; put the new key into its edge.toml", text(&of["site"])),
+            _ => format!("{}: cannot be told, it is {}", text(&of["site"]), text(&of["believes"])),
+        })
+        .collect();
+    let (key, sites) = (text(&answer["key"]), sites.join("\n"));
+    match answer["next"].as_str() {
+        Some(next) => format!(
+            "{next} is announced, and {key} signs\n{sites}\nSay it again when every site believes it. Make a backup now: a copy from \
+             before does not have it."
+        ),
+        None => format!("{key} signs from now on; the one before counts for a day and an hour more\n{sites}"),
+    }
 }
 
 pub(super) fn backup(daemon: &Daemon, file: &Path) -> anyhow::Result<Shown> {

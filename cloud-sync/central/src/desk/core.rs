@@ -156,7 +156,10 @@ pub fn at_once(
 /// The answer to a ping: what time it is here.
 pub fn pong(office: &Office, site: &SiteId, now: Wall, payload: Vec<u8>) -> Option<Effect> {
     let nonce = payload.try_into().ok().map(Nonce)?;
-    Some(Effect(Kind::Pong, Pong { nonce, now }.to_bytes(site, &office.key)))
+    Some(Effect(
+        Kind::Pong,
+        Pong { nonce, now }.to_bytes(site, &office.key.with()),
+    ))
 }
 
 impl Core {
@@ -290,7 +293,8 @@ impl Core {
                     sent.at = now;
                 }
                 sent.n = sent.n.max(directive.no.n);
-                let bytes = SignedDirective::to_bytes(directive.body.as_bytes(), &of.0, &self.office.key);
+                let key = self.office.key.with();
+                let bytes = SignedDirective::to_bytes(directive.body.as_bytes(), &of.0, &key);
                 effects.push(Effect(Kind::Directive, bytes));
             }
         }
@@ -380,7 +384,10 @@ impl Core {
             return Ok(None);
         };
         tracing::info!(%site, "entries {} to {} are handed back", rest.first, rest.last());
-        Ok(Some(Effect(Kind::Tail, Tail(rest).to_bytes(site, &self.office.key))))
+        Ok(Some(Effect(
+            Kind::Tail,
+            Tail(rest).to_bytes(site, &self.office.key.with()),
+        )))
     }
 
     /// Takes a batch. What comes of it counts once the transaction is committed, and not before. [`Malformed`]: the key that has
@@ -449,7 +456,7 @@ impl Core {
             head,
             nonce,
         };
-        Effect(Kind::Ack, ack.to_bytes(self.site(), &self.office.key))
+        Effect(Kind::Ack, ack.to_bytes(self.site(), &self.office.key.with()))
     }
 
     /// The planted bug: what follows on the head is acknowledged as it comes.

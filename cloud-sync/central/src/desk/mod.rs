@@ -26,7 +26,11 @@ use protocol::{
     status::Hello,
     topic::Kind,
 };
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 /// The least time between two hellos that are answered, in milliseconds: each time is a question to the database and a
@@ -45,7 +49,34 @@ pub struct Office {
     /// Which life of the database it is.
     pub hq_epoch: HqEpoch,
     /// What it signs with.
-    pub key: SigningKey,
+    pub key: Signs,
+}
+
+/// The key that a process signs with: another one from when the database says so.
+#[derive(Debug)]
+pub struct Signs(RwLock<Arc<SigningKey>>);
+
+impl From<SigningKey> for Signs {
+    fn from(key: SigningKey) -> Self {
+        Self(RwLock::new(Arc::new(key)))
+    }
+}
+
+impl Signs {
+    /// The key by now.
+    pub fn with(&self) -> Arc<SigningKey> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// It is this one from now on; whether that is another.
+    pub fn now_with(&self, key: SigningKey) -> bool {
+        let mut signs = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = signs.public() != key.public();
+        if is_other {
+            *signs = Arc::new(key);
+        }
+        is_other
+    }
 }
 
 /// Time, as the desk needs it.

@@ -406,6 +406,21 @@ pub fn follow(
     Ok((money.into_rung(), findings))
 }
 
+/// There is another journal of a site: what may go there still does not wait for what may not.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn forked(tx: &mut dyn Tx, site: &Site, now: Wall) -> Result<(), StoreError> {
+    let own = match site.hq_epoch {
+        Some(epoch) => Some(epoch),
+        None => identity::epoch(tx)?,
+    };
+    match own {
+        Some(epoch) => directives::stops_past_money(tx, (&site.id, epoch), now),
+        None => Ok(()),
+    }
+}
+
 /// A site goes over to another branch of its journal, which knows nothing of what has arrived after the place where it leaves:
 /// that is on the road again, against what the restore owes (rule 8). Whose, and how much.
 ///

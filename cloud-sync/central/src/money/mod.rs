@@ -18,6 +18,7 @@
 //! | `suspense` | where the money of discrepancies is |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
 //! | `long` | what a channel was paid and nobody was credited for, once people say whose it is |
+//! | `keys` | head office signs with another key |
 //! | `masters` | who a member is, whether they are served, whose a card is |
 //! | `facts` | what a site's journal says of all this |
 //!
@@ -30,6 +31,7 @@ mod closing;
 mod debts;
 mod discrepancies;
 pub mod facts;
+mod keys;
 mod leases;
 mod long;
 mod masters;
@@ -46,6 +48,7 @@ pub use adjustments::{Adjust, WALLET_ADJUSTED};
 pub use bills::Decide;
 pub use debts::pay_again;
 pub use discrepancies::{Many, OneOfMany, Propose};
+pub use keys::{Believes, Rotation};
 pub use leases::Vouchered;
 pub use long::LongCredit;
 pub use placing::{Order, Placed};
@@ -62,7 +65,7 @@ use crate::store::{
     missing, placings, sites,
 };
 use domain::{
-    head_office::{Directive, DirectiveNo, HqEpoch},
+    head_office::{Directive, DirectiveNo, DirectiveRow, HqEpoch},
     ids::{MemberId, OrderId, SiteId},
     order::State as OrderState,
     planted::{Bug, is_planted},
@@ -452,7 +455,14 @@ impl<'a> Money<'a> {
     /// Issues a directive to a site whose line was looked at.
     fn issue(&mut self, line: &Line, directive: &Directive) -> Result<DirectiveNo, StoreError> {
         let site = &line.site.id;
-        let no = directives::add(self.tx, (site, line.hq_epoch), directive, (&self.by, self.now))?;
+        let row = match directive {
+            // Money may wait in the other row, which no site on two branches is sent: nothing goes past it there.
+            Directive::Stop { .. } | Directive::Recall { .. } if line.site.state == State::Forked => {
+                DirectiveRow::Others
+            }
+            _ => directive.row(),
+        };
+        let no = directives::add_in(self.tx, (site, line.hq_epoch), row, directive, (&self.by, self.now))?;
         // Whoever closes a site holds these numbers first: looked at before that, the site was open still.
         if sites::find(self.tx, site)?.is_none_or(|now| now.closed_at.is_some()) {
             return Err(StoreError::Unavailable(format!(

@@ -3,7 +3,7 @@
 use super::{Row, StoreError, Tx, members};
 use domain::{
     card::Card,
-    head_office::{HeadOfficeRow, HqEpoch},
+    head_office::{HeadOfficeRow, HqEpoch, HqKey},
     ids::{CardId, MemberId, OrderId, SiteId},
     member::MemberRow,
     order::{Order, OrderRow},
@@ -234,6 +234,14 @@ pub fn holder(tx: &mut dyn Tx, site: &SiteId, card: &CardId) -> Result<Option<Me
 /// [`StoreError`].
 pub fn goes_by(tx: &mut dyn Tx, site: &SiteId) -> Result<Option<HqEpoch>, StoreError> {
     Ok(head_office(tx, site)?.and_then(|row| row.hq_epoch))
+}
+
+/// The keys of head office's that a site was told of, and when each ends.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn head_offices_keys(tx: &mut dyn Tx, site: &SiteId) -> Result<BTreeMap<HqKey, Option<Wall>>, StoreError> {
+    Ok(head_office(tx, site)?.map_or_else(BTreeMap::new, |row| row.keys))
 }
 
 /// Up to when each site takes no voucher any more, where it has closed any.

@@ -6,6 +6,7 @@ use domain::{
     head_office::{Directive, DirectiveNo, DirectiveRow, HqEpoch, RefusedDirective},
     ids::{MemberId, OrderId, SiteId},
     time::Wall,
+    units::Fen,
 };
 use protocol::frame::SignedDirective;
 use ring::digest::{SHA256, digest};
@@ -100,9 +101,22 @@ pub fn add(
     tx: &mut dyn Tx,
     (site, hq_epoch): (&SiteId, HqEpoch),
     directive: &Directive,
+    by_at: (&str, Wall),
+) -> Result<DirectiveNo, StoreError> {
+    add_in(tx, (site, hq_epoch), directive.row(), directive, by_at)
+}
+
+/// The same in this row, whichever row such a directive is numbered in otherwise: sites go by what it says itself.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn add_in(
+    tx: &mut dyn Tx,
+    (site, hq_epoch): (&SiteId, HqEpoch),
+    row: DirectiveRow,
+    directive: &Directive,
     (by, now): (&str, Wall),
 ) -> Result<DirectiveNo, StoreError> {
-    let row = directive.row();
     let n = next_number(tx, site, hq_epoch, row)?;
     let no = DirectiveNo { hq_epoch, row, n };
     let body = SignedDirective::json(no, directive);
@@ -207,6 +221,30 @@ pub fn waiting(
         ],
     )?;
     rows.into_iter().map(kept).collect()
+}
+
+/// A site's journal has forked: stops that stand behind money, which may not go there now, are said once more in the row that
+/// carries none (rule 10). Taken twice a stop changes nothing.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn stops_past_money(tx: &mut dyn Tx, (site, epoch): (&SiteId, HqEpoch), now: Wall) -> Result<(), StoreError> {
+    let all = waiting(tx, (site, epoch), DirectiveRow::Orders, i64::MAX.unsigned_abs())?;
+    let mut is_behind = false;
+    for told in all {
+        let directive = told.directive()?;
+        is_behind |= directive.carries() > Fen::ZERO;
+        if is_behind && matches!(directive, Directive::Stop { .. }) {
+            add_in(
+                tx,
+                (site, epoch),
+                DirectiveRow::Others,
+                &directive,
+                (&told.made_by, now),
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// The sites that have directives to answer.
@@ -336,6 +374,7 @@ fn about(directive: &Directive) -> Option<String> {
     match directive {
         Directive::Card { card, .. } => Some(card.to_string()),
         Directive::Maintenance { pile, .. } => Some(pile.to_string()),
+        Directive::Key { key, .. } => Some(key.to_string()),
         // Each is one of its own: a later one of the same order takes no other's place.
         Directive::RefundMark { reference, .. } => Some(reference.clone()),
         other => member_of(other)

@@ -2,7 +2,10 @@
 
 use super::{StoreError, Tx, forgotten};
 use domain::time::Wall;
-use protocol::{frame::HqEpoch, key::SigningKey};
+use protocol::{
+    frame::HqEpoch,
+    key::{PublicKey, SigningKey},
+};
 
 /// Head office, whichever process speaks for it.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ pub fn of(tx: &mut dyn Tx, now: Wall) -> Result<Identity, StoreError> {
     has_lived(tx, hq_epoch, now)?;
     Ok(Identity {
         hq_epoch,
-        key: SigningKey::from_text(&row.text(1)?).map_err(|_| bad("key"))?,
+        key: key_of(&row.text(1)?)?,
     })
 }
 
@@ -49,6 +52,65 @@ fn new_key(tx: &mut dyn Tx) -> Result<SigningKey, StoreError> {
         half.copy_from_slice(&tx.random()?.to_le_bytes());
     }
     Ok(SigningKey::from_seed(seed))
+}
+
+fn key_of(text: &str) -> Result<SigningKey, StoreError> {
+    SigningKey::from_text(text).map_err(|_| StoreError::Broken("head office's key is not as it was kept".to_owned()))
+}
+
+/// What head office signs with by now.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn signs_with(tx: &mut dyn Tx) -> Result<SigningKey, StoreError> {
+    let row = tx.query_optional("SELECT signing_key FROM head_office WHERE id = 1", &[])?;
+    let mut row = row.ok_or_else(|| StoreError::Broken("it does not say which head office it is".to_owned()))?;
+    key_of(&row.text(0)?)
+}
+
+/// The key that is announced to sites, to take the place of the one that signs; made where there is none.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn announced(tx: &mut dyn Tx) -> Result<SigningKey, StoreError> {
+    let key = new_key(tx)?;
+    let row = tx.query_optional(
+        "UPDATE head_office SET next_key = COALESCE(next_key, $1) WHERE id = 1 RETURNING next_key",
+        &[key.to_text().into()],
+    )?;
+    let mut row = row.ok_or_else(|| StoreError::Broken("it does not say which head office it is".to_owned()))?;
+    key_of(&row.text(0)?)
+}
+
+/// The announced key takes the place of the one that signs; which that was.
+///
+/// # Errors
+/// [`StoreError::Broken`]: none is announced.
+pub fn change_key(tx: &mut dyn Tx) -> Result<PublicKey, StoreError> {
+    let old = signs_with(tx)?.public();
+    let changed = tx.execute(
+        "UPDATE head_office SET signing_key = next_key, next_key = NULL WHERE id = 1 AND next_key IS NOT NULL",
+        &[],
+    )?;
+    match changed {
+        1 => Ok(old),
+        _ => Err(StoreError::Broken("no key of head office's is announced".to_owned())),
+    }
+}
+
+/// What sites that come in are to believe: the key that signs, and the one that is announced.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn public_keys(tx: &mut dyn Tx) -> Result<Vec<PublicKey>, StoreError> {
+    let row = tx.query_optional("SELECT signing_key, next_key FROM head_office WHERE id = 1", &[])?;
+    let Some(mut row) = row else { return Ok(Vec::new()) };
+    let texts = [Some(row.text(0)?), row.optional_text(1)?];
+    texts
+        .iter()
+        .flatten()
+        .map(|text| key_of(text).map(|key| key.public()))
+        .collect()
 }
 
 /// Which life of head office's goes on; none before the first start.

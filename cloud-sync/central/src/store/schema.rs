@@ -15,7 +15,7 @@ mod suspense;
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 9;
+const VERSION: i64 = 10;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -89,6 +89,8 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
         7 => of_both(suspense::TABLES, dialect),
         8 => of_both(site_days::TABLES, dialect),
         9 => of_both(payouts::TABLES, dialect),
+        // A key that is announced to sites and does not sign yet.
+        10 => of_both(&["ALTER TABLE head_office ADD COLUMN next_key TEXT"], dialect),
         _ => Vec::new(),
     }
 }

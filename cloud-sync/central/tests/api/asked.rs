@@ -324,3 +324,50 @@ async fn parts_come_in_any_order_and_what_contradicts_them_is_dropped() {
     assert_eq!(waiting.await.unwrap().unwrap().body, body);
     assert_eq!(Value::from(asks.counts().0), 0);
 }
+
+#[tokio::test]
+async fn an_answer_whose_line_is_cut_between_its_parts_is_none_and_asked_again_it_is_whole() {
+    let (asks, frames) = asks();
+    let body: Vec<u8> = (0..2 * PART_MAX + 5).map(|n| (n % 251) as u8).collect();
+    // The question that comes next.
+    let next = async || {
+        loop {
+            if let Some((_, ask)) = frames.lock().unwrap().pop() {
+                return ask.id;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let parts_of = |id: u64| AnswerPart::split(id, 200, &body).unwrap();
+    for arrived in 0..3 {
+        let site = site("s1");
+        let get = asks.get(&site, None, Question::Station, Duration::from_secs(300));
+        let cut = async {
+            let parts = parts_of(next().await);
+            for part in &parts[..arrived] {
+                assert!(asks.hear(&site, &part.to_bytes()));
+            }
+            parts
+        };
+        // Whoever asked gives up: no more comes.
+        let parts = tokio::select! {
+            biased;
+            answer = get => panic!("{arrived} parts came: {answer:?}"),
+            parts = cut => parts,
+        };
+        assert_eq!(asks.counts(), (0, 0), "nothing of it is kept");
+        for part in &parts[arrived..] {
+            assert!(!asks.hear(&site, &part.to_bytes()), "it is nobody's any more");
+        }
+        let again = asks.get(&site, None, Question::Station, Duration::from_secs(300));
+        let whole = async {
+            let id = next().await;
+            assert_ne!(id, parts[0].id);
+            for part in parts_of(id) {
+                assert!(asks.hear(&site, &part.to_bytes()));
+            }
+        };
+        let (answer, ()) = tokio::join!(again, whole);
+        assert_eq!(answer.unwrap().body, body);
+    }
+}

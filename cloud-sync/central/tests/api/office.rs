@@ -196,7 +196,7 @@ impl Office {
         let state = state.with_office(Arc::new(central::desk::Office {
             process: ME.to_owned(),
             hq_epoch: identity.hq_epoch,
-            key: identity.key,
+            key: identity.key.into(),
         }));
         let folder = Folder::new("central-api");
         let (bell, rings) = Bell::new();
@@ -353,7 +353,6 @@ fn entrance(folder: &std::path::Path, bell: Bell) -> Entrance {
             plain: false,
             broker_authority: String::new(),
             https_authority: String::new(),
-            public_keys: Vec::new(),
         },
         bell,
         process: ME.to_owned(),

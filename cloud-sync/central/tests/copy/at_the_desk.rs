@@ -67,7 +67,7 @@ fn head_office() -> Arc<Office> {
     Arc::new(Office {
         process: ME.to_owned(),
         hq_epoch: HqEpoch([1; 16]),
-        key: key(),
+        key: key().into(),
     })
 }
 

@@ -54,7 +54,7 @@ fn process(db: &Db, name: &str, passed: &Arc<AtomicU64>, off_by_ms: i64) -> Owne
     let office = Office {
         process: name.to_owned(),
         hq_epoch: HqEpoch([1; 16]),
-        key: SigningKey::from_seed([2; 32]),
+        key: SigningKey::from_seed([2; 32]).into(),
     };
     let clock = Shows {
         passed: Arc::clone(passed),

@@ -10,7 +10,8 @@ use central::{
         Office,
         core::{Core, Effect, Heard, Memory, Then},
     },
-    store::{StoreError, branches, directives, sites},
+    money::Money,
+    store::{StoreError, branches, directives, identity, sites},
     upkeep::fork::accept,
 };
 use domain::{
@@ -31,6 +32,7 @@ everywhere! {
     all_of_another_journal_that_comes_is_kept_and_not_the_first_batch_alone
     directives_are_sent_in_order_a_few_at_a_time_and_again_where_nobody_answers
     no_money_goes_to_a_site_on_two_branches_nor_what_stands_behind_it
+    a_stop_behind_money_reaches_a_site_on_two_branches_all_the_same
     a_fork_is_one_after_a_restart_and_for_another_process_until_somebody_accepts
 }
 
@@ -38,7 +40,7 @@ fn office(process: &str) -> Arc<Office> {
     Arc::new(Office {
         process: process.to_owned(),
         hq_epoch: HqEpoch([1; 16]),
-        key: SigningKey::from_seed([2; 32]),
+        key: SigningKey::from_seed([2; 32]).into(),
     })
 }
 
@@ -204,6 +206,83 @@ fn no_money_goes_to_a_site_on_two_branches_nor_what_stands_behind_it(head_office
     let mut core = fresh(head_office, &journal);
     let effects = head_office.read(move |tx| core.direct(tx, Mono(2_000))).unwrap();
     assert_eq!(effects.len(), 3, "once people have said which of them lives");
+}
+
+/// Rule 10: only stops, recalls and blocks go there, and the numbers of a row have no gaps.
+fn a_stop_behind_money_reaches_a_site_on_two_branches_all_the_same(head_office: &HeadOffice) {
+    let (followed, other) = (Journal::of_fork("S1", 12, 8, "4.5"), Journal::of_fork("S1", 12, 6, "3"));
+    head_office.add(&followed);
+    let site = followed.site.clone();
+    let hq_epoch = head_office.write(|tx| Ok(identity::of(tx, NOW)?.hq_epoch)).unwrap();
+    let load = || {
+        let of = Arc::new(Office {
+            process: ME.to_owned(),
+            hq_epoch,
+            key: SigningKey::from_seed([2; 32]).into(),
+        });
+        let site = site.clone();
+        head_office
+            .read(move |tx| Core::load(tx, of, &site, Memory::default()))
+            .unwrap()
+    };
+    let mut core = load();
+    for batch in followed.batches(17) {
+        core = take(head_office, core, batch);
+    }
+    let stop = |order: &str| Directive::Stop {
+        order: order.parse().unwrap(),
+        by: "li".to_owned(),
+    };
+    let lease = Directive::Lease {
+        member: "w".parse().unwrap(),
+        name: "w".to_owned(),
+        amount: domain::units::Fen(500),
+        voucher: None,
+    };
+    let (told, of) = ([stop("o1"), lease, stop("o2")], site.clone());
+    head_office
+        .write(move |tx| {
+            let add = |directive| directives::add(tx, (&of, hq_epoch), directive, ("li", NOW)).map(drop);
+            told.iter().try_for_each(add)
+        })
+        .unwrap();
+    for batch in other.batches(17) {
+        core = take(head_office, core, batch);
+    }
+    assert_eq!(core.copy().site().state, State::Forked);
+    // And what is asked for while it is so.
+    let of = site.clone();
+    head_office
+        .write(move |tx| {
+            let mut money = Money::new(tx, NOW, "li");
+            let (order, member) = ("o3".parse().unwrap(), "w".parse().unwrap());
+            assert!(money.stop(&of, &order)?.is_ok());
+            let recall = Directive::Recall {
+                member,
+                up_to: domain::units::Fen(500),
+            };
+            assert!(money.direct(&of, &recall)?.is_ok());
+            Ok(())
+        })
+        .unwrap();
+    let keys = PublicKeys::from(SigningKey::from_seed([2; 32]).public());
+    let effects = head_office.read(move |tx| core.direct(tx, Mono(1_000))).unwrap();
+    let said = effects.iter().map(|Effect(_, bytes)| {
+        let said = SignedDirective::from_bytes(bytes, &site, &keys).unwrap();
+        let what = match said.content.unwrap() {
+            Directive::Stop { order, .. } => order.to_string(),
+            other => other.kind().to_owned(),
+        };
+        (said.no.row, said.no.n, what)
+    });
+    let expected = [
+        (DirectiveRow::Orders, 1, "o1"),
+        (DirectiveRow::Others, 1, "o2"),
+        (DirectiveRow::Others, 2, "o3"),
+        (DirectiveRow::Others, 3, "recall"),
+    ];
+    let expected = expected.map(|(row, n, what)| (row, n, what.to_owned()));
+    assert_eq!(said.collect::<Vec<_>>(), expected);
 }
 
 fn fresh(head_office: &HeadOffice, journal: &Journal) -> Core {

@@ -11,11 +11,13 @@ use central::{
         Office,
         core::{Core, Effect, Heard, Memory, Then},
     },
-    store::{alerts::Kind, forgotten, identity, sites},
+    money::{Money, Refused},
+    store::{alerts::Kind, forgotten, identity, members, sites},
 };
 use domain::{
     journal::Head,
     time::{Mono, Now},
+    units::Fen,
 };
 use protocol::{
     frame::{Ack, HqEpoch, Nonce},
@@ -30,6 +32,7 @@ everywhere! {
     a_life_of_head_offices_that_is_not_known_asks_for_restored_as_well
     a_site_that_heard_of_a_former_life_alone_sends_again_what_was_forgotten
     what_a_site_says_no_more_is_asked_no_more
+    rule_3_a_hello_that_names_what_is_not_known_freezes_all_wallets_until_people_let_them_go
 }
 
 const OTHER: HqEpoch = HqEpoch([9; 16]);
@@ -161,7 +164,7 @@ fn process(office: &HeadOffice) -> Arc<Office> {
     Arc::new(Office {
         process: ME.to_owned(),
         hq_epoch,
-        key: SigningKey::from_seed([2; 32]),
+        key: SigningKey::from_seed([2; 32]).into(),
     })
 }
 
@@ -245,4 +248,52 @@ fn what_a_site_says_no_more_is_asked_no_more(office: &HeadOffice) {
     assert_eq!(restored.greet(Some(here), Some(epoch)), Some(here));
     assert_eq!(restored.asked(), None);
     assert_eq!(restored.greet(None, None), Some(here));
+}
+
+fn rule_3_a_hello_that_names_what_is_not_known_freezes_all_wallets_until_people_let_them_go(office: &HeadOffice) {
+    let member = "w".parse::<domain::ids::MemberId>().unwrap();
+    let of = member.clone();
+    office
+        .write(move |tx| members::put(tx, &of, "Wang", "li", NOW))
+        .unwrap();
+    let leased = || {
+        let of = member.clone();
+        office
+            .write(move |tx| Money::new(tx, NOW, "li").lease(&of, &"S1".parse().unwrap(), Fen(100)))
+            .unwrap()
+    };
+    let frozen = || office.read(identity::frozen).unwrap();
+    let beyond = |restored: &Restored<'_>| Head {
+        seq: restored.end().seq + 1,
+        ..restored.end()
+    };
+    // An acknowledged place, and a life of head office's.
+    let mut restored = Restored::new(office, 2);
+    let (epoch, here) = (
+        restored.process.hq_epoch,
+        restored.journal.place(restored.journal.ends(20)[2]),
+    );
+    assert_eq!(restored.greet(Some(here), Some(epoch)), Some(here));
+    assert_eq!(frozen(), None, "what is known freezes nothing");
+    assert!(!matches!(leased(), Err(Refused::AllFrozen(_))), "{:?}", leased());
+    let end = restored.end();
+    assert_eq!(restored.greet(Some(end), Some(epoch)), None);
+    let why = frozen().unwrap();
+    assert!(why.contains("site S1"), "{why}");
+    assert_eq!(leased(), Err(Refused::AllFrozen(why)));
+    // A site that takes it back does not let them go: what it said may be so of others.
+    assert_eq!(restored.greet(Some(here), Some(epoch)), Some(here));
+    assert!(frozen().is_some());
+
+    office.write(|tx| identity::freeze(tx, None)).unwrap();
+    assert_eq!(restored.greet(Some(here), Some(OTHER)), None);
+    assert!(frozen().is_some_and(|why| why.contains("site S1")));
+    // People say so, and let them go: the same said again is known, and something else is not.
+    restored.people_say_so();
+    office.write(|tx| identity::freeze(tx, None)).unwrap();
+    assert_eq!(restored.greet(Some(here), Some(OTHER)), Some(here));
+    assert_eq!(frozen(), None);
+    let (beyond, new) = (beyond(&restored), restored.process.hq_epoch);
+    assert_eq!(restored.greet(Some(beyond), Some(new)), None);
+    assert!(frozen().is_some());
 }

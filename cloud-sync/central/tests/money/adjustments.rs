@@ -15,7 +15,7 @@ use central::{
     },
     upkeep,
 };
-use domain::{site::Input, units::Fen};
+use domain::{fact::PaidFrom, site::Input, units::Fen};
 
 on_both! {
     what_a_wallet_gets_two_people_give
@@ -25,6 +25,7 @@ on_both! {
     a_branch_that_is_gone_back_to_has_what_was_found_in_it_and_nothing_is_found_twice
     rule_20_what_a_till_is_short_of_is_taken_from_the_wallet_once
     rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once
+    rule_8_a_debt_that_was_paid_in_cash_above_a_fork_is_found_and_given_back
 }
 
 fn adjust(number: &str, who: &str, amount: &str, finding: Option<OfFinding>) -> Adjust {
@@ -389,5 +390,42 @@ fn rule_8_what_members_had_above_a_fork_is_proposed_by_name_and_given_once(mut c
     approve(&company, "zhao", "a1").unwrap();
     let has = |company: &Company, who: &str| company.wallet(who) + company.there(0, who);
     assert_eq!((has(&company, "v"), has(&company, "w")), (yuan("65"), yuan("50")));
+    company.check_equal();
+}
+
+/// They owe it again on the branch that lives, and have paid: that is theirs.
+fn rule_8_a_debt_that_was_paid_in_cash_above_a_fork_is_found_and_given_back(mut company: Company) {
+    company.member("w", "5");
+    let order = company.charge(0, "w", "P1", "5", "hq-1");
+    company.end(0, "P1", &order, "20");
+    company.settle();
+    let owed = company.stations[0].bench.debt("w");
+    assert!(owed > yuan("1") && company.wallet("w") == Fen::ZERO, "{owed}");
+    let copy = company.stations[0].bench.facts.len();
+    company.stations[0].bench.ok(Input::PayDebt {
+        member: id("w"),
+        amount: owed,
+        from: PaidFrom::Cash,
+        receipt: "R-1".to_owned(),
+        by: "desk".to_owned(),
+    });
+    company.settle();
+    assert_eq!(company.stations[0].bench.debt("w"), Fen::ZERO);
+    company.stations[0].restored(copy, "e2", true);
+    for batch in company.stations[0].batches() {
+        assert!(matches!(company.takes(0, batch), Taken::Stopped { .. }));
+    }
+    accept(&mut company);
+    assert_eq!(company.stations[0].bench.debt("w"), owed, "again");
+    let found = findings(&company, Class::AboveFork);
+    let detail: serde_json::Value = serde_json::from_str(&found[0].finding.detail).unwrap();
+    let told = serde_json::json!([{ "member": "w", "amount": owed.to_string() }]);
+    assert_eq!((found.len(), &detail["members"]), (1, &told));
+
+    propose(&company, &adjust("a1", "w", &owed.to_string(), Some(place(&found[0])))).unwrap();
+    approve(&company, "zhao", "a1").unwrap();
+    company.settle();
+    assert_eq!(company.stations[0].bench.debt("w"), Fen::ZERO, "the wallet has paid it");
+    assert_eq!((company.wallet("w"), company.on_road("w")), (Fen::ZERO, Fen::ZERO));
     company.check_equal();
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use central::{
     money::{Placed, Refused},
-    store::placings,
+    store::{issues, placings},
 };
 use domain::{ids::CardId, order::State, units::Fen};
 
@@ -21,6 +21,7 @@ on_both! {
     a_card_that_the_site_does_not_know_starts_through_head_office
     a_stop_is_done_however_late_it_comes
     whoever_charges_often_at_a_site_keeps_money_there_and_it_comes_back_when_they_stay_away
+    rule_9_there_is_no_second_standing_lease_while_money_for_the_same_site_is_on_the_road
 }
 
 fn a_start_leases_the_whole_prepay_and_what_is_left_is_back_in_the_wallet_when_the_order_ends(mut company: Company) {
@@ -223,4 +224,50 @@ fn whoever_charges_often_at_a_site_keeps_money_there_and_it_comes_back_when_they
         (yuan("7"), worth + yuan("7"))
     );
     assert_eq!(company.money(|money| money.recall_idle()), 0);
+}
+
+fn rule_9_there_is_no_second_standing_lease_while_money_for_the_same_site_is_on_the_road(mut company: Company) {
+    company.member("w", "300");
+    for n in 0..2 {
+        let order = company.charge(0, "w", "P1", "20", &format!("hq-{n}"));
+        company.end(0, "P1", &order, "2");
+        company.settle();
+    }
+    let third = company.charge(0, "w", "P1", "20", "hq-2");
+    company.end(0, "P1", &third, "2");
+    company.up(0);
+    let standing = |company: &Company| {
+        let on_road = company.read(|tx| issues::on_road_of(tx, &id("w")));
+        let standing = on_road.iter().filter(|issue| issue.kind == issues::Kind::Standing);
+        standing.map(|issue| issue.rest).collect::<Vec<_>>()
+    };
+    assert_eq!(standing(&company), [yuan("50")], "after the third");
+    // It has not arrived, and two more orders are over: with cash of the desk.
+    company.stations[0].bench.top_up("w", "10");
+    for _ in 0..2 {
+        let order = company.stations[0].bench.place("w", "P1", "5");
+        company.begin(0, "P1", &order);
+        company.end(0, "P1", &order, "1");
+        company.up(0);
+        assert_eq!(standing(&company), [yuan("50")]);
+    }
+    let worth = company.worth("w");
+    company.settle();
+    assert_eq!((standing(&company).len(), company.worth("w")), (0, worth));
+    let there = company.there(0, "w");
+    assert!(there >= yuan("50") && there < yuan("60"), "{there}");
+
+    // Nor where a person has sent some: it is resolved first.
+    company
+        .may(|money| money.recall(&id("w"), &"A".parse().unwrap(), yuan("100")))
+        .unwrap();
+    company.settle();
+    let order = company.charge(0, "w", "P1", "20", "hq-3");
+    let site = company.site(0);
+    company
+        .may(move |money| money.lease(&id("w"), &site, yuan("1")))
+        .unwrap();
+    company.end(0, "P1", &order, "2");
+    company.up(0);
+    assert_eq!((standing(&company).len(), company.on_road("w")), (0, yuan("1")));
 }

@@ -5,7 +5,7 @@ use crate::{
     company::{Company, RUN, id},
     on_both,
 };
-use central::money::Refused;
+use central::{money::Refused, store::at_sites};
 use domain::{
     head_office::Voucher,
     site::{Input, Rejected},
@@ -18,6 +18,7 @@ on_both! {
     no_voucher_is_handed_out_that_the_site_takes_no_more
     a_voucher_counts_for_at_most_24_hours
     a_restored_site_takes_no_voucher_of_before_and_it_comes_back_then
+    the_mark_of_each_site_that_has_one_is_read_and_no_other
 }
 
 fn made(company: &Company, n: usize, who: &str, amount: &str, hours: i64, number: &str) -> Voucher {
@@ -114,4 +115,34 @@ fn a_restored_site_takes_no_voucher_of_before_and_it_comes_back_then(mut company
     assert_eq!(rejected, Rejected::VoucherBeforeRestore);
     company.settle();
     assert_eq!((company.wallet("w"), company.on_road("w")), (yuan("50"), Fen::ZERO));
+}
+
+/// What people are told by, where a mark lies ahead of head office's clock.
+fn the_mark_of_each_site_that_has_one_is_read_and_no_other(mut company: Company) {
+    company.settle();
+    assert!(
+        company.read(at_sites::all_vouchers_closed).is_empty(),
+        "all have a row, and none a mark"
+    );
+    let now = company.now();
+    for (n, hours) in [(0, 1), (2, 5)] {
+        let certainly = now.after_ms(hours * 3_600_000);
+        company.stations[n].bench.ok(Input::CloseVouchers { certainly });
+    }
+    company.settle();
+    let marks =
+        |at_a: i64| [("A", at_a), ("C", 5)].map(|(site, hours)| (site.to_owned(), now.after_ms(hours * 3_600_000)));
+    let read = |company: &Company| {
+        company
+            .read(at_sites::all_vouchers_closed)
+            .into_iter()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(read(&company), marks(1));
+    let later = now.after_ms(2 * 3_600_000);
+    company.stations[0].bench.ok(Input::CloseVouchers { certainly: later });
+    company.settle();
+    assert_eq!(read(&company), marks(2), "the last one");
+    let of_b: domain::ids::SiteId = "B".parse().unwrap();
+    assert_eq!(company.read(move |tx| at_sites::vouchers_closed(tx, &of_b)), None);
 }

@@ -85,7 +85,7 @@ impl ThreeSites {
         let trusted = here.world.physics.clock_lost_ms.is_none();
         let told = here.end.directive(bytes, now, trusted);
         let told = told.map_err(|error| format!("site {site} does not believe a directive: {error}"))?;
-        let signed = SignedDirective::from_bytes(bytes, &here.world.site, here.end.keys());
+        let signed = SignedDirective::from_bytes(bytes, &here.world.site, &here.end.keys());
         let content = signed.map_err(|error| error.to_string())?.content?;
         let before = here
             .world

@@ -112,7 +112,7 @@ impl Office {
                 sites::add(tx, site, "a site", &[key])
             })
         })?;
-        office.key = office.process("nobody")?.key.public();
+        office.key = office.process("nobody")?.key.with().public();
         Ok(office)
     }
 
@@ -125,6 +125,7 @@ impl Office {
     pub(super) fn process(&self, name: &str) -> Result<Process, String> {
         let Identity { hq_epoch, key } = self.write(|tx| identity::of(tx, Wall(0)))?;
         let process = name.to_owned();
+        let key = key.into();
         Ok(Process { process, hq_epoch, key })
     }
 
@@ -207,7 +208,7 @@ impl Office {
 
     /// What it signs with.
     pub(super) fn signing_key(&self) -> Result<SigningKey, String> {
-        Ok(self.process("nobody")?.key)
+        Ok(self.write(|tx| identity::of(tx, Wall(0)))?.key)
     }
 
     /// It is noted that a site was heard, and what it said of itself.

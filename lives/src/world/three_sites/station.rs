@@ -485,7 +485,7 @@ impl ThreeSites {
     /// As `PUT /v1/sync/tail` takes it.
     fn take_tail(&mut self, site: usize, bytes: &[u8]) -> Result<Result<(), String>, String> {
         let here = &mut self.sites[site];
-        let Tail(batch) = Tail::from_bytes(bytes, &here.world.site, here.end.keys())
+        let Tail(batch) = Tail::from_bytes(bytes, &here.world.site, &here.end.keys())
             .map_err(|error| format!("site {site} does not believe a tail: {error}"))?;
         let tail = batch.unpack().map_err(|error| error.to_string())?;
         let taken = here.world.take_tail(&tail);

@@ -146,3 +146,30 @@ fn a_station_that_is_recovering_offers_nothing() {
     bench.pass(3 * HELLO_MS);
     assert_eq!(bench.batches, []);
 }
+
+#[test]
+fn that_head_office_follows_again_another_branch_than_the_stations_is_no_end_of_it() {
+    let mut bench = cloned(5_000, 3_000, 2_000, 500);
+    bench.station.acknowledged = Some(2_900);
+    bench.head_office.places.truncate(1_001);
+    bench.head_office.other = Some(domain::journal::Head::START);
+    bench.give(Input::Connected);
+    bench.pass(FORKED_MS + HELLO_MS);
+    assert_eq!(bench.courier.forked_on, 2, "once, and once more after ten minutes");
+    // People have named a branch, which is not the station's: it follows that, and then it meets this one.
+    bench.head_office.other = None;
+    bench.pass(HELLO_MS);
+    assert_eq!(bench.courier.progress().state, Some(State::Following));
+    bench.head_office.other = Some(domain::journal::Head::START);
+    bench.batches.clear();
+    bench.pass(FORKED_MS);
+    assert_eq!(bench.courier.forked_on, 3);
+    let whole = bench.batches.iter().find(|(_, first, _)| *first == 1);
+    assert!(whole.is_some(), "{:?}", bench.batches);
+    // Something of the station's is taken: that is.
+    bench.head_office.accept();
+    bench.station.grow(10);
+    bench.pass(HELLO_MS + COMPANY_MS);
+    assert!(bench.is_caught_up());
+    assert_eq!(bench.courier.forked_on, 0);
+}

@@ -1,4 +1,4 @@
-//! What channels have paid out, where no bill of the account says so: version 9.
+//! What channels have paid out, where no bill of the account says so.
 
 pub(super) const TABLES: &[&str] = &[
     // One person says that the bank has got it, another approves. `reference` is the bank's number of it.

@@ -12,6 +12,7 @@
 //! | `bills` | channels' bills, streamed in |
 //! | `workflow` | what people do about what differs |
 //! | `reconciliation` | days held against those bills, runs, and what differs |
+//! | `reports` | a day's report, and its table of differences sent back |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
 //! | `openings` | how a station with a history joins |
@@ -70,6 +71,7 @@ mod placing;
 mod quarantine;
 mod reconciliation;
 mod refunds;
+mod reports;
 mod sessions;
 mod sites;
 mod slow;
@@ -142,6 +144,8 @@ const SLOW: &[(&str, Duration)] = &[
         Duration::from_secs(3_600),
     ),
     ("/v1/reconciliation/runs", Duration::from_secs(3_600)),
+    ("/v1/reports/{day}", Duration::from_secs(3_600)),
+    ("/v1/discrepancies/csv", Duration::from_secs(300)),
     ("/v1/backup", Duration::from_secs(3_600)),
 ];
 
@@ -316,6 +320,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(bill_proposals::routes())
         .merge(reconciliation::routes())
         .merge(workflow::routes())
+        .merge(reports::routes())
         .merge(stations::routes())
         .merge(inbox::routes())
         .merge(station::routes())

@@ -15,6 +15,7 @@
 //! | `closing` | a site that never comes back: its members' money comes back |
 //! | `standing` | whoever charges often at a site keeps money there |
 //! | `suspense`, `undecided` | what people decide of a channel's discrepancies, and where their money is; why they cannot |
+//! | `sent_back` | the same, line by line of a table that was filled in |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
 //! | `long` | what a channel was paid and nobody was credited for, once people say whose it is |
 //! | `masters` | who a member is, whether they are served, whose a card is |
@@ -33,6 +34,7 @@ mod long;
 mod masters;
 mod placing;
 mod refunds;
+mod sent_back;
 mod standing;
 mod suspense;
 mod topups;
@@ -46,6 +48,7 @@ pub use leases::Vouchered;
 pub use long::LongCredit;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
+pub use sent_back::{May, Verdict};
 pub use suspense::Propose;
 pub use topups::{Callback, Credited, Paid};
 pub use undecided::Undecided;

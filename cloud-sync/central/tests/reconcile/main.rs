@@ -7,8 +7,16 @@ mod classes;
 #[path = "../store/cluster.rs"]
 mod cluster;
 mod plans;
+#[allow(dead_code, reason = "the tests of alerts use more of it")]
+#[path = "../alerts/receiver.rs"]
+mod receiver;
+mod reports;
+mod reports_sent;
 mod rules;
 mod runs;
+#[allow(dead_code, reason = "the tests of alerts use more of it")]
+#[path = "../alerts/sink.rs"]
+mod sink;
 mod truth;
 mod workflow;
 mod world;

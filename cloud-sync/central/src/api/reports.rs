@@ -13,7 +13,7 @@ use crate::{
         written::{NotWritten, Which, write},
     },
     role::Role,
-    store::audit,
+    store::{Tx, audit},
 };
 use axum::{
     body::{Body, Bytes},
@@ -33,6 +33,7 @@ use sha2::{Digest, Sha256};
 use std::{
     fs::File,
     io::{self, BufWriter, Read, Seek},
+    path::Path,
 };
 use tokio::sync::mpsc;
 use utoipa::{IntoParams, ToSchema};
@@ -127,18 +128,7 @@ async fn get_report(
     };
     let folder = api.bills.spool.clone();
     // It is written to its end first: whoever reads it slowly holds no state of the database.
-    let written = api.read_long(&caller, move |tx| {
-        let write = || {
-            service::folder::make_private(&folder)?;
-            let mut file = nameless(&folder, "report")?;
-            let mut out = BufWriter::with_capacity(PIECE_BYTES, &mut file);
-            let summary = write(tx, &which, (format, sheet), &mut out)?;
-            drop(out);
-            file.rewind()?;
-            Ok::<_, NotWritten>((file, summary.digest))
-        };
-        Ok(write())
-    });
+    let written = api.read_long(&caller, move |tx| Ok(spooled(tx, &which, (format, sheet), &folder)));
     let (file, digest) = written.await??;
     let (now, by) = (api.clock.wall(), caller.name);
     let detail = json!({ "format": format.word(), "digest": digest });
@@ -157,6 +147,20 @@ async fn get_report(
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
     ];
     Ok((headers, body_of(file)).into_response())
+}
+
+/// A report in a file of its own, and its digest.
+fn spooled(
+    tx: &mut dyn Tx,
+    which: &Which,
+    format: (Format, Sheet),
+    folder: &Path,
+) -> Result<(File, String), NotWritten> {
+    service::folder::make_private(folder)?;
+    let mut file = nameless(folder, "report")?;
+    let summary = write(tx, which, format, BufWriter::with_capacity(PIECE_BYTES, &mut file))?;
+    file.rewind()?;
+    Ok((file, summary.digest))
 }
 
 /// What is in a file, read by a thread that may wait for the disk.

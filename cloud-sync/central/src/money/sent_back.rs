@@ -76,7 +76,18 @@ impl Money<'_> {
         let Some(work) = reports::work_of(self.tx, id)? else {
             return Ok(Verdict::Refused(format!("there is no discrepancy {id}")));
         };
-        let decision = work.decision.filter(|decision| decision.state != "rejected");
+        let is_rejected = |of: &Known| of.state == "rejected";
+        if !wants.approves
+            && work
+                .decision
+                .as_ref()
+                .is_some_and(|of| is_rejected(of) && is_same(of, wants))
+        {
+            return Ok(Verdict::Refused(format!(
+                "the same was proposed about discrepancy {id}, and rejected: give another reason"
+            )));
+        }
+        let decision = work.decision.filter(|of| !is_rejected(of));
         let is_known = match work.state {
             Stands::Proposed => !wants.approves && decision.as_ref().is_some_and(|decision| is_same(decision, wants)),
             Stands::Posted => decision.as_ref().is_some_and(|decision| is_same(decision, wants)),

@@ -92,7 +92,8 @@ impl Receivers {
         };
         let letter: Letter = serde_json::from_str(&message.body).map_err(|error| error.to_string())?;
         let (folder, of) = (self.folder.clone(), letter.clone());
-        let made = db.for_people().read(move |tx| Ok(attachment(tx, &of, &folder)));
+        let db = db.for_people();
+        let made = db.read(move |tx| Ok(attachment(tx, &of, &folder)));
         let made = made.await.map_err(|error| error.to_string())?;
         let Some((summary, file)) = made.map_err(|error| error.to_string())? else {
             tracing::info!(

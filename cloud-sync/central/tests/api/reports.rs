@@ -191,9 +191,20 @@ pub(crate) async fn a_table_that_was_filled_in_is_done_line_by_line_and_once(off
     let again = send(&office, &maker, proposals.as_bytes(), None).await.expect(200);
     assert_eq!(counts(&again), [0, 0, 1, 1], "nothing is proposed twice: {again}");
 
+    // What was rejected is not proposed again by the same file.
+    let id = line(&done, "proposed")["discrepancy"].as_str().unwrap().to_owned();
+    let reject = json!({ "reason": "ask again" });
+    let at = format!("/v1/discrepancies/{id}/reject");
+    office.post(&checker, &at, &reject).await.expect(200);
+    let again = send(&office, &maker, proposals.as_bytes(), None).await.expect(200);
+    assert_eq!(counts(&again), [0, 0, 0, 2], "{again}");
+    let other = proposals.replace("=never paid", "=never was paid");
+    let done = send(&office, &maker, other.as_bytes(), None).await.expect(200);
+    assert_eq!(counts(&done), [1, 0, 0, 1], "{done}");
+
     // The other takes the table anew and approves what stands in it, saved as a spreadsheet does elsewhere.
     let taken = take().await;
-    assert!(taken.contains(",write_off,,'=never paid,token:li,,"), "{taken}");
+    assert!(taken.contains(",write_off,,'=never was paid,token:li,,"), "{taken}");
     let approvals = filled(&taken, &[("4201", "approve", "YES")]);
     let own = send(&office, &maker, approvals.as_bytes(), None).await.expect(200);
     assert!(own.to_string().contains("wants the role finance_checker"), "{own}");

@@ -478,10 +478,13 @@ pub fn flows(totals: &Totals) -> impl Iterator<Item = (&str, &Flow)> {
 /// The equation of a flow, with its numbers.
 fn equation(of: &Flow) -> String {
     let sign = if of.closes() { "=" } else { "≠" };
-    format!(
-        "{} + {} − {} − {} {sign} {} yuan",
-        of.opening.amount, of.new.amount, of.cleared.amount, of.written_off.amount, of.closing.amount
-    )
+    let term = |sum: Sum| match sum.amount.0 {
+        ..0 => format!("({})", sum.amount),
+        _ => sum.amount.to_string(),
+    };
+    let [opening, new, cleared, written_off] = [of.opening, of.new, of.cleared, of.written_off].map(term);
+    let closing = of.closing.amount;
+    format!("{opening} + {new} − {cleared} − {written_off} {sign} {closing} yuan")
 }
 
 fn channel(of: &ChannelFound, day: Day) -> ChannelTold {

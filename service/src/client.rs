@@ -297,6 +297,38 @@ impl Client {
         self.ask(call).await?.read()
     }
 
+    /// Asks, and writes the body of an answer that succeeds as it comes: how many bytes. For command lines: whoever else is served by
+    /// this thread waits for the disk.
+    ///
+    /// # Errors
+    /// There is no answer, it is a refusal, or it cannot be written.
+    pub async fn save(&self, call: Call, to: &mut impl io::Write) -> Result<u64, Failed> {
+        let saved = tokio::time::timeout(self.time_max, self.save_at_leisure(call, to)).await;
+        saved.unwrap_or_else(|_| {
+            Err(Failed::TooSlow {
+                at: self.place(),
+                time_max: self.time_max,
+            })
+        })
+    }
+
+    async fn save_at_leisure(&self, call: Call, to: &mut impl io::Write) -> Result<u64, Failed> {
+        let mut sender = self.connect().await?;
+        let response = self.send(&mut sender, call).await?;
+        if !response.status().is_success() {
+            let refused = self.read_whole(response).await?.success()?;
+            return Ok(refused.body.len() as u64);
+        }
+        let (mut body, mut bytes) = (response.into_body(), 0);
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.map_err(|error| self.broken(&error))?.into_data() {
+                bytes += data.len() as u64;
+                to.write_all(&data).map_err(|error| self.broken(&error))?;
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Every item of a list, page by page. `path` may have a query.
     ///
     /// # Errors

@@ -10,7 +10,10 @@ pub(super) fn after_backticks(line: &str) -> Vec<Cow<'_, str>> {
 }
 
 /// Fields of CSV (RFC 4180) that end on their line. Blanks and tabs around them count for nothing.
-pub(super) fn separated(number: u64, line: &str, separator: char) -> Result<Vec<Cow<'_, str>>, Refusal> {
+///
+/// # Errors
+/// A field in quotes does not end on the line, or goes on after them.
+pub fn separated(number: u64, line: &str, separator: char) -> Result<Vec<Cow<'_, str>>, Refusal> {
     let unended = || {
         let words = "has a quoted field that does not end on it, or goes on after its quote";
         Refusal::new(number, Why::Fields, words)

@@ -26,6 +26,7 @@ mod text;
 mod values;
 mod wechat;
 
+pub use fields::separated;
 pub use text::{BYTES_MAX, Encoding};
 pub use values::AMOUNT_MAX;
 

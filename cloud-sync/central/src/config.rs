@@ -55,6 +55,19 @@ pub struct Config {
     pub mini_program: Option<MiniProgram>,
     /// Channels' bills.
     pub bills: Bills,
+    /// Who gets reports of days that were reconciled.
+    pub reports: Reports,
+}
+
+/// Who gets reports of days that were reconciled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reports {
+    /// By mail, through the server that alerts go by.
+    pub mail_to: Vec<String>,
+    /// By a webhook.
+    pub webhook: Option<Webhook>,
+    /// Whether what is not final yet goes out, too.
+    pub provisional: bool,
 }
 
 /// How channels' bills come in.
@@ -313,6 +326,7 @@ impl Default for Config {
             after_sales: AfterSales::default(),
             mini_program: None,
             bills: Bills::default(),
+            reports: Reports::default(),
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::{
     owners::Owners,
     reconcile::{funds::Reconciler, nightly::Nightly},
     remote::{Address, Remote},
+    report::delivery::{Receivers, Reporter},
     store::{Db, Place, StoreError, identity},
     webhook::{self, Webhook},
 };
@@ -196,6 +197,12 @@ pub async fn run(
         webhook,
         tried_ms,
     });
+    let reporter = telling.senders.reports.clone().map(|receivers| Reporter {
+        db: db.clone(),
+        clock: Arc::new(clock),
+        receivers,
+        provisional: config.reports.provisional,
+    });
     let shown = Arc::clone(&tls);
     let has_tls = config.has_tls();
     let stuck = Stuck::default();
@@ -255,6 +262,9 @@ pub async fn run(
     if let Some(delivery) = delivery {
         beside.spawn(delivery.run());
     }
+    if let Some(reporter) = reporter {
+        beside.spawn(reporter.run());
+    }
     let mut owners = Owners::new(office, Arc::new(clock), db, Arc::clone(&front), (bell, rings), bounds);
     // Before the first can come who would have to be sent away.
     owners.look().await;
@@ -301,19 +311,34 @@ fn bills_folder(config: &Config, db: &Db, clock: MachineClock, stuck: Stuck) -> 
     }))
 }
 
-/// By what people are told of alerts.
+/// By what people are told of alerts, and get reports.
 pub(crate) fn senders_of(config: &Config) -> anyhow::Result<Senders> {
-    let alerts = &config.alerts;
-    if alerts.webhook.is_none() && alerts.mail.is_none() {
+    let (alerts, reports) = (&config.alerts, &config.reports);
+    if alerts.webhook.is_none() && alerts.mail.is_none() && reports.webhook.is_none() {
         return Ok(Senders::default());
     }
     let believed = webhook::believed(alerts.authority.as_deref())?;
     let webhook = alerts.webhook.as_ref();
     let webhook = webhook.map(|given| Webhook::open(&given.address, &given.secret_file, Arc::clone(&believed)));
-    let mail = alerts.mail.as_ref().map(|given| Mail::open(given, believed));
+    let mail = alerts
+        .mail
+        .as_ref()
+        .map(|given| Mail::open(given, Arc::clone(&believed)));
+    let mail = mail.transpose().context("mail")?;
+    let to_reports = reports.webhook.as_ref();
+    let to_reports = to_reports.map(|given| Webhook::open(&given.address, &given.secret_file, believed));
+    let receivers = Receivers {
+        mail: mail
+            .clone()
+            .filter(|_| !reports.mail_to.is_empty())
+            .map(|mail| (mail, reports.mail_to.clone())),
+        webhook: to_reports.transpose().context("the webhook of reports")?,
+        folder: config.data_dir.join(SPOOL),
+    };
     Ok(Senders {
         webhook: webhook.transpose().context("webhook")?,
-        mail: mail.transpose().context("mail")?,
+        mail,
+        reports: Some(receivers).filter(|receivers| !receivers.channels().is_empty()),
     })
 }
 

@@ -20,6 +20,7 @@
 //! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
 //! | [`money`] | wallets, what is moved to sites and comes back, what members owe |
 //! | [`reconcile`] | channels' bills held against what wallets were credited |
+//! | [`report`] | a reconciled day's report: JSON, CSV, XLSX; by mail and webhook; its table sent back |
 //! | [`retry`] | when a server is tried again that could not be told |
 //! | [`role`] | what somebody may do |
 //! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
@@ -49,6 +50,7 @@ pub mod money;
 pub mod owners;
 pub mod reconcile;
 pub mod remote;
+pub mod report;
 pub mod retry;
 pub mod role;
 pub mod store;

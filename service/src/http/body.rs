@@ -71,6 +71,16 @@ pub struct PutBytes<const BYTES_MAX: usize> {
     pub caller: Caller,
 }
 
+/// The body of a POST that is not JSON, of at most so many bytes, and what makes its repetition recognisable.
+pub struct PostedBytes<const BYTES_MAX: usize> {
+    /// What was sent.
+    pub bytes: Bytes,
+    /// By what a repetition is recognised.
+    pub key: IdempotencyKey,
+    /// By whom.
+    pub caller: Caller,
+}
+
 /// The text of a body that is not read as JSON right away.
 pub struct PostedText {
     /// The text.
@@ -125,6 +135,19 @@ impl<S: Send + Sync, const BYTES_MAX: usize> FromRequest<S> for PutBytes<BYTES_M
         let caller = Caller::of(&parts)?;
         let bytes = read_at_most(body, BYTES_MAX).await?;
         Ok(Self { bytes, caller })
+    }
+}
+
+impl<S: Send + Sync, const BYTES_MAX: usize> FromRequest<S> for PostedBytes<BYTES_MAX> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let caller = Caller::of(&parts)?;
+        let key = key_in(&parts.headers)?;
+        let bytes = read_at_most(body, BYTES_MAX).await?;
+        let key = IdempotencyKey::of(&caller, &parts, key, &bytes);
+        Ok(Self { bytes, key, caller })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Alerts by mail: one mail for each beginning and each end.
+//! Alerts by mail, one mail for each beginning and each end; and what else is to be told by mail, with a file or without.
 
 use super::{
     Event,
@@ -16,6 +16,20 @@ use std::{fmt::Write, sync::Arc};
 const LINE_CHARS: usize = 76;
 /// So many bytes of a header are in one encoded word, which has at most 75 characters (RFC 2047).
 const WORD_BYTES: usize = 42;
+
+/// The line that parts of a mail are between: none of base64 is like it.
+const BOUNDARY: &str = "=_part-of-a-report";
+
+/// A file that goes with a mail.
+#[derive(Debug, Clone, Copy)]
+pub struct Attachment<'a> {
+    /// Its name, plain ASCII.
+    pub name: &'a str,
+    /// What it is.
+    pub media_type: &'a str,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
 
 /// Who gets mail.
 #[derive(Debug, Clone)]
@@ -57,19 +71,31 @@ impl Mail {
     /// The server did not take it, and why, in words.
     pub async fn send(&self, message: &Message, now: Wall) -> Result<(), String> {
         let event: Event = serde_json::from_str(&message.body).map_err(|error| error.to_string())?;
-        let mail = text_of(&event, &message.id, &self.from, &self.to, now)?;
-        let (from, to) = (self.from.as_str(), self.to.as_slice());
+        let (subject, text) = words_of(&event);
+        self.send_text((&message.id, &self.to), (&subject, &text), None, now)
+            .await
+    }
+
+    /// Sends a text under a subject, and a file with it; under an id that is the same at every try.
+    ///
+    /// # Errors
+    /// The server did not take it, and why, in words.
+    pub async fn send_text(
+        &self,
+        (id, to): (&str, &[String]),
+        (subject, text): (&str, &str),
+        attachment: Option<Attachment<'_>>,
+        now: Wall,
+    ) -> Result<(), String> {
+        let from = self.from.as_str();
+        let mail = mail_of((id, from, to), (subject, text), attachment, now)?;
         self.server.send(Envelope { from, to }, &mail).await
     }
 }
 
-/// The mail, whose lines end with CR LF (RFC 5322).
-fn text_of(event: &Event, id: &str, from: &str, to: &[String], now: Wall) -> Result<String, String> {
+/// What is said of an alert: the subject and the text.
+fn words_of(event: &Event) -> (String, String) {
     let alert = &event.data;
-    let at = Timestamp::from_millisecond(now.0).map_err(|error| error.to_string())?;
-    let date = rfc2822::DateTimePrinter::new()
-        .timestamp_to_string(&at)
-        .map_err(|error| error.to_string())?;
     let (subject, opening) = match alert.ended_at {
         None => (format!("[Holdfast] {}: {}", alert.subject, alert.kind), "It begins"),
         Some(_) => (
@@ -77,27 +103,68 @@ fn text_of(event: &Event, id: &str, from: &str, to: &[String], now: Wall) -> Res
             "It is over",
         ),
     };
-    let mut body = format!("{}\r\n\r\n{opening}: {}\r\n", alert.words, event.timestamp.0);
+    let mut text = format!("{}\n\n{opening}: {}\n", alert.words, event.timestamp.0);
     if alert.ended_at.is_some() {
-        let _infallible = write!(body, "It began: {}\r\n", alert.begun_at.0);
+        let _infallible = writeln!(text, "It began: {}", alert.begun_at.0);
     }
-    let _infallible = write!(body, "\r\n{}\r\n", alert.id);
-    let encoded = STANDARD.encode(body);
+    let _infallible = write!(text, "\n{}\n", alert.id);
+    (subject, text)
+}
+
+/// The mail, whose lines end with CR LF (RFC 5322, RFC 2045).
+fn mail_of(
+    (id, from, to): (&str, &str, &[String]),
+    (subject, text): (&str, &str),
+    attachment: Option<Attachment<'_>>,
+    now: Wall,
+) -> Result<String, String> {
+    const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n";
+    let at = Timestamp::from_millisecond(now.0).map_err(|error| error.to_string())?;
+    let date = rfc2822::DateTimePrinter::new()
+        .timestamp_to_string(&at)
+        .map_err(|error| error.to_string())?;
     let domain = from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
+    let to: Vec<String> = to.iter().map(|whom| format!("<{whom}>")).collect();
     let mut mail = format!(
         "Date: {date}\r\nFrom: <{from}>\r\nTo: {}\r\nMessage-ID: <{id}@{domain}>\r\nSubject: {}\r\nMIME-Version: 1.0\r\n\
-         Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\nAuto-Submitted: auto-generated\r\n\r\n",
-        to.iter()
-            .map(|whom| format!("<{whom}>"))
-            .collect::<Vec<_>>()
-            .join(",\r\n "),
-        header(&subject),
+         Auto-Submitted: auto-generated\r\n",
+        to.join(",\r\n "),
+        header(subject),
     );
-    for line in encoded.as_bytes().chunks(LINE_CHARS) {
-        mail.push_str(&String::from_utf8_lossy(line));
+    let text = text.replace('\n', "\r\n");
+    let Some(Attachment {
+        name,
+        media_type,
+        bytes,
+    }) = attachment
+    else {
+        mail.push_str(TEXT);
+        mail.push_str("\r\n");
+        encoded(&mut mail, text.as_bytes());
+        return Ok(mail);
+    };
+    let _infallible = write!(
+        mail,
+        "Content-Type: multipart/mixed; boundary=\"{BOUNDARY}\"\r\n\r\n--{BOUNDARY}\r\n{TEXT}\r\n"
+    );
+    encoded(&mut mail, text.as_bytes());
+    let _infallible = write!(
+        mail,
+        "--{BOUNDARY}\r\nContent-Type: {media_type}\r\nContent-Disposition: attachment; filename=\"{name}\"\r\n\
+         Content-Transfer-Encoding: base64\r\n\r\n"
+    );
+    encoded(&mut mail, bytes);
+    let _infallible = write!(mail, "--{BOUNDARY}--\r\n");
+    Ok(mail)
+}
+
+/// Bytes in base64, in lines.
+fn encoded(mail: &mut String, bytes: &[u8]) {
+    // Of whole groups of three bytes: so a line ends where one of its own text would.
+    for line in bytes.chunks(LINE_CHARS / 4 * 3) {
+        STANDARD.encode_string(line, mail);
         mail.push_str("\r\n");
     }
-    Ok(mail)
 }
 
 /// A header's text: as it is where it is short and plain, otherwise in encoded words (RFC 2047).

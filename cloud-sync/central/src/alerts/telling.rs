@@ -4,6 +4,7 @@
 use super::mail::Mail;
 use crate::{
     desk::Clock,
+    report::delivery::Receivers,
     retry::Pauses,
     store::{
         Db, StoreError,
@@ -34,23 +35,37 @@ pub struct Senders {
     pub webhook: Option<Webhook>,
     /// By mail.
     pub mail: Option<Mail>,
+    /// Reports.
+    pub reports: Option<Receivers>,
 }
 
 impl Senders {
-    /// By which channels.
+    /// By which channels alerts are told.
     pub fn channels(&self) -> Vec<Channel> {
         let webhook = self.webhook.iter().map(|_| Channel::Webhook);
         webhook.chain(self.mail.iter().map(|_| Channel::Mail)).collect()
     }
 
-    async fn send(&self, channel: Channel, message: &Message, now: Wall) -> Result<(), String> {
-        match (channel, &self.webhook, &self.mail) {
-            (Channel::Webhook, Some(webhook), _) => {
+    /// By which channels anything is told.
+    fn all_channels(&self) -> Vec<Channel> {
+        let reports = self.reports.iter().flat_map(Receivers::channels);
+        self.channels().into_iter().chain(reports).collect()
+    }
+
+    async fn send(&self, db: &Db, channel: Channel, message: &Message, now: Wall) -> Result<(), String> {
+        let webhook = match channel {
+            Channel::Webhook => self.webhook.as_ref(),
+            Channel::ReportWebhook => self.reports.as_ref().and_then(|reports| reports.webhook.as_ref()),
+            Channel::Mail | Channel::ReportMail => None,
+        };
+        match (channel, webhook, &self.mail, &self.reports) {
+            (Channel::Webhook | Channel::ReportWebhook, Some(webhook), ..) => {
                 let sent = webhook.send(&message.id, &message.body, now).await;
                 sent.map_err(|not| not.why)
             }
-            (Channel::Mail, _, Some(mail)) => mail.send(message, now).await,
-            (Channel::Webhook | Channel::Mail, ..) => Err("it is not configured here".to_owned()),
+            (Channel::Mail, _, Some(mail), _) => mail.send(message, now).await,
+            (Channel::ReportMail, .., Some(reports)) => reports.send_mail(db, message, now).await,
+            _ => Err("it is not configured here".to_owned()),
         }
     }
 }
@@ -71,7 +86,7 @@ impl Telling {
     pub async fn run(self) {
         let each = self
             .senders
-            .channels()
+            .all_channels()
             .into_iter()
             .map(|channel| self.clone().of(channel));
         futures_util::future::join_all(each).await;
@@ -81,7 +96,7 @@ impl Telling {
     async fn of(self, channel: Channel) {
         loop {
             if let Err(error) = self.look(channel).await {
-                tracing::warn!("messages of alerts cannot be sent now: {error}");
+                tracing::warn!("messages by {} cannot be sent now: {error}", channel.word());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -98,7 +113,7 @@ impl Telling {
             .write(move |tx| outbox::claim(tx, channel, now, now.after_ms(CLAIM_MS), AT_A_LOOK));
         let mut taken = 0;
         for message in claimed.await? {
-            let sent = self.senders.send(channel, &message, self.clock.wall()).await;
+            let sent = self.senders.send(&self.db, channel, &message, self.clock.wall()).await;
             let now = self.clock.wall();
             taken += usize::from(sent.is_ok());
             let noted = self.db.write(move |tx| match sent {

@@ -13,6 +13,7 @@
 //! | `bills` | channels' bills, streamed in |
 //! | `workflow` | what people do about what differs |
 //! | `reconciliation` | days held against those bills, runs, and what differs |
+//! | `reports` | a day's report, and its table of differences sent back |
 //! | `findings` | where a site says one thing, and another is worked out here |
 //! | `office` | which sites may come in |
 //! | `openings` | how a station with a history joins |
@@ -72,6 +73,7 @@ mod placing;
 mod quarantine;
 mod reconciliation;
 mod refunds;
+mod reports;
 mod sessions;
 mod sites;
 mod slow;
@@ -144,6 +146,8 @@ const SLOW: &[(&str, Duration)] = &[
         Duration::from_secs(3_600),
     ),
     ("/v1/reconciliation/runs", Duration::from_secs(3_600)),
+    ("/v1/reports/{day}", Duration::from_secs(3_600)),
+    ("/v1/discrepancies/csv", Duration::from_secs(300)),
     ("/v1/backup", Duration::from_secs(3_600)),
 ];
 
@@ -319,6 +323,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .merge(bill_proposals::routes())
         .merge(reconciliation::routes())
         .merge(workflow::routes())
+        .merge(reports::routes())
         .merge(stations::routes())
         .merge(inbox::routes())
         .merge(station::routes())

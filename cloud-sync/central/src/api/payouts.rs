@@ -10,12 +10,7 @@ use super::{
 };
 use crate::{
     money::AMOUNT_MAX,
-    store::{
-        StoreError, Tx, channels,
-        payouts::{self, Payout},
-        proposed::State as Stands,
-        queries::decided,
-    },
+    store::{StoreError, Tx, channels, payouts::Payout, proposed::State as Stands, queries::decided},
 };
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{

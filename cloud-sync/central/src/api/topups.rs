@@ -23,7 +23,7 @@ use service::{
         body::{Checked, Of, Posted, Put, check_name},
         problem::Problem,
     },
-    wire::{At, Yuan, described},
+    wire::{At, PageOf, Yuan, described},
 };
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -34,6 +34,7 @@ const ROWS_MAX: u64 = 200;
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(put_channel, get_channel))
+        .routes(routes!(list_channels))
         .routes(routes!(ask_top_up, list_top_ups))
 }
 
@@ -263,6 +264,22 @@ async fn get_channel(
     let found = api.read(move |tx| channels::find(tx, &of)).await?;
     let found = found.ok_or_else(|| Problem::unknown("channel", &name))?;
     Ok(Json(ChannelView::from(&found)))
+}
+
+/// All channels, by name.
+#[utoipa::path(
+    get, path = "/v1/channels", tag = "top-ups",
+    responses((status = 200, description = "One page: they are few", body = PageOf<ChannelView>)),
+    security(
+        ("bearer" = ["viewer"]), ("bearer" = ["finance_maker"]), ("bearer" = ["finance_checker"]), ("bearer" = ["admin"]),
+    ),
+)]
+async fn list_channels(State(api): State<ApiState>) -> Result<Json<PageOf<ChannelView>>, Problem> {
+    let found = api.read(channels::all).await?;
+    Ok(Json(PageOf {
+        items: found.iter().map(ChannelView::from).collect(),
+        next: None,
+    }))
 }
 
 /// Ask for a top-up: its number goes to the channel with the payment, and comes back in the channel's callback.

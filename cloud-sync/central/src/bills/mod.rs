@@ -13,5 +13,5 @@ pub mod import;
 pub mod spool;
 
 pub use ::bills::{
-    AMOUNT_MAX, Biller, Encoding, Expected, Format, Kind, Line, Refusal, Stopped, Sums, Why, archive, mapped,
+    AMOUNT_MAX, Biller, Encoding, Expected, Format, Kind, Line, Refusal, Stopped, Sums, Why, archive, mapped, separated,
 };

@@ -61,19 +61,8 @@ impl Spool {
     pub fn begin(folder: &Path, bytes: u64) -> Result<Self, NotReceived> {
         service::folder::make_private(folder)?;
         has_room(free(folder), bytes)?;
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let path = folder.join(format!("bill-{}", hex(&random)));
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        // Without a name it goes when the process does.
-        remove_file(&path)?;
         Ok(Self {
-            file: BufWriter::with_capacity(1 << 16, file),
+            file: BufWriter::with_capacity(1 << 16, nameless(folder, "bill")?),
             hash: Sha256::new(),
             bytes: 0,
         })
@@ -120,6 +109,24 @@ impl Spool {
             }
         }
     }
+}
+
+/// A file in this folder, which is there, that nobody else sees and that goes when the process does.
+///
+/// # Errors
+/// The system says no.
+pub fn nameless(folder: &Path, what: &str) -> io::Result<File> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let path = folder.join(format!("{what}-{}", hex(&random)));
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
+    remove_file(&path)?;
+    Ok(file)
 }
 
 /// Whether so many bytes may come where so many are free; as long as nobody knows, they may.

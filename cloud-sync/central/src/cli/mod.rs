@@ -57,6 +57,8 @@ enum Command {
     Bill(bill::Bill),
     /// Hold a channel's day against its bill, and every day that this changes. What differs is a discrepancy.
     Reconcile(reconcile::Reconcile),
+    /// Write a day's report: does it balance, what does not, how old is it, who has it; and every difference.
+    Report(reconcile::Report),
     /// Copy the database, where that is a file, into a new one, while the daemon goes on.
     Backup {
         /// The new file, where the daemon may write.
@@ -155,6 +157,7 @@ pub fn run(cli: Cli) -> anyhow::Result<String> {
         Command::Journal(command) => upkeep::journal(&daemon, command)?,
         Command::Bill(command) => bill::run(&daemon, command)?,
         Command::Reconcile(asked) => reconcile::run(&daemon, &asked)?,
+        Command::Report(asked) => return reconcile::report(&daemon, &asked),
         Command::Restored { reason, config } => return run::restored(&config.config, &reason),
         Command::Move { to, config } => return run::move_to(&config.config, &to),
         Command::Backup { file } => upkeep::backup(&daemon, &file)?,

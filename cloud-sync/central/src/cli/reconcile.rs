@@ -1,16 +1,19 @@
-//! `reconcile` and what it found: a channel's days held against its bills.
+//! `reconcile` and `report`: channels' days held against their bills, and what came of a day.
 
-use super::{Daemon, Shown};
+use super::{Daemon, Shown, wait};
+use crate::report::Format;
+use anyhow::Context;
 use clap::Args;
 use domain::time::Day;
 use serde_json::{Value, json};
-use service::table;
+use service::{client::Call, table};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct Reconcile {
-    /// The channel.
+    /// The channel [default: each that has bills].
     #[arg(long)]
-    channel: String,
+    channel: Option<String>,
     /// The day, by the channel's clocks, as in 2026-11-28.
     #[arg(long)]
     day: Day,
@@ -18,8 +21,95 @@ pub(super) struct Reconcile {
 
 pub(super) fn run(daemon: &Daemon, asked: &Reconcile) -> anyhow::Result<Shown> {
     let Reconcile { channel, day } = asked;
-    let run = daemon.post("/v1/reconciliation/runs", &json!({ "channel": channel, "day": day }))?;
-    Ok((run, show))
+    let run = |channel: &str| daemon.post("/v1/reconciliation/runs", &json!({ "channel": channel, "day": day }));
+    if let Some(channel) = channel {
+        return Ok((run(channel)?, show));
+    }
+    let channels = daemon.all("/v1/channels")?;
+    let channels = channels["items"].as_array().into_iter().flatten();
+    let with_bills = channels.filter(|channel| !channel["bills"].is_null());
+    let names: Vec<&str> = with_bills.filter_map(|channel| channel["name"].as_str()).collect();
+    anyhow::ensure!(
+        !names.is_empty(),
+        "no channel has bills: PUT /v1/channels/{{channel}} says whose they are"
+    );
+    let mut runs = Vec::new();
+    for name in names {
+        runs.push(run(name).with_context(|| format!("channel {name}"))?);
+    }
+    let show_all: fn(&Value) -> String = |runs| {
+        let runs = runs["items"].as_array().into_iter().flatten();
+        runs.map(show).collect::<Vec<_>>().join("\n")
+    };
+    Ok((json!({ "items": runs }), show_all))
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Report {
+    /// The day, by the channels' clocks, as in 2026-11-28.
+    #[arg(long)]
+    day: Day,
+    /// json, csv or xlsx.
+    #[arg(long)]
+    format: Format,
+    /// Of CSV, which table: summary, totals, differences, bills, suspense or sites [default: differences].
+    #[arg(long)]
+    sheet: Option<String>,
+    /// Only this channel.
+    #[arg(long, conflicts_with = "site")]
+    channel: Option<String>,
+    /// Only this site.
+    #[arg(long)]
+    site: Option<String>,
+    /// The new file that it is written to [default: it is printed; XLSX cannot be].
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// The text of a report, or of where it was written to.
+pub(super) fn report(daemon: &Daemon, asked: &Report) -> anyhow::Result<String> {
+    let mut path = format!("/v1/reports/{}?format={}", asked.day, asked.format.word());
+    for (name, value) in [
+        ("sheet", &asked.sheet),
+        ("channel", &asked.channel),
+        ("site", &asked.site),
+    ] {
+        if let Some(value) = value {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            anyhow::ensure!(
+                value.bytes().all(is_plain),
+                "--{name} `{value}` has something in it that none has"
+            );
+            path += &format!("&{name}={value}");
+        }
+    }
+    let Some(output) = &asked.output else {
+        anyhow::ensure!(
+            asked.format != Format::Xlsx,
+            "XLSX cannot be printed: say where it is to go by --output FILE"
+        );
+        let mut text = Vec::new();
+        wait(daemon.0.save(Call::get(path), &mut text))?;
+        return Ok(String::from_utf8(text)?);
+    };
+    // Only once it is here: a report that is refused leaves no file.
+    let partly = output.with_extension("part");
+    let made = std::fs::File::create_new(&partly).with_context(|| format!("cannot write {}", partly.display()))?;
+    let mut made = std::io::BufWriter::new(made);
+    let saved = wait(daemon.0.save(Call::get(path), &mut made));
+    let saved = saved.and_then(|bytes| {
+        made.into_inner()?.sync_all()?;
+        anyhow::ensure!(!output.exists(), "{} is there already", output.display());
+        std::fs::rename(&partly, output)?;
+        Ok(bytes)
+    });
+    match saved {
+        Ok(bytes) => Ok(format!("{}: {bytes} bytes", output.display())),
+        Err(error) => {
+            let _nothing_to_clear = std::fs::remove_file(&partly);
+            Err(error)
+        }
+    }
 }
 
 fn show(run: &Value) -> String {

@@ -51,6 +51,8 @@ pub(super) struct Draft {
     pub(super) mail_user: Option<String>,
     pub(super) mail_password: Option<PathBuf>,
     pub(super) mini_program: MiniProgramDraft,
+    pub(super) reports_webhook: Option<WebhookAddress>,
+    pub(super) reports_webhook_secret: Option<PathBuf>,
     /// The folder of the file: relative paths count from here.
     pub(super) folder: PathBuf,
 }
@@ -76,6 +78,7 @@ impl Draft {
         self.check_webhook(found);
         self.check_mail(found);
         self.check_mini_program(found);
+        self.check_reports(found);
         self.config.tls.own = pair(
             found,
             ["tls.certificate", "tls.private_key"],
@@ -214,6 +217,26 @@ impl Draft {
             to,
             user,
         });
+    }
+
+    /// After the mail server of alerts, by which reports go.
+    fn check_reports(&mut self, found: &mut Found) {
+        self.config.reports.webhook = webhook(
+            found,
+            ["reports.webhook.url", "reports.webhook.secret_file"],
+            (self.reports_webhook.take(), self.reports_webhook_secret.take()),
+        );
+        let reports = &self.config.reports;
+        if !reports.mail_to.is_empty() && self.config.alerts.mail.is_none() {
+            let way_out =
+                "needs a mail server: give `server` and `from` under `[alerts.mail]`, by which reports go too";
+            found.fault("reports.mail_to", way_out);
+        }
+        if reports.provisional && reports.mail_to.is_empty() && reports.webhook.is_none() {
+            let way_out =
+                "is of no use without somebody who gets reports: give `mail_to`, or `url` under `[reports.webhook]`";
+            found.fault("reports.provisional", way_out);
+        }
     }
 
     fn check_broker(&mut self, found: &mut Found) {

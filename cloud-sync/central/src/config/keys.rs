@@ -90,6 +90,12 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
 
     "bills.folder" => |draft, given| draft.config.bills.folder = given.optional(|given| given.path(&draft.folder))?;
     "bills.csv" => |draft, given| draft.config.bills.csv = mappings(given)?;
+
+    "reports.mail_to" => |draft, given| draft.config.reports.mail_to = mail_addresses(given)?;
+    "reports.provisional" => |draft, given| draft.config.reports.provisional = given.boolean()?;
+    "reports.webhook.url" => |draft, given| draft.reports_webhook = given.optional(webhook)?;
+    "reports.webhook.secret_file" => |draft, given|
+        draft.reports_webhook_secret = given.optional(|given| given.path(&draft.folder))?;
 };
 
 /// For how long an event is tried.

@@ -221,6 +221,39 @@ fn who_is_told_of_alerts_is_read() {
 }
 
 #[test]
+fn who_gets_reports_is_read() {
+    let mail = "[alerts.mail]\nserver = \"mail.example:587\"\nfrom = \"a@b\"\nto = [\"c@d\"]\n";
+    let config = of(&format!(
+        "{mail}[reports]\nmail_to = [\"lead@b\", \"books@b\"]\nprovisional = true\n[reports.webhook]\n\
+         url = \"https://finance.example/told\"\nsecret_file = \"secret\""
+    ));
+    let reports = config.unwrap().reports;
+    assert_eq!((reports.mail_to.len(), reports.provisional), (2, true));
+    assert_eq!(reports.webhook.unwrap().secret_file, Path::new("/etc/holdfast/secret"));
+    for (text, part) in [
+        (
+            "[reports]\nmail_to = [\"lead@b\"]",
+            ":2: reports.mail_to: needs a mail server: give `server`",
+        ),
+        (
+            "[reports]\nprovisional = true",
+            ":2: reports.provisional: is of no use without somebody",
+        ),
+        (
+            "[reports.webhook]\nurl = \"https://x\"",
+            "reports.webhook.secret_file: is missing",
+        ),
+        (
+            "[reports]\nmail_to = [\"nobody\"]",
+            ":2: reports.mail_to: `nobody` is not a mail address",
+        ),
+    ] {
+        let faults = faults_of(text);
+        assert!(faults.contains(part), "{text}: {faults}");
+    }
+}
+
+#[test]
 fn the_back_end_that_is_told_is_read() {
     let config = of(
         "[mini_program.webhook]\nurl = \"https://back-end.example/told\"\nsecret_file = \"secret\"\nauthority = \"ca.pem\"\n\

@@ -16,6 +16,7 @@
 //! | `standing` | whoever charges often at a site keeps money there |
 //! | `discrepancies`, `undecided` | what people decide of a channel's discrepancies; why they cannot |
 //! | `suspense` | where the money of discrepancies is |
+//! | `sent_back` | the same, line by line of a table that was filled in |
 //! | `topups` | money comes in through a channel, by callbacks that it has signed |
 //! | `long` | what a channel was paid and nobody was credited for, once people say whose it is |
 //! | `keys` | head office signs with another key |
@@ -38,6 +39,7 @@ mod masters;
 mod payouts;
 mod placing;
 mod refunds;
+mod sent_back;
 mod standing;
 mod suspense;
 mod topups;
@@ -53,6 +55,7 @@ pub use leases::Vouchered;
 pub use long::LongCredit;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
+pub use sent_back::{May, Verdict};
 pub use topups::{Callback, Credited, Paid};
 pub use undecided::Undecided;
 

@@ -18,6 +18,10 @@ pub enum Channel {
     Webhook,
     /// A mail.
     Mail,
+    /// A POST to the server that gets reports.
+    ReportWebhook,
+    /// A mail to somebody who gets reports.
+    ReportMail,
 }
 
 impl Channel {
@@ -26,6 +30,8 @@ impl Channel {
         match self {
             Self::Webhook => "webhook",
             Self::Mail => "mail",
+            Self::ReportWebhook => "report_webhook",
+            Self::ReportMail => "report_mail",
         }
     }
 }

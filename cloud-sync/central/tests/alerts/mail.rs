@@ -1,6 +1,9 @@
 //! A real SMTP conversation over a real socket: in the clear on this machine, after STARTTLS, and over TLS from the first byte.
 
-use crate::place::{BEGIN, Home, messages, on_both};
+use crate::{
+    place::{BEGIN, Home, messages, on_both},
+    sink::{Heard, Server, read},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use central::{
     alerts::{mail::Mail, smtp::Security, telling::Senders},
@@ -8,150 +11,12 @@ use central::{
     store::outbox::{self, Channel},
     webhook::believed,
 };
-use service::tls::Tls;
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, Mutex},
-};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-};
-use tokio_rustls::TlsAcceptor;
+use std::path::Path;
 
 on_both! {
     people_get_a_mail_when_an_alert_begins_and_when_it_is_over
     a_mail_goes_only_over_the_tls_that_was_asked_for
     a_server_that_refuses_is_asked_again_and_one_address_that_is_wrong_holds_up_no_other
-}
-
-/// How a server behaves, and what it has heard.
-#[derive(Default)]
-struct Heard {
-    /// Every line of a client, without the mail.
-    lines: Mutex<Vec<String>>,
-    /// The mails.
-    mails: Mutex<Vec<String>>,
-    /// What it answers instead to lines that begin so.
-    answers: Mutex<Vec<(&'static str, &'static str)>>,
-    offers_starttls: bool,
-    /// What it says in the same breath as that TLS may begin.
-    in_the_clear: &'static str,
-}
-
-struct Server {
-    heard: Arc<Heard>,
-    address: SocketAddr,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Server {
-    async fn start(heard: Heard, tls: &Tls, security: Security) -> Self {
-        let heard = Arc::new(heard);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let acceptor = TlsAcceptor::from(Arc::clone(&tls.https_configs().borrow()));
-        let of_task = Arc::clone(&heard);
-        let task = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let (heard, acceptor) = (Arc::clone(&of_task), acceptor.clone());
-                // A client that goes away in the middle ends it.
-                tokio::spawn(async move { connection(stream, heard, acceptor, security).await.unwrap_or_default() });
-            }
-        });
-        Self { heard, address, task }
-    }
-
-    fn said(&self, begins: &str) -> Vec<String> {
-        let lines = self.heard.lines.lock().unwrap();
-        lines.iter().filter(|line| line.starts_with(begins)).cloned().collect()
-    }
-}
-
-async fn connection(
-    stream: TcpStream,
-    heard: Arc<Heard>,
-    acceptor: TlsAcceptor,
-    security: Security,
-) -> std::io::Result<()> {
-    if security == Security::Tls {
-        let stream = BufReader::new(acceptor.accept(stream).await?);
-        return conversation(stream, &heard, true, true).await.map(drop);
-    }
-    if let Some(stream) = conversation(BufReader::new(stream), &heard, true, false).await? {
-        let stream = BufReader::new(acceptor.accept(stream.into_inner()).await?);
-        conversation(stream, &heard, false, true).await?;
-    }
-    Ok(())
-}
-
-/// One conversation; gives the stream back where the client wants TLS on it.
-async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: BufReader<S>,
-    heard: &Heard,
-    greets: bool,
-    is_tls: bool,
-) -> std::io::Result<Option<BufReader<S>>> {
-    if greets {
-        stream.write_all(b"220 mail.example\r\n").await?;
-    }
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).await? == 0 {
-            return Ok(None);
-        }
-        let line = line.trim_end().to_owned();
-        heard.lines.lock().unwrap().push(line.clone());
-        let instead = {
-            let answers = heard.answers.lock().unwrap();
-            answers
-                .iter()
-                .find(|(begins, _)| line.starts_with(begins))
-                .map(|(_, answer)| *answer)
-        };
-        let answer = match line.split(' ').next().unwrap() {
-            _ if instead.is_some() => format!("{}\r\n", instead.unwrap()),
-            "EHLO" if heard.offers_starttls && !is_tls => {
-                "250-mail.example\r\n250-STARTTLS\r\n250 SIZE 1000000\r\n".into()
-            }
-            "EHLO" => "250-mail.example\r\n250-AUTH PLAIN LOGIN\r\n250 SIZE 1000000\r\n".into(),
-            "STARTTLS" => {
-                let answer = format!("220 go on\r\n{}", heard.in_the_clear);
-                stream.write_all(answer.as_bytes()).await?;
-                return Ok(Some(stream));
-            }
-            "AUTH" => "235 you are who you say\r\n".into(),
-            "MAIL" | "RCPT" => "250 well\r\n".into(),
-            "DATA" => {
-                stream.write_all(b"354 go on\r\n").await?;
-                let mut mail = String::new();
-                loop {
-                    let mut line = String::new();
-                    stream.read_line(&mut line).await?;
-                    if line == ".\r\n" || line.is_empty() {
-                        break;
-                    }
-                    mail.push_str(line.strip_prefix('.').unwrap_or(&line));
-                }
-                heard.mails.lock().unwrap().push(mail);
-                "250 taken\r\n".into()
-            }
-            "QUIT" => {
-                stream.write_all(b"221 bye\r\n").await?;
-                return Ok(None);
-            }
-            _ => "500 what?\r\n".into(),
-        };
-        stream.write_all(answer.as_bytes()).await?;
-    }
 }
 
 fn senders(home: &Home, server: &Server, security: Security, authority: &Path) -> Senders {
@@ -167,14 +32,8 @@ fn senders(home: &Home, server: &Server, security: Security, authority: &Path) -
     Senders {
         webhook: None,
         mail: Some(mail),
+        reports: None,
     }
-}
-
-/// The headers of a mail, and its text.
-fn read(mail: &str) -> (String, String) {
-    let (headers, body) = mail.split_once("\r\n\r\n").unwrap();
-    let body = STANDARD.decode(body.replace("\r\n", "")).unwrap();
-    (headers.to_owned(), String::from_utf8(body).unwrap())
 }
 
 async fn people_get_a_mail_when_an_alert_begins_and_when_it_is_over(home: Home) {

@@ -10,4 +10,6 @@ mod kept;
 mod mail;
 mod place;
 mod receiver;
+#[allow(dead_code, reason = "the tests of reports use more of it")]
+mod sink;
 mod webhook;

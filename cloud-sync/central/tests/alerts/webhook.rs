@@ -27,6 +27,7 @@ fn senders(home: &Home, address: &WebhookAddress, authority: Option<&Path>) -> S
     Senders {
         webhook: Some(webhook),
         mail: None,
+        reports: None,
     }
 }
 

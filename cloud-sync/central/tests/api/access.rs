@@ -129,6 +129,13 @@ const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/discrepancies/{discrepancy}/reject", FINANCE),
     ("POST", "/v1/discrepancies/{discrepancy}/assign", FINANCE),
     ("POST", "/v1/discrepancies/{discrepancy}/comments", FINANCE),
+    (
+        "GET",
+        "/v1/channels",
+        &["viewer", "finance_maker", "finance_checker", "admin"],
+    ),
+    ("GET", "/v1/reports/{day}", BOOKS),
+    ("POST", "/v1/discrepancies/csv", FINANCE),
     ("GET", "/v1/reconciliation/runs", BOOKS),
     ("POST", "/v1/reconciliation/runs", FINANCE),
     ("GET", "/v1/reconciliation/runs/{run}", BOOKS),

@@ -36,6 +36,7 @@ mod people;
 mod receiver;
 mod reconciliation;
 mod refunds;
+mod reports;
 mod slow;
 mod statements;
 mod station;
@@ -162,6 +163,10 @@ on_both! {
         a_day_is_reconciled_when_somebody_asks_and_what_differs_is_listed
         two_people_decide_what_differs_one_by_one_and_many_at_once
         many_are_decided_two_hundred_at_a_time_whatever_stands_before_them
+    }
+    reports {
+        a_days_report_is_had_in_every_format_by_who_may_and_each_reading_is_told
+        a_table_that_was_filled_in_is_done_line_by_line_and_once
     }
     refunds {
         money_goes_back_for_an_order_by_one_person_or_two_once_its_site_has_marked_it

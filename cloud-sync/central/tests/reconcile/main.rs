@@ -8,8 +8,16 @@ mod classes;
 mod cluster;
 mod payouts;
 mod plans;
+#[allow(dead_code, reason = "the tests of alerts use more of it")]
+#[path = "../alerts/receiver.rs"]
+mod receiver;
+mod reports;
+mod reports_sent;
 mod rules;
 mod runs;
+#[allow(dead_code, reason = "the tests of alerts use more of it")]
+#[path = "../alerts/sink.rs"]
+mod sink;
 mod suspense;
 mod truth;
 mod workflow;

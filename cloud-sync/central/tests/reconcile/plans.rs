@@ -7,6 +7,10 @@ use crate::{
 };
 use central::{
     reconcile::days::Window,
+    report::{
+        Format, Sheet,
+        written::{Which as Report, write},
+    },
     store::{
         Dialect, LookUp, Row, SetStatement, StoreError, Tx, Value, discrepancies,
         reconcile::{self, Scope},
@@ -16,6 +20,7 @@ use central::{
     },
 };
 use domain::time::Zone;
+use std::io::Cursor;
 
 on_both! {
     no_table_is_read_to_its_end
@@ -168,6 +173,14 @@ fn no_table_is_read_to_its_end(world: &World) {
         let mut tx = Explaining { tx, plans: Vec::new() };
         let tx = &mut tx;
         let files = reconcile::files(tx, CHANNEL, today, today.plus(3))?;
+        let report = Report::all(today, today.plus(5));
+        let written = write(tx, &report, (Format::Xlsx, Sheet::Summary), Cursor::new(Vec::new()));
+        written.map_err(|error| StoreError::Broken(error.to_string()))?;
+        assert!(
+            tx.plans
+                .iter()
+                .any(|(statement, _)| statement.contains("LEFT JOIN bill_trade l"))
+        );
         runs::begin(tx, scope, today, "{}", "test", window.end)?;
         reconcile::learn(tx.tx, &["bill_trade", "channel_transaction", "topup"])?;
         while waiting::take_back(tx, &of)? {}

@@ -2,7 +2,10 @@
 //! come late, some are wrong and withdrawn, fees are changed; files and credits are WeChat's, Alipay's and a bank's whose clocks change. Each
 //! morning what was open on every day of which all is there is held against the truth: what comes later changes nothing of it.
 
-use crate::world::{CHANNEL, World, day, wait};
+use crate::{
+    reports::adds_up,
+    world::{CHANNEL, World, day, wait},
+};
 use central::{
     bills::{Biller, Format},
     reconcile::days::through,
@@ -165,6 +168,9 @@ fn live(world: &World, seed: u64, days: i32) {
             channel["pairs"].as_i64().unwrap(),
             "seed {seed}, {name}: pairs"
         );
+    }
+    for of in through(first, last) {
+        adds_up(world, of);
     }
     assert_eq!(
         world.query("SELECT 1 FROM verdict WHERE class = 11", vec![]).len(),

@@ -7,6 +7,7 @@
 //! | `sites` | sites with what they last said of themselves |
 //! | `orders` | orders, and what the journal has of one |
 //! | `reconcile` | runs of reconciliation, and what they found |
+//! | `reports` | what reports tell |
 //! | `callbacks` | a channel's callbacks as they came |
 //! | `payments` | what was paid and credits nobody, money that is long on the road |
 //! | `rows` | members, piles, prices, quarantine, energy |
@@ -24,6 +25,7 @@ pub mod entries;
 pub mod orders;
 pub mod payments;
 pub mod reconcile;
+pub mod reports;
 pub mod rows;
 pub mod sites;
 pub mod statements;

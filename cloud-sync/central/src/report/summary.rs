@@ -1,0 +1,606 @@
+//! The first page of a report, from what is known of a day: does it balance, what does not, how old is it, who has it. A pure function of
+//! what was read.
+
+use super::Cell;
+use crate::{
+    reconcile::{
+        days::{age, apart},
+        totals::{Flow, Sum, Totals},
+        words::{Class, Leg},
+    },
+    store::{
+        bills::File, discrepancies::State, queries::reports::OpenGroup, reconcile_runs::Run, reconcile_runs::Status,
+    },
+};
+use domain::{journal::hex, time::Day, units::Fen};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+/// The bands of ages, from the youngest on.
+const AGES: [&str; 5] = ["0-1", "2-3", "4-7", "8-30", ">30"];
+
+/// What is known of a channel's day.
+#[derive(Debug, Clone, Default)]
+pub struct ChannelFound {
+    /// The channel.
+    pub name: String,
+    /// The run that counts.
+    pub run: Option<Run>,
+    /// The day's files.
+    pub files: Vec<File>,
+    /// Days up to this one whose bill is not here.
+    pub missing: Vec<Day>,
+    /// Money that is on one side alone: `long` or `short`, where it is, how many, how much.
+    pub suspense: Vec<(String, String, i64, Fen)>,
+    /// What stands in the channel's own account.
+    pub clearing: Fen,
+}
+
+/// What is known of a site.
+#[derive(Debug, Clone, Default)]
+pub struct SiteFound {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What is made of its journal.
+    pub state: String,
+    /// Its business day there.
+    pub business_day: Option<String>,
+    /// How many of its entries are not here.
+    pub behind: u64,
+    /// It was closed or shut out.
+    pub is_gone: bool,
+    /// For which business day its books were compared last, and what came of it.
+    pub books: Option<(String, String)>,
+    /// What was found of it on the day, by class.
+    pub findings: Vec<(String, i64)>,
+    /// How many differences between bills and meters it has reported of the day; none: no report.
+    pub energy: Option<u64>,
+}
+
+/// What is known of a day.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Which day.
+    pub day: Day,
+    /// The day by which ages are counted.
+    pub on: Day,
+    /// Channels that have bills.
+    pub channels: Vec<ChannelFound>,
+    /// Sites.
+    pub sites: Vec<SiteFound>,
+    /// What is open.
+    pub open: Vec<OpenGroup>,
+}
+
+/// Whether something balances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Balances {
+    /// Nothing differs.
+    Yes,
+    /// Something does.
+    No,
+    /// Something is not here that it hangs on.
+    NotKnown,
+}
+
+impl Balances {
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::NotKnown => "not known",
+        }
+    }
+
+    /// Both together.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::NotKnown, _) | (_, Self::NotKnown) => Self::NotKnown,
+            _ => Self::Yes,
+        }
+    }
+}
+
+/// How many and how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Told {
+    /// How many.
+    pub count: i64,
+    /// How much, in yuan.
+    pub amount: Fen,
+    /// The same in fen.
+    pub amount_fen: i64,
+}
+
+impl From<Sum> for Told {
+    fn from(of: Sum) -> Self {
+        Self {
+            count: of.count,
+            amount: of.amount,
+            amount_fen: of.amount.0,
+        }
+    }
+}
+
+/// A file of a bill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BillTold {
+    /// Its number.
+    pub file: u64,
+    /// What it is called: channel, day and format.
+    pub name: String,
+    /// The SHA-256 of its bytes.
+    pub sha256: String,
+    /// How many lines.
+    pub lines: u64,
+}
+
+/// The name of a file of a bill: what it is called in the folder that is watched.
+pub fn name_of(of: &File) -> String {
+    format!("{}/{}.{}", of.channel, of.day, of.format.word())
+}
+
+/// A channel's part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChannelTold {
+    /// The channel.
+    pub channel: String,
+    /// Whether its day balances.
+    pub balances: Balances,
+    /// Why not, in words.
+    pub why: Vec<String>,
+    /// The run that counts.
+    pub run: Option<u64>,
+    /// `provisional` or `final`.
+    pub status: Option<&'static str>,
+    /// One number over everything that the run found.
+    pub digest: Option<String>,
+    /// Control totals.
+    pub totals: Option<Totals>,
+    /// The day's files.
+    pub bills: Vec<BillTold>,
+    /// Days whose bill is not here.
+    pub missing: Vec<Day>,
+    /// What the channel has too much, and nobody has yet.
+    pub long: Told,
+    /// What it has too little.
+    pub short: Told,
+}
+
+/// A site's part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SiteTold {
+    /// The site.
+    pub site: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it balances.
+    pub balances: Balances,
+    /// Why not, in words.
+    pub why: Vec<String>,
+}
+
+/// What is open, by something that it has in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenTold {
+    /// What it has in common: scope and class, an age, or a person.
+    pub of: String,
+    /// The class, where it is by class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<&'static str>,
+    /// How many, and Σ of their amounts without their signs.
+    #[serde(flatten)]
+    pub sum: Told,
+    /// How many of them nobody has proposed anything about.
+    pub untouched: i64,
+}
+
+/// The first page.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Which day.
+    pub day: Day,
+    /// The day by which ages are counted.
+    pub on: Day,
+    /// `final`: nothing of it is found anew; `provisional`; `incomplete`: a channel's day has no run that counts.
+    pub status: &'static str,
+    /// Whether all of it balances.
+    pub balances: Balances,
+    /// One number over the runs of all channels.
+    pub digest: String,
+    /// Channels.
+    pub channels: Vec<ChannelTold>,
+    /// Sites.
+    pub sites: Vec<SiteTold>,
+    /// Everything that is open.
+    pub open: Told,
+    /// The same by scope and class.
+    pub classes: Vec<OpenTold>,
+    /// The same by age.
+    pub ages: Vec<OpenTold>,
+    /// The day since which the oldest is open.
+    pub oldest: Option<Day>,
+    /// The same by who has it: nobody first.
+    pub holders: Vec<OpenTold>,
+}
+
+/// One number over runs, whichever order they come in.
+pub fn digest_of<'a>(runs: impl Iterator<Item = &'a Run>) -> String {
+    let lines: BTreeSet<String> = runs
+        .map(|run| {
+            format!(
+                "{} {} {}\n",
+                run.scope,
+                run.day,
+                run.digest.as_deref().unwrap_or_default()
+            )
+        })
+        .collect();
+    hex(&Sha256::digest(lines.into_iter().collect::<String>()))
+}
+
+impl Summary {
+    /// From what is known.
+    pub fn of(found: &Found) -> Self {
+        let channels: Vec<ChannelTold> = found.channels.iter().map(|of| channel(of, found.day)).collect();
+        let sites: Vec<SiteTold> = found.sites.iter().filter(|of| !of.is_gone).map(site).collect();
+        let parts = channels.iter().map(|of| of.balances);
+        let parts = parts.chain(sites.iter().map(|of| of.balances));
+        let runs = || found.channels.iter().filter_map(|of| of.run.as_ref());
+        let status = match runs().count() == found.channels.len() {
+            false => "incomplete",
+            true if runs().all(|run| run.status == Status::Final) => "final",
+            true => "provisional",
+        };
+        let class = |of: &OpenGroup| (of.scope.clone(), of.class);
+        let classes = grouped(&found.open, class);
+        let ages: BTreeMap<&str, OpenTold> = grouped(&found.open, |of| age(of.day, found.on)).into_iter().collect();
+        let ages = AGES.into_iter().filter_map(|age| Some((age, ages.get(age)?)));
+        let holders = grouped(&found.open, |of| of.assigned.clone());
+        Self {
+            day: found.day,
+            on: found.on,
+            status,
+            balances: parts.fold(Balances::Yes, Balances::and),
+            digest: digest_of(runs()),
+            channels,
+            sites,
+            open: summed(found.open.iter()).into(),
+            classes: classes
+                .into_iter()
+                .map(|((scope, class), told)| OpenTold {
+                    of: scope,
+                    class: Some(class.word()),
+                    ..told
+                })
+                .collect(),
+            ages: ages
+                .map(|(age, told)| OpenTold {
+                    of: age.to_owned(),
+                    ..told.clone()
+                })
+                .collect(),
+            oldest: found.open.iter().map(|of| of.day).min(),
+            holders: holders
+                .into_iter()
+                .map(|(holder, told)| OpenTold {
+                    of: holder.unwrap_or_else(|| "nobody".to_owned()),
+                    ..told
+                })
+                .collect(),
+        }
+    }
+
+    /// As rows of the table.
+    pub fn rows(&self) -> Vec<[Cell; 6]> {
+        let mut rows = Vec::new();
+        let mut row = |question: &str, of: &str, what: &str, answer: String, sum: Option<Told>| {
+            let (count, amount) = (sum.map(|sum| sum.count), sum.map(|sum| sum.amount));
+            rows.push([
+                question.into(),
+                of.into(),
+                what.into(),
+                answer.into(),
+                count.into(),
+                amount.into(),
+            ]);
+        };
+        row("report", "", "day", self.day.to_string(), None);
+        row("report", "", "status", self.status.to_owned(), None);
+        row("report", "", "ages are as on", self.on.to_string(), None);
+        row("report", "", "digest", self.digest.clone(), None);
+        let question = "does it balance";
+        row(question, "all", "balances", self.balances.word().to_owned(), None);
+        for of in &self.channels {
+            let name = format!("channel {}", of.channel);
+            row(question, &name, "balances", answer(of.balances, &of.why), None);
+            let run = of.run.map_or_else(
+                || "none".to_owned(),
+                |run| format!("run {run}, {}", of.status.unwrap_or("")),
+            );
+            row(question, &name, "run", run, None);
+            for (what, flow) in of.totals.iter().flat_map(flows) {
+                row(question, &name, what, equation(flow), Some(flow.closing.into()));
+            }
+            if let Some(totals) = &of.totals {
+                let bill = totals.bill;
+                for (what, told) in [("bill: payments", bill.gross), ("bill: refunds", bill.refunds)] {
+                    row(question, &name, what, String::new(), Some(told.into()));
+                }
+                row(question, &name, "bill: fees", format!("{} yuan", bill.fees), None);
+                row(question, &name, "bill: net", format!("{} yuan", bill.net), None);
+                row(
+                    question,
+                    &name,
+                    "pairs made",
+                    String::new(),
+                    Some(totals.matched.into()),
+                );
+                if totals.unlisted != Sum::default() {
+                    row(
+                        question,
+                        &name,
+                        "credited, bill missing",
+                        String::new(),
+                        Some(totals.unlisted.into()),
+                    );
+                }
+            }
+        }
+        for of in &self.sites {
+            let name = format!("site {} {}", of.site, of.name);
+            row(
+                question,
+                name.trim_end(),
+                "balances",
+                answer(of.balances, &of.why),
+                None,
+            );
+        }
+        let question = "what does not";
+        for of in &self.classes {
+            let untouched = format!("{} untouched", of.untouched);
+            row(question, &of.of, of.class.unwrap_or_default(), untouched, Some(of.sum));
+        }
+        row(question, "all", "open", String::new(), Some(self.open));
+        let question = "how old";
+        for of in &self.ages {
+            row(
+                question,
+                &of.of,
+                "days",
+                format!("{} untouched", of.untouched),
+                Some(of.sum),
+            );
+        }
+        if let Some(oldest) = self.oldest {
+            let days = apart(oldest, self.on);
+            row(question, "oldest", "since", format!("{oldest}, {days} days"), None);
+        }
+        let question = "who has it";
+        for of in &self.holders {
+            row(
+                question,
+                &of.of,
+                "open",
+                format!("{} untouched", of.untouched),
+                Some(of.sum),
+            );
+        }
+        let question = "by what";
+        for of in &self.channels {
+            let name = format!("channel {}", of.channel);
+            if let Some(digest) = &of.digest {
+                row(question, &name, "digest", digest.clone(), None);
+            }
+            for bill in &of.bills {
+                row(question, &name, &bill.name, format!("SHA-256 {}", bill.sha256), None);
+            }
+            for day in &of.missing {
+                row(question, &name, "bill missing", day.to_string(), None);
+            }
+            for (what, told) in [("in suspense: long", of.long), ("in suspense: short", of.short)] {
+                if told.count > 0 {
+                    row(question, &name, what, String::new(), Some(told));
+                }
+            }
+        }
+        rows
+    }
+
+    /// What it is about, in a line.
+    pub fn title(&self) -> String {
+        let open = match self.open.count {
+            0 => "nothing is open".to_owned(),
+            count => format!("{count} open, {} yuan", self.open.amount),
+        };
+        let balances = self.balances.word();
+        format!(
+            "reconciliation of {} ({}): balances: {balances}; {open}",
+            self.day, self.status
+        )
+    }
+
+    /// As text, for a mail.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}\n", self.title());
+        let mut before = String::new();
+        for [question, of, what, answer, count, amount] in self.rows() {
+            let word = |cell: &Cell| match cell {
+                Cell::Text(text) => text.clone(),
+                Cell::Count(count) => count.to_string(),
+                Cell::Money(amount) => format!("{amount} yuan"),
+                _ => String::new(),
+            };
+            if word(&question) != before {
+                before = word(&question);
+                let _infallible = write!(text, "\n{}\n", before.to_uppercase());
+            }
+            let parts = [&of, &what, &answer, &count, &amount].map(word);
+            let parts: Vec<&str> = parts
+                .iter()
+                .map(String::as_str)
+                .filter(|part| !part.is_empty())
+                .collect();
+            let _infallible = writeln!(text, "  {}", parts.join(" | "));
+        }
+        text
+    }
+}
+
+fn answer(balances: Balances, why: &[String]) -> String {
+    match why {
+        [] => balances.word().to_owned(),
+        why => format!("{}: {}", balances.word(), why.join("; ")),
+    }
+}
+
+/// Named flows of control totals.
+pub fn flows(totals: &Totals) -> impl Iterator<Item = (&str, &Flow)> {
+    let named = [
+        ("credits", &totals.credits),
+        ("payments", &totals.payments),
+        ("refunds", &totals.refunds),
+    ];
+    let classes = totals.classes.iter().map(|(class, flow)| (class.as_str(), flow));
+    named.into_iter().chain(classes)
+}
+
+/// The equation of a flow, with its numbers.
+fn equation(of: &Flow) -> String {
+    let sign = if of.closes() { "=" } else { "≠" };
+    let term = |sum: Sum| match sum.amount.0 {
+        ..0 => format!("({})", sum.amount),
+        _ => sum.amount.to_string(),
+    };
+    let [opening, new, cleared, written_off] = [of.opening, of.new, of.cleared, of.written_off].map(term);
+    let closing = of.closing.amount;
+    format!("{opening} + {new} − {cleared} − {written_off} {sign} {closing} yuan")
+}
+
+fn channel(of: &ChannelFound, day: Day) -> ChannelTold {
+    let totals = of.run.as_ref().and_then(|run| run.totals.clone());
+    let pending = format!("{} {}", Leg::Funds.word(), Class::Pending.word());
+    let differ = totals.iter().flat_map(|totals| &totals.classes);
+    let differ = differ.filter(|(class, flow)| **class != pending && flow.closing.count > 0);
+    let mut why: Vec<String> = differ
+        .map(|(class, flow)| {
+            let class = class.split_once(' ').map_or(class.as_str(), |(_, class)| class);
+            format!("{class} {} ({})", flow.closing.count, flow.closing.amount)
+        })
+        .collect();
+    let mut balances = if why.is_empty() { Balances::Yes } else { Balances::No };
+    if of.run.is_none() {
+        balances = Balances::NotKnown;
+        why.push("the day has not been reconciled".to_owned());
+    } else if of.missing.contains(&day) {
+        balances = balances.and(Balances::NotKnown);
+        why.push("the day's bill is missing".to_owned());
+    }
+    let parked = |kind: &str| {
+        let parked = of
+            .suspense
+            .iter()
+            .filter(|(is, stands, ..)| is == kind && stands == "parked");
+        parked.fold(Sum::default(), |sum, (_, _, count, amount)| {
+            sum.plus(Sum {
+                count: *count,
+                amount: *amount,
+            })
+        })
+    };
+    ChannelTold {
+        channel: of.name.clone(),
+        balances,
+        why,
+        run: of.run.as_ref().map(|run| run.id),
+        status: of.run.as_ref().map(|run| run.status.word()),
+        digest: of.run.as_ref().and_then(|run| run.digest.clone()),
+        totals,
+        bills: of
+            .files
+            .iter()
+            .map(|file| BillTold {
+                file: file.id,
+                name: name_of(file),
+                sha256: file.sha256.clone(),
+                lines: file.sums.lines,
+            })
+            .collect(),
+        missing: of.missing.clone(),
+        long: parked("long").into(),
+        short: parked("short").into(),
+    }
+}
+
+/// Whether a site balances, and why not.
+pub fn site(of: &SiteFound) -> SiteTold {
+    let mut why = Vec::new();
+    let mut balances = Balances::Yes;
+    match &of.books {
+        Some((_, outcome)) if outcome == crate::daily::EQUAL => {}
+        Some((day, _)) => {
+            balances = Balances::No;
+            why.push(format!("its books differ from those here (business day {day})"));
+        }
+        None => {
+            balances = Balances::NotKnown;
+            why.push("its books were never compared".to_owned());
+        }
+    }
+    if of.energy.is_none() {
+        balances = balances.and(Balances::NotKnown);
+        why.push("it has reported no energy of the day".to_owned());
+    }
+    if let Some(count @ 1..) = of.energy {
+        balances = Balances::No;
+        why.push(format!("bills and meters differ {count} times"));
+    }
+    for (class, count) in &of.findings {
+        balances = Balances::No;
+        why.push(format!("{class} {count}"));
+    }
+    SiteTold {
+        site: of.id.clone(),
+        name: of.name.clone(),
+        balances,
+        why,
+    }
+}
+
+fn summed<'a>(open: impl Iterator<Item = &'a OpenGroup>) -> Sum {
+    open.fold(Sum::default(), |sum, of| {
+        sum.plus(Sum {
+            count: of.count,
+            amount: of.amount,
+        })
+    })
+}
+
+/// What is open, by what it has in common.
+fn grouped<K: Ord>(open: &[OpenGroup], key: impl Fn(&OpenGroup) -> K) -> BTreeMap<K, OpenTold> {
+    let mut groups: BTreeMap<K, Vec<&OpenGroup>> = BTreeMap::new();
+    for of in open {
+        groups.entry(key(of)).or_default().push(of);
+    }
+    let told = |(key, groups): (K, Vec<&OpenGroup>)| {
+        let untouched = groups.iter().filter(|of| of.state == State::Open);
+        let told = OpenTold {
+            of: String::new(),
+            class: None,
+            sum: summed(groups.iter().copied()).into(),
+            untouched: untouched.map(|of| of.count).sum(),
+        };
+        (key, told)
+    };
+    groups.into_iter().map(told).collect()
+}

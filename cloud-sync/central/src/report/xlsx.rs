@@ -1,5 +1,5 @@
 //! A report as XLSX (ECMA-376), a row at a time: texts stand in their cells, so that nothing has to be remembered, and amounts as the decimals
-//! that they are, without a float on the way. Written here because it is this little (decision 0070). The same report is the same bytes.
+//! that they are, without a float on the way. Written here because it is this little (decision 0054). The same report is the same bytes.
 
 use super::{Cell, Out, Sheet, zip::Zip};
 use crate::csv::is_mistaken;

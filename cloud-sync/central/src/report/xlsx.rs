@@ -314,6 +314,7 @@ mod tests {
             xlsx.row(&[Cell::Count(n)]).unwrap();
         }
         xlsx.end().unwrap();
+        drop(xlsx);
         let mut archive = ::zip::ZipArchive::new(Cursor::new(file.into_inner())).unwrap();
         let mut part = |name: &str| {
             let mut text = String::new();

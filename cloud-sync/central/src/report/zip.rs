@@ -178,6 +178,7 @@ mod tests {
             }
         }
         zip.end().unwrap();
+        drop(zip);
         let size = file.get_ref().len();
         assert!(size < 10_000, "{size}");
         // `zip` is somebody else's; it checks what the file says of itself.

@@ -119,12 +119,11 @@ impl Receivers {
     }
 }
 
-/// The first page and the whole as XLSX, unless that is too large; none where the runs are others by now.
-fn attachment(
-    tx: &mut dyn Tx,
-    letter: &Letter,
-    folder: &Path,
-) -> Result<Option<(Summary, Option<Vec<u8>>)>, NotWritten> {
+/// The first page, and the whole as XLSX, unless that is too large.
+type Made = (Summary, Option<Vec<u8>>);
+
+/// What a mail is made of; none where the runs are others by now.
+fn attachment(tx: &mut dyn Tx, letter: &Letter, folder: &Path) -> Result<Option<Made>, NotWritten> {
     let which = Which::all(letter.day, letter.on);
     if Summary::of(&find(tx, &which)?).digest != letter.digest {
         return Ok(None);

@@ -245,7 +245,7 @@ pub(crate) async fn a_table_that_was_filled_in_is_done_line_by_line_and_once(off
     let line = line(&stale, "refused");
     let why = line["detail"].as_str().unwrap();
     assert!(
-        why.contains("has changed: it was judged as `SHORT 30/30/-/0/-` and is `SHORT 31/31/-/0/-` now"),
+        why.contains("has changed: it was judged as `SHORT 30/30/-/0` and is `SHORT 31/31/-/0` now"),
         "{why}"
     );
     let mut gbk = filled(&taken, &wish).into_bytes();

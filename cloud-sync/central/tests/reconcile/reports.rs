@@ -270,7 +270,9 @@ fn a_day_is_told_as_it_was_whatever_came_later(world: &World) {
             "FEE p4 carried null",
             "LONG 4200000000000000002 cleared 2026-03-10",
             "LONG p5 new null",
-            "LONG p9 carried null"
+            "LONG p9 carried null",
+            // With it all of the payment was given back.
+            "SHORT r1 new, cleared 2026-03-10"
         ]
     );
     // Credited late: it is over on the third day.

@@ -191,7 +191,7 @@ fn what_cannot_be_run_says_why(world: &World) {
     world.now("2026-03-11 00:00:00");
     let why = |of: &str| world.try_run(of).unwrap_err().to_string();
     assert!(
-        why("2026-03-08").contains("was added on 2026-03-09"),
+        why("2026-03-08").contains("the first day there is 2026-03-09"),
         "{}",
         why("2026-03-08")
     );

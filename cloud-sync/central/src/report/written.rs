@@ -62,7 +62,7 @@ pub enum NotWritten {
     #[error("site {0} is not known here")]
     UnknownSite(String),
     /// Nothing of the day is known.
-    #[error("no channel's day {0} has been reconciled: `holdfast-central reconcile --channel … --day {0}` does it")]
+    #[error("no channel's day {0} has been reconciled: `holdfast-central reconcile --day {0}` does it")]
     NothingOf(Day),
     /// The database says no.
     #[error(transparent)]

@@ -47,9 +47,8 @@ impl Line {
         for effect in self.courier.handle(self.now, input) {
             match effect {
                 Effect::Send(kind @ (Kind::Answer | Kind::Live), bytes) => {
-                    if self.passes(kind) {
-                        self.arrived.push((kind, bytes));
-                    }
+                    let has_passed = self.passes(kind);
+                    self.arrived.extend(has_passed.then_some((kind, bytes)));
                 }
                 Effect::Get { id, .. } => self.asked.push(id),
                 Effect::Watch(order) => self.watched.push(order.to_string()),

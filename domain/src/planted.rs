@@ -1,4 +1,4 @@
-//! Bugs on purpose, to see that the simulated world in `tests/` finds them.
+//! Bugs on purpose, to see that the simulated world in `lives/` finds them.
 //!
 //! They exist only with the feature `planted-bugs`, with which `cargo xtask test` builds; only that one test switches any on, for
 //! its own threads. Without the feature, as everything that is released, [`is_planted`] is `false` where it is compiled, and what

@@ -1,6 +1,6 @@
 //! The single writer without its shell: load what an input needs → decide → gather → one commit → what to do about it.
 //!
-//! Time and randomness are given to it and it waits for nothing, so the daemon's loop and the simulated world in `tests/`
+//! Time and randomness are given to it and it waits for nothing, so the daemon's loop and the simulated world in `lives/`
 //! run this very code, the one in real time and the other in virtual time.
 //!
 //! *Architecture Invariant:* no clock, no runtime, no channel. What [`Writer::commit`] hands back may be seen by others,

@@ -1,5 +1,5 @@
 //! What one site's desk does, without clock, runtime and broker: it is given the time, what the site says and, where it needs
-//! one, a transaction, and gives back what is to be sent. The shell around it (`desk`) and the world of three sites in `tests/` run
+//! one, a transaction, and gives back what is to be sent. The shell around it (`desk`) and the world of three sites in `lives/` run
 //! this very code.
 //!
 //! ```text

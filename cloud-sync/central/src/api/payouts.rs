@@ -48,7 +48,7 @@ struct ProposePayout {
     /// The bank's number of it: each counts once.
     #[schema(min_length = 1, max_length = 64)]
     reference: String,
-    /// How much. More than zero.
+    /// How much. Below zero: it went back to the channel, or was said wrong before under another number.
     amount: Yuan,
     /// What shows it, as a line of the bank's statement.
     #[schema(min_length = 1, max_length = 500)]
@@ -61,10 +61,10 @@ const MANY: i64 = 10_000;
 impl Checked for ProposePayout {
     fn check(&self) -> Result<(), Problem> {
         let most = Fen(AMOUNT_MAX.0 * MANY);
-        if self.amount.0 <= Fen::ZERO || self.amount.0 > most {
+        if self.amount.0 == Fen::ZERO || self.amount.0.0.unsigned_abs() > most.0.unsigned_abs() {
             return Err(Problem::field(
                 "amount",
-                format!("is above zero, and {most} yuan at most"),
+                format!("is not zero, and {most} yuan at most, either way"),
             ));
         }
         let length = self.reference.chars().count();
@@ -166,7 +166,8 @@ struct ListPayouts {
         (status = 202, description = "It waits", body = PayoutView),
         (status = 404, description = "`unknown_channel`",
             body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
-        (status = 409, description = "`paid_out`: somebody has said so of that number",
+        (status = 409, description = "`paid_out`: somebody has said so of that number; `no_such_bills`; `payout_day`: the channel was not there \
+            yet, or it is not that day yet; `paid_by_bill`: the channel's bill of its account of a day near says what was paid out",
             body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
     ),
     security(("bearer" = ["finance_maker"])),
@@ -236,7 +237,7 @@ async fn list_payouts(
     request_body = Nothing,
     responses(
         (status = 200, description = "It counts", body = PayoutView),
-        (status = 409, description = "`same_person`; `payout_decided`",
+        (status = 409, description = "`same_person`; `payout_decided`; `paid_by_bill`: a bill of the channel's account has come meanwhile",
             body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
     ),
     security(("bearer" = ["finance_checker"])),

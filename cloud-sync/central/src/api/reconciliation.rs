@@ -10,6 +10,7 @@ use crate::{
     reconcile::{
         days::age,
         funds::{NotRun, Reconciler, scope_of},
+        payouts::Payouts,
         sites::Sites,
         words::{Class, Leg},
     },
@@ -338,7 +339,13 @@ async fn reconcile(State(api): State<ApiState>, posted: Posted<Reconcile>) -> Re
     let run = tokio::spawn(async move {
         let _until_done = turn;
         match (channel, site) {
-            (Some(channel), _) => Reconciler { db, clock }.run(&channel.0, day, &by).await,
+            (Some(channel), _) => {
+                let (all, at) = (db.clone(), Arc::clone(&clock));
+                let run = Reconciler { db, clock }.run(&channel.0, day, &by).await?;
+                // What it has paid out is held against its days as they are now.
+                Payouts { db: all, clock: at }.catch_up(&channel.0, &by).await?;
+                Ok(run)
+            }
             (None, Some(site)) => Sites { db, clock }.run(&site, day, &by).await,
             (None, None) => unreachable!("one of the two is checked to be there"),
         }

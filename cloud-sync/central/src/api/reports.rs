@@ -247,12 +247,9 @@ async fn send_back(State(api): State<ApiState>, posted: PostedBytes<BYTES_MAX>) 
     let sha256 = hex(&Sha256::digest(&bytes));
     api.with_money(caller, Some(key), move |money| {
         let mut view = SentBackView::default();
-        for line in &lines {
-            if view.proposed + view.approved >= AT_ONCE as u64 {
-                view.more = true;
-                break;
-            }
-            let verdict = money.take_line(line, may)?;
+        let (done, more) = money.take_lines(&lines, may, AT_ONCE)?;
+        view.more = more;
+        for (line, verdict) in done {
             match verdict {
                 Verdict::Proposed => view.proposed += 1,
                 Verdict::Approved => view.approved += 1,

@@ -1,6 +1,10 @@
 //! What people decide of discrepancies of a channel (S05 §3): one proposes, another has it posted. Where the money goes is `suspense`.
 
-use super::{Decided, Money, Refused, Undecided, suspense::at_stake, waiting::Proposed};
+use super::{
+    Decided, Money, Refused, Undecided,
+    suspense::{at_stake, clearing},
+    waiting::Proposed,
+};
 use crate::{
     reconcile::{
         stake::Kind,
@@ -10,7 +14,7 @@ use crate::{
         StoreError, bill_proposals,
         discrepancies::{self, Discrepancy, State as Stands},
         discrepancy_decisions::{self as decisions, Decision, State},
-        members,
+        ledger, members,
         queries::{
             Page,
             reconcile::{self as queries, Which},
@@ -22,6 +26,7 @@ use crate::{
 use domain::{
     ids::MemberId,
     time::{Day, Wall},
+    units::Fen,
 };
 use std::collections::BTreeSet;
 
@@ -51,9 +56,12 @@ pub enum Many {
 /// What came of one of many: which discrepancy, and what was decided of it, or why nothing was.
 pub type OneOfMany = (u64, Result<Decision, Refused>);
 
-/// The channel that a discrepancy is of.
+/// The channel that a discrepancy is of: of its bills, or of what it has paid out.
 pub(super) fn channel(of: &Discrepancy) -> Result<&str, StoreError> {
-    let channel = of.scope.strip_prefix("channel:");
+    let channel = match of.scope.split_once(':') {
+        Some(("channel" | "payouts", channel)) => Some(channel),
+        _ => None,
+    };
     channel.ok_or_else(|| StoreError::Broken(format!("discrepancy {} is of {}", of.id, of.scope)))
 }
 
@@ -132,12 +140,12 @@ impl Money<'_> {
             let state = found.state.word();
             return Ok(Err(Undecided::NotOpen { discrepancy: id, state }.into()));
         }
-        let stake = found.differs().stake();
-        if !of.kind.fits(stake) {
+        let differs = found.differs();
+        if !differs.may_be(of.kind) {
             return Ok(Err(Undecided::DoesNotFit {
                 discrepancy: id,
                 kind: of.kind.word(),
-                fit: Kind::that_fit(stake),
+                fit: differs.kinds(),
             }
             .into()));
         }
@@ -270,11 +278,7 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn do_all(&mut self, what: &Many, ids: &BTreeSet<u64>) -> Result<Vec<OneOfMany>, StoreError> {
-        let mut abouts = Vec::with_capacity(ids.len());
-        for id in ids {
-            abouts.extend(About::find(self, id)?);
-        }
-        self.hold_about(&abouts)?;
+        self.hold_all(ids)?;
         let mut done = Vec::with_capacity(ids.len());
         for id in ids {
             let one = match what {
@@ -286,13 +290,30 @@ impl Money<'_> {
         Ok(done)
     }
 
-    /// Holds what decisions about discrepancies have to do with: top-ups, members, discrepancies, each in their order. Whoever holds several
-    /// of these does it in this order, before anything is booked: callbacks, decisions, and runs when they take back what was decided.
+    /// Holds all that discrepancies have to do with of which several are decided at once: before the first is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn hold_all(&mut self, ids: &BTreeSet<u64>) -> Result<(), StoreError> {
+        let mut abouts = Vec::with_capacity(ids.len());
+        for id in ids {
+            abouts.extend(About::find(self, id)?);
+        }
+        self.hold_about(&abouts)
+    }
+
+    /// Holds what decisions about discrepancies have to do with: top-ups, members, discrepancies, channels' accounts, each in their order.
+    /// Whoever holds several of these does it in this order, before anything is booked: callbacks, decisions, and runs when they take back
+    /// what was decided.
     fn hold_about(&mut self, abouts: &[About]) -> Result<(), StoreError> {
-        let (mut topups, mut members, mut ids) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut topups, mut members) = (BTreeSet::new(), BTreeSet::new());
+        let (mut ids, mut channels) = (BTreeSet::new(), BTreeSet::new());
         for About { found, waits } in abouts {
             ids.insert(found.id);
             let Some(waits) = waits else { continue };
+            if waits.stake != Fen::ZERO {
+                channels.insert(channel(found)?.to_owned());
+            }
             if waits.kind == Kind::Credit {
                 topups.insert((channel(found)?.to_owned(), self.own_number(found)?));
             }
@@ -308,6 +329,11 @@ impl Money<'_> {
         }
         for id in ids {
             decisions::hold(self.tx, id)?;
+        }
+        // Whatever is booked of a channel's discrepancies goes over its account or out of suspense: whoever has several of them booked holds
+        // that account before the first.
+        for account in channels.into_iter().map(|channel| clearing(&channel)) {
+            ledger::hold(self.tx, &account)?;
         }
         Ok(())
     }

@@ -56,6 +56,7 @@ pub use long::LongCredit;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
 pub use sent_back::{May, Verdict};
+pub(crate) use suspense::clearing;
 pub use topups::{Callback, Credited, Paid};
 pub use undecided::Undecided;
 
@@ -72,7 +73,7 @@ use domain::{
     ids::{MemberId, OrderId, SiteId},
     order::State as OrderState,
     planted::{Bug, is_planted},
-    time::Wall,
+    time::{Day, Wall},
     units::Fen,
 };
 use protocol::frame::State;
@@ -297,6 +298,27 @@ pub enum Refused {
     Adjusted {
         /// Which.
         adjustment: String,
+    },
+    /// Nothing is held against what it pays out.
+    #[error("channel {0} has no bills: say whose files they are by `bills` in PUT /v1/channels/{0}")]
+    NoSuchBills(String),
+    /// It cannot have been then.
+    #[error("a payout of channel {channel} is of a day from {first} to {last}")]
+    PayoutDay {
+        /// Which channel.
+        channel: String,
+        /// The channel's first day.
+        first: Day,
+        /// The day that it is there.
+        last: Day,
+    },
+    /// The channel says itself what it has paid out.
+    #[error(
+        "the channel's bill of its account of {day} is here, and says what was paid out: correct that one if it is wrong"
+    )]
+    PaidByBill {
+        /// Of which day it is.
+        day: Day,
     },
     /// There is none such.
     #[error("there is no payout {0}")]

@@ -2,20 +2,27 @@
 
 use super::{Decided, Money, Refused, waiting::Proposed};
 use crate::store::{
-    StoreError,
+    StoreError, channel_settings, channels,
     payouts::{self, Payout},
     proposed::State,
 };
 use domain::time::Wall;
 
+/// So many days before it, or after, the channel may have said of what the bank got on a day: over a weekend with a holiday.
+const NEAR_DAYS: i32 = 3;
+
 impl Money<'_> {
-    /// Proposes that a channel has paid out, which waits for a second person. A number of the bank's is proposed once.
+    /// Proposes that a channel has paid out, which waits for a second person. A number of the bank's is proposed once; what was said wrong, or
+    /// went back, is said by another number and an amount below zero.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn propose_payout(&mut self, of: Payout) -> Decided<Payout> {
         if let Some(other) = payouts::of_reference(self.tx, &of.channel, &of.reference)? {
             return Ok(Err(Refused::PaidOut { payout: other.id }));
+        }
+        if let Some(refused) = self.why_no_payout(&of)? {
+            return Ok(Err(refused));
         }
         let of = Payout {
             state: State::Proposed,
@@ -34,7 +41,11 @@ impl Money<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn approve_payout(&mut self, id: &str) -> Decided<Payout> {
-        if let Err(refused) = self.waiting_for_second::<Payout>(id)? {
+        let of: Payout = match self.waiting_for_second(id)? {
+            Ok(of) => of,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if let Some(refused) = self.why_no_payout(&of)? {
             return Ok(Err(refused));
         }
         self.decide_payout(id, State::Approved)
@@ -49,6 +60,27 @@ impl Money<'_> {
             return Ok(Err(refused));
         }
         self.decide_payout(id, State::Rejected)
+    }
+
+    /// Why people need not, or cannot, say so: the bank's number may be another one than the channel's, so the same money would count twice
+    /// beside a bill that has it, on that day or some days earlier or later.
+    fn why_no_payout(&mut self, of: &Payout) -> Result<Option<Refused>, StoreError> {
+        let channel = channels::find(self.tx, &of.channel)?.filter(|channel| channel.bills.is_some());
+        let settings = match &channel {
+            Some(channel) => channel_settings::load(self.tx, channel)?,
+            None => None,
+        };
+        let Some(settings) = settings else {
+            return Ok(Some(Refused::NoSuchBills(of.channel.clone())));
+        };
+        let (first, last) = (settings.first(), settings.last().zone.day_of(self.now));
+        if of.day < first || of.day > last {
+            let channel = of.channel.clone();
+            return Ok(Some(Refused::PayoutDay { channel, first, last }));
+        }
+        let near = (of.day.plus(-NEAR_DAYS), of.day.plus(NEAR_DAYS));
+        let billed = payouts::billed(self.tx, &of.channel, near)?;
+        Ok(billed.map(|day| Refused::PaidByBill { day }))
     }
 
     fn decide_payout(&mut self, id: &str, state: State) -> Decided<Payout> {

@@ -1,7 +1,7 @@
 //! A line of the table of differences that a person has sent back: it is done as if they had asked for it alone, unless the discrepancy is
 //! another one by now than they have judged, or what they want was done before.
 
-use super::{Money, Propose};
+use super::{Many, Money, Propose};
 use crate::{
     report::{
         lines::judged,
@@ -10,10 +10,10 @@ use crate::{
     store::{
         StoreError,
         discrepancies::State as Stands,
-        discrepancy_decisions as decisions,
         queries::reports::{self, Decided as Known},
     },
 };
+use std::collections::BTreeSet;
 
 /// What whoever sent a table may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,22 +59,75 @@ fn is_same(known: &Known, wants: &Wants) -> bool {
         && (member.is_none() || member == known.member.as_deref())
 }
 
+/// What is seen of a line without holding anything.
+enum Seen {
+    /// Nothing is done.
+    Told(Verdict),
+    /// This is to be done about its discrepancy.
+    Does(u64, Many),
+}
+
 impl Money<'_> {
-    /// Does what a line wants.
+    /// Does what lines want, in their order, of at most so many; what came of each that was looked at, and whether there are more. All that
+    /// they have to do with is held before the first is done, as whoever decides many does; and of two who decide at once the second sees
+    /// what the first has done.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn take_line(&mut self, line: &Line, may: May) -> Result<Verdict, StoreError> {
+    pub fn take_lines<'l>(
+        &mut self,
+        lines: &'l [Line],
+        may: May,
+        most: usize,
+    ) -> Result<(Vec<(&'l Line, Verdict)>, bool), StoreError> {
+        let (mut seen, mut ids, mut more) = (Vec::new(), BTreeSet::new(), false);
+        for line in lines {
+            let of = self.see(line, may)?;
+            if let Seen::Does(id, _) = &of {
+                if ids.len() == most {
+                    more = true;
+                    break;
+                }
+                ids.insert(*id);
+            }
+            seen.push((line, of));
+        }
+        self.hold_all(&ids)?;
+        let mut done = Vec::with_capacity(seen.len());
+        for (line, of) in seen {
+            let verdict = match of {
+                Seen::Told(verdict) => verdict,
+                Seen::Does(..) => match self.see(line, may)? {
+                    Seen::Told(verdict) => verdict,
+                    Seen::Does(id, what) => self.take(id, &what)?,
+                },
+            };
+            done.push((line, verdict));
+        }
+        Ok((done, more))
+    }
+
+    fn take(&mut self, id: u64, what: &Many) -> Result<Verdict, StoreError> {
+        let (done, verdict) = match what {
+            Many::Propose(of) => (self.propose_for(id, of)?, Verdict::Proposed),
+            Many::Approve => (self.approve_for(id)?, Verdict::Approved),
+        };
+        Ok(match done {
+            Ok(_) => verdict,
+            Err(refused) => Verdict::Refused(refused.to_string()),
+        })
+    }
+
+    /// What a line wants, as things are now: what was done before, and what cannot be done, is told at once.
+    fn see(&mut self, line: &Line, may: May) -> Result<Seen, StoreError> {
+        let refused = |why: String| Ok(Seen::Told(Verdict::Refused(why)));
         let wants = match &line.wants {
             Ok(wants) => wants,
-            Err(why) => return Ok(Verdict::Refused(why.clone())),
+            Err(why) => return refused(why.clone()),
         };
         let id = wants.discrepancy;
-        let refused = |why: &str| Ok(Verdict::Refused(why.to_owned()));
-        // Of two who decide at once the second sees what the first has done.
-        decisions::hold(self.tx, id)?;
         let Some(work) = reports::work_of(self.tx, id)? else {
-            return Ok(Verdict::Refused(format!("there is no discrepancy {id}")));
+            return refused(format!("there is no discrepancy {id}"));
         };
         let is_rejected = |of: &Known| of.state == "rejected";
         if !wants.approves
@@ -83,9 +136,9 @@ impl Money<'_> {
                 .as_ref()
                 .is_some_and(|of| is_rejected(of) && is_same(of, wants))
         {
-            return Ok(Verdict::Refused(format!(
+            return refused(format!(
                 "the same was proposed about discrepancy {id}, and rejected: give another reason"
-            )));
+            ));
         }
         let decision = work.decision.filter(|of| !is_rejected(of));
         let is_known = match work.state {
@@ -94,41 +147,34 @@ impl Money<'_> {
             _ => false,
         };
         if is_known {
-            return Ok(Verdict::Known);
+            return Ok(Seen::Told(Verdict::Known));
         }
         if judged(&work.values) != line.judged {
-            return Ok(Verdict::Refused(format!(
+            return refused(format!(
                 "discrepancy {id} has changed: it was judged as `{}` and is `{}` now; take the table anew",
                 line.judged,
                 judged(&work.values)
-            )));
+            ));
         }
-        if !wants.approves {
-            if !may.propose {
-                return refused("to propose wants the role finance_maker");
-            }
-            let propose = Propose {
+        let what = match wants.approves {
+            false if !may.propose => return refused("to propose wants the role finance_maker".to_owned()),
+            false => Many::Propose(Propose {
                 kind: wants.kind,
                 member: wants.member.clone(),
                 reason: wants.reason.clone(),
-            };
-            return Ok(match self.propose_for(id, &propose)? {
-                Ok(_) => Verdict::Proposed,
-                Err(refused) => Verdict::Refused(refused.to_string()),
-            });
+            }),
+            true if !may.approve => return refused("to approve wants the role finance_checker".to_owned()),
+            // What is approved is what stood in the table.
+            true if work.state == Stands::Proposed && !decision.is_some_and(|decision| is_same(&decision, wants)) => {
+                return refused(format!(
+                    "what is proposed about discrepancy {id} is not what stands in the table: take it anew"
+                ));
+            }
+            true => Many::Approve,
+        };
+        match self.can(&what, id)? {
+            Ok(()) => Ok(Seen::Does(id, what)),
+            Err(why) => refused(why.to_string()),
         }
-        if !may.approve {
-            return refused("to approve wants the role finance_checker");
-        }
-        // What is approved is what stood in the table.
-        if work.state == Stands::Proposed && !decision.is_some_and(|decision| is_same(&decision, wants)) {
-            return Ok(Verdict::Refused(format!(
-                "what is proposed about discrepancy {id} is not what stands in the table: take it anew"
-            )));
-        }
-        Ok(match self.approve_for(id)? {
-            Ok(_) => Verdict::Approved,
-            Err(refused) => Verdict::Refused(refused.to_string()),
-        })
     }
 }

@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{
     reconcile::{
-        funds::scope_of,
         stake::{Kind, Stake},
         words::Class,
     },
@@ -40,18 +39,18 @@ pub(super) fn at_stake(of: &Discrepancy) -> Fen {
 }
 
 /// The account of what a channel has taken and not paid out.
-pub(super) fn clearing(channel: &str) -> String {
+pub(crate) fn clearing(channel: &str) -> String {
     format!("clearing:{channel}")
 }
 
 impl Money<'_> {
     /// What runs find no more, or find with other values, does not stay in suspense, nor written off, nor taken back: some of it, after this
-    /// discrepancy. Up to which, where there may be more. Whoever calls holds the channel's runs, and has looked that they are all there.
+    /// discrepancy. Up to which, where there may be more. Whoever calls holds the scope's runs, and has looked that they are all there.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn take_back_suspense(&mut self, of_channel: &str, after: u64) -> Result<Option<u64>, StoreError> {
-        let doubtful = suspense::doubtful(self.tx, of_channel, after, PART)?;
+    pub fn take_back_suspense(&mut self, scope: &str, after: u64) -> Result<Option<u64>, StoreError> {
+        let doubtful = suspense::doubtful(self.tx, scope, after, PART)?;
         let last = doubtful.last().map(|last| last.discrepancy);
         let more = last.filter(|_| doubtful.len() as u64 == PART);
         for member in doubtful
@@ -94,8 +93,8 @@ impl Money<'_> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn park_final(&mut self, of_channel: &str, after: u64) -> Result<Option<u64>, StoreError> {
-        let open = discrepancies::final_and_open(self.tx, &scope_of(of_channel), after, PART)?;
+    pub fn park_final(&mut self, scope: &str, after: u64) -> Result<Option<u64>, StoreError> {
+        let open = discrepancies::final_and_open(self.tx, scope, after, PART)?;
         let more = open.last().map(|last| last.id).filter(|_| open.len() as u64 == PART);
         for of in &open {
             decisions::hold(self.tx, of.id)?;

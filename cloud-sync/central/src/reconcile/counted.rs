@@ -194,6 +194,7 @@ impl Counted {
             bill: self.bill,
             classes,
             site: None,
+            paid: None,
         }
     }
 }

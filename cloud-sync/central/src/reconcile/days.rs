@@ -1,7 +1,7 @@
 //! Days of a scope: when one begins and ends, what is due on it, how old something is. Arithmetic alone: what the time is stands in none
 //! of it.
 
-use crate::bills::Biller;
+use crate::{bills::Biller, store::jobs::AHEAD_MS_MAX};
 use domain::time::{Day, Wall, Zone};
 
 /// The hour at which a day that is over is reconciled first (S05 §3), and from which on it may be final.
@@ -156,6 +156,13 @@ pub fn night_after(zone: &Zone, at: Wall) -> Wall {
     }
 }
 
+/// The night after the last of what head office learnt of at these times: nothing that it learnt of then is final before. What was written by
+/// a clock that was ahead came before, and has had its night.
+pub fn night_of(zone: &Zone, learnt: impl IntoIterator<Item = Wall>, now: Wall) -> Option<Wall> {
+    let learnt = learnt.into_iter().filter(|at| *at <= now.after_ms(AHEAD_MS_MAX));
+    learnt.max().map(|at| night_after(zone, at))
+}
+
 /// How many calendar days `to` comes after `from`; below zero: before.
 pub fn apart(from: Day, to: Day) -> i64 {
     const DAY_MS: i64 = 86_400_000;
@@ -235,6 +242,19 @@ mod tests {
             night("2026-03-30T23:00:00Z"),
             Wall::parse("2026-03-31T23:00:00Z").unwrap()
         );
+    }
+
+    #[test]
+    fn what_a_clock_ahead_has_written_is_not_waited_for() {
+        let zone = Zone::named("UTC").unwrap();
+        let at = |text: &str| Wall::parse(text).unwrap();
+        let now = at("2026-03-10T12:00:00Z");
+        let night = |learnt: &[Wall]| night_of(&zone, learnt.iter().copied(), now);
+        assert_eq!(night(&[]), None);
+        let (before, ahead) = (at("2026-03-10T00:30:00Z"), at("2031-01-01T00:00:00Z"));
+        assert_eq!(night(&[ahead]), None);
+        assert_eq!(night(&[before, ahead]), Some(at("2026-03-10T01:00:00Z")));
+        assert_eq!(night(&[before, now]), Some(at("2026-03-11T01:00:00Z")));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 
 use super::{
     counted::Counted,
-    days::{Settings, night_after, through},
+    days::{Settings, night_of, through},
+    follow::{Done, follow},
     totals::{Sum, Totals},
 };
 use crate::{
     desk::Clock,
-    money::{Money, RULE},
     store::{
-        Db, StoreError, Tx, bill_proposals, channel_settings, channels, discrepancies, jobs,
+        Db, StoreError, Tx, bill_proposals, channel_settings, channels,
         reconcile::{self, Scope, TradeFile},
         reconcile_decided as decided,
         reconcile_runs::{self as runs, Begun, Run},
@@ -123,6 +123,14 @@ impl Plan {
         self.last_final.map_or(self.settings.first(), |day| day.plus(1))
     }
 
+    fn done(&self) -> Done {
+        Done {
+            scope: self.scope.clone(),
+            over: self.over,
+            has_suspense: true,
+        }
+    }
+
     fn run_of(&self, day: Day) -> Option<&Run> {
         self.counting.iter().find(|run| run.day == day)
     }
@@ -214,7 +222,7 @@ impl Reconciler {
             let from = self.first_to_do(&plan, day).await?.unwrap_or(day);
             self.days(&plan, from, day, by).await?;
             self.close(channel).await?;
-            self.follow(&plan, by).await?;
+            follow(&self.db, &self.clock, &plan.done(), by).await?;
         }
         let scope = plan.scope;
         let counting = self.db.read(move |tx| runs::counting(tx, &scope, day)).await?;
@@ -235,7 +243,7 @@ impl Reconciler {
             Some(from) => self.days(&plan, from, to, by).await?,
         };
         self.close(channel).await?;
-        self.follow(&plan, by).await?;
+        follow(&self.db, &self.clock, &plan.done(), by).await?;
         Ok(done)
     }
 
@@ -317,11 +325,8 @@ impl Reconciler {
                     return Ok(false);
                 }
                 let files = reconcile::files(tx, &of, day, day)?;
-                // What was written by a clock that was ahead came before.
-                let came = files.iter().map(|file| file.made_at);
-                let came = came.filter(|at| *at <= now.after_ms(jobs::AHEAD_MS_MAX)).max();
-                let zone = &plan.settings.last().zone;
-                if files.is_empty() || came.is_some_and(|came| now < night_after(zone, came)) {
+                let night = night_of(&plan.settings.last().zone, files.iter().map(|file| file.made_at), now);
+                if files.is_empty() || night.is_some_and(|night| now < night) {
                     return Ok(false);
                 }
                 let task = Task::read(tx, &of, day)?;
@@ -487,44 +492,6 @@ impl Reconciler {
         }
         Ok(())
     }
-
-    /// What follows from what was found, once all of it is: discrepancies say it, what no run finds any more leaves suspense, and what a final
-    /// day has found goes there. Also where no day was done: whoever did the last may have been cut off before this.
-    async fn follow(&self, plan: &Plan, by: &str) -> Result<(), NotRun> {
-        for step in [Follows::BringOver, Follows::TakeBack, Follows::Park] {
-            let (mut after, mut attempts) = (Some(0), ATTEMPTS);
-            while let Some(last) = after {
-                let (scope, channel, over) = (plan.scope.clone(), plan.channel.clone(), plan.over);
-                let (by, now) = (by.to_owned(), self.clock.wall());
-                let part = self.db.write(move |tx| {
-                    runs::hold(tx, &scope)?;
-                    if !runs::is_all_found(tx, &scope, over)? {
-                        return Ok(None);
-                    }
-                    match step {
-                        Follows::BringOver => Ok(discrepancies::bring_over(tx, &scope, &by, now)?.then_some(0)),
-                        Follows::TakeBack => Money::new(tx, now, RULE).take_back_suspense(&channel, last),
-                        Follows::Park => Money::new(tx, now, RULE).park_final(&channel, last),
-                    }
-                });
-                match part.await {
-                    Ok(more) => after = more,
-                    // Another channel's took the same numbers at the same moment.
-                    Err(StoreError::Constraint(_)) if attempts > 1 && step == Follows::BringOver => attempts -= 1,
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What follows from what was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Follows {
-    BringOver,
-    TakeBack,
-    Park,
 }
 
 fn json(inputs: &Inputs) -> Result<String, StoreError> {

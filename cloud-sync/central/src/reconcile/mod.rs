@@ -11,15 +11,17 @@
 //! | [`funds`] | runs of a channel: its bills against what wallets were credited |
 //! | [`payouts`] | runs of what channels have paid out |
 //! | [`site_day`] | what is said of a site's day |
+//! | `follow` | what follows from what runs have found: discrepancies, suspense |
 //! | `small` | runs of scopes whose days are small |
 //! | [`sites`] | runs of a site's days: its journal, its energy report, its till |
 //! | [`nightly`] | days are done by themselves |
 //!
-//! *Architecture Invariant:* all but [`funds`], `counted`, [`payouts`], [`sites`], `small` and [`nightly`] is without I/O and clock; what compares
+//! *Architecture Invariant:* all but [`funds`], `counted`, [`payouts`], [`sites`], `small`, `follow` and [`nightly`] is without I/O and clock; what compares
 //! rows is SQL in `store/reconcile.rs`, in sets.
 
 mod counted;
 pub mod days;
+mod follow;
 pub mod funds;
 pub mod nightly;
 pub mod payouts;

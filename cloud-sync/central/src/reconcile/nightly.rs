@@ -3,8 +3,8 @@
 
 use super::{
     funds::{NotRun, Reconciler, scope_of},
-    payouts::Payouts,
-    sites::{Sites, due},
+    payouts::{self, Payouts},
+    sites::{self, Sites},
 };
 use crate::store::{
     StoreError, Tx,
@@ -12,15 +12,13 @@ use crate::store::{
     channel_settings,
     channels::{self, Channel},
     jobs::{self, Job},
-    payouts, reconcile_runs as runs,
+    reconcile_runs as runs,
 };
 use domain::time::{Day, Wall};
 use std::{sync::Arc, time::Duration};
 
-/// The kind of the work in the database; its key is the channel.
+/// The kind of the work in the database; its key is the scope.
 pub const KIND: &str = "reconcile";
-/// The same of sites; its key is the site.
-const OF_SITES: &str = "reconcile_site";
 /// What came of it where control totals do not close: people are told of it.
 pub const DOES_NOT_CLOSE: &str = "does_not_close";
 /// By whom runs are made that nobody asked for.
@@ -60,9 +58,8 @@ impl Work {
         }
         let days = super::days::apart(from, to) + 1;
         let goes_by = format!(
-            "{to} {} {} {} {} {} {}",
+            "{to} {} {} {} {} {}",
             which_trades(tx, &channel.name)?,
-            payouts::known(tx, &channel.name)?,
             setting.from,
             setting.zone.name(),
             setting.fee_ppm,
@@ -103,110 +100,119 @@ impl Nightly {
     /// # Errors
     /// [`StoreError`]: what is due cannot be looked up. Of a single channel it is logged.
     pub async fn look(&self) -> Result<usize, StoreError> {
+        let channels = self.channels().await?;
+        // What is paid out is held against days that are done.
+        let payouts = self.payouts().await?;
+        Ok(channels + payouts + self.sites().await?)
+    }
+
+    async fn channels(&self) -> Result<usize, StoreError> {
         let now = self.0.clock.wall();
         let due = self.0.db.read(move |tx| {
             let jobs = jobs::all(tx, KIND)?;
             let mut due = Vec::new();
             for channel in channels::all(tx)? {
-                let job = jobs.iter().find(|job| job.key == channel.name);
                 if let Some(work) = Work::of(tx, &channel, now)?
-                    && is_due(job, &work.word(), now)
+                    && is_due(&jobs, &scope_of(&channel.name), &work.word(), now)
                 {
-                    due.push((channel, work));
+                    due.push((channel.name, work));
                 }
             }
             Ok(due)
         });
         let mut days = 0;
         for (channel, work) in due.await? {
-            days += self.channel(channel, work).await?;
+            // Once it is done nothing of it lacks any more.
+            let (word, done_for, to) = (work.word(), work.goes_by, work.to);
+            let done = self.0.catch_up(&channel, to, BY);
+            days += self.claimed(scope_of(&channel), (word, done_for), done).await?;
         }
-        Ok(days + self.sites().await?)
+        Ok(days)
     }
 
-    /// Reconciles the sites that are due, once.
+    async fn payouts(&self) -> Result<usize, StoreError> {
+        let now = self.0.clock.wall();
+        let due = self.0.db.read(move |tx| {
+            let jobs = jobs::all(tx, KIND)?;
+            let mut due = payouts::due(tx, now)?;
+            due.retain(|(channel, word)| is_due(&jobs, &payouts::scope_of(channel), word, now));
+            Ok(due)
+        });
+        let payouts = Payouts {
+            db: self.0.db.clone(),
+            clock: Arc::clone(&self.0.clock),
+        };
+        let mut days = 0;
+        for (channel, word) in due.await? {
+            let done = payouts.catch_up(&channel, BY);
+            days += self
+                .claimed(payouts::scope_of(&channel), (word.clone(), word), done)
+                .await?;
+        }
+        Ok(days)
+    }
+
     async fn sites(&self) -> Result<usize, StoreError> {
         let now = self.0.clock.wall();
-        let found = self.0.db.read(move |tx| {
-            let jobs = jobs::all(tx, OF_SITES)?;
-            let mut found = due(tx, now)?;
-            found.retain(|(site, word)| is_due(jobs.iter().find(|job| job.key == site.as_str()), word, now));
-            Ok(found)
+        let due = self.0.db.read(move |tx| {
+            let jobs = jobs::all(tx, KIND)?;
+            let mut due = sites::due(tx, now)?;
+            due.retain(|(site, word)| is_due(&jobs, &sites::scope_of(site), word, now));
+            Ok(due)
         });
         let sites = Sites {
             db: self.0.db.clone(),
             clock: Arc::clone(&self.0.clock),
         };
         let mut days = 0;
-        for (site, word) in found.await? {
-            let (key, of, now) = (site.to_string(), word.clone(), self.0.clock.wall());
-            let claim = move |tx: &mut dyn Tx| jobs::claim(tx, OF_SITES, &key, &of, now, now.after_ms(CLAIM_MS));
-            if !self.0.db.write(claim).await? {
-                continue;
-            }
-            let done = sites.catch_up(&site, BY).await;
-            let (key, now) = (site.to_string(), self.0.clock.wall());
-            match done {
-                Ok(done) => {
-                    days += done;
-                    let noted = move |tx: &mut dyn Tx| jobs::done(tx, OF_SITES, &key, Some(&word), "done", now);
-                    self.0.db.write(noted).await?;
-                }
-                Err(error) => {
-                    tracing::warn!(%site, "it is reconciled later: {error}");
-                    let later = move |tx: &mut dyn Tx| jobs::later(tx, OF_SITES, &key, now.after_ms(RETRY_MS));
-                    self.0.db.write(later).await?;
-                }
-            }
+        for (site, word) in due.await? {
+            let done = sites.catch_up(&site, BY);
+            days += self.claimed(sites::scope_of(&site), (word.clone(), word), done).await?;
         }
         Ok(days)
     }
 
-    /// A channel's days, and then what it has paid out of them.
-    async fn days_of(&self, channel: &str, to: Day) -> Result<usize, NotRun> {
-        let days = self.0.catch_up(channel, to, BY).await?;
-        let payouts = Payouts {
-            db: self.0.db.clone(),
-            clock: Arc::clone(&self.0.clock),
-        };
-        Ok(days + payouts.catch_up(channel, BY).await?)
-    }
-
-    async fn channel(&self, channel: Channel, work: Work) -> Result<usize, StoreError> {
-        let (name, now, of) = (channel.name.clone(), self.0.clock.wall(), work.word());
-        let claim = move |tx: &mut dyn Tx| jobs::claim(tx, KIND, &name, &of, now, now.after_ms(CLAIM_MS));
+    /// Does work, unless somebody else is at it; how many days were done. What it is claimed for, and what it is done for then.
+    async fn claimed(
+        &self,
+        scope: String,
+        (word, done_for): (String, String),
+        work: impl Future<Output = Result<usize, NotRun>>,
+    ) -> Result<usize, StoreError> {
+        let (key, now) = (scope.clone(), self.0.clock.wall());
+        let claim = move |tx: &mut dyn Tx| jobs::claim(tx, KIND, &key, &word, now, now.after_ms(CLAIM_MS));
         if !self.0.db.write(claim).await? {
             return Ok(0);
         }
-        let done = self.days_of(&channel.name, work.to).await;
-        let (name, now) = (channel.name, self.0.clock.wall());
-        let days = match done {
-            Ok(days) => days,
+        let done = work.await;
+        let (key, now) = (scope.clone(), self.0.clock.wall());
+        match done {
+            Ok(days) => {
+                let noted = move |tx: &mut dyn Tx| jobs::done(tx, KIND, &key, Some(&done_for), "done", now);
+                self.0.db.write(noted).await?;
+                Ok(days)
+            }
             Err(error) => {
                 let is_wrong = matches!(error, NotRun::DoesNotClose { .. });
                 match is_wrong {
-                    true => tracing::error!(channel = name, "it is not reconciled: {error}"),
-                    false => tracing::warn!(channel = name, "it is reconciled later: {error}"),
+                    true => tracing::error!(scope, "it is not reconciled: {error}"),
+                    false => tracing::warn!(scope, "it is reconciled later: {error}"),
                 }
                 let later = move |tx: &mut dyn Tx| {
                     if is_wrong {
-                        jobs::done(tx, KIND, &name, None, DOES_NOT_CLOSE, now)?;
+                        jobs::done(tx, KIND, &key, None, DOES_NOT_CLOSE, now)?;
                     }
-                    jobs::later(tx, KIND, &name, now.after_ms(RETRY_MS))
+                    jobs::later(tx, KIND, &key, now.after_ms(RETRY_MS))
                 };
                 self.0.db.write(later).await?;
-                return Ok(0);
+                Ok(0)
             }
-        };
-        // Nothing of it lacks any more.
-        let done_for = work.goes_by;
-        let noted = move |tx: &mut dyn Tx| jobs::done(tx, KIND, &name, Some(&done_for), "done", now);
-        self.0.db.write(noted).await?;
-        Ok(days)
+        }
     }
 }
 
-fn is_due(job: Option<&Job>, work: &str, now: Wall) -> bool {
+fn is_due(jobs: &[Job], scope: &str, work: &str, now: Wall) -> bool {
+    let job = jobs.iter().find(|job| job.key == scope);
     job.is_none_or(|job| {
         let is_past = |at| jobs::is_past(at, now);
         job.done.as_deref() != Some(work) && is_past(job.due_at) && is_past(job.claimed_until)

@@ -1,19 +1,20 @@
 //! The bank's leg: what a channel has paid out, against what was due of its trade bills, net of its fees. A payout is of all days before its
-//! own that none before it was of.
+//! own that none before it was of. What went back is due with the next; what differs is said of that payout alone.
 
 use super::{
     counted::Verdicts,
-    days::{Settings, night_after, through},
+    days::{Settings, night_of},
     funds::{self, NotRun},
     site_day::{Row, Said},
     small::{self, Days},
-    totals::{Bill, Sum, Totals},
+    totals::{Bill, PaidUpTo, Sum, Totals},
     words::{Class, Ended, Leg, Source},
 };
 use crate::{
     desk::Clock,
+    money::clearing,
     store::{
-        Db, StoreError, Tx, channel_settings, channels,
+        Db, StoreError, Tx, bills, channel_settings, channels,
         ledger::{self, Movement},
         payouts::{self, PaidOut},
         reconcile_decided as decided,
@@ -28,24 +29,42 @@ use domain::{
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 
+/// What our account at the bank has got of channels.
+const BANK: &str = "bank";
+/// The code of the movements.
+const CODE: &str = "PAYOUT";
+
 /// The scope of what a channel pays out.
 pub fn scope_of(channel: &str) -> String {
     format!("payouts:{channel}")
 }
 
-/// What is said of a day on which something was paid out, or is overdue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Judged {
-    said: Option<Said>,
-    /// What was overdue is paid.
-    over: Option<Row>,
+/// What is due on a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Due {
+    /// What was paid out before.
+    paid: PaidUpTo,
+    /// The net of the days since, up to the day before.
+    net: Fen,
+    /// How much of that is late.
+    late: Fen,
 }
 
-/// What is due on a day: of which days, and how much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Due {
-    from: Day,
-    amount: Fen,
+impl Due {
+    /// With what went back.
+    fn amount(&self) -> Fen {
+        self.net + self.paid.back.values().copied().sum::<Fen>()
+    }
+}
+
+/// What is said of a day.
+#[derive(Debug, PartialEq, Eq)]
+struct Judged {
+    said: Vec<Said>,
+    /// What was said before and is over.
+    over: Vec<Row>,
+    /// What is paid out after it.
+    paid: PaidUpTo,
 }
 
 fn row(reference: String) -> Row {
@@ -61,42 +80,54 @@ fn overdue(since: Day) -> Row {
     row(format!("due since {since}"))
 }
 
-/// What differs on a day by what was due, what of that is overdue, and what was paid out.
-fn judge(day: Day, at: Wall, due: Due, late: Fen, paid: &[PaidOut]) -> Judged {
-    let said = |row, ours: Fen, theirs: Fen, amount| Said {
+/// What differs on a day by what was due, what is late, what went back, and how far all is paid out after it.
+fn judge(day: Day, at: Wall, due: &Due, paid: &[PaidOut]) -> Judged {
+    let said = |row, ours: Fen, theirs: Fen| Said {
         row,
         of_day: day,
         at,
-        amount,
+        amount: theirs - ours,
         ours: Some(ours.0),
         theirs: Some(theirs.0),
         order: None,
     };
-    let sum: Fen = paid.iter().map(|paid| paid.amount).sum();
-    match paid {
-        [] if late > Fen::ZERO => Judged {
-            said: Some(said(overdue(due.from), late, Fen::ZERO, -late)),
-            over: None,
-        },
-        [] => Judged { said: None, over: None },
-        paid => {
-            let names: Vec<&str> = paid.iter().map(|paid| paid.reference.as_str()).collect();
-            let differs = sum != due.amount;
-            Judged {
-                said: differs.then(|| said(row(names.join(" ")), due.amount, sum, sum - due.amount)),
-                over: Some(overdue(due.from)),
-            }
+    let mut judged = Judged {
+        said: Vec::new(),
+        over: Vec::new(),
+        paid: due.paid.clone(),
+    };
+    let late = overdue(due.paid.day.plus(1));
+    let payouts: Vec<&PaidOut> = paid.iter().filter(|paid| paid.is_payout()).collect();
+    if !payouts.is_empty() {
+        let sum: Fen = payouts.iter().map(|paid| paid.amount).sum();
+        if sum != due.amount() {
+            let names: Vec<&str> = payouts.iter().map(|paid| paid.reference.as_str()).collect();
+            let named = row(format!("{day} {}", names.join(" ")));
+            judged.said.push(said(named, due.amount(), sum));
         }
+        judged.over.push(late);
+        judged.over.extend(due.paid.back.keys().cloned().map(row));
+        judged.paid = PaidUpTo {
+            day: day.plus(-1),
+            back: BTreeMap::new(),
+        };
+    } else if due.late > Fen::ZERO {
+        judged.said.push(said(late, due.late, Fen::ZERO));
     }
+    for paid in paid.iter().filter(|paid| !paid.is_payout()) {
+        let named = format!("{day} {} back", paid.reference);
+        // Below zero: it was more than the books have.
+        judged.paid.back.insert(named.clone(), -paid.to_post());
+        judged.said.push(said(row(named), Fen::ZERO, paid.to_post()));
+    }
+    judged
 }
 
 #[derive(Debug, Serialize)]
 struct Inputs<'a> {
-    before: Option<String>,
-    /// The net of each day that may be due.
-    due: Vec<(Day, Fen)>,
-    paid: Vec<(&'a str, Fen)>,
-    settle_days: u32,
+    before: Option<&'a str>,
+    due: Due,
+    paid: Vec<(Day, &'a str, Fen, Fen)>,
     /// What people decided on the day.
     decided: Sum,
 }
@@ -106,23 +137,24 @@ struct Plan {
     channel: String,
     scope: String,
     settings: Settings,
-    first: Day,
-    due: Day,
+    now: Wall,
     last_final: Option<Day>,
     /// Up to which day the channel's own days are final.
     settled: Option<Day>,
+    /// The run of the last day that is final.
+    closed: Option<Run>,
     counting: Vec<Run>,
-    /// What was paid out, by its day; what came later than its day became final is of the first day that is not.
+    /// What is not in the books yet, by its day, or of the first that is not final.
     paid: BTreeMap<Day, Vec<PaidOut>>,
     /// The bills of days, by the channel's own runs.
     bills: BTreeMap<Day, Bill>,
 }
 
 impl Plan {
-    /// The days that a day's payout is of.
-    fn covers(&self, day: Day) -> (Day, Day) {
-        let before = self.paid.range(..day).next_back().map(|(day, _)| *day);
-        (before.unwrap_or(self.settings.first()), day.plus(-1))
+    /// The run of the day before, where it counts.
+    fn before(&self, day: Day) -> Option<&Run> {
+        let mut runs = self.closed.iter().chain(&self.counting);
+        runs.find(|run| run.day == day.plus(-1))
     }
 
     fn sum(&self, from: Day, to: Day, of: impl Fn(&Bill) -> Fen) -> Fen {
@@ -132,52 +164,68 @@ impl Plan {
         self.bills.range(from..=to).map(|(_, bill)| of(bill)).sum()
     }
 
-    fn judged(&self, day: Day) -> Judged {
-        let (from, to) = self.covers(day);
+    fn due(&self, day: Day) -> Due {
+        let totals = self.before(day).and_then(|run| run.totals.as_ref());
+        let paid = totals.and_then(|totals| totals.paid.clone());
+        let paid = paid.unwrap_or_else(|| PaidUpTo {
+            day: self.settings.first().plus(-1),
+            back: BTreeMap::new(),
+        });
         let settle_days = i32::try_from(self.settings.on(day).settle_days).unwrap_or(i32::MAX - 1);
-        let late = self.sum(from, to.min(day.plus(-settle_days - 1)), |bill| bill.net);
-        let due = Due {
-            from,
-            amount: self.sum(from, to, |bill| bill.net),
-        };
-        let paid = self.paid.get(&day).map_or(&[][..], Vec::as_slice);
-        judge(day, self.settings.window(day).end, due, late, paid)
+        let from = paid.day.plus(1);
+        Due {
+            net: self.sum(from, day.plus(-1), |bill| bill.net),
+            late: self.sum(from, day.plus(-settle_days - 1), |bill| bill.net),
+            paid,
+        }
+    }
+
+    fn paid(&self, day: Day) -> &[PaidOut] {
+        self.paid.get(&day).map_or(&[], Vec::as_slice)
     }
 }
 
 impl Days for Plan {
     type Of = String;
+    const HAS_SUSPENSE: bool = true;
 
+    /// None as long as no payout is known, and while the channel's own days are being done: what is due is not known then.
     fn plan(tx: &mut dyn Tx, of: &String, now: Wall) -> Result<Option<Self>, StoreError> {
-        let Some(channel) = channels::find(tx, of)? else {
+        let Some(channel) = channels::find(tx, of)?.filter(|channel| channel.bills.is_some()) else {
             return Ok(None);
         };
-        let (Some(settings), Some(first)) = (channel_settings::load(tx, &channel)?, payouts::first(tx, of)?) else {
+        let Some(settings) = channel_settings::load(tx, &channel)? else {
             return Ok(None);
         };
+        let own = funds::scope_of(of);
+        if !payouts::are_known(tx, of)? || !runs::is_all_found(tx, &own, settings.over(now))? {
+            return Ok(None);
+        }
         let scope = scope_of(of);
-        let first = first.max(settings.first());
         let last_final = runs::last_final(tx, &scope)?;
-        let open = last_final.map_or(first, |day| day.plus(1));
-        let channels_scope = funds::scope_of(of);
-        let bills = runs::counting(tx, &channels_scope, settings.first())?;
+        let open = last_final.map_or(settings.first(), |day| day.plus(1));
+        let mut counting = runs::counting(tx, &scope, last_final.unwrap_or(open))?;
+        let closed = counting.iter().position(|run| run.day < open);
+        let closed = closed.map(|at| counting.remove(at));
+        let totals = closed.as_ref().and_then(|run| run.totals.as_ref());
+        let since = totals.and_then(|totals| totals.paid.as_ref());
+        let since = since.map_or(settings.first(), |paid| paid.day.plus(1));
+        let bills = runs::counting(tx, &own, since)?;
         let bills = bills.into_iter().filter_map(|run| Some((run.day, run.totals?.bill)));
         let mut paid: BTreeMap<Day, Vec<PaidOut>> = BTreeMap::new();
-        for payout in payouts::between(tx, of, settings.first(), settings.over(now))? {
-            let is_posted = payout.day < open && ledger::is_booked(tx, &id_of(of, &payout))?;
-            let day = if is_posted { payout.day } else { payout.day.max(open) };
-            paid.entry(day).or_default().push(payout);
+        for payout in payouts::to_post(tx, of, (settings.first(), settings.over(now)))? {
+            paid.entry(payout.day.max(open)).or_default().push(payout);
         }
         Ok(Some(Self {
-            due: settings.due(now),
-            settled: runs::last_final(tx, &channels_scope)?,
-            counting: runs::counting(tx, &scope, open)?,
+            settled: runs::last_final(tx, &own)?,
             bills: bills.collect(),
             channel: of.clone(),
             scope,
             settings,
-            first,
+            now,
             last_final,
+            closed,
+            counting,
             paid,
         }))
     }
@@ -186,8 +234,16 @@ impl Days for Plan {
         &self.scope
     }
 
+    /// Days are done after the channel's own.
     fn open(&self) -> (Day, Day) {
-        (self.last_final.map_or(self.first, |day| day.plus(1)), self.due)
+        let from = self.last_final.map_or(self.settings.first(), |day| day.plus(1));
+        let last = self.bills.last_key_value().map(|(day, _)| *day).max(self.settled);
+        let due = self.settings.due(self.now);
+        (from, last.map_or(from.plus(-1), |last| last.min(due)))
+    }
+
+    fn over(&self) -> Day {
+        self.settings.over(self.now)
     }
 
     fn counting(&self) -> &[Run] {
@@ -195,15 +251,13 @@ impl Days for Plan {
     }
 
     fn inputs(&self, tx: &mut dyn Tx, day: Day) -> Result<String, StoreError> {
-        let before = runs::counting(tx, &self.scope, day.plus(-1))?.into_iter().next();
-        let (from, to) = self.covers(day);
-        let due = through(from, to).filter_map(|day| Some((day, self.bills.get(&day)?.net)));
-        let paid = self.paid.get(&day).into_iter().flatten();
+        let paid = self.paid(day).iter();
         let inputs = Inputs {
-            before: before.filter(|run| run.day == day.plus(-1)).and_then(|run| run.digest),
-            due: due.collect(),
-            paid: paid.map(|paid| (paid.reference.as_str(), paid.amount)).collect(),
-            settle_days: self.settings.on(day).settle_days,
+            before: self.before(day).and_then(|run| run.digest.as_deref()),
+            due: self.due(day),
+            paid: paid
+                .map(|paid| (paid.day, paid.reference.as_str(), paid.amount, paid.posted))
+                .collect(),
             decided: decided::on(tx, &self.scope, &self.settings.window(day))?,
         };
         serde_json::to_string(&inputs).map_err(|error| StoreError::Broken(error.to_string()))
@@ -211,69 +265,91 @@ impl Days for Plan {
 
     fn judge(&self, tx: &mut dyn Tx, day: Day) -> Result<Totals, StoreError> {
         verdicts::take_back(tx, &self.scope, day)?;
-        let Judged { said, over } = self.judged(day);
-        verdicts::put(tx, &self.scope, day, said.as_slice())?;
-        verdicts::end(tx, &self.scope, day, over.as_slice(), Ended::Matched)?;
-        let before = runs::counting(tx, &self.scope, day.plus(-1))?.into_iter().next();
-        let before = before.filter(|run| run.day == day.plus(-1)).and_then(|run| run.totals);
         let window = self.settings.window(day);
+        let Judged { said, over, paid } = judge(day, window.end, &self.due(day), self.paid(day));
+        verdicts::end(tx, &self.scope, day, &over, Ended::Matched)?;
+        verdicts::put(tx, &self.scope, day, &said)?;
+        let before = self.before(day).and_then(|run| run.totals.clone()).unwrap_or_default();
         let said = Verdicts::of(tx, &self.scope, day, (window.begin, window.end))?;
         Ok(Totals {
-            classes: said.classes(&before.unwrap_or_default().classes),
+            classes: said.classes(&before.classes),
+            paid: Some(paid),
             ..Totals::default()
         })
     }
 
-    /// A day up to which the channel's own days are final, a night after head office learnt of what was paid out on it.
-    fn closes(&self, tx: &mut dyn Tx, day: Day, now: Wall) -> Result<Option<Wall>, StoreError> {
+    /// A day up to which the channel's own days are final, a night after head office learnt of what is of it.
+    fn closes(&self, _: &mut dyn Tx, day: Day, now: Wall) -> Result<Option<Wall>, StoreError> {
         if self.settled.is_none_or(|settled| settled < day) {
             return Ok(None);
         }
         let over = self.settings.window(day).end;
-        let learnt = payouts::learnt(tx, &self.channel, day)?.map_or(over, |learnt| learnt.max(over));
-        Ok((now >= night_after(&self.settings.last().zone, learnt)).then_some(over))
+        let learnt = self.paid(day).iter().map(|paid| paid.learnt);
+        let night = night_of(&self.settings.last().zone, learnt.chain([over]), now);
+        Ok(night.is_none_or(|night| now >= night).then_some(over))
     }
 
     /// What was paid out has left the channel, and so has what it kept of the days that it is of.
     fn closed(&self, tx: &mut dyn Tx, day: Day, now: Wall) -> Result<(), StoreError> {
-        let Some(paid) = self.paid.get(&day) else {
-            return Ok(());
+        let paid = self.paid(day);
+        let channel = &self.channel;
+        // Below zero it goes the other way.
+        let from_channel = |id: String, to: String, amount: Fen| {
+            let (debit, credit) = match amount > Fen::ZERO {
+                true => (to, clearing(channel)),
+                false => (clearing(channel), to),
+            };
+            Movement {
+                id,
+                debit,
+                credit,
+                amount: Fen(amount.0.abs()),
+                code: CODE,
+                day: Some(day),
+                at: now,
+                ..Movement::default()
+            }
         };
-        let clearing = format!("clearing:{}", self.channel);
-        let booked = |id: String, debit: String, amount: Fen| Movement {
-            id,
-            debit,
-            credit: clearing.clone(),
-            amount,
-            code: "PAYOUT",
-            day: Some(day),
-            at: now,
-            ..Movement::default()
-        };
-        let mut movements: Vec<Movement> = paid
-            .iter()
-            .map(|paid| booked(id_of(&self.channel, paid), "bank".to_owned(), paid.amount))
-            .collect();
-        let (from, to) = self.covers(day);
-        let fees = self.sum(from, to, |bill| bill.fees);
-        let id = format!("payout:{}:fees:{day}", self.channel);
-        match fees {
-            Fen(1..) => movements.push(booked(id, format!("fee:{}", self.channel), fees)),
-            Fen(0) => {}
-            // The channel gave back more of its fees than it kept.
-            back => movements.push(Movement {
-                debit: clearing.clone(),
-                credit: format!("fee:{}", self.channel),
-                ..booked(id, String::new(), -back)
-            }),
+        let mut movements = Vec::with_capacity(paid.len() + 1);
+        for of in paid {
+            let id = format!("payout:{channel}:{day}:{}:{}", of.day, of.reference);
+            movements.push(from_channel(id, BANK.to_owned(), of.to_post()));
         }
+        if paid.iter().any(PaidOut::is_payout) {
+            let fees = self.sum(self.due(day).paid.day.plus(1), day.plus(-1), |bill| bill.fees);
+            if fees != Fen::ZERO {
+                let id = format!("payout_fees:{channel}:{day}");
+                movements.push(from_channel(id, format!("fee:{channel}"), fees));
+            }
+        }
+        payouts::post(tx, channel, day, paid)?;
         ledger::book(tx, &movements)
     }
 }
 
-/// The movement that a payout is.
-fn id_of(channel: &str, paid: &PaidOut) -> String {
-    format!("payout:{channel}:{}", paid.reference)
+/// The channels of whose payouts something may be due, each with a word for all that it goes by: another word is other work.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn due(tx: &mut dyn Tx, now: Wall) -> Result<Vec<(String, String)>, StoreError> {
+    let mut due = Vec::new();
+    for channel in channels::all(tx)? {
+        let Some(settings) = channel_settings::load(tx, &channel)? else {
+            continue;
+        };
+        let name = channel.name;
+        if channel.bills.is_some() && payouts::are_known(tx, &name)? {
+            let word = format!(
+                "{} {} {} {}",
+                settings.due(now),
+                bills::which_funds(tx, &name)?,
+                payouts::count_approved(tx, &name)?,
+                runs::which(tx, &funds::scope_of(&name))?
+            );
+            due.push((name, word));
+        }
+    }
+    Ok(due)
 }
 
 /// Reconciles what channels have paid out.
@@ -303,33 +379,77 @@ mod tests {
         Day::parse(text).unwrap()
     }
 
-    fn paid(amount: i64) -> PaidOut {
+    fn paid(reference: &str, amount: i64, posted: i64) -> PaidOut {
         PaidOut {
             day: day("2026-03-10"),
-            reference: "W1".to_owned(),
+            reference: reference.to_owned(),
             amount: Fen(amount),
+            posted: Fen(posted),
+            learnt: Wall(0),
         }
+    }
+
+    fn due(net: i64, late: i64, back: &[(&str, i64)]) -> Due {
+        Due {
+            paid: PaidUpTo {
+                day: day("2026-03-08"),
+                back: back.iter().map(|(name, fen)| ((*name).to_owned(), Fen(*fen))).collect(),
+            },
+            net: Fen(net),
+            late: Fen(late),
+        }
+    }
+
+    /// What is said, each as row, ours and theirs; what is over; what is paid.
+    fn judged(due: &Due, paid: &[PaidOut]) -> (Vec<String>, Vec<String>, PaidUpTo) {
+        let Judged { said, over, paid } = judge(day("2026-03-10"), Wall(0), due, paid);
+        let value = |fen: Option<i64>| fen.unwrap();
+        let said = said.iter().map(|said| {
+            assert_eq!(said.amount.0, value(said.theirs) - value(said.ours));
+            format!("{}: {} {}", said.row.reference, value(said.ours), value(said.theirs))
+        });
+        let over = over.into_iter().map(|row| row.reference);
+        (said.collect(), over.collect(), paid)
     }
 
     #[test]
     fn what_was_paid_out_is_what_was_due_or_is_named_with_both() {
-        let due = Due {
-            from: day("2026-03-09"),
-            amount: Fen(9_940),
-        };
-        let judged = |late: i64, paid: &[PaidOut]| judge(day("2026-03-10"), Wall(0), due, Fen(late), paid);
-        let nothing = Judged { said: None, over: None };
-        assert_eq!(judged(0, &[]), nothing);
-        let since = overdue(due.from);
-        assert_eq!(judged(0, &[paid(9_940)]).said, None);
-        assert_eq!(judged(0, &[paid(9_940)]).over, Some(since.clone()));
-        assert_eq!(judged(0, &[paid(4_940), paid(5_000)]).said, None, "in two parts");
-        let less = judged(0, &[paid(9_900)]).said.unwrap();
+        let due = due(9_940, 5_000, &[]);
+        let (said, over, after) = judged(&due, &[]);
+        assert_eq!(said, ["due since 2026-03-09: 5000 0"], "what is late");
+        assert_eq!((over.len(), after), (0, due.paid.clone()));
+        for paid in [
+            &[paid("W1", 9_940, 0)][..],
+            &[paid("W1", 4_940, 0), paid("W2", 5_000, 0)],
+        ] {
+            let (said, over, after) = judged(&due, paid);
+            assert_eq!((said.len(), over), (0, vec!["due since 2026-03-09".to_owned()]));
+            assert_eq!(after.day, day("2026-03-09"));
+        }
+        let (said, _, after) = judged(&due, &[paid("W1", 9_900, 0)]);
+        assert_eq!(said, ["2026-03-10 W1: 9940 9900"]);
         assert_eq!(
-            (less.amount, less.ours, less.theirs),
-            (Fen(-40), Some(9_940), Some(9_900))
+            after.day,
+            day("2026-03-09"),
+            "it is said of this payout, and of none after it"
         );
-        let late = judged(5_000, &[]).said.unwrap();
-        assert_eq!((late.row, late.amount, late.ours), (since, Fen(-5_000), Some(5_000)));
+    }
+
+    #[test]
+    fn what_went_back_is_due_with_the_next() {
+        let (said, over, after) = judged(&due(9_940, 0, &[]), &[paid("R1", -700, 0)]);
+        let back = "2026-03-10 R1 back";
+        assert_eq!(said, [format!("{back}: 0 -700")]);
+        assert_eq!((over.len(), after.day), (0, day("2026-03-08")), "it is of no days");
+        assert_eq!(after.back, BTreeMap::from([(back.to_owned(), Fen(700))]));
+        let (said, over, after) = judged(&due(9_940, 0, &[(back, 700)]), &[paid("W1", 10_640, 0)]);
+        assert_eq!(said.len(), 0, "{said:?}");
+        assert_eq!(over[1], back);
+        assert!(after.back.is_empty());
+        // Of what is in the books already it was more, or less, or none.
+        for (now, back) in [(9_500, -400), (1_100, 8_000), (0, 9_100)] {
+            let (_, _, after) = judged(&due(0, 0, &[]), &[paid("W1", now, 9_100)]);
+            assert_eq!(after.back["2026-03-10 W1 back"], Fen(back));
+        }
     }
 }

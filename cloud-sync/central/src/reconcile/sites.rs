@@ -65,7 +65,9 @@ struct Plan {
     zone: Zone,
     scope: String,
     first: Day,
-    /// The last day that is over and is to be reconciled by now.
+    /// The last day that is over.
+    over: Day,
+    /// The last of them that is to be reconciled by now.
     due: Day,
     last_final: Option<Day>,
     counting: Vec<Run>,
@@ -105,6 +107,7 @@ impl Plan {
         let scope = scope_of(id);
         let last_final = runs::last_final(tx, &scope)?;
         Ok(Some(Self {
+            over: zone.day_of(now).plus(-1),
             due: last_due(&zone, now),
             counting: runs::counting(tx, &scope, last_final.map_or(first, |day| day.plus(1)))?,
             last_final,
@@ -238,8 +241,8 @@ impl Sites {
         if day < plan.first {
             return Err(NotRun::BeforeFirst { day, first: plan.first });
         }
-        let over = plan.zone.day_of(now).plus(-1);
-        if day > over {
+        if day > plan.over {
+            let over = plan.over;
             return Err(NotRun::NotOver { day, over });
         }
         small::catch_up::<Plan>(&self.db, &self.clock, site, Some(day), by).await?;
@@ -261,6 +264,7 @@ impl Sites {
 
 impl Days for Plan {
     type Of = SiteId;
+    const HAS_SUSPENSE: bool = false;
 
     fn plan(tx: &mut dyn Tx, of: &SiteId, now: Wall) -> Result<Option<Self>, StoreError> {
         Self::of(tx, of, now)
@@ -274,6 +278,10 @@ impl Days for Plan {
         let from = self.last_final.map_or(self.first, |day| day.plus(1));
         let known = self.ended.last().map_or(self.first, |(ended, _)| ended.day);
         (from, self.due.min(known.max(from).plus(DAYS_MAX)))
+    }
+
+    fn over(&self) -> Day {
+        self.over
     }
 
     fn counting(&self) -> &[Run] {

@@ -1,15 +1,20 @@
 //! Runs of scopes whose days are small: a run is one transaction, and of days that have changed the first is done, then the next.
 
-use super::{days::through, funds::NotRun, totals::Totals};
+use super::{
+    days::through,
+    follow::{Done, follow},
+    funds::NotRun,
+    totals::Totals,
+};
 use crate::{
     desk::Clock,
     store::{
-        Db, StoreError, Tx, discrepancies,
+        Db, StoreError, Tx,
         reconcile_runs::{self as runs, Begun, Run},
     },
 };
 use domain::time::{Day, Wall};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How often it is tried again where somebody else took the same numbers at the same moment.
 const ATTEMPTS: usize = 5;
@@ -25,6 +30,8 @@ pub(super) trait Days: Sized {
     fn scope(&self) -> &str;
     /// The first day that is not final, and the last that is due.
     fn open(&self) -> (Day, Day);
+    /// The last day that is over.
+    fn over(&self) -> Day;
     /// The runs that count, of days that are not final.
     fn counting(&self) -> &[Run];
     /// What a run of a day goes by, as JSON. Where that is the same, so is what it finds.
@@ -33,6 +40,8 @@ pub(super) trait Days: Sized {
     fn judge(&self, tx: &mut dyn Tx, day: Day) -> Result<Totals, StoreError>;
     /// When a day was over that may be final now.
     fn closes(&self, tx: &mut dyn Tx, day: Day, now: Wall) -> Result<Option<Wall>, StoreError>;
+    /// Whether what it finds is money on one side alone, which belongs in suspense.
+    const HAS_SUSPENSE: bool;
     /// What follows from a day that has become final.
     fn closed(&self, tx: &mut dyn Tx, day: Day, now: Wall) -> Result<(), StoreError>;
 }
@@ -49,67 +58,105 @@ pub(super) async fn catch_up<P: Days>(
     to: Option<Day>,
     by: &str,
 ) -> Result<usize, NotRun> {
-    let mut done = 0;
-    while let Some(scope) = day::<P>(db, clock, of, to, by).await? {
-        bring_over(db, clock, &scope, by).await?;
+    let (mut done, mut from) = (0, None);
+    while let Some(day) = day::<P>(db, clock, of, (from, to), by).await? {
+        from = Some(day.plus(1));
         done += 1;
     }
     close::<P>(db, clock, of).await?;
+    let (of, now) = (of.clone(), clock.wall());
+    let plan = db.read(move |tx| {
+        let plan = P::plan(tx, &of, now)?;
+        Ok(plan.map(|plan| Done {
+            scope: plan.scope().to_owned(),
+            over: plan.over(),
+            has_suspense: P::HAS_SUSPENSE,
+        }))
+    });
+    if let Some(scope) = plan.await? {
+        follow(db, clock, &scope, by).await?;
+    }
     Ok(done)
 }
 
-/// Does the first day that is to be done; its scope, unless there is none.
+/// From which day on, and up to which; none: from the first that is not final, and up to the last that is due.
+type Between = (Option<Day>, Option<Day>);
+
+/// Does the first day that is to be done; which, unless there is none.
 async fn day<P: Days>(
     db: &Db,
     clock: &Arc<dyn Clock>,
     of: &P::Of,
-    to: Option<Day>,
+    days: Between,
     by: &str,
-) -> Result<Option<String>, NotRun> {
+) -> Result<Option<Day>, NotRun> {
     let mut attempts = ATTEMPTS;
     loop {
         let (of, by, now) = (of.clone(), by.to_owned(), clock.wall());
-        match db.write(move |tx| one_day::<P>(tx, &of, to, &by, now)).await {
+        // Said beside the error that has nothing of it written.
+        let unclosed = Arc::new(OnceLock::new());
+        let told = Arc::clone(&unclosed);
+        match db.write(move |tx| one_day::<P>(tx, &of, days, &by, now, &told)).await {
             Ok(done) => return done,
             Err(StoreError::Constraint(_)) if attempts > 1 => attempts -= 1,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                return Err(match unclosed.get().cloned() {
+                    Some((day, what)) => NotRun::DoesNotClose { day, what },
+                    None => error.into(),
+                });
+            }
         }
     }
 }
 
-type Done = Result<Option<String>, NotRun>;
-
-fn one_day<P: Days>(tx: &mut dyn Tx, of: &P::Of, to: Option<Day>, by: &str, now: Wall) -> Result<Done, StoreError> {
+/// What had a run is done again with the days before it. Where there are runs of days that are not over a clock was ahead: the last day that is
+/// over is done anew, and what was found of days after it is gone.
+fn one_day<P: Days>(
+    tx: &mut dyn Tx,
+    of: &P::Of,
+    (from, to): Between,
+    by: &str,
+    now: Wall,
+    unclosed: &OnceLock<(Day, String)>,
+) -> Result<Result<Option<Day>, NotRun>, StoreError> {
     let Some(plan) = P::plan(tx, of, now)? else {
         return Ok(Ok(None));
     };
-    // What had a run is done again with the days before it.
-    let (from, due) = plan.open();
+    let ((open, due), over) = (plan.open(), plan.over());
     let last = plan.counting().last().map(|run| run.day);
-    let to = to.unwrap_or(due);
-    for day in through(from, last.map_or(to, |last| last.max(to))) {
+    let to = to.map_or(due, |to| to.max(due));
+    let to = last.map_or(to, |last| last.max(to)).min(over);
+    let mut found = None;
+    for day in through(from.map_or(open, |from| from.max(open)), to) {
         let inputs = plan.inputs(tx, day)?;
-        let has = |run: &Run| run.day == day && run.inputs == inputs;
-        if plan.counting().iter().any(has) {
-            continue;
+        let run = plan.counting().iter().find(|run| run.day == day);
+        if run.is_none_or(|run| run.inputs != inputs) {
+            found = Some((day, inputs));
+            break;
         }
-        let id = match runs::begin(tx, plan.scope(), day, &inputs, by, now)? {
-            Begun::Now(id) => id,
-            Begun::Running | Begun::Final => return Ok(Err(NotRun::Left)),
-        };
-        let totals = plan.judge(tx, day)?;
-        if let Some(what) = totals.open_flow() {
-            // Nothing of it is written.
-            let scope = plan.scope();
-            return Err(StoreError::Broken(format!(
-                "the totals of {scope} on {day} do not close at {what}"
-            )));
-        }
-        let digest = runs::digest(tx, plan.scope(), day)?;
-        runs::finish(tx, id, &totals, &digest.to_string(), now)?;
-        return Ok(Ok(Some(plan.scope().to_owned())));
     }
-    Ok(Ok(None))
+    if found.is_none() && last.is_some_and(|last| last > over) && open <= over {
+        found = Some((over, plan.inputs(tx, over)?));
+    }
+    let Some((day, inputs)) = found else {
+        return Ok(Ok(None));
+    };
+    let id = match runs::begin(tx, plan.scope(), day, &inputs, by, now)? {
+        Begun::Now(id) => id,
+        Begun::Running | Begun::Final => return Ok(Err(NotRun::Left)),
+    };
+    let totals = plan.judge(tx, day)?;
+    if let Some(what) = totals.open_flow() {
+        let (scope, what) = (plan.scope(), what.to_owned());
+        tracing::error!(%day, scope, "control totals do not close at {what}: {totals:?}");
+        unclosed.get_or_init(|| (day, what));
+        return Err(StoreError::Broken(format!(
+            "the totals of {scope} on {day} do not close"
+        )));
+    }
+    let digest = runs::digest(tx, plan.scope(), day)?;
+    runs::finish(tx, id, &totals, &digest.to_string(), now)?;
+    Ok(Ok(Some(day)))
 }
 
 /// Makes days final, one after the other.
@@ -138,20 +185,6 @@ async fn close<P: Days>(db: &Db, clock: &Arc<dyn Clock>, of: &P::Of) -> Result<(
         });
         if !closed.await? {
             return Ok(());
-        }
-    }
-}
-
-/// Has discrepancies say what was found in a scope.
-pub(super) async fn bring_over(db: &Db, clock: &Arc<dyn Clock>, scope: &str, by: &str) -> Result<(), NotRun> {
-    let mut attempts = ATTEMPTS;
-    loop {
-        let (of, by, now) = (scope.to_owned(), by.to_owned(), clock.wall());
-        match db.write(move |tx| discrepancies::bring_over(tx, &of, &by, now)).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(StoreError::Constraint(_)) if attempts > 1 => attempts -= 1,
-            Err(error) => return Err(error.into()),
         }
     }
 }

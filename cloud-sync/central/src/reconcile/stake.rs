@@ -44,9 +44,13 @@ impl Differs {
         let more_there = match (self.class, self.source) {
             // A fee is settled with what the channel pays out; a day and what is not due yet have no money of their own.
             (Class::Pending | Class::Fee | Class::FileMissing, _) | (_, Source::Day) => Fen::ZERO,
-            // Of a site's own books: what money is in it is moved by adjustments, decisions on bills and refunds, each by two people. What
-            // was not paid out is owed by the channel still.
-            (_, Source::Order | Source::Entry | Source::Connector | Source::Payout) => Fen::ZERO,
+            // Of a site's own books: what money is in it is moved by adjustments, decisions on bills and refunds, each by two people.
+            (_, Source::Order | Source::Entry | Source::Connector) => Fen::ZERO,
+            // What was paid out is not what was due, and the next payout is of other days. What is late, or went back, is due with the next.
+            (_, Source::Payout) => match of(self.theirs) > Fen::ZERO {
+                true => of(self.theirs) - of(self.ours),
+                false => Fen::ZERO,
+            },
             // The channel's word is that nothing was paid.
             (Class::Status, Source::Payment) => -credited,
             // Nothing was given back.
@@ -62,6 +66,20 @@ impl Differs {
             Fen(0) => Stake::None,
             less => Stake::Short(-less),
         }
+    }
+}
+
+impl Differs {
+    /// Whether this may be decided of it. Nobody's wallet has to do with what a channel pays out.
+    pub fn may_be(&self, kind: Kind) -> bool {
+        let is_of_members = self.source != Source::Payout;
+        kind.fits(self.stake()) && (is_of_members || !matches!(kind, Kind::Credit | Kind::Adjust))
+    }
+
+    /// What may be decided of it, in words.
+    pub fn kinds(&self) -> String {
+        let may_be = Kind::ALL.into_iter().filter(|kind| self.may_be(*kind));
+        may_be.map(Kind::word).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -98,7 +116,7 @@ impl Kind {
     }
 
     /// Whether it may be decided where this is at stake.
-    pub const fn fits(self, stake: Stake) -> bool {
+    const fn fits(self, stake: Stake) -> bool {
         matches!(
             (self, stake),
             (Self::Credit, Stake::Long(_))
@@ -107,17 +125,38 @@ impl Kind {
                 | (Self::Accept, Stake::None)
         )
     }
-
-    /// What may be decided where this is at stake, in words.
-    pub fn that_fit(stake: Stake) -> String {
-        let fit = Self::ALL.into_iter().filter(|kind| kind.fits(stake));
-        fit.map(Self::word).collect::<Vec<_>>().join(", ")
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_channel_has_paid_out_is_our_gain_or_loss_and_nobodys_wallet() {
+        let kinds = |ours, theirs| {
+            let differs = Differs {
+                class: Class::Payout,
+                source: Source::Payout,
+                amount: Fen(theirs - ours),
+                is_matched: false,
+                ours: Some(Fen(ours)),
+                theirs: Some(Fen(theirs)),
+            };
+            (differs.stake(), differs.kinds())
+        };
+        assert_eq!(
+            kinds(9_940, 9_900),
+            (Stake::Short(Fen(40)), "write_off".to_owned()),
+            "it has paid too little"
+        );
+        assert_eq!(
+            kinds(0, 500),
+            (Stake::Long(Fen(500)), "write_off".to_owned()),
+            "of no day"
+        );
+        assert_eq!(kinds(9_940, 0), (Stake::None, "accept".to_owned()), "it is late");
+        assert_eq!(kinds(0, -500), (Stake::None, "accept".to_owned()), "it went back");
+    }
 
     #[test]
     fn each_class_has_at_stake_what_is_on_one_side_alone() {

@@ -1,6 +1,9 @@
 //! What a run comes to: control totals that must close, and one number over everything that it found.
 
-use domain::units::{Energy, Fen};
+use domain::{
+    time::Day,
+    units::{Energy, Fen},
+};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -87,7 +90,16 @@ pub struct SiteTotals {
     pub cash: Fen,
 }
 
-/// The control totals of a channel's day, or of a site's.
+/// How far a channel has paid out what it owes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaidUpTo {
+    /// Of the days up to this one, it included.
+    pub day: Day,
+    /// What went back to it since, and is due with the next, by what is said of it.
+    pub back: BTreeMap<String, Fen>,
+}
+
+/// The control totals of a channel's day, of what it pays out, or of a site's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Credits that wait for a line: PENDING and SHORT.
@@ -107,6 +119,9 @@ pub struct Totals {
     /// A site's day; none of a channel's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<SiteTotals>,
+    /// What a channel has paid out; none of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid: Option<PaidUpTo>,
 }
 
 impl Totals {

@@ -107,6 +107,8 @@ const FUNDS: SetStatement = SetStatement {
 
 /// Formats whose lines are trades, one by one, in the words of the database.
 pub(super) const TRADE_FORMATS: &str = "'wechat_trade', 'alipay_trade', 'csv'";
+/// The formats of bills of the account, as SQL.
+pub(super) const FUND_FORMATS: &str = "'wechat_fund', 'alipay_fund'";
 
 /// Where a format's lines are.
 const fn lines_of(format: Format) -> &'static SetStatement {
@@ -211,10 +213,21 @@ pub fn of_days(tx: &mut dyn Tx, channel: &str, from: Day, to: Day) -> Result<Vec
 /// # Errors
 /// [`StoreError`].
 pub fn which_trades(tx: &mut dyn Tx, channel: &str) -> Result<String, StoreError> {
+    which(tx, channel, TRADE_FORMATS)
+}
+
+/// The same of the bills of its account.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn which_funds(tx: &mut dyn Tx, channel: &str) -> Result<String, StoreError> {
+    which(tx, channel, FUND_FORMATS)
+}
+
+fn which(tx: &mut dyn Tx, channel: &str, formats: &str) -> Result<String, StoreError> {
     let row = tx.query_optional(
         &format!(
-            "SELECT COUNT(*), COALESCE(MAX(id), 0) FROM bill_file WHERE channel = $1 AND format IN ({TRADE_FORMATS}) \
-             AND state = 'imported'"
+            "SELECT COUNT(*), COALESCE(MAX(id), 0) FROM bill_file WHERE channel = $1 AND format IN ({formats}) AND state = 'imported'"
         ),
         &[channel.into()],
     )?;

@@ -157,6 +157,15 @@ pub fn book(tx: &mut dyn Tx, movements: &[Movement]) -> Result<(), StoreError> {
     tx.write_all(&BALANCES, &changes.collect::<Vec<_>>())
 }
 
+/// Holds an account fast until the transaction ends, before others are.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn hold(tx: &mut dyn Tx, name: &str) -> Result<(), StoreError> {
+    tx.execute("UPDATE account SET balance = balance WHERE name = $1", &[name.into()])
+        .map(drop)
+}
+
 /// Whether a movement of this id is booked.
 ///
 /// # Errors

@@ -1,34 +1,62 @@
 //! What channels have paid out, as bills of the account at the channel say, or two people.
 
-use super::{Row, StoreError, Tx, proposed::State};
+use super::{Row, StoreError, Tx, bills::FUND_FORMATS, proposed::State};
 use domain::{
     time::{Day, Wall},
     units::Fen,
 };
 
-/// Money that a channel has paid out.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// Money that a channel has paid out, or that went back to it, as far as that is not what the books have of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaidOut {
     /// On which day.
     pub day: Day,
     /// The channel's number of it, or the bank's.
     pub reference: String,
-    /// How much.
+    /// How much was paid out on that day under that number, as is known now; below zero: it went back.
     pub amount: Fen,
+    /// How much of it is in the books.
+    pub posted: Fen,
+    /// When head office learnt last of it.
+    pub learnt: Wall,
 }
 
-/// What a channel has paid out from one day up to another, both included, each once: what people say of a number that a bill has is left
-/// out.
+impl PaidOut {
+    /// What the books lack of it; below zero: what they have too much.
+    pub fn to_post(&self) -> Fen {
+        self.amount - self.posted
+    }
+
+    /// Whether a payout is new, rather than that money went back, or was another amount than the books have.
+    pub fn is_payout(&self) -> bool {
+        self.posted == Fen::ZERO && self.amount > Fen::ZERO
+    }
+}
+
+/// What people say counts of days of which no bill of the account is here, and of numbers that none has: bills have the last word.
+fn said() -> String {
+    format!(
+        "p.channel = $1 AND p.state = 'approved' AND NOT EXISTS (SELECT 1 FROM bill_file f WHERE f.channel = p.channel \
+     AND f.day = p.day AND f.format IN ({FUND_FORMATS}) AND f.state = 'imported') AND NOT EXISTS (SELECT 1 FROM bill_fund b \
+     JOIN bill_file f ON f.id = b.file WHERE b.channel = p.channel AND b.ref = p.reference AND b.kind = 'payout' AND f.state = 'imported')"
+    )
+}
+
+/// What of a channel's payouts is not in the books as it is known now, of days from one to another, both included: by day and number.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn between(tx: &mut dyn Tx, channel: &str, from: Day, to: Day) -> Result<Vec<PaidOut>, StoreError> {
+pub fn to_post(tx: &mut dyn Tx, channel: &str, (from, to): (Day, Day)) -> Result<Vec<PaidOut>, StoreError> {
     let rows = tx.query(
-        "SELECT f.day, b.ref, CAST(SUM(ABS(b.amount)) AS BIGINT) FROM bill_fund b JOIN bill_file f ON f.id = b.file \
-         WHERE b.channel = $1 AND b.kind = 'payout' AND f.state = 'imported' AND f.day >= $2 AND f.day <= $3 GROUP BY f.day, b.ref \
-         UNION ALL SELECT p.day, p.reference, p.amount FROM payout p WHERE p.channel = $1 AND p.state = 'approved' AND p.day >= $2 \
-         AND p.day <= $3 AND NOT EXISTS (SELECT 1 FROM bill_fund b JOIN bill_file f ON f.id = b.file WHERE b.channel = p.channel \
-         AND b.ref = p.reference AND b.kind = 'payout' AND f.state = 'imported') ORDER BY 1, 2",
+        &format!(
+            "SELECT day, ref, CAST(SUM(amount) AS BIGINT), CAST(SUM(posted) AS BIGINT), MAX(at) FROM (\
+             SELECT f.day AS day, b.ref AS ref, -b.amount AS amount, 0 AS posted, f.made_at AS at FROM bill_fund b \
+             JOIN bill_file f ON f.id = b.file WHERE b.channel = $1 AND b.kind = 'payout' AND f.state = 'imported' \
+             UNION ALL SELECT p.day, p.reference, p.amount, 0, p.decided_at FROM payout p WHERE {} \
+             UNION ALL SELECT day, reference, 0, amount, 0 FROM payout_posted WHERE channel = $1) known \
+             WHERE day >= $2 AND day <= $3 GROUP BY day, ref HAVING SUM(amount) <> SUM(posted) ",
+            said()
+        ),
         &[channel.into(), from.to_string().into(), to.to_string().into()],
     )?;
     let paid = |mut row: Row| {
@@ -36,52 +64,76 @@ pub fn between(tx: &mut dyn Tx, channel: &str, from: Day, to: Day) -> Result<Vec
             day: row.text(0)?.parse().map_err(StoreError::Broken)?,
             reference: row.text(1)?,
             amount: Fen(row.int(2)?),
+            posted: Fen(row.int(3)?),
+            learnt: Wall(row.int(4)?),
         })
     };
-    rows.into_iter().map(paid).collect()
+    let mut paid: Vec<PaidOut> = rows.into_iter().map(paid).collect::<Result<_, StoreError>>()?;
+    // Whichever way the database sorts.
+    paid.sort_by(|a, b| (a.day, &a.reference).cmp(&(b.day, &b.reference)));
+    Ok(paid)
 }
 
-/// The day on which a channel paid out first; none where it never did.
+/// What the books have of a channel's payouts from now on, as of a day that has become final.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn first(tx: &mut dyn Tx, channel: &str) -> Result<Option<Day>, StoreError> {
+pub fn post(tx: &mut dyn Tx, channel: &str, closed_on: Day, paid: &[PaidOut]) -> Result<(), StoreError> {
+    for of in paid {
+        tx.execute(
+            "INSERT INTO payout_posted (channel, closed_on, day, reference, amount) VALUES ($1, $2, $3, $4, $5)",
+            &[
+                channel.into(),
+                closed_on.to_string().into(),
+                of.day.to_string().into(),
+                of.reference.as_str().into(),
+                of.to_post().0.into(),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Whether anything is known of what a channel has paid out, or ever was.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn are_known(tx: &mut dyn Tx, channel: &str) -> Result<bool, StoreError> {
     let row = tx.query_optional(
-        "SELECT MIN(day) FROM (SELECT MIN(f.day) AS day FROM bill_fund b JOIN bill_file f ON f.id = b.file WHERE b.channel = $1 \
-         AND b.kind = 'payout' AND f.state = 'imported' UNION ALL SELECT MIN(day) AS day FROM payout WHERE channel = $1 \
-         AND state = 'approved') first",
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM bill_fund b JOIN bill_file f ON f.id = b.file WHERE b.channel = $1 AND b.kind = 'payout' \
+         AND f.state = 'imported') OR EXISTS (SELECT 1 FROM payout WHERE channel = $1 AND state = 'approved') \
+         OR EXISTS (SELECT 1 FROM run WHERE scope = 'payouts:' || $1)",
         &[channel.into()],
+    )?;
+    Ok(row.is_some())
+}
+
+/// How many payouts two people have said of a channel.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn count_approved(tx: &mut dyn Tx, channel: &str) -> Result<u64, StoreError> {
+    let row = tx.query_optional(
+        "SELECT COUNT(*) FROM payout WHERE channel = $1 AND state = 'approved'",
+        &[channel.into()],
+    )?;
+    row.map_or(Ok(0), |mut row| row.count(0))
+}
+
+/// The first day from one to another, both included, of which a bill of a channel's account is here.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn billed(tx: &mut dyn Tx, channel: &str, (from, to): (Day, Day)) -> Result<Option<Day>, StoreError> {
+    let row = tx.query_optional(
+        &format!(
+            "SELECT MIN(day) FROM bill_file WHERE channel = $1 AND format IN ({FUND_FORMATS}) AND state = 'imported' AND day >= $2 \
+             AND day <= $3"
+        ),
+        &[channel.into(), from.to_string().into(), to.to_string().into()],
     )?;
     let day = row.map(|mut row| row.optional_text(0)).transpose()?.flatten();
     day.map(|day| day.parse().map_err(StoreError::Broken)).transpose()
-}
-
-/// When head office learnt last of what a channel paid out on a day.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn learnt(tx: &mut dyn Tx, channel: &str, day: Day) -> Result<Option<Wall>, StoreError> {
-    let row = tx.query_optional(
-        "SELECT MAX(at) FROM (SELECT MAX(f.made_at) AS at FROM bill_fund b JOIN bill_file f ON f.id = b.file WHERE b.channel = $1 \
-         AND b.kind = 'payout' AND f.state = 'imported' AND f.day = $2 UNION ALL SELECT MAX(decided_at) AS at FROM payout \
-         WHERE channel = $1 AND state = 'approved' AND day = $2) last",
-        &[channel.into(), day.to_string().into()],
-    )?;
-    let at = row.map(|mut row| row.optional_int(0)).transpose()?.flatten();
-    Ok(at.map(Wall))
-}
-
-/// How much is known of what a channel has paid out: another number where more is known.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn known(tx: &mut dyn Tx, channel: &str) -> Result<i64, StoreError> {
-    let row = tx.query_optional(
-        "SELECT (SELECT COUNT(*) FROM bill_fund b JOIN bill_file f ON f.id = b.file WHERE b.channel = $1 AND b.kind = 'payout' \
-         AND f.state = 'imported') + (SELECT COUNT(*) FROM payout WHERE channel = $1 AND state = 'approved')",
-        &[channel.into()],
-    )?;
-    row.map_or(Ok(0), |mut row| row.int(0))
 }
 
 /// What people say that a channel has paid out.
@@ -95,7 +147,7 @@ pub struct Payout {
     pub day: Day,
     /// The bank's number of it.
     pub reference: String,
-    /// How much. More than zero.
+    /// How much; below zero: it went back to the channel.
     pub amount: Fen,
     /// What shows it.
     pub reason: String,

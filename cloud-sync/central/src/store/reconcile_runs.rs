@@ -250,6 +250,21 @@ pub fn count(tx: &mut dyn Tx, scope: &str, from: Day, to: Day) -> Result<i64, St
     row.map_or(Ok(0), |mut row| row.int(0))
 }
 
+/// A word for the runs of a scope that count: another where one was made again, or has become final.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn which(tx: &mut dyn Tx, scope: &str) -> Result<String, StoreError> {
+    let row = tx.query_optional(
+        "SELECT COALESCE(MAX(id), 0), COUNT(CASE WHEN status = 'final' THEN 1 END) FROM run WHERE scope = $1 \
+         AND status IN ('provisional', 'final')",
+        &[scope.into()],
+    )?;
+    row.map_or(Ok(String::new()), |mut row| {
+        Ok(format!("{}-{}", row.count(0)?, row.count(1)?))
+    })
+}
+
 /// A run does not come to its end.
 ///
 /// # Errors

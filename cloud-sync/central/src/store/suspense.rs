@@ -136,13 +136,14 @@ pub fn long_of(tx: &mut dyn Tx, channel: &str, transaction: &str, amount: Fen) -
         &format!(
             "SELECT s.{columns} FROM suspense s JOIN discrepancy d ON d.id = s.discrepancy WHERE s.channel = $1 \
              AND s.transaction_id = $2 AND s.kind = 'long' AND s.amount = $3 AND s.state IN ('parked', 'written_off') \
-             AND d.class <> $4 AND d.is_matched = 0 ORDER BY s.discrepancy LIMIT 1"
+             AND d.class NOT IN ($4, $5) AND d.is_matched = 0 ORDER BY s.discrepancy LIMIT 1"
         ),
         &[
             channel.into(),
             transaction.into(),
             amount.0.into(),
             Class::Duplicate.code().into(),
+            Class::Payout.code().into(),
         ],
     )?;
     row.map(suspense).transpose()
@@ -160,20 +161,21 @@ pub fn has_long(tx: &mut dyn Tx, channel: &str) -> Result<bool, StoreError> {
     Ok(row.is_some())
 }
 
-/// What stands in suspense, or was written off or recovered, and may not be so any more: its discrepancy is over, or has other values.
-/// After this one, at most so many.
+/// What of a channel's scope stands in suspense, or was written off or recovered, and may not be so any more: its discrepancy is over, or has
+/// other values. After this one, at most so many.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn doubtful(tx: &mut dyn Tx, channel: &str, after: u64, limit: u64) -> Result<Vec<Suspense>, StoreError> {
+pub fn doubtful(tx: &mut dyn Tx, scope: &str, after: u64, limit: u64) -> Result<Vec<Suspense>, StoreError> {
+    let channel = scope.split_once(':').map_or(scope, |(_, channel)| channel);
     let columns = COLUMNS.replace(", ", ", s.");
     let rows = tx.query(
         &format!(
             "SELECT s.{columns} FROM suspense s JOIN discrepancy d ON d.id = s.discrepancy WHERE s.channel = $1 AND s.discrepancy > $2 \
-             AND s.state IN ('parked', 'written_off', 'recovered') AND (s.basis <> {BASIS} OR NOT EXISTS (SELECT 1 FROM verdict v WHERE {SAME})) \
+             AND d.scope = $4 AND s.state IN ('parked', 'written_off', 'recovered') AND (s.basis <> {BASIS} OR NOT EXISTS (SELECT 1 FROM verdict v WHERE {SAME})) \
              ORDER BY s.discrepancy LIMIT $3"
         ),
-        &[channel.into(), after.into(), limit.into()],
+        &[channel.into(), after.into(), limit.into(), scope.into()],
     )?;
     rows.into_iter().map(suspense).collect()
 }

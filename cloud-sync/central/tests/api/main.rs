@@ -30,6 +30,7 @@ mod machines;
 mod mini_program;
 mod money;
 mod office;
+mod payouts;
 mod people;
 #[allow(dead_code, reason = "the tests of deliveries use more of it")]
 #[path = "../alerts/receiver.rs"]
@@ -174,6 +175,9 @@ on_both! {
     }
     statements {
         a_statement_tells_every_movement_and_its_cause_and_adds_up_as_json_and_as_a_table
+    }
+    payouts {
+        two_people_say_what_a_channel_has_paid_out_and_its_run_looks_at_it
     }
     people {
         the_first_administrator_is_made_on_the_machine_and_lets_others_in

@@ -7,7 +7,7 @@ use crate::{
 };
 use central::{
     money::{Credited, Many, Money, Propose},
-    reconcile::{days::through, stake::Kind, words::Class},
+    reconcile::{days::through, funds::scope_of, stake::Kind, words::Class},
     store::{
         StoreError,
         discrepancies::{self, Discrepancy, State as Stands},
@@ -366,7 +366,7 @@ fn no_run_begins_while_what_was_found_is_followed_up() {
         assert!(runs::is_all_found(tx, &scope, day(D1))?);
         held.send(()).unwrap();
         ends.recv().unwrap();
-        Money::new(tx, now, "head office").take_back_suspense(CHANNEL, 0)
+        Money::new(tx, now, "head office").take_back_suspense(&scope_of(CHANNEL), 0)
     });
     let begins = async {
         holds.await.unwrap();
@@ -437,8 +437,8 @@ fn approvals_callbacks_and_runs_at_once_stand_in_nobodys_way_and_credit_each_onc
                 runs::hold(tx, &scope)?;
                 discrepancies::bring_over(tx, &scope, "test", now)?;
                 let mut money = Money::new(tx, now, "head office");
-                money.take_back_suspense(CHANNEL, 0)?;
-                money.park_final(CHANNEL, 0)
+                money.take_back_suspense(&scope_of(CHANNEL), 0)?;
+                money.park_final(&scope_of(CHANNEL), 0)
             });
             followed.await?;
         }

@@ -1,13 +1,13 @@
 //! What channels have paid out, where no bill of the account says so.
 
 pub(super) const TABLES: &[&str] = &[
-    // One person says that the bank has got it, another approves. `reference` is the bank's number of it.
+    // One person says that the bank has got it, another approves. `reference` is the bank's number of it. Below zero: it went back.
     "CREATE TABLE payout (
         id TEXT PRIMARY KEY,
         channel TEXT NOT NULL REFERENCES channel (name),
         day TEXT NOT NULL,
         reference TEXT NOT NULL,
-        amount BIGINT NOT NULL CHECK (amount > 0),
+        amount BIGINT NOT NULL CHECK (amount <> 0),
         reason TEXT NOT NULL,
         state TEXT NOT NULL CHECK (state IN ('proposed', 'approved', 'rejected')),
         proposed_by TEXT NOT NULL,
@@ -20,4 +20,12 @@ pub(super) const TABLES: &[&str] = &[
     "CREATE UNIQUE INDEX payout_reference ON payout (channel, reference) WHERE state <> 'rejected'",
     "CREATE INDEX payout_made ON payout (proposed_at, id)",
     "CREATE INDEX payout_day ON payout (channel, day) WHERE state = 'approved'",
+    // What the books have of a payout, by the day with which it became final: what is known of it may be another amount later.
+    "CREATE TABLE payout_posted (
+        channel TEXT NOT NULL REFERENCES channel (name),
+        closed_on TEXT NOT NULL,
+        day TEXT NOT NULL,
+        reference TEXT NOT NULL,
+        amount BIGINT NOT NULL CHECK (amount <> 0),
+        PRIMARY KEY (channel, closed_on, day, reference))",
 ];

@@ -5,16 +5,25 @@ use domain::time::{Mono, Wall};
 use service::tls::{KnownTime, TrueTime};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The machine's clocks.
+/// The machine's clocks; in a demonstration at another time.
 #[derive(Debug, Clone, Copy)]
 pub struct MachineClock {
     begun: Instant,
+    /// By how much the machine's clock is behind what is told, in milliseconds.
+    behind_ms: i64,
 }
 
 impl MachineClock {
-    /// Elapsed time begins now.
-    pub fn start() -> Self {
-        Self { begun: Instant::now() }
+    /// Elapsed time begins now; and in a demonstration it is this time now.
+    pub fn start(demonstration: Option<Wall>) -> Self {
+        Self {
+            begun: Instant::now(),
+            behind_ms: demonstration.map_or(0, |start| start.ms_since(system_wall())),
+        }
+    }
+
+    fn told(self) -> Wall {
+        system_wall().after_ms(self.behind_ms)
     }
 }
 
@@ -24,17 +33,17 @@ impl Clock for MachineClock {
     }
 
     fn wall(&self) -> Wall {
-        system_wall()
+        self.told()
     }
 }
 
 impl TrueTime for MachineClock {
     fn wall(&self) -> Wall {
-        system_wall()
+        self.told()
     }
 
     fn known(&self) -> KnownTime {
-        KnownTime::Is(system_wall())
+        KnownTime::Is(self.told())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     store::Place,
 };
 use check::Draft;
-use domain::units::Fen;
+use domain::{time::Wall, units::Fen};
 use keys::KEYS;
 use service::{
     config::{ConfigFault, environment::of_process},
@@ -39,6 +39,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// What is logged, in the words of [`tracing_subscriber::EnvFilter`].
     pub log: String,
+    /// Where the clock starts, in a demonstration.
+    pub clock_start: Option<Wall>,
     /// Where the database is.
     pub database: Place,
     /// How sites come in.
@@ -303,6 +305,7 @@ impl Default for Config {
             data_dir,
             socket: PathBuf::from("/run/holdfast-central/central.sock"),
             log: "info".to_owned(),
+            clock_start: None,
             sites: Sites {
                 listen: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8884))),
                 broker: None,

@@ -14,7 +14,7 @@ use crate::{
         folder::{Folder, Stuck, may_be_watched},
         import::Importer,
     },
-    clock::{MachineClock, system_wall},
+    clock::MachineClock,
     config::{Broker as BrokerConfig, Config},
     daily::Daily,
     desk::{Clock, Office, bounds::Bounds},
@@ -158,8 +158,9 @@ pub async fn run(
         opened = systemd::extending_the_start(opening) => opened?.with_context(|| words_of(&config.database))?,
         () = shutdown.as_mut() => return Ok(()),
     };
-    let identity = db.write(|tx| identity::of(tx, system_wall())).await?;
-    let clock = MachineClock::start();
+    let clock = MachineClock::start(config.clock_start);
+    let now = Clock::wall(&clock);
+    let identity = db.write(move |tx| identity::of(tx, now)).await?;
     let folder = config.data_dir.join("tls");
     let tls = Tls::open(&config.tls, &folder, AUTHORITY, Arc::new(clock)).context("tls")?;
     let tls = Arc::new(tls);

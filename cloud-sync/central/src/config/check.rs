@@ -30,6 +30,7 @@ pub(super) struct MiniProgramDraft {
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) config: Config,
+    pub(super) demonstration: bool,
     pub(super) url: Option<String>,
     pub(super) url_file: Option<PathBuf>,
     pub(super) broker: Vec<String>,
@@ -71,6 +72,13 @@ impl Draft {
             let given = shortened(&self.config.log);
             let advice = "give a level (error, warn, info, debug, trace), or levels for parts of the program such as \"info,broker=debug\"";
             found.fault("log", format!("`{given}` is not a log filter ({error}); {advice}"));
+        }
+        if self.config.clock_start.is_some() && !self.demonstration {
+            found.fault(
+                "clock.start",
+                "money would be booked at a time that is not so. For a demonstration set `demonstration = true` under `[clock]`; \
+                 otherwise remove it",
+            );
         }
         self.check_database(found);
         self.check_listeners(found);

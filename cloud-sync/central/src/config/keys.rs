@@ -3,7 +3,7 @@
 use super::{WebhookAddress, bills::mappings, check::Draft};
 use crate::{alerts::smtp::Security, door};
 use axum::http::Uri;
-use domain::units::Fen;
+use domain::{time::Wall, units::Fen};
 use jiff::SignedDuration;
 use service::{
     config::{Given, Key, shortened},
@@ -24,6 +24,9 @@ pub(super) const KEYS: &[Key<Draft>] = keys! {
     "data_dir" => |draft, given| draft.config.data_dir = given.path(&draft.folder)?;
     "socket" => |draft, given| draft.config.socket = given.path(&draft.folder)?;
     "log" => |draft, given| draft.config.log = given.text()?.to_owned();
+
+    "clock.demonstration" => |draft, given| draft.demonstration = given.boolean()?;
+    "clock.start" => |draft, given| draft.config.clock_start = given.optional(|given| Wall::parse(given.time()?))?;
 
     "database.url" => |draft, given| draft.url = given.optional(|given| given.text().map(str::to_owned))?;
     "database.url_file" => |draft, given| draft.url_file = given.optional(|given| given.path(&draft.folder))?;

@@ -1,6 +1,7 @@
 //! Configurations that are taken, and what is said of those that are not.
 
 use super::{keys::KEYS, *};
+use domain::time::Wall;
 use service::config::split_address;
 
 fn packaged() -> PathBuf {
@@ -52,6 +53,13 @@ fn the_database_is_in_the_folder_unless_an_address_is_given() {
 }
 
 #[test]
+fn a_demonstration_may_be_at_another_time() {
+    let config = of("[clock]\ndemonstration = true\nstart = 2026-03-09T12:00:00+08:00").unwrap();
+    assert_eq!(config.clock_start, Some(Wall(1_773_028_800_000)));
+    assert_eq!(of("").unwrap().clock_start, None);
+}
+
+#[test]
 fn one_address_takes_a_small_part_of_the_connections_of_sites() {
     let limits = |text: &str| door::limits(of(text).unwrap().sites.connections_per_address_max);
     let few = limits("");
@@ -98,6 +106,10 @@ fn what_is_wrong_is_told_with_its_line_and_what_to_do() {
     for (text, part) in [
         ("process = \"a b\"", ":1: process: `a b` is not a name for a process"),
         ("log = \"[\"", ":1: log: `[` is not a log filter"),
+        (
+            "[clock]\nstart = 2026-03-09T12:00:00+08:00",
+            ":2: clock.start: money would be booked at a time that is not so. For a demonstration set",
+        ),
         (
             "[http]\nlisten = \"0.0.0.0:80\"",
             ":2: http.listen: 0.0.0.0:80 would carry access tokens",

@@ -1,10 +1,6 @@
 //! From a driver's wish to charging, or to nothing: S05 §2.1, the top of the order table.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::{Fact, StopCause},
     ids::OrderId,

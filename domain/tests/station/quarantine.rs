@@ -1,11 +1,7 @@
 //! What waits for a person: records that contradict one another, cards that changed hands, figures that a person types in.
 //! Whatever a pile says is kept or refused, and nobody pays twice without somebody who knows that they do.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     card::HOLDERS_MAX,
     energy::Finding,

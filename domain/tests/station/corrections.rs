@@ -1,10 +1,6 @@
 //! Bills that were settled and were wrong: a person corrects them, up or down, and two do where it is much.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     correction::{Approval, BILL_VERSIONS_MAX},
     ids::OrderId,

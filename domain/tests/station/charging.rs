@@ -1,10 +1,6 @@
 //! While energy flows, or may: limits, stops, lost piles. S05 §2.2, S03 §2.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::{Fact, StopCause},
     ledger::Account,

@@ -1,10 +1,6 @@
 //! A bill without a record, and what the late record makes of it: nobody escapes, and nobody pays twice.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::{Fact, PaidFrom},
     ids::OrderId,

@@ -1,10 +1,6 @@
 //! What one pile may have journaled in a day: beyond it the journal is safe from the pile, and its money goes on.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::{Fact, Raw},
     ids::{CardId, OrderId},

@@ -1,10 +1,6 @@
 //! Records and estimates held against what the station saw of the register, and against who accounts for it already.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::QuarantineReason,
     ids::{CardId, OrderId},

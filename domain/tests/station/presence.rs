@@ -1,11 +1,7 @@
 //! What a pile says, or does not say, of the sessions at its connectors: silence, boots, pauses, sessions that nobody
 //! ordered, restarts under one name, and two devices with one identity.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     energy::Finding,
     fact::Fact,

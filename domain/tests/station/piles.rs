@@ -1,10 +1,6 @@
 //! Piles that come, fault, drop and go: S05 §5.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::Fact,
     ids::ConnectorNo,

@@ -29,12 +29,13 @@ struct Expected {
 }
 
 fn sessions() -> Vec<Session> {
-    serde_json::from_str(include_str!("../../tests/figures/sessions.json")).expect("sessions.json is what it should be")
+    serde_json::from_str(include_str!("../../../tests/figures/sessions.json"))
+        .expect("sessions.json is what it should be")
 }
 
 #[test]
 fn every_session_costs_what_the_other_program_says() {
-    let expected: Vec<Expected> = serde_json::from_str(include_str!("../../tests/figures/expected.json"))
+    let expected: Vec<Expected> = serde_json::from_str(include_str!("../../../tests/figures/expected.json"))
         .expect("expected.json is what it should be");
     let sessions = sessions();
     assert!(sessions.len() >= 10);

@@ -1,10 +1,6 @@
 //! Sessions that a pile ran alone, and clocks that cannot be trusted.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::{Fact, QuarantineReason},
     ids::{CardId, OrderId},

@@ -1,10 +1,6 @@
 //! A station that lost its clock: it goes on earning, and nothing is paid by a time that it cannot believe itself.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::Fact,
     ids::{BootId, CardId, OrderId},

@@ -1,10 +1,6 @@
 //! What of a record cannot be read is kept as it was written, beside the record, wherever that goes.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::{Fact, QuarantineReason, Raw},
     ids::OrderId,

@@ -1,10 +1,6 @@
 //! A business day's energy: what orders billed held against what the registers moved, reported once, at 01:00.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     energy::{ConnectorDay, EnergyReport, Finding},
     ids::{CardId, OrderId},

@@ -1,11 +1,7 @@
 //! The desk: top-ups typed wrong, shifts, and cash that goes to the bank. The till and the day agree at every step; the
 //! bench looks after each.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     desk::{CashMoved, DeskDay},
     fact::PaidFrom,

@@ -1,10 +1,6 @@
 //! Where a register is: whoever said it, what the pile says from then on has the last word, and every doubt has a way back.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     energy::Finding,
     fact::Fact,

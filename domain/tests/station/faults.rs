@@ -1,10 +1,6 @@
 //! When a connector is at fault, by whoever told it: events, heartbeats, boots, records and people.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::Fact,
     faults::FaultState,

@@ -1,10 +1,6 @@
 //! Records become bills and bills become money: S05 §2.2, §2.3, §4, §5; S03 §3.1.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::{Fact, PaidFrom, QuarantineReason, Raw},
     ledger::{Account, Code},

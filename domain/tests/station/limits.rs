@@ -1,10 +1,6 @@
 //! What a station does not take any more, and why that loses nothing: a disk that fills, a pile that floods quarantine.
 
-#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
-
-mod bench;
-
-use bench::*;
+use crate::bench::*;
 use domain::{
     fact::Raw,
     ids::CardId,

@@ -205,19 +205,20 @@ fn a_payout_that_comes_late_is_of_the_first_day_that_is_not_final_and_of_none_tw
     assert_eq!(books(world), [9_940, 60, 20_000]);
     // It says that it was of the day that is final: it is of the next, and held against what was due of D2 and D3.
     say(world, D3, "W2", 19_880);
-    days_with_trade(world, D4, D5);
+    days_with_trade(world, D4, D4);
     catch_up(world);
-    assert_eq!(books(world), [9_940, 60, 40_000]);
+    assert_eq!(books(world), [9_940, 60, 30_000]);
     assert_eq!(open(world), Vec::<String>::new());
+    days_with_trade(world, D5, D5);
     night(world, "2026-03-15 01:00:00");
     assert_eq!(status(world, D4), Some(Status::Final));
     assert_eq!(books(world), [29_820, 180, 20_000]);
-    // And the next is of D4 alone: none of the days before it is due once more, nor are their fees.
-    say(world, D5, "W3", 9_940);
+    // And the next is of D4 and D5 alone: none of the days before them is due once more, nor are their fees.
+    say(world, D5, "W3", 19_880);
     days_with_trade(world, "2026-03-14", "2026-03-15");
     night(world, "2026-03-17 01:00:00");
     assert_eq!(open(world), Vec::<String>::new());
-    assert_eq!(books(world), [39_760, 240, 20_000]);
+    assert_eq!(books(world), [49_700, 300, 20_000]);
 }
 
 fn a_payout_that_comes_late_has_its_night_too(world: &World) {
@@ -313,7 +314,7 @@ fn nothing_is_said_while_the_channels_own_days_are_being_done(world: &World) {
     say(world, D3, "W1", 19_880);
     world.execute(
         "UPDATE run SET status = 'replaced' WHERE day = $1 AND status = 'provisional'",
-        vec![D2.into()],
+        vec![D3.into()],
     );
     assert_eq!(catch_up(world), 0);
     assert_eq!(status(world, D3), None);

@@ -27,8 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 
 /// An order as the driver sees it, at most every 5 s (WebSocket).
 ///
-/// The first message comes once the station has sent one; while the site is away none does. The role `station` sees orders of head office's
-/// members.
+/// The first message comes once the station has sent one; while the site is away none does. `station` sees orders of head office's members.
 #[utoipa::path(
     get, path = "/v1/sites/{site}/orders/{order}/live", tag = "orders",
     params(

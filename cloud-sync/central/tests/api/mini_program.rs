@@ -220,7 +220,7 @@ impl Day {
             .await
             .expect(200);
         let wanted = json!({ "channel": "wechat", "amount": "50.00" });
-        let asked = day
+        let asked = self
             .office
             .post(back_end, "/v1/members/w/top-ups", &wanted)
             .await

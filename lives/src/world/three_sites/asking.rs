@@ -72,8 +72,11 @@ impl ThreeSites {
             return Ok(());
         }
         if self.office.is_there() {
-            let mut orders = here.world.oracle.rows.orders();
-            let order = orders.find(|order| order.state.is_open()).map(|order| order.id.clone());
+            let order = {
+                let mut orders = here.world.oracle.rows.orders();
+                let open = orders.find(|order| order.state.is_open());
+                open.map(|order| order.id.clone())
+            };
             self.questions += 1;
             let (id, what) = (self.questions, Question::BalanceSheet);
             let asked = &mut self.sites[site].asked;
@@ -114,7 +117,9 @@ impl ThreeSites {
         let asked = &self.sites[site].asked;
         if kind == Kind::Live {
             let frame: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-            let order = frame["order_id"].as_str().and_then(|order| order.parse().ok());
+            let order = frame["order_id"]
+                .as_str()
+                .and_then(|order| order.parse::<OrderId>().ok());
             return match order.is_some_and(|order| asked.orders.contains(&order)) {
                 true => Ok(()),
                 false => Err(format!("site {site} shows {frame}, which nobody watches")),

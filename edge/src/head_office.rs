@@ -1,6 +1,8 @@
 //! What the station and its head office are to each other: keys, the numbers that only a fresh answer repeats, and what head
 //! office said last. A broker between them, or the program on this box that faces the WAN, can make none of it.
 
+pub mod line_watch;
+
 use crate::{
     station::Station,
     store::{Opening, Store, StoreError},
@@ -431,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_answer_to_the_latest_hello_is_fresh() {
+    fn rule_2_only_the_answer_to_the_latest_hello_is_fresh() {
         let (end, key) = end();
         let old = end.hello().unwrap();
         let latest = end.hello().unwrap();
@@ -450,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn head_offices_time_counts_by_an_answer_to_the_latest_ping_and_once() {
+    fn rule_2_head_offices_time_counts_by_an_answer_to_the_latest_ping_and_once() {
         let (end, key) = end();
         let answer = |nonce| {
             let now = Wall(1_800_000_000_000);

@@ -293,7 +293,7 @@ async fn the_copy_has_the_rows_and_the_books_of_the_station_also_after_a_restart
 }
 
 #[tokio::test]
-async fn what_is_here_is_skipped_what_overlaps_is_checked_and_a_gap_is_not_taken() {
+async fn rule_9_what_is_here_is_skipped_what_overlaps_is_checked_and_a_gap_is_not_taken() {
     let journal = Journal::of(4);
     let head_office = HeadOffice::of(&journal).await;
     let ends = journal.ends(30);
@@ -353,7 +353,7 @@ async fn another_journal_of_the_same_site_is_a_fork_wherever_it_begins() {
 }
 
 #[tokio::test]
-async fn an_entry_that_is_not_known_here_stops_at_the_batch_before_it_and_one_that_contradicts_likewise() {
+async fn rule_1_a_batch_with_an_entry_that_is_not_known_here_or_contradicts_is_not_taken_at_all() {
     for (what, state) in [
         (r#"{"FutureKind":{"order":"x"}}"#, State::Ahead),
         (
@@ -399,7 +399,7 @@ async fn a_batch_that_the_station_did_not_sign_is_no_batch() {
 }
 
 #[tokio::test]
-async fn whoever_lost_the_site_writes_nothing() {
+async fn rule_9_whoever_lost_the_site_writes_nothing() {
     let journal = Journal::of(8);
     let head_office = HeadOffice::of(&journal).await;
     let ends = journal.ends(30);

@@ -273,7 +273,7 @@ async fn a_restored_station_gets_back_what_head_office_has_and_books_nothing_bef
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_directive_and_a_voucher_wait_until_the_station_has_its_journal_back() {
+async fn rule_5_a_directive_and_a_voucher_wait_until_the_station_has_its_journal_back() {
     let mut world = World::new("recovering-money").await;
     let end = world.end;
     // It has met its head office, in the hours that are lost.
@@ -363,7 +363,7 @@ async fn wait_for_puback(pile: &mut Hand) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_tail_only_the_whole_of_what_head_office_signed_and_follows_is_taken() {
+async fn rule_1_of_a_tail_only_the_whole_of_what_head_office_signed_and_follows_is_taken() {
     let mut world = World::new("tail-refused").await;
     let (end, last) = (world.end, world.line.head().seq);
     world.restore().await;
@@ -430,7 +430,29 @@ async fn of_a_tail_only_the_whole_of_what_head_office_signed_and_follows_is_take
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_a_fresh_acknowledgement_ends_a_recovery() {
+async fn rule_11_a_copy_from_before_another_key_gets_its_tail_once_that_key_is_in_its_configuration() {
+    let mut world = World::new("tail-by-another-key").await;
+    let (end, last) = (world.end, world.line.head().seq);
+    world.restore().await;
+    let other = SigningKey::from_seed([3; 32]);
+    let tail = world.line.tail_by(&other, end, last);
+    refused(world.line.put("tail", tail.clone()).await, 422, "frame-not-signed");
+    assert_eq!((world.head().await, world.is_recovering().await), (end, true));
+    world.station.kill().unwrap();
+    let path = world.station.config_path();
+    let config = std::fs::read_to_string(&path).unwrap();
+    let one = Line::in_configuration(&head_office());
+    assert!(config.contains(&one), "{config}");
+    let both = [head_office().public(), other.public()].map(|key| format!("\"{key}\""));
+    let both = format!("public_key = [{}]", both.join(", "));
+    std::fs::write(&path, config.replace(&one, &both)).unwrap();
+    world.station.start_again().await.unwrap();
+    world.line.put("tail", tail).await.unwrap().success().unwrap();
+    assert_eq!(world.head().await, last);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_2_only_a_fresh_acknowledgement_ends_a_recovery() {
     let mut world = World::new("fresh-ack").await;
     let end = world.end;
     let old = world
@@ -466,7 +488,7 @@ async fn only_a_fresh_acknowledgement_ends_a_recovery() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_while_recovering_goes_to_the_pile_and_is_journaled_after_it() {
+async fn rule_5_a_stop_while_recovering_goes_to_the_pile_and_is_journaled_after_it() {
     let mut world = World::new("stop-recovering").await;
     let (end, last) = (world.end, world.line.head().seq);
     world.restore().await;
@@ -538,7 +560,7 @@ async fn a_stop_while_recovering_goes_to_the_pile_and_is_journaled_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_that_is_reached_while_recovering_stops_the_session_and_is_journaled_after_it() {
+async fn rule_5_a_limit_that_is_reached_while_recovering_stops_the_session_and_is_journaled_after_it() {
     let mut world = World::with("limit-recovering", json!({ "kwh": "0.2000" })).await;
     let (end, last) = (world.end, world.line.head().seq);
     world.restore().await;

@@ -43,8 +43,8 @@ struct Chain {
     first: HeadOfficeProcess,
     second: HeadOfficeProcess,
     db: Db,
-    /// The way to the broker, once there is another than the straight one.
-    line: Option<Relay>,
+    /// The ways to the broker, each through the one before.
+    lines: Vec<Relay>,
 }
 
 /// The first process of head office, which runs alone, and its database.
@@ -80,7 +80,7 @@ impl Chain {
             first,
             second,
             db,
-            line: None,
+            lines: Vec::new(),
         }
     }
 
@@ -92,9 +92,16 @@ impl Chain {
         self.orders.push(order);
     }
 
-    /// The process with the site's desk is killed when it has some of what the station sends. The rest cannot arrive before that: the
-    /// line holds it.
+    /// The process with the site's desk is killed when it has some of what the station sends, and not all.
     async fn killed_while_batches_are_on_their_way(&mut self) {
+        let (before, last) = self.batches_are_on_their_way().await;
+        self.first.kill().unwrap();
+        self.rest_arrives(before, last).await;
+    }
+
+    /// Head office has some of what the station sends. The rest cannot arrive before it is let go: the line holds it. The entries
+    /// before, and the last.
+    async fn batches_are_on_their_way(&mut self) -> (u64, u64) {
         let line = Relay::to(self.agent.broker().unwrap()).await.unwrap();
         self.agent.terminate().await.unwrap();
         self.agent.meet_at(line.address).unwrap();
@@ -109,11 +116,15 @@ impl Chain {
             assert!(Instant::now() < deadline, "{}", self.first.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.first.kill().unwrap();
+        self.lines.push(line);
+        (before, last)
+    }
+
+    /// What the line has held is let go, to whoever is there by now.
+    async fn rest_arrives(&self, before: u64, last: u64) {
         let here = self.head().await;
         assert!(before < here && here < last, "{before} {here} {last}");
-        line.let_go();
-        self.line = Some(line);
+        self.lines.last().unwrap().let_go();
     }
 
     /// How far head office has the journal.
@@ -197,9 +208,18 @@ async fn behind_mosquitto_the_second_process_goes_on_with_the_site_of_one_that_i
     chain.nothing_is_lost_or_there_twice().await;
     assert!(chain.second.log().contains("this process has the site's desk"));
 
-    // And the broker itself, with what it remembered.
+    // And the broker itself, with what it remembered: head office has it all, and nothing is on its way.
     chain.first.start_again().await.unwrap();
     broker.kill();
+    chain.charge().await;
+    broker.start_again();
+    chain.charge().await;
+    chain.nothing_is_lost_or_there_twice().await;
+
+    // Once more, with what has not come through it yet.
+    let (before, last) = chain.batches_are_on_their_way().await;
+    broker.kill();
+    chain.rest_arrives(before, last).await;
     chain.charge().await;
     broker.start_again();
     chain.charge().await;

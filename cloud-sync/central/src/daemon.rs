@@ -65,6 +65,8 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How often it is looked for money that lies idle at sites.
 const RECALL_EVERY: Duration = Duration::from_secs(3_600);
+/// How often it is looked for sites that could not be told that a key has ended.
+const KEYS_EVERY: Duration = Duration::from_secs(3_600);
 /// How often it is looked for orders that wait for money in vain.
 const OVERDUE_EVERY: Duration = Duration::from_secs(5);
 /// Where files of bills are kept while they are imported, in `data_dir`.
@@ -251,6 +253,12 @@ pub async fn run(
         OVERDUE_EVERY,
         |money| money.end_overdue().map(drop),
         "orders that wait for money in vain could not be ended",
+    ));
+    beside.spawn(keep_rules(
+        money(),
+        KEYS_EVERY,
+        |money| money.end_keys(),
+        "sites could not be told that a key has ended",
     ));
     beside.spawn(pay_again(db.clone(), clock, bell.clone()));
     beside.spawn(daily.run());

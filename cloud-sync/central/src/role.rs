@@ -13,7 +13,7 @@ pub const PERSON: &str = "person";
 pub enum Role {
     /// Reads what the sites have: orders, members, piles, prices, energy.
     Viewer,
-    /// Reads where to charge and what members are told, places and stops orders: a mini-program's back end.
+    /// Reads where to charge, what members are told and their orders, places and stops these: a mini-program's back end.
     Station,
     /// After-sales: complaints and refunds.
     Service,

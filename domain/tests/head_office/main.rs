@@ -221,7 +221,7 @@ fn a_directive_is_taken_once_in_order_and_has_one_content() {
 }
 
 #[test]
-fn what_cannot_be_done_or_read_is_refused_by_a_fact_and_the_next_one_is_not_held_up() {
+fn rule_17_what_cannot_be_done_or_read_is_refused_by_a_fact_and_the_next_one_is_not_held_up() {
     let mut site = Joined::new();
     let no = site.no(DirectiveRow::Orders);
     let unreadable = Told {

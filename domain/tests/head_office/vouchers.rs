@@ -33,7 +33,7 @@ fn shown(voucher: Voucher) -> Input {
 }
 
 #[test]
-fn a_voucher_is_taken_once_and_its_directive_is_no_second_lease() {
+fn rule_15_a_voucher_is_taken_once_and_its_directive_is_no_second_lease() {
     let mut site = Joined::new();
     let ends = site.bench.now.wall.after_ms(3_600_000);
     site.bench.ok(shown(voucher("v1", "w", "20", ends)));

@@ -5,7 +5,7 @@ use super::{From, SILENT_MS, Scene, compare, follows, stands_at};
 use crate::bench::*;
 use domain::{
     fact::Fact,
-    head_office::{Directive, DirectiveNo, DirectiveRow, HqEpoch, VoucherRef},
+    head_office::{Directive, DirectiveNo, DirectiveRow, HqEpoch, HqKey, VoucherRef},
     ids::CardId,
     order::Until,
     policy::Policy,
@@ -13,6 +13,7 @@ use domain::{
     tariff::Tariff,
     units::Fen,
 };
+use std::collections::BTreeSet;
 
 const EPOCH: HqEpoch = HqEpoch([1; 16]);
 /// The order that head office has placed.
@@ -54,12 +55,14 @@ enum Tells {
     CardTaken,
     Maintenance,
     Tariff,
+    KeyCounts,
+    KeyEnds,
     Unreadable,
     Again,
 }
 
 impl Tells {
-    const ALL: [Tells; 33] = [
+    const ALL: [Tells; 35] = [
         Tells::Lease,
         Tells::LeaseOfAVoucher,
         Tells::Recall,
@@ -91,6 +94,8 @@ impl Tells {
         Tells::CardTaken,
         Tells::Maintenance,
         Tells::Tariff,
+        Tells::KeyCounts,
+        Tells::KeyEnds,
         Tells::Unreadable,
         Tells::Again,
     ];
@@ -165,6 +170,14 @@ fn told(n: u64, content: Result<Directive, String>, at_most: Option<domain::time
         content,
         at_most,
     }))
+}
+
+/// A key of head office's.
+fn key(key: u8, ends: Option<domain::time::Wall>) -> Directive {
+    Directive::Key {
+        key: HqKey([key; 32]),
+        ends,
+    }
 }
 
 /// Why the directive of this step was refused; none where it was done.
@@ -331,6 +344,8 @@ impl Scene {
                     by,
                 }
             }
+            Tells::KeyCounts => key(2, None),
+            Tells::KeyEnds => key(1, Some(soon)),
         }
     }
 
@@ -342,6 +357,11 @@ impl Scene {
             DirectiveRow::Orders => BEFORE + 1,
         };
         match tells {
+            // The one that takes its place counts already: a station is never left without one.
+            Tells::KeyEnds => {
+                tell(&mut self.bench, n, Ok(key(2, None)));
+                tell(&mut self.bench, n + 1, Ok(directive))
+            }
             Tells::Unreadable => tell(&mut self.bench, n, Err("unknown variant `teleport`".to_owned())),
             Tells::StartAtNoTime => self.bench.ok(told(n, Ok(directive), None)),
             Tells::Again => {
@@ -383,4 +403,14 @@ fn every_state_and_directive_leads_where_the_table_says() {
     let reached = pairs.map(|(from, tells)| line(from, tells));
     let table = include_str!("directives.txt");
     compare("state, directive", table, From::ALL.len() * Tells::ALL.len(), reached);
+}
+
+#[test]
+fn the_table_has_every_kind_of_directive_that_the_contract_has() {
+    let scene = scene(From::NoOrder);
+    let in_table: BTreeSet<&str> = Tells::ALL.map(|tells| scene.directive(tells).kind()).into();
+    let contract = include_str!("../../../cloud-sync/protocol/tests/directives.jsonl");
+    let read = |line: &str| serde_json::from_str::<Directive>(line).unwrap().kind();
+    let in_contract: BTreeSet<&str> = contract.lines().map(read).collect();
+    assert_eq!(in_table, in_contract);
 }

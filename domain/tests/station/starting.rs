@@ -354,7 +354,7 @@ fn blacklisting_never_stops_a_running_order() {
 }
 
 #[test]
-fn after_a_restore_no_deadline_fires_before_its_pile_is_heard_or_the_whole_time_has_run_anew() {
+fn rule_6_after_a_restore_no_deadline_fires_before_its_pile_is_heard_or_the_whole_time_has_run_anew() {
     let mut bench = Bench::new();
     let id = bench.place("m", "P1", "50");
     // In the hours that are not here the pile may have confirmed the start.
@@ -368,7 +368,7 @@ fn after_a_restore_no_deadline_fires_before_its_pile_is_heard_or_the_whole_time_
 }
 
 #[test]
-fn after_a_restore_a_heartbeat_of_a_placed_order_counts_as_usual() {
+fn rule_6_after_a_restore_a_heartbeat_of_a_placed_order_counts_as_usual() {
     for is_charging in [true, false] {
         let mut bench = Bench::new();
         let id = bench.place("m", "P1", "50");

@@ -95,7 +95,7 @@ fn entries(store: &Store, after: u64) -> Vec<Entry> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_restore_elapsed_time_goes_on_from_the_last_applied_entry() {
+async fn rule_6_after_a_restore_elapsed_time_goes_on_from_the_last_applied_entry() {
     let bench = Bench::new().await;
     let lost = Lost::of(&bench).await;
     let (station, _) = lost.restored("restored.redb");

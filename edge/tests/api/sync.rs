@@ -201,7 +201,7 @@ async fn the_feed_signs_the_place_of_the_last_entry_of_each_page() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn head_offices_time_bounds_the_clock_by_the_answer_to_the_latest_ping_alone() {
+async fn rule_2_head_offices_time_bounds_the_clock_by_the_answer_to_the_latest_ping_alone() {
     let bench = Bench::with_head_office(&head_office()).await;
     let late = Wall::parse("2027-03-01T10:00:00+08:00").unwrap();
     let pong = |nonce| Pong { nonce, now: late }.to_bytes(&site(), &head_office());

@@ -442,7 +442,7 @@ fn an_order_that_somebody_watches_is_urgent_and_its_frames_come_every_five_secon
 }
 
 #[test]
-fn what_is_not_acknowledged_is_sent_again() {
+fn rule_9_what_is_not_acknowledged_is_sent_again() {
     let mut bench = Bench::new();
     bench.give(Input::Connected);
     bench.pass(1_000);

@@ -225,7 +225,7 @@ pub(crate) fn was_restored(forgotten: &[Forgotten]) -> Option<String> {
         .map_or_else(|| "none".to_owned(), |epoch| epoch.to_string());
     Some(format!(
         "head office's database has forgotten something: site {} says that its journal was acknowledged up to {place} by head \
-         office's life {life}, and one of them is not known here{others}. Was the database restored from a copy, or did a failover \
+         office's life {life}, and one of them, or a directive that it has taken, is not known here{others}. Was the database restored from a copy, or did a failover \
          lose its end? Nothing is acknowledged to these sites until somebody says so: stop the daemon (all of them, where several \
          share the database), say `holdfast-central restored --reason …`, and start it again",
         first.site

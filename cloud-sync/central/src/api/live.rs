@@ -27,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 
 /// An order as the driver sees it, at most every 5 s (WebSocket).
 ///
-/// The first message comes once the station has sent one; while the site is away none does.
+/// The first message comes once the station has sent one; while the site is away none does. `station` sees orders of head office's members.
 #[utoipa::path(
     get, path = "/v1/sites/{site}/orders/{order}/live", tag = "orders",
     params(
@@ -39,7 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
             its token as subprotocol: `new WebSocket(url, [\"bearer\", token])`"),
         (status = 426, description = "This is a WebSocket"),
     ),
-    security(("bearer" = ["viewer"])),
+    security(("bearer" = ["viewer"]), ("bearer" = ["station"])),
 )]
 async fn watch_order(
     State(api): State<ApiState>,
@@ -47,7 +47,7 @@ async fn watch_order(
     caller: Caller,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    api.order(&site, &order).await?;
+    api.order_for(&caller, &site, &order).await?;
     let watching = api.asks.watch(&site, &order);
     let watching = watching.map_err(|why| not_answered(&site, why))?;
     api.sockets.show(caller, upgrade, OrderFeed(watching))

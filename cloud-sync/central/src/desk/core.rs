@@ -320,8 +320,13 @@ impl Core {
         let has_place = hello
             .acknowledged
             .map_or(Ok(true), |place| ingest::has(tx, site, place))?;
+        // Of a former life nothing is issued any more, and people know of what it has forgotten.
+        let has_directives = match hello.hq_epoch {
+            Some(epoch) if named.is_none() => directives::reach(tx, (&site.id, epoch), hello.directives)?,
+            _ => true,
+        };
         let before = forgotten::of(tx, &site.id)?;
-        if was_here && has_place {
+        if was_here && has_place && has_directives {
             if before.is_some() {
                 forgotten::remove(tx, &site.id)?;
             }
@@ -329,7 +334,7 @@ impl Core {
         }
         let reaches = |said: &Forgotten| said.acknowledged.map(|place| place.seq);
         let is_same = |said: &Forgotten| reaches(said) >= hello.acknowledged.map(|place| place.seq);
-        if was_here && before.as_ref().is_some_and(|said| said.is_known && is_same(said)) {
+        if was_here && has_directives && before.as_ref().is_some_and(|said| said.is_known && is_same(said)) {
             // The station keeps the place until head office has come there again.
             return Ok(false);
         }

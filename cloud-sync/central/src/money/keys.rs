@@ -1,11 +1,12 @@
 //! Head office signs with another key (rule 11): it is announced to every site by a directive that the old one signs, and takes the
 //! old one's place when every site has said that it counts there. Then the old one ends, a day after the last voucher that it
-//! can have signed. It is done when a person asks, each time as far as it can be.
+//! can have signed. It is done when a person asks, each time as far
+//! as it can be; only that the old one has ended is said again by itself, to whoever could not be told.
 
 use super::{Decided, Money, Refused, VOUCHER_MS_MAX};
 use crate::store::{StoreError, at_sites, identity, sites};
 use domain::{
-    head_office::{Directive, HqKey},
+    head_office::{Directive, HQ_KEYS_MAX, HqKey},
     ids::SiteId,
 };
 use protocol::key::PublicKey;
@@ -61,6 +62,7 @@ impl Money<'_> {
                 return Ok(Err(Refused::UnknownSite(site.clone())));
             }
         }
+        self.end_keys()?;
         let next = identity::announced(self.tx)?.public();
         let mut believing = Vec::new();
         for site in sites::all(self.tx)? {
@@ -83,22 +85,47 @@ impl Money<'_> {
                 sites: believing,
             }));
         }
-        let old = identity::change_key(self.tx)?;
-        let ends = Directive::Key {
-            key: old.into(),
-            ends: Some(self.now.after_ms(VOUCHER_MS_MAX + LATE_MS)),
-        };
-        for (site, believes) in &believing {
-            if *believes == Believes::Yes {
-                // One that stands still since believes the old one for longer.
-                let _told = self.direct(site, &ends)?;
-            }
-        }
+        identity::change_key(self.tx, self.now.after_ms(VOUCHER_MS_MAX + LATE_MS))?;
+        self.end_keys()?;
         Ok(Ok(Rotation {
             key: next,
             next: None,
             sites: believing,
         }))
+    }
+
+    /// Tells sites which keys have ended, and again until their journals say so: one that stood still when it was said, or lives on
+    /// a branch that knows nothing of it, would believe the old key for ever.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn end_keys(&mut self) -> Result<(), StoreError> {
+        let ended = identity::ended_keys(self.tx)?;
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let signs = HqKey::from(identity::signs_with(self.tx)?.public());
+        for site in self.open_sites()? {
+            let known = at_sites::head_offices_keys(self.tx, &site)?;
+            // Where the key that signs stands in the configuration alone, that says which others count.
+            if known.get(&signs) != Some(&None) {
+                continue;
+            }
+            for &(key, ends) in &ended {
+                let key = HqKey::from(key);
+                let is_full = known.len() >= HQ_KEYS_MAX && !known.contains_key(&key);
+                if is_full || known.get(&key).is_some_and(Option::is_some) {
+                    continue;
+                }
+                let directive = Directive::Key { key, ends: Some(ends) };
+                let last = self.last_told(&site, directive.kind(), &key.to_string())?;
+                if last.as_ref() != Some(&directive) {
+                    // One that is not followed since is told when it is.
+                    let _told = self.direct(&site, &directive)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn announce(&mut self, site: &SiteId, key: HqKey) -> Result<Believes, StoreError> {

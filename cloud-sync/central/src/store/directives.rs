@@ -8,7 +8,7 @@ use domain::{
     time::Wall,
     units::Fen,
 };
-use protocol::frame::SignedDirective;
+use protocol::{frame::SignedDirective, status::DirectivesTaken};
 use ring::digest::{SHA256, digest};
 
 /// What became of a directive.
@@ -76,6 +76,27 @@ fn next_number(tx: &mut dyn Tx, site: &SiteId, epoch: HqEpoch, row: DirectiveRow
         &[site.as_str().into(), epoch.to_string().into(), row_word(row).into()],
     )?;
     next.ok_or_else(|| bad("the number"))?.count(0)
+}
+
+/// Whether a life of head office's has issued this many directives of each row to a site: what was taken is in the database.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn reach(tx: &mut dyn Tx, (site, epoch): (&SiteId, HqEpoch), taken: DirectivesTaken) -> Result<bool, StoreError> {
+    for (row, n) in [
+        (DirectiveRow::Orders, taken.orders),
+        (DirectiveRow::Others, taken.others),
+    ] {
+        let last = tx.query_optional(
+            "SELECT n FROM directive_row WHERE site = $1 AND hq_epoch = $2 AND row = $3",
+            &[site.as_str().into(), epoch.to_string().into(), row_word(row).into()],
+        )?;
+        let last = last.map(|mut row| row.count(0)).transpose()?;
+        if n > last.unwrap_or(0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Holds a site's numbers fast: whoever issues anything to it meanwhile waits, and sees what became of the site.
@@ -225,6 +246,9 @@ pub fn waiting(
 
 /// A site's journal has forked: stops that stand behind money, which may not go there now, are said once more in the row that
 /// carries none (rule 10). Taken twice a stop changes nothing.
+///
+/// Recalls that stand behind money wait with it. Said once more one would be done twice in the end, and take twice as much; whoever
+/// needs the money asks for it again, which goes past ([`crate::money::Money::recall`]).
 ///
 /// # Errors
 /// [`StoreError`].

@@ -1,5 +1,5 @@
-//! What sites say of head office that this database does not know (rule 3): a life of it, or a place up to which it has
-//! acknowledged their journals. It was restored from a copy, or a failover lost its last commits; until people have said so, by
+//! What sites say of head office that this database does not know (rule 3): a life of it, a place up to which it has
+//! acknowledged their journals, or a directive. It was restored from a copy, or a failover lost its last commits; until people have said so, by
 //! `restored`, nothing is acknowledged to these sites.
 
 use super::{Row, StoreError, Tx, identity};

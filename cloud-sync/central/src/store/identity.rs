@@ -1,6 +1,6 @@
 //! What this database is: which life of head office's, and what head office signs with.
 
-use super::{StoreError, Tx, forgotten};
+use super::{Row, StoreError, Tx, forgotten};
 use domain::time::Wall;
 use protocol::{
     frame::HqEpoch,
@@ -82,20 +82,38 @@ pub fn announced(tx: &mut dyn Tx) -> Result<SigningKey, StoreError> {
     key_of(&row.text(0)?)
 }
 
-/// The announced key takes the place of the one that signs; which that was.
+/// The announced key takes the place of the one that signs, which counts until sites' marks of vouchers have come to `ends`.
 ///
 /// # Errors
 /// [`StoreError::Broken`]: none is announced.
-pub fn change_key(tx: &mut dyn Tx) -> Result<PublicKey, StoreError> {
+pub fn change_key(tx: &mut dyn Tx, ends: Wall) -> Result<(), StoreError> {
     let old = signs_with(tx)?.public();
     let changed = tx.execute(
         "UPDATE head_office SET signing_key = next_key, next_key = NULL WHERE id = 1 AND next_key IS NOT NULL",
         &[],
     )?;
-    match changed {
-        1 => Ok(old),
-        _ => Err(StoreError::Broken("no key of head office's is announced".to_owned())),
+    if changed != 1 {
+        return Err(StoreError::Broken("no key of head office's is announced".to_owned()));
     }
+    tx.execute(
+        "INSERT INTO ended_key (public_key, ends) VALUES ($1, $2)",
+        &[old.to_string().into(), ends.0.into()],
+    )
+    .map(drop)
+}
+
+/// The keys that signed once, and when they end.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn ended_keys(tx: &mut dyn Tx) -> Result<Vec<(PublicKey, Wall)>, StoreError> {
+    let rows = tx.query("SELECT public_key, ends FROM ended_key ORDER BY ends, public_key", &[])?;
+    let ended = |mut row: Row| {
+        let key = row.text(0)?.parse::<PublicKey>();
+        let key = key.map_err(|_| StoreError::Broken("a key that has ended is not as it was kept".to_owned()))?;
+        Ok((key, Wall(row.int(1)?)))
+    };
+    rows.into_iter().map(ended).collect()
 }
 
 /// What sites that come in are to believe: the key that signs, and the one that is announced.

@@ -15,7 +15,7 @@ mod suspense;
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 10;
+const VERSION: i64 = 12;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -91,6 +91,11 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
         9 => of_both(payouts::TABLES, dialect),
         // A key that is announced to sites and does not sign yet.
         10 => of_both(&["ALTER TABLE head_office ADD COLUMN next_key TEXT"], dialect),
+        // Keys that signed once, and up to which mark of vouchers they count.
+        12 => of_both(
+            &["CREATE TABLE ended_key (public_key TEXT PRIMARY KEY, ends BIGINT NOT NULL)"],
+            dialect,
+        ),
         _ => Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     station::lived,
 };
 use central::asks::{Asks, NotAnswered};
-use domain::ids::SiteId;
+use domain::ids::{OrderId, SiteId};
 use futures_util::StreamExt;
 use protocol::{
     read_through::{AnswerPart, Ask, PART_MAX, Question},
@@ -110,41 +110,55 @@ pub(crate) async fn a_site_that_is_away_or_unknown_is_said_to_be(office: Office)
     assert_eq!(office.asks.counts(), (0, 0));
 }
 
-pub(crate) async fn whoever_watches_an_order_sees_its_newest_frame_while_they_do(office: Office) {
-    let lived = lived();
-    office.follow(&lived.journal("s1")).await;
-    let made = office
-        .local(
-            "POST",
-            "/v1/tokens",
-            Some(&json!({ "name": "board", "roles": ["viewer"] })),
-        )
-        .await
-        .expect(201);
-    let token = made["token"].as_str().unwrap();
-    let (s1, order) = (site("s1"), lived.open.clone());
-    let frame = |seq: u64| json!({ "seq": seq, "order_id": order.as_str(), "state": "CHARGING" }).to_string();
-    assert!(!office.asks.hear_live(&s1, frame(1).as_bytes()), "nobody watches");
-    let mut request = format!("ws://{}/v1/sites/s1/orders/{order}/live", office.address)
+/// An open WebSocket.
+pub(crate) type Socket = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;
+
+/// Somebody watches an order, and its site is told so.
+pub(crate) async fn watching(office: &Office, who: &Somebody, site: &SiteId, order: &OrderId) -> Socket {
+    let mut request = format!("ws://{}/v1/sites/{site}/orders/{order}/live", office.address)
         .into_client_request()
         .unwrap();
+    let token = who.0[0].1.trim_start_matches("Bearer ");
     let protocols = format!("bearer, {token}");
     request
         .headers_mut()
         .insert("sec-websocket-protocol", protocols.parse().unwrap());
     let stream = tokio::net::TcpStream::connect(office.address).await.unwrap();
-    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-    // The station is told, and sends what it has.
+    let (socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
     loop {
-        let told =
-            office.sent.frames.lock().unwrap().iter().any(|(site, kind, payload)| {
-                *site == s1 && *kind == Kind::Watch && payload == order.as_str().as_bytes()
-            });
+        let told = office
+            .sent
+            .frames
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|(to, kind, payload)| to == site && *kind == Kind::Watch && payload == order.as_str().as_bytes());
         if told {
-            break;
+            return socket;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// The next that it is shown.
+pub(crate) async fn next_frame(socket: &mut Socket) -> String {
+    loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Text(text) => return text.to_string(),
+            Message::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(crate) async fn whoever_watches_an_order_sees_its_newest_frame_while_they_do(office: Office) {
+    let lived = lived();
+    office.follow(&lived.journal("s1")).await;
+    let reader = office.machine("board", &["viewer"]).await;
+    let (s1, order) = (site("s1"), lived.open.clone());
+    let frame = |seq: u64| json!({ "seq": seq, "order_id": order.as_str(), "state": "CHARGING" }).to_string();
+    assert!(!office.asks.hear_live(&s1, frame(1).as_bytes()), "nobody watches");
+    let mut socket = watching(&office, &reader, &s1, &order).await;
     assert!(
         !office.asks.hear_live(&site("s2"), frame(1).as_bytes()),
         "another site's"
@@ -153,13 +167,7 @@ pub(crate) async fn whoever_watches_an_order_sees_its_newest_frame_while_they_do
     assert!(!office.asks.hear_live(&s1, b"nonsense"));
     for seq in [2, 3] {
         assert!(office.asks.hear_live(&s1, frame(seq).as_bytes()));
-        let shown = loop {
-            match socket.next().await.unwrap().unwrap() {
-                Message::Text(text) => break text.to_string(),
-                Message::Ping(_) => {}
-                other => panic!("{other:?}"),
-            }
-        };
+        let shown = next_frame(&mut socket).await;
         assert_eq!(shown, frame(seq));
     }
     assert_eq!(office.asks.counts(), (0, 1));
@@ -167,7 +175,6 @@ pub(crate) async fn whoever_watches_an_order_sees_its_newest_frame_while_they_do
     while office.asks.counts() != (0, 0) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let reader = Somebody::with_token(token);
     office
         .get(&reader, &format!("/v1/sites/s1/orders/{order}/live"))
         .await

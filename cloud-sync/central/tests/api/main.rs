@@ -124,6 +124,7 @@ on_both! {
     mini_program {
         the_examples_of_the_document_are_what_is_asked_and_answered
         the_postings_of_the_document_are_what_a_drivers_day_moves
+        its_own_token_starts_an_order_reads_it_follows_it_and_stops_it
     }
     stations {
         sites_are_shown_with_their_prices_and_free_connectors

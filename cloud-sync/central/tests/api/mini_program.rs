@@ -1,6 +1,7 @@
 //! `docs/mini-program.md` is what is asked and answered: its examples are those of the day that this test plays.
 
 use crate::{
+    asked::{next_frame, watching},
     bench::{Bench, HOUR, kwh, order_id, yuan},
     cluster::Folder,
     inbox::one_order,
@@ -16,6 +17,7 @@ use central::{
 };
 use domain::{
     head_office::{DirectiveRow, HqEpoch},
+    messages::CommandKind,
     order::State,
     policy::Policy,
     site::{Input, Told},
@@ -205,6 +207,40 @@ impl Day {
         }
     }
 
+    /// The member `w` is made, and pays 50.00 in through a channel.
+    async fn pays_in(&self, back_end: &Somebody) {
+        let put = json!({ "name": "Wang" });
+        self.office
+            .ask(back_end, "PUT", "/v1/members/w", Some(&put))
+            .await
+            .expect(204);
+        let channel =
+            json!({ "signs": "standard_webhooks", "secret": SECRET, "merchant": "1900000001", "fee_ppm": 6_000 });
+        self.office
+            .local("PUT", "/v1/channels/wechat", Some(&channel))
+            .await
+            .expect(200);
+        let wanted = json!({ "channel": "wechat", "amount": "50.00" });
+        let asked = self
+            .office
+            .post(back_end, "/v1/members/w/top-ups", &wanted)
+            .await
+            .expect(201);
+        let paid = json!({
+            "out_trade_no": asked["out_trade_no"], "transaction_id": "4200001", "amount": "50.00", "currency": "CNY", "status": "paid",
+        });
+        let at_s = BEGIN.0 / 1_000;
+        let signature = Secret::of_text(SECRET)
+            .unwrap()
+            .signature("m1", at_s, &paid.to_string());
+        let signed = Somebody::default()
+            .with("webhook-id", "m1")
+            .with("webhook-timestamp", &at_s.to_string())
+            .with("webhook-signature", &signature);
+        let path = "/v1/channels/wechat/callbacks";
+        self.office.ask(&signed, "POST", path, Some(&paid)).await.expect(200);
+    }
+
     /// An order through head office that charges `energy` from the register `from` on.
     async fn charges(&mut self, who: &Somebody, (name, prepay): (&'static str, &str), (from, energy): (&str, &str)) {
         let wanted = json!({ "site": "s1", "member": "w", "pile": "P1", "connector": 1, "prepay": prepay });
@@ -233,35 +269,7 @@ pub(crate) async fn the_postings_of_the_document_are_what_a_drivers_day_moves(of
     let back_end = office.machine("back-end", &["station"]).await;
     let service = office.machine("service", &["service"]).await;
     let mut day = Day::new(office).await;
-    let put = json!({ "name": "Wang" });
-    day.office
-        .ask(&back_end, "PUT", "/v1/members/w", Some(&put))
-        .await
-        .expect(204);
-    let channel = json!({ "signs": "standard_webhooks", "secret": SECRET, "merchant": "1900000001", "fee_ppm": 6_000 });
-    day.office
-        .local("PUT", "/v1/channels/wechat", Some(&channel))
-        .await
-        .expect(200);
-    let wanted = json!({ "channel": "wechat", "amount": "50.00" });
-    let asked = day
-        .office
-        .post(&back_end, "/v1/members/w/top-ups", &wanted)
-        .await
-        .expect(201);
-    let paid = json!({
-        "out_trade_no": asked["out_trade_no"], "transaction_id": "4200001", "amount": "50.00", "currency": "CNY", "status": "paid",
-    });
-    let at_s = BEGIN.0 / 1_000;
-    let signature = Secret::of_text(SECRET)
-        .unwrap()
-        .signature("m1", at_s, &paid.to_string());
-    let signed = Somebody::default()
-        .with("webhook-id", "m1")
-        .with("webhook-timestamp", &at_s.to_string())
-        .with("webhook-signature", &signature);
-    let path = "/v1/channels/wechat/callbacks";
-    day.office.ask(&signed, "POST", path, Some(&paid)).await.expect(200);
+    day.pays_in(&back_end).await;
     day.writes("top-up: the channel has called back, 50.00").await;
 
     let lease = json!({ "site": "s1", "amount": "10.00" });
@@ -301,10 +309,92 @@ pub(crate) async fn the_postings_of_the_document_are_what_a_drivers_day_moves(of
     );
 }
 
+/// Everything that a driver's mini-program does about an order, by the token that `docs/mini-program.md` has it made with.
+pub(crate) async fn its_own_token_starts_an_order_reads_it_follows_it_and_stops_it(office: Office) {
+    let back_end = office.machine("back-end", &["station"]).await;
+    let mut day = Day::new(office).await;
+    day.pays_in(&back_end).await;
+    let wanted = json!({ "site": "s1", "member": "w", "pile": "P1", "connector": 1, "prepay": "20.00" });
+    let placed = day.office.post(&back_end, "/v1/orders", &wanted).await.expect(202);
+    let order = order_id(placed["order"].as_str().unwrap());
+    day.down().await;
+    let command = day.bench.order(&order).commands[0].id.clone();
+    day.bench.reply("P1", &command, true);
+    day.bench.charging("P1", &order);
+    // The site has another, of its own member, of whom head office knows nothing else.
+    let own = day.bench.place("m", "P2", "20");
+    day.up().await;
+    let path = format!("/v1/orders/{order}");
+    let shown = day.office.get(&back_end, &path).await.expect(200);
+    assert_eq!(shown["state"], "placed");
+    let path = format!("/v1/sites/s1/orders/{order}");
+    let shown = day.office.get(&back_end, &path).await.expect(200);
+    assert_eq!(
+        (&shown["id"], &shown["member"], &shown["state"]),
+        (&json!(order.as_str()), &json!("w"), &json!("CHARGING"))
+    );
+
+    let s1 = "s1".parse().unwrap();
+    let mut socket = watching(&day.office, &back_end, &s1, &order).await;
+    let frame = json!({ "seq": 1, "order_id": order.as_str(), "state": "CHARGING" }).to_string();
+    assert!(day.office.asks.hear_live(&s1, frame.as_bytes()));
+    assert_eq!(next_frame(&mut socket).await, frame);
+
+    let viewer = day.office.machine("viewer", &["viewer"]).await;
+    let path_of_own = format!("/v1/sites/s1/orders/{own}");
+    for path in [path_of_own.clone(), format!("{path_of_own}/live")] {
+        let reply = day.office.get(&back_end, &path).await;
+        reply.problem(404, "unknown-order");
+    }
+    day.office.get(&viewer, &path_of_own).await.expect(200);
+    for path in [format!("{path}/bill"), format!("{path}/log"), "/v1/orders".to_owned()] {
+        let reply = day.office.get(&back_end, &path).await;
+        reply.problem(403, "role-too-low");
+    }
+
+    let stopped = day.office.post(&back_end, &format!("{path}/stop"), &json!({})).await;
+    stopped.expect(202);
+    day.down().await;
+    let told: Vec<_> = day
+        .bench
+        .order(&order)
+        .commands
+        .iter()
+        .map(|command| command.kind)
+        .collect();
+    assert_eq!(told, [CommandKind::Stop], "its pile is told");
+}
+
 #[test]
-fn whatever_the_document_names_is_served() {
+fn whatever_the_document_names_is_served_to_the_roles_that_it_says() {
     let served = serde_json::to_value(central::api::openapi()).unwrap();
     let (text, mut named) = (document(), 0);
+    let mut asked = |what: &str, method: &str, path: &str, sentence: &str| {
+        let operation = &served["paths"][path][method.to_ascii_lowercase()];
+        assert!(
+            operation.is_object(),
+            "docs/mini-program.md names {what}, which is not served"
+        );
+        let ways = operation["security"].as_array().unwrap();
+        let roles: BTreeSet<&str> = ways
+            .iter()
+            .filter_map(|way| way["bearer"].as_array())
+            .flatten()
+            .map(|role| role.as_str().unwrap())
+            .collect();
+        // Without a word about it, it is the back end's own, or everybody's.
+        let said: Vec<&str> = match sentence.split_once("(role ") {
+            None => vec!["station"],
+            Some((_, rest)) => rest.split(')').next().unwrap().split('`').skip(1).step_by(2).collect(),
+        };
+        for role in said {
+            assert!(
+                ways.iter().any(|way| way == &json!({})) || roles.is_empty() || roles.contains(role),
+                "docs/mini-program.md has the role {role} ask {what}, and it is for {roles:?}"
+            );
+        }
+        named += 1;
+    };
     for (at, _) in text.match_indices(" /v1/") {
         let rest = &text[at + 1..];
         let path = &rest[..rest
@@ -312,12 +402,13 @@ fn whatever_the_document_names_is_served() {
             .unwrap_or(rest.len())];
         let method = text[..at].rsplit(|c: char| !c.is_ascii_uppercase()).next().unwrap();
         let path = path.trim_end_matches('.').replace("/members/w/", "/members/{member}/");
-        let operation = &served["paths"][&path][method.to_ascii_lowercase()];
-        assert!(
-            operation.is_object(),
-            "docs/mini-program.md names {method} {path}, which is not served"
-        );
-        named += 1;
+        // Up to the end of the sentence, in which its role is named if it is another.
+        let sentence = rest.split(". ").next().unwrap().split("\n\n").next().unwrap();
+        asked(&format!("{method} {path}"), method, &path, sentence);
+        // What is named after it as only the end of a path.
+        if path == "/v1/sites/{site}/orders/{order}" && sentence.contains("its `/live`") {
+            asked("GET …/live", "GET", &format!("{path}/live"), sentence);
+        }
     }
-    assert!(named >= 6, "{named}");
+    assert!(named >= 20, "{named}");
 }

@@ -31,6 +31,7 @@ everywhere! {
     a_process_that_has_stood_still_answers_no_hello_with_a_head_that_is_past
     all_of_another_journal_that_comes_is_kept_and_not_the_first_batch_alone
     directives_are_sent_in_order_a_few_at_a_time_and_again_where_nobody_answers
+    rule_17_a_mass_of_blocks_holds_no_stop_back
     no_money_goes_to_a_site_on_two_branches_nor_what_stands_behind_it
     a_stop_behind_money_reaches_a_site_on_two_branches_all_the_same
     a_fork_is_one_after_a_restart_and_for_another_process_until_somebody_accepts
@@ -167,6 +168,35 @@ fn directives_are_sent_in_order_a_few_at_a_time_and_again_where_nobody_answers(h
     );
 }
 
+/// They have numbers of their own, and room of their own on the line.
+fn rule_17_a_mass_of_blocks_holds_no_stop_back(head_office: &HeadOffice) {
+    let journal = Journal::of_sessions("S1", 1);
+    head_office.add(&journal);
+    let site = journal.site.clone();
+    let told = head_office.write(move |tx| {
+        let of = (&site, HqEpoch([1; 16]));
+        for n in 0..1_000 {
+            let member = format!("m{n}").parse().unwrap();
+            let (reason, by) = (Some("a list".to_owned()), "li".to_owned());
+            directives::add(tx, of, &Directive::Block { member, reason, by }, ("li", NOW))?;
+        }
+        let (order, by) = ("o1".parse().unwrap(), "li".to_owned());
+        directives::add(tx, of, &Directive::Stop { order, by }, ("li", NOW))
+    });
+    let no = told.unwrap();
+    assert_eq!((no.row, no.n), (DirectiveRow::Orders, 1), "the first of its row");
+    let mut core = fresh(head_office, &journal);
+    let effects = head_office.read(move |tx| core.direct(tx, Mono(1_000))).unwrap();
+    let keys = PublicKeys::from(SigningKey::from_seed([2; 32]).public());
+    let sent = effects.iter().map(|Effect(_, bytes)| {
+        let said = SignedDirective::from_bytes(bytes, &journal.site, &keys).unwrap();
+        (said.no.row, said.no.n)
+    });
+    let mut expected = vec![(DirectiveRow::Orders, 1)];
+    expected.extend((1..=8).map(|n| (DirectiveRow::Others, n)));
+    assert_eq!(sent.collect::<Vec<_>>(), expected);
+}
+
 /// Whoever goes on with the other branch would take the money too, and it would be spent twice.
 fn no_money_goes_to_a_site_on_two_branches_nor_what_stands_behind_it(head_office: &HeadOffice) {
     let journal = Journal::of_sessions("S1", 1);
@@ -239,7 +269,12 @@ fn a_stop_behind_money_reaches_a_site_on_two_branches_all_the_same(head_office: 
         amount: domain::units::Fen(500),
         voucher: None,
     };
-    let (told, of) = ([stop("o1"), lease, stop("o2")], site.clone());
+    // Said once more a recall would be done twice.
+    let recall = Directive::Recall {
+        member: "w".parse().unwrap(),
+        up_to: domain::units::Fen(300),
+    };
+    let (told, of) = ([stop("o1"), lease, stop("o2"), recall], site.clone());
     head_office
         .write(move |tx| {
             let add = |directive| directives::add(tx, (&of, hq_epoch), directive, ("li", NOW)).map(drop);

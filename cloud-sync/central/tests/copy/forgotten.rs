@@ -15,6 +15,7 @@ use central::{
     store::{alerts::Kind, forgotten, identity, members, sites},
 };
 use domain::{
+    head_office::Directive,
     journal::Head,
     time::{Mono, Now},
     units::Fen,
@@ -22,7 +23,7 @@ use domain::{
 use protocol::{
     frame::{Ack, HqEpoch, Nonce},
     key::{PublicKeys, SigningKey},
-    status::{Hello, Status},
+    status::{DirectivesTaken, Hello, Status},
     topic::Kind as Topic,
 };
 use std::sync::Arc;
@@ -33,6 +34,7 @@ everywhere! {
     a_site_that_heard_of_a_former_life_alone_sends_again_what_was_forgotten
     what_a_site_says_no_more_is_asked_no_more
     rule_3_a_hello_that_names_what_is_not_known_freezes_all_wallets_until_people_let_them_go
+    rule_3_a_directive_that_was_taken_and_is_not_known_freezes_all_wallets
 }
 
 const OTHER: HqEpoch = HqEpoch([9; 16]);
@@ -43,6 +45,8 @@ struct Restored<'a> {
     journal: Journal,
     process: Arc<Office>,
     core: Option<Core>,
+    /// How far it says that it has taken directives.
+    directives: DirectivesTaken,
 }
 
 impl<'a> Restored<'a> {
@@ -54,6 +58,7 @@ impl<'a> Restored<'a> {
             journal,
             process: process(office),
             core: None,
+            directives: DirectivesTaken::default(),
         };
         restored.starts();
         let end = restored.journal.ends(20)[taken];
@@ -95,7 +100,7 @@ impl<'a> Restored<'a> {
             acknowledged,
             recovering: false,
             hq_epoch,
-            directives: protocol::status::DirectivesTaken::default(),
+            directives: self.directives,
             waiting_since: None,
             time_zone: String::new(),
             key: None,
@@ -296,4 +301,64 @@ fn rule_3_a_hello_that_names_what_is_not_known_freezes_all_wallets_until_people_
     let (beyond, new) = (beyond(&restored), restored.process.hq_epoch);
     assert_eq!(restored.greet(Some(beyond), Some(new)), None);
     assert!(frozen().is_some());
+}
+
+fn rule_3_a_directive_that_was_taken_and_is_not_known_freezes_all_wallets(office: &HeadOffice) {
+    let mut restored = Restored::new(office, 2);
+    let (former, here) = (
+        restored.process.hq_epoch,
+        restored.journal.place(restored.journal.ends(20)[2]),
+    );
+    let site = restored.journal.site.clone();
+    // One of each row, which the site has taken.
+    let told = office.write(move |tx| {
+        let mut money = Money::new(tx, NOW, "li");
+        let w = "w".parse().unwrap();
+        let block = Directive::Block {
+            member: w,
+            reason: None,
+            by: "li".to_owned(),
+        };
+        let stop = Directive::Stop {
+            order: "hq-1".parse().unwrap(),
+            by: "li".to_owned(),
+        };
+        Ok([money.direct(&site, &block)?, money.direct(&site, &stop)?].map(|no| no.unwrap().n))
+    });
+    assert_eq!(told, Ok([1, 1]));
+    let frozen = || office.read(identity::frozen).unwrap();
+    restored.directives = DirectivesTaken { orders: 1, others: 1 };
+    assert_eq!(restored.greet(Some(here), Some(former)), Some(here));
+    assert_eq!(
+        (frozen(), restored.asked()),
+        (None, None),
+        "what is known freezes nothing"
+    );
+    for beyond in [(2, 1), (1, 2)] {
+        restored.directives = DirectivesTaken {
+            orders: beyond.0,
+            others: beyond.1,
+        };
+        assert_eq!(restored.greet(Some(here), Some(former)), None, "{beyond:?}");
+        assert!(frozen().is_some_and(|why| why.contains("site S1")), "{beyond:?}");
+        assert!(restored.asked().unwrap().contains("a directive that it has taken"));
+        office.write(|tx| identity::freeze(tx, None)).unwrap();
+        // It is the same said again, and it is not known yet.
+        assert_eq!(restored.greet(Some(here), Some(former)), None);
+        restored.directives = DirectivesTaken { orders: 1, others: 1 };
+        assert_eq!(restored.greet(Some(here), Some(former)), Some(here));
+        office.write(|tx| identity::freeze(tx, None)).unwrap();
+    }
+    restored.directives = DirectivesTaken { orders: 2, others: 1 };
+    assert_eq!(restored.greet(Some(here), Some(former)), None);
+    restored.people_say_so();
+    office.write(|tx| identity::freeze(tx, None)).unwrap();
+    assert_eq!(restored.greet(Some(here), Some(former)), Some(here), "people know");
+    assert_eq!((frozen(), restored.asked()), (None, None));
+    // Of the new life nothing was issued.
+    let new = restored.process.hq_epoch;
+    restored.directives = DirectivesTaken { orders: 0, others: 1 };
+    assert_eq!(restored.greet(Some(here), Some(new)), None);
+    restored.directives = DirectivesTaken::default();
+    assert_eq!(restored.greet(Some(here), Some(new)), Some(here));
 }

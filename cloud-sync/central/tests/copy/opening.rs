@@ -29,7 +29,7 @@ use protocol::{
 use std::sync::Arc;
 
 everywhere! {
-    a_station_with_a_history_joins_by_a_signed_opening
+    rule_13_a_station_with_a_history_joins_by_a_signed_opening
     what_is_no_opening_of_the_site_is_refused
     a_site_that_joined_may_fork_and_its_branch_be_accepted
     what_came_before_the_opening_is_passed_over
@@ -198,7 +198,7 @@ fn all_is_right(office: &HeadOffice, journal: &Journal) {
     assert_eq!(compared(office, sheet(journal, end)), Compared::Equal);
 }
 
-fn a_station_with_a_history_joins_by_a_signed_opening(office: &HeadOffice) {
+fn rule_13_a_station_with_a_history_joins_by_a_signed_opening(office: &HeadOffice) {
     let journal = Journal::of_sessions("S1", 16);
     let at = place(&journal, BEFORE);
     let copy = joined(office, &journal, at);

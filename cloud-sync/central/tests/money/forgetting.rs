@@ -13,6 +13,7 @@ use central::{
     upkeep,
 };
 use domain::{
+    fact::Fact,
     head_office::{HqEpoch, Voucher},
     ids::SiteId,
     site::{Input, Rejected},
@@ -29,6 +30,8 @@ on_both! {
     a_voucher_that_was_taken_on_the_branch_that_was_left_is_taken_by_no_restored_one_and_comes_back
     a_voucher_that_two_boxes_with_one_disk_have_taken_is_credited_once
     a_voucher_that_one_of_two_boxes_with_one_disk_has_taken_comes_back_where_the_other_lives
+    rule_21_on_a_disk_that_is_lost_is_lost_what_was_journaled_after_the_last_acknowledgement
+    rule_21_after_a_restore_of_head_office_is_lost_what_the_restore_has_paid
 }
 
 /// Head office's database forgets everything that it has issued to a site: it is that of before.
@@ -365,5 +368,62 @@ fn a_voucher_that_one_of_two_boxes_with_one_disk_has_taken_comes_back_where_the_
         (company.wallet("w"), company.on_road("w"), company.there(0, "w")),
         (yuan("50"), Fen::ZERO, Fen::ZERO)
     );
+    company.check_equal();
+}
+
+/// Nine tenths of what can be lost is lost somewhere, and never more than all of it.
+fn is_reached(lost: Fen, bound: Fen) {
+    assert!(lost <= bound, "{lost} are lost, and {bound} can be");
+    assert!(bound > Fen::ZERO && lost.0 * 10 >= bound.0 * 9, "{lost} of {bound}");
+}
+
+fn rule_21_on_a_disk_that_is_lost_is_lost_what_was_journaled_after_the_last_acknowledgement(mut company: Company) {
+    company.member("w", "50");
+    leased(&company, 0, "w", "40");
+    company.settle();
+    let acknowledged = company.stations[0].bench.facts.len();
+    company.stations[0].is_cut = true;
+    let order = company.stations[0].bench.place("w", "P1", "20");
+    company.begin(0, "P1", &order);
+    company.end(0, "P1", &order, "18");
+    let bench = &company.stations[0].bench;
+    let delivered = bench.order(&order).paid.charged();
+    let after = &bench.facts[acknowledged..];
+    let bound: Fen = after
+        .iter()
+        .map(|(_, fact)| match fact {
+            Fact::OrderSettled { payment, .. } => payment.from_hold.total() + payment.from_allowance.total(),
+            _ => Fen::ZERO,
+        })
+        .sum();
+    // Another disk, with a copy that ends where head office is: the driver has the energy, and the money as well.
+    company.stations[0].restored(acknowledged, "e2", true);
+    company.stations[0].is_cut = false;
+    company.settle();
+    let lost = company.worth("w") - (yuan("50") - delivered);
+    is_reached(lost, bound);
+    company.check_equal();
+}
+
+fn rule_21_after_a_restore_of_head_office_is_lost_what_the_restore_has_paid(mut company: Company) {
+    company.member("w", "50");
+    leased(&company, 0, "w", "45");
+    company.down(0);
+    forget(&company, 0);
+    // The copy still has it in the wallet, from where it goes to another site.
+    leased(&company, 1, "w", "50");
+    company.settle();
+    let restore = company.balance("restore:A:w");
+    let mut delivered = Fen::ZERO;
+    for n in [0, 1] {
+        let order = company.stations[n].bench.place("w", "P1", "20");
+        company.begin(n, "P1", &order);
+        company.end(n, "P1", &order, "18");
+        delivered += company.stations[n].bench.order(&order).paid.charged();
+    }
+    company.settle();
+    assert!(delivered > yuan("20"), "{delivered}");
+    let had = company.worth("w") + delivered;
+    is_reached(had - yuan("50"), Fen::ZERO - restore);
     company.check_equal();
 }

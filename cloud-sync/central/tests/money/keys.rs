@@ -14,6 +14,7 @@ use protocol::{frame::State, key::PublicKey};
 on_both! {
     rule_11_a_new_key_signs_when_every_site_believes_it_and_the_old_one_ends_a_day_after
     a_site_that_stands_still_holds_it_up_until_a_person_leaves_it_out
+    a_site_that_stood_still_when_the_old_key_ended_is_told_so_when_it_is_followed_again
     a_key_that_was_announced_by_a_life_that_is_over_is_announced_again
 }
 
@@ -106,6 +107,53 @@ fn a_site_that_stands_still_holds_it_up_until_a_person_leaves_it_out(mut company
     assert_ne!(signs(&company), old);
     company.settle();
     assert_eq!(counting(&company, 1, old), [old], "its configuration tells it");
+}
+
+fn a_site_that_stood_still_when_the_old_key_ended_is_told_so_when_it_is_followed_again(mut company: Company) {
+    company.settle();
+    let old = signs(&company);
+    let new = rotate(&company, &[]).unwrap().next.unwrap();
+    company.settle();
+    // It has said that it believes the new one, and stands still when a person asks again.
+    let stands = |company: &Company, state: State| {
+        let site = company.site(1);
+        company
+            .write(move |tx| {
+                let found = sites::find(tx, &site)?.unwrap();
+                sites::stand_still(tx, crate::company::ME, &found, state, "a test")
+            })
+            .unwrap();
+    };
+    stands(&company, State::Broken);
+    assert_eq!(rotate(&company, &[]).unwrap().key, new);
+    company.settle();
+    let until = company.now().after_ms(25 * 3_600_000);
+    let closes = |company: &mut Company| {
+        let mark = domain::site::Input::CloseVouchers { certainly: until };
+        company.stations[1].bench.ok(mark);
+    };
+    closes(&mut company);
+    assert_eq!(counting(&company, 1, old).len(), 2, "nobody could tell it");
+    let hourly = |company: &Company| company.may(|money| money.end_keys().map(Ok)).unwrap();
+    hourly(&company);
+    let of = (company.site(1), company.epoch);
+    let waiting = move |company: &Company| {
+        let of = of.clone();
+        company
+            .read(move |tx| directives::waiting(tx, (&of.0, of.1), DirectiveRow::Others, 9))
+            .len()
+    };
+    assert_eq!(waiting(&company), 0, "nothing is issued to a site that stands still");
+
+    stands(&company, State::Following);
+    for _ in 0..2 {
+        hourly(&company);
+        assert_eq!(waiting(&company), 1, "it is said, and once");
+    }
+    company.settle();
+    assert_eq!(counting(&company, 1, old), [new]);
+    hourly(&company);
+    assert_eq!(waiting(&company), 0, "it has said so");
 }
 
 fn a_key_that_was_announced_by_a_life_that_is_over_is_announced_again(mut company: Company) {

@@ -13,7 +13,7 @@ use domain::{
 };
 
 on_both! {
-    a_voucher_is_money_at_a_site_whose_line_is_cut_and_counts_once
+    rule_15_a_voucher_is_money_at_a_site_whose_line_is_cut_and_counts_once
     what_a_voucher_carried_comes_back_only_when_the_site_has_closed_it
     no_voucher_is_handed_out_that_the_site_takes_no_more
     a_voucher_counts_for_at_most_24_hours
@@ -35,7 +35,7 @@ fn shown(voucher: &Voucher) -> Input {
     }
 }
 
-fn a_voucher_is_money_at_a_site_whose_line_is_cut_and_counts_once(mut company: Company) {
+fn rule_15_a_voucher_is_money_at_a_site_whose_line_is_cut_and_counts_once(mut company: Company) {
     company.member("w", "50");
     company.stations[0].is_cut = true;
     let voucher = made(&company, 0, "w", "20", 24, "v1");

@@ -4,6 +4,7 @@
 
 mod bills;
 mod cluster;
+mod earlier;
 mod file;
 mod line;
 mod plans;

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_the_feed_ends_where_a_step_ends_for_every_beginning_and_limit() {
+    fn rule_1_a_page_of_the_feed_ends_where_a_step_ends_for_every_beginning_and_limit() {
         let steps = [1, 3, 2, 70, 1, 1, 5];
         let path = crate::own_path::own_path("feed-steps").with_extension("redb");
         let store = journal(&steps, &path);

@@ -160,6 +160,7 @@ impl ThreeSites {
         if here.world.store().is_none() {
             return;
         }
+        here.world.now = here.world.now.max(self.now);
         self.looks_at_line(site);
         // Vouchers are closed while the line is cut as well.
         if self.sites[site].end.heard().time.is_some() {

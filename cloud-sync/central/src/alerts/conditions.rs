@@ -78,7 +78,7 @@ pub struct Known {
     pub vouchers_closed: BTreeMap<String, Wall>,
     /// Why nothing leaves any wallet, if that is so.
     pub frozen: Option<String>,
-    /// Channels whose days are not reconciled, as control totals do not close.
+    /// Scopes whose days are not reconciled, as control totals do not close: `channel:` or `site:` and its name.
     pub unclosed: Vec<String>,
     /// This process.
     pub here: Here,
@@ -163,13 +163,14 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
         );
         conditions.insert((Kind::WalletsFrozen, HEAD_OFFICE.to_owned()), words);
     }
-    for channel in &known.unclosed {
+    for scope in &known.unclosed {
+        let name = scope.replacen(':', " ", 1);
         let words = format!(
-            "channel {channel}: its control totals do not close, so its days are not reconciled any further. Rows were changed by other \
+            "{name}: its control totals do not close, so its days are not reconciled any further. Rows were changed by other \
              means than this program; the log names the day and the total. What was found before stands, and it is tried again each \
              five minutes"
         );
-        conditions.insert((Kind::TotalsDoNotClose, format!("channel:{channel}")), words);
+        conditions.insert((Kind::TotalsDoNotClose, scope.clone()), words);
     }
     if let Some(words) = &known.standbys {
         conditions.insert((Kind::StandbyAsynchronous, HEAD_OFFICE.to_owned()), words.clone());
@@ -561,10 +562,12 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_whose_control_totals_do_not_close_is_told_of() {
-        let mut some = known(Vec::new());
-        some.unclosed.push("wechat".to_owned());
-        assert_eq!(kinds(&some, &[]), one(Kind::TotalsDoNotClose, "channel:wechat"));
+    fn a_channel_or_a_site_whose_control_totals_do_not_close_is_told_of() {
+        for scope in ["channel:wechat", "site:s1"] {
+            let mut some = known(Vec::new());
+            some.unclosed.push(scope.to_owned());
+            assert_eq!(kinds(&some, &[]), one(Kind::TotalsDoNotClose, scope));
+        }
     }
 
     #[test]

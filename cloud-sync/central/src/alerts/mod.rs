@@ -137,11 +137,12 @@ fn changes(tx: &mut dyn Tx, here: Here, thresholds: &Thresholds, now: Wall) -> R
         .filter(|job| job.outcome.as_deref() == Some(daily::DIFFER))
         .map(|job| job.key)
         .collect();
-    let unclosed = jobs::all(tx, nightly::KIND)?
-        .into_iter()
-        .filter(|job| job.outcome.as_deref() == Some(nightly::DOES_NOT_CLOSE))
-        .map(|job| job.key)
-        .collect();
+    let mut unclosed = Vec::new();
+    for (kind, of) in [(nightly::KIND, "channel"), (nightly::OF_SITES, "site")] {
+        let jobs = jobs::all(tx, kind)?.into_iter();
+        let wrong = jobs.filter(|job| job.outcome.as_deref() == Some(nightly::DOES_NOT_CLOSE));
+        unclosed.extend(wrong.map(|job| format!("{of}:{}", job.key)));
+    }
     let known = Known {
         unclosed,
         sites: sites::list(tx, None, None, SITES_MAX)?.items,

@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 /// The kind of the work in the database; its key is the channel.
 pub const KIND: &str = "reconcile";
 /// The same of sites; its key is the site.
-const OF_SITES: &str = "reconcile_site";
+pub const OF_SITES: &str = "reconcile_site";
 /// What came of it where control totals do not close: people are told of it.
 pub const DOES_NOT_CLOSE: &str = "does_not_close";
 /// By whom runs are made that nobody asked for.
@@ -153,9 +153,15 @@ impl Nightly {
                     self.0.db.write(noted).await?;
                 }
                 Err(error) => {
-                    tracing::warn!(%site, "it is reconciled later: {error}");
-                    let later = move |tx: &mut dyn Tx| jobs::later(tx, OF_SITES, &key, now.after_ms(RETRY_MS));
-                    self.0.db.write(later).await?;
+                    let is_wrong = matches!(error, NotRun::DoesNotClose { .. });
+                    match is_wrong {
+                        true => tracing::error!(%site, "it is not reconciled: {error}"),
+                        false => tracing::warn!(%site, "it is reconciled later: {error}"),
+                    }
+                    self.0
+                        .db
+                        .write(move |tx| left(tx, OF_SITES, &key, is_wrong, now))
+                        .await?;
                 }
             }
         }
@@ -188,13 +194,7 @@ impl Nightly {
                     true => tracing::error!(channel = name, "it is not reconciled: {error}"),
                     false => tracing::warn!(channel = name, "it is reconciled later: {error}"),
                 }
-                let later = move |tx: &mut dyn Tx| {
-                    if is_wrong {
-                        jobs::done(tx, KIND, &name, None, DOES_NOT_CLOSE, now)?;
-                    }
-                    jobs::later(tx, KIND, &name, now.after_ms(RETRY_MS))
-                };
-                self.0.db.write(later).await?;
+                self.0.db.write(move |tx| left(tx, KIND, &name, is_wrong, now)).await?;
                 return Ok(0);
             }
         };
@@ -204,6 +204,14 @@ impl Nightly {
         self.0.db.write(noted).await?;
         Ok(days)
     }
+}
+
+/// It could not be done: it is tried again later, and people are told where its totals do not close.
+fn left(tx: &mut dyn Tx, kind: &str, key: &str, is_wrong: bool, now: Wall) -> Result<(), StoreError> {
+    if is_wrong {
+        jobs::done(tx, kind, key, None, DOES_NOT_CLOSE, now)?;
+    }
+    jobs::later(tx, kind, key, now.after_ms(RETRY_MS))
 }
 
 fn is_due(job: Option<&Job>, work: &str, now: Wall) -> bool {

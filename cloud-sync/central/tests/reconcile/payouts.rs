@@ -161,7 +161,8 @@ fn what_is_not_paid_out_in_time_is_said_until_it_is(world: &World) {
         world.run(of);
     }
     catch_up(world);
-    assert_eq!(open(world), [format!("due since {D2}: 9940 0")]);
+    // It is said by what is overdue now, and stays one.
+    assert_eq!(open(world), [format!("due since {D2}: 19880 0")]);
     world.now("2026-03-17 10:00:00");
     world.bill("2026-03-16", &[]);
     world.run("2026-03-16");

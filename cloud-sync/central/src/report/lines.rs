@@ -2,7 +2,8 @@
 
 use super::{
     Cell,
-    summary::{ChannelFound, SiteFound, flows_of, name_of, site},
+    flows::flows_of,
+    summary::{ChannelFound, SiteFound, name_of, site},
 };
 use crate::{
     reconcile::{

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | here | tables, their columns and their cells |
 //! | [`summary`] | the first page |
+//! | [`flows`] | control totals in words |
 //! | [`lines`] | rows of the other tables |
 //! | [`written`] | a day, read in one state of the database and written row by row |
 //! | [`table`], [`json`], [`xlsx`] | how rows are written: CSV, JSON, XLSX; [`zip`] what the last is packed in |
@@ -15,6 +16,7 @@
 //! than it is written.
 
 pub mod delivery;
+pub mod flows;
 pub mod json;
 pub mod lines;
 pub mod sent_back;

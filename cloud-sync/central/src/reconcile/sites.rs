@@ -197,10 +197,6 @@ impl Plan {
         }))
     }
 
-    fn last_final(&self) -> Option<Day> {
-        self.finals.last.as_ref().map(|run| run.day)
-    }
-
     /// A day, from the end of the one that had a run before it: days between, of which there is nothing, are of it.
     fn window(&self, day: Day, before: Option<&Run>) -> Window {
         let window = Window::of(&self.zone, day, 0);
@@ -352,11 +348,10 @@ impl Plan {
         Ok(shown.unwrap_or_else(|| self.zone.day_of(found.found_at)))
     }
 
-    /// Energy reports of days that are final, which no run of a final day has looked at.
+    /// Energy reports of days before the first that is not final, which no run of a final day has looked at: they came late, or are of a day
+    /// that is not believed.
     fn late_reports(&self, tx: &mut dyn Tx) -> Result<Vec<Reported>, StoreError> {
-        let Some(last) = self.last_final() else {
-            return Ok(Vec::new());
-        };
+        let last = self.open.0.plus(-1);
         let mut late = site_days::reports(tx, &self.site.id, (last.plus(-LATE_DAYS), last))?;
         late.retain(|of| !self.finals.reports.contains(&(of.report.day, sha256(&of.row))));
         Ok(late)

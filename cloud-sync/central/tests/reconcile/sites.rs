@@ -1,5 +1,5 @@
 //! A site's days by their smallest examples: which day entries are of where clocks are off, what comes when its day is final, what is booked
-//! of orders, and what a report has of it. Journals that stations wrote are in `tests/copy/days.rs`.
+//! of orders, and what a report has of it. Journals that stations wrote are in `cloud-sync/central/tests/copy/days.rs`.
 
 use crate::{
     on_both,
@@ -559,7 +559,7 @@ fn a_report_has_sites_and_what_was_paid_out(world: &World) {
     let yard = Yard::new(world);
     yard.order("o1", D1, 500);
     yard.books("o1", (0, 4), 450);
-    yard.ends(D1, 10, D2, "2026-03-10 00:00:01");
+    yard.ends(D1, 10, D2, "2026-03-10 08:00:00");
     let differs = OfMeter::Energy {
         order: Some("o1".parse().unwrap()),
         billed: Energy(10_000),

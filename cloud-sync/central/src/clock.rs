@@ -14,11 +14,20 @@ pub struct MachineClock {
 }
 
 impl MachineClock {
-    /// Elapsed time begins now; and in a demonstration it is this time now.
-    pub fn start(demonstration: Option<Wall>) -> Self {
+    /// Elapsed time begins now.
+    pub fn start() -> Self {
         Self {
             begun: Instant::now(),
-            behind_ms: demonstration.map_or(0, |start| start.ms_since(system_wall())),
+            behind_ms: 0,
+        }
+    }
+
+    /// The same where a demonstration says that it is another time now.
+    #[must_use]
+    pub fn demonstrating(self, start: Option<Wall>) -> Self {
+        Self {
+            behind_ms: start.map_or(0, |start| start.ms_since(system_wall())),
+            ..self
         }
     }
 

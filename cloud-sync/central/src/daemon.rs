@@ -160,7 +160,7 @@ pub async fn run(
         opened = systemd::extending_the_start(opening) => opened?.with_context(|| words_of(&config.database))?,
         () = shutdown.as_mut() => return Ok(()),
     };
-    let clock = MachineClock::start(config.clock_start);
+    let clock = MachineClock::start().demonstrating(config.clock_start);
     let now = Clock::wall(&clock);
     let identity = db.write(move |tx| identity::of(tx, now)).await?;
     let folder = config.data_dir.join("tls");

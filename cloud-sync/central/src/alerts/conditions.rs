@@ -164,8 +164,9 @@ pub fn hold(known: &Known, thresholds: &Thresholds, open: &[Alert], now: Wall) -
         conditions.insert((Kind::WalletsFrozen, HEAD_OFFICE.to_owned()), words);
     }
     for scope in &known.unclosed {
+        let name = scope.replacen(':', " ", 1);
         let words = format!(
-            "{scope}: its control totals do not close, so its days are not reconciled any further. Rows were changed by other \
+            "{name}: its control totals do not close, so its days are not reconciled any further. Rows were changed by other \
              means than this program; the log names the day and the total. What was found before stands, and it is tried again each \
              five minutes"
         );
@@ -561,10 +562,12 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_whose_control_totals_do_not_close_is_told_of() {
-        let mut some = known(Vec::new());
-        some.unclosed.push("channel:wechat".to_owned());
-        assert_eq!(kinds(&some, &[]), one(Kind::TotalsDoNotClose, "channel:wechat"));
+    fn a_scope_whose_control_totals_do_not_close_is_told_of() {
+        for scope in ["channel:wechat", "payouts:wechat", "site:s1"] {
+            let mut some = known(Vec::new());
+            some.unclosed.push(scope.to_owned());
+            assert_eq!(kinds(&some, &[]), one(Kind::TotalsDoNotClose, scope));
+        }
     }
 
     #[test]

@@ -372,9 +372,12 @@ fn place([day, id]: [&str; 2]) -> Result<(Day, u64), Problem> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListRuns {
-    /// Only of this channel.
+    /// Only of this channel's days.
     #[serde(default)]
     channel: Option<String>,
+    /// Only of this scope: `channel:`, `payouts:` and a channel's name, or `site:` and a site's id. Not with `channel`.
+    #[serde(default)]
+    scope: Option<String>,
     /// Where the page begins: `next` of the page before.
     #[serde(default)]
     cursor: Option<String>,
@@ -398,7 +401,7 @@ async fn list_runs(
     let paging = Paging::new(query.cursor, query.limit);
     let limit = paging.limit()?;
     let after = paging.parts()?.map(place).transpose()?;
-    let scope = query.channel.map(|channel| scope_of(&channel));
+    let scope = scope_asked(query.channel.as_deref(), query.scope)?;
     let page = api
         .read(move |tx| queries::runs(tx, scope.as_deref(), after, limit))
         .await?;
@@ -426,9 +429,12 @@ async fn get_run(State(api): State<ApiState>, Of(run): Of<u64>) -> Result<Json<R
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListDiscrepancies {
-    /// Only of this channel.
+    /// Only of this channel's days.
     #[serde(default)]
     channel: Option<String>,
+    /// Only of this scope: `channel:`, `payouts:` and a channel's name, or `site:` and a site's id. Not with `channel`.
+    #[serde(default)]
+    scope: Option<String>,
     /// Only of this class, as in `LONG`.
     #[serde(default)]
     class: Option<String>,
@@ -446,6 +452,24 @@ struct ListDiscrepancies {
     #[serde(default)]
     #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
+}
+
+/// The scope that is asked for, by its name or by a channel's.
+pub(super) fn scope_asked(channel: Option<&str>, scope: Option<String>) -> Result<Option<String>, Problem> {
+    match (channel, scope) {
+        (Some(_), Some(_)) => Err(Problem::url(
+            "scope",
+            "is given, and `channel` too: only one of them counts",
+        )),
+        (Some(channel), None) => Ok(Some(scope_of(channel))),
+        (None, Some(scope)) => {
+            let (kind, name) = scope.split_once(':').unwrap_or_default();
+            let is_one = ["channel", "payouts", "site"].contains(&kind) && !name.is_empty();
+            let wrong = || Problem::url("scope", "is `channel:`, `payouts:` or `site:` and a name");
+            is_one.then_some(Some(scope)).ok_or_else(wrong)
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 /// The class of a word.
@@ -473,7 +497,7 @@ async fn list_discrepancies(
         found.ok_or_else(|| Problem::url("state", "is open, proposed, posted or cleared"))
     });
     let which = Which {
-        scope: query.channel.map(|channel| scope_of(&channel)),
+        scope: scope_asked(query.channel.as_deref(), query.scope)?,
         class: query.class.as_deref().map(class_of).transpose()?,
         state: state.transpose()?,
         day: query.day,

@@ -4,12 +4,12 @@ use super::{
     ApiState,
     answered::{Answered, Shown, Told},
     money::Tells,
-    reconciliation::{DiscrepancyView, class_of},
+    reconciliation::{DiscrepancyView, class_of, scope_asked},
     topups::ChannelName,
 };
 use crate::{
     money::{Many, Money, Propose, Refused},
-    reconcile::{funds::scope_of, stake::Kind},
+    reconcile::stake::Kind,
     store::{
         StoreError, Tx,
         discrepancies::{Discrepancy, State as Stands},
@@ -222,6 +222,9 @@ struct Common {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     channel: Option<ChannelName>,
+    /// Of this scope: `channel:`, `payouts:` and a channel's name, or `site:` and a site's id. Not with `channel`.
+    #[serde(default)]
+    scope: Option<String>,
     /// Of this class, as in `LONG`.
     #[serde(default)]
     class: Option<String>,
@@ -234,7 +237,7 @@ struct Common {
 impl Common {
     fn which(self, state: Stands) -> Result<Which, Problem> {
         Ok(Which {
-            scope: self.channel.map(|channel| scope_of(&channel.0)),
+            scope: scope_asked(self.channel.as_ref().map(|of| of.0.as_str()), self.scope)?,
             class: self.class.as_deref().map(class_of).transpose()?,
             state: Some(state),
             day: self.day,

@@ -12,16 +12,23 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub(super) struct Reconcile {
     /// The channel [default: each that has bills].
-    #[arg(long)]
+    #[arg(long, conflicts_with = "site")]
     channel: Option<String>,
-    /// The day, by the channel's clocks, as in 2026-11-28.
+    /// The site, and no channel.
+    #[arg(long)]
+    site: Option<String>,
+    /// The day, by the clocks of the channel or of the site, as in 2026-11-28.
     #[arg(long)]
     day: Day,
 }
 
 pub(super) fn run(daemon: &Daemon, asked: &Reconcile) -> anyhow::Result<Shown> {
-    let Reconcile { channel, day } = asked;
-    let run = |channel: &str| daemon.post("/v1/reconciliation/runs", &json!({ "channel": channel, "day": day }));
+    let Reconcile { channel, site, day } = asked;
+    let ask = |body: Value| daemon.post("/v1/reconciliation/runs", &body);
+    if let Some(site) = site {
+        return Ok((ask(json!({ "site": site, "day": day }))?, show));
+    }
+    let run = |channel: &str| ask(json!({ "channel": channel, "day": day }));
     if let Some(channel) = channel {
         return Ok((run(channel)?, show));
     }
@@ -116,12 +123,27 @@ fn show(run: &Value) -> String {
     let (day, status, bill) = (&run["day"], &run["status"], &run["totals"]["bill"]);
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let head = format!(
-        "{} {}: {}, run {} ({})\nbill: {} payments {}, {} refunds {}, fees {}, net {}\nmatched: {} {}\n",
+        "{} {}: {}, run {} ({})\n",
         text(&run["scope"]),
         text(day),
         text(status),
         run["run"],
         text(&run["digest"]),
+    );
+    let is_channel = text(&run["scope"]).starts_with("channel:");
+    let site = &run["totals"]["site"];
+    let of_site = format!(
+        "orders: {} {}, {} kWh\nsold: electricity {}, service {}, given back {}; more in the till {}\n",
+        site["orders"]["count"],
+        text(&site["orders"]["amount"]),
+        text(&site["energy"]),
+        text(&site["electricity"]),
+        text(&site["service"]),
+        text(&site["refunds"]),
+        text(&site["cash"]),
+    );
+    let of_channel = format!(
+        "bill: {} payments {}, {} refunds {}, fees {}, net {}\nmatched: {} {}\n",
         bill["gross"]["count"],
         text(&bill["gross"]["amount"]),
         bill["refunds"]["count"],
@@ -133,6 +155,7 @@ fn show(run: &Value) -> String {
     );
     let named = [("credits", "credits"), ("payments", "payments"), ("refunds", "refunds")];
     let flows = named.map(|(name, key)| (name.to_owned(), run["totals"][key].clone()));
+    let flows = flows.into_iter().filter(|_| is_channel);
     let classes = run["totals"]["classes"].as_object().into_iter().flatten();
     let classes = classes.map(|(class, flow)| (class.clone(), flow.clone()));
     let row = |(name, flow): (String, Value)| {
@@ -142,7 +165,12 @@ fn show(run: &Value) -> String {
             "written_off": sum("written_off"), "closing": sum("closing"),
         })
     };
-    let rows: Vec<Value> = flows.into_iter().chain(classes).map(row).collect();
+    let rows: Vec<Value> = flows.chain(classes).map(row).collect();
     let columns = ["what", "opening", "new", "cleared", "written_off", "closing"];
-    head + &table::columns(&json!({ "items": rows }), &columns)
+    let of_day = match (is_channel, site.is_null()) {
+        (true, _) => of_channel,
+        (false, false) => of_site,
+        (false, true) => String::new(),
+    };
+    head + &of_day + &table::columns(&json!({ "items": rows }), &columns)
 }

@@ -9,7 +9,7 @@ use crate::store::{
     StoreError, Tx,
     reconcile::{self, Scope, TradeFile},
     reconcile_decided::{self as decided, Decided},
-    reconcile_runs::{self as runs, Group, Which},
+    reconcile_runs::{self as runs, Group, Standing},
 };
 use domain::time::{Day, Wall};
 use std::collections::BTreeMap;
@@ -27,9 +27,9 @@ impl Verdicts {
     /// Of a day that begins and ends at these times.
     pub(super) fn of(tx: &mut dyn Tx, scope: &str, day: Day, (begin, end): (Wall, Wall)) -> Result<Self, StoreError> {
         Ok(Self {
-            new: runs::groups(tx, scope, day, Which::New)?,
-            over: runs::groups(tx, scope, day, Which::Over)?,
-            open: runs::groups(tx, scope, day, Which::Open)?,
+            new: runs::groups(tx, scope, day, Standing::New)?,
+            over: runs::groups(tx, scope, day, Standing::Over)?,
+            open: runs::groups(tx, scope, day, Standing::Open)?,
             decided: [
                 decided::open(tx, scope, day.plus(-1), begin)?,
                 decided::open(tx, scope, day, end)?,
@@ -47,16 +47,16 @@ impl Verdicts {
             classes.entry(class.clone()).or_default().opening = flow.closing;
         }
         for (groups, which) in [
-            (&self.new, Which::New),
-            (&self.over, Which::Over),
-            (&self.open, Which::Open),
+            (&self.new, Standing::New),
+            (&self.over, Standing::Over),
+            (&self.open, Standing::Open),
         ] {
             for group in groups {
                 let flow = classes.entry(name(group.leg, group.class)).or_default();
                 let part = match which {
-                    Which::New => &mut flow.new,
-                    Which::Over => &mut flow.cleared,
-                    Which::Open => &mut flow.closing,
+                    Standing::New => &mut flow.new,
+                    Standing::Over => &mut flow.cleared,
+                    Standing::Open => &mut flow.closing,
                 };
                 *part = part.plus(group.sum);
             }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`words`] | what is said of rows, and its numbers in the database |
 //! | [`days`] | days, what is due on one, how old something is |
+//! | [`cut`] | which entries of a site's journal are of which day |
 //! | [`stake`] | what money is at stake in a discrepancy, and what may be decided of it |
 //! | [`totals`] | control totals, and the digest |
 //! | `counted` | what a run comes to: what it has found, less what people have decided |
@@ -20,6 +21,7 @@
 //! rows is SQL in `store/reconcile.rs`, in sets.
 
 mod counted;
+pub mod cut;
 pub mod days;
 mod follow;
 pub mod funds;

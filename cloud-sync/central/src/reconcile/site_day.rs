@@ -2,7 +2,10 @@
 //! Rules alone: what there is of a day is read elsewhere.
 
 use super::words::{Class, Leg, Source};
-use crate::store::findings::{Class as Finds, Found};
+use crate::store::{
+    findings::{Class as Finds, Found},
+    site_days::Sold,
+};
 use domain::{
     energy::{ConnectorDay, EnergyReport, Finding},
     ids::{OrderId, Outlet},
@@ -147,7 +150,10 @@ fn of_connector(found: &mut OfReport, report: &EnergyReport, of_day: Day, outlet
         }
     }
     if sums.findings_left_out > 0 {
-        let of = format!("{} more", sums.findings_left_out);
+        let of = format!(
+            "day {of_day}, {} more as reported of {}",
+            sums.findings_left_out, report.day
+        );
         say(row(Class::Energy, of), None, None, None);
     }
     found.over.extend(over);
@@ -162,11 +168,8 @@ pub fn of_finding(found: &Found, of_day: Day) -> Said {
         fen.map(|fen| fen.0)
     };
     let (ours, theirs) = (money(&detail["here"]), money(&detail["site"]));
-    let members = || {
-        let named = detail["members"].as_array()?;
-        Some(named.iter().filter_map(|one| money(&one["amount"])).sum())
-    };
-    let said = money(&detail["amount"]).or_else(members);
+    // Of many members only some are named.
+    let said = money(&detail["amount"]).or_else(|| money(&detail["in_all"]));
     let differs = ours.zip(theirs).map(|(ours, theirs)| theirs - ours);
     let (leg, class) = match found.finding.class {
         Finds::Rating => (Leg::Orders, Class::Rating),
@@ -198,20 +201,20 @@ pub fn of_finding(found: &Found, of_day: Day) -> Said {
 }
 
 /// The books of an order are not what its bill says.
-pub fn of_order(order: &str, day: Day, at: Wall, booked: Fen, fee: Fen) -> Said {
+pub fn of_order(of: &Sold, day: Day, at: Wall) -> Said {
     Said {
         row: Row {
             leg: Leg::Orders,
             source: Source::Order,
-            reference: order.to_owned(),
+            reference: of.order.clone(),
             class: Class::Books,
         },
-        of_day: day,
+        of_day: of.day.unwrap_or(day),
         at,
-        amount: fee - booked,
-        ours: Some(booked.0),
-        theirs: Some(fee.0),
-        order: Some(order.to_owned()),
+        amount: of.fee - of.booked,
+        ours: Some(of.booked.0),
+        theirs: Some(of.fee.0),
+        order: Some(of.order.clone()),
     }
 }
 

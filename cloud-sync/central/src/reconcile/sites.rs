@@ -3,35 +3,40 @@
 
 use super::{
     counted::Verdicts,
-    days::{Window, last_due, night_after},
+    cut::{Cut, Journal},
+    days::{Window, last_due, night_of},
     funds::NotRun,
-    site_day::{self, Said},
+    site_day::{self, OfReport},
     small::{self, Days},
-    totals::{Sum, Totals},
-    words::Ended,
+    totals::{SiteTotals, Sum, Totals},
+    words::{Class, Ended, Leg, Source},
 };
 use crate::{
     desk::Clock,
     store::{
-        Db, StoreError, Tx, reconcile_decided as decided,
-        reconcile_runs::{self as runs, Run},
-        site_days::{self, EndedDay},
+        Db, StoreError, Tx, branches,
+        findings::Found,
+        reconcile_decided as decided,
+        reconcile_runs::{self as runs, Run, Status},
+        site_days::{self, Followed, Reported},
         site_verdicts as verdicts,
         sites::{self, Site},
     },
 };
 use domain::{
-    energy::EnergyReport,
     ids::SiteId,
+    journal::Head,
     time::{Day, Wall, Zone},
-    units::Energy,
 };
 use ring::digest::{SHA256, digest};
-use serde::Serialize;
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
+use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
-/// For how many days after its last one a site is said to lack its journal: a clock that is years ahead makes no years of days.
-const DAYS_MAX: i32 = 31;
+/// Energy reports of so many days before the last final one are looked for that came too late for their own day: a station makes none of
+/// days longer ago.
+const LATE_DAYS: i32 = 64;
+/// What was found so long before the last final day's run is looked at again: clocks of processes differ. In milliseconds.
+const FOUND_BEFORE_MS: i64 = 86_400_000;
 
 /// The scope of a site.
 pub fn scope_of(site: &SiteId) -> String {
@@ -39,24 +44,33 @@ pub fn scope_of(site: &SiteId) -> String {
 }
 
 /// What a run goes by. Where these are the same, so is what it finds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Inputs {
-    /// The digest of the day before.
+    /// The digest of the run before.
     before: Option<String>,
     /// The branch of its journal that is followed.
     branch: u64,
-    /// The day's last entry and its hash; none while the day has not ended.
-    last: Option<(u64, String)>,
-    /// The SHA-256 of its energy report.
-    report: Option<String>,
-    /// How much is found in its journal up to there.
-    findings: usize,
-    /// Its orders, by their bills as they are now: people correct them later too.
-    orders: Sum,
-    energy: Energy,
+    /// The last entry before the day, and its own last one; none while the day has not ended. With their hashes.
+    after: String,
+    last: Option<String>,
+    /// The energy reports that are looked at on the day, by their days: the SHA-256 of each.
+    reports: Vec<(Day, String)>,
+    /// The SHA-256 over everything that is said of the day, and over what it came to.
+    found: String,
     /// What people decided on the day.
     decided: Sum,
+    /// From when to when that is.
+    window: (i64, i64),
     zone: String,
+}
+
+/// What runs have gone by whose days are final.
+struct Finals {
+    last: Option<Run>,
+    /// When the last of them was over.
+    until: Wall,
+    /// The energy reports that were looked at, by day and SHA-256.
+    reports: BTreeSet<(Day, String)>,
 }
 
 /// What there is of a site before its days are done.
@@ -64,33 +78,56 @@ struct Plan {
     site: Site,
     zone: Zone,
     scope: String,
-    first: Day,
     /// The last day that is over.
     over: Day,
-    /// The last of them that is to be reconciled by now.
-    due: Day,
-    last_final: Option<Day>,
+    cut: Cut,
+    followed: Followed,
+    finals: Finals,
+    /// The first day that is not final, the last that is due, and whether more comes after a gap.
+    open: (Day, Day, bool),
     counting: Vec<Run>,
-    ended: Vec<(EndedDay, Wall)>,
+    /// What was read of a day last: a run says what it went by, and is judged by the same rows.
+    read: RefCell<Option<Task>>,
+}
+
+impl Finals {
+    /// Of the runs that count, of days since some before the last final one.
+    fn of(tx: &mut dyn Tx, scope: &str, counting: &[Run]) -> Result<Self, StoreError> {
+        let finals = || counting.iter().filter(|run| run.status == Status::Final);
+        let inputs = finals().filter_map(|run| serde_json::from_str::<Inputs>(&run.inputs).ok());
+        Ok(Self {
+            reports: inputs.flat_map(|inputs| inputs.reports).collect(),
+            last: finals().next_back().cloned(),
+            until: runs::not_final(tx, scope, Wall(0))?,
+        })
+    }
+
+    /// Where the last of them ended in the journal that is followed now.
+    fn end(&self, tx: &mut dyn Tx, site: &Site) -> Result<Head, StoreError> {
+        let inputs = self
+            .last
+            .as_ref()
+            .map(|run| serde_json::from_str::<Inputs>(&run.inputs));
+        let Some(Ok(Inputs {
+            branch,
+            last: Some(last),
+            ..
+        })) = inputs
+        else {
+            return Ok(site.begins);
+        };
+        let broken = || StoreError::Broken(format!("the last entry of a final day of {}", site.id));
+        let last: Head = last.parse().map_err(|_| broken())?;
+        if branch == site.branch {
+            return Ok(last);
+        }
+        // It goes on with another branch: from where that leaves the one before, nothing of it was looked at.
+        let left = branches::left(tx, &site.id, site.branch)?;
+        Ok(left.filter(|left| left.seq < last.seq).unwrap_or(last))
+    }
 }
 
 impl Plan {
-    fn window(&self, day: Day) -> Window {
-        Window::of(&self.zone, day, 0)
-    }
-
-    /// Where a day ended, if it has: with the last day before it that had entries, where the station was off all day.
-    fn end_of(&self, day: Day) -> Option<&(EndedDay, Wall)> {
-        let is_over = self.site.day.is_some_and(|now| now > day);
-        self.ended.iter().rfind(|(ended, _)| is_over && ended.day <= day)
-    }
-
-    /// The day that an entry is of.
-    fn day_of(&self, seq: u64, on: Day) -> Day {
-        let of = self.ended.iter().find(|(ended, _)| ended.last.seq >= seq);
-        of.map_or(on, |(ended, _)| ended.day)
-    }
-
     /// A site as it is now; none where there is nothing to reconcile yet: no day has begun.
     fn of(tx: &mut dyn Tx, id: &SiteId, now: Wall) -> Result<Option<Self>, StoreError> {
         let Some(site) = sites::find(tx, id)? else {
@@ -99,104 +136,213 @@ impl Plan {
         let Some(zone) = site_days::zone(tx, id)? else {
             return Ok(None);
         };
-        let ended = site_days::of_branch(tx, id, site.branch)?;
-        let first = ended.iter().map(|(ended, _)| ended.day).min();
-        let Some(first) = first.or(site.day) else {
-            return Ok(None);
-        };
         let scope = scope_of(id);
         let last_final = runs::last_final(tx, &scope)?;
+        let mut counting = match last_final {
+            Some(last) => runs::counting(tx, &scope, last.plus(-LATE_DAYS))?,
+            None => Vec::new(),
+        };
+        let finals = Finals::of(tx, &scope, &counting)?;
+        let from = finals.end(tx, &site)?;
+        let before = site_days::ended_up_to(tx, id, site.branch, from.seq)?;
+        let ended = site_days::of_branch(tx, id, site.branch, from.seq)?;
+        let cut = Cut::of(
+            &Journal {
+                from,
+                last_final,
+                begun_at: before.map(|(_, said_at)| said_at),
+                ended: &ended,
+                goes_on: site.day,
+                closed: site.closed_at.map(|at| (site.head, at)),
+            },
+            &zone,
+            now,
+        );
+        let mut due = last_due(&zone, now);
+        if site.closed_at.is_some() || site.revoked_at.is_some() {
+            // Nothing comes of it any more, so nothing lacks.
+            let Some(begun) = cut.begun() else { return Ok(None) };
+            due = due.min(begun.plus(-1));
+        }
+        let Some(open) = cut.open(last_final, due) else {
+            return Ok(None);
+        };
+        match last_final {
+            Some(last) => counting.retain(|run| run.day > last),
+            None => counting = runs::counting(tx, &scope, open.0)?,
+        }
         Ok(Some(Self {
             over: zone.day_of(now).plus(-1),
-            due: last_due(&zone, now),
-            counting: runs::counting(tx, &scope, last_final.map_or(first, |day| day.plus(1)))?,
-            last_final,
+            followed: Followed::of(tx, &site)?,
             site,
             zone,
             scope,
-            first,
-            ended,
+            cut,
+            finals,
+            open,
+            counting,
+            read: RefCell::new(None),
         }))
+    }
+
+    /// A day, from the end of the one that had a run before it: days between, of which there is nothing, are of it.
+    fn window(&self, day: Day, before: Option<&Run>) -> Window {
+        let window = Window::of(&self.zone, day, 0);
+        let begin = match before {
+            None => window.begin,
+            Some(run) if run.status == Status::Final => self.finals.until,
+            Some(run) => self.zone.begin_of(run.day.plus(1)),
+        };
+        Window {
+            begin,
+            end: window.end.max(begin),
+            ..window
+        }
     }
 }
 
-/// A day with what its run needs.
+/// A day with everything that is said of it.
 struct Task {
     day: Day,
-    ends: Wall,
-    last: Option<EndedDay>,
-    report: Option<EnergyReport>,
-    found: Vec<Said>,
+    window: Window,
+    told: OfReport,
+    site: Option<SiteTotals>,
     inputs: String,
     before: Option<Totals>,
 }
 
 impl Task {
     fn read(tx: &mut dyn Tx, plan: &Plan, day: Day) -> Result<Self, StoreError> {
-        let (site, branch) = (&plan.site.id, plan.site.branch);
-        let last = plan.end_of(day).map(|(ended, _)| ended.clone());
-        let to = last.as_ref().map_or(plan.site.head.seq, |ended| ended.last.seq);
-        let found = site_days::found(tx, site, branch, to)?;
-        let found = found.iter().map(|found| {
-            let of_day = match found.branch == branch {
-                true => plan.day_of(found.finding.seq, day),
-                false => day,
-            };
-            site_day::of_finding(found, of_day)
-        });
-        let found: Vec<Said> = found.collect();
-        let report = site_days::report(tx, site, day)?;
-        let (orders, energy) = site_days::orders(tx, site, day)?;
-        let before = runs::counting(tx, &plan.scope, day.plus(-1))?.into_iter().next();
-        let before = before.filter(|run| run.day == day.plus(-1));
-        let inputs = Inputs {
-            before: before.as_ref().and_then(|run| run.digest.clone()),
-            branch,
-            last: last.as_ref().map(|ended| (ended.last.seq, ended.last.hash.to_string())),
-            report: report.as_ref().map(|(_, text)| sha256(text)),
-            findings: found.len(),
-            orders,
-            energy,
-            decided: decided::on(tx, &plan.scope, &plan.window(day))?,
-            zone: plan.zone.name().to_owned(),
-        };
-        Ok(Self {
+        let before = runs::before(tx, &plan.scope, day)?;
+        let window = plan.window(day, before.as_ref());
+        let (after, end) = (plan.cut.last_before(day), plan.cut.end_of(day));
+        let mut task = Self {
             day,
-            ends: plan.zone.begin_of(day.plus(1)),
-            last,
-            report: report.map(|(report, _)| report),
-            found,
-            inputs: serde_json::to_string(&inputs).map_err(|error| StoreError::Broken(error.to_string()))?,
-            before: before.and_then(|run| run.totals),
-        })
-    }
-
-    /// Everything that is said of the day, and what is over on it.
-    fn say(&mut self, tx: &mut dyn Tx, plan: &Plan) -> Result<site_day::OfReport, StoreError> {
-        let site = &plan.site.id;
-        let mut said = site_day::OfReport {
-            said: std::mem::take(&mut self.found),
-            over: Vec::new(),
+            window,
+            told: OfReport::default(),
+            site: None,
+            inputs: String::new(),
+            before: None,
         };
-        if self.last.is_none() {
-            said.said.push(site_day::of_gap(self.day, self.ends));
-            return Ok(said);
-        }
-        for (order, booked, fee) in site_days::not_as_billed(tx, site, self.day)? {
-            said.said
-                .push(site_day::of_order(&order, self.day, self.ends, booked, fee));
-        }
-        if let Some(report) = &self.report {
-            let site_day::OfReport { said: more, over } = site_day::of_report(report);
-            said.said.extend(more);
-            said.over.extend(over);
-            let (_, here) = site_days::orders(tx, site, self.day)?;
-            let reported = site_days::reported(tx, site, report)?;
-            if here != reported {
-                said.said.push(site_day::of_sums(self.day, self.ends, here, reported));
+        let mut reports = Vec::new();
+        task.say_late_findings(tx, plan)?;
+        if day == plan.open.0 {
+            for late in plan.late_reports(tx)? {
+                reports.push((late.report.day, sha256(&late.row)));
+                task.say_report(tx, plan, &late)?;
             }
         }
-        Ok(said)
+        match end {
+            None => task.told.said.push(site_day::of_gap(day, window.end)),
+            Some(end) => {
+                let (after, to) = (after.seq, end.last.seq);
+                for found in site_days::found(tx, &plan.site.id, plan.site.branch, (after, to))? {
+                    let of_day = plan.cut.day_of(found.finding.seq).unwrap_or(day);
+                    task.told.said.push(site_day::of_finding(&found, of_day));
+                }
+                task.say_books(tx, plan, (after, to))?;
+                for own in site_days::reports(tx, &plan.site.id, (day, day))? {
+                    reports.push((day, sha256(&own.row)));
+                    task.say_report(tx, plan, &own)?;
+                }
+                task.site = Some(site_days::totals(tx, &plan.site.id, &plan.followed, (day, after, to))?);
+            }
+        }
+        let inputs = Inputs {
+            before: before.as_ref().and_then(|run| run.digest.clone()),
+            branch: plan.site.branch,
+            after: after.to_string(),
+            last: end.map(|end| end.last.to_string()),
+            reports,
+            found: sha256(&format!("{:?} {:?}", task.told, task.site)),
+            decided: decided::on(tx, &plan.scope, &window)?,
+            window: (window.begin.0, window.end.0),
+            zone: plan.zone.name().to_owned(),
+        };
+        task.inputs = serde_json::to_string(&inputs).map_err(|error| StoreError::Broken(error.to_string()))?;
+        task.before = before.and_then(|run| run.totals);
+        Ok(task)
+    }
+
+    /// What was found since the last final day's run in entries of final days, and of branches that are not followed: of its own day, or of
+    /// the first that is not final.
+    fn say_late_findings(&mut self, tx: &mut dyn Tx, plan: &Plan) -> Result<(), StoreError> {
+        let (site, branch) = (&plan.site.id, plan.site.branch);
+        let since = plan.finals.last.as_ref();
+        let since = since.map_or(Wall(i64::MIN), |run| run.begun_at.after_ms(-FOUND_BEFORE_MS));
+        let first = plan.open.0;
+        let to = plan.cut.last_before(first).seq;
+        for found in site_days::found_since(tx, site, branch, (to, since))? {
+            let last = plan.cut.begun().unwrap_or(first).max(first);
+            let of_day = plan.shown_at(tx, &found)?.min(last);
+            let said = site_day::of_finding(&found, of_day);
+            if of_day.max(first) == self.day && !verdicts::is_said_before(tx, &plan.scope, &said.row, self.day)? {
+                self.told.said.push(said);
+            }
+        }
+        Ok(())
+    }
+
+    /// Orders whose books are not what their bills say: of the day, and those of which entries of the day move something.
+    fn say_books(&mut self, tx: &mut dyn Tx, plan: &Plan, (after, to): (u64, u64)) -> Result<(), StoreError> {
+        let kind = (Leg::Orders, Source::Order, Class::Books);
+        let open = verdicts::open_before(tx, &plan.scope, kind, self.day)?;
+        let sold = site_days::sold(tx, &plan.site.id, &plan.followed, (self.day, after, to), &plan.scope)?;
+        for of in sold {
+            let said = site_day::of_order(&of, self.day, self.window.end);
+            if of.booked != of.fee {
+                self.told.said.push(said);
+            } else if open.contains(&of.order) {
+                self.told.over.push(said.row);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a report says, and whether its sums are those of the orders that are here.
+    fn say_report(&mut self, tx: &mut dyn Tx, plan: &Plan, of: &Reported) -> Result<(), StoreError> {
+        let OfReport { said, over } = site_day::of_report(&of.report);
+        self.told.said.extend(said);
+        self.told.over.extend(over);
+        let (_, here) = site_days::orders(tx, &plan.site.id, of.report.day)?;
+        let reported = site_days::reported(tx, &plan.site.id, &of.report)?;
+        if here != reported {
+            let said = site_day::of_sums(of.report.day, self.window.end, here, reported);
+            self.told.said.push(said);
+        }
+        Ok(())
+    }
+
+    /// Writes what is said of the day; what it comes to.
+    fn judge(self, tx: &mut dyn Tx, plan: &Plan) -> Result<Totals, StoreError> {
+        let (scope, day) = (&plan.scope, self.day);
+        verdicts::take_back(tx, scope, day)?;
+        verdicts::put(tx, scope, day, &self.told.said)?;
+        verdicts::end(tx, scope, day, &self.told.over, Ended::Said)?;
+        let before = self.before.unwrap_or_default();
+        let window = (self.window.begin, self.window.end);
+        Ok(Totals {
+            classes: Verdicts::of(tx, scope, day, window)?.classes(&before.classes),
+            site: self.site,
+            ..Totals::default()
+        })
+    }
+}
+
+impl Plan {
+    /// The day that the site's clock showed at the entry of a finding, or that on which it was found where that is not known.
+    fn shown_at(&self, tx: &mut dyn Tx, found: &Found) -> Result<Day, StoreError> {
+        let shown = site_days::shown_at(tx, &found.site, found.branch, found.finding.seq)?;
+        Ok(shown.unwrap_or_else(|| self.zone.day_of(found.found_at)))
+    }
+
+    /// Energy reports of days before the first that is not final, which no run of a final day has looked at: they came late, or are of a day
+    /// that is not believed.
+    fn late_reports(&self, tx: &mut dyn Tx) -> Result<Vec<Reported>, StoreError> {
+        let last = self.open.0.plus(-1);
+        let mut late = site_days::reports(tx, &self.site.id, (last.plus(-LATE_DAYS), last))?;
+        late.retain(|of| !self.finals.reports.contains(&(of.report.day, sha256(&of.row))));
+        Ok(late)
     }
 }
 
@@ -213,8 +359,9 @@ pub fn due(tx: &mut dyn Tx, now: Wall) -> Result<Vec<(SiteId, String)>, StoreErr
     let mut due = Vec::new();
     for site in sites::all(tx)? {
         if let Some(zone) = site_days::zone(tx, &site.id)? {
-            let known = site_days::known(tx, &site)?;
-            due.push((site.id, format!("{} {} {known}", last_due(&zone, now), zone.name())));
+            let last = last_due(&zone, now);
+            let known = site_days::known(tx, &site, last.plus(-LATE_DAYS))?;
+            due.push((site.id, format!("{last} {} {known}", zone.name())));
         }
     }
     Ok(due)
@@ -235,21 +382,24 @@ impl Sites {
     /// # Errors
     /// [`NotRun`].
     pub async fn run(&self, site: &SiteId, day: Day, by: &str) -> Result<Run, NotRun> {
-        let (of, now) = (site.clone(), self.clock.wall());
-        let plan = self.db.read(move |tx| Plan::of(tx, &of, now)).await?;
+        let plan = self.plan(site).await?;
         let plan = plan.ok_or_else(|| NotRun::UnknownSite(site.clone()))?;
-        if day < plan.first {
-            return Err(NotRun::BeforeFirst { day, first: plan.first });
-        }
+        let first = plan.open.0;
         if day > plan.over {
             let over = plan.over;
             return Err(NotRun::NotOver { day, over });
         }
-        small::catch_up::<Plan>(&self.db, &self.clock, site, Some(day), by).await?;
+        if day >= first {
+            self.days(site, Some(day), by).await?;
+        }
         let scope = plan.scope;
         let counting = self.db.read(move |tx| runs::counting(tx, &scope, day)).await?;
         let run = counting.into_iter().next().filter(|run| run.day == day);
-        run.ok_or(NotRun::Left)
+        match run {
+            Some(run) => Ok(run),
+            None if day < first => Err(NotRun::BeforeFirst { day, first }),
+            None => Err(NotRun::Left),
+        }
     }
 
     /// Reconciles what is due of a site: days that are over and were never done, or of which something has come since; and days become
@@ -258,7 +408,25 @@ impl Sites {
     /// # Errors
     /// [`NotRun`].
     pub async fn catch_up(&self, site: &SiteId, by: &str) -> Result<usize, NotRun> {
-        small::catch_up::<Plan>(&self.db, &self.clock, site, None, by).await
+        self.days(site, None, by).await
+    }
+
+    async fn plan(&self, site: &SiteId) -> Result<Option<Plan>, NotRun> {
+        let (of, now) = (site.clone(), self.clock.wall());
+        Ok(self.db.read(move |tx| Plan::of(tx, &of, now)).await?)
+    }
+
+    /// Does days up to a gap, and what comes after it once all before it is final.
+    async fn days(&self, site: &SiteId, to: Option<Day>, by: &str) -> Result<usize, NotRun> {
+        let mut done = 0;
+        let mut plan = self.plan(site).await?;
+        while let Some(Plan { open, .. }) = plan {
+            let (_, last, is_gap) = open;
+            let to = if is_gap { to.map(|day| day.min(last)) } else { to };
+            done += small::catch_up::<Plan>(&self.db, &self.clock, site, to, by).await?;
+            plan = self.plan(site).await?.filter(|plan| is_gap && plan.open != open);
+        }
+        Ok(done)
     }
 }
 
@@ -275,9 +443,8 @@ impl Days for Plan {
     }
 
     fn open(&self) -> (Day, Day) {
-        let from = self.last_final.map_or(self.first, |day| day.plus(1));
-        let known = self.ended.last().map_or(self.first, |(ended, _)| ended.day);
-        (from, self.due.min(known.max(from).plus(DAYS_MAX)))
+        let (from, to, _) = self.open;
+        (from, to)
     }
 
     fn over(&self) -> Day {
@@ -289,43 +456,36 @@ impl Days for Plan {
     }
 
     fn inputs(&self, tx: &mut dyn Tx, day: Day) -> Result<String, StoreError> {
-        Ok(Task::read(tx, self, day)?.inputs)
+        let task = Task::read(tx, self, day)?;
+        let inputs = task.inputs.clone();
+        self.read.replace(Some(task));
+        Ok(inputs)
     }
 
     fn judge(&self, tx: &mut dyn Tx, day: Day) -> Result<Totals, StoreError> {
-        let task = Task::read(tx, self, day)?;
-        judge(tx, self, task)
+        let read = self.read.take().filter(|task| task.day == day);
+        let task = match read {
+            Some(task) => task,
+            None => Task::read(tx, self, day)?,
+        };
+        task.judge(tx, self)
     }
 
     /// A day that has ended by the site's journal, from the first 01:00 of the site's clocks on after head office has learnt of it (rule 26),
-    /// and whose energy report is there, or one of a later day.
+    /// and whose energy report is there, or one of a later day, or the site was closed.
     fn closes(&self, tx: &mut dyn Tx, day: Day, now: Wall) -> Result<Option<Wall>, StoreError> {
-        let Some((_, said_at)) = self.end_of(day) else {
+        let (Some(end), Some(begun)) = (self.cut.end_of(day), self.cut.begun()) else {
             return Ok(None);
         };
-        let is_seen = now >= night_after(&self.zone, *said_at) && site_days::is_reported(tx, &self.site.id, day)?;
-        Ok(is_seen.then(|| self.zone.begin_of(day.plus(1))))
+        if night_of(&self.zone, [end.said_at], now).is_some_and(|night| now < night) {
+            return Ok(None);
+        }
+        let is_told = self.site.closed_at.is_some() || site_days::is_reported(tx, &self.site.id, (day, begun))?;
+        let before = runs::before(tx, &self.scope, day)?;
+        Ok(is_told.then(|| self.window(day, before.as_ref()).end))
     }
 
     fn closed(&self, _: &mut dyn Tx, _: Day, _: Wall) -> Result<(), StoreError> {
         Ok(())
     }
-}
-
-/// Writes what is said of a day; what it came to.
-fn judge(tx: &mut dyn Tx, plan: &Plan, mut task: Task) -> Result<Totals, StoreError> {
-    let (scope, day, site) = (&plan.scope, task.day, &plan.site);
-    let window = plan.window(day);
-    verdicts::take_back(tx, scope, day)?;
-    let said = task.say(tx, plan)?;
-    verdicts::put(tx, scope, day, &said.said)?;
-    verdicts::end(tx, scope, day, &said.over, Ended::Said)?;
-    let before = task.before.unwrap_or_default();
-    let after = site_days::end_before(tx, &site.id, site.branch, day)?.unwrap_or(site.begins.seq);
-    let to = task.last.map_or(site.head.seq, |ended| ended.last.seq);
-    Ok(Totals {
-        classes: Verdicts::of(tx, scope, day, (window.begin, window.end))?.classes(&before.classes),
-        site: Some(site_days::totals(tx, &site.id, site.branch, day, (after, to))?),
-        ..Totals::default()
-    })
 }

@@ -261,10 +261,11 @@ fn due(tx: &mut dyn Tx, provisional: bool) -> Result<Vec<Due>, StoreError> {
     Ok(all)
 }
 
-/// One number over the runs of a day; none where there are none.
+/// One number over the runs of a day that are of channels; none where there are none. A site whose day is done again, as more of its journal
+/// came, is no reason to send the day's report anew.
 fn digest(tx: &mut dyn Tx, day: Day) -> Result<Option<String>, StoreError> {
-    let found = reports::runs_of(tx, day)?;
-    Ok((!found.is_empty()).then(|| super::summary::digest_of(found.iter())))
+    let found = reports::runs_of(tx, day)?.channels;
+    Ok((!found.is_empty()).then(|| super::summary::digest_of(found.values())))
 }
 
 /// Writes what is told of a day.

@@ -57,6 +57,7 @@ impl<W: Write> Out for Json<W> {
                     object.insert(format!("{key}_fen"), amount.0.into());
                     amount.to_string().into()
                 }
+                Cell::Kwh(energy) => energy.to_string().into(),
                 Cell::Day(day) => day.to_string().into(),
                 Cell::Time(at) => at.to_string().into(),
                 Cell::Flag(flag) => (*flag).into(),

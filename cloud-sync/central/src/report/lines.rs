@@ -2,12 +2,13 @@
 
 use super::{
     Cell,
-    summary::{ChannelFound, SiteFound, flows, name_of, site},
+    flows::flows_of,
+    summary::{ChannelFound, SiteFound, name_of, site},
 };
 use crate::{
     reconcile::{
         days::{age, apart},
-        words::Ended,
+        words::{Ended, Leg, Source},
     },
     store::{
         bills::File,
@@ -16,7 +17,10 @@ use crate::{
         reconcile_runs::Run,
     },
 };
-use domain::{time::Day, units::Fen};
+use domain::{
+    time::Day,
+    units::{Energy, Fen},
+};
 
 /// The values by which a discrepancy is judged, as one text that no spreadsheet takes for something else. What is judged by other values than
 /// it has now is refused.
@@ -47,7 +51,7 @@ pub fn totals(run: &Run) -> Vec<Vec<Cell>> {
         row.push(flow.closes().into());
         row
     };
-    run.totals.iter().flat_map(flows).map(row).collect()
+    flows_of(run).into_iter().map(row).collect()
 }
 
 /// A difference, on a day, where it is another day now.
@@ -74,6 +78,12 @@ pub fn difference(of: &Difference, scope: &str, (day, on): (Day, Day)) -> Vec<Ce
     let decision = decision.filter(|decision| is_decided && decision.state != "rejected");
     let channel = scope.split_once(':').map_or(scope, |(_, channel)| channel);
     let in_suspense = work.and_then(|work| work.suspense);
+    // Of the meters' leg both values are energy; and what a row of a site's is about is an order, where a refund's is its payment.
+    let is_energy = of.leg == Leg::Meters;
+    let money = |value: Option<Fen>| value.filter(|_| !is_energy);
+    let energy = |value: Option<Fen>| value.filter(|_| is_energy).map(|value| Energy(value.0));
+    let is_order = matches!(of.source, Source::Order | Source::Entry | Source::Connector);
+    let about = |is_wanted: bool| of.payment.clone().filter(|_| is_wanted);
     let account = work
         .zip(in_suspense)
         .map(|(work, amount)| crate::store::suspense::account(channel, work.discrepancy, amount));
@@ -83,7 +93,7 @@ pub fn difference(of: &Difference, scope: &str, (day, on): (Day, Day)) -> Vec<Ce
         of.class.word().into(),
         of.source.word().into(),
         of.reference.as_str().into(),
-        of.payment.clone().into(),
+        about(!is_order).into(),
         of.out_no.clone().into(),
         of.line.map(|(file, _)| file).into(),
         of.line.map(|(_, line)| line).into(),
@@ -94,8 +104,8 @@ pub fn difference(of: &Difference, scope: &str, (day, on): (Day, Day)) -> Vec<Ce
         of.until.into(),
         ended.into(),
         of.amount.into(),
-        of.ours.into(),
-        of.theirs.into(),
+        money(of.ours).into(),
+        money(of.theirs).into(),
         work.map(|work| work.state.word()).into(),
         is_open.then(|| apart(of.day, on)).into(),
         is_open.then(|| age(of.day, on)).into(),
@@ -109,6 +119,10 @@ pub fn difference(of: &Difference, scope: &str, (day, on): (Day, Day)) -> Vec<Ce
         decision.map(|of| of.maker.clone()).into(),
         decision.and_then(|of| of.checker.clone()).into(),
         Cell::None,
+        of.leg.word().into(),
+        energy(of.ours).into(),
+        energy(of.theirs).into(),
+        about(is_order).into(),
     ]
 }
 
@@ -174,6 +188,9 @@ pub fn of_site(of: &SiteFound) -> Vec<Cell> {
         Some(_) => "differs",
     };
     let found: i64 = of.findings.iter().map(|(_, count)| count).sum();
+    let totals = of.run.as_ref().and_then(|run| run.totals.as_ref());
+    let open = totals.map(|totals| totals.classes.values().map(|flow| flow.closing.count).sum::<i64>());
+    let day = totals.and_then(|totals| totals.site);
     vec![
         of.id.as_str().into(),
         of.name.as_str().into(),
@@ -187,5 +204,15 @@ pub fn of_site(of: &SiteFound) -> Vec<Cell> {
         found.into(),
         energy.into(),
         of.energy.into(),
+        of.run.as_ref().map(|run| run.id).into(),
+        of.run.as_ref().map(|run| run.status.word()).into(),
+        open.into(),
+        day.map(|day| day.orders.count).into(),
+        day.map(|day| day.orders.amount).into(),
+        day.map(|day| day.energy).into(),
+        day.map(|day| day.electricity).into(),
+        day.map(|day| day.service).into(),
+        day.map(|day| day.refunds).into(),
+        day.map(|day| day.cash).into(),
     ]
 }

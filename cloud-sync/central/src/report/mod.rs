@@ -5,6 +5,7 @@
 //! |---|---|
 //! | here | tables, their columns and their cells |
 //! | [`summary`] | the first page |
+//! | [`flows`] | control totals in words |
 //! | [`lines`] | rows of the other tables |
 //! | [`written`] | a day, read in one state of the database and written row by row |
 //! | [`table`], [`json`], [`xlsx`] | how rows are written: CSV, JSON, XLSX; [`zip`] what the last is packed in |
@@ -15,6 +16,7 @@
 //! than it is written.
 
 pub mod delivery;
+pub mod flows;
 pub mod json;
 pub mod lines;
 pub mod sent_back;
@@ -26,7 +28,7 @@ pub mod zip;
 
 use domain::{
     time::{Day, Wall},
-    units::Fen,
+    units::{Energy, Fen},
 };
 use std::io;
 
@@ -117,6 +119,10 @@ const DIFFERENCES: &[Column] = &[
     column("maker", 18),
     column("checker", 18),
     column("approve", 10),
+    column("leg", 10),
+    column("billed_kwh", 14),
+    column("register_kwh", 14),
+    column("order", 34),
 ];
 const BILLS: &[Column] = &[
     column("channel", 16),
@@ -152,6 +158,16 @@ const SITES: &[Column] = &[
     column("findings", 10),
     column("energy", 14),
     column("energy_differences", 20),
+    column("run", 8),
+    column("status", 12),
+    column("open", 8),
+    column("orders", 10),
+    column("billed", 16),
+    column("billed_kwh", 14),
+    column("electricity", 16),
+    column("service", 16),
+    column("given_back", 16),
+    column("cash", 16),
 ];
 
 impl Sheet {
@@ -218,6 +234,8 @@ pub enum Cell {
     Count(i64),
     /// How much.
     Money(Fen),
+    /// How much energy, in kWh.
+    Kwh(Energy),
     /// A day.
     Day(Day),
     /// A moment.
@@ -259,6 +277,12 @@ impl From<i64> for Cell {
 impl From<Fen> for Cell {
     fn from(amount: Fen) -> Self {
         Self::Money(amount)
+    }
+}
+
+impl From<Energy> for Cell {
+    fn from(energy: Energy) -> Self {
+        Self::Kwh(energy)
     }
 }
 

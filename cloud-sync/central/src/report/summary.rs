@@ -1,12 +1,15 @@
 //! The first page of a report, from what is known of a day: does it balance, what does not, how old is it, who has it. A pure function of
 //! what was read.
 
-use super::Cell;
+use super::{
+    Cell,
+    flows::{equation, flows, open_in},
+};
 use crate::{
     reconcile::{
         days::{age, apart},
-        totals::{Flow, Sum, Totals},
-        words::{Class, Leg},
+        totals::{Sum, Totals},
+        words::Class,
     },
     store::{
         bills::File, discrepancies::State, queries::reports::OpenGroup, reconcile_runs::Run, reconcile_runs::Status,
@@ -30,6 +33,8 @@ pub struct ChannelFound {
     pub name: String,
     /// The run that counts.
     pub run: Option<Run>,
+    /// The run of what it has paid out that counts.
+    pub payouts: Option<Run>,
     /// The day's files.
     pub files: Vec<File>,
     /// Days up to this one whose bill is not here.
@@ -61,6 +66,8 @@ pub struct SiteFound {
     pub findings: Vec<(String, i64)>,
     /// How many differences between bills and meters it has reported of the day; none: no report.
     pub energy: Option<u64>,
+    /// The run of the day that counts.
+    pub run: Option<Run>,
 }
 
 /// What is known of a day.
@@ -174,10 +181,36 @@ pub struct ChannelTold {
     pub long: Told,
     /// What it has too little.
     pub short: Told,
+    /// What it has paid out; none where no run counts, as where no payout is known.
+    pub payouts: Option<RunTold>,
+}
+
+/// A run, and what it came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunTold {
+    /// Its number.
+    pub run: u64,
+    /// `provisional` or `final`.
+    pub status: &'static str,
+    /// One number over everything that it found.
+    pub digest: Option<String>,
+    /// Control totals.
+    pub totals: Option<Totals>,
+}
+
+impl From<&Run> for RunTold {
+    fn from(of: &Run) -> Self {
+        Self {
+            run: of.id,
+            status: of.status.word(),
+            digest: of.digest.clone(),
+            totals: of.totals.clone(),
+        }
+    }
 }
 
 /// A site's part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SiteTold {
     /// The site.
     pub site: String,
@@ -187,6 +220,8 @@ pub struct SiteTold {
     pub balances: Balances,
     /// Why not, in words.
     pub why: Vec<String>,
+    /// The run of its day that counts.
+    pub run: Option<RunTold>,
 }
 
 /// What is open, by something that it has in common.
@@ -211,12 +246,17 @@ pub struct Summary {
     pub day: Day,
     /// The day by which ages are counted.
     pub on: Day,
-    /// `final`: nothing of it is found anew; `provisional`; `incomplete`: a channel's day has no run that counts.
+    /// `final`: nothing of it is found anew; `provisional`; `incomplete`: a channel's day has no run that counts. Where it is of a site, the
+    /// same of that site's day.
     pub status: &'static str,
     /// Whether all of it balances.
     pub balances: Balances,
     /// One number over the runs of all channels.
     pub digest: String,
+    /// One number over the runs of what they have paid out.
+    pub payouts_digest: String,
+    /// One number over the runs of all sites.
+    pub sites_digest: String,
     /// Channels.
     pub channels: Vec<ChannelTold>,
     /// Sites.
@@ -256,9 +296,15 @@ impl Summary {
         let parts = channels.iter().map(|of| of.balances);
         let parts = parts.chain(sites.iter().map(|of| of.balances));
         let runs = || found.channels.iter().filter_map(|of| of.run.as_ref());
-        let status = match runs().count() == found.channels.len() {
+        let payouts = || found.channels.iter().filter_map(|of| of.payouts.as_ref());
+        let of_sites = || found.sites.iter().filter_map(|of| of.run.as_ref());
+        let decisive: Vec<Option<&Run>> = match found.channels.is_empty() {
+            false => found.channels.iter().map(|of| of.run.as_ref()).collect(),
+            true => found.sites.iter().map(|of| of.run.as_ref()).collect(),
+        };
+        let status = match decisive.iter().all(Option::is_some) {
             false => "incomplete",
-            true if runs().all(|run| run.status == Status::Final) => "final",
+            true if decisive.iter().flatten().all(|run| run.status == Status::Final) => "final",
             true => "provisional",
         };
         let class = |of: &OpenGroup| (of.scope.clone(), of.class);
@@ -272,6 +318,8 @@ impl Summary {
             status,
             balances: parts.fold(Balances::Yes, Balances::and),
             digest: digest_of(runs()),
+            payouts_digest: digest_of(payouts()),
+            sites_digest: digest_of(of_sites()),
             channels,
             sites,
             open: summed(found.open.iter()).into(),
@@ -318,6 +366,8 @@ impl Summary {
         row("report", "", "status", self.status.to_owned(), None);
         row("report", "", "ages are as on", self.on.to_string(), None);
         row("report", "", "digest", self.digest.clone(), None);
+        row("report", "", "digest of payouts", self.payouts_digest.clone(), None);
+        row("report", "", "digest of sites", self.sites_digest.clone(), None);
         let question = "does it balance";
         row(question, "all", "balances", self.balances.word().to_owned(), None);
         for of in &self.channels {
@@ -355,16 +405,39 @@ impl Summary {
                     );
                 }
             }
+            if let Some(run) = &of.payouts {
+                let name = format!("payouts {}", of.channel);
+                row(question, &name, "run", format!("run {}, {}", run.run, run.status), None);
+                for (what, flow) in run.totals.iter().flat_map(|totals| &totals.classes) {
+                    row(question, &name, what, equation(flow), Some(flow.closing.into()));
+                }
+            }
         }
         for of in &self.sites {
             let name = format!("site {} {}", of.site, of.name);
-            row(
-                question,
-                name.trim_end(),
-                "balances",
-                answer(of.balances, &of.why),
-                None,
-            );
+            let name = name.trim_end();
+            row(question, name, "balances", answer(of.balances, &of.why), None);
+            let Some(run) = &of.run else {
+                row(question, name, "run", "none".to_owned(), None);
+                continue;
+            };
+            row(question, name, "run", format!("run {}, {}", run.run, run.status), None);
+            let totals = run.totals.as_ref();
+            for (what, flow) in totals.iter().flat_map(|totals| &totals.classes) {
+                row(question, name, what, equation(flow), Some(flow.closing.into()));
+            }
+            if let Some(day) = totals.and_then(|totals| totals.site) {
+                let answer = format!("{} kWh", day.energy);
+                row(question, name, "orders", answer, Some(day.orders.into()));
+                for (what, amount) in [
+                    ("sold: electricity", day.electricity),
+                    ("sold: service", day.service),
+                    ("given back", day.refunds),
+                    ("more in the till", day.cash),
+                ] {
+                    row(question, name, what, format!("{amount} yuan"), None);
+                }
+            }
         }
         let question = "what does not";
         for of in &self.classes {
@@ -414,6 +487,12 @@ impl Summary {
                 }
             }
         }
+        for of in &self.sites {
+            let name = format!("site {} {}", of.site, of.name);
+            if let Some(digest) = of.run.as_ref().and_then(|run| run.digest.clone()) {
+                row(question, name.trim_end(), "digest", digest, None);
+            }
+        }
         rows
     }
 
@@ -439,6 +518,7 @@ impl Summary {
                 Cell::Text(text) => text.clone(),
                 Cell::Count(count) => count.to_string(),
                 Cell::Money(amount) => format!("{amount} yuan"),
+                Cell::Kwh(energy) => format!("{energy} kWh"),
                 _ => String::new(),
             };
             if word(&question) != before {
@@ -464,40 +544,9 @@ fn answer(balances: Balances, why: &[String]) -> String {
     }
 }
 
-/// Named flows of control totals.
-pub fn flows(totals: &Totals) -> impl Iterator<Item = (&str, &Flow)> {
-    let named = [
-        ("credits", &totals.credits),
-        ("payments", &totals.payments),
-        ("refunds", &totals.refunds),
-    ];
-    let classes = totals.classes.iter().map(|(class, flow)| (class.as_str(), flow));
-    named.into_iter().chain(classes)
-}
-
-/// The equation of a flow, with its numbers.
-fn equation(of: &Flow) -> String {
-    let sign = if of.closes() { "=" } else { "≠" };
-    let term = |sum: Sum| match sum.amount.0 {
-        ..0 => format!("({})", sum.amount),
-        _ => sum.amount.to_string(),
-    };
-    let [opening, new, cleared, written_off] = [of.opening, of.new, of.cleared, of.written_off].map(term);
-    let closing = of.closing.amount;
-    format!("{opening} + {new} − {cleared} − {written_off} {sign} {closing} yuan")
-}
-
 fn channel(of: &ChannelFound, day: Day) -> ChannelTold {
     let totals = of.run.as_ref().and_then(|run| run.totals.clone());
-    let pending = format!("{} {}", Leg::Funds.word(), Class::Pending.word());
-    let differ = totals.iter().flat_map(|totals| &totals.classes);
-    let differ = differ.filter(|(class, flow)| **class != pending && flow.closing.count > 0);
-    let mut why: Vec<String> = differ
-        .map(|(class, flow)| {
-            let class = class.split_once(' ').map_or(class.as_str(), |(_, class)| class);
-            format!("{class} {} ({})", flow.closing.count, flow.closing.amount)
-        })
-        .collect();
+    let mut why: Vec<String> = of.run.iter().chain(&of.payouts).flat_map(open_in).collect();
     let mut balances = if why.is_empty() { Balances::Yes } else { Balances::No };
     if of.run.is_none() {
         balances = Balances::NotKnown;
@@ -539,6 +588,7 @@ fn channel(of: &ChannelFound, day: Day) -> ChannelTold {
         missing: of.missing.clone(),
         long: parked("long").into(),
         short: parked("short").into(),
+        payouts: of.payouts.as_ref().map(RunTold::from),
     }
 }
 
@@ -557,23 +607,39 @@ pub fn site(of: &SiteFound) -> SiteTold {
             why.push("its books were never compared".to_owned());
         }
     }
+    let journal_gap = format!("{} ", Class::JournalGap.word());
+    match &of.run {
+        // What was found of it on the day, whichever day it is of.
+        None => {
+            balances = balances.and(Balances::NotKnown);
+            why.push("the day has not been reconciled".to_owned());
+            for (class, count) in &of.findings {
+                balances = Balances::No;
+                why.push(format!("{class} {count}"));
+            }
+            if let Some(count @ 1..) = of.energy {
+                balances = Balances::No;
+                why.push(format!("bills and meters differ {count} times"));
+            }
+        }
+        Some(run) => {
+            for open in open_in(run) {
+                let is_known = !open.starts_with(&journal_gap);
+                balances = balances.and(if is_known { Balances::No } else { Balances::NotKnown });
+                why.push(open);
+            }
+        }
+    }
     if of.energy.is_none() {
         balances = balances.and(Balances::NotKnown);
         why.push("it has reported no energy of the day".to_owned());
-    }
-    if let Some(count @ 1..) = of.energy {
-        balances = Balances::No;
-        why.push(format!("bills and meters differ {count} times"));
-    }
-    for (class, count) in &of.findings {
-        balances = Balances::No;
-        why.push(format!("{class} {count}"));
     }
     SiteTold {
         site: of.id.clone(),
         name: of.name.clone(),
         balances,
         why,
+        run: of.run.as_ref().map(RunTold::from),
     }
 }
 

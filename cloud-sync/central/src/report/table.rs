@@ -51,6 +51,7 @@ fn field(cell: &Cell) -> String {
         Cell::Text(text) => guarded(text).into_owned(),
         Cell::Count(count) => count.to_string(),
         Cell::Money(amount) => amount.to_string(),
+        Cell::Kwh(energy) => energy.to_string(),
         Cell::Day(day) => day.to_string(),
         Cell::Time(at) => at.to_string(),
         Cell::Flag(flag) => if *flag { "yes" } else { "no" }.to_owned(),

@@ -10,14 +10,14 @@ use super::{
 };
 use crate::{
     daily,
-    reconcile::funds::scope_of,
+    reconcile::{funds::scope_of, payouts},
     store::{
         StoreError, Tx, bills, channel_settings, channels, jobs, ledger,
         queries::{
-            reports::{self, Difference},
+            reports::{self, Difference, RunsOf},
             rows, sites,
         },
-        reconcile_runs as runs,
+        reconcile_runs::Run,
     },
 };
 use domain::time::{Day, Zone};
@@ -62,7 +62,7 @@ pub enum NotWritten {
     #[error("site {0} is not known here")]
     UnknownSite(String),
     /// Nothing of the day is known.
-    #[error("no channel's day {0} has been reconciled: `holdfast-central reconcile --day {0}` does it")]
+    #[error("nothing of the day {0} has been reconciled: `holdfast-central reconcile --day {0}` does it")]
     NothingOf(Day),
     /// The database says no.
     #[error(transparent)]
@@ -90,24 +90,31 @@ pub fn find(tx: &mut dyn Tx, which: &Which) -> Result<Found, NotWritten> {
         sites: Vec::new(),
         open: Vec::new(),
     };
+    let mut runs = reports::runs_of(tx, which.day)?;
+    found.open = reports::open_groups(tx, which.day)?;
     if which.site.is_none() {
-        found.channels = channels_of(tx, which)?;
-        found.open = reports::open_groups(tx, which.day)?;
-        if let Some(channel) = &which.channel {
-            let scope = scope_of(channel);
-            found.open.retain(|of| of.scope == scope);
-        }
-        if found.channels.iter().all(|of| of.run.is_none()) {
-            return Err(NotWritten::NothingOf(which.day));
-        }
+        found.channels = channels_of(tx, which, &mut runs)?;
     }
     if which.channel.is_none() {
-        found.sites = sites_of(tx, which)?;
+        found.sites = sites_of(tx, which, &mut runs)?;
     }
-    Ok(found)
+    if let Some(channel) = &which.channel {
+        let scopes = [scope_of(channel), payouts::scope_of(channel)];
+        found.open.retain(|of| scopes.contains(&of.scope));
+    }
+    if let Some(site) = &which.site {
+        let scope = format!("site:{site}");
+        found.open.retain(|of| of.scope == scope);
+    }
+    let has_run = |of: &ChannelFound| of.run.is_some() || of.payouts.is_some();
+    let is_nothing = !found.channels.iter().any(has_run) && found.sites.iter().all(|of| of.run.is_none());
+    match is_nothing && which.site.is_none() {
+        true => Err(NotWritten::NothingOf(which.day)),
+        false => Ok(found),
+    }
 }
 
-fn channels_of(tx: &mut dyn Tx, which: &Which) -> Result<Vec<ChannelFound>, NotWritten> {
+fn channels_of(tx: &mut dyn Tx, which: &Which, runs: &mut RunsOf) -> Result<Vec<ChannelFound>, NotWritten> {
     let day = which.day;
     let mut found = Vec::new();
     for channel in channels::all(tx)? {
@@ -120,13 +127,13 @@ fn channels_of(tx: &mut dyn Tx, which: &Which) -> Result<Vec<ChannelFound>, NotW
         if settings.is_none_or(|settings| day < settings.first()) && which.channel.is_none() {
             continue;
         }
-        let run = runs::counting(tx, &scope_of(&channel.name), day)?.into_iter().next();
-        let run = run.filter(|run| run.day == day);
+        let run = runs.channels.remove(&channel.name);
         let inputs = run
             .as_ref()
             .and_then(|run| serde_json::from_str::<Inputs>(&run.inputs).ok());
         found.push(ChannelFound {
             run,
+            payouts: runs.payouts.remove(&channel.name),
             files: bills::of_days(tx, &channel.name, day, day)?,
             missing: inputs.map(|inputs| inputs.missing).unwrap_or_default(),
             suspense: reports::suspense_sums(tx, &channel.name)?,
@@ -140,7 +147,7 @@ fn channels_of(tx: &mut dyn Tx, which: &Which) -> Result<Vec<ChannelFound>, NotW
     }
 }
 
-fn sites_of(tx: &mut dyn Tx, which: &Which) -> Result<Vec<SiteFound>, NotWritten> {
+fn sites_of(tx: &mut dyn Tx, which: &Which, runs: &mut RunsOf) -> Result<Vec<SiteFound>, NotWritten> {
     let zone = Zone::default();
     let (begin, end) = (zone.begin_of(which.day), zone.begin_of(which.day.plus(1)));
     let findings = reports::findings(tx, begin, end)?;
@@ -169,6 +176,7 @@ fn sites_of(tx: &mut dyn Tx, which: &Which) -> Result<Vec<SiteFound>, NotWritten
                 behind: site.backlog(),
                 business_day: site.day.clone(),
                 state: site.state.clone(),
+                run: runs.sites.remove(&site.id),
                 name: site.name.clone(),
                 id: site.id,
             });
@@ -181,6 +189,20 @@ fn sites_of(tx: &mut dyn Tx, which: &Which) -> Result<Vec<SiteFound>, NotWritten
         Some(id) if found.is_empty() => Err(NotWritten::UnknownSite(id.clone())),
         _ => Ok(found),
     }
+}
+
+/// The runs that the report is of: each channel's, with what it has paid out, then each site's.
+fn runs_in(found: &Found) -> impl Iterator<Item = &Run> {
+    let channels = found.channels.iter().flat_map(|of| of.run.iter().chain(&of.payouts));
+    channels.chain(found.sites.iter().filter_map(|of| of.run.as_ref()))
+}
+
+/// The scopes that the report is of: also those without a run of the day, as something of them may be open on it.
+fn scopes_in(found: &Found) -> Vec<String> {
+    let channels = found.channels.iter();
+    let channels = channels.flat_map(|of| [scope_of(&of.name), payouts::scope_of(&of.name)]);
+    let sites = found.sites.iter().map(|of| format!("site:{}", of.id));
+    channels.chain(sites).collect()
 }
 
 /// Writes tables.
@@ -197,12 +219,10 @@ fn write_sheets(
         match sheet {
             Sheet::Summary => rows.extend(summary.rows().into_iter().map(Vec::from)),
             Sheet::Totals => {
-                let runs = found.channels.iter().filter_map(|of| of.run.as_ref());
-                rows.extend(runs.flat_map(lines::totals));
+                rows.extend(runs_in(found).flat_map(lines::totals));
             }
             Sheet::Differences => {
-                for channel in &found.channels {
-                    let scope = scope_of(&channel.name);
+                for scope in scopes_in(found) {
                     reports::each_difference(tx, &scope, found.day, |of: Difference| -> Result<(), NotWritten> {
                         Ok(out.row(&lines::difference(&of, &scope, (found.day, found.on)))?)
                     })?;

@@ -30,6 +30,8 @@ const COUNT: u8 = 3;
 const TEXT: u8 = 4;
 /// A text that stays one also where somebody edits it: it is marked as if an apostrophe had been typed before it.
 const MARKED: u8 = 5;
+/// A number with as many decimals as it has.
+const KWH: u8 = 0;
 const STYLES: &str = "<fonts count=\"2\"><font><sz val=\"11\"/><name val=\"Calibri\"/></font><font><b/><sz val=\"11\"/>\
     <name val=\"Calibri\"/></font></fonts><fills count=\"2\"><fill><patternFill patternType=\"none\"/></fill><fill>\
     <patternFill patternType=\"gray125\"/></fill></fills><borders count=\"1\"><border><left/><right/><top/><bottom/><diagonal/></border>\
@@ -124,6 +126,7 @@ impl<W: Write + Seek> Xlsx<W> {
                 }
                 Cell::Count(count) => put_number(&mut self.xml, place, COUNT, &count.to_string()),
                 Cell::Money(amount) => put_number(&mut self.xml, place, MONEY, &amount.to_string()),
+                Cell::Kwh(energy) => put_number(&mut self.xml, place, KWH, &energy.to_string()),
                 Cell::Day(day) => put_text(&mut self.xml, place, TEXT, &day.to_string()),
                 Cell::Time(at) => put_text(&mut self.xml, place, TEXT, &at.to_string()),
                 Cell::Flag(flag) => put_text(&mut self.xml, place, TEXT, if *flag { "yes" } else { "no" }),

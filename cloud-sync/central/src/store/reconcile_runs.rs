@@ -291,6 +291,20 @@ pub fn counting(tx: &mut dyn Tx, scope: &str, from: Day) -> Result<Vec<Run>, Sto
     rows.into_iter().map(run).collect()
 }
 
+/// The last run of a scope before a day that counts.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn before(tx: &mut dyn Tx, scope: &str, day: Day) -> Result<Option<Run>, StoreError> {
+    let row = tx.query_optional(
+        &format!(
+            "SELECT {COLUMNS} FROM run WHERE scope = $1 AND day < $2 AND status IN ('provisional', 'final') ORDER BY day DESC LIMIT 1"
+        ),
+        &[scope.into(), day.to_string().into()],
+    )?;
+    row.map(run).transpose()
+}
+
 /// The last day of a scope that is final.
 ///
 /// # Errors
@@ -330,9 +344,9 @@ pub struct Group {
     pub sum: Sum,
 }
 
-/// Which verdicts.
+/// How verdicts stand on a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum Standing {
     /// Those that begin on the day.
     New,
     /// Those that are over on it.
@@ -341,7 +355,7 @@ pub enum Which {
     Open,
 }
 
-impl Which {
+impl Standing {
     const fn condition(self) -> &'static str {
         match self {
             Self::New => "scope = $1 AND day = $2",
@@ -356,7 +370,7 @@ impl Which {
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn groups(tx: &mut dyn Tx, scope: &str, day: Day, which: Which) -> Result<Vec<Group>, StoreError> {
+pub fn groups(tx: &mut dyn Tx, scope: &str, day: Day, which: Standing) -> Result<Vec<Group>, StoreError> {
     let statement = format!(
         "SELECT leg, source, class, is_matched, COALESCE(ended, 0), COUNT(*), CAST(SUM(amount) AS BIGINT) FROM verdict WHERE {} \
          GROUP BY leg, source, class, is_matched, COALESCE(ended, 0)",
@@ -388,7 +402,7 @@ pub(super) fn group(mut row: Row) -> Result<Group, StoreError> {
 /// [`StoreError`].
 pub fn digest(tx: &mut dyn Tx, scope: &str, day: Day) -> Result<Digest, StoreError> {
     let mut digest = Digest::default();
-    for which in [Which::New, Which::Over] {
+    for which in [Standing::New, Standing::Over] {
         let statement = format!(
             "SELECT leg, source, ref, file, line, class, is_matched, day, until, ended, of_day, at, amount, ours, theirs, other \
              FROM verdict WHERE {} AND (leg, source, ref, file, line, class, is_matched) > ($3, $4, $5, $6, $7, $8, $9) \

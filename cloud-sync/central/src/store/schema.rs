@@ -91,6 +91,7 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
         9 => of_both(payouts::TABLES, dialect),
         // A key that is announced to sites and does not sign yet.
         10 => of_both(&["ALTER TABLE head_office ADD COLUMN next_key TEXT"], dialect),
+        11 => of_both(payouts::BACK, dialect),
         // Keys that signed once, and up to which mark of vouchers they count.
         12 => of_both(
             &["CREATE TABLE ended_key (public_key TEXT PRIMARY KEY, ends BIGINT NOT NULL)"],

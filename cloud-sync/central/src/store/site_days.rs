@@ -1,12 +1,15 @@
 //! Sites' days in the database: where each ended in the site's journal, and what is there of it.
 
 use super::{
-    Row, SetStatement, StoreError, Tx, findings,
+    Row, SetStatement, StoreError, Tx, Value, branches, findings,
     findings::Found,
     set::{Present, int, text},
     sites::Site,
 };
-use crate::reconcile::totals::{SiteTotals, Sum};
+use crate::reconcile::{
+    totals::{SiteTotals, Sum},
+    words::{Class, Leg, Source},
+};
 use domain::{
     energy::{ConnectorDay, EnergyReport},
     ids::SiteId,
@@ -68,37 +71,98 @@ pub fn give(tx: &mut dyn Tx, site: &SiteId, from: u64, to: u64, seq: u64) -> Res
     .map(drop)
 }
 
-/// The days of a branch that have ended, in the order of their entries, and when head office learnt of each.
+/// The days of a branch that have ended after an entry, in the order of their entries, and when head office learnt of each.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn of_branch(tx: &mut dyn Tx, site: &SiteId, branch: u64) -> Result<Vec<(EndedDay, Wall)>, StoreError> {
+pub fn of_branch(tx: &mut dyn Tx, site: &SiteId, branch: u64, after: u64) -> Result<Vec<(EndedDay, Wall)>, StoreError> {
     let rows = tx.query(
-        "SELECT day, seq, hash, said_at FROM site_day WHERE site = $1 AND branch = $2 ORDER BY seq",
-        &[site.as_str().into(), branch.into()],
+        "SELECT day, seq, hash, said_at FROM site_day WHERE site = $1 AND branch = $2 AND seq > $3 ORDER BY seq",
+        &[site.as_str().into(), branch.into(), after.into()],
     )?;
-    let ended = |mut row: Row| {
-        let day = row.text(0)?.parse().map_err(StoreError::Broken)?;
-        let seq = row.count(1)?;
-        let hash = row.text(2)?.parse();
-        let hash = hash.map_err(|error| StoreError::Broken(format!("the hash of a site's day: {error}")))?;
-        let last = Head { seq, hash };
-        Ok((EndedDay { day, last }, Wall(row.int(3)?)))
-    };
-    rows.into_iter().map(ended).collect()
+    rows.into_iter().map(ended_day).collect()
 }
 
-/// The last entry of the days before one, on a branch.
+/// The last day of a branch that ended up to an entry, by it, and when head office learnt of it.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn end_before(tx: &mut dyn Tx, site: &SiteId, branch: u64, day: Day) -> Result<Option<u64>, StoreError> {
+pub fn ended_up_to(
+    tx: &mut dyn Tx,
+    site: &SiteId,
+    branch: u64,
+    seq: u64,
+) -> Result<Option<(EndedDay, Wall)>, StoreError> {
     let row = tx.query_optional(
-        "SELECT MAX(seq) FROM site_day WHERE site = $1 AND branch = $2 AND day < $3",
-        &[site.as_str().into(), branch.into(), day.to_string().into()],
+        "SELECT day, seq, hash, said_at FROM site_day WHERE site = $1 AND branch = $2 AND seq <= $3 ORDER BY seq DESC LIMIT 1",
+        &[site.as_str().into(), branch.into(), seq.into()],
     )?;
-    let seq = row.map(|mut row| row.optional_int(0)).transpose()?.flatten();
-    Ok(seq.map(i64::unsigned_abs))
+    row.map(ended_day).transpose()
+}
+
+/// The day that the site's clock showed at an entry of a branch; none where the entry is after all days that have ended there.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn shown_at(tx: &mut dyn Tx, site: &SiteId, branch: u64, seq: u64) -> Result<Option<Day>, StoreError> {
+    let row = tx.query_optional(
+        "SELECT day, seq, hash, said_at FROM site_day WHERE site = $1 AND branch = $2 AND seq >= $3 ORDER BY seq LIMIT 1",
+        &[site.as_str().into(), branch.into(), seq.into()],
+    )?;
+    Ok(row.map(ended_day).transpose()?.map(|(ended, _)| ended.day))
+}
+
+fn ended_day(mut row: Row) -> Result<(EndedDay, Wall), StoreError> {
+    let day = row.text(0)?.parse().map_err(StoreError::Broken)?;
+    let seq = row.count(1)?;
+    let hash = row.text(2)?.parse();
+    let hash = hash.map_err(|error| StoreError::Broken(format!("the hash of a site's day: {error}")))?;
+    let last = Head { seq, hash };
+    Ok((EndedDay { day, last }, Wall(row.int(3)?)))
+}
+
+/// The branches that the followed journal goes through, each with its last entry that is in it: what was booked of others stays in the books,
+/// and is of no day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed(Vec<(u64, u64)>);
+
+impl Followed {
+    /// Of a site.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn of(tx: &mut dyn Tx, site: &Site) -> Result<Self, StoreError> {
+        let all = branches::all(tx, &site.id)?;
+        let highest = all.last().map_or(site.branch, |last| last.number.max(site.branch));
+        // Of a branch that has another number since the beginning alone is booked under the one before.
+        let first_fork = all.iter().map(|branch| branch.left.seq).min().unwrap_or(0);
+        let last = |number: u64| match all.iter().find(|branch| branch.number == number) {
+            _ if number == site.branch => u64::MAX,
+            Some(left) => left.left.seq,
+            None => first_fork,
+        };
+        let parts = (0..=highest).map(|number| (number, last(number)));
+        Ok(Self(parts.filter(|(_, last)| *last > 0).collect()))
+    }
+
+    /// Its parts after an entry and up to another: the branch, and between which entries of it.
+    fn between(&self, after: u64, to: u64) -> impl Iterator<Item = (u64, u64, u64)> {
+        let part = move |(branch, last): &(u64, u64)| (*branch, after, to.min(*last));
+        self.0.iter().map(part).filter(|(_, after, to)| to > after)
+    }
+
+    /// Whether a movement is of it, in SQL.
+    fn condition(&self, of: &str, (after, to): (u64, u64)) -> String {
+        let parts = self.between(after, to).map(|(branch, after, to)| match to {
+            to if to > i64::MAX.unsigned_abs() => format!("({of}.branch = {branch} AND {of}.seq > {after})"),
+            to => format!("({of}.branch = {branch} AND {of}.seq > {after} AND {of}.seq <= {to})"),
+        });
+        let parts: Vec<String> = parts.collect();
+        match parts.is_empty() {
+            true => "1 = 0".to_owned(),
+            false => format!("({})", parts.join(" OR ")),
+        }
+    }
 }
 
 /// Where a site's days begin: as its last energy report says, or what it said of itself; none where it has said nothing.
@@ -123,36 +187,66 @@ pub fn zone(tx: &mut dyn Tx, site: &SiteId) -> Result<Option<Zone>, StoreError> 
     Ok(said["time_zone"].as_str().and_then(|name| Zone::named(name).ok()))
 }
 
-/// A word for what is known of a site's days: another one where more is known.
+/// A word for what is known of a site's days: another one where more is known. Of its energy reports those since a day are counted.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn known(tx: &mut dyn Tx, site: &Site) -> Result<String, StoreError> {
+pub fn known(tx: &mut dyn Tx, site: &Site, since: Day) -> Result<String, StoreError> {
     let row = tx.query_optional(
-        "SELECT (SELECT COUNT(*) FROM site_day WHERE site = $1 AND branch = $2), (SELECT COUNT(*) FROM finding WHERE site = $1), \
-         (SELECT COUNT(*) FROM r_energy_report WHERE site = $1)",
-        &[site.id.as_str().into(), site.branch.into()],
+        "SELECT (SELECT MAX(seq) FROM site_day WHERE site = $1 AND branch = $2), (SELECT MAX(found_at) FROM finding WHERE site = $1), \
+         (SELECT MAX(day) FROM r_energy_report WHERE site = $1), (SELECT COUNT(*) FROM r_energy_report WHERE site = $1 AND day >= $3)",
+        &[site.id.as_str().into(), site.branch.into(), since.to_string().into()],
     )?;
     let mut row = row.ok_or_else(|| StoreError::Broken("what is known of a site's days".to_owned()))?;
+    let is_gone = site.closed_at.is_some() || site.revoked_at.is_some();
     Ok(format!(
-        "{} {} {} {}",
+        "{} {} {} {} {} {is_gone}",
         site.branch,
-        row.int(0)?,
-        row.int(1)?,
-        row.int(2)?
+        row.optional_int(0)?.unwrap_or(0),
+        row.optional_int(1)?.unwrap_or(0),
+        row.optional_text(2)?.unwrap_or_default(),
+        row.int(3)?
     ))
 }
 
-/// Whether a site's energy report of a day is there, or one of a later day: then it comes no more.
+/// Whether a site's energy report of a day is there, or one of a day after it up to another: then it comes no more. What a clock that was
+/// ahead has reported lies after that.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn is_reported(tx: &mut dyn Tx, site: &SiteId, day: Day) -> Result<bool, StoreError> {
+pub fn is_reported(tx: &mut dyn Tx, site: &SiteId, (day, to): (Day, Day)) -> Result<bool, StoreError> {
     let row = tx.query_optional(
-        "SELECT 1 FROM r_energy_report WHERE site = $1 AND day >= $2 LIMIT 1",
-        &[site.as_str().into(), day.to_string().into()],
+        "SELECT 1 FROM r_energy_report WHERE site = $1 AND day >= $2 AND day <= $3 LIMIT 1",
+        &[site.as_str().into(), day.to_string().into(), to.to_string().into()],
     )?;
     Ok(row.is_some())
+}
+
+/// A site's energy report, and as it stands in its row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// What it says.
+    pub report: EnergyReport,
+    /// Its row.
+    pub row: String,
+}
+
+/// A site's energy reports of the days from one to another.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn reports(tx: &mut dyn Tx, site: &SiteId, (from, to): (Day, Day)) -> Result<Vec<Reported>, StoreError> {
+    let rows = tx.query(
+        "SELECT row FROM r_energy_report WHERE site = $1 AND day >= $2 AND day <= $3 ORDER BY day",
+        &[site.as_str().into(), from.to_string().into(), to.to_string().into()],
+    )?;
+    let read = |mut row: Row| {
+        let row = row.text(0)?;
+        let report = serde_json::from_str(&row);
+        let report = report.map_err(|error| StoreError::Broken(format!("an energy report: {error}")))?;
+        Ok(Reported { report, row })
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// Orders whose money moved first on a day, and what they are billed for, by their bills as they are now.
@@ -173,45 +267,64 @@ pub fn orders(tx: &mut dyn Tx, site: &SiteId, day: Day) -> Result<(Sum, Energy),
     Ok((sum, Energy(row.int(2)?)))
 }
 
-/// A site's energy report of a day, and as it stands in its row.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn report(tx: &mut dyn Tx, site: &SiteId, day: Day) -> Result<Option<(EnergyReport, String)>, StoreError> {
-    let row = tx.query_optional(
-        "SELECT row FROM r_energy_report WHERE site = $1 AND day = $2",
-        &[site.as_str().into(), day.to_string().into()],
-    )?;
-    let Some(mut row) = row else { return Ok(None) };
-    let text = row.text(0)?;
-    let broken = |error: serde_json::Error| StoreError::Broken(format!("an energy report: {error}"));
-    Ok(Some((serde_json::from_str(&text).map_err(broken)?, text)))
+/// An order, what is booked of it as sold, and its bill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sold {
+    /// The order.
+    pub order: String,
+    /// The day on which its money moved first.
+    pub day: Option<Day>,
+    /// By the books.
+    pub booked: Fen,
+    /// By its bill.
+    pub fee: Fen,
 }
 
-/// Orders of a day whose books are not what their bill says: the order, what is booked as sold, and the bill.
+/// Orders that are over and may not be booked as they are billed, whether they are or not: those of a day; those of which entries after one
+/// and up to another move something, whatever day they are of; and those of which that was said before the day and holds still.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn not_as_billed(tx: &mut dyn Tx, site: &SiteId, day: Day) -> Result<Vec<(String, Fen, Fen)>, StoreError> {
+pub fn sold(
+    tx: &mut dyn Tx,
+    site: &SiteId,
+    followed: &Followed,
+    (day, after, to): (Day, u64, u64),
+    scope: &str,
+) -> Result<Vec<Sold>, StoreError> {
     let rows = tx.query(
-        "SELECT o.id, o.fee, CAST(COALESCE((SELECT SUM(CASE WHEN t.credit IN ($3, $4) THEN t.amount ELSE 0 END \
-         - CASE WHEN t.debit IN ($3, $4) THEN t.amount ELSE 0 END) FROM transfer t WHERE t.site = o.site AND t.order_id = o.id), 0) \
-         AS BIGINT) FROM r_order o WHERE o.site = $1 AND o.day = $2 AND o.open = 0 ORDER BY o.id",
+        &format!(
+            "SELECT o.id, o.day, o.fee, CAST(COALESCE((SELECT SUM(CASE WHEN t.credit IN ($3, $4) THEN t.amount ELSE 0 END \
+             - CASE WHEN t.debit IN ($3, $4) THEN t.amount ELSE 0 END) FROM transfer t WHERE t.site = o.site AND t.order_id = o.id \
+             AND (t.branch IS NULL OR {})), 0) AS BIGINT) FROM r_order o WHERE o.site = $1 AND o.open = 0 AND o.id IN \
+             (SELECT own.id FROM r_order own WHERE own.site = $1 AND own.day = $2 \
+             UNION SELECT m.order_id FROM transfer m WHERE m.site = $1 AND m.order_id IS NOT NULL AND {} \
+             UNION SELECT w.ref FROM verdict w WHERE w.scope = $5 AND w.leg = {} AND w.source = {} AND w.class = {} AND w.day < $2 \
+             AND (w.until IS NULL OR w.until >= $2)) ORDER BY o.id",
+            followed.condition("t", (0, u64::MAX)),
+            followed.condition("m", (after, to)),
+            Leg::Orders.code(),
+            Source::Order.code(),
+            Class::Books.code(),
+        ),
         &[
             site.as_str().into(),
             day.to_string().into(),
             format!("sales:{site}:electricity").into(),
             format!("sales:{site}:service").into(),
+            scope.into(),
         ],
     )?;
-    let mut differ = Vec::new();
-    for mut row in rows {
-        let (order, fee, booked) = (row.text(0)?, row.optional_int(1)?.unwrap_or(0), row.int(2)?);
-        if fee != booked {
-            differ.push((order, Fen(booked), Fen(fee)));
-        }
-    }
-    Ok(differ)
+    let sold = |mut row: Row| {
+        let day = row.optional_text(1)?.map(|day| day.parse()).transpose();
+        Ok(Sold {
+            order: row.text(0)?,
+            day: day.map_err(StoreError::Broken)?,
+            fee: Fen(row.optional_int(2)?.unwrap_or(0)),
+            booked: Fen(row.int(3)?),
+        })
+    };
+    rows.into_iter().map(sold).collect()
 }
 
 /// What a site's day came to: orders whose money moved first on it, by their bills of today; and what moved in its books by entries of
@@ -222,47 +335,44 @@ pub fn not_as_billed(tx: &mut dyn Tx, site: &SiteId, day: Day) -> Result<Vec<(St
 pub fn totals(
     tx: &mut dyn Tx,
     site: &SiteId,
-    branch: u64,
-    day: Day,
-    (after, to): (u64, u64),
+    followed: &Followed,
+    (day, after, to): (Day, u64, u64),
 ) -> Result<SiteTotals, StoreError> {
     let (orders, energy) = orders(tx, site, day)?;
-    let rows = tx.query(
-        "SELECT debit, credit, CAST(SUM(amount) AS BIGINT) FROM transfer WHERE site = $1 AND branch = $2 AND seq > $3 AND seq <= $4 \
-         AND (credit IN ($5, $6, $7, $8) OR debit IN ($5, $6, $7, $8)) GROUP BY debit, credit",
-        &[
-            site.as_str().into(),
-            branch.into(),
-            after.into(),
-            to.into(),
-            format!("sales:{site}:electricity").into(),
-            format!("sales:{site}:service").into(),
-            format!("refund:{site}").into(),
-            format!("cash:{site}").into(),
-        ],
-    )?;
-    let (mut electricity, mut service, mut refunds, mut cash) = (0, 0, 0, 0);
-    for mut row in rows {
-        let (debit, credit, amount) = (row.text(0)?, row.text(1)?, row.int(2)?);
-        for (account, by) in [(debit, -amount), (credit, amount)] {
-            let kind = account.strip_suffix(&format!(":{site}")).unwrap_or(&account).to_owned();
-            match kind.as_str() {
-                "refund" => refunds -= by,
-                "cash" => cash -= by,
-                _ if account.ends_with(":electricity") && account.starts_with("sales:") => electricity += by,
-                _ if account.ends_with(":service") && account.starts_with("sales:") => service += by,
-                _ => {}
+    let mut totals = SiteTotals {
+        orders,
+        energy,
+        ..SiteTotals::default()
+    };
+    let accounts = [
+        format!("sales:{site}:electricity"),
+        format!("sales:{site}:service"),
+        format!("refund:{site}"),
+        format!("cash:{site}"),
+    ];
+    for (branch, after, to) in followed.between(after, to) {
+        let mut values: Vec<Value> = vec![site.as_str().into(), branch.into(), after.into(), to.into()];
+        values.extend(accounts.iter().map(|account| account.as_str().into()));
+        let rows = tx.query(
+            "SELECT debit, credit, CAST(SUM(amount) AS BIGINT) FROM transfer WHERE site = $1 AND branch = $2 AND seq > $3 AND seq <= $4 \
+             AND (credit IN ($5, $6, $7, $8) OR debit IN ($5, $6, $7, $8)) GROUP BY debit, credit",
+            &values,
+        )?;
+        for mut row in rows {
+            let (debit, credit, amount) = (row.text(0)?, row.text(1)?, row.int(2)?);
+            for (account, by) in [(debit, -amount), (credit, amount)] {
+                // What is sold is credited; what is given back, or put into the till, is debited.
+                match accounts.iter().position(|of| *of == account) {
+                    Some(0) => totals.electricity.0 += by,
+                    Some(1) => totals.service.0 += by,
+                    Some(2) => totals.refunds.0 -= by,
+                    Some(3) => totals.cash.0 -= by,
+                    _ => {}
+                }
             }
         }
     }
-    Ok(SiteTotals {
-        orders,
-        energy,
-        electricity: Fen(electricity),
-        service: Fen(service),
-        refunds: Fen(refunds),
-        cash: Fen(cash),
-    })
+    Ok(totals)
 }
 
 /// What was billed of a day as reports have it: by its own, by what later ones say of it, and by what is to be said yet.
@@ -293,17 +403,37 @@ pub fn reported(tx: &mut dyn Tx, site: &SiteId, of: &EnergyReport) -> Result<Ene
     Ok(Energy(billed))
 }
 
-/// What was found in a site's journal: of the followed branch up to an entry, and of all other branches.
+/// What was found in entries of a branch, after one and up to another, in their order.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn found(tx: &mut dyn Tx, site: &SiteId, branch: u64, to: u64) -> Result<Vec<Found>, StoreError> {
+pub fn found(tx: &mut dyn Tx, site: &SiteId, branch: u64, (after, to): (u64, u64)) -> Result<Vec<Found>, StoreError> {
     let rows = tx.query(
         &format!(
-            "SELECT {} FROM finding f WHERE f.site = $1 AND (f.branch <> $2 OR f.seq <= $3) ORDER BY f.found_at, f.branch, f.seq, f.class",
+            "SELECT {} FROM finding WHERE site = $1 AND branch = $2 AND seq > $3 AND seq <= $4 ORDER BY seq, class",
             findings::COLUMNS
         ),
-        &[site.as_str().into(), branch.into(), to.into()],
+        &[site.as_str().into(), branch.into(), after.into(), to.into()],
+    )?;
+    rows.into_iter().map(findings::found).collect()
+}
+
+/// What was found since a time in entries of a branch up to one, and in those of all other branches.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn found_since(
+    tx: &mut dyn Tx,
+    site: &SiteId,
+    branch: u64,
+    (to, since): (u64, Wall),
+) -> Result<Vec<Found>, StoreError> {
+    let rows = tx.query(
+        &format!(
+            "SELECT {} FROM finding WHERE site = $1 AND found_at >= $4 AND (branch <> $2 OR seq <= $3) ORDER BY found_at, branch, seq, class",
+            findings::COLUMNS
+        ),
+        &[site.as_str().into(), branch.into(), to.into(), since.0.into()],
     )?;
     rows.into_iter().map(findings::found).collect()
 }

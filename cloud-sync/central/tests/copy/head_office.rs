@@ -77,9 +77,14 @@ impl HeadOffice {
     }
 
     /// Takes a batch that was read.
-    pub(crate) fn take(&self, mut copy: SiteCopy, read: Arc<Read>) -> (SiteCopy, Taken) {
+    pub(crate) fn take(&self, copy: SiteCopy, read: Arc<Read>) -> (SiteCopy, Taken) {
+        self.take_at(copy, read, NOW)
+    }
+
+    /// The same, at a time of head office's own.
+    pub(crate) fn take_at(&self, mut copy: SiteCopy, read: Arc<Read>, now: Wall) -> (SiteCopy, Taken) {
         let taken = self.write(move |tx| {
-            let taken = take(tx, ME, &mut copy, &read, NOW)?;
+            let taken = take(tx, ME, &mut copy, &read, now)?;
             Ok((copy, taken))
         });
         taken.unwrap()

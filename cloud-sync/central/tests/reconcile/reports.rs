@@ -433,7 +433,7 @@ fn what_there_is_no_report_of_is_said(world: &World) {
             .to_string()
     };
     let all = Which::all(day(D1), day(D1));
-    assert!(refused(all.clone()).starts_with("no channel's day 2026-03-09 has been reconciled"));
+    assert!(refused(all.clone()).starts_with("nothing of the day 2026-03-09 has been reconciled"));
     let of_channel = Which {
         channel: Some("none".to_owned()),
         ..all.clone()

@@ -13,7 +13,7 @@ use domain::{
     time::{Day, Wall},
     units::Fen,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many differences are read at a time.
 const PAGE: i64 = 1_000;
@@ -364,17 +364,41 @@ pub fn gone_sites(tx: &mut dyn Tx) -> Result<BTreeSet<String>, StoreError> {
     rows.into_iter().map(|mut row| row.text(0)).collect()
 }
 
+/// The runs of a day that count, by what they are of.
+#[derive(Debug, Clone, Default)]
+pub struct RunsOf {
+    /// Of channels, by their names.
+    pub channels: BTreeMap<String, Run>,
+    /// Of what channels have paid out, by their names.
+    pub payouts: BTreeMap<String, Run>,
+    /// Of sites, by their ids.
+    pub sites: BTreeMap<String, Run>,
+}
+
 /// The runs of a day that count.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn runs_of(tx: &mut dyn Tx, day: Day) -> Result<Vec<Run>, StoreError> {
+pub fn runs_of(tx: &mut dyn Tx, day: Day) -> Result<RunsOf, StoreError> {
     let columns = reconcile_runs::COLUMNS;
     let rows = tx.query(
         &format!("SELECT {columns} FROM run WHERE day = $1 AND status IN ('provisional', 'final') ORDER BY scope"),
         &[day.to_string().into()],
     )?;
-    rows.into_iter().map(reconcile_runs::run).collect()
+    let mut found = RunsOf::default();
+    for row in rows {
+        let run = reconcile_runs::run(row)?;
+        let (kind, name) = run.scope.split_once(':').unwrap_or_default();
+        let name = name.to_owned();
+        let runs = match kind {
+            "channel" => &mut found.channels,
+            "payouts" => &mut found.payouts,
+            "site" => &mut found.sites,
+            _ => return Err(StoreError::Broken(format!("a run is of {}", run.scope))),
+        };
+        runs.insert(name, run);
+    }
+    Ok(found)
 }
 
 /// Whether a run of any channel is at work.
@@ -382,6 +406,9 @@ pub fn runs_of(tx: &mut dyn Tx, day: Day) -> Result<Vec<Run>, StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub fn is_running(tx: &mut dyn Tx) -> Result<bool, StoreError> {
-    let row = tx.query_optional("SELECT 1 FROM run WHERE status = 'running' LIMIT 1", &[])?;
+    let row = tx.query_optional(
+        "SELECT 1 FROM run WHERE status = 'running' AND scope LIKE 'channel:%' LIMIT 1",
+        &[],
+    )?;
     Ok(row.is_some())
 }

@@ -55,7 +55,7 @@ pub use leases::Vouchered;
 pub use long::LongCredit;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
-pub use sent_back::{May, Verdict};
+pub use sent_back::{Done, May, Verdict};
 pub(crate) use suspense::clearing;
 pub use topups::{Callback, Credited, Paid};
 pub use undecided::Undecided;

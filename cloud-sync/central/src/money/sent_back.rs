@@ -59,6 +59,9 @@ fn is_same(known: &Known, wants: &Wants) -> bool {
         && (member.is_none() || member == known.member.as_deref())
 }
 
+/// What came of lines, each with what came of it; and whether there are more.
+pub type Done<'l> = (Vec<(&'l Line, Verdict)>, bool);
+
 /// What is seen of a line without holding anything.
 enum Seen {
     /// Nothing is done.
@@ -74,12 +77,7 @@ impl Money<'_> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn take_lines<'l>(
-        &mut self,
-        lines: &'l [Line],
-        may: May,
-        most: usize,
-    ) -> Result<(Vec<(&'l Line, Verdict)>, bool), StoreError> {
+    pub fn take_lines<'l>(&mut self, lines: &'l [Line], may: May, most: usize) -> Result<Done<'l>, StoreError> {
         let (mut seen, mut ids, mut more) = (Vec::new(), BTreeSet::new(), false);
         for line in lines {
             let of = self.see(line, may)?;

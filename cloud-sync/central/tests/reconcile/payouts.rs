@@ -153,7 +153,7 @@ fn what_is_paid_out_short_is_named_once_and_two_people_make_it_our_loss(world: &
     say(world, D3, "W2", 9_940);
     catch_up(world);
     let short = format!("{D2} W1: 9940 9900");
-    assert_eq!(open(world), [short.clone()]);
+    assert_eq!(open(world), std::slice::from_ref(&short));
     say(world, D4, "W3", 9_960);
     catch_up(world);
     assert_eq!(open(world), [short, format!("{D4} W3: 9940 9960")]);
@@ -262,7 +262,7 @@ fn what_went_back_leaves_the_bank_and_is_due_with_the_next(world: &World) {
     say(world, D3, "W1-back", -9_940);
     catch_up(world);
     let back = format!("{D3} W1-back back: 0 -9940");
-    assert_eq!(open(world), [back.clone()]);
+    assert_eq!(open(world), std::slice::from_ref(&back));
     night(world, "2026-03-14 01:00:00");
     assert_eq!(status(world, D4), Some(Status::Final));
     assert_eq!(books(world), [0, 60, 39_940], "what the channel kept it kept");

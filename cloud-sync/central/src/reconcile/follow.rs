@@ -17,8 +17,8 @@ const ATTEMPTS: usize = 5;
 pub(super) struct Done {
     /// Its name.
     pub(super) scope: String,
-    /// The last day of it that is over.
-    pub(super) over: Day,
+    /// Its days that are not final, and over: the first and the last.
+    pub(super) days: (Day, Day),
     /// Whether what it finds is money on one side alone, which belongs in suspense.
     pub(super) has_suspense: bool,
 }
@@ -43,7 +43,7 @@ pub(super) async fn follow(db: &Db, clock: &Arc<dyn Clock>, of: &Done, by: &str)
             let (of, by, now) = (of.clone(), by.to_owned(), clock.wall());
             let part = db.write(move |tx| {
                 runs::hold(tx, &of.scope)?;
-                if !runs::is_all_found(tx, &of.scope, of.over)? {
+                if !runs::is_all_found(tx, &of.scope, of.days)? {
                     return Ok(None);
                 }
                 match step {

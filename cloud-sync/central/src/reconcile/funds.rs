@@ -126,7 +126,7 @@ impl Plan {
     fn done(&self) -> Done {
         Done {
             scope: self.scope.clone(),
-            over: self.over,
+            days: (self.settings.first(), self.over),
             has_suspense: true,
         }
     }

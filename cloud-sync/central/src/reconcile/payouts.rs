@@ -198,7 +198,8 @@ impl Days for Plan {
             return Ok(None);
         };
         let own = funds::scope_of(of);
-        if !payouts::are_known(tx, of)? || !runs::is_all_found(tx, &own, settings.over(now))? {
+        let days = (settings.first(), settings.over(now));
+        if !payouts::are_known(tx, of)? || !runs::is_all_found(tx, &own, days)? {
             return Ok(None);
         }
         let scope = scope_of(of);
@@ -213,7 +214,7 @@ impl Days for Plan {
         let bills = runs::counting(tx, &own, since)?;
         let bills = bills.into_iter().filter_map(|run| Some((run.day, run.totals?.bill)));
         let mut paid: BTreeMap<Day, Vec<PaidOut>> = BTreeMap::new();
-        for payout in payouts::to_post(tx, of, (settings.first(), settings.over(now)))? {
+        for payout in payouts::to_post(tx, of, days)? {
             paid.entry(payout.day.max(open)).or_default().push(payout);
         }
         Ok(Some(Self {

@@ -63,20 +63,29 @@ pub(super) async fn catch_up<P: Days>(
         from = Some(day.plus(1));
         done += 1;
     }
-    close::<P>(db, clock, of).await?;
+    // Before days become final: of a scope that has ended nothing is to be reconciled after its last.
+    follows::<P>(db, clock, of, by).await?;
+    if close::<P>(db, clock, of).await? {
+        follows::<P>(db, clock, of, by).await?;
+    }
+    Ok(done)
+}
+
+/// Has it follow what was found.
+async fn follows<P: Days>(db: &Db, clock: &Arc<dyn Clock>, of: &P::Of, by: &str) -> Result<(), NotRun> {
     let (of, now) = (of.clone(), clock.wall());
     let plan = db.read(move |tx| {
         let plan = P::plan(tx, &of, now)?;
         Ok(plan.map(|plan| Done {
             scope: plan.scope().to_owned(),
-            over: plan.over(),
+            days: plan.open(),
             has_suspense: P::HAS_SUSPENSE,
         }))
     });
-    if let Some(scope) = plan.await? {
-        follow(db, clock, &scope, by).await?;
+    match plan.await? {
+        Some(scope) => Ok(follow(db, clock, &scope, by).await?),
+        None => Ok(()),
     }
-    Ok(done)
 }
 
 /// From which day on, and up to which; none: from the first that is not final, and up to the last that is due.
@@ -159,8 +168,9 @@ fn one_day<P: Days>(
     Ok(Ok(Some(day)))
 }
 
-/// Makes days final, one after the other.
-async fn close<P: Days>(db: &Db, clock: &Arc<dyn Clock>, of: &P::Of) -> Result<(), NotRun> {
+/// Makes days final, one after the other; whether any has become so.
+async fn close<P: Days>(db: &Db, clock: &Arc<dyn Clock>, of: &P::Of) -> Result<bool, NotRun> {
+    let mut some = false;
     loop {
         let (of, now) = (of.clone(), clock.wall());
         let closed = db.write(move |tx| {
@@ -184,7 +194,8 @@ async fn close<P: Days>(db: &Db, clock: &Arc<dyn Clock>, of: &P::Of) -> Result<(
             Ok(is_closed)
         });
         if !closed.await? {
-            return Ok(());
+            return Ok(some);
         }
+        some = true;
     }
 }

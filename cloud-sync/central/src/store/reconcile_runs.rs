@@ -126,17 +126,18 @@ pub fn hold(tx: &mut dyn Tx, scope: &str) -> Result<(), StoreError> {
     jobs::hold(tx, "runs", scope)
 }
 
-/// Whether all is there that runs of a scope find of days up to the last that is over: none is at work, and none was cut off and left days
-/// without theirs. Runs of later days are those of a clock that was ahead.
+/// Whether all is there that runs of a scope find of days from one to another, both included: none is at work, and none was cut off and left
+/// days without theirs. Runs of later days are those of a clock that was ahead, or of a scope that ended before them; of earlier ones all is
+/// final, or they are of no run any more.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn is_all_found(tx: &mut dyn Tx, scope: &str, over: Day) -> Result<bool, StoreError> {
+pub fn is_all_found(tx: &mut dyn Tx, scope: &str, (from, to): (Day, Day)) -> Result<bool, StoreError> {
     let row = tx.query_optional(
-        "SELECT COUNT(DISTINCT CASE WHEN day <= $2 THEN day END) \
-         - COUNT(DISTINCT CASE WHEN day <= $2 AND status IN ('provisional', 'final') THEN day END), \
+        "SELECT COUNT(DISTINCT CASE WHEN day >= $2 AND day <= $3 THEN day END) \
+         - COUNT(DISTINCT CASE WHEN day >= $2 AND day <= $3 AND status IN ('provisional', 'final') THEN day END), \
          COUNT(CASE WHEN status = 'running' THEN 1 END) FROM run WHERE scope = $1",
-        &[scope.into(), over.to_string().into()],
+        &[scope.into(), from.to_string().into(), to.to_string().into()],
     )?;
     row.map_or(Ok(true), |mut row| Ok(row.int(0)? == 0 && row.int(1)? == 0))
 }

@@ -223,7 +223,7 @@ fn no_table_is_read_to_its_end(world: &World) {
         runs::digest(tx, scope, today)?;
         decided::on(tx, scope, &window)?;
         decided::open(tx, scope, today, window.end)?;
-        runs::is_all_found(tx, scope, today)?;
+        runs::is_all_found(tx, scope, (today, today))?;
         while discrepancies::bring_over(tx, scope, "test", window.end)? {}
         Ok(std::mem::take(&mut tx.plans))
     }));

@@ -363,7 +363,7 @@ fn no_run_begins_while_what_was_found_is_followed_up() {
     let follows = world.db.write(move |tx| {
         let scope = format!("channel:{CHANNEL}");
         runs::hold(tx, &scope)?;
-        assert!(runs::is_all_found(tx, &scope, day(D1))?);
+        assert!(runs::is_all_found(tx, &scope, (day(D1), day(D1)))?);
         held.send(()).unwrap();
         ends.recv().unwrap();
         Money::new(tx, now, "head office").take_back_suspense(&scope_of(CHANNEL), 0)

@@ -6,7 +6,7 @@ use crate::store::{
     payouts::{self, Payout},
     proposed::State,
 };
-use domain::time::Wall;
+use domain::{time::Wall, units::Fen};
 
 /// So many days before it, or after, the channel may have said of what the bank got on a day: over a weekend with a holiday.
 const NEAR_DAYS: i32 = 3;
@@ -77,6 +77,10 @@ impl Money<'_> {
         if of.day < first || of.day > last {
             let channel = of.channel.clone();
             return Ok(Some(Refused::PayoutDay { channel, first, last }));
+        }
+        // What was said wrong is taken back whatever bills say.
+        if of.amount < Fen::ZERO {
+            return Ok(None);
         }
         let near = (of.day.plus(-NEAR_DAYS), of.day.plus(NEAR_DAYS));
         let billed = payouts::billed(self.tx, &of.channel, near)?;

@@ -163,10 +163,19 @@ pub fn night_of(zone: &Zone, learnt: impl IntoIterator<Item = Wall>, now: Wall) 
     learnt.max().map(|at| night_after(zone, at))
 }
 
+/// The latest day that it may be anywhere: tomorrow in Greenwich.
+pub fn latest(now: Wall) -> Day {
+    utc().day_of(now).plus(1)
+}
+
+fn utc() -> Zone {
+    Zone::named("UTC").expect("the bundled time zones hold UTC")
+}
+
 /// How many calendar days `to` comes after `from`; below zero: before.
 pub fn apart(from: Day, to: Day) -> i64 {
     const DAY_MS: i64 = 86_400_000;
-    let utc = Zone::named("UTC").expect("the bundled time zones hold UTC");
+    let utc = utc();
     utc.begin_of(to).ms_since(utc.begin_of(from)) / DAY_MS
 }
 

@@ -319,8 +319,9 @@ impl Reconciler {
             };
             let (id, inputs, of) = (run.id, run.inputs.clone(), plan.channel);
             let closed = self.db.write(move |tx| {
-                // Nobody withdraws a bill meanwhile.
+                // Nobody withdraws a bill meanwhile, and nobody begins a run.
                 bill_proposals::hold_days(tx)?;
+                runs::hold(tx, &scope_of(&of))?;
                 if bill_proposals::is_waiting(tx, &of, day)? {
                     return Ok(false);
                 }

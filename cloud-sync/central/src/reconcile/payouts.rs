@@ -40,20 +40,27 @@ pub fn scope_of(channel: &str) -> String {
 }
 
 /// What is due on a day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Due {
+struct Due<'a> {
+    day: Day,
     /// What was paid out before.
     paid: PaidUpTo,
-    /// The net of the days since, up to the day before.
-    net: Fen,
-    /// How much of that is late.
-    late: Fen,
+    /// Days up to this one are late.
+    late: Day,
+    /// The bills of days.
+    bills: &'a BTreeMap<Day, Bill>,
 }
 
-impl Due {
-    /// With what went back.
-    fn amount(&self) -> Fen {
-        self.net + self.paid.back.values().copied().sum::<Fen>()
+impl Due<'_> {
+    /// The net of the days after those that were paid, up to one.
+    fn net(&self, paid: &PaidUpTo, to: Day) -> Fen {
+        sum(self.bills, (paid.day.plus(1), to), |bill| bill.net)
+    }
+}
+
+fn sum(bills: &BTreeMap<Day, Bill>, (from, to): (Day, Day), of: impl Fn(&Bill) -> Fen) -> Fen {
+    match from > to {
+        true => Fen::ZERO,
+        false => bills.range(from..=to).map(|(_, bill)| of(bill)).sum(),
     }
 }
 
@@ -76,15 +83,12 @@ fn row(reference: String) -> Row {
     }
 }
 
-fn overdue(since: Day) -> Row {
-    row(format!("due since {since}"))
-}
-
 /// What differs on a day by what was due, what is late, what went back, and how far all is paid out after it.
-fn judge(day: Day, at: Wall, due: &Due, paid: &[PaidOut]) -> Judged {
-    let said = |row, ours: Fen, theirs: Fen| Said {
+fn judge(due: &Due<'_>, at: Wall, paid: &[PaidOut]) -> Judged {
+    let day = due.day;
+    let said = |row, of_day: Day, ours: Fen, theirs: Fen| Said {
         row,
-        of_day: day,
+        of_day,
         at,
         amount: theirs - ours,
         ours: Some(ours.0),
@@ -96,29 +100,42 @@ fn judge(day: Day, at: Wall, due: &Due, paid: &[PaidOut]) -> Judged {
         over: Vec::new(),
         paid: due.paid.clone(),
     };
-    let late = overdue(due.paid.day.plus(1));
+    let overdue = |paid: &PaidUpTo| row(format!("due since {}", paid.day.plus(1)));
+    let mut back: BTreeMap<String, Fen> = paid
+        .iter()
+        .filter(|paid| !paid.is_payout())
+        // Below zero: it was more than the books have.
+        .map(|paid| (format!("{day} {} back", paid.reference), -paid.to_post()))
+        .collect();
     let payouts: Vec<&PaidOut> = paid.iter().filter(|paid| paid.is_payout()).collect();
-    if !payouts.is_empty() {
-        let sum: Fen = payouts.iter().map(|paid| paid.amount).sum();
-        if sum != due.amount() {
-            let names: Vec<&str> = payouts.iter().map(|paid| paid.reference.as_str()).collect();
-            let named = row(format!("{day} {}", names.join(" ")));
-            judged.said.push(said(named, due.amount(), sum));
-        }
-        judged.over.push(late);
-        judged.over.extend(due.paid.back.keys().cloned().map(row));
+    if let Some(last) = payouts.iter().map(|paid| paid.day).max() {
+        // It is of the days before its own, however late it is known.
         judged.paid = PaidUpTo {
-            day: day.plus(-1),
+            day: due.paid.day.max(last.plus(-1)),
             back: BTreeMap::new(),
         };
-    } else if due.late > Fen::ZERO {
-        judged.said.push(said(late, due.late, Fen::ZERO));
+        let went_back: Fen = due.paid.back.values().chain(back.values()).copied().sum();
+        let owed = due.net(&due.paid, judged.paid.day) + went_back;
+        let sum: Fen = payouts.iter().map(|paid| paid.amount).sum();
+        if sum != owed {
+            let names: Vec<&str> = payouts.iter().map(|paid| paid.reference.as_str()).collect();
+            let named = row(format!("{day} {}", names.join(" ")));
+            judged.said.push(said(named, day, owed, sum));
+        }
+        judged.over.extend(due.paid.back.keys().cloned().map(row));
+        back.clear();
     }
-    for paid in paid.iter().filter(|paid| !paid.is_payout()) {
-        let named = format!("{day} {} back", paid.reference);
-        // Below zero: it was more than the books have.
-        judged.paid.back.insert(named.clone(), -paid.to_post());
-        judged.said.push(said(row(named), Fen::ZERO, paid.to_post()));
+    for (named, amount) in &back {
+        judged.said.push(said(row(named.clone()), day, Fen::ZERO, -*amount));
+    }
+    judged.paid.back.extend(back);
+    let late = due.net(&judged.paid, due.late);
+    if judged.paid.day != due.paid.day || late <= Fen::ZERO {
+        judged.over.push(overdue(&due.paid));
+    }
+    if late > Fen::ZERO {
+        let since = judged.paid.day.plus(1);
+        judged.said.push(said(overdue(&judged.paid), since, late, Fen::ZERO));
     }
     judged
 }
@@ -126,8 +143,12 @@ fn judge(day: Day, at: Wall, due: &Due, paid: &[PaidOut]) -> Judged {
 #[derive(Debug, Serialize)]
 struct Inputs<'a> {
     before: Option<&'a str>,
-    due: Due,
+    /// What was paid out before, the net of each day since, and which of them are late.
+    before_paid: PaidUpTo,
+    due: Vec<(Day, Fen)>,
+    late: Day,
     paid: Vec<(Day, &'a str, Fen, Fen)>,
+    window: (i64, i64),
     /// What people decided on the day.
     decided: Sum,
 }
@@ -157,26 +178,18 @@ impl Plan {
         runs.find(|run| run.day == day.plus(-1))
     }
 
-    fn sum(&self, from: Day, to: Day, of: impl Fn(&Bill) -> Fen) -> Fen {
-        if from > to {
-            return Fen::ZERO;
-        }
-        self.bills.range(from..=to).map(|(_, bill)| of(bill)).sum()
-    }
-
-    fn due(&self, day: Day) -> Due {
+    fn due(&self, day: Day) -> Due<'_> {
         let totals = self.before(day).and_then(|run| run.totals.as_ref());
         let paid = totals.and_then(|totals| totals.paid.clone());
-        let paid = paid.unwrap_or_else(|| PaidUpTo {
-            day: self.settings.first().plus(-1),
-            back: BTreeMap::new(),
-        });
         let settle_days = i32::try_from(self.settings.on(day).settle_days).unwrap_or(i32::MAX - 1);
-        let from = paid.day.plus(1);
         Due {
-            net: self.sum(from, day.plus(-1), |bill| bill.net),
-            late: self.sum(from, day.plus(-settle_days - 1), |bill| bill.net),
-            paid,
+            day,
+            paid: paid.unwrap_or_else(|| PaidUpTo {
+                day: self.settings.first().plus(-1),
+                back: BTreeMap::new(),
+            }),
+            late: day.plus(-settle_days - 1),
+            bills: &self.bills,
         }
     }
 
@@ -188,6 +201,10 @@ impl Plan {
 impl Days for Plan {
     type Of = String;
     const HAS_SUSPENSE: bool = true;
+
+    fn named(of: &String) -> String {
+        scope_of(of)
+    }
 
     /// None as long as no payout is known, and while the channel's own days are being done: what is due is not known then.
     fn plan(tx: &mut dyn Tx, of: &String, now: Wall) -> Result<Option<Self>, StoreError> {
@@ -252,14 +269,20 @@ impl Days for Plan {
     }
 
     fn inputs(&self, tx: &mut dyn Tx, day: Day) -> Result<String, StoreError> {
+        let due = self.due(day);
+        let window = self.settings.window(day);
+        let since = self.bills.range(due.paid.day.plus(1)..day.max(due.paid.day.plus(1)));
         let paid = self.paid(day).iter();
         let inputs = Inputs {
             before: self.before(day).and_then(|run| run.digest.as_deref()),
-            due: self.due(day),
+            due: since.map(|(day, bill)| (*day, bill.net)).collect(),
+            late: due.late,
+            before_paid: due.paid,
             paid: paid
                 .map(|paid| (paid.day, paid.reference.as_str(), paid.amount, paid.posted))
                 .collect(),
-            decided: decided::on(tx, &self.scope, &self.settings.window(day))?,
+            window: (window.begin.0, window.end.0),
+            decided: decided::on(tx, &self.scope, &window)?,
         };
         serde_json::to_string(&inputs).map_err(|error| StoreError::Broken(error.to_string()))
     }
@@ -267,7 +290,7 @@ impl Days for Plan {
     fn judge(&self, tx: &mut dyn Tx, day: Day) -> Result<Totals, StoreError> {
         verdicts::take_back(tx, &self.scope, day)?;
         let window = self.settings.window(day);
-        let Judged { said, over, paid } = judge(day, window.end, &self.due(day), self.paid(day));
+        let Judged { said, over, paid } = judge(&self.due(day), window.end, self.paid(day));
         verdicts::end(tx, &self.scope, day, &over, Ended::Matched)?;
         verdicts::put(tx, &self.scope, day, &said)?;
         let before = self.before(day).and_then(|run| run.totals.clone()).unwrap_or_default();
@@ -316,8 +339,11 @@ impl Days for Plan {
             let id = format!("payout:{channel}:{day}:{}:{}", of.day, of.reference);
             movements.push(from_channel(id, BANK.to_owned(), of.to_post()));
         }
-        if paid.iter().any(PaidOut::is_payout) {
-            let fees = self.sum(self.due(day).paid.day.plus(1), day.plus(-1), |bill| bill.fees);
+        let after = self.counting.iter().find(|run| run.day == day);
+        let after = after.and_then(|run| run.totals.as_ref()?.paid.as_ref());
+        if let Some(after) = after {
+            let of = (self.due(day).paid.day.plus(1), after.day);
+            let fees = sum(&self.bills, of, |bill| bill.fees);
             if fees != Fen::ZERO {
                 let id = format!("payout_fees:{channel}:{day}");
                 movements.push(from_channel(id, format!("fee:{channel}"), fees));
@@ -390,20 +416,29 @@ mod tests {
         }
     }
 
-    fn due(net: i64, late: i64, back: &[(&str, i64)]) -> Due {
-        Due {
+    /// What is said of 2026-03-10, where the days from 03-08 on came to so much each: row, ours and theirs; what is over; what is paid.
+    fn judged(
+        nets: [i64; 2],
+        late: &str,
+        back: &[(&str, i64)],
+        paid: &[PaidOut],
+    ) -> (Vec<String>, Vec<String>, PaidUpTo) {
+        let bill = |net| Bill {
+            net: Fen(net),
+            ..Bill::default()
+        };
+        let days = [day("2026-03-08"), day("2026-03-09")];
+        let bills = days.into_iter().zip(nets.map(bill)).collect();
+        let due = Due {
+            day: day("2026-03-10"),
             paid: PaidUpTo {
-                day: day("2026-03-08"),
+                day: day("2026-03-07"),
                 back: back.iter().map(|(name, fen)| ((*name).to_owned(), Fen(*fen))).collect(),
             },
-            net: Fen(net),
-            late: Fen(late),
-        }
-    }
-
-    /// What is said, each as row, ours and theirs; what is over; what is paid.
-    fn judged(due: &Due, paid: &[PaidOut]) -> (Vec<String>, Vec<String>, PaidUpTo) {
-        let Judged { said, over, paid } = judge(day("2026-03-10"), Wall(0), due, paid);
+            late: day(late),
+            bills: &bills,
+        };
+        let Judged { said, over, paid } = judge(&due, Wall(0), paid);
         let value = |fen: Option<i64>| fen.unwrap();
         let said = said.iter().map(|said| {
             assert_eq!(said.amount.0, value(said.theirs) - value(said.ours));
@@ -413,21 +448,28 @@ mod tests {
         (said.collect(), over.collect(), paid)
     }
 
+    const NOT_LATE: &str = "2026-03-07";
+    const SINCE: &str = "due since 2026-03-08";
+
     #[test]
     fn what_was_paid_out_is_what_was_due_or_is_named_with_both() {
-        let due = due(9_940, 5_000, &[]);
-        let (said, over, after) = judged(&due, &[]);
-        assert_eq!(said, ["due since 2026-03-09: 5000 0"], "what is late");
-        assert_eq!((over.len(), after), (0, due.paid.clone()));
+        let nets = [5_000, 4_940];
+        let (said, over, after) = judged(nets, "2026-03-08", &[], &[]);
+        assert_eq!(
+            (said, over.len()),
+            (vec![format!("{SINCE}: 5000 0")], 0),
+            "what is late"
+        );
+        assert_eq!(after.day, day("2026-03-07"));
         for paid in [
             &[paid("W1", 9_940, 0)][..],
             &[paid("W1", 4_940, 0), paid("W2", 5_000, 0)],
         ] {
-            let (said, over, after) = judged(&due, paid);
-            assert_eq!((said.len(), over), (0, vec!["due since 2026-03-09".to_owned()]));
+            let (said, over, after) = judged(nets, "2026-03-08", &[], paid);
+            assert_eq!((said.len(), over), (0, vec![SINCE.to_owned()]));
             assert_eq!(after.day, day("2026-03-09"));
         }
-        let (said, _, after) = judged(&due, &[paid("W1", 9_900, 0)]);
+        let (said, _, after) = judged(nets, NOT_LATE, &[], &[paid("W1", 9_900, 0)]);
         assert_eq!(said, ["2026-03-10 W1: 9940 9900"]);
         assert_eq!(
             after.day,
@@ -437,19 +479,50 @@ mod tests {
     }
 
     #[test]
+    fn a_payout_that_is_known_late_is_of_the_days_before_its_own() {
+        let early = PaidOut {
+            day: day("2026-03-09"),
+            ..paid("W1", 5_000, 0)
+        };
+        let (said, over, after) = judged([5_000, 4_940], "2026-03-09", &[], &[early]);
+        assert_eq!((after.day, over), (day("2026-03-08"), vec![SINCE.to_owned()]));
+        assert_eq!(said, ["due since 2026-03-09: 4940 0"], "and of no others");
+        let earlier = PaidOut {
+            day: day("2026-03-05"),
+            ..paid("W0", 300, 0)
+        };
+        let (said, over, after) = judged([5_000, 4_940], NOT_LATE, &[], &[earlier]);
+        assert_eq!((after.day, over), (day("2026-03-07"), vec![SINCE.to_owned()]));
+        assert_eq!(said, ["2026-03-10 W0: 0 300"], "of days that are paid");
+    }
+
+    #[test]
+    fn what_is_late_is_over_when_nothing_is_due_any_more() {
+        let (said, over, _) = judged([5_000, -6_000], "2026-03-09", &[], &[]);
+        assert_eq!((said.len(), over), (0, vec![SINCE.to_owned()]));
+    }
+
+    #[test]
     fn what_went_back_is_due_with_the_next() {
-        let (said, over, after) = judged(&due(9_940, 0, &[]), &[paid("R1", -700, 0)]);
+        let (said, _, after) = judged([5_000, 4_940], NOT_LATE, &[], &[paid("R1", -700, 0)]);
         let back = "2026-03-10 R1 back";
         assert_eq!(said, [format!("{back}: 0 -700")]);
-        assert_eq!((over.len(), after.day), (0, day("2026-03-08")), "it is of no days");
+        assert_eq!(after.day, day("2026-03-07"), "it is of no days");
         assert_eq!(after.back, BTreeMap::from([(back.to_owned(), Fen(700))]));
-        let (said, over, after) = judged(&due(9_940, 0, &[(back, 700)]), &[paid("W1", 10_640, 0)]);
+        let (said, over, after) = judged([5_000, 4_940], NOT_LATE, &[(back, 700)], &[paid("W1", 10_640, 0)]);
         assert_eq!(said.len(), 0, "{said:?}");
-        assert_eq!(over[1], back);
-        assert!(after.back.is_empty());
+        assert!(over.contains(&back.to_owned()) && after.back.is_empty());
+        // On one day: what went back is paid out again, and nothing differs.
+        let (said, _, after) = judged(
+            [5_000, 4_940],
+            NOT_LATE,
+            &[],
+            &[paid("R1", -700, 0), paid("W2", 10_640, 0)],
+        );
+        assert_eq!((said.len(), after.back.len()), (0, 0), "{said:?}");
         // Of what is in the books already it was more, or less, or none.
         for (now, back) in [(9_500, -400), (1_100, 8_000), (0, 9_100)] {
-            let (_, _, after) = judged(&due(0, 0, &[]), &[paid("W1", now, 9_100)]);
+            let (_, _, after) = judged([0, 0], NOT_LATE, &[], &[paid("W1", now, 9_100)]);
             assert_eq!(after.back["2026-03-10 W1 back"], Fen(back));
         }
     }

@@ -4,7 +4,7 @@
 use super::{
     counted::Verdicts,
     cut::{Cut, Journal},
-    days::{Window, last_due, night_of},
+    days::{Window, last_due, latest, night_of},
     funds::NotRun,
     site_day::{self, OfReport},
     small::{self, Days},
@@ -16,6 +16,7 @@ use crate::{
     store::{
         Db, StoreError, Tx, branches,
         findings::Found,
+        jobs::AHEAD_MS_MAX,
         reconcile_decided as decided,
         reconcile_runs::{self as runs, Run, Status},
         site_days::{self, Followed, Reported},
@@ -78,6 +79,7 @@ struct Plan {
     site: Site,
     zone: Zone,
     scope: String,
+    now: Wall,
     /// The last day that is over.
     over: Day,
     cut: Cut,
@@ -133,7 +135,7 @@ impl Plan {
         let Some(site) = sites::find(tx, id)? else {
             return Ok(None);
         };
-        let Some(zone) = site_days::zone(tx, id)? else {
+        let Some(zone) = site_days::zone(tx, id, latest(now))? else {
             return Ok(None);
         };
         let scope = scope_of(id);
@@ -158,13 +160,18 @@ impl Plan {
             &zone,
             now,
         );
-        let mut due = last_due(&zone, now);
+        let (mut due, mut over) = (last_due(&zone, now), zone.day_of(now).plus(-1));
         if site.closed_at.is_some() || site.revoked_at.is_some() {
             // Nothing comes of it any more, so nothing lacks.
-            let Some(begun) = cut.begun() else { return Ok(None) };
-            due = due.min(begun.plus(-1));
+            let Some(last) = cut.begun().map(|begun| begun.plus(-1)).or(last_final) else {
+                return Ok(None);
+            };
+            (due, over) = (due.min(last), over.min(last));
         }
-        let Some(open) = cut.open(last_final, due) else {
+        let Some(open) = cut
+            .open(last_final, due)
+            .or(last_final.map(|last| (last.plus(1), last, false)))
+        else {
             return Ok(None);
         };
         match last_final {
@@ -172,7 +179,8 @@ impl Plan {
             None => counting = runs::counting(tx, &scope, open.0)?,
         }
         Ok(Some(Self {
-            over: zone.day_of(now).plus(-1),
+            now,
+            over,
             followed: Followed::of(tx, &site)?,
             site,
             zone,
@@ -268,7 +276,9 @@ impl Task {
     /// the first that is not final.
     fn say_late_findings(&mut self, tx: &mut dyn Tx, plan: &Plan) -> Result<(), StoreError> {
         let (site, branch) = (&plan.site.id, plan.site.branch);
-        let since = plan.finals.last.as_ref();
+        // One that a clock ahead has begun says nothing of when.
+        let is_so = |run: &&Run| run.begun_at <= plan.now.after_ms(AHEAD_MS_MAX);
+        let since = plan.finals.last.as_ref().filter(is_so);
         let since = since.map_or(Wall(i64::MIN), |run| run.begun_at.after_ms(-FOUND_BEFORE_MS));
         let first = plan.open.0;
         let to = plan.cut.last_before(first).seq;
@@ -302,13 +312,16 @@ impl Task {
     /// What a report says, and whether its sums are those of the orders that are here.
     fn say_report(&mut self, tx: &mut dyn Tx, plan: &Plan, of: &Reported) -> Result<(), StoreError> {
         let OfReport { said, over } = site_day::of_report(&of.report);
+        // What a report before it has taken back it says again.
+        self.told.over.retain(|row| said.iter().all(|said| said.row != *row));
         self.told.said.extend(said);
         self.told.over.extend(over);
         let (_, here) = site_days::orders(tx, &plan.site.id, of.report.day)?;
         let reported = site_days::reported(tx, &plan.site.id, &of.report)?;
-        if here != reported {
-            let said = site_day::of_sums(of.report.day, self.window.end, here, reported);
-            self.told.said.push(said);
+        let sums = site_day::of_sums(of.report.day, self.window.end, here, reported);
+        match here == reported {
+            true => self.told.over.push(sums.row),
+            false => self.told.said.push(sums),
         }
         Ok(())
     }
@@ -358,7 +371,7 @@ fn sha256(text: &str) -> String {
 pub fn due(tx: &mut dyn Tx, now: Wall) -> Result<Vec<(SiteId, String)>, StoreError> {
     let mut due = Vec::new();
     for site in sites::all(tx)? {
-        if let Some(zone) = site_days::zone(tx, &site.id)? {
+        if let Some(zone) = site_days::zone(tx, &site.id, latest(now))? {
             let last = last_due(&zone, now);
             let known = site_days::known(tx, &site, last.plus(-LATE_DAYS))?;
             due.push((site.id, format!("{last} {} {known}", zone.name())));
@@ -433,6 +446,10 @@ impl Sites {
 impl Days for Plan {
     type Of = SiteId;
     const HAS_SUSPENSE: bool = false;
+
+    fn named(of: &SiteId) -> String {
+        scope_of(of)
+    }
 
     fn plan(tx: &mut dyn Tx, of: &SiteId, now: Wall) -> Result<Option<Self>, StoreError> {
         Self::of(tx, of, now)

@@ -11,6 +11,7 @@ use crate::{
     store::{
         Db, StoreError, Tx,
         reconcile_runs::{self as runs, Begun, Run},
+        site_verdicts as verdicts,
     },
 };
 use domain::time::{Day, Wall};
@@ -24,6 +25,8 @@ pub(super) trait Days: Sized {
     /// By what it is known.
     type Of: Clone + Send + 'static;
 
+    /// By what name it stands in runs.
+    fn named(of: &Self::Of) -> String;
     /// A scope as it is now; none where there is nothing to reconcile yet.
     fn plan(tx: &mut dyn Tx, of: &Self::Of, now: Wall) -> Result<Option<Self>, StoreError>;
     /// Its name in runs.
@@ -58,9 +61,10 @@ pub(super) async fn catch_up<P: Days>(
     to: Option<Day>,
     by: &str,
 ) -> Result<usize, NotRun> {
-    let (mut done, mut from) = (0, None);
-    while let Some(day) = day::<P>(db, clock, of, (from, to), by).await? {
-        from = Some(day.plus(1));
+    let (mut done, mut between) = (0, (None, to));
+    while let Some(Did { day, last }) = day::<P>(db, clock, of, between, by).await? {
+        // Those after it count no more, and are done too.
+        between = (Some(day.plus(1)), between.1.max(Some(last)));
         done += 1;
     }
     // Before days become final: of a scope that has ended nothing is to be reconciled after its last.
@@ -91,6 +95,14 @@ async fn follows<P: Days>(db: &Db, clock: &Arc<dyn Clock>, of: &P::Of, by: &str)
 /// From which day on, and up to which; none: from the first that is not final, and up to the last that is due.
 type Between = (Option<Day>, Option<Day>);
 
+/// A day was done.
+#[derive(Debug, Clone, Copy)]
+struct Did {
+    day: Day,
+    /// The last day that had a run before.
+    last: Day,
+}
+
 /// Does the first day that is to be done; which, unless there is none.
 async fn day<P: Days>(
     db: &Db,
@@ -98,7 +110,7 @@ async fn day<P: Days>(
     of: &P::Of,
     days: Between,
     by: &str,
-) -> Result<Option<Day>, NotRun> {
+) -> Result<Option<Did>, NotRun> {
     let mut attempts = ATTEMPTS;
     loop {
         let (of, by, now) = (of.clone(), by.to_owned(), clock.wall());
@@ -118,8 +130,8 @@ async fn day<P: Days>(
     }
 }
 
-/// What had a run is done again with the days before it. Where there are runs of days that are not over a clock was ahead: the last day that is
-/// over is done anew, and what was found of days after it is gone.
+/// What had a run is done again with the days before it. Where there are runs of days that are not over a clock was ahead, or the scope has
+/// ended: the last day that is over is done anew, unless that is final, and what was found of days after it is gone.
 fn one_day<P: Days>(
     tx: &mut dyn Tx,
     of: &P::Of,
@@ -127,7 +139,9 @@ fn one_day<P: Days>(
     by: &str,
     now: Wall,
     unclosed: &OnceLock<(Day, String)>,
-) -> Result<Result<Option<Day>, NotRun>, StoreError> {
+) -> Result<Result<Option<Did>, NotRun>, StoreError> {
+    // Whoever else does days of it is done before anything is read.
+    runs::hold(tx, &P::named(of))?;
     let Some(plan) = P::plan(tx, of, now)? else {
         return Ok(Ok(None));
     };
@@ -144,7 +158,12 @@ fn one_day<P: Days>(
             break;
         }
     }
-    if found.is_none() && last.is_some_and(|last| last > over) && open <= over {
+    if found.is_none() && last.is_some_and(|last| last > over) {
+        if open > over {
+            verdicts::take_back(tx, plan.scope(), over.plus(1))?;
+            runs::take_back(tx, plan.scope(), over)?;
+            return Ok(Ok(None));
+        }
         found = Some((over, plan.inputs(tx, over)?));
     }
     let Some((day, inputs)) = found else {
@@ -165,7 +184,8 @@ fn one_day<P: Days>(
     }
     let digest = runs::digest(tx, plan.scope(), day)?;
     runs::finish(tx, id, &totals, &digest.to_string(), now)?;
-    Ok(Ok(Some(day)))
+    let last = last.map_or(day, |last| last.max(day));
+    Ok(Ok(Some(Did { day, last })))
 }
 
 /// Makes days final, one after the other; whether any has become so.
@@ -174,6 +194,7 @@ async fn close<P: Days>(db: &Db, clock: &Arc<dyn Clock>, of: &P::Of) -> Result<b
     loop {
         let (of, now) = (of.clone(), clock.wall());
         let closed = db.write(move |tx| {
+            runs::hold(tx, &P::named(&of))?;
             let Some(plan) = P::plan(tx, &of, now)? else {
                 return Ok(false);
             };

@@ -359,7 +359,7 @@ impl Turn {
         }
         // In their order: whoever decides many holds them so too.
         let rows = tx.query(&format!("{} ORDER BY 1 LIMIT {PART}", self.which()), &values)?;
-        let more = rows.len() as u64 >= PART.unsigned_abs();
+        let mut more = rows.len() as u64 >= PART.unsigned_abs();
         let (state, closed_at) = match self {
             Self::OpenedAgain | Self::ChangedSince => ("'open'", "NULL"),
             Self::Changed => ("state", "NULL"),
@@ -382,6 +382,8 @@ impl Turn {
             if tx.execute(&set, &values)? == 0 {
                 continue;
             }
+            // What follows holds other rows: it is another transaction's.
+            more = true;
             if let (Self::ChangedSince, Value::Int(id)) = (self, id) {
                 decisions::end(tx, (scope, id.unsigned_abs()), now)?;
             }

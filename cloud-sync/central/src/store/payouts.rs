@@ -53,7 +53,8 @@ pub fn to_post(tx: &mut dyn Tx, channel: &str, (from, to): (Day, Day)) -> Result
              SELECT f.day AS day, b.ref AS ref, -b.amount AS amount, 0 AS posted, f.made_at AS at FROM bill_fund b \
              JOIN bill_file f ON f.id = b.file WHERE b.channel = $1 AND b.kind = 'payout' AND f.state = 'imported' \
              UNION ALL SELECT p.day, p.reference, p.amount, 0, p.decided_at FROM payout p WHERE {} \
-             UNION ALL SELECT day, reference, 0, amount, 0 FROM payout_posted WHERE channel = $1) known \
+             UNION ALL SELECT p.day, p.reference, 0, p.amount, COALESCE((SELECT MAX(f.made_at) FROM bill_file f WHERE f.channel = $1 \
+             AND f.day = p.day AND f.format IN ({FUND_FORMATS}) AND f.state = 'imported'), 0) FROM payout_posted p WHERE p.channel = $1) known \
              WHERE day >= $2 AND day <= $3 GROUP BY day, ref HAVING SUM(amount) <> SUM(posted) ",
             said()
         ),

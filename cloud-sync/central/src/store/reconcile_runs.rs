@@ -227,7 +227,7 @@ pub fn finish(tx: &mut dyn Tx, id: u64, totals: &Totals, digest: &str, now: Wall
     .map(drop)
 }
 
-/// A run that counts does so for ever: its day, which was over then, is final. Whether it is.
+/// A run that counts does so for ever: its day, which was over then, is final. Whether it is. Whoever calls [holds](hold) the scope's runs.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -249,6 +249,18 @@ pub fn count(tx: &mut dyn Tx, scope: &str, from: Day, to: Day) -> Result<i64, St
         &[scope.into(), from.to_string().into(), to.to_string().into()],
     )?;
     row.map_or(Ok(0), |mut row| row.int(0))
+}
+
+/// Runs of days after one count no more.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn take_back(tx: &mut dyn Tx, scope: &str, after: Day) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE run SET status = 'replaced' WHERE scope = $1 AND day > $2 AND status = 'provisional'",
+        &[scope.into(), after.to_string().into()],
+    )
+    .map(drop)
 }
 
 /// A word for the runs of a scope that count: another where one was made again, or has become final.

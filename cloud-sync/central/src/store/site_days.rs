@@ -165,14 +165,15 @@ impl Followed {
     }
 }
 
-/// Where a site's days begin: as its last energy report says, or what it said of itself; none where it has said nothing.
+/// Where a site's days begin: as its last energy report says of days up to one, or what it said of itself; none where it has said nothing. What
+/// a clock that was ahead has reported is of later days.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn zone(tx: &mut dyn Tx, site: &SiteId) -> Result<Option<Zone>, StoreError> {
+pub fn zone(tx: &mut dyn Tx, site: &SiteId, to: Day) -> Result<Option<Zone>, StoreError> {
     let last = tx.query_optional(
-        "SELECT row FROM r_energy_report WHERE site = $1 ORDER BY day DESC LIMIT 1",
-        &[site.as_str().into()],
+        "SELECT row FROM r_energy_report WHERE site = $1 AND day <= $2 ORDER BY day DESC LIMIT 1",
+        &[site.as_str().into(), to.to_string().into()],
     )?;
     let said = match last {
         Some(row) => Some(row),

@@ -256,7 +256,7 @@ fn no_table_is_read_to_its_end_for_a_site(world: &World) {
         let site = sites::find(tx.tx, &"north".parse().unwrap())?.unwrap();
         let id = &site.id;
         site_days::known(tx, &site, of)?;
-        site_days::zone(tx, id)?;
+        site_days::zone(tx, id, day("2026-03-10"))?;
         site_days::of_branch(tx, id, 1, 5)?;
         site_days::ended_up_to(tx, id, 1, 5)?;
         site_days::shown_at(tx, id, 1, 5)?;

@@ -310,6 +310,13 @@ fn a_site_that_was_closed_or_shut_out_lacks_nothing(world: &World) {
     world.execute("UPDATE site SET revoked_at = NULL WHERE id = 'north'", vec![]);
     yard.night("2026-03-20 12:01:00");
     assert_eq!(yard.open().len(), 9, "it may come again: {:?}", yard.open());
+    // Shut out once more, after that was said.
+    world.execute("UPDATE site SET revoked_at = 1 WHERE id = 'north'", vec![]);
+    yard.night("2026-03-20 12:01:20");
+    assert_eq!((yard.open(), yard.days().len()), (vec![], 2));
+    world.execute("UPDATE site SET revoked_at = NULL WHERE id = 'north'", vec![]);
+    yard.night("2026-03-20 12:01:40");
+    assert_eq!(yard.open().len(), 9);
     let closed_at = world.at_time("2026-03-11 09:00:00");
     world.execute(
         "UPDATE site SET closed_at = $1 WHERE id = 'north'",

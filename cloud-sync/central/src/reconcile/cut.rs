@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn days_end_where_the_next_begins_and_one_without_entries_with_the_one_before() {
-        let cut = cut(&in_time(&["2026-03-09", "2026-03-10"]), "2026-03-12", None);
+        let of = [("2026-03-09", "2026-03-10"), ("2026-03-10", "2026-03-12")];
+        let cut = cut(&of, "2026-03-12", None);
         assert_eq!(end(&cut, "2026-03-09"), Some(10));
         assert_eq!((end(&cut, "2026-03-10"), end(&cut, "2026-03-11")), (Some(20), Some(20)));
         assert_eq!(end(&cut, "2026-03-12"), None, "it goes on");

@@ -7,7 +7,7 @@ use super::{
     funds::{self, NotRun},
     site_day::{Row, Said},
     small::{self, Days},
-    totals::{Bill, PaidUpTo, Sum, Totals},
+    totals::{Bill, Held, PaidUpTo, Sum, Totals},
     words::{Class, Ended, Leg, Source},
 };
 use crate::{
@@ -48,6 +48,8 @@ struct Due<'a> {
     late: Day,
     /// The bills of days.
     bills: &'a BTreeMap<Day, Bill>,
+    /// What was held against what was due on final days, of which something is another amount.
+    held: &'a BTreeMap<Day, Held>,
 }
 
 impl Due<'_> {
@@ -98,32 +100,56 @@ fn judge(due: &Due<'_>, at: Wall, paid: &[PaidOut]) -> Judged {
     let mut judged = Judged {
         said: Vec::new(),
         over: Vec::new(),
-        paid: due.paid.clone(),
+        paid: PaidUpTo {
+            held: None,
+            ..due.paid.clone()
+        },
     };
     let overdue = |paid: &PaidUpTo| row(format!("due since {}", paid.day.plus(1)));
     let mut back: BTreeMap<String, Fen> = paid
         .iter()
-        .filter(|paid| !paid.is_payout())
-        // Below zero: it was more than the books have.
+        .filter(|paid| !paid.is_payout() && paid.corrects().is_none())
         .map(|paid| (format!("{day} {} back", paid.reference), -paid.to_post()))
         .collect();
     let payouts: Vec<&PaidOut> = paid.iter().filter(|paid| paid.is_payout()).collect();
     if let Some(last) = payouts.iter().map(|paid| paid.day).max() {
         // It is of the days before its own, however late it is known.
-        judged.paid = PaidUpTo {
-            day: due.paid.day.max(last.plus(-1)),
-            back: BTreeMap::new(),
-        };
+        judged.paid.day = due.paid.day.max(last.plus(-1));
+        judged.paid.back.clear();
         let went_back: Fen = due.paid.back.values().chain(back.values()).copied().sum();
         let owed = due.net(&due.paid, judged.paid.day) + went_back;
         let sum: Fen = payouts.iter().map(|paid| paid.amount).sum();
+        let names: Vec<&str> = payouts.iter().map(|paid| paid.reference.as_str()).collect();
+        let held = Held {
+            name: format!("{day} {}", names.join(" ")),
+            due: owed,
+            paid: sum,
+        };
         if sum != owed {
-            let names: Vec<&str> = payouts.iter().map(|paid| paid.reference.as_str()).collect();
-            let named = row(format!("{day} {}", names.join(" ")));
-            judged.said.push(said(named, day, owed, sum));
+            judged.said.push(said(row(held.name.clone()), day, owed, sum));
         }
+        judged.paid.held = Some(held);
         judged.over.extend(due.paid.back.keys().cloned().map(row));
         back.clear();
+    }
+    // What was another amount is said of its own payout, which is named once.
+    for of in paid {
+        let Some(posted_on) = of.corrects() else { continue };
+        let known = judged.paid.corrected.get(&posted_on).or(due.held.get(&posted_on));
+        let Some(known) = known.cloned() else { continue };
+        let held = Held {
+            paid: known.paid + of.to_post(),
+            ..known
+        };
+        judged.paid.corrected.insert(posted_on, held);
+    }
+    let is_corrected = |day: &Day| paid.iter().any(|paid| paid.corrects() == Some(*day));
+    for (of_day, held) in judged.paid.corrected.iter().filter(|(day, _)| is_corrected(day)) {
+        let named = row(held.name.clone());
+        match held.paid == held.due {
+            true => judged.over.push(named),
+            false => judged.said.push(said(named, *of_day, held.due, held.paid)),
+        }
     }
     for (named, amount) in &back {
         judged.said.push(said(row(named.clone()), day, Fen::ZERO, -*amount));
@@ -169,6 +195,8 @@ struct Plan {
     paid: BTreeMap<Day, Vec<PaidOut>>,
     /// The bills of days, by the channel's own runs.
     bills: BTreeMap<Day, Bill>,
+    /// What was held against what was due on final days, of which something is another amount.
+    held: BTreeMap<Day, Held>,
 }
 
 impl Plan {
@@ -187,9 +215,12 @@ impl Plan {
             paid: paid.unwrap_or_else(|| PaidUpTo {
                 day: self.settings.first().plus(-1),
                 back: BTreeMap::new(),
+                held: None,
+                corrected: BTreeMap::new(),
             }),
             late: day.plus(-settle_days - 1),
             bills: &self.bills,
+            held: &self.held,
         }
     }
 
@@ -230,8 +261,13 @@ impl Days for Plan {
         let since = since.map_or(settings.first(), |paid| paid.day.plus(1));
         let bills = runs::counting(tx, &own, since)?;
         let bills = bills.into_iter().filter_map(|run| Some((run.day, run.totals?.bill)));
-        let mut paid: BTreeMap<Day, Vec<PaidOut>> = BTreeMap::new();
+        let (mut paid, mut held): (BTreeMap<Day, Vec<PaidOut>>, _) = (BTreeMap::new(), BTreeMap::new());
         for payout in payouts::to_post(tx, of, days)? {
+            if let Some(on) = payout.corrects() {
+                let run = runs::counting(tx, &scope, on)?.into_iter().find(|run| run.day == on);
+                let totals = run.and_then(|run| run.totals);
+                held.extend(totals.and_then(|totals| Some((on, totals.paid?.held?))));
+            }
             paid.entry(payout.day.max(open)).or_default().push(payout);
         }
         Ok(Some(Self {
@@ -245,6 +281,7 @@ impl Days for Plan {
             closed,
             counting,
             paid,
+            held,
         }))
     }
 
@@ -412,6 +449,7 @@ mod tests {
             reference: reference.to_owned(),
             amount: Fen(amount),
             posted: Fen(posted),
+            posted_on: (posted != 0).then(|| day("2026-03-06")),
             learnt: Wall(0),
         }
     }
@@ -427,6 +465,11 @@ mod tests {
             net: Fen(net),
             ..Bill::default()
         };
+        let before = Held {
+            name: "2026-03-06 W1".to_owned(),
+            due: Fen(9_500),
+            paid: Fen(9_100),
+        };
         let days = [day("2026-03-08"), day("2026-03-09")];
         let bills = days.into_iter().zip(nets.map(bill)).collect();
         let due = Due {
@@ -434,9 +477,12 @@ mod tests {
             paid: PaidUpTo {
                 day: day("2026-03-07"),
                 back: back.iter().map(|(name, fen)| ((*name).to_owned(), Fen(*fen))).collect(),
+                held: None,
+                corrected: BTreeMap::new(),
             },
             late: day(late),
             bills: &bills,
+            held: &BTreeMap::from([(day("2026-03-06"), before)]),
         };
         let Judged { said, over, paid } = judge(&due, Wall(0), paid);
         let value = |fen: Option<i64>| fen.unwrap();
@@ -520,10 +566,36 @@ mod tests {
             &[paid("R1", -700, 0), paid("W2", 10_640, 0)],
         );
         assert_eq!((said.len(), after.back.len()), (0, 0), "{said:?}");
-        // Of what is in the books already it was more, or less, or none.
-        for (now, back) in [(9_500, -400), (1_100, 8_000), (0, 9_100)] {
-            let (_, _, after) = judged([0, 0], NOT_LATE, &[], &[paid("W1", now, 9_100)]);
-            assert_eq!(after.back["2026-03-10 W1 back"], Fen(back));
-        }
+        // Nothing of it is known any more.
+        let (_, _, after) = judged([0, 0], NOT_LATE, &[], &[paid("W1", 0, 9_100)]);
+        assert_eq!(after.back["2026-03-10 W1 back"], Fen(9_100));
+    }
+
+    #[test]
+    fn what_was_another_amount_is_said_of_its_own_payout() {
+        let name = "2026-03-06 W1";
+        let (said, over, after) = judged([5_000, 4_940], NOT_LATE, &[], &[paid("W1", 9_500, 9_100)]);
+        assert_eq!(
+            (said.len(), &over[0]),
+            (0, &name.to_owned()),
+            "it is what was due after all"
+        );
+        assert_eq!((after.day, after.back.len()), (day("2026-03-07"), 0));
+        assert_eq!(
+            after.corrected[&day("2026-03-06")].paid,
+            Fen(9_500),
+            "it may be another once more"
+        );
+        let (said, _, _) = judged(
+            [5_000, 4_940],
+            NOT_LATE,
+            &[],
+            &[paid("W1", 9_400, 9_100), paid("W2", 9_940, 0)],
+        );
+        assert_eq!(
+            said,
+            [format!("{name}: 9500 9400")],
+            "and what is due of other days is not touched"
+        );
     }
 }

@@ -97,6 +97,23 @@ pub struct PaidUpTo {
     pub day: Day,
     /// What went back to it since, and is due with the next, by what is said of it.
     pub back: BTreeMap<String, Fen>,
+    /// What was paid out on the day itself, against what was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+    /// The same of days that are final, of which it became known later that it was another amount.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub corrected: BTreeMap<Day, Held>,
+}
+
+/// What was paid out, against what was due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The day and the payouts' numbers.
+    pub name: String,
+    /// What was due.
+    pub due: Fen,
+    /// What was paid out, as is known.
+    pub paid: Fen,
 }
 
 /// The control totals of a channel's day, of what it pays out, or of a site's.

@@ -17,6 +17,8 @@ pub struct PaidOut {
     pub amount: Fen,
     /// How much of it is in the books.
     pub posted: Fen,
+    /// With which day it was in the books first.
+    pub posted_on: Option<Day>,
     /// When head office learnt last of it.
     pub learnt: Wall,
 }
@@ -27,9 +29,15 @@ impl PaidOut {
         self.amount - self.posted
     }
 
-    /// Whether a payout is new, rather than that money went back, or was another amount than the books have.
+    /// Whether a payout is new.
     pub fn is_payout(&self) -> bool {
         self.posted == Fen::ZERO && self.amount > Fen::ZERO
+    }
+
+    /// With which day it was in the books, if it was a payout of another amount than they have. What is neither went back.
+    pub fn corrects(&self) -> Option<Day> {
+        let is_other = self.posted > Fen::ZERO && self.amount > Fen::ZERO;
+        self.posted_on.filter(|_| is_other)
     }
 }
 
@@ -49,12 +57,12 @@ fn said() -> String {
 pub fn to_post(tx: &mut dyn Tx, channel: &str, (from, to): (Day, Day)) -> Result<Vec<PaidOut>, StoreError> {
     let rows = tx.query(
         &format!(
-            "SELECT day, ref, CAST(SUM(amount) AS BIGINT), CAST(SUM(posted) AS BIGINT), MAX(at) FROM (\
-             SELECT f.day AS day, b.ref AS ref, -b.amount AS amount, 0 AS posted, f.made_at AS at FROM bill_fund b \
+            "SELECT day, ref, CAST(SUM(amount) AS BIGINT), CAST(SUM(posted) AS BIGINT), MAX(at), MIN(posted_on) FROM (\
+             SELECT f.day AS day, b.ref AS ref, -b.amount AS amount, 0 AS posted, f.made_at AS at, CAST(NULL AS TEXT) AS posted_on FROM bill_fund b \
              JOIN bill_file f ON f.id = b.file WHERE b.channel = $1 AND b.kind = 'payout' AND f.state = 'imported' \
-             UNION ALL SELECT p.day, p.reference, p.amount, 0, p.decided_at FROM payout p WHERE {} \
+             UNION ALL SELECT p.day, p.reference, p.amount, 0, p.decided_at, NULL FROM payout p WHERE {} \
              UNION ALL SELECT p.day, p.reference, 0, p.amount, COALESCE((SELECT MAX(f.made_at) FROM bill_file f WHERE f.channel = $1 \
-             AND f.day = p.day AND f.format IN ({FUND_FORMATS}) AND f.state = 'imported'), 0) FROM payout_posted p WHERE p.channel = $1) known \
+             AND f.day = p.day AND f.format IN ({FUND_FORMATS}) AND f.state = 'imported'), 0), p.closed_on FROM payout_posted p WHERE p.channel = $1) known \
              WHERE day >= $2 AND day <= $3 GROUP BY day, ref HAVING SUM(amount) <> SUM(posted) ",
             said()
         ),
@@ -67,6 +75,10 @@ pub fn to_post(tx: &mut dyn Tx, channel: &str, (from, to): (Day, Day)) -> Result
             amount: Fen(row.int(2)?),
             posted: Fen(row.int(3)?),
             learnt: Wall(row.int(4)?),
+            posted_on: match row.optional_text(5)? {
+                Some(day) => Some(day.parse().map_err(StoreError::Broken)?),
+                None => None,
+            },
         })
     };
     let mut paid: Vec<PaidOut> = rows.into_iter().map(paid).collect::<Result<_, StoreError>>()?;

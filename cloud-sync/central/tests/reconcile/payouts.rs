@@ -32,6 +32,7 @@ on_both! {
     the_same_number_on_two_days_is_two_payouts
     what_went_back_leaves_the_bank_and_is_due_with_the_next
     a_bill_that_comes_after_people_have_said_so_has_the_last_word_in_the_books_too
+    a_payout_that_was_typed_wrong_and_is_corrected_differs_no_more
     the_last_payouts_are_booked_by_themselves
     nothing_is_said_while_the_channels_own_days_are_being_done
     two_people_say_what_was_paid_out_each_number_once
@@ -295,6 +296,38 @@ fn a_bill_that_comes_after_people_have_said_so_has_the_last_word_in_the_books_to
     night(world, "2026-03-14 01:00:00");
     assert_eq!(books(world), [9_000, 60, 30_000], "as the channel says");
     assert_eq!(open(world), [less]);
+}
+
+fn a_payout_that_was_typed_wrong_and_is_corrected_differs_no_more(world: &World) {
+    days_with_trade(world, D1, D3);
+    say(world, D2, "W1", 994);
+    night(world, "2026-03-13 01:00:00");
+    let wrong = format!("{D2} W1: 9940 994");
+    assert_eq!(open(world), std::slice::from_ref(&wrong));
+    assert_eq!(books(world), [994, 60, 20_000], "the rest is in suspense");
+    // The account's bill says what it was, and then once more something else.
+    account_bill(world, D2, "W1", 9_000);
+    days_with_trade(world, D4, D4);
+    catch_up(world);
+    assert_eq!(open(world), [format!("{D2} W1: 9940 9000")], "the same row");
+    night(world, "2026-03-14 01:00:00");
+    assert_eq!(books(world), [9_000, 60, 30_000]);
+    world.execute("UPDATE bill_fund SET amount = -9940", vec![]);
+    world.execute(
+        "UPDATE bill_file SET id = id + 1000 WHERE format = 'wechat_fund'",
+        vec![],
+    );
+    world.execute("UPDATE bill_fund SET file = file + 1000", vec![]);
+    days_with_trade(world, D5, D5);
+    catch_up(world);
+    assert_eq!(open(world), Vec::<String>::new());
+    night(world, "2026-03-15 01:00:00");
+    assert_eq!(books(world), [9_940, 60, 40_000]);
+    let suspense = world.query(
+        "SELECT name FROM account WHERE kind IN ('short', 'long') AND balance <> 0",
+        vec![],
+    );
+    assert_eq!(suspense.len(), 0, "{suspense:?}");
 }
 
 fn the_last_payouts_are_booked_by_themselves(world: &World) {

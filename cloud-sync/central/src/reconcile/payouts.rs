@@ -106,9 +106,14 @@ fn judge(due: &Due<'_>, at: Wall, paid: &[PaidOut]) -> Judged {
         },
     };
     let overdue = |paid: &PaidUpTo| row(format!("due since {}", paid.day.plus(1)));
+    // Of a day of which it is known what was due: nothing is booked of which nothing is said.
+    let corrects = |of: &PaidOut| {
+        of.corrects()
+            .filter(|day| due.paid.corrected.contains_key(day) || due.held.contains_key(day))
+    };
     let mut back: BTreeMap<String, Fen> = paid
         .iter()
-        .filter(|paid| !paid.is_payout() && paid.corrects().is_none())
+        .filter(|paid| !paid.is_payout() && corrects(paid).is_none())
         .map(|paid| (format!("{day} {} back", paid.reference), -paid.to_post()))
         .collect();
     let payouts: Vec<&PaidOut> = paid.iter().filter(|paid| paid.is_payout()).collect();
@@ -134,7 +139,7 @@ fn judge(due: &Due<'_>, at: Wall, paid: &[PaidOut]) -> Judged {
     }
     // What was another amount is said of its own payout, which is named once.
     for of in paid {
-        let Some(posted_on) = of.corrects() else { continue };
+        let Some(posted_on) = corrects(of) else { continue };
         let known = judged.paid.corrected.get(&posted_on).or(due.held.get(&posted_on));
         let Some(known) = known.cloned() else { continue };
         let held = Held {
@@ -143,7 +148,7 @@ fn judge(due: &Due<'_>, at: Wall, paid: &[PaidOut]) -> Judged {
         };
         judged.paid.corrected.insert(posted_on, held);
     }
-    let is_corrected = |day: &Day| paid.iter().any(|paid| paid.corrects() == Some(*day));
+    let is_corrected = |day: &Day| paid.iter().any(|paid| corrects(paid) == Some(*day));
     for (of_day, held) in judged.paid.corrected.iter().filter(|(day, _)| is_corrected(day)) {
         let named = row(held.name.clone());
         match held.paid == held.due {
@@ -597,5 +602,13 @@ mod tests {
             [format!("{name}: 9500 9400")],
             "and what is due of other days is not touched"
         );
+        // Of a day of which nothing is known: it is said all the same.
+        let stranger = PaidOut {
+            posted_on: Some(day("2026-03-01")),
+            ..paid("W3", 500, 400)
+        };
+        let (said, _, after) = judged([5_000, 4_940], NOT_LATE, &[], &[stranger]);
+        assert_eq!(said, ["2026-03-10 W3 back: 0 100"]);
+        assert_eq!(after.back["2026-03-10 W3 back"], Fen(-100));
     }
 }

@@ -15,6 +15,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// How long the station may take to answer anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,7 +25,10 @@ const PACKET_BYTES_MAX: usize = 1024 * 1024;
 pub struct Hand {
     pile: PileId,
     client: AsyncClient,
-    events: EventLoop,
+    /// What the connection does, until it ends.
+    events: mpsc::UnboundedReceiver<Result<Event, ConnectionError>>,
+    /// Keeps the connection alive however long the test looks elsewhere.
+    connection: JoinHandle<()>,
     boot_id: String,
     seq: u64,
     born: Instant,
@@ -67,13 +71,16 @@ impl Hand {
         let mut network = events.network_options();
         network.set_connection_timeout(PATIENCE.as_secs());
         events.set_network_options(network);
+        let (says, heard) = mpsc::unbounded_channel();
+        let connection = tokio::spawn(run(events, says));
         // Its uptime and its numbers begin anew, so this is another boot.
         static BOOTS: AtomicU32 = AtomicU32::new(1);
         let boot = BOOTS.fetch_add(1, Ordering::Relaxed);
         let mut hand = Self {
             pile: PileId::new(user)?,
             client,
-            events,
+            events: heard,
+            connection,
             boot_id: format!("{user}-boot-{boot}"),
             seq: 0,
             born: Instant::now(),
@@ -86,10 +93,7 @@ impl Hand {
             tokens: 0,
         };
         loop {
-            match tokio::time::timeout(PATIENCE, hand.events.poll())
-                .await
-                .context("no CONNACK")?
-            {
+            match tokio::time::timeout(PATIENCE, hand.event()).await.context("no CONNACK")? {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => return Ok(hand),
                 Ok(_) => {}
                 Err(ConnectionError::ConnectionRefused(code)) => return Err(Refused(code).into()),
@@ -289,12 +293,17 @@ impl Hand {
         }
     }
 
-    /// Lets the connection do one thing; returns a packet that came.
+    /// What the connection did next.
+    async fn event(&mut self) -> Result<Event, ConnectionError> {
+        self.events.recv().await.unwrap_or(Err(ConnectionError::RequestsDone))
+    }
+
+    /// Takes one thing that the connection did; returns a packet that came.
     ///
     /// # Errors
     /// [`ConnectionError`] if the connection has ended; something else if nothing happens until `deadline`.
     pub async fn turn(&mut self, deadline: Instant) -> anyhow::Result<Option<Packet>> {
-        let event = tokio::time::timeout_at(deadline.into(), self.events.poll()).await;
+        let event = tokio::time::timeout_at(deadline.into(), self.event()).await;
         let packet = match event.context("nothing came in time")?? {
             Event::Outgoing(Outgoing::Publish(packet_id)) => {
                 if let Some(token) = self.waiting.pop_front() {
@@ -331,11 +340,28 @@ impl Hand {
         let _full = self.client.try_disconnect();
         let gone = async {
             while !matches!(
-                self.events.poll().await,
+                self.event().await,
                 Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(_)
             ) {}
         };
         let _too_late = tokio::time::timeout(PATIENCE, gone).await;
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// Runs a connection until it ends. The client would connect again by itself; a hand does so only when its test says so.
+async fn run(mut events: EventLoop, says: mpsc::UnboundedSender<Result<Event, ConnectionError>>) {
+    loop {
+        let event = events.poll().await;
+        let is_end = event.is_err();
+        if says.send(event).is_err() || is_end {
+            return;
+        }
     }
 }
 

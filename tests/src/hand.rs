@@ -93,7 +93,10 @@ impl Hand {
             tokens: 0,
         };
         loop {
-            match tokio::time::timeout(PATIENCE, hand.event()).await.context("no CONNACK")? {
+            match tokio::time::timeout(PATIENCE, hand.event())
+                .await
+                .context("no CONNACK")?
+            {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => return Ok(hand),
                 Ok(_) => {}
                 Err(ConnectionError::ConnectionRefused(code)) => return Err(Refused(code).into()),
@@ -338,12 +341,7 @@ impl Hand {
     /// Leaves with a DISCONNECT.
     pub async fn leave(mut self) {
         let _full = self.client.try_disconnect();
-        let gone = async {
-            while !matches!(
-                self.event().await,
-                Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(_)
-            ) {}
-        };
+        let gone = async { while !matches!(self.event().await, Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(_)) {} };
         let _too_late = tokio::time::timeout(PATIENCE, gone).await;
     }
 }

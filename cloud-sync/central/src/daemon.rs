@@ -22,7 +22,7 @@ use crate::{
     enrol::{Entrance, Told},
     enrolments::Enrolments,
     front::Front,
-    inbox::delivery::Delivery,
+    inbox::Delivery,
     money::{self, Money, RULE},
     owners::Owners,
     reconcile::{funds::Reconciler, nightly::Nightly},
@@ -65,6 +65,8 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(10);
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How often it is looked for money that lies idle at sites.
 const RECALL_EVERY: Duration = Duration::from_secs(3_600);
+/// How often it is looked for days that are due to be reconciled.
+const RECONCILE_EVERY: Duration = Duration::from_secs(30);
 /// How often it is looked for sites that could not be told that a key has ended.
 const KEYS_EVERY: Duration = Duration::from_secs(3_600);
 /// How often it is looked for orders that wait for money in vain.
@@ -262,7 +264,7 @@ pub async fn run(
     ));
     beside.spawn(pay_again(db.clone(), clock, bell.clone()));
     beside.spawn(daily.run());
-    beside.spawn(nightly.run());
+    beside.spawn(reconcile_by_itself(nightly));
     beside.spawn(telling.run());
     beside.spawn(watch.run());
     if let Some(folder) = bills_folder(&config, &db, clock, stuck)? {
@@ -515,6 +517,16 @@ async fn keep_rules(
             Ok(sites) => sites.iter().for_each(|site| bell.issued(site)),
             Err(error) => tracing::warn!("{failed}: {error}"),
         }
+    }
+}
+
+/// Days are reconciled as they come due.
+async fn reconcile_by_itself(nightly: Nightly) {
+    loop {
+        if let Err(error) = nightly.look().await {
+            tracing::warn!("which days are to be reconciled cannot be looked up: {error}");
+        }
+        tokio::time::sleep(RECONCILE_EVERY).await;
     }
 }
 

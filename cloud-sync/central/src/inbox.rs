@@ -1,74 +1,143 @@
-//! What members are told, and the mini-program's back end about it: what a station's journal has come to for a driver, as soon as
-//! it is here.
-//!
-//! | file | holds |
-//! |---|---|
-//! | here | the rules: which entries a member is told of, and what |
-//! | [`delivery`] | the back end is told by webhook, each member's events in order, until it has taken them |
-//!
-//! What is kept of it is in [`crate::store::inbox`]; whatever else members are told is written there, by
-//! [`tell`](crate::store::inbox::tell).
-
-pub mod delivery;
+//! The mini-program's back end is told of each member's events in their order, by whichever process claims them, until it has
+//! taken them or they are dead letters. A process that is killed between sending and noting it sends once more: the id is the
+//! same, so that whoever gets it twice knows. One member's event that is not taken holds up that member alone.
 
 use crate::{
-    api::dto::inbox::OrderNews,
-    store::{inbox::Event, sites::Site},
+    api::dto::inbox::WebhookEvent,
+    desk::Clock,
+    retry::Pauses,
+    store::{
+        Db, StoreError,
+        inbox::{self, Claimed},
+    },
+    webhook::Webhook,
 };
-use domain::{
-    fact::Fact,
-    journal::Stamp,
-    order::{Order, State},
-    site::Rows,
-};
-use service::wire::{At, order::OrderView, word};
+use futures_util::StreamExt;
+use std::{sync::Arc, time::Duration};
 
-/// An order was placed.
-pub const ORDER_PLACED: &str = "order_placed";
-/// The pile has begun.
-pub const CHARGING_STARTED: &str = "charging_started";
-/// The pile has said how it ended; what it cost follows.
-pub const CHARGING_ENDED: &str = "charging_ended";
+/// How often it is looked for events that are due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Members that are told at once.
+const AT_ONCE: usize = 16;
+/// How many events of one member are sent at a look: others wait for their turn.
+const RUN_MAX: usize = 16;
+/// For how long a process has an event to itself, in milliseconds: longer than sending it can take.
+const CLAIM_MS: i64 = 120_000;
+/// Pauses from 5 seconds to 15 minutes: back again after a day, the back end is told within that of everything.
+const FIRST_MS: i64 = 5_000;
+const LONGEST_MS: i64 = 15 * 60_000;
 
-/// What a member is told of a fact of a site's, by the rows that the fact has just led to: the station's own words wherever it told
-/// them itself, and the steps between, of which it says nothing since a driver sees them. Members that a site has to itself are told
-/// nothing here: head office does not know who they are.
-pub fn of_fact(site: &Site, rows: &Rows, stamp: Stamp, fact: &Fact) -> Option<Event> {
-    let (kind, text) = match fact {
-        Fact::Notified { notice, .. } => (word(&notice.key), Some(notice.text.clone())),
-        Fact::OrderPlaced { source, .. } if source.is_ordered() => (ORDER_PLACED.to_owned(), None),
-        Fact::StartAcknowledged { .. } => (CHARGING_STARTED.to_owned(), None),
-        Fact::RecordReceived { .. } => (CHARGING_ENDED.to_owned(), None),
-        _ => return None,
-    };
-    // Whatever is told of an order follows, in its step, on a fact that has it in memory with its member.
-    let order = rows.order(fact.order()?)?;
-    let has_ended = order.source.is_ordered() && order.state != State::Fail;
-    let is_head_offices = rows.member(&order.member).is_some_and(|member| member.head_office);
-    if !is_head_offices || (kind == CHARGING_ENDED && !has_ended) {
-        return None;
-    }
-    let Site { id, branch, .. } = site;
-    let news = news(site, order, stamp, text);
-    Some(Event {
-        member: order.member.clone(),
-        id: format!("{id}:{branch}:{}", stamp.seq),
-        kind,
-        body: serde_json::to_string(&news).ok()?,
-    })
+/// Tells the back end.
+pub struct Delivery {
+    /// The database.
+    pub db: Db,
+    /// Head office's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where it is told.
+    pub webhook: Webhook,
+    /// For how long an event is tried, in milliseconds, before it is a dead letter.
+    pub tried_ms: i64,
 }
 
-fn news(site: &Site, order: &Order, stamp: Stamp, text: Option<String>) -> OrderNews {
-    let view = OrderView::from(order);
-    OrderNews {
-        site: site.id.to_string(),
-        order: view.id,
-        at: At(stamp.at),
-        text,
-        pile: view.pile,
-        connector: view.connector,
-        state: view.state,
-        bill: view.bill,
-        paid: view.paid,
+impl Delivery {
+    /// Goes on until the future is dropped.
+    pub async fn run(self) {
+        let mut has_begun = false;
+        loop {
+            let done = match has_begun {
+                false => self.begin().await.map(|()| has_begun = true),
+                true => self.look().await.map(drop),
+            };
+            if let Err(error) = done {
+                tracing::warn!("the mini-program cannot be told now: {error}");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// There is a back end from now on: of what was before the first time it is not told.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin(&self) -> Result<(), StoreError> {
+        let now = self.clock.wall();
+        self.db.write(move |tx| inbox::begin(tx, now)).await
+    }
+
+    /// Sends what is due; how many events were taken.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn look(&self) -> Result<usize, StoreError> {
+        let mut taken = 0;
+        loop {
+            let now = self.clock.wall();
+            // As a rule there is nothing, and nobody is kept waiting for that.
+            if !self.db.read(move |tx| inbox::is_due(tx, now)).await? {
+                return Ok(taken);
+            }
+            let claimed = self
+                .db
+                .write(move |tx| inbox::claim(tx, now, now.after_ms(CLAIM_MS), AT_ONCE as u64))
+                .await?;
+            if claimed.is_empty() {
+                return Ok(taken);
+            }
+            let runs = futures_util::stream::iter(claimed).map(|claimed| self.send_run(claimed));
+            let runs: Vec<Result<usize, StoreError>> = runs.buffer_unordered(AT_ONCE).collect().await;
+            for run in runs {
+                taken += run?;
+            }
+        }
+    }
+
+    /// Sends an event, and those of its member after it as long as they are taken; how many were.
+    async fn send_run(&self, first: Claimed) -> Result<usize, StoreError> {
+        let (mut next, mut taken) = (Some(first), 0);
+        while let Some(claimed) = next {
+            let is_taken;
+            (next, is_taken) = self.send(claimed, taken + 1 < RUN_MAX).await?;
+            taken += usize::from(is_taken);
+        }
+        Ok(taken)
+    }
+
+    /// Sends an event and notes what came of it: the member's next one, where this process goes on with it, and whether it was taken.
+    async fn send(&self, claimed: Claimed, goes_on: bool) -> Result<(Option<Claimed>, bool), StoreError> {
+        let event = &claimed.told.event;
+        let body = serde_json::to_string(&WebhookEvent::from(&claimed.told));
+        let body = body.map_err(|error| StoreError::Broken(error.to_string()))?;
+        let began_at = self.clock.wall();
+        let sent = self.webhook.send(&event.id, &body, began_at).await;
+        let now = self.clock.wall();
+        let since = claimed.tried_since.unwrap_or(began_at);
+        let pauses = Pauses {
+            first_ms: FIRST_MS,
+            longest_ms: LONGEST_MS,
+            tried_ms: self.tried_ms,
+        };
+        let noted = self.db.write(move |tx| match sent {
+            Ok(()) => {
+                let until = goes_on.then(|| now.after_ms(CLAIM_MS));
+                Ok((inbox::taken(tx, &claimed, until)?, true))
+            }
+            Err(not) => {
+                let id = &claimed.told.event.id;
+                let again = pauses.again_at(since, claimed.tries, now).filter(|_| !not.for_good);
+                let why = not.why;
+                match again {
+                    Some(at) => {
+                        tracing::warn!("event {id}: {why}; it is sent again at {at}");
+                        inbox::later(tx, &claimed, since, at)?;
+                    }
+                    None => {
+                        tracing::error!("event {id}: {why}; it is a dead letter, see GET /v1/webhooks/dead");
+                        inbox::dead(tx, &claimed, &why, now)?;
+                    }
+                }
+                Ok((None, false))
+            }
+        });
+        noted.await
     }
 }

@@ -1,4 +1,5 @@
-//! Head office: a true copy of every site's journal, and the books that follow from it.
+//! Head office as a program: where sites meet it, what people and programs ask of it, and what it does by itself. Its books are the
+//! crate `holdfast-books`, whose modules are named from here.
 //!
 //! | module | holds |
 //! |---|---|
@@ -16,15 +17,9 @@
 //! | [`enrol`] | how a site comes in for the first time |
 //! | [`enrolments`] | who has, in a file beside the database, for one that is restored from a copy |
 //! | [`heard`] | pings are answered, and it is noted who was heard |
-//! | [`inbox`] | what members are told, and the mini-program's back end about it |
-//! | [`ingest`] | how a batch is taken: checked, followed, written, whole or not at all |
-//! | [`money`] | wallets, what is moved to sites and comes back, what members owe |
-//! | [`reconcile`] | channels' bills held against what wallets were credited |
+//! | [`inbox`] | the mini-program's back end is told what members are told |
 //! | [`report`] | a reconciled day's report: JSON, CSV, XLSX; by mail and webhook; its table sent back |
 //! | [`retry`] | when a server is tried again that could not be told |
-//! | [`role`] | what somebody may do |
-//! | [`store`] | the database: SQLite or PostgreSQL behind one interface |
-//! | [`upkeep`] | whether the database says what the journals say, and making it say so again |
 //! | [`webhook`] | a signed POST to somebody else's server |
 
 pub mod alerts;
@@ -35,7 +30,6 @@ pub mod bills;
 pub mod cli;
 pub mod clock;
 pub mod config;
-mod csv;
 pub mod daemon;
 pub mod daily;
 pub mod desk;
@@ -45,14 +39,10 @@ pub mod enrolments;
 pub mod front;
 pub mod heard;
 pub mod inbox;
-pub mod ingest;
-pub mod money;
 pub mod owners;
-pub mod reconcile;
 pub mod remote;
 pub mod report;
 pub mod retry;
-pub mod role;
-pub mod store;
-pub mod upkeep;
 pub mod webhook;
+
+pub use books::{csv, ingest, money, reconcile, role, store, upkeep};

@@ -4,7 +4,7 @@
 
 use crate::{
     bell::{Bell, Ring},
-    desk::{Clock, Desk, Office, ToSites, bounds::Bounds},
+    desk::{Clock, Desk, LEASE_MS, Office, ToSites, bounds::Bounds},
     front::Front,
     heard::Heard,
     store::{
@@ -23,8 +23,6 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-/// For how long a site is held, in milliseconds.
-pub const LEASE_MS: i64 = 20_000;
 /// How often it is gone on with, and sites of others are looked at.
 const EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked for directives that another process has issued, or that nobody has answered.

@@ -2,8 +2,9 @@
 //! members for programs.
 
 use super::request_id::RequestId;
+pub use axum::http::StatusCode;
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};

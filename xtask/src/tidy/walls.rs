@@ -39,9 +39,9 @@ const WALLS: [Wall; 9] = [
     Wall {
         within: "",
         // Which starts PostgreSQL as a program, to be measured against.
-        except: &["cloud-sync/central/src/store/", "tests/src/bin/bench/yardstick.rs"],
+        except: &["cloud-sync/books/src/store/", "tests/src/bin/bench/yardstick.rs"],
         names: SQL,
-        instead: "only cloud-sync/central/src/store names an SQL library",
+        instead: "only cloud-sync/books/src/store names an SQL library",
         tests_may: false,
     },
     Wall {
@@ -161,10 +161,10 @@ mod tests {
             ("rumqttd", "broker/src/router/mod.rs", "broker/src/front/mod.rs"),
             (
                 "rusqlite",
-                "cloud-sync/central/src/store/mod.rs",
+                "cloud-sync/books/src/store/mod.rs",
                 "cloud-sync/central/src/main.rs",
             ),
-            ("postgres", "cloud-sync/central/src/store/mod.rs", "service/src/lib.rs"),
+            ("postgres", "cloud-sync/books/src/store/mod.rs", "service/src/lib.rs"),
         ] {
             let code = format!("use {library}::It;\n");
             assert_eq!(refused(inside, &code), None, "{library} in {inside}");

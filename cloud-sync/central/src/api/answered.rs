@@ -161,16 +161,3 @@ where
         replayed: false,
     }))
 }
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(why) => {
-                tracing::warn!("a request failed: {why}");
-                let detail = "the database of head office cannot be reached just now; ask again";
-                Self::unavailable("database_unavailable", detail)
-            }
-            other => Self::internal(other),
-        }
-    }
-}

@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     bell::Ring,
+    desk::LEASE_MS,
     enrol::{self, Entrance},
     enrolments::Line,
-    owners::LEASE_MS,
     store::{
         StoreError, Tx,
         branches::{self, Branch},

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     reconcile::{
         days::age,
-        funds::{NotRun, Reconciler, scope_of},
+        funds::{Reconciler, scope_of},
         payouts::Payouts,
         sites::Sites,
         words::{Class, Leg},
@@ -296,23 +296,6 @@ impl From<&Suspense> for SuspenseView {
             amount: Yuan(of.amount),
             state: of.state.word().to_owned(),
             at: At(of.at),
-        }
-    }
-}
-
-impl From<NotRun> for Problem {
-    fn from(not: NotRun) -> Self {
-        let words = not.to_string();
-        let conflict = |code: &'static str| Self::new(StatusCode::CONFLICT, code, words);
-        match not {
-            NotRun::UnknownChannel(name) => Self::unknown("channel", name),
-            NotRun::UnknownSite(site) => Self::unknown("site", site),
-            NotRun::NoBills(_) => conflict("no_such_bills"),
-            NotRun::NotOver { .. } => conflict("day_not_over"),
-            NotRun::BeforeFirst { .. } => conflict("before_first_day"),
-            NotRun::Running(_) | NotRun::Left => conflict("run_running"),
-            NotRun::DoesNotClose { .. } => conflict("totals_do_not_close"),
-            NotRun::Store(error) => error.into(),
         }
     }
 }

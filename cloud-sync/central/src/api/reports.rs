@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     bills::spool::nameless,
-    money::{May, Verdict},
+    money::sent_back::{May, Verdict},
     report::{
         Format, Sheet,
         sent_back::{self, BYTES_MAX},

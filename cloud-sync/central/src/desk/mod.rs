@@ -3,7 +3,8 @@
 //! after which a database is asked again that was not available.
 
 pub mod bounds;
-pub mod core;
+
+pub use books::desk::{Clock, LEASE_MS, Office, Signs, core};
 
 use self::{
     bounds::{Bounds, Place},
@@ -18,19 +19,14 @@ use crate::{
 use broker::{Receipt, RefusalReason};
 use domain::{
     ids::SiteId,
-    time::{Mono, Now, Wall},
+    time::{Mono, Now},
 };
 use protocol::{
-    frame::{HqEpoch, Malformed, State},
-    key::SigningKey,
+    frame::{Malformed, State},
     status::Hello,
     topic::Kind,
 };
-use std::{
-    collections::VecDeque,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 /// The least time between two hellos that are answered, in milliseconds: each time is a question to the database and a
@@ -40,52 +36,6 @@ const GREET_MS: u64 = 1_000;
 const AHEAD: usize = 2;
 /// The pause before the database is asked again that was not available.
 const RETRY: Duration = Duration::from_millis(500);
-
-/// What head office is to sites.
-#[derive(Debug)]
-pub struct Office {
-    /// The name of this process among those that share the database.
-    pub process: String,
-    /// Which life of the database it is.
-    pub hq_epoch: HqEpoch,
-    /// What it signs with.
-    pub key: Signs,
-}
-
-/// The key that a process signs with: another one from when the database says so.
-#[derive(Debug)]
-pub struct Signs(RwLock<Arc<SigningKey>>);
-
-impl From<SigningKey> for Signs {
-    fn from(key: SigningKey) -> Self {
-        Self(RwLock::new(Arc::new(key)))
-    }
-}
-
-impl Signs {
-    /// The key by now.
-    pub fn with(&self) -> Arc<SigningKey> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// It is this one from now on; whether that is another.
-    pub fn now_with(&self, key: SigningKey) -> bool {
-        let mut signs = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let is_other = signs.public() != key.public();
-        if is_other {
-            *signs = Arc::new(key);
-        }
-        is_other
-    }
-}
-
-/// Time, as the desk needs it.
-pub trait Clock: Send + Sync {
-    /// Elapsed time of this process.
-    fn mono(&self) -> Mono;
-    /// The time of day.
-    fn wall(&self) -> Wall;
-}
 
 /// Sends to sites; whether it is on its way.
 pub type ToSites = Arc<dyn Fn(&SiteId, Kind, Vec<u8>) -> bool + Send + Sync>;

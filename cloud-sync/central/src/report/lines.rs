@@ -10,31 +10,12 @@ use crate::{
         days::{age, apart},
         words::{Ended, Leg, Source},
     },
-    store::{
-        bills::File,
-        discrepancies::State,
-        queries::reports::{Difference, Values},
-        reconcile_runs::Run,
-    },
+    store::{bills::File, discrepancies::State, queries::reports::Difference, reconcile_runs::Run},
 };
 use domain::{
     time::Day,
     units::{Energy, Fen},
 };
-
-/// The values by which a discrepancy is judged, as one text that no spreadsheet takes for something else. What is judged by other values than
-/// it has now is refused.
-pub fn judged(of: &Values) -> String {
-    let value = |value: Option<Fen>| value.map_or_else(|| "-".to_owned(), |value| value.0.to_string());
-    format!(
-        "{} {}/{}/{}/{}",
-        of.class.word(),
-        of.amount.0,
-        value(of.ours),
-        value(of.theirs),
-        u8::from(of.is_matched)
-    )
-}
 
 /// Control totals of a run.
 pub fn totals(run: &Run) -> Vec<Vec<Cell>> {
@@ -112,7 +93,7 @@ pub fn difference(of: &Difference, scope: &str, (day, on): (Day, Day)) -> Vec<Ce
         work.and_then(|work| work.assigned.clone()).into(),
         account.into(),
         in_suspense.into(),
-        work.map(|work| judged(&work.values)).into(),
+        work.map(|work| work.values.judged()).into(),
         decision.map(|of| of.kind.clone()).into(),
         decision.and_then(|of| of.member.clone()).into(),
         decision.map(|of| of.reason.clone()).into(),

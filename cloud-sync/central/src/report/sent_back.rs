@@ -1,7 +1,12 @@
 //! A table of differences that a person has filled in and sent back: its lines, read strictly, and what each of them wants. Spreadsheets save
 //! such a table with a mark or without, with commas, semicolons or tabs, and leave columns where people have put them.
 
-use crate::{bills::separated, csv::unguarded, reconcile::stake::Kind};
+use crate::{
+    bills::separated,
+    csv::unguarded,
+    money::sent_back::{Line, Wants},
+    reconcile::stake::Kind,
+};
 use domain::ids::MemberId;
 use service::http::body::check_reason;
 use std::borrow::Cow;
@@ -32,36 +37,6 @@ pub struct Unreadable {
     pub line: u64,
     /// What is wrong, in words.
     pub why: String,
-}
-
-/// A line that wants something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// Its number, counted from 1.
-    pub number: u64,
-    /// The discrepancy as it stands there.
-    pub discrepancy: String,
-    /// By which values it was judged.
-    pub judged: String,
-    /// What it wants, or what is wrong with it.
-    pub wants: Result<Wants, String>,
-}
-
-/// What a line wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wants {
-    /// The discrepancy.
-    pub discrepancy: u64,
-    /// Whether somebody approves what stands there, rather than to propose it.
-    pub approves: bool,
-    /// What is to be done.
-    pub kind: Kind,
-    /// Whose wallet.
-    pub member: Option<MemberId>,
-    /// Why.
-    pub reason: String,
-    /// Who had proposed it when the table was taken.
-    pub maker: Option<String>,
 }
 
 fn unreadable(line: u64, why: impl Into<String>) -> Unreadable {

@@ -8,7 +8,7 @@ use crate::{
 use central::{
     config::WebhookAddress,
     desk::Clock,
-    inbox::delivery::Delivery,
+    inbox::Delivery,
     store::{
         Db,
         inbox::{self, DeadLetter, Event},

@@ -11,7 +11,7 @@ use crate::{
 };
 use central::{
     desk::Clock,
-    inbox::delivery::Delivery,
+    inbox::Delivery,
     store::{directives, identity, sites},
     webhook::{Secret, Webhook, believed},
 };

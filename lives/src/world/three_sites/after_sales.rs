@@ -12,7 +12,7 @@ use super::{
     money::Deed,
     races::Race,
 };
-use central::{
+use books::{
     money::{Adjust, Decide, Wanted},
     store::{
         adjustments::{self, Adjustment, OfFinding},

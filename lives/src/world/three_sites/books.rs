@@ -9,7 +9,7 @@ use super::{
     races::Race,
     station::Site,
 };
-use central::store::{
+use books::store::{
     StoreError, Tx, directives,
     findings::{self, Class, Filter},
     identity, issues, ledger,

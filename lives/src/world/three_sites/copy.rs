@@ -6,7 +6,7 @@ use super::{
     coverage::Mishap,
     races::{Memory, Races},
 };
-use central::{
+use books::{
     desk::Office as Process,
     ingest::{
         Read, SiteCopy, Taken,

@@ -6,7 +6,7 @@ use super::{
     Event, ThreeSites,
     station::clock,
 };
-use central::store::directives;
+use books::store::directives;
 use domain::{
     ids::SiteId,
     site::Input as SiteInput,

@@ -9,7 +9,7 @@ use super::{
     coverage::Mishap,
     races::Race,
 };
-use central::{
+use books::{
     store::{Row, StoreError, Tx, branches, sites},
     upkeep::fork::accept,
 };

@@ -32,9 +32,9 @@ pub mod races;
 mod restoring;
 mod station;
 
+use self::books::Purses;
 use super::{Failure, HOUR, MINUTE, SECOND, Time, Trace, World, lived};
 use crate::seed::Seed;
-use books::Purses;
 use coverage::Met;
 use domain::ids::SiteId;
 use money::Deed;

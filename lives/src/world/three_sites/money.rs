@@ -12,7 +12,7 @@ use super::{
     Event, ThreeSites,
     races::Race,
 };
-use central::{
+use books::{
     money::{Callback, Decided, Money, Order, Paid, Placed, Refused},
     store::{StoreError, at_sites, identity, issues, members},
 };

@@ -8,12 +8,11 @@ use super::{
     restoring::Backup,
 };
 use crate::seed::Seed;
-use central::{
+use books::{
     desk::{
-        Office as Process,
+        LEASE_MS, Office as Process,
         core::{Core, Effect, Heard, Memory, Then, Unread, at_once},
     },
-    owners::LEASE_MS,
     store::{
         Db, StoreError, Tx,
         identity::{self, Identity},

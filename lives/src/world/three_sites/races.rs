@@ -1,6 +1,6 @@
 //! What met what while money travelled, counted over all lives; and the rule that none of it may be rare.
 
-use central::money::Refused;
+use books::money::Refused;
 use domain::{
     fact::Fact,
     head_office::{Directive, DirectiveNo},

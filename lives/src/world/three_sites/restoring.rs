@@ -10,7 +10,7 @@ use super::{
     races::Race,
 };
 use crate::seed::Seed;
-use central::store::{Db, Row, StoreError, Tx, Value, forgotten, identity};
+use books::store::{Db, Row, StoreError, Tx, Value, forgotten, identity};
 use domain::ids::MemberId;
 use std::collections::BTreeMap;
 

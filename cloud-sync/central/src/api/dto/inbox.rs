@@ -1,11 +1,9 @@
 //! What members are told, and what the mini-program's back end did not take of it.
 
 use crate::store::inbox::{DeadLetter, Told};
+use books::inbox::OrderNews;
 use serde::{Deserialize, Serialize};
-use service::wire::{
-    At,
-    order::{BillSummary, OrderState, PaidView},
-};
+use service::wire::At;
 use utoipa::ToSchema;
 
 /// Something that a member was told.
@@ -43,32 +41,6 @@ impl From<&Told> for InboxEventView {
             body: serde_json::from_str(&event.body).unwrap_or_default(),
         }
     }
-}
-
-/// What a member is told of an order, as it stood right then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct OrderNews {
-    /// At which site.
-    #[schema(example = "s01")]
-    pub site: String,
-    /// Which order.
-    pub order: String,
-    /// When, by the station's clock.
-    pub at: At,
-    /// The station's words for the driver; `null` where it has none: for `order_placed`, `charging_started`, `charging_ended`.
-    #[schema(required, example = "充电已结束，费用 3.00 元，已退回 27.00 元")]
-    pub text: Option<String>,
-    /// At which pile.
-    pub pile: String,
-    /// At which connector.
-    pub connector: u8,
-    /// Where the order stood.
-    pub state: OrderState,
-    /// The bill that counted; `null` before it is rated.
-    #[schema(required)]
-    pub bill: Option<BillSummary>,
-    /// Money that had moved for it, and what is owed.
-    pub paid: PaidView,
 }
 
 /// What the mini-program's back end is sent: one event.

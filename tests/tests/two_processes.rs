@@ -6,7 +6,7 @@
 #[path = "office/books.rs"]
 mod books;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
-#[path = "../../cloud-sync/books/tests/store/cluster.rs"]
+#[path = "../../cloud-sync/central/tests/store/cluster.rs"]
 mod cluster;
 #[path = "office/mosquitto.rs"]
 mod mosquitto;

@@ -41,7 +41,6 @@ fn hold(format: Format, lines: &[Line], sums: Sums) {
     assert_eq!(sums.income.0 - sums.outgo.0, total);
     assert_eq!(sums.fees.0, lines.iter().map(|line| line.fee.0).sum::<i64>());
     assert!(lines.is_sorted_by(|one, next| one.line < next.line));
-    let is_trade = matches!(format, Format::WechatTrade | Format::AlipayTrade | Format::Csv);
     for line in lines {
         assert!(line.amount.0.abs() <= AMOUNT_MAX && line.fee.0.abs() <= AMOUNT_MAX);
         let fits = match line.kind {
@@ -49,7 +48,7 @@ fn hold(format: Format, lines: &[Line], sums: Sums) {
             Kind::Refund => line.amount.0 <= 0 && line.origin.is_some(),
             Kind::Fee | Kind::Payout | Kind::Other => false,
         };
-        assert!(!is_trade || fits, "{line:?}");
+        assert!(!format.is_of_trades() || fits, "{line:?}");
     }
 }
 

@@ -117,6 +117,11 @@ impl Format {
         }
     }
 
+    /// Whether it is of trades, which a channel's day goes by; the others are of the account.
+    pub const fn is_of_trades(self) -> bool {
+        matches!(self, Self::WechatTrade | Self::AlipayTrade | Self::Csv)
+    }
+
     /// Whose it is.
     pub const fn biller(self) -> Biller {
         match self {

@@ -19,7 +19,7 @@ use std::{
 };
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/facts").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("facts").join(name)
 }
 
 /// The golden lines by kind of fact.
@@ -36,7 +36,7 @@ fn golden(of: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 fn document() -> Document {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/journal.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/journal.md");
     Document::read(&fs::read_to_string(path).unwrap())
 }
 

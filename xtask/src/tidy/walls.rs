@@ -20,7 +20,7 @@ struct Wall {
 /// SQL libraries that head office could use.
 const SQL: &[&str] = &["rusqlite", "postgres", "tokio_postgres", "sqlx", "sea_orm", "diesel"];
 
-const WALLS: [Wall; 9] = [
+const WALLS: [Wall; 10] = [
     Wall {
         within: "",
         // Tests give the store a disk of their own, in memory or one that loses what was not synced: a backend of redb's.
@@ -79,6 +79,25 @@ const WALLS: [Wall; 9] = [
             "Timestamp::now",
         ],
         instead: "what reads bills does no I/O of its own and has no clock: central's bills/ does",
+        tests_may: true,
+    },
+    Wall {
+        within: "cloud-sync/books/src/",
+        // Which has threads of its own, and waits for them.
+        except: &["cloud-sync/books/src/store/"],
+        names: &[
+            "tokio",
+            "axum",
+            "rumqttc",
+            "broker",
+            "std::fs",
+            "std::net",
+            "std::env",
+            "SystemTime::now",
+            "Instant::now",
+            "Timestamp::now",
+        ],
+        instead: "head office's books have no network, no clock and no files but the database: central has",
         tests_may: true,
     },
     Wall {
@@ -211,7 +230,11 @@ mod tests {
 
     #[test]
     fn brains_have_neither_clock_nor_runtime() {
-        for brain in ["edge/src/station/writer.rs", "broker/src/session/inbound.rs"] {
+        for brain in [
+            "edge/src/station/writer.rs",
+            "broker/src/session/inbound.rs",
+            "cloud-sync/books/src/money/mod.rs",
+        ] {
             assert_eq!(refused(brain, "\nlet now = Instant::now();\n"), Some(2), "{brain}");
             assert_eq!(refused(brain, "use tokio::time;"), Some(1), "{brain}");
         }

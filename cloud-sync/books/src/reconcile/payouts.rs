@@ -290,10 +290,6 @@ impl Days for Plan {
         }))
     }
 
-    fn scope(&self) -> &str {
-        &self.scope
-    }
-
     /// Days are done after the channel's own.
     fn open(&self) -> (Day, Day) {
         let from = self.last_final.map_or(self.settings.first(), |day| day.plus(1));

@@ -455,10 +455,6 @@ impl Days for Plan {
         Self::of(tx, of, now)
     }
 
-    fn scope(&self) -> &str {
-        &self.scope
-    }
-
     fn open(&self) -> (Day, Day) {
         let (from, to, _) = self.open;
         (from, to)

@@ -29,8 +29,6 @@ pub(super) trait Days: Sized {
     fn named(of: &Self::Of) -> String;
     /// A scope as it is now; none where there is nothing to reconcile yet.
     fn plan(tx: &mut dyn Tx, of: &Self::Of, now: Wall) -> Result<Option<Self>, StoreError>;
-    /// Its name in runs.
-    fn scope(&self) -> &str;
     /// The first day that is not final, and the last that is due.
     fn open(&self) -> (Day, Day);
     /// The last day that is over.
@@ -81,7 +79,7 @@ async fn follows<P: Days>(db: &Db, clock: &Arc<dyn Clock>, of: &P::Of, by: &str)
     let plan = db.read(move |tx| {
         let plan = P::plan(tx, &of, now)?;
         Ok(plan.map(|plan| Done {
-            scope: plan.scope().to_owned(),
+            scope: P::named(&of),
             days: plan.open(),
             has_suspense: P::HAS_SUSPENSE,
         }))
@@ -141,7 +139,8 @@ fn one_day<P: Days>(
     unclosed: &OnceLock<(Day, String)>,
 ) -> Result<Result<Option<Did>, NotRun>, StoreError> {
     // Whoever else does days of it is done before anything is read.
-    runs::hold(tx, &P::named(of))?;
+    let scope = P::named(of);
+    runs::hold(tx, &scope)?;
     let Some(plan) = P::plan(tx, of, now)? else {
         return Ok(Ok(None));
     };
@@ -160,8 +159,8 @@ fn one_day<P: Days>(
     }
     if found.is_none() && last.is_some_and(|last| last > over) {
         if open > over {
-            verdicts::take_back(tx, plan.scope(), over.plus(1))?;
-            runs::take_back(tx, plan.scope(), over)?;
+            verdicts::take_back(tx, &scope, over.plus(1))?;
+            runs::take_back(tx, &scope, over)?;
             return Ok(Ok(None));
         }
         found = Some((over, plan.inputs(tx, over)?));
@@ -169,20 +168,20 @@ fn one_day<P: Days>(
     let Some((day, inputs)) = found else {
         return Ok(Ok(None));
     };
-    let id = match runs::begin(tx, plan.scope(), day, &inputs, by, now)? {
+    let id = match runs::begin(tx, &scope, day, &inputs, by, now)? {
         Begun::Now(id) => id,
         Begun::Running | Begun::Final => return Ok(Err(NotRun::Left)),
     };
     let totals = plan.judge(tx, day)?;
     if let Some(what) = totals.open_flow() {
-        let (scope, what) = (plan.scope(), what.to_owned());
+        let what = what.to_owned();
         tracing::error!(%day, scope, "control totals do not close at {what}: {totals:?}");
         unclosed.get_or_init(|| (day, what));
         return Err(StoreError::Broken(format!(
             "the totals of {scope} on {day} do not close"
         )));
     }
-    let digest = runs::digest(tx, plan.scope(), day)?;
+    let digest = runs::digest(tx, &scope, day)?;
     runs::finish(tx, id, &totals, &digest.to_string(), now)?;
     let last = last.map_or(day, |last| last.max(day));
     Ok(Ok(Some(Did { day, last })))

@@ -55,8 +55,10 @@ pub struct Discrepancy {
     pub class: Class,
     /// Whether the line is in a pair: of one that is not nobody was credited with any of it.
     pub is_matched: bool,
-    /// Since which day.
+    /// Since which day it has its values.
     pub day: Day,
+    /// Since which day it is open.
+    pub since: Day,
     /// The day of the row itself.
     pub of_day: Day,
     /// How far it is.
@@ -77,7 +79,7 @@ pub struct Discrepancy {
 
 /// The columns of a [`Discrepancy`].
 pub(super) const COLUMNS: &str = "id, scope, leg, source, ref, file, line, class, day, of_day, state, amount, ours, theirs, assigned, \
-     opened_at, closed_at, is_matched";
+     opened_at, closed_at, is_matched, since";
 
 pub(super) fn discrepancy(mut row: Row) -> Result<Discrepancy, StoreError> {
     let broken = || StoreError::Broken("a discrepancy".to_owned());
@@ -104,6 +106,7 @@ pub(super) fn discrepancy(mut row: Row) -> Result<Discrepancy, StoreError> {
         opened_at: Wall(row.int(15)?),
         closed_at: row.optional_int(16)?.map(Wall),
         is_matched: row.int(17)? != 0,
+        since: row.text(18)?.parse().map_err(StoreError::Broken)?,
     })
 }
 
@@ -264,9 +267,9 @@ fn open(tx: &mut dyn Tx, scope: &str, (leg, source): (Leg, Source), by: &str, no
     let opened = tx.execute(
         &format!(
             "INSERT INTO discrepancy (id, scope, leg, source, ref, file, line, class, day, of_day, n, state, amount, ours, theirs, \
-             opened_at, is_matched) SELECT CAST($4 AS BIGINT) + ROW_NUMBER() OVER (ORDER BY n.day, n.of_day, n.line, n.at, n.ref, n.class), \
+             opened_at, is_matched, since) SELECT CAST($4 AS BIGINT) + ROW_NUMBER() OVER (ORDER BY n.day, n.of_day, n.line, n.at, n.ref, n.class), \
              n.scope, n.leg, n.source, n.ref, n.file, n.line, n.class, n.day, n.of_day, n.n, 'open', n.amount, n.ours, n.theirs, \
-             CAST($5 AS BIGINT), n.is_matched FROM (SELECT v.* FROM verdict v WHERE v.scope = $1 AND v.leg = $2 AND v.source = $3 AND v.class > 1 \
+             CAST($5 AS BIGINT), n.is_matched, n.day FROM (SELECT v.* FROM verdict v WHERE v.scope = $1 AND v.leg = $2 AND v.source = $3 AND v.class > 1 \
              AND v.until IS NULL AND NOT EXISTS (SELECT 1 FROM discrepancy d WHERE {SAME}) LIMIT {PART}) n"
         ),
         &[
@@ -360,13 +363,14 @@ impl Turn {
         // In their order: whoever decides many holds them so too.
         let rows = tx.query(&format!("{} ORDER BY 1 LIMIT {PART}", self.which()), &values)?;
         let mut more = rows.len() as u64 >= PART.unsigned_abs();
-        let (state, closed_at) = match self {
-            Self::OpenedAgain | Self::ChangedSince => ("'open'", "NULL"),
-            Self::Changed => ("state", "NULL"),
-            Self::Cleared => ("'cleared'", "CAST($9 AS BIGINT)"),
+        let (state, closed_at, since) = match self {
+            Self::OpenedAgain | Self::ChangedSince => ("'open'", "NULL", "$2"),
+            // What grows from day to day is as old as its first.
+            Self::Changed => ("state", "NULL", "CASE WHEN since < $2 THEN since ELSE $2 END"),
+            Self::Cleared => ("'cleared'", "CAST($9 AS BIGINT)", "since"),
         };
         let set = format!(
-            "UPDATE discrepancy SET state = {state}, closed_at = {closed_at}, day = $2, amount = $3, ours = $4, theirs = $5, file = $6, \
+            "UPDATE discrepancy SET state = {state}, closed_at = {closed_at}, since = {since}, day = $2, amount = $3, ours = $4, theirs = $5, file = $6, \
              line = $7, is_matched = $8 WHERE id = $1 AND {}",
             self.expected()
         );

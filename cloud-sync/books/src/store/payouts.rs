@@ -17,7 +17,7 @@ pub struct PaidOut {
     pub amount: Fen,
     /// How much of it is in the books.
     pub posted: Fen,
-    /// With which day it was in the books first.
+    /// With which day it came into the books; the last time, where it was taken back between.
     pub posted_on: Option<Day>,
     /// When head office learnt last of it.
     pub learnt: Wall,
@@ -57,12 +57,12 @@ fn said() -> String {
 pub fn to_post(tx: &mut dyn Tx, channel: &str, (from, to): (Day, Day)) -> Result<Vec<PaidOut>, StoreError> {
     let rows = tx.query(
         &format!(
-            "SELECT day, ref, CAST(SUM(amount) AS BIGINT), CAST(SUM(posted) AS BIGINT), MAX(at), MIN(posted_on) FROM (\
-             SELECT f.day AS day, b.ref AS ref, -b.amount AS amount, 0 AS posted, f.made_at AS at, CAST(NULL AS TEXT) AS posted_on FROM bill_fund b \
+            "SELECT day, ref, CAST(SUM(amount) AS BIGINT), CAST(SUM(posted) AS BIGINT), MAX(at) FROM (\
+             SELECT f.day AS day, b.ref AS ref, -b.amount AS amount, 0 AS posted, f.made_at AS at FROM bill_fund b \
              JOIN bill_file f ON f.id = b.file WHERE b.channel = $1 AND b.kind = 'payout' AND f.state = 'imported' \
-             UNION ALL SELECT p.day, p.reference, p.amount, 0, p.decided_at, NULL FROM payout p WHERE {} \
+             UNION ALL SELECT p.day, p.reference, p.amount, 0, p.decided_at FROM payout p WHERE {} \
              UNION ALL SELECT p.day, p.reference, 0, p.amount, COALESCE((SELECT MAX(f.made_at) FROM bill_file f WHERE f.channel = $1 \
-             AND f.day = p.day AND f.format IN ({FUND_FORMATS}) AND f.state = 'imported'), 0), p.closed_on FROM payout_posted p WHERE p.channel = $1) known \
+             AND f.day = p.day AND f.format IN ({FUND_FORMATS}) AND f.state = 'imported'), 0) FROM payout_posted p WHERE p.channel = $1) known \
              WHERE day >= $2 AND day <= $3 GROUP BY day, ref HAVING SUM(amount) <> SUM(posted) ",
             said()
         ),
@@ -75,16 +75,32 @@ pub fn to_post(tx: &mut dyn Tx, channel: &str, (from, to): (Day, Day)) -> Result
             amount: Fen(row.int(2)?),
             posted: Fen(row.int(3)?),
             learnt: Wall(row.int(4)?),
-            posted_on: match row.optional_text(5)? {
-                Some(day) => Some(day.parse().map_err(StoreError::Broken)?),
-                None => None,
-            },
+            posted_on: None,
         })
     };
     let mut paid: Vec<PaidOut> = rows.into_iter().map(paid).collect::<Result<_, StoreError>>()?;
+    for of in paid.iter_mut().filter(|of| of.posted != Fen::ZERO) {
+        of.posted_on = posted_on(tx, channel, of)?;
+    }
     // Whichever way the database sorts.
     paid.sort_by(|a, b| (a.day, &a.reference).cmp(&(b.day, &b.reference)));
     Ok(paid)
+}
+
+/// With which day something came into the books that is there.
+fn posted_on(tx: &mut dyn Tx, channel: &str, of: &PaidOut) -> Result<Option<Day>, StoreError> {
+    let rows = tx.query(
+        "SELECT closed_on, amount FROM payout_posted WHERE channel = $1 AND day = $2 AND reference = $3 ORDER BY closed_on",
+        &[channel.into(), of.day.to_string().into(), of.reference.as_str().into()],
+    )?;
+    let (mut there, mut since) = (0, None);
+    for mut row in rows {
+        if there == 0 {
+            since = Some(row.text(0)?.parse().map_err(StoreError::Broken)?);
+        }
+        there += row.int(1)?;
+    }
+    Ok(since)
 }
 
 /// What the books have of a channel's payouts from now on, as of a day that has become final.

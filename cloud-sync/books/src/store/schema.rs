@@ -15,7 +15,7 @@ mod suspense;
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 12;
+const VERSION: i64 = 13;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -97,6 +97,7 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
             &["CREATE TABLE ended_key (public_key TEXT PRIMARY KEY, ends BIGINT NOT NULL)"],
             dialect,
         ),
+        13 => of_both(suspense::SINCE, dialect),
         _ => Vec::new(),
     }
 }

@@ -128,7 +128,7 @@ fn told(tx: &mut dyn Tx, id: &str, status: StatusCode, action: &'static str) -> 
 fn propose(tx: &mut dyn Tx, proposal: &Proposal) -> Decided<(Shown, Told)> {
     // Nobody makes the day final meanwhile.
     bill_proposals::hold_days(tx)?;
-    if bill_proposals::is_final(tx, &proposal.channel, proposal.day)? {
+    if went_into_final(tx, proposal)? {
         return day_final(proposal.day);
     }
     if let Some(waits) = bill_proposals::open(tx, &proposal.channel, proposal.format, proposal.day)? {
@@ -142,6 +142,12 @@ fn propose(tx: &mut dyn Tx, proposal: &Proposal) -> Decided<(Shown, Told)> {
     }
     bill_proposals::add(tx, proposal)?;
     told(tx, &proposal.id, StatusCode::ACCEPTED, "bill_proposed")
+}
+
+/// Whether its day is final and went by bills of its format. What was paid out by one of the account is corrected on a later day, whenever
+/// that is learnt.
+fn went_into_final(tx: &mut dyn Tx, of: &Proposal) -> Result<bool, StoreError> {
+    Ok(of.format.is_of_trades() && bill_proposals::is_final(tx, &of.channel, of.day)?)
 }
 
 fn day_final<T>(day: Day) -> Decided<T> {
@@ -159,7 +165,7 @@ fn other_bill<T>(file: &bills::File) -> Decided<T> {
 }
 
 /// Propose that a file which was imported is withdrawn: its lines do not count any more, and the day takes another one. A second person
-/// approves that; of a day whose reconciliation is final nothing is withdrawn.
+/// approves that; of a day whose reconciliation is final no bill of trades is withdrawn.
 #[utoipa::path(
     post, path = "/v1/bills/{file}/withdrawal", tag = "bills",
     params(("file" = u64, Path, description = "The file's number")),
@@ -346,10 +352,10 @@ fn approve(tx: &mut dyn Tx, id: &str, by: &str, now: Wall) -> Decided<(Shown, To
         );
         return refuse("same_person", detail);
     }
-    if bill_proposals::is_final(tx, &proposal.channel, proposal.day)? {
+    if went_into_final(tx, &proposal)? {
         return day_final(proposal.day);
     }
-    if bill_proposals::is_running(tx, &proposal.channel, proposal.day, now)? {
+    if proposal.format.is_of_trades() && bill_proposals::is_running(tx, &proposal.channel, proposal.day, now)? {
         let detail = format!("{} is being reconciled: approve it when that is done", proposal.channel);
         return refuse("being_reconciled", detail);
     }

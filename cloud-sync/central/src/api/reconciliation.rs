@@ -158,9 +158,12 @@ pub(super) struct DiscrepancyView {
     /// The line in it, counted from 1.
     #[schema(required)]
     line: Option<u64>,
-    /// Since which day it is so.
+    /// Since which day it has its values.
     #[schema(value_type = String, format = Date)]
     day: Day,
+    /// Since which day it is open: what grows from day to day is as old as its first.
+    #[schema(value_type = String, format = Date)]
+    since: Day,
     /// The day of the line or credit itself.
     #[schema(value_type = String, format = Date)]
     of_day: Day,
@@ -208,8 +211,9 @@ impl DiscrepancyView {
             file: of.line.map(|(file, _)| file),
             line: of.line.map(|(_, line)| line),
             day: of.day,
+            since: of.since,
             of_day: of.of_day,
-            age: of.closed_at.is_none().then(|| age(of.day, today).to_owned()),
+            age: of.closed_at.is_none().then(|| age(of.since, today).to_owned()),
             state: of.state.word().to_owned(),
             amount: Yuan(of.amount),
             ours: money(of.ours),

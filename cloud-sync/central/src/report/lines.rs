@@ -53,6 +53,7 @@ pub fn difference(of: &Difference, scope: &str, (day, on): (Day, Day)) -> Vec<Ce
     });
     let work = of.work.as_ref();
     let is_open = of.until.is_none() && work.is_none_or(|work| !matches!(work.state, State::Posted | State::Cleared));
+    let since = work.map_or(of.day, |work| work.since.min(of.day));
     let decision = work.and_then(|work| work.decision.as_ref());
     // What was decided before the discrepancy was found again is over.
     let is_decided = work.is_some_and(|work| matches!(work.state, State::Proposed | State::Posted));
@@ -88,8 +89,8 @@ pub fn difference(of: &Difference, scope: &str, (day, on): (Day, Day)) -> Vec<Ce
         money(of.ours).into(),
         money(of.theirs).into(),
         work.map(|work| work.state.word()).into(),
-        is_open.then(|| apart(of.day, on)).into(),
-        is_open.then(|| age(of.day, on)).into(),
+        is_open.then(|| apart(since, on)).into(),
+        is_open.then(|| age(since, on)).into(),
         work.and_then(|work| work.assigned.clone()).into(),
         account.into(),
         in_suspense.into(),

@@ -309,7 +309,7 @@ impl Summary {
         };
         let class = |of: &OpenGroup| (of.scope.clone(), of.class);
         let classes = grouped(&found.open, class);
-        let ages: BTreeMap<&str, OpenTold> = grouped(&found.open, |of| age(of.day, found.on)).into_iter().collect();
+        let ages: BTreeMap<&str, OpenTold> = grouped(&found.open, |of| age(of.since, found.on)).into_iter().collect();
         let ages = AGES.into_iter().filter_map(|age| Some((age, ages.get(age)?)));
         let holders = grouped(&found.open, |of| of.assigned.clone());
         Self {
@@ -337,7 +337,7 @@ impl Summary {
                     ..told.clone()
                 })
                 .collect(),
-            oldest: found.open.iter().map(|of| of.day).min(),
+            oldest: found.open.iter().map(|of| of.since).min(),
             holders: holders
                 .into_iter()
                 .map(|(holder, told)| OpenTold {

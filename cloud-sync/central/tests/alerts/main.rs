@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 #[allow(dead_code, reason = "the tests of the store use more of it")]
-#[path = "../../../books/tests/store/cluster.rs"]
+#[path = "../store/cluster.rs"]
 mod cluster;
 mod delivery;
 mod kept;

@@ -142,8 +142,15 @@ pub(crate) async fn of_a_day_that_is_final_no_file_is_withdrawn(office: Office) 
         .post(&checker, &approve, &json!({}))
         .await
         .problem(409, "day-final");
+    // The day went by no bill of the account.
     let nothing = format!("{}/nothing", path("wechat", DAY, "wechat_fund"));
-    office.post(&maker, &nothing, &why).await.problem(409, "day-final");
+    let proposed = office.post(&maker, &nothing, &why).await.expect(202);
+    let approve_fund = format!("/v1/bill-proposals/{}/approve", proposed["id"].as_str().unwrap());
+    let approved = office.post(&checker, &approve_fund, &json!({})).await.expect(200);
+    let withdraw_fund = format!("/v1/bills/{}/withdrawal", approved["file"]);
+    let proposed = office.post(&maker, &withdraw_fund, &why).await.expect(202);
+    let approve_fund = format!("/v1/bill-proposals/{}/approve", proposed["id"].as_str().unwrap());
+    office.post(&checker, &approve_fund, &json!({})).await.expect(200);
     // Another channel's day is another thing.
     let of_another = format!("{}/nothing", path("alipay", DAY, "alipay_trade"));
     office.post(&maker, &of_another, &why).await.expect(202);

@@ -18,7 +18,7 @@ mod books_check;
 mod branches;
 mod callbacks;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
-#[path = "../../../books/tests/store/cluster.rs"]
+#[path = "../store/cluster.rs"]
 mod cluster;
 mod document;
 mod inbox;

@@ -7,7 +7,7 @@ mod at_the_desk;
 mod bench;
 mod books;
 mod clocks;
-#[path = "../../../books/tests/store/cluster.rs"]
+#[path = "../store/cluster.rs"]
 #[allow(dead_code, reason = "the store's tests stop and kill it, these do not")]
 mod cluster;
 mod days;

@@ -4,7 +4,7 @@
 
 mod classes;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
-#[path = "../../../books/tests/store/cluster.rs"]
+#[path = "../store/cluster.rs"]
 mod cluster;
 mod import;
 mod payouts;

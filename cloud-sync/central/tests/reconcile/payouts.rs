@@ -33,6 +33,7 @@ on_both! {
     what_went_back_leaves_the_bank_and_is_due_with_the_next
     a_bill_that_comes_after_people_have_said_so_has_the_last_word_in_the_books_too
     a_payout_that_was_typed_wrong_and_is_corrected_differs_no_more
+    what_was_taken_back_and_said_anew_is_corrected_where_it_was_held_last
     the_last_payouts_are_booked_by_themselves
     nothing_is_said_while_the_channels_own_days_are_being_done
     two_people_say_what_was_paid_out_each_number_once
@@ -190,9 +191,22 @@ fn what_is_not_paid_out_in_time_is_said_until_it_is(world: &World) {
     }
     catch_up(world);
     assert_eq!(open(world), [format!("due since {D2}: 9940 0")]);
-    world.now("2026-03-16 10:00:00");
+    // More of it is late every day: it is as old as its first.
+    world.now("2026-03-16 00:30:00");
+    catch_up(world);
+    let grown = format!("due since {D2}: {} 0", 2 * 9_940);
     world.bill("2026-03-15", &[]);
+    world.now("2026-03-16 09:00:00");
     world.run("2026-03-15");
+    catch_up(world);
+    assert_eq!(open(world), [grown]);
+    let mut row = world.query(
+        "SELECT since, day FROM discrepancy WHERE closed_at IS NULL AND scope = $1",
+        vec![scope_of(CHANNEL).into()],
+    );
+    let (since, of_now) = (row[0].text(0).unwrap(), row[0].text(1).unwrap());
+    assert_eq!((since.as_str(), of_now.as_str()), ("2026-03-14", "2026-03-15"));
+    world.now("2026-03-16 10:00:00");
     say(world, "2026-03-15", "W2", 3 * 9_940);
     catch_up(world);
     assert_eq!(open(world), Vec::<String>::new(), "all of it came");
@@ -328,6 +342,37 @@ fn a_payout_that_was_typed_wrong_and_is_corrected_differs_no_more(world: &World)
         vec![],
     );
     assert_eq!(suspense.len(), 0, "{suspense:?}");
+}
+
+fn what_was_taken_back_and_said_anew_is_corrected_where_it_was_held_last(world: &World) {
+    days_with_trade(world, D1, D3);
+    account_bill(world, D2, "W1", 9_940);
+    night(world, "2026-03-13 01:00:00");
+    assert_eq!(books(world), [9_940, 60, 20_000]);
+    // The bill is withdrawn, and comes again.
+    world.execute(
+        "UPDATE bill_file SET state = 'left' WHERE format = 'wechat_fund'",
+        vec![],
+    );
+    days_with_trade(world, D4, D4);
+    night(world, "2026-03-14 01:00:00");
+    assert_eq!(open(world), [format!("{D4} W1 back: 0 -9940")]);
+    assert_eq!(books(world), [0, 60, 39_940]);
+    account_bill(world, D2, "W1", 9_940);
+    days_with_trade(world, D5, D5);
+    night(world, "2026-03-15 01:00:00");
+    assert_eq!(open(world), Vec::<String>::new());
+    assert_eq!(books(world), [9_940, 60, 40_000]);
+    // It was less: that is said of what was held on D5, where it came into the books.
+    let files = "UPDATE bill_file SET id = id + 1000 WHERE format = 'wechat_fund' AND state = 'imported'";
+    world.execute(
+        "UPDATE bill_fund SET amount = -9900, file = file + 1000 WHERE file IN (SELECT id FROM bill_file WHERE state = 'imported')",
+        vec![],
+    );
+    world.execute(files, vec![]);
+    days_with_trade(world, "2026-03-14", "2026-03-14");
+    catch_up(world);
+    assert_eq!(open(world), [format!("{D5} W1: 9940 9900")]);
 }
 
 fn the_last_payouts_are_booked_by_themselves(world: &World) {

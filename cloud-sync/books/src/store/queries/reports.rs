@@ -64,6 +64,8 @@ pub struct Work {
     pub state: State,
     /// Who has it.
     pub assigned: Option<String>,
+    /// Since which day it is open.
+    pub since: Day,
     /// Its values, by which it is judged.
     pub values: Values,
     /// What stands in an account of its own.
@@ -125,7 +127,7 @@ fn statement(which: &str, order: &str) -> String {
     format!(
         "SELECT n.leg, n.source, n.class, n.ref, n.file, n.line, n.is_matched, n.day, n.until, n.ended, n.of_day, n.at, n.amount, n.ours, \
          n.theirs, n.other, l.out_no, d.id, d.state, d.assigned, d.amount, d.ours, d.theirs, d.is_matched, s.amount, s.state, \
-         c.kind, c.member, c.reason, c.maker, c.state, c.checker \
+         c.kind, c.member, c.reason, c.maker, c.state, c.checker, d.since \
          FROM (SELECT * FROM verdict WHERE scope = $1 AND {which} ORDER BY {order} LIMIT {PAGE}) n \
          LEFT JOIN discrepancy d ON d.scope = n.scope AND d.leg = n.leg AND d.source = n.source AND d.ref = n.ref AND d.of_day = n.of_day \
          AND d.n = n.n AND d.class = n.class \
@@ -184,6 +186,7 @@ fn work(row: &mut Row, class: Class) -> Result<Option<Work>, StoreError> {
         discrepancy: discrepancy.unsigned_abs(),
         state: state.ok_or_else(|| StoreError::Broken("a discrepancy".to_owned()))?,
         assigned: row.optional_text(19)?,
+        since: row.text(32)?.parse().map_err(StoreError::Broken)?,
         values: Values {
             class,
             amount: Fen(row.int(20)?),
@@ -284,14 +287,14 @@ pub fn work_of(tx: &mut dyn Tx, discrepancy: u64) -> Result<Option<Work>, StoreE
     let row = tx.query_optional(
         &format!(
             "SELECT {blank}, d.id, d.state, d.assigned, d.amount, d.ours, d.theirs, d.is_matched, s.amount, s.state, \
-             c.kind, c.member, c.reason, c.maker, c.state, c.checker, d.class FROM discrepancy d LEFT JOIN suspense s ON s.discrepancy = d.id \
+             c.kind, c.member, c.reason, c.maker, c.state, c.checker, d.since, d.class FROM discrepancy d LEFT JOIN suspense s ON s.discrepancy = d.id \
              LEFT JOIN discrepancy_decision c ON c.discrepancy = d.id AND c.no = (SELECT MAX(w.no) FROM discrepancy_decision w \
              WHERE w.discrepancy = d.id) WHERE d.id = $1"
         ),
         &[discrepancy.into()],
     )?;
     let Some(mut row) = row else { return Ok(None) };
-    let class = Class::of_code(row.int(32)?).ok_or_else(|| StoreError::Broken("a discrepancy".to_owned()))?;
+    let class = Class::of_code(row.int(33)?).ok_or_else(|| StoreError::Broken("a discrepancy".to_owned()))?;
     work(&mut row, class)
 }
 
@@ -304,8 +307,8 @@ pub struct OpenGroup {
     pub class: Class,
     /// How far people are.
     pub state: State,
-    /// Since which day.
-    pub day: Day,
+    /// Since which day they are open.
+    pub since: Day,
     /// Who has them.
     pub assigned: Option<String>,
     /// How many.
@@ -320,8 +323,9 @@ pub struct OpenGroup {
 /// [`StoreError`].
 pub fn open_groups(tx: &mut dyn Tx, day: Day) -> Result<Vec<OpenGroup>, StoreError> {
     let rows = tx.query(
-        "SELECT scope, class, state, day, assigned, COUNT(*), CAST(SUM(ABS(amount)) AS BIGINT) FROM discrepancy \
-         WHERE closed_at IS NULL AND day <= $1 GROUP BY scope, class, state, day, assigned ORDER BY scope, class, state, day, assigned",
+        "SELECT scope, class, state, since, assigned, COUNT(*), CAST(SUM(ABS(amount)) AS BIGINT) FROM discrepancy \
+         WHERE closed_at IS NULL AND since <= $1 GROUP BY scope, class, state, since, assigned \
+         ORDER BY scope, class, state, since, assigned",
         &[day.to_string().into()],
     )?;
     let broken = || StoreError::Broken("a discrepancy".to_owned());
@@ -332,7 +336,7 @@ pub fn open_groups(tx: &mut dyn Tx, day: Day) -> Result<Vec<OpenGroup>, StoreErr
             scope: row.text(0)?,
             class: Class::of_code(row.int(1)?).ok_or_else(broken)?,
             state: state.ok_or_else(broken)?,
-            day: row.text(3)?.parse().map_err(StoreError::Broken)?,
+            since: row.text(3)?.parse().map_err(StoreError::Broken)?,
             assigned: row.optional_text(4)?,
             count: row.int(5)?,
             amount: Fen(row.int(6)?),

@@ -61,3 +61,9 @@ pub(super) const TABLES: &[&str] = &[
     "CREATE INDEX account_kind ON account (kind, name)",
     "CREATE INDEX account_in_debt ON account (name) WHERE kind = 'debt' AND balance < 0",
 ];
+
+/// Since which day a discrepancy is open, whatever its values have been.
+pub(super) const SINCE: &[&str] = &[
+    "ALTER TABLE discrepancy ADD COLUMN since TEXT NOT NULL DEFAULT ''",
+    "UPDATE discrepancy SET since = day",
+];

@@ -4,7 +4,7 @@ use crate::{
     ADD_STATE, ADD_TRANSFER, Home, cluster::wait_until, everywhere, execute, is_broken, is_constraint, number, on_disk,
     query, state, transfer, wait,
 };
-use books::store::{Db, StoreError, Value};
+use central::store::{Db, StoreError, Value};
 use std::{
     sync::{Barrier, mpsc},
     thread,

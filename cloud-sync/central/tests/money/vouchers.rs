@@ -5,7 +5,7 @@ use crate::{
     company::{Company, RUN, id},
     on_both,
 };
-use books::{money::Refused, store::at_sites};
+use central::{money::Refused, store::at_sites};
 use domain::{
     head_office::Voucher,
     site::{Input, Rejected},

@@ -5,7 +5,7 @@ use crate::{
     company::{Company, ME, id},
     on_both,
 };
-use books::{
+use central::{
     store::{at_sites, identity, sites},
     upkeep,
 };
@@ -141,7 +141,7 @@ fn what_the_branch_that_was_left_had_taken_is_said_again(mut company: Company) {
     company
         .write(move |tx| {
             let branch = sites::find(tx, &site)?.unwrap().branch;
-            let others = books::store::branches::others(tx, &site, branch)?;
+            let others = central::store::branches::others(tx, &site, branch)?;
             let place = others.first().unwrap().head;
             Ok(upkeep::fork::accept(tx, ME, &site, place, now)?.unwrap())
         })

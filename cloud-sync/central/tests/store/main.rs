@@ -14,7 +14,7 @@ mod rules;
 mod sets;
 mod speed;
 
-use books::store::{Db, Place, Row, StoreError, Value};
+use central::store::{Db, Place, Row, StoreError, Value};
 use cluster::{Cluster, Folder};
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use crate::{
     company::{Company, ME, RUN, callback, id},
     on_both,
 };
-use books::{
+use central::{
     ingest::Taken,
     money::{Credited, LongCredit, Refused},
     store::{StoreError, Tx, identity, ledger, sites},
@@ -216,7 +216,7 @@ fn another_life_of_head_offices_takes_back_what_the_one_before_has_on_the_road(m
 
 fn accept(tx: &mut dyn Tx, site: &SiteId, now: domain::time::Wall) -> Result<HqEpoch, StoreError> {
     let branch = sites::find(tx, site)?.unwrap().branch;
-    let others = books::store::branches::others(tx, site, branch)?;
+    let others = central::store::branches::others(tx, site, branch)?;
     let place = others.first().unwrap().head;
     upkeep::fork::accept(tx, ME, site, place, now)?.unwrap();
     Ok(sites::find(tx, site)?.unwrap().hq_epoch.unwrap())

@@ -5,7 +5,7 @@ use crate::{
     company::{Company, ME, id},
     on_both,
 };
-use books::{
+use central::{
     money::Refused,
     store::{directives, sites},
 };

@@ -5,7 +5,7 @@ use crate::{
     company::{Company, id},
     on_both,
 };
-use books::store::queries::statements::{self, Balances, Statement};
+use central::store::queries::statements::{self, Balances, Statement};
 use domain::{ids::MemberId, order::State, site::Input, time::Wall, units::Fen};
 
 on_both! {

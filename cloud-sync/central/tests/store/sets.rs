@@ -1,7 +1,7 @@
 //! Rows that are written together: the same comes of it wherever the database is.
 
 use crate::{Home, everywhere, execute, is_broken, is_constraint, number, query, wait};
-use books::store::{
+use central::store::{
     Db, LookUp, SetStatement, StoreError, Value,
     set::{Column, Present, bytes, int, text},
 };
@@ -82,7 +82,7 @@ fn account(name: &str, kind: &str, balance: i64) -> Vec<Value> {
 
 fn balances(db: &Db) -> Vec<(String, String, i64)> {
     let rows = query(db, "SELECT name, kind, balance FROM account ORDER BY name");
-    let row = |mut row: books::store::Row| (row.text(0).unwrap(), row.text(1).unwrap(), row.int(2).unwrap());
+    let row = |mut row: central::store::Row| (row.text(0).unwrap(), row.text(1).unwrap(), row.int(2).unwrap());
     rows.into_iter().map(row).collect()
 }
 
@@ -251,7 +251,7 @@ fn place(order: &str, first: i64) -> Vec<Value> {
 
 fn find(db: &Db, keys: Vec<Vec<Value>>) -> Result<Vec<(i64, String)>, StoreError> {
     let rows = wait(db.read(move |tx| tx.find_all(&BY_PLACE, &keys)))?;
-    let row = |mut row: books::store::Row| (row.int(0).unwrap(), row.text(1).unwrap());
+    let row = |mut row: central::store::Row| (row.int(0).unwrap(), row.text(1).unwrap());
     let mut found: Vec<_> = rows.into_iter().map(row).collect();
     found.sort();
     Ok(found)

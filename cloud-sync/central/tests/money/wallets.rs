@@ -5,7 +5,7 @@ use crate::{
     company::{Company, callback, id},
     on_both,
 };
-use books::{
+use central::{
     money::{Callback, Credited, Paid, Refused},
     store::{identity, members},
 };

@@ -5,7 +5,7 @@ use crate::{
     company::{Company, id},
     on_both,
 };
-use books::{
+use central::{
     money::{Placed, Refused},
     store::{issues, placings},
 };

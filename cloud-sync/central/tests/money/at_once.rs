@@ -5,7 +5,7 @@ use crate::{
     bench::*,
     company::{Company, ME, callback, id},
 };
-use books::{
+use central::{
     ingest::{Read, SiteCopy, Taken, take},
     money::{Decided, Money, Placed, Refused, Wanted},
     store::{Db, StoreError, Tx, sites},

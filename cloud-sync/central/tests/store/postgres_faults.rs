@@ -8,7 +8,7 @@ use crate::{
     line::{Break, Line},
     number, state, transfer, wait,
 };
-use books::store::{Db, Place, StoreError, standbys};
+use central::store::{Db, Place, StoreError, standbys};
 use std::{
     collections::BTreeMap,
     sync::{

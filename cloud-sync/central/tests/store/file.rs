@@ -1,7 +1,7 @@
 //! What only a file has to fear: other users, a full disk, damage, another process.
 
 use crate::{ADD_STATE, Home, cluster::Folder, execute, is_broken, is_unavailable, number, state, wait};
-use books::store::{Db, Place};
+use central::store::{Db, Place};
 use std::{fs, os::unix::fs::PermissionsExt};
 
 #[test]

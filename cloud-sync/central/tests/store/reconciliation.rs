@@ -1,7 +1,7 @@
 //! What the database itself holds of reconciliation, whoever writes into it.
 
 use crate::{Home, everywhere, execute, is_constraint};
-use books::store::{Db, StoreError, Value};
+use central::store::{Db, StoreError, Value};
 
 everywhere! {
     a_scope_has_one_run_at_a_time_and_one_that_counts_of_a_day

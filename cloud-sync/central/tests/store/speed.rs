@@ -1,7 +1,7 @@
 //! How many rows a second go in, 500 in a transaction. Run by hand, in release, with `--ignored --nocapture`.
 
 use crate::{Home, wait};
-use books::store::{Db, SetStatement, Value, ledger::TRANSFERS, replica::ORDERS};
+use central::store::{Db, SetStatement, Value, ledger::TRANSFERS, replica::ORDERS};
 use std::{io::Write as _, time::Instant};
 
 const TRANSACTIONS: i64 = 100;

@@ -5,7 +5,7 @@ use crate::{
     company::{Company, ME, id},
     on_both,
 };
-use books::{
+use central::{
     money::Refused,
     store::{identity, sites},
     upkeep,
@@ -69,7 +69,7 @@ fn rule_14_what_members_had_at_a_site_that_is_closed_goes_back_to_their_wallets(
     let refused = company.may(|money| money.lease(&id("w"), &"A".parse().unwrap(), yuan("1")));
     assert!(matches!(refused, Err(Refused::Gone(_))), "{refused:?}");
     let finding =
-        company.read(|tx| books::store::findings::list(tx, &books::store::findings::Filter::default(), None, 10));
+        company.read(|tx| central::store::findings::list(tx, &central::store::findings::Filter::default(), None, 10));
     assert!(finding.iter().any(|found| found.finding.class.word() == "CLOSED"));
     // It can be spent elsewhere.
     leased(&company, 1, "w", "100");

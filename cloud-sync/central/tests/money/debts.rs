@@ -5,7 +5,7 @@ use crate::{
     company::{Company, id},
     on_both,
 };
-use books::money::Refused;
+use central::money::Refused;
 use domain::{
     fact::PaidFrom,
     ids::OrderId,

@@ -3,7 +3,7 @@
 
 use crate::{Home, cluster::wait_until, number, wait};
 use ::bills::{Biller, Format, Sums};
-use books::store::{
+use central::store::{
     Db, StoreError, Tx, Value,
     bills::{self, ALIVE_MS, File},
     channels::{self, Channel, Signs},

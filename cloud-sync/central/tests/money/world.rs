@@ -7,7 +7,7 @@ use crate::{
     bench::*,
     company::{Company, id},
 };
-use books::{
+use central::{
     ingest::Taken,
     money::Refused,
     store::{branches, directives, identity, issues, sites},
@@ -185,7 +185,7 @@ impl Life {
         let prepay = format!("{}", 5 + self.below(20));
         let order = self.company.order(n, who, at, &prepay, &number);
         match self.company.may(move |money| money.place(&order)) {
-            Ok(books::money::Placed::Gathering) => self.note("order that gathers money"),
+            Ok(central::money::Placed::Gathering) => self.note("order that gathers money"),
             Ok(_) => self.note("order through head office"),
             Err(refused) => self.refusal(&refused),
         }
@@ -507,7 +507,7 @@ impl Life {
             }
         }
         assert_eq!(sold, charged);
-        let restored = self.company.read(|tx| books::store::ledger::of_kind(tx, "restore"));
+        let restored = self.company.read(|tx| central::store::ledger::of_kind(tx, "restore"));
         assert!(restored.is_empty(), "nothing was lost: {restored:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Lists for people are read by an index, whatever they are filtered by: no question reads a table to its end.
 
 use crate::{Home, on_disk, wait};
-use books::store::{
+use central::store::{
     Dialect, LookUp, Row, SetStatement, StoreError, Tx, Value,
     findings::{self, Class, Filter},
 };

@@ -1,7 +1,7 @@
 //! Head office signs with another key (rule 11): announced to every site, in use when all of them believe it, and the old one ended.
 
 use crate::{company::Company, on_both};
-use books::{
+use central::{
     money::{Believes, Refused, Rotation},
     store::{directives, identity, sites},
 };

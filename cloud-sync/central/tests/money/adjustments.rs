@@ -5,7 +5,7 @@ use crate::{
     company::{Company, ME, id},
     on_both,
 };
-use books::{
+use central::{
     ingest::Taken,
     money::{Adjust, Refused},
     store::{
@@ -153,15 +153,15 @@ fn what_is_owed_by_an_adjustment_is_paid_when_wallets_are_let_go(mut company: Co
     company.money(|money| money.freeze_all("a drill"));
     propose(&company, &adjust("a2", "w", "-2", None)).unwrap();
     approve(&company, "zhao", "a2").unwrap();
-    company.write(|tx| books::store::identity::freeze(tx, None)).unwrap();
-    let owing = company.read(|tx| books::store::at_sites::owing(tx, None));
+    company.write(|tx| central::store::identity::freeze(tx, None)).unwrap();
+    let owing = company.read(|tx| central::store::at_sites::owing(tx, None));
     assert_eq!(owing, [id("w")]);
     company.money(|money| money.wallet_moved(&id("w")));
     assert_eq!(
         (company.wallet("w"), company.balance("debt:w")),
         (yuan("40"), Fen::ZERO)
     );
-    assert!(company.read(|tx| books::store::at_sites::owing(tx, None)).is_empty());
+    assert!(company.read(|tx| central::store::at_sites::owing(tx, None)).is_empty());
     company.check();
 }
 
@@ -270,7 +270,7 @@ fn accept(company: &mut Company) {
     let (site, now) = (company.site(0), company.now());
     let epoch = company.write(move |tx| {
         let branch = sites::find(tx, &site)?.unwrap().branch;
-        let others = books::store::branches::others(tx, &site, branch)?;
+        let others = central::store::branches::others(tx, &site, branch)?;
         upkeep::fork::accept(tx, ME, &site, others.first().unwrap().head, now)?.unwrap();
         Ok(sites::find(tx, &site)?.unwrap().hq_epoch.unwrap())
     });

@@ -2,7 +2,7 @@
 //! each before a line with a semicolon alone. They are opened by this one, and nothing of them is lost.
 
 use crate::{Home, cluster::Folder, number, query, wait};
-use books::{
+use central::{
     store::{Db, Place, ledger},
     upkeep,
 };
@@ -35,7 +35,7 @@ fn file_of(text: &'static str, folder: &Folder) -> Place {
 /// Every table, index and trigger, with its statement in one line.
 fn schema(db: &Db) -> BTreeMap<String, String> {
     let rows = query(db, "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL");
-    let of_row = |mut row: books::store::Row| {
+    let of_row = |mut row: central::store::Row| {
         let words = row.text(1).unwrap();
         // A column that was added later stands at the end, wherever the line breaks are.
         let words: Vec<&str> = words.split_whitespace().collect();
@@ -49,7 +49,7 @@ fn counts(db: &Db) -> BTreeMap<String, i64> {
         db,
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'schema_version'",
     );
-    let count = |mut row: books::store::Row| {
+    let count = |mut row: central::store::Row| {
         let table = row.text(0).unwrap();
         let statement = format!("SELECT count(*) FROM {table}");
         let rows = wait(db.read(move |tx| tx.query(&statement, &[]))).unwrap();

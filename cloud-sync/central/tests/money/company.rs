@@ -1,7 +1,7 @@
 //! A head office with its database, and stations whose journals it follows and which do what it says.
 
 use crate::{bench::*, cluster::Cluster};
-use books::{
+use central::{
     ingest::{Read, SiteCopy, Taken, take},
     money::{Callback, Credited, Decided, Money, Paid, Refused},
     store::{Db, Place, StoreError, Tx, at_sites, directives, identity, issues, ledger, members, sites},
@@ -287,7 +287,7 @@ impl Company {
     /// The hourly look at who owes something; the sites that something was issued to.
     pub(crate) fn pay_again(&self) -> BTreeSet<SiteId> {
         let now = self.now();
-        let rung = self.runtime.block_on(books::money::pay_again(&self.db, || now));
+        let rung = self.runtime.block_on(central::money::pay_again(&self.db, || now));
         self.check();
         rung
     }
@@ -431,8 +431,8 @@ impl Company {
         self.stations[n].bench.allowance(who)
     }
 
-    pub(crate) fn order(&self, n: usize, who: &str, at: &str, prepay: &str, id: &str) -> books::money::Order {
-        books::money::Order {
+    pub(crate) fn order(&self, n: usize, who: &str, at: &str, prepay: &str, id: &str) -> central::money::Order {
+        central::money::Order {
             id: order_id(id),
             member: member(who),
             site: self.site(n),
@@ -492,7 +492,7 @@ impl Company {
         self.check();
         for station in &self.stations {
             let of = station.id.clone();
-            let here = self.read(move |tx| books::store::replica::balances(tx, &of));
+            let here = self.read(move |tx| central::store::replica::balances(tx, &of));
             for (account, balance) in here {
                 assert_eq!(
                     balance,

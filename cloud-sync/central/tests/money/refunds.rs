@@ -5,7 +5,7 @@ use crate::{
     company::{Company, ME, id},
     on_both,
 };
-use books::{
+use central::{
     ingest::Taken,
     money::{Decide, Refused, Wanted},
     store::{
@@ -407,10 +407,10 @@ fn a_mark_of_a_branch_that_was_left_is_made_again_and_paid_once(mut company: Com
     }
     let (site, now) = (company.site(0), company.now());
     let epoch = company.write(move |tx| {
-        let branch = books::store::sites::find(tx, &site)?.unwrap().branch;
-        let others = books::store::branches::others(tx, &site, branch)?;
+        let branch = central::store::sites::find(tx, &site)?.unwrap().branch;
+        let others = central::store::branches::others(tx, &site, branch)?;
         upkeep::fork::accept(tx, ME, &site, others.first().unwrap().head, now)?.unwrap();
-        Ok(books::store::sites::find(tx, &site)?.unwrap().hq_epoch.unwrap())
+        Ok(central::store::sites::find(tx, &site)?.unwrap().hq_epoch.unwrap())
     });
     company.check();
     assert!(!found(&company, "r1").marked, "the branch that lives has no mark");
@@ -481,7 +481,7 @@ fn a_site_that_is_closed_gives_back_what_was_put_aside_for_its_orders(mut compan
     let (of, now) = (company.site(0), company.now());
     company
         .write(move |tx| {
-            let site = books::store::sites::find(tx, &of)?.unwrap();
+            let site = central::store::sites::find(tx, &of)?.unwrap();
             upkeep::closing::close(tx, ME, &site, now)
         })
         .unwrap();
@@ -516,7 +516,7 @@ fn outcome(company: &Company, number: &str) -> String {
         let bill_decisions::State::Sent(no) = found.state else {
             return Ok(found.state.word().to_owned());
         };
-        Ok(books::store::directives::find(tx, &site, no)?
+        Ok(central::store::directives::find(tx, &site, no)?
             .unwrap()
             .state
             .word()

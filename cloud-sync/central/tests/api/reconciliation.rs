@@ -109,6 +109,9 @@ pub(crate) async fn a_day_is_reconciled_when_somebody_asks_and_what_differs_is_l
         ("?state=cleared", false),
         ("?day=2026-03-12", false),
         ("?channel=alipay", false),
+        ("?scope=channel:wechat", true),
+        ("?scope=payouts:wechat", false),
+        ("?scope=site:north", false),
     ] {
         let found = office.all(&finance, &format!("{list}{filter}"), 10).await;
         assert_eq!(found.len(), usize::from(is_in), "{filter}");
@@ -117,6 +120,15 @@ pub(crate) async fn a_day_is_reconciled_when_somebody_asks_and_what_differs_is_l
         .get(&finance, &format!("{list}?class=WRONG"))
         .await
         .problem(400, "invalid-url");
+    for wrong in [
+        "scope=wechat",
+        "scope=bank:wechat",
+        "scope=site:",
+        "scope=channel:wechat&channel=wechat",
+    ] {
+        let answer = office.get(&finance, &format!("{list}?{wrong}")).await;
+        answer.problem(400, "invalid-url");
+    }
     let id = one["id"].as_u64().unwrap();
     let told = office.get(&finance, &format!("{list}/{id}")).await.expect(200);
     assert_eq!(told["discrepancy"], *one);

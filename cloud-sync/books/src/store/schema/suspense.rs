@@ -66,4 +66,5 @@ pub(super) const TABLES: &[&str] = &[
 pub(super) const SINCE: &[&str] = &[
     "ALTER TABLE discrepancy ADD COLUMN since TEXT NOT NULL DEFAULT ''",
     "UPDATE discrepancy SET since = day",
+    "CREATE INDEX discrepancy_open_since ON discrepancy (since) WHERE closed_at IS NULL",
 ];

@@ -4,18 +4,20 @@
 use crate::head_office::HeadOfficeProcess;
 use anyhow::{Context, ensure};
 use central::webhook::Secret;
-use domain::units::Fen;
+use domain::{time::Wall, units::Fen};
 use hyper::Method;
 use serde_json::{Value, json};
 use service::client::{Answer, Call, Client};
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 /// The channel that money comes in through.
 pub const CHANNEL: &str = "wechat";
-/// What it signs with.
+/// Our number at every channel.
+pub const MERCHANT: &str = "1900000001";
+/// What channels sign with.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A number that nothing else in this process has.
@@ -78,30 +80,69 @@ pub async fn once(
 /// # Errors
 /// Head office refuses it.
 pub async fn open_channel(office: &HeadOfficeProcess) -> anyhow::Result<()> {
-    let channel = json!({ "signs": "standard_webhooks", "secret": SECRET, "merchant": "1900000001", "fee_ppm": 6_000 });
-    let path = format!("/v1/channels/{CHANNEL}");
+    put_channel(office, CHANNEL, &json!({})).await
+}
+
+/// A channel that signs its callbacks and keeps 0.6 %, with what else is said of it.
+///
+/// # Errors
+/// Head office refuses it.
+pub async fn put_channel(office: &HeadOfficeProcess, name: &str, more: &Value) -> anyhow::Result<()> {
+    let mut channel = json!({ "signs": "standard_webhooks", "secret": SECRET, "merchant": MERCHANT, "fee_ppm": 6_000 });
+    if let (Some(channel), Some(more)) = (channel.as_object_mut(), more.as_object()) {
+        channel.extend(more.clone());
+    }
+    let path = format!("/v1/channels/{name}");
     told(office, Method::PUT, &path, &channel).await.map(drop)
 }
 
-/// What the channel says of a payment, signed at this moment. No two payments have one number.
+/// What a channel says of a payment.
+#[derive(Debug, Clone, Copy)]
+pub struct Paid<'a> {
+    /// Which channel.
+    pub channel: &'a str,
+    /// Its number of the payment; no two have one.
+    pub transaction_id: &'a str,
+    /// Our number of it.
+    pub out_trade_no: &'a str,
+    /// How much, in yuan.
+    pub amount: &'a str,
+}
+
+impl Paid<'_> {
+    /// The callback, signed at that moment.
+    ///
+    /// # Errors
+    /// It is no JSON.
+    pub fn signed(&self, at: Wall) -> anyhow::Result<Call> {
+        let paid = json!({
+            "out_trade_no": self.out_trade_no, "transaction_id": self.transaction_id, "amount": self.amount,
+            "currency": "CNY", "status": "paid",
+        });
+        let at_s = at.0.div_euclid(1_000);
+        let id = format!("callback-{}", number());
+        let secret = Secret::of_text(SECRET)?;
+        let signature = secret.signature(&id, at_s, &paid.to_string());
+        let call = Call::new(Method::POST, format!("/v1/channels/{}/callbacks", self.channel))
+            .header("webhook-id", id)
+            .header("webhook-timestamp", at_s.to_string())
+            .header("webhook-signature", signature);
+        Ok(call.json(&paid)?)
+    }
+}
+
+/// What the channel says of a payment, signed at that moment. No two payments have one number.
 ///
 /// # Errors
-/// The time cannot be told.
-pub fn callback(out_trade_no: &str, amount: &str) -> anyhow::Result<Call> {
-    let n = number();
-    let paid = json!({
-        "out_trade_no": out_trade_no, "transaction_id": format!("42000{n:08}"), "amount": amount, "currency": "CNY",
-        "status": "paid",
-    });
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let id = format!("callback-{n}");
-    let secret = Secret::of_text(SECRET)?;
-    let signature = secret.signature(&id, i64::try_from(now_s)?, &paid.to_string());
-    let call = Call::new(Method::POST, format!("/v1/channels/{CHANNEL}/callbacks"))
-        .header("webhook-id", id)
-        .header("webhook-timestamp", now_s.to_string())
-        .header("webhook-signature", signature);
-    Ok(call.json(&paid)?)
+/// It is no JSON.
+pub fn callback(out_trade_no: &str, amount: &str, at: Wall) -> anyhow::Result<Call> {
+    let paid = Paid {
+        channel: CHANNEL,
+        transaction_id: &format!("42000{:08}", number()),
+        out_trade_no,
+        amount,
+    };
+    paid.signed(at)
 }
 
 /// A member, who has a wallet from now on.
@@ -120,12 +161,32 @@ pub async fn add_member(office: &HeadOfficeProcess, member: &str, name: &str) ->
 /// # Errors
 /// It is not credited.
 pub async fn top_up(office: &HeadOfficeProcess, member: &str, amount: &str) -> anyhow::Result<()> {
-    let wanted = json!({ "channel": CHANNEL, "amount": amount });
+    let reference = ask_top_up(office, CHANNEL, member, amount).await?;
+    credited(office, callback(&reference, amount, office.wall())?).await
+}
+
+/// A member asks for a top-up: our number of it.
+///
+/// # Errors
+/// Head office refuses it.
+pub async fn ask_top_up(
+    office: &HeadOfficeProcess,
+    channel: &str,
+    member: &str,
+    amount: &str,
+) -> anyhow::Result<String> {
+    let wanted = json!({ "channel": channel, "amount": amount });
     let asked = told(office, Method::POST, &format!("/v1/members/{member}/top-ups"), &wanted).await?;
-    let reference = asked["out_trade_no"].as_str().context("a top-up without a number")?;
-    let answer = Client::at_socket(office.socket())
-        .ask(callback(reference, amount)?)
-        .await?;
+    let reference = asked["out_trade_no"].as_str();
+    Ok(reference.context("a top-up without a number")?.to_owned())
+}
+
+/// A callback comes in, and a wallet is credited.
+///
+/// # Errors
+/// It is not.
+pub async fn credited(office: &HeadOfficeProcess, callback: Call) -> anyhow::Result<()> {
+    let answer = Client::at_socket(office.socket()).ask(callback).await?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     ensure!(answer.status == 200 && text.contains("credited"), "{text}");
     Ok(())

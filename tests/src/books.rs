@@ -81,7 +81,10 @@ async fn accounts_of(head_office: &HeadOfficeProcess, site: &str) -> anyhow::Res
             .read()?;
         for account in page["items"].as_array().context("no list of accounts")? {
             let (name, balance) = pair(account, "name")?;
-            let (kind, of) = name.split_once(':').context("an account without a site")?;
+            // Some are head office's own, such as `refund`.
+            let Some((kind, of)) = name.split_once(':') else {
+                continue;
+            };
             let name = match of.split_once(':') {
                 Some((of_site, rest)) if of_site == site => format!("{kind}:{rest}"),
                 None if of == site => kind.to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::station::{Folder, StationProcess, program};
 use anyhow::{Context, bail, ensure};
+use domain::time::Wall;
 use service::client::{Answer, Call, Client};
 use std::{
     fs::File,
@@ -109,6 +110,10 @@ pub fn reserve_port() -> anyhow::Result<TcpSocket> {
 pub struct HeadOfficeProcess {
     daemon: Daemon,
     folder: Folder,
+    /// What its configuration says but for its clock.
+    configuration: String,
+    /// Where its clock stood, and when; none: it goes by the machine's.
+    clock: Option<(Wall, Instant)>,
     /// The ports, as long as this lives.
     reserved: Vec<TcpSocket>,
     /// Where its HTTP API listens.
@@ -129,12 +134,21 @@ impl HeadOfficeProcess {
     /// # Errors
     /// If it does not come up.
     pub async fn start_with(name: &str, more: &str) -> anyhow::Result<Self> {
+        let mut head_office = Self::with_sites(name, more)?;
+        head_office.start_again().await?;
+        Ok(head_office)
+    }
+
+    /// One with its own listener for sites that is not started, with more lines at the end of its configuration.
+    ///
+    /// # Errors
+    /// If its configuration cannot be written.
+    pub fn with_sites(name: &str, more: &str) -> anyhow::Result<Self> {
         let sites = reserve_port()?;
         let at = sites.local_addr()?;
         let more = format!("[sites]\nlisten = \"{at}\"\naddress = \"{at}\"\n{more}");
         let mut head_office = Self::new(name, &more)?;
         head_office.reserved.push(sites);
-        head_office.start_again().await?;
         Ok(head_office)
     }
 
@@ -151,7 +165,7 @@ impl HeadOfficeProcess {
             "process = \"{name}\"\ndata_dir = \"data\"\nsocket = \"central.sock\"\n[http]\nlisten = \"{http}\"\n\
              [http.tls]\nlisten = \"{https}\"\naddress = \"{https}\"\n{more}\n"
         );
-        std::fs::write(&config, text)?;
+        std::fs::write(&config, &text)?;
         Ok(Self {
             daemon: Daemon {
                 name: "head office",
@@ -161,9 +175,25 @@ impl HeadOfficeProcess {
                 child: None,
             },
             folder,
+            configuration: text,
+            clock: None,
             reserved,
             http,
         })
+    }
+
+    /// Sets the clock that it will find when it is started next. From there it goes on whether it runs or not.
+    pub fn set_clock(&mut self, to: Wall) {
+        self.clock = Some((to, Instant::now()));
+    }
+
+    /// What its clock shows, give or take what it took to start.
+    pub fn wall(&self) -> Wall {
+        let (start, since) = match self.clock {
+            Some((start, since)) => (start, since.elapsed()),
+            None => (Wall(0), std::time::UNIX_EPOCH.elapsed().unwrap_or_default()),
+        };
+        start.after_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Gives this one, which was never started, the certificate authority of another: processes that share a database let the
@@ -192,6 +222,11 @@ impl HeadOfficeProcess {
     /// If it does not come up.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         let socket = self.socket();
+        if self.clock.is_some() {
+            let clock = format!("[clock]\ndemonstration = true\nstart = \"{}\"\n", self.wall());
+            let text = format!("{}\n{clock}", self.configuration);
+            std::fs::write(self.folder.path().join("central.toml"), text)?;
+        }
         self.daemon.start()?;
         self.daemon.is_up(&socket).await
     }

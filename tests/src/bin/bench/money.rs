@@ -226,7 +226,7 @@ async fn credited(office: &HeadOfficeProcess, engine: &str, scale: Scale) -> any
         let path = format!("/v1/members/m{}/top-ups", n % members);
         let asked: Value = asks.ask(back_end::call(Method::POST, &path, &wanted)?).await?.read()?;
         let reference = asked["out_trade_no"].as_str().context("a top-up without a number")?;
-        calls.push_back(back_end::callback(reference, "10.00")?);
+        calls.push_back(back_end::callback(reference, "10.00", office.wall())?);
     }
     let (took, mut times) = call_back(office, calls).await?;
     let books: Value = office.get("/v1/ledger/verification").await?.read()?;

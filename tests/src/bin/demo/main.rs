@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a demonstration is there to be read")]
 
 mod head_office;
+mod report;
 mod three_books;
 mod travelling;
 
@@ -37,11 +38,17 @@ struct Options {
     /// End after the story; the exit code says whether every figure was right.
     #[arg(long)]
     exit: bool,
+    /// Only the last part: the reconciliation report.
+    #[arg(long)]
+    report: bool,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    if options.report {
+        return report::tell(Instant::now()).await;
+    }
     let folder = repository().join("tests/demo");
     let setup = Setup {
         rate: RATE,
@@ -105,7 +112,8 @@ async fn of_head_office(begun: Instant) -> anyhow::Result<()> {
     let mut chain = head_office::tell(begun).await?;
     travelling::tell(begun, &mut chain).await?;
     chain.north.end().await?;
-    chain.south.end().await
+    chain.south.end().await?;
+    report::tell(begun).await
 }
 
 /// The simulated piles, another process.

@@ -2,8 +2,7 @@
 
 use anyhow::{Context, ensure};
 use domain::time::Wall;
-use serde_json::{Value, json};
-use service::client::{Call, Client};
+use serde_json::json;
 use std::{
     collections::BTreeMap,
     fs::DirBuilder,
@@ -230,31 +229,6 @@ impl Site {
         back_end::told(office, hyper::Method::PUT, &path, &json!({ "member": CARD_OF })).await?;
         let equal = world::books::are_equal(&self.station, self.id, office, PATIENCE).await;
         equal.map(drop).with_context(|| self.id)
-    }
-}
-
-/// A person at head office with a token of a name of their own, as a second person must have it.
-pub(super) struct Person(Client);
-
-impl Person {
-    /// Lets one in.
-    ///
-    /// # Errors
-    /// Head office does not.
-    pub(super) fn new(office: &HeadOfficeProcess, name: &str, role: &str) -> anyhow::Result<Self> {
-        let made = office.cli(&["--json", "token", "add", name, "--role", role])?;
-        let made: Value = serde_json::from_str(&made)?;
-        let token = made["token"].as_str().context("no token was printed")?.to_owned();
-        Ok(Self(Client::at_address(office.http).with_token(Some(token))))
-    }
-
-    /// Says something.
-    ///
-    /// # Errors
-    /// Head office refuses it.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let call: Call = back_end::call(hyper::Method::POST, path, body)?;
-        self.0.ask(call).await?.read().with_context(|| path.to_owned())
     }
 }
 

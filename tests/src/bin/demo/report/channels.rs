@@ -2,11 +2,11 @@
 
 use super::{
     bills::{Line, file, net, yuan},
-    chain::{BANK, CARD_OF, Chain, Person},
+    chain::{BANK, CARD_OF, Chain},
+    person::Person,
     planted::Planted,
 };
 use anyhow::Context;
-use hyper::Method;
 use serde_json::json;
 use std::path::PathBuf;
 use world::{
@@ -218,10 +218,11 @@ pub(super) async fn pay_out(chain: &Chain, day: &str, lines: &[Line], planted: &
     let said =
         json!({ "day": day, "reference": "B-20260311-1", "amount": paid, "reason": "the bank's statement, line 7" });
     let path = format!("/v1/channels/{BANK}/payouts");
-    let payout = back_end::told(&chain.office, Method::POST, &path, &said).await?;
+    let maker = Person::new(&chain.office, "lin", "finance_maker").await?;
+    let payout = maker.post(&path, &said).await?;
     let id = payout["id"].as_str().context("a payout without a number")?;
-    let second = Person::new(&chain.office, "second", "finance_checker")?;
-    second.post(&format!("/v1/payouts/{id}/approve"), &json!({})).await?;
+    let checker = Person::new(&chain.office, "chen", "finance_checker").await?;
+    checker.post(&format!("/v1/payouts/{id}/approve"), &json!({})).await?;
     planted.add(
         "payouts:unionpay",
         "bank PAYOUT",

@@ -6,6 +6,7 @@ mod chain;
 mod channels;
 mod meters;
 mod orders;
+mod person;
 mod planted;
 mod printed;
 
@@ -89,8 +90,8 @@ pub(crate) async fn tell(begun: Instant) -> anyhow::Result<()> {
     chain.north.equal(&chain.office).await?;
     chain.office.cli(&["ledger", "check", chain.north.id])?;
     printed::reconciled(&chain.office, last).await?;
+    printed::first_page(&chain.office, last)?;
     let report = printed::report(&chain.office, last)?;
-    printed::first_page(&report)?;
     row("Every difference");
     for line in planted.check(&report)? {
         println!("       {line}");

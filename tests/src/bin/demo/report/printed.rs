@@ -1,7 +1,7 @@
 //! The report: made by itself, its first page as people read it, and the whole as a spreadsheet.
 
 use super::chain::{BANK, until};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use std::path::PathBuf;
 use world::{back_end::CHANNEL, head_office::HeadOfficeProcess};
@@ -37,31 +37,47 @@ pub(super) fn report(office: &HeadOfficeProcess, day: &str) -> anyhow::Result<Va
     Ok(serde_json::from_str(&text)?)
 }
 
-/// Prints the first page.
+/// Prints the first page: the questions, and what is said to each.
 ///
 /// # Errors
-/// The report has none.
-pub(super) fn first_page(report: &Value) -> anyhow::Result<()> {
-    let mut before = "";
-    for row in report["summary"].as_array().context("a report without a first page")? {
-        let question = row["question"].as_str().unwrap_or_default();
-        if question != before {
+/// There is none.
+pub(super) fn first_page(office: &HeadOfficeProcess, day: &str) -> anyhow::Result<()> {
+    let words = ["report", "--day", day, "--format", "csv", "--sheet", "summary"];
+    let table = office.cli(&words)?;
+    let mut before = String::new();
+    for line in table.lines().skip(1) {
+        let fields = fields(line);
+        let [question, of, what, answer, count, amount] = &fields[..] else {
+            bail!("a line of the first page: {line}");
+        };
+        if *question != before {
             println!("\n       {}", question.to_uppercase());
-            before = question;
+            question.clone_into(&mut before);
         }
-        let count = row["count"].as_i64().map(|count| count.to_string());
-        let text = |key: &str| row[key].as_str().map(str::to_owned);
-        let parts = [
-            text("of"),
-            text("what"),
-            text("answer"),
-            count,
-            text("amount").map(|yuan| format!("¥{yuan}")),
-        ];
-        let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
-        println!("         {}", parts.join(" | "));
+        let amount = match amount.as_str() {
+            "" => String::new(),
+            yuan => format!("¥{yuan}"),
+        };
+        println!("         {of:24} {what:22} {count:>4} {amount:>10}  {answer}");
     }
     Ok(())
+}
+
+/// The fields of a line of CSV (RFC 4180), without the apostrophe that keeps a text one.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut is_quoted) = (vec![String::new()], false);
+    for letter in line.chars() {
+        match letter {
+            // A quote within quotes is two, so it ends and begins again.
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => fields.push(String::new()),
+            letter => fields.last_mut().into_iter().for_each(|field| field.push(letter)),
+        }
+    }
+    fields
+        .into_iter()
+        .map(|field| field.trim_start_matches('\'').to_owned())
+        .collect()
 }
 
 /// Writes the whole as a spreadsheet; what was said of it.

@@ -25,7 +25,7 @@ pub(super) const BANK: &str = "unionpay";
 /// Whose cards they are that stations are told of.
 pub(super) const CARD_OF: &str = "li";
 /// A member of north's from before it had a head office, under an id that is made at south's desk.
-const STRANGER: &str = "s2_zhou";
+pub(super) const STRANGER: &str = "s2_zhou";
 /// Where bills are put, and how the bank's are to be read.
 const BILLS: &str = "[bills]\nfolder = \"bills\"\n\
     [[bills.csv]]\nchannel = \"unionpay\"\nreference = \"流水号\"\nout_no = \"订单号\"\namount = \"金额\"\nfee = \"手续费\"\n\
@@ -110,7 +110,14 @@ impl Chain {
         self.office.terminate().await?;
         by_hand(&self.office, statement).await?;
         self.office.start_again().await?;
-        // They would try again by themselves, but after a pause.
+        self.agents_again().await
+    }
+
+    /// The programs on both boxes begin anew: they would try again by themselves, but after a pause.
+    ///
+    /// # Errors
+    /// One does not.
+    pub(super) async fn agents_again(&mut self) -> anyhow::Result<()> {
         for site in [&mut self.north, &mut self.south] {
             site.agent.terminate().await?;
             site.agent.start().await?;
@@ -154,7 +161,7 @@ async fn join(
         station.add_member(stranger, "0.00").await?;
     }
     let mut secrets = BTreeMap::new();
-    for pile in ["P1", "P2", "P3", "P4", "P5"] {
+    for pile in ["P1", "P2", "P3", "P4", "P5", "P6"] {
         secrets.insert(pile, station.add_pile(pile).await?);
     }
     let mut agent = AgentProcess::beside(&station)?;

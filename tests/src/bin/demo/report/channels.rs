@@ -2,7 +2,7 @@
 
 use super::{
     bills::{Line, file, net, yuan},
-    chain::{BANK, CARD_OF, Chain},
+    chain::{BANK, CARD_OF},
     person::Person,
     planted::Planted,
 };
@@ -169,7 +169,7 @@ pub(super) async fn good_day(
     day: &'static str,
 ) -> anyhow::Result<Vec<Line>> {
     let till = Till { office, channel, day };
-    Ok(vec![till.paid("good", 1_000).await?])
+    Ok(vec![till.paid("good", 5_000).await?])
 }
 
 /// Somebody brings a bill into the folder that is watched. Where it goes once it was imported.
@@ -212,16 +212,21 @@ pub(super) fn import(office: &HeadOfficeProcess, channel: &str, day: &str, lines
 ///
 /// # Errors
 /// Head office refuses it.
-pub(super) async fn pay_out(chain: &Chain, day: &str, lines: &[Line], planted: &mut Planted) -> anyhow::Result<()> {
+pub(super) async fn pay_out(
+    office: &HeadOfficeProcess,
+    day: &str,
+    lines: &[Line],
+    planted: &mut Planted,
+) -> anyhow::Result<()> {
     let due = net(lines);
     let paid = yuan(due - PAID_OUT_LESS);
     let said =
         json!({ "day": day, "reference": "B-20260311-1", "amount": paid, "reason": "the bank's statement, line 7" });
     let path = format!("/v1/channels/{BANK}/payouts");
-    let maker = Person::new(&chain.office, "lin", "finance_maker").await?;
+    let maker = Person::new(office, "lin", "finance_maker").await?;
     let payout = maker.post(&path, &said).await?;
     let id = payout["id"].as_str().context("a payout without a number")?;
-    let checker = Person::new(&chain.office, "chen", "finance_checker").await?;
+    let checker = Person::new(office, "chen", "finance_checker").await?;
     checker.post(&format!("/v1/payouts/{id}/approve"), &json!({})).await?;
     planted.add(
         "payouts:unionpay",

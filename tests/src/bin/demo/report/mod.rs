@@ -1,75 +1,123 @@
-//! The last part of the story: head office reconciles three days of two channels and two sites. People, piles and channels make one error
-//! of each class; the report names each once under its class, with both values, and nothing else.
+//! The last part of the story: head office reconciles three days of two channels and two sites. People, piles, channels and head office itself
+//! make one error of each class; the report names each once under its class, with both values, and nothing else.
+//!
+//! | file | holds |
+//! |---|---|
+//! | here | the days |
+//! | `chain` | head office and the stations, which are stopped in the evening and started at another time |
+//! | `bills`, `channels` | what channels take and write on their bills, and what they have paid out |
+//! | `orders`, `meters`, `mishaps` | what goes wrong at sites and at head office |
+//! | `planted` | what was planted, held against the report |
+//! | `printed` | the report as people read it |
 
 mod bills;
 mod chain;
 mod channels;
 mod meters;
+mod mishaps;
 mod orders;
 mod person;
 mod planted;
 mod printed;
 
+use bills::Line;
 use chain::{BANK, Chain, at};
 use planted::Planted;
 use std::time::Instant;
 use world::back_end::CHANNEL;
 
 /// The day on which it begins, that of the errors, and the one of which the report is.
-const DAYS: [&str; 3] = ["2026-03-09", "2026-03-10", "2026-03-11"];
+const FIRST: &str = "2026-03-09";
+const ERRORS: &str = "2026-03-10";
+const LAST: &str = "2026-03-11";
+
+/// What the channels have taken on a day and will have on its bills: WeChat's, and the bank's.
+type Taken = [Vec<Line>; 2];
 
 /// Tells it.
 ///
 /// # Errors
 /// Something did not go as it should, or the report says something else.
 pub(crate) async fn tell(begun: Instant) -> anyhow::Result<()> {
-    let row = |text: &str| println!("\n[{:>4.1}s] {text}", begun.elapsed().as_secs_f32());
     let mut planted = Planted::default();
-    let [first, errors, last] = DAYS;
+    let row = |text: &str| println!("\n[{:>4.1}s] {text}", begun.elapsed().as_secs_f32());
 
     row("Another head office, on the evening of 9 March: two sites come in, and two channels.");
+    let (mut chain, paid_in) = first_evening(&mut planted).await?;
+
+    row("10 March. Each mistake is made once.");
+    let taken = errors(&mut chain, &paid_in, &mut planted).await?;
+
+    row("11 March. The bills of the day before come in, and the bank has got something for them.");
+    let taken = next_day(&mut chain, &taken, &mut planted).await?;
+
+    row("12 March. Head office reconciles 11 March; what it says first:");
+    let report = reconciled(&mut chain, &taken).await?;
+    row("Every difference, once");
+    for line in planted.check(&report)? {
+        println!("       {line}");
+    }
+    println!("\n       {}", printed::spreadsheet(&chain.office, LAST, &report)?);
+    chain.evening().await
+}
+
+async fn first_evening(planted: &mut Planted) -> anyhow::Result<(Chain, Vec<Line>)> {
     let mut chain = Chain::begin(at("2026-03-09T18:00:00")?).await?;
+    planted.add(
+        "site:north",
+        "orders MEMBER_ID",
+        ("-", "-"),
+        "a member from before has an id that is made at south's desk",
+    );
     channels::open(&chain.office).await?;
-    planted.add("site:north", "orders MEMBER_ID", ("-", "-"), "a member from before has an id that is made at south's desk");
+    let paid_in = channels::good_day(&chain.office, CHANNEL, FIRST).await?;
     chain.equal().await?;
     chain.evening().await?;
+    Ok((chain, paid_in))
+}
 
-    row("10 March. Everybody makes one mistake.");
+async fn errors(chain: &mut Chain, paid_in: &[Line], planted: &mut Planted) -> anyhow::Result<Taken> {
     chain.morning(at("2026-03-10T12:00:00")?).await?;
-    let brought = channels::bring(&chain.office, CHANNEL, first, &[])?;
+    mishaps::forgotten(chain, planted).await?;
+    mishaps::set_aside(chain, planted).await?;
+    orders::rated_otherwise(chain, planted).await?;
+
+    // It is taken once it has stood still for a while, by whichever process has seen it come.
+    let brought = channels::bring(&chain.office, CHANNEL, FIRST, paid_in)?;
     planted.add(
         "channel:unionpay",
         "sources FILE_MISSING",
         ("-", "-"),
         "the bank's bill of the day before never comes",
     );
-    let wechat = channels::wechat(&chain.office, errors, &mut planted).await?;
-    let bank = channels::bank(&chain.office, errors, &mut planted).await?;
-    orders::rated_otherwise(&mut chain, &mut planted).await?;
-    orders::given_back_too_much(&mut chain, &mut planted).await?;
+    let wechat = channels::wechat(&chain.office, ERRORS, planted).await?;
+    let bank = channels::bank(&chain.office, ERRORS, planted).await?;
+    orders::given_back_too_much(chain, planted).await?;
     let order = orders::to_be_changed(&chain.north).await?;
-    orders::at_the_desk(&chain.north, &mut planted).await?;
-    meters::less_than_seen(&chain.north, &mut planted).await?;
-    meters::never_recorded(&mut chain.north, &mut planted).await?;
-    meters::moved_between_orders(&chain.south, &mut planted).await?;
-    meters::rolled_back(&chain.south, &mut planted).await?;
-    meters::of_nobody(&chain.south, &mut planted).await?;
-    meters::contradicted(&chain.south, &mut planted).await?;
-    orders::twice(&mut chain, &mut planted).await?;
+    orders::at_the_desk(&chain.north, planted).await?;
+    meters::less_than_seen(&chain.north, planted).await?;
+    meters::never_recorded(&mut chain.north, planted).await?;
+    meters::moved_between_orders(&chain.south, planted).await?;
+    meters::rolled_back(&chain.south, planted).await?;
+    meters::of_nobody(&chain.south, planted).await?;
+    meters::contradicted(&chain.south, planted).await?;
+    mishaps::twice(chain, planted).await?;
     chain.equal().await?;
     chain::until("WeChat's bill is taken from its folder", async || Ok(brought.exists())).await?;
     chain.evening().await?;
-    orders::change(&chain, &order, &mut planted).await?;
+    mishaps::bill_changed(chain, &order, planted).await?;
+    Ok([wechat, bank])
+}
 
-    row("11 March. The bills of the day before come in.");
+async fn next_day(chain: &mut Chain, [wechat, bank]: &Taken, planted: &mut Planted) -> anyhow::Result<Taken> {
     chain.morning(at("2026-03-11T12:00:00")?).await?;
-    channels::import(&chain.office, CHANNEL, errors, &wechat)?;
-    channels::import(&chain.office, BANK, errors, &bank)?;
-    channels::pay_out(&chain, last, &bank, &mut planted).await?;
-    let wechat = channels::good_day(&chain.office, CHANNEL, last).await?;
-    let bank = channels::good_day(&chain.office, BANK, last).await?;
+    channels::import(&chain.office, CHANNEL, ERRORS, wechat)?;
+    channels::import(&chain.office, BANK, ERRORS, bank)?;
+    channels::pay_out(&chain.office, LAST, bank, planted).await?;
+    let wechat = channels::good_day(&chain.office, CHANNEL, LAST).await?;
+    let bank = channels::good_day(&chain.office, BANK, LAST).await?;
     for site in [&mut chain.north, &mut chain.south] {
-        meters::reported(site, errors).await?;
+        meters::reported(site, ERRORS).await?;
         site.equal(&chain.office).await?;
         chain.office.cli(&["ledger", "check", site.id])?;
     }
@@ -81,22 +129,17 @@ pub(crate) async fn tell(begun: Instant) -> anyhow::Result<()> {
         "its line is cut before the day is over",
     );
     chain.evening().await?;
+    Ok([wechat, bank])
+}
 
-    row("12 March. What came of it.");
+async fn reconciled(chain: &mut Chain, [wechat, bank]: &Taken) -> anyhow::Result<serde_json::Value> {
     chain.morning(at("2026-03-12T12:00:00")?).await?;
-    channels::import(&chain.office, CHANNEL, last, &wechat)?;
-    channels::import(&chain.office, BANK, last, &bank)?;
-    meters::reported(&chain.north, last).await?;
+    channels::import(&chain.office, CHANNEL, LAST, wechat)?;
+    channels::import(&chain.office, BANK, LAST, bank)?;
+    meters::reported(&chain.north, LAST).await?;
     chain.north.equal(&chain.office).await?;
     chain.office.cli(&["ledger", "check", chain.north.id])?;
-    printed::reconciled(&chain.office, last).await?;
-    printed::first_page(&chain.office, last)?;
-    let report = printed::report(&chain.office, last)?;
-    row("Every difference");
-    for line in planted.check(&report)? {
-        println!("       {line}");
-    }
-    let written = printed::spreadsheet(&chain.office, last)?;
-    println!("       {written}");
-    Ok(())
+    printed::reconciled(&chain.office, LAST).await?;
+    printed::first_page(&chain.office, LAST)?;
+    printed::report(&chain.office, LAST)
 }

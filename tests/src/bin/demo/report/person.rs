@@ -27,7 +27,9 @@ impl Person {
         let printed = made["password"].as_str().context("no password was printed")?;
         let client = Client::at_address(office.http);
         let log_in = json!({ "name": name, "password": printed });
-        let answer = client.ask(Call::new(Method::POST, "/v1/sessions").json(&log_in)?).await?;
+        let answer = client
+            .ask(Call::new(Method::POST, "/v1/sessions").json(&log_in)?)
+            .await?;
         let cookie = answer.headers.get("set-cookie").context("no cookie")?.to_str()?;
         let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
         let session: Value = answer.read()?;
@@ -53,6 +55,20 @@ impl Person {
     /// # Errors
     /// Head office refuses it.
     pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.says(Method::POST, path, body).await?.read().with_context(|| path.to_owned())
+        self.says(Method::POST, path, body)
+            .await?
+            .read()
+            .with_context(|| path.to_owned())
+    }
+
+    /// Sets something.
+    ///
+    /// # Errors
+    /// Head office refuses it.
+    pub(super) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.says(Method::PUT, path, body)
+            .await?
+            .read()
+            .with_context(|| path.to_owned())
     }
 }

@@ -3,8 +3,8 @@
 use super::chain::{BANK, until};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
-use std::path::PathBuf;
-use world::{back_end::CHANNEL, head_office::HeadOfficeProcess};
+use std::{io::ErrorKind, path::PathBuf, process::Command};
+use world::{back_end::CHANNEL, head_office::HeadOfficeProcess, station::repository};
 
 /// Has a day of every channel and site reconciled. What head office is at by itself meanwhile is waited for.
 ///
@@ -58,7 +58,7 @@ pub(super) fn first_page(office: &HeadOfficeProcess, day: &str) -> anyhow::Resul
             "" => String::new(),
             yuan => format!("¥{yuan}"),
         };
-        println!("         {of:24} {what:22} {count:>4} {amount:>10}  {answer}");
+        println!("         {of:24} {what:31} {count:>4} {amount:>10}  {answer}");
     }
     Ok(())
 }
@@ -80,13 +80,12 @@ fn fields(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// Writes the whole as a spreadsheet; what was said of it.
+/// Writes the whole as a spreadsheet, and has a program that shares no code with head office read it; what was said of it.
 ///
 /// # Errors
-/// It is none.
-pub(super) fn spreadsheet(office: &HeadOfficeProcess, day: &str) -> anyhow::Result<String> {
-    let folder = demo_folder()?;
-    let file = folder.join(format!("reconciliation-{day}.xlsx"));
+/// It is none, or has something else in it than the report.
+pub(super) fn spreadsheet(office: &HeadOfficeProcess, day: &str, report: &Value) -> anyhow::Result<String> {
+    let file = demo_folder()?.join(format!("reconciliation-{day}.xlsx"));
     if file.exists() {
         std::fs::remove_file(&file)?;
     }
@@ -99,7 +98,48 @@ pub(super) fn spreadsheet(office: &HeadOfficeProcess, day: &str) -> anyhow::Resu
         "{said}, and not {} bytes",
         bytes.len()
     );
-    Ok(said.trim().to_owned())
+    let said = said.trim();
+    let script = repository().join("tests/figures/xlsx.py");
+    let read = match Command::new("python3").arg(script).arg(&file).output() {
+        Ok(read) => read,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(format!("{said}; nothing here reads it back (python3 is not installed)"));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    ensure!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let classes = classes_in(&serde_json::from_slice(&read.stdout)?)?;
+    let rows = report["differences"]
+        .as_array()
+        .context("a report without differences")?;
+    let reported: Vec<&str> = rows.iter().filter_map(|row| row["class"].as_str()).collect();
+    ensure!(
+        classes == reported,
+        "the spreadsheet has {classes:?}, and the report {reported:?}"
+    );
+    Ok(format!(
+        "{said}; another program reads {} differences in it",
+        classes.len()
+    ))
+}
+
+/// The classes on the sheet of differences, as they were read in a spreadsheet.
+fn classes_in(read: &Value) -> anyhow::Result<Vec<String>> {
+    let sheets = read.as_array().context("sheets")?;
+    let sheet = sheets.iter().find(|sheet| sheet["name"] == "Differences");
+    let rows = sheet.and_then(|sheet| sheet["rows"].as_array());
+    let (head, rows) = rows
+        .and_then(|rows| rows.split_first())
+        .context("no differences in it")?;
+    let head = head.as_array().context("names of columns")?;
+    let class = head
+        .iter()
+        .position(|cell| cell["text"] == "class")
+        .context("no classes in it")?;
+    let text = |row: &Value| row[class]["text"].as_str().map(str::to_owned);
+    rows.iter()
+        .map(|row| text(row).context("a row without a class"))
+        .collect()
 }
 
 /// Where the demonstration leaves what it has written: beside the programs.

@@ -409,7 +409,7 @@ impl Money<'_> {
             return Ok(None);
         }
         let detail = json!({
-            "why": "more was given back than the bill in force says that the order cost", "refunded": row.paid.refunded, "bill": fee,
+            "why": "more was given back than the bill in force says that the order cost", "here": row.paid.refunded, "site": fee,
         });
         Ok(Some(at.finding(Class::OverRefund, order, detail)))
     }

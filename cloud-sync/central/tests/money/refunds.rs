@@ -470,6 +470,13 @@ fn what_a_later_bill_makes_too_much_people_see_and_nothing_is_paid_by_itself(mut
     company.settle();
     assert_eq!(company.wallet("w"), yuan("50"), "3 for 3, and not 4");
     assert_eq!(seen(&company), [Class::OverRefund]);
+    let found = company.read(|tx| findings::list(tx, &Filter::default(), None, 100));
+    let detail: serde_json::Value = serde_json::from_str(&found[0].finding.detail).unwrap();
+    assert_eq!(
+        (&detail["here"], &detail["site"]),
+        (&"2.00".into(), &"1.00".into()),
+        "what was given back, and what it cost"
+    );
     company.check_equal();
 }
 

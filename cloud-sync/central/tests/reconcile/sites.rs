@@ -46,6 +46,7 @@ on_both! {
     what_differs_again_is_said_again
     findings_that_are_not_listed_are_told_of_each_report
     an_order_that_is_booked_anew_later_is_looked_at_on_that_day
+    an_order_of_which_too_much_was_given_back_is_named_once
     a_zone_that_changes_makes_no_decision_of_two_days
     totals_of_a_site_that_do_not_close_are_said_and_nothing_is_kept
     a_report_has_sites_and_what_was_paid_out
@@ -157,12 +158,16 @@ impl<'a> Yard<'a> {
         );
     }
 
-    fn finds(&self, class: findings::Class, (branch, seq): (u64, u64), at: &str) {
+    fn finds(&self, class: findings::Class, place: (u64, u64), at: &str) {
+        self.finds_of(None, class, place, at);
+    }
+
+    fn finds_of(&self, order: Option<&str>, class: findings::Class, (branch, seq): (u64, u64), at: &str) {
         let (id, at) = (self.id.clone(), self.world.at_time(at));
         let finding = Finding {
             class,
             seq,
-            order: None,
+            order: order.map(|order| order.parse().unwrap()),
             detail: r#"{"why":"a test","site":"3.00","here":"1.00"}"#.to_owned(),
         };
         wait(
@@ -500,6 +505,32 @@ fn an_order_that_is_booked_anew_later_is_looked_at_on_that_day(world: &World) {
     yard.reported(&["2026-03-12"]);
     yard.catch_up("2026-03-14 00:30:00");
     assert_eq!(yard.open(), [] as [String; 0], "{:?}", yard.days());
+}
+
+fn an_order_of_which_too_much_was_given_back_is_named_once(world: &World) {
+    let yard = Yard::new(world);
+    // Once too much was given back of an order, what is booked of it differs from its bill by the same. Of the second something else does.
+    for (order, seq, booked) in [("o1", 4, 100), ("o2", 6, 200)] {
+        yard.order(order, D1, 300);
+        yard.books(order, (0, i64::try_from(seq).unwrap()), booked);
+        yard.finds_of(
+            Some(order),
+            findings::Class::OverRefund,
+            (0, seq + 1),
+            "2026-03-09 15:00:00",
+        );
+    }
+    yard.ends(D1, 10, D2, "2026-03-10 00:00:01");
+    yard.reported(&[D1]);
+    yard.catch_up("2026-03-10 12:00:00");
+    assert_eq!(
+        yard.open(),
+        [
+            "OVER_REFUND 2026-03-09 2026-03-09 100 300 200",
+            "OVER_REFUND 2026-03-09 2026-03-09 100 300 200",
+            "BOOKS 2026-03-09 2026-03-09 200 300 100"
+        ]
+    );
 }
 
 fn a_zone_that_changes_makes_no_decision_of_two_days(world: &World) {

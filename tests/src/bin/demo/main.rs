@@ -1,5 +1,6 @@
 //! The demonstration: a real daemon, ten simulated piles in another process, and a story that ends with books at zero; then two
-//! stations and their head office, and members who travel between them.
+//! stations and their head office, and members who travel between them; then three days are reconciled, and the report names one error of
+//! each class.
 //! Every bill and balance is compared with `tests/demo/expected.json`, which a program without our code worked out.
 
 #![allow(clippy::print_stdout, reason = "a demonstration is there to be read")]
@@ -107,7 +108,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Two stations and their head office, and then the members who travel between them.
+/// Two stations and their head office, then the members who travel between them, then the reconciliation of three days.
 async fn of_head_office(begun: Instant) -> anyhow::Result<()> {
     let mut chain = head_office::tell(begun).await?;
     travelling::tell(begun, &mut chain).await?;

@@ -161,7 +161,7 @@ async fn join(
         station.add_member(stranger, "0.00").await?;
     }
     let mut secrets = BTreeMap::new();
-    for pile in ["P1", "P2", "P3", "P4", "P5", "P6"] {
+    for pile in ["P1", "P2", "P3", "P4", "P5", "P6", "P7"] {
         secrets.insert(pile, station.add_pile(pile).await?);
     }
     let mut agent = AgentProcess::beside(&station)?;

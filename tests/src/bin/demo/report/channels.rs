@@ -7,7 +7,7 @@ use super::{
     planted::Planted,
 };
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use world::{
     back_end::{self, CHANNEL, Paid},
@@ -17,6 +17,8 @@ use world::{
 /// What the scopes of their days are called.
 const OF_WECHAT: &str = "channel:wechat";
 const OF_BANK: &str = "channel:unionpay";
+/// Who looks at what channels say, and proposes something.
+const MAKER: &str = "lin";
 /// By how much less the bank has got than was due.
 const PAID_OUT_LESS: i64 = 500;
 
@@ -223,7 +225,7 @@ pub(super) async fn pay_out(
     let said =
         json!({ "day": day, "reference": "B-20260311-1", "amount": paid, "reason": "the bank's statement, line 7" });
     let path = format!("/v1/channels/{BANK}/payouts");
-    let maker = Person::new(office, "lin", "finance_maker").await?;
+    let maker = Person::new(office, MAKER, "finance_maker").await?;
     let payout = maker.post(&path, &said).await?;
     let id = payout["id"].as_str().context("a payout without a number")?;
     let checker = Person::new(office, "chen", "finance_checker").await?;
@@ -234,5 +236,27 @@ pub(super) async fn pay_out(
         (&yuan(due), &paid),
         "the bank has got less than was due net of fees",
     );
+    Ok(())
+}
+
+/// Somebody takes what differs at WeChat, and proposes what is to become of two of it: another person will have to approve.
+///
+/// # Errors
+/// Head office refuses it.
+pub(super) async fn taken_up(office: &HeadOfficeProcess, report: &Value) -> anyhow::Result<()> {
+    let maker = Person::again(office, MAKER).await?;
+    let rows = report["differences"]
+        .as_array()
+        .context("a report without differences")?;
+    for row in rows.iter().filter(|row| row["scope"] == OF_WECHAT) {
+        let path = format!("/v1/discrepancies/{}", row["discrepancy"]);
+        maker.post(&format!("{path}/assign"), &json!({ "to": MAKER })).await?;
+        let proposal = match row["class"].as_str() {
+            Some("LONG") => json!({ "decision": "credit", "reason": "the driver has shown the payment" }),
+            Some("FEE") => json!({ "decision": "accept", "reason": "asked the channel, they will look" }),
+            _ => continue,
+        };
+        maker.post(&format!("{path}/proposal"), &proposal).await?;
+    }
     Ok(())
 }

@@ -26,7 +26,7 @@ use planted::Planted;
 use std::time::Instant;
 use world::back_end::CHANNEL;
 
-/// The day on which it begins, that of the errors, and the one of which the report is.
+/// The day on which it begins, that of the errors, and the one of which the report is: a bill that never comes is told of two days later.
 const FIRST: &str = "2026-03-09";
 const ERRORS: &str = "2026-03-10";
 const LAST: &str = "2026-03-11";
@@ -117,6 +117,7 @@ async fn next_day(chain: &mut Chain, [wechat, bank]: &Taken, planted: &mut Plant
     let wechat = channels::good_day(&chain.office, CHANNEL, LAST).await?;
     let bank = channels::good_day(&chain.office, BANK, LAST).await?;
     for site in [&mut chain.north, &mut chain.south] {
+        orders::good(site).await?;
         meters::reported(site, ERRORS).await?;
         site.equal(&chain.office).await?;
         chain.office.cli(&["ledger", "check", site.id])?;
@@ -140,6 +141,7 @@ async fn reconciled(chain: &mut Chain, [wechat, bank]: &Taken) -> anyhow::Result
     chain.north.equal(&chain.office).await?;
     chain.office.cli(&["ledger", "check", chain.north.id])?;
     printed::reconciled(&chain.office, LAST).await?;
+    channels::taken_up(&chain.office, &printed::report(&chain.office, LAST)?).await?;
     printed::first_page(&chain.office, LAST)?;
     printed::report(&chain.office, LAST)
 }

@@ -112,6 +112,17 @@ pub(super) async fn given_back_too_much(chain: &mut Chain, planted: &mut Planted
     Ok(())
 }
 
+/// An order of which nothing is wrong.
+///
+/// # Errors
+/// The station or the pile does not do as it should.
+pub(super) async fn good(site: &Site) -> anyhow::Result<()> {
+    let mut hand = site.pile("P7", FROM).await?;
+    charge(site, &mut hand, &site.own("anna"), "1004.0000").await?;
+    hand.leave().await;
+    Ok(())
+}
+
 /// An order at north whose bill somebody changes in head office's copy, while that is stopped in the evening.
 ///
 /// # Errors

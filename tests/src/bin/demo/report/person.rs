@@ -25,23 +25,35 @@ impl Person {
         let made = office.cli(&["--json", "user", "add", name, "--role", role])?;
         let made: Value = serde_json::from_str(&made)?;
         let printed = made["password"].as_str().context("no password was printed")?;
+        let person = Self::log_in(office, name, printed).await?;
+        let own = json!({ "password": printed, "new_password": OWN });
+        let changed = person.says(Method::PUT, "/v1/sessions/current/password", &own).await?;
+        ensure!(changed.status == 204, "{}", String::from_utf8_lossy(&changed.body));
+        Ok(person)
+    }
+
+    /// Somebody who was let in before logs in again.
+    ///
+    /// # Errors
+    /// Head office does not let them in.
+    pub(super) async fn again(office: &HeadOfficeProcess, name: &str) -> anyhow::Result<Self> {
+        Self::log_in(office, name, OWN).await
+    }
+
+    async fn log_in(office: &HeadOfficeProcess, name: &str, password: &str) -> anyhow::Result<Self> {
         let client = Client::at_address(office.http);
-        let log_in = json!({ "name": name, "password": printed });
+        let log_in = json!({ "name": name, "password": password });
         let answer = client
             .ask(Call::new(Method::POST, "/v1/sessions").json(&log_in)?)
             .await?;
         let cookie = answer.headers.get("set-cookie").context("no cookie")?.to_str()?;
         let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
         let session: Value = answer.read()?;
-        let person = Self {
+        Ok(Self {
             client,
             cookie,
             csrf: session["csrf_token"].as_str().unwrap_or_default().to_owned(),
-        };
-        let own = json!({ "password": printed, "new_password": OWN });
-        let changed = person.says(Method::PUT, "/v1/sessions/current/password", &own).await?;
-        ensure!(changed.status == 204, "{}", String::from_utf8_lossy(&changed.body));
-        Ok(person)
+        })
     }
 
     async fn says(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Answer> {

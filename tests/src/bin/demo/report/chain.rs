@@ -141,7 +141,10 @@ pub(super) async fn by_hand(office: &HeadOfficeProcess, statement: &str) -> anyh
 }
 
 /// A station, and its place at head office.
-async fn join(
+///
+/// # Errors
+/// It does not come up, or head office does not let it in.
+pub(super) async fn join(
     office: &HeadOfficeProcess,
     id: &'static str,
     begins: Wall,
@@ -204,7 +207,11 @@ impl Site {
         self.agent.start().await
     }
 
-    async fn stop(&mut self) -> anyhow::Result<()> {
+    /// It is stopped, and so is the program on its box.
+    ///
+    /// # Errors
+    /// One does not end as it should.
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         self.agent.terminate().await?;
         ensure!(self.station.terminate().await?, "{} did not end cleanly", self.id);
         Ok(())

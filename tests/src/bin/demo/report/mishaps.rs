@@ -1,17 +1,46 @@
 //! What befalls head office itself and a station's whole box: databases that are restored from copies, and a row that is gone.
 
 use super::{
-    chain::{Chain, PATIENCE, STRANGER, by_hand, until},
+    chain::{Chain, PATIENCE, STRANGER, by_hand, join, until},
     meters::{FROM, begin, end},
     orders::{given_back, paid_through_head_office},
     person::Person,
     planted::Planted,
 };
 use anyhow::Context;
-use domain::order::State;
+use domain::{order::State, time::Wall};
 use hyper::Method;
 use serde_json::{Value, json};
 use world::back_end;
+
+/// Who runs head office's machine: what one proposes another approves.
+const ADMINISTRATORS: [&str; 2] = ["zhu", "gao"];
+
+/// A third site comes in, and never comes again: two people close it.
+///
+/// # Errors
+/// Something does not go as it should.
+pub(super) async fn closed(chain: &Chain, begins: Wall, planted: &mut Planted) -> anyhow::Result<()> {
+    let mut west = join(&chain.office, "west", begins, None).await?;
+    west.equal(&chain.office).await?;
+    west.stop().await?;
+    let [one, other] = ADMINISTRATORS;
+    let one = Person::new(&chain.office, one, "admin").await?;
+    let other = Person::new(&chain.office, other, "admin").await?;
+    let path = "/v1/sites/west/closure";
+    let proposed = one
+        .put(path, &json!({ "reason": "the lease of the yard is over" }))
+        .await?;
+    let approval = json!({ "proposal": proposed["proposal"] });
+    other.put(&format!("{path}/approval"), &approval).await?;
+    planted.add(
+        "site:west",
+        "orders CLOSED",
+        ("-", "-"),
+        "a third site is closed, and its own members have something there",
+    );
+    Ok(())
+}
 
 /// Head office's database is lost, and a copy takes its place from before somebody gave 1.00 back for an order: the site has marked a
 /// refund of which nothing is known here.
@@ -67,10 +96,9 @@ pub(super) async fn set_aside(chain: &mut Chain, planted: &mut Planted) -> anyho
     let trouble = broken["trouble"].as_str().unwrap_or_default();
     let entry = trouble.rsplit_once("(it is ").context("an entry in the trouble")?.1;
     let path = format!("/v1/sites/north/set-aside/{}", entry.trim_end_matches(')'));
-    let (one, other) = (
-        Person::new(&chain.office, "zhu", "admin").await?,
-        Person::new(&chain.office, "gao", "admin").await?,
-    );
+    let [one, other] = ADMINISTRATORS;
+    let one = Person::again(&chain.office, one).await?;
+    let other = Person::again(&chain.office, other).await?;
     let proposed = one.put(&path, &json!({ "reason": "the member's row is gone" })).await?;
     let approval = json!({ "proposal": proposed["proposal"] });
     other.put(&format!("{path}/approval"), &approval).await?;

@@ -1,4 +1,4 @@
-//! The last part of the story: head office reconciles three days of two channels and two sites. People, piles, channels and head office itself
+//! The last part of the story: head office reconciles three days of two channels and two sites, and of a third that is closed. People, piles, channels and head office itself
 //! make one error of each class; the report names each once under its class, with both values, and nothing else.
 //!
 //! | file | holds |
@@ -62,7 +62,8 @@ pub(crate) async fn tell(begun: Instant) -> anyhow::Result<()> {
 }
 
 async fn first_evening(planted: &mut Planted) -> anyhow::Result<(Chain, Vec<Line>)> {
-    let mut chain = Chain::begin(at("2026-03-09T18:00:00")?).await?;
+    let begins = at("2026-03-09T18:00:00")?;
+    let mut chain = Chain::begin(begins).await?;
     planted.add(
         "site:north",
         "orders MEMBER_ID",
@@ -70,6 +71,7 @@ async fn first_evening(planted: &mut Planted) -> anyhow::Result<(Chain, Vec<Line
         "a member from before has an id that is made at south's desk",
     );
     channels::open(&chain.office).await?;
+    mishaps::closed(&chain, begins, planted).await?;
     let paid_in = channels::good_day(&chain.office, CHANNEL, FIRST).await?;
     chain.equal().await?;
     chain.evening().await?;
@@ -140,7 +142,16 @@ async fn reconciled(chain: &mut Chain, [wechat, bank]: &Taken) -> anyhow::Result
     meters::reported(&chain.north, LAST).await?;
     chain.north.equal(&chain.office).await?;
     chain.office.cli(&["ledger", "check", chain.north.id])?;
-    printed::reconciled(&chain.office, LAST).await?;
+    for of in [
+        ["--channel", CHANNEL],
+        ["--channel", BANK],
+        ["--site", "north"],
+        ["--site", "south"],
+    ] {
+        printed::reconciled(&chain.office, LAST, of).await?;
+    }
+    // Its last day ended when it was closed.
+    printed::reconciled(&chain.office, FIRST, ["--site", "west"]).await?;
     channels::taken_up(&chain.office, &printed::report(&chain.office, LAST)?).await?;
     printed::first_page(&chain.office, LAST)?;
     printed::report(&chain.office, LAST)

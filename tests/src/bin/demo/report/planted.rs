@@ -2,6 +2,7 @@
 //! else.
 
 use anyhow::{Context, ensure};
+use central::reconcile::words::Class;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -20,9 +21,9 @@ pub(super) struct Error {
     pub(super) theirs: String,
 }
 
-/// All that was planted, in words beside what the report must say.
+/// All that was planted.
 #[derive(Debug, Default)]
-pub(super) struct Planted(Vec<(Error, String)>);
+pub(super) struct Planted(Vec<Error>);
 
 impl Planted {
     /// One more, with what somebody did wrong.
@@ -37,7 +38,16 @@ impl Planted {
             theirs,
         };
         println!("       {:14} {:18} {story}", error.class, error.scope);
-        self.0.push((error, story.to_owned()));
+        self.0.push(error);
+    }
+
+    /// That there is one of each class that a report may have.
+    fn has_every_class(&self) -> anyhow::Result<()> {
+        for class in Class::ALL.into_iter().filter(|class| *class != Class::Pending) {
+            let is_planted = self.0.iter().any(|error| error.class == class.word());
+            ensure!(is_planted, "nothing of class {} is planted", class.word());
+        }
+        Ok(())
     }
 
     /// Holds the report's differences against it; what it has found, a line each.
@@ -45,11 +55,12 @@ impl Planted {
     /// # Errors
     /// It says something else: with what is missing, and what is too much.
     pub(super) fn check(&self, report: &Value) -> anyhow::Result<Vec<String>> {
+        self.has_every_class()?;
         let rows = report["differences"]
             .as_array()
             .context("a report without differences")?;
         let mut counts: BTreeMap<Error, i64> = BTreeMap::new();
-        for (error, _) in &self.0 {
+        for error in &self.0 {
             *counts.entry(error.clone()).or_default() -= 1;
         }
         for row in rows {
@@ -65,23 +76,34 @@ impl Planted {
             "the report is not what was planted (+ is too much, - is missing):\n{}",
             wrong.join("\n")
         );
-        let line = |row: &Value| {
-            let error = named(row);
-            let (leg, class) = (&error.leg, &error.class);
-            format!(
-                "{leg:8} {class:14} {:18} ours {:>10}  theirs {:>10}  {} old, {}",
-                error.scope,
-                error.ours,
-                error.theirs,
-                row["age"].as_str().unwrap_or("-"),
-                row["state"].as_str().unwrap_or("-")
-            )
-        };
         Ok(rows.iter().map(line).collect())
     }
 }
 
-/// A row of the report.
+/// A row of the report, for people.
+fn line(row: &Value) -> String {
+    let error = named(row);
+    let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
+    let unit = if error.leg == "meters" { "kWh" } else { "" };
+    let amount = match row["amount_fen"].as_i64() {
+        Some(0) | None => String::new(),
+        Some(_) => format!("¥{}", text("amount")),
+    };
+    let about = if row["order"].is_null() { "reference" } else { "order" };
+    format!(
+        "{:8} {:14} {:17} ours {:>9} theirs {:>9} {unit:3} {amount:>8}  {} days, {:8} {}",
+        error.leg,
+        error.class,
+        error.scope,
+        error.ours,
+        error.theirs,
+        text("age"),
+        text("state"),
+        text(about)
+    )
+}
+
+/// A row of the report, as it was planted.
 fn named(row: &Value) -> Error {
     let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
     let leg = text("leg");

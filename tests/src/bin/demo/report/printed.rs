@@ -1,31 +1,23 @@
 //! The report: made by itself, its first page as people read it, and the whole as a spreadsheet.
 
-use super::chain::{BANK, until};
+use super::chain::until;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use std::{io::ErrorKind, path::PathBuf, process::Command};
-use world::{back_end::CHANNEL, head_office::HeadOfficeProcess, station::repository};
+use world::{head_office::HeadOfficeProcess, station::repository};
 
-/// Has a day of every channel and site reconciled. What head office is at by itself meanwhile is waited for.
+/// Has a day of a channel or a site reconciled. What head office is at by itself meanwhile is waited for.
 ///
 /// # Errors
 /// It is not.
-pub(super) async fn reconciled(office: &HeadOfficeProcess, day: &str) -> anyhow::Result<()> {
-    for of in [
-        ["--channel", CHANNEL],
-        ["--channel", BANK],
-        ["--site", "north"],
-        ["--site", "south"],
-    ] {
-        let words = [&["reconcile", "--day", day], &of[..]].concat();
-        until("a day is reconciled", async || match office.cli(&words) {
-            Ok(_) => Ok(true),
-            Err(error) if error.to_string().contains("are being reconciled") => Ok(false),
-            Err(error) => Err(error),
-        })
-        .await?;
-    }
-    Ok(())
+pub(super) async fn reconciled(office: &HeadOfficeProcess, day: &str, of: [&str; 2]) -> anyhow::Result<()> {
+    let words = [&["reconcile", "--day", day], &of[..]].concat();
+    until("a day is reconciled", async || match office.cli(&words) {
+        Ok(_) => Ok(true),
+        Err(error) if error.to_string().contains("are being reconciled") => Ok(false),
+        Err(error) => Err(error),
+    })
+    .await
 }
 
 /// The report of a day, for programs.

@@ -25,7 +25,7 @@ pub(super) const BANK: &str = "unionpay";
 /// Whose cards they are that stations are told of.
 pub(super) const CARD_OF: &str = "li";
 /// A member of north's from before it had a head office, under an id that is made at south's desk.
-pub(super) const STRANGER: &str = "s2_zhou";
+pub(super) const STRANGER: &str = "s2_1001";
 /// Where bills are put, and how the bank's are to be read.
 const BILLS: &str = "[bills]\nfolder = \"bills\"\n\
     [[bills.csv]]\nchannel = \"unionpay\"\nreference = \"流水号\"\nout_no = \"订单号\"\namount = \"金额\"\nfee = \"手续费\"\n\

@@ -18,7 +18,9 @@ use world::{
 const OF_WECHAT: &str = "channel:wechat";
 const OF_BANK: &str = "channel:unionpay";
 /// Who looks at what channels say, and proposes something.
-const MAKER: &str = "lin";
+const MAKER: &str = "finance-a";
+/// Who approves.
+const CHECKER: &str = "finance-b";
 /// By how much less the bank has got than was due.
 const PAID_OUT_LESS: i64 = 500;
 
@@ -228,7 +230,7 @@ pub(super) async fn pay_out(
     let maker = Person::new(office, MAKER, "finance_maker").await?;
     let payout = maker.post(&path, &said).await?;
     let id = payout["id"].as_str().context("a payout without a number")?;
-    let checker = Person::new(office, "chen", "finance_checker").await?;
+    let checker = Person::new(office, CHECKER, "finance_checker").await?;
     checker.post(&format!("/v1/payouts/{id}/approve"), &json!({})).await?;
     planted.add(
         "payouts:unionpay",

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use world::back_end;
 
 /// Who runs head office's machine: what one proposes another approves.
-const ADMINISTRATORS: [&str; 2] = ["zhu", "gao"];
+const ADMINISTRATORS: [&str; 2] = ["office-a", "office-b"];
 
 /// A third site comes in, and never comes again: two people close it.
 ///
@@ -23,6 +23,11 @@ const ADMINISTRATORS: [&str; 2] = ["zhu", "gao"];
 pub(super) async fn closed(chain: &Chain, begins: Wall, planted: &mut Planted) -> anyhow::Result<()> {
     let mut west = join(&chain.office, "west", begins, None).await?;
     west.equal(&chain.office).await?;
+    // What it says of itself, its time zone with it, is written down some moments later.
+    back_end::once(&chain.office, "/v1/sites/west", PATIENCE, |site| {
+        site["said"]["time_zone"].is_string()
+    })
+    .await?;
     west.stop().await?;
     let [one, other] = ADMINISTRATORS;
     let one = Person::new(&chain.office, one, "admin").await?;

@@ -26,7 +26,7 @@ use planted::Planted;
 use std::time::Instant;
 use world::back_end::CHANNEL;
 
-/// The day on which it begins, that of the errors, and the one of which the report is: a bill that never comes is told of two days later.
+/// The day on which it begins, that of most errors, and the one of which the report is: a bill that never comes is told of two days later.
 const FIRST: &str = "2026-03-09";
 const ERRORS: &str = "2026-03-10";
 const LAST: &str = "2026-03-11";
@@ -42,10 +42,12 @@ pub(crate) async fn tell(begun: Instant) -> anyhow::Result<()> {
     let mut planted = Planted::default();
     let row = |text: &str| println!("\n[{:>4.1}s] {text}", begun.elapsed().as_secs_f32());
 
-    row("Another head office, on the evening of 9 March: two sites come in, and two channels.");
-    let (mut chain, paid_in) = first_evening(&mut planted).await?;
+    row(
+        "Another head office, on 9 March: two sites come in, and two channels. The first mistakes are made, each once.",
+    );
+    let (mut chain, paid_in) = first_day(&mut planted).await?;
 
-    row("10 March. Each mistake is made once.");
+    row("10 March. Most mistakes are made, each once.");
     let taken = errors(&mut chain, &paid_in, &mut planted).await?;
 
     row("11 March. The bills of the day before come in, and the bank has got something for them.");
@@ -61,8 +63,8 @@ pub(crate) async fn tell(begun: Instant) -> anyhow::Result<()> {
     chain.evening().await
 }
 
-async fn first_evening(planted: &mut Planted) -> anyhow::Result<(Chain, Vec<Line>)> {
-    let begins = at("2026-03-09T18:00:00")?;
+async fn first_day(planted: &mut Planted) -> anyhow::Result<(Chain, Vec<Line>)> {
+    let begins = at("2026-03-09T12:00:00")?;
     let mut chain = Chain::begin(begins).await?;
     planted.add(
         "site:north",
@@ -74,17 +76,16 @@ async fn first_evening(planted: &mut Planted) -> anyhow::Result<(Chain, Vec<Line
     mishaps::closed(&chain, begins, planted).await?;
     let paid_in = channels::good_day(&chain.office, CHANNEL, FIRST).await?;
     chain.equal().await?;
+    mishaps::forgotten(&mut chain, planted).await?;
+    mishaps::set_aside(&mut chain, planted).await?;
+    orders::rated_otherwise(&mut chain, planted).await?;
     chain.evening().await?;
     Ok((chain, paid_in))
 }
 
 async fn errors(chain: &mut Chain, paid_in: &[Line], planted: &mut Planted) -> anyhow::Result<Taken> {
     chain.morning(at("2026-03-10T12:00:00")?).await?;
-    mishaps::forgotten(chain, planted).await?;
-    mishaps::set_aside(chain, planted).await?;
-    orders::rated_otherwise(chain, planted).await?;
-
-    // It is taken once it has stood still for a while, by whichever process has seen it come.
+    // It is taken once it has stood still for a while: head office goes on for the whole day.
     let brought = channels::bring(&chain.office, CHANNEL, FIRST, paid_in)?;
     planted.add(
         "channel:unionpay",

@@ -377,6 +377,8 @@ impl ThreeSites {
             }
             Ask::Ping => None,
             Ask::Page(number) => return self.page_is_due(site, number),
+            // The station is away: nobody knows which keys count.
+            Ask::Pong(_) if here.world.store().is_none() => None,
             Ask::Pong(bytes) => match here.end.pong(&bytes, clock(now)) {
                 Ok(heard) => {
                     self.time_is_heard(site, heard);
@@ -519,6 +521,9 @@ impl ThreeSites {
     /// As `PUT /v1/sync/tail` takes it.
     fn take_tail(&mut self, site: usize, bytes: &[u8]) -> Result<Result<(), String>, String> {
         let here = &mut self.sites[site];
+        if here.world.store().is_none() {
+            return Ok(Err("the station is away".to_owned()));
+        }
         let Tail(batch) = Tail::from_bytes(bytes, &here.world.site, &here.end.keys())
             .map_err(|error| format!("site {site} does not believe a tail: {error}"))?;
         let tail = batch.unpack().map_err(|error| error.to_string())?;

@@ -232,17 +232,26 @@ impl Site {
         history::boot_at(&self.station, pile, secret, register).await
     }
 
-    /// Waits until head office has all that the station has said, and the books of both are equal. What is not urgent waits ten seconds for
-    /// company; so head office tells the station of another card, whose answer is urgent, and takes the rest along.
+    /// Waits until head office has all that the station has said, and the books of both are equal.
     ///
     /// # Errors
     /// They are not.
     pub(super) async fn equal(&mut self, office: &HeadOfficeProcess) -> anyhow::Result<()> {
-        self.cards += 1;
-        let path = format!("/v1/cards/{}-{}", self.id, self.cards);
-        back_end::told(office, hyper::Method::PUT, &path, &json!({ "member": CARD_OF })).await?;
+        self.hurry(office).await?;
         let equal = world::books::are_equal(&self.station, self.id, office, PATIENCE).await;
         equal.map(drop).with_context(|| self.id)
+    }
+
+    /// What is not urgent waits ten seconds for company on the box. Head office tells the station of another card, and the answer to that is
+    /// urgent and takes the rest along.
+    ///
+    /// # Errors
+    /// Head office refuses it.
+    pub(super) async fn hurry(&mut self, office: &HeadOfficeProcess) -> anyhow::Result<()> {
+        self.cards += 1;
+        let path = format!("/v1/cards/{}-{}", self.id, self.cards);
+        let card = json!({ "member": CARD_OF });
+        back_end::told(office, hyper::Method::PUT, &path, &card).await.map(drop)
     }
 }
 

@@ -53,8 +53,6 @@ pub(super) async fn closed(chain: &Chain, begins: Wall, planted: &mut Planted) -
 /// # Errors
 /// Something does not go as it should.
 pub(super) async fn forgotten(chain: &mut Chain, planted: &mut Planted) -> anyhow::Result<()> {
-    // An order can be sent to a site whose line is up.
-    chain.equal().await?;
     let order = paid_through_head_office(chain, "P6", "1005.0000").await?;
     chain.equal().await?;
     let copy = chain.office.folder().join("copy.sqlite");
@@ -94,6 +92,7 @@ pub(super) async fn set_aside(chain: &mut Chain, planted: &mut Planted) -> anyho
     let path = format!("/v1/members/{STRANGER}/block");
     let blocked = chain.north.station.ask(Method::PUT, &path, Some(&block), None).await?;
     blocked.success()?;
+    chain.north.hurry(&chain.office).await?;
     let broken = back_end::once(&chain.office, "/v1/sites/north", PATIENCE, |site| {
         site["state"] == "broken"
     })

@@ -85,6 +85,8 @@ async fn first_day(planted: &mut Planted) -> anyhow::Result<(Chain, Vec<Line>)> 
 
 async fn errors(chain: &mut Chain, paid_in: &[Line], planted: &mut Planted) -> anyhow::Result<Taken> {
     chain.morning(at("2026-03-10T12:00:00")?).await?;
+    // Orders can be sent to sites whose line is up.
+    chain.equal().await?;
     // It is taken once it has stood still for a while: head office goes on for the whole day.
     let brought = channels::bring(&chain.office, CHANNEL, FIRST, paid_in)?;
     planted.add(

@@ -1,5 +1,5 @@
 //! Head office's books: a true copy of every site's journal, the money that follows from it, and what reconciles the two with what
-//! channels say. There is no network here, no clock and no runtime but the database's own threads: `holdfast-central` gives it both,
+//! channels say. There is no network here, no clock and no runtime but the database's own threads: `holdfast-central` gives it all of them,
 //! and the world of three sites in `lives/` runs this very code.
 //!
 //! | module | holds |

@@ -3,7 +3,7 @@
 use crate::run::{Result, cargo, program, run, succeeds};
 use std::{env, fs, path::Path};
 
-/// A program, the Debian package that has it, and what it is needed for.
+/// A program, or a file by its path, the Debian package that has it, and what it is needed for.
 struct Tool {
     program: &'static str,
     package: &'static str,
@@ -50,7 +50,7 @@ const OF_TESTS: [Tool; 7] = [
 ];
 
 /// What the station is measured against.
-const OF_BENCH: [Tool; 2] = [
+const OF_BENCH: [Tool; 3] = [
     Tool {
         program: "mosquitto",
         package: "mosquitto",
@@ -60,6 +60,11 @@ const OF_BENCH: [Tool; 2] = [
         program: "pgbench",
         package: "postgresql",
         why: "the database whose commits orders are measured against",
+    },
+    Tool {
+        program: "/usr/lib/python3/dist-packages/pandas/__init__.py",
+        package: "python3-pandas",
+        why: "the library that a day's reconciliation is measured against",
     },
 ];
 
@@ -142,6 +147,9 @@ pub(crate) fn is_root() -> bool {
 
 /// Some programs lie in `sbin`, which is not on everybody's path, and PostgreSQL's server in nobody's, by version.
 fn is_installed(name: &str) -> bool {
+    if name.starts_with('/') {
+        return Path::new(name).is_file();
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     let postgresql = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     env::split_paths(&path)

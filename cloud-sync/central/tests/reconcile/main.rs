@@ -6,7 +6,6 @@ mod classes;
 #[allow(dead_code, reason = "the tests of the store use more of it")]
 #[path = "../store/cluster.rs"]
 mod cluster;
-mod import;
 mod payouts;
 mod plans;
 #[allow(dead_code, reason = "the tests of alerts use more of it")]

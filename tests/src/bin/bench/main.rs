@@ -79,7 +79,7 @@ enum Which {
     Recall,
     /// Payments that head office credits.
     TopUps,
-    /// A channel's day is held against its bill.
+    /// A day of a channel and of many sites, and a bill.
     Reconcile,
 }
 

@@ -120,6 +120,15 @@ impl Postgres {
         format!("host={} user=bench dbname=postgres", self.folder.path().display())
     }
 
+    /// The address of another one, which is made.
+    pub(crate) fn new_database(&self, name: &str) -> anyhow::Result<String> {
+        run(self.command("createdb").arg(name))?;
+        Ok(format!(
+            "host={} user=bench dbname={name}",
+            self.folder.path().display()
+        ))
+    }
+
     /// A client program with its connection.
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));

@@ -27,6 +27,7 @@ pub struct Hand {
     client: AsyncClient,
     /// What the connection does, until it ends.
     events: mpsc::UnboundedReceiver<Result<Event, ConnectionError>>,
+    has_ended: bool,
     /// Keeps the connection alive however long the test looks elsewhere.
     connection: JoinHandle<()>,
     boot_id: String,
@@ -80,6 +81,7 @@ impl Hand {
             pile: PileId::new(user)?,
             client,
             events: heard,
+            has_ended: false,
             connection,
             boot_id: format!("{user}-boot-{boot}"),
             seq: 0,
@@ -298,7 +300,12 @@ impl Hand {
 
     /// What the connection did next.
     async fn event(&mut self) -> Result<Event, ConnectionError> {
-        self.events.recv().await.unwrap_or(Err(ConnectionError::RequestsDone))
+        if self.has_ended {
+            return Err(ConnectionError::RequestsDone);
+        }
+        let event = self.events.recv().await.unwrap_or(Err(ConnectionError::RequestsDone));
+        self.has_ended = event.is_err();
+        event
     }
 
     /// Takes one thing that the connection did; returns a packet that came.
@@ -357,8 +364,12 @@ async fn run(mut events: EventLoop, says: mpsc::UnboundedSender<Result<Event, Co
     loop {
         let event = events.poll().await;
         let is_end = event.is_err();
-        if says.send(event).is_err() || is_end {
+        if says.send(event).is_err() {
             return;
+        }
+        if is_end {
+            // Whoever publishes still is told of the end when they look, and not before.
+            std::future::pending::<()>().await;
         }
     }
 }

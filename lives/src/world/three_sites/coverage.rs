@@ -63,14 +63,10 @@ pub enum Mishap {
     PowerWhileRecovering,
     /// A station has rated a bill otherwise than its tariff says, and head office says so.
     WrongRating,
-    /// A station is older than head office, and cannot read what it is told (rule 17).
-    UnreadableDirective,
-    /// Head office signs with another key, which every site believes (rule 11).
-    KeyChanged,
 }
 
 /// The kinds of messages that pass in these lives.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 7] = [
     Kind::Status,
     Kind::Journal,
     Kind::Ping,
@@ -78,10 +74,6 @@ const KINDS: [Kind; 11] = [
     Kind::Tail,
     Kind::Pong,
     Kind::Directive,
-    Kind::Ask,
-    Kind::Answer,
-    Kind::Watch,
-    Kind::Live,
 ];
 
 impl Mishap {
@@ -115,8 +107,6 @@ impl Mishap {
             Self::TailRefused,
             Self::PowerWhileRecovering,
             Self::WrongRating,
-            Self::UnreadableDirective,
-            Self::KeyChanged,
         ];
         let agent = AGENT_DIES_AT.into_iter().map(Self::AgentKilled);
         let office = [Kind::Status, Kind::Journal].map(Self::OfficeKilled);

@@ -59,7 +59,6 @@ pub use long::LongCredit;
 pub use placing::{Order, Placed};
 pub use refunds::{REFUND_APPROVED, REFUND_NOT_MADE, Wanted};
 pub use refused::Refused;
-
 pub(crate) use suspense::clearing;
 pub use topups::{Callback, Credited, Paid};
 pub use undecided::Undecided;

@@ -32,6 +32,15 @@ pub struct Mark {
     pub certain: Option<Certain>,
 }
 
+impl Mark {
+    /// Where elapsed time goes on in the next run of the program, if none is known to have passed meanwhile: later than all that was
+    /// written. In the same moment as the last entry nothing would tell which came first, that entry or a step that the wall clock
+    /// took while the station was off.
+    pub fn goes_on_at(&self) -> Mono {
+        self.mono.after_ms(u64::from(self.wall.is_some()))
+    }
+}
+
 /// A moment by both clocks, at which the wall clock was trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certain {
@@ -92,7 +101,7 @@ impl SiteClock {
                 started: Instant::now(),
                 rate: 1,
             },
-            mono_at_start: mark.mono.after_ms(away),
+            mono_at_start: mark.goes_on_at().after_ms(away),
             ahead_ms: AtomicU64::new(0),
             wall_at_start: None,
         }
@@ -152,9 +161,10 @@ impl SiteClock {
         self.ahead_ms.load(Ordering::SeqCst)
     }
 
-    /// Elapsed time goes on from `mono`, if it has not come so far: that much was counted before this machine was started.
-    pub fn go_on_from(&self, mono: Mono) {
-        let behind_ms = mono.ms_since(self.now().mono);
+    /// Elapsed time goes on after `mono`, if it has not come so far: that much was counted before this machine was started, and was
+    /// written ([`Mark::goes_on_at`]).
+    pub fn go_on_after(&self, mono: Mono) {
+        let behind_ms = mono.after_ms(1).ms_since(self.now().mono);
         self.ahead_ms.fetch_add(behind_ms, Ordering::SeqCst);
     }
 
@@ -264,6 +274,11 @@ impl TrueTime for SiteClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::{
+        card::{Card, HeldBy, Holding},
+        ids::MemberId,
+        station_clock::{ClockStep, StationClock},
+    };
 
     #[test]
     fn elapsed_time_goes_on_from_the_mark() {
@@ -286,6 +301,39 @@ mod tests {
             (5_000 + up_ms..5_000 + up_ms + 60_000).contains(&since),
             "the machine stayed up: {since}"
         );
+    }
+
+    #[test]
+    fn a_step_while_the_station_was_off_came_after_its_last_entry() {
+        let at = |text: &str| Wall::parse(text).unwrap();
+        let [v, u]: [MemberId; 2] = ["v", "u"].map(|id| id.parse().unwrap());
+        let before = SiteClock::resume(&Mark::default()).standing(at("2026-05-01T18:00:00Z"));
+        // The last that was written before the power went: the card is another member's. Then its clock was put back by three hours.
+        let Now { mono, wall } = before.now();
+        let after = SiteClock::resume(&Mark {
+            kernel_boot: None,
+            ..before.mark()
+        })
+        .standing(at("2026-05-01T15:05:00Z"));
+        let found = after.now();
+        assert_eq!(found.mono, mono.after_ms(1));
+        let card = Card::with([(v, wall.after_ms(-3_600_000), Mono(0)), (u.clone(), wall, mono)].map(
+            |(member, since, mono)| Holding {
+                member: Some(member),
+                since,
+                mono: Some(mono),
+            },
+        ));
+        let clock = StationClock {
+            steps: vec![ClockStep {
+                mono: found.mono,
+                at: found.wall,
+                by_ms: found.wall.ms_since(wall),
+            }],
+            ..StationClock::default()
+        };
+        let began = found.wall.after_ms(60_000);
+        assert_eq!(card.held_at(Some(began), &clock), HeldBy::Member(&u));
     }
 
     #[test]
@@ -326,18 +374,18 @@ mod tests {
     fn elapsed_time_goes_on_from_what_was_counted_before() {
         let clock = SiteClock::resume(&Mark::default()).standing(Wall(0));
         clock.advance(1_000);
-        clock.go_on_from(Mono(500));
+        clock.go_on_after(Mono(500));
         assert_eq!(clock.now().mono, Mono(1_000), "it never goes back");
-        clock.go_on_from(Mono(60_000));
+        clock.go_on_after(Mono(60_000));
         clock.advance(5);
         assert_eq!(
             clock.now(),
             Now {
-                mono: Mono(60_005),
+                mono: Mono(60_006),
                 wall: Wall(1_005)
             }
         );
-        assert_eq!(clock.mark().mono, Mono(60_005));
+        assert_eq!(clock.mark().mono, Mono(60_006));
     }
 
     #[tokio::test]

@@ -380,7 +380,7 @@ impl Loop {
             mono,
             credentials,
         } = self.station.store.follow(tail, &clock.mark())?;
-        clock.go_on_from(mono);
+        clock.go_on_after(mono);
         self.station.journal_head.send_replace(head.seq);
         self.change_credentials(credentials, outbound);
         tracing::info!(seq = head.seq, "head office has handed entries back");
@@ -404,7 +404,7 @@ impl Loop {
             Ending::Alone(alone) => Some(alone),
         };
         let store = &self.station.store;
-        clock.go_on_from(store.reader()?.head()?.0.mono);
+        clock.go_on_after(store.reader()?.head()?.0.mono);
         let head = store.end_recovery(alone.clone(), clock.now(), &clock.mark())?;
         let epoch = store.identity().epoch.clone();
         match alone {

@@ -39,7 +39,7 @@ impl Recovering {
         Ok(Some(Self {
             store,
             disk,
-            mono: mark.mono,
+            mono: mark.goes_on_at(),
             since: now,
             certain: mark.certain,
         }))
@@ -87,9 +87,9 @@ impl World {
         let (now, off) = (self.now, self.physics.clock_off_ms);
         let recovering = self.recovering.as_mut().ok_or(TailRefused::NotRecovering)?;
         let followed = recovering.store.follow(tail, &recovering.mark(now, off).1)?;
-        // Elapsed time goes on from the last entry.
+        // Elapsed time goes on after the last entry.
         let passed = recovering.mono.after_ms(now - recovering.since);
-        (recovering.mono, recovering.since) = (passed.max(followed.mono), now);
+        (recovering.mono, recovering.since) = (passed.max(followed.mono.after_ms(1)), now);
         Ok(followed.head)
     }
 

@@ -117,7 +117,7 @@ impl Process {
             disk,
             waiting: VecDeque::new(),
             under_way: None,
-            mono: found.mark.mono.after_ms(away),
+            mono: found.mark.goes_on_at().after_ms(away),
             since: now,
             certain: found.mark.certain,
             random,

@@ -6,7 +6,9 @@ use super::{
 };
 use domain::ids::Randomness;
 use rusqlite::{
-    Connection, ErrorCode, Transaction, TransactionBehavior, params_from_iter,
+    Connection, ErrorCode, Transaction, TransactionBehavior,
+    config::DbConfig,
+    params_from_iter,
     types::{ToSql, ToSqlOutput, ValueRef},
 };
 use std::{
@@ -45,7 +47,7 @@ impl Sqlite {
         connection
             .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;")
             .map_err(failed)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        prepares_once(&connection)?;
         let random = None;
         Ok(Self { connection, random })
     }
@@ -88,10 +90,18 @@ impl Sqlite {
         let settings = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON; \
                         PRAGMA wal_autocheckpoint = 8192; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768;";
         connection.execute_batch(settings).map_err(failed)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        prepares_once(&connection)?;
         let random = None;
         Ok(Self { connection, random })
     }
+}
+
+/// Statements are kept, and have one plan whatever they are run with: SQLite would prepare many of them anew for other values, which
+/// costs more than running them.
+fn prepares_once(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true);
+    kept.map(drop).map_err(failed)
 }
 
 /// Makes the file where there is none, for its owner alone: the key that signs is in it. SQLite gives the files beside it the

@@ -63,10 +63,18 @@ pub enum Mishap {
     PowerWhileRecovering,
     /// A station has rated a bill otherwise than its tariff says, and head office says so.
     WrongRating,
+    /// A station is older than head office, and cannot read what it is told (rule 17).
+    UnreadableDirective,
+    /// Head office signs with another key, which every site believes (rule 11).
+    KeyChanged,
+    /// A station is asked while it is away, and its program says so.
+    AskedWhileAway,
+    /// An answer of several parts has come to head office whole.
+    AnsweredInParts,
 }
 
 /// The kinds of messages that pass in these lives.
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 11] = [
     Kind::Status,
     Kind::Journal,
     Kind::Ping,
@@ -74,6 +82,10 @@ const KINDS: [Kind; 7] = [
     Kind::Tail,
     Kind::Pong,
     Kind::Directive,
+    Kind::Ask,
+    Kind::Answer,
+    Kind::Watch,
+    Kind::Live,
 ];
 
 impl Mishap {
@@ -107,6 +119,10 @@ impl Mishap {
             Self::TailRefused,
             Self::PowerWhileRecovering,
             Self::WrongRating,
+            Self::UnreadableDirective,
+            Self::KeyChanged,
+            Self::AskedWhileAway,
+            Self::AnsweredInParts,
         ];
         let agent = AGENT_DIES_AT.into_iter().map(Self::AgentKilled);
         let office = [Kind::Status, Kind::Journal].map(Self::OfficeKilled);

@@ -4,6 +4,7 @@
 use super::{
     super::{Time, traffic::DIRECTIVES},
     Event, ThreeSites,
+    coverage::Mishap,
     station::clock,
 };
 use books::store::directives;
@@ -21,8 +22,6 @@ use sync::courier::Input;
 const AGAIN: Time = 31_000;
 /// A station that heard nothing for so long has no line.
 const SILENCE: Time = 61_000;
-/// How often a station closes vouchers, in milliseconds.
-const CLOSED_EVERY_MS: i64 = 3_600_000;
 
 type Step = Result<(), String>;
 
@@ -84,7 +83,7 @@ impl ThreeSites {
         };
         let trusted = here.world.physics.clock_lost_ms.is_none();
         let told = here.end.directive(bytes, now, trusted);
-        let told = told.map_err(|error| format!("site {site} does not believe a directive: {error}"))?;
+        let mut told = told.map_err(|error| format!("site {site} does not believe a directive: {error}"))?;
         let signed = SignedDirective::from_bytes(bytes, &here.world.site, &here.end.keys());
         let content = signed.map_err(|error| error.to_string())?.content?;
         let before = here
@@ -100,6 +99,12 @@ impl ThreeSites {
         let handed = super::super::station::wall(self.now, -slow_ms.max(0));
         let first = here.world.desk.handed.entry(told.directive).or_insert(handed);
         *first = handed.min(*first);
+        if let Some(kind) = here.cannot_read
+            && told.content.as_ref().is_ok_and(|directive| directive.kind() == kind)
+        {
+            told.content = Err(format!("unknown variant `{kind}`"));
+            self.met.note(Mishap::UnreadableDirective);
+        }
         if before.is_some_and(|(sha256, _)| sha256 != told.sha256) {
             return Err(format!("site {site} is told two things under {}", told.directive));
         }
@@ -127,20 +132,19 @@ impl ThreeSites {
     pub(super) fn time_is_heard(&mut self, site: usize, heard: HeardTime) {
         let here = &mut self.sites[site];
         here.world.time_is_heard(heard.not_before());
-        let now = clock(self.now).mono;
-        if let Some(up) = here.end.line_changed(now) {
-            here.has_line = up;
-            here.world.push(Work::Told(SiteInput::Line(up)));
-        }
-        let certainly = heard.not_before_at(now);
-        if here
-            .closed
-            .is_none_or(|closed| certainly.ms_since(closed) >= CLOSED_EVERY_MS)
-        {
-            here.closed = Some(certainly);
-            here.world.push(Work::Told(SiteInput::CloseVouchers { certainly }));
-        }
+        self.looks_at_line(site);
         self.listens(site);
+    }
+
+    /// As the daemon does every few seconds: here whenever something may have changed.
+    fn looks_at_line(&mut self, site: usize) {
+        let here = &mut self.sites[site];
+        for input in here.line_watch.look(&here.end, clock(self.now).mono) {
+            if let SiteInput::Line(up) = input {
+                here.has_line = up;
+            }
+            here.world.push(Work::Told(input));
+        }
     }
 
     fn listens(&mut self, site: usize) {
@@ -153,13 +157,14 @@ impl ThreeSites {
     pub(super) fn line_is_silent(&mut self, site: usize) {
         let here = &mut self.sites[site];
         here.listens = false;
-        match here.end.line_changed(clock(self.now).mono) {
-            Some(up) => {
-                here.has_line = up;
-                here.world.push(Work::Told(SiteInput::Line(up)));
-            }
-            None if here.has_line => self.listens(site),
-            None => {}
+        if here.world.store().is_none() {
+            return;
+        }
+        here.world.now = here.world.now.max(self.now);
+        self.looks_at_line(site);
+        // Vouchers are closed while the line is cut as well.
+        if self.sites[site].end.heard().time.is_some() {
+            self.listens(site);
         }
     }
 }

@@ -132,23 +132,32 @@ impl ThreeSites {
         line.cut = None;
         if !self.calm && self.rng.below(100) < 70 {
             let recovering = self.sites[site].world.recovering.is_some();
-            let kinds = match recovering {
-                true => [Kind::Tail, Kind::Tail, Kind::Tail, Kind::Tail, Kind::Ack, Kind::Status],
-                false => [
+            let kinds: &[Kind] = match recovering {
+                true => &[Kind::Tail, Kind::Tail, Kind::Tail, Kind::Tail, Kind::Ack, Kind::Status],
+                false => &[
                     Kind::Journal,
                     Kind::Ack,
                     Kind::Status,
                     Kind::Ping,
                     Kind::Pong,
                     Kind::Directive,
+                    Kind::Ask,
+                    Kind::Answer,
+                    Kind::Watch,
+                    Kind::Live,
                 ],
             };
-            let kind = kinds[usize::try_from(self.rng.below(6)).unwrap_or(0)];
-            let nth = 1 + u32::try_from(self.rng.below(if kind == Kind::Tail { 2 } else { 4 })).unwrap_or(0);
+            let kind = kinds[usize::try_from(self.rng.below(kinds.len() as u64)).unwrap_or(0)];
+            let most = match kind {
+                Kind::Tail | Kind::Ask | Kind::Answer | Kind::Watch | Kind::Live => 2,
+                _ => 4,
+            };
+            let nth = 1 + u32::try_from(self.rng.below(most)).unwrap_or(0);
             let after = self.rng.below(2) == 0;
             self.sites[site].line.cut = Some(Cut { kind, nth, after });
         }
         self.note(|| format!("site {site} is connected"));
+        self.asks_later(site);
         self.tell_courier(site, Input::Connected)
     }
 

@@ -20,6 +20,7 @@
 //! database has its own, which is waited for.
 
 mod after_sales;
+mod asking;
 mod books;
 mod copy;
 pub mod coverage;
@@ -48,6 +49,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const SITES: [&str; 3] = ["north", "south", "west"];
 /// In one of so many lives another site rates a bill otherwise.
 const CROOKED_IN: u64 = 3;
+/// In one of so many a station is older than head office.
+const OLDER_IN: u64 = 4;
+/// In one of so many head office changes its key.
+const ROTATES_IN: u64 = 4;
 /// No life takes more steps than this.
 const STEPS_MAX: u64 = 5_000_000;
 /// How long after the lines are healed head office must have everything: the longest voucher has ended by then.
@@ -157,6 +162,11 @@ enum Event {
     PeopleAccept {
         site: usize,
     },
+    /// Somebody at head office wants to know something of a site, as long as this connection stands.
+    AsksSite {
+        site: usize,
+        connection: u64,
+    },
     /// Somebody does something with members' money.
     Deed(Deed),
 }
@@ -174,6 +184,10 @@ struct ThreeSites {
     rng: Seed,
     /// What is decided of orders that were charged: a stream of its own.
     after_sales: Seed,
+    /// What is asked of stations, and when.
+    asking: Seed,
+    /// The number of the last question.
+    questions: u64,
     events: BTreeMap<(Time, u64), Event>,
     count: u64,
     sites: Vec<Site>,
@@ -181,6 +195,8 @@ struct ThreeSites {
     /// Nothing goes wrong any more.
     calm: bool,
     is_crooked: bool,
+    /// Head office is to sign with another key.
+    rotates_key: bool,
     commits: u64,
     met: Met,
     races: Races,
@@ -203,14 +219,23 @@ impl ThreeSites {
             let world = World::of_site(id, Some(number), of_site, trace.clone());
             Site::new(world, key, office.key())
         });
+        let mut sites: Vec<Site> = sites.collect();
+        if seed % OLDER_IN == 1 {
+            // One of the stations is older than head office, and does not know a kind of directive.
+            let at = seed / OLDER_IN;
+            let kinds = ["lease", "card", "block"];
+            let [site, kind] = [at, at / 3].map(|n| usize::try_from(n % 3).unwrap_or(0));
+            sites[site].cannot_read = Some(kinds[kind]);
+        }
         Ok(Self {
             now: 0,
             events: BTreeMap::new(),
             count: 0,
-            sites: sites.collect(),
+            sites,
             office,
             calm: false,
             is_crooked: seed.is_multiple_of(CROOKED_IN),
+            rotates_key: seed % ROTATES_IN == 2,
             commits: 0,
             met: Met::default(),
             races: Races::default(),
@@ -219,6 +244,8 @@ impl ThreeSites {
             trace,
             rng,
             after_sales,
+            asking: Seed::for_part(seed, "asking"),
+            questions: 0,
         })
     }
 
@@ -342,7 +369,7 @@ impl ThreeSites {
             Event::OfficeStarts => self.office_starts(),
             Event::OfficeIsReplaced => self.office_is_replaced(),
             Event::OfficeWakes => self.office_wakes(),
-            Event::OfficeIsCopied => self.office_is_copied(),
+            Event::OfficeIsCopied => self.office_is_copied_again(),
             Event::OfficeIsLost => self.office_is_lost(),
             Event::PeopleLook => self.people_look(),
             Event::DirectsAgain { site } => self.directs_again(site),
@@ -352,6 +379,7 @@ impl ThreeSites {
             }
             Event::GoesAlone { site } => self.goes_alone(site),
             Event::PeopleAccept { site } => self.people_accept(site),
+            Event::AsksSite { site, connection } => self.asks_site(site, connection),
             Event::Deed(deed) => self.is_done(deed),
         }
     }

@@ -10,6 +10,7 @@ use super::{
         station,
     },
     Event, ThreeSites,
+    coverage::Mishap,
     races::Race,
 };
 use books::{
@@ -50,6 +51,8 @@ pub(super) enum Deed {
     AfterSales,
     /// Head office does what it does once in an hour.
     KeepsRules,
+    /// A person has head office sign with another key, and asks again until it does.
+    RotatesKey,
     /// A wallet that was frozen is let go.
     LetsGo(MemberId),
     /// A member who was blocked may charge again.
@@ -76,6 +79,10 @@ impl ThreeSites {
         self.after(first, Event::Deed(Deed::Anything));
         self.after(HOUR, Event::Deed(Deed::AfterSales));
         self.after(HOUR, Event::Deed(Deed::KeepsRules));
+        if self.rotates_key {
+            let first = self.between(HOUR, 8 * HOUR);
+            self.after(first, Event::Deed(Deed::RotatesKey));
+        }
         Ok(())
     }
 
@@ -83,10 +90,31 @@ impl ThreeSites {
     /// after a fortnight only; no life is so long.
     fn keeps_rules(&mut self) -> Step {
         self.money(|money| money.end_overdue().map(drop))?;
+        self.money(|money| money.end_keys())?;
         for member in self.office.read(|tx| at_sites::owing(tx, None))? {
             self.money(move |money| money.wallet_moved(&member))?;
         }
         Ok(())
+    }
+
+    /// `holdfast-central key rotate`, and a backup after it (decision 0053): what is announced, and then in use, is in no older copy.
+    fn rotates_key(&mut self) -> Step {
+        let rotation = self.may(|money| money.rotate_key(&[]))?;
+        let is_done = rotation.as_ref().is_some_and(|rotation| rotation.next.is_none());
+        if rotation.is_some() {
+            self.office_is_copied()?;
+        }
+        match is_done {
+            true => {
+                self.met.note(Mishap::KeyChanged);
+                self.note(|| "head office signs with another key".to_owned());
+                self.office.signs_anew()
+            }
+            false => {
+                self.after(HOUR, Event::Deed(Deed::RotatesKey));
+                Ok(())
+            }
+        }
     }
 
     /// Does something with members' money, as head office's API does, if anybody is there.
@@ -207,6 +235,7 @@ impl ThreeSites {
                 self.after(HOUR, Event::Deed(Deed::KeepsRules));
                 self.keeps_rules()
             }
+            Deed::RotatesKey => self.rotates_key(),
             Deed::Asks { site, want } => self.asks_for(site, want),
             Deed::Shows { site, text, want } => self.shows(site, &text, want.as_ref()),
             Deed::Stops { site, order } => {
@@ -379,8 +408,16 @@ impl ThreeSites {
     /// As `POST /v1/vouchers` takes it.
     fn shows(&mut self, site: usize, text: &str, want: Option<&Want>) -> Step {
         let here = &mut self.sites[site];
-        let shown = here.end.voucher(text);
-        let shown = shown.map_err(|error| format!("site {site} does not believe a voucher: {error}"))?;
+        here.knows_keys()?;
+        let shown = match here.end.voucher(text) {
+            Ok(shown) => shown,
+            // Nobody is there who could say which keys count.
+            Err(_) if here.world.store().is_none() => {
+                let (text, want) = (text.to_owned(), want.cloned());
+                return self.later(Deed::Shows { site, text, want });
+            }
+            Err(error) => return Err(format!("site {site} does not believe a voucher: {error}")),
+        };
         here.world.desk.vouchers.insert(shown.id.clone(), shown.clone());
         let asked = here.world.ask(Asked::ShowVoucher(Box::new(shown)));
         here.shown.insert(asked);

@@ -26,7 +26,7 @@ use domain::{
 };
 use protocol::{
     frame::State,
-    key::{PublicKey, SigningKey},
+    key::{PublicKey, PublicKeys, SigningKey},
     status::Status,
     topic::Kind,
 };
@@ -205,6 +205,22 @@ impl Office {
         self.running.as_ref().map(|running| running.process.process.clone())
     }
 
+    /// The key was changed: the process that is there signs with it from now on.
+    pub(super) fn signs_anew(&mut self) -> Step {
+        let key = self.signing_key()?;
+        if let Some(running) = &self.running {
+            running.process.key.now_with(key);
+        }
+        Ok(())
+    }
+
+    /// What people put into the configuration of a station: the key that signed first, and what they are told is believed by now.
+    pub(super) fn keys_by_now(&self) -> Result<PublicKeys, String> {
+        let mut keys = self.read(identity::public_keys)?;
+        keys.push(self.key);
+        Ok(PublicKeys(keys))
+    }
+
     /// What it signs with.
     pub(super) fn signing_key(&self) -> Result<SigningKey, String> {
         Ok(self.write(|tx| identity::of(tx, Wall(0)))?.key)
@@ -324,6 +340,9 @@ impl ThreeSites {
     pub(super) fn office_hears(&mut self, site: usize, kind: Kind, bytes: Vec<u8>) -> Step {
         if self.is_agents_last(site, kind) {
             self.agent_dies(site, kind);
+        }
+        if matches!(kind, Kind::Answer | Kind::Live) {
+            return self.is_shown(site, kind, &bytes);
         }
         // Its subscription stands as long as it is believed in.
         let late = self.office.stale.as_mut().and_then(|stale| stale.stands_still.as_mut());

@@ -43,6 +43,13 @@ impl ThreeSites {
         }
     }
 
+    /// The database is copied now, and again later.
+    pub(super) fn office_is_copied_again(&mut self) -> Step {
+        let again = self.between(2 * HOUR, 12 * HOUR);
+        self.after(again, Event::OfficeIsCopied);
+        self.office_is_copied()
+    }
+
     /// The database is copied, whether a process is at it or none.
     pub(super) fn office_is_copied(&mut self) -> Step {
         let tables = self.office.read(tables)?;
@@ -53,8 +60,6 @@ impl ThreeSites {
             paid_in: self.purses.paid_in.clone(),
             twice: self.purses.twice.clone(),
         });
-        let again = self.between(2 * HOUR, 12 * HOUR);
-        self.after(again, Event::OfficeIsCopied);
         Ok(())
     }
 

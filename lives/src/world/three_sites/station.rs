@@ -4,6 +4,7 @@
 use super::{
     super::{MINUTE, SECOND, Time, World, coverage::Fault, recovering::Recovery, station},
     Event, ThreeSites,
+    asking::Asked,
     copy::Mirror,
     coverage::Mishap,
     line::Line,
@@ -13,10 +14,10 @@ use domain::{
     ids::OrderId,
     journal::{Hash, Head},
     site::Input as SiteInput,
-    time::{Mono, Now, Wall},
+    time::{Mono, Now},
 };
 use edge::{
-    head_office::{HeadOffice, Unbelieved},
+    head_office::{HeadOffice, Unbelieved, line_watch::LineWatch},
     station::writer::Work,
     store::{Reader, StoreError, TailRefused},
 };
@@ -78,8 +79,14 @@ pub(super) struct Site {
     pub(super) listens: bool,
     /// The station takes head office to be within reach.
     pub(super) has_line: bool,
-    /// Up to when vouchers were closed by head office's time, in this run of the station.
-    pub(super) closed: Option<Wall>,
+    /// What head office asks of it.
+    pub(super) asked: Asked,
+    /// Head office's keys in its configuration.
+    configured: PublicKeys,
+    /// The kind of directives that its program is too old to read.
+    pub(super) cannot_read: Option<&'static str>,
+    /// What this run of the station is told of the line.
+    pub(super) line_watch: LineWatch,
     pub(super) line: Line,
     /// Every entry that left the station, by number: those of all its journals.
     left: BTreeMap<u64, Vec<(Hash, Vec<u8>)>>,
@@ -110,6 +117,7 @@ pub(super) enum Ask {
     Pong(Vec<u8>),
     Tail(Vec<u8>),
     Directive(Vec<u8>),
+    Get(u64, String),
 }
 
 type Step = Result<(), String>;
@@ -147,7 +155,8 @@ impl Site {
     }
 
     pub(super) fn new(world: World, key: [u8; 32], office: PublicKey) -> Self {
-        let end = end(&world, key, office);
+        let configured = PublicKeys(vec![office]);
+        let end = end(&world, key, configured.clone());
         Self {
             end,
             world,
@@ -173,7 +182,10 @@ impl Site {
             directs_again: false,
             listens: false,
             has_line: false,
-            closed: None,
+            cannot_read: None,
+            asked: Asked::default(),
+            configured,
+            line_watch: LineWatch::default(),
             line: Line::default(),
             left: BTreeMap::new(),
             copy: Mirror::default(),
@@ -213,6 +225,14 @@ impl Site {
             .map(|store| store.reader())
             .transpose()
             .map_err(failed)
+    }
+
+    /// The keys of head office's that count by now, as the API asks before it checks anything.
+    pub(super) fn knows_keys(&self) -> Step {
+        if let Some(reader) = self.reader()? {
+            self.end.know(&reader.head_office().map_err(failed)?);
+        }
+        Ok(())
     }
 
     /// As `PUT /v1/sync/hello` says it.
@@ -324,8 +344,15 @@ impl ThreeSites {
                     continue;
                 }
                 Effect::HandDirective(bytes) => Ask::Directive(bytes),
-                // Nobody asks anything or watches in these lives.
-                Effect::Get { .. } | Effect::Watch(_) | Effect::Unwatch(_) => continue,
+                Effect::Get { id, path } => Ask::Get(id, path),
+                Effect::Watch(order) => {
+                    self.sites[site].asked.follow(order);
+                    continue;
+                }
+                Effect::Unwatch(order) => {
+                    self.sites[site].asked.unfollow(&order);
+                    continue;
+                }
             };
             let takes = self.between(1, 40);
             self.after(takes, Event::Asks { site, agent, ask });
@@ -338,6 +365,7 @@ impl ThreeSites {
         let now = self.now;
         let here = &mut self.sites[site];
         here.world.now = here.world.now.max(now);
+        here.knows_keys()?;
         let answer = match ask {
             Ask::Hello => {
                 let hello = here.hello()?;
@@ -349,6 +377,8 @@ impl ThreeSites {
             }
             Ask::Ping => None,
             Ask::Page(number) => return self.page_is_due(site, number),
+            // The station is away: nobody knows which keys count.
+            Ask::Pong(_) if here.world.store().is_none() => None,
             Ask::Pong(bytes) => match here.end.pong(&bytes, clock(now)) {
                 Ok(heard) => {
                     self.time_is_heard(site, heard);
@@ -362,6 +392,7 @@ impl ThreeSites {
                 self.take_ack(site, &bytes)?;
                 None
             }
+            Ask::Get(id, path) => Some(self.is_asked(site, id, &path)),
             Ask::Tail(bytes) => Some(Input::TailTaken(self.take_tail(site, &bytes)?)),
         };
         match answer {
@@ -485,6 +516,9 @@ impl ThreeSites {
     /// As `PUT /v1/sync/tail` takes it.
     fn take_tail(&mut self, site: usize, bytes: &[u8]) -> Result<Result<(), String>, String> {
         let here = &mut self.sites[site];
+        if here.world.store().is_none() {
+            return Ok(Err("the station is away".to_owned()));
+        }
         let Tail(batch) = Tail::from_bytes(bytes, &here.world.site, &here.end.keys())
             .map_err(|error| format!("site {site} does not believe a tail: {error}"))?;
         let tail = batch.unpack().map_err(|error| error.to_string())?;
@@ -513,11 +547,14 @@ impl ThreeSites {
     /// Looks what has become of a station after it did something.
     pub(super) fn look_at(&mut self, site: usize) -> Step {
         let is_up = self.is_up(site);
-        let office = self.office.key();
         let here = &mut self.sites[site];
         if here.run != here.world.processes {
             here.run = here.world.processes;
-            here.end = end(&here.world, here.key, office);
+            if here.restores != here.world.restores {
+                // Its copy may be from before head office's other key (decision 0053).
+                here.configured = self.office.keys_by_now()?;
+            }
+            here.end = end(&here.world, here.key, here.configured.clone());
             if is_up {
                 self.met.note(Mishap::StationDown);
             }
@@ -536,7 +573,7 @@ impl ThreeSites {
                     self.switch_wan(site, true);
                 }
             }
-            (self.sites[site].closed, self.sites[site].has_line) = (None, false);
+            (self.sites[site].line_watch, self.sites[site].has_line) = (LineWatch::default(), false);
             if self.sites[site].fetch.take().is_some() {
                 self.tell_courier(site, Input::StationAway)?;
             }
@@ -550,6 +587,7 @@ impl ThreeSites {
                 self.agent_ends(site);
             }
         }
+        self.shows_orders(site)?;
         self.directives_are_taken(site)?;
         self.vouchers_are_answered(site);
         self.drivers_want(site);
@@ -586,6 +624,7 @@ impl ThreeSites {
     fn agent_ends(&mut self, site: usize) {
         self.note(|| format!("the agent of site {site} is gone"));
         let here = &mut self.sites[site];
+        here.asked.program_ends();
         (here.courier, here.fetch, here.handing) = (Courier::new(), None, None);
         here.agent_is_up = false;
         here.agent += 1;
@@ -623,9 +662,9 @@ impl ThreeSites {
     }
 }
 
-fn end(world: &World, key: [u8; 32], office: PublicKey) -> HeadOffice {
+fn end(world: &World, key: [u8; 32], configured: PublicKeys) -> HeadOffice {
     let own = SigningKey::from_seed(key);
-    HeadOffice::new(world.site.clone(), PublicKeys(vec![office]), own)
+    HeadOffice::new(world.site.clone(), configured, own)
 }
 
 /// Elapsed time as the station's end of the line counts it, and the time that it is.

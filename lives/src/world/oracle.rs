@@ -170,7 +170,7 @@ impl Oracle {
             return Err(format!("journal entry {} follows {}", entry.stamp.seq, self.head));
         }
         (self.head, self.hash) = (entry.stamp.seq, hash);
-        let now = self.judged.at(self.head, hash, now);
+        let now = self.judged.at(hash, now);
         let told = self.tell_registers(&entry);
         self.rows.apply(entry.stamp, &entry.fact, &mut Changes::default());
         let judged = told.and_then(|()| self.judge(&entry, desk, physics, now));
@@ -520,7 +520,7 @@ impl Oracle {
                 }
                 let sampled = self.book(order)?.sampled;
                 let look = || physics.check_bill(order, (*basis, bill), sampled, now).err();
-                let doubt = self.judged.doubt(entry.stamp.seq, look);
+                let doubt = self.judged.doubt(&self.hash, look);
                 self.book(order)?.doubt = doubt;
                 Ok(())
             }

@@ -214,15 +214,10 @@ pub fn each_difference<E: From<StoreError>>(
         "until IS NULL AND leg = $3 AND source = $4 AND class = $5 AND day <= $2 AND (ref, file, line, is_matched) > ($6, $7, $8, $9)",
         "ref, file, line, is_matched",
     );
-    let classes = Class::ALL.into_iter().filter(|class| *class != Class::Pending);
-    for class in classes {
-        for leg in Leg::ALL {
-            for source in Source::ALL {
-                let of = [leg.code().into(), source.code().into(), class.code().into()];
-                let begin = vec!["".into(), Value::Int(0), Value::Int(0), Value::Int(-1)];
-                pages(tx, &open, (scope, day, &of), begin, &[3, 4, 5, 6], &mut take)?;
-            }
-        }
+    for (class, leg, source) in open_kinds(tx, scope)? {
+        let of = [leg.code().into(), source.code().into(), class.code().into()];
+        let begin = vec!["".into(), Value::Int(0), Value::Int(0), Value::Int(-1)];
+        pages(tx, &open, (scope, day, &of), begin, &[3, 4, 5, 6], &mut take)?;
     }
     let over = statement(
         "until >= $2 AND day <= $2 AND class > 1 AND (until, leg, source, ref, file, line, class, is_matched) > ($3, $4, $5, $6, $7, $8, $9, \
@@ -248,6 +243,29 @@ pub fn each_difference<E: From<StoreError>>(
         &[8, 0, 1, 3, 4, 5, 2, 6],
         &mut take,
     )
+}
+
+/// Which differences of a scope are open, by their classes: each kind is found by where the index goes on after the one before, so that it
+/// costs nothing how many there are of one.
+fn open_kinds(tx: &mut dyn Tx, scope: &str) -> Result<Vec<(Class, Leg, Source)>, StoreError> {
+    let broken = || StoreError::Broken("a verdict".to_owned());
+    let (mut kinds, mut after) = (Vec::new(), (0, 0, 0));
+    loop {
+        let next = tx.query_optional(
+            "SELECT leg, source, class FROM verdict WHERE scope = $1 AND until IS NULL AND (leg, source, class) > ($2, $3, $4) \
+             ORDER BY leg, source, class LIMIT 1",
+            &[scope.into(), after.0.into(), after.1.into(), after.2.into()],
+        )?;
+        let Some(mut row) = next else { break };
+        after = (row.int(0)?, row.int(1)?, row.int(2)?);
+        let class = Class::of_code(after.2).ok_or_else(broken)?;
+        let (leg, source) = (Leg::of_code(after.0), Source::of_code(after.1));
+        if class != Class::Pending {
+            kinds.push((class, leg.ok_or_else(broken)?, source.ok_or_else(broken)?));
+        }
+    }
+    kinds.sort_unstable();
+    Ok(kinds)
 }
 
 /// Reads page after page; a page begins after the columns `key` of the last row of the one before it.

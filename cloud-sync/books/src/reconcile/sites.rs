@@ -6,7 +6,7 @@ use super::{
     cut::{Cut, Journal},
     days::{Window, last_due, latest, night_of},
     funds::NotRun,
-    site_day::{self, OfReport, Said},
+    site_day::{self, OfReport},
     small::{self, Days},
     totals::{SiteTotals, Sum, Totals},
     words::{Class, Ended, Leg, Source},
@@ -15,7 +15,7 @@ use crate::{
     desk::Clock,
     store::{
         Db, StoreError, Tx, branches,
-        findings::{self, Found},
+        findings::Found,
         jobs::AHEAD_MS_MAX,
         reconcile_decided as decided,
         reconcile_runs::{self as runs, Run, Status},
@@ -28,6 +28,7 @@ use domain::{
     ids::SiteId,
     journal::Head,
     time::{Day, Wall, Zone},
+    units::Fen,
 };
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -298,17 +299,13 @@ impl Task {
         let kind = (Leg::Orders, Source::Order, Class::Books);
         let open = verdicts::open_before(tx, &plan.scope, kind, self.day)?;
         let sold = site_days::sold(tx, &plan.site.id, &plan.followed, (self.day, after, to), &plan.scope)?;
-        // Where more was given back than the bill says, no more can be taken off what is booked as sold: it is as much as was given back.
-        // That is said already, with both values.
-        let too_much = findings::on_branch(tx, &plan.site.id, plan.site.branch, findings::Class::OverRefund)?;
-        let too_much: Vec<Said> = too_much
-            .iter()
-            .map(|found| site_day::of_finding(found, self.day))
-            .collect();
         for of in sold {
             let said = site_day::of_order(&of, self.day, self.window.end);
-            let is_same = |one: &Said| (&one.order, one.ours, one.theirs) == (&said.order, said.ours, said.theirs);
-            if of.booked != of.fee && !too_much.iter().any(is_same) {
+            let given_back = match of.booked == of.fee {
+                true => Fen::ZERO,
+                false => site_days::given_back(tx, &plan.site.id, &of.order)?,
+            };
+            if !of.is_booked(given_back) {
                 self.told.said.push(said);
             } else if open.contains(&of.order) {
                 self.told.over.push(said.row);

@@ -14,9 +14,11 @@ use domain::{
     energy::{ConnectorDay, EnergyReport},
     ids::SiteId,
     journal::Head,
+    settlement::Paid,
     time::{Day, Wall, Zone},
     units::{Energy, Fen},
 };
+use serde::Deserialize;
 
 /// A day that has ended, by the site's journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -279,6 +281,31 @@ pub struct Sold {
     pub booked: Fen,
     /// By its bill.
     pub fee: Fen,
+}
+
+impl Sold {
+    /// Whether as much is booked as should be, if so much was given back of the order. Where that is more than the bill says (OVER_REFUND)
+    /// no more can be taken off what is booked as sold: it is as much as was given back.
+    pub fn is_booked(&self, given_back: Fen) -> bool {
+        self.booked == self.fee || (given_back > self.fee && self.booked == given_back)
+    }
+}
+
+/// What was given back of an order after it was settled, by its row.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn given_back(tx: &mut dyn Tx, site: &SiteId, order: &str) -> Result<Fen, StoreError> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct OfRow {
+        paid: Paid,
+    }
+    let statement = "SELECT row FROM r_order WHERE site = $1 AND id = $2";
+    let row = tx.query_optional(statement, &[site.as_str().into(), order.into()])?;
+    let Some(mut row) = row else { return Ok(Fen::ZERO) };
+    let of: OfRow = serde_json::from_str(&row.text(0)?).map_err(|error| StoreError::Broken(error.to_string()))?;
+    Ok(of.paid.refunded)
 }
 
 /// Orders that are over and may not be booked as they are billed, whether they are or not: those of a day; those of which entries after one

@@ -143,6 +143,15 @@ impl<'a> Yard<'a> {
         );
     }
 
+    fn gives_back(&self, order: &str, refunded: i64) {
+        let paid = serde_json::json!({
+            "electricity": "0.00", "service": "0.00", "rebated": "0.00", "debt": "0.00", "refunded": Fen(refunded),
+        });
+        let row = serde_json::json!({ "paid": paid }).to_string();
+        let statement = "UPDATE r_order SET row = $2 WHERE site = 'north' AND id = $1";
+        self.world.execute(statement, vec![order.into(), row.as_str().into()]);
+    }
+
     /// What an entry books of an order as sold.
     fn books(&self, order: &str, (branch, seq): (i64, i64), fen: i64) {
         self.world.execute(
@@ -509,9 +518,11 @@ fn an_order_that_is_booked_anew_later_is_looked_at_on_that_day(world: &World) {
 
 fn an_order_of_which_too_much_was_given_back_is_named_once(world: &World) {
     let yard = Yard::new(world);
-    // Once too much was given back of an order, what is booked of it differs from its bill by the same. Of the second something else does.
-    for (order, seq, booked) in [("o1", 4, 100), ("o2", 6, 200)] {
-        yard.order(order, D1, 300);
+    // Once more was given back of an order than its bill says, no more can be taken off what is booked of it. Of the second something else
+    // is wrong as well, and of the third nothing was given back, whatever was found of it once.
+    for (order, seq, booked, given_back) in [("o1", 4, 300, 300), ("o2", 6, 200, 300), ("o3", 8, 300, 0)] {
+        yard.order(order, D1, 100);
+        yard.gives_back(order, given_back);
         yard.books(order, (0, i64::try_from(seq).unwrap()), booked);
         yard.finds_of(
             Some(order),
@@ -528,7 +539,9 @@ fn an_order_of_which_too_much_was_given_back_is_named_once(world: &World) {
         [
             "OVER_REFUND 2026-03-09 2026-03-09 100 300 200",
             "OVER_REFUND 2026-03-09 2026-03-09 100 300 200",
-            "BOOKS 2026-03-09 2026-03-09 200 300 100"
+            "OVER_REFUND 2026-03-09 2026-03-09 100 300 200",
+            "BOOKS 2026-03-09 2026-03-09 200 100 -100",
+            "BOOKS 2026-03-09 2026-03-09 300 100 -200"
         ]
     );
 }

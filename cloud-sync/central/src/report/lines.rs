@@ -105,6 +105,7 @@ pub fn difference(of: &Difference, scope: &str, (day, on): (Day, Day)) -> Vec<Ce
         energy(of.ours).into(),
         energy(of.theirs).into(),
         about(is_order).into(),
+        of.status.clone().into(),
     ]
 }
 

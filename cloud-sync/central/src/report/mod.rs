@@ -123,6 +123,7 @@ const DIFFERENCES: &[Column] = &[
     column("billed_kwh", 14),
     column("register_kwh", 14),
     column("order", 34),
+    column("channel_says", 16),
 ];
 const BILLS: &[Column] = &[
     column("channel", 16),

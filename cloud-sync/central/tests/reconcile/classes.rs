@@ -2,10 +2,15 @@
 
 use crate::{
     on_both,
+    reports::report,
     world::{World, paid, refunded},
 };
-use central::{reconcile::totals::Sum, store::reconcile_runs::Status};
-use domain::units::Fen;
+use central::{
+    reconcile::totals::Sum,
+    report::{Format, Sheet, written::Which},
+    store::reconcile_runs::Status,
+};
+use domain::{time::Day, units::Fen};
 
 on_both! {
     matched_what_was_credited_and_is_on_the_bill_is_nothing_to_look_at
@@ -223,6 +228,25 @@ fn status_is_not_that_it_was_paid(world: &World) {
             "STATUS payment t4 - 700",
             "STATUS refund r1 - -100"
         ]
+    );
+    // The report says the channel's word of each.
+    let day: Day = D1.parse().unwrap();
+    let (json, _) = report(world, Which::all(day, day), (Format::Json, Sheet::Differences)).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let rows = json["differences"].as_array().unwrap().iter();
+    let says: Vec<_> = rows
+        .map(|row| (row["reference"].as_str().unwrap(), &row["channel_says"]))
+        .collect();
+    let closed = |reference| (reference, "已关闭");
+    let words = ["t1", "t2", "t3", "t4"]
+        .map(closed)
+        .into_iter()
+        .chain([("r1", "退款失败")]);
+    assert!(
+        words.eq(says
+            .iter()
+            .map(|(reference, word)| (*reference, word.as_str().unwrap()))),
+        "{says:?}"
     );
 }
 

@@ -35,6 +35,8 @@ pub struct Difference {
     pub out_no: Option<String>,
     /// File and line, where it is a line.
     pub line: Option<(u64, u64)>,
+    /// What the channel says in it of how far the payment or refund is, in its own word.
+    pub status: Option<String>,
     /// The day of the row itself.
     pub of_day: Day,
     /// When it was.
@@ -127,7 +129,7 @@ fn statement(which: &str, order: &str) -> String {
     format!(
         "SELECT n.leg, n.source, n.class, n.ref, n.file, n.line, n.is_matched, n.day, n.until, n.ended, n.of_day, n.at, n.amount, n.ours, \
          n.theirs, n.other, l.out_no, d.id, d.state, d.assigned, d.amount, d.ours, d.theirs, d.is_matched, s.amount, s.state, \
-         c.kind, c.member, c.reason, c.maker, c.state, c.checker, d.since \
+         c.kind, c.member, c.reason, c.maker, c.state, c.checker, d.since, l.status \
          FROM (SELECT * FROM verdict WHERE scope = $1 AND {which} ORDER BY {order} LIMIT {PAGE}) n \
          LEFT JOIN discrepancy d ON d.scope = n.scope AND d.leg = n.leg AND d.source = n.source AND d.ref = n.ref AND d.of_day = n.of_day \
          AND d.n = n.n AND d.class = n.class \
@@ -152,6 +154,7 @@ fn difference(mut row: Row) -> Result<Difference, StoreError> {
         payment: row.optional_text(15)?,
         out_no: row.optional_text(16)?.filter(|out_no| !out_no.is_empty()),
         line: (line > 0).then_some((file, line)),
+        status: row.optional_text(33)?,
         of_day: day(row.text(10)?)?,
         at: Wall(row.int(11)?),
         day: day(row.text(7)?)?,

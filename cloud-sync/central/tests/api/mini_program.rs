@@ -346,6 +346,11 @@ pub(crate) async fn its_own_token_starts_an_order_reads_it_follows_it_and_stops_
         let reply = day.office.get(&back_end, &path).await;
         reply.problem(404, "unknown-order");
     }
+    let stop_own = format!("{path_of_own}/stop");
+    let reply = day.office.post(&back_end, &stop_own, &json!({})).await;
+    reply.problem(404, "unknown-order");
+    let service = day.office.machine("service", &["service"]).await;
+    day.office.post(&service, &stop_own, &json!({})).await.expect(202);
     day.office.get(&viewer, &path_of_own).await.expect(200);
     for path in [format!("{path}/bill"), format!("{path}/log"), "/v1/orders".to_owned()] {
         let reply = day.office.get(&back_end, &path).await;

@@ -12,7 +12,7 @@ use crate::{
     },
     webhook::Webhook,
 };
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use std::{sync::Arc, time::Duration};
 
 /// How often it is looked for events that are due.
@@ -64,31 +64,45 @@ impl Delivery {
         self.db.write(move |tx| inbox::begin(tx, now)).await
     }
 
-    /// Sends what is due; how many events were taken.
+    /// Sends what is due until nothing is; how many events were taken. Whoever does not answer keeps one place of [`AT_ONCE`] and nobody
+    /// else waiting: the others are looked for meanwhile.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`], once what is under way has ended.
     pub async fn look(&self) -> Result<usize, StoreError> {
-        let mut taken = 0;
+        let (mut taken, mut failed) = (0, None);
+        let mut runs = FuturesUnordered::new();
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        let mut is_time = true;
         loop {
-            let now = self.clock.wall();
-            // As a rule there is nothing, and nobody is kept waiting for that.
-            if !self.db.read(move |tx| inbox::is_due(tx, now)).await? {
-                return Ok(taken);
+            // Several are claimed at a time: it is a transaction of its own.
+            if failed.is_none() && (is_time || runs.len() <= AT_ONCE / 2) {
+                match self.claim(AT_ONCE - runs.len()).await {
+                    Ok(claimed) => runs.extend(claimed.into_iter().map(|claimed| self.send_run(claimed))),
+                    Err(error) => failed = Some(error),
+                }
             }
-            let claimed = self
-                .db
-                .write(move |tx| inbox::claim(tx, now, now.after_ms(CLAIM_MS), AT_ONCE as u64))
-                .await?;
-            if claimed.is_empty() {
-                return Ok(taken);
-            }
-            let runs = futures_util::stream::iter(claimed).map(|claimed| self.send_run(claimed));
-            let runs: Vec<Result<usize, StoreError>> = runs.buffer_unordered(AT_ONCE).collect().await;
-            for run in runs {
-                taken += run?;
+            is_time = false;
+            tokio::select! {
+                run = runs.next() => match run {
+                    Some(Ok(sent)) => taken += sent,
+                    Some(Err(error)) => failed = Some(error),
+                    None => return failed.map_or(Ok(taken), Err),
+                },
+                _ = looks.tick() => is_time = true,
             }
         }
+    }
+
+    /// So many events that are due, if there are any, for this process alone.
+    async fn claim(&self, most: usize) -> Result<Vec<Claimed>, StoreError> {
+        let now = self.clock.wall();
+        // As a rule there is nothing, and nobody is kept waiting for that.
+        if most == 0 || !self.db.read(move |tx| inbox::is_due(tx, now)).await? {
+            return Ok(Vec::new());
+        }
+        let until = now.after_ms(CLAIM_MS);
+        self.db.write(move |tx| inbox::claim(tx, now, until, most as u64)).await
     }
 
     /// Sends an event, and those of its member after it as long as they are taken; how many were.

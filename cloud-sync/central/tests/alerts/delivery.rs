@@ -25,6 +25,7 @@ on_both! {
     several_that_tell_one_member_at_once_leave_no_gap_and_what_was_told_is_not_told_again
     a_back_end_that_is_down_for_a_day_is_told_everything_in_order_when_it_is_back
     a_back_end_that_does_not_answer_is_told_again
+    what_is_told_while_another_members_event_gets_no_answer_does_not_wait_for_it
     a_redirect_is_not_followed_and_what_was_redirected_is_a_dead_letter
     nothing_is_sent_into_a_private_network_unless_that_is_configured
     an_event_that_is_answered_500_holds_up_its_member_and_nobody_else
@@ -37,6 +38,8 @@ on_both! {
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 86_400_000;
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn webhook(home: &Home, address: &WebhookAddress, authority: Option<&Path>) -> Webhook {
     let secret = home.put("secret", SECRET);
@@ -206,6 +209,35 @@ async fn a_back_end_that_does_not_answer_is_told_again(home: Home) {
     let patient = telling(&home, &db, webhook(&home, &plain(&server), None)).await;
     assert_eq!(patient.look().await, Ok(2));
     assert_eq!(server.heard.ids(), ["a1", "a1", "a1", "a2"]);
+}
+
+async fn what_is_told_while_another_members_event_gets_no_answer_does_not_wait_for_it(home: Home) {
+    let db = home.open().await;
+    let server = Server::start(None).await;
+    // It is given up long after the test has.
+    let hook = webhook(&home, &plain(&server), None).within(20 * PATIENCE);
+    let delivery = telling(&home, &db, hook).await;
+    server.heard.answer_to("a1", NEVER);
+    tell(&db, BEGIN, &[("ann", "a1")]).await;
+    let heard = |ids: &'static [&'static str]| async {
+        while server.heard.ids() != ids {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let others = async {
+        heard(&["a1"]).await;
+        tell(&db, BEGIN, &[("bob", "b1")]).await;
+        heard(&["a1", "b1"]).await;
+    };
+    let told = async {
+        tokio::select! {
+            looked = delivery.look() => panic!("nobody answered: {looked:?}"),
+            () = others => {}
+        }
+    };
+    tokio::time::timeout(PATIENCE, told)
+        .await
+        .expect("bob is told meanwhile");
 }
 
 async fn a_redirect_is_not_followed_and_what_was_redirected_is_a_dead_letter(home: Home) {

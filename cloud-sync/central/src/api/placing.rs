@@ -139,7 +139,7 @@ fn view(of: &placings::Placing, now: domain::time::Wall) -> PlacingView {
     request_body = PlaceAtSite,
     responses(
         (status = 202, description = "On its way: `GET /v1/orders/{order}` says how far", body = PlacingView),
-        (status = 409, description = "`too_little_in_wallet`, with `lies`: the sites that have the member's money; `member_owes`; …",
+        (status = 409, description = "`too-little-in-wallet`, with `lies`: the sites that have the member's money; `member-owes`; …",
             body = super::dto::problem::ProblemDetails, content_type = "application/problem+json"),
     ),
     security(("bearer" = ["station"])),

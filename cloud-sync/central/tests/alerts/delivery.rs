@@ -219,8 +219,9 @@ async fn what_is_told_while_another_members_event_gets_no_answer_does_not_wait_f
     let delivery = telling(&home, &db, hook).await;
     server.heard.answer_to("a1", NEVER);
     tell(&db, BEGIN, &[("ann", "a1")]).await;
-    let heard = |ids: &'static [&'static str]| async {
-        while server.heard.ids() != ids {
+    let hears = &server.heard;
+    let heard = |ids: &'static [&'static str]| async move {
+        while hears.ids() != ids {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

@@ -8,6 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Head office's own accounts, which are of no site and of no member.
+const OWN: [&str; 3] = ["bank", "refund", "writeoff"];
+
 /// What both have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Equal {
@@ -81,8 +84,11 @@ async fn accounts_of(head_office: &HeadOfficeProcess, site: &str) -> anyhow::Res
             .read()?;
         for account in page["items"].as_array().context("no list of accounts")? {
             let (name, balance) = pair(account, "name")?;
-            // Some are head office's own, such as `refund`.
             let Some((kind, of)) = name.split_once(':') else {
+                ensure!(
+                    OWN.contains(&name.as_str()),
+                    "{name} is no account that head office is known to have"
+                );
                 continue;
             };
             let name = match of.split_once(':') {

@@ -1,7 +1,7 @@
 //! Why something is not done.
 
 use super::Undecided;
-use crate::store::adjustments::OfFinding;
+use crate::store::{adjustments::OfFinding, people};
 use domain::{
     ids::{MemberId, OrderId, SiteId},
     order::State as OrderState,
@@ -146,10 +146,7 @@ pub enum Refused {
         state: &'static str,
     },
     /// It takes two.
-    #[error(
-        "{proposed_by} has proposed this, and another person has to approve it, under a name of their own or with a token that another has \
-         made; you are {by}"
-    )]
+    #[error("{}", people::not_two(.proposed_by, .by))]
     SamePerson {
         /// Who proposed it.
         proposed_by: String,

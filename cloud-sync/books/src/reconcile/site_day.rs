@@ -167,10 +167,25 @@ pub fn of_finding(found: &Found, of_day: Day) -> Said {
         let fen: Option<Fen> = serde_json::from_value(whole.clone()).ok();
         fen.map(|fen| fen.0)
     };
-    let (ours, theirs) = (money(&detail["here"]), money(&detail["site"]));
+    let values = |of: &Value| (money(&of["here"]), money(&of["site"]));
+    let apart = |(ours, theirs): (Option<i64>, Option<i64>)| Some(theirs? - ours?);
     // Of many members only some are named.
     let said = money(&detail["amount"]).or_else(|| money(&detail["in_all"]));
-    let differs = ours.zip(theirs).map(|(ours, theirs)| theirs - ours);
+    let (ours, theirs) = match found.finding.class {
+        // Accounts of a balance sheet add up to nothing on both sides: both values are of the one that differs most, the first of several.
+        Finds::Books => {
+            let accounts = detail["accounts"].as_array().into_iter().flatten().map(values);
+            let most = accounts.min_by_key(|of| std::cmp::Reverse(apart(*of).map(i64::abs)));
+            most.unwrap_or_default()
+        }
+        // What members had at the site that was closed, what was held for orders with it and less what they owed; and what its till had.
+        Finds::Closed => {
+            let totals = ["allowance", "held", "debt"].map(|of| money(&detail[of]["total"]));
+            (totals.into_iter().sum(), money(&detail["cash"]))
+        }
+        _ => values(&detail),
+    };
+    let differs = apart((ours, theirs));
     let (leg, class) = match found.finding.class {
         Finds::Rating => (Leg::Orders, Class::Rating),
         Finds::Books => (Leg::Orders, Class::Books),
@@ -198,6 +213,16 @@ pub fn of_finding(found: &Found, of_day: Day) -> Said {
         theirs,
         order: found.finding.order.as_ref().map(ToString::to_string),
     }
+}
+
+/// The number of a row as people read it. That of an entry of a journal is told from others by when something was found in it, which is kept
+/// beside it as a number.
+pub fn reference_told(source: Source, reference: &str) -> String {
+    let of_entry = || {
+        let (seq, found_at) = reference.split_once(' ').filter(|_| source == Source::Entry)?;
+        Some(format!("entry {seq}, found {}", Wall(found_at.parse().ok()?)))
+    };
+    of_entry().unwrap_or_else(|| reference.to_owned())
 }
 
 /// The books of an order are not what its bill says.

@@ -136,7 +136,7 @@ impl Plan {
         let Some(site) = sites::find(tx, id)? else {
             return Ok(None);
         };
-        let Some(zone) = site_days::zone(tx, id, latest(now))? else {
+        let Some(zone) = zone_of(tx, &site, now)? else {
             return Ok(None);
         };
         let scope = scope_of(id);
@@ -155,7 +155,8 @@ impl Plan {
                 last_final,
                 begun_at: before.map(|(_, said_at)| said_at),
                 ended: &ended,
-                goes_on: site.day,
+                // Of one that was closed before it said any day: that of its closure.
+                goes_on: site.day.or(site.closed_at.map(|at| zone.day_of(at))),
                 closed: site.closed_at.map(|at| (site.head, at)),
             },
             &zone,
@@ -369,6 +370,13 @@ fn sha256(text: &str) -> String {
     hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Where a site's days begin. One that was closed before it had said so says it no more: what is open there is of a day by the clocks by which
+/// head office counts what it finds.
+fn zone_of(tx: &mut dyn Tx, site: &Site, now: Wall) -> Result<Option<Zone>, StoreError> {
+    let said = site_days::zone(tx, &site.id, latest(now))?;
+    Ok(said.or_else(|| site.closed_at.map(|_| Zone::default())))
+}
+
 /// The sites of which something may be due, each with a word for all that it goes by: another word is other work.
 ///
 /// # Errors
@@ -376,7 +384,7 @@ fn sha256(text: &str) -> String {
 pub fn due(tx: &mut dyn Tx, now: Wall) -> Result<Vec<(SiteId, String)>, StoreError> {
     let mut due = Vec::new();
     for site in sites::all(tx)? {
-        if let Some(zone) = site_days::zone(tx, &site.id, latest(now))? {
+        if let Some(zone) = zone_of(tx, &site, now)? {
             let last = last_due(&zone, now);
             let known = site_days::known(tx, &site, last.plus(-LATE_DAYS))?;
             due.push((site.id, format!("{last} {} {known}", zone.name())));

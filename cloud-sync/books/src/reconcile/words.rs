@@ -129,6 +129,36 @@ impl Class {
         }
     }
 
+    /// The legs in which a report may have it. PENDING is in none: it differs from nothing.
+    pub const fn legs(self) -> &'static [Leg] {
+        match self {
+            Self::Pending => &[],
+            Self::Long
+            | Self::Short
+            | Self::Amount
+            | Self::Status
+            | Self::Fee
+            | Self::Duplicate
+            | Self::Ambiguous
+            | Self::RefundOrphan => &[Leg::Funds],
+            Self::OverRefund => &[Leg::Funds, Leg::Orders],
+            Self::FileMissing | Self::JournalGap => &[Leg::Sources],
+            Self::Rating => &[Leg::Orders, Leg::Meters],
+            Self::Books
+            | Self::Fork
+            | Self::SetAside
+            | Self::Closed
+            | Self::MemberId
+            | Self::Forgotten
+            | Self::AboveFork => &[Leg::Orders],
+            Self::Cash => &[Leg::Till],
+            Self::Energy | Self::RegisterGap | Self::Rollback | Self::Unbilled | Self::NoMeter | Self::Conflict => {
+                &[Leg::Meters]
+            }
+            Self::Payout => &[Leg::Bank],
+        }
+    }
+
     /// Its number.
     pub const fn code(self) -> i64 {
         self as i64

@@ -363,6 +363,26 @@ pub fn are_two(tx: &mut dyn Tx, one: (&str, Wall), other: (&str, Wall)) -> Resul
     })
 }
 
+/// Why somebody may not approve what this one has proposed, and what is to be done: somebody who is alone on head office's own machine has to
+/// know that no other name will do.
+pub fn not_two(proposed_by: &str, by: &str) -> String {
+    if is_anonymous(proposed_by) {
+        return format!(
+            "{proposed_by} has proposed this on head office's own machine, where nobody knows who that was, so nobody can approve it: reject \
+             it, make a person for each of two (`holdfast-central user add`), and let one propose it anew and the other approve it"
+        );
+    }
+    let other =
+        format!("{proposed_by} has proposed this, and another person has to approve it, under a name of their own");
+    match is_anonymous(by) {
+        true => format!(
+            "{other}; you are {by}, who may be anybody on head office's own machine: log in as a person whom \
+             `holdfast-central user add` has made"
+        ),
+        false => format!("{other} or with a token that another has made; you are {by}"),
+    }
+}
+
 /// Who acts by a name.
 fn behind(tx: &mut dyn Tx, (name, at): (&str, Wall)) -> Result<Option<String>, StoreError> {
     let (mut name, mut at) = (name.to_owned(), at);

@@ -97,7 +97,7 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
             &["CREATE TABLE ended_key (public_key TEXT PRIMARY KEY, ends BIGINT NOT NULL)"],
             dialect,
         ),
-        13 => of_both(suspense::SINCE, dialect),
+        13 => of_both(&[suspense::SINCE, after_sales::OVER_REFUNDS].concat(), dialect),
         _ => Vec::new(),
     }
 }

@@ -346,11 +346,7 @@ fn approve(tx: &mut dyn Tx, id: &str, by: &str, now: Wall) -> Decided<(Shown, To
         Err(problem) => return Ok(Err(problem)),
     };
     if !people::are_two(tx, (&proposal.proposed_by, proposal.proposed_at), (by, now))? {
-        let detail = format!(
-            "{} has proposed it: another person approves it, under a name of their own or with a token that another has made",
-            proposal.proposed_by
-        );
-        return refuse("same_person", detail);
+        return refuse("same_person", people::not_two(&proposal.proposed_by, by));
     }
     if went_into_final(tx, &proposal)? {
         return day_final(proposal.day);

@@ -11,6 +11,7 @@ use crate::{
         days::age,
         funds::{Reconciler, scope_of},
         payouts::Payouts,
+        site_day::reference_told,
         sites::Sites,
         words::{Class, Leg},
     },
@@ -150,7 +151,7 @@ pub(super) struct DiscrepancyView {
     class: String,
     /// What it is about: `payment` or `refund` of a bill, `credit`, `day`; `order`, `entry` of a journal, `connector`.
     source: String,
-    /// The number of that: the channel's, or the day.
+    /// The number of that: the channel's, or the day; of an entry its number and when something was found in it.
     reference: String,
     /// The file of the bill.
     #[schema(required)]
@@ -207,7 +208,7 @@ impl DiscrepancyView {
             leg: of.leg.word().to_owned(),
             class: of.class.word().to_owned(),
             source: of.source.word().to_owned(),
-            reference: of.reference.clone(),
+            reference: reference_told(of.source, &of.reference),
             file: of.line.map(|(file, _)| file),
             line: of.line.map(|(_, line)| line),
             day: of.day,

@@ -32,16 +32,30 @@ pub fn open_in(run: &Run) -> Vec<String> {
     let pending = format!("{} {}", Leg::Funds.word(), Class::Pending.word());
     let differ = run.totals.iter().flat_map(|totals| &totals.classes);
     let differ = differ.filter(|(class, flow)| **class != pending && flow.closing.count > 0);
-    let told = |(class, flow): (&String, &Flow)| {
-        let class = class.split_once(' ').map_or(class.as_str(), |(_, class)| class);
-        format!("{class} {} ({})", flow.closing.count, flow.closing.amount)
+    let told = |(what, flow): (&String, &Flow)| {
+        let class = what.split_once(' ').map_or(what.as_str(), |(_, class)| class);
+        match is_of_meters(what) {
+            true => format!("{class} {}", flow.closing.count),
+            false => format!("{class} {} ({})", flow.closing.count, flow.closing.amount),
+        }
     };
     differ.map(told).collect()
 }
 
-/// The equation of a flow, with its numbers.
-pub fn equation(of: &Flow) -> String {
+/// Whether what flows under a name is energy, and no money.
+fn is_of_meters(what: &str) -> bool {
+    let leg = what.split_once(' ').map(|(leg, _)| leg);
+    leg == Some(Leg::Meters.word())
+}
+
+/// The equation of a flow of this name, with its numbers: how much, or of meters how many.
+pub fn equation(what: &str, of: &Flow) -> String {
     let sign = if of.closes() { "=" } else { "≠" };
+    if is_of_meters(what) {
+        let [opening, new, cleared] = [of.opening, of.new, of.cleared].map(|sum| sum.count);
+        let (written_off, closing) = (of.written_off.count, of.closing.count);
+        return format!("{opening} + {new} − {cleared} − {written_off} {sign} {closing}");
+    }
     let term = |sum: Sum| match sum.amount.0 {
         ..0 => format!("({})", sum.amount),
         _ => sum.amount.to_string(),

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     reconcile::{
         days::{age, apart},
+        site_day::reference_told,
         words::{Ended, Leg, Source},
     },
     store::{bills::File, discrepancies::State, queries::reports::Difference, reconcile_runs::Run},
@@ -74,7 +75,7 @@ pub fn difference(of: &Difference, scope: &str, (day, on): (Day, Day)) -> Vec<Ce
         scope.into(),
         of.class.word().into(),
         of.source.word().into(),
-        of.reference.as_str().into(),
+        reference_told(of.source, &of.reference).into(),
         about(!is_order).into(),
         of.out_no.clone().into(),
         of.line.map(|(file, _)| file).into(),

@@ -4,7 +4,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | tables, their columns and their cells |
-//! | [`summary`] | the first page |
+//! | [`summary`] | the first page, summed up; [`page`] in words |
 //! | [`flows`] | control totals in words |
 //! | [`lines`] | rows of the other tables |
 //! | [`written`] | a day, read in one state of the database and written row by row |
@@ -19,6 +19,7 @@ pub mod delivery;
 pub mod flows;
 pub mod json;
 pub mod lines;
+pub mod page;
 pub mod sent_back;
 pub mod summary;
 pub mod table;

@@ -1,13 +1,11 @@
 //! The first page of a report, from what is known of a day: does it balance, what does not, how old is it, who has it. A pure function of
 //! what was read.
 
-use super::{
-    Cell,
-    flows::{equation, flows, open_in},
-};
+use super::flows::open_in;
 use crate::{
     reconcile::{
-        days::{age, apart},
+        days::age,
+        stake::Stake,
         totals::{Sum, Totals},
         words::Class,
     },
@@ -15,13 +13,14 @@ use crate::{
         bills::File, discrepancies::State, queries::reports::OpenGroup, reconcile_runs::Run, reconcile_runs::Status,
     },
 };
-use domain::{journal::hex, time::Day, units::Fen};
+use domain::{
+    journal::hex,
+    time::Day,
+    units::{Energy, Fen},
+};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The bands of ages, from the youngest on.
 const AGES: [&str; 5] = ["0-1", "2-3", "4-7", "8-30", ">30"];
@@ -224,6 +223,54 @@ pub struct SiteTold {
     pub run: Option<RunTold>,
 }
 
+/// What is open: how many, Σ of the amounts of what differs without their signs, and what is at stake in it: of a payment with another fee
+/// than was agreed on that is nothing, however large it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct OpenSum {
+    /// How many, and Σ of their amounts without their signs.
+    #[serde(flatten)]
+    pub told: Told,
+    /// 长款: what channels have too much, in yuan.
+    pub long: Fen,
+    /// The same in fen.
+    pub long_fen: i64,
+    /// 短款: what they have too little, in yuan.
+    pub short: Fen,
+    /// The same in fen.
+    pub short_fen: i64,
+    /// How far bills and meters are apart, in kWh.
+    pub kwh: Energy,
+}
+
+impl OpenSum {
+    fn of<'a>(open: impl Iterator<Item = &'a OpenGroup>) -> Self {
+        let mut sum = Self::default();
+        for of in open {
+            sum.told.count += of.count;
+            sum.told.amount += of.amount;
+            match of.stake {
+                Stake::None => {}
+                Stake::Long(fen) => sum.long += fen,
+                Stake::Short(fen) => sum.short += fen,
+            }
+            sum.kwh += of.energy;
+        }
+        (sum.told.amount_fen, sum.long_fen, sum.short_fen) = (sum.told.amount.0, sum.long.0, sum.short.0);
+        sum
+    }
+
+    /// What is at stake in it, in words; nothing where nothing is.
+    pub fn at_stake(&self) -> Vec<String> {
+        let money = [("long", self.long), ("short", self.short)].into_iter();
+        let money = money.filter(|(_, fen)| *fen > Fen::ZERO);
+        let mut words: Vec<String> = money.map(|(what, fen)| format!("{what} {fen} yuan")).collect();
+        if self.kwh > Energy::ZERO {
+            words.push(format!("{} kWh", self.kwh));
+        }
+        words
+    }
+}
+
 /// What is open, by something that it has in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OpenTold {
@@ -232,9 +279,9 @@ pub struct OpenTold {
     /// The class, where it is by class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<&'static str>,
-    /// How many, and Σ of their amounts without their signs.
+    /// How many, how much, and what is at stake.
     #[serde(flatten)]
-    pub sum: Told,
+    pub sum: OpenSum,
     /// How many of them nobody has proposed anything about.
     pub untouched: i64,
 }
@@ -262,7 +309,7 @@ pub struct Summary {
     /// Sites.
     pub sites: Vec<SiteTold>,
     /// Everything that is open.
-    pub open: Told,
+    pub open: OpenSum,
     /// The same by scope and class.
     pub classes: Vec<OpenTold>,
     /// The same by age.
@@ -322,7 +369,7 @@ impl Summary {
             sites_digest: digest_of(of_sites()),
             channels,
             sites,
-            open: summed(found.open.iter()).into(),
+            open: OpenSum::of(found.open.iter()),
             classes: classes
                 .into_iter()
                 .map(|((scope, class), told)| OpenTold {
@@ -346,201 +393,6 @@ impl Summary {
                 })
                 .collect(),
         }
-    }
-
-    /// As rows of the table.
-    pub fn rows(&self) -> Vec<[Cell; 6]> {
-        let mut rows = Vec::new();
-        let mut row = |question: &str, of: &str, what: &str, answer: String, sum: Option<Told>| {
-            let (count, amount) = (sum.map(|sum| sum.count), sum.map(|sum| sum.amount));
-            rows.push([
-                question.into(),
-                of.into(),
-                what.into(),
-                answer.into(),
-                count.into(),
-                amount.into(),
-            ]);
-        };
-        row("report", "", "day", self.day.to_string(), None);
-        row("report", "", "status", self.status.to_owned(), None);
-        row("report", "", "ages are as on", self.on.to_string(), None);
-        row("report", "", "digest", self.digest.clone(), None);
-        row("report", "", "digest of payouts", self.payouts_digest.clone(), None);
-        row("report", "", "digest of sites", self.sites_digest.clone(), None);
-        let question = "does it balance";
-        row(question, "all", "balances", self.balances.word().to_owned(), None);
-        for of in &self.channels {
-            let name = format!("channel {}", of.channel);
-            row(question, &name, "balances", answer(of.balances, &of.why), None);
-            let run = of.run.map_or_else(
-                || "none".to_owned(),
-                |run| format!("run {run}, {}", of.status.unwrap_or("")),
-            );
-            row(question, &name, "run", run, None);
-            for (what, flow) in of.totals.iter().flat_map(flows) {
-                row(question, &name, what, equation(flow), Some(flow.closing.into()));
-            }
-            if let Some(totals) = &of.totals {
-                let bill = totals.bill;
-                for (what, told) in [("bill: payments", bill.gross), ("bill: refunds", bill.refunds)] {
-                    row(question, &name, what, String::new(), Some(told.into()));
-                }
-                row(question, &name, "bill: fees", format!("{} yuan", bill.fees), None);
-                row(question, &name, "bill: net", format!("{} yuan", bill.net), None);
-                row(
-                    question,
-                    &name,
-                    "pairs made",
-                    String::new(),
-                    Some(totals.matched.into()),
-                );
-                if totals.unlisted != Sum::default() {
-                    row(
-                        question,
-                        &name,
-                        "credited, bill missing",
-                        String::new(),
-                        Some(totals.unlisted.into()),
-                    );
-                }
-            }
-            if let Some(run) = &of.payouts {
-                let name = format!("payouts {}", of.channel);
-                row(question, &name, "run", format!("run {}, {}", run.run, run.status), None);
-                for (what, flow) in run.totals.iter().flat_map(|totals| &totals.classes) {
-                    row(question, &name, what, equation(flow), Some(flow.closing.into()));
-                }
-            }
-        }
-        for of in &self.sites {
-            let name = format!("site {} {}", of.site, of.name);
-            let name = name.trim_end();
-            row(question, name, "balances", answer(of.balances, &of.why), None);
-            let Some(run) = &of.run else {
-                row(question, name, "run", "none".to_owned(), None);
-                continue;
-            };
-            row(question, name, "run", format!("run {}, {}", run.run, run.status), None);
-            let totals = run.totals.as_ref();
-            for (what, flow) in totals.iter().flat_map(|totals| &totals.classes) {
-                row(question, name, what, equation(flow), Some(flow.closing.into()));
-            }
-            if let Some(day) = totals.and_then(|totals| totals.site) {
-                let answer = format!("{} kWh", day.energy);
-                row(question, name, "orders", answer, Some(day.orders.into()));
-                for (what, amount) in [
-                    ("sold: electricity", day.electricity),
-                    ("sold: service", day.service),
-                    ("given back", day.refunds),
-                    ("more in the till", day.cash),
-                ] {
-                    row(question, name, what, format!("{amount} yuan"), None);
-                }
-            }
-        }
-        let question = "what does not";
-        for of in &self.classes {
-            let untouched = format!("{} untouched", of.untouched);
-            row(question, &of.of, of.class.unwrap_or_default(), untouched, Some(of.sum));
-        }
-        row(question, "all", "open", String::new(), Some(self.open));
-        let question = "how old";
-        for of in &self.ages {
-            row(
-                question,
-                &of.of,
-                "days",
-                format!("{} untouched", of.untouched),
-                Some(of.sum),
-            );
-        }
-        if let Some(oldest) = self.oldest {
-            let days = apart(oldest, self.on);
-            row(question, "oldest", "since", format!("{oldest}, {days} days"), None);
-        }
-        let question = "who has it";
-        for of in &self.holders {
-            row(
-                question,
-                &of.of,
-                "open",
-                format!("{} untouched", of.untouched),
-                Some(of.sum),
-            );
-        }
-        let question = "by what";
-        for of in &self.channels {
-            let name = format!("channel {}", of.channel);
-            if let Some(digest) = &of.digest {
-                row(question, &name, "digest", digest.clone(), None);
-            }
-            for bill in &of.bills {
-                row(question, &name, &bill.name, format!("SHA-256 {}", bill.sha256), None);
-            }
-            for day in &of.missing {
-                row(question, &name, "bill missing", day.to_string(), None);
-            }
-            for (what, told) in [("in suspense: long", of.long), ("in suspense: short", of.short)] {
-                if told.count > 0 {
-                    row(question, &name, what, String::new(), Some(told));
-                }
-            }
-        }
-        for of in &self.sites {
-            let name = format!("site {} {}", of.site, of.name);
-            if let Some(digest) = of.run.as_ref().and_then(|run| run.digest.clone()) {
-                row(question, name.trim_end(), "digest", digest, None);
-            }
-        }
-        rows
-    }
-
-    /// What it is about, in a line.
-    pub fn title(&self) -> String {
-        let open = match self.open.count {
-            0 => "nothing is open".to_owned(),
-            count => format!("{count} open, {} yuan", self.open.amount),
-        };
-        let balances = self.balances.word();
-        format!(
-            "reconciliation of {} ({}): balances: {balances}; {open}",
-            self.day, self.status
-        )
-    }
-
-    /// As text, for a mail.
-    pub fn text(&self) -> String {
-        let mut text = format!("{}\n", self.title());
-        let mut before = String::new();
-        for [question, of, what, answer, count, amount] in self.rows() {
-            let word = |cell: &Cell| match cell {
-                Cell::Text(text) => text.clone(),
-                Cell::Count(count) => count.to_string(),
-                Cell::Money(amount) => format!("{amount} yuan"),
-                Cell::Kwh(energy) => format!("{energy} kWh"),
-                _ => String::new(),
-            };
-            if word(&question) != before {
-                before = word(&question);
-                let _infallible = write!(text, "\n{}\n", before.to_uppercase());
-            }
-            let parts = [&of, &what, &answer, &count, &amount].map(word);
-            let parts: Vec<&str> = parts
-                .iter()
-                .map(String::as_str)
-                .filter(|part| !part.is_empty())
-                .collect();
-            let _infallible = writeln!(text, "  {}", parts.join(" | "));
-        }
-        text
-    }
-}
-
-fn answer(balances: Balances, why: &[String]) -> String {
-    match why {
-        [] => balances.word().to_owned(),
-        why => format!("{}: {}", balances.word(), why.join("; ")),
     }
 }
 
@@ -643,15 +495,6 @@ pub fn site(of: &SiteFound) -> SiteTold {
     }
 }
 
-fn summed<'a>(open: impl Iterator<Item = &'a OpenGroup>) -> Sum {
-    open.fold(Sum::default(), |sum, of| {
-        sum.plus(Sum {
-            count: of.count,
-            amount: of.amount,
-        })
-    })
-}
-
 /// What is open, by what it has in common.
 fn grouped<K: Ord>(open: &[OpenGroup], key: impl Fn(&OpenGroup) -> K) -> BTreeMap<K, OpenTold> {
     let mut groups: BTreeMap<K, Vec<&OpenGroup>> = BTreeMap::new();
@@ -663,7 +506,7 @@ fn grouped<K: Ord>(open: &[OpenGroup], key: impl Fn(&OpenGroup) -> K) -> BTreeMa
         let told = OpenTold {
             of: String::new(),
             class: None,
-            sum: summed(groups.iter().copied()).into(),
+            sum: OpenSum::of(groups.iter().copied()),
             untouched: untouched.map(|of| of.count).sum(),
         };
         (key, told)

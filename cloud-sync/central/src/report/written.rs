@@ -159,8 +159,8 @@ fn sites_of(tx: &mut dyn Tx, which: &Which, runs: &mut RunsOf) -> Result<Vec<Sit
         after = page.next_after().map(|last| last.id.clone());
         for site in page.items {
             let is_asked_for = which.site.as_ref().is_none_or(|id| *id == site.id);
-            // One that was invited and never came has nothing yet.
-            let is_here = site.seq > 0 || site.heard_at.is_some();
+            // One that was invited and never came has nothing yet; of one that was closed something may be open.
+            let is_here = site.seq > 0 || site.heard_at.is_some() || gone.contains(&site.id);
             if !is_asked_for || (!is_here && which.site.is_none()) {
                 continue;
             }

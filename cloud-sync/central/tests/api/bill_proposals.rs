@@ -110,6 +110,39 @@ pub(crate) async fn a_file_that_should_not_be_there_is_withdrawn_by_two(office: 
     assert!(told.iter().rev().eq(&oldest_first), "{told:?}");
 }
 
+/// What is proposed and what is approved over the socket of head office's own machine is nobody's, and whoever is alone there is told so.
+pub(crate) async fn whoever_is_on_the_machine_is_told_that_it_takes_people(office: Office) {
+    let maker = channels(&office).await;
+    let checker = office.machine("checker", &["finance_checker"]).await;
+    let at = path("wechat", DAY, "wechat_trade");
+    let bill = put(&office, &maker, &at, wechat_trade(&trades()).as_bytes()).await;
+    let withdrawal = format!("/v1/bills/{}/withdrawal", bill.expect(201)["bill"]["file"]);
+    let why = json!({ "reason": "it is wrong" });
+    let of = |proposal: &Value, what: &str| format!("/v1/bill-proposals/{}/{what}", proposal["id"].as_str().unwrap());
+    let says = |problem: &Value, words: &str| {
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(
+            detail.contains(words) && detail.contains("`holdfast-central user add`"),
+            "{detail}"
+        );
+    };
+    let proposed = office.local("POST", &withdrawal, Some(&why)).await.expect(202);
+    let refused = office.post(&checker, &of(&proposed, "approve"), &json!({})).await;
+    says(
+        &refused.problem(409, "same-person"),
+        "so nobody can approve it: reject it",
+    );
+    let rejected = office.local("POST", &of(&proposed, "reject"), Some(&json!({}))).await;
+    assert_eq!(rejected.expect(200)["state"], "rejected");
+    let proposed = office.post(&maker, &withdrawal, &why).await.expect(202);
+    let refused = office.local("POST", &of(&proposed, "approve"), Some(&json!({}))).await;
+    says(&refused.problem(409, "same-person"), "log in as a person");
+    office
+        .post(&checker, &of(&proposed, "approve"), &json!({}))
+        .await
+        .expect(200);
+}
+
 pub(crate) async fn of_a_day_that_is_final_no_file_is_withdrawn(office: Office) {
     let maker = channels(&office).await;
     let checker = office.machine("checker", &["finance_checker"]).await;

@@ -94,6 +94,7 @@ on_both! {
     bill_proposals {
         a_file_that_should_not_be_there_is_withdrawn_by_two
         of_a_day_that_is_final_no_file_is_withdrawn
+        whoever_is_on_the_machine_is_told_that_it_takes_people
         a_day_without_a_trade_is_confirmed_by_two
     }
     bills_folder {

@@ -18,6 +18,7 @@ mod runs;
 #[allow(dead_code, reason = "the tests of alerts use more of it")]
 #[path = "../alerts/sink.rs"]
 mod sink;
+mod site_reports;
 mod sites;
 mod suspense;
 mod truth;

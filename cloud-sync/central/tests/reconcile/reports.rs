@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, io::Cursor, path::Path, process::Command};
 
 on_both! {
+    what_is_at_stake_is_long_and_short_and_neither_fees_nor_the_rest_of_an_amount
     the_first_page_says_whether_it_balances_what_does_not_how_old_it_is_and_who_has_it
     a_day_is_told_as_it_was_whatever_came_later
     every_format_says_the_same_and_the_same_again
@@ -40,12 +41,12 @@ pub(crate) fn report(world: &World, which: Which, format: (Format, Sheet)) -> Re
     wait(written).unwrap()
 }
 
-fn json_of(world: &World, which: &Which) -> Value {
+pub(crate) fn json_of(world: &World, which: &Which) -> Value {
     let (bytes, _) = report(world, which.clone(), (Format::Json, Sheet::Summary)).unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
 
-fn rows<'a>(report: &'a Value, sheet: &str) -> &'a Vec<Value> {
+pub(crate) fn rows<'a>(report: &'a Value, sheet: &str) -> &'a Vec<Value> {
     report[sheet].as_array().unwrap()
 }
 
@@ -196,26 +197,36 @@ fn the_first_page_says_whether_it_balances_what_does_not_how_old_it_is_and_who_h
     let classes: Vec<(&str, i64, i64, i64)> = summary
         .classes
         .iter()
-        .map(|of| (of.class.unwrap(), of.sum.count, of.sum.amount_fen, of.untouched))
+        .map(|of| {
+            (
+                of.class.unwrap(),
+                of.sum.told.count,
+                of.sum.told.amount_fen,
+                of.untouched,
+            )
+        })
         .collect();
     assert_eq!(
         classes,
         [("LONG", 2, 550, 2), ("AMOUNT", 1, 900, 1), ("FEE", 1, 10_000, 0)]
     );
     let parts = |of: &[central::report::summary::OpenTold]| -> Vec<(String, i64)> {
-        of.iter().map(|of| (of.of.clone(), of.sum.count)).collect()
+        of.iter().map(|of| (of.of.clone(), of.sum.told.count)).collect()
     };
     assert_eq!(parts(&summary.ages), [("2-3".to_owned(), 4)]);
     assert_eq!(
         parts(&summary.holders),
         [("nobody".to_owned(), 3), ("li".to_owned(), 1)]
     );
-    assert_eq!((summary.open.count, summary.oldest), (4, Some(day(D1))));
+    assert_eq!((summary.open.told.count, summary.oldest), (4, Some(day(D1))));
     let text = summary.text();
     for said in [
-        "reconciliation of 2026-03-10 (provisional): balances: no; 4 open, 114.50 yuan",
+        "reconciliation of 2026-03-10 (provisional): balances: no; 4 open, long 7.50 yuan",
         "channel bank | balances | no: AMOUNT 1 (9.00); FEE 1 (100.00); LONG 2 (5.50)",
-        "channel:bank | LONG | 2 untouched | 2 | 5.50 yuan",
+        "channel:bank | LONG | 2 untouched; long 5.50 yuan | 2 | 5.50 yuan",
+        "channel:bank | AMOUNT | 1 untouched; long 2.00 yuan | 1 | 9.00 yuan",
+        "channel:bank | FEE | 0 untouched | 1 | 100.00 yuan",
+        "all | open | long 7.50 yuan | 4 | 114.50 yuan",
         "oldest | since | 2026-03-09, 3 days",
         "nobody | open",
         "funds LONG | 8.00 + 2.50 − 5.00 − 0.00 = 5.50 yuan | 2 | 5.50 yuan",
@@ -235,6 +246,62 @@ fn the_first_page_says_whether_it_balances_what_does_not_how_old_it_is_and_who_h
     let bank = &summary.channels[0];
     assert_eq!(bank.missing, [day(D3)]);
     assert!(bank.why.contains(&"the day's bill is missing".to_owned()), "{bank:?}");
+}
+
+fn what_is_at_stake_is_long_and_short_and_neither_fees_nor_the_rest_of_an_amount(world: &World) {
+    for (reference, out_no) in [
+        ("a1", "A1"),
+        ("a2", "A2"),
+        ("a3", "A3"),
+        ("a4", "A4"),
+        ("a5", "A5"),
+        ("a6", "A6"),
+    ] {
+        world.credit(reference, out_no, 1_000, "2026-03-09 12:00:00");
+    }
+    let mut closed = paid("a4", "A4", 1_100);
+    closed.status = "已关闭";
+    let mut dear = paid("a5", "A5", 1_000);
+    dear.fee += 1;
+    let nowhere = paid("a9", "A9", 700);
+    let other = paid("a6", "another", 1_050);
+    world.bill(
+        D1,
+        &[
+            paid("a1", "A1", 1_300),
+            paid("a2", "A2", 600),
+            paid("a3", "A3", 1_200),
+            closed,
+            dear,
+            other,
+            paid("a7", "A7", 250),
+            refunded(&nowhere, "r1", 700),
+        ],
+    );
+    world.run(D1);
+    let (_, summary) = report(world, Which::all(day(D1), day(D1)), (Format::Csv, Sheet::Summary)).unwrap();
+    let told: Vec<(&str, i64, i64)> = summary
+        .classes
+        .iter()
+        .map(|of| (of.class.unwrap(), of.sum.long_fen, of.sum.short_fen))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("LONG", 250, 0),
+            ("AMOUNT", 500, 400),
+            ("STATUS", 0, 1_000),
+            ("FEE", 0, 0),
+            ("AMBIGUOUS", 50, 0),
+            ("REFUND_ORPHAN", 0, 700)
+        ]
+    );
+    assert_eq!((summary.open.long_fen, summary.open.short_fen), (800, 2_100));
+    assert!(
+        summary.title().ends_with("8 open, long 8.00 yuan, short 21.00 yuan"),
+        "{}",
+        summary.title()
+    );
 }
 
 fn a_day_is_told_as_it_was_whatever_came_later(world: &World) {

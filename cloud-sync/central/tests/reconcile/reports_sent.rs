@@ -213,7 +213,7 @@ fn a_final_day_goes_out_once_to_each_receiver_and_waits_for_one_that_is_down(wor
     );
     assert_eq!(event["data"]["digest"], summary.digest);
     assert_eq!(event["data"]["channels"][0]["channel"], "bank");
-    assert_eq!(event["data"]["open"]["amount_fen"], summary.open.amount_fen);
+    assert_eq!(event["data"]["open"]["amount_fen"], summary.open.told.amount_fen);
     let (id, at) = (header(headers, "webhook-id"), header(headers, "webhook-timestamp"));
     assert_eq!(id, format!("report.{D1}.final.{}", &summary.digest[..16]));
     let signature = Secret::of_text(SECRET)

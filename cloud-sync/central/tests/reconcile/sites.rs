@@ -98,7 +98,7 @@ impl<'a> Yard<'a> {
     }
 
     /// Its energy report of a day comes in: what was billed, and what was found.
-    fn reports(&self, of: &str, billed: i64, found: Vec<OfMeter>, left_out: u32) {
+    pub(crate) fn reports(&self, of: &str, billed: i64, found: Vec<OfMeter>, left_out: u32) {
         let own = ConnectorEnergy {
             outlet: Outlet {
                 pile: "P1".parse().unwrap(),
@@ -135,7 +135,7 @@ impl<'a> Yard<'a> {
     }
 
     /// An order of a day with its bill.
-    fn order(&self, id: &str, of: &str, fee: i64) {
+    pub(crate) fn order(&self, id: &str, of: &str, fee: i64) {
         self.world.execute(
             "INSERT INTO r_order (site, id, member, pile, state, open, placed_at, day, fee, energy, held, row) \
              VALUES ('north', $1, 'm1', 'P1', 'settled', 0, 0, $2, $3, 0, 0, '{}')",
@@ -153,7 +153,7 @@ impl<'a> Yard<'a> {
     }
 
     /// What an entry books of an order as sold.
-    fn books(&self, order: &str, (branch, seq): (i64, i64), fen: i64) {
+    pub(crate) fn books(&self, order: &str, (branch, seq): (i64, i64), fen: i64) {
         self.world.execute(
             "INSERT INTO transfer (id, debit, credit, amount, code, site, branch, seq, order_id, at) \
              VALUES ($1, 'held:north', 'sales:north:service', $2, 'SALE', 'north', $3, $4, $5, 0)",
@@ -167,7 +167,7 @@ impl<'a> Yard<'a> {
         );
     }
 
-    fn finds(&self, class: findings::Class, place: (u64, u64), at: &str) {
+    pub(crate) fn finds(&self, class: findings::Class, place: (u64, u64), at: &str) {
         self.finds_of(None, class, place, at);
     }
 
@@ -194,12 +194,12 @@ impl<'a> Yard<'a> {
         }
     }
 
-    fn catch_up(&self, now: &str) -> usize {
+    pub(crate) fn catch_up(&self, now: &str) -> usize {
         self.world.now(now);
         wait(self.sites().catch_up(&self.id, "a test")).unwrap()
     }
 
-    fn night(&self, now: &str) -> usize {
+    pub(crate) fn night(&self, now: &str) -> usize {
         self.world.now(now);
         wait(Nightly(self.world.reconciler.clone()).look()).unwrap()
     }
@@ -211,13 +211,13 @@ impl<'a> Yard<'a> {
     }
 
     /// The days that have a run that counts, with an `F` where it is final.
-    fn days(&self) -> Vec<String> {
+    pub(crate) fn days(&self) -> Vec<String> {
         let told = |run: &Run| format!("{}{}", run.day, if run.status == Status::Final { " F" } else { "" });
         self.runs().iter().map(told).collect()
     }
 
     /// What is open: class, since which day, of which day, what is here and there.
-    fn open(&self) -> Vec<String> {
+    pub(crate) fn open(&self) -> Vec<String> {
         let rows = self.world.query(
             "SELECT class, day, of_day, ours, theirs, amount FROM discrepancy WHERE scope = 'site:north' AND closed_at IS NULL \
              ORDER BY day, of_day, class, ref",
@@ -234,7 +234,7 @@ impl<'a> Yard<'a> {
     }
 
     /// Two ordinary days that have ended, and their reports.
-    fn two_days(&self) {
+    pub(crate) fn two_days(&self) {
         self.ends(D1, 10, D2, &format!("{D2} 00:00:01"));
         self.ends(D2, 20, D3, &format!("{D3} 00:00:01"));
         self.reported(&[D1, D2]);

@@ -6,6 +6,7 @@ use central::{
     store::{Db, Place, ledger},
     upkeep,
 };
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 const EARLIER: [(i64, &str); 2] = [(1, include_str!("earlier/1.sql")), (9, include_str!("earlier/9.sql"))];
@@ -88,4 +89,85 @@ fn a_database_of_an_earlier_version_with_its_rows_is_brought_up_to_date() {
         // And once more, as at the next start.
         assert_eq!(schema(&Db::open(&place).unwrap()), schema(&new));
     }
+}
+
+/// A database of version 9 in which a program of then has written this besides, brought up to date.
+fn with_rows(folder: &Folder, statements: Vec<String>) -> Db {
+    let text = EARLIER[1].1.to_owned() + &statements.join("\n;\n");
+    Db::open(&file_of(text.leak(), folder)).unwrap()
+}
+
+#[test]
+fn since_when_a_difference_is_open_follows_from_what_runs_have_said() {
+    let found = |reference: &str, file: i64, day: &str, until: &str| {
+        let ended = if until == "NULL" { "NULL" } else { "2" };
+        format!(
+            "INSERT INTO verdict (scope, leg, source, ref, file, line, class, is_matched, day, until, ended, of_day, at, amount, n) \
+             VALUES ('payouts:wechat', 6, 8, '{reference}', {file}, 0, 28, 0, '{day}', {until}, {ended}, '2026-03-01', 0, {file}, 0)"
+        )
+    };
+    let differs = |id: i64, reference: &str, day: &str| {
+        format!(
+            "INSERT INTO discrepancy (id, scope, leg, source, ref, file, line, class, day, of_day, state, amount, opened_at, n, is_matched) \
+             VALUES ({id}, 'payouts:wechat', 6, 8, '{reference}', 0, 0, 28, '{day}', '2026-03-01', 'open', 0, 0, 0, 0)"
+        )
+    };
+    let folder = Folder::new("since");
+    let db = with_rows(
+        &folder,
+        vec![
+            // What grows from day to day is as old as its first.
+            found("grows", 0, "2026-03-02", "'2026-03-03'"),
+            found("grows", 1, "2026-03-03", "'2026-03-04'"),
+            found("grows", 2, "2026-03-04", "NULL"),
+            differs(1, "grows", "2026-03-04"),
+            // What was over for a day has begun anew.
+            found("again", 0, "2026-03-02", "'2026-03-03'"),
+            found("again", 1, "2026-03-05", "'2026-03-06'"),
+            found("again", 2, "2026-03-06", "NULL"),
+            differs(2, "again", "2026-03-06"),
+            differs(3, "nobody finds it", "2026-03-07"),
+        ],
+    );
+    let rows = query(&db, "SELECT since FROM discrepancy ORDER BY id");
+    let since: Vec<String> = rows.into_iter().map(|mut row| row.text(0).unwrap()).collect();
+    assert_eq!(since, ["2026-03-02", "2026-03-05", "2026-03-07"]);
+}
+
+#[test]
+fn what_was_found_of_refunds_is_told_as_it_is_today() {
+    let found = |seq: i64, detail: &str| {
+        format!("INSERT INTO finding VALUES('A',0,{seq},'OVER_REFUND','o{seq}','{detail}',1772424000000)")
+    };
+    let folder = Folder::new("findings");
+    let db = with_rows(
+        &folder,
+        vec![
+            found(
+                5,
+                r#"{"bill":"2.00","refunded":"3.00","why":"more was given back than the bill in force says that the order cost"}"#,
+            ),
+            found(
+                6,
+                r#"{"amount":"1.00","refund":"R1","why":"the site has marked under this number another"}"#,
+            ),
+        ],
+    );
+    let rows = query(
+        &db,
+        "SELECT detail FROM finding WHERE class = 'OVER_REFUND' ORDER BY seq",
+    );
+    let details: Vec<Value> = rows
+        .into_iter()
+        .map(|mut row| serde_json::from_str(&row.text(0).unwrap()).unwrap())
+        .collect();
+    assert_eq!(
+        (&details[0]["here"], &details[0]["site"]),
+        (&"3.00".into(), &"2.00".into())
+    );
+    assert!(details[0].get("bill").is_none() && details[0].get("refunded").is_none());
+    assert_eq!(
+        (&details[1]["amount"], &details[1]["refund"]),
+        (&"1.00".into(), &"R1".into())
+    );
 }

@@ -2,7 +2,10 @@
 //! money is. A difference is read with what stands beside it, a page at a time, by indexes that end where a page does.
 
 use crate::{
-    reconcile::words::{Class, Leg, Source},
+    reconcile::{
+        stake::{Differs, Stake},
+        words::{Class, Leg, Source},
+    },
     store::{
         Row, StoreError, Tx, Value,
         discrepancies::State,
@@ -11,7 +14,7 @@ use crate::{
 };
 use domain::{
     time::{Day, Wall},
-    units::Fen,
+    units::{Energy, Fen},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -336,31 +339,61 @@ pub struct OpenGroup {
     pub count: i64,
     /// Σ of their amounts, without their signs.
     pub amount: Fen,
+    /// Σ of what is at stake in them.
+    pub stake: Stake,
+    /// Of the meters' leg Σ of how far apart both values are; of others none.
+    pub energy: Energy,
 }
 
-/// What is open now and was so on a day.
+/// What is open now and was so on a day, with its values of that day: these change from day to day.
+///
+/// What is at stake is a sum of the amount and both values as long as the same of them is the larger one. So those of which that holds are
+/// summed, and [`Differs`] is asked of each sum.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn open_groups(tx: &mut dyn Tx, day: Day) -> Result<Vec<OpenGroup>, StoreError> {
+    let (ours, theirs) = ("COALESCE(v.ours, 0)", "COALESCE(v.theirs, 0)");
+    let common = format!(
+        "d.scope, d.class, d.state, d.since, d.assigned, v.leg, v.source, v.is_matched, CASE WHEN {theirs} > 0 THEN 1 ELSE 0 END \
+         + CASE WHEN {theirs} > {ours} THEN 2 ELSE 0 END + CASE WHEN ABS(v.amount) > {ours} THEN 4 ELSE 0 END"
+    );
     let rows = tx.query(
-        "SELECT scope, class, state, since, assigned, COUNT(*), CAST(SUM(ABS(amount)) AS BIGINT) FROM discrepancy \
-         WHERE closed_at IS NULL AND since <= $1 GROUP BY scope, class, state, since, assigned \
-         ORDER BY scope, class, state, since, assigned",
+        &format!(
+            "SELECT {common}, COUNT(*), CAST(SUM(ABS(v.amount)) AS BIGINT), CAST(SUM({ours}) AS BIGINT), CAST(SUM({theirs}) AS BIGINT), \
+             CAST(SUM(ABS({theirs} - {ours})) AS BIGINT) FROM discrepancy d CROSS JOIN verdict v WHERE d.closed_at IS NULL \
+             AND d.since <= $1 AND v.scope = d.scope AND v.leg = d.leg AND v.source = d.source AND v.ref = d.ref AND v.of_day = d.of_day \
+             AND v.n = d.n AND v.class = d.class AND v.day <= $1 AND (v.until IS NULL OR v.until > $1) GROUP BY {common} ORDER BY {common}"
+        ),
         &[day.to_string().into()],
     )?;
     let broken = || StoreError::Broken("a discrepancy".to_owned());
     let group = |mut row: Row| {
         let word = row.text(2)?;
         let state = State::ALL.into_iter().find(|state| state.word() == word);
+        let class = Class::of_code(row.int(1)?).ok_or_else(broken)?;
+        let (leg, amount) = (Leg::of_code(row.int(5)?), Fen(row.int(10)?));
+        let differs = Differs {
+            class,
+            source: Source::of_code(row.int(6)?).ok_or_else(broken)?,
+            amount,
+            is_matched: row.int(7)? != 0,
+            ours: Some(Fen(row.int(11)?)),
+            theirs: Some(Fen(row.int(12)?)),
+        };
         Ok(OpenGroup {
             scope: row.text(0)?,
-            class: Class::of_code(row.int(1)?).ok_or_else(broken)?,
+            class,
             state: state.ok_or_else(broken)?,
             since: row.text(3)?.parse().map_err(StoreError::Broken)?,
             assigned: row.optional_text(4)?,
-            count: row.int(5)?,
-            amount: Fen(row.int(6)?),
+            count: row.int(9)?,
+            amount,
+            stake: differs.stake(),
+            energy: match leg.ok_or_else(broken)? {
+                Leg::Meters => Energy(row.int(13)?),
+                _ => Energy::ZERO,
+            },
         })
     };
     rows.into_iter().map(group).collect()

@@ -80,3 +80,9 @@ pub(super) const TABLES: &[&str] = &[
     "CREATE INDEX bill_decision_order ON bill_decision (site, order_id)",
     "CREATE INDEX bill_decision_proposed ON bill_decision (proposed_at, id)",
 ];
+
+/// What was given back and what the bill says stand in all findings under the same names.
+pub(super) const OVER_REFUNDS: &[&str] = &[
+    "UPDATE finding SET detail = REPLACE(REPLACE(detail, '\"refunded\":', '\"here\":'), '\"bill\":', '\"site\":') \
+    WHERE class = 'OVER_REFUND'",
+];

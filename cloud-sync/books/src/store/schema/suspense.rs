@@ -65,6 +65,15 @@ pub(super) const TABLES: &[&str] = &[
 /// Since which day a discrepancy is open, whatever its values have been.
 pub(super) const SINCE: &[&str] = &[
     "ALTER TABLE discrepancy ADD COLUMN since TEXT NOT NULL DEFAULT ''",
-    "UPDATE discrepancy SET since = day",
+    // The first day of its verdicts that follow on each other: where one is over on a day on which no other begins, and one begins later,
+    // it was found again and began anew.
+    "UPDATE discrepancy SET since = COALESCE((SELECT MIN(v.day) FROM verdict v WHERE v.scope = discrepancy.scope \
+        AND v.leg = discrepancy.leg AND v.source = discrepancy.source AND v.ref = discrepancy.ref AND v.of_day = discrepancy.of_day \
+        AND v.n = discrepancy.n AND v.class = discrepancy.class AND NOT EXISTS (SELECT 1 FROM verdict w WHERE w.scope = v.scope \
+        AND w.leg = v.leg AND w.source = v.source AND w.ref = v.ref AND w.of_day = v.of_day AND w.n = v.n AND w.class = v.class \
+        AND w.until > v.day AND NOT EXISTS (SELECT 1 FROM verdict x WHERE x.scope = v.scope AND x.leg = v.leg AND x.source = v.source \
+        AND x.ref = v.ref AND x.of_day = v.of_day AND x.n = v.n AND x.class = v.class AND x.day = w.until) \
+        AND EXISTS (SELECT 1 FROM verdict y WHERE y.scope = v.scope AND y.leg = v.leg AND y.source = v.source AND y.ref = v.ref \
+        AND y.of_day = v.of_day AND y.n = v.n AND y.class = v.class AND y.day > w.until))), day)",
     "CREATE INDEX discrepancy_open_since ON discrepancy (since) WHERE closed_at IS NULL",
 ];

@@ -6,7 +6,7 @@ use super::{
     person::Person,
     planted::Planted,
 };
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use world::{
@@ -176,16 +176,36 @@ pub(super) async fn good_day(
     Ok(vec![till.paid("good", 5_000).await?])
 }
 
-/// Somebody brings a bill into the folder that is watched. Where it goes once it was imported.
+/// A bill that was brought into the folder that is watched.
+pub(super) struct Brought {
+    folder: PathBuf,
+    name: String,
+}
+
+impl Brought {
+    /// Whether it was imported.
+    ///
+    /// # Errors
+    /// It was refused: with the reason that lies beside it.
+    pub(super) fn is_taken(&self) -> anyhow::Result<bool> {
+        let reason = self.folder.join("refused").join(format!("{}.reason.txt", self.name));
+        if let Ok(reason) = std::fs::read_to_string(reason) {
+            bail!("{} is refused: {reason}", self.name);
+        }
+        Ok(self.folder.join("imported").join(&self.name).exists())
+    }
+}
+
+/// Somebody brings a bill into the folder that is watched.
 ///
 /// # Errors
 /// It cannot be written.
-pub(super) fn bring(office: &HeadOfficeProcess, channel: &str, day: &str, lines: &[Line]) -> anyhow::Result<PathBuf> {
+pub(super) fn bring(office: &HeadOfficeProcess, channel: &str, day: &str, lines: &[Line]) -> anyhow::Result<Brought> {
     let (name, text) = file(channel, day, lines);
     let folder = office.folder().join("bills").join(channel);
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join(&name), text)?;
-    Ok(folder.join("imported").join(name))
+    Ok(Brought { folder, name })
 }
 
 /// Somebody imports a bill by the command line.

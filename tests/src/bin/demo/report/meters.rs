@@ -8,9 +8,10 @@ use anyhow::{Context, ensure};
 use domain::{
     order::State,
     topics::{DownKind, UpKind},
+    units::Fen,
 };
 use serde_json::{Value, json};
-use world::{hand::Hand, history};
+use world::{back_end, hand::Hand, history};
 
 /// What every register shows when its pile comes.
 pub(super) const FROM: &str = "1000.0000";
@@ -61,6 +62,15 @@ pub(super) async fn end(site: &Site, hand: &mut Hand, order: &str, to: &str) -> 
     history::record(hand, order, FROM, to).await?;
     site.station.wait_for_order(order, State::Payed, PATIENCE).await?;
     history::report(hand, "idle", None, to).await
+}
+
+/// What the station has billed an order for.
+///
+/// # Errors
+/// It has not.
+pub(super) async fn fee_of(site: &Site, order: &str) -> anyhow::Result<Fen> {
+    let order = site.station.get(&format!("/v1/orders/{order}")).await?.success()?;
+    back_end::yuan(&order["bill"]["fee"])
 }
 
 /// A record says less than the station saw of the register. A person has looked, and lets it stand.
@@ -162,6 +172,34 @@ pub(super) async fn contradicted(site: &Site, planted: &mut Planted) -> anyhow::
         "meters CONFLICT",
         ("3.0000", "4.0000"),
         "a second record of an order says more",
+    );
+    Ok(())
+}
+
+/// A record says that all was drawn by night, at noon. The bill stands by the station's own tariff.
+///
+/// # Errors
+/// The station does not do as it should.
+pub(super) async fn split_otherwise(site: &Site, planted: &mut Planted) -> anyhow::Result<()> {
+    let mut hand = site.pile("P6", FROM).await?;
+    let order = begin(site, &mut hand, &site.own("anna")).await?;
+    let (ts, mono_ms) = (hand.ts(), hand.mono_ms());
+    let record = json!({
+        "order_id": order, "connector": 1, "start_ts": ts, "stop_ts": ts, "start_mono_ms": mono_ms, "stop_mono_ms": mono_ms,
+        "meter_start_kwh": FROM, "meter_stop_kwh": "1003.0000", "reason": { "code": 0, "text": "" },
+        "periods": { "sharp_kwh": "0", "peak_kwh": "0", "flat_kwh": "0", "valley_kwh": "3.0000" },
+    });
+    let said = hand.say(UpKind::Record, &record).await?;
+    let ack = hand.ack_of(&said).await?;
+    ensure!(ack["result"] == "ok", "{ack}");
+    site.station.wait_for_order(&order, State::Payed, PATIENCE).await?;
+    history::report(&mut hand, "idle", None, "1003.0000").await?;
+    hand.leave().await;
+    planted.add(
+        &site.scope(),
+        "meters RATING",
+        ("-", "-"),
+        "a pile splits an order over the day's prices otherwise",
     );
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use super::{
     chain::{Chain, PATIENCE, STRANGER, by_hand, join, until},
-    meters::{FROM, begin, end},
+    meters::{FROM, begin, end, fee_of},
     orders::{given_back, paid_through_head_office},
     person::Person,
     planted::Planted,
 };
-use anyhow::Context;
-use domain::{order::State, time::Wall};
+use anyhow::{Context, ensure};
+use domain::{order::State, time::Wall, units::Fen};
 use hyper::Method;
 use serde_json::{Value, json};
 use world::back_end;
@@ -41,7 +41,7 @@ pub(super) async fn closed(chain: &Chain, begins: Wall, planted: &mut Planted) -
     planted.add(
         "site:west",
         "orders CLOSED",
-        ("-", "-"),
+        ("600.00", "600.00"),
         "a third site is closed, and its own members have something there",
     );
     Ok(())
@@ -92,14 +92,20 @@ pub(super) async fn set_aside(chain: &mut Chain, planted: &mut Planted) -> anyho
     let path = format!("/v1/members/{STRANGER}/block");
     let blocked = chain.north.station.ask(Method::PUT, &path, Some(&block), None).await?;
     blocked.success()?;
+    // The station is idle: its last entry is that.
+    let entry = chain.north.station.get("/v1/station").await?.success()?["journal"].clone();
     chain.north.hurry(&chain.office).await?;
     let broken = back_end::once(&chain.office, "/v1/sites/north", PATIENCE, |site| {
         site["state"] == "broken"
     })
     .await?;
-    let trouble = broken["trouble"].as_str().unwrap_or_default();
-    let entry = trouble.rsplit_once("(it is ").context("an entry in the trouble")?.1;
-    let path = format!("/v1/sites/north/set-aside/{}", entry.trim_end_matches(')'));
+    let followed = broken["head"]["seq"].as_u64().context("how far north is followed")?;
+    ensure!(
+        entry["seq"] == followed + 1,
+        "it is not {entry} that is not followed: {broken}"
+    );
+    let hash = entry["hash"].as_str().context("the hash of an entry")?;
+    let path = format!("/v1/sites/north/set-aside/{}:{hash}", entry["seq"]);
     let [one, other] = ADMINISTRATORS;
     let one = Person::again(&chain.office, one).await?;
     let other = Person::again(&chain.office, other).await?;
@@ -135,6 +141,7 @@ pub(super) async fn twice(chain: &mut Chain, planted: &mut Planted) -> anyhow::R
     site.station.cli(&["backup", &copy])?;
     end(site, &mut hand, &order, "1003.0000").await?;
     hand.leave().await;
+    let before = fee_of(site, &order).await?.to_string();
     let top_up = json!({ "amount": "7.00", "receipt": "after-the-copy" });
     site.station.post("/v1/members/li/topups", &top_up).await?.success()?;
     site.equal(office).await?;
@@ -162,10 +169,11 @@ pub(super) async fn twice(chain: &mut Chain, planted: &mut Planted) -> anyhow::R
     let accept = ["site", "accept", site.id, &place, "--reason", "the old disk is gone"];
     office.cli(&accept)?;
     site.equal(office).await?;
+    let again = fee_of(site, &order).await?.to_string();
     planted.add(
         "site:south",
         "orders FORK",
-        ("3.13", "3.13"),
+        (&before, &again),
         "a restored station settles an order again",
     );
     planted.add(
@@ -184,13 +192,18 @@ pub(super) async fn twice(chain: &mut Chain, planted: &mut Planted) -> anyhow::R
 ///
 /// # Errors
 /// It is not there.
-pub(super) async fn bill_changed(chain: &Chain, order: &str, planted: &mut Planted) -> anyhow::Result<()> {
-    let statement = format!("UPDATE r_order SET fee = fee + 100 WHERE id = '{order}'");
+pub(super) async fn bill_changed(
+    chain: &Chain,
+    (order, billed): &(String, Fen),
+    planted: &mut Planted,
+) -> anyhow::Result<()> {
+    let by = Fen(100);
+    let statement = format!("UPDATE r_order SET fee = fee + {} WHERE id = '{order}'", by.0);
     by_hand(&chain.office, &statement).await?;
     planted.add(
         "site:north",
         "orders BOOKS",
-        ("3.13", "4.13"),
+        (&billed.to_string(), &(*billed + by).to_string()),
         "what is booked as sold is not the bill: somebody has changed it",
     );
     Ok(())

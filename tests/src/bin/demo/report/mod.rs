@@ -106,9 +106,10 @@ async fn errors(chain: &mut Chain, paid_in: &[Line], planted: &mut Planted) -> a
     meters::rolled_back(&chain.south, planted).await?;
     meters::of_nobody(&chain.south, planted).await?;
     meters::contradicted(&chain.south, planted).await?;
+    meters::split_otherwise(&chain.south, planted).await?;
     mishaps::twice(chain, planted).await?;
     chain.equal().await?;
-    chain::until("WeChat's bill is taken from its folder", async || Ok(brought.exists())).await?;
+    chain::until("WeChat's bill is taken from its folder", async || brought.is_taken()).await?;
     chain.evening().await?;
     mishaps::bill_changed(chain, &order, planted).await?;
     Ok([wechat, bank])

@@ -2,13 +2,18 @@
 
 use super::{
     chain::{Chain, PATIENCE, Site},
-    meters::{FROM, charge, end, started},
+    meters::{FROM, charge, end, fee_of, started},
     planted::Planted,
 };
 use anyhow::Context;
+use domain::units::{Fen, Price};
 use hyper::Method;
 use serde_json::json;
 use world::{back_end, history};
+
+/// By how much a price is dearer in head office's copy: a fen a kWh; and what that makes of five.
+const DEARER: Price = Price(1_000);
+const FIVE_KWH_DEARER: Fen = Fen(5);
 
 /// Somebody at the desk counts a yuan too much.
 ///
@@ -18,7 +23,7 @@ pub(super) async fn at_the_desk(site: &Site, planted: &mut Planted) -> anyhow::R
     let station = &site.station;
     let desk = station.post("/v1/desk/shift", &json!({})).await?.expect(201)?;
     let till = back_end::yuan(&desk["till"])?;
-    let counted = till + domain::units::Fen(100);
+    let counted = till + Fen(100);
     let count = json!({ "counted": counted, "reason": "a coin more than there should be" });
     station.post("/v1/desk/count", &count).await?.success()?;
     let (books, counted) = (till.to_string(), counted.to_string());
@@ -36,21 +41,25 @@ pub(super) async fn at_the_desk(site: &Site, planted: &mut Planted) -> anyhow::R
 /// # Errors
 /// Something does not go as it should.
 pub(super) async fn rated_otherwise(chain: &mut Chain, planted: &mut Planted) -> anyhow::Result<()> {
-    let (right, wrong) = ("0.64370", "0.65370");
-    let changed = |from: &str, to: &str| {
+    let priced = chain.north.station.get("/v1/tariffs/in-force").await?.success()?;
+    let right: Price = priced["price"]["electricity"].as_str().context("a price")?.parse()?;
+    let wrong = right + DEARER;
+    let changed = |from: Price, to: Price| {
         format!("UPDATE r_tariff SET row = REPLACE(row, '{from}', '{to}') WHERE site = 'north' AND row LIKE '%{from}%'")
     };
     chain.by_hand(&changed(right, wrong)).await?;
     let north = &mut chain.north;
     let mut hand = north.pile("P4", FROM).await?;
-    charge(north, &mut hand, &north.own("anna"), "1005.0000").await?;
+    let order = charge(north, &mut hand, &north.own("anna"), "1005.0000").await?;
     hand.leave().await;
     north.equal(&chain.office).await?;
+    let billed = fee_of(&chain.north, &order).await?;
+    let here = billed + FIVE_KWH_DEARER;
     chain.by_hand(&changed(wrong, right)).await?;
     planted.add(
         "site:north",
         "orders RATING",
-        ("5.27", "5.22"),
+        (&here.to_string(), &billed.to_string()),
         "a price in head office's copy of the tariff is another",
     );
     Ok(())
@@ -123,13 +132,14 @@ pub(super) async fn good(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An order at north whose bill somebody changes in head office's copy, while that is stopped in the evening.
+/// An order at north whose bill somebody changes in head office's copy, while that is stopped in the evening: its number, and its bill.
 ///
 /// # Errors
 /// The station or the pile does not do as it should.
-pub(super) async fn to_be_changed(site: &Site) -> anyhow::Result<String> {
+pub(super) async fn to_be_changed(site: &Site) -> anyhow::Result<(String, Fen)> {
     let mut hand = site.pile("P5", FROM).await?;
     let order = charge(site, &mut hand, &site.own("anna"), "1003.0000").await?;
     hand.leave().await;
-    Ok(order)
+    let billed = fee_of(site, &order).await?;
+    Ok((order, billed))
 }

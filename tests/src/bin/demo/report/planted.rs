@@ -41,11 +41,15 @@ impl Planted {
         self.0.push(error);
     }
 
-    /// That there is one of each class that a report may have.
+    /// That there is one of each class in each leg in which a report may have it.
     fn has_every_class(&self) -> anyhow::Result<()> {
-        for class in Class::ALL.into_iter().filter(|class| *class != Class::Pending) {
-            let is_planted = self.0.iter().any(|error| error.class == class.word());
-            ensure!(is_planted, "nothing of class {} is planted", class.word());
+        for (class, leg) in Class::ALL
+            .into_iter()
+            .flat_map(|class| class.legs().iter().map(move |leg| (class, leg)))
+        {
+            let (class, leg) = (class.word(), leg.word());
+            let is_planted = self.0.iter().any(|error| error.class == class && error.leg == leg);
+            ensure!(is_planted, "nothing of class {class} is planted in the leg {leg}");
         }
         Ok(())
     }

@@ -29,30 +29,64 @@ pub(super) fn report(office: &HeadOfficeProcess, day: &str) -> anyhow::Result<Va
     Ok(serde_json::from_str(&text)?)
 }
 
-/// Prints the first page: the questions, and what is said to each.
+/// Prints the first page: the questions, and what is said to each. Without control totals and digests it is the one in the document.
 ///
 /// # Errors
-/// There is none.
+/// There is none, or another one than in `docs/reconciliation.md`.
 pub(super) fn first_page(office: &HeadOfficeProcess, day: &str) -> anyhow::Result<()> {
     let words = ["report", "--day", day, "--format", "csv", "--sheet", "summary"];
     let table = office.cli(&words)?;
-    let mut before = String::new();
+    let (mut before, mut page) = (String::new(), String::new());
     for line in table.lines().skip(1) {
         let fields = fields(line);
         let [question, of, what, answer, count, amount] = &fields[..] else {
             bail!("a line of the first page: {line}");
         };
+        // Numbers of runs, control totals and digests are printed, and not in the document.
+        let is_in_document = match question.as_str() {
+            "report" => !what.contains("digest"),
+            "does it balance" => what == "balances",
+            question => question != "by what",
+        };
         if *question != before {
             println!("\n       {}", question.to_uppercase());
+            if question != "by what" {
+                page += &format!("\n{}\n", question.to_uppercase());
+            }
             question.clone_into(&mut before);
         }
         let amount = match amount.as_str() {
             "" => String::new(),
             yuan => format!("¥{yuan}"),
         };
-        println!("         {of:24} {what:31} {count:>4} {amount:>10}  {answer}");
+        let line = format!("  {of:24} {what:31} {count:>4} {amount:>10}  {answer}");
+        println!("       {line}");
+        if is_in_document {
+            page += &format!("{}\n", line.trim_end());
+        }
     }
+    let document = std::fs::read_to_string(repository().join("docs/reconciliation.md"))?;
+    ensure!(
+        in_document(&document)? == spaced(&page),
+        "docs/reconciliation.md has another first page than this:\n{page}"
+    );
     Ok(())
+}
+
+/// The first page in the document.
+fn in_document(document: &str) -> anyhow::Result<Vec<String>> {
+    let page = document
+        .split_once("```text\nREPORT\n")
+        .context("no first page in it")?
+        .1;
+    let page = page.split_once("```").context("a first page without an end")?.0;
+    Ok(spaced(&format!("REPORT\n{page}")))
+}
+
+/// Its lines that say something, with one space between words: how far apart columns stand is nobody's concern.
+fn spaced(page: &str) -> Vec<String> {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    page.lines().map(words).filter(|line| !line.is_empty()).collect()
 }
 
 /// The fields of a line of CSV (RFC 4180), without the apostrophe that keeps a text one.
@@ -95,7 +129,9 @@ pub(super) fn spreadsheet(office: &HeadOfficeProcess, day: &str, report: &Value)
     let read = match Command::new("python3").arg(script).arg(&file).output() {
         Ok(read) => read,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Ok(format!("{said}; nothing here reads it back (python3 is not installed)"));
+            return Ok(format!(
+                "{said}\n       NOT CHECKED: python3 is not installed, so no other program has read the spreadsheet back"
+            ));
         }
         Err(error) => return Err(error.into()),
     };

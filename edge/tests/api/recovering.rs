@@ -144,6 +144,24 @@ async fn rule_6_after_a_restore_elapsed_time_goes_on_from_the_last_applied_entry
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_5_what_head_office_has_below_the_copys_end_ends_recovery_as_well() {
+    let bench = Bench::new().await;
+    let lost = Lost::of(&bench).await;
+    let (station, _) = lost.restored("restored.redb");
+    let at = |seq: u64| {
+        let (_, hash, _) = station.store.reader().unwrap().journal(seq, 1).unwrap().remove(0);
+        Head { seq, hash }
+    };
+    let below = at(lost.end.seq - 1);
+    let ended = station.end_recovery(Ending::HeadOfficeHas(below)).await;
+    let Ended::GoesOn(restored) = ended.unwrap().unwrap() else {
+        panic!("it waits for entries that head office has not")
+    };
+    assert_eq!(restored.seq, lost.end.seq + 1, "the copy is whole");
+    station.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_recovering_no_deadline_fires_and_after_it_the_whole_time_runs_anew() {
     let bench = Bench::new().await;
     let lost = Lost::of(&bench).await;

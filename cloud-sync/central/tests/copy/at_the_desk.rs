@@ -5,7 +5,7 @@ use crate::{
     head_office::{HeadOffice, ME, NOW, load},
     journal::Journal,
 };
-use broker::{Client, Credential, Gatekeeper, Identity, Protocol, Publish, QoS, Receipt};
+use broker::{Client, Credential, Gatekeeper, Identity, Protocol, Publish, QoS, Receipt, Subscribing};
 use central::{
     bell::{Bell, Issued},
     desk::{
@@ -17,6 +17,7 @@ use central::{
     store::{StoreError, sites::Site},
 };
 use domain::{
+    ids::SiteId,
     journal::Head,
     time::{Mono, Wall},
 };
@@ -24,7 +25,7 @@ use protocol::{
     frame::{Ack, Batch, FRAME_MAX, HqEpoch, Nonce, Pong, STEP_RAW_MAX, State},
     key::{PublicKeys, SigningKey},
     status::{DirectivesTaken, Hello, STATUS_BYTES_MAX, Status},
-    topic::Kind,
+    topic::{Kind, Topic, down_filter, up_filter},
 };
 use service::http::metrics::{Counters, text};
 use std::{sync::Arc, time::Instant};
@@ -273,6 +274,73 @@ fn client(site: &str) -> Client {
         protocol: Protocol::V5,
         connection: 1,
     }
+}
+
+#[test]
+fn a_site_speaks_for_itself_alone_and_hears_what_is_for_it_alone() {
+    let (door, s1) = (Door::default(), client("s1"));
+    let [own, other] = ["s1", "s2"].map(|site| SiteId::new(site).unwrap());
+    for kind in Kind::ALL {
+        let [own, other] = [&own, &other].map(|site| Topic::new(site.clone(), kind).to_string());
+        for retain in [false, true] {
+            let may = kind.is_up() && (!retain || kind == Kind::Status);
+            assert_eq!(
+                door.authorize_publish(&s1, &own, QoS::AtLeastOnce, retain),
+                may,
+                "{own} {retain}"
+            );
+            assert!(
+                !door.authorize_publish(&s1, &other, QoS::AtLeastOnce, retain),
+                "{other} {retain}"
+            );
+            let is_status = kind == Kind::Status;
+            assert_eq!(
+                door.authorize_will(&s1, &own, QoS::AtLeastOnce, retain),
+                is_status,
+                "{own}"
+            );
+            assert!(!door.authorize_will(&s1, &other, QoS::AtLeastOnce, retain), "{other}");
+        }
+        for topic in [own, other] {
+            assert_eq!(door.authorize_subscribe(&s1, &topic), Subscribing::Refused, "{topic}");
+        }
+    }
+    let granted = Subscribing::Direct(QoS::AtLeastOnce);
+    assert_eq!(door.authorize_subscribe(&s1, &down_filter(&own)), granted);
+    for filter in [
+        down_filter(&other),
+        up_filter(&own),
+        up_filter(&other),
+        "#".to_owned(),
+        "+/+".to_owned(),
+    ] {
+        assert_eq!(door.authorize_subscribe(&s1, &filter), Subscribing::Refused, "{filter}");
+    }
+    assert!(!door.authorize_publish(&s1, "another/topic", QoS::AtLeastOnce, false));
+}
+
+#[test]
+fn a_certificate_counts_as_long_as_it_is_the_sites_own_and_its_desk_is_here() {
+    let (door, site) = (Door::default(), SiteId::new("s1").unwrap());
+    // As SHA-256 in hex.
+    let [first, second] = ["0".repeat(31) + "1", "0".repeat(31) + "2"].map(|begin| begin + &"f".repeat(32));
+    let by = |credential| Client {
+        credential: Credential(credential),
+        ..client("s1")
+    };
+    let admitted = |door: &Door| [1, 2].map(|credential| door.is_admitted(&by(credential)));
+    door.know([(site.clone(), first)]);
+    assert_eq!(admitted(&door), [false, false], "another process may have its desk");
+    let _desk = door.begin(&site);
+    assert_eq!(admitted(&door), [true, false]);
+    door.know([(site.clone(), second)]);
+    assert_eq!(admitted(&door), [false, true], "the one before is over");
+    assert!(!door.is_admitted(&Client {
+        identity: Identity::new("s2"),
+        ..by(2)
+    }));
+    door.know([]);
+    assert_eq!(admitted(&door), [false, false], "it was shut out");
 }
 
 /// Otherwise every site would give its line up when the database is gone for a minute.

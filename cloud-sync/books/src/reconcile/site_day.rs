@@ -178,10 +178,14 @@ pub fn of_finding(found: &Found, of_day: Day) -> Said {
             let most = accounts.min_by_key(|of| std::cmp::Reverse(apart(*of).map(i64::abs)));
             most.unwrap_or_default()
         }
-        // What members had at the site that was closed, what was held for orders with it and less what they owed; and what its till had.
+        // What members had at the site that was closed, what was held for orders with it and less what they owed; and what its till had,
+        // whose account is below zero by that.
         Finds::Closed => {
             let totals = ["allowance", "held", "debt"].map(|of| money(&detail[of]["total"]));
-            (totals.into_iter().sum(), money(&detail["cash"]))
+            (
+                totals.into_iter().sum(),
+                money(&detail["cash"]).map(i64::saturating_neg),
+            )
         }
         _ => values(&detail),
     };

@@ -150,7 +150,7 @@ fn a_site_that_was_closed_before_it_said_where_its_days_begin_is_told_of(world: 
     let sum = |total: &str| format!(r#"{{"total":"{total}","count":1,"accounts":{{}}}}"#);
     let (allowance, held, debt) = (sum("300.00"), sum("20.00"), sum("-5.00"));
     let detail = format!(
-        r#"{{"why":"closed","open_orders":[],"open":0,"cash":"310.00","allowance":{allowance},"held":{held},"debt":{debt}}}"#
+        r#"{{"why":"closed","open_orders":[],"open":0,"cash":"-310.00","allowance":{allowance},"held":{held},"debt":{debt}}}"#
     );
     finds(world, "west", Class::Closed, 0, "2026-03-09 18:00:00", &detail);
     yard.night("2026-03-10 02:00:00");

@@ -243,7 +243,7 @@ fn a_day_is_final_after_the_night_in_which_it_came_and_what_is_found_later_is_of
             class: findings::Class::Books,
             seq: 2,
             order: None,
-            detail: r#"{"why":"a test","site":"3.00","here":"1.00"}"#.to_owned(),
+            detail: r#"{"why":"a test","accounts":[{"account":"cash","site":"3.00","here":"1.00"}]}"#.to_owned(),
         };
         move |tx| findings::add(tx, &site, 0, &[found], night)
     })

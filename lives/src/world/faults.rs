@@ -174,7 +174,7 @@ impl World {
             Fault::Restore => self.restore()?,
             Fault::Partition => {
                 let ms = match self.rng.below(16) {
-                    0 => self.between(72 * HOUR, 78 * HOUR),
+                    0 => self.between(self.policy.gone_ms, self.policy.gone_ms + 6 * HOUR),
                     1..=3 => self.between(HOUR, 8 * HOUR),
                     4..=10 => self.between(2 * MINUTE, HOUR),
                     _ => self.between(5 * SECOND, 2 * MINUTE),

@@ -394,7 +394,7 @@ impl World {
 
     fn of_site(site: SiteId, head_office: Option<u64>, seed: u64, trace: Trace) -> Self {
         let mut rng = Seed::for_part(seed, "world");
-        let policy = Policy {
+        let mut policy = Policy {
             review_above: Fen(4_000),
             offline_sessions: rng.below(2) == 0,
             offline_session_cap: Fen(3_000),
@@ -403,6 +403,11 @@ impl World {
             site_number: head_office,
             ..Policy::default()
         };
+        if head_office.is_some() {
+            // Two sites would wait for the third until its piles that are gone are given up, and nothing would happen meanwhile.
+            policy.remainder_ms = 6 * HOUR;
+            policy.gone_ms = 12 * HOUR;
+        }
         let mut world = Self {
             site,
             head_office,

@@ -359,7 +359,7 @@ impl Db {
     fn in_memory(random: Option<Box<dyn Randomness + Send>>) -> Result<Self, StoreError> {
         let (writes, waiting) = queue();
         let mut connection = sqlite::Sqlite::in_memory(random)?;
-        schema::migrate(&mut connection)?;
+        have_tables(&mut connection)?;
         serve("sqlite", waiting, connection)?;
         Ok(Self {
             reads: writes.clone(),
@@ -439,6 +439,22 @@ where
     answer.await.unwrap_or_else(|_| Err(gone()))
 }
 
+/// Brings all tables into an empty database that will go away. They are copied from one that is made once in a process: making them,
+/// version by version, takes longer than much of what such a database is made for.
+fn have_tables(empty: &mut sqlite::Sqlite) -> Result<(), StoreError> {
+    static PATTERN: Mutex<Option<sqlite::Sqlite>> = Mutex::new(None);
+    let mut kept = PATTERN.lock().unwrap_or_else(PoisonError::into_inner);
+    let pattern = match kept.take() {
+        Some(made) => made,
+        None => {
+            let mut made = sqlite::Sqlite::in_memory(None)?;
+            schema::migrate(&mut made)?;
+            made
+        }
+    };
+    empty.become_like(kept.insert(pattern))
+}
+
 /// Runs `work` in an empty database of its own, with all tables, that goes away afterwards. It is SQLite's whatever else is used,
 /// and on disk where it has no room in memory.
 ///
@@ -446,7 +462,7 @@ where
 /// [`StoreError`]: that of the work, or there is no room for it.
 pub fn scratch<T>(work: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError>) -> Result<T, StoreError> {
     let mut engine = sqlite::Sqlite::scratch()?;
-    schema::migrate(&mut engine)?;
+    have_tables(&mut engine)?;
     let (mut work, mut done) = (Some(work), None);
     engine.transact(Access::Write, &mut |tx| {
         if let Some(work) = work.take() {

@@ -7,6 +7,7 @@ use super::{
 use domain::ids::Randomness;
 use rusqlite::{
     Connection, ErrorCode, Transaction, TransactionBehavior,
+    backup::Backup,
     config::DbConfig,
     params_from_iter,
     types::{ToSql, ToSqlOutput, ValueRef},
@@ -50,6 +51,12 @@ impl Sqlite {
         prepares_once(&connection)?;
         let random = None;
         Ok(Self { connection, random })
+    }
+
+    /// Everything that is in `pattern`, in place of what is in this one.
+    pub(super) fn become_like(&mut self, pattern: &Self) -> Result<(), StoreError> {
+        let backup = Backup::new(&pattern.connection, &mut self.connection).map_err(failed)?;
+        backup.step(-1).map(drop).map_err(failed)
     }
 
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {

@@ -9,12 +9,15 @@ use super::{
     races::Race,
     station::Site,
 };
-use books::store::{
-    StoreError, Tx, directives,
-    findings::{self, Class, Filter},
-    identity, issues, ledger,
-    queries::decided::{self, Which},
-    refunds::{self, Refund},
+use books::{
+    money::LongCredit,
+    store::{
+        StoreError, Tx, directives,
+        findings::{self, Class, Filter},
+        identity, issues, ledger,
+        queries::decided::{self, Which},
+        refunds::{self, Refund},
+    },
 };
 use domain::{
     ids::{MemberId, OrderId, SiteId},
@@ -31,6 +34,8 @@ pub(super) type Issued = BTreeMap<String, (MemberId, i64)>;
 /// What the world knows of members' money, whatever head office says.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Purses {
+    /// What the channel was ever paid.
+    pub(super) payments: Vec<LongCredit>,
     /// What each has paid in through the channel, as far as head office's database can know.
     pub(super) paid_in: BTreeMap<MemberId, i64>,
     /// What went back to a wallet by entries of a branch that does not live: the restore paid it.

@@ -71,6 +71,8 @@ pub enum Mishap {
     AskedWhileAway,
     /// An answer of several parts has come to head office whole.
     AnsweredInParts,
+    /// What a restore had paid for a member is repaid by a payment that head office had forgotten (rule 4).
+    RestoreRepaid,
 }
 
 /// The kinds of messages that pass in these lives.
@@ -123,6 +125,7 @@ impl Mishap {
             Self::KeyChanged,
             Self::AskedWhileAway,
             Self::AnsweredInParts,
+            Self::RestoreRepaid,
         ];
         let agent = AGENT_DIES_AT.into_iter().map(Self::AgentKilled);
         let office = [Kind::Status, Kind::Journal].map(Self::OfficeKilled);

@@ -14,8 +14,8 @@ use super::{
     races::Race,
 };
 use books::{
-    money::{Callback, Decided, Money, Order, Paid, Placed, Refused},
-    store::{StoreError, at_sites, identity, issues, members},
+    money::{Callback, Credited, Decided, LongCredit, Money, Order, Paid, Placed, Refused},
+    store::{StoreError, at_sites, identity, issues, ledger, members, topups},
 };
 use domain::{
     fact::PaidFrom,
@@ -51,6 +51,8 @@ pub(super) enum Deed {
     AfterSales,
     /// Head office does what it does once in an hour.
     KeepsRules,
+    /// Two people credit what a channel was paid and head office has forgotten.
+    CreditsForgotten,
     /// A person has head office sign with another key, and asks again until it does.
     RotatesKey,
     /// A wallet that was frozen is let go.
@@ -187,11 +189,57 @@ impl ThreeSites {
             paid: Paid::Paid,
         };
         self.purses.pays_in(&member, amount);
+        self.purses.payments.push(LongCredit {
+            channel: said.channel.clone(),
+            reference: said.reference.clone(),
+            transaction: said.transaction.clone(),
+            member: member.clone(),
+            amount,
+        });
         for _ in 0..1 + self.rng.below(2) {
             let said = said.clone();
             self.money(move |money| money.called_back(&said).map(drop))?;
         }
         self.note(|| format!("{member} pays in {amount}"));
+        Ok(())
+    }
+
+    /// What the channel's bill has and a restored head office does not is a LONG, credited by two people: what restores have paid for
+    /// the member is repaid first (rule 4). What was never forgotten, or is credited by now, is credited no second time.
+    fn credits_forgotten(&mut self) -> Step {
+        if !self.office.is_there() {
+            return self.later(Deed::CreditsForgotten);
+        }
+        for payment in self.purses.payments.clone() {
+            let of = payment.clone();
+            let (is_known, was_paid) = self.office.read(move |tx| {
+                let used = topups::used(tx, &of.channel, &of.transaction)?;
+                Ok((used.is_some(), ledger::paid_by_restores(tx, &of.member)?))
+            })?;
+            if is_known {
+                continue;
+            }
+            let (of, member) = (payment.clone(), payment.member.clone());
+            self.purses.pays_in(&member, payment.amount);
+            match self.money(move |money| money.credit_long(&of))? {
+                Some(Ok(Credited::Now(_))) => {}
+                other => return Err(format!("{payment:?} is not credited: {other:?}")),
+            }
+            self.races.note(Race::ForgottenPaymentCredited);
+            let owed: i64 = was_paid.iter().map(|(_, owed)| owed.0).sum();
+            let of = member.clone();
+            let left = self.office.read(move |tx| ledger::paid_by_restores(tx, &of))?;
+            let left: i64 = left.iter().map(|(_, owed)| owed.0).sum();
+            if left != (owed - payment.amount.0).max(0) {
+                return Err(format!(
+                    "restores had paid {owed} for {member}; {} are credited, and {left} are left",
+                    payment.amount
+                ));
+            }
+            if left < owed {
+                self.met.note(Mishap::RestoreRepaid);
+            }
+        }
         Ok(())
     }
 
@@ -235,6 +283,7 @@ impl ThreeSites {
                 self.after(HOUR, Event::Deed(Deed::KeepsRules));
                 self.keeps_rules()
             }
+            Deed::CreditsForgotten => self.credits_forgotten(),
             Deed::RotatesKey => self.rotates_key(),
             Deed::Asks { site, want } => self.asks_for(site, want),
             Deed::Shows { site, text, want } => self.shows(site, &text, want.as_ref()),

@@ -50,11 +50,13 @@ pub enum Race {
     WalletAdjusted,
     /// What a member had above a fork is named.
     AboveFork,
+    /// What a restored head office has forgotten that a channel was paid is credited by people.
+    ForgottenPaymentCredited,
 }
 
 impl Race {
     /// Every one.
-    pub const ALL: [Race; 17] = [
+    pub const ALL: [Race; 18] = [
         Race::OrderThroughHeadOffice,
         Race::OrderThatGathers,
         Race::CardThatStarts,
@@ -72,6 +74,7 @@ impl Race {
         Race::DecidedOnBothSides,
         Race::WalletAdjusted,
         Race::AboveFork,
+        Race::ForgottenPaymentCredited,
     ];
 }
 

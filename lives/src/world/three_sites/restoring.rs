@@ -7,6 +7,7 @@ use super::{
     books::Issued,
     copy::Mirror,
     coverage::Mishap,
+    money::Deed,
     races::Race,
 };
 use crate::seed::Seed;
@@ -38,7 +39,7 @@ impl ThreeSites {
         let copied = self.between(HOUR, 6 * HOUR);
         self.after(copied, Event::OfficeIsCopied);
         if self.rng.below(3) > 0 {
-            let lost = self.between(7 * HOUR, 40 * HOUR);
+            let lost = self.between(5 * HOUR, 18 * HOUR);
             self.after(lost, Event::OfficeIsLost);
         }
     }
@@ -128,6 +129,9 @@ impl ThreeSites {
         self.check_money()?;
         let starts = self.between(MINUTE, 20 * MINUTE);
         self.after(starts, Event::OfficeStarts);
+        // The channel's bill of the day says what is missing.
+        let credited = starts + self.between(HOUR, 6 * HOUR);
+        self.after(credited, Event::Deed(Deed::CreditsForgotten));
         if self.rng.below(2) == 0 {
             let lost = starts + self.between(SECOND, 4 * HOUR);
             self.after(lost, Event::OfficeIsLost);

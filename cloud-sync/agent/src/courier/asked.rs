@@ -16,7 +16,7 @@ pub(super) const WATCH_MS: u64 = 60_000;
 /// The least time between two live frames of an order, in milliseconds.
 pub(super) const LIVE_MS: u64 = 5_000;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Watched {
     pub(super) until: Mono,
     pub(super) sent_at: Option<Mono>,

@@ -80,7 +80,11 @@ mod tests {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|end| end == "jsonl") {
                 let kind = path.file_stem().unwrap().to_str().unwrap().to_owned();
-                for line in fs::read_to_string(&path).unwrap().lines().filter(|line| !line.is_empty()) {
+                for line in fs::read_to_string(&path)
+                    .unwrap()
+                    .lines()
+                    .filter(|line| !line.is_empty())
+                {
                     facts.push((kind.clone(), serde_json::from_str(line).unwrap()));
                 }
             }

@@ -15,7 +15,7 @@ mod suspense;
 use super::{Access, Dialect, Engine, StoreError, Tx, Value};
 
 /// The newest version.
-const VERSION: i64 = 13;
+const VERSION: i64 = 14;
 /// How often it is tried again where another process does the same at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -98,6 +98,7 @@ fn statements(version: i64, dialect: Dialect) -> Vec<String> {
             dialect,
         ),
         13 => of_both(&[suspense::SINCE, after_sales::OVER_REFUNDS].concat(), dialect),
+        14 => of_both(site_days::ORDERS_OF_A_DAY, dialect),
         _ => Vec::new(),
     }
 }

@@ -160,6 +160,27 @@ fn goes_round_about(statement: &str, plan: &[String]) -> bool {
     })
 }
 
+/// Tables of which each row is a site's, and what statements of a site's day call them.
+const OF_A_SITE: &[&str] = &[
+    "finding",
+    "m",
+    "o",
+    "own",
+    "r_energy_day",
+    "r_energy_report",
+    "r_order",
+    "site_day",
+    "t",
+    "transfer",
+];
+
+/// Whether SQLite goes through rows of all sites to those of one.
+fn reads_other_sites(line: &str) -> bool {
+    let name = line.trim_start().strip_prefix("SEARCH ");
+    let name = name.and_then(|rest| rest.split(' ').next());
+    name.is_some_and(|name| OF_A_SITE.contains(&name)) && !line.contains("site=?")
+}
+
 /// Asks everything that waits again, where there is nothing too.
 fn ask(tx: &mut dyn Tx, of: &Scope, which: &[Waits]) -> Result<(), StoreError> {
     let (first, last): (Place, Place) = ((String::new(), 0, 0), ("~".to_owned(), 0, 0));
@@ -299,7 +320,7 @@ fn no_table_is_read_to_its_end_for_a_site(world: &World) {
     assert!(plans.len() > 20, "{}", plans.len());
     let bad: Vec<String> = plans
         .iter()
-        .filter(|(_, plan)| plan.iter().any(|line| reads_all(line)))
+        .filter(|(_, plan)| plan.iter().any(|line| reads_all(line) || reads_other_sites(line)))
         .map(|(statement, plan)| format!("{statement}\n  {}\n", plan.join("\n  ")))
         .collect();
     assert!(bad.is_empty(), "{}", bad.join("\n"));

@@ -1,15 +1,23 @@
 //! Money of a wallet at a real head office, a real station that spends it, and the line between them: an order through head office from
-//! the phone to the pile and back, and a voucher while the line is cut. The station's own clock is years off.
+//! the phone to the pile and back, and a voucher while the line is cut. The station's own clock is years off. The mini-program's back end
+//! is told of what happens to the order, although it was away at first.
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
+use axum::{Router, extract::State as Of, http::HeaderMap, routing::post};
+use central::webhook::Secret;
 use domain::{
     order::State,
     topics::{DownKind, UpKind},
 };
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tokio::net::TcpListener;
 use world::{
     back_end,
     head_office::HeadOfficeProcess,
@@ -32,9 +40,69 @@ fn yuan(value: &Value) -> domain::units::Fen {
     back_end::yuan(value).unwrap()
 }
 
+/// What head office and the back end both have.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The mini-program's back end, as far as it is told: it cannot keep the first that comes.
+#[derive(Clone, Default)]
+struct BackEnd(Arc<Mutex<Vec<(HeaderMap, String)>>>);
+
+impl BackEnd {
+    /// Where it listens.
+    async fn listen(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let server = Router::new()
+            .route("/events", post(Self::hear))
+            .with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, server).await.unwrap() });
+        at
+    }
+
+    async fn hear(Of(this): Of<Self>, headers: HeaderMap, body: String) -> StatusCode {
+        let mut heard = this.0.lock().unwrap();
+        heard.push((headers, body));
+        match heard.len() {
+            1 => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::NO_CONTENT,
+        }
+    }
+
+    /// The events of an order, once this is among them: each with its id, as it came. All of them are signed.
+    async fn told(&self, order: &str, kind: &str) -> Vec<(String, String)> {
+        let begun = Instant::now();
+        loop {
+            let heard = self.0.lock().unwrap().clone();
+            let mut events = Vec::new();
+            for (headers, body) in heard {
+                let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+                let (id, at_s) = (header("webhook-id"), header("webhook-timestamp").parse().unwrap());
+                let secret = Secret::of_text(SECRET).unwrap();
+                assert!(secret.has_signed(&header("webhook-signature"), &id, at_s, body.as_bytes()));
+                let event: Value = serde_json::from_str(&body).unwrap();
+                if event["data"]["body"]["order"] == order {
+                    events.push((id, event["type"].as_str().unwrap().to_owned()));
+                }
+            }
+            if events.iter().any(|(_, of)| of == kind) {
+                return events;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{events:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wallet_pays_for_an_order_at_a_station_and_carries_money_over_a_line_that_is_cut() {
-    let office = HeadOfficeProcess::start("money-travels-office").await.unwrap();
+    let back_end_of_drivers = BackEnd::default();
+    let more = format!(
+        "[mini_program.webhook]\nurl = \"http://{}/events\"\nsecret_file = \"secret\"\nallow_private = true",
+        back_end_of_drivers.listen().await
+    );
+    let mut office = HeadOfficeProcess::with_sites("money-travels-office", &more).unwrap();
+    std::fs::write(office.folder().join("secret"), SECRET).unwrap();
+    office.start_again().await.unwrap();
     let mut station = StationProcess::start("money-travels", &history::setup()).await.unwrap();
     let mut agent = office.join(&mut station, SITE).await.unwrap();
     let secret = station.add_pile("P1").await.unwrap();
@@ -83,6 +151,14 @@ async fn a_wallet_pays_for_an_order_at_a_station_and_carries_money_over_a_line_t
         yuan(&shown["balance"]) == left && shown["on_road"] == json!([])
     })
     .await;
+
+    // Each step comes to the back end in its order; the first, which it could not keep, once more.
+    let mut events = back_end_of_drivers.told(&order, "inbox.settled").await;
+    let first = events.remove(0);
+    assert_eq!(first, events[0], "{events:?}");
+    let kinds: Vec<&str> = events.iter().map(|(_, kind)| kind.as_str()).collect();
+    let steps = ["order_placed", "charging_started", "charging_ended", "settled"];
+    assert_eq!(kinds, steps.map(|step| format!("inbox.{step}")), "{events:?}");
 
     // The line is cut: the driver carries the money.
     agent.terminate().await.unwrap();

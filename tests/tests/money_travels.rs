@@ -156,6 +156,8 @@ async fn a_wallet_pays_for_an_order_at_a_station_and_carries_money_over_a_line_t
     let mut events = back_end_of_drivers.told(&order, "inbox.settled").await;
     let first = events.remove(0);
     assert_eq!(first, events[0], "{events:?}");
+    // Any of them may come twice, where the answer took too long.
+    events.dedup();
     let kinds: Vec<&str> = events.iter().map(|(_, kind)| kind.as_str()).collect();
     let steps = ["order_placed", "charging_started", "charging_ended", "settled"];
     assert_eq!(kinds, steps.map(|step| format!("inbox.{step}")), "{events:?}");

@@ -7,7 +7,7 @@ use super::{
 use domain::ids::Randomness;
 use rusqlite::{
     Connection, ErrorCode, Transaction, TransactionBehavior,
-    backup::Backup,
+    backup::{Backup, StepResult},
     config::DbConfig,
     params_from_iter,
     types::{ToSql, ToSqlOutput, ValueRef},
@@ -56,7 +56,12 @@ impl Sqlite {
     /// Everything that is in `pattern`, in place of what is in this one.
     pub(super) fn become_like(&mut self, pattern: &Self) -> Result<(), StoreError> {
         let backup = Backup::new(&pattern.connection, &mut self.connection).map_err(failed)?;
-        backup.step(-1).map(drop).map_err(failed)
+        match backup.step(-1).map_err(failed)? {
+            StepResult::Done => Ok(()),
+            other => Err(StoreError::Unavailable(format!(
+                "its tables could not be copied: {other:?}"
+            ))),
+        }
     }
 
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {

@@ -207,10 +207,10 @@ impl ThreeSites {
     /// What the channel's bill has and a restored head office does not is a LONG, credited by two people: what restores have paid for
     /// the member is repaid first (rule 4). What was never forgotten, or is credited by now, is credited no second time.
     fn credits_forgotten(&mut self) -> Step {
-        if !self.office.is_there() {
-            return self.later(Deed::CreditsForgotten);
-        }
         for payment in self.purses.payments.clone() {
+            if !self.office.is_there() {
+                return self.later(Deed::CreditsForgotten);
+            }
             let of = payment.clone();
             let (is_known, was_paid) = self.office.read(move |tx| {
                 let used = topups::used(tx, &of.channel, &of.transaction)?;
